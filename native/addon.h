@@ -1,0 +1,105 @@
+/*
+ * What the files of the addon share.
+ *
+ * The addon is the thinnest possible face of the kernel: every call takes numbers and byte views, checks their bounds,
+ * makes one system call and returns a number >= 0 or -errno. It holds no policy, makes no promises, builds no text for
+ * people and never throws for what the kernel said. A wrong argument (not a number, a range outside its view) is a mistake
+ * of our own TypeScript: it throws a TypeError, and never reads or writes outside the view.
+ *
+ * All state hangs on the instance data of one environment (`struct addon`), so each worker thread has its own. The
+ * descriptors that an environment made are recorded, and closed when it ends.
+ */
+#ifndef BERKELEY_ADDON_H
+#define BERKELEY_ADDON_H
+
+#include <node_api.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* A bit per descriptor number: set while this environment owns it. */
+struct ownership {
+  uint64_t *words;
+  size_t length; /* in words */
+};
+
+struct addon {
+  napi_env env;
+  struct poller *poller;
+  struct ownership owned;
+  bool ended; /* the environment is being torn down: calls answer -ECANCELED */
+};
+
+/* instance.c */
+struct addon *addon_of(napi_env env);
+/* Records fd as owned by this environment. Returns fd, or -ENOMEM. */
+int own(struct addon *addon, int fd);
+/* The same for a descriptor that was made just now: it is closed when it cannot be recorded. */
+int own_new(struct addon *addon, int fd);
+void disown(struct addon *addon, int fd);
+bool owns(const struct addon *addon, int fd);
+void close_owned(struct addon *addon);
+
+/* args.c: reading arguments. Each returns false with a TypeError or RangeError pending. */
+#define MAX_ARGS 12
+struct args {
+  napi_env env;
+  size_t count;
+  napi_value values[MAX_ARGS];
+};
+
+bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args);
+bool arg_i32(const struct args *args, size_t index, int32_t *out);
+bool arg_u32(const struct args *args, size_t index, uint32_t *out);
+/* A whole number of at least 0 and at most 2^53-1. */
+bool arg_offset(const struct args *args, size_t index, int64_t *out);
+/* The bytes of a TypedArray or Buffer. A detached or out-of-bounds view has length 0. */
+bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
+/* Arguments index (view), index+1 (offset) and index+2 (length): a range that lies inside the view. */
+bool arg_range(const struct args *args, size_t index, uint8_t **data, size_t *length);
+bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
+
+napi_value number(napi_env env, int64_t value);
+/* What a system call returned, or -errno if it failed. Read errno before anything else can change it. */
+static inline int64_t outcome(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
+
+/*
+ * Calls JavaScript from the loop, and runs its microtasks. What it throws becomes an uncaught exception, as with Node's own
+ * handles.
+ */
+void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+
+/* A table of functions that a file adds to the exports. */
+struct entry {
+  const char *name;
+  napi_callback function;
+};
+bool export_all(napi_env env, napi_value exports, const struct entry *entries, size_t count);
+#define EXPORT_ALL(env, exports, entries) export_all(env, exports, entries, sizeof(entries) / sizeof((entries)[0]))
+
+/*
+ * address.c. Addresses cross the seam as the bytes of a sockaddr. An address that the kernel fills in is a view of at least
+ * ADDRESS_ROOM bytes: its length as a 32-bit number in the machine's order, then the sockaddr.
+ */
+#define ADDRESS_ROOM (sizeof(uint32_t) + sizeof(struct sockaddr_storage))
+bool arg_address(const struct args *args, size_t index, const struct sockaddr **address, socklen_t *length);
+bool arg_address_room(const struct args *args, size_t index, uint8_t **room);
+void put_address(uint8_t *room, const struct sockaddr_storage *address, socklen_t length);
+
+/* Each file of calls adds its own. */
+bool init_lifecycle(napi_env env, napi_value exports);
+bool init_transfer(napi_env env, napi_value exports);
+bool init_options(napi_env env, napi_value exports);
+bool init_poller(napi_env env, napi_value exports);
+bool init_names(napi_env env, napi_value exports);
+bool init_constants(napi_env env, napi_value exports);
+
+/* poller.c */
+struct poller;
+/* Ends the poller: closes its descriptor and handles; done(data) runs when the loop has let go of them. */
+void poller_end(struct poller *poller, void (*done)(void *), void *data);
+
+#endif

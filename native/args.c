@@ -1,0 +1,111 @@
+/* Between JavaScript and C: arguments with every bound checked, results, calls back. */
+#include "addon.h"
+
+bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args) {
+  args->env = env;
+  args->count = MAX_ARGS;
+  if (napi_get_cb_info(env, info, &args->count, args->values, NULL, NULL) != napi_ok) return false;
+  if (args->count < required) {
+    napi_throw_type_error(env, NULL, "too few arguments for a native call");
+    return false;
+  }
+  return true;
+}
+
+static bool refuse(napi_env env, const char *text) {
+  napi_throw_type_error(env, NULL, text);
+  return false;
+}
+
+bool arg_i32(const struct args *args, size_t index, int32_t *out) {
+  if (index < args->count && napi_get_value_int32(args->env, args->values[index], out) == napi_ok) return true;
+  return refuse(args->env, "a native call takes a number here");
+}
+
+bool arg_u32(const struct args *args, size_t index, uint32_t *out) {
+  if (index < args->count && napi_get_value_uint32(args->env, args->values[index], out) == napi_ok) return true;
+  return refuse(args->env, "a native call takes a number here");
+}
+
+bool arg_offset(const struct args *args, size_t index, int64_t *out) {
+  double value;
+  if (index >= args->count || napi_get_value_double(args->env, args->values[index], &value) != napi_ok) {
+    return refuse(args->env, "a native call takes a number here");
+  }
+  /* The comparison is written so that NaN fails it. */
+  if (!(value >= 0 && value <= 9007199254740991.0)) {
+    napi_throw_range_error(args->env, NULL, "a native call takes a whole number from 0 to 2^53-1 here");
+    return false;
+  }
+  *out = (int64_t)value;
+  return true;
+}
+
+bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length) {
+  napi_typedarray_type type;
+  size_t elements;
+  void *start;
+  if (napi_get_typedarray_info(env, value, &type, &elements, &start, NULL, NULL) != napi_ok) {
+    return refuse(env, "a native call takes a Uint8Array here");
+  }
+  /* A byte view only: with wider elements, a length would not be a count of bytes. */
+  if (type != napi_uint8_array && type != napi_uint8_clamped_array && type != napi_int8_array) {
+    return refuse(env, "a native call takes a Uint8Array here");
+  }
+  *data = start;
+  *length = start == NULL ? 0 : elements;
+  return true;
+}
+
+bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length) {
+  if (index >= args->count) return refuse(args->env, "a native call takes a Uint8Array here");
+  return value_bytes(args->env, args->values[index], data, length);
+}
+
+bool arg_range(const struct args *args, size_t index, uint8_t **data, size_t *length) {
+  uint8_t *start;
+  size_t size;
+  uint32_t offset, count;
+  if (!arg_bytes(args, index, &start, &size)) return false;
+  if (!arg_u32(args, index + 1, &offset) || !arg_u32(args, index + 2, &count)) return false;
+  if (offset > size || count > size - offset) {
+    napi_throw_range_error(args->env, NULL, "a native call takes a range inside its view");
+    return false;
+  }
+  *data = start == NULL ? NULL : start + offset;
+  *length = count;
+  return true;
+}
+
+napi_value number(napi_env env, int64_t value) {
+  napi_value result;
+  if (value >= INT32_MIN && value <= INT32_MAX) {
+    if (napi_create_int32(env, (int32_t)value, &result) != napi_ok) return NULL;
+  } else if (napi_create_int64(env, value, &result) != napi_ok) {
+    return NULL;
+  }
+  return result;
+}
+
+void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+  napi_value function, global;
+  if (napi_get_reference_value(env, callback, &function) != napi_ok || function == NULL ||
+      napi_get_global(env, &global) != napi_ok) {
+    return;
+  }
+  if (napi_make_callback(env, NULL, global, function, count, arguments, NULL) == napi_pending_exception) {
+    napi_value error;
+    if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+  }
+}
+
+bool export_all(napi_env env, napi_value exports, const struct entry *entries, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    napi_value function;
+    if (napi_create_function(env, entries[i].name, NAPI_AUTO_LENGTH, entries[i].function, NULL, &function) != napi_ok ||
+        napi_set_named_property(env, exports, entries[i].name, function) != napi_ok) {
+      return false;
+    }
+  }
+  return true;
+}

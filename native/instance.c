@@ -1,0 +1,112 @@
+/* The state of one environment, what it owns, and how it ends. */
+#include "addon.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct addon *addon_of(napi_env env) {
+  void *data = NULL;
+  if (napi_get_instance_data(env, &data) != napi_ok) return NULL;
+  return data;
+}
+
+int own(struct addon *addon, int fd) {
+  size_t word = (size_t)fd / 64;
+  if (word >= addon->owned.length) {
+    size_t length = addon->owned.length == 0 ? 16 : addon->owned.length;
+    while (length <= word) length *= 2;
+    uint64_t *words = realloc(addon->owned.words, length * sizeof *words);
+    if (words == NULL) return -ENOMEM;
+    memset(words + addon->owned.length, 0, (length - addon->owned.length) * sizeof *words);
+    addon->owned.words = words;
+    addon->owned.length = length;
+  }
+  addon->owned.words[word] |= UINT64_C(1) << (fd % 64);
+  return fd;
+}
+
+int own_new(struct addon *addon, int fd) {
+  int result = own(addon, fd);
+  if (result < 0) close(fd);
+  return result;
+}
+
+bool owns(const struct addon *addon, int fd) {
+  if (fd < 0 || (size_t)fd / 64 >= addon->owned.length) return false;
+  return (addon->owned.words[fd / 64] >> (fd % 64)) & 1;
+}
+
+void disown(struct addon *addon, int fd) {
+  if (owns(addon, fd)) addon->owned.words[fd / 64] &= ~(UINT64_C(1) << (fd % 64));
+}
+
+void close_owned(struct addon *addon) {
+  for (size_t word = 0; word < addon->owned.length; word++) {
+    while (addon->owned.words[word] != 0) {
+      int bit = __builtin_ctzll(addon->owned.words[word]);
+      addon->owned.words[word] &= addon->owned.words[word] - 1;
+      close((int)(word * 64) + bit);
+    }
+  }
+}
+
+struct ending {
+  struct addon *addon;
+  napi_async_cleanup_hook_handle hook;
+};
+
+static void finish(void *data) {
+  struct ending *ending = data;
+  close_owned(ending->addon);
+  free(ending->addon->owned.words);
+  free(ending->addon);
+  napi_remove_async_cleanup_hook(ending->hook);
+  free(ending);
+}
+
+/*
+ * Runs when the environment ends: a worker terminated, or the process exiting in order. No JavaScript runs any more. The
+ * handles of the poller need turns of the loop until they are closed, so the hook is an asynchronous one.
+ */
+static void end_environment(napi_async_cleanup_hook_handle hook, void *data) {
+  struct ending *ending = data;
+  ending->hook = hook;
+  ending->addon->ended = true;
+  if (ending->addon->poller != NULL) poller_end(ending->addon->poller, finish, ending);
+  else finish(ending);
+}
+
+static napi_value init(napi_env env, napi_value exports) {
+  struct addon *addon = calloc(1, sizeof *addon);
+  struct ending *ending = calloc(1, sizeof *ending);
+  if (addon == NULL || ending == NULL) {
+    free(addon);
+    free(ending);
+    napi_throw_error(env, "ENOMEM", "out of memory while the addon was loading");
+    return NULL;
+  }
+  addon->env = env;
+  ending->addon = addon;
+  if (napi_add_async_cleanup_hook(env, end_environment, ending, NULL) != napi_ok) {
+    free(addon);
+    free(ending);
+    napi_throw_error(env, NULL, "the addon could not register its clean-up");
+    return NULL;
+  }
+  /* From here on the hook frees both. */
+  if (napi_set_instance_data(env, addon, NULL, NULL) != napi_ok) {
+    napi_throw_error(env, NULL, "the addon could not keep its state");
+    return NULL;
+  }
+  if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_options(env, exports) ||
+      !init_poller(env, exports) || !init_names(env, exports) || !init_constants(env, exports)) {
+    bool pending = false;
+    napi_is_exception_pending(env, &pending);
+    if (!pending) napi_throw_error(env, NULL, "the addon could not build its exports");
+    return NULL;
+  }
+  return exports;
+}
+
+NAPI_MODULE(berkeley, init)

@@ -1,0 +1,202 @@
+/* The calls that make, name, connect and end a socket. */
+#include "addon.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BIRTH_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
+
+/* socket(family, type, protocol) -> fd */
+static napi_value call_socket(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t family, type, protocol;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 3, &args) || !arg_i32(&args, 0, &family) || !arg_i32(&args, 1, &type) ||
+      !arg_i32(&args, 2, &protocol)) {
+    return NULL;
+  }
+  int fd = socket(family, type | BIRTH_FLAGS, protocol);
+  return number(env, fd < 0 ? -errno : own_new(addon, fd));
+}
+
+/* socketpair(family, type, protocol, room for two numbers as 8 bytes) */
+static napi_value call_socketpair(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t family, type, protocol;
+  uint8_t *room;
+  size_t size;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 4, &args) || !arg_i32(&args, 0, &family) || !arg_i32(&args, 1, &type) ||
+      !arg_i32(&args, 2, &protocol) || !arg_bytes(&args, 3, &room, &size)) {
+    return NULL;
+  }
+  int pair[2];
+  if (size < sizeof pair) {
+    napi_throw_range_error(env, NULL, "socketpair takes room for two descriptors");
+    return NULL;
+  }
+  if (socketpair(family, type | BIRTH_FLAGS, protocol, pair) < 0) return number(env, -errno);
+  if (own_new(addon, pair[0]) < 0) {
+    close(pair[1]);
+    return number(env, -ENOMEM);
+  }
+  if (own_new(addon, pair[1]) < 0) {
+    disown(addon, pair[0]);
+    close(pair[0]);
+    return number(env, -ENOMEM);
+  }
+  memcpy(room, pair, sizeof pair);
+  return number(env, 0);
+}
+
+/* accept(fd, room for the peer's address) -> fd */
+static napi_value call_accept(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  uint8_t *room;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) ||
+      !arg_address_room(&args, 1, &room)) {
+    return NULL;
+  }
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  int accepted = accept4(fd, (struct sockaddr *)&address, &length, BIRTH_FLAGS);
+  if (accepted < 0) return number(env, -errno);
+  put_address(room, &address, length);
+  return number(env, own_new(addon, accepted));
+}
+
+typedef int naming_call(int fd, const struct sockaddr *address, socklen_t length);
+
+static napi_value give_address(napi_env env, napi_callback_info info, naming_call *call) {
+  struct args args;
+  int32_t fd;
+  const struct sockaddr *address;
+  socklen_t length;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_address(&args, 1, &address, &length)) {
+    return NULL;
+  }
+  return number(env, outcome(call(fd, address, length)));
+}
+
+/* bind(fd, address) */
+static napi_value call_bind(napi_env env, napi_callback_info info) { return give_address(env, info, bind); }
+
+/* connect(fd, address) */
+static napi_value call_connect(napi_env env, napi_callback_info info) { return give_address(env, info, connect); }
+
+typedef int asking_call(int fd, struct sockaddr *address, socklen_t *length);
+
+static napi_value ask_address(napi_env env, napi_callback_info info, asking_call *call) {
+  struct args args;
+  int32_t fd;
+  uint8_t *room;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_address_room(&args, 1, &room)) return NULL;
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  if (call(fd, (struct sockaddr *)&address, &length) < 0) return number(env, -errno);
+  put_address(room, &address, length);
+  return number(env, 0);
+}
+
+/* getsockname(fd, room) */
+static napi_value call_getsockname(napi_env env, napi_callback_info info) {
+  return ask_address(env, info, getsockname);
+}
+
+/* getpeername(fd, room) */
+static napi_value call_getpeername(napi_env env, napi_callback_info info) {
+  return ask_address(env, info, getpeername);
+}
+
+typedef int small_call(int fd, int value);
+
+static napi_value small(napi_env env, napi_callback_info info, small_call *call) {
+  struct args args;
+  int32_t fd, value;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_i32(&args, 1, &value)) return NULL;
+  return number(env, outcome(call(fd, value)));
+}
+
+/* listen(fd, backlog) */
+static napi_value call_listen(napi_env env, napi_callback_info info) { return small(env, info, listen); }
+
+/* shutdown(fd, how) */
+static napi_value call_shutdown(napi_env env, napi_callback_info info) { return small(env, info, shutdown); }
+
+/*
+ * close(fd): only what this environment owns, so that a number which was closed and given to somebody else is never closed
+ * by mistake. Linux releases the descriptor even when close() says EINTR, so there is no second try.
+ */
+static napi_value call_close(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  if (!owns(addon, fd)) return number(env, -EBADF);
+  disown(addon, fd);
+  return number(env, close(fd) < 0 && errno != EINTR ? -errno : 0);
+}
+
+/* release(fd): the descriptor stays open and is no longer ours. */
+static napi_value call_release(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  if (!owns(addon, fd)) return number(env, -EBADF);
+  disown(addon, fd);
+  return number(env, 0);
+}
+
+static int adopt(struct addon *addon, int fd) {
+  int type;
+  socklen_t length = sizeof type;
+  if (owns(addon, fd)) return -EBUSY;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0) return -errno; /* EBADF, ENOTSOCK */
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
+  int fdflags = fcntl(fd, F_GETFD);
+  if (fdflags < 0 || fcntl(fd, F_SETFD, fdflags | FD_CLOEXEC) < 0) return -errno;
+  return own(addon, fd);
+}
+
+/* adopt(fd): a socket made elsewhere becomes ours, non-blocking and close-on-exec. EBUSY when it is ours already. */
+static napi_value call_adopt(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  return number(env, adopt(addon, fd));
+}
+
+/* dup(fd) -> fd, close-on-exec */
+static napi_value call_dup(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return number(env, copy < 0 ? -errno : own_new(addon, copy));
+}
+
+bool init_lifecycle(napi_env env, napi_value exports) {
+  static const struct entry entries[] = {
+      {"socket", call_socket},
+      {"socketpair", call_socketpair},
+      {"accept", call_accept},
+      {"bind", call_bind},
+      {"connect", call_connect},
+      {"getsockname", call_getsockname},
+      {"getpeername", call_getpeername},
+      {"listen", call_listen},
+      {"shutdown", call_shutdown},
+      {"close", call_close},
+      {"release", call_release},
+      {"adopt", call_adopt},
+      {"dup", call_dup},
+  };
+  return EXPORT_ALL(env, exports, entries);
+}

@@ -1,0 +1,193 @@
+/* The calls that move bytes: one buffer, with an address, or as a message. */
+#include "addon.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define MAX_SEGMENTS IOV_MAX
+
+/*
+ * recv(fd, view, length, flags): at most `length` bytes into the start of the view.
+ */
+static napi_value call_recv(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, flags;
+  uint32_t length;
+  uint8_t *data;
+  size_t size;
+  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
+      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags)) {
+    return NULL;
+  }
+  if (length > size) length = (uint32_t)size;
+  return number(env, outcome(recv(fd, data, length, flags)));
+}
+
+/* send(fd, view, offset, flags): the bytes of the view from `offset` on. */
+static napi_value call_send(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, flags;
+  uint32_t offset;
+  uint8_t *data;
+  size_t size;
+  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
+      !arg_u32(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) {
+    return NULL;
+  }
+  if (offset > size) offset = (uint32_t)size;
+  return number(env, outcome(send(fd, data + offset, size - offset, flags | MSG_NOSIGNAL)));
+}
+
+/*
+ * recvfrom(fd, view, length, flags, room): as recv, with the sender's address in `room`. With MSG_TRUNC among the flags the
+ * result may be more than what was stored.
+ */
+static napi_value call_recvfrom(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, flags;
+  uint32_t length;
+  uint8_t *data, *room;
+  size_t size;
+  if (!read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
+      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags) || !arg_address_room(&args, 4, &room)) {
+    return NULL;
+  }
+  if (length > size) length = (uint32_t)size;
+  struct sockaddr_storage address;
+  socklen_t address_length = sizeof address;
+  ssize_t count = recvfrom(fd, data, length, flags, (struct sockaddr *)&address, &address_length);
+  if (count < 0) return number(env, -errno);
+  put_address(room, &address, address_length);
+  return number(env, count);
+}
+
+/* sendto(fd, view, flags, address) */
+static napi_value call_sendto(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, flags;
+  uint8_t *data;
+  size_t size;
+  const struct sockaddr *address;
+  socklen_t address_length;
+  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
+      !arg_i32(&args, 2, &flags) || !arg_address(&args, 3, &address, &address_length)) {
+    return NULL;
+  }
+  return number(env, outcome(sendto(fd, data, size, flags | MSG_NOSIGNAL, address, address_length)));
+}
+
+/* The views of an array as an iovec, without the first `skip` bytes. Views past IOV_MAX are left for the next call. */
+static bool arg_segments(const struct args *args, size_t index, int64_t skip, struct iovec *segments, size_t *count) {
+  uint32_t length;
+  bool is_array = false;
+  if (index >= args->count || napi_is_array(args->env, args->values[index], &is_array) != napi_ok || !is_array ||
+      napi_get_array_length(args->env, args->values[index], &length) != napi_ok) {
+    napi_throw_type_error(args->env, NULL, "a native call takes an array of Uint8Array here");
+    return false;
+  }
+  *count = 0;
+  for (uint32_t i = 0; i < length && *count < MAX_SEGMENTS; i++) {
+    napi_value item;
+    uint8_t *data;
+    size_t size;
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(args->env, &scope) != napi_ok) return false;
+    bool good = napi_get_element(args->env, args->values[index], i, &item) == napi_ok &&
+                value_bytes(args->env, item, &data, &size);
+    napi_close_handle_scope(args->env, scope);
+    if (!good) return false;
+    if (skip >= (int64_t)size) {
+      skip -= (int64_t)size;
+      continue;
+    }
+    segments[*count].iov_base = data + skip;
+    segments[*count].iov_len = size - (size_t)skip;
+    skip = 0;
+    (*count)++;
+  }
+  return true;
+}
+
+static bool is_nothing(napi_env env, const struct args *args, size_t index) {
+  napi_valuetype type;
+  return index >= args->count || napi_typeof(env, args->values[index], &type) != napi_ok || type == napi_null ||
+         type == napi_undefined;
+}
+
+/*
+ * sendmsg(fd, views, skip, flags, address | null, control | null): the views one after the other without their first `skip`
+ * bytes. Control data are the bytes of a msg_control, laid out by the caller.
+ */
+static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, flags;
+  int64_t skip;
+  struct iovec segments[MAX_SEGMENTS];
+  struct msghdr message = {.msg_iov = segments};
+  if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) || !arg_offset(&args, 2, &skip) ||
+      !arg_segments(&args, 1, skip, segments, &message.msg_iovlen) || !arg_i32(&args, 3, &flags)) {
+    return NULL;
+  }
+  if (!is_nothing(env, &args, 4)) {
+    const struct sockaddr *address;
+    if (!arg_address(&args, 4, &address, &message.msg_namelen)) return NULL;
+    message.msg_name = (void *)address;
+  }
+  if (!is_nothing(env, &args, 5)) {
+    uint8_t *control;
+    if (!arg_bytes(&args, 5, &control, &message.msg_controllen)) return NULL;
+    message.msg_control = control;
+  }
+  return number(env, outcome(sendmsg(fd, &message, flags | MSG_NOSIGNAL)));
+}
+
+/*
+ * recvmsg(fd, views, flags, room | null, control | null, out): fills the views one after the other. `out` takes two 32-bit
+ * numbers, as 8 bytes: the length of the control data and the flags of the message. Descriptors that came along are
+ * close-on-exec.
+ */
+static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, flags;
+  uint8_t *room = NULL, *out;
+  size_t out_size;
+  struct sockaddr_storage address;
+  struct iovec segments[MAX_SEGMENTS];
+  struct msghdr message = {.msg_iov = segments};
+  if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) ||
+      !arg_segments(&args, 1, 0, segments, &message.msg_iovlen) || !arg_i32(&args, 2, &flags) ||
+      !arg_bytes(&args, 5, &out, &out_size)) {
+    return NULL;
+  }
+  uint32_t results[2];
+  if (out_size < sizeof results) {
+    napi_throw_range_error(env, NULL, "recvmsg takes room for two numbers");
+    return NULL;
+  }
+  if (!is_nothing(env, &args, 3)) {
+    if (!arg_address_room(&args, 3, &room)) return NULL;
+    message.msg_name = &address;
+    message.msg_namelen = sizeof address;
+  }
+  if (!is_nothing(env, &args, 4)) {
+    uint8_t *control;
+    if (!arg_bytes(&args, 4, &control, &message.msg_controllen)) return NULL;
+    message.msg_control = control;
+  }
+  ssize_t count = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+  if (count < 0) return number(env, -errno);
+  if (room != NULL) put_address(room, &address, message.msg_namelen);
+  results[0] = (uint32_t)message.msg_controllen;
+  results[1] = (uint32_t)message.msg_flags;
+  memcpy(out, results, sizeof results);
+  return number(env, count);
+}
+
+bool init_transfer(napi_env env, napi_value exports) {
+  static const struct entry entries[] = {
+      {"recv", call_recv},         {"send", call_send},       {"recvfrom", call_recvfrom},
+      {"sendto", call_sendto},     {"sendmsg", call_sendmsg}, {"recvmsg", call_recvmsg},
+  };
+  return EXPORT_ALL(env, exports, entries);
+}

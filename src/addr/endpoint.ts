@@ -1,0 +1,192 @@
+// Endpoints: an address together with what is spoken there, which is what connect(), listen() and serve() take.
+
+import { type Address, HostPort, Inet6Address, InetAddress, isAddress, UnixAddress, VsockAddress } from "./address.js";
+import { type Subject, checkInteger, readInteger, refuse } from "./check.js";
+import { type AddressLike, type HostPortLike, type UnixLike, type VsockLike, readHostPort } from "./parse.js";
+import { readPair, readUnix, toAddress } from "./parse.js";
+import { quote } from "./quote.js";
+
+/** TCP, TLS over TCP, or UDP at a host and a port. */
+export interface HostEndpoint {
+  readonly scheme: "tcp" | "tls" | "udp";
+  readonly address: InetAddress | Inet6Address | HostPort;
+}
+
+/** A UNIX stream socket, by path or abstract name. */
+export interface UnixEndpoint {
+  readonly scheme: "unix";
+  readonly address: UnixAddress;
+}
+
+/** A vsock stream socket. */
+export interface VsockEndpoint {
+  readonly scheme: "vsock";
+  readonly address: VsockAddress;
+}
+
+/** A descriptor that this process has already. */
+export interface FdEndpoint {
+  readonly scheme: "fd";
+  readonly fd: number;
+}
+
+/** Descriptors that the service manager passed under a name; sd_listen_fds_with_names(3). */
+export interface SystemdEndpoint {
+  readonly scheme: "systemd";
+  readonly name: string;
+}
+
+/** Where to connect or listen, checked; told apart by `scheme`. */
+export type Endpoint = HostEndpoint | UnixEndpoint | VsockEndpoint | FdEndpoint | SystemdEndpoint;
+
+/** Whatever is taken where an endpoint is. A host without a scheme means `tcp`. */
+export type EndpointLike =
+  | string
+  | Endpoint
+  | InetAddress
+  | Inet6Address
+  | UnixAddress
+  | VsockAddress
+  | HostPort
+  | (HostPortLike & { readonly scheme?: "tcp" | "tls" | "udp" | undefined })
+  | (UnixLike & { readonly scheme?: "unix" | undefined })
+  | (VsockLike & { readonly scheme?: "vsock" | undefined })
+  | { readonly scheme?: "fd" | undefined; readonly fd: number }
+  | readonly [host: string, port: number];
+
+const FORMS =
+  "required tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
+  "or systemd:name";
+const OBJECTS =
+  "required a string, [host, port], { scheme?, host, port }, { path }, { cid, port }, { fd }, " +
+  '{ scheme, address } or { scheme: "systemd", name }';
+
+// sd_listen_fds_with_names(3): at most 255 characters, ASCII, no controls, no colon, because LISTEN_FDNAMES uses it.
+const FD_NAME = /^[\x20-\x39\x3b-\x7e]{1,255}$/;
+const FD_MAX = 0x7fff_ffff;
+
+/**
+ * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
+ * IPv6 address in brackets, with or without a zone), `unix:/path`, `unix:///path`, `unix:@abstract`,
+ * `vsock://cid:port`, `fd:3`, `systemd:name`; or an object or tuple. Makes no call. A port is always required; 0 asks
+ * the kernel for one.
+ *
+ * @throws TypeError that says which part is wrong; RangeError when a number or a length is out of range
+ * @example
+ * const endpoint = parseEndpoint("tls://example.org:443");
+ * endpoint.scheme; // "tls"
+ */
+export function parseEndpoint(value: EndpointLike): Endpoint {
+  const subject: Subject = { kind: "endpoint", value };
+  if (typeof value === "string") return fromText(subject, value);
+  if (typeof value !== "object" || value === null) throw refuse(subject, OBJECTS);
+  if (Array.isArray(value) || isAddress(value) || value instanceof HostPort) {
+    return fromAddress(subject, undefined, toAddress(value as AddressLike));
+  }
+  return fromObject(subject, value as Fields);
+}
+
+function fromText(subject: Subject, text: string): Endpoint {
+  const colon = text.indexOf(":");
+  const scheme = colon < 0 ? "" : text.slice(0, colon);
+  const rest = text.slice(colon + 1);
+  switch (scheme) {
+    case "tcp":
+    case "tls":
+    case "udp":
+      return { scheme, address: readHostPort(subject, afterSlashes(subject, scheme, rest)) };
+    case "vsock": {
+      const [cid, port] = readPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
+      return { scheme, address: new VsockAddress(cid, port) };
+    }
+    case "unix":
+      return fromAddress(subject, scheme, readUnix(subject, rest));
+    case "fd":
+      return { scheme, fd: readInteger(subject, "descriptor", rest, FD_MAX) };
+    case "systemd":
+      return { scheme, name: checkFdName(subject, rest) };
+  }
+  if (rest.startsWith("//")) throw refuse(subject, `scheme ${quote(scheme)} is unknown, ${FORMS}`);
+  throw refuse(subject, `it begins with no known scheme, ${FORMS}`);
+}
+
+function afterSlashes(subject: Subject, scheme: string, rest: string): string {
+  if (!rest.startsWith("//")) throw refuse(subject, `"//" is missing after "${scheme}:"`);
+  return rest.slice(2);
+}
+
+function checkFdName(subject: Subject, name: unknown): string {
+  if (typeof name === "string" && FD_NAME.test(name)) return name;
+  throw refuse(subject, `name is ${quote(name)}, required 1 to 255 printable ASCII characters without ":"`);
+}
+
+interface Fields {
+  readonly scheme?: unknown;
+  readonly address?: unknown;
+  readonly fd?: unknown;
+  readonly name?: unknown;
+  readonly host?: unknown;
+  readonly path?: unknown;
+  readonly cid?: unknown;
+  readonly port?: unknown;
+}
+
+function fromObject(subject: Subject, fields: Fields): Endpoint {
+  const { scheme, address, fd, name, host, path, cid, port } = fields;
+  const parts = host !== undefined || path !== undefined || cid !== undefined || port !== undefined;
+  const ways = [parts, address !== undefined, fd !== undefined, name !== undefined];
+  if (ways.filter(Boolean).length !== 1) throw refuse(subject, OBJECTS);
+  if (fd !== undefined) {
+    if (scheme !== undefined && scheme !== "fd") throw mismatch(subject, scheme, "a descriptor");
+    return { scheme: "fd", fd: checkInteger(subject, "fd", fd, FD_MAX) };
+  }
+  if (name !== undefined) {
+    if (scheme !== "systemd") throw mismatch(subject, scheme, "a name of descriptors");
+    return { scheme, name: checkFdName(subject, name) };
+  }
+  return fromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
+}
+
+function fromAddress(subject: Subject, scheme: unknown, address: Address | HostPort): Endpoint {
+  if (address instanceof InetAddress || address instanceof Inet6Address || address instanceof HostPort) {
+    if (scheme === undefined) return { scheme: "tcp", address };
+    if (scheme === "tcp" || scheme === "tls" || scheme === "udp") return { scheme, address };
+    throw mismatch(subject, scheme, "a host and a port");
+  }
+  if (address instanceof UnixAddress) {
+    if (address.path === "") throw refuse(subject, 'path is missing, required one, or "@" and an abstract name');
+    if (scheme === undefined || scheme === "unix") return { scheme: "unix", address };
+    throw mismatch(subject, scheme, "a UNIX path");
+  }
+  if (address instanceof VsockAddress) {
+    if (scheme === undefined || scheme === "vsock") return { scheme: "vsock", address };
+    throw mismatch(subject, scheme, "a vsock address");
+  }
+  throw refuse(subject, `family ${address.family} has no endpoints, ${FORMS}`);
+}
+
+function mismatch(subject: Subject, scheme: unknown, found: string): TypeError {
+  return refuse(subject, `scheme is ${quote(scheme)}, which does not go with ${found}`);
+}
+
+/**
+ * Prints an endpoint so that `parseEndpoint()` reads it again, without the flow info of IPv6; the wildcard of a family
+ * is printed as `tcp://*:80`, which only the object form can say.
+ *
+ * @example
+ * formatEndpoint(parseEndpoint({ host: "::1", port: 80 })); // "tcp://[::1]:80"
+ */
+export function formatEndpoint(endpoint: Endpoint): string {
+  switch (endpoint.scheme) {
+    case "unix":
+      return endpoint.address.toString();
+    case "vsock":
+      return `vsock://${endpoint.address.cid}:${endpoint.address.port}`;
+    case "fd":
+      return `fd:${endpoint.fd}`;
+    case "systemd":
+      return `systemd:${endpoint.name}`;
+    default:
+      return `${endpoint.scheme}://${endpoint.address}`;
+  }
+}

@@ -1,0 +1,16 @@
+// The address families this package knows, by the numbers Linux gives them (bits/socket.h, man 7 address_families).
+
+/** No family: "any" as a hint to the resolver, "undo" as the address of a `connect(2)` on a datagram socket. */
+export const AF_UNSPEC = 0;
+/** Sockets on one machine, named by a path or an abstract name; unix(7). */
+export const AF_UNIX = 1;
+/** IPv4; ip(7). */
+export const AF_INET = 2;
+/** IPv6; ipv6(7). */
+export const AF_INET6 = 10;
+/** Messages to and from the kernel; netlink(7). */
+export const AF_NETLINK = 16;
+/** Frames of a device, below IP; packet(7). */
+export const AF_PACKET = 17;
+/** Between a virtual machine and its host; vsock(7). */
+export const AF_VSOCK = 40;

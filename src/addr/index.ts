@@ -1,0 +1,38 @@
+// Addresses and endpoints: parse, check, print. Pure: no call to the kernel, no resolver.
+
+export {
+  type Address,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  isAddress,
+  NetlinkAddress,
+  OpaqueAddress,
+  PacketAddress,
+  UnixAddress,
+  VsockAddress,
+} from "./address.js";
+export {
+  type Endpoint,
+  type EndpointLike,
+  type FdEndpoint,
+  formatEndpoint,
+  type HostEndpoint,
+  parseEndpoint,
+  type SystemdEndpoint,
+  type UnixEndpoint,
+  type VsockEndpoint,
+} from "./endpoint.js";
+export { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
+export { formatIPv4, parseIPv4 } from "./ipv4.js";
+export { formatIPv6, parseIPv6 } from "./ipv6.js";
+export {
+  type AddressLike,
+  type HostPortLike,
+  type NetlinkLike,
+  parseAddress,
+  toAddress,
+  type UnixLike,
+  type VsockLike,
+} from "./parse.js";
+export { quote } from "./quote.js";

@@ -1,0 +1,280 @@
+// From what a user writes to an address: a string, a tuple as in Python, an object, or an instance of one of the classes.
+// Everything is checked here, before any call; what needs the resolver comes out as a HostPort.
+
+import {
+  type Address,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  isAddress,
+  NetlinkAddress,
+  OpaqueAddress,
+  PacketAddress,
+  UnixAddress,
+  VsockAddress,
+} from "./address.js";
+import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./check.js";
+import { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
+import { isIPv4 } from "./ipv4.js";
+import { isIPv6 } from "./ipv6.js";
+import { quote } from "./quote.js";
+
+/** A host, literal or name, and a port. `zone` is an interface's name or index, as after the `%` of a host. */
+export interface HostPortLike {
+  readonly family?: number | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly flowinfo?: number | undefined;
+  readonly scopeid?: number | undefined;
+  readonly zone?: string | undefined;
+}
+
+/** A UNIX path, an abstract name after `"\0"`, or `""` for none. */
+export interface UnixLike {
+  readonly family?: number | undefined;
+  readonly path: string;
+}
+
+/** A context and a port of vsock(7). */
+export interface VsockLike {
+  readonly family?: number | undefined;
+  readonly cid: number;
+  readonly port: number;
+}
+
+/** A port and groups of netlink(7). */
+export interface NetlinkLike {
+  readonly family?: number | undefined;
+  readonly pid: number;
+  readonly groups: number;
+}
+
+/** Whatever is taken where an address is. */
+export type AddressLike =
+  | string
+  | Address
+  | HostPort
+  | HostPortLike
+  | UnixLike
+  | VsockLike
+  | NetlinkLike
+  | readonly [host: string, port: number]
+  | readonly [host: string, port: number, flowinfo?: number, scopeid?: number];
+
+const SHAPES = "required a string, [host, port], { host, port }, { path }, { cid, port } or { pid, groups }";
+
+/**
+ * Reads an address from text: `127.0.0.1:8888`, `[::1]:8888`, `[fe80::1%eth0]:8888`, `localhost:8888`,
+ * `unix:/run/x.sock`, `unix:@abstract`, `unix:`, `vsock:2:1024`, `netlink:0:1`. Makes no call.
+ *
+ * @returns an address, or a `HostPort` when the text holds a name (of a host, or of an interface as the zone)
+ * @throws TypeError that says which part of the text is wrong; RangeError when a number or a length is out of range
+ * @example
+ * parseAddress("[::1]:8888").port; // 8888
+ */
+export function parseAddress(text: string): Address | HostPort {
+  const subject: Subject = { kind: "address", value: text };
+  if (typeof text !== "string") throw refuse(subject, "required a string");
+  if (text.startsWith("unix:")) return readUnix(subject, text.slice(5));
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
+    const scheme = text.slice(0, text.indexOf(":"));
+    throw refuse(subject, `it begins with the scheme ${quote(scheme)}, which an endpoint has but an address has not`);
+  }
+  if (text.startsWith("vsock:")) {
+    const [cid, port] = readPair(subject, text.slice(6), "cid", "port");
+    return new VsockAddress(cid, port);
+  }
+  if (text.startsWith("netlink:")) {
+    const [pid, groups] = readPair(subject, text.slice(8), "pid", "groups");
+    return new NetlinkAddress(pid, groups);
+  }
+  return readHostPort(subject, text);
+}
+
+/** Reads `host:port` or `[ipv6]:port`, all of the text. */
+export function readHostPort(subject: Subject, text: string): InetAddress | Inet6Address | HostPort {
+  let host: string;
+  let after: number;
+  if (text.startsWith("[")) {
+    after = text.indexOf("]") + 1;
+    if (after === 0) throw refuse(subject, '"[" is not closed, required "]" after the IPv6 address');
+    host = text.slice(1, after - 1);
+    if (!host.includes(":")) {
+      throw refuse(subject, `${quote(host)} is in brackets, required an IPv6 address there`);
+    }
+    if (after < text.length && text[after] !== ":") {
+      throw refuse(subject, `${quote(text.slice(after))} follows "]", required ":" and the port`);
+    }
+  } else {
+    after = text.indexOf(":");
+    if (after < 0) after = text.length;
+    host = text.slice(0, after);
+    if (text.includes(":", after + 1)) {
+      throw refuse(
+        subject,
+        looksLikeIPv6(text)
+          ? `an IPv6 address stands without brackets, required the form "[::1]:80"`
+          : `it has more than one ":", required host:port, or [address]:port for IPv6`,
+      );
+    }
+    if (host === "" || host === "*") {
+      throw refuse(
+        subject,
+        'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for those of the family',
+      );
+    }
+    if (after === text.length && host.includes("/")) {
+      throw refuse(subject, `it looks like a path, which is written ${quote(`unix:${text}`)}`);
+    }
+  }
+  if (after === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
+  return checkHost(subject, host, readInteger(subject, "port", text.slice(after + 1), 65535));
+}
+
+/** Reads what follows `unix:`; `//` must have nothing between it and the path, as in `unix:///run/x.sock`. */
+export function readUnix(subject: Subject, text: string): UnixAddress {
+  if (text.startsWith("@")) return checkUnix(subject, `\0${text.slice(1)}`);
+  if (text.startsWith("\0")) throw refuse(subject, 'path begins with NUL, required "@" before an abstract name');
+  if (!text.startsWith("//")) return checkUnix(subject, text);
+  if (text[2] !== "/") {
+    throw refuse(subject, `${quote(text.slice(0, 32))} has a host, required "///" before an absolute path`);
+  }
+  return checkUnix(subject, text.slice(2));
+}
+
+/** Reads two numbers of 32 bits with a colon between them. */
+export function readPair(subject: Subject, text: string, first: string, second: string): [number, number] {
+  const colon = text.indexOf(":");
+  if (colon < 0) throw refuse(subject, `${second} is missing, required ${first}:${second}`);
+  return [
+    readInteger(subject, first, text.slice(0, colon), 0xffff_ffff),
+    readInteger(subject, second, text.slice(colon + 1), 0xffff_ffff),
+  ];
+}
+
+function looksLikeIPv6(text: string): boolean {
+  return isIPv6(text) || isIPv6(text.slice(0, text.lastIndexOf(":")));
+}
+
+/**
+ * Turns whatever is taken as an address into one, checking every part. Makes no call.
+ *
+ * An instance of an address class comes back as it is. `["", port]` stands for the wildcard of the socket's family and
+ * comes out as a `HostPort` with an empty host.
+ *
+ * @returns an address, or a `HostPort` when a name is left for the resolver
+ * @throws TypeError for a wrong type or form, RangeError for a number or a length out of range; both quote the value
+ * @example
+ * String(toAddress(["::1", 8888])); // "[::1]:8888"
+ */
+export function toAddress(value: AddressLike): Address | HostPort {
+  // First, and without a subject, because sendto() comes here with what recvfrom() gave.
+  if (value instanceof InetAddress && isPort(value.port) && isIPv4(value.host)) return value;
+  if (typeof value === "string") return parseAddress(value);
+  const subject: Subject = { kind: "address", value };
+  if (typeof value !== "object" || value === null) throw refuse(subject, SHAPES);
+  if (isAddress(value)) return checkInstance(subject, value);
+  if (Array.isArray(value)) return fromTuple(subject, value as readonly unknown[]);
+  return fromObject(subject, value as Fields);
+}
+
+function isPort(port: unknown): boolean {
+  return typeof port === "number" && port >= 0 && port <= 65535 && Number.isInteger(port);
+}
+
+function checkInstance(subject: Subject, value: Address): Address | HostPort {
+  if (value instanceof InetAddress || value instanceof Inet6Address) {
+    const scoped = value instanceof Inet6Address;
+    const checked = scoped
+      ? checkHost(subject, value.host, value.port, value.flowinfo, value.scopeid)
+      : checkHost(subject, value.host, value.port);
+    if (checked instanceof Inet6Address && scoped) {
+      return checked.host === value.host && checked.scopeid === value.scopeid ? value : checked;
+    }
+    if (checked instanceof HostPort && checked.zone !== undefined && scoped) return checked;
+    throw refuse(subject, `host is ${quote(value.host)}, required an ${scoped ? "IPv6" : "IPv4"} address`);
+  }
+  if (value instanceof UnixAddress) {
+    checkUnix(subject, value.path);
+  } else if (value instanceof VsockAddress) {
+    checkU32(subject, "cid", value.cid);
+    checkU32(subject, "port", value.port);
+  } else if (value instanceof NetlinkAddress) {
+    checkU32(subject, "pid", value.pid);
+    checkU32(subject, "groups", value.groups);
+  } else if (value instanceof PacketAddress) {
+    checkInteger(subject, "protocol", value.protocol, 0xffff);
+    checkInteger(subject, "ifindex", value.ifindex, 0x7fff_ffff);
+    checkInteger(subject, "hatype", value.hatype, 0xffff);
+    checkInteger(subject, "pkttype", value.pkttype, 0xff);
+    checkBytes(subject, "addr", value.addr, 8);
+  } else if (value instanceof OpaqueAddress) {
+    checkInteger(subject, "family", value.family, 0xffff);
+    // sizeof(struct sockaddr_storage) without sa_family.
+    checkBytes(subject, "data", value.data, 126);
+  }
+  return value;
+}
+
+function checkBytes(subject: Subject, name: string, bytes: unknown, max: number): void {
+  if (!(bytes instanceof Uint8Array) || bytes.length > max) {
+    throw refuse(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${max} bytes`);
+  }
+}
+
+function fromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostPort {
+  if (tuple.length < 2 || tuple.length > 4) {
+    throw refuse(subject, `it has ${tuple.length} members, required [host, port] or [host, port, flowinfo, scopeid]`);
+  }
+  return checkHost(subject, tuple[0], tuple[1], tuple[2], tuple[3]);
+}
+
+interface Fields {
+  readonly family?: unknown;
+  readonly host?: unknown;
+  readonly port?: unknown;
+  readonly flowinfo?: unknown;
+  readonly scopeid?: unknown;
+  readonly zone?: unknown;
+  readonly path?: unknown;
+  readonly cid?: unknown;
+  readonly pid?: unknown;
+  readonly groups?: unknown;
+}
+
+function fromObject(subject: Subject, fields: Fields): Address | HostPort {
+  const { family, host, port, flowinfo, scopeid, zone, path, cid, pid, groups } = fields;
+  const hosted = host !== undefined;
+  const pathed = path !== undefined;
+  const cidded = cid !== undefined;
+  const netlinked = pid !== undefined || groups !== undefined;
+  const inet6 = flowinfo !== undefined || scopeid !== undefined || zone !== undefined;
+  if (Number(hosted) + Number(pathed) + Number(cidded) + Number(netlinked) !== 1) throw refuse(subject, SHAPES);
+  if ((port !== undefined && (pathed || netlinked)) || (inet6 && !hosted)) {
+    throw refuse(subject, `it mixes fields of different families, ${SHAPES}`);
+  }
+  if (hosted) {
+    const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
+    const given = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
+    checkFamily(subject, family, given);
+    return address;
+  }
+  if (pathed) {
+    checkFamily(subject, family, AF_UNIX);
+    return checkUnix(subject, path);
+  }
+  if (cidded) {
+    checkFamily(subject, family, AF_VSOCK);
+    return new VsockAddress(checkU32(subject, "cid", cid), checkU32(subject, "port", port));
+  }
+  checkFamily(subject, family, AF_NETLINK);
+  return new NetlinkAddress(checkU32(subject, "pid", pid), checkU32(subject, "groups", groups));
+}
+
+// A plain copy of an address says its family. One that the rest of the object contradicts must not be passed over.
+function checkFamily(subject: Subject, family: unknown, found: number): void {
+  if (family === undefined || family === AF_UNSPEC || family === found) return;
+  const what =
+    found === AF_UNSPEC ? "a host name, which has none yet" : found === AF_INET ? "an IPv4 address" : `family ${found}`;
+  throw refuse(subject, `family is ${quote(family)}, but the other fields make ${what}`);
+}

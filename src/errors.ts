@@ -1,0 +1,203 @@
+// The errors of the library. A leaf: it imports nothing. Codes are listed in docs/errors.md.
+
+/** What a {@link SocketError} may know beside its code: where the call was going, how far it came, and why. */
+export interface SocketErrorDetails {
+  /** Host part of the address that the call was given. */
+  readonly address?: string | undefined;
+  /** Port of the address that the call was given. */
+  readonly port?: number | undefined;
+  /** Path of the UNIX address that the call was given. */
+  readonly path?: string | undefined;
+  /** Bytes that had gone out when a `sendAll` was cut short. */
+  readonly transferred?: number | undefined;
+  /** The error behind this one. */
+  readonly cause?: unknown;
+}
+
+/**
+ * A system call that the kernel refused, or a wait that was cut short.
+ *
+ * `code` is the stable name (`"ECONNREFUSED"`), `errno` its negative number as Node has it, `syscall` the call as its man
+ * page spells it. The message has Node's shape: `connect ECONNREFUSED 127.0.0.1:8888`.
+ *
+ * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, `ECANCELED` when the socket was
+ * closed during the call.
+ *
+ * @see errno(3)
+ * @example
+ * ```ts
+ * import { Socket, SocketError } from "berkeley";
+ *
+ * await using socket = new Socket();
+ * try {
+ *   await socket.recv(1);
+ * } catch (error) {
+ *   if (error instanceof SocketError) console.log(error.code); // prints: ENOTCONN
+ * }
+ * ```
+ */
+export class SocketError extends Error {
+  /** Stable name of the error, as errno(3) spells it. */
+  readonly code: string;
+  /** The number behind `code`, negative. */
+  readonly errno: number;
+  /** The call that failed. */
+  readonly syscall: string;
+  readonly address?: string;
+  readonly port?: number;
+  readonly path?: string;
+  /** Bytes that had gone out when a `sendAll` was cut short. */
+  readonly transferred?: number;
+
+  constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
+    super(describe(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.errno = errno;
+    this.syscall = syscall;
+    if (details === undefined) return;
+    if (details.address !== undefined) this.address = details.address;
+    if (details.port !== undefined) this.port = details.port;
+    if (details.path !== undefined) this.path = details.path;
+    if (details.transferred !== undefined) this.transferred = details.transferred;
+  }
+
+  static {
+    SocketError.prototype.name = "SocketError";
+  }
+}
+
+function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
+  let text = `${syscall} ${code}`;
+  if (details === undefined) return text;
+  if (details.path !== undefined) text += ` ${details.path.startsWith("\0") ? `@${details.path.slice(1)}` : details.path}`;
+  else if (details.address !== undefined) {
+    const host = details.address.includes(":") && details.port !== undefined ? `[${details.address}]` : details.address;
+    text += details.port === undefined ? ` ${host}` : ` ${host}:${details.port}`;
+  }
+  if (details.transferred !== undefined) text += ` (${details.transferred} bytes had been sent)`;
+  return text;
+}
+
+/**
+ * Two calls wanted the same direction of one connection at a time, where only one can have it: a second `read` while
+ * the first waits would make it a matter of luck which of them gets which bytes.
+ *
+ * @example
+ * ```ts
+ * import { BusyError } from "berkeley";
+ *
+ * const error = new BusyError("read");
+ * console.log(error.code, error.operation); // prints: ERR_BUSY read
+ * ```
+ */
+export class BusyError extends Error {
+  /** Always `"ERR_BUSY"`. */
+  readonly code: "ERR_BUSY";
+  /** What was asked for: `"read"`, `"accept"`. */
+  readonly operation: string;
+
+  constructor(operation: string) {
+    super(`${operation} needs the connection for itself, but another ${operation} is pending: await that one first`);
+    this.code = "ERR_BUSY";
+    this.operation = operation;
+  }
+
+  static {
+    BusyError.prototype.name = "BusyError";
+  }
+}
+
+/**
+ * A peer sent more than a named limit allows: a line, a frame or a header that is too long. The stream it came from
+ * stays closed for reading, because what follows can't be told apart any more; it can still be written to.
+ *
+ * @example
+ * ```ts
+ * import { LimitError } from "berkeley";
+ *
+ * const error = new LimitError("maxLine", 65536, 70000);
+ * console.log(error.code, error.limit, error.max); // prints: ERR_LIMIT maxLine 65536
+ * ```
+ */
+export class LimitError extends Error {
+  /** Always `"ERR_LIMIT"`. */
+  readonly code: "ERR_LIMIT";
+  /** Name of the option that sets the limit, such as `"maxLine"`. */
+  readonly limit: string;
+  /** The limit's value, bytes unless the option says otherwise. */
+  readonly max: number;
+  /** What was found: the size announced, or how much had come when the limit was passed. */
+  readonly found: number;
+
+  constructor(limit: string, max: number, found: number) {
+    super(`Cannot take ${found} bytes: ${limit} allows at most ${max}`);
+    this.code = "ERR_LIMIT";
+    this.limit = limit;
+    this.max = max;
+    this.found = found;
+  }
+
+  static {
+    LimitError.prototype.name = "LimitError";
+  }
+}
+
+/**
+ * The peer finished before all that was asked for had come. What had come is in `received`; it is taken from the stream.
+ *
+ * @example
+ * ```ts
+ * import { IncompleteReadError } from "berkeley";
+ *
+ * const error = new IncompleteReadError(new Uint8Array(3), 8);
+ * console.log(error.code, error.received.length, error.expected); // prints: ERR_INCOMPLETE_READ 3 8
+ * ```
+ */
+export class IncompleteReadError extends Error {
+  /** Always `"ERR_INCOMPLETE_READ"`. */
+  readonly code: "ERR_INCOMPLETE_READ";
+  /** The bytes that had come before the end. */
+  readonly received: Uint8Array;
+  /** Bytes that were needed at least; absent where nobody can know, as in a search for a delimiter. */
+  readonly expected?: number;
+
+  constructor(received: Uint8Array, expected?: number) {
+    super(
+      expected === undefined
+        ? `The peer finished after ${received.length} bytes, before the delimiter`
+        : `The peer finished after ${received.length} bytes of at least ${expected}`,
+    );
+    this.code = "ERR_INCOMPLETE_READ";
+    this.received = received;
+    if (expected !== undefined) this.expected = expected;
+  }
+
+  static {
+    IncompleteReadError.prototype.name = "IncompleteReadError";
+  }
+}
+
+/**
+ * Bytes that can't be a frame of the codec that reads them, such as a length with a letter in it. The stream they came
+ * from stays closed for reading.
+ *
+ * @example
+ * ```ts
+ * import { FrameError } from "berkeley";
+ *
+ * console.log(new FrameError("a varint has at most 10 bytes, found 11").code); // prints: ERR_FRAME
+ * ```
+ */
+export class FrameError extends Error {
+  /** Always `"ERR_FRAME"`. */
+  readonly code: "ERR_FRAME";
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = "ERR_FRAME";
+  }
+
+  static {
+    FrameError.prototype.name = "FrameError";
+  }
+}

@@ -1,0 +1,311 @@
+// One direction of a descriptor: try the call, wait, retry. The one place for EAGAIN, EINTR, deadlines, aborts and the
+// order of calls.
+//
+// A call is tried at once if nobody is before it and the last try did not say EAGAIN. Otherwise it queues up and the
+// events of the kernel, which come once per change (edge-triggered), have the queue served in order. So three things must
+// hold, or a call would wait for an event that never comes:
+//
+// - `ready` is cleared only when the kernel said EAGAIN, or when it is certain that it would. On a TCP socket a read that
+//   got less than it asked for has emptied the queue (epoll(7), question 9), and whatever comes later makes a new event.
+//   That saves the second call of each read. It does not hold where a read stops early for another reason: at urgent
+//   data, or when the end of the stream or an error, which come with the same event, are still to be told. For those
+//   the descriptor clears `shortMeansEmpty` before it wakes the direction. UNIX sockets stop between messages with
+//   different control data, so they never set it.
+// - `ready` is set by every event.
+// - a queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget of
+//   this one is spent, or after a pause when an error passes with time (EMFILE in accept).
+//
+// A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
+// one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
+
+import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import type { Reactor } from "../reactor/index.js";
+import type { Operation } from "./operation.js";
+
+/** Pauses before a call is tried again for which there is no event, in ms. */
+const FIRST_PAUSE = 5;
+const LONGEST_PAUSE = 100;
+/** setTimeout takes no more. */
+const LONGEST_TIMER = 0x7fff_ffff;
+
+type AnyOperation = Operation<unknown, unknown, unknown>;
+
+/** What a direction needs to know of its descriptor. */
+export interface Owner {
+  readonly fd: number;
+  readonly reactor: Reactor;
+  /** Registers the descriptor if it is not; 0 or -errno. */
+  register(): number;
+}
+
+class Waiter {
+  next: Waiter | undefined;
+  previous: Waiter | undefined;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+  direction: Direction;
+  operation: AnyOperation;
+  a: unknown;
+  b: unknown;
+  /** Keeps the public socket from being collected while a call on it waits. */
+  holder: object;
+  deadline: number = Infinity;
+  signal: AbortSignal | undefined;
+
+  constructor(direction: Direction, operation: AnyOperation, a: unknown, b: unknown, holder: object) {
+    this.direction = direction;
+    this.operation = operation;
+    this.a = a;
+    this.b = b;
+    this.holder = holder;
+    this.resolve = takenResolve;
+    this.reject = takenReject;
+  }
+
+  /** The signal's listener is the waiter itself, so that no function is made per call. */
+  handleEvent(): void {
+    this.direction.abort(this);
+  }
+}
+
+// The executor of a promise runs at once, so its functions can be handed over in variables instead of a closure.
+let takenResolve: (value: unknown) => void;
+let takenReject: (error: unknown) => void;
+function take(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+  takenResolve = resolve;
+  takenReject = reject;
+}
+
+export class Direction {
+  /** See the top of the file. Reading on TCP only. */
+  shortMeansEmpty: boolean = false;
+  #ready = true;
+  #owner: Owner;
+  #head: Waiter | undefined;
+  #tail: Waiter | undefined;
+  /** The queue will be served by the reactor's next turn. */
+  #deferred = false;
+  #timer: NodeJS.Timeout | undefined;
+  #armedFor = Infinity;
+  #pauseTimer: NodeJS.Timeout | undefined;
+  #pause = 0;
+
+  constructor(owner: Owner) {
+    this.#owner = owner;
+  }
+
+  /** Whether a call waits. */
+  get busy(): boolean {
+    return this.#head !== undefined;
+  }
+
+  /**
+   * Runs an operation: at once if it can, otherwise when its turn has come and the kernel is ready.
+   *
+   * @param holder the public object whose call this is; it is kept from collection while the call waits
+   * @param timeout ms, or null
+   */
+  run<A, B, T>(
+    holder: object,
+    operation: Operation<A, B, T>,
+    a: A,
+    b: B,
+    timeout: number | null,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const owner = this.#owner;
+    if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason);
+    if (owner.fd < 0) return Promise.reject(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
+    if (this.#ready && this.#head === undefined && owner.reactor.spend()) {
+      let result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
+      while (result === EINTR && owner.reactor.spend()) result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
+      if (result >= 0) {
+        this.#account(operation, result, a, b);
+        return Promise.resolve(operation.complete(result, a, b));
+      }
+      if (result === EAGAIN) this.#ready = false;
+      else if (result !== EINTR && !passes(operation, result, a, b)) {
+        return Promise.reject(failure(operation, result, a, b));
+      }
+      // What passes with time is tried once more below, which starts the pause.
+    }
+    return this.#wait(holder, operation, a, b, timeout, signal);
+  }
+
+  #wait<A, B, T>(
+    holder: object,
+    operation: Operation<A, B, T>,
+    a: A,
+    b: B,
+    timeout: number | null,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const owner = this.#owner;
+    const registered = owner.register();
+    if (registered < 0) return Promise.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
+    const promise = new Promise<unknown>(take);
+    const waiter = new Waiter(this, operation as unknown as AnyOperation, a, b, holder);
+    if (timeout !== null) {
+      waiter.deadline = performance.now() + timeout;
+      this.#arm(waiter.deadline);
+    }
+    if (signal !== undefined) {
+      waiter.signal = signal;
+      signal.addEventListener("abort", waiter);
+    }
+    owner.reactor.hold();
+    const first = this.#head === undefined;
+    if (first) this.#head = waiter;
+    else {
+      waiter.previous = this.#tail;
+      this.#tail!.next = waiter;
+    }
+    this.#tail = waiter;
+    if (first && this.#ready) this.#defer();
+    return promise as Promise<T>;
+  }
+
+  /** The kernel says that something changed. */
+  wake(): void {
+    this.#ready = true;
+    // A pause is for errors that no event ends; a deferred queue has its turn already.
+    if (this.#head !== undefined && !this.#deferred && this.#pauseTimer === undefined) this.#serve();
+  }
+
+  /** The next turn has come. */
+  resume(): void {
+    this.#deferred = false;
+    if (this.#head !== undefined && this.#ready && this.#pauseTimer === undefined) this.#serve();
+  }
+
+  #defer(): void {
+    if (this.#deferred) return;
+    this.#deferred = true;
+    this.#owner.reactor.defer(this);
+  }
+
+  #serve(): void {
+    const { reactor, fd } = this.#owner;
+    for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
+      if (!this.#ready) return;
+      if (!reactor.spend()) return this.#defer();
+      const { operation, a, b } = waiter;
+      const result = operation.attempt(reactor.calls, fd, a, b);
+      if (result >= 0) {
+        this.#account(operation, result, a, b);
+        this.#remove(waiter);
+        waiter.resolve(operation.complete(result, a, b));
+      } else if (result === EAGAIN) {
+        this.#ready = false;
+        return;
+      } else if (result === EINTR) {
+        continue;
+      } else if (passes(operation, result, a, b)) {
+        return this.#startPause();
+      } else {
+        this.#remove(waiter);
+        waiter.reject(failure(operation, result, a, b));
+      }
+    }
+  }
+
+  #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
+    this.#pause = 0;
+    if (operation.movesBytes) this.#owner.reactor.spendBytes(result);
+    if (this.shortMeansEmpty && operation.asked !== undefined && result > 0 && result < operation.asked(a, b)) {
+      this.#ready = false;
+    }
+  }
+
+  #startPause(): void {
+    this.#pause = Math.min(this.#pause === 0 ? FIRST_PAUSE : this.#pause * 2, LONGEST_PAUSE);
+    this.#pauseTimer = setTimeout(() => {
+      this.#pauseTimer = undefined;
+      this.resume();
+    }, this.#pause).unref();
+  }
+
+  #remove(waiter: Waiter): void {
+    if (waiter.previous === undefined) this.#head = waiter.next;
+    else waiter.previous.next = waiter.next;
+    if (waiter.next === undefined) this.#tail = waiter.previous;
+    else waiter.next.previous = waiter.previous;
+    waiter.next = waiter.previous = undefined;
+    if (waiter.signal !== undefined) waiter.signal.removeEventListener("abort", waiter);
+    this.#owner.reactor.release();
+  }
+
+  /** A waiter that leaves from the middle of things may leave others behind that could be served. */
+  #afterLeaving(): void {
+    if (this.#head === undefined) {
+      clearTimeout(this.#pauseTimer);
+      this.#pauseTimer = undefined;
+      this.#pause = 0;
+    } else if (this.#ready && this.#pauseTimer === undefined) this.#defer();
+  }
+
+  /** The signal of a waiting call was aborted. */
+  abort(waiter: Waiter): void {
+    const { operation, a, b } = waiter;
+    const reason: unknown = waiter.signal!.reason;
+    this.#remove(waiter);
+    const transferred = operation.transferred?.(a, b) ?? 0;
+    if (transferred > 0 && typeof reason === "object" && reason !== null && Object.isExtensible(reason)) {
+      Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
+    }
+    waiter.reject(reason);
+    this.#afterLeaving();
+  }
+
+  /** Deadlines: one timer, armed for the earliest, and left alone when a call settles before its deadline. */
+  #arm(deadline: number): void {
+    if (this.#timer !== undefined) {
+      if (deadline >= this.#armedFor) return;
+      clearTimeout(this.#timer);
+    }
+    this.#armedFor = deadline;
+    const delay = Math.min(Math.max(Math.ceil(deadline - performance.now()), 1), LONGEST_TIMER);
+    // Not what keeps the process alive: the waiting call does.
+    this.#timer = setTimeout(() => this.#expire(), delay).unref();
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    this.#armedFor = Infinity;
+    const now = performance.now();
+    let earliest = Infinity;
+    let left = false;
+    for (let waiter = this.#head; waiter !== undefined; ) {
+      const next: Waiter | undefined = waiter.next;
+      if (waiter.deadline <= now) {
+        this.#remove(waiter);
+        waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
+        left = true;
+      } else if (waiter.deadline < earliest) earliest = waiter.deadline;
+      waiter = next;
+    }
+    if (earliest !== Infinity) this.#arm(earliest);
+    if (left) this.#afterLeaving();
+  }
+
+  /** The descriptor is gone: settles every call with ECANCELED. */
+  cancel(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#pauseTimer);
+    this.#timer = this.#pauseTimer = undefined;
+    for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
+      this.#remove(waiter);
+      waiter.reject(failure(waiter.operation, ECANCELED, waiter.a, waiter.b));
+    }
+  }
+}
+
+function passes<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
+  return operation.passes !== undefined && operation.passes(errno, a, b);
+}
+
+function failure<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): Error {
+  const details = operation.details?.(a, b);
+  if (operation.transferred === undefined) return socketError(errno, operation.syscall, details);
+  return socketError(errno, operation.syscall, { ...details, transferred: operation.transferred(a, b) });
+}

@@ -1,0 +1,5 @@
+// One descriptor: try the call, wait, retry; the one place for EAGAIN, EINTR, cancel and close.
+
+export { Descriptor } from "./descriptor.js";
+export { Direction } from "./direction.js";
+export type { Operation } from "./operation.js";

@@ -1,0 +1,36 @@
+// What a call is, to the place that tries, waits and retries: a constant with functions, and its operands.
+//
+// Operations are constants and operands are passed along, so that no closure is made per call. A call that has to remember
+// something between two tries (how far a sendAll got) has an object for an operand.
+
+import type { SocketErrorDetails } from "../errors.js";
+import type { Calls } from "../sys/calls.js";
+
+export interface Operation<A, B, T> {
+  /** The call's name in errors. */
+  readonly syscall: string;
+
+  /** Whether the result is a number of bytes, which count against the budget of the turn. */
+  readonly movesBytes: boolean;
+
+  /** Tries once, and returns what the call returned: >= 0, or -errno. EAGAIN waits, EINTR tries again. */
+  attempt(calls: Calls, fd: number, a: A, b: B): number;
+
+  /** Makes the result of the number that an attempt returned. Runs right after it. */
+  complete(result: number, a: A, b: B): T;
+
+  /**
+   * How many bytes an attempt asked for, if a smaller result means that a TCP socket has no more for now; 0 if it does
+   * not. Only for reading.
+   */
+  asked?(a: A, b: B): number;
+
+  /** Whether this errno passes with time and there is no event for it, so that the call is tried again after a while. */
+  passes?(errno: number, a: A, b: B): boolean;
+
+  /** What an error says beside code and call. */
+  details?(a: A, b: B): SocketErrorDetails | undefined;
+
+  /** Bytes that have gone out although the call fails; undefined if the call has no such notion. */
+  transferred?(a: A, b: B): number;
+}

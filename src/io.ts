@@ -1,0 +1,114 @@
+// The contracts between what moves bytes and what makes sense of them: Reader, Writer, Conn, Listener. A leaf.
+//
+// Buffering, TLS, framing and serving are written against these and never against a socket, so that each of them runs
+// on a TCP socket, on TLS, on a pair in memory and on whatever else keeps the promises below. The conformance suite in
+// `berkeley/testing` checks them; a Conn of one's own that passes it can be used wherever the library takes one.
+//
+// All of it has one rule about ending a wait: a `timeout` or a `signal` ends the wait, never the connection, and takes
+// no byte from it.
+
+import type { Address } from "./addr/address.js";
+
+/** What every call that may wait takes. */
+export interface IoOptions {
+  /**
+   * Milliseconds after which the call gives up with a `SocketError` of code `ETIMEDOUT`. 0 takes what can be had without
+   * a wait. No timeout when absent or `Infinity`.
+   */
+  readonly timeout?: number | undefined;
+  /** Ends the wait; the call rejects with the signal's reason. An aborted signal refuses the call before it starts. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
+export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** Where bytes come from. */
+export interface Reader {
+  /**
+   * Reads what there is, at most `buffer.length` bytes, and waits only while there is nothing.
+   *
+   * Promised: the bytes come in order, each once. 0 is the end, and stays 0. A read that was ended by its timeout or
+   * signal took nothing: the next one gets what this one would have got. `buffer` belongs to the call until the promise
+   * settles. The promise rejects with
+   * - `ETIMEDOUT`, or the signal's reason,
+   * - a `BusyError` when another read is pending (one reader at a time),
+   * - `ECONNRESET` when the peer aborted (bytes that came before may be read first, but need not),
+   * - `ECANCELED` when the connection was closed during the call, `EBADF` when it was closed before,
+   * - a `RangeError` when `buffer` is empty, because 0 could not be told from the end.
+   *
+   * Not promised: that a read gives as much as one write of the peer took; that a full buffer means there is more.
+   */
+  read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
+}
+
+/** Where bytes go. */
+export interface Writer {
+  /**
+   * Writes all of `data`. The promise resolves when all of it was taken by the layer below (for a socket, the kernel),
+   * and not before: to await it is the backpressure.
+   *
+   * Promised: of several pending writes each goes out whole, in the order of the calls. No data is a write of no bytes,
+   * which resolves in its turn. `data` belongs to the call until the promise settles. The promise rejects with
+   * - `ETIMEDOUT`; `transferred` in the error says how many bytes had been taken, the rest was not and will not be,
+   * - the signal's reason; nobody knows how many bytes were taken, so `abort()` is all that is left unless it was none,
+   * - `EPIPE` after `closeWrite()`; `EPIPE` or `ECONNRESET` when the peer is gone,
+   * - `ECANCELED` when the connection was closed during the call, `EBADF` when it was closed before,
+   * - a `TypeError` when `data` is something else.
+   *
+   * Not promised: that the peer has it, or will read it. A write to a peer that is gone may succeed once.
+   */
+  write(data: Data, opts?: IoOptions): Promise<void>;
+
+  /**
+   * Ends this direction after all pending writes: the peer reads 0 after the last byte, and can go on sending. A second
+   * call resolves as the first. The peer's answer is not awaited.
+   */
+  closeWrite(opts?: IoOptions): Promise<void>;
+}
+
+/** A connection: bytes both ways, each direction with its own end. */
+export interface Conn extends Reader, Writer {
+  /** This end's address; `undefined` where it has none. Stays readable after `close()`. */
+  readonly localAddress: Address | undefined;
+  /** The other end's address; `undefined` where it has none. Stays readable after `close()`. */
+  readonly remoteAddress: Address | undefined;
+
+  /**
+   * Gives the connection up. Pending calls reject with `ECANCELED`, later ones with `EBADF`. What a write had resolved
+   * for is still delivered; then the peer reads 0. Never rejects, may be called twice.
+   */
+  close(): Promise<void>;
+
+  /**
+   * Gives the connection up at once and lets the peer know that it was cut (on TCP with RST): its reads reject with
+   * `ECONNRESET`. What is under way may be lost. Pending calls here reject with `ECANCELED`, later ones with `EBADF`.
+   * UNIX sockets have no such signal: there the peer sees an end.
+   */
+  abort(): void;
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Where connections come from. */
+export interface Listener<C extends Conn = Conn> {
+  /** What it listens on, with the real port where 0 was asked for; `undefined` where it has none. */
+  readonly address: Address | undefined;
+
+  /**
+   * Waits for the next connection. Rejects with `ETIMEDOUT`, the signal's reason, `ECANCELED` when the listener was
+   * closed during the call, `EBADF` when before. A wait that was ended so loses no connection. Several may be pending:
+   * they are served in order.
+   */
+  accept(opts?: IoOptions): Promise<C>;
+
+  /** Takes no more connections; those accepted stay. Never rejects, may be called twice. */
+  close(): Promise<void>;
+
+  /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
+  [Symbol.asyncIterator](): AsyncIterator<C, undefined>;
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

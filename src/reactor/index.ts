@@ -1,0 +1,3 @@
+// Readiness: fd -> waiters, turn budget.
+
+export { type Deferred, defaultReactor, Reactor, type Source } from "./reactor.js";

@@ -1,0 +1,164 @@
+// Readiness: from the kernel's events to what waits for them, the turn budget, and what keeps the process alive.
+//
+// One reactor per thread. It registers each descriptor once, edge-triggered, for both directions, under a token: a slot
+// of its table and the slot's generation. The generation goes up when a slot is given back, so an event that was fetched
+// for a descriptor which has been closed since finds nobody, and never the descriptor that took over its slot or number.
+//
+// The turn budget. A call that succeeds at once settles in a microtask, and microtasks run until none is left: a loop over
+// a busy socket would keep timers and other sockets waiting for ever. So each turn of the loop has a budget of operations
+// and bytes. What comes after it is spent is deferred to the next turn, behind everything else that is ready. The budget
+// grows with the number of events of a turn, so that thousands of connections that are ready together are all served.
+//
+// The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
+// alive, [2] number of events, from [4] on slot, generation, events for each.
+
+import { type Calls, calls as nativeCalls } from "../sys/calls.js";
+import { check } from "../sys/errno.js";
+
+const WAITING = 0;
+const REFERENCED = 1;
+const COUNT = 2;
+const FIRST = 4;
+
+/** Operations of a turn beside those that its events bring. */
+const TURN_OPERATIONS = 256;
+const OPERATIONS_PER_EVENT = 4;
+const TURN_BYTES = 4 << 20;
+
+/** Who hears of events: epoll(7)'s bits, for both directions. It must not run code of users. */
+export interface Source {
+  onReady(events: number): void;
+}
+
+/** Who goes on in the next turn, because the budget of this one was spent. It must not run code of users. */
+export interface Deferred {
+  resume(): void;
+}
+
+export class Reactor {
+  readonly calls: Calls;
+  #shared: Int32Array | undefined;
+  #sources: (Source | undefined)[] = [];
+  #generations: number[] = [];
+  #freeSlots: number[] = [];
+  #operations = TURN_OPERATIONS;
+  #bytes = TURN_BYTES;
+  #deferred: Deferred[] = [];
+  #immediate = false;
+
+  constructor(calls: Calls = nativeCalls) {
+    this.calls = calls;
+  }
+
+  /** Number of calls that wait. */
+  get waiting(): number {
+    return this.#shared?.[WAITING] ?? 0;
+  }
+
+  /** Number of registered descriptors. */
+  get registered(): number {
+    return this.#sources.length - this.#freeSlots.length;
+  }
+
+  #open(): Int32Array {
+    const shared = this.calls.openPoller(() => this.#dispatch());
+    if (typeof shared === "number") {
+      check(shared, "epoll_create1");
+      throw new Error("the poller was not opened");
+    }
+    this.#shared = shared;
+    return shared;
+  }
+
+  /**
+   * Registers a descriptor for all events, edge-triggered. What is ready already is reported in the next turn.
+   *
+   * @returns the slot, or -errno
+   */
+  add(fd: number, source: Source): number {
+    if (this.#shared === undefined) this.#open();
+    const slot = this.#freeSlots.pop() ?? this.#sources.length;
+    const generation = this.#generations[slot] ?? 0;
+    const result = this.calls.pollerAdd(fd, slot, generation);
+    this.#generations[slot] = generation;
+    this.#sources[slot] = result < 0 ? undefined : source;
+    if (result < 0) {
+      this.#freeSlots.push(slot);
+      return result;
+    }
+    return slot;
+  }
+
+  /**
+   * Ends a registration. It must come before the descriptor is closed: the kernel keeps an entry for as long as any
+   * duplicate of the descriptor is open.
+   */
+  remove(fd: number, slot: number): void {
+    this.calls.pollerRemove(fd);
+    this.#sources[slot] = undefined;
+    this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
+    this.#freeSlots.push(slot);
+  }
+
+  /** One call more waits: the process stays alive. */
+  hold(): void {
+    const shared = this.#shared ?? this.#open();
+    shared[WAITING]!++;
+    if (shared[REFERENCED] === 0) this.calls.pollerRef();
+  }
+
+  /** One call less waits. The native side lets go of the loop when none is left. */
+  release(): void {
+    this.#shared![WAITING]!--;
+  }
+
+  /** Takes one operation from the budget of this turn; false when it is spent. */
+  spend(): boolean {
+    return --this.#operations >= 0 && this.#bytes > 0;
+  }
+
+  /** Takes bytes from the budget of this turn. */
+  spendBytes(count: number): void {
+    this.#bytes -= count;
+  }
+
+  /** Lets `deferred` go on in the next turn. */
+  defer(deferred: Deferred): void {
+    this.#deferred.push(deferred);
+    if (this.#immediate) return;
+    this.#immediate = true;
+    setImmediate(this.#resume);
+  }
+
+  #renew(events: number): void {
+    this.#operations = TURN_OPERATIONS + OPERATIONS_PER_EVENT * events;
+    this.#bytes = TURN_BYTES;
+  }
+
+  #resume = (): void => {
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    this.#immediate = false;
+    this.#renew(deferred.length);
+    for (const one of deferred) one.resume();
+  };
+
+  #dispatch(): void {
+    const shared = this.#shared!;
+    const end = FIRST + 3 * shared[COUNT]!;
+    this.#renew(shared[COUNT]!);
+    for (let at = FIRST; at < end; at += 3) {
+      const slot = shared[at]!;
+      const source = this.#sources[slot];
+      // Compared as 32-bit numbers: the array is signed, the generation is not.
+      if (source !== undefined && shared[at + 1]! === (this.#generations[slot]! | 0)) source.onReady(shared[at + 2]!);
+    }
+  }
+}
+
+let reactor: Reactor | undefined;
+
+/** The reactor of this thread. */
+export function defaultReactor(): Reactor {
+  return (reactor ??= new Reactor());
+}

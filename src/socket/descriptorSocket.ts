@@ -1,0 +1,168 @@
+// What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
+
+import type { Address, HostPort } from "../addr/index.js";
+import type { Descriptor, Operation } from "../fd/index.js";
+import { milliseconds } from "../sys/arguments.js";
+import type { Calls } from "../sys/calls.js";
+import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { PlainSocket } from "../sys/plainSocket.js";
+import { READABLE, WRITABLE } from "./operations/connection.js";
+import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
+import { resolveName, resolveNow } from "./resolve.js";
+
+/** Closes the descriptor of a socket that was collected without having been closed. */
+const collected = new FinalizationRegistry<Descriptor>((descriptor) => {
+  const fd = descriptor.fd;
+  if (fd < 0) return;
+  descriptor.close();
+  process.emitWarning(`a Socket with descriptor ${fd} was collected while open, and has been closed: call close() or use "await using"`, "ResourceWarning");
+});
+
+export abstract class DescriptorSocket extends PlainSocket {
+  /** @internal */
+  protected readonly descriptor: Descriptor;
+  #timeout: number | null = null;
+  /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
+  #closing: AbortController | undefined;
+
+  protected constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {
+    super(family, type, protocol);
+    this.descriptor = descriptor;
+    collected.register(this, descriptor, descriptor);
+  }
+
+  /** @internal */
+  protected override calls(): Calls {
+    return this.descriptor.reactor.calls;
+  }
+
+  /** The descriptor, or -1 once the socket is closed or detached. */
+  override fileno(): number {
+    return this.descriptor.fd;
+  }
+
+  /** Deadline in ms of every waiting call that has none of its own; null (the default) for none. */
+  get timeout(): number | null {
+    return this.#timeout;
+  }
+
+  set timeout(value: number | null) {
+    this.#timeout = milliseconds(value, "set timeout");
+  }
+
+  /** Whether the socket is closed or detached. */
+  get closed(): boolean {
+    return this.descriptor.fd < 0;
+  }
+
+  /**
+   * Runs an operation in the direction of reading.
+   *
+   * @internal
+   */
+  protected startRead<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): Promise<T> {
+    if (opts === undefined) return this.descriptor.reading.run(this, operation, a, b, this.#timeout, undefined);
+    const { syscall } = operation;
+    checkOptions(opts, syscall);
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    return this.descriptor.reading.run(this, operation, a, b, timeout, signalOf(opts, syscall));
+  }
+
+  /**
+   * Runs an operation in the direction of writing.
+   *
+   * @internal
+   */
+  protected startWrite<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): Promise<T> {
+    if (opts === undefined) return this.descriptor.writing.run(this, operation, a, b, this.#timeout, undefined);
+    const { syscall } = operation;
+    checkOptions(opts, syscall);
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    return this.descriptor.writing.run(this, operation, a, b, timeout, signalOf(opts, syscall));
+  }
+
+  /**
+   * The address as the kernel takes it; a promise only where the resolver has to be asked.
+   *
+   * @internal
+   */
+  protected resolve(target: Address | HostPort, timeout: number | null, signal: AbortSignal | undefined): Address | Promise<Address> {
+    const known = resolveNow(this.calls(), target, this);
+    if (known !== undefined) return known;
+    this.#closing ??= new AbortController();
+    const signals = signal === undefined ? [this.#closing.signal] : [signal, this.#closing.signal];
+    return resolveName(this.calls(), target as HostPort, this, timeout, signals);
+  }
+
+  /** @internal */
+  protected checkOpen(syscall: string): number {
+    const fd = this.descriptor.fd;
+    if (fd < 0) throw socketError(EBADF, syscall);
+    return fd;
+  }
+
+  /**
+   * Resolves when there is something to receive or accept, the end and errors included, and takes nothing: poll(2).
+   *
+   * @see poll(2)
+   */
+  readable(opts?: WaitOptions): Promise<void> {
+    try {
+      return this.startRead(READABLE, undefined, undefined, opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Resolves when the kernel would take something to send: poll(2).
+   *
+   * @see poll(2)
+   */
+  writable(opts?: WaitOptions): Promise<void> {
+    try {
+      return this.startWrite(WRITABLE, undefined, undefined, opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Closes the descriptor: close(2). Pending calls reject with `ECANCELED`, later ones with `EBADF`. Closing again does
+   * nothing. What the kernel has taken is still sent.
+   *
+   * @see close(2)
+   */
+  close(): void {
+    const { fd } = this.descriptor;
+    if (fd < 0) return;
+    this.#settle("close");
+    check(this.descriptor.close(), "close");
+  }
+
+  /**
+   * Gives the descriptor away: it stays open, and is the caller's to close. Pending calls reject with `ECANCELED`, and the
+   * socket counts as closed.
+   *
+   * @returns the descriptor, which is non-blocking and close-on-exec
+   * @throws SocketError `EBADF` if it is closed
+   */
+  detach(): number {
+    this.checkOpen("detach");
+    this.#settle("detach");
+    return check(this.descriptor.release(), "detach");
+  }
+
+  #settle(syscall: string): void {
+    collected.unregister(this.descriptor);
+    this.#closing?.abort(socketError(ECANCELED, syscall));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}

@@ -1,0 +1,111 @@
+// The operations that make connections: connect, accept; and the ones that only wait: readable, writable.
+//
+// connect() on a non-blocking TCP socket says EINPROGRESS, and readiness for writing tells that it is over. How it ended is
+// asked by calling connect() again. Linux answers EALREADY while it is under way, 0 once when it has succeeded, and the
+// error when it has failed (inet_stream_connect in net/ipv4/af_inet.c); unlike SO_ERROR that can't be confused by a wake-up
+// that comes early.
+//
+// On a UNIX socket EAGAIN means that the listener's queue is full (connect(2)), and no event tells when it is not: it is
+// tried again after a pause.
+//
+// What accept() returns besides a connection (accept(2), "Error handling"): ECONNABORTED when the peer was gone before it
+// was accepted, and pending network errors of the new connection. Those concern no connection that anybody has seen, so
+// the next one is waited for. EMFILE, ENFILE, ENOBUFS and ENOMEM go to the caller; the connection stays in the kernel's
+// queue, and a later accept() gets it. The iterator over connections, which has nobody to tell, waits and tries again.
+
+import { AF_UNIX, type Address } from "../../addr/index.js";
+import type { Operation } from "../../fd/index.js";
+import { POLLIN, POLLNVAL, POLLOUT } from "../../sys/constants.js";
+import {
+  EAGAIN,
+  EALREADY,
+  EBADF,
+  ECONNABORTED,
+  EHOSTDOWN,
+  EHOSTUNREACH,
+  EINPROGRESS,
+  EINTR,
+  EISCONN,
+  EMFILE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  ENONET,
+  ENOPROTOOPT,
+  EPROTO,
+} from "../../sys/errno.js";
+import { addressDetails, room } from "../../sys/sockaddr.js";
+
+export interface Connecting {
+  readonly address: Address;
+  readonly sockaddr: Uint8Array;
+  /** The first attempt has been made, and the connection is being established. */
+  started: boolean;
+}
+
+/** A full queue, apart from EAGAIN: outside the range of errno, and never seen outside this file and `passes`. */
+const QUEUE_FULL = -100_000;
+
+export const CONNECT: Operation<Connecting, undefined, void> = {
+  syscall: "connect",
+  movesBytes: false,
+  attempt: (calls, fd, connecting) => {
+    const result = calls.connect(fd, connecting.sockaddr);
+    if (result === EINPROGRESS || (result === EALREADY && connecting.started)) {
+      connecting.started = true;
+      return EAGAIN;
+    }
+    if (result === EINTR) {
+      // The connection is made in the background; another call asks how far it is (connect(2), EINTR).
+      connecting.started = true;
+      return EINTR;
+    }
+    if (result === EISCONN && connecting.started) return 0;
+    // Would-block without a start is a full queue, for which there is no event: see `passes`.
+    return result === EAGAIN && connecting.address.family === AF_UNIX ? QUEUE_FULL : result;
+  },
+  complete: () => undefined,
+  passes: (errno) => errno === QUEUE_FULL,
+  details: ({ address }) => addressDetails(address),
+};
+
+const NOT_OURS: ReadonlySet<number> = new Set([
+  ECONNABORTED,
+  ENETDOWN,
+  EPROTO,
+  ENOPROTOOPT,
+  EHOSTDOWN,
+  ENONET,
+  EHOSTUNREACH,
+  ENETUNREACH,
+]);
+const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
+
+/** What accepting is, without its result. `patient`: whether to wait for descriptors and memory instead of failing. */
+export const ACCEPT: Omit<Operation<unknown, boolean, never>, "complete"> = {
+  syscall: "accept",
+  movesBytes: false,
+  attempt: (calls, fd) => {
+    const result = calls.accept(fd, room);
+    return result < 0 && NOT_OURS.has(result) ? EINTR : result;
+  },
+  passes: (errno, _listener, patient) => patient && SHORTAGE.has(errno),
+};
+
+function readiness(events: number): Operation<undefined, undefined, void> {
+  return {
+    syscall: "poll",
+    movesBytes: false,
+    attempt: (calls, fd) => {
+      const revents = calls.poll(fd, events, 0);
+      if (revents === 0) return EAGAIN;
+      return revents > 0 && (revents & POLLNVAL) !== 0 ? EBADF : revents;
+    },
+    complete: () => undefined,
+  };
+}
+
+export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);
+export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);

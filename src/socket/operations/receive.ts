@@ -1,0 +1,87 @@
+// The operations that read: recv, recvInto, recvfrom, recvfromInto.
+
+import type { Address } from "../../addr/index.js";
+import type { Operation } from "../../fd/index.js";
+import { EMPTY } from "../../sys/arguments.js";
+import { EFAULT } from "../../sys/errno.js";
+import { decodeRoom, room } from "../../sys/sockaddr.js";
+
+/** What is read lands here first, and is copied out at its exact length. One per thread: an attempt and its completion are one step. */
+export const SLAB_SIZE: number = 1 << 16;
+const slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+
+/** Below this a loop is cheaper than a call. */
+const LOOP_COPY = 96;
+
+function copyOut(count: number): Buffer {
+  const out = Buffer.allocUnsafe(count);
+  if (count <= LOOP_COPY) for (let i = 0; i < count; i++) out[i] = slab[i]!;
+  else slab.copy(out, 0, 0, count);
+  return out;
+}
+
+/** A read for which the slab is too small. Its memory is taken at the first attempt. */
+export interface LargeRead {
+  readonly size: number;
+  buffer: Buffer | undefined;
+}
+
+function largeBuffer(read: LargeRead): Buffer {
+  return (read.buffer ??= Buffer.allocUnsafeSlow(read.size));
+}
+
+function cut(read: LargeRead, count: number): Buffer {
+  const buffer = read.buffer!;
+  const length = Math.min(count, read.size);
+  // A small piece must not keep a large buffer alive.
+  return length < read.size / 2 ? Buffer.from(buffer.subarray(0, length)) : buffer.subarray(0, length);
+}
+
+/** recv(size, flags) of at most SLAB_SIZE bytes. */
+export const RECV: Operation<number, number, Buffer> = {
+  syscall: "recv",
+  movesBytes: true,
+  attempt: (calls, fd, size, flags) => calls.recv(fd, slab, size, flags),
+  // With MSG_TRUNC the result is the length of the datagram, which may be more than was asked for.
+  complete: (count, size) => copyOut(count < size ? count : size),
+  asked: (size, flags) => (flags === 0 ? size : 0),
+};
+
+export const RECV_LARGE: Operation<LargeRead, number, Buffer> = {
+  syscall: "recv",
+  movesBytes: true,
+  attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read), read.size, flags),
+  complete: (count, read) => cut(read, count),
+  asked: (read, flags) => (flags === 0 ? read.size : 0),
+};
+
+export const RECV_INTO: Operation<Uint8Array, number, number> = {
+  syscall: "recv",
+  movesBytes: true,
+  attempt: (calls, fd, buffer, flags) =>
+    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recv(fd, buffer, buffer.length, flags),
+  complete: (count) => count,
+  asked: (buffer, flags) => (flags === 0 ? buffer.length : 0),
+};
+
+export const RECVFROM: Operation<number, number, [Buffer, Address]> = {
+  syscall: "recvfrom",
+  movesBytes: true,
+  attempt: (calls, fd, size, flags) => calls.recvfrom(fd, slab, size, flags, room),
+  complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
+};
+
+export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = {
+  syscall: "recvfrom",
+  movesBytes: true,
+  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read), read.size, flags, room),
+  complete: (count, read) => [cut(read, count), decodeRoom()],
+};
+
+export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = {
+  syscall: "recvfrom",
+  movesBytes: true,
+  attempt: (calls, fd, buffer, flags) =>
+    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, room),
+  complete: (count) => [count, decodeRoom()],
+};

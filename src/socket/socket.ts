@@ -1,0 +1,251 @@
+// The socket: Berkeley's calls, awaitable. What may wait returns a promise, what may not is a plain call.
+
+import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
+import { Descriptor, type Operation } from "../fd/index.js";
+import { int32, integer } from "../sys/arguments.js";
+import { calls as nativeCalls } from "../sys/calls.js";
+import { IPPROTO_IP, IPPROTO_TCP, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../sys/constants.js";
+import { check, socketError } from "../sys/errno.js";
+import { readInt } from "../sys/options/option.js";
+import { addressDetails, decodeRoom, encodeAddress } from "../sys/sockaddr.js";
+import { ByteSocket } from "./byteSocket.js";
+import { ACCEPT, CONNECT } from "./operations/connection.js";
+import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
+
+/** SOCK_NONBLOCK and SOCK_CLOEXEC go with the type, and are what every socket has here. */
+const TYPE_MASK = 0xf;
+
+function isTcp(family: number, type: number, protocol: number): boolean {
+  return (family === AF_INET || family === AF_INET6) && type === SOCK_STREAM && (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
+}
+
+/** ACCEPT with its result made into a Socket, which only the class itself can make. */
+let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
+
+/**
+ * A Berkeley socket: the kernel's own, with its calls under their own names.
+ *
+ * Every waiting call takes `{ timeout, signal }`. A `timeout` (ms) rejects with `ETIMEDOUT`, an abort with the signal's
+ * reason; neither loses data: what was not received stays in the kernel. Calls that wait in the same direction are served
+ * in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. Wrong arguments
+ * give a TypeError or RangeError (a rejection from a call that returns a promise) before any system call.
+ *
+ * A waiting call keeps the process alive; an idle socket does not.
+ *
+ * @see socket(2), socket(7)
+ * @example
+ * ```ts
+ * import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
+ *
+ * await using server = new Socket(AF_INET, SOCK_STREAM);
+ * await server.bind(["localhost", 0]);
+ * server.listen(5);
+ *
+ * await using client = new Socket(AF_INET, SOCK_STREAM);
+ * await client.connect(server.getsockname());
+ * await client.sendAll("Hello, Server");
+ *
+ * const [conn, address] = await server.accept();
+ * console.log((await conn.recv(1024)).toString()); // prints: Hello, Server
+ * console.log(address.family === AF_INET); // prints: true
+ * conn.close();
+ * ```
+ */
+export class Socket extends ByteSocket {
+  /**
+   * Makes a socket: socket(2). It is close-on-exec and non-blocking from birth.
+   *
+   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX` …
+   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET` …
+   * @param protocol 0 for the family's default for this type
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`, `EMFILE`, `ENFILE`, `EPERM` …
+   */
+  constructor(family?: number, type?: number, protocol?: number);
+  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, descriptor?: Descriptor) {
+    const action = "make a socket";
+    int32(family, action, "family");
+    int32(protocol, action, "protocol");
+    const kind = int32(type, action, "type") & TYPE_MASK;
+    super(
+      family,
+      kind,
+      protocol,
+      // The kernel is to hear the type as it was given.
+      descriptor ?? new Descriptor(check(nativeCalls.socket(family, type, protocol), "socket"), isTcp(family, kind, protocol)),
+    );
+  }
+
+  /** A socket around a descriptor that is ours already. */
+  static #around(family: number, type: number, protocol: number, fd: number): Socket {
+    const Around = Socket as new (family: number, type: number, protocol: number, descriptor: Descriptor) => Socket;
+    return new Around(family, type, protocol, new Descriptor(fd, isTcp(family, type, protocol)));
+  }
+
+  /**
+   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type
+   * and protocol are read back from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the
+   * new socket.
+   *
+   * @param fd number of the descriptor
+   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread has it
+   * @see getsockopt(2), SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
+   * @example
+   * ```ts
+   * import { Socket, socketpair } from "berkeley";
+   *
+   * const [a, b] = socketpair();
+   * await using again = Socket.fromfd(a.detach());
+   * await again.sendAll("still open");
+   * console.log((await b.recv(100)).toString()); // prints: still open
+   * b.close();
+   * ```
+   */
+  static fromfd(fd: number): Socket {
+    const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
+    const calls = nativeCalls;
+    check(calls.adopt(number), "fromfd");
+    const value = new Uint8Array(4);
+    const read = (name: number): number => {
+      const length = calls.getsockopt(number, SOL_SOCKET, name, value);
+      if (length >= 0) return readInt(value);
+      calls.release(number);
+      throw socketError(length, "getsockopt");
+    };
+    return Socket.#around(read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), number);
+  }
+
+  /** Two connected sockets; see {@link socketpair}. */
+  static pair(family: number, type: number, protocol: number): [Socket, Socket] {
+    const fds = new Uint8Array(8);
+    check(nativeCalls.socketpair(family, type, protocol, fds), "socketpair");
+    return [
+      Socket.#around(family, type & TYPE_MASK, protocol, readInt(fds)),
+      Socket.#around(family, type & TYPE_MASK, protocol, readInt(fds.subarray(4))),
+    ];
+  }
+
+  /**
+   * Names the socket: bind(2). A host name is resolved, to its first address of the socket's family; `["", port]` is the
+   * wildcard address; numeric and UNIX addresses do not touch the resolver. With port 0 the kernel chooses, and
+   * `getsockname()` tells.
+   *
+   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
+   * @see bind(2)
+   */
+  async bind(address: AddressLike): Promise<void> {
+    const target = toAddress(address);
+    this.checkOpen("bind");
+    const local = this.resolve(target, this.timeout, undefined);
+    const known = local instanceof Promise ? await local : local;
+    check(this.calls().bind(this.checkOpen("bind"), encodeAddress(known)), "bind", () => addressDetails(known));
+  }
+
+  /**
+   * Connects to `address`, and resolves when the connection stands: connect(2). On a datagram socket it sets the peer. A
+   * host name is resolved, to its first address of the socket's family.
+   *
+   * A connect that was cut short by `timeout` or `signal` goes on in the kernel; close the socket.
+   *
+   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
+   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   * @see connect(2)
+   */
+  async connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
+    const target = toAddress(address);
+    checkOptions(opts, "connect");
+    const signal = signalOf(opts, "connect");
+    let timeout = timeoutOf(opts, this.timeout, "connect");
+    signal?.throwIfAborted();
+    this.checkOpen("connect");
+    const start = timeout === null ? 0 : performance.now();
+    const remote = this.resolve(target, timeout, signal);
+    let known: Address;
+    if (remote instanceof Promise) {
+      known = await remote;
+      if (timeout !== null) timeout = Math.max(0, timeout - (performance.now() - start));
+    } else known = remote;
+    const connecting = { address: known, sockaddr: encodeAddress(known), started: false };
+    return this.descriptor.writing.run(this, CONNECT, connecting, undefined, timeout, signal);
+  }
+
+  /**
+   * Takes the next connection from the kernel's queue: accept4(2). The new socket is close-on-exec and non-blocking.
+   *
+   * Connections whose peer was gone before they were accepted (`ECONNABORTED` and pending network errors) are passed over.
+   *
+   * @returns the connection and the address of its peer
+   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which the
+   *   connection waits in the queue for the next `accept()`
+   * @see accept(2)
+   */
+  accept(opts?: WaitOptions): Promise<[Socket, Address]> {
+    try {
+      return this.startRead(ACCEPT_SOCKET, this, false, opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Connections as they come, until the socket is closed. Lack of descriptors or memory (`EMFILE` and its like) is waited
+   * out: the connections stay in the kernel's queue meanwhile.
+   *
+   * @example
+   * ```ts
+   * import { Socket } from "berkeley";
+   *
+   * await using server = new Socket();
+   * await server.bind("127.0.0.1:0");
+   * server.listen();
+   * await using client = new Socket();
+   * await client.connect(server.getsockname());
+   * for await (const [conn, address] of server) {
+   *   console.log(String(address) === String(client.getsockname())); // prints: true
+   *   conn.close();
+   *   server.close();
+   * }
+   * ```
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<[Socket, Address]> {
+    const socket = this;
+    return {
+      async next(): Promise<IteratorResult<[Socket, Address]>> {
+        try {
+          return { done: false, value: await socket.startRead(ACCEPT_SOCKET, socket, true, undefined) };
+        } catch (error) {
+          if (socket.closed) return { done: true, value: undefined };
+          throw error;
+        }
+      },
+      async return(): Promise<IteratorResult<[Socket, Address]>> {
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator](): AsyncIterableIterator<[Socket, Address]> {
+        return this;
+      },
+    };
+  }
+
+  /**
+   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each is closed for itself.
+   *
+   * @throws SocketError `EMFILE`, `EBADF`
+   * @see dup(2)
+   */
+  dup(): Socket {
+    const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
+    const copy = Socket.#around(this.family, this.type, this.protocol, fd);
+    copy.timeout = this.timeout;
+    return copy;
+  }
+
+  static {
+    ACCEPT_SOCKET = {
+      ...ACCEPT,
+      complete: (fd, listener) => {
+        const address = decodeRoom();
+        return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
+      },
+    };
+  }
+}

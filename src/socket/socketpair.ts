@@ -1,0 +1,29 @@
+// Two sockets that are connected to each other.
+
+import { AF_UNIX } from "../addr/index.js";
+import { int32 } from "../sys/arguments.js";
+import { SOCK_STREAM } from "../sys/constants.js";
+import { Socket } from "./socket.js";
+
+/**
+ * Two connected sockets without a name: socketpair(2).
+ *
+ * @param family `AF_UNIX`; Linux has pairs of no other family
+ * @param type `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`
+ * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE` …
+ * @see socketpair(2)
+ * @example
+ * ```ts
+ * import { socketpair } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * await left.sendAll("ping");
+ * console.log((await right.recv(16)).toString()); // prints: ping
+ * left.close();
+ * right.close();
+ * ```
+ */
+export function socketpair(family: number = AF_UNIX, type: number = SOCK_STREAM, protocol: number = 0): [Socket, Socket] {
+  const action = "make a socketpair";
+  return Socket.pair(int32(family, action, "family"), int32(type, action, "type"), int32(protocol, action, "protocol"));
+}

@@ -1,0 +1,60 @@
+// What a write was given, as bytes; and where a long list of them stands when it is taken piece by piece.
+
+import type { Data } from "../io.js";
+
+/** The parts of `data` as bytes, text in UTF-8. Throws a `TypeError` that quotes what is neither. */
+export function toParts(data: Data): Uint8Array[] {
+  if (typeof data === "string" || data instanceof Uint8Array) return [toBytes(data)];
+  if (!Array.isArray(data)) throw wrong(data, "data");
+  return data.map((part: unknown, index) => {
+    if (typeof part === "string" || part instanceof Uint8Array) return toBytes(part);
+    throw wrong(part, `data[${index}]`);
+  });
+}
+
+/** Text as UTF-8, bytes as they are. */
+export function toBytes(part: string | Uint8Array): Uint8Array {
+  return typeof part === "string" ? Buffer.from(part) : part;
+}
+
+function wrong(value: unknown, name: string): TypeError {
+  const found = value === null ? "null" : typeof value === "object" ? value.constructor?.name ?? "object" : typeof value;
+  return new TypeError(`${name} must be a string, a Uint8Array or an array of these, found ${found}`);
+}
+
+/** The parts of a write, consumed from the front. */
+export class Parts {
+  readonly #parts: readonly Uint8Array[];
+  #index = 0;
+  #offset = 0;
+  #left: number;
+
+  constructor(parts: readonly Uint8Array[]) {
+    this.#parts = parts;
+    this.#left = parts.reduce((sum, part) => sum + part.length, 0);
+  }
+
+  /** Bytes not taken yet. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Takes a copy of the next bytes, at most `max`. */
+  take(max: number): Buffer {
+    const out = Buffer.allocUnsafe(Math.min(max, this.#left));
+    let filled = 0;
+    while (filled < out.length) {
+      const part = this.#parts[this.#index] as Uint8Array;
+      const size = Math.min(part.length - this.#offset, out.length - filled);
+      out.set(part.subarray(this.#offset, this.#offset + size), filled);
+      filled += size;
+      this.#offset += size;
+      if (this.#offset === part.length) {
+        this.#index++;
+        this.#offset = 0;
+      }
+    }
+    this.#left -= out.length;
+    return out;
+  }
+}

@@ -1,0 +1,191 @@
+// The engine below every reading method of a stream: ask the buffer, and as long as it has too little, ask the source.
+//
+// What a method wants is a Take: a rule that looks at the buffer and either takes its result or asks for more. One runs
+// at a time. Bytes that came for a Take that was cut short stay in the buffer, which is why no cut loses any.
+//
+// No timer is made here: timeout and signal go down with the read, and a Take that needs several reads passes on what is
+// left of its time. The usual read waits once, so this way costs one derived promise and no closure.
+
+import { BusyError, IncompleteReadError } from "../errors.js";
+import type { IoOptions, Reader } from "../io.js";
+import { ReadBuffer } from "./buffer.js";
+import { refusal, socketError } from "./wait.js";
+
+/** What a reading method wants. */
+export interface Take<T> {
+  /**
+   * Takes its result from the buffer, or returns `undefined` to ask for more bytes. `ended` says that no more will come.
+   * What it throws ends the reading for good, except an `IncompleteReadError`.
+   */
+  take(buffer: ReadBuffer, ended: boolean): T | undefined;
+}
+
+/** Reads from one source, one Take at a time. */
+export class Pull {
+  readonly buffer: ReadBuffer;
+  readonly #source: Reader;
+  readonly #now: () => number;
+  #busy = false;
+  #ended = false;
+  #failure: { readonly error: unknown } | undefined;
+  #take: Take<unknown> | undefined;
+  #opts: IoOptions | undefined;
+  #deadline = 0;
+
+  constructor(source: Reader, readSize: number, now: () => number) {
+    this.#source = source;
+    this.#now = now;
+    this.buffer = new ReadBuffer(readSize);
+  }
+
+  /** Whether the source has given its end; bytes may still be unread. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Gives `take` its result, at once or after as many reads as it needs. */
+  run<T>(take: Take<T>, opts: IoOptions | undefined): Promise<T> {
+    const refused = this.#refusal() ?? refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.buffer.length > 0 || this.#ended) {
+      let result;
+      try {
+        result = this.#attempt(take);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      if (result !== undefined) return Promise.resolve(result);
+    }
+    this.#take = take;
+    return this.#first(opts).then(this.#filled, this.#failed) as Promise<T>;
+  }
+
+  /** Gives `take` its result from what was read already, `undefined` when that is too little. */
+  poll<T>(take: Take<T>): T | undefined {
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused.error;
+    return this.buffer.length > 0 || this.#ended ? this.#attempt(take) : undefined;
+  }
+
+  /** Reads into `target`, past the buffer when that is empty. */
+  into(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
+    const refused = this.#refusal() ?? refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (target.length === 0) return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
+    if (this.#ended) return Promise.resolve(0);
+    this.#busy = true;
+    return this.#read(target, opts).then(this.#passed, this.#failed);
+  }
+
+  /** Takes the reading side for a caller that works on the buffer itself; `unlock` gives it back. */
+  lock(): void {
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused.error;
+    this.#busy = true;
+  }
+
+  unlock(): void {
+    this.#busy = false;
+  }
+
+  /** For the holder of the lock: reads once into the buffer; false at the end. */
+  async fill(opts: IoOptions | undefined): Promise<boolean> {
+    if (this.#ended) return false;
+    this.#accept(await this.#read(this.buffer.room(), opts));
+    return !this.#ended;
+  }
+
+  /** Refuses all further reading with `error`. */
+  stop(error: unknown): void {
+    this.#failure = { error };
+    this.buffer.clear();
+  }
+
+  #refusal(): { readonly error: unknown } | undefined {
+    if (this.#failure !== undefined) return this.#failure;
+    return this.#busy ? { error: new BusyError("read") } : undefined;
+  }
+
+  #attempt<T>(take: Take<T>): T | undefined {
+    try {
+      return take.take(this.buffer, this.#ended);
+    } catch (error) {
+      if (!(error instanceof IncompleteReadError)) this.stop(error);
+      throw error;
+    }
+  }
+
+  #first(opts: IoOptions | undefined): Promise<number> {
+    this.#busy = true;
+    this.#opts = opts;
+    const timeout = opts?.timeout;
+    if (timeout !== undefined) this.#deadline = this.#now() + timeout;
+    return this.#read(this.buffer.room(), opts);
+  }
+
+  /** A source is promised to reject, not to throw; one that throws must not leave the reading side taken. */
+  #read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
+    try {
+      return this.#source.read(target, opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #accept(count: number): void {
+    // Closed meanwhile: the buffer that these bytes were read into is gone.
+    if (this.#failure !== undefined) throw socketError("ECANCELED", "read");
+    if (count === 0) this.#ended = true;
+    else this.buffer.commit(count);
+  }
+
+  readonly #filled = (count: number): unknown => {
+    let result;
+    try {
+      this.#accept(count);
+      result = this.#attempt(this.#take as Take<unknown>);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+    if (result === undefined) return this.#further();
+    this.#release();
+    return result;
+  };
+
+  async #further(): Promise<unknown> {
+    try {
+      for (;;) {
+        this.#accept(await this.#read(this.buffer.room(), this.#remaining()));
+        const result = this.#attempt(this.#take as Take<unknown>);
+        if (result !== undefined) return result;
+      }
+    } finally {
+      this.#release();
+    }
+  }
+
+  #remaining(): IoOptions | undefined {
+    const opts = this.#opts;
+    if (opts?.timeout === undefined || opts.timeout === Infinity) return opts;
+    return { timeout: Math.max(0, this.#deadline - this.#now()), signal: opts.signal };
+  }
+
+  readonly #passed = (count: number): number => {
+    this.#busy = false;
+    if (count === 0) this.#ended = true;
+    return count;
+  };
+
+  readonly #failed = (error: unknown): never => {
+    this.#release();
+    throw error;
+  };
+
+  #release(): void {
+    this.#busy = false;
+    this.#take = undefined;
+    this.#opts = undefined;
+  }
+}

@@ -1,0 +1,248 @@
+// Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
+
+import type { Duplex } from "node:stream";
+import type { Address } from "../addr/address.js";
+import type { Conn, Data, IoOptions, Writer } from "../io.js";
+import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
+import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
+import { Items } from "./items.js";
+import { lineFinder, type LineOptions, LineTake } from "./lines.js";
+import { pipe, type PipeOptions } from "./pipe.js";
+import { Pull } from "./pull.js";
+import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
+import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
+import { toBytes } from "./data.js";
+import { socketError } from "./wait.js";
+
+/** The limits of a stream. */
+export interface StreamOptions {
+  /** Most bytes asked of the connection at a time, and so most that are read beyond what a call needs. Default 64 KiB. */
+  readonly readSize?: number | undefined;
+  /** Most bytes of a line or of what `readUntil` gives, where the call names no `max`. Default 64 KiB. */
+  readonly maxLine?: number | undefined;
+  /** Most bytes of a frame, where neither call nor codec names a `max`. Default 1 MiB. */
+  readonly maxFrame?: number | undefined;
+  /** The time in milliseconds, by which a timeout is shared among the reads of one call. Default `performance.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** How to read up to a delimiter. */
+export interface UntilOptions extends IoOptions {
+  /** Most bytes, the delimiter included. Default: the stream's `maxLine`. */
+  readonly max?: number | undefined;
+}
+
+/**
+ * A connection with a buffer for reading. It is a {@link Conn} itself.
+ *
+ * Every reading method takes a `timeout` (for the whole call) and a `signal`; a call that these end rejects with
+ * `ETIMEDOUT` or the signal's reason, and all bytes that had come are there for the next call. One reads at a time: a
+ * second call meanwhile rejects with a {@link BusyError}. Nothing is read before a call asks, and never more than the call
+ * needs plus `readSize`: a peer that sends faster is held back by the connection.
+ *
+ * A {@link LimitError} (a line or frame is too long) or an error of a codec ends the reading for good: all later reads
+ * reject with it. An early end is an {@link IncompleteReadError} with what had come. Other errors are the connection's.
+ *
+ * Writing has no buffer: `write` is the connection's.
+ *
+ * @example
+ * ```ts
+ * import { Stream } from "berkeley";
+ * import { memoryPair } from "berkeley/testing";
+ *
+ * const [a, b] = memoryPair();
+ * const stream = new Stream(b);
+ * await a.write(["GET key\r\n", Uint8Array.of(0, 2), "ok"]);
+ * console.log(await stream.readLine()); // prints: GET key
+ * const size = (await stream.readExactly(2)).readUInt16BE();
+ * console.log((await stream.readExactly(size)).toString()); // prints: ok
+ * ```
+ */
+export class Stream implements Conn, AsyncIterable<Buffer> {
+  readonly #conn: Conn;
+  readonly #pull: Pull;
+  readonly #maxLine: number;
+  readonly #maxFrame: number;
+
+  /** Puts a buffer on `conn`, which nobody else may read from now on. */
+  constructor(conn: Conn, opts: StreamOptions = {}) {
+    this.#conn = conn;
+    this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
+    this.#maxLine = count("maxLine", opts.maxLine ?? 65_536, 1);
+    this.#maxFrame = count("maxFrame", opts.maxFrame ?? 1_048_576, 1);
+  }
+
+  /** A stream over a `Duplex` of bytes, which it owns from now on; see {@link fromDuplex}. */
+  static fromDuplex(duplex: Duplex, opts: StreamOptions & FromDuplexOptions = {}): Stream {
+    return new Stream(fromDuplex(duplex, opts), opts);
+  }
+
+  /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
+  get conn(): Conn {
+    return this.#conn;
+  }
+
+  /** Bytes that were read from the connection and not taken. */
+  get buffered(): number {
+    return this.#pull.buffer.length;
+  }
+
+  get localAddress(): Address | undefined {
+    return this.#conn.localAddress;
+  }
+
+  get remoteAddress(): Address | undefined {
+    return this.#conn.remoteAddress;
+  }
+
+  /**
+   * The next bytes, as many as there are, at most `max`; null at the end. Waits only while there are none. The Buffer is
+   * the caller's, but a part of a larger block of memory: copy what is kept for long.
+   */
+  read(max?: number, opts?: IoOptions): Promise<Buffer | null>;
+  read(opts: IoOptions): Promise<Buffer | null>;
+  /** Reads into `buffer` as {@link Reader.read} says, straight from the connection when nothing is buffered. */
+  read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
+  read(first?: number | IoOptions | Uint8Array, opts?: IoOptions): Promise<Buffer | null | number> {
+    if (first === undefined) return this.#pull.run(ANY_CHUNK, opts);
+    if (first instanceof Uint8Array) return this.#pull.into(first, opts);
+    if (typeof first === "object") return this.#pull.run(ANY_CHUNK, first);
+    if (!isCount(first, 1)) return refuse("max", first, 1);
+    return this.#pull.run(new ChunkTake(first), opts);
+  }
+
+  /**
+   * Exactly `size` bytes. Rejects with an {@link IncompleteReadError} when the end comes before. `size` is the only limit,
+   * so check one that a peer sent; memory grows with what comes, not with `size`.
+   */
+  readExactly(size: number, opts?: IoOptions): Promise<Buffer> {
+    if (!isCount(size, 0)) return refuse("size", size, 0);
+    if (size === 0) return Promise.resolve(Buffer.alloc(0));
+    return this.#pull.run(new ExactTake(size), opts);
+  }
+
+  /**
+   * The bytes up to and with `delimiter`; null at the end. Rejects with an {@link IncompleteReadError} when the end comes
+   * after some bytes without a delimiter, with a {@link LimitError} when it is not within `max` bytes.
+   */
+  readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
+    const bytes = toBytes(delimiter);
+    if (bytes.length === 0) return Promise.reject(new RangeError("delimiter must have at least 1 byte, found 0"));
+    const max = opts?.max;
+    if (max === undefined) return this.#pull.run(new UntilTake(bytes, this.#maxLine, "maxLine"), opts);
+    if (!isCount(max, 1)) return refuse("max", max, 1);
+    return this.#pull.run(new UntilTake(bytes, max, "max"), opts);
+  }
+
+  /**
+   * The next line without its end, which is LF or CR LF; null at the end. The last line may lack its end: where that
+   * matters, use `readUntil("\n")`. Rejects with a {@link LimitError} when the line has more than `max` bytes.
+   */
+  readLine(opts?: LineOptions): Promise<string | null> {
+    const max = opts?.max;
+    if (max !== undefined && !isCount(max, 0)) return refuse("max", max, 0);
+    return this.#pull.run(this.#lineTake(opts), opts);
+  }
+
+  /** The lines, one after the other, each as `readLine` gives it; `timeout` is for each. */
+  lines(opts?: LineOptions): Items<string> {
+    if (opts?.max !== undefined) count("max", opts.max, 0);
+    return new Items(this.#pull, lineFinder(this.#lineTake(opts)), opts);
+  }
+
+  /** The frames that `codec` finds, one after the other; `timeout` is for each. */
+  frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
+    const named = opts?.max ?? codec.max;
+    const max = named === undefined ? this.#maxFrame : count("max", named, 0);
+    return new Items(this.#pull, frameFinder(codec, max, named === undefined ? "maxFrame" : "max"), opts);
+  }
+
+  /** The next `size` bytes, which stay unread; fewer when the end comes before, null when there are none. */
+  peek(size: number, opts?: IoOptions): Promise<Buffer | null> {
+    if (!isCount(size, 1)) return refuse("size", size, 1);
+    return this.#pull.run(new PeekTake(size), opts);
+  }
+
+  /** The chunks as `read` gives them, until the end. Leaving the loop leaves the stream open. */
+  [Symbol.asyncIterator](): Items<Buffer> {
+    return new Items(
+      this.#pull,
+      (buffer, ended) => {
+        const value = ANY_CHUNK.take(buffer, ended);
+        return value ? { value } : value;
+      },
+      undefined,
+    );
+  }
+
+  /** Writes all of `data`; resolves when the connection has taken it. See {@link Writer.write}. */
+  write(data: Data, opts?: IoOptions): Promise<void> {
+    return this.#conn.write(data, opts);
+  }
+
+  /** Ends the writing side; reading goes on. See {@link Writer.closeWrite}. */
+  closeWrite(opts?: IoOptions): Promise<void> {
+    return this.#conn.closeWrite(opts);
+  }
+
+  /**
+   * Writes all that comes to `destination`, waiting for each write, and passes the end on by `closeWrite()`. Returns the
+   * number of bytes. When either side fails it rejects with that error and closes neither. A read that is cut short loses
+   * nothing; of a write that timed out, the rest is still unread here; of one that a signal ended, nobody knows.
+   */
+  pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
+    return pipe(this.#pull, destination, opts);
+  }
+
+  /** This stream as a `node:stream` Duplex, which owns it from now on; see {@link toDuplex}. */
+  toDuplex(opts?: ToDuplexOptions): Duplex {
+    return toDuplex(this, opts);
+  }
+
+  /** This stream as web streams, which own it from now on; see {@link toWeb}. */
+  toWeb(opts?: ToWebOptions): WebPair {
+    return toWeb(this, opts);
+  }
+
+  /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
+  close(): Promise<void> {
+    this.#pull.stop(socketError("EBADF", "read"));
+    return this.#conn.close();
+  }
+
+  /** Cuts the connection. See {@link Conn.abort}. */
+  abort(): void {
+    this.#pull.stop(socketError("EBADF", "read"));
+    this.#conn.abort();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #lineTake(opts: LineOptions | undefined): LineTake {
+    const encoding = opts?.encoding ?? "utf8";
+    const max = opts?.max;
+    return max === undefined ? new LineTake(this.#maxLine, "maxLine", encoding) : new LineTake(max, "max", encoding);
+  }
+}
+
+const systemNow = (): number => performance.now();
+
+function isCount(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
+}
+
+function wrong(name: string, value: unknown, least: number): Error {
+  const text = `${name} must be an integer of at least ${least}, found ${String(value)}`;
+  return typeof value === "number" ? new RangeError(text) : new TypeError(text);
+}
+
+function refuse(name: string, value: unknown, least: number): Promise<never> {
+  return Promise.reject(wrong(name, value, least));
+}
+
+function count(name: string, value: number, least: number): number {
+  if (!isCount(value, least)) throw wrong(name, value, least);
+  return value;
+}

@@ -1,0 +1,90 @@
+// One pending call of a Conn that is written in JavaScript: a promise with a timeout and a signal that settles once.
+//
+// Whoever answers it calls resolve() or reject(); when the timeout or the signal is faster, cut() takes the call out of
+// its owner's queue and names the error. After either, timer and listener are gone.
+
+import { constants } from "node:os";
+import { SocketError, type SocketErrorDetails } from "../errors.js";
+import type { IoOptions } from "../io.js";
+import { type Clock, systemClock } from "./clock.js";
+
+/** The longest time that Node's timers take, in milliseconds (24.8 days). */
+const LONGEST = 2_147_483_647;
+
+const numbers: Readonly<Record<string, number>> = constants.errno;
+
+/** A `SocketError` for what this side found out without asking the kernel, with the platform's number for the code. */
+export function socketError(code: string, syscall: string, details?: SocketErrorDetails): SocketError {
+  return new SocketError(code, -(numbers[code] ?? 0), syscall, details);
+}
+
+/** What is wrong with the options of a call, or its signal's reason when that is aborted already. */
+export function refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
+  if (opts === undefined) return undefined;
+  const { timeout, signal } = opts;
+  if (timeout !== undefined) {
+    if (typeof timeout !== "number") {
+      return { error: new TypeError(`timeout must be a number of milliseconds, found ${typeof timeout}`) };
+    }
+    if (!(timeout >= 0 && (timeout <= LONGEST || timeout === Infinity))) {
+      return { error: new RangeError(`timeout must be from 0 to ${LONGEST} milliseconds or Infinity, found ${timeout}`) };
+    }
+  }
+  return signal?.aborted === true ? { error: signal.reason } : undefined;
+}
+
+/** A pending call. */
+export abstract class Wait<T> {
+  readonly promise: Promise<T>;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal | undefined;
+  #resolve!: (value: T) => void;
+  #reject!: (error: unknown) => void;
+  #timer: unknown;
+  #settled = false;
+
+  readonly #aborted = (): void => this.#cut(false);
+
+  constructor(opts: IoOptions | undefined, clock: Clock = systemClock) {
+    this.#clock = clock;
+    this.promise = new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    const timeout = opts?.timeout;
+    if (timeout !== undefined && timeout !== Infinity) {
+      this.#timer = clock.setTimeout(() => this.#cut(true), timeout);
+    }
+    this.#signal = opts?.signal;
+    this.#signal?.addEventListener("abort", this.#aborted, { once: true });
+  }
+
+  /** Takes the call out of its queue and returns the `ETIMEDOUT` error; a signal's reason replaces it. */
+  protected abstract cut(): SocketError;
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  resolve(value: T): void {
+    if (this.#settle()) this.#resolve(value);
+  }
+
+  reject(error: unknown): void {
+    if (this.#settle()) this.#reject(error);
+  }
+
+  #cut(timedOut: boolean): void {
+    if (this.#settled) return;
+    const error = this.cut();
+    this.reject(timedOut ? error : this.#signal?.reason);
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#aborted);
+    return true;
+  }
+}

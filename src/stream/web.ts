@@ -1,0 +1,171 @@
+// Between a Conn and web streams, both ways: a byte stream and a writable over a Conn, and a Conn over such a pair.
+//
+// See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
+
+import { ReadableStream, WritableStream } from "node:stream/web";
+import type { SocketError } from "../errors.js";
+import type { Conn, Data } from "../io.js";
+import { BridgeConn, type Shore } from "./bridge.js";
+import { ReadBuffer } from "./buffer.js";
+import { socketError } from "./wait.js";
+
+/** The controller of a readable byte stream; Node's types lack the request. */
+interface ByteController {
+  readonly byobRequest: { readonly view: Uint8Array; respond(bytesWritten: number): void } | null;
+  enqueue(chunk: Uint8Array): void;
+  close(): void;
+}
+
+/** The two halves of a connection as web streams. */
+export interface WebPair {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Data>;
+}
+
+/** How the web streams buffer. */
+export interface ToWebOptions {
+  /** Most bytes of one read, where the reader brings no buffer of its own. Default 64 KiB. */
+  readonly readSize?: number | undefined;
+}
+
+/**
+ * A connection as web streams, which own it from now on. `readable` is a byte stream: a BYOB reader's buffer is filled by
+ * the connection without a copy, and nothing is read before someone asks. `writable` takes strings and bytes; `ready`
+ * waits while one write is under way. The connection is closed when the readable has ended or was cancelled and the
+ * writable was closed; aborting the writable aborts the connection.
+ *
+ * @example
+ * ```ts
+ * import { toWeb } from "berkeley";
+ * import { memoryPair } from "berkeley/testing";
+ *
+ * const [a, b] = memoryPair();
+ * const writer = toWeb(a).writable.getWriter();
+ * await writer.write("hello");
+ * await writer.close();
+ * console.log(await new Response(toWeb(b).readable as ReadableStream).text()); // prints: hello
+ * ```
+ */
+export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
+  const buffer = new ReadBuffer(opts.readSize ?? 65_536);
+  const cancelled = new AbortController();
+  const { signal } = cancelled;
+  let readDone = false;
+  let writeDone = false;
+  const finish = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
+
+  const readable = new ReadableStream({
+    type: "bytes",
+    async pull(byteController) {
+      const controller = byteController as unknown as ByteController;
+      const request = controller.byobRequest;
+      const target = request === null ? buffer.room() : request.view;
+      let count;
+      try {
+        count = await conn.read(target, { signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        throw error;
+      }
+      if (count === 0) {
+        readDone = true;
+        controller.close();
+        request?.respond(0);
+        await finish();
+      } else if (request !== null) {
+        request.respond(count);
+      } else {
+        // A byte stream takes the memory of its chunk away, so it gets its own.
+        buffer.commit(count);
+        const chunk = new Uint8Array(count);
+        buffer.copyInto(chunk);
+        controller.enqueue(chunk);
+      }
+    },
+    async cancel() {
+      readDone = true;
+      cancelled.abort();
+      await finish();
+    },
+  });
+
+  const writable = new WritableStream<Data>({
+    write: (data) => conn.write(data),
+    async close() {
+      await conn.closeWrite();
+      writeDone = true;
+      await finish();
+    },
+    abort() {
+      conn.abort();
+    },
+  });
+  return { readable, writable };
+}
+
+class WebShore implements Shore {
+  readonly localAddress = undefined;
+  readonly remoteAddress = undefined;
+  readonly #reader: ReadableStreamDefaultReader<unknown>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  #ended = false;
+
+  constructor(readable: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
+    this.#reader = readable;
+    this.#writer = writer;
+    // What goes wrong is told by read() and write(); these would be rejections that nobody handles.
+    this.#reader.closed.catch(() => undefined);
+    this.#writer.closed.catch(() => undefined);
+    this.#writer.ready.catch(() => undefined);
+  }
+
+  async pull(): Promise<Uint8Array | null> {
+    const { done, value } = await this.#reader.read();
+    if (done) return null;
+    if (value instanceof Uint8Array) return value;
+    await this.#reader.cancel();
+    throw new TypeError(`A readable must give bytes, found ${typeof value}`);
+  }
+
+  push(bytes: Uint8Array): Promise<void> {
+    return this.#failing(this.#writer.write(bytes));
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#failing(this.#writer.close());
+  }
+
+  async close(): Promise<void> {
+    const closed = this.#ended ? Promise.resolve() : this.#writer.close();
+    await Promise.allSettled([closed, this.#reader.cancel()]);
+  }
+
+  abort(error: SocketError): void {
+    this.#writer.abort(error).catch(() => undefined);
+    this.#reader.cancel(error).catch(() => undefined);
+  }
+
+  /** A web stream may fail with anything; a write rejects with an error of its own kind where that says nothing. */
+  async #failing(written: Promise<void>): Promise<void> {
+    this.#writer.ready.catch(() => undefined);
+    try {
+      await written;
+    } catch (error) {
+      throw error instanceof Error ? error : socketError("EPIPE", "write", { cause: error });
+    }
+  }
+}
+
+/**
+ * A connection over a pair of web streams, which it owns (and locks) from now on. `close()` closes the writable and cancels
+ * the readable, `abort()` aborts and cancels them. What they fail with is what `read` and `write` reject with.
+ *
+ * Throws a `TypeError` when one of them is locked.
+ */
+export function fromWeb(pair: {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+}): Conn {
+  return new BridgeConn(new WebShore(pair.readable.getReader(), pair.writable.getWriter()));
+}
