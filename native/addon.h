@@ -45,6 +45,7 @@ void close_owned(struct addon *addon);
 
 /* args.c: reading arguments. Each returns false with a TypeError or RangeError pending. */
 #define MAX_ARGS 12
+#define MAX_OPTIONAL 2
 struct args {
   napi_env env;
   size_t count;
@@ -68,9 +69,9 @@ static inline int64_t outcome(int64_t value) { return value >= 0 ? value : -(int
 
 /*
  * Calls JavaScript from the loop, and runs its microtasks. What it throws becomes an uncaught exception, as with Node's own
- * handles.
+ * handles. Returns whether JavaScript could be called and returned in order.
  */
-void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 
 /* A table of functions that a file adds to the exports. */
 struct entry {

@@ -3,8 +3,12 @@
 
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args) {
   args->env = env;
-  args->count = MAX_ARGS;
+  /* Node-API fills what is not given with undefined, one by one: so ask for no more than the call could have. */
+  size_t room = required + MAX_OPTIONAL < MAX_ARGS ? required + MAX_OPTIONAL : MAX_ARGS;
+  args->count = room;
   if (napi_get_cb_info(env, info, &args->count, args->values, NULL, NULL) != napi_ok) return false;
+  /* It tells how many were given, which may be more than there was room for. */
+  if (args->count > room) args->count = room;
   if (args->count < required) {
     napi_throw_type_error(env, NULL, "too few arguments for a native call");
     return false;
@@ -87,16 +91,18 @@ napi_value number(napi_env env, int64_t value) {
   return result;
 }
 
-void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
   napi_value function, global;
   if (napi_get_reference_value(env, callback, &function) != napi_ok || function == NULL ||
       napi_get_global(env, &global) != napi_ok) {
-    return;
+    return false;
   }
-  if (napi_make_callback(env, NULL, global, function, count, arguments, NULL) == napi_pending_exception) {
+  napi_status status = napi_make_callback(env, NULL, global, function, count, arguments, NULL);
+  if (status == napi_pending_exception) {
     napi_value error;
     if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
   }
+  return status == napi_ok;
 }
 
 bool export_all(napi_env env, napi_value exports, const struct entry *entries, size_t count) {

@@ -8,34 +8,37 @@
 #define MAX_SEGMENTS IOV_MAX
 
 /*
- * recv(fd, view, length, flags): at most `length` bytes into the start of the view.
+ * recv(fd, view, length = all of it, flags = 0): at most `length` bytes into the start of the view.
+ *
+ * The numbers of recv and send that are mostly the same may be left out: reading an argument has its price, and these are
+ * the calls that a server makes most.
  */
 static napi_value call_recv(napi_env env, napi_callback_info info) {
   struct args args;
-  int32_t fd, flags;
-  uint32_t length;
+  int32_t fd, flags = 0;
   uint8_t *data;
   size_t size;
-  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
-      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags)) {
-    return NULL;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size)) return NULL;
+  if (args.count > 2) {
+    uint32_t length;
+    if (!arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags)) return NULL;
+    if (length < size) size = length;
   }
-  if (length > size) length = (uint32_t)size;
-  return number(env, outcome(recv(fd, data, length, flags)));
+  return number(env, outcome(recv(fd, data, size, flags)));
 }
 
-/* send(fd, view, offset, flags): the bytes of the view from `offset` on. */
+/* send(fd, view, offset = 0, flags = 0): the bytes of the view from `offset` on. */
 static napi_value call_send(napi_env env, napi_callback_info info) {
   struct args args;
-  int32_t fd, flags;
-  uint32_t offset;
+  int32_t fd, flags = 0;
+  uint32_t offset = 0;
   uint8_t *data;
   size_t size;
-  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
-      !arg_u32(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) {
-    return NULL;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size)) return NULL;
+  if (args.count > 2) {
+    if (!arg_u32(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) return NULL;
+    if (offset > size) offset = (uint32_t)size;
   }
-  if (offset > size) offset = (uint32_t)size;
   return number(env, outcome(send(fd, data + offset, size - offset, flags | MSG_NOSIGNAL)));
 }
 

@@ -69,7 +69,8 @@ export class SocketError extends Error {
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
   let text = `${syscall} ${code}`;
   if (details === undefined) return text;
-  if (details.path !== undefined) text += ` ${details.path.startsWith("\0") ? `@${details.path.slice(1)}` : details.path}`;
+  if (details.path !== undefined)
+    text += ` ${details.path.startsWith("\0") ? `@${details.path.slice(1)}` : details.path}`;
   else if (details.address !== undefined) {
     const host = details.address.includes(":") && details.port !== undefined ? `[${details.address}]` : details.address;
     text += details.port === undefined ? ` ${host}` : ` ${host}:${details.port}`;

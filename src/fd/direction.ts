@@ -20,7 +20,7 @@
 
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import type { Operation } from "./operation.js";
+import { MOVED, type Operation } from "./operation.js";
 
 /** Pauses before a call is tried again for which there is no event, in ms. */
 const FIRST_PAUSE = 5;
@@ -118,13 +118,15 @@ export class Direction {
     if (owner.fd < 0) return Promise.reject(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
     if (this.#ready && this.#head === undefined && owner.reactor.spend()) {
       let result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
-      while (result === EINTR && owner.reactor.spend()) result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
+      while (result < 0 && this.#goesOn(result) && owner.reactor.spend()) {
+        result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
+      }
       if (result >= 0) {
         this.#account(operation, result, a, b);
         return Promise.resolve(operation.complete(result, a, b));
       }
       if (result === EAGAIN) this.#ready = false;
-      else if (result !== EINTR && !passes(operation, result, a, b)) {
+      else if (result !== EINTR && result > MOVED && !passes(operation, result, a, b)) {
         return Promise.reject(failure(operation, result, a, b));
       }
       // What passes with time is tried once more below, which starts the pause.
@@ -144,7 +146,7 @@ export class Direction {
     const registered = owner.register();
     if (registered < 0) return Promise.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
     const promise = new Promise<unknown>(take);
-    const waiter = new Waiter(this, operation as unknown as AnyOperation, a, b, holder);
+    const waiter = new Waiter(this, operation, a, b, holder);
     if (timeout !== null) {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
@@ -190,15 +192,25 @@ export class Direction {
       if (!this.#ready) return;
       if (!reactor.spend()) return this.#defer();
       const { operation, a, b } = waiter;
-      const result = operation.attempt(reactor.calls, fd, a, b);
+      let result: number;
+      let value: unknown;
+      try {
+        result = operation.attempt(reactor.calls, fd, a, b);
+        if (result >= 0) value = operation.complete(result, a, b);
+      } catch (error) {
+        // There was no memory for what came. It concerns this call and nobody else.
+        this.#remove(waiter);
+        waiter.reject(error);
+        continue;
+      }
       if (result >= 0) {
         this.#account(operation, result, a, b);
         this.#remove(waiter);
-        waiter.resolve(operation.complete(result, a, b));
+        waiter.resolve(value);
       } else if (result === EAGAIN) {
         this.#ready = false;
         return;
-      } else if (result === EINTR) {
+      } else if (this.#goesOn(result)) {
         continue;
       } else if (passes(operation, result, a, b)) {
         return this.#startPause();
@@ -207,6 +219,13 @@ export class Direction {
         waiter.reject(failure(operation, result, a, b));
       }
     }
+  }
+
+  /** Whether an attempt that failed is to be made again at once: it was interrupted, or did a part of its work. */
+  #goesOn(result: number): boolean {
+    if (result > MOVED) return result === EINTR;
+    this.#owner.reactor.spendBytes(MOVED - result);
+    return true;
   }
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
@@ -275,7 +294,7 @@ export class Direction {
     const now = performance.now();
     let earliest = Infinity;
     let left = false;
-    for (let waiter = this.#head; waiter !== undefined; ) {
+    for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.deadline <= now) {
         this.#remove(waiter);

@@ -2,4 +2,4 @@
 
 export { Descriptor } from "./descriptor.js";
 export { Direction } from "./direction.js";
-export type { Operation } from "./operation.js";
+export { moved, type Operation } from "./operation.js";

@@ -6,6 +6,17 @@
 import type { SocketErrorDetails } from "../errors.js";
 import type { Calls } from "../sys/calls.js";
 
+/**
+ * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within
+ * the budget of the turn, so that a large transfer to a fast peer does not keep everybody else waiting.
+ */
+export function moved(count: number): number {
+  return MOVED - count;
+}
+
+/** Far below every errno. */
+export const MOVED = -0x4000_0000;
+
 export interface Operation<A, B, T> {
   /** The call's name in errors. */
   readonly syscall: string;
@@ -13,7 +24,10 @@ export interface Operation<A, B, T> {
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
 
-  /** Tries once, and returns what the call returned: >= 0, or -errno. EAGAIN waits, EINTR tries again. */
+  /**
+   * Tries once, and returns what the call returned: >= 0, or -errno. EAGAIN waits, EINTR tries again; `moved()` is a part
+   * of the work.
+   */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
   /** Makes the result of the number that an attempt returned. Runs right after it. */

@@ -19,7 +19,19 @@ import {
 import { SEND, SEND_ALL, type Sending, SENDTO } from "./operations/send.js";
 import { checkOptions, flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
 
+/** Most parts of one sendmsg(2): UIO_MAXIOV of the kernel. */
+const IOV_MAX = 1024;
+
 export abstract class ByteSocket extends DescriptorSocket {
+  /**
+   * What is to be sent. A message has to go out in one call, and each call of a sendAll walks over the parts anew: a list of
+   * more parts than one call takes is put together first.
+   */
+  #message(data: Data, action: string): Uint8Array | Uint8Array[] {
+    const bytes = bytesToSend(data, action);
+    return bytes instanceof Uint8Array || bytes.length <= IOV_MAX ? bytes : Buffer.concat(bytes);
+  }
+
   /**
    * Receives what there is, and waits only while there is nothing: recv(2). Of a datagram that is longer than `size` the rest
    * is lost.
@@ -102,7 +114,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
     try {
-      return this.startWrite(SEND, bytesToSend(data, "send"), flagsOf(opts, "send"), opts);
+      return this.startWrite(SEND, this.#message(data, "send"), flagsOf(opts, "send"), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -120,7 +132,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
     try {
-      const bytes = bytesToSend(data, "send");
+      const bytes = this.#message(data, "send");
       const sending: Sending = { data: bytes, total: totalLength(bytes), sent: 0 };
       return this.startWrite(SEND_ALL, sending, flagsOf(opts, "send"), opts);
     } catch (error) {
@@ -138,7 +150,7 @@ export abstract class ByteSocket extends DescriptorSocket {
   sendto(data: Data, address: AddressLike, opts?: TransferOptions): Promise<number> {
     try {
       checkOptions(opts, "sendto");
-      const bytes = bytesToSend(data, "sendto");
+      const bytes = this.#message(data, "sendto");
       const flags = flagsOf(opts, "sendto");
       const timeout = timeoutOf(opts, this.timeout, "sendto");
       const signal = signalOf(opts, "sendto");

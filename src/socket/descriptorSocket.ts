@@ -15,7 +15,10 @@ const collected = new FinalizationRegistry<Descriptor>((descriptor) => {
   const fd = descriptor.fd;
   if (fd < 0) return;
   descriptor.close();
-  process.emitWarning(`a Socket with descriptor ${fd} was collected while open, and has been closed: call close() or use "await using"`, "ResourceWarning");
+  process.emitWarning(
+    `a Socket with descriptor ${fd} was collected while open, and has been closed: call close() or use "await using"`,
+    "ResourceWarning",
+  );
 });
 
 export abstract class DescriptorSocket extends PlainSocket {
@@ -86,7 +89,11 @@ export abstract class DescriptorSocket extends PlainSocket {
    *
    * @internal
    */
-  protected resolve(target: Address | HostPort, timeout: number | null, signal: AbortSignal | undefined): Address | Promise<Address> {
+  protected resolve(
+    target: Address | HostPort,
+    timeout: number | null,
+    signal: AbortSignal | undefined,
+  ): Address | Promise<Address> {
     const known = resolveNow(this.calls(), target, this);
     if (known !== undefined) return known;
     this.#closing ??= new AbortController();
@@ -136,7 +143,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   close(): void {
     const { fd } = this.descriptor;
     if (fd < 0) return;
-    this.#settle("close");
+    this.#settle();
     check(this.descriptor.close(), "close");
   }
 
@@ -149,13 +156,13 @@ export abstract class DescriptorSocket extends PlainSocket {
    */
   detach(): number {
     this.checkOpen("detach");
-    this.#settle("detach");
+    this.#settle();
     return check(this.descriptor.release(), "detach");
   }
 
-  #settle(syscall: string): void {
+  #settle(): void {
     collected.unregister(this.descriptor);
-    this.#closing?.abort(socketError(ECANCELED, syscall));
+    this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }
 
   [Symbol.dispose](): void {

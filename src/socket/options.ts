@@ -29,11 +29,15 @@ export function signalOf(opts: WaitOptions | undefined, action: string): AbortSi
 }
 
 export function flagsOf(opts: TransferOptions | undefined, action: string): number {
-  return opts === undefined ? 0 : messageFlags(opts.flags, action);
+  if (opts === undefined) return 0;
+  checkOptions(opts, action);
+  return messageFlags(opts.flags, action);
 }
 
 /** Refuses what is not an object where options are taken: `recv(10, MSG_PEEK)` would otherwise pass unnoticed. */
 export function checkOptions(opts: WaitOptions | undefined, action: string): void {
   if (opts === undefined || (typeof opts === "object" && opts !== null)) return;
-  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object such as { timeout, signal, flags }`);
+  throw new TypeError(
+    `Cannot ${action}: options are ${quote(opts)}, required an object such as { timeout, signal, flags }`,
+  );
 }

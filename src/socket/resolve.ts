@@ -46,7 +46,12 @@ export async function resolveName(
   );
   const address = decodeAddress(entries[0]![3]);
   if (address.family !== AF_INET6 || !(address instanceof Inet6Address)) return address;
-  return new Inet6Address(address.host, address.port, target.flowinfo, target.scopeid === 0 ? address.scopeid : target.scopeid);
+  return new Inet6Address(
+    address.host,
+    address.port,
+    target.flowinfo,
+    target.scopeid === 0 ? address.scopeid : target.scopeid,
+  );
 }
 
 /** `promise`, or the reason of the first signal, or the error of the timeout. The work itself cannot be stopped. */

@@ -16,7 +16,11 @@ import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.j
 const TYPE_MASK = 0xf;
 
 function isTcp(family: number, type: number, protocol: number): boolean {
-  return (family === AF_INET || family === AF_INET6) && type === SOCK_STREAM && (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
+  return (
+    (family === AF_INET || family === AF_INET6) &&
+    type === SOCK_STREAM &&
+    (protocol === IPPROTO_IP || protocol === IPPROTO_TCP)
+  );
 }
 
 /** ACCEPT with its result made into a Socket, which only the class itself can make. */
@@ -71,7 +75,8 @@ export class Socket extends ByteSocket {
       kind,
       protocol,
       // The kernel is to hear the type as it was given.
-      descriptor ?? new Descriptor(check(nativeCalls.socket(family, type, protocol), "socket"), isTcp(family, kind, protocol)),
+      descriptor ??
+        new Descriptor(check(nativeCalls.socket(family, type, protocol), "socket"), isTcp(family, kind, protocol)),
     );
   }
 
@@ -132,10 +137,14 @@ export class Socket extends ByteSocket {
    * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
    * @see bind(2)
    */
-  async bind(address: AddressLike): Promise<void> {
+  async bind(address: AddressLike, opts?: WaitOptions): Promise<void> {
     const target = toAddress(address);
+    checkOptions(opts, "bind");
+    const signal = signalOf(opts, "bind");
+    const timeout = timeoutOf(opts, this.timeout, "bind");
+    signal?.throwIfAborted();
     this.checkOpen("bind");
-    const local = this.resolve(target, this.timeout, undefined);
+    const local = this.resolve(target, timeout, signal);
     const known = local instanceof Promise ? await local : local;
     check(this.calls().bind(this.checkOpen("bind"), encodeAddress(known)), "bind", () => addressDetails(known));
   }
@@ -207,23 +216,20 @@ export class Socket extends ByteSocket {
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<[Socket, Address]> {
-    const socket = this;
-    return {
-      async next(): Promise<IteratorResult<[Socket, Address]>> {
-        try {
-          return { done: false, value: await socket.startRead(ACCEPT_SOCKET, socket, true, undefined) };
-        } catch (error) {
-          if (socket.closed) return { done: true, value: undefined };
-          throw error;
-        }
-      },
-      async return(): Promise<IteratorResult<[Socket, Address]>> {
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator](): AsyncIterableIterator<[Socket, Address]> {
-        return this;
-      },
+    const next = async (): Promise<IteratorResult<[Socket, Address]>> => {
+      try {
+        return { done: false, value: await this.startRead(ACCEPT_SOCKET, this, true, undefined) };
+      } catch (error) {
+        if (this.closed) return { done: true, value: undefined };
+        throw error;
+      }
     };
+    const iterator: AsyncIterableIterator<[Socket, Address]> = {
+      next,
+      return: () => Promise.resolve({ done: true, value: undefined }),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
   }
 
   /**

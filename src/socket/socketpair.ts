@@ -23,7 +23,11 @@ import { Socket } from "./socket.js";
  * right.close();
  * ```
  */
-export function socketpair(family: number = AF_UNIX, type: number = SOCK_STREAM, protocol: number = 0): [Socket, Socket] {
+export function socketpair(
+  family: number = AF_UNIX,
+  type: number = SOCK_STREAM,
+  protocol: number = 0,
+): [Socket, Socket] {
   const action = "make a socketpair";
   return Socket.pair(int32(family, action, "family"), int32(type, action, "type"), int32(protocol, action, "protocol"));
 }

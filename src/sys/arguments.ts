@@ -1,7 +1,9 @@
 // Checking the arguments of the public calls, before any system call: one place for both sockets.
 
 import { quote } from "../addr/index.js";
-import type { Data } from "../io.js";
+
+/** What can be sent; the same shape as `Data` of the contracts, which this layer does not import. */
+type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /** The largest number of bytes that one call is asked for. The kernel moves at most 0x7ffff000 bytes in one. */
 const MAX_SIZE = 0x7fff_f000;
@@ -56,11 +58,13 @@ export function byteView(value: unknown, action: string): Uint8Array {
 export const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Bytes to send: text as UTF-8, a view as it is, several of those as a list. */
-export function bytesToSend(data: Data, action: string): Uint8Array | Uint8Array[] {
+export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   if (data instanceof Uint8Array) return data.length === 0 ? EMPTY : data;
   if (typeof data === "string") return data === "" ? EMPTY : Buffer.from(data);
   if (!Array.isArray(data)) {
-    throw new TypeError(`Cannot ${action}: data is ${quote(data)}, required a string, a Uint8Array or an array of those`);
+    throw new TypeError(
+      `Cannot ${action}: data is ${quote(data)}, required a string, a Uint8Array or an array of those`,
+    );
   }
   return data.map((part: unknown, index) => {
     if (part instanceof Uint8Array) return part;

@@ -6,7 +6,13 @@
 import { addon } from "./addon.js";
 
 /** One answer of getaddrinfo(3): family, type, protocol, the bytes of the sockaddr, the canonical name or null. */
-export type AddrinfoEntry = readonly [family: number, type: number, protocol: number, address: Uint8Array, canonname: string | null];
+export type AddrinfoEntry = readonly [
+  family: number,
+  type: number,
+  protocol: number,
+  address: Uint8Array,
+  canonname: string | null,
+];
 
 /**
  * The native calls. A `room` is a view of {@link ADDRESS_ROOM} bytes that takes the length of an address and the address;
@@ -33,8 +39,8 @@ export interface Calls {
   dup(fd: number): number;
 
   // Bytes.
-  /** At most `length` bytes into the start of the view. */
-  recv(fd: number, view: Uint8Array, length: number, flags: number): number;
+  /** At most `length` bytes (all of the view, if left out) into the start of the view. */
+  recv(fd: number, view: Uint8Array, length?: number, flags?: number): number;
   recvfrom(fd: number, view: Uint8Array, length: number, flags: number, room: Uint8Array): number;
   /** `out` takes two 32-bit numbers: the length of the control data, and the flags of the message. */
   recvmsg(
@@ -45,8 +51,8 @@ export interface Calls {
     control: Uint8Array | null,
     out: Uint8Array,
   ): number;
-  /** The bytes of the view from `offset` on. */
-  send(fd: number, view: Uint8Array, offset: number, flags: number): number;
+  /** The bytes of the view from `offset` (0, if left out) on. */
+  send(fd: number, view: Uint8Array, offset?: number, flags?: number): number;
   sendto(fd: number, view: Uint8Array, flags: number, address: Uint8Array): number;
   /** The views one after the other, without the first `skip` bytes. */
   sendmsg(

@@ -4,7 +4,8 @@ import { addon } from "./addon.js";
 
 function constant(name: string): number {
   const value = addon.constants[name];
-  if (value === undefined) throw new Error(`the addon was built against headers that lack ${name}: rebuild it against newer ones`);
+  if (value === undefined)
+    throw new Error(`the addon was built against headers that lack ${name}: rebuild it against newer ones`);
   return value;
 }
 

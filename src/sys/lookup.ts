@@ -33,7 +33,13 @@ const names: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** The error for a status of getaddrinfo(3) or getnameinfo(3): an EAI_ code, or the errno behind EAI_SYSTEM. */
-export function resolverError(calls: Calls, status: number, errno: number, syscall: string, host: string | null): SocketError {
+export function resolverError(
+  calls: Calls,
+  status: number,
+  errno: number,
+  syscall: string,
+  host: string | null,
+): SocketError {
   const address = host === null ? undefined : host;
   if (status === EAI_SYSTEM) return socketError(-errno, syscall, { address });
   return new SocketError(names.get(status) ?? `EAI_${-status}`, status, syscall, {

@@ -77,7 +77,8 @@ export abstract class PlainSocket {
    */
   shutdown(how: number): void {
     if (how !== SHUT_RD && how !== SHUT_WR && how !== SHUT_RDWR) {
-      if (typeof how !== "number") throw new TypeError(`Cannot shutdown: how is ${quote(how)}, required SHUT_RD, SHUT_WR or SHUT_RDWR`);
+      if (typeof how !== "number")
+        throw new TypeError(`Cannot shutdown: how is ${quote(how)}, required SHUT_RD, SHUT_WR or SHUT_RDWR`);
       throw new RangeError(`Cannot shutdown: how is ${how}, required SHUT_RD (0), SHUT_WR (1) or SHUT_RDWR (2)`);
     }
     check(this.calls().shutdown(this.#open("shutdown"), how), "shutdown");
@@ -137,6 +138,7 @@ export abstract class PlainSocket {
     let name: number;
     let bytes: Uint8Array;
     if (typeof first === "object" && first !== null) {
+      checkOption(first, "setsockopt");
       level = first.level;
       name = first.optname;
       bytes = first.encode(second as never);
@@ -170,7 +172,10 @@ export abstract class PlainSocket {
   getsockopt(level: number, name: number | SocketOption<unknown, never>): number;
   getsockopt(level: number, name: number | SocketOption<unknown, never>, size: number): Buffer;
   getsockopt(first: number | SocketOption<unknown, never>, second?: unknown, size?: number): unknown {
-    if (typeof first === "object" && first !== null) return first.decode(this.#getBytes(first.level, first.optname, first.size));
+    if (typeof first === "object" && first !== null) {
+      checkOption(first, "getsockopt");
+      return first.decode(this.#getBytes(first.level, first.optname, first.size));
+    }
     const level = int32(first, "getsockopt", "level");
     const name = optionNumber(second, "getsockopt");
     if (size === undefined) return readInt(this.#getBytes(level, name, 4));
@@ -182,6 +187,13 @@ export abstract class PlainSocket {
     const length = check(this.calls().getsockopt(this.#open("getsockopt"), level, name, bytes), "getsockopt");
     return bytes.subarray(0, Math.min(length, size));
   }
+}
+
+function checkOption(option: SocketOption<unknown, never>, action: string): void {
+  if (typeof option.encode === "function" && typeof option.decode === "function") return;
+  throw new TypeError(
+    `Cannot ${action}: option is ${quote(option)}, required one such as TCP_NODELAY, or a level and a number`,
+  );
 }
 
 function optionNumber(value: unknown, action: string): number {

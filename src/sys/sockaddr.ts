@@ -115,7 +115,8 @@ export function encodeAddress(address: Address): Uint8Array {
 }
 
 function literal(bytes: Uint8Array | undefined, host: string): Uint8Array {
-  if (bytes === undefined) throw new TypeError(`Cannot encode an address: host ${JSON.stringify(host)} is not a numeric address`);
+  if (bytes === undefined)
+    throw new TypeError(`Cannot encode an address: host ${JSON.stringify(host)} is not a numeric address`);
   return bytes;
 }
 
@@ -171,7 +172,8 @@ export function decodeAt(bytes: Uint8Array, start: number, length: number): Addr
       data.getUint32(start + 24, LITTLE),
     );
   }
-  if (family === AF_UNIX) return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
+  if (family === AF_UNIX)
+    return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
   if (family === AF_VSOCK && length >= SIZE_VM) {
     return new VsockAddress(data.getUint32(start + 8, LITTLE), data.getUint32(start + 4, LITTLE));
   }
@@ -203,7 +205,8 @@ export function addressDetails(
   address: Address | HostPort | undefined,
 ): { address: string; port: number } | { path: string } | { address: string } | undefined {
   if (address === undefined) return undefined;
-  if (address instanceof InetAddress || address instanceof HostPort) return { address: address.host, port: address.port };
+  if (address instanceof InetAddress || address instanceof HostPort)
+    return { address: address.host, port: address.port };
   if (address instanceof Inet6Address) {
     return { address: address.scopeid === 0 ? address.host : `${address.host}%${address.scopeid}`, port: address.port };
   }

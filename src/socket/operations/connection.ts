@@ -6,7 +6,7 @@
 // that comes early.
 //
 // On a UNIX socket EAGAIN means that the listener's queue is full (connect(2)), and no event tells when it is not: it is
-// tried again after a pause.
+// tried again after a pause. The same holds for a datagram to a UNIX address, see send.ts.
 //
 // What accept() returns besides a connection (accept(2), "Error handling"): ECONNABORTED when the peer was gone before it
 // was accepted, and pending network errors of the new connection. Those concern no connection that anybody has seen, so
@@ -45,8 +45,8 @@ export interface Connecting {
   started: boolean;
 }
 
-/** A full queue, apart from EAGAIN: outside the range of errno, and never seen outside this file and `passes`. */
-const QUEUE_FULL = -100_000;
+/** A peer's full queue, apart from EAGAIN: outside the range of errno, and never seen outside of operations. */
+export const QUEUE_FULL = -100_000;
 
 export const CONNECT: Operation<Connecting, undefined, void> = {
   syscall: "connect",

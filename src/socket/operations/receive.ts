@@ -58,8 +58,10 @@ export const RECV_LARGE: Operation<LargeRead, number, Buffer> = {
 export const RECV_INTO: Operation<Uint8Array, number, number> = {
   syscall: "recv",
   movesBytes: true,
-  attempt: (calls, fd, buffer, flags) =>
-    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recv(fd, buffer, buffer.length, flags),
+  attempt: (calls, fd, buffer, flags) => {
+    if (buffer.length === 0 && buffer !== EMPTY) return EFAULT;
+    return flags === 0 ? calls.recv(fd, buffer) : calls.recv(fd, buffer, buffer.length, flags);
+  },
   complete: (count) => count,
   asked: (buffer, flags) => (flags === 0 ? buffer.length : 0),
 };

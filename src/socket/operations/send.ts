@@ -1,15 +1,22 @@
 // The operations that write: send, sendAll, sendto.
+//
+// A datagram to a UNIX address meets EAGAIN when the receiver's queue is full, and no event tells when it is not: the event
+// that there is shows the room in our own buffer, which each failed try frees again (unix_dgram_sendmsg in
+// net/unix/af_unix.c), so that waiting for it would spin. It is tried again after a pause. A socket that is connected to
+// the receiver has the event.
 
-import type { Address } from "../../addr/index.js";
-import type { Operation } from "../../fd/index.js";
+import { AF_UNIX, type Address } from "../../addr/index.js";
+import { moved, type Operation } from "../../fd/index.js";
 import type { Calls } from "../../sys/calls.js";
 import { EMPTY } from "../../sys/arguments.js";
-import { EFAULT } from "../../sys/errno.js";
+import { EAGAIN, EFAULT } from "../../sys/errno.js";
 import { addressDetails } from "../../sys/sockaddr.js";
+import { QUEUE_FULL } from "./connection.js";
 
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
   if (!(data instanceof Uint8Array)) return calls.sendmsg(fd, data, skip, flags, null, null);
-  return data.length === 0 && data !== EMPTY ? EFAULT : calls.send(fd, data, skip, flags);
+  if (data.length === 0 && data !== EMPTY) return EFAULT;
+  return skip === 0 && flags === 0 ? calls.send(fd, data) : calls.send(fd, data, skip, flags);
 }
 
 export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = {
@@ -30,15 +37,12 @@ export const SEND_ALL: Operation<Sending, number, void> = {
   syscall: "send",
   movesBytes: true,
   attempt: (calls, fd, sending, flags) => {
-    const before = sending.sent;
-    do {
-      const result = sendOnce(calls, fd, sending.data, sending.sent, flags);
-      if (result < 0) return result;
-      // Nothing taken of a rest that is not empty: the views have been detached or have shrunk.
-      if (result === 0 && sending.total > 0) return EFAULT;
-      sending.sent += result;
-    } while (sending.sent < sending.total);
-    return sending.sent - before;
+    const result = sendOnce(calls, fd, sending.data, sending.sent, flags);
+    if (result < 0) return result;
+    // Nothing taken of a rest that is not empty: the views have been detached or have shrunk.
+    if (result === 0 && sending.total > 0) return EFAULT;
+    sending.sent += result;
+    return sending.sent < sending.total ? moved(result) : result;
   },
   complete: () => undefined,
   transferred: (sending) => sending.sent,
@@ -54,10 +58,15 @@ export interface Datagram {
 export const SENDTO: Operation<Datagram, number, number> = {
   syscall: "sendto",
   movesBytes: true,
-  attempt: (calls, fd, { data, sockaddr }, flags) =>
-    data instanceof Uint8Array
-      ? calls.sendto(fd, data, flags, sockaddr)
-      : calls.sendmsg(fd, data, 0, flags, sockaddr, null),
+  attempt: (calls, fd, { data, address, sockaddr }, flags) => {
+    if (data instanceof Uint8Array && data.length === 0 && data !== EMPTY) return EFAULT;
+    const result =
+      data instanceof Uint8Array
+        ? calls.sendto(fd, data, flags, sockaddr)
+        : calls.sendmsg(fd, data, 0, flags, sockaddr, null);
+    return result === EAGAIN && address.family === AF_UNIX ? QUEUE_FULL : result;
+  },
   complete: (count) => count,
+  passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
 };

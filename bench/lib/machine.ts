@@ -1,0 +1,103 @@
+// The machine under the benchmarks: its description, and the cores that a measurement may use.
+
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
+
+/** The core of the measured process, and that of whatever drives it. */
+export interface Placement {
+  readonly server: number;
+  readonly load: number;
+}
+
+/** Parses a list of cores as the kernel prints it, such as `0-3,8`. */
+export function parseCoreList(text: string): number[] {
+  return text
+    .trim()
+    .split(",")
+    .flatMap((range) => {
+      const match = /^(\d+)(?:-(\d+))?$/.exec(range);
+      if (match === null) throw new Error(`a list of cores such as "0-3,8" is required, found ${JSON.stringify(text)}`);
+      const first = Number(match[1]);
+      const last = Number(match[2] ?? match[1]);
+      return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    });
+}
+
+/** The last two cores that this process may use; core 0 often serves interrupts. With one core, that one for both. */
+export function choosePlacement(cores: readonly number[]): Placement {
+  const server = cores.at(-1);
+  if (server === undefined) throw new Error("no core to run on");
+  return { server, load: cores.at(-2) ?? server };
+}
+
+/** The cores that the kernel lets this process use. */
+export function allowedCores(): number[] {
+  const match = /^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync("/proc/self/status", "utf8"));
+  return parseCoreList(match?.[1] ?? "0");
+}
+
+/** What the figures were measured on. */
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly kernel: string;
+  readonly node: string;
+  readonly compiler: string;
+  readonly loadAverage: readonly number[];
+  readonly date: string;
+}
+
+export function describeMachine(): Machine {
+  let compiler = "none";
+  try {
+    compiler = execFileSync("cc", ["--version"], { encoding: "utf8" }).split("\n", 1)[0] ?? "cc";
+  } catch {
+    // Compiling the first program will say what is wrong.
+  }
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    kernel: release(),
+    node: process.version,
+    compiler,
+    loadAverage: loadavg(),
+    date: new Date().toISOString(),
+  };
+}
+
+/** Ticks since the machine started: of all cores, of them busy, and what this process and its ended children used. */
+export interface CpuReading {
+  readonly all: number;
+  readonly busy: number;
+  readonly own: number;
+}
+
+/** Reads `/proc/stat` and `/proc/self/stat` (proc(5)). */
+export function parseCpu(stat: string, self: string): CpuReading {
+  const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] =
+    /^cpu +(.+)$/m.exec(stat)?.[1]?.split(" ").map(Number) ?? [];
+  // The command's name may hold anything, so the fields are counted from its closing parenthesis.
+  const own = self
+    .slice(self.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 15)
+    .map(Number);
+  const busy = user + nice + system + irq + softirq + steal;
+  return { all: busy + idle + iowait, busy, own: own.reduce((sum, ticks) => sum + ticks, 0) };
+}
+
+export function readCpu(): CpuReading {
+  return parseCpu(readFileSync("/proc/stat", "utf8"), readFileSync("/proc/self/stat", "utf8"));
+}
+
+/**
+ * The share of all cores, 0 to 1, that others used between two readings. The load average is too slow to show it. Children
+ * count as ours once they have ended.
+ */
+export function foreignShare(from: CpuReading, to: CpuReading): number {
+  const all = to.all - from.all;
+  return all === 0 ? 0 : Math.max(0, (to.busy - from.busy - (to.own - from.own)) / all);
+}

@@ -1,0 +1,96 @@
+// The command line of the benchmarks.
+
+import { parseArgs } from "node:util";
+
+/** A command line that can't be followed. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export interface Options {
+  readonly workloads: readonly string[];
+  readonly subjects: readonly string[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly json: string | undefined;
+  readonly list: boolean;
+  readonly help: boolean;
+}
+
+export const usage: string = `usage: npm run bench -- NAME... [options]
+
+  --rounds N      start and measure all subjects N times (5)
+  --seconds S     how long each subject is measured per round, warm-up not counted (2)
+  --subject NAME  run only this subject; may be repeated, and is the only way to run a variant
+  --json FILE     write the results there
+  --list          list the workloads and their subjects
+  --help          print this
+
+status: 0 all limits met, 1 a limit missed, 2 a wrong command line, 3 a measurement failed`;
+
+function parseNumber(option: string, text: string, pattern: RegExp, required: string): number {
+  const value = Number(text);
+  if (!pattern.test(text) || !(value > 0)) {
+    throw new UsageError(`--${option} requires ${required}, found ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+/** Reads the arguments; `known` holds the names of the workloads and, for each, those of its subjects. */
+export function parseOptions(args: readonly string[], known: ReadonlyMap<string, readonly string[]>): Options {
+  const { values, positionals } = parse(args);
+  for (const name of positionals) {
+    if (!known.has(name)) {
+      throw new UsageError(
+        `unknown workload ${JSON.stringify(name)}, required one of: ${[...known.keys()].join(", ")}`,
+      );
+    }
+  }
+  const asking = values.list === true || values.help === true;
+  if (positionals.length === 0 && !asking) {
+    throw new UsageError(`the name of a workload is required, one or more of: ${[...known.keys()].join(", ")}`);
+  }
+  const subjects = values.subject ?? [];
+  for (const workload of asking ? [] : positionals) {
+    const names = known.get(workload) ?? [];
+    if (subjects.length > 0 && !subjects.some((subject) => names.includes(subject))) {
+      throw new UsageError(`${workload} has none of the subjects ${subjects.join(", ")}; it has: ${names.join(", ")}`);
+    }
+  }
+  const all = positionals.flatMap((workload) => known.get(workload) ?? []);
+  for (const subject of asking ? [] : subjects) {
+    if (!all.includes(subject)) {
+      throw new UsageError(
+        `unknown subject ${JSON.stringify(subject)}, required one of: ${[...new Set(all)].join(", ")}`,
+      );
+    }
+  }
+  return {
+    workloads: [...new Set(positionals)],
+    subjects,
+    rounds: parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
+    seconds: parseNumber("seconds", values.seconds, /^(?=\.?\d)\d{0,6}(\.\d+)?$/, "a number above 0"),
+    json: values.json,
+    list: values.list ?? false,
+    help: values.help ?? false,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        rounds: { type: "string", default: "5" },
+        seconds: { type: "string", default: "2" },
+        subject: { type: "string", multiple: true },
+        json: { type: "string" },
+        list: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message.split("\n", 1)[0] ?? "wrong arguments");
+  }
+}

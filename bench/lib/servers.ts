@@ -1,0 +1,60 @@
+// The two kinds of measured process, and the usual shape of a subject: a server on its core, a C load generator on the
+// other, and the one line that the generator prints at the end.
+
+import { Child, type Line, numberIn } from "./children.js";
+import { nativeProgram } from "./native.js";
+import { serverScript } from "./paths.js";
+import type { Sample, Subject } from "./workload.js";
+
+/** The command that runs a program; the arguments follow. */
+export type Program = (...parameters: string[]) => Promise<[string, ...string[]]>;
+
+/** `bench/native/<name>.c` */
+export function native(name: string): Program {
+  return async (...parameters) => [await nativeProgram(name), ...parameters];
+}
+
+/** `bench/servers/<name>.ts`, on the Node that runs the harness */
+export function script(name: string): Program {
+  return async (...parameters) => [process.execPath, serverScript(name), ...parameters];
+}
+
+/**
+ * The usual subject: a server that stays for the whole round, and for every window a new run of
+ * `bench/native/<load>.c PORT PID ...parameters WARMUP_MS MEASURE_MS`, whose line becomes a sample.
+ */
+export function served(
+  identity: Pick<Subject, "name" | "role">,
+  server: () => Promise<[string, ...string[]]>,
+  load: string,
+  parameters: () => Promise<readonly string[]>,
+  sampleOf: (line: Line) => Sample,
+): Subject {
+  return {
+    ...identity,
+    open: async (placement) => {
+      const program = await nativeProgram(load);
+      const rest = await parameters();
+      const child = await Child.start(placement.server, await server());
+      let port: number;
+      try {
+        port = numberIn(await child.nextObject(), "port");
+      } catch (error) {
+        await child.stop();
+        throw error;
+      }
+      return {
+        measure: async ({ warmupMs, measureMs }) => {
+          await using generator = await Child.start(placement.load, [
+            program,
+            ...[port, child.pid].map(String),
+            ...rest,
+            ...[warmupMs, measureMs].map(String),
+          ]);
+          return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
+        },
+        [Symbol.asyncDispose]: () => child.stop(),
+      };
+    },
+  };
+}

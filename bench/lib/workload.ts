@@ -1,0 +1,57 @@
+// What a workload is: a file of bench/workloads/ exports one, and the runner, the report and the command line know no more.
+
+import type { Placement } from "./machine.js";
+
+/** A figure that every subject of a case yields. `name` is the key in samples and in the JSON file. */
+export interface Metric {
+  readonly name: string;
+  readonly label: string;
+  readonly digits: number;
+}
+
+/** The figures of one measurement, by the metric's name. */
+export type Sample = Readonly<Record<string, number>>;
+
+/** One measurement: how long the load runs before the window, and how long the window is. */
+export interface Window {
+  readonly warmupMs: number;
+  readonly measureMs: number;
+}
+
+/** A subject with its processes running. */
+export interface Contender extends AsyncDisposable {
+  measure(window: Window): Promise<Sample>;
+}
+
+/**
+ * One that takes part. `ours` is compared with every `peer`, and so is a peer with those listed after it; a `variant` is
+ * run only when the command line names it, for choosing what is the peer.
+ */
+export interface Subject {
+  readonly name: string;
+  readonly role: "ours" | "peer" | "variant";
+  readonly open: (placement: Placement) => Promise<Contender>;
+}
+
+/** What the project promises: the ratio of a metric of `subject` to the same of `peer`. */
+export interface Limit {
+  readonly metric: string;
+  readonly subject: string;
+  readonly peer: string;
+  readonly atMost?: number;
+  readonly atLeast?: number;
+}
+
+/** One situation, measured with each subject in turn. */
+export interface Case {
+  readonly title: string;
+  readonly metrics: readonly Metric[];
+  readonly subjects: readonly Subject[];
+  readonly limits: readonly Limit[];
+}
+
+/** What `npm run bench -- NAME` runs. The names of metrics are unique over its cases. */
+export interface Workload {
+  readonly name: string;
+  readonly cases: readonly Case[];
+}

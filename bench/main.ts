@@ -1,0 +1,96 @@
+// npm run bench -- NAME...: measures us beside C and Node's own modules. docs/benchmarks.md says how and why.
+
+import { open, writeFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { endChildrenWithUs } from "./lib/children.js";
+import {
+  type CpuReading,
+  allowedCores,
+  choosePlacement,
+  describeMachine,
+  foreignShare,
+  readCpu,
+} from "./lib/machine.js";
+import { type Options, UsageError, parseOptions, usage } from "./lib/options.js";
+import { type Result, type ResultFile, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
+import { chooseSubjects, runCase } from "./lib/runner.js";
+import type { Workload } from "./lib/workload.js";
+import { workloads } from "./workloads/index.js";
+
+function subjectNames(workload: Workload): string[] {
+  return [...new Set(workload.cases.flatMap(({ subjects }) => subjects.map(({ name }) => name)))];
+}
+
+function list(): void {
+  for (const { name, cases } of workloads) {
+    console.log(name);
+    for (const { title, subjects } of cases) {
+      const names = subjects.map((subject) => (subject.role === "variant" ? `[${subject.name}]` : subject.name));
+      console.log(`  ${title}\n    ${names.join(", ")}`);
+    }
+  }
+}
+
+function others(from: CpuReading): string {
+  const share = foreignShare(from, readCpu());
+  return `${(share * 100).toFixed(0)} % of the machine${share > 0.05 ? ", which disturbs the figures" : ""}`;
+}
+
+/** Runs what was asked for; true when every limit is met. */
+async function run(options: Options): Promise<boolean> {
+  const machine = describeMachine();
+  const placement = choosePlacement(allowedCores());
+  console.log(
+    `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}`,
+  );
+  console.log(
+    `load average ${machine.loadAverage.map((load) => load.toFixed(2)).join(" ")}, server on core ${placement.server}`,
+  );
+  const idle = readCpu();
+  await delay(300);
+  console.log(`others use ${others(idle)}`);
+  if (placement.server === placement.load) console.log("only one core: server and load generator share it");
+  if (options.rounds < 5) console.log("fewer than 5 rounds: good for a look only");
+  console.log("");
+  // Found out now rather than after minutes of measuring.
+  if (options.json !== undefined) await (await open(options.json, "a")).close();
+
+  const plan = { placement, rounds: options.rounds, measureMs: options.seconds * 1000 };
+  const progress = (text: string): void => {
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+    else if (text !== "") process.stderr.write(`${text}\n`);
+  };
+  const start = readCpu();
+  const results: Result[] = [];
+  let met = true;
+  for (const workload of workloads.filter(({ name }) => options.workloads.includes(name))) {
+    for (const which of workload.cases) {
+      const subjects = chooseSubjects(which.subjects, options.subjects);
+      if (subjects.length === 0) continue;
+      const result = await runCase(which, subjects, plan, (text) => progress(`${workload.name}: ${text}`));
+      progress("");
+      console.log(formatCase(workload.name, result));
+      results.push(...resultsOf(workload.name, result));
+      met &&= verdictsOf(result).every((verdict) => verdict.met);
+    }
+  }
+  console.log(`others used meanwhile ${others(start)}`);
+  const file: ResultFile = { machine, results };
+  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(file, null, 2)}\n`);
+  return met;
+}
+
+endChildrenWithUs();
+try {
+  const known = new Map(workloads.map((workload) => [workload.name, subjectNames(workload)]));
+  const options = parseOptions(process.argv.slice(2), known);
+  if (options.help) console.log(usage);
+  else if (options.list) list();
+  else process.exitCode = (await run(options)) ? 0 : 1;
+} catch (error) {
+  const wrongUsage = error instanceof UsageError;
+  console.error(`bench: ${(error as Error).message}`);
+  if (wrongUsage) console.error("npm run bench -- --help says more");
+  process.exitCode = wrongUsage ? 2 : 3;
+}

@@ -1,0 +1,65 @@
+/*
+ * splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS: both ends of a proxy. Prints {"port"} of its sink, reads a line
+ * "PORT PID" of the proxy that leads there, sends the file round and round through it, and measures the proxy.
+ */
+#include "bulk.h"
+
+#define SEND_AT_ONCE (256 << 10)
+
+struct source {
+  int fd;
+  uint64_t sent;
+};
+
+/* Epoll's tag: the index of a connection, and whether it is the sending or the receiving end. */
+static void watch(int poller, int fd, uint32_t events, uint64_t tag) {
+  struct epoll_event e = {.events = events, .data.u64 = tag};
+  set_nonblocking(fd);
+  if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e) != 0) die_errno("epoll_ctl");
+}
+
+int main(int argc, char **argv) {
+  if (argc != 5) die("usage: splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS");
+  struct file file = open_file(argv[1]);
+  uint32_t count = (uint32_t)number_arg(argv[2], "connections"), compared = 0;
+  uint64_t warmup = number_arg(argv[3], "warmup") * 1000000u, measure = number_arg(argv[4], "measure") * 1000000u;
+  struct source *sources = calloc(count, sizeof *sources);
+  struct sink *sinks = calloc(count, sizeof *sinks);
+  int poller = epoll_create1(EPOLL_CLOEXEC);
+  if (!sources || !sinks || poller < 0) die_errno("epoll_create1");
+  uint16_t port;
+  int listener = bound_socket(SOCK_STREAM, &port);
+  print_ready(port);
+  unsigned proxy, pid;
+  if (scanf("%u %u", &proxy, &pid) != 2) die("a line \"PORT PID\" was expected on standard input");
+  for (uint32_t i = 0; i < count; i++) {
+    sources[i].fd = connected_socket(SOCK_STREAM, (uint16_t)proxy);
+    sinks[i].fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (sinks[i].fd < 0) die_errno("accept4");
+    watch(poller, sources[i].fd, EPOLLOUT, (uint64_t)i * 2);
+    watch(poller, sinks[i].fd, EPOLLIN, (uint64_t)i * 2 + 1);
+  }
+  struct window w = window_of((pid_t)pid, warmup, measure);
+  do {
+    struct epoll_event events[64];
+    int n = epoll_wait(poller, events, 64, 5000);
+    if (n < 0 && errno != EINTR) die_errno("epoll_wait");
+    if (n == 0) die("no byte for 5 s");
+    for (int i = 0; i < n; i++) {
+      uint64_t tag = events[i].data.u64;
+      if (tag & 1) {
+        struct sink *s = &sinks[tag / 2];
+        uint64_t before = s->received, taken = sink_take(s, &file);
+        w.bytes += taken;
+        compared += before < file.size && before + taken >= file.size;
+      } else {
+        struct source *s = &sources[tag / 2];
+        uint64_t offset = s->sent % file.size, left = file.size - offset;
+        ssize_t sent = send(s->fd, file.bytes + offset, left < SEND_AT_ONCE ? left : SEND_AT_ONCE, MSG_NOSIGNAL);
+        if (sent > 0) s->sent += (uint64_t)sent;
+        else if (errno != EAGAIN && errno != EINTR) die_errno("send");
+      }
+    }
+  } while (!window_step(&w, compared == count));
+  return 0;
+}

@@ -1,0 +1,11 @@
+// A TCP echo server on node:net.
+
+import { type AddressInfo, createServer } from "node:net";
+
+const server = createServer((socket) => {
+  socket.on("data", (data) => socket.write(data));
+  socket.on("error", () => socket.destroy());
+});
+server.listen(0, "127.0.0.1", 511, () => {
+  console.log(JSON.stringify({ port: (server.address() as AddressInfo).port }));
+});

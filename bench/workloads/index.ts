@@ -1,0 +1,9 @@
+// The workloads, in the order in which they are listed.
+
+import type { Workload } from "../lib/workload.js";
+import { sendfile } from "./sendfile.js";
+import { splice } from "./splice.js";
+import { tcpEcho } from "./tcp-echo.js";
+import { udp } from "./udp.js";
+
+export const workloads: readonly Workload[] = [tcpEcho, udp, sendfile, splice];

@@ -1,0 +1,59 @@
+// tcp-echo: 64-byte messages echoed over 64 connections, one outstanding on each. The price of a small request and reply:
+// two calls into the kernel, and whatever surrounds them.
+
+import { type Line, numberIn } from "../lib/children.js";
+import { type Program, native, script, served } from "../lib/servers.js";
+import { usageIn } from "../lib/usage.js";
+import type { Sample, Subject, Workload } from "../lib/workload.js";
+
+const connections = 64;
+const size = 64;
+
+function sampleOf(line: Line): Sample {
+  const echoes = numberIn(line, "count");
+  const usage = usageIn(line);
+  return {
+    cpu_us_per_echo: usage.cpuNs / echoes / 1e3,
+    user_us_per_echo: usage.userNs / echoes / 1e3,
+    system_us_per_echo: usage.systemNs / echoes / 1e3,
+    echoes_per_second: (echoes / usage.elapsedNs) * 1e9,
+    latency_p50_us: numberIn(line, "p50Ns") / 1e3,
+    latency_p99_us: numberIn(line, "p99Ns") / 1e3,
+  };
+}
+
+function subject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
+  const load = async (): Promise<string[]> => [String(connections), String(size)];
+  return served({ name, role }, () => program(...parameters), "tcp_echo_load", load, sampleOf);
+}
+
+export const tcpEcho: Workload = {
+  name: "tcp-echo",
+  cases: [
+    {
+      title: `${size}-byte echo over ${connections} TCP connections`,
+      metrics: [
+        { name: "cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
+        { name: "user_us_per_echo", label: "user", digits: 2 },
+        { name: "system_us_per_echo", label: "system", digits: 2 },
+        { name: "echoes_per_second", label: "echoes/s", digits: 0 },
+        { name: "latency_p50_us", label: "p50 us", digits: 0 },
+        { name: "latency_p99_us", label: "p99 us", digits: 0 },
+      ],
+      subjects: [
+        subject("berkeley", "ours", script("tcp-echo-berkeley"), "recvInto"),
+        subject("berkeley-recv", "ours", script("tcp-echo-berkeley"), "recv"),
+        subject("c", "peer", native("tcp_echo_server"), "et", "sr"),
+        subject("node:net", "peer", script("tcp-echo-node")),
+        subject("c-lt-rw", "variant", native("tcp_echo_server"), "lt", "rw"),
+        subject("c-lt-sr", "variant", native("tcp_echo_server"), "lt", "sr"),
+        subject("c-et-rw", "variant", native("tcp_echo_server"), "et", "rw"),
+        subject("c-et-sr", "variant", native("tcp_echo_server"), "et", "sr"),
+      ],
+      limits: [
+        { metric: "cpu_us_per_echo", subject: "berkeley", peer: "c", atMost: 1.1 },
+        { metric: "cpu_us_per_echo", subject: "berkeley", peer: "node:net", atMost: 0.7 },
+      ],
+    },
+  ],
+};

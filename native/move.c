@@ -1,0 +1,93 @@
+/* Moving bytes inside the kernel: a file to a socket, a socket through a pipe to a socket. */
+#include "addon.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+/* sendfile(out, in, offset, count) -> bytes moved; 0 at the end of the file. The file's own offset stays as it is. */
+static napi_value call_sendfile(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t out, in;
+  int64_t offset;
+  uint32_t count;
+  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &out) || !arg_i32(&args, 1, &in) ||
+      !arg_offset(&args, 2, &offset) || !arg_u32(&args, 3, &count)) {
+    return NULL;
+  }
+  off_t at = offset;
+  return number(env, outcome(sendfile(out, in, &at, count)));
+}
+
+/*
+ * pipe(size, room for two numbers as 8 bytes) -> bytes that the pipe holds. The read end comes first. The kernel rounds the
+ * size up, and where it does not grant it (pipe(7), "pipe-user-pages-soft") the pipe has what it has.
+ */
+static napi_value call_pipe(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t size;
+  uint8_t *room;
+  size_t room_size;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &size) ||
+      !arg_bytes(&args, 1, &room, &room_size)) {
+    return NULL;
+  }
+  int ends[2];
+  if (room_size < sizeof ends) {
+    napi_throw_range_error(env, NULL, "pipe takes room for two descriptors");
+    return NULL;
+  }
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return number(env, -errno);
+  int capacity = fcntl(ends[1], F_SETPIPE_SZ, size);
+  if (capacity < 0) capacity = fcntl(ends[1], F_GETPIPE_SZ);
+  int error = capacity < 0 ? -errno : 0;
+  if (error == 0) error = own(addon, ends[0]) < 0 ? -ENOMEM : 0;
+  if (error == 0 && own(addon, ends[1]) < 0) {
+    disown(addon, ends[0]);
+    error = -ENOMEM;
+  }
+  if (error != 0) {
+    close(ends[0]);
+    close(ends[1]);
+    return number(env, error);
+  }
+  memcpy(room, ends, sizeof ends);
+  return number(env, capacity);
+}
+
+/*
+ * splice(in, out, count) -> bytes moved; 0 at the end of `in`. It never waits. SIGPIPE, which splice(2) has no flag
+ * against, is ignored by every Node process.
+ */
+static napi_value call_splice(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t in, out;
+  uint32_t count;
+  if (!read_args(env, info, 3, &args) || !arg_i32(&args, 0, &in) || !arg_i32(&args, 1, &out) ||
+      !arg_u32(&args, 2, &count)) {
+    return NULL;
+  }
+  return number(env, outcome(splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)));
+}
+
+/* read(fd, view) -> bytes; for what a pipe still holds. */
+static napi_value call_read(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  uint8_t *data;
+  size_t size;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size)) return NULL;
+  return number(env, outcome(read(fd, data, size)));
+}
+
+bool init_move(napi_env env, napi_value exports) {
+  static const struct entry entries[] = {
+      {"sendfile", call_sendfile},
+      {"pipe", call_pipe},
+      {"splice", call_splice},
+      {"read", call_read},
+  };
+  return EXPORT_ALL(env, exports, entries);
+}

@@ -1,0 +1,44 @@
+// The gate: everything that must hold before a change is committed. Stops at the first step that fails, with its status.
+//
+//   npm run check                      all of it
+//   npm run check -- --without-tests   when the tests have just run
+import { spawnSync } from "node:child_process";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const given = process.argv.slice(2);
+const unknown = given.filter((word) => word !== "--without-tests");
+if (unknown.length > 0) {
+  process.stderr.write(`check: unknown argument ${JSON.stringify(unknown[0])}: only --without-tests is known\n`);
+  process.exit(2);
+}
+
+// Set-up comes first: it installs the tools of the other steps, and the linter reads the types that it compiles.
+const steps = [
+  ["types and build", "scripts/setup.mjs"],
+  ["format", "node_modules/oxfmt/bin/oxfmt", "--check"],
+  ["lint", "node_modules/oxlint/bin/oxlint", "--type-aware", "--deny-warnings"],
+  ["public surface", "scripts/surface.mjs", "--check"],
+  ...(given.includes("--without-tests")
+    ? []
+    : [
+        // One of the tests, but a quick one that says early what may take long to put right.
+        ["layers", "scripts/test.mjs", "out/test/layers"],
+        ["tests", "scripts/test.mjs"],
+      ]),
+];
+
+const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+const began = performance.now();
+for (const [name, ...command] of steps) {
+  process.stdout.write(`check: ${name}\n`);
+  const stepBegan = performance.now();
+  const { status, signal, error } = spawnSync(process.execPath, command, { cwd: root, stdio: "inherit" });
+  if (status !== 0) {
+    process.stderr.write(`check: ${name} failed after ${seconds(stepBegan)}: ${error?.message ?? signal ?? status}\n`);
+    process.exit(status ?? 1);
+  }
+  process.stdout.write(`check: ${name} passed in ${seconds(stepBegan)}\n`);
+}
+process.stdout.write(`check: all ${steps.length} steps passed in ${seconds(began)}\n`);

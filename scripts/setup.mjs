@@ -1,0 +1,289 @@
+// Everything that `npm start` and `npm test` need, made or brought up to date: the packages of package-lock.json
+// (npm install), the addon (node-gyp) and the compiled TypeScript (tsc -b). Each step is skipped when what it would make
+// is there already and was made from what is in the tree now; contents decide, not dates.
+//
+// Nothing may be assumed to be installed here but Node, npm, python3, make and a C compiler.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const at = (...parts) => join(root, ...parts);
+
+const addon = at("build", "Release", "berkeley.node");
+const addonStamp = at("build", ".setup");
+const compiledStamp = at("out", ".setup");
+const buildInfos = [at("dist", ".tsbuildinfo"), at("out", ".tsbuildinfo")];
+const lock = at(".setup.lock");
+
+/** Where the compiler writes what it reads: [folder of sources, folder of its output]. */
+const compiledFolders = [
+  ["src", "dist"],
+  ["test", join("out", "test")],
+  ["bench", join("out", "bench")],
+  ["examples", join("out", "examples")],
+];
+
+function fail(message, output = "") {
+  if (output) process.stderr.write(output.endsWith("\n") ? output : `${output}\n`);
+  process.stderr.write(`setup: ${message}\n`);
+  process.exit(1);
+}
+
+/** Runs a program in the root; its output is shown only when it fails. */
+function step(what, command, args, env = {}) {
+  process.stderr.write(`setup: ${what}`);
+  const began = performance.now();
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+    maxBuffer: 64 << 20,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  process.stderr.write(` (${((performance.now() - began) / 1000).toFixed(1)} s)\n`);
+  if (result.error) fail(`${what}: cannot run ${command}: ${result.error.message}`);
+  if (result.status !== 0) {
+    const how = result.signal ? `ended by ${result.signal}` : `ended with status ${result.status}`;
+    const said = (result.stdout + result.stderr).replace(/^gyp info .*\n/gm, "");
+    fail(`${what}: ${how}`, said);
+  }
+}
+
+function filesUnder(folder, keep = () => true) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && keep(entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .toSorted();
+}
+
+function hash(words, files) {
+  const sum = createHash("sha256");
+  for (const word of words) sum.update(`${word}\0`);
+  for (const file of files) {
+    sum.update(`${relative(root, file)}\0`);
+    sum.update(existsSync(file) ? createHash("sha256").update(readFileSync(file)).digest() : "missing");
+  }
+  return sum.digest("hex");
+}
+
+const readText = (file) => (existsSync(file) ? readFileSync(file, "utf8") : "");
+
+// ---- packages ---------------------------------------------------------------------------------------------------
+
+/** Why node_modules is not what package-lock.json says, or undefined. npm's own record of it tells. */
+function packagesNeeded() {
+  const installed = readText(at("node_modules", ".package-lock.json"));
+  if (!installed) return "node_modules is missing";
+  const have = JSON.parse(installed).packages;
+  const want = JSON.parse(readText(at("package-lock.json"))).packages;
+  for (const [path, entry] of Object.entries(want)) {
+    if (path === "") continue;
+    if (!have[path]) {
+      if (!entry.optional) return `${path} is not installed`;
+    } else if (have[path].version !== entry.version || have[path].integrity !== entry.integrity) {
+      return `${path} is not version ${entry.version} as locked`;
+    } else if (!existsSync(at(path, "package.json"))) {
+      return `${path} is gone`;
+    }
+  }
+  return undefined;
+}
+
+function requireMatchingLock() {
+  const declared = JSON.parse(readText(at("package.json")));
+  const locked = JSON.parse(readText(at("package-lock.json"))).packages[""];
+  for (const kind of ["dependencies", "devDependencies", "optionalDependencies"]) {
+    const sorted = (map = {}) =>
+      JSON.stringify(
+        Object.keys(map)
+          .toSorted()
+          .map((name) => [name, map[name]]),
+      );
+    if (sorted(declared[kind]) !== sorted(locked[kind])) {
+      fail(`package-lock.json does not have the ${kind} of package.json: run npm install and commit both`);
+    }
+  }
+}
+
+/**
+ * `npm ci` would be the natural call, but it refuses a lock file that lacks an optional binary of some other platform,
+ * and so it fails behind every registry mirror that carries only the platforms of its users. `npm install --no-save`
+ * installs the locked versions, checks their integrity and writes nothing; what ci checks besides is checked here.
+ */
+function installPackages() {
+  // Under `npm start` the npm that runs us is the one to use; it may not be the first one on PATH.
+  const npm = process.env.npm_execpath;
+  const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
+  const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
+  step("npm install", viaNode ? process.execPath : "npm", viaNode ? [npm, ...args] : args);
+  const wrong = packagesNeeded();
+  if (wrong !== undefined) fail(`npm install: ${wrong}`);
+}
+
+// ---- the addon --------------------------------------------------------------------------------------------------
+
+function addonHash() {
+  const words = [process.version, process.platform, process.arch, process.versions.modules, process.env.CC ?? ""];
+  return hash(words, [at("binding.gyp"), ...filesUnder(at("native"))]);
+}
+
+const addonReady = () => existsSync(addon) && readText(addonStamp) === addonHash();
+
+/** The folder to give to node-gyp as --nodedir: headers that came with this very Node, so that none are fetched. */
+function headersFolder() {
+  const prefix = dirname(dirname(realpathSync(process.execPath)));
+  const version = readText(join(prefix, "include", "node", "node_version.h"));
+  const part = (name) => new RegExp(`#define NODE_${name}_VERSION (\\d+)`).exec(version)?.[1];
+  const found = `v${part("MAJOR")}.${part("MINOR")}.${part("PATCH")}`;
+  const complete = ["node_api.h", "common.gypi"].every((name) => existsSync(join(prefix, "include", "node", name)));
+  return complete && found === process.version ? prefix : undefined;
+}
+
+function requireToolchain() {
+  const runs = (command, args) => spawnSync(command, args, { stdio: "ignore" }).status === 0;
+  const compiler = process.env.CC?.split(" ")[0] || "cc";
+  const missing = [
+    ["python3", ["--version"]],
+    ["make", ["--version"]],
+    [compiler, ["--version"]],
+  ].flatMap(([command, args]) => (runs(command, args) ? [] : [command]));
+  if (missing.length > 0) {
+    fail(
+      `building the addon takes python3, make and a C compiler; not found: ${missing.join(", ")}` +
+        `\nsetup: on Debian and Ubuntu: apt-get install python3 make gcc libc6-dev`,
+    );
+  }
+}
+
+function buildAddon() {
+  requireToolchain();
+  const sum = addonHash();
+  rmSync(addonStamp, { force: true });
+  const headers = headersFolder();
+  const gyp = at("node_modules", "node-gyp", "bin", "node-gyp.js");
+  const args = [gyp, "configure", "build", "--release", "-j", "max"];
+  if (headers !== undefined) args.push(`--nodedir=${headers}`);
+  // gyp links with the C++ compiler unless told otherwise; the addon is C and must not ask for one.
+  step("node-gyp build", process.execPath, args, { LINK: process.env.LINK ?? process.env.CC ?? "cc" });
+  if (!existsSync(addon)) fail(`node-gyp build: ${relative(root, addon)} was not made`);
+  writeFileSync(addonStamp, sum);
+}
+
+// ---- TypeScript -------------------------------------------------------------------------------------------------
+
+const sources = () =>
+  compiledFolders.flatMap(([from]) => filesUnder(at(from), (name) => name.endsWith(".ts") && !name.endsWith(".d.ts")));
+
+/** What a source compiles to: the JavaScript and its declarations. */
+function outputsOf(source) {
+  const path = relative(root, source);
+  const [from, to] = compiledFolders.find(([folder]) => path.startsWith(folder + sep));
+  const stem = at(to, relative(from, path).replace(/\.ts$/, ""));
+  return [`${stem}.js`, `${stem}.d.ts`];
+}
+
+function compiledHash() {
+  const configs = ["tsconfig.json", "tsconfig.base.json", "tsconfig.src.json", "package.json", "package-lock.json"];
+  const sum = hash([], [...configs.map((name) => at(name)), ...sources()]);
+  // A compiler that someone else ran may have left the output of other contents: its build info then is another one.
+  const infos = buildInfos.map((file) => (existsSync(file) ? statSync(file).mtimeMs : 0));
+  return `${sum} ${infos.join(" ")}`;
+}
+
+const outputsMissing = () => sources().some((source) => outputsOf(source).some((file) => !existsSync(file)));
+const compiledReady = () => readText(compiledStamp) === compiledHash() && !outputsMissing();
+
+/** A test whose source was deleted would go on running: output without a source goes. */
+function removeStaleOutputs() {
+  const known = new Set(sources().flatMap(outputsOf));
+  for (const [, to] of compiledFolders) {
+    for (const file of filesUnder(at(to), (name) => /\.(js|d\.ts)(\.map)?$/.test(name))) {
+      if (!known.has(file.replace(/\.map$/, ""))) rmSync(file);
+    }
+  }
+}
+
+function compile(force) {
+  rmSync(compiledStamp, { force: true });
+  removeStaleOutputs();
+  const args = [at("node_modules", "typescript", "bin", "tsc"), "-b", "tsconfig.json"];
+  // Build info says that all is well even when an output was deleted.
+  if (force || outputsMissing()) args.push("--force");
+  step("tsc -b", process.execPath, args);
+  mkdirSync(dirname(compiledStamp), { recursive: true });
+  writeFileSync(compiledStamp, compiledHash());
+}
+
+// ---- one at a time ----------------------------------------------------------------------------------------------
+
+function isRunning(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+/** Takes the lock: a file that holds our pid, made by link(2) so that it never exists without its content. */
+function takeLock() {
+  const mine = `${lock}.${process.pid}`;
+  writeFileSync(mine, String(process.pid));
+  let told = false;
+  try {
+    for (;;) {
+      try {
+        linkSync(mine, lock);
+        return;
+      } catch (error) {
+        if (error.code !== "EEXIST") throw error;
+      }
+      const holder = readText(lock);
+      if (holder !== "" && !isRunning(Number(holder))) {
+        // Its holder died. Move it away under our own name first: of two that try, one gets it.
+        const dead = `${lock}.dead.${process.pid}`;
+        try {
+          renameSync(lock, dead);
+          if (readText(dead) !== holder) linkSync(dead, lock);
+        } catch (error) {
+          if (error.code !== "ENOENT" && error.code !== "EEXIST") throw error;
+        }
+        rmSync(dead, { force: true });
+        continue;
+      }
+      if (!told) process.stderr.write(`setup: waiting for another set-up (process ${holder})\n`);
+      told = true;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    }
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}
+
+// Stamps are removed before a step begins and written after it ended well, so no lock is needed to see that all is done.
+requireMatchingLock();
+if (packagesNeeded() !== undefined || !addonReady() || !compiledReady()) {
+  takeLock();
+  process.on("exit", () => rmSync(lock, { force: true }));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+  const packages = packagesNeeded();
+  if (packages !== undefined) installPackages();
+  if (!addonReady()) buildAddon();
+  if (!compiledReady()) compile(packages !== undefined);
+}

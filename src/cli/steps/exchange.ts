@@ -1,0 +1,146 @@
+// The seven steps of a server (socket, bind, listen, accept, recv, send, close), with the client's calls between them. Every
+// line that is printed is a call that was made just then, on a real socket.
+
+import {
+  AF_INET,
+  AF_INET6,
+  type Address,
+  SO_REUSEADDR,
+  Socket,
+  SOCK_STREAM,
+  SocketError,
+} from "berkeley";
+
+import { plural, quoteBytes } from "../output.js";
+import { viewOf } from "./kernelView.js";
+import type { Narrator } from "./narrator.js";
+
+export const GREETING = "Hello, Server";
+export const WELCOME = "Welcome to my server";
+
+/** ms that a call of the steps may take; on one's own machine none takes long. */
+const PATIENCE = 10_000;
+const BACKLOG = 5;
+/** Strangers that may come between the client's call and ours. */
+const MAX_EARLY = 16;
+
+export interface Exchanged {
+  /** The listening socket, still open. */
+  readonly server: Socket;
+  /** Visitors that were there before our own client; whoever goes on serving serves them. */
+  readonly early: readonly (readonly [Socket, Address])[];
+}
+
+/** Runs the steps. Whatever they open is closed again, when they fail too, except what is returned. */
+export async function exchange(narrator: Narrator, host: string, port: number): Promise<Exchanged> {
+  const family = host.includes(":") ? AF_INET6 : AF_INET;
+  const made = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
+  const early: [Socket, Address][] = [];
+
+  narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+  const server = new Socket(family, SOCK_STREAM);
+  try {
+    server.timeout = PATIENCE;
+    narrator.call("server", `const server = ${made}`, `descriptor ${server.fileno()}`, [viewOf("server", server)]);
+    server.setsockopt(SO_REUSEADDR, true);
+    narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
+
+    narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
+    await bindAndListen(narrator, server, host, port);
+    const address = server.getsockname();
+    const listening = "port" in address ? address.port : 0;
+
+    narrator.step(4, "accept", "take a connection from the queue; it waits until there is one");
+    let accepting = server.accept();
+    // It is awaited further down. Should something fail before, the server is closed and this with it.
+    accepting.catch(() => undefined);
+    narrator.call("server", "const accepting = server.accept()", "a promise, which waits");
+
+    await using client = new Socket(family, SOCK_STREAM);
+    client.timeout = PATIENCE;
+    narrator.call("client", `const client = ${made}`, `descriptor ${client.fileno()}`, [viewOf("client", client)]);
+    const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+    await client.connect([destination, listening]);
+    narrator.call("client", `await client.connect(["${destination}", ${listening}])`, "nothing: it is connected", [
+      viewOf("client", client),
+    ]);
+
+    let [conn, peer] = await accepting;
+    while (String(peer) !== String(client.getsockname())) {
+      narrator.note(`somebody else was first: ${peer}`);
+      if (early.length < MAX_EARLY) early.push([conn, peer]);
+      else conn.close();
+      accepting = server.accept();
+      [conn, peer] = await accepting;
+    }
+    await using connection = conn;
+    connection.timeout = PATIENCE;
+    narrator.call(
+      "server",
+      "const [conn, address] = await accepting",
+      `[descriptor ${connection.fileno()}, ${peer}]`,
+      [viewOf("conn", connection), viewOf("server", server)],
+    );
+
+    narrator.step(5, "recv", "the client speaks first; what it says lies in the kernel until somebody reads it");
+    await client.sendAll(GREETING);
+    await connection.readable();
+    narrator.call("client", `await client.sendAll("${GREETING}")`, `nothing: all ${plural(GREETING.length, "byte")} taken`, [
+      viewOf("client", client),
+      viewOf("conn", connection),
+    ]);
+    const heard = await connection.recv(1024);
+    narrator.call("server", "await conn.recv(1024)", quoteBytes(heard, 64), [viewOf("conn", connection)]);
+
+    narrator.step(6, "send", "the server answers");
+    await connection.sendAll(WELCOME);
+    await client.readable();
+    narrator.call("server", `await conn.sendAll("${WELCOME}")`, `nothing: all ${plural(WELCOME.length, "byte")} taken`, [
+      viewOf("conn", connection),
+      viewOf("client", client),
+    ]);
+    const answer = await client.recv(1024);
+    narrator.call("client", "await client.recv(1024)", quoteBytes(answer, 64), [viewOf("client", client)]);
+
+    narrator.step(7, "close", "each side says that it has finished");
+    client.close();
+    narrator.call("client", "client.close()", "nothing");
+    const end = await connection.recv(1024);
+    narrator.call("server", "await conn.recv(1024)", `${plural(end.length, "byte")}: the client has finished`, [
+      viewOf("conn", connection),
+    ]);
+    connection.close();
+    narrator.call("server", "conn.close()", "nothing", [viewOf("server", server)]);
+
+    server.timeout = null;
+    return { server, early };
+  } catch (error) {
+    server.close();
+    for (const [conn] of early) conn.close();
+    throw error;
+  }
+}
+
+/** Binds and listens, on a port of the kernel's choice if the wanted one is taken. */
+async function bindAndListen(narrator: Narrator, server: Socket, host: string, port: number): Promise<void> {
+  const bind = async (wanted: number): Promise<void> => {
+    const code = `await server.bind(["${host}", ${wanted}])`;
+    try {
+      await server.bind([host, wanted]);
+    } catch (error) {
+      if (error instanceof SocketError) narrator.call("server", code, error.code, [], true);
+      throw error;
+    }
+    narrator.call("server", code, "nothing", [viewOf("server", server)]);
+  };
+  try {
+    await bind(port);
+  } catch (error) {
+    if (!(error instanceof SocketError && error.code === "EADDRINUSE")) throw error;
+    narrator.note(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
+    await bind(0);
+  }
+  narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
+  server.listen(BACKLOG);
+  narrator.call("server", `server.listen(${BACKLOG})`, "nothing", [viewOf("server", server)]);
+}

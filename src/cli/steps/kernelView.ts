@@ -1,0 +1,66 @@
+// What the kernel says of a TCP socket at this moment: its state, its queues, its round-trip time.
+//
+// State, accept queue and RTT come from getsockopt(TCP_INFO). The bytes in the queues of a connection are what ss(8) shows as
+// Recv-Q and Send-Q; TCP_INFO has no such fields, /proc/net/tcp has (proc(5)), where the socket is found by its inode.
+
+import { readFileSync, readlinkSync } from "node:fs";
+
+import { AF_INET6, type Socket, TCP_INFO } from "berkeley";
+
+interface Queues {
+  /** Bytes that came and that nobody has read. */
+  readonly receive: number;
+  /** Bytes that were sent and that the peer has not acknowledged. */
+  readonly send: number;
+}
+
+const LONGEST_STATE = "ESTABLISHED".length;
+
+/** Undefined where there is no /proc. */
+function queuesOf(socket: Socket): Queues | undefined {
+  try {
+    const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${socket.fileno()}`))?.[0];
+    const table = readFileSync(`/proc/self/net/${socket.family === AF_INET6 ? "tcp6" : "tcp"}`, "latin1");
+    for (const line of table.split("\n")) {
+      // sl, local address, remote address, state, send queue:receive queue, timer, retransmits, uid, timeout, inode
+      const fields = line.trim().split(/\s+/);
+      if (fields[9] !== inode) continue;
+      const [send = "", receive = ""] = fields[4]!.split(":");
+      return { receive: Number.parseInt(receive, 16), send: Number.parseInt(send, 16) };
+    }
+  } catch {
+    // No /proc, or another one than usual.
+  }
+  return undefined;
+}
+
+/** The state alone, with the RTT where there is one. */
+export function stateOf(socket: Socket): string {
+  const { tcpi_state: state, tcpi_rtt: rtt } = socket.getsockopt(TCP_INFO);
+  return rtt === 0 || state === "LISTEN" || state === "CLOSE" ? state : `${state}  rtt ${milliseconds(rtt)}`;
+}
+
+/** All of it, with the name of the variable that holds the socket. */
+export function viewOf(name: string, socket: Socket): string {
+  const info = socket.getsockopt(TCP_INFO);
+  const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(LONGEST_STATE)}  `;
+  // On a listener the kernel puts the accept queue and its limit into these two (tcp_get_info in net/ipv4/tcp.c).
+  if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
+  if (info.tcpi_state === "CLOSE") return state + nameOf(socket);
+  const queues = queuesOf(socket);
+  const bytes = queues === undefined ? "" : `recv-q ${bytesOf(queues.receive)}send-q ${bytesOf(queues.send)}`;
+  return `${state}${bytes}rtt ${milliseconds(info.tcpi_rtt)}`;
+}
+
+function nameOf(socket: Socket): string {
+  const address = socket.getsockname();
+  return "port" in address && address.port === 0 ? "no address yet" : `address ${address}`;
+}
+
+function bytesOf(count: number): string {
+  return `${count} B`.padEnd(6);
+}
+
+function milliseconds(microseconds: number): string {
+  return `${(microseconds / 1000).toFixed(2)} ms`;
+}

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { quote } from "#berkeley/addr/quote.js";
+
+const table: readonly [unknown, string][] = [
+  ["a b", '"a b"'],
+  ['"\\\n\0', '"\\"\\\\\\n\\u0000"'],
+  ["\u007f\u009b\u202e\u2028\ufeff", '"\\u007f\\u009b\\u202e\\u2028\\ufeff"'],
+  ["\ud800", '"\\ud800"'],
+  ["héllo", '"héllo"'],
+  [1.5, "1.5"],
+  [-0, "-0"],
+  [NaN, "NaN"],
+  [10n, "10n"],
+  [true, "true"],
+  [undefined, "undefined"],
+  [null, "null"],
+  [Symbol("s"), 'a symbol "s"'],
+  [() => 1, "a function"],
+  [["localhost", "80"], '["localhost", "80"]'],
+  [Object.assign([], { 1: 3 }), "[undefined, 3]"],
+  [[["a"], { b: 1 }], "[[…], {…}]"],
+  [[1, 2, 3, 4, 5, 6], "[1, 2, 3, 4, 5, 6]"],
+  [[1, 2, 3, 4, 5, 6, 7], "[1, 2, 3, 4, 5, 6, …]"],
+  [{ host: "h", "a-b": 1 }, '{ host: "h", "a-b": 1 }'],
+  [{}, "{}"],
+  [new Uint8Array(3), "a view of 3 bytes"],
+];
+
+for (const [value, text] of table) {
+  test(`quote() prints ${text}`, () => {
+    assert.equal(quote(value), text);
+  });
+}
+
+test("quote() cuts a long text and says how long it was", () => {
+  assert.equal(quote("x".repeat(1000)), `"${"x".repeat(80)}"… (1000 characters)`);
+  assert.equal(quote("x".repeat(80)), `"${"x".repeat(80)}"`);
+  assert.equal(quote(10n ** 200n).length, 81);
+});
+
+test("quote() calls no getter and survives a hostile proxy", () => {
+  const object = {
+    get host(): string {
+      throw new Error("called");
+    },
+  };
+  assert.equal(quote(object), "{ host: (getter) }");
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  assert.equal(quote(proxy), "an object that cannot be read");
+});

@@ -1,0 +1,121 @@
+// The command as a whole, with windows of a few milliseconds: that it runs, what it writes and what it leaves behind. No
+// figure is judged here.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const main = fileURLToPath(new URL("../../bench/main.js", import.meta.url));
+const short = ["--rounds", "1", "--seconds", "0.05"];
+
+async function bench(...args: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  return { status, stdout, stderr };
+}
+
+test("bench without a name ends with status 2 and names the workloads", async () => {
+  const { status, stderr } = await bench();
+  assert.equal(status, 2);
+  assert.match(stderr, /the name of a workload is required, one or more of: tcp-echo,/);
+});
+
+test("bench with an unknown name ends with status 2 and quotes it", async () => {
+  const { status, stdout, stderr } = await bench("tcp-ecko");
+  assert.equal(status, 2);
+  assert.match(stderr, /unknown workload "tcp-ecko"/);
+  assert.equal(stdout, "");
+});
+
+test("bench --list names workloads and subjects", async () => {
+  const { status, stdout } = await bench("--list");
+  assert.equal(status, 0);
+  assert.match(stdout, /^tcp-echo\n.*\n +berkeley, berkeley-recv, c, node:net,/m);
+});
+
+test("bench refuses a JSON file that can't be written, before it measures", async () => {
+  const { status, stderr } = await bench("tcp-echo", "--json", join(tmpdir(), "no", "such", "folder", "x.json"));
+  assert.equal(status, 3);
+  assert.match(stderr, /ENOENT/);
+});
+
+test("bench writes the machine and the results as JSON", { timeout: 60_000 }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "berkeley-bench-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, "results.json");
+  const { status, stdout, stderr } = await bench(
+    "tcp-echo",
+    "--subject",
+    "c",
+    "--subject",
+    "node:net",
+    "--json",
+    file,
+    ...short,
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /c \/ node:net/);
+  const { machine, results } = JSON.parse(await readFile(file, "utf8"));
+  assert.equal(machine.node, process.version);
+  assert.ok(results.length > 0);
+  for (const result of results) {
+    assert.deepEqual(Object.keys(result), ["workload", "subject", "peer", "metric", "value", "peerValue", "ratio"]);
+    assert.deepEqual([result.workload, result.subject, result.peer], ["tcp-echo", "c", "node:net"]);
+    for (const figure of [result.value, result.peerValue, result.ratio]) assert.equal(typeof figure, "number");
+  }
+  const metrics = results.map((result: { metric: string }) => result.metric);
+  assert.ok(metrics.includes("cpu_us_per_echo") && metrics.includes("echoes_per_second"));
+});
+
+for (const workload of ["udp", "sendfile", "splice"]) {
+  test(`bench ${workload} runs in C`, { timeout: 60_000 }, async () => {
+    const { status, stderr } = await bench(workload, "--subject", "c", ...short);
+    assert.equal(status, 0, stderr);
+  });
+}
+
+/** The children of a process, from proc(5). */
+async function childrenOf(parent: number | undefined): Promise<string[]> {
+  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const parents = await Promise.all(
+    processes.map(async (pid) => {
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""); // It may end meanwhile.
+      return Number(stat.slice(stat.lastIndexOf(")")).split(" ")[2]);
+    }),
+  );
+  return processes.filter((_, i) => parents[i] === parent);
+}
+
+/** Starts a run of minutes and waits until its server and its load generator are there. */
+async function runningBench(): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [main, "tcp-echo", "--subject", "c", "--seconds", "100"], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  child.stderr.resume();
+  while ((await childrenOf(child.pid)).length < 2) {
+    assert.equal(child.exitCode, null);
+    await nextTurn();
+  }
+  return child;
+}
+
+// Whatever the command starts shares its standard error, so "close" comes only when all of it is gone.
+for (const [signal, end] of [
+  ["SIGINT", [130, null]],
+  ["SIGTERM", [143, null]],
+  ["SIGKILL", [null, "SIGKILL"]],
+] as const) {
+  test(`bench leaves no process behind after ${signal}`, { timeout: 30_000 }, async () => {
+    const child = await runningBench();
+    const closed = once(child, "close");
+    child.kill(signal);
+    assert.deepEqual(await closed, end);
+  });
+}

@@ -1,0 +1,84 @@
+// The import table of docs/design.md, kept: test/support/layers.ts has the policy as data and the check.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { policy, violations } from "./support/layers.js";
+
+const src = fileURLToPath(new URL("../../src", import.meta.url));
+
+test("src/ imports only what the table of layers allows", () => {
+  const files = new Map(
+    readdirSync(src, { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts"))
+      .map((path) => [path, readFileSync(join(src, path), "utf8")]),
+  );
+  assert.ok(files.size > 0, `no source under ${src}`);
+  assert.deepEqual(violations(files), []);
+});
+
+test("the table has no cycle of values", () => {
+  const reach = (from: string, seen: readonly string[]): void => {
+    assert.ok(!seen.includes(from), `${[...seen, from].join(" -> ")} is a cycle`);
+    for (const to of policy[from]?.values ?? []) reach(to, [...seen, from]);
+  };
+  for (const layer of Object.keys(policy)) reach(layer, []);
+});
+
+const check = (path: string, text: string): string[] => violations(new Map([[path, text]]));
+
+test("violations() allows what the table allows", () => {
+  const fine: [path: string, text: string][] = [
+    ["fd/fd.ts", 'import { addon } from "../sys/addon.js";\nimport { own } from "./own.js";\nimport "node:os";\n'],
+    ["io.ts", 'import type { Address } from "./addr/address.js";\n'],
+    ["testing/fake.ts", 'import type {\n  Calls, // the table\n} from "../sys/calls.js";\n'],
+    ["cli/main.ts", 'import { Socket } from "berkeley";\nconst sync = await import("berkeley/sync");\n'],
+    ["index.ts", '// The face.\nexport { Socket } from "./socket/socket.js";\nexport type * from "./io.js";\n'],
+    [
+      "addr/ipv4.ts",
+      '/**\n * @example\nimport { Socket } from "../socket/socket.js";\n */\nexport const a: string = "b";\n',
+    ],
+  ];
+  for (const [path, text] of fine) assert.deepEqual(check(path, text), [], path);
+});
+
+test("violations() names each import that the table forbids", () => {
+  const wrong: [path: string, text: string, expected: string][] = [
+    [
+      "sys/a.ts",
+      'import { Socket } from "../socket/socket.js";',
+      'sys/a.ts:1: sys may not import socket ("../socket/socket.js")',
+    ],
+    [
+      "fd/a.ts",
+      '\nimport {\n  a,\n  b,\n} from "../socket/a.js";',
+      'fd/a.ts:2: fd may not import socket ("../socket/a.js")',
+    ],
+    ["fd/a.ts", 'export * from "../net/a.js";', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
+    ["fd/a.ts", 'import "../net/a.js";', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
+    ["fd/a.ts", 'const a = await import("../net/a.js");', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
+    ["fd/a.ts", 'type A = import("../net/a.js").A;', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
+    ["fd/a.ts", "const a = await import(name);", "fd/a.ts:1: a dynamic import names its module in a literal"],
+    ["fd/a.ts", 'import a from "lodash";', 'fd/a.ts:1: fd may not import the package "lodash"'],
+    ["fd/a.ts", 'import { a } from "berkeley";', 'fd/a.ts:1: fd may not import the package "berkeley"'],
+    ["fd/a.ts", 'import { a } from "../../test/a.js";', 'fd/a.ts:1: "../../test/a.js" is outside src/'],
+    [
+      "cli/main.ts",
+      'import { a } from "../socket/a.js";',
+      'cli/main.ts:1: cli may not import socket ("../socket/a.js")',
+    ],
+    ["cli/main.ts", 'import { a } from "berkeleys";', 'cli/main.ts:1: cli may not import the package "berkeleys"'],
+    [
+      "testing/fake.ts",
+      'import { type Calls } from "../sys/calls.js";',
+      'testing/fake.ts:1: testing may import only types of sys, with "import type" ("../sys/calls.js")',
+    ],
+    ["helpers/a.ts", "", "helpers/a.ts:1: helpers is not a layer of the table"],
+    ["helpers.ts", "", "helpers.ts:1: helpers is not a layer of the table"],
+    ["fd/a.ts", '\nconst a = load("./build/Release/berkeley.node");', "fd/a.ts:2: only sys loads the addon"],
+    ["fd/a.ts", 'import { createRequire } from "node:module";', "fd/a.ts:1: only sys loads the addon"],
+    ["fd/index.ts", 'export * from "./a.js";\nexport const a = 1;', "fd/index.ts:1: an index.ts only re-exports"],
+  ];
+  for (const [path, text, expected] of wrong) assert.deepEqual(check(path, text), [expected], text);
+});

@@ -1,0 +1,124 @@
+// Who may import whom in src/: the policy, and the check of source texts against it.
+//
+// The table is a statement of policy. When the check fails the import is what is wrong; a change to the table is a
+// decision about the design, made and explained as one (docs/design.md has the same table), never a repair.
+
+/** What the files of a layer may import besides each other and `node:` modules. */
+interface Policy {
+  /** Layers whose values and types may be imported. */
+  readonly values: readonly string[];
+  /** Layers of which only types may be imported, with `import type`: nothing of them is loaded at run time. */
+  readonly types?: readonly string[];
+  /** Packages that may be imported by name; no other layer has any, for the package depends on nothing. */
+  readonly packages?: readonly string[];
+}
+
+/** A layer is a folder of src/, or a file directly in it, under the name without `.ts`; `index` is the public face. */
+export const policy: Readonly<Record<string, Policy>> = {
+  errors: { values: [], types: ["io", "addr"] },
+  io: { values: [], types: ["errors", "addr"] },
+  addr: { values: [], types: ["errors", "io"] },
+  sys: { values: ["errors", "addr"] },
+  reactor: { values: ["sys", "errors"] },
+  fd: { values: ["reactor", "sys", "errors"] },
+  socket: { values: ["fd", "sys", "addr", "io", "errors"] },
+  sync: { values: ["sys", "addr", "io", "errors"] },
+  stream: { values: ["io", "errors", "addr"] },
+  tls: { values: ["stream", "io", "errors", "addr"] },
+  server: { values: ["tls", "stream", "io", "errors", "addr"] },
+  net: { values: ["socket", "stream", "tls", "addr", "io", "errors"] },
+  inspect: {
+    values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
+  },
+  testing: { values: ["io", "stream", "errors", "addr"], types: ["sys"] },
+  cli: { values: [], packages: ["berkeley"] },
+  index: { values: ["net", "server", "socket", "stream", "tls", "sys", "addr", "io", "errors"] },
+};
+
+/** The only layer that loads the addon. */
+const nativeLayer = "sys";
+
+interface Import {
+  readonly specifier: string;
+  readonly typeOnly: boolean;
+  readonly line: number;
+}
+
+// The formatter puts import and export statements at the start of a line, which keeps them apart from other text. Between
+// the keyword and `from` there are names, braces, commas and perhaps comments.
+const names = String.raw`(?:[\w$*{},\s]|//[^\n]*|/\*[^]*?\*/)`;
+const statement = new RegExp(
+  String.raw`^(?:import|export)\s+(type\s+)?(?:${names}+?\sfrom\s+)?(["'])([^"'\n]+)\2[^;\n]*;?`,
+  "gm",
+);
+const dynamic = /\bimport\s*\(\s*(?:(["'])([^"'\n]+)\1\s*[,)])?/g;
+
+const lineAt = (text: string, index: number): number => text.slice(0, index).split("\n").length;
+
+/** The text with each comment that stands on lines of its own made blank, so that examples in it are not code. */
+function withoutComments(text: string): string {
+  return text.replace(/^[ \t]*(?:\/\*[^]*?\*\/|\/\/[^\n]*)/gm, (comment) => comment.replace(/[^\n]/g, " "));
+}
+
+function importsOf(text: string): Import[] {
+  const code = withoutComments(text);
+  return [
+    ...[...code.matchAll(statement)].map((match) => ({
+      specifier: match[3] ?? "",
+      typeOnly: match[1] !== undefined,
+      line: lineAt(code, match.index),
+    })),
+    ...[...code.matchAll(dynamic)].map((match) => ({
+      specifier: match[2] ?? "",
+      typeOnly: false,
+      line: lineAt(code, match.index),
+    })),
+  ];
+}
+
+/** The layer of a path inside src/, as `addr` for `addr/ipv4.ts` and `errors` for `errors.ts`. */
+const layerOf = (path: string): string =>
+  path.includes("/") ? path.slice(0, path.indexOf("/")) : path.replace(/\.ts$/, "");
+
+/** Resolves a relative specifier against the importing file; both are paths inside src/. Undefined when it leaves src/. */
+function resolve(from: string, specifier: string): string | undefined {
+  const url = new URL(specifier, `file:///src/${from}`);
+  return url.pathname.startsWith("/src/") ? url.pathname.slice("/src/".length).replace(/\.js$/, ".ts") : undefined;
+}
+
+function checkImport(path: string, imported: Import): string | undefined {
+  const layer = layerOf(path);
+  const { values, types = [], packages = [] } = policy[layer] ?? { values: [] };
+  const { specifier, typeOnly } = imported;
+  if (specifier === "") return "a dynamic import names its module in a literal";
+  if (specifier.startsWith("node:")) return undefined;
+  if (!specifier.startsWith(".")) {
+    if (packages.some((name) => specifier === name || specifier.startsWith(`${name}/`))) return undefined;
+    return `${layer} may not import the package "${specifier}"`;
+  }
+  const target = resolve(path, specifier);
+  if (target === undefined) return `"${specifier}" is outside src/`;
+  const to = layerOf(target);
+  if (to === layer || values.includes(to)) return undefined;
+  if (!types.includes(to)) return `${layer} may not import ${to} ("${specifier}")`;
+  return typeOnly ? undefined : `${layer} may import only types of ${to}, with "import type" ("${specifier}")`;
+}
+
+/** What is wrong with these sources, keyed by their path inside src/: `path:line: what`, none when all is well. */
+export function violations(files: ReadonlyMap<string, string>): string[] {
+  return [...files].flatMap(([path, text]) => {
+    if (policy[layerOf(path)] === undefined) return [`${path}:1: ${layerOf(path)} is not a layer of the table`];
+    const found = importsOf(text).flatMap((imported) => {
+      const wrong = checkImport(path, imported);
+      return wrong === undefined ? [] : [`${path}:${imported.line}: ${wrong}`];
+    });
+    const code = withoutComments(text);
+    const native =
+      layerOf(path) === nativeLayer ? -1 : code.search(/\bcreateRequire\b|\bprocess\.dlopen\b|\.node["'`]/);
+    if (native !== -1) found.push(`${path}:${lineAt(code, native)}: only ${nativeLayer} loads the addon`);
+    if (/(^|\/)index\.ts$/.test(path) && code.replace(statement, "").trim() !== "") {
+      found.push(`${path}:1: an index.ts only re-exports`);
+    }
+    return found;
+  });
+}
