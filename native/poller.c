@@ -7,7 +7,8 @@
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of calls that wait, written by JavaScript
  *   [1]  1 while the poll handle keeps the loop alive
- *   [2]  number of events in this turn
+ *   [2]  number of events in this batch
+ *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
  *   [4…] slot, generation, events; slot, generation, events; …
  *
  * The handle keeps the loop alive only while a call waits. JavaScript takes the reference when the count leaves 0 and the
@@ -26,7 +27,7 @@
 #define EVENTS_PER_LOOP 256
 #define HEADER 4
 #define WORDS (HEADER + 3 * MAX_EVENTS)
-enum { WAITING = 0, REFERENCED = 1, COUNT = 2 };
+enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3 };
 
 struct poller {
   struct addon *addon;
@@ -78,6 +79,7 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
   while (handled < EVENTS_PER_LOOP) {
     int count = fetch(poller);
     if (count <= 0) return;
+    poller->shared[FOLLOWS] = handled > 0;
     handled += count;
     /* A worker that is being terminated runs no JavaScript any more. */
     if (!dispatch(poller)) return;

@@ -8,8 +8,10 @@ export interface SocketErrorDetails {
   readonly port?: number | undefined;
   /** Path of the UNIX address that the call was given. */
   readonly path?: string | undefined;
-  /** Bytes that had gone out when a `sendAll` was cut short. */
+  /** What had gone out when a call was cut short: bytes, unless `unit` says otherwise. */
   readonly transferred?: number | undefined;
+  /** What `transferred` counts. */
+  readonly unit?: "bytes" | "datagrams" | undefined;
   /** The error behind this one. */
   readonly cause?: unknown;
 }
@@ -46,7 +48,7 @@ export class SocketError extends Error {
   readonly address?: string;
   readonly port?: number;
   readonly path?: string;
-  /** Bytes that had gone out when a `sendAll` was cut short. */
+  /** Bytes that had gone out when a `sendAll`, a `sendfile` or a splice was cut short; datagrams of a `sendmmsg`. */
   readonly transferred?: number;
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
@@ -75,7 +77,7 @@ function describe(code: string, syscall: string, details: SocketErrorDetails | u
     const host = details.address.includes(":") && details.port !== undefined ? `[${details.address}]` : details.address;
     text += details.port === undefined ? ` ${host}` : ` ${host}:${details.port}`;
   }
-  if (details.transferred !== undefined) text += ` (${details.transferred} bytes had been sent)`;
+  if (details.transferred !== undefined) text += ` (${details.transferred} ${details.unit ?? "bytes"} had been sent)`;
   return text;
 }
 

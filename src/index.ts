@@ -25,9 +25,41 @@ export {
   VsockAddress,
   type VsockLike,
 } from "./addr/index.js";
-export { SocketError, type SocketErrorDetails } from "./errors.js";
-export type { Data } from "./io.js";
+export {
+  BusyError,
+  FrameError,
+  IncompleteReadError,
+  LimitError,
+  SocketError,
+  type SocketErrorDetails,
+} from "./errors.js";
+export type { Conn, Data, IoOptions, Listener, Reader, Writer } from "./io.js";
 export { Socket, socketpair, type TransferOptions, type WaitOptions } from "./socket/index.js";
+export {
+  type Codec,
+  type Decoder,
+  delimited,
+  type DelimitedOptions,
+  fixed,
+  type Frame,
+  type FrameOptions,
+  fromDuplex,
+  type FromDuplexOptions,
+  fromWeb,
+  type Items,
+  lengthPrefixed,
+  type LengthPrefixOptions,
+  type LineOptions,
+  type PipeOptions,
+  Stream,
+  type StreamOptions,
+  toDuplex,
+  type ToDuplexOptions,
+  toWeb,
+  type ToWebOptions,
+  type UntilOptions,
+  type WebPair,
+} from "./stream/index.js";
 export {
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,

@@ -51,7 +51,7 @@ export interface Writer {
    * Promised: of several pending writes each goes out whole, in the order of the calls. No data is a write of no bytes,
    * which resolves in its turn. `data` belongs to the call until the promise settles. The promise rejects with
    * - `ETIMEDOUT`; `transferred` in the error says how many bytes had been taken, the rest was not and will not be,
-   * - the signal's reason; nobody knows how many bytes were taken, so `abort()` is all that is left unless it was none,
+   * - the signal's reason; where that is an object and some bytes had been taken, `transferred` is put on it,
    * - `EPIPE` after `closeWrite()`; `EPIPE` or `ECONNRESET` when the peer is gone,
    * - `ECANCELED` when the connection was closed during the call, `EBADF` when it was closed before,
    * - a `TypeError` when `data` is something else.

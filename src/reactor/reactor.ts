@@ -10,7 +10,8 @@
 // grows with the number of events of a turn, so that thousands of connections that are ready together are all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
-// alive, [2] number of events, from [4] on slot, generation, events for each.
+// alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, from [4] on slot,
+// generation, events for each.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
@@ -18,6 +19,7 @@ import { check } from "../sys/errno.js";
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
+const FOLLOWS = 3;
 const FIRST = 4;
 
 /** Operations of a turn beside those that its events bring. */
@@ -135,18 +137,33 @@ export class Reactor {
     this.#bytes = TURN_BYTES;
   }
 
+  /** A batch that follows another in the same turn brings its own operations and nothing else. */
+  #extend(events: number): void {
+    this.#operations = Math.max(this.#operations, 0) + OPERATIONS_PER_EVENT * events;
+  }
+
   #resume = (): void => {
     const deferred = this.#deferred;
     this.#deferred = [];
     this.#immediate = false;
     this.#renew(deferred.length);
-    for (const one of deferred) one.resume();
+    let next = 0;
+    while (next < deferred.length && this.#operations > 0 && this.#bytes > 0) deferred[next++]!.resume();
+    if (next === deferred.length) return;
+    // Who had no turn goes before those who have had one and want another, or the first could keep it for ever.
+    const again = this.#deferred;
+    this.#deferred = deferred.slice(next);
+    for (const one of again) this.#deferred.push(one);
+    if (this.#immediate) return;
+    this.#immediate = true;
+    setImmediate(this.#resume);
   };
 
   #dispatch(): void {
     const shared = this.#shared!;
     const end = FIRST + 3 * shared[COUNT]!;
-    this.#renew(shared[COUNT]!);
+    if (shared[FOLLOWS] === 0) this.#renew(shared[COUNT]!);
+    else this.#extend(shared[COUNT]!);
     for (let at = FIRST; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];

@@ -106,7 +106,8 @@ export class BridgeConn implements Conn {
     if (this.#reading !== undefined) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (buffer.length === 0) return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    if (buffer.length === 0)
+      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
     if (this.#chunk !== undefined) return Promise.resolve(this.#serve(buffer));
     if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
     if (this.#ended) return Promise.resolve(0);

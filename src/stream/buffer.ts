@@ -6,8 +6,8 @@
 // again from its beginning, so such a stream makes no garbage.
 //
 // The slab starts small, because it is held for as long as a read waits, by every idle connection; it grows when reads
-// fill it and shrinks when they hardly do. A run that outgrows it moves to one twice its size: each byte moves a bounded
-// number of times, so that a long frame in small pieces costs linear time.
+// fill it and shrinks when they hardly do. A run that outgrows it moves to one twice as long as the run: the moves
+// together cost a few times the run's length, so that a long frame in small pieces costs linear time.
 
 /** Size of the first slab, and the smallest. */
 const SMALLEST = 4096;

@@ -77,8 +77,8 @@ export interface DelimitedOptions {
 }
 
 /**
- * Frames that a delimiter ends. The value is what is before it. `encode` refuses a value that contains the delimiter,
- * because that would be read as two.
+ * Frames that a delimiter ends. The value is what is before it. `encode` refuses a value in which, or across whose end, the
+ * delimiter would be found too early, because that would be read as another frame.
  *
  * @example
  * ```ts
@@ -110,8 +110,14 @@ export function delimited(
     encode: (value) => {
       const payload = toBytes(value);
       if (payload.length > max) throw new LimitError("max", max, payload.length);
-      if (Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(end)) {
-        throw new RangeError(`Cannot frame ${payload.length} bytes: they contain the delimiter ${JSON.stringify(end.toString())}`);
+      const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+      // The end of the payload and the beginning of the delimiter may look like a delimiter too.
+      const seam = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - end.length + 1)), end]);
+      if (bytes.includes(end) || seam.indexOf(end) !== seam.length - end.length) {
+        const text = JSON.stringify(end.toString());
+        throw new RangeError(
+          `Cannot frame ${payload.length} bytes: the delimiter ${text} would be found before their end`,
+        );
       }
       return [payload, end];
     },

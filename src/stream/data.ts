@@ -18,7 +18,8 @@ export function toBytes(part: string | Uint8Array): Uint8Array {
 }
 
 function wrong(value: unknown, name: string): TypeError {
-  const found = value === null ? "null" : typeof value === "object" ? value.constructor?.name ?? "object" : typeof value;
+  const found =
+    value === null ? "null" : typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
   return new TypeError(`${name} must be a string, a Uint8Array or an array of these, found ${found}`);
 }
 

@@ -135,7 +135,7 @@ class DuplexShore implements Shore {
   end(): Promise<void> {
     return new Promise((resolve, reject) => {
       const done = (error?: Error | null): void => (error ? reject(this.#written(error, "closeWrite")) : resolve());
-      this.#duplex.end(done as () => void);
+      this.#duplex.end(done);
     });
   }
 
@@ -167,7 +167,11 @@ class DuplexShore implements Shore {
   /** Node's own codes for "this Duplex is over" as the kernel would say it. */
   #written(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;
-    if (code === "ERR_STREAM_DESTROYED" || code === "ERR_STREAM_WRITE_AFTER_END" || code === "ERR_STREAM_PREMATURE_CLOSE") {
+    if (
+      code === "ERR_STREAM_DESTROYED" ||
+      code === "ERR_STREAM_WRITE_AFTER_END" ||
+      code === "ERR_STREAM_PREMATURE_CLOSE"
+    ) {
       return this.#error ?? socketError("EPIPE", syscall, { cause: error });
     }
     return error;

@@ -24,7 +24,9 @@ const END: IteratorResult<never, undefined> = { done: true, value: undefined };
  * const stream = new Stream(b);
  * await a.write("one\ntwo\n");
  * await a.closeWrite();
- * for await (const line of stream.lines()) console.log(line); // prints: one, then two
+ * for await (const line of stream.lines()) console.log(line);
+ * // prints: one
+ * // prints: two
  * ```
  */
 export class Items<T> implements AsyncIterableIterator<T, undefined> {

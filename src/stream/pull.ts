@@ -71,7 +71,8 @@ export class Pull {
   into(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#refusal() ?? refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (target.length === 0) return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    if (target.length === 0)
+      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
     this.#busy = true;

@@ -27,7 +27,9 @@ export function refusal(opts: IoOptions | undefined): { readonly error: unknown 
       return { error: new TypeError(`timeout must be a number of milliseconds, found ${typeof timeout}`) };
     }
     if (!(timeout >= 0 && (timeout <= LONGEST || timeout === Infinity))) {
-      return { error: new RangeError(`timeout must be from 0 to ${LONGEST} milliseconds or Infinity, found ${timeout}`) };
+      return {
+        error: new RangeError(`timeout must be from 0 to ${LONGEST} milliseconds or Infinity, found ${timeout}`),
+      };
     }
   }
   return signal?.aborted === true ? { error: signal.reason } : undefined;
@@ -59,7 +61,10 @@ export abstract class Wait<T> {
     this.#signal?.addEventListener("abort", this.#aborted, { once: true });
   }
 
-  /** Takes the call out of its queue and returns the `ETIMEDOUT` error; a signal's reason replaces it. */
+  /**
+   * Takes the call out of its queue and returns the `ETIMEDOUT` error. A signal's reason replaces it, and takes over its
+   * `transferred` where some bytes were.
+   */
   protected abstract cut(): SocketError;
 
   get settled(): boolean {
@@ -77,7 +82,13 @@ export abstract class Wait<T> {
   #cut(timedOut: boolean): void {
     if (this.#settled) return;
     const error = this.cut();
-    this.reject(timedOut ? error : this.#signal?.reason);
+    if (timedOut) return this.reject(error);
+    const reason: unknown = this.#signal?.reason;
+    const { transferred = 0 } = error;
+    if (transferred > 0 && typeof reason === "object" && reason !== null && Object.isExtensible(reason)) {
+      Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
+    }
+    this.reject(reason);
   }
 
   #settle(): boolean {

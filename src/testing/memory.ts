@@ -25,7 +25,7 @@ export interface MemoryOptions {
   /** Where latency and timeouts take their time from. Default: the system's clock. */
   readonly clock?: Clock | undefined;
   /** The addresses of the two ends. Default: none. */
-  readonly addresses?: readonly [Address, Address] | undefined;
+  readonly addresses?: readonly [Address | undefined, Address | undefined] | undefined;
 }
 
 /** One end of a connection in memory. */
@@ -60,7 +60,8 @@ export class MemoryConn implements Conn {
     if (this.#incoming.reading) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (buffer.length === 0) return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    if (buffer.length === 0)
+      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
     return this.#incoming.read(buffer, opts);
   }
 

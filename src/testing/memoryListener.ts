@@ -130,7 +130,7 @@ export class MemoryListener implements Listener<MemoryConn> {
 
   #match(): void {
     while (this.#connecting.length > 0 && this.#made.length < this.#backlog) {
-      const [client, server] = memoryPair(this.#opts);
+      const [client, server] = memoryPair({ ...this.#opts, addresses: [undefined, this.address] });
       this.#made.push(server);
       this.#connecting.shift()?.resolve(client);
       this.#serve();

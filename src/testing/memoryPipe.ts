@@ -68,6 +68,9 @@ export class MemoryPipe {
   readonly #opts: PipeOptions;
   readonly #segments: Segment[] = [];
   #held = 0;
+  /** How many segments, and bytes in them, have arrived. */
+  #arrived = 0;
+  #ready = 0;
   #reading: Reading | undefined;
   #queue: Writing[] = [];
   #timer: unknown;
@@ -76,9 +79,9 @@ export class MemoryPipe {
   #reset = false;
   /** Why writes fail from now on. */
   #broken: string | undefined;
-  #readFaults: FaultScript;
-  #writeFaults: FaultScript;
-  #endFaults: FaultScript;
+  readonly #readFaults: FaultScript;
+  readonly #writeFaults: FaultScript;
+  readonly #endFaults: FaultScript;
 
   constructor(opts: PipeOptions, faults: { read: FaultScript; write: FaultScript; closeWrite: FaultScript }) {
     this.#opts = opts;
@@ -99,7 +102,7 @@ export class MemoryPipe {
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const fault = this.#readFaults.next();
     if (fault !== undefined) return Promise.reject(fault);
-    const ready = this.#ready();
+    const ready = this.#arrive();
     if (ready > 0) return Promise.resolve(this.#serve(target, ready));
     const over = this.#over();
     if (over !== undefined) return over === 0 ? Promise.resolve(0) : Promise.reject(over);
@@ -146,7 +149,7 @@ export class MemoryPipe {
     this.#sleep();
     reading?.reject(socketError("ECANCELED", "read"));
     this.#segments.length = 0;
-    this.#held = 0;
+    this.#held = this.#arrived = this.#ready = 0;
     this.#fail(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
   }
 
@@ -157,6 +160,8 @@ export class MemoryPipe {
 
   #enqueue(parts: Parts | undefined, opts: IoOptions | undefined): Promise<void> {
     const call = parts === undefined ? "closeWrite" : "write";
+    // To say the end to a peer that has gone is no error, but to one that cut the connection it is.
+    if (this.#broken === "EPIPE" && parts === undefined) return Promise.resolve();
     if (this.#broken !== undefined) return Promise.reject(socketError(this.#broken, call));
     const immediate = opts?.timeout === 0;
     const job = new Writing(this, parts, immediate ? { signal: opts?.signal } : opts, this.#opts.clock);
@@ -201,7 +206,7 @@ export class MemoryPipe {
   #answer(): void {
     const reading = this.#reading;
     if (reading === undefined) return;
-    const ready = this.#ready();
+    const ready = this.#arrive();
     const over = ready > 0 ? undefined : this.#over();
     if (ready === 0 && over === undefined) {
       this.#wake();
@@ -214,19 +219,19 @@ export class MemoryPipe {
   }
 
   /** Bytes that have arrived. */
-  #ready(): number {
+  #arrive(): number {
     const now = this.#opts.clock.now();
-    let ready = 0;
-    for (const segment of this.#segments) {
-      if (segment.at > now) break;
-      ready += segment.bytes.length;
+    for (let next = this.#segments[this.#arrived]; next !== undefined && next.at <= now;) {
+      this.#ready += next.bytes.length;
+      next = this.#segments[++this.#arrived];
     }
-    return ready;
+    return this.#ready;
   }
 
   /** 0 at the end, the error after a reset, `undefined` while there is more to come. */
   #over(): 0 | SocketError | undefined {
-    if (this.#endAt === undefined || this.#segments.length > 0 || this.#endAt > this.#opts.clock.now()) return undefined;
+    if (this.#endAt === undefined || this.#segments.length > 0 || this.#endAt > this.#opts.clock.now())
+      return undefined;
     return this.#reset ? socketError("ECONNRESET", "read") : 0;
   }
 
@@ -239,12 +244,18 @@ export class MemoryPipe {
       const part = segment.bytes.subarray(0, count - filled);
       target.set(part, filled);
       filled += part.length;
-      if (part.length === segment.bytes.length) this.#segments.shift();
-      else segment.bytes = segment.bytes.subarray(part.length);
+      if (part.length === segment.bytes.length) {
+        this.#segments.shift();
+        this.#arrived--;
+      } else {
+        segment.bytes = segment.bytes.subarray(part.length);
+      }
     }
     this.#held -= count;
+    this.#ready -= count;
     this.#readFaults.moved(count);
-    if (this.#queue.length > 0) queueMicrotask(() => this.#move());
+    // As the kernel does: writers are woken when there is room worth it.
+    if (this.#queue.length > 0 && this.#held <= this.#opts.capacity >> 1) this.#move();
     return count;
   }
 
@@ -253,10 +264,13 @@ export class MemoryPipe {
     const at = this.#segments[0]?.at ?? this.#endAt;
     if (at === undefined || this.#timer !== undefined) return;
     const { clock } = this.#opts;
-    this.#timer = clock.setTimeout(() => {
-      this.#timer = undefined;
-      this.#answer();
-    }, Math.max(0, at - clock.now()));
+    this.#timer = clock.setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#answer();
+      },
+      Math.max(0, at - clock.now()),
+    );
   }
 
   #sleep(): void {

@@ -1,0 +1,178 @@
+// Conformance of writing: whole and in order, backpressure, the end of one direction.
+
+import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
+import type { Data } from "../io.js";
+import { fill, firstDifference, later, pattern, readFully, readToEnd, rejection } from "./bytes.js";
+import type { Check } from "./conformance.js";
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export const writeChecks: readonly Check[] = [
+  {
+    name: "text, bytes and lists of these arrive as written",
+    async run(a, b) {
+      await a.write("grüße ");
+      await a.write(Uint8Array.of(0, 255));
+      await a.write(["one ", Buffer.from("two"), "", new Uint8Array(0), " €"]);
+      const expected = Buffer.concat([Buffer.from("grüße "), Buffer.of(0, 255), Buffer.from("one two €")]);
+      assert.deepEqual(await readFully(b, expected.length), expected);
+    },
+  },
+  {
+    name: "a write of nothing resolves and sends nothing",
+    async run(a, b) {
+      for (const nothing of ["", new Uint8Array(0), [], ["", new Uint8Array(0)]]) await a.write(nothing);
+      await a.write("x");
+      assert.equal((await readFully(b, 1)).toString(), "x");
+      assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout: 5 }))).code, "ETIMEDOUT");
+    },
+  },
+  {
+    name: "a write refuses what is no data and sends nothing of it",
+    async run(a, b) {
+      for (const wrong of [1, null, undefined, {}, ["x", 1], new ArrayBuffer(4)]) {
+        assert.equal((await rejection(a.write(wrong as Data))).name, "TypeError");
+      }
+      await a.write("y");
+      assert.equal((await readFully(b, 1)).toString(), "y");
+    },
+  },
+  {
+    name: "the caller may use a buffer again once its write has resolved",
+    async run(a, b) {
+      const buffer = pattern(50_000);
+      const reading = later(readFully(b, 100_000));
+      await a.write(buffer);
+      pattern(50_000, 50_000).copy(buffer);
+      await a.write([buffer]);
+      buffer.fill(0);
+      assert.equal(firstDifference(await reading), -1);
+    },
+  },
+  {
+    name: "writes that are pending together go out whole and in order",
+    async run(a, b) {
+      const sizes = [100_000, 1, 0, 70_000, 30_001];
+      let position = 0;
+      const order: number[] = [];
+      const writes = sizes.map((size, index) => {
+        const write = later(a.write(pattern(size, position)).then(() => order.push(index)));
+        position += size;
+        return write;
+      });
+      assert.equal(firstDifference(await readFully(b, position)), -1);
+      await Promise.all(writes);
+      assert.deepEqual(order, [0, 1, 2, 3, 4]);
+    },
+  },
+  {
+    name: "both directions carry much at the same time",
+    async run(a, b, { bulk }) {
+      const send = async (conn: typeof a): Promise<void> => {
+        for (let sent = 0; sent < bulk; sent += 65_536) await conn.write(pattern(Math.min(65_536, bulk - sent), sent));
+      };
+      const receive = async (conn: typeof a): Promise<void> => {
+        const buffer = Buffer.alloc(100_000);
+        for (let got = 0; got < bulk;) {
+          const count = await conn.read(buffer);
+          assert.notEqual(count, 0, `the end came after ${got} bytes`);
+          assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
+          got += count;
+        }
+      };
+      await Promise.all([send(a), send(b), receive(a), receive(b)]);
+    },
+  },
+  {
+    name: "a peer that does not read stops the writer, and what was taken arrives",
+    async run(a, b, { maxHeld, patience }) {
+      const taken = await fill(a, maxHeld, patience);
+      assert.ok(taken > 0);
+      const writing = later(a.write(pattern(1000, taken)));
+      assert.equal(firstDifference(await readFully(b, taken + 1000)), -1);
+      await writing;
+      assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout: 5 }))).code, "ETIMEDOUT");
+    },
+  },
+  {
+    name: "a write that waits goes on when the peer reads",
+    async run(a, b, { maxHeld, patience }) {
+      const taken = await fill(a, maxHeld, patience);
+      let done = false;
+      const writing = later(a.write(pattern(500_000, taken)).then(() => (done = true)));
+      for (let index = 0; index < 5; index++) await turn();
+      assert.equal(done, false);
+      assert.equal(firstDifference(await readFully(b, taken + 500_000)), -1);
+      await writing;
+    },
+  },
+  {
+    name: "a signal ends a write that waits with its reason, says what was taken and leaves no listener",
+    async run(a, b, { maxHeld, patience }) {
+      const taken = await fill(a, maxHeld, patience);
+      const control = new AbortController();
+      const reason = new Error("enough");
+      const writing = later(rejection(a.write(pattern(8_000_000, taken), { signal: control.signal })));
+      const some = await readFully(b, Math.min(taken, 300_000));
+      await turn();
+      control.abort(reason);
+      assert.equal(await writing, reason);
+      assert.equal(getEventListeners(control.signal, "abort").length, 0);
+      assert.equal(await rejection(a.write("x", { signal: control.signal })), reason);
+      const { transferred = 0 } = reason as { transferred?: number };
+      const rest = taken + transferred - some.length;
+      assert.equal(firstDifference(Buffer.concat([some, await readFully(b, rest)])), -1);
+      assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout: 5 }))).code, "ETIMEDOUT");
+    },
+  },
+  {
+    name: "a write that waits behind another can be cut without touching it",
+    async run(a, b, { maxHeld, patience }) {
+      const taken = await fill(a, maxHeld, patience);
+      const first = later(a.write(pattern(200_000, taken)));
+      const error = await rejection(a.write("lost", { timeout: 5 }));
+      assert.equal(error.code, "ETIMEDOUT");
+      assert.equal((error as { transferred?: number }).transferred, 0);
+      const last = later(a.write(pattern(10, taken + 200_000)));
+      assert.equal(firstDifference(await readFully(b, taken + 200_010)), -1);
+      await Promise.all([first, last]);
+    },
+  },
+  {
+    name: "after closeWrite() the peer reads the end and can still write",
+    needs: ["halfClose"],
+    async run(a, b) {
+      await a.write("question");
+      await a.closeWrite();
+      assert.equal((await readToEnd(b)).toString(), "question");
+      await b.write("answer");
+      await b.closeWrite();
+      assert.equal((await readToEnd(a)).toString(), "answer");
+    },
+  },
+  {
+    name: "closeWrite() comes after the writes that are pending",
+    needs: ["halfClose"],
+    async run(a, b) {
+      const writing = later(a.write(pattern(400_000)));
+      const ending = later(a.closeWrite());
+      assert.equal((await rejection(a.write("late"))).code, "EPIPE");
+      const all = await readToEnd(b);
+      assert.equal(all.length, 400_000);
+      assert.equal(firstDifference(all), -1);
+      await Promise.all([writing, ending]);
+    },
+  },
+  {
+    name: "closeWrite() again resolves, a write after it is refused with EPIPE",
+    needs: ["halfClose"],
+    async run(a, b) {
+      await a.closeWrite();
+      await a.closeWrite();
+      assert.equal((await rejection(a.write("x"))).code, "EPIPE");
+      assert.equal((await rejection(a.write(""))).code, "EPIPE");
+      assert.equal(await b.read(Buffer.alloc(8)), 0);
+    },
+  },
+];

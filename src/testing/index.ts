@@ -1,0 +1,6 @@
+export { type Clock } from "../stream/clock.js";
+export { FakeClock } from "./fakeClock.js";
+export { type Fault } from "./faults.js";
+export { MemoryConn, memoryPair, type MemoryOptions, seededChunks } from "./memory.js";
+export { MemoryListener, type MemoryListenerOptions } from "./memoryListener.js";
+export { type ConnCheck, connConformance, type ConnPair, type ConnTraits } from "./conformance.js";

@@ -1,0 +1,137 @@
+// The read buffer: what was handed out is safe, what is searched is found, and neither costs more than it should.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ReadBuffer } from "#berkeley/stream/buffer.js";
+import { pattern } from "#berkeley/testing/bytes.js";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+function put(buffer: ReadBuffer, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    const room = buffer.room();
+    const count = Math.min(room.length, bytes.length - done);
+    room.set(bytes.subarray(done, done + count));
+    buffer.commit(count);
+    done += count;
+  }
+}
+
+test("take() hands out bytes that later reads do not overwrite", () => {
+  const buffer = new ReadBuffer(65_536);
+  const held: Buffer[] = [];
+  for (let round = 0; round < 400; round++) {
+    put(buffer, pattern(37, round * 37));
+    held.push(buffer.take(20), buffer.peek(17), buffer.take(17));
+  }
+  const taken = Buffer.concat(held.filter((_, index) => index % 3 !== 1));
+  assert.deepEqual(taken, pattern(400 * 37));
+  assert.deepEqual(held[1], pattern(17, 20));
+});
+
+test("peek() hands out bytes that stay theirs when the run moves", () => {
+  const buffer = new ReadBuffer(65_536);
+  put(buffer, pattern(3000));
+  const seen = buffer.peek(3000);
+  put(buffer, pattern(100_000, 3000));
+  seen.fill(0);
+  assert.deepEqual(buffer.take(103_000).subarray(3000), pattern(100_000, 3000));
+});
+
+test("room() uses one slab again while nothing was handed out", () => {
+  const buffer = new ReadBuffer(65_536);
+  put(buffer, Buffer.from("first line"));
+  const memory = buffer.look().buffer;
+  for (let round = 0; round < 1000; round++) {
+    buffer.text(buffer.length, "utf8");
+    put(buffer, Buffer.from("another line, some of it longer".slice(0, 3 + (round % 28))));
+    assert.equal(buffer.look().buffer, memory);
+  }
+});
+
+test("room() grows when reads fill it and shrinks when they hardly do", () => {
+  const buffer = new ReadBuffer(65_536);
+  assert.equal(buffer.room().length, 4096);
+  for (let round = 0; round < 4; round++) {
+    buffer.commit(buffer.room().length);
+    buffer.skip(buffer.length);
+  }
+  assert.equal(buffer.room().length, 65_536);
+  for (let round = 0; round < 16 * 4; round++) {
+    buffer.room();
+    buffer.commit(10);
+    buffer.skip(10);
+  }
+  assert.equal(buffer.room().length, 4096);
+});
+
+test("room() never gives more than one read may bring", () => {
+  const buffer = new ReadBuffer(100);
+  for (let round = 0; round < 50; round++) {
+    const { length } = buffer.room();
+    assert.ok(length >= 1 && length <= 100, `found ${length}`);
+    buffer.commit(length);
+  }
+});
+
+test("a run that grows by single bytes is moved seldom", () => {
+  const buffer = new ReadBuffer(65_536);
+  let moved = 0;
+  let slab;
+  for (let index = 0; index < 300_000; index++) {
+    const room = buffer.room();
+    room[0] = index % 251;
+    buffer.commit(1);
+    if (slab !== room.buffer) moved += buffer.length;
+    slab = room.buffer;
+  }
+  assert.equal(buffer.length, 300_000);
+  assert.ok(moved < 3 * 300_000, `moved ${moved} bytes`);
+});
+
+test("find() finds a pattern across reads and not in bytes that were not read", () => {
+  const buffer = new ReadBuffer(65_536);
+  put(buffer, Buffer.from("old\r\nold\r\n"));
+  buffer.skip(10);
+  put(buffer, Buffer.from("new"));
+  assert.equal(buffer.find(10, 0), -1);
+  assert.equal(buffer.find(Buffer.from("\r\n"), 0), -1);
+  put(buffer, Buffer.from("\r"));
+  assert.equal(buffer.find(Buffer.from("\r\n"), 0), -1);
+  put(buffer, Buffer.from("\n"));
+  assert.equal(buffer.find(Buffer.from("\r\n"), 2), 3);
+  assert.equal(buffer.find(Buffer.from("\r\n"), 4), -1);
+  assert.equal(buffer.find(10, 0), 4);
+});
+
+test("find() stays within what was read in a slab with much room", () => {
+  const buffer = new ReadBuffer(65_536);
+  put(buffer, Buffer.concat([Buffer.alloc(60_000, "x"), Buffer.from("\n")]));
+  buffer.skip(60_001);
+  put(buffer, Buffer.from("abc\n"));
+  assert.equal(buffer.find(10, 0), 3);
+  buffer.skip(4);
+  put(buffer, Buffer.from("y"));
+  assert.equal(buffer.find(10, 0), -1);
+});
+
+test("position counts the bytes that were taken, wherever they are kept", () => {
+  const buffer = new ReadBuffer(5000);
+  let taken = 0;
+  for (let round = 0; round < 300; round++) {
+    put(buffer, pattern(997));
+    const count = (round * 131) % (buffer.length + 1);
+    if (round % 3 === 0) buffer.take(count);
+    else if (round % 3 === 1) buffer.skip(count);
+    else buffer.text(count, "latin1");
+    taken += count;
+    assert.equal(buffer.position, taken);
+  }
+});
+
+test("commit() refuses a count that can't be", () => {
+  const buffer = new ReadBuffer(100);
+  buffer.room();
+  for (const count of [-1, 101, 1.5, NaN]) assert.throws(() => buffer.commit(count), RangeError);
+});

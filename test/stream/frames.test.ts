@@ -1,0 +1,268 @@
+// Frames: the codecs, a codec of one's own, limits, and streams that end or lie.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FrameError, IncompleteReadError, LimitError } from "#berkeley/errors.js";
+import {
+  type Codec,
+  delimited,
+  fixed,
+  lengthPrefixed,
+  type LengthPrefixOptions,
+  Stream,
+  type StreamOptions,
+} from "#berkeley/stream/index.js";
+import { readVarint, varintOf, varintSize } from "#berkeley/stream/varint.js";
+import { pattern } from "#berkeley/testing/bytes.js";
+import { seededNumbers } from "#berkeley/testing/memory.js";
+import { memoryPair, type MemoryOptions, seededChunks } from "#berkeley/testing/index.js";
+import type { Data } from "#berkeley/io.js";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+/** JSON values, one a line; the last may lack its line feed. */
+const ndjson: Codec<unknown> = {
+  decoder: () => {
+    let searched = 0;
+    return (bytes, ended) => {
+      const end = bytes.indexOf(10, searched);
+      if (end < 0 && !ended) {
+        searched = bytes.length;
+        return bytes.length + 1;
+      }
+      const size = end < 0 ? bytes.length : end;
+      return { value: JSON.parse(bytes.toString("utf8", 0, size)) as unknown, size: end < 0 ? size : size + 1 };
+    };
+  },
+  encode: (value) => `${JSON.stringify(value)}\n`,
+};
+
+/** https://cr.yp.to/proto/netstrings.txt */
+const netstring: Codec<Buffer, Uint8Array> = {
+  max: 1000,
+  decoder: () => (bytes) => {
+    const colon = bytes.indexOf(":");
+    const digits = bytes.toString("latin1", 0, colon < 0 ? bytes.length : colon);
+    if (!/^(0|[1-9][0-9]{0,8})?$/.test(digits) || colon === 0) throw new FrameError(`no length: ${digits}`);
+    if (colon < 0) return bytes.length + 1;
+    const size = colon + 1 + Number(digits) + 1;
+    if (bytes.length < size) return size;
+    if (bytes[size - 1] !== 44) throw new FrameError("no comma");
+    return { value: bytes.subarray(colon + 1, size - 1), size };
+  },
+  encode: (value) => [`${value.length}:`, value, ","],
+};
+
+async function framesOf<T>(
+  codec: Codec<T, never>,
+  data: Data,
+  memory: MemoryOptions = {},
+  opts?: StreamOptions,
+): Promise<T[]> {
+  const [a, b] = memoryPair(memory);
+  const writing = a.write(data).then(() => a.closeWrite());
+  writing.catch(() => undefined);
+  const values: T[] = [];
+  try {
+    for await (const value of new Stream(b, opts).frames(codec)) values.push(value);
+    await writing;
+  } finally {
+    b.abort();
+  }
+  return values;
+}
+
+const headers: LengthPrefixOptions[] = [
+  { bytes: 1 },
+  ...([2, 4, 8] as const).flatMap((bytes) => [
+    { bytes, endian: "big" as const },
+    { bytes, endian: "little" as const },
+  ]),
+  { bytes: "varint" },
+];
+
+for (const opts of headers) {
+  const name = `lengthPrefixed(${JSON.stringify(opts)})`;
+
+  test(`${name} gives back what it framed, however the bytes come`, async () => {
+    const codec = lengthPrefixed(opts);
+    const random = seededNumbers(9);
+    const most = opts.bytes === 1 ? 255 : 40_000;
+    const payloads = Array.from({ length: 60 }, () => pattern(Math.floor(random() ** 4 * most), 7));
+    payloads.push(pattern(0), pattern(1), pattern(127), pattern(128), pattern(most));
+    const data = payloads.flatMap((payload) => codec.encode(payload) as Uint8Array[]);
+    for (const chunking of [seededChunks(1, 5), seededChunks(2, 5000), 65_536]) {
+      assert.deepEqual(await framesOf(codec, data, { chunking }, { readSize: 3000 }), payloads);
+    }
+  });
+
+  test(`${name} says an early end with what came`, async () => {
+    const codec = lengthPrefixed(opts);
+    const bytes = Buffer.concat(codec.encode(pattern(100)) as Uint8Array[]);
+    for (const cut of [bytes.length - 1, bytes.length - 100, 1]) {
+      await assert.rejects(framesOf(codec, bytes.subarray(0, cut)), (error) => {
+        assert.ok(error instanceof IncompleteReadError);
+        assert.deepEqual(Buffer.from(error.received), bytes.subarray(0, cut));
+        return true;
+      });
+    }
+  });
+
+  test(`${name} refuses a length over max before the payload comes`, async () => {
+    const max = 100;
+    const codec = lengthPrefixed({ ...opts, max });
+    assert.throws(() => codec.encode(pattern(101)), { code: "ERR_LIMIT", limit: "max", max, found: 101 });
+    const head = (lengthPrefixed(opts).encode(pattern(101)) as Uint8Array[])[0] as Uint8Array;
+    const [a, b] = memoryPair();
+    await a.write(head);
+    await assert.rejects(new Stream(b).frames(codec).read(), LimitError);
+    assert.equal((await framesOf(codec, codec.encode(pattern(100)))).length, 1);
+  });
+}
+
+test("lengthPrefixed() writes the length as the protocol has it", () => {
+  const head = (opts: LengthPrefixOptions, size: number): string =>
+    ((lengthPrefixed(opts).encode(Buffer.alloc(size)) as Buffer[])[0] as Buffer).toString("hex");
+  assert.equal(head({ bytes: 1 }, 5), "05");
+  assert.equal(head({ bytes: 2 }, 0x0102), "0102");
+  assert.equal(head({ bytes: 2, endian: "little" }, 0x0102), "0201");
+  assert.equal(head({}, 0x010203), "00010203");
+  assert.equal(head({ bytes: 4, endian: "little" }, 0x010203), "03020100");
+  assert.equal(head({ bytes: 8 }, 0x0102), "0000000000000102");
+  assert.equal(head({ bytes: 8, endian: "little" }, 0x0102), "0201000000000000");
+  assert.equal(head({ bytes: "varint" }, 300), "ac02");
+});
+
+test("lengthPrefixed() takes no length of 2^63 for a small one", async () => {
+  for (const hex of ["8000000000000001", "ffffffffffffffff"]) {
+    await assert.rejects(framesOf(lengthPrefixed({ bytes: 8 }), Buffer.from(hex, "hex")), LimitError);
+  }
+  await assert.rejects(
+    framesOf(lengthPrefixed({ bytes: "varint" }), Buffer.from("ffffffffffffffffff01", "hex")),
+    LimitError,
+  );
+});
+
+test("a varint keeps every number up to 2^53 - 1 and is refused past ten bytes", () => {
+  for (let power = 0; power <= 53; power++) {
+    for (const value of [2 ** power - 1, 2 ** power, 2 ** power + 1]) {
+      if (value > Number.MAX_SAFE_INTEGER) continue;
+      const bytes = varintOf(value);
+      assert.equal(bytes.length, varintSize(value));
+      assert.deepEqual(readVarint(Buffer.concat([bytes, Buffer.of(1)])), { value, size: bytes.length });
+      assert.equal(readVarint(bytes.subarray(0, -1)), undefined);
+    }
+  }
+  assert.throws(() => readVarint(Buffer.alloc(11, 0x80)), FrameError);
+  assert.equal(readVarint(Buffer.alloc(9, 0x80)), undefined);
+});
+
+test("delimited() gives back what it framed, however the bytes come", async () => {
+  for (const end of ["\0", "\r\n", "--end--"]) {
+    const codec = delimited(end);
+    const payloads = ["", "a", "\r", "-", "--en", "x".repeat(9000), "end--"].map((text) => Buffer.from(text));
+    const data = payloads.flatMap((payload) => codec.encode(payload) as Uint8Array[]);
+    for (const chunking of [1, 3, 65_536]) assert.deepEqual(await framesOf(codec, data, { chunking }), payloads);
+  }
+});
+
+test("delimited() keeps to its limit, says an early end and refuses a payload with the delimiter", async () => {
+  const codec = delimited("\r\n", { max: 5 });
+  assert.deepEqual((await framesOf(codec, "12345\r\n\r\n", { chunking: 1 })).map(String), ["12345", ""]);
+  await assert.rejects(framesOf(codec, "123456\r\n", { chunking: 1 }), { code: "ERR_LIMIT", limit: "max", max: 5 });
+  await assert.rejects(framesOf(codec, "123456\r\n"), LimitError);
+  await assert.rejects(framesOf(codec, "123\r"), IncompleteReadError);
+  assert.throws(() => codec.encode("a\r\nb"), RangeError);
+  assert.throws(() => delimited("--end--").encode("--end-"), RangeError);
+  assert.throws(() => codec.encode("123456"), LimitError);
+  assert.throws(() => delimited(""), RangeError);
+});
+
+test("fixed() cuts frames of one size", async () => {
+  assert.deepEqual((await framesOf(fixed(3), "abcdef", { chunking: 2 })).map(String), ["abc", "def"]);
+  await assert.rejects(framesOf(fixed(3), "abcd"), { code: "ERR_INCOMPLETE_READ", expected: 3 });
+  assert.throws(() => fixed(3).encode("ab"), RangeError);
+  assert.throws(() => fixed(0), RangeError);
+});
+
+test("a codec of one's own reads JSON lines, null and the last without its end included", async () => {
+  const values = [{ a: 1 }, null, "x", [1, 2], "last"];
+  const data = values
+    .map((value) => ndjson.encode(value) as string)
+    .join("")
+    .trimEnd();
+  for (const chunking of [1, 4, 1000]) assert.deepEqual(await framesOf(ndjson, data, { chunking }), values);
+});
+
+test("what a decoder throws ends reading for good", async () => {
+  const [a, b] = memoryPair();
+  const stream = new Stream(b);
+  await a.write("{}\n{oops\n{}\n");
+  const frames = stream.frames(ndjson);
+  assert.deepEqual(await frames.read(), {});
+  const error = await frames.read().catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof SyntaxError);
+  await assert.rejects(frames.read(), error);
+  await assert.rejects(stream.read(), error);
+});
+
+test("a codec of one's own reads netstrings and refuses what is none", async () => {
+  const payloads = [pattern(0), pattern(12), pattern(900)];
+  const data = payloads.flatMap((payload) => netstring.encode(payload) as Uint8Array[]);
+  for (const chunking of [1, 1000]) assert.deepEqual(await framesOf(netstring, data, { chunking }), payloads);
+  await assert.rejects(framesOf(netstring, "5:hello;"), FrameError);
+  await assert.rejects(framesOf(netstring, "x"), FrameError);
+  await assert.rejects(framesOf(netstring, "999999:x"), { code: "ERR_LIMIT", limit: "max", max: 1000 });
+});
+
+test("frames() takes its limit from the call, then the codec, then the stream", async () => {
+  const plain: Codec<Buffer> = { ...fixed(50), max: undefined };
+  const read = (codec: Codec<Buffer, never>, opts?: { max: number }): Promise<unknown> => {
+    const [a, b] = memoryPair();
+    void a.write(pattern(50));
+    return new Stream(b, { maxFrame: 40 }).frames(codec, opts).read();
+  };
+  await assert.rejects(read(plain), { limit: "maxFrame", max: 40 });
+  assert.ok(await read(fixed(50)));
+  await assert.rejects(read(fixed(50), { max: 45 }), { limit: "max", max: 45 });
+  assert.ok(await read(plain, { max: 50 }));
+});
+
+test("a decoder that asks for nothing new or takes what is not there is told so", async () => {
+  const broken = (result: number | { value: string; size: number }): Codec<unknown> => ({
+    decoder: () => () => result,
+    encode: String,
+  });
+  await assert.rejects(framesOf(broken(2), "ab"), RangeError);
+  await assert.rejects(framesOf(broken({ value: "x", size: 0 }), "ab"), RangeError);
+  await assert.rejects(framesOf(broken({ value: "x", size: 3 }), "ab"), RangeError);
+});
+
+test("a decoder starts afresh when the stream was read in another way", async () => {
+  const [a, b] = memoryPair();
+  const stream = new Stream(b);
+  const frames = stream.frames(delimited(";"));
+  await a.write("0123456789");
+  await assert.rejects(frames.read({ timeout: 0 }), { code: "ETIMEDOUT" });
+  assert.equal(String(await stream.readExactly(8)), "01234567");
+  await a.write(";x;y;");
+  assert.equal(String(await frames.read()), "89");
+  assert.equal(String(frames.tryRead()), "x");
+  assert.equal(String(frames.tryRead()), "y");
+  assert.equal(frames.tryRead(), undefined);
+});
+
+test("the payloads stay as they were while later frames come", async () => {
+  const codec = lengthPrefixed({ bytes: 2 });
+  const payloads = Array.from({ length: 300 }, (_, index) => pattern(500, index));
+  const data = payloads.flatMap((payload) => codec.encode(payload) as Uint8Array[]);
+  assert.deepEqual(await framesOf(codec, data, { chunking: 777 }), payloads);
+});
+
+test("codecs refuse options that can't be", () => {
+  assert.throws(() => lengthPrefixed({ bytes: 3 as 4 }), RangeError);
+  assert.throws(() => lengthPrefixed({ endian: "middle" as "big" }), RangeError);
+  assert.throws(() => lengthPrefixed({ bytes: 1, max: 256 }), RangeError);
+  assert.throws(() => lengthPrefixed({ max: -1 }), RangeError);
+});

@@ -1,0 +1,142 @@
+// Web streams, each direction alone: default and BYOB readers, backpressure, closing.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { TransformStream } from "node:stream/web";
+import { fromWeb, Stream, toWeb } from "#berkeley/stream/index.js";
+import { firstDifference, pattern, readFully, readToEnd, rejection } from "#berkeley/testing/bytes.js";
+import { memoryPair } from "#berkeley/testing/index.js";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("toWeb() gives a default reader chunks of its own, then the end", async () => {
+  const [a, b] = memoryPair({ chunking: 700 });
+  const writing = b.write(pattern(10_000)).then(() => b.closeWrite());
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of toWeb(a).readable) chunks.push(chunk);
+  await writing;
+  assert.equal(firstDifference(Buffer.concat(chunks)), -1);
+  assert.equal(Buffer.concat(chunks).length, 10_000);
+  assert.ok(chunks.every((chunk) => chunk.buffer.byteLength === chunk.length));
+});
+
+test("toWeb() reads into the buffer that a BYOB reader brings", async () => {
+  const [a, b] = memoryPair();
+  const reader = toWeb(a).readable.getReader({ mode: "byob" });
+  const reading = reader.read(new Uint8Array(new ArrayBuffer(64), 16, 8));
+  await b.write("0123456789");
+  const first = await reading;
+  assert.equal(Buffer.from(first.value as Uint8Array).toString(), "01234567");
+  assert.equal((first.value as Uint8Array).byteOffset, 16);
+  const second = await reader.read(new Uint8Array(8));
+  assert.equal(Buffer.from(second.value as Uint8Array).toString(), "89");
+  await b.closeWrite();
+  assert.equal((await reader.read(new Uint8Array(8))).done, true);
+});
+
+test("toWeb() reads nothing before someone asks", async () => {
+  const [a, b] = memoryPair();
+  const { readable } = toWeb(a);
+  await b.write("abc");
+  await turn();
+  assert.equal(b.unread, 3);
+  const reader = readable.getReader();
+  assert.equal(Buffer.from((await reader.read()).value as Uint8Array).toString(), "abc");
+});
+
+test("toWeb() writes text and bytes, and is not ready while a write waits", async () => {
+  const [a, b] = memoryPair({ capacity: 1000 });
+  const writer = toWeb(a).writable.getWriter();
+  await writer.write("text ");
+  let ready = false;
+  const writing = writer.write(pattern(5000));
+  const waiting = writer.ready.then(() => (ready = true));
+  await turn();
+  assert.equal(ready, false);
+  assert.equal((await readFully(b, 5)).toString(), "text ");
+  assert.equal(firstDifference(await readFully(b, 5000)), -1);
+  await Promise.all([writing, waiting]);
+});
+
+test("toWeb() closes the connection when both sides are done, and not before", async () => {
+  const [a, b] = memoryPair();
+  const { readable, writable } = toWeb(a);
+  await writable.close();
+  assert.equal(await b.read(Buffer.alloc(1)), 0);
+  assert.equal(a.closed, false);
+  await b.write("x");
+  await b.closeWrite();
+  for await (const chunk of readable) assert.equal(Buffer.from(chunk).toString(), "x");
+  assert.equal(a.closed, true);
+
+  const [c] = memoryPair();
+  const other = toWeb(c);
+  const reader = other.readable.getReader();
+  const pending = reader.read();
+  await reader.cancel();
+  assert.equal((await pending).done, true);
+  assert.equal(c.closed, false);
+  await other.writable.close();
+  assert.equal(c.closed, true);
+});
+
+test("toWeb() aborts the connection when the writable is aborted", async () => {
+  const [a, b] = memoryPair();
+  await toWeb(a).writable.abort(new Error("broken"));
+  assert.equal((await rejection(b.read(Buffer.alloc(1)))).code, "ECONNRESET");
+});
+
+test("toWeb() errors the readable with what the connection rejects with", async () => {
+  const [a, b] = memoryPair();
+  const reader = toWeb(a).readable.getReader();
+  const reading = reader.read();
+  b.abort();
+  assert.equal((await rejection(reading)).code, "ECONNRESET");
+});
+
+test("fromWeb() reads lines from a pair of web streams", async () => {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const stream = new Stream(fromWeb({ readable, writable }));
+  const writing = stream.write("one\ntwo\n").then(() => stream.closeWrite());
+  const lines: string[] = [];
+  for await (const line of stream.lines()) lines.push(line);
+  await writing;
+  assert.deepEqual(lines, ["one", "two"]);
+});
+
+test("fromWeb() copies what it hands over", async () => {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
+    highWaterMark: 10,
+  });
+  const conn = fromWeb({ readable, writable });
+  const buffer = Buffer.from("abc");
+  await conn.write(buffer);
+  buffer.fill("x");
+  assert.equal((await readFully(conn, 3)).toString(), "abc");
+});
+
+test("fromWeb() says what is no bytes", async () => {
+  const { readable, writable } = new TransformStream<unknown, unknown>(undefined, undefined, { highWaterMark: 2 });
+  await writable.getWriter().write("text");
+  const sink = new TransformStream<Uint8Array, Uint8Array>();
+  const pair = { readable, writable: sink.writable } as unknown as Parameters<typeof fromWeb>[0];
+  await assert.rejects(fromWeb(pair).read(Buffer.alloc(8)), TypeError);
+});
+
+test("fromWeb() refuses streams that are locked", () => {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  readable.getReader();
+  assert.throws(() => fromWeb({ readable, writable }), TypeError);
+});
+
+test("a response of fetch's kind is read to its end", async () => {
+  const [a, b] = memoryPair();
+  const body = new Response(pattern(100_000)).body;
+  assert.ok(body);
+  const moving = (body as unknown as ReturnType<typeof toWeb>["readable"]).pipeTo(toWeb(a).writable);
+  assert.equal(firstDifference(await readToEnd(b)), -1);
+  await moving;
+});
