@@ -62,6 +62,10 @@ bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *le
 /* Arguments index (view), index+1 (offset) and index+2 (length): a range that lies inside the view. */
 bool arg_range(const struct args *args, size_t index, uint8_t **data, size_t *length);
 bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
+/* A string as an allocated C string, null and undefined as NULL. A NUL inside, which would cut it, is refused. */
+bool arg_text(const struct args *args, size_t index, char **out);
+
+napi_value text_or_null(napi_env env, const char *text);
 
 napi_value number(napi_env env, int64_t value);
 /* What a system call returned, or -errno if it failed. Read errno before anything else can change it. */
@@ -90,12 +94,22 @@ bool arg_address(const struct args *args, size_t index, const struct sockaddr **
 bool arg_address_room(const struct args *args, size_t index, uint8_t **room);
 void put_address(uint8_t *room, const struct sockaddr_storage *address, socklen_t length);
 
+/*
+ * transfer.c. Records the descriptors in a message's control data as owned; to be called after every recvmsg() or recvmmsg()
+ * that succeeds with room for control data.
+ */
+void own_received(struct addon *addon, struct msghdr *message);
+
 /* Each file of calls adds its own. */
 bool init_lifecycle(napi_env env, napi_value exports);
 bool init_transfer(napi_env env, napi_value exports);
+bool init_batch(napi_env env, napi_value exports);
+bool init_move(napi_env env, napi_value exports);
 bool init_options(napi_env env, napi_value exports);
+bool init_pollset(napi_env env, napi_value exports);
 bool init_poller(napi_env env, napi_value exports);
 bool init_names(napi_env env, napi_value exports);
+bool init_local(napi_env env, napi_value exports);
 bool init_constants(napi_env env, napi_value exports);
 
 /* poller.c */

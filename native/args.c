@@ -1,6 +1,9 @@
 /* Between JavaScript and C: arguments with every bound checked, results, calls back. */
 #include "addon.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args) {
   args->env = env;
   /* Node-API fills what is not given with undefined, one by one: so ask for no more than the call could have. */
@@ -79,6 +82,39 @@ bool arg_range(const struct args *args, size_t index, uint8_t **data, size_t *le
   *data = start == NULL ? NULL : start + offset;
   *length = count;
   return true;
+}
+
+bool arg_text(const struct args *args, size_t index, char **out) {
+  napi_env env = args->env;
+  napi_valuetype type;
+  size_t length;
+  *out = NULL;
+  if (index >= args->count || napi_typeof(env, args->values[index], &type) != napi_ok) {
+    return refuse(env, "a native call takes a string or null here");
+  }
+  if (type == napi_null || type == napi_undefined) return true;
+  if (napi_get_value_string_utf8(env, args->values[index], NULL, 0, &length) != napi_ok) {
+    return refuse(env, "a native call takes a string or null here");
+  }
+  char *text = malloc(length + 1);
+  if (text == NULL) {
+    napi_throw_error(env, "ENOMEM", "out of memory");
+    return false;
+  }
+  if (napi_get_value_string_utf8(env, args->values[index], text, length + 1, &length) != napi_ok ||
+      strlen(text) != length) {
+    free(text);
+    return refuse(env, "a native call takes a string without NUL here");
+  }
+  *out = text;
+  return true;
+}
+
+napi_value text_or_null(napi_env env, const char *text) {
+  napi_value value;
+  napi_status status =
+      text == NULL ? napi_get_null(env, &value) : napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+  return status == napi_ok ? value : NULL;
 }
 
 napi_value number(napi_env env, int64_t value) {

@@ -130,10 +130,13 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     struct msghdr *header = &messages[i].msg_hdr;
     entry->whole = messages[i].msg_len;
     entry->length = messages[i].msg_len <= batch.slot ? messages[i].msg_len : (uint32_t)batch.slot;
-    entry->flags = (uint32_t)header->msg_flags;
+    /* The kernel hands our own flag back with the others. */
+    entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
     entry->segment = 0;
     /* An UNIX address may be said to be a byte longer than what was copied. */
     entry->name_length = header->msg_namelen <= sizeof entry->name ? header->msg_namelen : sizeof entry->name;
+    /* Addresses are compared word by word. */
+    memset((uint8_t *)&entry->name + entry->name_length, 0, -entry->name_length & 3);
     entry->control_length = (uint32_t)header->msg_controllen;
     entry->error = 0;
     if (header->msg_controllen > 0) read_control(header, entry);

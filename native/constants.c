@@ -1,10 +1,12 @@
 /*
- * The numbers of this platform, under the names that its headers give them. A name that the headers lack is left out, and
- * src/sys decides what to say about it.
+ * The numbers of this platform, under the names that its headers give them. Every name of the table is always there: an
+ * option that is younger than the headers has the number that the kernel's ABI gives it. What the running kernel does not
+ * know it refuses itself (ENOPROTOOPT).
  */
 #include "addon.h"
 
 /* The C library first: the kernel's headers then leave out what it has defined, and add what it does not know yet. */
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -12,18 +14,468 @@
 #include <time.h>
 
 #include <linux/errqueue.h>
+#include <linux/filter.h>
+#include <linux/icmp.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/net_tstamp.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 #include <linux/vm_sockets.h>
 
-/* Levels and options that only <netinet/tcp.h>, <netinet/udp.h> or <udplite.h> name; their numbers are part of the ABI. */
-#define SOL_TCP IPPROTO_TCP
-#define SOL_UDP IPPROTO_UDP
+/* SOL_SOCKET has numbers of its own on these architectures: there only headers that know a name can say its number. */
+#if !defined(__alpha__) && !defined(__mips__) && !defined(__hppa__) && !defined(__sparc__)
+#ifndef SO_REUSEPORT
+#define SO_REUSEPORT 15
+#endif
+#ifndef SO_LOCK_FILTER
+#define SO_LOCK_FILTER 44
+#endif
+#ifndef SO_SELECT_ERR_QUEUE
+#define SO_SELECT_ERR_QUEUE 45
+#endif
+#ifndef SO_BUSY_POLL
+#define SO_BUSY_POLL 46
+#endif
+#ifndef SO_MAX_PACING_RATE
+#define SO_MAX_PACING_RATE 47
+#endif
+#ifndef SO_INCOMING_CPU
+#define SO_INCOMING_CPU 49
+#endif
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+#ifndef SO_INCOMING_NAPI_ID
+#define SO_INCOMING_NAPI_ID 56
+#endif
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+#ifndef SO_ZEROCOPY
+#define SO_ZEROCOPY 60
+#endif
+#ifndef SO_TXTIME
+#define SO_TXTIME 61
+#endif
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#endif
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#ifndef SO_ATTACH_BPF
+#define SO_ATTACH_BPF 50
+#endif
+#ifndef SO_ATTACH_REUSEPORT_CBPF
+#define SO_ATTACH_REUSEPORT_CBPF 51
+#endif
+#ifndef SO_ATTACH_REUSEPORT_EBPF
+#define SO_ATTACH_REUSEPORT_EBPF 52
+#endif
+#ifndef SO_TIMESTAMP_NEW
+#define SO_TIMESTAMP_NEW 63
+#endif
+#ifndef SO_TIMESTAMPNS_NEW
+#define SO_TIMESTAMPNS_NEW 64
+#endif
+#ifndef SO_TIMESTAMPING_NEW
+#define SO_TIMESTAMPING_NEW 65
+#endif
+#ifndef SO_NO_CHECK
+#define SO_NO_CHECK 11
+#endif
+#ifndef SO_BSDCOMPAT
+#define SO_BSDCOMPAT 14
+#endif
+#ifndef SO_PEERNAME
+#define SO_PEERNAME 28
+#endif
+#ifndef SO_WIFI_STATUS
+#define SO_WIFI_STATUS 41
+#endif
+#ifndef SO_BPF_EXTENSIONS
+#define SO_BPF_EXTENSIONS 48
+#endif
+#ifndef SO_CNX_ADVICE
+#define SO_CNX_ADVICE 53
+#endif
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+#ifndef SO_BUSY_POLL_BUDGET
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef SO_RESERVE_MEM
+#define SO_RESERVE_MEM 73
+#endif
+#ifndef SO_TXREHASH
+#define SO_TXREHASH 74
+#endif
+#ifndef SO_RCVMARK
+#define SO_RCVMARK 75
+#endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#ifndef SO_DEVMEM_LINEAR
+#define SO_DEVMEM_LINEAR 78
+#endif
+#ifndef SO_DEVMEM_DMABUF
+#define SO_DEVMEM_DMABUF 79
+#endif
+#ifndef SO_DEVMEM_DONTNEED
+#define SO_DEVMEM_DONTNEED 80
+#endif
+#ifndef SO_RCVPRIORITY
+#define SO_RCVPRIORITY 82
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+#ifndef SO_INQ
+#define SO_INQ 84
+#endif
+#ifndef SO_DETACH_BPF
+#define SO_DETACH_BPF SO_DETACH_FILTER
+#endif
+#endif
+
+/* The same everywhere. Some are in the headers as the members of an enum, or only in the C library. */
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+#ifndef MSG_FASTOPEN
+#define MSG_FASTOPEN 0x20000000
+#endif
+#ifndef MSG_ZEROCOPY
+#define MSG_ZEROCOPY 0x4000000
+#endif
+#ifndef SOL_NETLINK
+#define SOL_NETLINK 270
+#endif
+#ifndef SOL_UDPLITE
+#define SOL_UDPLITE 136
+#endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP 284
+#endif
+#ifndef SOCK_SNDBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#endif
+#ifndef SOCK_RCVBUF_LOCK
+#define SOCK_RCVBUF_LOCK 2
+#endif
+#ifndef SOCK_TXREHASH_DISABLED
+#define SOCK_TXREHASH_DISABLED 0
+#endif
+#ifndef SOCK_TXREHASH_ENABLED
+#define SOCK_TXREHASH_ENABLED 1
+#endif
+#ifndef SOCK_TXREHASH_DEFAULT
+#define SOCK_TXREHASH_DEFAULT 255
+#endif
+#ifndef SOF_TIMESTAMPING_BIND_PHC
+#define SOF_TIMESTAMPING_BIND_PHC 0x8000
+#endif
+#ifndef SOF_TIMESTAMPING_OPT_ID_TCP
+#define SOF_TIMESTAMPING_OPT_ID_TCP 0x10000
+#endif
+#ifndef SOF_TIMESTAMPING_OPT_RX_FILTER
+#define SOF_TIMESTAMPING_OPT_RX_FILTER 0x20000
+#endif
+#ifndef SOF_TIMESTAMPING_TX_COMPLETION
+#define SOF_TIMESTAMPING_TX_COMPLETION 0x40000
+#endif
+#ifndef SOF_TXTIME_DEADLINE_MODE
+#define SOF_TXTIME_DEADLINE_MODE 1
+#endif
+#ifndef SOF_TXTIME_REPORT_ERRORS
+#define SOF_TXTIME_REPORT_ERRORS 2
+#endif
+#ifndef IP_CHECKSUM
+#define IP_CHECKSUM 23
+#endif
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+#ifndef IP_RECVFRAGSIZE
+#define IP_RECVFRAGSIZE 25
+#endif
+#ifndef IP_RECVERR_RFC4884
+#define IP_RECVERR_RFC4884 26
+#endif
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+#ifndef IP_PROTOCOL
+#define IP_PROTOCOL 52
+#endif
+#ifndef IP_MAX_MEMBERSHIPS
+#define IP_MAX_MEMBERSHIPS 20
+#endif
+#ifndef IPTOS_LOWDELAY
+#define IPTOS_LOWDELAY 0x10
+#endif
+#ifndef IPTOS_THROUGHPUT
+#define IPTOS_THROUGHPUT 0x08
+#endif
+#ifndef IPTOS_RELIABILITY
+#define IPTOS_RELIABILITY 0x04
+#endif
+#ifndef IPTOS_MINCOST
+#define IPTOS_MINCOST 0x02
+#endif
+#ifndef IPTOS_ECN_MASK
+#define IPTOS_ECN_MASK 0x03
+#endif
+#ifndef IPTOS_ECN_NOT_ECT
+#define IPTOS_ECN_NOT_ECT 0x00
+#endif
+#ifndef IPTOS_ECN_ECT1
+#define IPTOS_ECN_ECT1 0x01
+#endif
+#ifndef IPTOS_ECN_ECT0
+#define IPTOS_ECN_ECT0 0x02
+#endif
+#ifndef IPTOS_ECN_CE
+#define IPTOS_ECN_CE 0x03
+#endif
+#ifndef IPV6_UNICAST_IF
+#define IPV6_UNICAST_IF 76
+#endif
+#ifndef IPV6_RECVFRAGSIZE
+#define IPV6_RECVFRAGSIZE 77
+#endif
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
+#ifndef IPV6_MULTICAST_ALL
+#define IPV6_MULTICAST_ALL 29
+#endif
+#ifndef IPV6_HDRINCL
+#define IPV6_HDRINCL 36
+#endif
+#ifndef IPV6_RECVERR_RFC4884
+#define IPV6_RECVERR_RFC4884 31
+#endif
+#ifndef IPV6_ROUTER_ALERT_ISOLATE
+#define IPV6_ROUTER_ALERT_ISOLATE 30
+#endif
+#ifndef TCP_CC_INFO
+#define TCP_CC_INFO 26
+#endif
+#ifndef TCP_SAVE_SYN
+#define TCP_SAVE_SYN 27
+#endif
+#ifndef TCP_SAVED_SYN
+#define TCP_SAVED_SYN 28
+#endif
+#ifndef TCP_REPAIR_WINDOW
+#define TCP_REPAIR_WINDOW 29
+#endif
+#ifndef TCP_FASTOPEN_CONNECT
+#define TCP_FASTOPEN_CONNECT 30
+#endif
+#ifndef TCP_ULP
+#define TCP_ULP 31
+#endif
+#ifndef TCP_MD5SIG_EXT
+#define TCP_MD5SIG_EXT 32
+#endif
+#ifndef TCP_FASTOPEN_KEY
+#define TCP_FASTOPEN_KEY 33
+#endif
+#ifndef TCP_FASTOPEN_NO_COOKIE
+#define TCP_FASTOPEN_NO_COOKIE 34
+#endif
+#ifndef TCP_ZEROCOPY_RECEIVE
+#define TCP_ZEROCOPY_RECEIVE 35
+#endif
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
+#ifndef TCP_TX_DELAY
+#define TCP_TX_DELAY 37
+#endif
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP 43
+#endif
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#ifndef TCP_RTO_MIN_US
+#define TCP_RTO_MIN_US 45
+#endif
+#ifndef TCP_DELACK_MAX_US
+#define TCP_DELACK_MAX_US 46
+#endif
+#ifndef TCPI_OPT_SYN_DATA
+#define TCPI_OPT_SYN_DATA 32
+#endif
+#ifndef TCP_ESTABLISHED
+#define TCP_ESTABLISHED 1
+#endif
+#ifndef TCP_SYN_SENT
+#define TCP_SYN_SENT 2
+#endif
+#ifndef TCP_SYN_RECV
+#define TCP_SYN_RECV 3
+#endif
+#ifndef TCP_FIN_WAIT1
+#define TCP_FIN_WAIT1 4
+#endif
+#ifndef TCP_FIN_WAIT2
+#define TCP_FIN_WAIT2 5
+#endif
+#ifndef TCP_TIME_WAIT
+#define TCP_TIME_WAIT 6
+#endif
+#ifndef TCP_CLOSE
+#define TCP_CLOSE 7
+#endif
+#ifndef TCP_CLOSE_WAIT
+#define TCP_CLOSE_WAIT 8
+#endif
+#ifndef TCP_LAST_ACK
+#define TCP_LAST_ACK 9
+#endif
+#ifndef TCP_LISTEN
+#define TCP_LISTEN 10
+#endif
+#ifndef TCP_CLOSING
+#define TCP_CLOSING 11
+#endif
+#ifndef TCP_NEW_SYN_RECV
+#define TCP_NEW_SYN_RECV 12
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+#ifndef UDPLITE_SEND_CSCOV
 #define UDPLITE_SEND_CSCOV 10
+#endif
+#ifndef UDPLITE_RECV_CSCOV
 #define UDPLITE_RECV_CSCOV 11
+#endif
+#ifndef UDP_ENCAP_GTP0
+#define UDP_ENCAP_GTP0 4
+#endif
+#ifndef UDP_ENCAP_GTP1U
+#define UDP_ENCAP_GTP1U 5
+#endif
+#ifndef UDP_ENCAP_RXRPC
+#define UDP_ENCAP_RXRPC 6
+#endif
+#ifndef ICMP6_FILTER
+#define ICMP6_FILTER 1
+#endif
+#ifndef ICMP6_DST_UNREACH
+#define ICMP6_DST_UNREACH 1
+#endif
+#ifndef ICMP6_PACKET_TOO_BIG
+#define ICMP6_PACKET_TOO_BIG 2
+#endif
+#ifndef ICMP6_TIME_EXCEEDED
+#define ICMP6_TIME_EXCEEDED 3
+#endif
+#ifndef ICMP6_PARAM_PROB
+#define ICMP6_PARAM_PROB 4
+#endif
+#ifndef ICMP6_ECHO_REQUEST
+#define ICMP6_ECHO_REQUEST 128
+#endif
+#ifndef ICMP6_ECHO_REPLY
+#define ICMP6_ECHO_REPLY 129
+#endif
+#ifndef ND_ROUTER_SOLICIT
+#define ND_ROUTER_SOLICIT 133
+#endif
+#ifndef ND_ROUTER_ADVERT
+#define ND_ROUTER_ADVERT 134
+#endif
+#ifndef ND_NEIGHBOR_SOLICIT
+#define ND_NEIGHBOR_SOLICIT 135
+#endif
+#ifndef ND_NEIGHBOR_ADVERT
+#define ND_NEIGHBOR_ADVERT 136
+#endif
+#ifndef ND_REDIRECT
+#define ND_REDIRECT 137
+#endif
+#ifndef VMADDR_CID_LOCAL
+#define VMADDR_CID_LOCAL 1
+#endif
+#ifndef SO_VM_SOCKETS_CONNECT_TIMEOUT
+#define SO_VM_SOCKETS_CONNECT_TIMEOUT 6
+#endif
+#ifndef PACKET_ROLLOVER_STATS
+#define PACKET_ROLLOVER_STATS 21
+#endif
+#ifndef PACKET_FANOUT_DATA
+#define PACKET_FANOUT_DATA 22
+#endif
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+#ifndef PACKET_VNET_HDR_SZ
+#define PACKET_VNET_HDR_SZ 24
+#endif
+#ifndef PACKET_FANOUT_FLAG_UNIQUEID
+#define PACKET_FANOUT_FLAG_UNIQUEID 0x2000
+#endif
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
+#endif
+#ifndef NETLINK_EXT_ACK
+#define NETLINK_EXT_ACK 11
+#endif
+#ifndef NETLINK_GET_STRICT_CHK
+#define NETLINK_GET_STRICT_CHK 12
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+#ifndef IPPORT_USERRESERVED
 #define IPPORT_USERRESERVED 5000
+#endif
+#ifndef SO_EE_ORIGIN_ZEROCOPY
+#define SO_EE_ORIGIN_ZEROCOPY 5
+#endif
+#ifndef SOL_TCP
+#define SOL_TCP IPPROTO_TCP
+#endif
+#ifndef SOL_UDP
+#define SOL_UDP IPPROTO_UDP
+#endif
+#ifndef TCP_CM_INQ
+#define TCP_CM_INQ TCP_INQ
+#endif
+#ifndef SCM_TXTIME
+#define SCM_TXTIME SO_TXTIME
+#endif
+#ifndef SIZEOF_SIZE_T
+#define SIZEOF_SIZE_T sizeof(size_t)
+#endif
 
 struct constant {
   const char *name;
@@ -31,944 +483,702 @@ struct constant {
 };
 
 /* clang-format off */
+#define C(name) {#name, name}
 static const struct constant constants[] = {
     /* families */
-#ifdef AF_UNSPEC
-    {"AF_UNSPEC", AF_UNSPEC},
-#endif
-#ifdef AF_UNIX
-    {"AF_UNIX", AF_UNIX},
-#endif
-#ifdef AF_INET
-    {"AF_INET", AF_INET},
-#endif
-#ifdef AF_INET6
-    {"AF_INET6", AF_INET6},
-#endif
-#ifdef AF_NETLINK
-    {"AF_NETLINK", AF_NETLINK},
-#endif
-#ifdef AF_PACKET
-    {"AF_PACKET", AF_PACKET},
-#endif
-#ifdef AF_VSOCK
-    {"AF_VSOCK", AF_VSOCK},
-#endif
+    C(AF_UNSPEC),
+    C(AF_UNIX),
+    C(AF_INET),
+    C(AF_INET6),
+    C(AF_NETLINK),
+    C(AF_PACKET),
+    C(AF_VSOCK),
     /* types */
-#ifdef SOCK_STREAM
-    {"SOCK_STREAM", SOCK_STREAM},
-#endif
-#ifdef SOCK_DGRAM
-    {"SOCK_DGRAM", SOCK_DGRAM},
-#endif
-#ifdef SOCK_RAW
-    {"SOCK_RAW", SOCK_RAW},
-#endif
-#ifdef SOCK_RDM
-    {"SOCK_RDM", SOCK_RDM},
-#endif
-#ifdef SOCK_SEQPACKET
-    {"SOCK_SEQPACKET", SOCK_SEQPACKET},
-#endif
-#ifdef SOCK_CLOEXEC
-    {"SOCK_CLOEXEC", SOCK_CLOEXEC},
-#endif
-#ifdef SOCK_NONBLOCK
-    {"SOCK_NONBLOCK", SOCK_NONBLOCK},
-#endif
-#ifdef SOMAXCONN
-    {"SOMAXCONN", SOMAXCONN},
-#endif
+    C(SOCK_STREAM),
+    C(SOCK_DGRAM),
+    C(SOCK_RAW),
+    C(SOCK_RDM),
+    C(SOCK_SEQPACKET),
+    C(SOCK_CLOEXEC),
+    C(SOCK_NONBLOCK),
+    C(SOMAXCONN),
     /* protocols */
-#ifdef IPPROTO_IP
-    {"IPPROTO_IP", IPPROTO_IP},
-#endif
-#ifdef IPPROTO_ICMP
-    {"IPPROTO_ICMP", IPPROTO_ICMP},
-#endif
-#ifdef IPPROTO_IGMP
-    {"IPPROTO_IGMP", IPPROTO_IGMP},
-#endif
-#ifdef IPPROTO_TCP
-    {"IPPROTO_TCP", IPPROTO_TCP},
-#endif
-#ifdef IPPROTO_UDP
-    {"IPPROTO_UDP", IPPROTO_UDP},
-#endif
-#ifdef IPPROTO_IPV6
-    {"IPPROTO_IPV6", IPPROTO_IPV6},
-#endif
-#ifdef IPPROTO_ICMPV6
-    {"IPPROTO_ICMPV6", IPPROTO_ICMPV6},
-#endif
-#ifdef IPPROTO_RAW
-    {"IPPROTO_RAW", IPPROTO_RAW},
-#endif
-#ifdef IPPROTO_SCTP
-    {"IPPROTO_SCTP", IPPROTO_SCTP},
-#endif
-#ifdef IPPROTO_UDPLITE
-    {"IPPROTO_UDPLITE", IPPROTO_UDPLITE},
-#endif
-#ifdef IPPROTO_MPTCP
-    {"IPPROTO_MPTCP", IPPROTO_MPTCP},
-#endif
+    C(IPPROTO_IP),
+    C(IPPROTO_ICMP),
+    C(IPPROTO_IGMP),
+    C(IPPROTO_TCP),
+    C(IPPROTO_UDP),
+    C(IPPROTO_IPV6),
+    C(IPPROTO_ICMPV6),
+    C(IPPROTO_RAW),
+    C(IPPROTO_SCTP),
+    C(IPPROTO_UDPLITE),
+    C(IPPROTO_MPTCP),
+    C(IPPROTO_HOPOPTS),
+    C(IPPROTO_IPIP),
+    C(IPPROTO_EGP),
+    C(IPPROTO_PUP),
+    C(IPPROTO_IDP),
+    C(IPPROTO_TP),
+    C(IPPROTO_ROUTING),
+    C(IPPROTO_FRAGMENT),
+    C(IPPROTO_RSVP),
+    C(IPPROTO_GRE),
+    C(IPPROTO_ESP),
+    C(IPPROTO_AH),
+    C(IPPROTO_NONE),
+    C(IPPROTO_DSTOPTS),
+    C(IPPROTO_PIM),
     /* shutdown */
-#ifdef SHUT_RD
-    {"SHUT_RD", SHUT_RD},
-#endif
-#ifdef SHUT_WR
-    {"SHUT_WR", SHUT_WR},
-#endif
-#ifdef SHUT_RDWR
-    {"SHUT_RDWR", SHUT_RDWR},
-#endif
+    C(SHUT_RD),
+    C(SHUT_WR),
+    C(SHUT_RDWR),
     /* flags */
-#ifdef MSG_OOB
-    {"MSG_OOB", MSG_OOB},
-#endif
-#ifdef MSG_PEEK
-    {"MSG_PEEK", MSG_PEEK},
-#endif
-#ifdef MSG_DONTROUTE
-    {"MSG_DONTROUTE", MSG_DONTROUTE},
-#endif
-#ifdef MSG_CTRUNC
-    {"MSG_CTRUNC", MSG_CTRUNC},
-#endif
-#ifdef MSG_TRUNC
-    {"MSG_TRUNC", MSG_TRUNC},
-#endif
-#ifdef MSG_DONTWAIT
-    {"MSG_DONTWAIT", MSG_DONTWAIT},
-#endif
-#ifdef MSG_EOR
-    {"MSG_EOR", MSG_EOR},
-#endif
-#ifdef MSG_WAITALL
-    {"MSG_WAITALL", MSG_WAITALL},
-#endif
-#ifdef MSG_CONFIRM
-    {"MSG_CONFIRM", MSG_CONFIRM},
-#endif
-#ifdef MSG_ERRQUEUE
-    {"MSG_ERRQUEUE", MSG_ERRQUEUE},
-#endif
-#ifdef MSG_NOSIGNAL
-    {"MSG_NOSIGNAL", MSG_NOSIGNAL},
-#endif
-#ifdef MSG_MORE
-    {"MSG_MORE", MSG_MORE},
-#endif
-#ifdef MSG_WAITFORONE
-    {"MSG_WAITFORONE", MSG_WAITFORONE},
-#endif
-#ifdef MSG_FASTOPEN
-    {"MSG_FASTOPEN", MSG_FASTOPEN},
-#endif
-#ifdef MSG_CMSG_CLOEXEC
-    {"MSG_CMSG_CLOEXEC", MSG_CMSG_CLOEXEC},
-#endif
-#ifdef MSG_ZEROCOPY
-    {"MSG_ZEROCOPY", MSG_ZEROCOPY},
-#endif
+    C(MSG_OOB),
+    C(MSG_PEEK),
+    C(MSG_DONTROUTE),
+    C(MSG_CTRUNC),
+    C(MSG_TRUNC),
+    C(MSG_DONTWAIT),
+    C(MSG_EOR),
+    C(MSG_WAITALL),
+    C(MSG_CONFIRM),
+    C(MSG_ERRQUEUE),
+    C(MSG_NOSIGNAL),
+    C(MSG_MORE),
+    C(MSG_WAITFORONE),
+    C(MSG_FASTOPEN),
+    C(MSG_CMSG_CLOEXEC),
+    C(MSG_ZEROCOPY),
+    C(MSG_PROXY),
+    C(MSG_SYN),
+    C(MSG_FIN),
+    C(MSG_RST),
     /* levels */
-#ifdef SOL_SOCKET
-    {"SOL_SOCKET", SOL_SOCKET},
-#endif
-#ifdef SOL_IP
-    {"SOL_IP", SOL_IP},
-#endif
-#ifdef SOL_TCP
-    {"SOL_TCP", SOL_TCP},
-#endif
-#ifdef SOL_UDP
-    {"SOL_UDP", SOL_UDP},
-#endif
-#ifdef SOL_IPV6
-    {"SOL_IPV6", SOL_IPV6},
-#endif
-#ifdef SOL_RAW
-    {"SOL_RAW", SOL_RAW},
-#endif
-#ifdef SOL_ICMPV6
-    {"SOL_ICMPV6", SOL_ICMPV6},
-#endif
+    C(SOL_SOCKET),
+    C(SOL_IP),
+    C(SOL_TCP),
+    C(SOL_UDP),
+    C(SOL_IPV6),
+    C(SOL_RAW),
+    C(SOL_ICMPV6),
+    C(SOL_PACKET),
+    C(SOL_NETLINK),
+    C(SOL_UDPLITE),
+    C(SOL_MPTCP),
     /* SO */
-#ifdef SO_DEBUG
-    {"SO_DEBUG", SO_DEBUG},
-#endif
-#ifdef SO_REUSEADDR
-    {"SO_REUSEADDR", SO_REUSEADDR},
-#endif
-#ifdef SO_TYPE
-    {"SO_TYPE", SO_TYPE},
-#endif
-#ifdef SO_ERROR
-    {"SO_ERROR", SO_ERROR},
-#endif
-#ifdef SO_DONTROUTE
-    {"SO_DONTROUTE", SO_DONTROUTE},
-#endif
-#ifdef SO_BROADCAST
-    {"SO_BROADCAST", SO_BROADCAST},
-#endif
-#ifdef SO_SNDBUF
-    {"SO_SNDBUF", SO_SNDBUF},
-#endif
-#ifdef SO_RCVBUF
-    {"SO_RCVBUF", SO_RCVBUF},
-#endif
-#ifdef SO_SNDBUFFORCE
-    {"SO_SNDBUFFORCE", SO_SNDBUFFORCE},
-#endif
-#ifdef SO_RCVBUFFORCE
-    {"SO_RCVBUFFORCE", SO_RCVBUFFORCE},
-#endif
-#ifdef SO_KEEPALIVE
-    {"SO_KEEPALIVE", SO_KEEPALIVE},
-#endif
-#ifdef SO_OOBINLINE
-    {"SO_OOBINLINE", SO_OOBINLINE},
-#endif
-#ifdef SO_PRIORITY
-    {"SO_PRIORITY", SO_PRIORITY},
-#endif
-#ifdef SO_LINGER
-    {"SO_LINGER", SO_LINGER},
-#endif
-#ifdef SO_REUSEPORT
-    {"SO_REUSEPORT", SO_REUSEPORT},
-#endif
-#ifdef SO_PASSCRED
-    {"SO_PASSCRED", SO_PASSCRED},
-#endif
-#ifdef SO_PEERCRED
-    {"SO_PEERCRED", SO_PEERCRED},
-#endif
-#ifdef SO_RCVLOWAT
-    {"SO_RCVLOWAT", SO_RCVLOWAT},
-#endif
-#ifdef SO_SNDLOWAT
-    {"SO_SNDLOWAT", SO_SNDLOWAT},
-#endif
-#ifdef SO_RCVTIMEO
-    {"SO_RCVTIMEO", SO_RCVTIMEO},
-#endif
-#ifdef SO_SNDTIMEO
-    {"SO_SNDTIMEO", SO_SNDTIMEO},
-#endif
-#ifdef SO_BINDTODEVICE
-    {"SO_BINDTODEVICE", SO_BINDTODEVICE},
-#endif
-#ifdef SO_TIMESTAMP
-    {"SO_TIMESTAMP", SO_TIMESTAMP},
-#endif
-#ifdef SO_TIMESTAMPNS
-    {"SO_TIMESTAMPNS", SO_TIMESTAMPNS},
-#endif
-#ifdef SO_TIMESTAMPING
-    {"SO_TIMESTAMPING", SO_TIMESTAMPING},
-#endif
-#ifdef SO_ACCEPTCONN
-    {"SO_ACCEPTCONN", SO_ACCEPTCONN},
-#endif
-#ifdef SO_PEERSEC
-    {"SO_PEERSEC", SO_PEERSEC},
-#endif
-#ifdef SO_PASSSEC
-    {"SO_PASSSEC", SO_PASSSEC},
-#endif
-#ifdef SO_MARK
-    {"SO_MARK", SO_MARK},
-#endif
-#ifdef SO_PROTOCOL
-    {"SO_PROTOCOL", SO_PROTOCOL},
-#endif
-#ifdef SO_DOMAIN
-    {"SO_DOMAIN", SO_DOMAIN},
-#endif
-#ifdef SO_RXQ_OVFL
-    {"SO_RXQ_OVFL", SO_RXQ_OVFL},
-#endif
-#ifdef SO_PEEK_OFF
-    {"SO_PEEK_OFF", SO_PEEK_OFF},
-#endif
-#ifdef SO_NOFCS
-    {"SO_NOFCS", SO_NOFCS},
-#endif
-#ifdef SO_LOCK_FILTER
-    {"SO_LOCK_FILTER", SO_LOCK_FILTER},
-#endif
-#ifdef SO_SELECT_ERR_QUEUE
-    {"SO_SELECT_ERR_QUEUE", SO_SELECT_ERR_QUEUE},
-#endif
-#ifdef SO_BUSY_POLL
-    {"SO_BUSY_POLL", SO_BUSY_POLL},
-#endif
-#ifdef SO_MAX_PACING_RATE
-    {"SO_MAX_PACING_RATE", SO_MAX_PACING_RATE},
-#endif
-#ifdef SO_INCOMING_CPU
-    {"SO_INCOMING_CPU", SO_INCOMING_CPU},
-#endif
-#ifdef SO_MEMINFO
-    {"SO_MEMINFO", SO_MEMINFO},
-#endif
-#ifdef SO_INCOMING_NAPI_ID
-    {"SO_INCOMING_NAPI_ID", SO_INCOMING_NAPI_ID},
-#endif
-#ifdef SO_COOKIE
-    {"SO_COOKIE", SO_COOKIE},
-#endif
-#ifdef SO_PEERGROUPS
-    {"SO_PEERGROUPS", SO_PEERGROUPS},
-#endif
-#ifdef SO_ZEROCOPY
-    {"SO_ZEROCOPY", SO_ZEROCOPY},
-#endif
-#ifdef SO_TXTIME
-    {"SO_TXTIME", SO_TXTIME},
-#endif
-#ifdef SO_BINDTOIFINDEX
-    {"SO_BINDTOIFINDEX", SO_BINDTOIFINDEX},
-#endif
-#ifdef SO_PREFER_BUSY_POLL
-    {"SO_PREFER_BUSY_POLL", SO_PREFER_BUSY_POLL},
-#endif
-#ifdef SO_BUF_LOCK
-    {"SO_BUF_LOCK", SO_BUF_LOCK},
-#endif
-#ifdef SO_ATTACH_FILTER
-    {"SO_ATTACH_FILTER", SO_ATTACH_FILTER},
-#endif
-#ifdef SO_DETACH_FILTER
-    {"SO_DETACH_FILTER", SO_DETACH_FILTER},
-#endif
-#ifdef SO_ATTACH_BPF
-    {"SO_ATTACH_BPF", SO_ATTACH_BPF},
-#endif
-#ifdef SO_ATTACH_REUSEPORT_CBPF
-    {"SO_ATTACH_REUSEPORT_CBPF", SO_ATTACH_REUSEPORT_CBPF},
-#endif
-#ifdef SO_ATTACH_REUSEPORT_EBPF
-    {"SO_ATTACH_REUSEPORT_EBPF", SO_ATTACH_REUSEPORT_EBPF},
-#endif
+    C(SO_DEBUG),
+    C(SO_REUSEADDR),
+    C(SO_TYPE),
+    C(SO_ERROR),
+    C(SO_DONTROUTE),
+    C(SO_BROADCAST),
+    C(SO_SNDBUF),
+    C(SO_RCVBUF),
+    C(SO_SNDBUFFORCE),
+    C(SO_RCVBUFFORCE),
+    C(SO_KEEPALIVE),
+    C(SO_OOBINLINE),
+    C(SO_PRIORITY),
+    C(SO_LINGER),
+    C(SO_REUSEPORT),
+    C(SO_PASSCRED),
+    C(SO_PEERCRED),
+    C(SO_RCVLOWAT),
+    C(SO_SNDLOWAT),
+    C(SO_RCVTIMEO),
+    C(SO_SNDTIMEO),
+    C(SO_BINDTODEVICE),
+    C(SO_TIMESTAMP),
+    C(SO_TIMESTAMPNS),
+    C(SO_TIMESTAMPING),
+    C(SO_ACCEPTCONN),
+    C(SO_PEERSEC),
+    C(SO_PASSSEC),
+    C(SO_MARK),
+    C(SO_PROTOCOL),
+    C(SO_DOMAIN),
+    C(SO_RXQ_OVFL),
+    C(SO_PEEK_OFF),
+    C(SO_NOFCS),
+    C(SO_LOCK_FILTER),
+    C(SO_SELECT_ERR_QUEUE),
+    C(SO_BUSY_POLL),
+    C(SO_MAX_PACING_RATE),
+    C(SO_INCOMING_CPU),
+    C(SO_MEMINFO),
+    C(SO_INCOMING_NAPI_ID),
+    C(SO_COOKIE),
+    C(SO_PEERGROUPS),
+    C(SO_ZEROCOPY),
+    C(SO_TXTIME),
+    C(SO_BINDTOIFINDEX),
+    C(SO_PREFER_BUSY_POLL),
+    C(SO_BUF_LOCK),
+    C(SO_ATTACH_FILTER),
+    C(SO_DETACH_FILTER),
+    C(SO_ATTACH_BPF),
+    C(SO_ATTACH_REUSEPORT_CBPF),
+    C(SO_ATTACH_REUSEPORT_EBPF),
+    C(SO_TIMESTAMP_NEW),
+    C(SO_TIMESTAMPNS_NEW),
+    C(SO_TIMESTAMPING_NEW),
+    C(SO_NO_CHECK),
+    C(SO_BSDCOMPAT),
+    C(SO_DETACH_BPF),
+    C(SO_PEERNAME),
+    C(SO_WIFI_STATUS),
+    C(SO_BPF_EXTENSIONS),
+    C(SO_CNX_ADVICE),
+    C(SO_DETACH_REUSEPORT_BPF),
+    C(SO_BUSY_POLL_BUDGET),
+    C(SO_NETNS_COOKIE),
+    C(SO_RESERVE_MEM),
+    C(SO_TXREHASH),
+    C(SO_RCVMARK),
+    C(SO_PASSPIDFD),
+    C(SO_PEERPIDFD),
+    C(SO_DEVMEM_LINEAR),
+    C(SO_DEVMEM_DMABUF),
+    C(SO_DEVMEM_DONTNEED),
+    C(SO_RCVPRIORITY),
+    C(SO_PASSRIGHTS),
+    C(SO_INQ),
+    /* buffers and paths */
+    C(SOCK_SNDBUF_LOCK),
+    C(SOCK_RCVBUF_LOCK),
+    C(SOCK_TXREHASH_DISABLED),
+    C(SOCK_TXREHASH_ENABLED),
+    C(SOCK_TXREHASH_DEFAULT),
+    /* time stamps */
+    C(SOF_TIMESTAMPING_TX_HARDWARE),
+    C(SOF_TIMESTAMPING_TX_SOFTWARE),
+    C(SOF_TIMESTAMPING_RX_HARDWARE),
+    C(SOF_TIMESTAMPING_RX_SOFTWARE),
+    C(SOF_TIMESTAMPING_SOFTWARE),
+    C(SOF_TIMESTAMPING_SYS_HARDWARE),
+    C(SOF_TIMESTAMPING_RAW_HARDWARE),
+    C(SOF_TIMESTAMPING_OPT_ID),
+    C(SOF_TIMESTAMPING_TX_SCHED),
+    C(SOF_TIMESTAMPING_TX_ACK),
+    C(SOF_TIMESTAMPING_OPT_CMSG),
+    C(SOF_TIMESTAMPING_OPT_TSONLY),
+    C(SOF_TIMESTAMPING_OPT_STATS),
+    C(SOF_TIMESTAMPING_OPT_PKTINFO),
+    C(SOF_TIMESTAMPING_OPT_TX_SWHW),
+    C(SOF_TIMESTAMPING_BIND_PHC),
+    C(SOF_TIMESTAMPING_OPT_ID_TCP),
+    C(SOF_TIMESTAMPING_OPT_RX_FILTER),
+    C(SOF_TIMESTAMPING_TX_COMPLETION),
+    C(SOF_TXTIME_DEADLINE_MODE),
+    C(SOF_TXTIME_REPORT_ERRORS),
+    C(CLOCK_REALTIME),
+    C(CLOCK_MONOTONIC),
+    C(CLOCK_TAI),
+    /* classic BPF */
+    C(BPF_LD),
+    C(BPF_LDX),
+    C(BPF_ST),
+    C(BPF_STX),
+    C(BPF_ALU),
+    C(BPF_JMP),
+    C(BPF_RET),
+    C(BPF_MISC),
+    C(BPF_W),
+    C(BPF_H),
+    C(BPF_B),
+    C(BPF_IMM),
+    C(BPF_ABS),
+    C(BPF_IND),
+    C(BPF_MEM),
+    C(BPF_LEN),
+    C(BPF_MSH),
+    C(BPF_ADD),
+    C(BPF_SUB),
+    C(BPF_MUL),
+    C(BPF_DIV),
+    C(BPF_OR),
+    C(BPF_AND),
+    C(BPF_LSH),
+    C(BPF_RSH),
+    C(BPF_NEG),
+    C(BPF_MOD),
+    C(BPF_XOR),
+    C(BPF_JA),
+    C(BPF_JEQ),
+    C(BPF_JGT),
+    C(BPF_JGE),
+    C(BPF_JSET),
+    C(BPF_K),
+    C(BPF_X),
+    C(BPF_A),
+    C(BPF_TAX),
+    C(BPF_TXA),
+    C(SKF_AD_OFF),
+    C(SKF_AD_PROTOCOL),
+    C(SKF_AD_PKTTYPE),
+    C(SKF_AD_IFINDEX),
+    C(SKF_AD_NLATTR),
+    C(SKF_AD_NLATTR_NEST),
+    C(SKF_AD_MARK),
+    C(SKF_AD_QUEUE),
+    C(SKF_AD_HATYPE),
+    C(SKF_AD_RXHASH),
+    C(SKF_AD_CPU),
+    C(SKF_AD_ALU_XOR_X),
+    C(SKF_AD_VLAN_TAG),
+    C(SKF_AD_VLAN_TAG_PRESENT),
+    C(SKF_AD_PAY_OFFSET),
+    C(SKF_AD_RANDOM),
+    C(SKF_AD_VLAN_TPID),
+    C(SKF_NET_OFF),
+    C(SKF_LL_OFF),
     /* IP */
-#ifdef IP_TOS
-    {"IP_TOS", IP_TOS},
-#endif
-#ifdef IP_TTL
-    {"IP_TTL", IP_TTL},
-#endif
-#ifdef IP_HDRINCL
-    {"IP_HDRINCL", IP_HDRINCL},
-#endif
-#ifdef IP_OPTIONS
-    {"IP_OPTIONS", IP_OPTIONS},
-#endif
-#ifdef IP_RECVOPTS
-    {"IP_RECVOPTS", IP_RECVOPTS},
-#endif
-#ifdef IP_RETOPTS
-    {"IP_RETOPTS", IP_RETOPTS},
-#endif
-#ifdef IP_PKTINFO
-    {"IP_PKTINFO", IP_PKTINFO},
-#endif
-#ifdef IP_MTU_DISCOVER
-    {"IP_MTU_DISCOVER", IP_MTU_DISCOVER},
-#endif
-#ifdef IP_RECVERR
-    {"IP_RECVERR", IP_RECVERR},
-#endif
-#ifdef IP_RECVTTL
-    {"IP_RECVTTL", IP_RECVTTL},
-#endif
-#ifdef IP_RECVTOS
-    {"IP_RECVTOS", IP_RECVTOS},
-#endif
-#ifdef IP_MTU
-    {"IP_MTU", IP_MTU},
-#endif
-#ifdef IP_FREEBIND
-    {"IP_FREEBIND", IP_FREEBIND},
-#endif
-#ifdef IP_TRANSPARENT
-    {"IP_TRANSPARENT", IP_TRANSPARENT},
-#endif
-#ifdef IP_RECVORIGDSTADDR
-    {"IP_RECVORIGDSTADDR", IP_RECVORIGDSTADDR},
-#endif
-#ifdef IP_MINTTL
-    {"IP_MINTTL", IP_MINTTL},
-#endif
-#ifdef IP_NODEFRAG
-    {"IP_NODEFRAG", IP_NODEFRAG},
-#endif
-#ifdef IP_CHECKSUM
-    {"IP_CHECKSUM", IP_CHECKSUM},
-#endif
-#ifdef IP_BIND_ADDRESS_NO_PORT
-    {"IP_BIND_ADDRESS_NO_PORT", IP_BIND_ADDRESS_NO_PORT},
-#endif
-#ifdef IP_RECVFRAGSIZE
-    {"IP_RECVFRAGSIZE", IP_RECVFRAGSIZE},
-#endif
-#ifdef IP_RECVERR_RFC4884
-    {"IP_RECVERR_RFC4884", IP_RECVERR_RFC4884},
-#endif
-#ifdef IP_MULTICAST_IF
-    {"IP_MULTICAST_IF", IP_MULTICAST_IF},
-#endif
-#ifdef IP_MULTICAST_TTL
-    {"IP_MULTICAST_TTL", IP_MULTICAST_TTL},
-#endif
-#ifdef IP_MULTICAST_LOOP
-    {"IP_MULTICAST_LOOP", IP_MULTICAST_LOOP},
-#endif
-#ifdef IP_ADD_MEMBERSHIP
-    {"IP_ADD_MEMBERSHIP", IP_ADD_MEMBERSHIP},
-#endif
-#ifdef IP_DROP_MEMBERSHIP
-    {"IP_DROP_MEMBERSHIP", IP_DROP_MEMBERSHIP},
-#endif
-#ifdef IP_UNBLOCK_SOURCE
-    {"IP_UNBLOCK_SOURCE", IP_UNBLOCK_SOURCE},
-#endif
-#ifdef IP_BLOCK_SOURCE
-    {"IP_BLOCK_SOURCE", IP_BLOCK_SOURCE},
-#endif
-#ifdef IP_ADD_SOURCE_MEMBERSHIP
-    {"IP_ADD_SOURCE_MEMBERSHIP", IP_ADD_SOURCE_MEMBERSHIP},
-#endif
-#ifdef IP_DROP_SOURCE_MEMBERSHIP
-    {"IP_DROP_SOURCE_MEMBERSHIP", IP_DROP_SOURCE_MEMBERSHIP},
-#endif
-#ifdef IP_MSFILTER
-    {"IP_MSFILTER", IP_MSFILTER},
-#endif
-#ifdef IP_MULTICAST_ALL
-    {"IP_MULTICAST_ALL", IP_MULTICAST_ALL},
-#endif
-#ifdef IP_UNICAST_IF
-    {"IP_UNICAST_IF", IP_UNICAST_IF},
-#endif
-#ifdef IP_LOCAL_PORT_RANGE
-    {"IP_LOCAL_PORT_RANGE", IP_LOCAL_PORT_RANGE},
-#endif
-#ifdef IP_PMTUDISC_DONT
-    {"IP_PMTUDISC_DONT", IP_PMTUDISC_DONT},
-#endif
-#ifdef IP_PMTUDISC_WANT
-    {"IP_PMTUDISC_WANT", IP_PMTUDISC_WANT},
-#endif
-#ifdef IP_PMTUDISC_DO
-    {"IP_PMTUDISC_DO", IP_PMTUDISC_DO},
-#endif
-#ifdef IP_PMTUDISC_PROBE
-    {"IP_PMTUDISC_PROBE", IP_PMTUDISC_PROBE},
-#endif
-#ifdef IP_PMTUDISC_INTERFACE
-    {"IP_PMTUDISC_INTERFACE", IP_PMTUDISC_INTERFACE},
-#endif
-#ifdef IP_PMTUDISC_OMIT
-    {"IP_PMTUDISC_OMIT", IP_PMTUDISC_OMIT},
-#endif
-#ifdef IP_ROUTER_ALERT
-    {"IP_ROUTER_ALERT", IP_ROUTER_ALERT},
-#endif
-#ifdef MCAST_JOIN_GROUP
-    {"MCAST_JOIN_GROUP", MCAST_JOIN_GROUP},
-#endif
-#ifdef MCAST_BLOCK_SOURCE
-    {"MCAST_BLOCK_SOURCE", MCAST_BLOCK_SOURCE},
-#endif
-#ifdef MCAST_UNBLOCK_SOURCE
-    {"MCAST_UNBLOCK_SOURCE", MCAST_UNBLOCK_SOURCE},
-#endif
-#ifdef MCAST_LEAVE_GROUP
-    {"MCAST_LEAVE_GROUP", MCAST_LEAVE_GROUP},
-#endif
-#ifdef MCAST_JOIN_SOURCE_GROUP
-    {"MCAST_JOIN_SOURCE_GROUP", MCAST_JOIN_SOURCE_GROUP},
-#endif
-#ifdef MCAST_LEAVE_SOURCE_GROUP
-    {"MCAST_LEAVE_SOURCE_GROUP", MCAST_LEAVE_SOURCE_GROUP},
-#endif
-#ifdef MCAST_MSFILTER
-    {"MCAST_MSFILTER", MCAST_MSFILTER},
-#endif
-#ifdef MCAST_EXCLUDE
-    {"MCAST_EXCLUDE", MCAST_EXCLUDE},
-#endif
-#ifdef MCAST_INCLUDE
-    {"MCAST_INCLUDE", MCAST_INCLUDE},
-#endif
+    C(IP_TOS),
+    C(IP_TTL),
+    C(IP_HDRINCL),
+    C(IP_OPTIONS),
+    C(IP_RECVOPTS),
+    C(IP_RETOPTS),
+    C(IP_PKTINFO),
+    C(IP_MTU_DISCOVER),
+    C(IP_RECVERR),
+    C(IP_RECVTTL),
+    C(IP_RECVTOS),
+    C(IP_MTU),
+    C(IP_FREEBIND),
+    C(IP_TRANSPARENT),
+    C(IP_RECVORIGDSTADDR),
+    C(IP_MINTTL),
+    C(IP_NODEFRAG),
+    C(IP_CHECKSUM),
+    C(IP_BIND_ADDRESS_NO_PORT),
+    C(IP_RECVFRAGSIZE),
+    C(IP_RECVERR_RFC4884),
+    C(IP_MULTICAST_IF),
+    C(IP_MULTICAST_TTL),
+    C(IP_MULTICAST_LOOP),
+    C(IP_ADD_MEMBERSHIP),
+    C(IP_DROP_MEMBERSHIP),
+    C(IP_UNBLOCK_SOURCE),
+    C(IP_BLOCK_SOURCE),
+    C(IP_ADD_SOURCE_MEMBERSHIP),
+    C(IP_DROP_SOURCE_MEMBERSHIP),
+    C(IP_MSFILTER),
+    C(IP_MULTICAST_ALL),
+    C(IP_UNICAST_IF),
+    C(IP_LOCAL_PORT_RANGE),
+    C(IP_PMTUDISC_DONT),
+    C(IP_PMTUDISC_WANT),
+    C(IP_PMTUDISC_DO),
+    C(IP_PMTUDISC_PROBE),
+    C(IP_PMTUDISC_INTERFACE),
+    C(IP_PMTUDISC_OMIT),
+    C(IP_ROUTER_ALERT),
+    C(MCAST_JOIN_GROUP),
+    C(MCAST_BLOCK_SOURCE),
+    C(MCAST_UNBLOCK_SOURCE),
+    C(MCAST_LEAVE_GROUP),
+    C(MCAST_JOIN_SOURCE_GROUP),
+    C(MCAST_LEAVE_SOURCE_GROUP),
+    C(MCAST_MSFILTER),
+    C(MCAST_EXCLUDE),
+    C(MCAST_INCLUDE),
+    C(IP_PKTOPTIONS),
+    C(IP_IPSEC_POLICY),
+    C(IP_XFRM_POLICY),
+    C(IP_PASSSEC),
+    C(IP_ORIGDSTADDR),
+    C(IP_RECVRETOPTS),
+    C(IP_PROTOCOL),
+    C(IP_DEFAULT_MULTICAST_TTL),
+    C(IP_DEFAULT_MULTICAST_LOOP),
+    C(IP_MAX_MEMBERSHIPS),
+    C(IPTOS_LOWDELAY),
+    C(IPTOS_THROUGHPUT),
+    C(IPTOS_RELIABILITY),
+    C(IPTOS_MINCOST),
+    C(IPTOS_ECN_MASK),
+    C(IPTOS_ECN_NOT_ECT),
+    C(IPTOS_ECN_ECT1),
+    C(IPTOS_ECN_ECT0),
+    C(IPTOS_ECN_CE),
     /* IPV6 */
-#ifdef IPV6_ADDRFORM
-    {"IPV6_ADDRFORM", IPV6_ADDRFORM},
-#endif
-#ifdef IPV6_2292PKTINFO
-    {"IPV6_2292PKTINFO", IPV6_2292PKTINFO},
-#endif
-#ifdef IPV6_CHECKSUM
-    {"IPV6_CHECKSUM", IPV6_CHECKSUM},
-#endif
-#ifdef IPV6_UNICAST_HOPS
-    {"IPV6_UNICAST_HOPS", IPV6_UNICAST_HOPS},
-#endif
-#ifdef IPV6_MULTICAST_IF
-    {"IPV6_MULTICAST_IF", IPV6_MULTICAST_IF},
-#endif
-#ifdef IPV6_MULTICAST_HOPS
-    {"IPV6_MULTICAST_HOPS", IPV6_MULTICAST_HOPS},
-#endif
-#ifdef IPV6_MULTICAST_LOOP
-    {"IPV6_MULTICAST_LOOP", IPV6_MULTICAST_LOOP},
-#endif
-#ifdef IPV6_JOIN_GROUP
-    {"IPV6_JOIN_GROUP", IPV6_JOIN_GROUP},
-#endif
-#ifdef IPV6_LEAVE_GROUP
-    {"IPV6_LEAVE_GROUP", IPV6_LEAVE_GROUP},
-#endif
-#ifdef IPV6_ROUTER_ALERT
-    {"IPV6_ROUTER_ALERT", IPV6_ROUTER_ALERT},
-#endif
-#ifdef IPV6_MTU_DISCOVER
-    {"IPV6_MTU_DISCOVER", IPV6_MTU_DISCOVER},
-#endif
-#ifdef IPV6_MTU
-    {"IPV6_MTU", IPV6_MTU},
-#endif
-#ifdef IPV6_RECVERR
-    {"IPV6_RECVERR", IPV6_RECVERR},
-#endif
-#ifdef IPV6_V6ONLY
-    {"IPV6_V6ONLY", IPV6_V6ONLY},
-#endif
-#ifdef IPV6_RECVPKTINFO
-    {"IPV6_RECVPKTINFO", IPV6_RECVPKTINFO},
-#endif
-#ifdef IPV6_PKTINFO
-    {"IPV6_PKTINFO", IPV6_PKTINFO},
-#endif
-#ifdef IPV6_RECVHOPLIMIT
-    {"IPV6_RECVHOPLIMIT", IPV6_RECVHOPLIMIT},
-#endif
-#ifdef IPV6_HOPLIMIT
-    {"IPV6_HOPLIMIT", IPV6_HOPLIMIT},
-#endif
-#ifdef IPV6_RECVHOPOPTS
-    {"IPV6_RECVHOPOPTS", IPV6_RECVHOPOPTS},
-#endif
-#ifdef IPV6_HOPOPTS
-    {"IPV6_HOPOPTS", IPV6_HOPOPTS},
-#endif
-#ifdef IPV6_RTHDRDSTOPTS
-    {"IPV6_RTHDRDSTOPTS", IPV6_RTHDRDSTOPTS},
-#endif
-#ifdef IPV6_RECVRTHDR
-    {"IPV6_RECVRTHDR", IPV6_RECVRTHDR},
-#endif
-#ifdef IPV6_RTHDR
-    {"IPV6_RTHDR", IPV6_RTHDR},
-#endif
-#ifdef IPV6_RECVDSTOPTS
-    {"IPV6_RECVDSTOPTS", IPV6_RECVDSTOPTS},
-#endif
-#ifdef IPV6_DSTOPTS
-    {"IPV6_DSTOPTS", IPV6_DSTOPTS},
-#endif
-#ifdef IPV6_RECVPATHMTU
-    {"IPV6_RECVPATHMTU", IPV6_RECVPATHMTU},
-#endif
-#ifdef IPV6_PATHMTU
-    {"IPV6_PATHMTU", IPV6_PATHMTU},
-#endif
-#ifdef IPV6_DONTFRAG
-    {"IPV6_DONTFRAG", IPV6_DONTFRAG},
-#endif
-#ifdef IPV6_RECVTCLASS
-    {"IPV6_RECVTCLASS", IPV6_RECVTCLASS},
-#endif
-#ifdef IPV6_TCLASS
-    {"IPV6_TCLASS", IPV6_TCLASS},
-#endif
-#ifdef IPV6_AUTOFLOWLABEL
-    {"IPV6_AUTOFLOWLABEL", IPV6_AUTOFLOWLABEL},
-#endif
-#ifdef IPV6_ADDR_PREFERENCES
-    {"IPV6_ADDR_PREFERENCES", IPV6_ADDR_PREFERENCES},
-#endif
-#ifdef IPV6_MINHOPCOUNT
-    {"IPV6_MINHOPCOUNT", IPV6_MINHOPCOUNT},
-#endif
-#ifdef IPV6_ORIGDSTADDR
-    {"IPV6_ORIGDSTADDR", IPV6_ORIGDSTADDR},
-#endif
-#ifdef IPV6_RECVORIGDSTADDR
-    {"IPV6_RECVORIGDSTADDR", IPV6_RECVORIGDSTADDR},
-#endif
-#ifdef IPV6_TRANSPARENT
-    {"IPV6_TRANSPARENT", IPV6_TRANSPARENT},
-#endif
-#ifdef IPV6_UNICAST_IF
-    {"IPV6_UNICAST_IF", IPV6_UNICAST_IF},
-#endif
-#ifdef IPV6_RECVFRAGSIZE
-    {"IPV6_RECVFRAGSIZE", IPV6_RECVFRAGSIZE},
-#endif
-#ifdef IPV6_FREEBIND
-    {"IPV6_FREEBIND", IPV6_FREEBIND},
-#endif
-#ifdef IPV6_FLOWINFO
-    {"IPV6_FLOWINFO", IPV6_FLOWINFO},
-#endif
-#ifdef IPV6_FLOWINFO_SEND
-    {"IPV6_FLOWINFO_SEND", IPV6_FLOWINFO_SEND},
-#endif
-#ifdef IPV6_FLOWLABEL_MGR
-    {"IPV6_FLOWLABEL_MGR", IPV6_FLOWLABEL_MGR},
-#endif
-#ifdef IPV6_MULTICAST_ALL
-    {"IPV6_MULTICAST_ALL", IPV6_MULTICAST_ALL},
-#endif
-#ifdef IPV6_HDRINCL
-    {"IPV6_HDRINCL", IPV6_HDRINCL},
-#endif
-#ifdef IPV6_NEXTHOP
-    {"IPV6_NEXTHOP", IPV6_NEXTHOP},
-#endif
-#ifdef IPV6_RTHDR_TYPE_0
-    {"IPV6_RTHDR_TYPE_0", IPV6_RTHDR_TYPE_0},
-#endif
-#ifdef IPV6_RECVERR_RFC4884
-    {"IPV6_RECVERR_RFC4884", IPV6_RECVERR_RFC4884},
-#endif
+    C(IPV6_ADDRFORM),
+    C(IPV6_2292PKTINFO),
+    C(IPV6_CHECKSUM),
+    C(IPV6_UNICAST_HOPS),
+    C(IPV6_MULTICAST_IF),
+    C(IPV6_MULTICAST_HOPS),
+    C(IPV6_MULTICAST_LOOP),
+    C(IPV6_JOIN_GROUP),
+    C(IPV6_LEAVE_GROUP),
+    C(IPV6_ROUTER_ALERT),
+    C(IPV6_MTU_DISCOVER),
+    C(IPV6_MTU),
+    C(IPV6_RECVERR),
+    C(IPV6_V6ONLY),
+    C(IPV6_RECVPKTINFO),
+    C(IPV6_PKTINFO),
+    C(IPV6_RECVHOPLIMIT),
+    C(IPV6_HOPLIMIT),
+    C(IPV6_RECVHOPOPTS),
+    C(IPV6_HOPOPTS),
+    C(IPV6_RTHDRDSTOPTS),
+    C(IPV6_RECVRTHDR),
+    C(IPV6_RTHDR),
+    C(IPV6_RECVDSTOPTS),
+    C(IPV6_DSTOPTS),
+    C(IPV6_RECVPATHMTU),
+    C(IPV6_PATHMTU),
+    C(IPV6_DONTFRAG),
+    C(IPV6_RECVTCLASS),
+    C(IPV6_TCLASS),
+    C(IPV6_AUTOFLOWLABEL),
+    C(IPV6_ADDR_PREFERENCES),
+    C(IPV6_MINHOPCOUNT),
+    C(IPV6_ORIGDSTADDR),
+    C(IPV6_RECVORIGDSTADDR),
+    C(IPV6_TRANSPARENT),
+    C(IPV6_UNICAST_IF),
+    C(IPV6_RECVFRAGSIZE),
+    C(IPV6_FREEBIND),
+    C(IPV6_FLOWINFO),
+    C(IPV6_FLOWINFO_SEND),
+    C(IPV6_FLOWLABEL_MGR),
+    C(IPV6_MULTICAST_ALL),
+    C(IPV6_HDRINCL),
+    C(IPV6_NEXTHOP),
+    C(IPV6_RTHDR_TYPE_0),
+    C(IPV6_RECVERR_RFC4884),
+    C(IPV6_2292HOPOPTS),
+    C(IPV6_2292DSTOPTS),
+    C(IPV6_2292RTHDR),
+    C(IPV6_2292PKTOPTIONS),
+    C(IPV6_2292HOPLIMIT),
+    C(IPV6_AUTHHDR),
+    C(IPV6_ADD_MEMBERSHIP),
+    C(IPV6_DROP_MEMBERSHIP),
+    C(IPV6_JOIN_ANYCAST),
+    C(IPV6_LEAVE_ANYCAST),
+    C(IPV6_ROUTER_ALERT_ISOLATE),
+    C(IPV6_IPSEC_POLICY),
+    C(IPV6_XFRM_POLICY),
+    C(IPV6_PMTUDISC_DONT),
+    C(IPV6_PMTUDISC_WANT),
+    C(IPV6_PMTUDISC_DO),
+    C(IPV6_PMTUDISC_PROBE),
+    C(IPV6_PMTUDISC_INTERFACE),
+    C(IPV6_PMTUDISC_OMIT),
+    C(IPV6_PREFER_SRC_TMP),
+    C(IPV6_PREFER_SRC_PUBLIC),
+    C(IPV6_PREFER_SRC_PUBTMP_DEFAULT),
+    C(IPV6_PREFER_SRC_COA),
+    C(IPV6_PREFER_SRC_HOME),
+    C(IPV6_PREFER_SRC_CGA),
+    C(IPV6_PREFER_SRC_NONCGA),
+    C(IPV6_FL_A_GET),
+    C(IPV6_FL_A_PUT),
+    C(IPV6_FL_A_RENEW),
+    C(IPV6_FL_F_CREATE),
+    C(IPV6_FL_F_EXCL),
+    C(IPV6_FL_F_REFLECT),
+    C(IPV6_FL_F_REMOTE),
+    C(IPV6_FL_S_NONE),
+    C(IPV6_FL_S_EXCL),
+    C(IPV6_FL_S_PROCESS),
+    C(IPV6_FL_S_USER),
+    C(IPV6_FL_S_ANY),
     /* TCP */
-#ifdef TCP_NODELAY
-    {"TCP_NODELAY", TCP_NODELAY},
-#endif
-#ifdef TCP_MAXSEG
-    {"TCP_MAXSEG", TCP_MAXSEG},
-#endif
-#ifdef TCP_CORK
-    {"TCP_CORK", TCP_CORK},
-#endif
-#ifdef TCP_KEEPIDLE
-    {"TCP_KEEPIDLE", TCP_KEEPIDLE},
-#endif
-#ifdef TCP_KEEPINTVL
-    {"TCP_KEEPINTVL", TCP_KEEPINTVL},
-#endif
-#ifdef TCP_KEEPCNT
-    {"TCP_KEEPCNT", TCP_KEEPCNT},
-#endif
-#ifdef TCP_SYNCNT
-    {"TCP_SYNCNT", TCP_SYNCNT},
-#endif
-#ifdef TCP_LINGER2
-    {"TCP_LINGER2", TCP_LINGER2},
-#endif
-#ifdef TCP_DEFER_ACCEPT
-    {"TCP_DEFER_ACCEPT", TCP_DEFER_ACCEPT},
-#endif
-#ifdef TCP_WINDOW_CLAMP
-    {"TCP_WINDOW_CLAMP", TCP_WINDOW_CLAMP},
-#endif
-#ifdef TCP_INFO
-    {"TCP_INFO", TCP_INFO},
-#endif
-#ifdef TCP_QUICKACK
-    {"TCP_QUICKACK", TCP_QUICKACK},
-#endif
-#ifdef TCP_CONGESTION
-    {"TCP_CONGESTION", TCP_CONGESTION},
-#endif
-#ifdef TCP_MD5SIG
-    {"TCP_MD5SIG", TCP_MD5SIG},
-#endif
-#ifdef TCP_THIN_LINEAR_TIMEOUTS
-    {"TCP_THIN_LINEAR_TIMEOUTS", TCP_THIN_LINEAR_TIMEOUTS},
-#endif
-#ifdef TCP_THIN_DUPACK
-    {"TCP_THIN_DUPACK", TCP_THIN_DUPACK},
-#endif
-#ifdef TCP_USER_TIMEOUT
-    {"TCP_USER_TIMEOUT", TCP_USER_TIMEOUT},
-#endif
-#ifdef TCP_REPAIR
-    {"TCP_REPAIR", TCP_REPAIR},
-#endif
-#ifdef TCP_REPAIR_QUEUE
-    {"TCP_REPAIR_QUEUE", TCP_REPAIR_QUEUE},
-#endif
-#ifdef TCP_QUEUE_SEQ
-    {"TCP_QUEUE_SEQ", TCP_QUEUE_SEQ},
-#endif
-#ifdef TCP_REPAIR_OPTIONS
-    {"TCP_REPAIR_OPTIONS", TCP_REPAIR_OPTIONS},
-#endif
-#ifdef TCP_FASTOPEN
-    {"TCP_FASTOPEN", TCP_FASTOPEN},
-#endif
-#ifdef TCP_TIMESTAMP
-    {"TCP_TIMESTAMP", TCP_TIMESTAMP},
-#endif
-#ifdef TCP_NOTSENT_LOWAT
-    {"TCP_NOTSENT_LOWAT", TCP_NOTSENT_LOWAT},
-#endif
-#ifdef TCP_CC_INFO
-    {"TCP_CC_INFO", TCP_CC_INFO},
-#endif
-#ifdef TCP_SAVE_SYN
-    {"TCP_SAVE_SYN", TCP_SAVE_SYN},
-#endif
-#ifdef TCP_SAVED_SYN
-    {"TCP_SAVED_SYN", TCP_SAVED_SYN},
-#endif
-#ifdef TCP_REPAIR_WINDOW
-    {"TCP_REPAIR_WINDOW", TCP_REPAIR_WINDOW},
-#endif
-#ifdef TCP_FASTOPEN_CONNECT
-    {"TCP_FASTOPEN_CONNECT", TCP_FASTOPEN_CONNECT},
-#endif
-#ifdef TCP_ULP
-    {"TCP_ULP", TCP_ULP},
-#endif
-#ifdef TCP_MD5SIG_EXT
-    {"TCP_MD5SIG_EXT", TCP_MD5SIG_EXT},
-#endif
-#ifdef TCP_FASTOPEN_KEY
-    {"TCP_FASTOPEN_KEY", TCP_FASTOPEN_KEY},
-#endif
-#ifdef TCP_FASTOPEN_NO_COOKIE
-    {"TCP_FASTOPEN_NO_COOKIE", TCP_FASTOPEN_NO_COOKIE},
-#endif
-#ifdef TCP_ZEROCOPY_RECEIVE
-    {"TCP_ZEROCOPY_RECEIVE", TCP_ZEROCOPY_RECEIVE},
-#endif
-#ifdef TCP_INQ
-    {"TCP_INQ", TCP_INQ},
-#endif
-#ifdef TCP_TX_DELAY
-    {"TCP_TX_DELAY", TCP_TX_DELAY},
-#endif
+    C(TCP_NODELAY),
+    C(TCP_MAXSEG),
+    C(TCP_CORK),
+    C(TCP_KEEPIDLE),
+    C(TCP_KEEPINTVL),
+    C(TCP_KEEPCNT),
+    C(TCP_SYNCNT),
+    C(TCP_LINGER2),
+    C(TCP_DEFER_ACCEPT),
+    C(TCP_WINDOW_CLAMP),
+    C(TCP_INFO),
+    C(TCP_QUICKACK),
+    C(TCP_CONGESTION),
+    C(TCP_MD5SIG),
+    C(TCP_THIN_LINEAR_TIMEOUTS),
+    C(TCP_THIN_DUPACK),
+    C(TCP_USER_TIMEOUT),
+    C(TCP_REPAIR),
+    C(TCP_REPAIR_QUEUE),
+    C(TCP_QUEUE_SEQ),
+    C(TCP_REPAIR_OPTIONS),
+    C(TCP_FASTOPEN),
+    C(TCP_TIMESTAMP),
+    C(TCP_NOTSENT_LOWAT),
+    C(TCP_CC_INFO),
+    C(TCP_SAVE_SYN),
+    C(TCP_SAVED_SYN),
+    C(TCP_REPAIR_WINDOW),
+    C(TCP_FASTOPEN_CONNECT),
+    C(TCP_ULP),
+    C(TCP_MD5SIG_EXT),
+    C(TCP_FASTOPEN_KEY),
+    C(TCP_FASTOPEN_NO_COOKIE),
+    C(TCP_ZEROCOPY_RECEIVE),
+    C(TCP_INQ),
+    C(TCP_TX_DELAY),
+    C(TCP_CM_INQ),
+    C(TCP_IS_MPTCP),
+    C(TCP_RTO_MAX_MS),
+    C(TCP_RTO_MIN_US),
+    C(TCP_DELACK_MAX_US),
+    C(TCP_REPAIR_ON),
+    C(TCP_REPAIR_OFF),
+    C(TCP_REPAIR_OFF_NO_WP),
+    C(TCP_NO_QUEUE),
+    C(TCP_RECV_QUEUE),
+    C(TCP_SEND_QUEUE),
+    C(TCPI_OPT_TIMESTAMPS),
+    C(TCPI_OPT_SACK),
+    C(TCPI_OPT_WSCALE),
+    C(TCPI_OPT_ECN),
+    C(TCPI_OPT_ECN_SEEN),
+    C(TCPI_OPT_SYN_DATA),
+    C(TCP_CA_Open),
+    C(TCP_CA_Disorder),
+    C(TCP_CA_CWR),
+    C(TCP_CA_Recovery),
+    C(TCP_CA_Loss),
+    C(TCP_ESTABLISHED),
+    C(TCP_SYN_SENT),
+    C(TCP_SYN_RECV),
+    C(TCP_FIN_WAIT1),
+    C(TCP_FIN_WAIT2),
+    C(TCP_TIME_WAIT),
+    C(TCP_CLOSE),
+    C(TCP_CLOSE_WAIT),
+    C(TCP_LAST_ACK),
+    C(TCP_LISTEN),
+    C(TCP_CLOSING),
+    C(TCP_NEW_SYN_RECV),
     /* UDP */
-#ifdef UDP_CORK
-    {"UDP_CORK", UDP_CORK},
-#endif
-#ifdef UDP_ENCAP
-    {"UDP_ENCAP", UDP_ENCAP},
-#endif
-#ifdef UDP_NO_CHECK6_TX
-    {"UDP_NO_CHECK6_TX", UDP_NO_CHECK6_TX},
-#endif
-#ifdef UDP_NO_CHECK6_RX
-    {"UDP_NO_CHECK6_RX", UDP_NO_CHECK6_RX},
-#endif
-#ifdef UDP_SEGMENT
-    {"UDP_SEGMENT", UDP_SEGMENT},
-#endif
-#ifdef UDP_GRO
-    {"UDP_GRO", UDP_GRO},
-#endif
-#ifdef UDPLITE_SEND_CSCOV
-    {"UDPLITE_SEND_CSCOV", UDPLITE_SEND_CSCOV},
-#endif
-#ifdef UDPLITE_RECV_CSCOV
-    {"UDPLITE_RECV_CSCOV", UDPLITE_RECV_CSCOV},
-#endif
+    C(UDP_CORK),
+    C(UDP_ENCAP),
+    C(UDP_NO_CHECK6_TX),
+    C(UDP_NO_CHECK6_RX),
+    C(UDP_SEGMENT),
+    C(UDP_GRO),
+    C(UDPLITE_SEND_CSCOV),
+    C(UDPLITE_RECV_CSCOV),
+    C(UDP_ENCAP_ESPINUDP_NON_IKE),
+    C(UDP_ENCAP_ESPINUDP),
+    C(UDP_ENCAP_L2TPINUDP),
+    C(UDP_ENCAP_GTP0),
+    C(UDP_ENCAP_GTP1U),
+    C(UDP_ENCAP_RXRPC),
+    /* ICMP */
+    C(ICMP_FILTER),
+    C(ICMP_ECHOREPLY),
+    C(ICMP_DEST_UNREACH),
+    C(ICMP_SOURCE_QUENCH),
+    C(ICMP_REDIRECT),
+    C(ICMP_ECHO),
+    C(ICMP_TIME_EXCEEDED),
+    C(ICMP_PARAMETERPROB),
+    C(ICMP_TIMESTAMP),
+    C(ICMP_TIMESTAMPREPLY),
+    C(ICMP_NET_UNREACH),
+    C(ICMP_HOST_UNREACH),
+    C(ICMP_PROT_UNREACH),
+    C(ICMP_PORT_UNREACH),
+    C(ICMP_FRAG_NEEDED),
+    C(ICMP_PKT_FILTERED),
+    C(ICMP6_FILTER),
+    C(ICMP6_DST_UNREACH),
+    C(ICMP6_PACKET_TOO_BIG),
+    C(ICMP6_TIME_EXCEEDED),
+    C(ICMP6_PARAM_PROB),
+    C(ICMP6_ECHO_REQUEST),
+    C(ICMP6_ECHO_REPLY),
+    C(ND_ROUTER_SOLICIT),
+    C(ND_ROUTER_ADVERT),
+    C(ND_NEIGHBOR_SOLICIT),
+    C(ND_NEIGHBOR_ADVERT),
+    C(ND_REDIRECT),
+    /* vsock */
+    C(VMADDR_CID_ANY),
+    C(VMADDR_PORT_ANY),
+    C(VMADDR_CID_HOST),
+    C(VMADDR_CID_LOCAL),
+    C(SO_VM_SOCKETS_BUFFER_SIZE),
+    C(SO_VM_SOCKETS_BUFFER_MIN_SIZE),
+    C(SO_VM_SOCKETS_BUFFER_MAX_SIZE),
+    C(VM_SOCKETS_INVALID_VERSION),
+    C(SO_VM_SOCKETS_PEER_HOST_VM_ID),
+    C(SO_VM_SOCKETS_TRUSTED),
+    C(SO_VM_SOCKETS_CONNECT_TIMEOUT),
+    C(SO_VM_SOCKETS_NONBLOCK_TXRX),
+    C(VMADDR_CID_HYPERVISOR),
+    /* packet */
+    C(PACKET_HOST),
+    C(PACKET_BROADCAST),
+    C(PACKET_MULTICAST),
+    C(PACKET_OTHERHOST),
+    C(PACKET_OUTGOING),
+    C(PACKET_LOOPBACK),
+    C(PACKET_USER),
+    C(PACKET_KERNEL),
+    C(PACKET_FASTROUTE),
+    C(PACKET_ADD_MEMBERSHIP),
+    C(PACKET_DROP_MEMBERSHIP),
+    C(PACKET_RECV_OUTPUT),
+    C(PACKET_RX_RING),
+    C(PACKET_STATISTICS),
+    C(PACKET_COPY_THRESH),
+    C(PACKET_AUXDATA),
+    C(PACKET_ORIGDEV),
+    C(PACKET_VERSION),
+    C(PACKET_HDRLEN),
+    C(PACKET_RESERVE),
+    C(PACKET_TX_RING),
+    C(PACKET_LOSS),
+    C(PACKET_VNET_HDR),
+    C(PACKET_TX_TIMESTAMP),
+    C(PACKET_TIMESTAMP),
+    C(PACKET_FANOUT),
+    C(PACKET_TX_HAS_OFF),
+    C(PACKET_QDISC_BYPASS),
+    C(PACKET_ROLLOVER_STATS),
+    C(PACKET_FANOUT_DATA),
+    C(PACKET_IGNORE_OUTGOING),
+    C(PACKET_VNET_HDR_SZ),
+    C(PACKET_MR_MULTICAST),
+    C(PACKET_MR_PROMISC),
+    C(PACKET_MR_ALLMULTI),
+    C(PACKET_MR_UNICAST),
+    C(PACKET_FANOUT_HASH),
+    C(PACKET_FANOUT_LB),
+    C(PACKET_FANOUT_CPU),
+    C(PACKET_FANOUT_ROLLOVER),
+    C(PACKET_FANOUT_RND),
+    C(PACKET_FANOUT_QM),
+    C(PACKET_FANOUT_CBPF),
+    C(PACKET_FANOUT_EBPF),
+    C(PACKET_FANOUT_FLAG_ROLLOVER),
+    C(PACKET_FANOUT_FLAG_UNIQUEID),
+    C(PACKET_FANOUT_FLAG_IGNORE_OUTGOING),
+    C(PACKET_FANOUT_FLAG_DEFRAG),
+    C(TPACKET_V1),
+    C(TPACKET_V2),
+    C(TPACKET_V3),
+    C(ETH_P_ALL),
+    C(ETH_P_IP),
+    C(ETH_P_ARP),
+    C(ETH_P_IPV6),
+    C(ETH_P_8021Q),
+    /* netlink */
+    C(NETLINK_ADD_MEMBERSHIP),
+    C(NETLINK_DROP_MEMBERSHIP),
+    C(NETLINK_PKTINFO),
+    C(NETLINK_BROADCAST_ERROR),
+    C(NETLINK_NO_ENOBUFS),
+    C(NETLINK_LISTEN_ALL_NSID),
+    C(NETLINK_LIST_MEMBERSHIPS),
+    C(NETLINK_CAP_ACK),
+    C(NETLINK_EXT_ACK),
+    C(NETLINK_GET_STRICT_CHK),
+    C(NETLINK_ROUTE),
+    C(NETLINK_USERSOCK),
+    C(NETLINK_FIREWALL),
+    C(NETLINK_SOCK_DIAG),
+    C(NETLINK_NFLOG),
+    C(NETLINK_XFRM),
+    C(NETLINK_SELINUX),
+    C(NETLINK_ISCSI),
+    C(NETLINK_AUDIT),
+    C(NETLINK_FIB_LOOKUP),
+    C(NETLINK_CONNECTOR),
+    C(NETLINK_NETFILTER),
+    C(NETLINK_IP6_FW),
+    C(NETLINK_DNRTMSG),
+    C(NETLINK_KOBJECT_UEVENT),
+    C(NETLINK_GENERIC),
+    C(NETLINK_SCSITRANSPORT),
+    C(NETLINK_RDMA),
+    C(NETLINK_CRYPTO),
+    C(NETLINK_INET_DIAG),
+    C(RTNLGRP_LINK),
+    C(RTNLGRP_NOTIFY),
+    C(RTNLGRP_NEIGH),
+    C(RTNLGRP_TC),
+    C(RTNLGRP_IPV4_IFADDR),
+    C(RTNLGRP_IPV4_ROUTE),
+    C(RTNLGRP_IPV4_RULE),
+    C(RTNLGRP_IPV6_IFADDR),
+    C(RTNLGRP_IPV6_ROUTE),
+    C(RTNLGRP_IPV6_RULE),
     /* SCM */
-#ifdef SCM_RIGHTS
-    {"SCM_RIGHTS", SCM_RIGHTS},
-#endif
-#ifdef SCM_CREDENTIALS
-    {"SCM_CREDENTIALS", SCM_CREDENTIALS},
-#endif
-#ifdef SCM_TIMESTAMP
-    {"SCM_TIMESTAMP", SCM_TIMESTAMP},
-#endif
-#ifdef SCM_TIMESTAMPNS
-    {"SCM_TIMESTAMPNS", SCM_TIMESTAMPNS},
-#endif
-#ifdef SCM_TIMESTAMPING
-    {"SCM_TIMESTAMPING", SCM_TIMESTAMPING},
-#endif
+    C(SCM_RIGHTS),
+    C(SCM_CREDENTIALS),
+    C(SCM_TIMESTAMP),
+    C(SCM_TIMESTAMPNS),
+    C(SCM_TIMESTAMPING),
+    C(SCM_TXTIME),
+    C(SCM_PIDFD),
     /* resolver */
-#ifdef AI_PASSIVE
-    {"AI_PASSIVE", AI_PASSIVE},
-#endif
-#ifdef AI_CANONNAME
-    {"AI_CANONNAME", AI_CANONNAME},
-#endif
-#ifdef AI_NUMERICHOST
-    {"AI_NUMERICHOST", AI_NUMERICHOST},
-#endif
-#ifdef AI_V4MAPPED
-    {"AI_V4MAPPED", AI_V4MAPPED},
-#endif
-#ifdef AI_ALL
-    {"AI_ALL", AI_ALL},
-#endif
-#ifdef AI_ADDRCONFIG
-    {"AI_ADDRCONFIG", AI_ADDRCONFIG},
-#endif
-#ifdef AI_NUMERICSERV
-    {"AI_NUMERICSERV", AI_NUMERICSERV},
-#endif
-#ifdef EAI_BADFLAGS
-    {"EAI_BADFLAGS", EAI_BADFLAGS},
-#endif
-#ifdef EAI_NONAME
-    {"EAI_NONAME", EAI_NONAME},
-#endif
-#ifdef EAI_AGAIN
-    {"EAI_AGAIN", EAI_AGAIN},
-#endif
-#ifdef EAI_FAIL
-    {"EAI_FAIL", EAI_FAIL},
-#endif
-#ifdef EAI_FAMILY
-    {"EAI_FAMILY", EAI_FAMILY},
-#endif
-#ifdef EAI_SOCKTYPE
-    {"EAI_SOCKTYPE", EAI_SOCKTYPE},
-#endif
-#ifdef EAI_SERVICE
-    {"EAI_SERVICE", EAI_SERVICE},
-#endif
-#ifdef EAI_MEMORY
-    {"EAI_MEMORY", EAI_MEMORY},
-#endif
-#ifdef EAI_SYSTEM
-    {"EAI_SYSTEM", EAI_SYSTEM},
-#endif
-#ifdef EAI_OVERFLOW
-    {"EAI_OVERFLOW", EAI_OVERFLOW},
-#endif
-#ifdef EAI_NODATA
-    {"EAI_NODATA", EAI_NODATA},
-#endif
-#ifdef EAI_ADDRFAMILY
-    {"EAI_ADDRFAMILY", EAI_ADDRFAMILY},
-#endif
-#ifdef NI_NUMERICHOST
-    {"NI_NUMERICHOST", NI_NUMERICHOST},
-#endif
-#ifdef NI_NUMERICSERV
-    {"NI_NUMERICSERV", NI_NUMERICSERV},
-#endif
-#ifdef NI_NOFQDN
-    {"NI_NOFQDN", NI_NOFQDN},
-#endif
-#ifdef NI_NAMEREQD
-    {"NI_NAMEREQD", NI_NAMEREQD},
-#endif
-#ifdef NI_DGRAM
-    {"NI_DGRAM", NI_DGRAM},
-#endif
-#ifdef NI_MAXHOST
-    {"NI_MAXHOST", NI_MAXHOST},
-#endif
-#ifdef NI_MAXSERV
-    {"NI_MAXSERV", NI_MAXSERV},
-#endif
+    C(AI_PASSIVE),
+    C(AI_CANONNAME),
+    C(AI_NUMERICHOST),
+    C(AI_V4MAPPED),
+    C(AI_ALL),
+    C(AI_ADDRCONFIG),
+    C(AI_NUMERICSERV),
+    C(EAI_BADFLAGS),
+    C(EAI_NONAME),
+    C(EAI_AGAIN),
+    C(EAI_FAIL),
+    C(EAI_FAMILY),
+    C(EAI_SOCKTYPE),
+    C(EAI_SERVICE),
+    C(EAI_MEMORY),
+    C(EAI_SYSTEM),
+    C(EAI_OVERFLOW),
+    C(EAI_NODATA),
+    C(EAI_ADDRFAMILY),
+    C(NI_NUMERICHOST),
+    C(NI_NUMERICSERV),
+    C(NI_NOFQDN),
+    C(NI_NAMEREQD),
+    C(NI_DGRAM),
+    C(NI_MAXHOST),
+    C(NI_MAXSERV),
     /* addresses */
-#ifdef INADDR_ANY
-    {"INADDR_ANY", INADDR_ANY},
-#endif
-#ifdef INADDR_BROADCAST
-    {"INADDR_BROADCAST", INADDR_BROADCAST},
-#endif
-#ifdef INADDR_LOOPBACK
-    {"INADDR_LOOPBACK", INADDR_LOOPBACK},
-#endif
-#ifdef INADDR_NONE
-    {"INADDR_NONE", INADDR_NONE},
-#endif
-#ifdef INADDR_UNSPEC_GROUP
-    {"INADDR_UNSPEC_GROUP", INADDR_UNSPEC_GROUP},
-#endif
-#ifdef INADDR_ALLHOSTS_GROUP
-    {"INADDR_ALLHOSTS_GROUP", INADDR_ALLHOSTS_GROUP},
-#endif
-#ifdef INADDR_MAX_LOCAL_GROUP
-    {"INADDR_MAX_LOCAL_GROUP", INADDR_MAX_LOCAL_GROUP},
-#endif
-#ifdef IPPORT_RESERVED
-    {"IPPORT_RESERVED", IPPORT_RESERVED},
-#endif
-#ifdef IPPORT_USERRESERVED
-    {"IPPORT_USERRESERVED", IPPORT_USERRESERVED},
-#endif
-#ifdef VMADDR_CID_ANY
-    {"VMADDR_CID_ANY", VMADDR_CID_ANY},
-#endif
-#ifdef VMADDR_PORT_ANY
-    {"VMADDR_PORT_ANY", VMADDR_PORT_ANY},
-#endif
-#ifdef VMADDR_CID_HOST
-    {"VMADDR_CID_HOST", VMADDR_CID_HOST},
-#endif
-#ifdef VMADDR_CID_LOCAL
-    {"VMADDR_CID_LOCAL", VMADDR_CID_LOCAL},
-#endif
-#ifdef SO_VM_SOCKETS_BUFFER_SIZE
-    {"SO_VM_SOCKETS_BUFFER_SIZE", SO_VM_SOCKETS_BUFFER_SIZE},
-#endif
-#ifdef SO_VM_SOCKETS_BUFFER_MIN_SIZE
-    {"SO_VM_SOCKETS_BUFFER_MIN_SIZE", SO_VM_SOCKETS_BUFFER_MIN_SIZE},
-#endif
-#ifdef SO_VM_SOCKETS_BUFFER_MAX_SIZE
-    {"SO_VM_SOCKETS_BUFFER_MAX_SIZE", SO_VM_SOCKETS_BUFFER_MAX_SIZE},
-#endif
-#ifdef VM_SOCKETS_INVALID_VERSION
-    {"VM_SOCKETS_INVALID_VERSION", VM_SOCKETS_INVALID_VERSION},
-#endif
+    C(INADDR_ANY),
+    C(INADDR_BROADCAST),
+    C(INADDR_LOOPBACK),
+    C(INADDR_NONE),
+    C(INADDR_UNSPEC_GROUP),
+    C(INADDR_ALLHOSTS_GROUP),
+    C(INADDR_MAX_LOCAL_GROUP),
+    C(IPPORT_RESERVED),
+    C(IPPORT_USERRESERVED),
     /* poll */
-#ifdef POLLIN
-    {"POLLIN", POLLIN},
-#endif
-#ifdef POLLPRI
-    {"POLLPRI", POLLPRI},
-#endif
-#ifdef POLLOUT
-    {"POLLOUT", POLLOUT},
-#endif
-#ifdef POLLERR
-    {"POLLERR", POLLERR},
-#endif
-#ifdef POLLHUP
-    {"POLLHUP", POLLHUP},
-#endif
-#ifdef POLLNVAL
-    {"POLLNVAL", POLLNVAL},
-#endif
-#ifdef POLLRDHUP
-    {"POLLRDHUP", POLLRDHUP},
-#endif
+    C(POLLIN),
+    C(POLLPRI),
+    C(POLLOUT),
+    C(POLLERR),
+    C(POLLHUP),
+    C(POLLNVAL),
+    C(POLLRDHUP),
     /* errors of packets */
-#ifdef SO_EE_ORIGIN_NONE
-    {"SO_EE_ORIGIN_NONE", SO_EE_ORIGIN_NONE},
-#endif
-#ifdef SO_EE_ORIGIN_LOCAL
-    {"SO_EE_ORIGIN_LOCAL", SO_EE_ORIGIN_LOCAL},
-#endif
-#ifdef SO_EE_ORIGIN_ICMP
-    {"SO_EE_ORIGIN_ICMP", SO_EE_ORIGIN_ICMP},
-#endif
-#ifdef SO_EE_ORIGIN_ICMP6
-    {"SO_EE_ORIGIN_ICMP6", SO_EE_ORIGIN_ICMP6},
-#endif
-#ifdef SO_EE_ORIGIN_TIMESTAMPING
-    {"SO_EE_ORIGIN_TIMESTAMPING", SO_EE_ORIGIN_TIMESTAMPING},
-#endif
-#ifdef SO_EE_ORIGIN_ZEROCOPY
-    {"SO_EE_ORIGIN_ZEROCOPY", SO_EE_ORIGIN_ZEROCOPY},
-#endif
+    C(SO_EE_ORIGIN_NONE),
+    C(SO_EE_ORIGIN_LOCAL),
+    C(SO_EE_ORIGIN_ICMP),
+    C(SO_EE_ORIGIN_ICMP6),
+    C(SO_EE_ORIGIN_TIMESTAMPING),
+    C(SO_EE_ORIGIN_ZEROCOPY),
+    /* sizes and limits */
+    C(SIZEOF_SIZE_T),
+    C(IOV_MAX),
 };
 
 static const struct constant errnos[] = {
@@ -1006,7 +1216,7 @@ static const struct constant errnos[] = {
     {"EPIPE", EPIPE},
     {"EDOM", EDOM},
     {"ERANGE", ERANGE},
-    {"EDEADLOCK", EDEADLOCK},
+    {"EDEADLK", EDEADLK},
     {"ENAMETOOLONG", ENAMETOOLONG},
     {"ENOLCK", ENOLCK},
     {"ENOSYS", ENOSYS},
@@ -1064,7 +1274,7 @@ static const struct constant errnos[] = {
     {"ENOPROTOOPT", ENOPROTOOPT},
     {"EPROTONOSUPPORT", EPROTONOSUPPORT},
     {"ESOCKTNOSUPPORT", ESOCKTNOSUPPORT},
-    {"ENOTSUP", ENOTSUP},
+    {"EOPNOTSUPP", EOPNOTSUPP},
     {"EPFNOSUPPORT", EPFNOSUPPORT},
     {"EAFNOSUPPORT", EAFNOSUPPORT},
     {"EADDRINUSE", EADDRINUSE},

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* sendfile(out, in, offset, count) -> bytes moved; 0 at the end of the file. The file's own offset stays as it is. */
@@ -18,6 +19,17 @@ static napi_value call_sendfile(napi_env env, napi_callback_info info) {
   }
   off_t at = offset;
   return number(env, outcome(sendfile(out, in, &at, count)));
+}
+
+/* fileSize(fd): of a regular file its length, of a block device 0; EINVAL for what sendfile would have to wait for. */
+static napi_value call_file_size(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  struct stat status;
+  if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  if (fstat(fd, &status) < 0) return number(env, -errno);
+  if (S_ISREG(status.st_mode)) return number(env, status.st_size);
+  return number(env, S_ISBLK(status.st_mode) ? 0 : -EINVAL);
 }
 
 /*
@@ -85,6 +97,7 @@ static napi_value call_read(napi_env env, napi_callback_info info) {
 bool init_move(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
       {"sendfile", call_sendfile},
+      {"fileSize", call_file_size},
       {"pipe", call_pipe},
       {"splice", call_splice},
       {"read", call_read},

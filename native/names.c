@@ -1,68 +1,53 @@
 /*
- * Names: the resolver, interfaces, services, protocols, the host.
+ * The resolver: getaddrinfo(3), getnameinfo(3), gethostbyname2_r(3) and gethostbyaddr_r(3).
  *
- * getaddrinfo(3) and getnameinfo(3) may take seconds, so they run on the loop's thread pool and answer through a callback.
+ * Each may take seconds. With a function as the last argument a question is asked on the loop's thread pool and answered
+ * through that function; without one it blocks this thread and the answer is what the call returns. Both give the same
+ * three things: a status (0 or an EAI_ number, also for the calls whose own numbers are those of h_errno), an errno, which
+ * counts with EAI_SYSTEM, and the result or null.
  */
 #include "addon.h"
 
-#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-struct lookup {
+/* What the C library may want for the names and addresses of one host. */
+#define ROOM_MAX (1 << 20)
+
+struct question {
   napi_async_work work;
   napi_ref callback;
-  /* getaddrinfo */
+  void (*ask)(struct question *);
+  napi_value (*result)(napi_env, const struct question *);
+  /* what is asked */
   char *host, *service;
-  struct addrinfo hints, *found;
-  /* getnameinfo */
+  struct addrinfo hints;
   struct sockaddr_storage address;
   socklen_t address_length;
-  int flags;
-  char name[NI_MAXHOST], port[NI_MAXSERV];
+  uint8_t raw[sizeof(struct in6_addr)];
+  int family, flags;
+  /* what is answered */
   int status, error;
+  struct addrinfo *found;
+  char name[NI_MAXHOST], port[NI_MAXSERV];
+  struct hostent entry;
+  char *room;
 };
 
-static void free_lookup(napi_env env, struct lookup *lookup) {
-  if (lookup->work != NULL) napi_delete_async_work(env, lookup->work);
-  if (lookup->callback != NULL) napi_delete_reference(env, lookup->callback);
-  if (lookup->found != NULL) freeaddrinfo(lookup->found);
-  free(lookup->host);
-  free(lookup->service);
-  free(lookup);
-}
-
-/* A string argument as an allocated C string; null and undefined give NULL. A NUL inside was refused by the caller. */
-static bool arg_text(const struct args *args, size_t index, char **out) {
-  napi_valuetype type;
-  size_t length;
-  *out = NULL;
-  if (index >= args->count || napi_typeof(args->env, args->values[index], &type) != napi_ok) return false;
-  if (type == napi_null || type == napi_undefined) return true;
-  if (napi_get_value_string_utf8(args->env, args->values[index], NULL, 0, &length) != napi_ok) {
-    napi_throw_type_error(args->env, NULL, "a native call takes a string or null here");
-    return false;
-  }
-  *out = malloc(length + 1);
-  if (*out == NULL) {
-    napi_throw_error(args->env, "ENOMEM", "out of memory");
-    return false;
-  }
-  return napi_get_value_string_utf8(args->env, args->values[index], *out, length + 1, &length) == napi_ok;
+static void free_question(napi_env env, struct question *question) {
+  if (question->work != NULL) napi_delete_async_work(env, question->work);
+  if (question->callback != NULL) napi_delete_reference(env, question->callback);
+  if (question->found != NULL) freeaddrinfo(question->found);
+  free(question->host);
+  free(question->service);
+  free(question->room);
+  free(question);
 }
 
 static bool set(napi_env env, napi_value object, uint32_t index, napi_value value) {
   return value != NULL && napi_set_element(env, object, index, value) == napi_ok;
-}
-
-static napi_value text_or_null(napi_env env, const char *text) {
-  napi_value value;
-  napi_status status =
-      text == NULL ? napi_get_null(env, &value) : napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
-  return status == napi_ok ? value : NULL;
 }
 
 static napi_value bytes(napi_env env, const void *data, size_t length) {
@@ -76,12 +61,77 @@ static napi_value bytes(napi_env env, const void *data, size_t length) {
   return view;
 }
 
+/* [status, errno, result | null] */
+static bool answer(napi_env env, struct question *question, napi_value parts[3]) {
+  if (question->status != 0 || (parts[2] = question->result(env, question)) == NULL) {
+    bool pending = false;
+    if (question->status == 0) question->status = EAI_MEMORY;
+    if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
+    if (napi_get_null(env, &parts[2]) != napi_ok) return false;
+  }
+  parts[0] = number(env, question->status);
+  parts[1] = number(env, question->error);
+  return parts[0] != NULL && parts[1] != NULL;
+}
+
+static void run(napi_env env, void *data) {
+  (void)env;
+  struct question *question = data;
+  question->ask(question);
+}
+
+static void end(napi_env env, napi_status status, void *data) {
+  struct question *question = data;
+  napi_value parts[3];
+  if (status != napi_ok && question->status == 0) question->status = EAI_AGAIN;
+  /* When the environment is ending there is nobody left to be answered. */
+  if (answer(env, question, parts)) call_back(env, question->callback, 3, parts);
+  free_question(env, question);
+}
+
+static napi_value ask_now(napi_env env, struct question *question) {
+  napi_value parts[3], result = NULL;
+  question->ask(question);
+  if (answer(env, question, parts) &&
+      (napi_create_array_with_length(env, 3, &result) != napi_ok || !set(env, result, 0, parts[0]) ||
+       !set(env, result, 1, parts[1]) || !set(env, result, 2, parts[2]))) {
+    result = NULL;
+  }
+  free_question(env, question);
+  return result;
+}
+
+/* Asks now or, if there is a function at `callback`, on the thread pool. Owns the question in either case. */
+static napi_value ask(const struct args *args, size_t callback, struct question *question, const char *name) {
+  napi_env env = args->env;
+  napi_value resource_name;
+  napi_valuetype type;
+  if (callback >= args->count) return ask_now(env, question);
+  if (napi_typeof(env, args->values[callback], &type) != napi_ok || type != napi_function) {
+    napi_throw_type_error(env, NULL, "a native call takes a function here");
+  } else if (napi_create_reference(env, args->values[callback], 1, &question->callback) == napi_ok &&
+             napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource_name) == napi_ok &&
+             napi_create_async_work(env, NULL, resource_name, run, end, question, &question->work) == napi_ok &&
+             napi_queue_async_work(env, question->work) == napi_ok) {
+    return number(env, 0);
+  }
+  free_question(env, question);
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  return pending ? NULL : number(env, -ENOMEM);
+}
+
+static void ask_getaddrinfo(struct question *question) {
+  question->status = getaddrinfo(question->host, question->service, &question->hints, &question->found);
+  question->error = question->status == EAI_SYSTEM ? errno : 0;
+}
+
 /* [family, type, protocol, sockaddr, canonname | null] for each entry of the list. */
-static napi_value found_entries(napi_env env, const struct addrinfo *list) {
+static napi_value found_entries(napi_env env, const struct question *question) {
   napi_value result;
   uint32_t count = 0;
   if (napi_create_array(env, &result) != napi_ok) return NULL;
-  for (const struct addrinfo *item = list; item != NULL; item = item->ai_next) {
+  for (const struct addrinfo *item = question->found; item != NULL; item = item->ai_next) {
     napi_value entry;
     if (napi_create_array_with_length(env, 5, &entry) != napi_ok ||
         !set(env, entry, 0, number(env, item->ai_family)) || !set(env, entry, 1, number(env, item->ai_socktype)) ||
@@ -94,104 +144,164 @@ static napi_value found_entries(napi_env env, const struct addrinfo *list) {
   return result;
 }
 
-static napi_value found_names(napi_env env, const struct lookup *lookup) {
+static void ask_getnameinfo(struct question *question) {
+  question->status =
+      getnameinfo((struct sockaddr *)&question->address, question->address_length, question->name,
+                  sizeof question->name, question->port, sizeof question->port, question->flags);
+  question->error = question->status == EAI_SYSTEM ? errno : 0;
+}
+
+/* [host, service] */
+static napi_value found_names(napi_env env, const struct question *question) {
   napi_value result;
   if (napi_create_array_with_length(env, 2, &result) != napi_ok ||
-      !set(env, result, 0, text_or_null(env, lookup->name)) || !set(env, result, 1, text_or_null(env, lookup->port))) {
+      !set(env, result, 0, text_or_null(env, question->name)) ||
+      !set(env, result, 1, text_or_null(env, question->port))) {
     return NULL;
   }
   return result;
 }
 
-/* callback(status, errno, result): status is 0 or an EAI_ number; errno counts with EAI_SYSTEM. */
-static void answer(napi_env env, struct lookup *lookup, napi_value result) {
-  if (result != NULL) {
-    napi_value arguments[3] = {number(env, lookup->status), number(env, lookup->error), result};
-    call_back(env, lookup->callback, 3, arguments);
+/* h_errno has the same four reasons under numbers of its own. */
+static int eai_of(int trouble) {
+  switch (trouble) {
+    case TRY_AGAIN: return EAI_AGAIN;
+    case NO_RECOVERY: return EAI_FAIL;
+#ifdef EAI_NODATA
+    case NO_DATA: return EAI_NODATA;
+#endif
+    case NETDB_INTERNAL: return EAI_SYSTEM;
+    default: return EAI_NONAME;
   }
-  free_lookup(env, lookup);
 }
 
-static void run_getaddrinfo(napi_env env, void *data) {
-  (void)env;
-  struct lookup *lookup = data;
-  lookup->status = getaddrinfo(lookup->host, lookup->service, &lookup->hints, &lookup->found);
-  lookup->error = lookup->status == EAI_SYSTEM ? errno : 0;
-}
-
-static napi_value null_value(napi_env env) {
-  napi_value value;
-  return napi_get_null(env, &value) == napi_ok ? value : NULL;
-}
-
-static void end_getaddrinfo(napi_env env, napi_status status, void *data) {
-  struct lookup *lookup = data;
-  if (status != napi_ok && lookup->status == 0) lookup->status = EAI_AGAIN;
-  answer(env, lookup, lookup->status == 0 ? found_entries(env, lookup->found) : null_value(env));
-}
-
-static void run_getnameinfo(napi_env env, void *data) {
-  (void)env;
-  struct lookup *lookup = data;
-  lookup->status = getnameinfo((struct sockaddr *)&lookup->address, lookup->address_length, lookup->name,
-                               sizeof lookup->name, lookup->port, sizeof lookup->port, lookup->flags);
-  lookup->error = lookup->status == EAI_SYSTEM ? errno : 0;
-}
-
-static void end_getnameinfo(napi_env env, napi_status status, void *data) {
-  struct lookup *lookup = data;
-  if (status != napi_ok && lookup->status == 0) lookup->status = EAI_AGAIN;
-  answer(env, lookup, lookup->status == 0 ? found_names(env, lookup) : null_value(env));
-}
-
-static napi_value queue(const struct args *args, size_t callback, struct lookup *lookup, const char *name,
-                        napi_async_execute_callback run, napi_async_complete_callback end) {
-  napi_env env = args->env;
-  napi_value resource_name;
-  napi_valuetype type;
-  if (callback >= args->count || napi_typeof(env, args->values[callback], &type) != napi_ok || type != napi_function) {
-    napi_throw_type_error(env, NULL, "a native call takes a function here");
-  } else if (napi_create_reference(env, args->values[callback], 1, &lookup->callback) == napi_ok &&
-             napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource_name) == napi_ok &&
-             napi_create_async_work(env, NULL, resource_name, run, end, lookup, &lookup->work) == napi_ok &&
-             napi_queue_async_work(env, lookup->work) == napi_ok) {
-    return number(env, 0);
+/* By name if there is one, otherwise by address; again with more room as long as there is too little. */
+static void ask_host(struct question *question) {
+  int error = ERANGE, trouble = NETDB_INTERNAL;
+  struct hostent *found = NULL;
+  for (size_t size = 1024; error == ERANGE && found == NULL && size <= ROOM_MAX; size *= 2) {
+    free(question->room);
+    question->room = malloc(size);
+    if (question->room == NULL) {
+      question->status = EAI_MEMORY;
+      return;
+    }
+    error = question->host != NULL ? gethostbyname2_r(question->host, question->family, &question->entry,
+                                                      question->room, size, &found, &trouble)
+                                   : gethostbyaddr_r(question->raw, question->address_length, question->family,
+                                                     &question->entry, question->room, size, &found, &trouble);
   }
-  free_lookup(env, lookup);
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  return pending ? NULL : number(env, -ENOMEM);
+  if (found != NULL) return;
+  question->status = eai_of(trouble);
+  question->error = question->status == EAI_SYSTEM ? error : 0;
 }
 
-/* getaddrinfo(host | null, service | null, family, type, protocol, flags, callback) */
+static napi_value texts(napi_env env, char *const *list) {
+  napi_value result;
+  uint32_t count = 0;
+  if (napi_create_array(env, &result) != napi_ok) return NULL;
+  for (; list != NULL && *list != NULL; list++) {
+    if (!set(env, result, count++, text_or_null(env, *list))) return NULL;
+  }
+  return result;
+}
+
+/* [name, [alias, …], [bytes of an address, …]] */
+static napi_value found_host(napi_env env, const struct question *question) {
+  napi_value result, addresses;
+  uint32_t count = 0;
+  const struct hostent *entry = &question->entry;
+  if (napi_create_array(env, &addresses) != napi_ok) return NULL;
+  for (char *const *item = entry->h_addr_list; item != NULL && *item != NULL; item++) {
+    if (!set(env, addresses, count++, bytes(env, *item, (size_t)entry->h_length))) return NULL;
+  }
+  if (napi_create_array_with_length(env, 3, &result) != napi_ok ||
+      !set(env, result, 0, text_or_null(env, entry->h_name)) || !set(env, result, 1, texts(env, entry->h_aliases)) ||
+      !set(env, result, 2, addresses)) {
+    return NULL;
+  }
+  return result;
+}
+
+static struct question *new_question(void (*asking)(struct question *),
+                                     napi_value (*result)(napi_env, const struct question *)) {
+  struct question *question = calloc(1, sizeof *question);
+  if (question == NULL) return NULL;
+  question->ask = asking;
+  question->result = result;
+  return question;
+}
+
+/* getaddrinfo(host | null, service | null, family, type, protocol, flags, callback?) */
 static napi_value call_getaddrinfo(napi_env env, napi_callback_info info) {
   struct args args;
-  if (!read_args(env, info, 7, &args)) return NULL;
-  struct lookup *lookup = calloc(1, sizeof *lookup);
-  if (lookup == NULL) return number(env, -ENOMEM);
-  struct addrinfo *hints = &lookup->hints;
-  if (!arg_text(&args, 0, &lookup->host) || !arg_text(&args, 1, &lookup->service) ||
+  if (!read_args(env, info, 6, &args)) return NULL;
+  struct question *question = new_question(ask_getaddrinfo, found_entries);
+  if (question == NULL) return number(env, -ENOMEM);
+  struct addrinfo *hints = &question->hints;
+  if (!arg_text(&args, 0, &question->host) || !arg_text(&args, 1, &question->service) ||
       !arg_i32(&args, 2, &hints->ai_family) || !arg_i32(&args, 3, &hints->ai_socktype) ||
       !arg_i32(&args, 4, &hints->ai_protocol) || !arg_i32(&args, 5, &hints->ai_flags)) {
-    free_lookup(env, lookup);
+    free_question(env, question);
     return NULL;
   }
-  return queue(&args, 6, lookup, "getaddrinfo", run_getaddrinfo, end_getaddrinfo);
+  return ask(&args, 6, question, "getaddrinfo");
 }
 
-/* getnameinfo(address, flags, callback) */
+/* getnameinfo(address, flags, callback?) */
 static napi_value call_getnameinfo(napi_env env, napi_callback_info info) {
   struct args args;
-  if (!read_args(env, info, 3, &args)) return NULL;
-  struct lookup *lookup = calloc(1, sizeof *lookup);
-  if (lookup == NULL) return number(env, -ENOMEM);
+  if (!read_args(env, info, 2, &args)) return NULL;
+  struct question *question = new_question(ask_getnameinfo, found_names);
+  if (question == NULL) return number(env, -ENOMEM);
   const struct sockaddr *address;
-  if (!arg_address(&args, 0, &address, &lookup->address_length) || !arg_i32(&args, 1, &lookup->flags)) {
-    free_lookup(env, lookup);
+  if (!arg_address(&args, 0, &address, &question->address_length) || !arg_i32(&args, 1, &question->flags)) {
+    free_question(env, question);
     return NULL;
   }
-  if (lookup->address_length > 0) memcpy(&lookup->address, address, lookup->address_length);
-  return queue(&args, 2, lookup, "getnameinfo", run_getnameinfo, end_getnameinfo);
+  if (question->address_length > 0) memcpy(&question->address, address, question->address_length);
+  return ask(&args, 2, question, "getnameinfo");
+}
+
+/* gethostbyname(host, family, callback?) */
+static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
+  struct args args;
+  if (!read_args(env, info, 2, &args)) return NULL;
+  struct question *question = new_question(ask_host, found_host);
+  if (question == NULL) return number(env, -ENOMEM);
+  if (!arg_text(&args, 0, &question->host) || !arg_i32(&args, 1, &question->family)) {
+    free_question(env, question);
+    return NULL;
+  }
+  if (question->host == NULL) {
+    free_question(env, question);
+    return number(env, -EINVAL);
+  }
+  return ask(&args, 2, question, "gethostbyname");
+}
+
+/* gethostbyaddr(bytes, family, callback?) */
+static napi_value call_gethostbyaddr(napi_env env, napi_callback_info info) {
+  struct args args;
+  uint8_t *raw;
+  size_t length;
+  if (!read_args(env, info, 2, &args)) return NULL;
+  struct question *question = new_question(ask_host, found_host);
+  if (question == NULL) return number(env, -ENOMEM);
+  if (!arg_bytes(&args, 0, &raw, &length) || !arg_i32(&args, 1, &question->family)) {
+    free_question(env, question);
+    return NULL;
+  }
+  size_t required = question->family == AF_INET    ? sizeof(struct in_addr)
+                    : question->family == AF_INET6 ? sizeof(struct in6_addr)
+                                                   : 0;
+  if (required == 0 || length != required) {
+    free_question(env, question);
+    return number(env, -EINVAL);
+  }
+  memcpy(question->raw, raw, length);
+  question->address_length = (socklen_t)length;
+  return ask(&args, 2, question, "gethostbyaddr");
 }
 
 /* gaiStrerror(status) -> text */
@@ -202,59 +312,13 @@ static napi_value call_gai_strerror(napi_env env, napi_callback_info info) {
   return text_or_null(env, gai_strerror(status));
 }
 
-/* if_nametoindex(name) -> index | -errno */
-static napi_value call_if_nametoindex(napi_env env, napi_callback_info info) {
-  struct args args;
-  char *name;
-  if (!read_args(env, info, 1, &args) || !arg_text(&args, 0, &name)) return NULL;
-  if (name == NULL) return number(env, -ENODEV);
-  unsigned int index = if_nametoindex(name);
-  int error = errno;
-  free(name);
-  return number(env, index == 0 ? -error : (int64_t)index);
-}
-
-/* if_indextoname(index) -> name | -errno */
-static napi_value call_if_indextoname(napi_env env, napi_callback_info info) {
-  struct args args;
-  uint32_t index;
-  char name[IF_NAMESIZE];
-  if (!read_args(env, info, 1, &args) || !arg_u32(&args, 0, &index)) return NULL;
-  if (if_indextoname(index, name) == NULL) return number(env, -errno);
-  return text_or_null(env, name);
-}
-
-/* if_nameindex() -> [index, name, index, name, …] | -errno */
-static napi_value call_if_nameindex(napi_env env, napi_callback_info info) {
-  (void)info;
-  napi_value result;
-  uint32_t count = 0;
-  struct if_nameindex *list = if_nameindex();
-  if (list == NULL) return number(env, -errno);
-  bool good = napi_create_array(env, &result) == napi_ok;
-  for (struct if_nameindex *item = list; good && item->if_index != 0; item++) {
-    good = set(env, result, count++, number(env, item->if_index)) &&
-           set(env, result, count++, text_or_null(env, item->if_name));
-  }
-  if_freenameindex(list);
-  return good ? result : NULL;
-}
-
-/* gethostname() -> text | -errno */
-static napi_value call_gethostname(napi_env env, napi_callback_info info) {
-  (void)info;
-  char name[NI_MAXHOST];
-  if (gethostname(name, sizeof name) < 0) return number(env, -errno);
-  name[sizeof name - 1] = '\0';
-  return text_or_null(env, name);
-}
-
 bool init_names(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
-      {"getaddrinfo", call_getaddrinfo},       {"getnameinfo", call_getnameinfo},
-      {"gaiStrerror", call_gai_strerror},      {"if_nametoindex", call_if_nametoindex},
-      {"if_indextoname", call_if_indextoname}, {"if_nameindex", call_if_nameindex},
-      {"gethostname", call_gethostname},
+      {"getaddrinfo", call_getaddrinfo},     {"getaddrinfoSync", call_getaddrinfo},
+      {"getnameinfo", call_getnameinfo},     {"getnameinfoSync", call_getnameinfo},
+      {"gethostbyname", call_gethostbyname}, {"gethostbynameSync", call_gethostbyname},
+      {"gethostbyaddr", call_gethostbyaddr}, {"gethostbyaddrSync", call_gethostbyaddr},
+      {"gaiStrerror", call_gai_strerror},
   };
   return EXPORT_ALL(env, exports, entries);
 }

@@ -184,23 +184,28 @@ static napi_value open_poller(napi_env env, napi_callback_info info) {
   return array;
 }
 
-/* pollerAdd(fd, slot, generation) */
-static napi_value poller_add(napi_env env, napi_callback_info info) {
+static napi_value watch(napi_env env, napi_callback_info info, int operation) {
   struct args args;
-  int32_t fd;
+  int32_t fd, reading_only = 0;
   uint32_t slot, generation;
   struct addon *addon = addon_of(env);
   if (addon == NULL || !read_args(env, info, 3, &args) || !arg_i32(&args, 0, &fd) || !arg_u32(&args, 1, &slot) ||
-      !arg_u32(&args, 2, &generation)) {
+      !arg_u32(&args, 2, &generation) || (args.count > 3 && !arg_i32(&args, 3, &reading_only))) {
     return NULL;
   }
   if (addon->poller == NULL) return number(env, -ECANCELED);
   struct epoll_event event = {
-      .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (reading_only ? 0 : EPOLLOUT),
       .data.u64 = (uint64_t)generation << 32 | slot,
   };
-  return number(env, outcome(epoll_ctl(addon->poller->epfd, EPOLL_CTL_ADD, fd, &event)));
+  return number(env, outcome(epoll_ctl(addon->poller->epfd, operation, fd, &event)));
 }
+
+/* pollerAdd(fd, slot, generation, reading only = 0) */
+static napi_value poller_add(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_ADD); }
+
+/* pollerModify(fd, slot, generation, reading only = 0) */
+static napi_value poller_modify(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_MOD); }
 
 /* pollerRemove(fd) */
 static napi_value poller_remove(napi_env env, napi_callback_info info) {
@@ -228,6 +233,7 @@ bool init_poller(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
       {"openPoller", open_poller},
       {"pollerAdd", poller_add},
+      {"pollerModify", poller_modify},
       {"pollerRemove", poller_remove},
       {"pollerRef", poller_ref},
   };

@@ -2,10 +2,18 @@
 #include "addon.h"
 
 #include <limits.h>
+#include <stdalign.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define MAX_SEGMENTS IOV_MAX
+
+/* Known to the kernel since 6.5, to the C library's headers later. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
 
 /*
  * recv(fd, view, length = all of it, flags = 0): at most `length` bytes into the start of the view.
@@ -31,15 +39,28 @@ static napi_value call_recv(napi_env env, napi_callback_info info) {
 static napi_value call_send(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags = 0;
-  uint32_t offset = 0;
+  int64_t offset = 0;
   uint8_t *data;
   size_t size;
   if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size)) return NULL;
   if (args.count > 2) {
-    if (!arg_u32(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) return NULL;
-    if (offset > size) offset = (uint32_t)size;
+    /* A view may have more than 2^32 bytes. */
+    if (!arg_offset(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) return NULL;
+    if ((uint64_t)offset > size) offset = (int64_t)size;
   }
   return number(env, outcome(send(fd, data + offset, size - offset, flags | MSG_NOSIGNAL)));
+}
+
+/*
+ * A datagram from a UNIX socket without a name comes with no address at all, while getpeername(2) and accept(2) give the
+ * family alone for such a peer. Made the same here, so that it is known for what it is.
+ */
+static void name_sender(int fd, struct sockaddr_storage *address, socklen_t *length) {
+  int family;
+  socklen_t size = sizeof family;
+  if (*length > 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) < 0 || family != AF_UNIX) return;
+  address->ss_family = AF_UNIX;
+  *length = sizeof address->ss_family;
 }
 
 /*
@@ -61,6 +82,7 @@ static napi_value call_recvfrom(napi_env env, napi_callback_info info) {
   socklen_t address_length = sizeof address;
   ssize_t count = recvfrom(fd, data, length, flags, (struct sockaddr *)&address, &address_length);
   if (count < 0) return number(env, -errno);
+  name_sender(fd, &address, &address_length);
   put_address(room, &address, address_length);
   return number(env, count);
 }
@@ -146,9 +168,33 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
 }
 
 /*
+ * Descriptors that came with a message belong to the environment from here on, whatever becomes of the message. One that
+ * cannot be recorded is closed, and -1 stands in its place.
+ */
+void own_received(struct addon *addon, struct msghdr *message) {
+  uint8_t *end = (uint8_t *)message->msg_control + message->msg_controllen;
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = CMSG_NXTHDR(message, control)) {
+    if (control->cmsg_len < CMSG_LEN(0)) return;
+    if (control->cmsg_level != SOL_SOCKET || (control->cmsg_type != SCM_RIGHTS && control->cmsg_type != SCM_PIDFD)) {
+      continue;
+    }
+    uint8_t *data = CMSG_DATA(control);
+    size_t length = control->cmsg_len - CMSG_LEN(0);
+    if (length > (size_t)(end - data)) length = (size_t)(end - data);
+    for (size_t at = 0; at + sizeof(int) <= length; at += sizeof(int)) {
+      int fd;
+      memcpy(&fd, data + at, sizeof fd);
+      if (fd < 0 || own_new(addon, fd) >= 0) continue;
+      fd = -1;
+      memcpy(data + at, &fd, sizeof fd);
+    }
+  }
+}
+
+/*
  * recvmsg(fd, views, flags, room | null, control | null, out): fills the views one after the other. `out` takes two 32-bit
  * numbers, as 8 bytes: the length of the control data and the flags of the message. Descriptors that came along are
- * close-on-exec.
+ * close-on-exec and owned by the environment. The view for control data begins where a struct cmsghdr may.
  */
 static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   struct args args;
@@ -158,7 +204,8 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   struct sockaddr_storage address;
   struct iovec segments[MAX_SEGMENTS];
   struct msghdr message = {.msg_iov = segments};
-  if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) ||
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) ||
       !arg_segments(&args, 1, 0, segments, &message.msg_iovlen) || !arg_i32(&args, 2, &flags) ||
       !arg_bytes(&args, 5, &out, &out_size)) {
     return NULL;
@@ -176,10 +223,15 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   if (!is_nothing(env, &args, 4)) {
     uint8_t *control;
     if (!arg_bytes(&args, 4, &control, &message.msg_controllen)) return NULL;
+    if ((uintptr_t)control % alignof(struct cmsghdr) != 0) {
+      napi_throw_range_error(env, NULL, "recvmsg takes aligned room for control data");
+      return NULL;
+    }
     message.msg_control = control;
   }
   ssize_t count = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
   if (count < 0) return number(env, -errno);
+  own_received(addon, &message);
   if (room != NULL) put_address(room, &address, message.msg_namelen);
   results[0] = (uint32_t)message.msg_controllen;
   results[1] = (uint32_t)message.msg_flags;
@@ -187,10 +239,20 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   return number(env, count);
 }
 
+/* inq(fd): bytes that a stream socket has for its next read, short of any mark: ioctl(2) with SIOCINQ, tcp(7), unix(7). */
+static napi_value call_inq(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  int count = 0;
+  if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  return number(env, ioctl(fd, FIONREAD, &count) < 0 ? -errno : count);
+}
+
 bool init_transfer(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
       {"recv", call_recv},         {"send", call_send},       {"recvfrom", call_recvfrom},
       {"sendto", call_sendto},     {"sendmsg", call_sendmsg}, {"recvmsg", call_recvmsg},
+      {"inq", call_inq},
   };
   return EXPORT_ALL(env, exports, entries);
 }

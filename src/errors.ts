@@ -45,11 +45,12 @@ export class SocketError extends Error {
   readonly errno: number;
   /** The call that failed. */
   readonly syscall: string;
-  readonly address?: string;
-  readonly port?: number;
-  readonly path?: string;
+  // Declared, not defined: what an error does not know is no property of it.
+  declare readonly address?: string;
+  declare readonly port?: number;
+  declare readonly path?: string;
   /** Bytes that had gone out when a `sendAll`, a `sendfile` or a splice was cut short; datagrams of a `sendmmsg`. */
-  readonly transferred?: number;
+  declare readonly transferred?: number;
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
     super(describe(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
@@ -162,7 +163,7 @@ export class IncompleteReadError extends Error {
   /** The bytes that had come before the end. */
   readonly received: Uint8Array;
   /** Bytes that were needed at least; absent where nobody can know, as in a search for a delimiter. */
-  readonly expected?: number;
+  declare readonly expected?: number;
 
   constructor(received: Uint8Array, expected?: number) {
     super(
@@ -202,5 +203,44 @@ export class FrameError extends Error {
 
   static {
     FrameError.prototype.name = "FrameError";
+  }
+}
+
+/**
+ * TLS failed: in the handshake, in a check of the peer, or later. What the connection below failed with is a
+ * {@link SocketError} as everywhere.
+ *
+ * `code` is OpenSSL's or Node's own where they have one, as users know them: `CERT_HAS_EXPIRED`,
+ * `DEPTH_ZERO_SELF_SIGNED_CERT`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_CERT_ALTNAME_INVALID`, `ERR_SSL_…`. Made here:
+ *
+ * - `ERR_TLS_PLAINTEXT_PEER`: the peer sent something else than TLS,
+ * - `ERR_TLS_TRUNCATED`: the peer's end came without close_notify, so nobody knows whether it had finished,
+ * - `ERR_TLS_BUFFERED`: bytes were read before the upgrade to TLS and belong to nobody.
+ *
+ * @example
+ * ```ts
+ * import { TlsError, wrapTls } from "berkeley";
+ * import { memoryPair } from "berkeley/testing";
+ *
+ * const [a, b] = memoryPair();
+ * await b.write("220 mail.example ready\r\n");
+ * const error = await wrapTls(a, { servername: "mail.example" }).catch((error) => error);
+ * console.log(error instanceof TlsError && error.code); // prints: ERR_TLS_PLAINTEXT_PEER
+ * ```
+ */
+export class TlsError extends Error {
+  /** Stable name of the error. */
+  readonly code: string;
+  /** What was wrong, for people, without the action. */
+  readonly reason: string;
+
+  constructor(code: string, action: string, reason: string, options?: { cause?: unknown }) {
+    super(`${action}: ${reason} (${code})`, options);
+    this.code = code;
+    this.reason = reason;
+  }
+
+  static {
+    TlsError.prototype.name = "TlsError";
   }
 }

@@ -87,6 +87,16 @@ export interface Conn extends Reader, Writer {
    */
   abort(): void;
 
+  /**
+   * Gives away the descriptor below, for a layer that hands it to native code of Node. Optional: only a connection that is
+   * nothing but a stream socket of the kernel (TCP or UNIX) has it. From then on the connection counts as closed, but the
+   * descriptor, which is non-blocking, is open and the caller's to close.
+   *
+   * Returns `undefined`, and changes nothing, where there is none to give: while a call is pending, after `close()`, or for
+   * a kind of socket that Node has no handle for.
+   */
+  detachNative?(): number | undefined;
+
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }

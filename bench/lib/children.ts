@@ -75,6 +75,11 @@ export class Child {
     return pid;
   }
 
+  /** How the child ended, once it has. */
+  get end(): string | undefined {
+    return this.#end;
+  }
+
   /** Writes a line to the child's standard input. */
   tell(line: string): void {
     this.#process.stdin.write(`${line}\n`);

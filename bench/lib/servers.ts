@@ -51,7 +51,12 @@ export function served(
             ...rest,
             ...[warmupMs, measureMs].map(String),
           ]);
-          return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
+          try {
+            return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
+          } catch (error) {
+            const state = child.end === undefined ? "still runs" : `ended with ${child.end}`;
+            throw new Error(`${identity.name}: ${(error as Error).message}; the server ${state}`, { cause: error });
+          }
         },
         [Symbol.asyncDispose]: () => child.stop(),
       };

@@ -3,6 +3,7 @@
  * edge-triggered epoll.
  */
 #include "common.h"
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -50,6 +51,7 @@ int main(int argc, char **argv) {
   file = open(argv[1], O_RDONLY | O_CLOEXEC);
   if (file < 0 || fstat(file, &s) != 0) die_errno(argv[1]);
   file_size = s.st_size;
+  signal(SIGPIPE, SIG_IGN);
   uint16_t port;
   int listener = bound_socket(SOCK_STREAM, &port), poller = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};

@@ -3,6 +3,7 @@
  * per direction, behind edge-triggered epoll; no byte comes to user space.
  */
 #include "common.h"
+#include <signal.h>
 #include <sys/epoll.h>
 
 /* One direction: what `from` holds goes through the pipe to `to`. */
@@ -84,6 +85,7 @@ static void end(struct pair *p) {
 
 int main(int argc, char **argv) {
   if (argc != 3) die("usage: splice_server PIPE_KIB PORT");
+  signal(SIGPIPE, SIG_IGN);
   pipe_size = number_arg(argv[1], "pipe size") * 1024;
   uint16_t target = (uint16_t)number_arg(argv[2], "port"), port;
   int listener = bound_socket(SOCK_STREAM, &port);

@@ -9,6 +9,7 @@
  * What the peer does not take at once is kept, and nothing more is read from it until it is gone.
  */
 #include "common.h"
+#include <signal.h>
 #include <sys/epoll.h>
 
 #define MAX_EVENTS 256
@@ -94,6 +95,7 @@ int main(int argc, char **argv) {
   if (argc != 3) die("usage: tcp_echo_server lt|et rw|sr");
   edge = strcmp(argv[1], "et") == 0;
   plain = strcmp(argv[2], "rw") == 0;
+  signal(SIGPIPE, SIG_IGN);
   uint16_t port;
   int listener = bound_socket(SOCK_STREAM | SOCK_NONBLOCK, &port);
   poller = epoll_create1(EPOLL_CLOEXEC);

@@ -1,17 +1,19 @@
 // For every byte that a client sends, answers with the whole file: what Node offers is a read stream piped to the socket.
 
 import { once } from "node:events";
-import { createReadStream } from "node:fs";
+import { type ReadStream, createReadStream } from "node:fs";
 import { type AddressInfo, type Socket, createServer } from "node:net";
 
 const file = process.argv[2] as string;
 
 async function answer(socket: Socket): Promise<void> {
+  let source: ReadStream | undefined;
+  socket.once("close", () => source?.destroy());
   for await (const requests of socket) {
     for (let i = 0; i < (requests as Buffer).length; i++) {
-      const source = createReadStream(file, { highWaterMark: 1 << 20 });
+      source = createReadStream(file, { highWaterMark: 1 << 20 });
       source.pipe(socket, { end: false });
-      await once(source, "end");
+      await once(source, "close");
     }
   }
 }

@@ -42,7 +42,11 @@ export const sendfile: Workload = {
     {
       title: `a file of ${fileSize / 1024 / 1024} MiB from the page cache over ${connections} TCP connections`,
       metrics: byteMetrics,
-      subjects: [subject("c", "peer", native("sendfile_server")), subject("node:fs", "peer", script("sendfile-node"))],
+      subjects: [
+        subject("berkeley", "ours", script("sendfile-berkeley")),
+        subject("c", "peer", native("sendfile_server")),
+        subject("node:fs", "peer", script("sendfile-node")),
+      ],
       limits: [{ metric: "cpu_us_per_mb", subject: "berkeley", peer: "c", atMost: 1.05 }],
     },
   ],

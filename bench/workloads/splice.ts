@@ -36,8 +36,11 @@ export const splice: Workload = {
       title: `a TCP proxy, ${connections} connections, one way`,
       metrics: byteMetrics,
       subjects: [
+        subject("berkeley", "ours", script("splice-berkeley"), "256"),
         subject("c", "peer", native("splice_server"), "256"),
         subject("node:net", "peer", script("splice-node")),
+        subject("berkeley-64k", "variant", script("splice-berkeley"), "64"),
+        subject("berkeley-1m", "variant", script("splice-berkeley"), "1024"),
         subject("c-64k", "variant", native("splice_server"), "64"),
         subject("c-256k", "variant", native("splice_server"), "256"),
         subject("c-1m", "variant", native("splice_server"), "1024"),

@@ -97,6 +97,7 @@ export const udp: Workload = {
         { name: "latency_p99_us", label: "p99 us", digits: 0 },
       ],
       subjects: [
+        echo("berkeley", "ours", script("udp-echo-berkeley")),
         echo("c", "peer", native("udp_echo_server"), "block"),
         echo("node:dgram", "peer", script("udp-echo-node")),
         echo("c-block", "variant", native("udp_echo_server"), "block"),
@@ -114,7 +115,11 @@ export const udp: Workload = {
         { name: "bulk_receive_cpu_us_per_mb", label: "receiver CPU us/MB", digits: 1 },
         { name: "bulk_send_cpu_us_per_mb", label: "sender CPU us/MB", digits: 1 },
       ],
-      subjects: [bulk("c", "peer", native("udp_bulk")), bulk("node:dgram", "peer", script("udp-bulk-node"))],
+      subjects: [
+        bulk("berkeley", "ours", script("udp-bulk-berkeley")),
+        bulk("c", "peer", native("udp_bulk")),
+        bulk("node:dgram", "peer", script("udp-bulk-node")),
+      ],
       limits: [
         { metric: "bulk_mb_per_second", subject: "berkeley", peer: "c", atLeast: 0.85 },
         { metric: "bulk_mb_per_second", subject: "berkeley", peer: "node:dgram", atLeast: 10 },

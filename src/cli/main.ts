@@ -32,9 +32,9 @@ The exit status is 0 when all went well, 1 when a call failed, 2 for a wrong com
 `;
 
 function version(): string {
-  const { version: number } = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  ) as { version: string };
+  const { version: number } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   return `berkeley ${number}\n`;
 }
 
@@ -66,9 +66,17 @@ function explain(error: unknown): string {
   return expected ? error.message.replaceAll("\n", " ") : (error.stack ?? error.message);
 }
 
-// Somebody who reads no further (`| head`) is no reason to fail. The command hears of it from Output.
-process.stdout.on("error", () => {});
+// Somebody who reads no further (`| head`) is no reason to fail; a full disk is. Commands hear of it from Output.
+let lost: NodeJS.ErrnoException | undefined;
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") lost ??= error;
+});
 process.stderr.on("error", () => {});
+process.on("exit", () => {
+  if (lost === undefined) return;
+  process.stderr.write(`berkeley: cannot write the output: ${lost.message}\n`);
+  process.exitCode ||= 1;
+});
 
 try {
   process.exitCode = await main(process.argv.slice(2));

@@ -12,6 +12,8 @@ const HOST = "127.0.0.1";
 const PORT = 8888;
 const MAX_VISITORS = 32;
 const VISITOR_TIMEOUT = 60_000;
+/** ms within which the signals of one Ctrl-C arrive. */
+const SIGNALS_SETTLE = 100;
 
 export const help: string = `berkeley steps: the seven steps of a server on real sockets, then a server to talk to
 
@@ -46,7 +48,6 @@ export async function run(args: readonly string[]): Promise<number> {
   const output = new Output();
   const narrator = new Narrator(output);
   output.line(output.style("bold", "The seven steps of a server, and a client that talks to it"));
-  output.line();
   narrator.heading();
   const { server, early } = await exchange(narrator, host, port);
 
@@ -57,24 +58,31 @@ export async function run(args: readonly string[]): Promise<number> {
     return 0;
   }
 
-  const visitors = new Visitors(server, narrator, { maxVisitors, timeout });
   const address = server.getsockname();
-  invite(output, host, "port" in address ? address.port : port);
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  // Once each: a second Ctrl-C ends the process whatever it is doing.
+  const visitors = new Visitors(server, narrator, { maxVisitors, timeout });
+  let stopped = false;
   const stop = (): void => {
-    for (const signal of signals) process.removeListener(signal, stop);
+    if (stopped) return;
+    stopped = true;
     visitors.stop();
     output.line();
     narrator.call("server", "server.close()", "nothing");
   };
-  for (const signal of signals) process.on(signal, stop);
+  // Under npm one Ctrl-C comes twice, from the terminal and from npm. While a process ends, node has given its handlers up
+  // already, and the second would end it with another status. So it stays a moment longer.
+  const interrupt = (): void => {
+    setTimeout(() => {}, SIGNALS_SETTLE);
+    stop();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
   // Nobody sees the narration any more.
   output.whenGone(stop);
+  // Last: who reads it may send the signal at once.
+  invite(output, host, "port" in address ? address.port : port);
   try {
     await visitors.serve(early);
   } finally {
-    for (const signal of signals) process.removeListener(signal, stop);
     visitors.stop();
   }
   return 0;
@@ -85,7 +93,10 @@ function readHost(host: string | boolean): string {
   try {
     parseAddress(text.includes(":") ? `[${text}]:0` : `${text}:0`);
   } catch (error) {
-    throw new UsageError(`--host is ${JSON.stringify(text)}: ${(error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "")}`, "steps");
+    throw new UsageError(
+      `--host is ${JSON.stringify(text)}: ${(error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "")}`,
+      "steps",
+    );
   }
   return text;
 }

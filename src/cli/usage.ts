@@ -39,8 +39,5 @@ export function readNumber(
   if (text === undefined) return otherwise;
   const value = typeof text === "string" && /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN;
   if (value >= min && value <= max) return value;
-  throw new UsageError(
-    `--${name} is ${JSON.stringify(text)}, required a whole number from ${min} to ${max}`,
-    command,
-  );
+  throw new UsageError(`--${name} is ${JSON.stringify(text)}, required a whole number from ${min} to ${max}`, command);
 }

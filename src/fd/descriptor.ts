@@ -1,4 +1,12 @@
-// One descriptor: its two directions, its registration, and its end.
+// One descriptor: its directions, its registration, and its end.
+//
+// Beside reading and writing there are two more queues, made when they are first used: for the error queue (MSG_ERRQUEUE),
+// and for urgent data (MSG_OOB). What is read there has nothing to do with what an ordinary read gets, so neither may wait
+// behind the other, and EAGAIN from one says nothing about the other. Each has an event of its own, EPOLLERR and EPOLLPRI.
+//
+// A TCP socket is registered for both directions at once: it reports that there is room only after a write has found none
+// (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report it for each packet that leaves their buffer
+// (sock_def_write_space, unix_write_space), so they are registered for that only when a write waits.
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
 import { EBADF } from "../sys/errno.js";
@@ -21,19 +29,35 @@ export class Descriptor implements Source, Owner {
   readonly reactor: Reactor;
   readonly reading: Direction;
   readonly writing: Direction;
+  #errors: Direction | undefined;
+  #urgent: Direction | undefined;
   #fd: number;
   #slot = -1;
+  #lazy: boolean;
+  #dependants: Set<() => void> | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
-   * @param shortMeansEmpty whether a read that gets less than it asked for has emptied the socket: TCP
+   * @param tcp whether a read that gets less than it asked for has emptied the socket, and room for a write is reported only
+   *   to who waits for it
    */
-  constructor(fd: number, shortMeansEmpty: boolean, reactor: Reactor = defaultReactor()) {
+  constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
     this.#fd = fd;
+    this.#lazy = !tcp;
     this.reactor = reactor;
     this.reading = new Direction(this);
-    this.reading.shortMeansEmpty = shortMeansEmpty;
+    this.reading.shortMeansEmpty = tcp;
     this.writing = new Direction(this);
+  }
+
+  /** For reads of the error queue. */
+  get errors(): Direction {
+    return (this.#errors ??= new Direction(this));
+  }
+
+  /** For reads of urgent data. */
+  get urgent(): Direction {
+    return (this.#urgent ??= new Direction(this));
   }
 
   /** -1 once closed or released. */
@@ -41,11 +65,18 @@ export class Descriptor implements Source, Owner {
     return this.#fd;
   }
 
-  register(): number {
-    if (this.#slot >= 0) return 0;
-    const slot = this.reactor.add(this.#fd, this);
-    if (slot < 0) return slot;
-    this.#slot = slot;
+  register(direction: Direction): number {
+    const writes = direction === this.writing;
+    if (this.#slot < 0) {
+      if (writes) this.#lazy = false;
+      const slot = this.reactor.add(this.#fd, this, this.#lazy);
+      if (slot < 0) return slot;
+      this.#slot = slot;
+    } else if (writes && this.#lazy) {
+      const result = this.reactor.addWriting(this.#fd, this.#slot);
+      if (result < 0) return result;
+      this.#lazy = false;
+    }
     return 0;
   }
 
@@ -54,6 +85,9 @@ export class Descriptor implements Source, Owner {
     // Writing first: a failed connect() is to be told to who connects, before a read takes the error away.
     if ((events & WRITABLE) !== 0) this.writing.wake();
     if ((events & READABLE) !== 0) this.reading.wake();
+    // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
+    if ((events & EPOLLERR) !== 0) this.#errors?.wake();
+    if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
   }
 
   #forget(): number {
@@ -67,6 +101,18 @@ export class Descriptor implements Source, Owner {
   #cancel(): void {
     this.reading.cancel();
     this.writing.cancel();
+    this.#errors?.cancel();
+    this.#urgent?.cancel();
+    for (const ended of this.#dependants ?? []) ended();
+  }
+
+  /** Has `ended` called when the descriptor is closed or released: for a call that works here and waits on another one. */
+  addDependant(ended: () => void): void {
+    (this.#dependants ??= new Set()).add(ended);
+  }
+
+  removeDependant(ended: () => void): void {
+    this.#dependants?.delete(ended);
   }
 
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */

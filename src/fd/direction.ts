@@ -15,12 +15,16 @@
 // - a queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget of
 //   this one is spent, or after a pause when an error passes with time (EMFILE in accept).
 //
+// A call with MSG_DONTWAIT waits for nothing but its turn in the budget: it asks the kernel even when the last try said EAGAIN,
+// because the event that says otherwise may not have been fetched yet.
+//
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
+import { offAbort, onAbort } from "../sys/aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import { MOVED, type Operation } from "./operation.js";
+import { MOVED, NOT_ENOUGH, type Operation } from "./operation.js";
 
 /** Pauses before a call is tried again for which there is no event, in ms. */
 const FIRST_PAUSE = 5;
@@ -34,8 +38,8 @@ type AnyOperation = Operation<unknown, unknown, unknown>;
 export interface Owner {
   readonly fd: number;
   readonly reactor: Reactor;
-  /** Registers the descriptor if it is not; 0 or -errno. */
-  register(): number;
+  /** Registers the descriptor, if it is not, for what `direction` waits for; 0 or -errno. */
+  register(direction: Direction): number;
 }
 
 class Waiter {
@@ -62,8 +66,7 @@ class Waiter {
     this.reject = takenReject;
   }
 
-  /** The signal's listener is the waiter itself, so that no function is made per call. */
-  handleEvent(): void {
+  aborted(): void {
     this.direction.abort(this);
   }
 }
@@ -125,11 +128,19 @@ export class Direction {
         this.#account(operation, result, a, b);
         return Promise.resolve(operation.complete(result, a, b));
       }
-      if (result === EAGAIN) this.#ready = false;
-      else if (result !== EINTR && result > MOVED && !passes(operation, result, a, b)) {
+      if (result === EAGAIN) {
+        this.#ready = false;
+        if (operation.nowait?.(a, b) === true) return Promise.reject(failure(operation, EAGAIN, a, b));
+      } else if (result !== NOT_ENOUGH && result !== EINTR && result > MOVED && !passes(operation, result, a, b)) {
         return Promise.reject(failure(operation, result, a, b));
       }
       // What passes with time is tried once more below, which starts the pause.
+    } else if (operation.nowait?.(a, b) === true) {
+      if (this.#head !== undefined) return Promise.reject(failure(operation, EAGAIN, a, b));
+      if (!this.#ready) {
+        this.#ready = true;
+        return this.run(holder, operation, a, b, timeout, signal);
+      }
     }
     return this.#wait(holder, operation, a, b, timeout, signal);
   }
@@ -143,7 +154,7 @@ export class Direction {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const owner = this.#owner;
-    const registered = owner.register();
+    const registered = owner.register(this);
     if (registered < 0) return Promise.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
     const promise = new Promise<unknown>(take);
     const waiter = new Waiter(this, operation, a, b, holder);
@@ -153,7 +164,7 @@ export class Direction {
     }
     if (signal !== undefined) {
       waiter.signal = signal;
-      signal.addEventListener("abort", waiter);
+      onAbort(signal, waiter);
     }
     owner.reactor.hold();
     const first = this.#head === undefined;
@@ -172,6 +183,24 @@ export class Direction {
     this.#ready = true;
     // A pause is for errors that no event ends; a deferred queue has its turn already.
     if (this.#head !== undefined && !this.#deferred && this.#pauseTimer === undefined) this.#serve();
+  }
+
+  /** A call that works on two descriptors met EAGAIN here while it waited for its turn on the other one. */
+  exhausted(): void {
+    this.#ready = false;
+  }
+
+  /** Rejects the calls that have `operand` for their first operand, with `reason` as it is. */
+  withdraw(operand: object, reason: unknown): void {
+    for (let waiter = this.#head; waiter !== undefined; ) {
+      const next: Waiter | undefined = waiter.next;
+      if (waiter.a === operand) {
+        this.#remove(waiter);
+        waiter.reject(reason);
+      }
+      waiter = next;
+    }
+    this.#afterLeaving();
   }
 
   /** The next turn has come. */
@@ -209,6 +238,10 @@ export class Direction {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         this.#ready = false;
+        if (operation.nowait?.(a, b) !== true) return;
+        this.#remove(waiter);
+        waiter.reject(failure(operation, EAGAIN, a, b));
+      } else if (result === NOT_ENOUGH) {
         return;
       } else if (this.#goesOn(result)) {
         continue;
@@ -230,7 +263,9 @@ export class Direction {
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.#pause = 0;
-    if (operation.movesBytes) this.#owner.reactor.spendBytes(result);
+    if (operation.cost !== undefined) this.#owner.reactor.spendBytes(operation.cost(result, a, b));
+    else if (operation.movesBytes) this.#owner.reactor.spendBytes(result);
+    if (operation.exhausted !== undefined && operation.exhausted(result, a, b)) this.#ready = false;
     if (this.shortMeansEmpty && operation.asked !== undefined && result > 0 && result < operation.asked(a, b)) {
       this.#ready = false;
     }
@@ -250,7 +285,7 @@ export class Direction {
     if (waiter.next === undefined) this.#tail = waiter.previous;
     else waiter.next.previous = waiter.previous;
     waiter.next = waiter.previous = undefined;
-    if (waiter.signal !== undefined) waiter.signal.removeEventListener("abort", waiter);
+    if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     this.#owner.reactor.release();
   }
 
@@ -268,6 +303,7 @@ export class Direction {
     const { operation, a, b } = waiter;
     const reason: unknown = waiter.signal!.reason;
     this.#remove(waiter);
+    if (resolvesCut(waiter)) return this.#afterLeaving();
     const transferred = operation.transferred?.(a, b) ?? 0;
     if (transferred > 0 && typeof reason === "object" && reason !== null && Object.isExtensible(reason)) {
       Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
@@ -298,7 +334,7 @@ export class Direction {
       const next: Waiter | undefined = waiter.next;
       if (waiter.deadline <= now) {
         this.#remove(waiter);
-        waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
+        if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
         left = true;
       } else if (waiter.deadline < earliest) earliest = waiter.deadline;
       waiter = next;
@@ -314,9 +350,17 @@ export class Direction {
     this.#timer = this.#pauseTimer = undefined;
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       this.#remove(waiter);
-      waiter.reject(failure(waiter.operation, ECANCELED, waiter.a, waiter.b));
+      if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ECANCELED, waiter.a, waiter.b));
     }
   }
+}
+
+/** Settles a call that is cut short with what it has received, if it has. */
+function resolvesCut(waiter: Waiter): boolean {
+  const received = waiter.operation.received?.(waiter.a, waiter.b);
+  if (received === undefined) return false;
+  waiter.resolve(received);
+  return true;
 }
 
 function passes<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): boolean {

@@ -2,4 +2,5 @@
 
 export { Descriptor } from "./descriptor.js";
 export { Direction } from "./direction.js";
-export { moved, type Operation } from "./operation.js";
+export { moved, NOT_ENOUGH, type Operation } from "./operation.js";
+export { Pollset } from "./pollset.js";

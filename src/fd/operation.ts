@@ -17,6 +17,12 @@ export function moved(count: number): number {
 /** Far below every errno. */
 export const MOVED = -0x4000_0000;
 
+/**
+ * What an attempt returns that found something, but not enough for its call: it waits for the next event, and the kernel still
+ * has what it found. Outside the range of errno.
+ */
+export const NOT_ENOUGH = -200_000;
+
 export interface Operation<A, B, T> {
   /** The call's name in errors. */
   readonly syscall: string;
@@ -25,8 +31,8 @@ export interface Operation<A, B, T> {
   readonly movesBytes: boolean;
 
   /**
-   * Tries once, and returns what the call returned: >= 0, or -errno. EAGAIN waits, EINTR tries again; `moved()` is a part
-   * of the work.
+   * Tries once, and returns what the call returned: >= 0, or -errno. EAGAIN and NOT_ENOUGH wait, EINTR tries again;
+   * `moved()` is a part of the work.
    */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
@@ -39,8 +45,26 @@ export interface Operation<A, B, T> {
    */
   asked?(a: A, b: B): number;
 
+  /**
+   * Whether the result shows that the kernel said would-block after it had done a part, on any kind of socket: a batch of
+   * datagrams that is not full.
+   */
+  exhausted?(result: number, a: A, b: B): boolean;
+
+  /** What an attempt counts for in bytes, against the budget of the turn, if not for its result. */
+  cost?(result: number, a: A, b: B): number;
+
   /** Whether this errno passes with time and there is no event for it, so that the call is tried again after a while. */
   passes?(errno: number, a: A, b: B): boolean;
+
+  /** Whether the call fails with EAGAIN instead of waiting: MSG_DONTWAIT. */
+  nowait?(a: A, b: B): boolean;
+
+  /**
+   * What the call has received already although it waits for more; undefined for nothing. A call that is cut short resolves
+   * with it, because those bytes are nowhere else any more.
+   */
+  received?(a: A, b: B): T | undefined;
 
   /** What an error says beside code and call. */
   details?(a: A, b: B): SocketErrorDetails | undefined;

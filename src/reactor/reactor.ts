@@ -75,13 +75,14 @@ export class Reactor {
   /**
    * Registers a descriptor for all events, edge-triggered. What is ready already is reported in the next turn.
    *
+   * @param readingOnly not for EPOLLOUT, until `addWriting`
    * @returns the slot, or -errno
    */
-  add(fd: number, source: Source): number {
+  add(fd: number, source: Source, readingOnly: boolean = false): number {
     if (this.#shared === undefined) this.#open();
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
-    const result = this.calls.pollerAdd(fd, slot, generation);
+    const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0);
     this.#generations[slot] = generation;
     this.#sources[slot] = result < 0 ? undefined : source;
     if (result < 0) {
@@ -89,6 +90,11 @@ export class Reactor {
       return result;
     }
     return slot;
+  }
+
+  /** Registers for EPOLLOUT too. */
+  addWriting(fd: number, slot: number): number {
+    return this.calls.pollerModify(fd, slot, this.#generations[slot]!);
   }
 
   /**

@@ -16,6 +16,14 @@ import {
   RECVFROM_LARGE,
   SLAB_SIZE,
 } from "./operations/receive.js";
+import {
+  filling,
+  RECV_ALL,
+  RECV_ALL_INTO,
+  RECVFROM_ALL,
+  RECVFROM_ALL_INTO,
+  waitsForAll,
+} from "./operations/receiveAll.js";
 import { SEND, SEND_ALL, type Sending, SENDTO } from "./operations/send.js";
 import { checkOptions, flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
 
@@ -36,6 +44,11 @@ export abstract class ByteSocket extends DescriptorSocket {
    * Receives what there is, and waits only while there is nothing: recv(2). Of a datagram that is longer than `size` the rest
    * is lost.
    *
+   * Flags: `MSG_PEEK` leaves what it gives. `MSG_WAITALL` waits on a stream for `size` bytes; it gives fewer at the end, before an
+   * error (which the next call tells), and when it is cut short after some have come: then it resolves with those, so that none
+   * is lost. `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, and `MSG_ERRQUEUE` the error
+   * queue; neither waits behind ordinary reads, nor they behind it.
+   *
    * @param size at most so many bytes
    * @returns a Buffer of exactly the bytes that came. On a stream, an empty one is the end: the peer has finished
    * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
@@ -45,9 +58,12 @@ export abstract class ByteSocket extends DescriptorSocket {
     try {
       const count = byteCount(size, "recv");
       const flags = flagsOf(opts, "recv");
-      if (count <= SLAB_SIZE) return this.startRead(RECV, count, flags, opts);
+      if (flags !== 0 && waitsForAll(this.type, count, flags)) {
+        return this.startRead(RECV_ALL, filling(count), flags, opts);
+      }
+      if (count <= SLAB_SIZE) return this.startReceive(RECV, count, flags, opts);
       const large: LargeRead = { size: count, buffer: undefined };
-      return this.startRead(RECV_LARGE, large, flags, opts);
+      return this.startReceive(RECV_LARGE, large, flags, opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -63,7 +79,12 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   recvInto(buffer: Uint8Array, opts?: TransferOptions): Promise<number> {
     try {
-      return this.startRead(RECV_INTO, byteView(buffer, "recv"), flagsOf(opts, "recv"), opts);
+      const bytes = byteView(buffer, "recv");
+      const flags = flagsOf(opts, "recv");
+      if (flags !== 0 && waitsForAll(this.type, bytes.length, flags)) {
+        return this.startRead(RECV_ALL_INTO, filling(bytes.length, bytes), flags, opts);
+      }
+      return this.startReceive(RECV_INTO, bytes, flags, opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -80,9 +101,12 @@ export abstract class ByteSocket extends DescriptorSocket {
     try {
       const count = byteCount(size, "recvfrom");
       const flags = flagsOf(opts, "recvfrom");
-      if (count <= SLAB_SIZE) return this.startRead(RECVFROM, count, flags, opts);
+      if (flags !== 0 && waitsForAll(this.type, count, flags)) {
+        return this.startRead(RECVFROM_ALL, filling(count), flags, opts);
+      }
+      if (count <= SLAB_SIZE) return this.startReceive(RECVFROM, count, flags, opts);
       const large: LargeRead = { size: count, buffer: undefined };
-      return this.startRead(RECVFROM_LARGE, large, flags, opts);
+      return this.startReceive(RECVFROM_LARGE, large, flags, opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -97,7 +121,12 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   recvfromInto(buffer: Uint8Array, opts?: TransferOptions): Promise<[number, Address]> {
     try {
-      return this.startRead(RECVFROM_INTO, byteView(buffer, "recvfrom"), flagsOf(opts, "recvfrom"), opts);
+      const bytes = byteView(buffer, "recvfrom");
+      const flags = flagsOf(opts, "recvfrom");
+      if (flags !== 0 && waitsForAll(this.type, bytes.length, flags)) {
+        return this.startRead(RECVFROM_ALL_INTO, filling(bytes.length, bytes), flags, opts);
+      }
+      return this.startReceive(RECVFROM_INTO, bytes, flags, opts);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,9 +1,11 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
-import type { Address, HostPort } from "../addr/index.js";
-import type { Descriptor, Operation } from "../fd/index.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import type { Descriptor, Direction, Operation } from "../fd/index.js";
 import { milliseconds } from "../sys/arguments.js";
 import type { Calls } from "../sys/calls.js";
+import { MSG_ERRQUEUE, MSG_OOB } from "../sys/constants.js";
+import { getdefaulttimeout } from "../sys/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { PlainSocket } from "../sys/plainSocket.js";
 import { READABLE, WRITABLE } from "./operations/connection.js";
@@ -21,10 +23,17 @@ const collected = new FinalizationRegistry<Descriptor>((descriptor) => {
   );
 });
 
+/** The descriptor of a socket, for the calls that are no methods. */
+export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
+
 export abstract class DescriptorSocket extends PlainSocket {
+  static {
+    descriptorOf = (socket) => socket.descriptor;
+  }
+
   /** @internal */
   protected readonly descriptor: Descriptor;
-  #timeout: number | null = null;
+  #timeout: number | null = getdefaulttimeout();
   /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
   #closing: AbortController | undefined;
 
@@ -44,7 +53,7 @@ export abstract class DescriptorSocket extends PlainSocket {
     return this.descriptor.fd;
   }
 
-  /** Deadline in ms of every waiting call that has none of its own; null (the default) for none. */
+  /** Deadline in ms of every waiting call that has none of its own; null for none. Starts as `getdefaulttimeout()`. */
   get timeout(): number | null {
     return this.#timeout;
   }
@@ -69,6 +78,31 @@ export abstract class DescriptorSocket extends PlainSocket {
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
     return this.descriptor.reading.run(this, operation, a, b, timeout, signalOf(opts, syscall));
+  }
+
+  /**
+   * Runs an operation that receives with these flags, its second operand, in the queue that they name.
+   *
+   * @internal
+   */
+  protected startReceive<A, T>(
+    operation: Operation<A, number, T>,
+    a: A,
+    flags: number,
+    opts: WaitOptions | undefined,
+  ): Promise<T> {
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return this.startRead(operation, a, flags, opts);
+    const { syscall } = operation;
+    checkOptions(opts, syscall);
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    return this.#queueOf(flags).run(this, operation, a, flags, timeout, signalOf(opts, syscall));
+  }
+
+  #queueOf(flags: number): Direction {
+    const { descriptor, family } = this;
+    if ((flags & MSG_ERRQUEUE) === 0) return descriptor.urgent;
+    // These have no error queue and take no notice of the flag: it is an ordinary read.
+    return family === AF_UNIX || family === AF_NETLINK ? descriptor.reading : descriptor.errors;
   }
 
   /**

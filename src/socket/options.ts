@@ -2,6 +2,7 @@
 
 import { quote } from "../addr/index.js";
 import { messageFlags, milliseconds } from "../sys/arguments.js";
+import { abortSignal } from "../sys/deadline.js";
 
 /** Options of a call that may wait. */
 export interface WaitOptions {
@@ -23,9 +24,7 @@ export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | nul
 }
 
 export function signalOf(opts: WaitOptions | undefined, action: string): AbortSignal | undefined {
-  const signal: unknown = opts?.signal;
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
-  throw new TypeError(`Cannot ${action}: signal is ${quote(signal)}, required an AbortSignal`);
+  return abortSignal(opts?.signal, action);
 }
 
 export function flagsOf(opts: TransferOptions | undefined, action: string): number {

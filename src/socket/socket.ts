@@ -1,16 +1,20 @@
 // The socket: Berkeley's calls, awaitable. What may wait returns a promise, what may not is a plain call.
 
-import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
+import type { Socket as NetSocket } from "node:net";
+import { AF_INET, AF_INET6, type Address, type AddressLike, quote, toAddress } from "../addr/index.js";
 import { Descriptor, type Operation } from "../fd/index.js";
+import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { int32, integer } from "../sys/arguments.js";
 import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../sys/constants.js";
 import { check, socketError } from "../sys/errno.js";
 import { readInt } from "../sys/options/option.js";
-import { addressDetails, decodeRoom, encodeAddress } from "../sys/sockaddr.js";
-import { ByteSocket } from "./byteSocket.js";
+import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
+import { MoveSocket } from "./moveSocket.js";
+import { type NetBoundSocket, takeNetSocket } from "./netSocket.js";
 import { ACCEPT, CONNECT } from "./operations/connection.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
+import { SocketConn } from "./socketConn.js";
 
 /** SOCK_NONBLOCK and SOCK_CLOEXEC go with the type, and are what every socket has here. */
 const TYPE_MASK = 0xf;
@@ -21,6 +25,15 @@ function isTcp(family: number, type: number, protocol: number): boolean {
     type === SOCK_STREAM &&
     (protocol === IPPROTO_IP || protocol === IPPROTO_TCP)
   );
+}
+
+/** Options of `accept`. */
+export interface AcceptOptions extends WaitOptions {
+  /**
+   * Waits out a lack of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of rejecting with it: the
+   * connection stays in the kernel's queue meanwhile.
+   */
+  readonly patient?: boolean | undefined;
 }
 
 /** ACCEPT with its result made into a Socket, which only the class itself can make. */
@@ -55,7 +68,9 @@ let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
  * conn.close();
  * ```
  */
-export class Socket extends ByteSocket {
+export class Socket extends MoveSocket {
+  #stream: Stream | undefined;
+
   /**
    * Makes a socket: socket(2). It is close-on-exec and non-blocking from birth.
    *
@@ -107,16 +122,51 @@ export class Socket extends ByteSocket {
    */
   static fromfd(fd: number): Socket {
     const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
-    const calls = nativeCalls;
-    check(calls.adopt(number), "fromfd");
+    check(nativeCalls.adopt(number), "fromfd");
+    return Socket.#known(number, (ours) => nativeCalls.release(ours));
+  }
+
+  /**
+   * Takes a socket over from `node:net`: the connection of a `net.Socket`, or the TCP socket of a `net.BoundSocket`, to
+   * `listen()` or `connect()` with it. Node's object is destroyed without a word to the peer (a `net.Socket` emits
+   * `'close'`), and the connection lives on here, on a duplicate of the descriptor.
+   *
+   * What Node has read is Node's, so a `net.Socket` is refused when it flows or has bytes in its buffer. Make the server
+   * with `pauseOnConnect`, or take the bytes with `read()` first. It is also refused while bytes of it wait to be written.
+   *
+   * @throws TypeError for one that is refused, that is not connected, or that carries TLS; for a bound UNIX socket
+   * @throws SocketError `EMFILE`
+   * @see dup(2)
+   * @example
+   * ```ts
+   * import { connect, Socket } from "berkeley";
+   * import { createServer } from "node:net";
+   *
+   * const server = createServer({ pauseOnConnect: true }, async (netSocket) => {
+   *   await using stream = Socket.fromNetSocket(netSocket).stream();
+   *   await stream.write(`hello, ${await stream.readLine()}\n`);
+   * }).listen(8888, "127.0.0.1");
+   *
+   * await using client = await connect("tcp://127.0.0.1:8888");
+   * await client.write("client of node:net\n");
+   * console.log(await client.readLine()); // prints: hello, client of node:net
+   * server.close();
+   * ```
+   */
+  static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
+    return Socket.#known(takeNetSocket(source, nativeCalls), (ours) => nativeCalls.close(ours));
+  }
+
+  /** A socket around a descriptor that is ours, of which the kernel knows the rest; `giveUp` when it does not. */
+  static #known(fd: number, giveUp: (fd: number) => void): Socket {
     const value = new Uint8Array(4);
     const read = (name: number): number => {
-      const length = calls.getsockopt(number, SOL_SOCKET, name, value);
+      const length = nativeCalls.getsockopt(fd, SOL_SOCKET, name, value);
       if (length >= 0) return readInt(value);
-      calls.release(number);
+      giveUp(fd);
       throw socketError(length, "getsockopt");
     };
-    return Socket.#around(read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), number);
+    return Socket.#around(read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), fd);
   }
 
   /** Two connected sockets; see {@link socketpair}. */
@@ -132,13 +182,13 @@ export class Socket extends ByteSocket {
   /**
    * Names the socket: bind(2). A host name is resolved, to its first address of the socket's family; `["", port]` is the
    * wildcard address; numeric and UNIX addresses do not touch the resolver. With port 0 the kernel chooses, and
-   * `getsockname()` tells.
+   * `getsockname()` tells. On a UNIX socket `""` has the kernel choose an abstract name (autobind).
    *
    * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
    * @see bind(2)
    */
   async bind(address: AddressLike, opts?: WaitOptions): Promise<void> {
-    const target = toAddress(address);
+    const target = toLocalAddress(address, this.family);
     checkOptions(opts, "bind");
     const signal = signalOf(opts, "bind");
     const timeout = timeoutOf(opts, this.timeout, "bind");
@@ -184,12 +234,12 @@ export class Socket extends ByteSocket {
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which the
-   *   connection waits in the queue for the next `accept()`
+   *   connection waits in the queue for the next `accept()`; not with `patient`
    * @see accept(2)
    */
-  accept(opts?: WaitOptions): Promise<[Socket, Address]> {
+  accept(opts?: AcceptOptions): Promise<[Socket, Address]> {
     try {
-      return this.startRead(ACCEPT_SOCKET, this, false, opts);
+      return this.startRead(ACCEPT_SOCKET, this, isPatient(opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -233,6 +283,44 @@ export class Socket extends ByteSocket {
   }
 
   /**
+   * The buffered stream over this socket, to read lines and frames and exact numbers of bytes. It owns the socket from now
+   * on. A second call gives the same stream.
+   *
+   * @param opts limits of the stream's buffer; only the first call can set them
+   * @throws TypeError if the socket is no stream socket, or if `opts` come too late
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair();
+   * await using stream = right.stream({ maxLine: 1024 });
+   * await left.sendAll("first\nsecond\n");
+   * left.close();
+   * for await (const line of stream.lines()) console.log(line);
+   * // prints: first
+   * // prints: second
+   * ```
+   */
+  stream(opts?: StreamOptions): Stream {
+    if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn(this), opts));
+    if (opts === undefined) return this.#stream;
+    throw new TypeError("Cannot set the options of a stream that exists: pass them to the first call of stream()");
+  }
+
+  /**
+   * Hands the socket to `node:net`; see {@link Stream.toNetSocket}. What its stream had read and not given out comes first
+   * there. The socket counts as closed from then on.
+   *
+   * @throws SocketError `EBADF` if it is closed; `EBUSY` while a call is pending, or for a family that is neither TCP's nor
+   *   `AF_UNIX`
+   * @throws TypeError if it is no stream socket
+   */
+  toNetSocket(opts?: ToNetSocketOptions): NetSocket {
+    this.checkOpen("toNetSocket");
+    return this.stream().toNetSocket(opts);
+  }
+
+  /**
    * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each is closed for itself.
    *
    * @throws SocketError `EMFILE`, `EBADF`
@@ -254,4 +342,10 @@ export class Socket extends ByteSocket {
       },
     };
   }
+}
+
+function isPatient(opts: AcceptOptions | undefined): boolean {
+  const patient: unknown = opts?.patient ?? false;
+  if (typeof patient === "boolean") return patient;
+  throw new TypeError(`Cannot accept: patient is ${quote(patient)}, required true or false`);
 }

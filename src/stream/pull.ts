@@ -97,6 +97,13 @@ export class Pull {
     return !this.#ended;
   }
 
+  /** What was read and not taken, which stays so; for handing it on. Throws when a read is pending or reading is over. */
+  rest(): Buffer {
+    const refused = this.#refusal();
+    if (refused !== undefined) throw refused.error;
+    return this.buffer.peek(this.buffer.length);
+  }
+
   /** Refuses all further reading with `error`. */
   stop(error: unknown): void {
     this.#failure = { error };

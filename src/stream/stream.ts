@@ -1,5 +1,6 @@
 // Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
 
+import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/address.js";
 import type { Conn, Data, IoOptions, Writer } from "../io.js";
@@ -7,6 +8,7 @@ import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } fr
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
 import { lineFinder, type LineOptions, LineTake } from "./lines.js";
+import { handOver, type ToNetSocketOptions } from "./netSocket.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
@@ -202,6 +204,35 @@ export class Stream implements Conn, AsyncIterable<Buffer> {
   /** This stream as web streams, which own it from now on; see {@link toWeb}. */
   toWeb(opts?: ToWebOptions): WebPair {
     return toWeb(this, opts);
+  }
+
+  /**
+   * Hands the connection to `node:net`, for libraries that want a `net.Socket` and nothing else: `node:http`, `node:http2`,
+   * `node:tls`, `ws`, `pg` and their kin. Bytes that were read and not taken come first there, none is lost. From then on
+   * the stream counts as closed, and Node has the descriptor: all goes on at its speed and by its rules.
+   *
+   * @throws BusyError while a read is pending
+   * @throws SocketError `EBADF` after `close()`; `EBUSY` while a write is pending, or for a family that Node has no handle for
+   * @throws TypeError for a connection that is no socket's: TLS, a pair in memory, a Duplex. Those have `toDuplex()`
+   * @example
+   * ```ts
+   * import { connect, listen } from "berkeley";
+   * import { createServer } from "node:http";
+   *
+   * const http = createServer((request, response) => response.end(`you asked for ${request.url}`));
+   * await using listener = await listen("tcp://127.0.0.1:8888");
+   * await using client = await connect("tcp://127.0.0.1:8888");
+   * await client.write("GET /tea HTTP/1.0\r\n\r\n");
+   * const stream = await listener.accept();
+   * http.emit("connection", stream.toNetSocket({ allowHalfOpen: true }));
+   * for await (const line of client.lines()) if (line.startsWith("you")) console.log(line); // prints: you asked for /tea
+   * ```
+   */
+  toNetSocket(opts: ToNetSocketOptions = {}): NetSocket {
+    const rest = this.#pull.rest();
+    const socket = handOver(this.#conn, rest, opts);
+    this.#pull.stop(socketError("EBADF", "read"));
+    return socket;
   }
 
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */

@@ -31,8 +31,8 @@ export interface ToWebOptions {
 /**
  * A connection as web streams, which own it from now on. `readable` is a byte stream: a BYOB reader's buffer is filled by
  * the connection without a copy, and nothing is read before someone asks. `writable` takes strings and bytes; `ready`
- * waits while one write is under way. The connection is closed when the readable has ended or was cancelled and the
- * writable was closed; aborting the writable aborts the connection.
+ * waits while one write is under way. The connection is closed when the readable has ended, failed or was cancelled and
+ * the writable was closed or has failed; aborting the writable aborts the connection.
  *
  * @example
  * ```ts
@@ -65,6 +65,8 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
         count = await conn.read(target, { signal });
       } catch (error) {
         if (signal.aborted) return;
+        readDone = true;
+        await finish();
         throw error;
       }
       if (count === 0) {
@@ -90,11 +92,22 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   });
 
   const writable = new WritableStream<Data>({
-    write: (data) => conn.write(data),
+    async write(data) {
+      try {
+        await conn.write(data);
+      } catch (error) {
+        writeDone = true;
+        await finish();
+        throw error;
+      }
+    },
     async close() {
-      await conn.closeWrite();
-      writeDone = true;
-      await finish();
+      try {
+        await conn.closeWrite();
+      } finally {
+        writeDone = true;
+        await finish();
+      }
     },
     abort() {
       conn.abort();

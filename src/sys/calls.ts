@@ -14,6 +14,16 @@ export type AddrinfoEntry = readonly [
   canonname: string | null,
 ];
 
+/** What getnameinfo(3) answers. */
+export type HostAndService = readonly [host: string, service: string];
+
+/** What gethostbyname(3) and gethostbyaddr(3) answer; the addresses are the bytes of IPv4 or IPv6 addresses. */
+export type HostEntry = readonly [name: string, aliases: readonly string[], addresses: readonly Uint8Array[]];
+
+/** Status is 0 or an EAI_ number; errno counts with EAI_SYSTEM. */
+export type ResolverAnswer<T> = readonly [status: number, errno: number, result: T | null];
+export type ResolverCallback<T> = (...answer: ResolverAnswer<T>) => void;
+
 /**
  * The native calls. A `room` is a view of {@link ADDRESS_ROOM} bytes that takes the length of an address and the address;
  * see sockaddr.ts.
@@ -42,7 +52,10 @@ export interface Calls {
   /** At most `length` bytes (all of the view, if left out) into the start of the view. */
   recv(fd: number, view: Uint8Array, length?: number, flags?: number): number;
   recvfrom(fd: number, view: Uint8Array, length: number, flags: number, room: Uint8Array): number;
-  /** `out` takes two 32-bit numbers: the length of the control data, and the flags of the message. */
+  /**
+   * `out` takes two 32-bit numbers: the length of the control data, and the flags of the message. Descriptors that come along
+   * are ours from then on. Room for control data begins at a multiple of 8.
+   */
   recvmsg(
     fd: number,
     views: readonly Uint8Array[],
@@ -51,6 +64,8 @@ export interface Calls {
     control: Uint8Array | null,
     out: Uint8Array,
   ): number;
+  /** Bytes that a stream socket has for its next read. */
+  inq(fd: number): number;
   /** The bytes of the view from `offset` (0, if left out) on. */
   send(fd: number, view: Uint8Array, offset?: number, flags?: number): number;
   sendto(fd: number, view: Uint8Array, flags: number, address: Uint8Array): number;
@@ -64,20 +79,46 @@ export interface Calls {
     control: Uint8Array | null,
   ): number;
 
+  // Many datagrams in one call; sys/batch/table.ts has the layout of the table.
+  /** Fills slots, entries and control rooms from the first on; returns how many. */
+  recvmmsg(fd: number, slab: Uint8Array, table: Uint8Array, control: Uint8Array, flags: number): number;
+  /** Sends the datagrams of the range [from, to); returns how many went out, from the first on. */
+  sendmmsg(fd: number, slab: Uint8Array, table: Uint8Array, from: number, to: number, flags: number): number;
+
+  // Moving bytes inside the kernel.
+  /** `offset` is where in the file; the file's own offset stays as it is. 0 at the end of the file. */
+  sendfile(out: number, file: number, offset: number, count: number): number;
+  /** The length of a regular file, 0 for a block device; EINVAL for what is neither. */
+  fileSize(fd: number): number;
+  /** Makes a pipe of about `size` bytes and puts its read end and its write end into 8 bytes; returns what it holds. */
+  pipe(size: number, pair: Uint8Array): number;
+  /** Never waits; 0 at the end of `from`. One of the two is a pipe. */
+  splice(from: number, to: number, count: number): number;
+  read(fd: number, view: Uint8Array): number;
+
   // Options and readiness.
   setsockopt(fd: number, level: number, name: number, value: Uint8Array): number;
   /** Returns the length of the value. */
   getsockopt(fd: number, level: number, name: number, room: Uint8Array): number;
   /** Returns revents, 0 when nothing is ready. Blocks the thread with a timeout (ms) other than 0. */
   poll(fd: number, events: number, timeout: number): number;
+  /**
+   * `entries` are struct pollfd, whose revents are filled in: fd in 32 bits, events and revents in 16 each. Returns how many
+   * have revents. Blocks the thread with a timeout (ms) other than 0.
+   */
+  pollEntries(entries: Uint8Array, timeout: number): number;
+  /** A new descriptor of ours that is readable while one of the entries is ready; a descriptor may stand there once. */
+  pollset(entries: Uint8Array): number;
 
   // The poller; the layout of the array stands in reactor/reactor.ts.
   openPoller(callback: () => void): Int32Array | number;
-  pollerAdd(fd: number, slot: number, generation: number): number;
+  /** Edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
+  pollerAdd(fd: number, slot: number, generation: number, readingOnly?: number): number;
+  pollerModify(fd: number, slot: number, generation: number, readingOnly?: number): number;
   pollerRemove(fd: number): number;
   pollerRef(): number;
 
-  // Names. Status is 0 or an EAI_ number; errno counts with EAI_SYSTEM.
+  // The resolver: with a callback on the thread pool, as `…Sync` blocking this thread.
   getaddrinfo(
     host: string | null,
     service: string | null,
@@ -85,18 +126,36 @@ export interface Calls {
     type: number,
     protocol: number,
     flags: number,
-    callback: (status: number, errno: number, entries: readonly AddrinfoEntry[] | null) => void,
+    callback: ResolverCallback<readonly AddrinfoEntry[]>,
   ): number;
-  getnameinfo(
-    address: Uint8Array,
+  getaddrinfoSync(
+    host: string | null,
+    service: string | null,
+    family: number,
+    type: number,
+    protocol: number,
     flags: number,
-    callback: (status: number, errno: number, names: readonly [host: string, service: string] | null) => void,
-  ): number;
+  ): ResolverAnswer<readonly AddrinfoEntry[]> | number;
+  getnameinfo(address: Uint8Array, flags: number, callback: ResolverCallback<HostAndService>): number;
+  getnameinfoSync(address: Uint8Array, flags: number): ResolverAnswer<HostAndService> | number;
+  gethostbyname(host: string, family: number, callback: ResolverCallback<HostEntry>): number;
+  gethostbynameSync(host: string, family: number): ResolverAnswer<HostEntry> | number;
+  /** EINVAL unless there are as many bytes as an address of the family has. */
+  gethostbyaddr(address: Uint8Array, family: number, callback: ResolverCallback<HostEntry>): number;
+  gethostbyaddrSync(address: Uint8Array, family: number): ResolverAnswer<HostEntry> | number;
   gaiStrerror(status: number): string;
+
+  // What this machine knows by itself. ENOENT where a database has no such entry.
+  getservbyname(name: string, protocol: string | null): number;
+  getservbyport(port: number, protocol: string | null): string | number;
+  getprotobyname(name: string): number;
   if_nametoindex(name: string): number;
   if_indextoname(index: number): string | number;
   if_nameindex(): readonly (string | number)[] | number;
   gethostname(): string | number;
+  sethostname(name: string): number;
+  /** The address as a number in the host's byte order; EINVAL for what is none. */
+  inet_aton(text: string): number;
 }
 
 /**

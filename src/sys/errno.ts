@@ -4,10 +4,8 @@ import { SocketError, type SocketErrorDetails } from "../errors.js";
 import { addon } from "./addon.js";
 
 const names = new Map<number, string>();
-for (const [name, value] of Object.entries(addon.errnos)) {
-  // EWOULDBLOCK, EDEADLOCK and ENOTSUP share a number with an older name, which wins.
-  if (!names.has(value) || name === "EAGAIN" || name === "EOPNOTSUPP" || name === "EDEADLK") names.set(value, name);
-}
+// Where two names share a number the addon has one of them: EAGAIN, EDEADLK, EOPNOTSUPP.
+for (const [name, value] of Object.entries(addon.errnos)) names.set(value, name);
 
 function negative(name: string): number {
   const value = addon.errnos[name];
@@ -16,6 +14,7 @@ function negative(name: string): number {
 }
 
 // As the calls return them: negative.
+export const EAFNOSUPPORT: number = negative("EAFNOSUPPORT");
 export const EAGAIN: number = negative("EAGAIN");
 export const EALREADY: number = negative("EALREADY");
 export const EBADF: number = negative("EBADF");
@@ -27,6 +26,7 @@ export const EHOSTUNREACH: number = negative("EHOSTUNREACH");
 export const EINPROGRESS: number = negative("EINPROGRESS");
 export const EINTR: number = negative("EINTR");
 export const EINVAL: number = negative("EINVAL");
+export const EIO: number = negative("EIO");
 export const EISCONN: number = negative("EISCONN");
 export const EMFILE: number = negative("EMFILE");
 export const ENETDOWN: number = negative("ENETDOWN");
@@ -37,6 +37,9 @@ export const ENODEV: number = negative("ENODEV");
 export const ENOMEM: number = negative("ENOMEM");
 export const ENONET: number = negative("ENONET");
 export const ENOPROTOOPT: number = negative("ENOPROTOOPT");
+export const ENOTCONN: number = negative("ENOTCONN");
+export const ENOTSOCK: number = negative("ENOTSOCK");
+export const EPIPE: number = negative("EPIPE");
 export const EPROTO: number = negative("EPROTO");
 export const ETIMEDOUT: number = negative("ETIMEDOUT");
 

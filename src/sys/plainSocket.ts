@@ -131,7 +131,7 @@ export abstract class PlainSocket {
    * console.log(socket.getsockopt(TCP_NODELAY)); // prints: true
    * ```
    */
-  setsockopt<Set>(option: SocketOption<unknown, Set>, value: Set): void;
+  setsockopt<Set>(option: SocketOption<unknown, Set>, value: NoInfer<Set>): void;
   setsockopt(level: number, name: number | SocketOption<unknown, never>, value: number | Uint8Array): void;
   setsockopt(first: number | SocketOption<unknown, never>, second: unknown, third?: unknown): void {
     let level: number;
@@ -139,9 +139,9 @@ export abstract class PlainSocket {
     let bytes: Uint8Array;
     if (typeof first === "object" && first !== null) {
       checkOption(first, "setsockopt");
-      level = first.level;
       name = first.optname;
       bytes = first.encode(second as never);
+      level = first.levelOf === undefined ? first.level : first.levelOf(bytes);
     } else {
       level = int32(first, "setsockopt", "level");
       name = optionNumber(second, "setsockopt");
@@ -174,7 +174,7 @@ export abstract class PlainSocket {
   getsockopt(first: number | SocketOption<unknown, never>, second?: unknown, size?: number): unknown {
     if (typeof first === "object" && first !== null) {
       checkOption(first, "getsockopt");
-      return first.decode(this.#getBytes(first.level, first.optname, first.size));
+      return first.decode(this.#getBytes(first.level, first.optname, first.size, first.query));
     }
     const level = int32(first, "getsockopt", "level");
     const name = optionNumber(second, "getsockopt");
@@ -182,8 +182,9 @@ export abstract class PlainSocket {
     return this.#getBytes(level, name, integer(size, "getsockopt", "size", 0, MAX_OPTION));
   }
 
-  #getBytes(level: number, name: number, size: number): Buffer {
+  #getBytes(level: number, name: number, size: number, query?: Uint8Array): Buffer {
     const bytes = Buffer.alloc(size);
+    if (query !== undefined) bytes.set(query);
     const length = check(this.calls().getsockopt(this.#open("getsockopt"), level, name, bytes), "getsockopt");
     return bytes.subarray(0, Math.min(length, size));
   }

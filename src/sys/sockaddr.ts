@@ -13,6 +13,7 @@ import {
   AF_UNIX,
   AF_VSOCK,
   type Address,
+  type AddressLike,
   formatIPv4,
   formatIPv6,
   HostPort,
@@ -23,6 +24,7 @@ import {
   PacketAddress,
   parseIPv4,
   parseIPv6,
+  toAddress,
   UnixAddress,
   VsockAddress,
 } from "../addr/index.js";
@@ -46,6 +48,11 @@ const text = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The address for bind(2); on a UNIX socket `""` stands for a name that the kernel chooses (autobind of unix(7)). */
+export function toLocalAddress(value: AddressLike, family: number): Address | HostPort {
+  return value === "" && family === AF_UNIX ? new UnixAddress("") : toAddress(value);
 }
 
 /** The bytes of the sockaddr that names `address`. */

@@ -89,6 +89,27 @@ test("toWeb() aborts the connection when the writable is aborted", async () => {
   assert.equal((await rejection(b.read(Buffer.alloc(1)))).code, "ECONNRESET");
 });
 
+test("toWeb() closes the connection when a side that failed was the last one", async () => {
+  const [a, b] = memoryPair();
+  const { readable, writable } = toWeb(a);
+  await b.close();
+  const writer = writable.getWriter();
+  await assert.rejects(writer.write("x"), { code: "EPIPE" });
+  await assert.rejects(writer.closed, { code: "EPIPE" });
+  assert.equal(a.closed, false);
+  await readable.cancel();
+  assert.equal(a.closed, true);
+
+  const [c, d] = memoryPair();
+  const other = toWeb(c);
+  d.abort();
+  const reader = other.readable.getReader();
+  await assert.rejects(reader.read(), { code: "ECONNRESET" });
+  assert.equal(c.closed, false);
+  await assert.rejects(other.writable.close(), { code: "ECONNRESET" });
+  assert.equal(c.closed, true);
+});
+
 test("toWeb() errors the readable with what the connection rejects with", async () => {
   const [a, b] = memoryPair();
   const reader = toWeb(a).readable.getReader();

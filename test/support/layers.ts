@@ -21,12 +21,14 @@ export const policy: Readonly<Record<string, Policy>> = {
   sys: { values: ["errors", "addr"] },
   reactor: { values: ["sys", "errors"] },
   fd: { values: ["reactor", "sys", "errors"] },
-  socket: { values: ["fd", "sys", "addr", "io", "errors"] },
+  // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself knows Conn and no socket.
+  socket: { values: ["fd", "stream", "sys", "addr", "io", "errors"] },
   sync: { values: ["sys", "addr", "io", "errors"] },
   stream: { values: ["io", "errors", "addr"] },
   tls: { values: ["stream", "io", "errors", "addr"] },
   server: { values: ["tls", "stream", "io", "errors", "addr"] },
-  net: { values: ["socket", "stream", "tls", "addr", "io", "errors"] },
+  // sys: for the resolver, and the constants and options of the sockets that net makes.
+  net: { values: ["socket", "stream", "tls", "sys", "addr", "io", "errors"] },
   inspect: {
     values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
   },

@@ -39,12 +39,24 @@ export function response(method: string, details: string): string {
   const body = good
     ? `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
     : "Only GET and HEAD are answered here\n";
-  return respond(good ? "200 OK" : "405 Method Not Allowed", good ? [] : ["Allow: GET, HEAD"], good, body, method === "HEAD");
+  return respond(
+    good ? "200 OK" : "405 Method Not Allowed",
+    good ? [] : ["Allow: GET, HEAD"],
+    good,
+    body,
+    method === "HEAD",
+  );
 }
 
 /** The answer to a request that does not end. */
 export function tooLarge(): string {
-  return respond("431 Request Header Fields Too Large", [], false, `At most ${MAX_REQUEST} bytes are read here\n`, false);
+  return respond(
+    "431 Request Header Fields Too Large",
+    [],
+    false,
+    `At most ${MAX_REQUEST} bytes are read here\n`,
+    false,
+  );
 }
 
 function respond(status: string, extra: readonly string[], html: boolean, body: string, headOnly: boolean): string {

@@ -1,15 +1,7 @@
 // The seven steps of a server (socket, bind, listen, accept, recv, send, close), with the client's calls between them. Every
 // line that is printed is a call that was made just then, on a real socket.
 
-import {
-  AF_INET,
-  AF_INET6,
-  type Address,
-  SO_REUSEADDR,
-  Socket,
-  SOCK_STREAM,
-  SocketError,
-} from "berkeley";
+import { AF_INET, AF_INET6, type Address, SO_REUSEADDR, Socket, SOCK_STREAM, SocketError } from "berkeley";
 
 import { plural, quoteBytes } from "../output.js";
 import { viewOf } from "./kernelView.js";
@@ -37,21 +29,14 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   const made = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
   const early: [Socket, Address][] = [];
 
-  narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
-  const server = new Socket(family, SOCK_STREAM);
+  const server = await openServer(narrator, family, made, host, port);
+  let accepting: Promise<[Socket, Address]> | undefined;
   try {
-    server.timeout = PATIENCE;
-    narrator.call("server", `const server = ${made}`, `descriptor ${server.fileno()}`, [viewOf("server", server)]);
-    server.setsockopt(SO_REUSEADDR, true);
-    narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
-
-    narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
-    await bindAndListen(narrator, server, host, port);
     const address = server.getsockname();
     const listening = "port" in address ? address.port : 0;
 
     narrator.step(4, "accept", "take a connection from the queue; it waits until there is one");
-    let accepting = server.accept();
+    accepting = server.accept();
     // It is awaited further down. Should something fail before, the server is closed and this with it.
     accepting.catch(() => undefined);
     narrator.call("server", "const accepting = server.accept()", "a promise, which waits");
@@ -75,30 +60,32 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     }
     await using connection = conn;
     connection.timeout = PATIENCE;
-    narrator.call(
-      "server",
-      "const [conn, address] = await accepting",
-      `[descriptor ${connection.fileno()}, ${peer}]`,
-      [viewOf("conn", connection), viewOf("server", server)],
-    );
+    narrator.call("server", "const [conn, address] = await accepting", `[descriptor ${connection.fileno()}, ${peer}]`, [
+      viewOf("conn", connection),
+      viewOf("server", server),
+    ]);
 
     narrator.step(5, "recv", "the client speaks first; what it says lies in the kernel until somebody reads it");
     await client.sendAll(GREETING);
     await connection.readable();
-    narrator.call("client", `await client.sendAll("${GREETING}")`, `nothing: all ${plural(GREETING.length, "byte")} taken`, [
-      viewOf("client", client),
-      viewOf("conn", connection),
-    ]);
+    narrator.call(
+      "client",
+      `await client.sendAll("${GREETING}")`,
+      `nothing: all ${plural(GREETING.length, "byte")} taken`,
+      [viewOf("client", client), viewOf("conn", connection)],
+    );
     const heard = await connection.recv(1024);
     narrator.call("server", "await conn.recv(1024)", quoteBytes(heard, 64), [viewOf("conn", connection)]);
 
     narrator.step(6, "send", "the server answers");
     await connection.sendAll(WELCOME);
     await client.readable();
-    narrator.call("server", `await conn.sendAll("${WELCOME}")`, `nothing: all ${plural(WELCOME.length, "byte")} taken`, [
-      viewOf("conn", connection),
-      viewOf("client", client),
-    ]);
+    narrator.call(
+      "server",
+      `await conn.sendAll("${WELCOME}")`,
+      `nothing: all ${plural(WELCOME.length, "byte")} taken`,
+      [viewOf("conn", connection), viewOf("client", client)],
+    );
     const answer = await client.recv(1024);
     narrator.call("client", "await client.recv(1024)", quoteBytes(answer, 64), [viewOf("client", client)]);
 
@@ -117,30 +104,88 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   } catch (error) {
     server.close();
     for (const [conn] of early) conn.close();
+    // It may have come to a connection that nobody has taken over.
+    await accepting?.then(
+      ([conn]) => conn.close(),
+      () => undefined,
+    );
     throw error;
   }
 }
 
-/** Binds and listens, on a port of the kernel's choice if the wanted one is taken. */
-async function bindAndListen(narrator: Narrator, server: Socket, host: string, port: number): Promise<void> {
-  const bind = async (wanted: number): Promise<void> => {
-    const code = `await server.bind(["${host}", ${wanted}])`;
-    try {
-      await server.bind([host, wanted]);
-    } catch (error) {
-      if (error instanceof SocketError) narrator.call("server", code, error.code, [], true);
-      throw error;
-    }
-    narrator.call("server", code, "nothing", [viewOf("server", server)]);
-  };
+/** The first three steps, on a port of the kernel's choice if the wanted one is taken. */
+async function openServer(
+  narrator: Narrator,
+  family: number,
+  made: string,
+  host: string,
+  port: number,
+): Promise<Socket> {
+  let server = makeServer(narrator, family, made, true);
   try {
-    await bind(port);
+    narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
+    if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
+    narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
+    if (!listen(narrator, server)) {
+      // With SO_REUSEADDR two may bind, but the first that listens has the port for itself.
+      server.close();
+      server = makeServer(narrator, family, made, false);
+      await bindElsewhere(narrator, server, host, port);
+      listen(narrator, server);
+    }
+    return server;
   } catch (error) {
-    if (!(error instanceof SocketError && error.code === "EADDRINUSE")) throw error;
-    narrator.note(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
-    await bind(0);
+    server.close();
+    throw error;
   }
-  narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
-  server.listen(BACKLOG);
-  narrator.call("server", `server.listen(${BACKLOG})`, "nothing", [viewOf("server", server)]);
+}
+
+function makeServer(narrator: Narrator, family: number, made: string, first: boolean): Socket {
+  if (first) narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+  const server = new Socket(family, SOCK_STREAM);
+  try {
+    server.timeout = PATIENCE;
+    narrator.call("server", `const server = ${made}`, `descriptor ${server.fileno()}`, [viewOf("server", server)]);
+    server.setsockopt(SO_REUSEADDR, true);
+    narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
+    return server;
+  } catch (error) {
+    server.close();
+    throw error;
+  }
+}
+
+async function bindElsewhere(narrator: Narrator, server: Socket, host: string, port: number): Promise<void> {
+  narrator.note(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
+  await bind(narrator, server, host, 0);
+}
+
+async function bind(narrator: Narrator, server: Socket, host: string, port: number): Promise<boolean> {
+  const code = `await server.bind(["${host}", ${port}])`;
+  try {
+    await server.bind([host, port]);
+  } catch (error) {
+    return refused(narrator, code, error, port);
+  }
+  narrator.call("server", code, "nothing", [viewOf("server", server)]);
+  return true;
+}
+
+function listen(narrator: Narrator, server: Socket): boolean {
+  const code = `server.listen(${BACKLOG})`;
+  const address = server.getsockname();
+  try {
+    server.listen(BACKLOG);
+  } catch (error) {
+    return refused(narrator, code, error, "port" in address ? address.port : 0);
+  }
+  narrator.call("server", code, "nothing", [viewOf("server", server)]);
+  return true;
+}
+
+/** False for a taken port, which is no failure; throws anything else. */
+function refused(narrator: Narrator, code: string, error: unknown, port: number): false {
+  if (error instanceof SocketError) narrator.call("server", code, error.code, [], true);
+  if (error instanceof SocketError && error.code === "EADDRINUSE" && port !== 0) return false;
+  throw error;
 }

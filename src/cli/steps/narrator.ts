@@ -25,6 +25,7 @@ export class Narrator {
   /** The names of the columns. */
   heading(): void {
     if (!this.#wide) return;
+    this.output.line();
     const text = `${INDENT}${"who".padEnd(WHO)}${"call".padEnd(CODE)}${"returned".padEnd(RETURNED)}the kernel says`;
     this.output.line(this.output.style("dim", text));
   }

@@ -18,7 +18,7 @@ export interface Limits {
 }
 
 /** ms in which the rest of what looks like the first line of a request has to come. */
-const REQUEST_LINE_PATIENCE = 1_000;
+const REQUEST_LINE_PATIENCE = 2_000;
 /** ms for a visitor to close after us, so that closing does not cut off what it has not read (RFC 9112, section 9.6). */
 const FAREWELL = 2_000;
 /** Bytes that are thrown away in that time. */
@@ -113,7 +113,8 @@ class Visit {
 
   #failed(error: unknown): void {
     const code = error instanceof SocketError ? error.code : String(error);
-    const meaning = code === "ETIMEDOUT" ? ": the visitor's time is over" : code === "ECONNRESET" ? ": the visitor is gone" : "";
+    const meaning =
+      code === "ETIMEDOUT" ? ": the visitor's time is over" : code === "ECONNRESET" ? ": the visitor is gone" : "";
     this.#narrator.call(this.#who, this.#code, code + meaning, [stateOf(this.#conn)], true);
   }
 
@@ -141,7 +142,10 @@ class Visit {
         this.#done(this.#code, "0 bytes: the visitor has finished");
         return bytes.length === 0 ? undefined : [bytes, { kind: "text" }];
       }
-      this.#done(this.#code, `${quoteBytes(piece, SHOWN)}${piece.length > SHOWN ? ` ${plural(piece.length, "byte")}` : ""}`);
+      this.#done(
+        this.#code,
+        `${quoteBytes(piece, SHOWN)}${piece.length > SHOWN ? ` ${plural(piece.length, "byte")}` : ""}`,
+      );
       bytes = Buffer.concat([bytes, piece]);
       heard = understand(bytes);
       if (heard.kind !== "beginning") return [bytes, heard];
@@ -172,8 +176,10 @@ class Visit {
     this.#conn.shutdown(SHUT_WR);
     this.#done(this.#code, "nothing");
     const until = performance.now() + this.#left(FAREWELL);
-    for (let thrown = 0; thrown < MAX_FAREWELL; ) {
-      const piece = await this.#conn.recv(65_536, { timeout: Math.max(0, until - performance.now()) }).catch(() => undefined);
+    for (let thrown = 0; thrown < MAX_FAREWELL;) {
+      const piece = await this.#conn
+        .recv(65_536, { timeout: Math.max(0, until - performance.now()) })
+        .catch(() => undefined);
       // It stays, or has reset the connection: it is closed in any case.
       if (piece === undefined || piece.length === 0) return;
       thrown += piece.length;

@@ -15,7 +15,7 @@
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
 import type { Operation } from "../../fd/index.js";
-import { POLLIN, POLLNVAL, POLLOUT } from "../../sys/constants.js";
+import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../../sys/constants.js";
 import {
   EAGAIN,
   EALREADY,
@@ -92,6 +92,14 @@ export const ACCEPT: Omit<Operation<unknown, boolean, never>, "complete"> = {
     return result < 0 && NOT_OURS.has(result) ? EINTR : result;
   },
   passes: (errno, _listener, patient) => patient && SHORTAGE.has(errno),
+};
+
+/** The end of writing, in its turn behind the writes that are pending: shutdown(2). */
+export const FINISH: Operation<undefined, undefined, void> = {
+  syscall: "shutdown",
+  movesBytes: false,
+  attempt: (calls, fd) => calls.shutdown(fd, SHUT_WR),
+  complete: () => undefined,
 };
 
 function readiness(events: number): Operation<undefined, undefined, void> {

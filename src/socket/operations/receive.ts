@@ -3,21 +3,36 @@
 import type { Address } from "../../addr/index.js";
 import type { Operation } from "../../fd/index.js";
 import { EMPTY } from "../../sys/arguments.js";
+import { MSG_DONTWAIT, MSG_TRUNC } from "../../sys/constants.js";
 import { EFAULT } from "../../sys/errno.js";
 import { decodeRoom, room } from "../../sys/sockaddr.js";
 
 /** What is read lands here first, and is copied out at its exact length. One per thread: an attempt and its completion are one step. */
 export const SLAB_SIZE: number = 1 << 16;
-const slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 
 /** Below this a loop is cheaper than a call. */
 const LOOP_COPY = 96;
 
-function copyOut(count: number): Buffer {
+/** The first `count` bytes of the slab. */
+export function copyOut(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
   if (count <= LOOP_COPY) for (let i = 0; i < count; i++) out[i] = slab[i]!;
   else slab.copy(out, 0, 0, count);
   return out;
+}
+
+/**
+ * With MSG_TRUNC a TCP socket throws the bytes away and says how many they were (tcp(7)): memory that was not cleared would
+ * show what somebody else received before.
+ */
+export function clearIfThrownAway(memory: Buffer, size: number, flags: number): void {
+  if ((flags & MSG_TRUNC) !== 0) memory.fill(0, 0, size);
+}
+
+/** Whether the flags of a call, its second operand, say that it must not wait. */
+export function nowait(_a: unknown, flags: number): boolean {
+  return (flags & MSG_DONTWAIT) !== 0;
 }
 
 /** A read for which the slab is too small. Its memory is taken at the first attempt. */
@@ -26,8 +41,10 @@ export interface LargeRead {
   buffer: Buffer | undefined;
 }
 
-function largeBuffer(read: LargeRead): Buffer {
-  return (read.buffer ??= Buffer.allocUnsafeSlow(read.size));
+function largeBuffer(read: LargeRead, flags: number): Buffer {
+  const buffer = (read.buffer ??= Buffer.allocUnsafeSlow(read.size));
+  clearIfThrownAway(buffer, read.size, flags);
+  return buffer;
 }
 
 function cut(read: LargeRead, count: number): Buffer {
@@ -41,18 +58,23 @@ function cut(read: LargeRead, count: number): Buffer {
 export const RECV: Operation<number, number, Buffer> = {
   syscall: "recv",
   movesBytes: true,
-  attempt: (calls, fd, size, flags) => calls.recv(fd, slab, size, flags),
+  attempt: (calls, fd, size, flags) => {
+    if (flags !== 0) clearIfThrownAway(slab, size, flags);
+    return calls.recv(fd, slab, size, flags);
+  },
   // With MSG_TRUNC the result is the length of the datagram, which may be more than was asked for.
   complete: (count, size) => copyOut(count < size ? count : size),
   asked: (size, flags) => (flags === 0 ? size : 0),
+  nowait,
 };
 
 export const RECV_LARGE: Operation<LargeRead, number, Buffer> = {
   syscall: "recv",
   movesBytes: true,
-  attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read), read.size, flags),
+  attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read, flags), read.size, flags),
   complete: (count, read) => cut(read, count),
   asked: (read, flags) => (flags === 0 ? read.size : 0),
+  nowait,
 };
 
 export const RECV_INTO: Operation<Uint8Array, number, number> = {
@@ -64,20 +86,26 @@ export const RECV_INTO: Operation<Uint8Array, number, number> = {
   },
   complete: (count) => count,
   asked: (buffer, flags) => (flags === 0 ? buffer.length : 0),
+  nowait,
 };
 
 export const RECVFROM: Operation<number, number, [Buffer, Address]> = {
   syscall: "recvfrom",
   movesBytes: true,
-  attempt: (calls, fd, size, flags) => calls.recvfrom(fd, slab, size, flags, room),
+  attempt: (calls, fd, size, flags) => {
+    clearIfThrownAway(slab, size, flags);
+    return calls.recvfrom(fd, slab, size, flags, room);
+  },
   complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
+  nowait,
 };
 
 export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = {
   syscall: "recvfrom",
   movesBytes: true,
-  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read), read.size, flags, room),
+  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, room),
   complete: (count, read) => [cut(read, count), decodeRoom()],
+  nowait,
 };
 
 export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = {
@@ -86,4 +114,5 @@ export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = {
   attempt: (calls, fd, buffer, flags) =>
     buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, room),
   complete: (count) => [count, decodeRoom()],
+  nowait,
 };

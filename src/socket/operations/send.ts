@@ -9,9 +9,12 @@ import { AF_UNIX, type Address } from "../../addr/index.js";
 import { moved, type Operation } from "../../fd/index.js";
 import type { Calls } from "../../sys/calls.js";
 import { EMPTY } from "../../sys/arguments.js";
+import { MSG_DONTWAIT } from "../../sys/constants.js";
 import { EAGAIN, EFAULT } from "../../sys/errno.js";
 import { addressDetails } from "../../sys/sockaddr.js";
 import { QUEUE_FULL } from "./connection.js";
+import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
+import { nowait } from "./receive.js";
 
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
   if (!(data instanceof Uint8Array)) return calls.sendmsg(fd, data, skip, flags, null, null);
@@ -24,6 +27,7 @@ export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = {
   movesBytes: true,
   attempt: (calls, fd, data, flags) => sendOnce(calls, fd, data, 0, flags),
   complete: (count) => count,
+  nowait,
 };
 
 /** How far a sendAll got. */
@@ -46,10 +50,16 @@ export const SEND_ALL: Operation<Sending, number, void> = {
   },
   complete: () => undefined,
   transferred: (sending) => sending.sent,
+  nowait,
 };
 
+/** What sending to an address returned, with a full queue told apart: see the top of the file. */
+export function queueFull(result: number, address: Address, flags: number): number {
+  return result === EAGAIN && address.family === AF_UNIX && (flags & MSG_DONTWAIT) === 0 ? QUEUE_FULL : result;
+}
+
 /** A datagram and where it goes. */
-export interface Datagram {
+export interface Datagram extends Opening {
   readonly data: Uint8Array | Uint8Array[];
   readonly address: Address;
   readonly sockaddr: Uint8Array;
@@ -58,15 +68,18 @@ export interface Datagram {
 export const SENDTO: Operation<Datagram, number, number> = {
   syscall: "sendto",
   movesBytes: true,
-  attempt: (calls, fd, { data, address, sockaddr }, flags) => {
+  attempt: (calls, fd, datagram, flags) => {
+    const { data, address, sockaddr } = datagram;
+    if (datagram.opening) return sendOnce(calls, fd, data, 0, flagsOnceOpen(flags));
     if (data instanceof Uint8Array && data.length === 0 && data !== EMPTY) return EFAULT;
     const result =
       data instanceof Uint8Array
         ? calls.sendto(fd, data, flags, sockaddr)
         : calls.sendmsg(fd, data, 0, flags, sockaddr, null);
-    return result === EAGAIN && address.family === AF_UNIX ? QUEUE_FULL : result;
+    return queueFull(awaitOpening(result, datagram, flags), address, flags);
   },
   complete: (count) => count,
+  nowait,
   passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
 };

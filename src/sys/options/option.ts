@@ -43,7 +43,9 @@ export function refusal(name: string, value: unknown): string {
 /** What a set-only option answers to `getsockopt`, and a get-only one to `setsockopt`. */
 export function unsupported(name: string, direction: "get" | "set"): () => never {
   return () => {
-    throw new TypeError(`Cannot ${direction} ${name}: the kernel only lets it be ${direction === "get" ? "set" : "read"}`);
+    throw new TypeError(
+      `Cannot ${direction} ${name}: the kernel only lets it be ${direction === "get" ? "set" : "read"}`,
+    );
   };
 }
 
@@ -53,16 +55,30 @@ export function intBytes(value: number): Uint8Array {
   return bytes;
 }
 
+export function uintBytes(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  view(bytes).setUint32(0, value, LITTLE);
+  return bytes;
+}
+
 /** A number of the length that the kernel chose: an int for most options, a byte for IP_TTL and its like on some levels. */
 export function readInt(bytes: Uint8Array): number {
   if (bytes.length === 1) return bytes[0]!;
-  if (bytes.length < 4) throw new RangeError(`Cannot read a number: the kernel gave ${bytes.length} bytes, required 4; give a size to get the bytes`);
+  if (bytes.length < 4)
+    throw new RangeError(
+      `Cannot read a number: the kernel gave ${bytes.length} bytes, required 4; give a size to get the bytes`,
+    );
   return view(bytes).getInt32(0, LITTLE);
+}
+
+function readUint(bytes: Uint8Array): number {
+  return readInt(bytes) >>> 0;
 }
 
 /** Whether a value is a number within its option's range; throws otherwise. */
 export function checkNumber(name: string, value: unknown, min: number, max: number): number {
-  if (typeof value !== "number") throw new TypeError(`${refusal(name, value)}: required a number from ${min} to ${max}`);
+  if (typeof value !== "number")
+    throw new TypeError(`${refusal(name, value)}: required a number from ${min} to ${max}`);
   if (!Number.isInteger(value) || value < min || value > max) {
     throw new RangeError(`${refusal(name, value)}: required a whole number from ${min} to ${max}`);
   }

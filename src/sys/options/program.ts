@@ -35,16 +35,16 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
   }
   const bytes = new Uint8Array(value.length * SIZE);
   const out = view(bytes);
-  value.forEach((instruction: unknown, index) => {
+  for (let index = 0; index < value.length; index++) {
     const where = `${option}, instruction ${index}`;
-    const { code, jt = 0, jf = 0, k = 0 } = record(where, instruction, MEMBERS);
+    const { code, jt = 0, jf = 0, k = 0 } = record(where, value[index], MEMBERS);
     const at = index * SIZE;
     out.setUint16(at, numberMember(where, "code", code, 0, 0xffff), LITTLE);
     out.setUint8(at + 2, numberMember(where, "jt", jt, 0, 0xff));
     out.setUint8(at + 3, numberMember(where, "jf", jf, 0, 0xff));
     // Offsets of SKF_AD_OFF are negative; the kernel sees 32 bits.
     out.setUint32(at + 4, numberMember(where, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE);
-  });
+  }
   return bytes;
 }
 
@@ -61,4 +61,3 @@ export function decodeProgram(bytes: Uint8Array): Required<BpfInstruction>[] {
   }
   return program;
 }
-

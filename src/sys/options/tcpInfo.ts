@@ -35,7 +35,7 @@ const STATES: readonly (TcpState | undefined)[] = [
 
 /**
  * What `getsockopt(TCP_INFO)` returns. Names as in linux/tcp.h. A field that the running kernel does not have (the optional
- * ones came with Linux 4.18 to 5.4) is absent. 64-bit values are numbers; the kernel's "unlimited" is Infinity.
+ * ones came with Linux 4.18 to 6.7) is absent. 64-bit values are numbers; the kernel's "unlimited" is Infinity.
  */
 export interface TcpInfo {
   /** State of the connection. */
@@ -150,13 +150,23 @@ export interface TcpInfo {
   readonly tcpi_rcv_ooopack?: number;
   /** The peer's receive window (bytes). */
   readonly tcpi_snd_wnd?: number;
+  /** Our receive window as announced (bytes). */
+  readonly tcpi_rcv_wnd?: number;
+  /** Changes of path after signs of congestion or loss. */
+  readonly tcpi_rehash?: number;
+  /** Retransmission timeouts. */
+  readonly tcpi_total_rto?: number;
+  /** Recoveries that began with a retransmission timeout. */
+  readonly tcpi_total_rto_recoveries?: number;
+  /** Spent in such recoveries (ms). */
+  readonly tcpi_total_rto_time?: number;
 }
 
-/** Bytes of the struct as of Linux 5.4. */
-export const TCP_INFO_SIZE: number = 232;
+/** Bytes of the struct as of Linux 6.7. */
+export const TCP_INFO_SIZE: number = 248;
 
 // [name, offset, bytes]
-const FIELDS: readonly (readonly [keyof TcpInfo, number, 4 | 8])[] = [
+const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
   ["tcpi_rto", 8, 4],
   ["tcpi_ato", 12, 4],
   ["tcpi_snd_mss", 16, 4],
@@ -203,6 +213,11 @@ const FIELDS: readonly (readonly [keyof TcpInfo, number, 4 | 8])[] = [
   ["tcpi_reord_seen", 220, 4],
   ["tcpi_rcv_ooopack", 224, 4],
   ["tcpi_snd_wnd", 228, 4],
+  ["tcpi_rcv_wnd", 232, 4],
+  ["tcpi_rehash", 236, 4],
+  ["tcpi_total_rto", 240, 2],
+  ["tcpi_total_rto_recoveries", 242, 2],
+  ["tcpi_total_rto_time", 244, 4],
 ];
 
 /** Decodes as much of the struct as the kernel gave. */
@@ -225,7 +240,8 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   };
   for (const [name, offset, size] of FIELDS) {
     if (offset + size > bytes.length) break;
-    info[name] = size === 4 ? data.getUint32(offset, LITTLE) : wide(data.getBigUint64(offset, LITTLE));
+    if (size === 2) info[name] = data.getUint16(offset, LITTLE);
+    else info[name] = size === 4 ? data.getUint32(offset, LITTLE) : wide(data.getBigUint64(offset, LITTLE));
   }
   return info as unknown as TcpInfo;
 }

@@ -58,7 +58,9 @@ export function ipv6Member(option: string, member: string, value: unknown): Uint
   const parsed = typeof value === "string" ? parseIPv6(value) : undefined;
   if (parsed === undefined) throw new TypeError(`${place(option, member, value)}, required a numeric IPv6 address`);
   if (parsed.zone !== undefined) {
-    throw new TypeError(`${place(option, member, value)}, required an address without a zone: the interface has a member of its own`);
+    throw new TypeError(
+      `${place(option, member, value)}, required an address without a zone: the interface has a member of its own`,
+    );
   }
   return parsed.bytes;
 }

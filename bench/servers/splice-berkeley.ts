@@ -1,0 +1,24 @@
+// A TCP proxy on berkeley's pump(); its arguments are the size of the pipes in KiB and the port where it leads.
+
+import { AF_INET, pump, SOCK_STREAM, Socket } from "berkeley";
+
+const pipeSize = Number(process.argv[2]) * 1024;
+const target = Number(process.argv[3]);
+
+async function proxy(client: Socket): Promise<void> {
+  await using far = new Socket(AF_INET, SOCK_STREAM);
+  await far.connect(["127.0.0.1", target]);
+  await pump(client, far, { pipeSize });
+}
+
+const server = new Socket(AF_INET, SOCK_STREAM);
+await server.bind(["127.0.0.1", 0]);
+server.listen(511);
+const address = server.getsockname();
+if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
+console.log(JSON.stringify({ port: address.port }));
+for await (const [client] of server) {
+  proxy(client)
+    .catch(() => undefined) // The load generator ends without an end of its connections.
+    .finally(() => client.close());
+}

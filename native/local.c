@@ -1,0 +1,194 @@
+/* Names that this machine answers by itself: services, protocols, interfaces, the host; and inet_aton(3). */
+#include "addon.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the C library may want for one line of a database. */
+#define ROOM_MAX (1 << 20)
+
+struct query {
+  char *name, *protocol;
+  int port;
+};
+
+/* A number, or a text inside the room. */
+struct finding {
+  bool found;
+  int number;
+  const char *text;
+};
+
+/* One of the calls below that look into a database: 0 or an errno, ERANGE where the room is too small. */
+typedef int (*finder)(const struct query *query, char *room, size_t size, struct finding *finding);
+
+/* A number or a text, -ENOENT where the database has no such entry, -errno. Frees what the query holds. */
+static napi_value look_up(napi_env env, struct query *query, finder find) {
+  struct finding finding = {0};
+  char *room = NULL;
+  int error = ERANGE;
+  for (size_t size = 1024; error == ERANGE && size <= ROOM_MAX; size *= 2) {
+    free(room);
+    room = malloc(size);
+    error = room == NULL ? ENOMEM : find(query, room, size, &finding);
+  }
+  napi_value result;
+  if (error != 0) result = number(env, -error);
+  else if (!finding.found) result = number(env, -ENOENT);
+  else result = finding.text != NULL ? text_or_null(env, finding.text) : number(env, finding.number);
+  free(room);
+  free(query->name);
+  free(query->protocol);
+  return result;
+}
+
+static int find_service(const struct query *query, char *room, size_t size, struct finding *finding) {
+  struct servent entry, *found = NULL;
+  int error = getservbyname_r(query->name, query->protocol, &entry, room, size, &found);
+  finding->found = found != NULL;
+  if (found != NULL) finding->number = ntohs((uint16_t)found->s_port);
+  return error;
+}
+
+static int find_port(const struct query *query, char *room, size_t size, struct finding *finding) {
+  struct servent entry, *found = NULL;
+  int error = getservbyport_r(htons((uint16_t)query->port), query->protocol, &entry, room, size, &found);
+  finding->found = found != NULL;
+  if (found != NULL) finding->text = found->s_name;
+  return error;
+}
+
+static int find_protocol(const struct query *query, char *room, size_t size, struct finding *finding) {
+#ifdef __GLIBC__
+  struct protoent entry, *found = NULL;
+  int error = getprotobyname_r(query->name, &entry, room, size, &found);
+#else
+  /* Without a _r form the table is built in and never changes. */
+  (void)room, (void)size;
+  struct protoent *found = getprotobyname(query->name);
+  int error = 0;
+#endif
+  finding->found = found != NULL;
+  if (found != NULL) finding->number = found->p_proto;
+  return error;
+}
+
+/* getservbyname(name, protocol | null) -> port | -errno */
+static napi_value call_getservbyname(napi_env env, napi_callback_info info) {
+  struct args args;
+  struct query query = {0};
+  if (!read_args(env, info, 2, &args)) return NULL;
+  if (!arg_text(&args, 0, &query.name) || !arg_text(&args, 1, &query.protocol)) {
+    free(query.name);
+    return NULL;
+  }
+  if (query.name == NULL) {
+    free(query.protocol);
+    return number(env, -EINVAL);
+  }
+  return look_up(env, &query, find_service);
+}
+
+/* getservbyport(port, protocol | null) -> name | -errno */
+static napi_value call_getservbyport(napi_env env, napi_callback_info info) {
+  struct args args;
+  struct query query = {0};
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &query.port) || !arg_text(&args, 1, &query.protocol)) {
+    return NULL;
+  }
+  return look_up(env, &query, find_port);
+}
+
+/* getprotobyname(name) -> number | -errno */
+static napi_value call_getprotobyname(napi_env env, napi_callback_info info) {
+  struct args args;
+  struct query query = {0};
+  if (!read_args(env, info, 1, &args) || !arg_text(&args, 0, &query.name)) return NULL;
+  if (query.name == NULL) return number(env, -EINVAL);
+  return look_up(env, &query, find_protocol);
+}
+
+/* if_nametoindex(name) -> index | -errno */
+static napi_value call_if_nametoindex(napi_env env, napi_callback_info info) {
+  struct args args;
+  char *name;
+  if (!read_args(env, info, 1, &args) || !arg_text(&args, 0, &name)) return NULL;
+  if (name == NULL) return number(env, -ENODEV);
+  unsigned int index = if_nametoindex(name);
+  int error = errno;
+  free(name);
+  return number(env, index == 0 ? -error : (int64_t)index);
+}
+
+/* if_indextoname(index) -> name | -errno */
+static napi_value call_if_indextoname(napi_env env, napi_callback_info info) {
+  struct args args;
+  uint32_t index;
+  char name[IF_NAMESIZE];
+  if (!read_args(env, info, 1, &args) || !arg_u32(&args, 0, &index)) return NULL;
+  if (if_indextoname(index, name) == NULL) return number(env, -errno);
+  return text_or_null(env, name);
+}
+
+/* if_nameindex() -> [index, name, index, name, …] | -errno */
+static napi_value call_if_nameindex(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value result;
+  uint32_t count = 0;
+  struct if_nameindex *list = if_nameindex();
+  if (list == NULL) return number(env, -errno);
+  bool good = napi_create_array(env, &result) == napi_ok;
+  for (struct if_nameindex *item = list; good && item->if_index != 0; item++) {
+    napi_value index = number(env, item->if_index), name = text_or_null(env, item->if_name);
+    good = index != NULL && name != NULL && napi_set_element(env, result, count++, index) == napi_ok &&
+           napi_set_element(env, result, count++, name) == napi_ok;
+  }
+  if_freenameindex(list);
+  return good ? result : NULL;
+}
+
+/* gethostname() -> text | -errno */
+static napi_value call_gethostname(napi_env env, napi_callback_info info) {
+  (void)info;
+  char name[NI_MAXHOST];
+  if (gethostname(name, sizeof name) < 0) return number(env, -errno);
+  name[sizeof name - 1] = '\0';
+  return text_or_null(env, name);
+}
+
+/* sethostname(name) -> 0 | -errno */
+static napi_value call_sethostname(napi_env env, napi_callback_info info) {
+  struct args args;
+  char *name;
+  if (!read_args(env, info, 1, &args) || !arg_text(&args, 0, &name)) return NULL;
+  if (name == NULL) return number(env, -EINVAL);
+  int64_t result = outcome(sethostname(name, strlen(name)));
+  free(name);
+  return number(env, result);
+}
+
+/* inet_aton(text) -> the address as a number in the host's order | -EINVAL */
+static napi_value call_inet_aton(napi_env env, napi_callback_info info) {
+  struct args args;
+  char *text;
+  struct in_addr address;
+  if (!read_args(env, info, 1, &args) || !arg_text(&args, 0, &text)) return NULL;
+  bool good = text != NULL && inet_aton(text, &address) != 0;
+  free(text);
+  return number(env, good ? (int64_t)ntohl(address.s_addr) : -EINVAL);
+}
+
+bool init_local(napi_env env, napi_value exports) {
+  static const struct entry entries[] = {
+      {"getservbyname", call_getservbyname},   {"getservbyport", call_getservbyport},
+      {"getprotobyname", call_getprotobyname}, {"if_nametoindex", call_if_nametoindex},
+      {"if_indextoname", call_if_indextoname}, {"if_nameindex", call_if_nameindex},
+      {"gethostname", call_gethostname},       {"sethostname", call_sethostname},
+      {"inet_aton", call_inet_aton},
+  };
+  return EXPORT_ALL(env, exports, entries);
+}

@@ -1,0 +1,64 @@
+// Waiting for one of several descriptors: a set of them that the reactor watches as one.
+//
+// The set is an epoll descriptor of its own, made when the call first has to wait and ended with it. What it holds need not be
+// registered with the reactor, so it can be in use elsewhere at the same time, and in several sets. It is level-triggered:
+// what nobody took is still there. It only says that there may be something; the operation finds out what.
+
+import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
+import { Direction, type Owner } from "./direction.js";
+import type { Operation } from "./operation.js";
+
+export class Pollset implements Source, Owner {
+  readonly reactor: Reactor;
+  readonly #direction: Direction;
+  readonly #prepare: (wake: () => void) => Uint8Array;
+  #set = -1;
+  #slot = -1;
+
+  /**
+   * @param prepare called once, when the call has to wait: returns the entries as `calls.pollset` takes them, and may keep
+   *   `wake` for whatever else changes the answer
+   */
+  constructor(prepare: (wake: () => void) => Uint8Array, reactor: Reactor = defaultReactor()) {
+    this.reactor = reactor;
+    this.#direction = new Direction(this);
+    this.#prepare = prepare;
+  }
+
+  /** The set, once there is one; the operation works on its entries and takes no notice of it. */
+  get fd(): number {
+    return Math.max(this.#set, 0);
+  }
+
+  register(): number {
+    if (this.#slot >= 0) return 0;
+    const { calls } = this.reactor;
+    const set = calls.pollset(this.#prepare(() => this.#direction.wake()));
+    if (set < 0) return set;
+    const slot = this.reactor.add(set, this);
+    if (slot < 0) {
+      calls.close(set);
+      return slot;
+    }
+    this.#set = set;
+    this.#slot = slot;
+    return 0;
+  }
+
+  onReady(): void {
+    this.#direction.wake();
+  }
+
+  /** Runs an operation until it has an answer. One per set. */
+  run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, timeout: number | null, signal: AbortSignal | undefined): Promise<T> {
+    return this.#direction.run(this, operation, a, b, timeout, signal);
+  }
+
+  /** Ends the set. */
+  end(): void {
+    if (this.#slot >= 0) this.reactor.remove(this.#set, this.#slot);
+    if (this.#set >= 0) this.reactor.calls.close(this.#set);
+    this.#slot = this.#set = -1;
+    this.#direction.cancel();
+  }
+}

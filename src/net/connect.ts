@@ -1,0 +1,213 @@
+// connect(): from an endpoint to a stream.
+
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  AF_UNSPEC,
+  AF_VSOCK,
+  type AddressLike,
+  type Endpoint,
+  type EndpointLike,
+  formatEndpoint,
+  type HostEndpoint,
+  HostPort,
+  parseEndpoint,
+  quote,
+  type UnixAddress,
+  type VsockAddress,
+} from "../addr/index.js";
+import type { IoOptions } from "../io.js";
+import { Socket, SocketConn } from "../socket/index.js";
+import { systemClock } from "../stream/clock.js";
+import { Stream, type StreamOptions } from "../stream/index.js";
+import { integer } from "../sys/arguments.js";
+import { SOCK_STREAM } from "../sys/constants.js";
+import { adopt } from "./adopt.js";
+import { dial, type DialPlan } from "./dial.js";
+import {
+  applyTcp,
+  checkApplies,
+  checkDevice,
+  checkLocal,
+  checkObject,
+  checkStream,
+  checkTcp,
+  checkWait,
+  isTcp,
+  rest,
+  STREAM_FAMILIES,
+  STREAM_OPTIONS,
+  TCP_OPTIONS,
+  type TcpOptions,
+  time,
+} from "./options.js";
+import { checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
+import type { HostAddress, Resolver } from "./resolver.js";
+import { openTunnel } from "./tunnel.js";
+
+/** How to connect, and the limits of the stream that comes out of it. */
+export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
+  /** Milliseconds for all of it: the resolver, all attempts, the proxy. No timeout when absent. */
+  readonly timeout?: number | undefined;
+  /** Where the connection is to come from: a numeric address, or `["", port]`. Port 0 lets the kernel choose. */
+  readonly localAddress?: AddressLike | undefined;
+  /** The only interface that is used: SO_BINDTODEVICE. */
+  readonly bindToDevice?: string | undefined;
+  /** Connects to addresses of this family only: `AF_INET` or `AF_INET6`. */
+  readonly family?: number | undefined;
+  /** A proxy to go through: `"socks5://user:password@host:port"` or `"http://…"`, or its parts. It resolves the name. */
+  readonly via?: string | ProxyOptions | undefined;
+  /** Finds the addresses of a name. Default: getaddrinfo(3), on the thread pool. */
+  readonly resolver?: Resolver | undefined;
+  /** Milliseconds for which an answer for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
+  readonly resolutionDelay?: number | undefined;
+  /** Milliseconds after which the next address is tried beside those under way, 10 to 2000. Default 250; RFC 8305, section 5. */
+  readonly attemptDelay?: number | undefined;
+  /** Most addresses of a host that are tried. Default 32. */
+  readonly maxAttempts?: number | undefined;
+}
+
+const WAIT = ["timeout", "signal"];
+const RACE = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
+/** What each kind of endpoint has a use for. */
+const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
+  tcp: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via"],
+  tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via"],
+  unix: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
+  vsock: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
+  fd: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS],
+  udp: [],
+  systemd: [],
+};
+
+/**
+ * Connects to an endpoint: `tcp://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a connected stream
+ * socket that this process has already.
+ *
+ * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: IPv6 and IPv4 in turn, the next
+ * one as soon as an attempt has failed or 250 ms have passed, until the first connects. The others are closed.
+ *
+ * @throws SocketError when all attempts failed, that of the most telling one: `ECONNREFUSED`, `EHOSTUNREACH`,
+ *   `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause` is an AggregateError with those of all attempts, in order. `EAI_NONAME` and its
+ *   kin when the name has no address, `ETIMEDOUT` when `timeout` ran out; what a proxy refused has the code that fits best
+ * @throws the reason of `signal`
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @see RFC 8305, connect(2), getaddrinfo(3)
+ * @example
+ * ```ts
+ * import { connect, listen } from "berkeley";
+ *
+ * await using listener = await listen("tcp://127.0.0.1:8888");
+ * await using stream = await connect("tcp://localhost:8888", { timeout: 5_000 });
+ * await using peer = await listener.accept();
+ * await peer.write("hello\n");
+ * console.log(await stream.readLine()); // prints: hello
+ * ```
+ */
+export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
+  const target = parseEndpoint(endpoint);
+  const action = `connect to ${quote(formatEndpoint(target))}`;
+  if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
+  if (target.scheme === "systemd") throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
+  checkObject(opts, action);
+  checkApplies(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
+  const limits = checkStream(opts, action);
+  const plan = checkPlan(opts, action);
+  plan.signal?.throwIfAborted();
+  switch (target.scheme) {
+    case "tcp":
+      return openTcp(target, opts, plan, limits, action);
+    case "tls":
+      throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on its stream`);
+    case "unix":
+    case "vsock":
+      return new Stream(await openLocal(target.address, plan, action), limits);
+    case "fd":
+      return new Stream(adoptConnected(target.fd, opts, plan, action), limits);
+  }
+}
+
+/** A TCP connection to a host, through a proxy if one is wanted. */
+async function openTcp(
+  { address }: HostEndpoint,
+  opts: ConnectOptions,
+  plan: DialPlan,
+  limits: StreamOptions,
+  action: string,
+): Promise<Stream> {
+  if (address instanceof HostPort && address.host === "") {
+    throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
+  }
+  if (opts.via === undefined) return dialStream(address, plan, limits);
+  const proxy = checkProxy(opts.via, action);
+  const destination = checkDestination(address, action);
+  const stream = await dialStream(proxy.address, plan, limits);
+  await openTunnel(stream, proxy, destination, plan);
+  return stream;
+}
+
+async function dialStream(target: HostAddress | HostPort, plan: DialPlan, limits: StreamOptions): Promise<Stream> {
+  const { socket, local, remote } = await dial(target, plan);
+  return new Stream(new SocketConn(socket, { local, remote }), limits);
+}
+
+/** A connection to a socket of this machine, or of its host. */
+async function openLocal(address: UnixAddress | VsockAddress, plan: DialPlan, action: string): Promise<SocketConn> {
+  const { family } = address;
+  const { local } = plan;
+  const socket = new Socket(family === AF_UNIX ? AF_UNIX : AF_VSOCK, SOCK_STREAM);
+  try {
+    if (local !== undefined) {
+      if (local instanceof HostPort || local.family !== family) {
+        throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
+      }
+      await socket.bind(local);
+    }
+    const { timeout = null, signal } = rest(plan);
+    await socket.connect(address, { timeout, signal });
+    return new SocketConn(socket, { remote: address });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** A descriptor that is connected. When it is refused it stays open, and the caller's. */
+function adoptConnected(fd: number, opts: ConnectOptions, plan: DialPlan, action: string): SocketConn {
+  let conn: SocketConn | undefined;
+  adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
+    const remote = socket.getpeername();
+    if (isTcp(socket)) applyTcp(socket, plan.tcp);
+    else checkApplies(opts, ALLOWED.unix, action, "a descriptor that is not TCP's");
+    conn = new SocketConn(socket, { remote });
+  });
+  return conn as unknown as SocketConn;
+}
+
+function checkPlan(opts: ConnectOptions, action: string): DialPlan {
+  const { resolver } = opts;
+  if (resolver !== undefined && typeof resolver !== "function") {
+    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
+  }
+  return {
+    ...checkWait(opts, action),
+    tcp: checkTcp(opts, action),
+    local: checkLocal(opts.localAddress, action),
+    device: checkDevice(opts.bindToDevice, action),
+    family: checkFamily(opts.family, action),
+    resolver,
+    pace: {
+      resolutionDelay: time(opts.resolutionDelay, 50, action, "resolutionDelay", 0, 2000),
+      attemptDelay: time(opts.attemptDelay, 250, action, "attemptDelay", 10, 2000),
+      maxAttempts: opts.maxAttempts === undefined ? 32 : integer(opts.maxAttempts, action, "maxAttempts", 1, 1000),
+    },
+    clock: systemClock,
+  };
+}
+
+function checkFamily(value: unknown, action: string): number {
+  if (value === undefined || value === AF_UNSPEC) return AF_UNSPEC;
+  if (value === AF_INET || value === AF_INET6) return value;
+  throw new TypeError(`Cannot ${action}: family is ${quote(value)}, required AF_INET or AF_INET6`);
+}

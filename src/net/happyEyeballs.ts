@@ -1,0 +1,188 @@
+// Happy Eyeballs, version 2: RFC 8305. Which address of a host to try, and when.
+//
+// A host that is to be reached may have addresses of both families of which some do not answer, and a SYN without an answer
+// costs minutes. So the addresses are tried in a row with a short delay between them, all attempts go on until the first
+// one succeeds, and the rest is closed. The algorithm, with the sections of the RFC:
+//
+// - Both families are looked up at the same time, IPv6 first (3). The answer for IPv6 starts the first attempt at once. One
+//   for IPv4 that comes before it waits for it, but no longer than the resolution delay; a negative answer ends that wait.
+//   What is answered later joins the addresses that were not tried yet.
+// - Within a family the order is the resolver's, which sorted by RFC 6724 (4).
+// - The families take turns, beginning with IPv6 where it has an answer: a First Address Family Count of 1 (4).
+// - An attempt is followed by the next when it has failed, or else after the connection attempt delay (5). The RFC asks
+//   for 250 ms, and for 10 ms to 2 s as bounds (8).
+//
+// What is not done: the sorting of section 4 by round trip times of the past (nobody keeps them here), and the synthesis of
+// addresses behind NAT64 (7), which systems that need it do in their resolver.
+//
+// Here is no socket and no resolver, only the order of events; both are handed in, and so is the clock.
+
+import type { Clock } from "../stream/clock.js";
+
+/** An attempt under way. */
+export interface Attempt<C> {
+  readonly promise: Promise<C>;
+  /** Gives the attempt up, or closes what it has come to. */
+  cancel(): void;
+}
+
+/** What is raced for. */
+export interface Course<A, C> {
+  /** The families, the preferred one first. */
+  readonly families: readonly number[];
+  /** The addresses of a family; none is an empty list or a rejection. */
+  lookup(family: number): Promise<readonly A[]>;
+  attempt(address: A): Attempt<C>;
+  /** The error when no attempt is left: those of lookups, and those of attempts in the order of their beginning. */
+  failure(lookups: readonly unknown[], attempts: readonly unknown[]): unknown;
+}
+
+/** The delays, in ms, and how many addresses are tried at most. */
+export interface Pace {
+  readonly resolutionDelay: number;
+  readonly attemptDelay: number;
+  readonly maxAttempts: number;
+}
+
+/** What became of an address that was tried: its error, or none while the attempt goes on. */
+export interface Tried<A> {
+  readonly address: A;
+  readonly failed?: { readonly error: unknown };
+}
+
+interface Runner<A, C> extends Tried<A> {
+  readonly attempt: Attempt<C>;
+  failed?: { readonly error: unknown };
+}
+
+/** One race. It begins at once; `result` is its winner. */
+export class Race<A, C> {
+  readonly result: Promise<C>;
+  readonly #course: Course<A, C>;
+  readonly #pace: Pace;
+  readonly #clock: Clock;
+  #resolve!: (winner: C) => void;
+  #reject!: (error: unknown) => void;
+  #over = false;
+
+  /** Addresses that were not tried, of each family that has answered. */
+  readonly #waiting = new Map<number, A[]>();
+  readonly #lookupErrors: unknown[] = [];
+  #unanswered: number;
+  /** The first attempt has been made, or could be but for a lack of addresses. */
+  #begun = false;
+
+  readonly #runners: Runner<A, C>[] = [];
+  #running = 0;
+  #lastFamily: number | undefined;
+  /** The next attempt is due, but there was no address for it. */
+  #due = false;
+  #timer: unknown;
+
+  constructor(course: Course<A, C>, pace: Pace, clock: Clock) {
+    this.#course = course;
+    this.#pace = pace;
+    this.#clock = clock;
+    this.#unanswered = course.families.length;
+    this.result = new Promise<C>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    for (const family of course.families) {
+      course.lookup(family).then(
+        (addresses) => this.#answered(family, addresses),
+        (error: unknown) => {
+          this.#lookupErrors.push(error);
+          this.#answered(family, []);
+        },
+      );
+    }
+  }
+
+  /** What was tried so far, in order. */
+  get tried(): readonly Tried<A>[] {
+    return this.#runners;
+  }
+
+  /** Ends the race without a winner. */
+  cancel(error: unknown): void {
+    if (!this.#end()) return;
+    this.#reject(error);
+  }
+
+  #answered(family: number, addresses: readonly A[]): void {
+    if (this.#over) return;
+    this.#unanswered--;
+    this.#waiting.set(family, [...addresses]);
+    if (this.#begun) {
+      if (this.#due) this.#next();
+      return;
+    }
+    const preferred = this.#course.families[0] as number;
+    if (this.#waiting.has(preferred) || this.#unanswered === 0) this.#begin();
+    else if (addresses.length > 0 && this.#timer === undefined) {
+      this.#timer = this.#clock.setTimeout(() => this.#begin(), this.#pace.resolutionDelay);
+    }
+  }
+
+  #begin(): void {
+    // The preferred family has nothing: without addresses of the other one there is nothing to begin with yet.
+    if (this.#unanswered > 0 && this.#available() === undefined) return;
+    this.#begun = true;
+    this.#next();
+  }
+
+  /** The family that has the next turn: not that of the last attempt, if another has addresses. */
+  #available(): number | undefined {
+    const ready = this.#course.families.filter((family) => (this.#waiting.get(family)?.length ?? 0) > 0);
+    return ready.find((family) => family !== this.#lastFamily) ?? ready[0];
+  }
+
+  #next(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const family = this.#runners.length < this.#pace.maxAttempts ? this.#available() : undefined;
+    this.#due = family === undefined;
+    if (family === undefined) {
+      const over = this.#runners.length === this.#pace.maxAttempts || this.#unanswered === 0;
+      if (over && this.#running === 0) this.#fail();
+      return;
+    }
+    this.#lastFamily = family;
+    this.#timer = this.#clock.setTimeout(() => this.#next(), this.#pace.attemptDelay);
+    this.#run(this.#waiting.get(family)!.shift() as A);
+  }
+
+  #run(address: A): void {
+    const attempt = this.#course.attempt(address);
+    const runner: Runner<A, C> = { address, attempt };
+    this.#runners.push(runner);
+    this.#running++;
+    attempt.promise.then(
+      (winner) => {
+        // One that comes in when the race is over has been cancelled, and with that closed.
+        if (this.#end(runner)) this.#resolve(winner);
+      },
+      (error: unknown) => {
+        runner.failed = { error };
+        this.#running--;
+        if (!this.#over) this.#next();
+      },
+    );
+  }
+
+  #fail(): void {
+    this.#end();
+    const errors = this.#runners.map(({ failed }) => failed?.error);
+    this.#reject(this.#course.failure(this.#lookupErrors, errors));
+  }
+
+  /** Stops everything but the winner; false when that was done before. */
+  #end(winner?: Runner<A, C>): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#clock.clearTimeout(this.#timer);
+    for (const runner of this.#runners) if (runner !== winner && runner.failed === undefined) runner.attempt.cancel();
+    return true;
+  }
+}

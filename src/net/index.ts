@@ -1,0 +1,11 @@
+// Dialling, listening, UDP.
+
+export { connect, type ConnectOptions } from "./connect.js";
+export { listen, type ListenOptions } from "./listen.js";
+export { type KeepAlive, type TcpOptions } from "./options.js";
+export { type ProxyOptions } from "./proxy.js";
+export { type HostAddress, type HostFamily, type Resolver } from "./resolver.js";
+export { type ListenAddress, SocketListener } from "./socketListener.js";
+export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";
+export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./udp.js";
+export { type Packet, UdpSocket } from "./udpSocket.js";

@@ -1,0 +1,217 @@
+// listen(): from an endpoint to a listener.
+
+import {
+  type Address,
+  AF_INET6,
+  AF_UNSPEC,
+  type EndpointLike,
+  type Endpoint,
+  formatEndpoint,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  parseEndpoint,
+  quote,
+} from "../addr/index.js";
+import { SocketError } from "../errors.js";
+import type { IoOptions } from "../io.js";
+import { Socket } from "../socket/index.js";
+import type { StreamOptions } from "../stream/index.js";
+import { socketError } from "../stream/wait.js";
+import { int32, integer } from "../sys/arguments.js";
+import { calls } from "../sys/calls.js";
+import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
+import { within } from "../sys/deadline.js";
+import { inquire } from "../sys/lookup.js";
+import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../sys/options/index.js";
+import { resolveAll, resolveNow } from "../sys/resolve.js";
+import { addressDetails } from "../sys/sockaddr.js";
+import { adopt } from "./adopt.js";
+import {
+  applyTcp,
+  checkApplies,
+  checkDevice,
+  checkObject,
+  checkStream,
+  checkTcp,
+  checkWait,
+  type CheckedTcp,
+  type CheckedWait,
+  flag,
+  isTcp,
+  STREAM_FAMILIES,
+  STREAM_OPTIONS,
+  TCP_OPTIONS,
+  type TcpOptions,
+} from "./options.js";
+import { SocketListener } from "./socketListener.js";
+import { listenFd } from "./systemd.js";
+import { listenUnix } from "./unixListener.js";
+
+/** How to listen, and the limits of the streams that are accepted. `timeout` and `signal` are for the resolver. */
+export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
+  /** Length of the kernel's queue of connections that nobody has accepted; net.core.somaxconn cuts it. Default SOMAXCONN. */
+  readonly backlog?: number | undefined;
+  /** Takes a port of which old connections remain (TIME-WAIT): SO_REUSEADDR. Default true. */
+  readonly reuseAddr?: boolean | undefined;
+  /** Lets several sockets listen at the port, among which the kernel spreads connections: SO_REUSEPORT. Default false. */
+  readonly reusePort?: boolean | undefined;
+  /** Takes no IPv4 connections at `[::]`: IPV6_V6ONLY. Default false. */
+  readonly ipv6Only?: boolean | undefined;
+  /** The only interface that is listened on: SO_BINDTODEVICE. */
+  readonly bindToDevice?: string | undefined;
+  /** Permissions of a UNIX socket's file, such as 0o660. Default: as the umask has it. */
+  readonly mode?: number | undefined;
+  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  readonly unsetEnv?: boolean | undefined;
+}
+
+const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
+/** What each kind of endpoint has a use for. */
+const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
+  tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
+  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
+  unix: [...STREAM_OPTIONS, "backlog", "mode"],
+  vsock: [...STREAM_OPTIONS, "backlog"],
+  fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog"],
+  systemd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog", "unsetEnv"],
+  udp: [],
+};
+
+/**
+ * Listens on an endpoint: `tcp://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening socket that
+ * this process has already) or `systemd:name` (one that the service manager passed under that name).
+ *
+ * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
+ * first address is taken. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
+ * is replaced, and it is removed when the listener is closed.
+ *
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
+ *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
+ * @example
+ * ```ts
+ * import { connect, listen } from "berkeley";
+ *
+ * await using listener = await listen("tcp://[::]:8888", { backlog: 64 });
+ * await using client = await connect("tcp://127.0.0.1:8888");
+ * await using stream = await listener.accept();
+ * await client.write("over IPv4\n");
+ * console.log(await stream.readLine()); // prints: over IPv4
+ * ```
+ */
+export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
+  const target = parseEndpoint(endpoint);
+  const action = `listen on ${quote(formatEndpoint(target))}`;
+  if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
+  checkObject(opts, action);
+  checkApplies(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
+  const plan = checkPlan(opts, action);
+  plan.signal?.throwIfAborted();
+  const { limits, backlog = SOMAXCONN } = plan;
+  switch (target.scheme) {
+    case "tcp":
+      return new SocketListener(await listenTcp(target.address, plan), limits);
+    case "tls":
+      throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on the streams`);
+    case "unix": {
+      const { socket, closing } = await listenUnix(target.address, plan.mode, backlog);
+      return new SocketListener(socket, limits, closing);
+    }
+    case "vsock":
+      return new SocketListener(await listenAt(target.address, plan), limits);
+    case "fd":
+      return new SocketListener(adoptListening(target.fd, opts, plan, action), limits);
+    case "systemd": {
+      const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
+      return new SocketListener(adoptListening(fd, opts, plan, action), limits);
+    }
+  }
+}
+
+/** `ListenOptions` that were checked. */
+interface ListenPlan extends CheckedWait {
+  readonly limits: StreamOptions;
+  readonly tcp: CheckedTcp;
+  readonly backlog: number | undefined;
+  readonly reuseAddr: boolean;
+  readonly reusePort: boolean;
+  readonly ipv6Only: boolean;
+  readonly device: string | undefined;
+  readonly mode: number | undefined;
+}
+
+function checkPlan(opts: ListenOptions, action: string): ListenPlan {
+  const { backlog, mode } = opts;
+  return {
+    ...checkWait(opts, action),
+    limits: checkStream(opts, action),
+    tcp: checkTcp(opts, action),
+    backlog: backlog === undefined ? undefined : int32(backlog, action, "backlog"),
+    reuseAddr: flag(opts.reuseAddr, true, action, "reuseAddr"),
+    reusePort: flag(opts.reusePort, false, action, "reusePort"),
+    ipv6Only: flag(opts.ipv6Only, false, action, "ipv6Only"),
+    device: checkDevice(opts.bindToDevice, action),
+    mode: mode === undefined ? undefined : integer(mode, action, "mode", 0, 0o777),
+  };
+}
+
+async function listenTcp(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<Socket> {
+  if (!(target instanceof HostPort) || target.host !== "") return listenAt(await resolve(target, plan), plan);
+  try {
+    return await listenAt(new Inet6Address("::", target.port), plan);
+  } catch (error) {
+    // No IPv6 in the kernel, or none that is switched on.
+    const without = error instanceof SocketError && (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL");
+    if (!without || plan.ipv6Only) throw error;
+    return listenAt(new InetAddress("0.0.0.0", target.port), plan);
+  }
+}
+
+async function resolve(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<Address> {
+  const known = resolveNow(calls, target, { family: AF_INET6 });
+  if (known !== undefined) return known;
+  const { deadline, signal } = plan;
+  const [first] = await within(
+    inquire(resolveAll(calls, target as HostPort, AF_UNSPEC)),
+    deadline.left() ?? null,
+    signal === undefined ? [] : [signal],
+    () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(target)),
+  );
+  return first as Address;
+}
+
+/** A socket that listens at an address, which needs no resolver any more. */
+async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
+  const socket = new Socket(address.family, SOCK_STREAM);
+  try {
+    if (isTcp(socket)) {
+      socket.setsockopt(SO_REUSEADDR, plan.reuseAddr);
+      if (plan.reusePort) socket.setsockopt(SO_REUSEPORT, true);
+      if (address.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, plan.ipv6Only);
+      if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
+      // Connections inherit them, so that they cost no call for each.
+      applyTcp(socket, plan.tcp);
+    }
+    await socket.bind(address);
+    socket.listen(plan.backlog);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** A descriptor that listens. When it is refused it stays open, and the caller's. */
+function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): Socket {
+  return adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
+    if (!socket.getsockopt(SO_ACCEPTCONN)) {
+      const cause = new Error(`descriptor ${fd} does not listen, required a socket on which listen(2) was called`);
+      throw socketError("EINVAL", "listen", { cause });
+    }
+    if (isTcp(socket)) applyTcp(socket, plan.tcp);
+    else checkApplies(opts, [...ALLOWED.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
+    if (plan.backlog !== undefined) socket.listen(plan.backlog);
+  });
+}

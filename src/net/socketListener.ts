@@ -1,0 +1,114 @@
+// A Listener over a listening socket.
+
+import { Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
+import type { IoOptions, Listener } from "../io.js";
+import { type Socket, SocketConn } from "../socket/index.js";
+import { Stream, type StreamOptions } from "../stream/index.js";
+
+/** An address that streams can be listened for at. It can be passed to `connect()`. */
+export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
+
+/**
+ * What `listen()` gives: the connections to an endpoint, as streams.
+ *
+ * There is no queue but the kernel's, whose length is the `backlog`. Where descriptors or memory run out (`EMFILE` and its
+ * kin), `accept()` waits until there are some; the connections stay in the queue, and those that were accepted live on.
+ *
+ * @example
+ * ```ts
+ * import { connect, listen } from "berkeley";
+ *
+ * await using listener = await listen("unix:@greeter");
+ * await using client = await connect("unix:@greeter");
+ * for await (const stream of listener) {
+ *   await stream.write("welcome\n");
+ *   await stream.close();
+ *   break;
+ * }
+ * console.log(await client.readLine()); // prints: welcome
+ * ```
+ */
+export class SocketListener implements Listener<Stream> {
+  readonly #socket: Socket;
+  readonly #address: ListenAddress;
+  readonly #limits: StreamOptions;
+  /** The local address of every connection, where there can be but one. */
+  readonly #local: ListenAddress | undefined;
+  readonly #closing: (() => void) | undefined;
+
+  /** @internal `closing` is called once, right before the socket is closed. */
+  constructor(socket: Socket, limits: StreamOptions, closing?: () => void) {
+    this.#socket = socket;
+    this.#address = socket.getsockname() as ListenAddress;
+    this.#limits = limits;
+    this.#local = isWildcard(this.#address) ? undefined : this.#address;
+    this.#closing = closing;
+  }
+
+  /** What it listens on, with the real port where 0 was asked for. Stays readable after `close()`. */
+  get address(): ListenAddress {
+    return this.#address;
+  }
+
+  /** The socket below, for its options and numbers. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /**
+   * Waits for the next connection. Several calls may wait: they are served in order.
+   *
+   * @throws SocketError `ETIMEDOUT`, `ECANCELED` when it is closed meanwhile, `EBADF` when it was before; the signal's reason
+   * @see accept(2)
+   */
+  async accept(opts?: IoOptions): Promise<Stream> {
+    const patient = opts === undefined ? PATIENT : { timeout: opts.timeout, signal: opts.signal, patient: true };
+    const [socket, remote] = await this.#socket.accept(patient);
+    return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
+  }
+
+  /** Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. */
+  close(): Promise<void> {
+    if (!this.#socket.closed) {
+      this.#closing?.();
+      try {
+        this.#socket.close();
+      } catch {
+        // The descriptor is gone whatever close(2) says.
+      }
+    }
+    return Promise.resolve();
+  }
+
+  /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Stream, undefined> {
+    const iterator: AsyncIterableIterator<Stream, undefined> = {
+      next: async () => {
+        try {
+          return { done: false, value: await this.accept() };
+        } catch (error) {
+          if (this.#socket.closed) return END;
+          throw error;
+        }
+      },
+      return: () => Promise.resolve(END),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+const PATIENT = { patient: true } as const;
+const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** Whether connections to this address can have different local addresses: those of TCP do at a wildcard. */
+function isWildcard(address: ListenAddress): boolean {
+  if (address instanceof InetAddress) return address.host === "0.0.0.0";
+  if (address instanceof Inet6Address) return address.host === "::" || address.scopeid !== 0;
+  // A connection that is accepted on vsock knows which of the machine's ids was called.
+  return !(address instanceof UnixAddress);
+}

@@ -1,0 +1,98 @@
+// SOCKS version 5: RFC 1928, with user and password by RFC 1929.
+
+import { HostPort, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
+import type { Stream } from "../stream/index.js";
+import { type CheckedWait, rest } from "./options.js";
+import { type CheckedProxy, type Credentials, Refusal } from "./proxy.js";
+import type { HostAddress } from "./resolver.js";
+
+const VERSION = 5;
+/** Version of the negotiation of RFC 1929. */
+const PASSWORD_VERSION = 1;
+const NO_AUTHENTICATION = 0;
+const PASSWORD = 2;
+const NONE_ACCEPTABLE = 0xff;
+const CONNECT = 1;
+const IPV4 = 1;
+const NAME = 3;
+const IPV6 = 4;
+
+/** The replies of RFC 1928, section 6: the code that comes nearest, and what the RFC calls it. */
+const REPLIES: Readonly<Record<number, readonly [code: string, text: string]>> = {
+  1: ["EIO", "general SOCKS server failure"],
+  2: ["EACCES", "connection not allowed by ruleset"],
+  3: ["ENETUNREACH", "network unreachable"],
+  4: ["EHOSTUNREACH", "host unreachable"],
+  5: ["ECONNREFUSED", "connection refused"],
+  6: ["EHOSTUNREACH", "TTL expired"],
+  7: ["EOPNOTSUPP", "command not supported"],
+  8: ["EAFNOSUPPORT", "address type not supported"],
+};
+
+/** Has the proxy connect to `target`. Reads no byte more than its answer has. */
+export async function socks5Connect(
+  stream: Stream,
+  { credentials }: CheckedProxy,
+  target: HostAddress | HostPort,
+  wait: CheckedWait,
+): Promise<void> {
+  const request = connectRequest(target);
+  const methods = credentials === undefined ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, PASSWORD];
+  await stream.write(Uint8Array.of(VERSION, methods.length, ...methods), rest(wait));
+  const [version, method] = await stream.readExactly(2, rest(wait));
+  checkVersion(version, VERSION);
+  if (method === PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
+  else if (method === NONE_ACCEPTABLE) {
+    const without = credentials === undefined ? ", and none was given a user and a password for" : "";
+    throw new Refusal("EACCES", `the proxy accepts no method of authentication that was offered${without}`);
+  } else if (method !== NO_AUTHENTICATION) {
+    throw new Refusal("EPROTO", `the proxy chose method ${method}, which was not offered`);
+  }
+  await stream.write(request, rest(wait));
+  await readReply(stream, wait);
+}
+
+async function authenticate(stream: Stream, { username, password }: Credentials, wait: CheckedWait): Promise<void> {
+  const user = Buffer.from(username);
+  const secret = Buffer.from(password);
+  const head = Uint8Array.of(PASSWORD_VERSION, user.length);
+  await stream.write([head, user, Uint8Array.of(secret.length), secret], rest(wait));
+  const [version, status] = await stream.readExactly(2, rest(wait));
+  checkVersion(version, PASSWORD_VERSION);
+  if (status !== 0) throw new Refusal("EACCES", `the proxy refused user and password with status ${status}`);
+}
+
+function checkVersion(version: number | undefined, required: number): void {
+  if (version === required) return;
+  throw new Refusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
+}
+
+function connectRequest(target: HostAddress | HostPort): Buffer {
+  const port = Buffer.alloc(2);
+  port.writeUInt16BE(target.port);
+  return Buffer.concat([Uint8Array.of(VERSION, CONNECT, 0), destination(target), port]);
+}
+
+function destination(target: HostAddress | HostPort): Uint8Array {
+  const { host } = target;
+  if (target instanceof InetAddress) return Uint8Array.of(IPV4, ...(parseIPv4(host) as Uint8Array));
+  if (!(target instanceof HostPort)) return Uint8Array.of(IPV6, ...(parseIPv6(host)?.bytes as Uint8Array));
+  const name = Buffer.from(host);
+  return Uint8Array.of(NAME, name.length, ...name);
+}
+
+async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
+  const [version, reply = 0, , type = 0] = await stream.readExactly(4, rest(wait));
+  checkVersion(version, VERSION);
+  if (reply !== 0) {
+    const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
+    throw new Refusal(code, `the proxy answered ${reply}: ${text}`);
+  }
+  // The address that the proxy connects from, which nobody asked for, and its port.
+  if (type === IPV4) await stream.readExactly(4 + 2, rest(wait));
+  else if (type === IPV6) await stream.readExactly(16 + 2, rest(wait));
+  else if (type === NAME) {
+    const [length = 0] = await stream.readExactly(1, rest(wait));
+    await stream.readExactly(length + 2, rest(wait));
+  } else throw new Refusal("EPROTO", `the proxy answered with an address of type ${type}, required 1, 3 or 4`);
+}

@@ -1,0 +1,91 @@
+// Sockets that a service manager has opened: sd_listen_fds(3), read from the environment.
+//
+// The manager passes descriptors from 3 on, and says how many in LISTEN_FDS, for whom in LISTEN_PID, and under which names
+// in LISTEN_FDNAMES, separated by colons. The variables are inherited by children, for whom they are not: a process id
+// other than ours means that there is nothing for us. All of it is read strictly; a manager writes it, so what does not fit is
+// a mistake in a wrapper's script that is better found than guessed about.
+
+import { quote } from "../addr/index.js";
+import { SocketError } from "../errors.js";
+import { socketError } from "../stream/wait.js";
+
+/** A descriptor that the service manager passed. */
+export interface ListenFd {
+  /** The name that the unit gives it (`FileDescriptorName=`), else that of the unit; `"unknown"` where none was passed. */
+  readonly name: string;
+  readonly fd: number;
+}
+
+/** Options of {@link listenFds}. */
+export interface ListenFdsOptions {
+  /** Takes the variables out of the environment, so that no child sees them. Default false. */
+  readonly unsetEnv?: boolean | undefined;
+  /** The environment. Default `process.env`. */
+  readonly env?: Record<string, string | undefined> | undefined;
+}
+
+/** SD_LISTEN_FDS_START of sd-daemon.h. */
+const FIRST = 3;
+const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
+const DECIMAL = /^[1-9][0-9]{0,9}$/;
+
+/**
+ * The descriptors that a service manager has passed to this process, in its order; none when it was not started so. Each can
+ * go to `listen()` or `bindUdp()` as `fd:N`.
+ *
+ * @throws SocketError `EINVAL` when the variables are there and don't fit together; `cause` says how
+ * @see sd_listen_fds_with_names(3), systemd.socket(5)
+ * @example
+ * ```ts
+ * import { listenFds } from "berkeley";
+ *
+ * const env = { LISTEN_PID: String(process.pid), LISTEN_FDS: "2", LISTEN_FDNAMES: "http:https" };
+ * for (const { name, fd } of listenFds({ env })) console.log(name, fd);
+ * // prints: http 3
+ * // prints: https 4
+ * ```
+ */
+export function listenFds(opts: ListenFdsOptions = {}): ListenFd[] {
+  const env = opts.env ?? process.env;
+  const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names } = env;
+  try {
+    return read(pid, count, names);
+  } finally {
+    if (opts.unsetEnv === true) for (const name of VARIABLES) delete env[name];
+  }
+}
+
+function read(pid: string | undefined, count: string | undefined, names: string | undefined): ListenFd[] {
+  if (pid === undefined && count === undefined) return [];
+  if (pid === undefined || !DECIMAL.test(pid)) {
+    throw invalid(`LISTEN_PID is ${quote(pid)}, required the id of a process`);
+  }
+  if (Number(pid) !== process.pid) return [];
+  if (count === undefined || !/^(?:0|[1-9][0-9]{0,5})$/.test(count)) {
+    throw invalid(`LISTEN_FDS is ${quote(count)}, required the number of descriptors`);
+  }
+  const total = Number(count);
+  const list = names === undefined ? undefined : names.split(":");
+  if (list !== undefined && list.length !== total) {
+    throw invalid(`LISTEN_FDNAMES has ${list.length} names, required ${total}, one for each descriptor`);
+  }
+  return Array.from({ length: total }, (_, index) => ({ name: list?.[index] ?? "unknown", fd: FIRST + index }));
+}
+
+function invalid(message: string): SocketError {
+  return socketError("EINVAL", "sd_listen_fds", { cause: new Error(message) });
+}
+
+/** The one descriptor that was passed under a name. */
+export function listenFd(name: string, unsetEnv: boolean): number {
+  const named = listenFds({ unsetEnv }).filter((one) => one.name === name);
+  const [first] = named;
+  if (first === undefined) {
+    const cause = new Error(`the service manager passed no descriptor under the name ${quote(name)}`);
+    throw socketError("ENOENT", "sd_listen_fds", { cause });
+  }
+  if (named.length === 1) return first.fd;
+  const fds = named.map(({ fd }) => `fd:${fd}`).join(", ");
+  const cause = new Error(`${named.length} descriptors have the name ${quote(name)}, required one: take ${fds}`);
+  throw socketError("EINVAL", "sd_listen_fds", { cause });
+}

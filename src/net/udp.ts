@@ -1,0 +1,280 @@
+// bindUdp() and connectUdp(): from an endpoint to a UDP socket.
+
+import {
+  type AddressLike,
+  AF_INET,
+  AF_INET6,
+  type EndpointLike,
+  formatEndpoint,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  parseEndpoint,
+  quote,
+} from "../addr/index.js";
+import { SocketError } from "../errors.js";
+import type { IoOptions } from "../io.js";
+import { Socket } from "../socket/index.js";
+import { socketError } from "../stream/wait.js";
+import { integer } from "../sys/arguments.js";
+import { calls } from "../sys/calls.js";
+import { SOCK_DGRAM } from "../sys/constants.js";
+import { within } from "../sys/deadline.js";
+import {
+  IPV6_V6ONLY,
+  SO_BINDTODEVICE,
+  SO_BROADCAST,
+  SO_RCVBUF,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SO_SNDBUF,
+} from "../sys/options/index.js";
+import { resolveNow } from "../sys/resolve.js";
+import { addressDetails } from "../sys/sockaddr.js";
+import { adopt } from "./adopt.js";
+import {
+  checkApplies,
+  checkDevice,
+  checkLocal,
+  checkObject,
+  checkWait,
+  type CheckedWait,
+  flag,
+} from "./options.js";
+import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolver.js";
+import { listenFd } from "./systemd.js";
+import { UdpSocket } from "./udpSocket.js";
+
+/** Options of both kinds of UDP sockets. `timeout` and `signal` are for the resolver. */
+export interface UdpOptions extends IoOptions {
+  /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
+  readonly receiveBuffer?: number | undefined;
+  /** Bytes of packets that wait to be sent: SO_SNDBUF; net.core.wmem_max cuts it. */
+  readonly sendBuffer?: number | undefined;
+  /** Lets it send to broadcast addresses: SO_BROADCAST. Default false. */
+  readonly broadcast?: boolean | undefined;
+  /** The only interface that is used: SO_BINDTODEVICE. */
+  readonly bindToDevice?: string | undefined;
+  /** Finds the addresses of a name. Default: getaddrinfo(3), on the thread pool. */
+  readonly resolver?: Resolver | undefined;
+}
+
+/** Options of `bindUdp`. */
+export interface BindUdpOptions extends UdpOptions {
+  /** Takes an address that other sockets have too, if they allow it as well: SO_REUSEADDR, for multicast. Default false. */
+  readonly reuseAddr?: boolean | undefined;
+  /** Shares the packets of an address out among several sockets: SO_REUSEPORT. Default false. */
+  readonly reusePort?: boolean | undefined;
+  /** Takes no IPv4 packets at `[::]`: IPV6_V6ONLY. Default false. */
+  readonly ipv6Only?: boolean | undefined;
+  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  readonly unsetEnv?: boolean | undefined;
+}
+
+/** Options of `connectUdp`. */
+export interface ConnectUdpOptions extends UdpOptions {
+  /** Where packets are to come from: a numeric address, or `["", port]`. */
+  readonly localAddress?: AddressLike | undefined;
+}
+
+const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
+const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
+/** IPv6 first, as RFC 6724 does where nothing else tells. */
+const FAMILIES: readonly HostFamily[] = [AF_INET6, AF_INET];
+const ADOPT = ["receiveBuffer", "sendBuffer", "broadcast"];
+
+/**
+ * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
+ * bound one that was made elsewhere. Port 0 lets the kernel choose.
+ *
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another type),
+ *   `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @see bind(2), udp(7)
+ * @example
+ * ```ts
+ * import { bindUdp, connectUdp } from "berkeley";
+ *
+ * await using server = await bindUdp("udp://127.0.0.1:0", { receiveBuffer: 1 << 20 });
+ * await using client = await connectUdp(server.address);
+ * await client.send("ping");
+ * for await (const { data, address } of server) {
+ *   await server.send(`${data.toString()} pong`, address);
+ *   break;
+ * }
+ * console.log((await client.receive()).data.toString()); // prints: ping pong
+ * ```
+ */
+export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {}): Promise<UdpSocket> {
+  const target = udpTarget(endpoint, "bind");
+  const { action } = target;
+  checkObject(opts, action);
+  checkApplies(opts, target.fd === undefined ? BIND : [...ADOPT, "unsetEnv"], action, "such an endpoint");
+  const plan = checkPlan(opts, action);
+  const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
+  const reusePort = flag(opts.reusePort, false, action, "reusePort");
+  const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
+  const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
+  plan.signal?.throwIfAborted();
+  if (target.fd !== undefined) {
+    const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
+    return new UdpSocket(adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => apply(socket, plan)), undefined);
+  }
+  const { address } = target;
+  const bind = (local: HostAddress): Promise<Socket> =>
+    make(local.family, plan, async (socket) => {
+      if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
+      if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
+      if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
+      await socket.bind(local);
+    });
+  if (address instanceof HostPort && address.host === "") return new UdpSocket(await bindAny(address.port, bind), undefined);
+  const [first] = await candidates(address, plan);
+  return new UdpSocket(await bind(first as HostAddress), undefined);
+}
+
+/**
+ * A UDP socket that is connected: it sends to one peer, receives from that peer only, and hears when a packet was refused. Of the
+ * addresses of a name the first is taken that there is a route to; no packet is sent.
+ *
+ * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES` …; with several addresses `cause` is an AggregateError;
+ *   `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong
+ * @see connect(2), udp(7)
+ * @example
+ * ```ts
+ * import { connectUdp } from "berkeley";
+ *
+ * await using socket = await connectUdp("udp://127.0.0.1:9");
+ * console.log(String(socket.remoteAddress)); // prints: 127.0.0.1:9
+ * ```
+ */
+export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions = {}): Promise<UdpSocket> {
+  const { action, address, fd } = udpTarget(endpoint, "connect");
+  if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
+    throw new TypeError(`Cannot ${action}: required udp://host:port`);
+  }
+  checkObject(opts, action);
+  checkApplies(opts, [...COMMON, "localAddress"], action, "connectUdp()");
+  const plan = checkPlan(opts, action);
+  const local = checkLocal(opts.localAddress, action);
+  plan.signal?.throwIfAborted();
+  const errors: unknown[] = [];
+  for (const remote of await candidates(address, plan)) {
+    try {
+      const socket = await make(remote.family, plan, async (made) => {
+        if (local !== undefined) await made.bind(local);
+        await made.connect(remote);
+      });
+      return new UdpSocket(socket, remote);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  const last = errors.at(-1);
+  if (errors.length === 1 || !(last instanceof SocketError)) throw last;
+  throw new SocketError(last.code, last.errno, last.syscall, {
+    address: last.address,
+    port: last.port,
+    cause: new AggregateError(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`),
+  });
+}
+
+interface UdpPlan extends CheckedWait {
+  readonly receiveBuffer: number | undefined;
+  readonly sendBuffer: number | undefined;
+  readonly broadcast: boolean;
+  readonly device: string | undefined;
+  readonly resolver: Resolver | undefined;
+}
+
+function checkPlan(opts: UdpOptions, action: string): UdpPlan {
+  const { receiveBuffer, sendBuffer, resolver } = opts;
+  if (resolver !== undefined && typeof resolver !== "function") {
+    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
+  }
+  const size = (value: unknown, name: string): number | undefined =>
+    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  return {
+    ...checkWait(opts, action),
+    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
+    sendBuffer: size(sendBuffer, "sendBuffer"),
+    broadcast: flag(opts.broadcast, false, action, "broadcast"),
+    device: checkDevice(opts.bindToDevice, action),
+    resolver,
+  };
+}
+
+interface UdpTarget {
+  readonly action: string;
+  readonly address: HostAddress | HostPort;
+  /** Instead of the address: a descriptor, or the name of one. */
+  readonly fd: number | string | undefined;
+}
+
+/** A host and a port without a scheme are taken for UDP's here. */
+function udpTarget(value: EndpointLike, verb: string): UdpTarget {
+  const named = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
+  const endpoint = parseEndpoint(value);
+  const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, named ? "tcp:" : "udp:"))}`;
+  const address = new InetAddress("0.0.0.0", 0);
+  if (endpoint.scheme === "fd") return { action, address, fd: endpoint.fd };
+  if (endpoint.scheme === "systemd") return { action, address, fd: endpoint.name };
+  if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !named)) {
+    return { action, address: endpoint.address, fd: undefined };
+  }
+  throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required udp`);
+}
+
+async function candidates(target: HostAddress | HostPort, plan: UdpPlan): Promise<HostAddress[]> {
+  const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
+  if (known !== undefined) return [known as HostAddress];
+  const name = target as HostPort;
+  const unneeded = new AbortController();
+  const lookups = FAMILIES.map((family) => resolveFamily(name, family, plan.resolver, unneeded.signal));
+  const { deadline, signal } = plan;
+  try {
+    const answers = await within(
+      Promise.allSettled(lookups),
+      deadline.left() ?? null,
+      signal === undefined ? [] : [signal],
+      () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(name)),
+    );
+    const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
+    if (found.length > 0) return found;
+    const failed = answers.find((answer) => answer.status === "rejected");
+    throw failed?.reason ?? socketError("EAI_NODATA", "getaddrinfo", { address: name.host });
+  } finally {
+    unneeded.abort();
+  }
+}
+
+async function bindAny(port: number, bind: (local: HostAddress) => Promise<Socket>): Promise<Socket> {
+  try {
+    return await bind(new Inet6Address("::", port));
+  } catch (error) {
+    // No IPv6 in the kernel, or none that is switched on.
+    const without = error instanceof SocketError && (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL");
+    if (!without) throw error;
+    return bind(new InetAddress("0.0.0.0", port));
+  }
+}
+
+async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<void>): Promise<Socket> {
+  const socket = new Socket(family, SOCK_DGRAM);
+  try {
+    apply(socket, plan);
+    await prepare(socket);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+function apply(socket: Socket, plan: UdpPlan): void {
+  if (plan.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, plan.receiveBuffer);
+  if (plan.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, plan.sendBuffer);
+  if (plan.broadcast) socket.setsockopt(SO_BROADCAST, true);
+  if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
+}

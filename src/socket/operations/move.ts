@@ -1,0 +1,134 @@
+// The operations that move bytes inside the kernel: sendfile, and splice through a pipe.
+//
+// Splicing from socket to socket takes a pipe in between, and EAGAIN is ambiguous there: the source has nothing, or the pipe
+// is full, which it may be with few bytes in it, as each fragment of a packet takes one of its places. So a pipe is filled
+// only when it is empty: EAGAIN then means that the source has nothing. What came is moved on until the pipe is empty
+// again: EAGAIN then means that the destination takes nothing. A flow that waits for its source therefore has no byte in
+// a pipe, and needs none: pipes are handed from flow to flow, and only those that wait for their destination keep one.
+//
+// A flow waits for its source as an operation of the source's reading direction, and does there what it can on the
+// destination too: a turn of that is two system calls and no promise. It waits for its destination as an operation of the
+// destination's writing direction. Others who write there are before it or after it, never in between.
+
+import type { Descriptor } from "../../fd/index.js";
+import { moved, type Operation } from "../../fd/index.js";
+import type { Calls } from "../../sys/calls.js";
+import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../../sys/errno.js";
+import type { Pipe, PipePool } from "./pipes.js";
+
+/**
+ * Most bytes of one sendfile(2). The thread is blocked while the kernel reads a file that is not in memory, so not more is
+ * asked for than a disk reads in a few milliseconds.
+ */
+const SENDFILE_CHUNK = 1 << 20;
+
+/** A file, or what holds one: the descriptor is asked for at each call, so that a FileHandle that was closed is noticed. */
+export type FileSource = number | { readonly fd: number };
+
+/** How far a sendfile got. */
+export interface FileSending {
+  readonly file: FileSource;
+  /** Where in the file it starts. */
+  readonly offset: number;
+  /** How many bytes to send before the operation completes. */
+  until: number;
+  sent: number;
+  ended: boolean;
+}
+
+export const SENDFILE: Operation<FileSending, undefined, void> = {
+  syscall: "sendfile",
+  movesBytes: true,
+  attempt: (calls, fd, sending) => {
+    const left = sending.until - sending.sent;
+    const file = typeof sending.file === "number" ? sending.file : sending.file.fd;
+    // A FileHandle has -1 once it is closed.
+    if (typeof file !== "number" || file < 0) return EBADF;
+    const result = calls.sendfile(fd, file, sending.offset + sending.sent, Math.min(left, SENDFILE_CHUNK));
+    if (result < 0) return result;
+    sending.sent += result;
+    if (result === 0) sending.ended = true;
+    return result === 0 || sending.sent >= sending.until ? result : moved(result);
+  },
+  complete: () => undefined,
+  transferred: (sending) => sending.sent,
+};
+
+/** Bytes on their way from one socket to another. */
+export interface Flow {
+  readonly from: Descriptor;
+  readonly to: Descriptor;
+  readonly pipes: PipePool;
+  /** Bytes to take from the source at most. */
+  readonly limit: number;
+  /** The pipe, while there are bytes in it. */
+  pipe: Pipe | undefined;
+  /** Bytes taken from the source. */
+  taken: number;
+  /** Bytes that the destination has taken. The rest is in the pipe. */
+  sent: number;
+  /** When bytes last moved, for who wants to know. */
+  activity: () => void;
+}
+
+/** Moves on what is in the pipe; 0 when it is empty. */
+function empty(calls: Calls, to: number, flow: Flow): number {
+  const pipe = flow.pipe!;
+  while (flow.sent < flow.taken) {
+    const result = calls.splice(pipe.readEnd, to, flow.taken - flow.sent);
+    if (result > 0) flow.sent += result;
+    // A pipe that holds bytes does not end.
+    else if (result !== EINTR) return result === 0 ? EIO : result;
+  }
+  flow.pipe = undefined;
+  flow.pipes.give(calls, pipe);
+  return 0;
+}
+
+/** How a SPLICE came to its end: the source has ended or the limit is reached, or the destination is to be waited for. */
+export const ENDED = 0;
+export const HELD = 1;
+
+export const SPLICE: Operation<Flow, undefined, number> = {
+  syscall: "splice",
+  movesBytes: false,
+  attempt: (calls, fd, flow) => {
+    const { to } = flow;
+    if (to.fd < 0) return ECANCELED;
+    const pipe = flow.pipes.take(calls);
+    if (typeof pipe === "number") return pipe;
+    const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.taken));
+    if (result <= 0) {
+      flow.pipes.give(calls, pipe);
+      return result === 0 ? ENDED : result;
+    }
+    flow.pipe = pipe;
+    flow.taken += result;
+    flow.activity();
+    // Those who wait to write there are first.
+    if (to.writing.busy) return HELD;
+    const rest = empty(calls, to.fd, flow);
+    if (rest === EAGAIN) {
+      to.writing.exhausted();
+      return HELD;
+    }
+    if (rest < 0) return rest;
+    return flow.taken >= flow.limit ? ENDED : moved(result);
+  },
+  complete: (outcome) => outcome,
+  transferred: (flow) => flow.sent,
+};
+
+/** Moves on what is in the pipe. */
+export const SPLICE_REST: Operation<Flow, undefined, void> = {
+  syscall: "splice",
+  movesBytes: true,
+  attempt: (calls, fd, flow) => {
+    const before = flow.sent;
+    const result = empty(calls, fd, flow);
+    if (flow.sent > before) flow.activity();
+    return result < 0 ? result : flow.sent - before;
+  },
+  complete: () => undefined,
+  transferred: (flow) => flow.sent,
+};

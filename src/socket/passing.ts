@@ -1,0 +1,70 @@
+// Passing descriptors over UNIX sockets: send_fds and recv_fds, as Python names them.
+
+import type { Address } from "../addr/index.js";
+import type { Data } from "../io.js";
+import { integer } from "../sys/arguments.js";
+import { calls } from "../sys/calls.js";
+import { CMSG_LEN, descriptorsOf, type HasFileno, ReceivedDescriptors } from "../sys/control/index.js";
+import type { MessageSocket, RecvmsgOptions, SendmsgOptions } from "./messageSocket.js";
+
+/** More than SCM_MAX_FD, which is what the kernel passes with one message. */
+const MOST_FDS = 1 << 16;
+
+/**
+ * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS. The receiver gets descriptors of its own for
+ * the same open files; these here can be closed afterwards.
+ *
+ * @param data at least one byte on a stream
+ * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
+ * @returns the number of bytes that were taken; on a stream that may be fewer than there are, and the descriptors have gone
+ * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, as `sendmsg`
+ * @see unix(7), SCM_RIGHTS
+ */
+export function send_fds(
+  socket: MessageSocket,
+  data: Data,
+  fds: readonly (number | HasFileno)[],
+  opts?: Omit<SendmsgOptions, "control">,
+): Promise<number> {
+  return socket.sendmsg(data, { ...opts, control: [{ type: "SCM_RIGHTS", fds }] });
+}
+
+/**
+ * Receives data and up to `maxfds` descriptors with them: recvmsg(2) with SCM_RIGHTS.
+ *
+ * @param size room for data in bytes
+ * @param maxfds how many descriptors to take at most; the kernel closes others, and sets `MSG_CTRUNC` in the flags
+ * @returns data, descriptors (take them, or they are closed when the object is disposed or collected), flags and address
+ * @throws SocketError as `recvmsg`
+ * @see unix(7), SCM_RIGHTS
+ * @example
+ * ```ts
+ * import { recv_fds, send_fds, Socket, socketpair } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * const [one, other] = socketpair();
+ * await send_fds(left, "here", [one]);
+ * one.close();
+ *
+ * const [data, descriptors, flags] = await recv_fds(right, 100, 1);
+ * await using passed = Socket.fromfd(descriptors.take()[0]!);
+ * await passed.sendAll("through a passed socket");
+ * console.log(data.toString(), flags, (await other.recv(100)).toString()); // prints: here 0 through a passed socket
+ * for (const socket of [left, right, other]) socket.close();
+ * ```
+ */
+export async function recv_fds(
+  socket: MessageSocket,
+  size: number,
+  maxfds: number,
+  opts?: Omit<RecvmsgOptions, "controlSize">,
+): Promise<[data: Buffer, fds: ReceivedDescriptors, flags: number, address: Address | undefined]> {
+  const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);
+  // CMSG_LEN, not CMSG_SPACE: in its padding the kernel would deliver one more than was asked for.
+  const controlSize = most === 0 ? 0 : CMSG_LEN(4 * most);
+  const message = await socket.recvmsg(size, { ...opts, controlSize });
+  const rights = message.control.flatMap((one) => (one.type === "SCM_RIGHTS" ? [one.fds] : []));
+  const fds = ReceivedDescriptors.join(rights, calls);
+  for (const other of message.control) if (other.type !== "SCM_RIGHTS") descriptorsOf(other)?.close();
+  return [message.data, fds, message.flags, message.address];
+}

@@ -1,0 +1,329 @@
+// Bytes from one socket to another inside the kernel: splice() one way, pump() both ways. operations/move.ts explains how.
+
+import { quote } from "../addr/index.js";
+import { integer, milliseconds } from "../sys/arguments.js";
+import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
+import { check, EBADF, ECANCELED, ENOTCONN, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { descriptorOf, MoveSocket } from "./moveSocket.js";
+import { ENDED, type Flow, SPLICE, SPLICE_REST } from "./operations/move.js";
+import { pipePool, type PipePool } from "./operations/pipes.js";
+import { checkOptions, signalOf } from "./options.js";
+import type { Socket } from "./socket.js";
+
+/** What `splice` and `pump` take. */
+export interface PumpOptions {
+  /** Cancels it; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Deadline in ms for all of it; none if not given. The sockets' own `timeout` does not count here. */
+  readonly timeout?: number | null | undefined;
+  /** Ends it with `ETIMEDOUT` when for so many ms no byte moved in either direction; never if not given. */
+  readonly idleTimeout?: number | null | undefined;
+  /**
+   * Bytes of the pipes: 4096 to 1048576, rounded up to a power of two; 262144 if not given. The kernel may grant less
+   * (pipe(7), pipe-max-size and pipe-user-pages-soft).
+   */
+  readonly pipeSize?: number | undefined;
+}
+
+/** What `splice` takes. */
+export interface SpliceOptions extends PumpOptions {
+  /** Bytes to move; until the source ends if not given. */
+  readonly count?: number | undefined;
+  /** Whether to end the destination's direction (`SHUT_WR`) when the source has ended; true if not given. */
+  readonly end?: boolean | undefined;
+}
+
+/** How far one direction got; properties of what `splice` rejects with. */
+export interface SpliceProgress {
+  /** Bytes that the destination has taken. */
+  readonly transferred: number;
+  /** Bytes that were taken from the source, and that the destination has not taken: the next ones to send to it. */
+  readonly undelivered: Buffer;
+}
+
+/** Bytes moved in each direction. */
+export interface PumpCounts {
+  readonly aToB: number;
+  readonly bToA: number;
+}
+
+/** How far both directions got; properties of what `pump` rejects with. */
+export interface PumpProgress {
+  readonly aToB: SpliceProgress;
+  readonly bToA: SpliceProgress;
+}
+
+const DEFAULT_PIPE = 256 << 10;
+const LARGEST_PIPE = 1 << 20;
+const LONGEST_TIMER = 0x7fff_ffff;
+
+interface Limits {
+  readonly signal: AbortSignal | undefined;
+  readonly timeout: number | null;
+  readonly idleTimeout: number | null;
+  readonly pipes: PipePool;
+}
+
+function limitsOf(opts: PumpOptions | undefined, action: string): Limits {
+  checkOptions(opts, action);
+  const size = integer(opts?.pipeSize ?? DEFAULT_PIPE, action, "pipeSize", 4096, LARGEST_PIPE);
+  return {
+    signal: signalOf(opts, action),
+    timeout: milliseconds(opts?.timeout, action),
+    idleTimeout: milliseconds(opts?.idleTimeout, action),
+    pipes: pipePool(2 ** Math.ceil(Math.log2(size))),
+  };
+}
+
+function checkStream(socket: unknown, name: string, action: string): asserts socket is MoveSocket {
+  if (!(socket instanceof MoveSocket)) throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required a Socket`);
+  if (socket.type !== SOCK_STREAM) {
+    throw new TypeError(`Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`);
+  }
+  if (socket.closed) throw socketError(EBADF, action);
+}
+
+/** One direction, from its start to its end. */
+class Splice {
+  readonly flow: Flow;
+  readonly #from: MoveSocket;
+  readonly #to: MoveSocket;
+  readonly #end: boolean;
+  #cancelled = false;
+  #reason: unknown;
+
+  constructor(from: MoveSocket, to: MoveSocket, pipes: PipePool, limit: number, end: boolean, activity: () => void) {
+    this.#from = from;
+    this.#to = to;
+    this.#end = end;
+    this.flow = { from: descriptorOf(from), to: descriptorOf(to), pipes, limit, pipe: undefined, taken: 0, sent: 0, activity };
+  }
+
+  /** Resolves when the source has ended, or the limit is reached, and the destination has taken all of it. */
+  async run(): Promise<number> {
+    const { flow } = this;
+    const { from, pipes, to } = flow;
+    const { calls } = from.reactor;
+    check(pipes.enter(calls), "pipe");
+    // Who waits for the one is to hear that the other was closed.
+    const closed = (): void => this.cancel(socketError(ECANCELED, "splice", { transferred: flow.sent }));
+    from.addDependant(closed);
+    to.addDependant(closed);
+    try {
+      // Who wants nothing is not to wait for it.
+      while (flow.taken < flow.limit) {
+        const outcome = await from.reading.run(this.#from, SPLICE, flow, undefined, null, undefined);
+        this.#check();
+        if (outcome === ENDED) break;
+        await to.writing.run(this.#to, SPLICE_REST, flow, undefined, null, undefined);
+        this.#check();
+      }
+      if (this.#end) this.#finish();
+      return flow.sent;
+    } catch (error) {
+      // A cancel that comes between two operations finds none of them to reject.
+      throw this.#cancelled ? this.#reason : error;
+    } finally {
+      from.removeDependant(closed);
+      to.removeDependant(closed);
+      pipes.leave(calls);
+    }
+  }
+
+  #check(): void {
+    if (this.#cancelled) throw this.#reason;
+  }
+
+  #finish(): void {
+    const { flow } = this;
+    if (flow.taken >= flow.limit) return;
+    const result = flow.to.reactor.calls.shutdown(flow.to.fd, SHUT_WR);
+    // A destination that is gone has taken all that there was.
+    if (result < 0 && result !== ENOTCONN) throw socketError(result, "shutdown", { transferred: flow.sent });
+  }
+
+  /** Ends it now: run() rejects with `reason`. */
+  cancel(reason: unknown): void {
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.#reason = reason;
+    this.flow.from.reading.withdraw(this.flow, reason);
+    this.flow.to.writing.withdraw(this.flow, reason);
+  }
+
+  /** How far it got; for when it has failed. Takes what is in the pipe. */
+  progress(): SpliceProgress {
+    const { flow } = this;
+    const { pipe } = flow;
+    const undelivered = Buffer.alloc(flow.taken - flow.sent);
+    if (pipe !== undefined) {
+      const { calls } = flow.from.reactor;
+      for (let at = 0; at < undelivered.length; ) {
+        const count = calls.read(pipe.readEnd, undelivered.subarray(at));
+        if (count <= 0) throw socketError(count, "read");
+        at += count;
+      }
+      flow.pipe = undefined;
+      flow.pipes.discard(calls, pipe);
+    }
+    return { transferred: flow.sent, undelivered };
+  }
+}
+
+/** Makes the deadlines and the signal end `splices`; returns what takes them away again. */
+function watch(splices: readonly Splice[], limits: Limits, clock: { last: number }): () => void {
+  const { idleTimeout, signal, timeout } = limits;
+  const cancel = (reason: unknown): void => {
+    for (const splice of splices) splice.cancel(reason);
+  };
+  const expire = (): void => cancel(socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent }));
+  const aborted = (): void => cancel(signal!.reason);
+  signal?.addEventListener("abort", aborted);
+  let deadline: NodeJS.Timeout | undefined;
+  let idle: NodeJS.Timeout | undefined;
+  const later = (fire: () => void, delay: number): NodeJS.Timeout => setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
+  if (timeout !== null) {
+    const end = performance.now() + timeout;
+    const check = (): void => {
+      const left = end - performance.now();
+      if (left <= 0) expire();
+      else deadline = later(check, left);
+    };
+    deadline = later(check, timeout);
+  }
+  if (idleTimeout !== null) {
+    // One timer, which is set anew only when it fires and bytes have moved meanwhile.
+    const check = (): void => {
+      const left = clock.last + idleTimeout - performance.now();
+      if (left <= 0) expire();
+      else idle = later(check, left);
+    };
+    idle = later(check, idleTimeout);
+  }
+  return () => {
+    signal?.removeEventListener("abort", aborted);
+    clearTimeout(deadline);
+    clearTimeout(idle);
+  };
+}
+
+function activityOf(limits: Limits, clock: { last: number }): () => void {
+  if (limits.idleTimeout === null) return () => undefined;
+  return () => {
+    clock.last = performance.now();
+  };
+}
+
+/** Says on an error how far things got. Reasons of an abort that are no objects can't carry anything. */
+function annotate(error: unknown, properties: object): unknown {
+  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return error;
+  for (const [name, value] of Object.entries(properties)) {
+    Object.defineProperty(error, name, { value, configurable: true, enumerable: typeof value === "number", writable: true });
+  }
+  return error;
+}
+
+/**
+ * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
+ * (`SHUT_WR`): splice(2) through a pipe. The bytes never come into the program. The promise resolves when `to` has taken all
+ * of them; `to` being slow holds `from` back, with at most a pipe of bytes in between. The sockets stay open.
+ *
+ * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
+ * {@link SpliceProgress}: `transferred` bytes have gone out, and `undelivered` is what had been taken from `from` and has
+ * not. Nothing is lost: send `undelivered`, and go on.
+ *
+ * @returns the number of bytes moved
+ * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` when one of the sockets is closed
+ *   meanwhile; `EMFILE` when there are no descriptors for a pipe; `EINVAL` for a family that cannot be spliced …
+ * @see splice(2), pipe(7)
+ * @example
+ * ```ts
+ * import { SHUT_WR, socketpair, splice } from "berkeley";
+ *
+ * const [client, a] = socketpair();
+ * const [b, server] = socketpair();
+ * await client.sendAll("from end to end");
+ * client.shutdown(SHUT_WR);
+ * console.log(await splice(a, b)); // prints: 15
+ * console.log((await server.recv(100)).toString()); // prints: from end to end
+ * console.log((await server.recv(100)).length); // prints: 0
+ * for (const socket of [client, a, b, server]) socket.close();
+ * ```
+ */
+export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Promise<number> {
+  const action = "splice";
+  checkStream(from, "from", action);
+  checkStream(to, "to", action);
+  const limits = limitsOf(opts, action);
+  const count = opts?.count === undefined ? Infinity : integer(opts.count, action, "count", 0, Number.MAX_SAFE_INTEGER);
+  const end: unknown = opts?.end ?? true;
+  if (typeof end !== "boolean") throw new TypeError(`Cannot ${action}: end is ${quote(end)}, required true or false`);
+  limits.signal?.throwIfAborted();
+  const clock = { last: performance.now() };
+  const one = new Splice(from, to, limits.pipes, count, end, activityOf(limits, clock));
+  const unwatch = watch([one], limits, clock);
+  try {
+    return await one.run();
+  } catch (error) {
+    throw annotate(error, one.progress());
+  } finally {
+    unwatch();
+  }
+}
+
+/**
+ * Connects two stream sockets: what comes from either goes to the other, both ways at once, as {@link splice} does it. A
+ * direction that ends is ended on the other side (`SHUT_WR`) while the opposite one goes on; the promise resolves when both
+ * have ended. An error in one direction ends both. The sockets stay open, and are the caller's to close.
+ *
+ * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
+ * {@link PumpProgress}: for each direction what has gone out, and what had been taken and has not.
+ *
+ * @returns the number of bytes moved in each direction
+ * @throws SocketError as {@link splice}
+ * @see splice(2), pipe(7)
+ * @example
+ * ```ts
+ * import { pump, SHUT_WR, socketpair } from "berkeley";
+ *
+ * const [client, a] = socketpair();
+ * const [b, server] = socketpair();
+ * const pumping = pump(a, b);
+ * await client.sendAll("question");
+ * console.log((await server.recv(100)).toString()); // prints: question
+ * await server.sendAll("the answer");
+ * console.log((await client.recv(100)).toString()); // prints: the answer
+ * client.shutdown(SHUT_WR);
+ * server.shutdown(SHUT_WR);
+ * console.log(await pumping); // prints: { aToB: 8, bToA: 10 }
+ * for (const socket of [client, a, b, server]) socket.close();
+ * ```
+ */
+export async function pump(a: Socket, b: Socket, opts?: PumpOptions): Promise<PumpCounts> {
+  const action = "pump";
+  checkStream(a, "a", action);
+  checkStream(b, "b", action);
+  const limits = limitsOf(opts, action);
+  limits.signal?.throwIfAborted();
+  const clock = { last: performance.now() };
+  const activity = activityOf(limits, clock);
+  const there = new Splice(a, b, limits.pipes, Infinity, true, activity);
+  const back = new Splice(b, a, limits.pipes, Infinity, true, activity);
+  const unwatch = watch([there, back], limits, clock);
+  let failed = false;
+  let failure: unknown;
+  const settle = async (one: Splice, other: Splice): Promise<number> => {
+    try {
+      return await one.run();
+    } catch (error) {
+      if (!failed) failure = error;
+      failed = true;
+      other.cancel(error);
+      return one.flow.sent;
+    }
+  };
+  const [aToB, bToA] = await Promise.all([settle(there, back), settle(back, there)]);
+  unwatch();
+  if (!failed) return { aToB, bToA };
+  throw annotate(failure, { aToB: there.progress(), bToA: back.progress() });
+}

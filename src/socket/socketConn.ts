@@ -1,0 +1,160 @@
+// A Conn over a stream socket: what turns the kernel's calls into the contract of io.ts.
+//
+// It adds to a read or a write a look at a field and nothing else: no promise, no closure, no timer. One reader at a time
+// needs no flag of its own, because the descriptor knows whether a call waits to receive; a read that got its bytes at
+// once is over when it returns.
+
+import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
+import { BusyError } from "../errors.js";
+import type { Descriptor } from "../fd/index.js";
+import type { Conn, Data, IoOptions } from "../io.js";
+import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
+import { within } from "../sys/deadline.js";
+import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { SO_LINGER } from "../sys/options/index.js";
+import { descriptorOf } from "./descriptorSocket.js";
+import { FINISH } from "./operations/connection.js";
+import { checkOptions, signalOf, timeoutOf } from "./options.js";
+import type { Socket } from "./socket.js";
+
+/** The addresses of a connection, where they are known. */
+export interface ConnAddresses {
+  readonly local?: Address | undefined;
+  readonly remote?: Address | undefined;
+}
+
+/**
+ * A {@link Conn} over a connected stream socket of any family. It owns the socket from now on: close the connection, not
+ * the socket. Where a call names no `timeout`, the socket's own holds.
+ *
+ * @see recv(2), send(2), shutdown(2)
+ * @example
+ * ```ts
+ * import { socketpair, SocketConn } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * await using a = new SocketConn(left);
+ * await using b = new SocketConn(right);
+ * await a.write(["hello, ", "peer"]);
+ * const buffer = Buffer.alloc(64);
+ * console.log(buffer.toString("utf8", 0, await b.read(buffer))); // prints: hello, peer
+ * ```
+ */
+export class SocketConn implements Conn {
+  readonly #socket: Socket;
+  readonly #descriptor: Descriptor;
+  readonly #remote: Address | undefined;
+  #local: Address | undefined;
+  #ending: Promise<void> | undefined;
+
+  /** @param addresses those that are known already, which saves the calls that ask for them */
+  constructor(socket: Socket, addresses?: ConnAddresses) {
+    if (socket.type !== SOCK_STREAM) {
+      throw new TypeError(`Cannot make a connection of a socket of type ${socket.type}, required SOCK_STREAM`);
+    }
+    this.#socket = socket;
+    this.#descriptor = descriptorOf(socket);
+    this.#local = addresses?.local;
+    this.#remote = addresses?.remote ?? ask(socket, "getpeername");
+  }
+
+  /** The socket below: for its options, for its numbers, or to be handed over by `detach()`. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  get localAddress(): Address | undefined {
+    return (this.#local ??= ask(this.#socket, "getsockname"));
+  }
+
+  get remoteAddress(): Address | undefined {
+    return this.#remote;
+  }
+
+  read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
+    if (this.#descriptor.reading.busy) return Promise.reject(new BusyError("read"));
+    if (buffer?.length === 0) {
+      return Promise.reject(new RangeError("Cannot read: buffer has no room, required at least 1 byte"));
+    }
+    return this.#socket.recvInto(buffer, opts);
+  }
+
+  write(data: Data, opts?: IoOptions): Promise<void> {
+    if (this.#ending !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
+    return this.#socket.sendAll(data, opts);
+  }
+
+  /** As {@link Conn} says. When only the wait for it is cut short, the end stays due. */
+  closeWrite(opts?: IoOptions): Promise<void> {
+    const action = "shutdown";
+    try {
+      checkOptions(opts, action);
+      const signal = signalOf(opts, action);
+      const timeout = timeoutOf(opts, this.#socket.timeout, action);
+      signal?.throwIfAborted();
+      if (this.#socket.closed) throw socketError(EBADF, action);
+      const ending = (this.#ending ??= this.#end());
+      if (timeout === null && signal === undefined) return ending;
+      return within(ending, timeout, signal === undefined ? [] : [signal], () => socketError(ETIMEDOUT, action));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #end(): Promise<void> {
+    const { writing } = this.#descriptor;
+    if (writing.busy) return writing.run(this.#socket, FINISH, undefined, undefined, null, undefined);
+    this.#socket.shutdown(SHUT_WR);
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#close();
+    return Promise.resolve();
+  }
+
+  abort(): void {
+    if (this.#socket.closed) return;
+    const { family } = this.#socket;
+    if (family === AF_INET || family === AF_INET6) {
+      try {
+        this.#socket.setsockopt(SO_LINGER, 0);
+      } catch {
+        // Without it the peer sees an end; the connection is given up in either case.
+      }
+    }
+    this.#close();
+  }
+
+  detachNative(): number | undefined {
+    const { closed, family } = this.#socket;
+    const { reading, writing } = this.#descriptor;
+    if (closed || reading.busy || writing.busy) return undefined;
+    if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
+    this.#local ??= ask(this.#socket, "getsockname");
+    return this.#socket.detach();
+  }
+
+  #close(): void {
+    if (this.#socket.closed) return;
+    this.#local ??= ask(this.#socket, "getsockname");
+    try {
+      this.#socket.close();
+    } catch {
+      // The descriptor is gone whatever close(2) says, and nobody can do anything about it.
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** An address, if there is one: a socket that is not connected has no peer, a closed one nothing. */
+function ask(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
+  try {
+    return socket[which]();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,42 @@
+// Who hears of an abort: one listener per signal for all the calls that wait under it.
+//
+// A server has one signal for hundreds of calls. With a listener each, Node warns of a leak from the eleventh on, and every
+// call pays for the bookkeeping of an event target. The listener goes when the last call has settled, because a signal that
+// has listeners is kept alive by those it was made of (AbortSignal.any, AbortSignal.timeout).
+
+/** What is told when its signal is aborted. It is taken off before or within `aborted`. */
+export interface Abortable {
+  aborted(reason: unknown): void;
+}
+
+class Group {
+  readonly members = new Set<Abortable>();
+  readonly signal: AbortSignal;
+
+  constructor(signal: AbortSignal) {
+    this.signal = signal;
+  }
+
+  handleEvent(): void {
+    const { reason } = this.signal as { reason: unknown };
+    for (const member of this.members) member.aborted(reason);
+  }
+}
+
+const groups = new WeakMap<AbortSignal, Group>();
+
+/** Has `member` told when `signal`, which is not aborted yet, is. */
+export function onAbort(signal: AbortSignal, member: Abortable): void {
+  let group = groups.get(signal);
+  if (group === undefined) groups.set(signal, (group = new Group(signal)));
+  if (group.members.size === 0) signal.addEventListener("abort", group);
+  group.members.add(member);
+}
+
+/** Takes `member` off; nothing if it is not on. */
+export function offAbort(signal: AbortSignal, member: Abortable): void {
+  const group = groups.get(signal);
+  if (group !== undefined && group.members.delete(member) && group.members.size === 0) {
+    signal.removeEventListener("abort", group);
+  }
+}

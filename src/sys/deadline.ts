@@ -1,0 +1,57 @@
+// Deadlines and cancelling of what waits for something else than a descriptor: the resolver.
+
+import { quote } from "../addr/index.js";
+import { offAbort, onAbort } from "./aborts.js";
+
+/** The longest wait of a timer, in ms. */
+const LONGEST = 0x7fff_ffff;
+
+/** `value` if it is an AbortSignal or undefined; otherwise throws an error that names the action. */
+export function abortSignal(value: unknown, action: string): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value;
+  throw new TypeError(`Cannot ${action}: signal is ${quote(value)}, required an AbortSignal`);
+}
+
+/**
+ * What `promise` comes to, or the reason of the first signal, or the error of the timeout (ms). The work itself goes on: it
+ * cannot be stopped, and nobody hears of its outcome.
+ */
+export function within<T>(
+  promise: Promise<T>,
+  timeout: number | null,
+  signals: readonly AbortSignal[],
+  late: () => Error,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const listeners: (() => void)[] = [];
+    const end = (): void => {
+      clearTimeout(timer);
+      for (const remove of listeners) remove();
+    };
+    const expire = (): void => {
+      end();
+      reject(late());
+    };
+    const timer = timeout === null ? undefined : setTimeout(expire, Math.min(Math.max(timeout, 1), LONGEST));
+    for (const signal of signals) {
+      const member = {
+        aborted: (reason: unknown): void => {
+          end();
+          reject(reason);
+        },
+      };
+      onAbort(signal, member);
+      listeners.push(() => offAbort(signal, member));
+    }
+    promise.then(
+      (value) => {
+        end();
+        resolve(value);
+      },
+      (error: unknown) => {
+        end();
+        reject(error);
+      },
+    );
+  });
+}

@@ -1,0 +1,123 @@
+// What carries the records of TLS, as node:tls takes it: a native socket where the connection is one, else a Duplex.
+//
+// With a descriptor, Node reads, decrypts, encrypts and writes without a step through JavaScript, so this is as fast as
+// node:tls. A connection of another kind goes through the Duplex of the stream layer.
+//
+// An end of TLS is close_notify; the end of the connection below is none (RFC 8446, section 6.1), but Node reports both
+// alike. They are told apart here, at the moment of the report:
+// - A Duplex has ended itself in the second case, and in the first has not.
+// - A native socket is still being read from in the first case: libuv answers UV_EALREADY when told to read. After an end of
+//   its own it has stopped. A paused one is not read from, so there an end is always close_notify.
+// A reset behind the last bytes also shows as an end (libuv takes POLLHUP for one). Then the kernel names no peer any more.
+
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Conn } from "../io.js";
+import { toDuplex } from "../stream/index.js";
+
+/** How an end of the records came about. */
+export type Ending = "close_notify" | "end" | "reset";
+
+/** What the TLS socket is put on. */
+export interface Carrier {
+  readonly duplex: Duplex;
+  /** Asked while the TLS socket reports an end. */
+  ending(paused: boolean): Ending;
+  /** Keeps the process alive, or lets it go. */
+  ref(): void;
+  unref(): void;
+  /** Cuts the connection. `ending` says that the end of writing is under way. */
+  abort(ending: boolean): void;
+  /** Resolves when all is closed, the TLS socket being destroyed. */
+  closed(): Promise<void>;
+}
+
+/** What is used of a handle of Node's. */
+interface Handle {
+  readStart?(): number;
+  readStop?(): number;
+}
+
+class NativeCarrier implements Carrier {
+  readonly duplex: Socket;
+  readonly #reset: boolean;
+
+  constructor(fd: number, reset: boolean) {
+    try {
+      this.duplex = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.#reset = reset;
+    // The TLS socket hears of it and reports.
+    this.duplex.on("error", () => undefined);
+  }
+
+  ending(paused: boolean): Ending {
+    if (paused) return "close_notify";
+    const handle = (this.duplex as unknown as { _handle: Handle | null })._handle;
+    if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
+    handle.readStop?.();
+    return this.#reset && this.duplex.remoteAddress === undefined ? "reset" : "end";
+  }
+
+  ref(): void {
+    this.duplex.ref();
+  }
+
+  unref(): void {
+    this.duplex.unref();
+  }
+
+  abort(ending: boolean): void {
+    // libuv refuses to reset a socket that is just ending, and would keep it.
+    if (this.#reset && !ending && !this.duplex.destroyed) this.duplex.resetAndDestroy();
+    else this.duplex.destroy();
+  }
+
+  closed(): Promise<void> {
+    const { duplex } = this;
+    if (duplex.closed) return Promise.resolve();
+    return new Promise((resolve) => duplex.once("close", () => resolve()));
+  }
+}
+
+class DuplexCarrier implements Carrier {
+  readonly duplex: Duplex;
+  readonly #conn: Conn;
+
+  constructor(conn: Conn) {
+    this.#conn = conn;
+    this.duplex = toDuplex(conn);
+    this.duplex.on("error", () => undefined);
+  }
+
+  ending(): Ending {
+    return this.duplex.readableEnded ? "end" : "close_notify";
+  }
+
+  ref(): void {}
+
+  unref(): void {}
+
+  abort(): void {
+    this.#conn.abort();
+    this.duplex.destroy();
+  }
+
+  closed(): Promise<void> {
+    this.duplex.destroy();
+    return this.#conn.close();
+  }
+}
+
+/** Takes the connection over. */
+export function carry(conn: Conn): Carrier {
+  const { localAddress } = conn;
+  const fd = conn.detachNative?.();
+  if (fd === undefined) return new DuplexCarrier(conn);
+  // What has a port can be reset; a UNIX socket can't.
+  return new NativeCarrier(fd, localAddress !== undefined && "port" in localAddress);
+}

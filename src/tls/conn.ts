@@ -1,0 +1,289 @@
+// The connection that a handshake leaves behind: a Conn over Node's TLS socket.
+//
+// The machinery of node:stream, in which a chunk passes a queue, an event and a copy of both for writing, is left out: what
+// was decrypted is taken where Node hands it over (`push`), and what is to be encrypted is given where Node takes it
+// (`_write`). Both are the methods that an implementation of a stream has; here they are called for one that nobody else
+// can see. What is saved pays for the promises, and a bit more.
+
+import type { X509Certificate } from "node:crypto";
+import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
+import type { Address } from "../addr/index.js";
+import type { SocketError } from "../errors.js";
+import type { Conn, Data, IoOptions } from "../io.js";
+import { refusal, socketError, Wait } from "../stream/wait.js";
+import type { Carrier } from "./carrier.js";
+import { failure, truncated } from "./failure.js";
+import { Incoming, type Source } from "./incoming.js";
+import { codeOf, type Done, Outgoing, type Sink } from "./outgoing.js";
+
+/** What a handshake ends with. */
+export interface Established {
+  readonly socket: TLSSocket;
+  readonly carrier: Carrier;
+  readonly conn: Conn;
+  readonly isServer: boolean;
+  readonly servername: string | undefined;
+  readonly closeTimeout: number;
+  readonly allowTruncation: boolean;
+}
+
+class SessionWait extends Wait<Buffer> {
+  readonly #drop: (wait: SessionWait) => void;
+
+  constructor(opts: IoOptions | undefined, drop: (wait: SessionWait) => void) {
+    super(opts);
+    this.#drop = drop;
+  }
+
+  protected override cut(): SocketError {
+    this.#drop(this);
+    return socketError("ETIMEDOUT", "nextSession");
+  }
+}
+
+/** The TLS socket as source and sink. */
+class Ends implements Source, Sink {
+  readonly #socket: TLSSocket;
+  readonly #carrier: Carrier;
+
+  constructor(socket: TLSSocket, carrier: Carrier) {
+    this.#socket = socket;
+    this.#carrier = carrier;
+  }
+
+  get broken(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  resume(): void {
+    if (!this.#socket.destroyed) this.#socket._read(0);
+  }
+
+  waiting(yes: boolean): void {
+    if (yes) this.#carrier.ref();
+    else this.#carrier.unref();
+  }
+
+  put(bytes: Uint8Array, done: Done): void {
+    this.#socket._write(bytes, "buffer" as BufferEncoding, done);
+  }
+
+  end(done: Done): void {
+    this.#socket.end(done);
+  }
+}
+
+/**
+ * A connection with TLS on it, made by {@link wrapTls}: a {@link Conn} whose bytes are encrypted on the connection below.
+ *
+ * `closeWrite()` sends close_notify and ends the connection below for writing; reading goes on. An end below without
+ * close_notify rejects reads with a `TlsError` of code `ERR_TLS_TRUNCATED` (see `allowTruncation`). With TLS 1.3 a server
+ * refuses a client's certificate after the client's handshake is over: then the first `read` rejects with the server's
+ * alert, as `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED`.
+ *
+ * @see RFC 8446, RFC 5246
+ */
+export class TlsConn implements Conn {
+  readonly localAddress: Address | undefined;
+  readonly remoteAddress: Address | undefined;
+  /** The connection below. It belongs to this one. */
+  readonly conn: Conn;
+  /** Whether this is the server's end. */
+  readonly isServer: boolean;
+  /** `"TLSv1.3"` or `"TLSv1.2"`. */
+  readonly protocol: string;
+  /** The cipher suite, by OpenSSL's name and by its IANA name (`standardName`). */
+  readonly cipher: CipherNameAndProtocol;
+  /** The protocol that both sides agreed on by ALPN. */
+  readonly alpnProtocol: string | undefined;
+  /** The name that was verified, or that the client asked for; `undefined` where it asked for none. */
+  readonly servername: string | undefined;
+  /** Whether the peer showed a certificate that verifies, and has the name that was asked for. */
+  readonly authorized: boolean;
+  /** Why not, as a code, where `rejectUnauthorized` is false. */
+  readonly authorizationError: string | undefined;
+  /** Whether an earlier session was resumed. */
+  readonly sessionReused: boolean;
+
+  readonly #socket: TLSSocket;
+  readonly #carrier: Carrier;
+  readonly #incoming: Incoming;
+  readonly #outgoing: Outgoing;
+  readonly #closeTimeout: number;
+  readonly #allowTruncation: boolean;
+  #certificate: X509Certificate | undefined;
+  #session: Buffer | undefined;
+  #sessionWaits: SessionWait[] = [];
+  #closed = false;
+  #closing: Promise<void> | undefined;
+
+  /** @internal Made by {@link wrapTls}, while the TLS socket reports that the handshake is over. */
+  constructor(established: Established) {
+    const { socket, carrier, conn } = established;
+    this.conn = conn;
+    this.localAddress = conn.localAddress;
+    this.remoteAddress = conn.remoteAddress;
+    this.isServer = established.isServer;
+    this.protocol = socket.getProtocol() ?? "";
+    this.cipher = socket.getCipher();
+    this.alpnProtocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
+    this.servername = established.servername;
+    this.authorized = socket.authorized;
+    // Its type says Error, but it is the code.
+    this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
+    this.sessionReused = socket.isSessionReused();
+    this.#socket = socket;
+    this.#carrier = carrier;
+    this.#closeTimeout = established.closeTimeout;
+    this.#allowTruncation = established.allowTruncation;
+    const ends = new Ends(socket, carrier);
+    const incoming = new Incoming(ends);
+    this.#incoming = incoming;
+    this.#outgoing = new Outgoing(ends);
+    socket.push = (chunk: Uint8Array | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
+    socket.on("error", (error) => this.#failed(error));
+    socket.on("close", () => this.#gone());
+    carrier.unref();
+  }
+
+  /** The peer's certificate; `undefined` where it showed none. Ask while the connection is open: then it stays known. */
+  get peerCertificate(): X509Certificate | undefined {
+    return (this.#certificate ??= this.#socket.getPeerX509Certificate());
+  }
+
+  /** Client: the latest session that the server offered for resumption, for the `session` option. */
+  get session(): Buffer | undefined {
+    return this.#session;
+  }
+
+  /**
+   * Client: a session for the `session` option of a later connection; waits for the server to offer one. With TLS 1.3 that
+   * is after the handshake, and a server may offer several: `session` is the latest.
+   *
+   * @throws SocketError `ETIMEDOUT`, `ECONNRESET` when the connection ended before, `ECANCELED`, `EBADF`
+   */
+  nextSession(opts?: IoOptions): Promise<Buffer> {
+    if (this.isServer) {
+      return Promise.reject(new TypeError("Cannot wait for a session: this is a server's connection, required a client's"));
+    }
+    const refused = refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#session !== undefined) return Promise.resolve(this.#session);
+    if (this.#closed) return Promise.reject(socketError("EBADF", "nextSession"));
+    if (this.#incoming.over) return Promise.reject(socketError("ECONNRESET", "nextSession"));
+    const wait = new SessionWait(opts, (cut) => {
+      this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
+      if (this.#sessionWaits.length === 0 && !this.#incoming.waiting) this.#carrier.unref();
+    });
+    this.#sessionWaits.push(wait);
+    this.#carrier.ref();
+    return wait.promise;
+  }
+
+  /** @internal The TLS socket has a new session. */
+  offer(session: Buffer): void {
+    this.#session = session;
+    const waits = this.#sessionWaits.splice(0);
+    if (waits.length > 0 && !this.#incoming.waiting) this.#carrier.unref();
+    for (const wait of waits) wait.resolve(session);
+  }
+
+  /** Keying material that both ends know and nobody else: RFC 5705, RFC 8446 section 7.5. */
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
+    if (this.#socket.destroyed) throw socketError("EBADF", "exportKeyingMaterial");
+    return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
+  }
+
+  read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
+    if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
+    return this.#incoming.read(buffer, opts);
+  }
+
+  write(data: Data, opts?: IoOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(socketError("EBADF", "write"));
+    return this.#outgoing.write(data, opts);
+  }
+
+  closeWrite(opts?: IoOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(socketError("EBADF", "closeWrite"));
+    return this.#outgoing.end(opts);
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#settle();
+      this.#closing = this.#close();
+    }
+    return this.#closing;
+  }
+
+  abort(): void {
+    if (this.#socket.destroyed) return;
+    this.#settle();
+    this.#carrier.abort(this.#outgoing.ending);
+    this.#socket.destroy();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #settle(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#incoming.cancel();
+    this.#outgoing.cancel();
+    this.#refuseSessions("ECANCELED");
+  }
+
+  #refuseSessions(code: string): void {
+    for (const wait of this.#sessionWaits.splice(0)) wait.reject(socketError(code, "nextSession"));
+  }
+
+  async #close(): Promise<void> {
+    const socket = this.#socket;
+    if (!socket.destroyed) {
+      this.#carrier.ref();
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        if (this.#closeTimeout !== Infinity) timer = setTimeout(resolve, this.#closeTimeout);
+      });
+      await Promise.race([late, this.#finish()]);
+      clearTimeout(timer);
+      socket.destroy();
+    }
+    await this.#carrier.closed();
+  }
+
+  /** What is under way, then close_notify. */
+  async #finish(): Promise<void> {
+    const socket = this.#socket;
+    await this.#outgoing.idle();
+    if (this.#outgoing.finished || this.#outgoing.broken || socket.destroyed) return;
+    await new Promise<void>((resolve) => {
+      socket.once("close", () => resolve());
+      socket.end(() => resolve());
+    });
+  }
+
+  /** Node reports an end. */
+  #ended(): boolean {
+    let ending = this.#carrier.ending(this.#incoming.paused);
+    // After both directions have ended the kernel knows no peer, which is no reset.
+    if (ending === "reset" && this.#outgoing.finished) ending = "end";
+    if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
+    else this.#incoming.fail(ending === "end" ? truncated() : socketError("ECONNRESET", "read"));
+    this.#refuseSessions("ECONNRESET");
+    return false;
+  }
+
+  #failed(error: unknown): void {
+    this.#incoming.fail(failure(error, "read"));
+    this.#outgoing.fail(codeOf(error), error);
+    this.#refuseSessions("ECONNRESET");
+  }
+
+  #gone(): void {
+    this.#failed(socketError("ECONNRESET", "read"));
+  }
+}

@@ -1,0 +1,54 @@
+// What node:tls fails with, as the errors of this library. A leaf.
+
+import { SocketError, TlsError } from "../errors.js";
+import { socketError } from "../stream/wait.js";
+
+/** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
+const NOT_TLS: ReadonlySet<string> = new Set([
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+  "ERR_SSL_HTTP_REQUEST",
+  "ERR_SSL_HTTPS_PROXY_REQUEST",
+]);
+
+/** Codes of a connection below that broke, where Node reports them without the number of the system. */
+const BROKEN: ReadonlySet<string> = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ERR_SOCKET_CLOSED",
+  "ERR_STREAM_DESTROYED",
+  "ERR_STREAM_PREMATURE_CLOSE",
+  "ERR_STREAM_WRITE_AFTER_END",
+]);
+
+interface NodeError extends Error {
+  readonly code?: unknown;
+  readonly errno?: unknown;
+  readonly reason?: unknown;
+}
+
+/**
+ * The error for what Node failed with. Errors of a connection below that is ours, and errors without a code, which are of a
+ * callback of the user's, stay as they are.
+ */
+export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
+  if (!(error instanceof Error) || error instanceof SocketError || error instanceof TlsError) return error;
+  const { code, errno, reason } = error as NodeError;
+  if (typeof code !== "string") return error;
+  if (typeof errno === "number") return socketError(code, syscall, { cause: error });
+  if (BROKEN.has(code)) {
+    const reset = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
+    return socketError(reset, syscall, { cause: error });
+  }
+  const action = syscall === "tls_handshake" ? "TLS handshake failed" : "TLS failed";
+  const said = typeof reason === "string" ? reason : error.message;
+  if (syscall === "tls_handshake" && NOT_TLS.has(code)) {
+    return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${said}`, { cause: error });
+  }
+  return new TlsError(code, action, said, { cause: error });
+}
+
+/** The peer's end came without close_notify. */
+export function truncated(): TlsError {
+  const reason = "the connection below ended without close_notify, so what the peer sent may be cut short";
+  return new TlsError("ERR_TLS_TRUNCATED", "TLS failed", reason);
+}

@@ -1,0 +1,132 @@
+// The two sides of the handshake, each from a carrier to a TlsConn.
+//
+// A client is tls.connect() on the carrier. A server is the context's tls.Server with the carrier put into it, as Node
+// allows for any stream. That server reports all its handshakes as its own events; so that each of ours hears of its own
+// and of nothing else, the connection is given to an object that is that server in all but `emit`.
+
+import { EventEmitter } from "node:events";
+import { isIP } from "node:net";
+import tls, { type TLSSocket } from "node:tls";
+import { type SocketError, TlsError } from "../errors.js";
+import type { Conn, IoOptions } from "../io.js";
+import { socketError, Wait } from "../stream/wait.js";
+import type { Carrier } from "./carrier.js";
+import { TlsConn } from "./conn.js";
+import { nodeContext, type TlsContext } from "./context.js";
+import { failure } from "./failure.js";
+import type { CheckedConnection, TlsClientOptions } from "./options.js";
+
+/** What is handed to a handshake: the connection, what carries it, and the settings. */
+export interface Shaking {
+  readonly conn: Conn;
+  readonly carrier: Carrier;
+  readonly context: TlsContext;
+  readonly plan: CheckedConnection;
+}
+
+class Handshake extends Wait<TlsConn> {
+  readonly #stop: () => void;
+
+  constructor(opts: IoOptions, stop: () => void) {
+    super(opts);
+    this.#stop = stop;
+  }
+
+  protected override cut(): SocketError {
+    this.#stop();
+    return socketError("ETIMEDOUT", "tls_handshake");
+  }
+}
+
+function begin({ carrier, plan }: Shaking): Handshake {
+  // Node's end of it is destroyed with what it stands on.
+  return new Handshake({ timeout: plan.handshakeTimeout, signal: plan.signal }, () => carrier.duplex.destroy());
+}
+
+function establish(shaking: Shaking, socket: TLSSocket, servername: string | undefined): TlsConn {
+  const { conn, carrier, plan } = shaking;
+  const { isServer, closeTimeout, allowTruncation } = plan;
+  return new TlsConn({ socket, carrier, conn, isServer, servername, closeTimeout, allowTruncation });
+}
+
+/** What the client's own options come to. */
+export interface ClientPlan {
+  /** What the certificate is checked for; undefined where nothing is checked. */
+  readonly name: string | undefined;
+  readonly check: TlsClientOptions["checkServerIdentity"];
+  readonly session: Uint8Array | undefined;
+}
+
+export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<TlsConn> {
+  const { carrier, context, plan } = shaking;
+  const inner = nodeContext(context);
+  const { name, check, session } = client;
+  const rejectUnauthorized = plan.inline.rejectUnauthorized ?? inner.options.rejectUnauthorized ?? true;
+  const alpnProtocols = plan.inline.alpnProtocols ?? inner.options.alpnProtocols;
+  const handshake = begin(shaking);
+  let conn: TlsConn | undefined;
+
+  const identify = (certificate: tls.PeerCertificate): Error | undefined => {
+    if (name === undefined) return new Error("no name to check was given");
+    if (check === undefined) return tls.checkServerIdentity(name, certificate);
+    const shown = socket.getPeerX509Certificate();
+    return shown === undefined ? new Error("the server showed no certificate") : check(name, shown);
+  };
+
+  const socket = tls.connect({
+    socket: carrier.duplex,
+    secureContext: inner.secureContext(),
+    rejectUnauthorized,
+    checkServerIdentity: (_, certificate) => identify(certificate),
+    ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
+    ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
+    ...(session === undefined ? {} : { session: Buffer.from(session) }),
+  });
+  const failed = (error: unknown): void => {
+    handshake.reject(failure(error, "tls_handshake"));
+    socket.destroy();
+  };
+  const gone = (): void => failed(socketError("ECONNRESET", "tls_handshake"));
+  socket.on("session", (offered) => conn?.offer(offered));
+  socket.on("error", failed);
+  socket.on("close", gone);
+  socket.once("secureConnect", () => {
+    // Node takes it that a session which was asked for by this name is of this name. It may have been mixed up.
+    if (socket.isSessionReused() && rejectUnauthorized) {
+      const wrong = identify(socket.getPeerCertificate(true));
+      if (wrong !== undefined) return failed(wrong);
+    }
+    socket.off("error", failed);
+    socket.off("close", gone);
+    conn = establish(shaking, socket, name);
+    handshake.resolve(conn);
+  });
+  return handshake.promise;
+}
+
+export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
+  const { carrier, context } = shaking;
+  const handshake = begin(shaking);
+  const seat = Object.create(nodeContext(context).server()) as tls.Server;
+  seat.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (event === "secureConnection") {
+      const socket = args[0] as TLSSocket;
+      const { servername } = socket as { servername?: string | false | null };
+      handshake.resolve(establish(shaking, socket, servername || undefined));
+    } else if (event === "tlsClientError") {
+      const [error, socket] = args as [unknown, TLSSocket];
+      handshake.reject(refusedClient(socket) ?? failure(error, "tls_handshake"));
+      carrier.duplex.destroy();
+    }
+    return true;
+  };
+  EventEmitter.prototype.emit.call(seat, "connection", carrier.duplex);
+  return handshake.promise;
+}
+
+/** Node closes the connection of a client whose certificate does not verify, and says no more than that it is closed. */
+function refusedClient(socket: TLSSocket): TlsError | undefined {
+  const code = socket.authorizationError as unknown;
+  if (typeof code !== "string") return undefined;
+  return new TlsError(code, "TLS handshake failed", "the client's certificate does not verify");
+}

@@ -1,0 +1,251 @@
+// What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
+
+import type { SecureVersion } from "node:tls";
+import type { X509Certificate } from "node:crypto";
+import { quote } from "../addr/index.js";
+import type { TlsContext } from "./context.js";
+
+/** A key or certificate in PEM: its text or the bytes of its file. */
+export type Pem = string | Uint8Array;
+
+/** The versions there are. Older ones are broken (RFC 8996) and can't be asked for. */
+export type TlsVersion = "TLSv1.2" | "TLSv1.3";
+
+/** What a side shows of itself. */
+export interface TlsCredentials {
+  /** The private key, or one for each certificate. */
+  readonly key?: Pem | readonly Pem[] | undefined;
+  /** The certificate, followed by the intermediate ones up to what the peer trusts. */
+  readonly cert?: Pem | readonly Pem[] | undefined;
+  /** Opens an encrypted `key` or `pfx`. */
+  readonly passphrase?: string | undefined;
+  /** Key and certificates in PKCS #12, instead of `key` and `cert`. */
+  readonly pfx?: Pem | undefined;
+  /** The certificates that are trusted instead of the system-independent list that Node brings along. */
+  readonly ca?: Pem | readonly Pem[] | undefined;
+  /** Lists of revoked certificates. */
+  readonly crl?: Pem | readonly Pem[] | undefined;
+}
+
+/** What many connections of one kind share; a {@link TlsContext} is made of it. */
+export interface TlsContextOptions extends TlsCredentials {
+  /** The lowest version that is spoken. Default `"TLSv1.2"`. */
+  readonly minVersion?: TlsVersion | undefined;
+  /** The highest. Default `"TLSv1.3"`. */
+  readonly maxVersion?: TlsVersion | undefined;
+  /** Cipher suites, as OpenSSL writes them; see openssl-ciphers(1). */
+  readonly ciphers?: string | undefined;
+  /** Signature algorithms in the order of preference, separated by colons. */
+  readonly sigalgs?: string | undefined;
+  /** Groups for the key exchange in the order of preference, separated by colons. */
+  readonly ecdhCurve?: string | undefined;
+  /** Protocols to agree on, the most wanted first: RFC 7301. A server that shares none with its client ends the handshake. */
+  readonly alpnProtocols?: readonly string[] | undefined;
+  /** Refuses a peer whose certificate does not verify. Default true. Without it look at `authorized`. */
+  readonly rejectUnauthorized?: boolean | undefined;
+  /** Server: asks the client for a certificate. Default false. */
+  readonly requestCert?: boolean | undefined;
+  /** Server: chooses by the name that the client asks for; `undefined` keeps the context as it is. */
+  readonly sniCallback?: SniCallback | undefined;
+  /** Server: seconds for which a session can be resumed. Default 300. */
+  readonly sessionTimeout?: number | undefined;
+}
+
+/** Chooses another context by the name that a client asks for. What it throws ends the handshake. */
+export type SniCallback = (servername: string) => TlsContext | undefined | Promise<TlsContext | undefined>;
+
+/** What both sides take for one connection. */
+export interface TlsConnectionOptions {
+  /** Milliseconds for the handshake. Default 10000; `Infinity` for no limit. */
+  readonly handshakeTimeout?: number | undefined;
+  /** Ends the handshake; `wrapTls` rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that `close()` gives to what was written and to close_notify before it gives up. Default 5000. */
+  readonly closeTimeout?: number | undefined;
+  /**
+   * Takes an end of the connection below without close_notify for an end, as some old servers send none. Default false:
+   * such an end is a `TlsError` of code `ERR_TLS_TRUNCATED`, because it may be an attacker's.
+   */
+  readonly allowTruncation?: boolean | undefined;
+  /** Made beforehand and shared; instead of the options of {@link TlsContextOptions}. */
+  readonly context?: TlsContext | undefined;
+}
+
+/** How to be the client. */
+export interface TlsClientOptions extends TlsContextOptions, TlsConnectionOptions {
+  readonly isServer?: false | undefined;
+  /**
+   * The name that the peer's certificate must have, and that the peer is asked for (SNI). An IP address is checked, but
+   * not asked for (RFC 6066, section 3). Default: `host`.
+   */
+  readonly servername?: string | undefined;
+  /** What was dialled: a name or an IP address. */
+  readonly host?: string | undefined;
+  /** Checks the name instead of RFC 6125's rules; returns what is wrong. */
+  readonly checkServerIdentity?: ((name: string, certificate: X509Certificate) => Error | undefined) | undefined;
+  /** A session to resume, from an earlier connection to the same name; see {@link TlsConn.nextSession}. */
+  readonly session?: Uint8Array | undefined;
+  readonly requestCert?: undefined;
+  readonly sniCallback?: undefined;
+  readonly sessionTimeout?: undefined;
+}
+
+/** How to be the server. */
+export interface TlsServerOptions extends TlsContextOptions, TlsConnectionOptions {
+  readonly isServer: true;
+}
+
+/** How {@link wrapTls} is to act. */
+export type TlsOptions = TlsClientOptions | TlsServerOptions;
+
+const CREDENTIALS = ["key", "cert", "passphrase", "pfx", "ca", "crl"] as const;
+const CONTEXT = [
+  ...CREDENTIALS,
+  "minVersion",
+  "maxVersion",
+  "ciphers",
+  "sigalgs",
+  "ecdhCurve",
+  "alpnProtocols",
+  "rejectUnauthorized",
+  "requestCert",
+  "sniCallback",
+  "sessionTimeout",
+] as const;
+const CONNECTION = ["handshakeTimeout", "signal", "closeTimeout", "allowTruncation", "context", "isServer"] as const;
+const CLIENT = ["servername", "host", "checkServerIdentity", "session"] as const;
+/** What belongs to a connection of a client even where a context is given. */
+const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
+const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout"];
+
+/** setTimeout takes no more. */
+const LONGEST = 0x7fff_ffff;
+
+function checkObject(value: unknown, action: string): asserts value is Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`Cannot ${action}: options are ${quote(value)}, required an object`);
+  }
+}
+
+function checkNames(opts: Readonly<Record<string, unknown>>, known: readonly string[], action: string): void {
+  for (const [name, value] of Object.entries(opts)) {
+    if (value === undefined || known.includes(name)) continue;
+    throw new TypeError(`Cannot ${action}: there is no option ${quote(name)} here, required one of ${known.join(", ")}`);
+  }
+}
+
+/** Milliseconds from 0 on, or `Infinity`. */
+export function checkTime(value: unknown, otherwise: number, action: string, name: string): number {
+  if (value === undefined) return otherwise;
+  if (typeof value !== "number") {
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a number of milliseconds`);
+  }
+  if (value === Infinity || (value >= 0 && value <= LONGEST)) return value;
+  throw new RangeError(`Cannot ${action}: ${name} is ${value}, required 0 to ${LONGEST} milliseconds or Infinity`);
+}
+
+function checkFlag(value: unknown, action: string, name: string): void {
+  if (value === undefined || typeof value === "boolean") return;
+  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
+}
+
+function checkVersion(value: unknown, otherwise: TlsVersion, action: string, name: string): TlsVersion {
+  if (value === undefined) return otherwise;
+  if (value === "TLSv1.2" || value === "TLSv1.3") return value;
+  throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required "TLSv1.2" or "TLSv1.3"`);
+}
+
+/** RFC 7301, section 3.1: 1 to 255 bytes. */
+function checkProtocols(value: unknown, action: string): void {
+  if (value === undefined) return;
+  const good = (name: unknown): boolean =>
+    typeof name === "string" && name.length > 0 && Buffer.byteLength(name) <= 255;
+  if (Array.isArray(value) && value.length > 0 && value.every(good)) return;
+  throw new TypeError(
+    `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ["h2"]`,
+  );
+}
+
+/** The options of a context, checked, with the versions filled in. */
+export function checkContext(opts: unknown, action: string): TlsContextOptions & { readonly minVersion: SecureVersion } {
+  checkObject(opts, action);
+  checkNames(opts, CONTEXT, action);
+  const minVersion = checkVersion(opts["minVersion"], "TLSv1.2", action, "minVersion");
+  const maxVersion = checkVersion(opts["maxVersion"], "TLSv1.3", action, "maxVersion");
+  if (minVersion > maxVersion) {
+    throw new RangeError(`Cannot ${action}: minVersion ${minVersion} is above maxVersion ${maxVersion}`);
+  }
+  checkProtocols(opts["alpnProtocols"], action);
+  checkFlag(opts["rejectUnauthorized"], action, "rejectUnauthorized");
+  checkFlag(opts["requestCert"], action, "requestCert");
+  const { sniCallback, sessionTimeout } = opts;
+  if (sniCallback !== undefined && typeof sniCallback !== "function") {
+    throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
+  }
+  if (sessionTimeout !== undefined && !(Number.isInteger(sessionTimeout) && (sessionTimeout as number) > 0)) {
+    throw new RangeError(`Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 on`);
+  }
+  return { ...opts, minVersion, maxVersion };
+}
+
+/** The options of credentials alone. */
+export function checkCredentials(opts: unknown, action: string): TlsCredentials {
+  checkObject(opts, action);
+  checkNames(opts, CREDENTIALS, action);
+  return opts;
+}
+
+/** What one connection takes, checked. */
+export interface CheckedConnection {
+  readonly isServer: boolean;
+  readonly handshakeTimeout: number;
+  readonly closeTimeout: number;
+  readonly allowTruncation: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly context: TlsContext | undefined;
+  /** The options that a context is to be made of, where none is given. */
+  readonly inline: TlsContextOptions;
+}
+
+/** Splits the options into those of the connection and those of its context, and checks the former. */
+export function checkConnection(opts: unknown, action: string): CheckedConnection {
+  checkObject(opts, action);
+  checkFlag(opts["isServer"], action, "isServer");
+  const isServer = opts["isServer"] === true;
+  const shared = isServer ? CONTEXT : CONTEXT.filter((name) => !SERVER_ONLY.includes(name));
+  checkNames(opts, isServer ? [...CONNECTION, ...shared] : [...CONNECTION, ...CLIENT, ...shared], action);
+  checkFlag(opts["allowTruncation"], action, "allowTruncation");
+  const { signal, context } = opts;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`Cannot ${action}: signal is ${quote(signal)}, required an AbortSignal`);
+  }
+  const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
+  if (context !== undefined) {
+    const doubled = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
+    if (doubled !== undefined) {
+      throw new TypeError(`Cannot ${action}: ${doubled} belongs to the context, required either of them`);
+    }
+    checkProtocols(inline["alpnProtocols"], action);
+    checkFlag(inline["rejectUnauthorized"], action, "rejectUnauthorized");
+  }
+  return {
+    isServer,
+    handshakeTimeout: checkTime(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
+    closeTimeout: checkTime(opts["closeTimeout"], 5_000, action, "closeTimeout"),
+    allowTruncation: opts["allowTruncation"] === true,
+    signal,
+    context: context as TlsContext | undefined,
+    inline,
+  };
+}
+
+/** A name to verify: refused, never cut, when no host can have it. */
+export function checkName(value: unknown, action: string, name: string): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
+  const bytes = Buffer.byteLength(value);
+  if (bytes === 0 || bytes > 253 || value.includes("\0")) {
+    throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required 1 to 253 bytes without NUL`);
+  }
+  return value;
+}

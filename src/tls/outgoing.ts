@@ -1,0 +1,235 @@
+// The writing side of a TLS connection: writes in their order, one piece at a time under way.
+//
+// What was handed to TLS is encrypted at once and can't be taken back, so a write that is cut counts the pieces that were
+// handed over, the one under way included; and a piece is small, so that a peer that does not read holds little of it.
+
+import type { SocketError } from "../errors.js";
+import type { Data, IoOptions } from "../io.js";
+import { Parts, toParts } from "../stream/data.js";
+import { refusal, socketError, Wait } from "../stream/wait.js";
+
+/** Most bytes that are handed over at a time: four full records. */
+const PIECE = 65_536;
+
+/** Says what became of a piece. */
+export type Done = (error?: Error | null) => void;
+
+/** Where pieces go. */
+export interface Sink {
+  /** What is below is gone: Node then calls what was under way done, whatever became of it, and the owner calls `fail`. */
+  readonly broken: boolean;
+  put(bytes: Uint8Array, done: Done): void;
+  /** Sends close_notify and ends the connection below for writing. */
+  end(done: Done): void;
+}
+
+/** A write or, without data, the end of writing. */
+interface Job {
+  /** What is left. */
+  data: Uint8Array | Parts | undefined;
+  transferred: number;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+class PlainWrite implements Job {
+  data: Uint8Array | Parts | undefined;
+  transferred = 0;
+  readonly promise: Promise<void>;
+  resolve!: () => void;
+  reject!: (error: unknown) => void;
+
+  constructor(data: Uint8Array | Parts | undefined) {
+    this.data = data;
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+class TimedWrite extends Wait<void> implements Job {
+  data: Uint8Array | Parts | undefined;
+  transferred = 0;
+  readonly #end: boolean;
+  readonly #drop: (job: Job) => void;
+
+  constructor(data: Uint8Array | Parts | undefined, opts: IoOptions, drop: (job: Job) => void) {
+    super(opts);
+    this.data = data;
+    this.#end = data === undefined;
+    this.#drop = drop;
+  }
+
+  protected override cut(): SocketError {
+    // The end of writing stays due: only the wait for it was cut short.
+    if (!this.#end) this.#drop(this);
+    return failureOf(this, "ETIMEDOUT", this.#end);
+  }
+}
+
+function failureOf(job: Job, code: string, end: boolean): SocketError {
+  return end ? socketError(code, "closeWrite") : socketError(code, "write", { transferred: job.transferred });
+}
+
+/** One part is written as it is, several small ones are put together. */
+function bodyOf(data: Data): Uint8Array | Parts {
+  if (data instanceof Uint8Array) return data;
+  if (typeof data === "string") return Buffer.from(data);
+  const parts = toParts(data);
+  return parts.length === 1 ? (parts[0] as Uint8Array) : new Parts(parts);
+}
+
+export class Outgoing {
+  readonly #sink: Sink;
+  #queue: Job[] = [];
+  #busy = false;
+  /** closeWrite() was called. */
+  #finishing = false;
+  #finished = false;
+  #broken = false;
+  #failure: { readonly error: unknown } | undefined;
+  #idle: (() => void)[] = [];
+
+  constructor(sink: Sink) {
+    this.#sink = sink;
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Whether the connection below has failed. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** Whether the end is under way, but has not been sent. */
+  get ending(): boolean {
+    return this.#finishing && !this.#finished;
+  }
+
+  write(data: Data, opts: IoOptions | undefined): Promise<void> {
+    let body;
+    try {
+      body = bodyOf(data);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const refused = refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#finishing) return Promise.reject(socketError("EPIPE", "write"));
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    return this.#start(body, opts);
+  }
+
+  end(opts: IoOptions | undefined): Promise<void> {
+    const refused = refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#finished) return Promise.resolve();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    this.#finishing = true;
+    return this.#start(undefined, opts);
+  }
+
+  /** Nothing can be written any more. `error` says why, except that it says how far each write came. */
+  fail(code: string, cause: unknown): void {
+    this.#broken = true;
+    this.#failure ??= { error: socketError(code, "write", { cause }) };
+    for (const job of this.#queue.splice(0)) {
+      const details = job.data === undefined ? { cause } : { cause, transferred: job.transferred };
+      job.reject(socketError(code, job.data === undefined ? "closeWrite" : "write", details));
+    }
+    this.#release();
+  }
+
+  /** The connection was given up on this side. */
+  cancel(): void {
+    this.#failure ??= { error: socketError("EBADF", "write") };
+    for (const job of this.#queue.splice(0)) job.reject(failureOf(job, "ECANCELED", job.data === undefined));
+  }
+
+  /** Resolves when no piece is under way. */
+  idle(): Promise<void> {
+    return this.#busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
+  }
+
+  #start(data: Uint8Array | Parts | undefined, opts: IoOptions | undefined): Promise<void> {
+    const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
+    const job = plain
+      ? new PlainWrite(data)
+      : new TimedWrite(data, opts, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
+    this.#queue.push(job);
+    if (!this.#busy) this.#advance();
+    return job.promise;
+  }
+
+  #release(): void {
+    this.#busy = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #advance(): void {
+    for (let job = this.#queue[0]; job !== undefined; job = this.#queue[0]) {
+      const { data } = job;
+      if (data === undefined) {
+        if (!this.#finished) {
+          this.#busy = true;
+          this.#sink.end(this.#ended);
+          return;
+        }
+      } else {
+        const left = data instanceof Parts ? data.left : data.length;
+        if (left > 0) {
+          let piece;
+          if (data instanceof Parts) piece = data.take(PIECE);
+          else if (left <= PIECE) {
+            piece = data;
+            job.data = NOTHING;
+          } else {
+            piece = data.subarray(0, PIECE);
+            job.data = data.subarray(PIECE);
+          }
+          job.transferred += piece.length;
+          this.#busy = true;
+          this.#sink.put(piece, this.#put);
+          return;
+        }
+      }
+      this.#queue.shift();
+      job.resolve();
+    }
+  }
+
+  readonly #put: Done = (error) => {
+    if (this.#sink.broken && !error) return;
+    if (error || this.#failure !== undefined) return this.#stop(error);
+    this.#busy = false;
+    if (this.#idle.length > 0) this.#release();
+    this.#advance();
+  };
+
+  readonly #ended: Done = (error) => {
+    if (this.#sink.broken && !error) return;
+    if (error || this.#failure !== undefined) return this.#stop(error);
+    this.#finished = true;
+    this.#busy = false;
+    if (this.#idle.length > 0) this.#release();
+    this.#advance();
+  };
+
+  #stop(error: Error | null | undefined): void {
+    if (error) this.fail(codeOf(error), error);
+    else this.#release();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Why a write can't go out, as the kernel would say it. */
+export function codeOf(error: unknown): string {
+  const code: unknown = (error as { code?: unknown } | undefined)?.code;
+  return code === "ECONNRESET" || code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH"
+    ? code
+    : "EPIPE";
+}

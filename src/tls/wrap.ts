@@ -1,0 +1,115 @@
+// wrapTls(): TLS on any connection, in place.
+
+import { domainToASCII } from "node:url";
+import { quote } from "../addr/index.js";
+import { TlsError } from "../errors.js";
+import type { Conn } from "../io.js";
+import { Stream } from "../stream/index.js";
+import { carry } from "./carrier.js";
+import type { TlsConn } from "./conn.js";
+import { TlsContext } from "./context.js";
+import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
+import { checkConnection, checkName, type CheckedConnection, type TlsClientOptions, type TlsOptions } from "./options.js";
+
+const ACTION = "wrap a connection in TLS";
+
+/** For clients that ask for nothing special. */
+let common: TlsContext | undefined;
+
+/**
+ * Puts TLS on a connection and resolves when the handshake is over. The other end does the same as the other side.
+ *
+ * It works over any {@link Conn}. Over a socket the descriptor goes to Node's own TLS, so that it is as fast as `node:tls`.
+ * The connection belongs to the result from now on; nobody else may use it, and when the handshake fails it is closed.
+ *
+ * Over a {@link Stream}, as after STARTTLS, the upgrade is in place: it fails with `ERR_TLS_BUFFERED`, and leaves the stream
+ * alone, when the stream has read bytes that nobody took. They came before the peer could know of TLS, and to go on with
+ * them would let an attacker put commands in front of what is encrypted (RFC 3207, section 6).
+ *
+ * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; it needs `servername` or
+ * `host` for that. A server needs `cert` and `key` (or `pfx`), or a `context` with them, which costs less where there are
+ * many connections. TLS 1.2 and 1.3 are spoken, nothing older.
+ *
+ * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
+ *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_BUFFERED`,
+ *   `ERR_SSL_…` for what OpenSSL or the peer refused
+ * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` when `handshakeTimeout` ran out, `ECONNRESET` when the
+ *   peer went away
+ * @throws the reason of `signal`
+ * @throws TypeError or RangeError for an option that is wrong: then the connection is left alone
+ * @see RFC 8446, RFC 6066, RFC 7301
+ * @example
+ * ```ts no-run
+ * import { connect, Stream, wrapTls } from "berkeley";
+ *
+ * const plain = await connect("tcp://mail.example:143");
+ * await plain.readLine();
+ * await plain.write("a STARTTLS\r\n");
+ * await plain.readLine();
+ * await using stream = new Stream(await wrapTls(plain, { servername: "mail.example" }));
+ * ```
+ */
+export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
+  const plan = checkConnection(opts, ACTION);
+  if (plan.context !== undefined && !(plan.context instanceof TlsContext)) {
+    throw new TypeError(`Cannot ${ACTION}: context is ${quote(plan.context)}, required a TlsContext`);
+  }
+  const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan);
+  const context = plan.context ?? contextFor(plan);
+  plan.signal?.throwIfAborted();
+  const below = uncover(conn);
+  const shaking: Shaking = { conn: below, carrier: carry(below), context, plan };
+  try {
+    return await (client === undefined ? shakeAsServer(shaking) : shakeAsClient(shaking, client));
+  } catch (error) {
+    shaking.carrier.duplex.destroy();
+    await shaking.carrier.closed();
+    throw error;
+  }
+}
+
+/** The connection below a stream that has nothing of it. */
+function uncover(conn: Conn): Conn {
+  let below = conn;
+  while (below instanceof Stream) {
+    if (below.buffered > 0) {
+      const reason = `the stream holds ${below.buffered} bytes that were read before, which TLS would not protect`;
+      throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
+    }
+    below = below.conn;
+  }
+  return below;
+}
+
+function contextFor(plan: CheckedConnection): TlsContext {
+  const names = Object.keys(plan.inline);
+  if (!plan.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
+    return (common ??= new TlsContext());
+  }
+  if (plan.isServer && !["cert", "pfx", "sniCallback"].some((name) => names.includes(name))) {
+    throw new TypeError(`Cannot ${ACTION}: a server has no certificate, required cert and key, pfx, or a context with them`);
+  }
+  return new TlsContext(plan.inline);
+}
+
+function checkClient(opts: TlsClientOptions, plan: CheckedConnection): ClientPlan {
+  const { checkServerIdentity: check, session } = opts;
+  let name = checkName(opts.servername, ACTION, "servername") ?? checkName(opts.host, ACTION, "host");
+  const verifies = plan.inline.rejectUnauthorized ?? true;
+  if (name === undefined && verifies) {
+    throw new TypeError(`Cannot ${ACTION}: nothing to verify the server by, required servername or host`);
+  }
+  // oxlint-disable-next-line no-control-regex
+  if (name !== undefined && /[^\0-\x7f]/.test(name)) {
+    const ascii = domainToASCII(name);
+    if (ascii === "") throw new TypeError(`Cannot ${ACTION}: ${quote(name)} is no name of a host`);
+    name = ascii;
+  }
+  if (check !== undefined && typeof check !== "function") {
+    throw new TypeError(`Cannot ${ACTION}: checkServerIdentity is ${quote(check)}, required a function`);
+  }
+  if (session !== undefined && !(session instanceof Uint8Array)) {
+    throw new TypeError(`Cannot ${ACTION}: session is ${quote(session)}, required a Uint8Array`);
+  }
+  return { name, check, session };
+}

@@ -1,0 +1,56 @@
+// What a visitor gets for what it said.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MAX_REQUEST, response, tooLarge, understand, welcome } from "#berkeley/cli/steps/answer.js";
+import { quoteBytes } from "#berkeley/cli/output.js";
+
+const heard = (text: string): object => understand(Buffer.from(text));
+
+test("understand() knows a request by its first line and its end", () => {
+  assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
+  assert.deepEqual(heard("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
+  assert.deepEqual(heard("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
+  assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", requestLine: true });
+  assert.deepEqual(heard("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
+});
+
+test("understand() takes everything else for text", () => {
+  for (const text of [
+    "",
+    "Hello, Server",
+    "GET",
+    "get / HTTP/1.1\r\n\r\n",
+    "GET /\r\n\r\n",
+    "GET  / HTTP/1.1\n\n",
+    "GET / HTTP/2\n\n",
+  ]) {
+    assert.deepEqual(heard(text), { kind: "text" }, JSON.stringify(text));
+  }
+});
+
+test("welcome() ends its line for who ended one", () => {
+  assert.equal(welcome(Buffer.from("a")), "Welcome to my server");
+  assert.equal(welcome(Buffer.from("a\n")), "Welcome to my server\n");
+  assert.equal(welcome(Buffer.alloc(0)), "Welcome to my server");
+});
+
+test("response() and tooLarge() are whole responses whose length is right", () => {
+  for (const text of [response("GET", "é"), response("PUT", ""), tooLarge()]) {
+    const [head = "", body = ""] = text.split("\r\n\r\n", 2);
+    assert.match(head, /^HTTP\/1\.1 \d{3} [ \w]+\r\n/);
+    assert.equal(Number(/\r\nContent-Length: (\d+)/.exec(head)?.[1]), Buffer.byteLength(body));
+    assert.match(head, /\r\nConnection: close/);
+    assert.ok(!Number.isNaN(Date.parse(/\r\nDate: (.*)\r\n/.exec(head)?.[1] ?? "")));
+  }
+  const [head, body] = response("HEAD", "é").split("\r\n\r\n");
+  assert.equal(body, "");
+  const length = (text: string): string | undefined => /Content-Length: \d+/.exec(text)?.[0];
+  assert.equal(length(head!), length(response("GET", "é")));
+  assert.ok(tooLarge().includes(String(MAX_REQUEST)));
+});
+
+test("quoteBytes() cuts what is long and escapes what a terminal would obey", () => {
+  assert.equal(quoteBytes(Buffer.from("Hello"), 5), '"Hello"');
+  assert.equal(quoteBytes(Buffer.from("Hello!"), 5), '"Hello"...');
+  assert.equal(quoteBytes(Buffer.from('a"\u001b\u007f\u2028'), 100), '"a\\"\\u001b\\u{7f}\\u{2028}"');
+});

@@ -1,0 +1,62 @@
+// The command, started and looked at.
+import { join } from "node:path";
+import { Socket } from "berkeley";
+import { type Ended, Program, type ProgramOptions, root } from "../support/program.js";
+
+const MAIN = join(root, "dist", "cli", "main.js");
+
+export function start(args: readonly string[], options?: ProgramOptions): Program {
+  return Program.node([MAIN, ...args], options);
+}
+
+export async function run(args: readonly string[], options?: ProgramOptions): Promise<Ended> {
+  await using program = start(args, options);
+  return await program.ended;
+}
+
+/** The command in the state of serving, on a port of the kernel's choice. */
+export interface Serving extends AsyncDisposable {
+  readonly program: Program;
+  readonly port: number;
+}
+
+export async function serve(args: readonly string[] = [], options?: ProgramOptions): Promise<Serving> {
+  const program = start(["steps", "--port", "0", ...args], options);
+  try {
+    const [, port = ""] = await program.line(/^Serving on \S*:(\d+) /);
+    return { program, port: Number(port), [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
+  } catch (error) {
+    await program[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A connected visitor, with a deadline for all that it does. */
+export async function visitor(port: number): Promise<Socket> {
+  const socket = new Socket();
+  socket.timeout = 10_000;
+  try {
+    await socket.connect(["127.0.0.1", port]);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** All that comes until the end. */
+export async function rest(socket: Socket): Promise<string> {
+  const pieces: Buffer[] = [];
+  for (;;) {
+    const piece = await socket.recv(65_536);
+    if (piece.length === 0) return Buffer.concat(pieces).toString();
+    pieces.push(piece);
+  }
+}
+
+/** What a visitor that says `text` gets. */
+export async function ask(port: number, text: string | Uint8Array): Promise<string> {
+  await using socket = await visitor(port);
+  await socket.sendAll(text);
+  return await rest(socket);
+}

@@ -1,0 +1,322 @@
+// How a waiting call ends before the kernel is ready: a deadline, an abort, a close. Each settles once, and takes no byte.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+
+test("a timeout rejects with ETIMEDOUT, and what comes later is for the next call", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  await assert.rejects(conn.recv(10, { timeout: 1 }), { code: "ETIMEDOUT", syscall: "recv" });
+  assert.equal(sys.waiting, 0);
+  sys.script("recv", bytes("kept"));
+  fire(IN, conn);
+  assert.equal(sys.count("recv"), 1, "nobody waits, so nothing is read");
+  assert.equal((await conn.recv(10)).toString(), "kept");
+});
+
+test("deadlines run per call: a later call with an earlier deadline ends first, and the order of the rest stays", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const ended: string[] = [];
+  const follow = (name: string, promise: Promise<unknown>): Promise<void> =>
+    promise.then(
+      () => void ended.push(name),
+      (error: { code: string }) => void ended.push(`${name} ${error.code}`),
+    );
+  const all = [
+    follow("a", conn.recv(1, { timeout: 60_000 })),
+    follow("b", conn.recv(1, { timeout: 20 })),
+    follow("c", conn.recv(1, { timeout: 1 })),
+    follow("d", conn.recv(1)),
+  ];
+  await all[2];
+  await all[1];
+  assert.deepEqual(ended, ["c ETIMEDOUT", "b ETIMEDOUT"]);
+  sys.script("recv", bytes("1"), bytes("2"));
+  fire(IN, conn);
+  await Promise.all(all);
+  assert.deepEqual(ended.slice(2), ["a", "d"]);
+});
+
+test("the socket's timeout holds for calls without one of their own; null and Infinity switch it off", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  conn.timeout = 1;
+  const patient = watch(conn.recv(1, { timeout: null }));
+  const endless = watch(conn.recv(1, { timeout: Infinity }));
+  await assert.rejects(conn.recv(1), { code: "ETIMEDOUT" });
+  await assert.rejects(conn.readable(), { code: "ETIMEDOUT", syscall: "poll" });
+  assert.equal(patient.state, "pending");
+  sys.script("recv", bytes("1"), bytes("2"));
+  fire(IN, conn);
+  await turn();
+  assert.equal(patient.state, "resolved");
+  assert.equal(endless.state, "resolved");
+});
+
+test("a timeout of 0 takes what is there, and does not wait", async () => {
+  const { socket, sys } = fakeKernel();
+  const conn = socket();
+  sys.script("recv", bytes("there"));
+  assert.equal((await conn.recv(5, { timeout: 0 })).toString(), "there");
+  await assert.rejects(conn.recv(5, { timeout: 0 }), { code: "ETIMEDOUT" });
+});
+
+test("an abort rejects with the signal's reason, whatever it is", async () => {
+  const { socket, sys } = fakeKernel();
+  const conn = socket();
+  for (const reason of [new Error("enough"), "a string", 0, null, Object.freeze({ frozen: true })]) {
+    const controller = new AbortController();
+    const received = conn.recv(10, { signal: controller.signal });
+    controller.abort(reason);
+    await assert.rejects(received, (error: unknown) => error === reason);
+  }
+  const controller = new AbortController();
+  const received = conn.recv(10, { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(received, { name: "AbortError" });
+  assert.equal(sys.waiting, 0);
+});
+
+test("a signal that is aborted already refuses the call before any system call", async () => {
+  const { socket, sys } = fakeKernel();
+  const conn = socket();
+  const signal = AbortSignal.abort(new Error("before"));
+  const calls = [
+    conn.recv(1, { signal }),
+    conn.recvInto(Buffer.alloc(1), { signal }),
+    conn.recvfrom(1, { signal }),
+    conn.recvfromInto(Buffer.alloc(1), { signal }),
+    conn.send("x", { signal }),
+    conn.sendAll("x", { signal }),
+    conn.sendto("x", "127.0.0.1:9", { signal }),
+    conn.accept({ signal }),
+    conn.connect("127.0.0.1:9", { signal }),
+    conn.bind("127.0.0.1:9", { signal }),
+    conn.readable({ signal }),
+    conn.writable({ signal }),
+  ];
+  for (const call of calls) await assert.rejects(call, /before/);
+  assert.deepEqual(sys.log, []);
+});
+
+test("an abort in the middle of the queue leaves the others in order", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  const controllers = [0, 1, 2, 3].map(() => new AbortController());
+  const calls = controllers.map(({ signal }) => watch(conn.recv(1, { signal })));
+  controllers[1]!.abort();
+  controllers[3]!.abort();
+  sys.script("recv", bytes("a"), bytes("b"));
+  fire(IN, conn);
+  await turn();
+  assert.deepEqual(
+    calls.map(({ state, value }) => value?.toString() ?? state),
+    ["a", "rejected", "b", "rejected"],
+  );
+});
+
+test("an abort that comes after the completion changes nothing; one that comes before it leaves the bytes", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  const late = new AbortController();
+  sys.script("recv", "EAGAIN", bytes("first"), "EAGAIN");
+  const received = conn.recv(5, { signal: late.signal });
+  fire(IN, conn);
+  // The promise is settled, its reactions have not run yet.
+  late.abort();
+  assert.equal((await received).toString(), "first");
+
+  const early = new AbortController();
+  const aborted = conn.recv(5, { signal: early.signal });
+  sys.script("recv", bytes("second"));
+  early.abort();
+  fire(IN, conn);
+  await assert.rejects(aborted, { name: "AbortError" });
+  assert.equal((await conn.recv(6)).toString(), "second");
+});
+
+test("a call that has settled lets go of its signal", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = function (this: AbortSignal, ...args: Parameters<AbortSignal["addEventListener"]>) {
+    listeners++;
+    addEventListener.apply(this, args);
+  } as AbortSignal["addEventListener"];
+  signal.removeEventListener = function (this: AbortSignal, ...args: Parameters<AbortSignal["removeEventListener"]>) {
+    listeners--;
+    removeEventListener.apply(this, args);
+  } as AbortSignal["removeEventListener"];
+  const waiting = [conn.recv(1, { signal }), conn.recv(1, { signal, timeout: 1 }), conn.recv(1, { signal })];
+  assert.equal(listeners, 1, "one listener for all the calls of a signal");
+  await assert.rejects(waiting[1]!, { code: "ETIMEDOUT" });
+  sys.script("recv", bytes("1"));
+  fire(IN, conn);
+  await waiting[0];
+  assert.equal(listeners, 1);
+  const more = conn.recv(1, { signal });
+  conn.close();
+  await assert.rejects(waiting[2]!, { code: "ECANCELED" });
+  await assert.rejects(more, { code: "ECANCELED" });
+  assert.equal(listeners, 0);
+});
+
+test("close() settles the waiting calls of both directions with ECANCELED, once, and ends the registration first", async () => {
+  const { socket, sys } = fakeKernel();
+  const conn = socket();
+  sys.script("send", "EAGAIN").script("poll", 0, 0);
+  const calls = [
+    [conn.recv(1), "recv"],
+    [conn.recvfrom(1), "recvfrom"],
+    [conn.accept(), "accept"],
+    [conn.readable(), "poll"],
+    [conn.send("x"), "send"],
+    [conn.sendto("x", "127.0.0.1:9"), "sendto"],
+    [conn.writable(), "poll"],
+  ] as const;
+  const ended = calls.map(([call, syscall]) => assert.rejects(call, { code: "ECANCELED", syscall }));
+  conn.close();
+  await Promise.all(ended);
+  assert.deepEqual(
+    sys.log.map((call) => call.name).slice(-2),
+    ["pollerRemove", "close"],
+  );
+  assert.equal(sys.waiting, 0);
+  conn.close();
+  assert.equal(sys.count("close"), 1);
+  assert.equal(conn.fileno(), -1);
+});
+
+test("detach() settles waiting calls with ECANCELED and gives the descriptor away open", async () => {
+  const { socket, sys } = fakeKernel();
+  const conn = socket();
+  const fd = conn.fileno();
+  const received = assert.rejects(conn.recv(1), { code: "ECANCELED" });
+  assert.equal(conn.detach(), fd);
+  await received;
+  assert.equal(sys.count("close"), 0);
+  assert.equal(sys.count("release"), 1);
+  assert.equal(sys.registered(fd), false);
+  assert.throws(() => conn.detach(), { code: "EBADF" });
+});
+
+test("sendAll() goes on over short writes, in order, and two of them do not mix", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  const fd = conn.fileno();
+  sys.script("send", 3, "EAGAIN", 1, "EINTR", 2, "EAGAIN");
+  const first = conn.sendAll("0123456789");
+  const second = watch(conn.sendAll("abcdef"));
+  assert.equal(sys.sent(fd).toString(), "012");
+  fire(OUT, conn);
+  assert.equal(sys.sent(fd).toString(), "012345");
+  assert.equal(second.state, "pending");
+  fire(OUT, conn);
+  await first;
+  await turn();
+  assert.equal(second.state, "resolved");
+  assert.equal(sys.sent(fd).toString(), "0123456789abcdef");
+});
+
+test("sendAll() of a list goes on in the middle of a part", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  sys.script("sendmsg", 2, "EAGAIN", 3, 1);
+  const sent = conn.sendAll(["ab", bytes("cdef"), "", "ghi"]);
+  fire(OUT, conn);
+  await sent;
+  assert.equal(sys.sent(conn.fileno()).toString(), "abcdefghi");
+  assert.deepEqual(
+    sys.made("sendmsg").map((call) => call.args[2]),
+    [0, 2, 2, 5, 6],
+  );
+});
+
+test("a sendAll() that is cut says how many bytes went out", async () => {
+  const { socket, sys } = fakeKernel();
+  const cut = async (end: (controller: AbortController, close: () => void) => void, timeout?: number): Promise<unknown> => {
+    const conn = socket();
+    sys.script("send", 4, "EAGAIN");
+    const controller = new AbortController();
+    const sent = conn.sendAll("0123456789", { signal: controller.signal, timeout });
+    end(controller, () => conn.close());
+    return sent.then(
+      () => assert.fail("it was cut"),
+      (error: unknown) => error,
+    );
+  };
+  const shape = (error: unknown): unknown => {
+    const { code, syscall, transferred } = error as { code: unknown; syscall: unknown; transferred: unknown };
+    return [code, syscall, transferred];
+  };
+  assert.deepEqual(shape(await cut(() => {}, 1)), ["ETIMEDOUT", "send", 4]);
+  assert.deepEqual(shape(await cut((_, close) => close())), ["ECANCELED", "send", 4]);
+  const reason = new Error("stop");
+  const aborted = await cut((controller) => controller.abort(reason));
+  assert.equal(aborted, reason);
+  assert.equal((aborted as { transferred?: number }).transferred, 4);
+
+  const conn = socket();
+  sys.script("send", 4, "EPIPE");
+  await assert.rejects(conn.sendAll("0123456789"), {
+    code: "EPIPE",
+    transferred: 4,
+    message: "send EPIPE (4 bytes had been sent)",
+  });
+  sys.script("send", "EPIPE");
+  await assert.rejects(conn.sendAll("0123456789"), { code: "EPIPE", transferred: 0 });
+});
+
+test("a sendAll() behind a cut one starts with its own first byte", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  const controller = new AbortController();
+  sys.script("send", 2, "EAGAIN");
+  const first = conn.sendAll("xxxx", { signal: controller.signal });
+  const second = conn.sendAll("yyyy");
+  controller.abort();
+  await assert.rejects(first, { name: "AbortError" });
+  fire(OUT, conn);
+  await second;
+  assert.equal(sys.sent(conn.fileno()).toString(), "xxyyyy");
+});
+
+/** Takes the memory from under a view. */
+function detach(view: Uint8Array): void {
+  structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] });
+}
+
+test("a buffer that is detached while its call waits gives EFAULT, not an end and not an empty message", async () => {
+  const { socket, sys, fire } = fakeKernel();
+  const conn = socket();
+  sys.script("send", "EAGAIN").script("sendto", "EAGAIN");
+  const views = [0, 1, 2, 3, 4].map(() => new Uint8Array(4));
+  const reads = [conn.recvInto(views[0]!), conn.recvfromInto(views[1]!)];
+  const writes = [conn.send(views[2]!), conn.sendto(views[3]!, "127.0.0.1:9"), conn.sendAll(views[4]!)];
+  views.forEach(detach);
+  const ended = [...reads, ...writes].map((call) => assert.rejects(call, { code: "EFAULT" }));
+  fire(IN | OUT, conn);
+  await Promise.all(ended);
+  assert.equal(sys.sent(conn.fileno()).length, 0);
+});
+
+test("an empty view is not a detached one: nothing is sent and nothing received, without an error", async () => {
+  const { socket, sys } = fakeKernel();
+  const conn = socket();
+  sys.script("recv", 0);
+  assert.equal(await conn.recvInto(new Uint8Array(0)), 0);
+  assert.equal(await conn.send(new Uint8Array(0)), 0);
+  await conn.sendAll("");
+  await conn.sendAll([]);
+  assert.equal(await conn.sendto("", "127.0.0.1:9"), 0);
+});

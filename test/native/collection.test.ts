@@ -1,0 +1,144 @@
+// What the garbage collector does to sockets: an idle one is closed with a warning, one with a call that waits stays.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Socket, socketpair } from "berkeley";
+import { checkLeaks, openDescriptors } from "../support/leaks.js";
+
+checkLeaks();
+
+const { gc } = globalThis as { gc?: () => void };
+assert.ok(gc, "run with --expose-gc");
+
+/** Collects until `done`, some turns at most. */
+async function collect(done: () => boolean): Promise<boolean> {
+  for (let turn = 0; turn < 50; turn++) {
+    gc!();
+    await new Promise((resolve) => setImmediate(resolve));
+    if (done()) return true;
+  }
+  return false;
+}
+
+/** Runs `body` and returns the warnings of the process meanwhile. */
+async function warnings(body: () => Promise<void>): Promise<Error[]> {
+  const heard: Error[] = [];
+  const listen = (warning: Error): void => void heard.push(warning);
+  process.on("warning", listen);
+  await body();
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("warning", listen);
+  return heard;
+}
+
+test("a socket that is collected while open is closed, with a ResourceWarning that names the descriptor", async () => {
+  let fd = -1;
+  const heard = await warnings(async () => {
+    (() => {
+      fd = new Socket().fileno();
+    })();
+    assert.ok(openDescriptors().has(fd));
+    assert.ok(await collect(() => !openDescriptors().has(fd)), "it was not closed");
+  });
+  assert.deepEqual(
+    heard.map(({ name }) => name),
+    ["ResourceWarning"],
+  );
+  assert.match(heard[0]!.message, new RegExp(`descriptor ${fd} `));
+});
+
+test("a socket that has waited before and is dropped is collected too, and its registration with it", async () => {
+  const [left, right] = socketpair();
+  let fd = -1;
+  let dropped: WeakRef<Socket>;
+  const heard = await warnings(async () => {
+    await (async () => {
+      const copy = right.dup();
+      fd = copy.fileno();
+      dropped = new WeakRef(copy);
+      const received = copy.recv(10);
+      await left.sendAll("x");
+      await received;
+      await assert.rejects(copy.recv(10, { timeout: 1 }), { code: "ETIMEDOUT" });
+    })();
+    assert.ok(await collect(() => !openDescriptors().has(fd)), "it was not closed");
+    assert.equal(dropped.deref(), undefined);
+  });
+  assert.deepEqual(
+    heard.map(({ name }) => name),
+    ["ResourceWarning"],
+  );
+  // An event for the other end finds nobody, and does no harm.
+  await left.sendAll("y");
+  assert.equal((await right.recv(10)).toString(), "y");
+  left.close();
+  right.close();
+});
+
+test("a socket with a call that waits is not collected, though nobody else holds it", async () => {
+  const [left, right] = socketpair();
+  let weak: WeakRef<Socket>;
+  const received = (() => {
+    const copy = right.dup();
+    weak = new WeakRef(copy);
+    return copy.recv(10).then((data) => {
+      const socket = weak.deref();
+      assert.ok(socket, "collected while it waited");
+      socket.close();
+      return data;
+    });
+  })();
+  const heard = await warnings(async () => {
+    assert.equal(await collect(() => weak.deref() === undefined), false);
+  });
+  await left.sendAll("still here");
+  assert.equal((await received).toString(), "still here");
+  assert.deepEqual(heard, []);
+  left.close();
+  right.close();
+});
+
+test("a listener in a for-await loop is not collected, nor is a socket whose call waits for the resolver", async () => {
+  const server = new Socket();
+  await server.bind("127.0.0.1:0");
+  const address = server.getsockname();
+  server.listen();
+  let accepted = 0;
+  // The loop alone holds this duplicate.
+  const loop = ((listener: Socket) =>
+    (async () => {
+      for await (const [conn] of listener) {
+        conn.close();
+        accepted++;
+        return listener.close();
+      }
+    })())(server.dup());
+  server.close();
+  const resolving = ((socket: Socket) => socket.bind(["localhost", 0]).then(() => socket.close()))(new Socket());
+  const heard = await warnings(async () => {
+    for (let i = 0; i < 10; i++) gc!();
+    await resolving;
+    await using client = new Socket();
+    await client.connect(address);
+    await loop;
+  });
+  assert.equal(accepted, 1);
+  assert.deepEqual(heard, []);
+});
+
+test("a closed or detached socket is collected without a warning, and its number is left alone", async () => {
+  const heard = await warnings(async () => {
+    const fd = (() => {
+      const closed = new Socket();
+      closed.close();
+      return new Socket().detach();
+    })();
+    for (let i = 0; i < 10; i++) {
+      gc!();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.ok(openDescriptors().has(fd), "a detached descriptor stays open");
+    Socket.fromfd(fd).close();
+  });
+  assert.deepEqual(heard, []);
+});

@@ -1,0 +1,106 @@
+// Worker threads: the addon in several at once, and what a worker leaves behind when it ends, in whatever way.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { socketpair } from "berkeley";
+import { checkLeaks, openDescriptors } from "../support/leaks.js";
+
+checkLeaks();
+
+const start = (task: string, more: object = {}): Worker =>
+  new Worker(new URL("./worker.js", import.meta.url), { workerData: { task, ...more } });
+
+/** The sockets of this process. Node's own threads have none. */
+function sockets(): string[] {
+  return [...openDescriptors().values()].filter((target) => target.startsWith("socket:")).sort();
+}
+
+/** Everything but the descriptors that Node makes and ends when it likes. */
+function descriptors(): string[] {
+  return [...openDescriptors()].map(([fd, target]) => `${fd} ${target}`).sort();
+}
+
+const ended = (worker: Worker): Promise<number> => new Promise((resolve) => worker.once("exit", resolve));
+
+test("several workers echo over TCP at the same time, beside the main thread", async () => {
+  const before = descriptors();
+  const rounds = 300;
+  const workers = Array.from({ length: 6 }, () => start("echo", { rounds }));
+  const results = Promise.all(workers.map(async (worker) => ((await once(worker, "message")) as [number])[0]));
+  const exits = Promise.all(workers.map(ended));
+  const [left, right] = socketpair();
+  for (let i = 0; i < rounds; i++) {
+    await left.sendAll(`${i}`);
+    assert.equal((await right.recv(10)).toString(), `${i}`);
+  }
+  left.close();
+  right.close();
+  assert.deepEqual(await results, workers.map(() => rounds));
+  assert.deepEqual(await exits, workers.map(() => 0));
+  assert.ok(descriptors().length - before.length <= 1, "at most the main thread's poller is new");
+});
+
+test("a worker that is terminated while it holds sockets, waits on them and on the resolver leaves no descriptor", async () => {
+  const before = descriptors();
+  for (let round = 0; round < 10; round++) {
+    const worker = start("hold");
+    await once(worker, "message");
+    assert.ok(sockets().length >= 30, `${sockets().length} sockets`);
+    await worker.terminate();
+    assert.deepEqual(descriptors(), before, `round ${round}`);
+  }
+});
+
+for (const task of ["spin", "churn"] as const) {
+  test(`a worker that is terminated in the middle of its calls (${task}) leaves no descriptor`, async () => {
+    const before = descriptors();
+    for (let round = 0; round < 15; round++) {
+      const worker = start(task);
+      await once(worker, "message");
+      // Somewhere in the middle: a few turns of this thread, another number of them each time.
+      for (let turn = 0; turn < round * 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+      await worker.terminate();
+      assert.deepEqual(descriptors(), before, `round ${round}`);
+    }
+  });
+}
+
+test("workers that are terminated together leave no descriptor", async () => {
+  const before = descriptors();
+  const workers = ["hold", "spin", "churn", "hold", "churn"].map((task) => start(task));
+  await Promise.all(workers.map((worker) => once(worker, "message")));
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  assert.deepEqual(descriptors(), before);
+});
+
+test("a worker that ends by itself, exits or throws leaves no descriptor", async () => {
+  const before = descriptors();
+  for (const [task, status] of [
+    ["finish", 0],
+    ["exit", 0],
+    ["throw", 1],
+  ] as const) {
+    const worker = start(task);
+    const errors: Error[] = [];
+    worker.on("error", (error: Error) => errors.push(error));
+    assert.equal(await ended(worker), status, task);
+    assert.deepEqual(
+      errors.map(({ message }) => message),
+      task === "throw" ? ["thrown in a worker"] : [],
+    );
+    assert.deepEqual(descriptors(), before, task);
+  }
+});
+
+test("a connection can be handed to a worker by its descriptor", async () => {
+  const [left, right] = socketpair();
+  await left.sendAll("a message");
+  const worker = start("adopt", { fd: right.detach() });
+  const exit = ended(worker);
+  assert.equal((await left.recv(100)).toString(), "worker had a message");
+  assert.equal((await left.recv(100)).length, 0, "closed by the worker");
+  assert.equal(await exit, 0);
+  left.close();
+});

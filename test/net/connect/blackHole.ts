@@ -1,0 +1,33 @@
+// Addresses that answer nothing, made of sockets alone: a listener whose queue is full drops every SYN.
+//
+// listen(2) with a backlog of 0 takes one connection into the queue (tcp_acceptq_is_full in include/net/sock.h: more than
+// the backlog); with that in it, a SYN gets no answer at all, and the client sends it again after a second.
+
+import { AF_INET, AF_INET6, Socket, SOCK_STREAM } from "berkeley";
+
+export class BlackHole implements AsyncDisposable {
+  readonly listener: Socket;
+  readonly port: number;
+  readonly #plug: Socket;
+
+  private constructor(listener: Socket, plug: Socket) {
+    this.listener = listener;
+    this.#plug = plug;
+    this.port = (listener.getsockname() as { port: number }).port;
+  }
+
+  static async open(host: string, port = 0): Promise<BlackHole> {
+    const family = host.includes(":") ? AF_INET6 : AF_INET;
+    const listener = new Socket(family, SOCK_STREAM);
+    await listener.bind([host, port]);
+    listener.listen(0);
+    const plug = new Socket(family, SOCK_STREAM);
+    await plug.connect(listener.getsockname());
+    return new BlackHole(listener, plug);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#plug.close();
+    this.listener.close();
+  }
+}

@@ -1,0 +1,308 @@
+// Control data of the kernel, kind by kind: sent, received, or both.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  CMSG_SPACE,
+  type ControlToSend,
+  Inet6Address,
+  InetAddress,
+  IP_PKTINFO,
+  IP_RECVORIGDSTADDR,
+  IP_RECVTOS,
+  IP_RECVTTL,
+  IPV6_FLOWINFO,
+  IPV6_RECVHOPLIMIT,
+  IPV6_RECVPKTINFO,
+  IPV6_RECVTCLASS,
+  MSG_ERRQUEUE,
+  MSG_PEEK,
+  SO_MARK,
+  SO_PASSCRED,
+  SO_PASSPIDFD,
+  SO_RCVBUF,
+  SO_RCVMARK,
+  SO_RXQ_OVFL,
+  SO_TIMESTAMP,
+  SO_TIMESTAMPING,
+  SO_TIMESTAMPNS,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  Socket,
+  socketpair,
+  SOF_TIMESTAMPING_RX_SOFTWARE,
+  SOF_TIMESTAMPING_SOFTWARE,
+  SOF_TIMESTAMPING_TX_SOFTWARE,
+  SOL_SOCKET,
+  TCP_INQ,
+  UDP_GRO,
+} from "berkeley";
+import { checkLeaks, openDescriptors } from "../../support/leaks.js";
+import { only, tcpPair, udpPair } from "./support.js";
+
+checkLeaks();
+
+const lo = 1;
+
+test("IP_PKTINFO tells where a packet came in, and chooses where it leaves", async () => {
+  await using receiver = new Socket(AF_INET, SOCK_DGRAM);
+  await receiver.bind("0.0.0.0:0");
+  receiver.setsockopt(IP_PKTINFO, true);
+  const { port } = receiver.getsockname() as InetAddress;
+  await using sender = new Socket(AF_INET, SOCK_DGRAM);
+  await sender.bind("0.0.0.0:0");
+  await sender.sendmsg("from elsewhere", {
+    address: ["127.0.0.5", port],
+    control: [{ type: "IP_PKTINFO", spec_dst: "127.0.0.9" }],
+  });
+  const message = await receiver.recvmsg(100);
+  assert.equal((message.address as InetAddress).host, "127.0.0.9");
+  const pktinfo = only(message.control, "IP_PKTINFO");
+  assert.deepEqual(pktinfo, { type: "IP_PKTINFO", ifindex: lo, spec_dst: "127.0.0.5", addr: "127.0.0.5" });
+  // The message that came, given back: the answer comes from the address that was asked.
+  await receiver.sendmsg("answer", { address: message.address!, control: [pktinfo] });
+  const [answer, from] = await sender.recvfrom(100);
+  assert.equal(answer.toString(), "answer");
+  assert.equal((from as InetAddress).host, "127.0.0.5");
+});
+
+test("IPV6_PKTINFO tells where a packet came in, and chooses where it leaves", async () => {
+  const [receiver, sender] = await udpPair(AF_INET6);
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(IPV6_RECVPKTINFO, true);
+  await sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", addr: "::1", ifindex: lo }] });
+  const message = await receiver.recvmsg(100);
+  assert.deepEqual(only(message.control, "IPV6_PKTINFO"), { type: "IPV6_PKTINFO", addr: "::1", ifindex: lo });
+  await assert.rejects(sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", addr: "::2" }] }), { code: "EINVAL" });
+});
+
+test("IP_TTL and IP_TOS go with a packet, DSCP and ECN told apart", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(IP_RECVTTL, true);
+  receiver.setsockopt(IP_RECVTOS, true);
+  await sender.sendmsg("x", { control: [{ type: "IP_TTL", ttl: 7 }, { type: "IP_TOS", tos: (46 << 2) | 2 }] });
+  const { control } = await receiver.recvmsg(100);
+  assert.deepEqual(only(control, "IP_TTL"), { type: "IP_TTL", ttl: 7 });
+  assert.deepEqual(only(control, "IP_TOS"), { type: "IP_TOS", tos: 186, dscp: 46, ecn: 2 });
+});
+
+test("IPV6_HOPLIMIT, IPV6_TCLASS and IPV6_FLOWINFO go with a packet", async () => {
+  const [receiver, sender] = await udpPair(AF_INET6);
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(IPV6_RECVHOPLIMIT, true);
+  receiver.setsockopt(IPV6_RECVTCLASS, true);
+  receiver.setsockopt(IPV6_FLOWINFO, true);
+  await sender.sendmsg("x", { control: [{ type: "IPV6_HOPLIMIT", hoplimit: 9 }, { type: "IPV6_TCLASS", tclass: 1 }] });
+  const { control } = await receiver.recvmsg(100);
+  assert.deepEqual(only(control, "IPV6_HOPLIMIT"), { type: "IPV6_HOPLIMIT", hoplimit: 9 });
+  assert.deepEqual(only(control, "IPV6_TCLASS"), { type: "IPV6_TCLASS", tclass: 1, dscp: 0, ecn: 1 });
+  // The traffic class is the upper part of what comes after the version.
+  assert.equal(only(control, "IPV6_FLOWINFO").flowinfo >>> 20, 1);
+});
+
+test("IP_ORIGDSTADDR tells the destination with its port", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(IP_RECVORIGDSTADDR, true);
+  await sender.send("x");
+  const { control } = await receiver.recvmsg(100);
+  assert.deepEqual(only(control, "IP_ORIGDSTADDR").address, receiver.getsockname());
+});
+
+/** Seconds between a time stamp and now. */
+function age(seconds: number): number {
+  return Math.abs(Date.now() / 1000 - seconds);
+}
+
+test("SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING tell when a packet came", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(SO_TIMESTAMP, true);
+  await sender.send("x");
+  const micro = only((await receiver.recvmsg(100)).control, "SO_TIMESTAMP");
+  assert.ok(age(micro.tv_sec) < 60 && micro.tv_usec >= 0 && micro.tv_usec < 1e6);
+  receiver.setsockopt(SO_TIMESTAMP, false);
+  receiver.setsockopt(SO_TIMESTAMPNS, true);
+  await sender.send("x");
+  const nano = only((await receiver.recvmsg(100)).control, "SO_TIMESTAMPNS");
+  assert.ok(age(nano.tv_sec) < 60 && nano.tv_nsec >= 0 && nano.tv_nsec < 1e9);
+  receiver.setsockopt(SO_TIMESTAMPNS, false);
+  receiver.setsockopt(SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+  await sender.send("x");
+  const { ts } = only((await receiver.recvmsg(100)).control, "SCM_TIMESTAMPING");
+  assert.ok(age(ts[0].tv_sec) < 60);
+  assert.deepEqual(ts[2], { tv_sec: 0, tv_nsec: 0 });
+});
+
+test("SCM_TIMESTAMPING tells by the error queue when a packet left", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  sender.setsockopt(SO_TIMESTAMPING, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+  const stamped = sender.recvmsg(100, { flags: MSG_ERRQUEUE });
+  await sender.send("stamped");
+  const { control } = await stamped;
+  assert.ok(age(only(control, "SCM_TIMESTAMPING").ts[0].tv_sec) < 60);
+  assert.equal(only(control, "IP_RECVERR").code, "ENOMSG");
+  assert.equal((await receiver.recv(100)).toString(), "stamped");
+});
+
+test("SO_RXQ_OVFL counts what was dropped", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(SO_RXQ_OVFL, true);
+  receiver.setsockopt(SO_RCVBUF, 0);
+  const count = 200;
+  for (let i = 0; i < count; i++) await sender.send(Buffer.alloc(1000));
+  let received = 0;
+  for (;;) {
+    const message = await receiver.recvmsg(2000, { timeout: 20 }).catch(() => undefined);
+    if (message === undefined) break;
+    received++;
+  }
+  assert.ok(received > 0 && received < count);
+  await sender.send("one more");
+  assert.equal(only((await receiver.recvmsg(100)).control, "SO_RXQ_OVFL").dropped, count - received);
+});
+
+test("SO_MARK goes with a packet where that is allowed", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  const control: ControlToSend[] = [{ type: "SO_MARK", mark: 0x8000_0007 }];
+  if (process.getuid!() !== 0) {
+    await assert.rejects(sender.sendmsg("x", { control }), { code: "EPERM" });
+    return;
+  }
+  receiver.setsockopt(SO_RCVMARK, true);
+  await sender.sendmsg("x", { control });
+  assert.equal(only((await receiver.recvmsg(100)).control, "SO_MARK").mark, 0x8000_0007);
+  assert.equal(sender.getsockopt(SO_MARK), 0);
+});
+
+test("UDP_SEGMENT cuts a message into datagrams, and UDP_GRO joins them", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  const data = Buffer.from(Array.from({ length: 2500 }, (_, index) => index & 255));
+  const control: ControlToSend[] = [{ type: "UDP_SEGMENT", gso_size: 1000 }];
+  assert.equal(await sender.sendmsg(data, { control }), 2500);
+  const parts: Buffer[] = [];
+  for (let i = 0; i < 3; i++) parts.push((await receiver.recvmsg(5000)).data);
+  assert.deepEqual(parts.map((part) => part.length), [1000, 1000, 500]);
+  assert.deepEqual(Buffer.concat(parts), data);
+
+  receiver.setsockopt(UDP_GRO, true);
+  await sender.sendmsg(data, { control });
+  const joined = await receiver.recvmsg(65_536);
+  assert.equal(only(joined.control, "UDP_GRO").gso_size, 1000);
+  assert.deepEqual(joined.data, data);
+  assert.equal(joined.truncated, false);
+});
+
+test("TCP_INQ tells how much is left", async () => {
+  const [accepted, client] = await tcpPair();
+  await using _a = accepted;
+  await using _c = client;
+  accepted.setsockopt(TCP_INQ, true);
+  await client.sendAll("0123456789");
+  const message = await accepted.recvmsg(4);
+  assert.equal(message.data.toString(), "0123");
+  assert.equal(only(message.control, "TCP_INQ").inq, 6);
+});
+
+test("SCM_CREDENTIALS tells who sent a message", async () => {
+  for (const type of [SOCK_STREAM, SOCK_DGRAM]) {
+    const [left, right] = socketpair(AF_UNIX, type);
+    await using _l = left;
+    await using _r = right;
+    right.setsockopt(SO_PASSCRED, true);
+    const mine = { type: "SCM_CREDENTIALS", pid: process.pid, uid: process.getuid!(), gid: process.getgid!() } as const;
+    await left.sendmsg("unasked");
+    const opts = { controlSize: CMSG_SPACE(12) };
+    assert.deepEqual(only((await right.recvmsg(100, opts)).control, "SCM_CREDENTIALS"), mine);
+    await left.sendmsg("given", { control: [{ type: "SCM_CREDENTIALS" }] });
+    assert.deepEqual(only((await right.recvmsg(100, opts)).control, "SCM_CREDENTIALS"), mine);
+    const other: ControlToSend[] = [{ type: "SCM_CREDENTIALS", uid: 12_345 }];
+    if (process.getuid!() !== 0) {
+      await assert.rejects(left.sendmsg("forged", { control: other }), { code: "EPERM" });
+    } else {
+      await left.sendmsg("allowed", { control: other });
+      assert.equal(only((await right.recvmsg(100, opts)).control, "SCM_CREDENTIALS").uid, 12_345);
+    }
+  }
+});
+
+test("SCM_PIDFD is a descriptor, and closed with its message", async () => {
+  const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
+  await using _l = left;
+  await using _r = right;
+  right.setsockopt(SO_PASSPIDFD, true);
+  await left.send("x");
+  const before = openDescriptors().size;
+  {
+    using message = await right.recvmsg(100, { controlSize: 128 });
+    const { pidfd } = only(message.control, "SCM_PIDFD");
+    assert.equal(pidfd.length, 1);
+    assert.match(readFileSync(`/proc/self/fdinfo/${pidfd.fds[0]}`, "utf8"), new RegExp(`Pid:\\s*${process.pid}\\b`));
+    assert.equal(openDescriptors().size, before + 1);
+  }
+  assert.equal(openDescriptors().size, before);
+});
+
+test("control data of an unknown kind come as they are", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  // SO_RCVPRIORITY's message, SO_PRIORITY, has no type of its own here; the control data are an int.
+  const SCM_TS_OPT_ID = 81;
+  await assert.rejects(sender.sendmsg("x", { control: [{ level: SOL_SOCKET, type: SCM_TS_OPT_ID + 1000, data: new Uint8Array(4) }] }), {
+    code: "EINVAL",
+  });
+  const SO_PRIORITY = 12;
+  const SO_RCVPRIORITY = 82;
+  receiver.setsockopt(SOL_SOCKET, SO_RCVPRIORITY, 1);
+  await sender.sendmsg("x", { control: [{ level: SOL_SOCKET, type: SO_PRIORITY, data: new Uint8Array(new Int32Array([3]).buffer) }] });
+  const { control } = await receiver.recvmsg(100);
+  assert.deepEqual(control, [{ level: SOL_SOCKET, type: SO_PRIORITY, data: new Uint8Array(new Int32Array([3]).buffer) }]);
+});
+
+test("control data for which there is no room are cut, and recvmsg() says so", async () => {
+  const [receiver, sender] = await udpPair();
+  await using _r = receiver;
+  await using _s = sender;
+  receiver.setsockopt(IP_RECVTTL, true);
+  receiver.setsockopt(SO_TIMESTAMPNS, true);
+  for (const controlSize of [0, 1, 15, 16, 20, CMSG_SPACE(16), CMSG_SPACE(16) + 16, CMSG_SPACE(16) + CMSG_SPACE(4)]) {
+    await sender.sendmsg("whole");
+    const message = await receiver.recvmsg(100, { controlSize, flags: MSG_PEEK });
+    assert.equal(message.controlTruncated, controlSize < CMSG_SPACE(16) + CMSG_SPACE(4), `${controlSize} bytes of room`);
+    assert.equal(message.truncated, false);
+    const again = await receiver.recvmsg(100, { controlSize: 100 });
+    assert.equal(again.data.toString(), "whole");
+    assert.equal(again.controlTruncated, false);
+    assert.equal(again.control.length, 2);
+  }
+});
+
+test("IPv6 sockets that serve IPv4 as well get the control data of both", async () => {
+  await using receiver = new Socket(AF_INET6, SOCK_DGRAM);
+  await receiver.bind(["::", 0]);
+  receiver.setsockopt(IPV6_RECVPKTINFO, true);
+  const { port } = receiver.getsockname() as Inet6Address;
+  await using sender = new Socket(AF_INET, SOCK_DGRAM);
+  await sender.sendto("x", ["127.0.0.1", port]);
+  const message = await receiver.recvmsg(100);
+  assert.equal((message.address as Inet6Address).host, "::ffff:127.0.0.1");
+  assert.equal(only(message.control, "IPV6_PKTINFO").addr, "::ffff:127.0.0.1");
+});

@@ -1,0 +1,35 @@
+// Pairs of sockets for messages, and what is in a message.
+import { AF_INET, AF_INET6, type ControlMessage, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
+
+/** A UDP socket that receives, and one that is connected to it. */
+export async function udpPair(family: number = AF_INET): Promise<[receiver: Socket, sender: Socket]> {
+  const receiver = new Socket(family, SOCK_DGRAM);
+  await receiver.bind([family === AF_INET6 ? "::1" : "127.0.0.1", 0]);
+  const sender = new Socket(family, SOCK_DGRAM);
+  await sender.connect(receiver.getsockname());
+  return [receiver, sender];
+}
+
+/** The two ends of a TCP connection. */
+export async function tcpPair(): Promise<[accepted: Socket, client: Socket]> {
+  await using server = new Socket(AF_INET, SOCK_STREAM);
+  await server.bind("127.0.0.1:0");
+  server.listen(1);
+  const client = new Socket(AF_INET, SOCK_STREAM);
+  await client.connect(server.getsockname());
+  const [accepted] = await server.accept();
+  return [accepted, client];
+}
+
+type OfType<Type, Any = ControlMessage> = Any extends { readonly type: infer Its } ? (Type extends Its ? Any : never) : never;
+
+/** The message of this type, which must be there once. */
+export function only<Type extends ControlMessage["type"]>(control: readonly ControlMessage[], type: Type): OfType<Type> {
+  const found = control.filter((message) => message.type === type);
+  if (found.length !== 1) throw new Error(`there are ${found.length} messages of type ${type} among ${JSON.stringify(control)}`);
+  return found[0] as OfType<Type>;
+}
+
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

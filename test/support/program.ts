@@ -1,0 +1,100 @@
+// A program that runs beside a test: its lines as they come, its end.
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** The folder of package.json. */
+export const root: string = fileURLToPath(new URL("../../..", import.meta.url));
+
+export interface Ended {
+  readonly status: number | NodeJS.Signals;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ProgramOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** What it reads on its standard input, which ends then; without it there is none. */
+  readonly input?: string;
+}
+
+/** How long a program may run, in ms, before it is ended and so fails its test. */
+const LIMIT = 30_000;
+
+/** A child process. `await using` ends it if it has not ended. */
+export class Program implements AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  #stdout = "";
+  #stderr = "";
+  #over = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
+    const env = { ...process.env, ...options.env };
+    // Else a child that is node would think that it is a test file.
+    delete env["NODE_TEST_CONTEXT"];
+    this.child = spawn(command, args, {
+      cwd: root,
+      env,
+      killSignal: "SIGKILL",
+      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      timeout: LIMIT,
+    });
+    const { stdin, stdout, stderr } = this.child;
+    stdin?.on("error", () => {});
+    stdin?.end(options.input);
+    stdout!.on("data", (chunk: Buffer) => {
+      this.#stdout += chunk.toString();
+      this.#news();
+    });
+    stderr!.on("data", (chunk: Buffer) => {
+      this.#stderr += chunk.toString();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      this.child.on("error", reject);
+      this.child.on("close", (status, signal) => {
+        this.#over = true;
+        this.#news();
+        resolve({ status: signal ?? status!, stdout: this.#stdout, stderr: this.#stderr });
+      });
+    });
+    // Who awaits it hears of it; who does not sees it in `line()`.
+    this.ended.catch(() => undefined);
+  }
+
+  /** A script of ours, run by this node. */
+  static node(args: readonly string[], options?: ProgramOptions): Program {
+    return new Program(process.execPath, args, options);
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  #news(): void {
+    for (const look of this.#waiting.splice(0)) look();
+  }
+
+  /** The first whole line that matches, once it is there. */
+  async line(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      for (const line of this.#stdout.split("\n").slice(0, -1)) {
+        const match = pattern.exec(line);
+        if (match !== null) return match;
+      }
+      if (this.#over) {
+        throw new Error(`it ended without a line like ${String(pattern)}:\n${this.#stdout}${this.#stderr}`);
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#over) this.child.kill("SIGKILL");
+    await this.ended.catch(() => undefined);
+  }
+}

@@ -1,0 +1,13 @@
+// Prints what Python and the two forms of ours answer to the questions of a file, as JSON: run where /etc is another.
+import { readFileSync } from "node:fs";
+import { askBerkeley, askBlocking, askPython, hasBlocking, paired, type Question } from "./python.js";
+
+const questions = JSON.parse(readFileSync(process.argv[2]!, "utf8")) as Question[];
+const waiting = questions.filter(hasBlocking);
+process.stdout.write(
+  JSON.stringify({
+    expected: paired(questions, askPython(questions)),
+    awaited: paired(questions, await askBerkeley(questions)),
+    blocking: paired(waiting, askBlocking(waiting)),
+  }),
+);
