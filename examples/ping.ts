@@ -95,7 +95,9 @@ async function main(args: readonly string[]): Promise<number> {
     }
   } catch (error) {
     if (!interrupted.signal.aborted) {
-      console.error(`ping: ${error instanceof SocketError || error instanceof RangeError ? error.message : String(error)}`);
+      console.error(
+        `ping: ${error instanceof SocketError || error instanceof RangeError ? error.message : String(error)}`,
+      );
       return 2;
     }
   } finally {

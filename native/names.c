@@ -273,7 +273,8 @@ static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
     free_question(env, question);
     return NULL;
   }
-  if (question->host == NULL) {
+  /* glibc asserts that it is one of these two. */
+  if (question->host == NULL || (question->family != AF_INET && question->family != AF_INET6)) {
     free_question(env, question);
     return number(env, -EINVAL);
   }

@@ -79,6 +79,7 @@ export {
   type DatagramQueueOptions,
   type DatagramQueueStats,
   type FileSource,
+  type NetBoundSocket,
   poll,
   type PollEntry,
   type PollResult,

@@ -24,7 +24,7 @@
 import { offAbort, onAbort } from "../sys/aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import { MOVED, NOT_ENOUGH, type Operation } from "./operation.js";
+import { MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
 
 /** Pauses before a call is tried again for which there is no event, in ms. */
 const FIRST_PAUSE = 5;

@@ -2,5 +2,4 @@
 
 export { Descriptor } from "./descriptor.js";
 export { Direction } from "./direction.js";
-export { moved, NOT_ENOUGH, type Operation } from "./operation.js";
 export { Pollset } from "./pollset.js";

@@ -6,7 +6,7 @@
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
 import { Direction, type Owner } from "./direction.js";
-import type { Operation } from "./operation.js";
+import type { Operation } from "../sys/operations/operation.js";
 
 export class Pollset implements Source, Owner {
   readonly reactor: Reactor;

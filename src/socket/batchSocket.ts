@@ -15,8 +15,8 @@ import {
 import { encodeControl } from "../sys/control/index.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { MessageSocket } from "./messageSocket.js";
-import { type BatchSending, RECVMMSG, SEND_SEGMENTS, type SegmentSending, SENDMMSG } from "./operations/batch.js";
-import { checkOptions, flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
+import { type BatchSending, RECVMMSG, SEND_SEGMENTS, type SegmentSending, SENDMMSG } from "../sys/operations/batch.js";
+import { flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
 
 /** Options of `sendmmsg`. */
 export interface SendBatchOptions extends TransferOptions {
@@ -107,13 +107,14 @@ export abstract class BatchSocket extends MessageSocket {
     try {
       const sending: BatchSending = { memory: memory(batch, "sendmmsg"), end: 0, skipRefused: false, next: 0, sent: 0, refused: false };
       sending.end = sending.memory.count;
+      const flags = flagsOf(opts, "sendmmsg");
       if (opts !== undefined) readOptions(sending, opts);
       if (sending.next === sending.end) {
         // Who has nothing to send is not to wait for room.
         this.checkOpen("sendmmsg");
         return Promise.resolve(0);
       }
-      return this.startWrite(SENDMMSG, sending, flagsOf(opts, "sendmmsg"), opts);
+      return this.startWrite(SENDMMSG, sending, flags, opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -167,7 +168,6 @@ export abstract class BatchSocket extends MessageSocket {
 }
 
 function readOptions(sending: BatchSending, opts: SendBatchOptions): void {
-  checkOptions(opts, "sendmmsg");
   const { skipRefused, start } = opts;
   const { count, words } = sending.memory;
   if (start !== undefined) sending.next = integer(start, "sendmmsg", "start", 0, count);

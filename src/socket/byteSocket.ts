@@ -15,7 +15,7 @@ import {
   RECVFROM_INTO,
   RECVFROM_LARGE,
   SLAB_SIZE,
-} from "./operations/receive.js";
+} from "../sys/operations/receive.js";
 import {
   filling,
   RECV_ALL,
@@ -23,8 +23,8 @@ import {
   RECVFROM_ALL,
   RECVFROM_ALL_INTO,
   waitsForAll,
-} from "./operations/receiveAll.js";
-import { SEND, SEND_ALL, type Sending, SENDTO } from "./operations/send.js";
+} from "../sys/operations/receiveAll.js";
+import { SEND, SEND_ALL, type Sending, SENDTO } from "../sys/operations/send.js";
 import { checkOptions, flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
 
 /** Most parts of one sendmsg(2): UIO_MAXIOV of the kernel. */

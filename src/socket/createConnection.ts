@@ -80,7 +80,8 @@ async function candidates(
   signal: AbortSignal | undefined,
 ): Promise<readonly Address[]> {
   // The wildcard is no destination; the resolver says so.
-  const known = target instanceof HostPort && target.host === "" ? undefined : resolveNow(calls, target, { family: AF_INET6 });
+  const known =
+    target instanceof HostPort && target.host === "" ? undefined : resolveNow(calls, target, { family: AF_INET6 });
   if (known !== undefined) return [known];
   return resolveNames(calls, target as HostPort, AF_UNSPEC, timeout, signal === undefined ? [] : [signal]);
 }

@@ -12,7 +12,7 @@ import { AddressCache, type AddOptions, type BatchMemory, batchMemory, ENTRY_WOR
 import { EBADF, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
-import { type BatchSending, SENDMMSG } from "./operations/batch.js";
+import { type BatchSending, SENDMMSG } from "../sys/operations/batch.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
 import type { Socket } from "./socket.js";
 

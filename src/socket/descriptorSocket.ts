@@ -1,14 +1,15 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
-import type { Descriptor, Direction, Operation } from "../fd/index.js";
+import type { Descriptor, Direction } from "../fd/index.js";
+import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
 import type { Calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB } from "../sys/constants.js";
 import { getdefaulttimeout } from "../sys/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { PlainSocket } from "../sys/plainSocket.js";
-import { READABLE, WRITABLE } from "./operations/connection.js";
+import { READABLE, WRITABLE } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
 import { resolveName, resolveNow } from "./resolve.js";
 

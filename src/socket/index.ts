@@ -6,7 +6,7 @@ export { create_server, type CreateServerOptions } from "./createServer.js";
 export { type RecvmsgOptions, type SendmsgOptions } from "./messageSocket.js";
 export { DatagramQueue, type DatagramQueueOptions, type DatagramQueueStats } from "./datagramQueue.js";
 export { type SendFileOptions } from "./moveSocket.js";
-export { type FileSource } from "./operations/move.js";
+export { type FileSource } from "../sys/operations/move.js";
 export { type NetBoundSocket } from "./netSocket.js";
 export { type TransferOptions, type WaitOptions } from "./options.js";
 export { recv_fds, send_fds } from "./passing.js";

@@ -7,8 +7,8 @@ import { IOV_MAX, SOCK_STREAM } from "../sys/constants.js";
 import { type ControlToSend, encodeControl, type EncodedControl, MAX_CONTROL, type Message, type MessageHeader } from "../sys/control/index.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { ByteSocket } from "./byteSocket.js";
-import { incoming, type Outgoing, RECVMSG, RECVMSG_ALL, RECVMSG_ALL_INTO, RECVMSG_INTO, SENDMSG } from "./operations/message.js";
-import { waitsForAll } from "./operations/receiveAll.js";
+import { incoming, type Outgoing, RECVMSG, RECVMSG_ALL, RECVMSG_ALL_INTO, RECVMSG_INTO, SENDMSG } from "../sys/operations/message.js";
+import { waitsForAll } from "../sys/operations/receiveAll.js";
 import { checkOptions, flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
 
 /** Options of `sendmsg`. */

@@ -5,7 +5,7 @@ import type { Descriptor } from "../fd/index.js";
 import { integer } from "../sys/arguments.js";
 import { check, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { BatchSocket } from "./batchSocket.js";
-import { type FileSending, type FileSource, SENDFILE } from "./operations/move.js";
+import { type FileSending, type FileSource, SENDFILE } from "../sys/operations/move.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
 
 /** Options of `sendfile`. */

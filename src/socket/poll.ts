@@ -11,7 +11,8 @@
 
 import { quote } from "../addr/index.js";
 import { SocketError } from "../errors.js";
-import { type Operation, Pollset } from "../fd/index.js";
+import { Pollset } from "../fd/index.js";
+import type { Operation } from "../sys/operations/operation.js";
 import { integer } from "../sys/arguments.js";
 import type { Calls } from "../sys/calls.js";
 import { POLLNVAL } from "../sys/constants.js";

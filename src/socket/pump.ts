@@ -5,8 +5,9 @@ import { integer, milliseconds } from "../sys/arguments.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { check, EBADF, ECANCELED, ENOTCONN, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
-import { ENDED, type Flow, SPLICE, SPLICE_REST } from "./operations/move.js";
-import { pipePool, type PipePool } from "./operations/pipes.js";
+import type { Descriptor } from "../fd/index.js";
+import { ENDED, type Flow, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
+import { pipePool, type PipePool } from "../sys/operations/pipes.js";
 import { checkOptions, signalOf } from "./options.js";
 import type { Socket } from "./socket.js";
 
@@ -85,7 +86,7 @@ function checkStream(socket: unknown, name: string, action: string): asserts soc
 
 /** One direction, from its start to its end. */
 class Splice {
-  readonly flow: Flow;
+  readonly flow: Flow<Descriptor>;
   readonly #from: MoveSocket;
   readonly #to: MoveSocket;
   readonly #end: boolean;

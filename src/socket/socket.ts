@@ -2,7 +2,8 @@
 
 import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike, quote, toAddress } from "../addr/index.js";
-import { Descriptor, type Operation } from "../fd/index.js";
+import { Descriptor } from "../fd/index.js";
+import type { Operation } from "../sys/operations/operation.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { int32, integer } from "../sys/arguments.js";
 import { calls as nativeCalls } from "../sys/calls.js";
@@ -12,7 +13,7 @@ import { readInt } from "../sys/options/option.js";
 import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { MoveSocket } from "./moveSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./netSocket.js";
-import { ACCEPT, CONNECT } from "./operations/connection.js";
+import { ACCEPT, CONNECT } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
 import { SocketConn } from "./socketConn.js";
 

@@ -13,7 +13,7 @@ import { within } from "../sys/deadline.js";
 import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
 import { descriptorOf } from "./descriptorSocket.js";
-import { FINISH } from "./operations/connection.js";
+import { FINISH } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "./options.js";
 import type { Socket } from "./socket.js";
 

@@ -27,9 +27,9 @@ export interface Carrier {
   /** Keeps the process alive, or lets it go. */
   ref(): void;
   unref(): void;
-  /** Cuts the connection. `ending` says that the end of writing is under way. */
+  /** Cuts the connection, and with it, in a later turn, the TLS socket. `ending`: the end of writing is under way. */
   abort(ending: boolean): void;
-  /** Resolves when all is closed, the TLS socket being destroyed. */
+  /** Closes what is not closed yet, the TLS socket being destroyed; resolves when all is. */
   closed(): Promise<void>;
 }
 
@@ -79,6 +79,7 @@ class NativeCarrier implements Carrier {
 
   closed(): Promise<void> {
     const { duplex } = this;
+    duplex.destroy();
     if (duplex.closed) return Promise.resolve();
     return new Promise((resolve) => duplex.once("close", () => resolve()));
   }

@@ -220,8 +220,8 @@ export class TlsConn implements Conn {
   abort(): void {
     if (this.#socket.destroyed) return;
     this.#settle();
+    // The TLS socket goes with it, but later: this may be called on OpenSSL's stack, where it must not be freed.
     this.#carrier.abort(this.#outgoing.ending);
-    this.#socket.destroy();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -95,7 +95,8 @@ export class TlsContext {
         ? {}
         : {
             SNICallback: (servername: string, done: (error: Error | null, context?: tls.SecureContext) => void): void => {
-              const choose = (context: TlsContext | undefined): void => done(null, context?.#secureContext);
+              const choose = (context: TlsContext | undefined): void =>
+                done(null, context === undefined ? undefined : context.#secureContext);
               try {
                 const chosen = sniCallback(servername);
                 if (chosen instanceof Promise) chosen.then(choose, done);

@@ -116,7 +116,7 @@ export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
     } else if (event === "tlsClientError") {
       const [error, socket] = args as [unknown, TLSSocket];
       handshake.reject(refusedClient(socket) ?? failure(error, "tls_handshake"));
-      carrier.duplex.destroy();
+      socket.destroy();
     }
     return true;
   };

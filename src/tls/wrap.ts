@@ -1,5 +1,6 @@
 // wrapTls(): TLS on any connection, in place.
 
+import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
 import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
@@ -62,7 +63,8 @@ export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
   try {
     return await (client === undefined ? shakeAsServer(shaking) : shakeAsClient(shaking, client));
   } catch (error) {
-    shaking.carrier.duplex.destroy();
+    // Not on OpenSSL's stack, which is where Node reports errors.
+    await immediate();
     await shaking.carrier.closed();
     throw error;
   }

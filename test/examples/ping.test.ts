@@ -29,7 +29,8 @@ function refusal(type: number): string | undefined {
 
 const withoutRaw = refusal(SOCK_RAW);
 const withoutDatagram = refusal(SOCK_DGRAM);
-const withoutAny = withoutRaw !== undefined && withoutDatagram !== undefined ? `${withoutRaw}, ${withoutDatagram}` : false;
+const withoutAny =
+  withoutRaw !== undefined && withoutDatagram !== undefined ? `${withoutRaw}, ${withoutDatagram}` : false;
 const range = readFileSync("/proc/sys/net/ipv4/ping_group_range", "utf8").trim().split(/\s+/).join(" ");
 
 function run(...words: readonly string[]): { status: number | null; stdout: string; stderr: string } {
@@ -130,7 +131,10 @@ test("ping() tells lost, late, duplicate and refused requests apart", { skip: wi
 test("ping prints the statistics when it is interrupted", { skip: withoutAny }, async () => {
   const env = { ...process.env };
   delete env["NODE_TEST_CONTEXT"];
-  const child = spawn(process.execPath, [program, "-i", "0.01", "127.0.0.1"], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [program, "-i", "0.01", "127.0.0.1"], {
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let stdout = "";
   child.stdout.on("data", (chunk: Buffer) => {
     if (!stdout.includes("icmp_seq=2") && (stdout + chunk.toString()).includes("icmp_seq=2")) child.kill("SIGINT");
@@ -142,13 +146,26 @@ test("ping prints the statistics when it is interrupted", { skip: withoutAny }, 
 });
 
 test("ping refuses wrong arguments before it sends anything", () => {
-  for (const words of [[], ["a", "b"], ["-x", "::1"], ["-c", "x", "::1"], ["-4", "-6", "::1"], ["--raw", "--datagram", "a"]]) {
+  for (const words of [
+    [],
+    ["a", "b"],
+    ["-x", "::1"],
+    ["-c", "x", "::1"],
+    ["-4", "-6", "::1"],
+    ["--raw", "--datagram", "a"],
+  ]) {
     const { status, stdout, stderr } = run(...words);
     assert.equal(status, 2, words.join(" "));
     assert.equal(stdout, "");
     assert.match(stderr, /^ping: .*\n?.*usage: ping /s);
   }
-  for (const words of [["-c", "0"], ["-c", "1.5"], ["-i", "0"], ["-W", "0"], ["-s", "65508"]]) {
+  for (const words of [
+    ["-c", "0"],
+    ["-c", "1.5"],
+    ["-i", "0"],
+    ["-W", "0"],
+    ["-s", "65508"],
+  ]) {
     const { status, stderr } = run(...words, "127.0.0.1");
     assert.equal(status, 2, words.join(" "));
     assert.match(stderr, /^ping: Cannot ping: \w+ is /);
@@ -191,9 +208,20 @@ test("Statistics has the figures of what it was told", () => {
 });
 
 test("lineOf() tells an event in one line", () => {
-  const answer = { type: "reply", sequence: 7, bytes: 64, from: "::1", ttl: undefined, time: 1.5, late: false } as const;
+  const answer = {
+    type: "reply",
+    sequence: 7,
+    bytes: 64,
+    from: "::1",
+    ttl: undefined,
+    time: 1.5,
+    late: false,
+  } as const;
   assert.equal(lineOf({ ...answer, duplicate: false }), "64 bytes from ::1: icmp_seq=7 time=1.500 ms");
-  assert.equal(lineOf({ ...answer, ttl: 3, duplicate: true }), "64 bytes from ::1: icmp_seq=7 ttl=3 time=1.500 ms (duplicate)");
+  assert.equal(
+    lineOf({ ...answer, ttl: 3, duplicate: true }),
+    "64 bytes from ::1: icmp_seq=7 ttl=3 time=1.500 ms (duplicate)",
+  );
   assert.equal(
     lineOf({ type: "error", sequence: 2, code: "EPERM", from: undefined }),
     "From this machine: icmp_seq=2 EPERM",

@@ -11,10 +11,11 @@ import {
   setdefaulttimeout,
   SOCK_STREAM,
   Socket,
-  SocketError,
+  type SocketError,
   UnixAddress,
 } from "berkeley";
 import { type AddrinfoEntry, calls } from "#berkeley/sys/calls.js";
+import { EINPROGRESS } from "#berkeley/sys/errno.js";
 import { encodeAddress } from "#berkeley/sys/sockaddr.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -29,7 +30,13 @@ afterEach(() => {
 /** Makes the resolver answer with these hosts. */
 function answerWith(...hosts: string[]): void {
   calls.getaddrinfo = (_host, _service, _family, type, _protocol, _flags, callback) => {
-    const entries = hosts.map((host): AddrinfoEntry => [AF_INET, type, 6, encodeAddress(new InetAddress(host, 0)), null]);
+    const entries = hosts.map((host): AddrinfoEntry => [
+      AF_INET,
+      type,
+      6,
+      encodeAddress(new InetAddress(host, 0)),
+      null,
+    ]);
     setImmediate(callback, 0, 0, entries);
     return 0;
   };
@@ -42,15 +49,15 @@ function portOf(socket: Socket): number {
 test("create_connection() takes the first address that answers", async () => {
   await using server = await create_server("127.0.0.3:0");
   answerWith("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4");
-  const tried: string[] = [];
+  // A connect that has to wait asks again how it went: each address counts once.
+  const tried = new Set<string>();
   calls.connect = (fd, address) => {
-    tried.push([...address.subarray(4, 8)].join("."));
+    tried.add([...address.subarray(4, 8)].join("."));
     return real.connect(fd, address);
   };
   await using socket = await create_connection(["several.example", portOf(server)]);
   assert.equal(String(socket.getpeername()), String(server.getsockname()));
-  assert.deepEqual(tried.slice(0, 2), ["127.0.0.1", "127.0.0.2"]);
-  assert.equal(tried.at(-1), "127.0.0.3");
+  assert.deepEqual([...tried], ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
   assert.equal(socket.type, SOCK_STREAM);
 });
 
@@ -61,7 +68,9 @@ test("create_connection() rejects with the error of the last address, and closes
   answerWith("127.0.0.1", "127.0.0.2");
   const last = { name: "SocketError", code: "ECONNREFUSED", message: `connect ECONNREFUSED 127.0.0.2:${port}` };
   await assert.rejects(create_connection(["several.example", port]), last);
-  const all: unknown = await create_connection(["several.example", port], { all_errors: true }).catch((error: unknown) => error);
+  const all: unknown = await create_connection(["several.example", port], { all_errors: true }).catch(
+    (error: unknown) => error,
+  );
   assert.ok(all instanceof AggregateError);
   assert.equal(all.message, `Cannot create_connection to several.example:${port}: all 2 attempts failed`);
   assert.deepEqual(
@@ -101,7 +110,10 @@ test("create_connection() gives the socket its timeout, or the default one", asy
 
 test("create_connection() ends with the timeout or the signal while the resolver is silent", async () => {
   calls.getaddrinfo = () => 0;
-  await assert.rejects(create_connection("silent.example:80", { timeout: 1 }), { code: "ETIMEDOUT", syscall: "getaddrinfo" });
+  await assert.rejects(create_connection("silent.example:80", { timeout: 1 }), {
+    code: "ETIMEDOUT",
+    syscall: "getaddrinfo",
+  });
   const controller = new AbortController();
   const pending = create_connection("silent.example:80", { signal: controller.signal });
   controller.abort(new Error("enough"));
@@ -112,20 +124,23 @@ test("create_connection() ends with the timeout or the signal while the resolver
 test("create_connection() tries no other address once the signal has come", async () => {
   answerWith("127.0.0.1", "127.0.0.2");
   const controller = new AbortController();
-  let attempts = 0;
+  let made = 0;
+  calls.socket = (family, type, protocol) => {
+    made++;
+    return real.socket(family, type, protocol);
+  };
   calls.connect = () => {
-    attempts++;
-    controller.abort(new Error("enough"));
-    return -115;
+    setImmediate(() => controller.abort(new Error("enough")));
+    return EINPROGRESS;
   };
   await assert.rejects(create_connection("several.example:80", { signal: controller.signal }), { message: "enough" });
-  assert.equal(attempts, 1);
+  assert.equal(made, 1);
 });
 
 test("create_connection() connects to addresses of any family", async () => {
   const name = new UnixAddress(`\0create_connection-${process.pid}`);
   await using server = await create_server(name);
-  await using socket = await create_connection(name);
+  await using socket = await create_connection(server.getsockname());
   assert.equal(String(socket.getpeername()), String(name));
   if (!has_ipv6) return;
   await using server6 = await create_server("[::1]:0");
@@ -140,7 +155,9 @@ test("create_connection() refuses wrong arguments with a rejection", async () =>
   await assert.rejects(create_connection("127.0.0.1:80", 5 as never), { message: /options are 5/ });
   await assert.rejects(create_connection("127.0.0.1:80", { timeout: -1 }), RangeError);
   await assert.rejects(create_connection("127.0.0.1:80", { source_address: "x" }), TypeError);
-  await assert.rejects(create_connection("127.0.0.1:80", { all_errors: 1 as never }), { message: /all_errors is 1, required true or false$/ });
+  await assert.rejects(create_connection("127.0.0.1:80", { all_errors: 1 as never }), {
+    message: /all_errors is 1, required true or false$/,
+  });
   await assert.rejects(create_connection(["", 80]), { code: "EAI_NONAME", message: "getaddrinfo EAI_NONAME" });
 });
 

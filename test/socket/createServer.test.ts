@@ -94,5 +94,7 @@ test("create_server() refuses wrong arguments with a rejection, and leaves nothi
   await assert.rejects(create_server(["", 0], 5 as never), TypeError);
   await assert.rejects(create_server("192.0.2.77:0"), { code: "EADDRNOTAVAIL" });
   await assert.rejects(create_server("[::1]:0", { family: AF_INET }), { name: "SocketError" });
-  await assert.rejects(create_server(["localhost", 0], { signal: AbortSignal.abort(new Error("enough")) }), { message: "enough" });
+  await assert.rejects(create_server(["localhost", 0], { signal: AbortSignal.abort(new Error("enough")) }), {
+    message: "enough",
+  });
 });

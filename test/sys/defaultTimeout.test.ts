@@ -21,7 +21,10 @@ test("setdefaulttimeout() holds for sockets that are made, accepted or adopted f
   const [conn] = await before.accept();
   const again = Socket.fromfd(conn.detach());
   const pair = socketpair();
-  assert.deepEqual([client, again, ...pair].map((socket) => socket.timeout), [1234, 1234, 1234, 1234]);
+  assert.deepEqual(
+    [client, again, ...pair].map((socket) => socket.timeout),
+    [1234, 1234, 1234, 1234],
+  );
   client.timeout = null;
   const copy = client.dup();
   assert.equal(copy.timeout, null, "a copy has the timeout of its original");

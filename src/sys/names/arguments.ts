@@ -23,7 +23,9 @@ export function plainText(value: unknown, action: string, name: string, most: nu
   const nul = value.indexOf("\0");
   if (nul >= 0) throw new TypeError(`Cannot ${action}: ${name} ${quote(value)} has a NUL character at ${nul}`);
   if (/\p{Cs}/u.test(value)) {
-    throw new TypeError(`Cannot ${action}: ${name} ${quote(value)} has a lone surrogate, required text that UTF-8 can hold`);
+    throw new TypeError(
+      `Cannot ${action}: ${name} ${quote(value)} has a lone surrogate, required text that UTF-8 can hold`,
+    );
   }
   const bytes = Buffer.byteLength(value);
   if (bytes > most) throw new RangeError(`Cannot ${action}: ${name} has ${bytes} bytes, required at most ${most}`);
@@ -47,7 +49,9 @@ export async function look<T>(
   host?: string | null,
 ): Promise<T> {
   if (opts !== undefined && (typeof opts !== "object" || opts === null)) {
-    throw new TypeError(`Cannot ${syscall}: options are ${quote(opts)}, required an object such as { timeout, signal }`);
+    throw new TypeError(
+      `Cannot ${syscall}: options are ${quote(opts)}, required an object such as { timeout, signal }`,
+    );
   }
   const timeout = milliseconds(opts?.timeout, syscall);
   const signal = abortSignal(opts?.signal, syscall);

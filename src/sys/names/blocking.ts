@@ -13,11 +13,7 @@ import { type AddrInfo, type AddrInfoHints, addresses, nameOf } from "./resolver
  *
  * @see getaddrinfo(3)
  */
-export function getaddrinfo(
-  host: string | null,
-  service: string | number | null,
-  hints?: AddrInfoHints,
-): AddrInfo[] {
+export function getaddrinfo(host: string | null, service: string | number | null, hints?: AddrInfoHints): AddrInfo[] {
   return inquireNow(addresses(calls, host, service, hints));
 }
 

@@ -29,7 +29,7 @@ export function probeIPv6(table: Calls): boolean {
  * import { AF_INET, AF_INET6, has_ipv6, Socket } from "berkeley";
  *
  * await using server = new Socket(has_ipv6 ? AF_INET6 : AF_INET);
- * await server.bind(["localhost", 0]).catch(() => server.bind(["", 0]));
+ * await server.bind(has_ipv6 ? "[::1]:0" : "127.0.0.1:0");
  * ```
  */
 export const has_ipv6: boolean = probeIPv6(calls);

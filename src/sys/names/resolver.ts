@@ -101,7 +101,9 @@ export function* addresses(
 ): Inquiry<AddrInfo[]> {
   const action = "getaddrinfo";
   if (hints !== undefined && (typeof hints !== "object" || hints === null)) {
-    throw new TypeError(`Cannot ${action}: hints are ${quote(hints)}, required an object such as { family, type, flags }`);
+    throw new TypeError(
+      `Cannot ${action}: hints are ${quote(hints)}, required an object such as { family, type, flags }`,
+    );
   }
   const question = addrinfoQuestion(
     table,
@@ -129,7 +131,9 @@ function serviceText(service: unknown, action: string): string | null {
   const text = plainText(service, action, "service");
   if (!/^[\s+-]*[0-9]+$/.test(text)) return text;
   if (!/^[0-9]+$/.test(text)) {
-    throw new TypeError(`Cannot ${action}: service is ${quote(text)}, required a number without sign and spaces, or a name`);
+    throw new TypeError(
+      `Cannot ${action}: service is ${quote(text)}, required a number without sign and spaces, or a name`,
+    );
   }
   if (Number(text) > 65535) {
     throw new RangeError(`Cannot ${action}: service is ${quote(text)}, required a name or a port from 0 to 65535`);

@@ -1,6 +1,7 @@
 // Typed socket options, a file per level.
 
 export { type MemInfo, type Ucred } from "./credentials.js";
+export { type FlowLabelRequest } from "./flowLabel.js";
 export { ICMP6_FILTER, ICMP_FILTER, type IcmpFilter } from "./icmp.js";
 export {
   IP_ADD_MEMBERSHIP,
@@ -45,7 +46,6 @@ export {
   type PortRange,
 } from "./ip.js";
 export {
-  type FlowLabelRequest,
   IPV6_ADD_MEMBERSHIP,
   IPV6_ADDR_PREFERENCES,
   IPV6_ADDRFORM,

@@ -1,5 +1,5 @@
 // Pairs of sockets for messages, and what is in a message.
-import { AF_INET, AF_INET6, type ControlMessage, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
+import { AF_INET, AF_INET6, type ControlMessage, SO_RCVBUF, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
 
 /** A UDP socket that receives, and one that is connected to it. */
 export async function udpPair(family: number = AF_INET): Promise<[receiver: Socket, sender: Socket]> {
@@ -10,9 +10,10 @@ export async function udpPair(family: number = AF_INET): Promise<[receiver: Sock
   return [receiver, sender];
 }
 
-/** The two ends of a TCP connection. */
-export async function tcpPair(): Promise<[accepted: Socket, client: Socket]> {
+/** The two ends of a TCP connection; `rcvbuf` is the size of the accepted end's receive buffer. */
+export async function tcpPair(rcvbuf?: number): Promise<[accepted: Socket, client: Socket]> {
   await using server = new Socket(AF_INET, SOCK_STREAM);
+  if (rcvbuf !== undefined) server.setsockopt(SO_RCVBUF, rcvbuf);
   await server.bind("127.0.0.1:0");
   server.listen(1);
   const client = new Socket(AF_INET, SOCK_STREAM);

@@ -6,7 +6,8 @@ import * as k from "#berkeley/sys/constants.js";
 import { decodeControl, descriptorsOf, encodeControl } from "#berkeley/sys/control/index.js";
 import { align, HEADER, writeHeader } from "#berkeley/sys/control/layout.js";
 import { checkLeaks } from "../../support/leaks.js";
-import { random, recorder } from "./support.js";
+import { type Random, seeded } from "../../support/random.js";
+import { recorder } from "./support.js";
 
 checkLeaks();
 
@@ -61,17 +62,17 @@ function check(bytes: Uint8Array, note: string): void {
   assert.deepEqual(plain(decodeControl(bytes, bytes.length + 1000, recorder().calls)), one, note);
 }
 
-function noise(length: number, below: (n: number) => number): Uint8Array {
+function noise(length: number, below: Random): Uint8Array {
   return Uint8Array.from({ length }, () => below(256));
 }
 
 test("decodeControl() takes bytes at random", () => {
-  const below = random(1);
+  const below = seeded(1);
   for (let round = 0; round < ROUNDS; round++) check(noise(below(MOST), below), `round ${round}`);
 });
 
 test("decodeControl() takes messages of known kinds with lengths and contents at random, cut anywhere", () => {
-  const below = random(2);
+  const below = seeded(2);
   for (let round = 0; round < ROUNDS; round++) {
     const bytes = noise(MOST, below);
     let at = 0;
@@ -99,7 +100,7 @@ test("decodeControl() takes every prefix of a message in a message", () => {
 });
 
 test("decodeControl() takes every flip of a byte of what encodeControl() made", () => {
-  const below = random(3);
+  const below = seeded(3);
   const { bytes } = encodeControl([
     { type: "IP_PKTINFO", ifindex: 1, spec_dst: "127.0.0.1" },
     { type: "IPV6_PKTINFO", addr: "::1" },
@@ -112,7 +113,7 @@ test("decodeControl() takes every flip of a byte of what encodeControl() made", 
   }
 });
 
-function anything(below: (n: number) => number): ControlToSend {
+function anything(below: Random): ControlToSend {
   const octet = (): string => String(below(256));
   const group = (): string => (below(0xffff) + 1).toString(16);
   const kinds: readonly (() => ControlToSend)[] = [
@@ -135,7 +136,7 @@ function anything(below: (n: number) => number): ControlToSend {
 }
 
 test("what encodeControl() makes, decodeControl() gives back", () => {
-  const below = random(4);
+  const below = seeded(4);
   for (let round = 0; round < 5_000; round++) {
     const sent = Array.from({ length: below(6) }, () => anything(below));
     const { bytes } = encodeControl(sent);

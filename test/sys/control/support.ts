@@ -1,4 +1,4 @@
-// Calls that only keep a list, for descriptors that do not exist; and numbers that are random but the same each time.
+// Calls that only keep a list, for descriptors that do not exist.
 import type { Calls } from "#berkeley/sys/calls.js";
 
 export interface Recorder {
@@ -21,15 +21,4 @@ export function recorder(): Recorder {
     },
   } as unknown as Calls;
   return { calls, closed, released };
-}
-
-/** Mulberry32: the same numbers from the same seed, on every machine. */
-export function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
 }

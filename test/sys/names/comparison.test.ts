@@ -47,7 +47,16 @@ const files: Readonly<Record<string, string>> = {
   "nsswitch.conf": "hosts: files\nservices: files\nprotocols: files\n",
 };
 
-const inFiles = ["first.example", "first", "uno", "six.example", "ip6-localhost", "many.example", "plain", "nobody.example"];
+const inFiles = [
+  "first.example",
+  "first",
+  "uno",
+  "six.example",
+  "ip6-localhost",
+  "many.example",
+  "plain",
+  "nobody.example",
+];
 
 const questions: readonly Question[] = [
   ...inFiles.flatMap((host): Question[] => [
@@ -100,7 +109,10 @@ test(
     assert.equal(stderr, "");
     assert.equal(status, 0);
     const { expected, awaited, blocking } = JSON.parse(stdout) as Record<string, string[]>;
-    assert.ok(expected!.some((line) => line.includes(aliases.at(-1)!)), "the files are not those of the test");
+    assert.ok(
+      expected!.some((line) => line.includes(aliases.at(-1)!)),
+      "the files are not those of the test",
+    );
     assert.ok(expected!.some((line) => line.includes("EAI_")));
     assert.deepEqual(differences(awaited!, expected!), []);
     assert.deepEqual(

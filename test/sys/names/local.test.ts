@@ -82,9 +82,18 @@ test("inet_pton() and inet_ntop() know two families", () => {
     assert.throws(() => inet_ntop(family, new Uint8Array(4)), { code: "EAFNOSUPPORT", syscall: "inet_ntop" });
   }
   assert.throws(() => inet_pton("4" as never, "127.0.0.1"), TypeError);
-  assert.throws(() => inet_pton(AF_INET6, "fe80::1%1"), { name: "TypeError", message: /required an IPv6 address without a zone$/ });
-  assert.throws(() => inet_pton(AF_INET, 5 as never), { name: "TypeError", message: "Cannot inet_pton: text is 5, required a string" });
-  assert.throws(() => inet_ntop(AF_INET6, new Uint8Array(4)), { name: "RangeError", message: /there are 4 bytes, required 16$/ });
+  assert.throws(() => inet_pton(AF_INET6, "fe80::1%1"), {
+    name: "TypeError",
+    message: /required an IPv6 address without a zone$/,
+  });
+  assert.throws(() => inet_pton(AF_INET, 5 as never), {
+    name: "TypeError",
+    message: "Cannot inet_pton: text is 5, required a string",
+  });
+  assert.throws(() => inet_ntop(AF_INET6, new Uint8Array(4)), {
+    name: "RangeError",
+    message: /there are 4 bytes, required 16$/,
+  });
   assert.throws(() => inet_ntop(AF_INET, "abcd" as never), TypeError);
   assert.throws(() => inet_ntoa(new Uint8Array(5)), RangeError);
 });
@@ -111,7 +120,10 @@ test("the byte order of the network is big endian", () => {
   assert.equal(htonl(0xf2345678), inMemory32);
   for (const order of [htons, ntohs, htonl, ntohl]) {
     for (const value of [-1, 1.5, 2 ** 32, NaN, Infinity]) {
-      assert.throws(() => order(value), { name: "RangeError", message: new RegExp(`^Cannot ${order.name}: value is `) });
+      assert.throws(() => order(value), {
+        name: "RangeError",
+        message: new RegExp(`^Cannot ${order.name}: value is `),
+      });
     }
     assert.throws(() => order("1" as never), TypeError);
   }
@@ -133,7 +145,7 @@ test("has_dualstack_ipv6() tries it each time and closes what it tried", () => {
   const found = has_dualstack_ipv6();
   calls.socket = () => EMFILE;
   assert.equal(has_dualstack_ipv6(), false);
-  calls.socket = real.socket;
+  Object.assign(calls, real);
   calls.setsockopt = () => -92;
   assert.equal(has_dualstack_ipv6(), false);
   Object.assign(calls, real);
@@ -145,17 +157,24 @@ test("gethostname() passes an error on, and sethostname() refuses what the kerne
   assert.throws(() => gethostname(), { code: "ENAMETOOLONG", syscall: "gethostname" });
   calls.sethostname = () => assert.fail("it set");
   assert.throws(() => sethostname("a\0b"), TypeError);
-  assert.throws(() => sethostname("x".repeat(65)), { name: "RangeError", message: /name has 65 bytes, required at most 64$/ });
+  assert.throws(() => sethostname("x".repeat(65)), {
+    name: "RangeError",
+    message: /name has 65 bytes, required at most 64$/,
+  });
   calls.sethostname = () => -1;
   assert.throws(() => sethostname("x"), { code: "EPERM", syscall: "sethostname" });
 });
 
-test("sethostname() renames the machine", { skip: canUnshare(["-u"]) ? undefined : "unshare -u takes privileges" }, () => {
-  const script = `
+test(
+  "sethostname() renames the machine",
+  { skip: canUnshare(["-u"]) ? undefined : "unshare -u takes privileges" },
+  () => {
+    const script = `
     import { gethostname, sethostname } from ${JSON.stringify(import.meta.resolve("berkeley"))};
     sethostname("renamed");
     console.log(gethostname());`;
-  const { stdout, stderr } = runUnshared(["-u"], 'exec "$NODE" --input-type=module -e "$1"', [script]);
-  assert.equal(stderr, "");
-  assert.equal(stdout, "renamed\n");
-});
+    const { stdout, stderr } = runUnshared(["-u"], 'exec "$NODE" --input-type=module -e "$1"', [script]);
+    assert.equal(stderr, "");
+    assert.equal(stdout, "renamed\n");
+  },
+);

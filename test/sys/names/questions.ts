@@ -25,7 +25,18 @@ import {
 } from "berkeley";
 import type { Question } from "./python.js";
 
-const hosts = ["localhost", "127.0.0.1", "::1", "127.1", "0x7f.1", "fe80::1%lo", "fe80::1%7", "fe80::1%nosuchif0", "", null];
+const hosts = [
+  "localhost",
+  "127.0.0.1",
+  "::1",
+  "127.1",
+  "0x7f.1",
+  "fe80::1%lo",
+  "fe80::1%7",
+  "fe80::1%nosuchif0",
+  "",
+  null,
+];
 const services = [null, "", 0, 80, 65535, "80", "0080", "http", "domain", "ntp", "no-such-service", "80x"];
 const flags = [
   0,
@@ -127,7 +138,20 @@ const quads = [
   "",
   "a",
 ];
-const olds = ["127.1", "1.2.3", "0177.0.0.1", "0x7f.1", "0X7F.1", "4294967295", "4294967296", "08", "0x", "1.", "1.16777216", "0"];
+const olds = [
+  "127.1",
+  "1.2.3",
+  "0177.0.0.1",
+  "0x7f.1",
+  "0X7F.1",
+  "4294967295",
+  "4294967296",
+  "08",
+  "0x",
+  "1.",
+  "1.16777216",
+  "0",
+];
 
 export const localQuestions: readonly Question[] = [
   ...names.flatMap((name) => withProtocol("getservbyname", name)),
@@ -136,7 +160,10 @@ export const localQuestions: readonly Question[] = [
   ["getservbyport", 65536],
   ...["tcp", "TCP", "udp", "icmp", "ipv6-icmp", "ip", "nosuch", ""].map((name): Question => ["getprotobyname", name]),
   ["if_nameindex"],
-  ...["lo", "", "nosuchif0", "a-name-that-is-longer-than-any-interface"].map((name): Question => ["if_nametoindex", name]),
+  ...["lo", "", "nosuchif0", "a-name-that-is-longer-than-any-interface"].map((name): Question => [
+    "if_nametoindex",
+    name,
+  ]),
   ...[1, 0, 4_000_000_000].map((index): Question => ["if_indextoname", index]),
   ["gethostname"],
   ["has_dualstack_ipv6"],

@@ -36,20 +36,24 @@ function silence(): void {
 test("getaddrinfo() gives addresses that print as one writes them", async () => {
   const [first] = await getaddrinfo("127.0.0.1", "http", { family: AF_INET, type: SOCK_STREAM });
   assert.ok(first!.address instanceof InetAddress);
-  assert.deepEqual({ ...first, address: String(first!.address) }, {
-    family: AF_INET,
-    type: SOCK_STREAM,
-    protocol: 6,
-    canonname: "",
-    address: "127.0.0.1:80",
-  });
+  assert.deepEqual(
+    { ...first, address: String(first!.address) },
+    {
+      family: AF_INET,
+      type: SOCK_STREAM,
+      protocol: 6,
+      canonname: "",
+      address: "127.0.0.1:80",
+    },
+  );
 });
 
 const wrong: readonly [args: unknown[], name: string, message: RegExp][] = [
   [["a\0b", 80], "TypeError", /host "a\\u0000b" has a NUL character at 1$/],
   [["x".repeat(254), 80], "RangeError", /host has 254 bytes, required at most 253$/],
   [["é".repeat(127), 80], "RangeError", /host has 254 bytes, required at most 253$/],
-  [["é".repeat(60) + "." + "ü".repeat(60), 80], "TypeError", /is not a host name$/],
+  [["é".repeat(60).split("").join("."), 80], "RangeError", /has 479 bytes in ASCII, required at most 253$/],
+  [["é é", 80], "TypeError", /is not a host name$/],
   [["\ud800", 80], "TypeError", /lone surrogate/],
   [[7, 80], "TypeError", /host is 7, required a string$/],
   [["localhost", "a\0b"], "TypeError", /service "a\\u0000b" has a NUL character at 1$/],
@@ -60,7 +64,7 @@ const wrong: readonly [args: unknown[], name: string, message: RegExp][] = [
   [["localhost", "-1"], "TypeError", /service is "-1", required a number without sign and spaces, or a name$/],
   [["localhost", " 80"], "TypeError", /service is " 80"/],
   [["localhost", {}], "TypeError", /service is \{\}, required a string$/],
-  [["localhost", 80, 4], "TypeError", /hints are 4, required an object/],
+  [["localhost", 80, 4], "TypeError", / are 4, required an object/],
   [["localhost", 80, { family: "inet" }], "TypeError", /family is "inet"/],
   [["localhost", 80, { type: 1.5 }], "RangeError", /type is 1.5/],
   [["localhost", 80, { protocol: null, flags: "x" }], "TypeError", /flags is "x"/],
@@ -102,7 +106,9 @@ test("the older calls refuse hosts that C would cut", async () => {
 });
 
 test("an error of the resolver has a code, the number behind it, and the resolver's words", async () => {
-  const error: unknown = await getaddrinfo("localhost", 80, { flags: AI_NUMERICHOST }).catch((reason: unknown) => reason);
+  const error: unknown = await getaddrinfo("localhost", 80, { flags: AI_NUMERICHOST }).catch(
+    (reason: unknown) => reason,
+  );
   assert.ok(error instanceof SocketError);
   const { code, errno, syscall, address, message, cause } = error;
   assert.deepEqual(
@@ -145,14 +151,15 @@ test("getfqdn() keeps a name of which nothing is known, and passes on what is no
   await assert.rejects(getfqdn("nobody"), { message: "broken" });
 });
 
-const waiting: readonly [name: string, call: (opts: { timeout?: number; signal?: AbortSignal }) => Promise<unknown>][] = [
-  ["getaddrinfo", (opts) => getaddrinfo("localhost", 80, opts)],
-  ["getnameinfo", (opts) => getnameinfo("127.0.0.1:80", 0, opts)],
-  ["gethostbyname", (opts) => gethostbyname("localhost", opts)],
-  ["gethostbyname", (opts) => gethostbyname_ex("localhost", opts)],
-  ["gethostbyaddr", (opts) => gethostbyaddr("127.0.0.1", opts)],
-  ["getfqdn", (opts) => getfqdn("localhost", opts)],
-];
+const waiting: readonly [name: string, call: (opts: { timeout?: number; signal?: AbortSignal }) => Promise<unknown>][] =
+  [
+    ["getaddrinfo", (opts) => getaddrinfo("localhost", 80, opts)],
+    ["getnameinfo", (opts) => getnameinfo("127.0.0.1:80", 0, opts)],
+    ["gethostbyname", (opts) => gethostbyname("localhost", opts)],
+    ["gethostbyname", (opts) => gethostbyname_ex("localhost", opts)],
+    ["gethostbyaddr", (opts) => gethostbyaddr("127.0.0.1", opts)],
+    ["getfqdn", (opts) => getfqdn("localhost", opts)],
+  ];
 
 test("a timeout ends the wait for the resolver with ETIMEDOUT", async () => {
   silence();
@@ -248,7 +255,8 @@ test("a worker can be terminated while questions are pending", async () => {
   const source = `
     const { parentPort, workerData } = require("node:worker_threads");
     import(workerData).then(({ getaddrinfo }) => {
-      for (let i = 0; i < 200; i++) getaddrinfo("127.0.0.1", i).catch(() => {});
+      const again = () => getaddrinfo("127.0.0.1", 80).then(again);
+      for (let i = 0; i < 200; i++) again();
       parentPort.postMessage("asked");
     });`;
   for (let round = 0; round < 5; round++) {

@@ -81,3 +81,12 @@ test("every option of a level that has a constant is typed, or docs/options.md s
   );
   assert.deepEqual(untold, []);
 });
+
+test("every constant is exported, but for those whose name is an option's", () => {
+  // Sizes that only the library itself needs.
+  const internal = new Set(["SIZEOF_SIZE_T", "IOV_MAX"]);
+  for (const [name, value] of Object.entries(constants)) {
+    if (internal.has(name)) assert.equal(everything[name], undefined, name);
+    else if (!options.has(name)) assert.equal(everything[name], value, name);
+  }
+});

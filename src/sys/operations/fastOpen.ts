@@ -5,8 +5,8 @@
 // nor the address may be given again: the kernel would say EALREADY, and later EISCONN. A handshake that fails gives its
 // error to the send.
 
-import { MSG_DONTWAIT, MSG_FASTOPEN } from "../../sys/constants.js";
-import { EAGAIN, EINPROGRESS } from "../../sys/errno.js";
+import { MSG_DONTWAIT, MSG_FASTOPEN } from "../constants.js";
+import { EAGAIN, EINPROGRESS } from "../errno.js";
 
 /** What a send to an address remembers of the handshake that it began. */
 export interface Opening {

@@ -1,13 +1,13 @@
 // The operations that move messages: sendmsg, recvmsg, recvmsgInto.
 
 import type { Address } from "../../addr/index.js";
-import { moved, NOT_ENOUGH, type Operation } from "../../fd/index.js";
-import { totalLength } from "../../sys/arguments.js";
-import type { Calls } from "../../sys/calls.js";
-import { MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../../sys/constants.js";
-import { type EncodedControl, Message, MessageHeader, takeHeader, tryRecvmsg } from "../../sys/control/index.js";
-import { EAGAIN, EBADF, EFAULT } from "../../sys/errno.js";
-import { addressDetails } from "../../sys/sockaddr.js";
+import { moved, NOT_ENOUGH, type Operation } from "./operation.js";
+import { totalLength } from "../arguments.js";
+import type { Calls } from "../calls.js";
+import { MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../constants.js";
+import { type EncodedControl, Message, MessageHeader, takeHeader, tryRecvmsg } from "../control/index.js";
+import { EAGAIN, EBADF, EFAULT } from "../errno.js";
+import { addressDetails } from "../sockaddr.js";
 import { QUEUE_FULL } from "./connection.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { clearIfThrownAway, copyOut, nowait, slab, SLAB_SIZE } from "./receive.js";

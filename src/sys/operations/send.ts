@@ -6,12 +6,12 @@
 // the receiver has the event.
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
-import { moved, type Operation } from "../../fd/index.js";
-import type { Calls } from "../../sys/calls.js";
-import { EMPTY } from "../../sys/arguments.js";
-import { MSG_DONTWAIT } from "../../sys/constants.js";
-import { EAGAIN, EFAULT } from "../../sys/errno.js";
-import { addressDetails } from "../../sys/sockaddr.js";
+import { moved, type Operation } from "./operation.js";
+import type { Calls } from "../calls.js";
+import { EMPTY } from "../arguments.js";
+import { MSG_DONTWAIT } from "../constants.js";
+import { EAGAIN, EFAULT } from "../errno.js";
+import { addressDetails } from "../sockaddr.js";
 import { QUEUE_FULL } from "./connection.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { nowait } from "./receive.js";

@@ -13,8 +13,8 @@
 // - With MSG_PEEK nothing is taken; the call waits until there is enough to see, or no more can come.
 
 import { OpaqueAddress, type Address } from "../../addr/index.js";
-import { moved, NOT_ENOUGH, type Operation } from "../../fd/index.js";
-import type { Calls } from "../../sys/calls.js";
+import { moved, NOT_ENOUGH, type Operation } from "./operation.js";
+import type { Calls } from "../calls.js";
 import {
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
@@ -26,8 +26,8 @@ import {
   POLLIN,
   POLLRDHUP,
   SOCK_STREAM,
-} from "../../sys/constants.js";
-import { EAGAIN, EFAULT } from "../../sys/errno.js";
+} from "../constants.js";
+import { EAGAIN, EFAULT } from "../errno.js";
 
 /** How far a call with MSG_WAITALL got. */
 export interface Filling {

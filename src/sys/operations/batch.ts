@@ -12,12 +12,12 @@
 // twice. And a UNIX address whose receiver's queue is full gives EAGAIN without an event, see send.ts.
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
-import { moved, type Operation } from "../../fd/index.js";
-import { EMPTY } from "../../sys/arguments.js";
-import { type BatchMemory, ENTRY_WORDS, ERROR, MAX_AT_ONCE, NAME, NAME_LENGTH } from "../../sys/batch/index.js";
-import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../../sys/errno.js";
-import { LITTLE } from "../../sys/options/option.js";
-import { addressDetails } from "../../sys/sockaddr.js";
+import { moved, type Operation } from "./operation.js";
+import { EMPTY } from "../arguments.js";
+import { type BatchMemory, ENTRY_WORDS, ERROR, MAX_AT_ONCE, NAME, NAME_LENGTH } from "../batch/index.js";
+import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../errno.js";
+import { LITTLE } from "../options/option.js";
+import { addressDetails } from "../sockaddr.js";
 import { QUEUE_FULL } from "./connection.js";
 import { nowait } from "./receive.js";
 

@@ -14,8 +14,8 @@
 // queue, and a later accept() gets it. The iterator over connections, which has nobody to tell, waits and tries again.
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
-import type { Operation } from "../../fd/index.js";
-import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../../sys/constants.js";
+import type { Operation } from "./operation.js";
+import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
 import {
   EAGAIN,
   EALREADY,
@@ -35,8 +35,8 @@ import {
   ENONET,
   ENOPROTOOPT,
   EPROTO,
-} from "../../sys/errno.js";
-import { addressDetails, room } from "../../sys/sockaddr.js";
+} from "../errno.js";
+import { addressDetails, room } from "../sockaddr.js";
 
 export interface Connecting {
   readonly address: Address;

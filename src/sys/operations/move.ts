@@ -10,10 +10,9 @@
 // destination too: a turn of that is two system calls and no promise. It waits for its destination as an operation of the
 // destination's writing direction. Others who write there are before it or after it, never in between.
 
-import type { Descriptor } from "../../fd/index.js";
-import { moved, type Operation } from "../../fd/index.js";
-import type { Calls } from "../../sys/calls.js";
-import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../../sys/errno.js";
+import { moved, type Operation } from "./operation.js";
+import type { Calls } from "../calls.js";
+import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../errno.js";
 import type { Pipe, PipePool } from "./pipes.js";
 
 /**
@@ -54,10 +53,16 @@ export const SENDFILE: Operation<FileSending, undefined, void> = {
   transferred: (sending) => sending.sent,
 };
 
+/** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
+export interface FlowEnd {
+  readonly fd: number;
+  readonly writing: { readonly busy: boolean; exhausted(): void };
+}
+
 /** Bytes on their way from one socket to another. */
-export interface Flow {
-  readonly from: Descriptor;
-  readonly to: Descriptor;
+export interface Flow<E extends FlowEnd = FlowEnd> {
+  readonly from: E;
+  readonly to: E;
   readonly pipes: PipePool;
   /** Bytes to take from the source at most. */
   readonly limit: number;

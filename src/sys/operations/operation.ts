@@ -3,8 +3,8 @@
 // Operations are constants and operands are passed along, so that no closure is made per call. A call that has to remember
 // something between two tries (how far a sendAll got) has an object for an operand.
 
-import type { SocketErrorDetails } from "../errors.js";
-import type { Calls } from "../sys/calls.js";
+import type { SocketErrorDetails } from "../../errors.js";
+import type { Calls } from "../calls.js";
 
 /**
  * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within

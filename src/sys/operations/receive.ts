@@ -1,11 +1,11 @@
 // The operations that read: recv, recvInto, recvfrom, recvfromInto.
 
 import type { Address } from "../../addr/index.js";
-import type { Operation } from "../../fd/index.js";
-import { EMPTY } from "../../sys/arguments.js";
-import { MSG_DONTWAIT, MSG_TRUNC } from "../../sys/constants.js";
-import { EFAULT } from "../../sys/errno.js";
-import { decodeRoom, room } from "../../sys/sockaddr.js";
+import type { Operation } from "./operation.js";
+import { EMPTY } from "../arguments.js";
+import { MSG_DONTWAIT, MSG_TRUNC } from "../constants.js";
+import { EFAULT } from "../errno.js";
+import { decodeRoom, room } from "../sockaddr.js";
 
 /** What is read lands here first, and is copied out at its exact length. One per thread: an attempt and its completion are one step. */
 export const SLAB_SIZE: number = 1 << 16;

@@ -1,7 +1,7 @@
 // The pipes through which bytes are spliced. They are open only while somebody splices, and handed from flow to flow.
 
-import type { Calls } from "../../sys/calls.js";
-import { readInt } from "../../sys/options/option.js";
+import type { Calls } from "../calls.js";
+import { readInt } from "../options/option.js";
 
 export interface Pipe {
   readonly readEnd: number;

@@ -1,0 +1,180 @@
+// RESP, the protocol of Redis: where a request ends in a buffer of bytes, and where its arguments lie.
+//
+// A request is an array of bulk strings, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`, or a line of words, `GET k\r\n`, for people. What can't be
+// either is a ProtocolError: behind it nobody knows where the next request begins, so the connection is over.
+//
+// The reader makes no objects: a request's arguments are offsets, valid until the next call. A request that is not all there
+// is read again from its beginning, but not before the bytes have come that it is known to need.
+//
+// See https://redis.io/docs/latest/develop/reference/protocol-spec/
+
+/** How large requests may be, in bytes or numbers. */
+export interface Limits {
+  /** Most bytes of one argument. Default 1 MiB. */
+  readonly maxBulk: number;
+  /** Most arguments of one request, its name included. Default 1024. */
+  readonly maxArguments: number;
+  /** Most bytes of a request that is a line. Default 64 KiB. */
+  readonly maxInline: number;
+  /** Most bytes of one request. Default 4 MiB. */
+  readonly maxRequest: number;
+}
+
+export const defaultLimits: Limits = { maxBulk: 1 << 20, maxArguments: 1024, maxInline: 65_536, maxRequest: 4 << 20 };
+
+/** The client does not speak RESP, or asks for more than a limit allows. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+}
+
+const LF = 10;
+const CR = 13;
+const SPACE = 32;
+const DOLLAR = 36;
+const ASTERISK = 42;
+const MINUS = 45;
+const ZERO = 48;
+
+/** Longer than the digits of every length that is allowed. */
+const MOST_DIGITS = 12;
+
+/** What `#number` returns for a line that is not all there. */
+const UNFINISHED = -2;
+
+/** Reads requests out of buffers. */
+export class RequestReader {
+  readonly #limits: Limits;
+  /** Bytes that the unfinished request has at least. */
+  need = 0;
+  /** How many arguments the request has, its name included; 0 for an empty one. */
+  count = 0;
+  /** Where the arguments are; mostly the buffer that was given. */
+  source: Buffer = Buffer.alloc(0);
+  readonly starts: number[] = [];
+  readonly ends: number[] = [];
+  /** Where the line ends that `#number` has read. */
+  #after = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  /**
+   * Reads the request that begins at `start`, of the bytes before `end`. Returns where the next one begins, or -1 when this one
+   * is not all there.
+   */
+  read(buffer: Buffer, start: number, end: number): number {
+    this.count = 0;
+    this.source = buffer;
+    if (buffer[start] !== ASTERISK) return this.#readInline(buffer, start, end);
+    const count = this.#number(buffer, start + 1, end, this.#limits.maxArguments, "multibulk");
+    if (count === UNFINISHED) return this.#unfinished(start, end + 1);
+    let at = this.#after;
+    for (let index = 0; index < count; index++) {
+      if (at >= end) return this.#unfinished(start, at + 1);
+      if (buffer[at] !== DOLLAR) throw new ProtocolError(`expected '$', got '${printable(buffer[at]!)}'`);
+      const length = this.#number(buffer, at + 1, end, this.#limits.maxBulk, "bulk");
+      if (length === UNFINISHED) return this.#unfinished(start, end + 1);
+      if (length < 0) throw new ProtocolError("invalid bulk length");
+      const first = this.#after;
+      const last = first + length;
+      at = last + 2;
+      if (at > end) return this.#unfinished(start, at);
+      if (buffer[last] !== CR || buffer[last + 1] !== LF) throw new ProtocolError("a bulk string must end with CR LF");
+      this.starts[index] = first;
+      this.ends[index] = last;
+    }
+    this.count = Math.max(0, count);
+    return at;
+  }
+
+  /** The request goes on at least until `end`. */
+  #unfinished(start: number, end: number): -1 {
+    this.need = end - start;
+    if (this.need > this.#limits.maxRequest) throw new ProtocolError("too big request");
+    return -1;
+  }
+
+  /** The number that stands from `at` to the end of its line: at most `max`, at least -1. */
+  #number(buffer: Buffer, at: number, end: number, max: number, what: string): number {
+    let value = 0;
+    let index = at;
+    const negative = index < end && buffer[index] === MINUS;
+    if (negative) index++;
+    const digits = index;
+    for (; index < end; index++) {
+      const digit = buffer[index]! - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+      if (index - digits > MOST_DIGITS) throw new ProtocolError(`too big ${what} count string`);
+    }
+    if (index === end) return UNFINISHED;
+    if (index === digits || buffer[index] !== CR) throw new ProtocolError(`invalid ${what} length`);
+    if (negative ? value !== 1 : value > max) throw new ProtocolError(`invalid ${what} length`);
+    if (index + 1 === end) return UNFINISHED;
+    if (buffer[index + 1] !== LF) throw new ProtocolError(`invalid ${what} length`);
+    this.#after = index + 2;
+    return negative ? -1 : value;
+  }
+
+  #readInline(buffer: Buffer, start: number, end: number): number {
+    const found = buffer.indexOf(LF, start);
+    const whole = found >= 0 && found < end;
+    if ((whole ? found : end) - start > this.#limits.maxInline) throw new ProtocolError("too big inline request");
+    if (!whole) return this.#unfinished(start, end + 1);
+    const last = found > start && buffer[found - 1] === CR ? found - 1 : found;
+    let at = start;
+    for (;;) {
+      while (at < last && buffer[at]! <= SPACE) at++;
+      if (at === last) return found + 1;
+      const first = at;
+      for (; at < last && buffer[at]! > SPACE; at++) {
+        const byte = buffer[at]!;
+        if (byte === 0x22 || byte === 0x27) return this.#readQuoted(buffer.latin1Slice(start, last), found + 1);
+      }
+      this.#add(first, at);
+    }
+  }
+
+  #add(first: number, last: number): void {
+    if (this.count === this.#limits.maxArguments) throw new ProtocolError("too many words in an inline request");
+    this.starts[this.count] = first;
+    this.ends[this.count++] = last;
+  }
+
+  /** A line with quotes: its words are not as they stand there. */
+  #readQuoted(line: string, next: number): number {
+    this.count = 0;
+    const words = wordsOf(line);
+    this.source = Buffer.from(words.join(""), "latin1");
+    let at = 0;
+    for (const word of words) this.#add(at, (at += word.length));
+    return next;
+  }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
+
+/** "double" quotes know \n, \x41 and their like, 'single' ones only \'. Behind a closing quote a word ends. */
+function wordsOf(line: string): string[] {
+  const word = /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"']+))(?=\s|$)/sy;
+  const words: string[] = [];
+  const end = line.trimEnd().length;
+  while (word.lastIndex < end) {
+    const match = word.exec(line);
+    if (match === null) throw new ProtocolError("unbalanced quotes in request");
+    const [, double, single, plain] = match;
+    if (double !== undefined) {
+      words.push(
+        double.replace(/\\(?:x([\da-f]{2})|(.))/gis, (_, hex: string | undefined, letter: string) =>
+          hex === undefined ? (ESCAPES[letter] ?? letter) : String.fromCharCode(parseInt(hex, 16)),
+        ),
+      );
+    } else words.push(single?.replaceAll("\\'", "'") ?? plain!);
+  }
+  return words;
+}
+
+function printable(byte: number): string {
+  return byte > SPACE && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+}
