@@ -124,6 +124,8 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     };
   }
   int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_CMSG_CLOEXEC, NULL);
+  /* A packet socket refuses every flag that it does not know. It brings no descriptors. */
+  if (received < 0 && errno == EINVAL) received = recvmmsg(fd, messages, (unsigned)count, flags, NULL);
   if (received < 0) return number(env, -errno);
   for (int i = 0; i < received; i++) {
     struct datagram *entry = &batch.entries[i];

@@ -230,6 +230,8 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
     message.msg_control = control;
   }
   ssize_t count = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
+  /* A packet socket refuses every flag that it does not know. It brings no descriptors. */
+  if (count < 0 && errno == EINVAL) count = recvmsg(fd, &message, flags);
   if (count < 0) return number(env, -errno);
   own_received(addon, &message);
   if (room != NULL) put_address(room, &address, message.msg_namelen);

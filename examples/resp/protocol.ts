@@ -130,7 +130,7 @@ export class RequestReader {
       const first = at;
       for (; at < last && buffer[at]! > SPACE; at++) {
         const byte = buffer[at]!;
-        if (byte === 0x22 || byte === 0x27) return this.#readQuoted(buffer.latin1Slice(start, last), found + 1);
+        if (byte === 0x22 || byte === 0x27) return this.#readQuoted(buffer.toString("latin1", start, last), found + 1);
       }
       this.#add(first, at);
     }

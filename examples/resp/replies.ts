@@ -40,7 +40,7 @@ export class Replies {
   error(text: string): void {
     const line = `-${text.replace(/[\r\n]/g, " ")}\r\n`;
     this.#reserve(line.length);
-    this.#at += this.#buffer.latin1Write(line, this.#at);
+    this.#at += this.#buffer.write(line, this.#at, "latin1");
   }
 
   integer(value: number | bigint): void {
@@ -58,7 +58,7 @@ export class Replies {
     this.#reserve(FRAME + (length < LONG ? length : 0));
     this.#head(length);
     if (length < SHORT) this.#at = copy(value, this.#buffer, this.#at);
-    else if (length < LONG) this.#at += this.#buffer.latin1Write(value, this.#at);
+    else if (length < LONG) this.#at += this.#buffer.write(value, this.#at, "latin1");
     else {
       this.#cut();
       this.#parts.push(Buffer.from(value, "latin1"));

@@ -18,7 +18,7 @@ const OVERHEAD = 96;
 /** Keys that a step of the sweep looks at. */
 const SAMPLE = 20;
 /** Steps of one sweep at most, so that it never keeps clients waiting. */
-const STEPS = 50;
+const STEPS = 500;
 
 interface Entry {
   value: string;

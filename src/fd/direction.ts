@@ -24,11 +24,8 @@
 import { offAbort, onAbort } from "../sys/aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import { MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
 
-/** Pauses before a call is tried again for which there is no event, in ms. */
-const FIRST_PAUSE = 5;
-const LONGEST_PAUSE = 100;
 /** setTimeout takes no more. */
 const LONGEST_TIMER = 0x7fff_ffff;
 
@@ -365,10 +362,4 @@ function resolvesCut(waiter: Waiter): boolean {
 
 function passes<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
   return operation.passes !== undefined && operation.passes(errno, a, b);
-}
-
-function failure<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): Error {
-  const details = operation.details?.(a, b);
-  if (operation.transferred === undefined) return socketError(errno, operation.syscall, details);
-  return socketError(errno, operation.syscall, { ...details, transferred: operation.transferred(a, b) });
 }

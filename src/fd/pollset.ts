@@ -50,7 +50,13 @@ export class Pollset implements Source, Owner {
   }
 
   /** Runs an operation until it has an answer. One per set. */
-  run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, timeout: number | null, signal: AbortSignal | undefined): Promise<T> {
+  run<A, B, T>(
+    operation: Operation<A, B, T>,
+    a: A,
+    b: B,
+    timeout: number | null,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
     return this.#direction.run(this, operation, a, b, timeout, signal);
   }
 

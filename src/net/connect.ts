@@ -109,23 +109,21 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   const target = parseEndpoint(endpoint);
   const action = `connect to ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
-  if (target.scheme === "systemd") throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
+  if (target.scheme === "systemd")
+    throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
   checkObject(opts, action);
   checkApplies(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
   const limits = checkStream(opts, action);
   const plan = checkPlan(opts, action);
   plan.signal?.throwIfAborted();
-  switch (target.scheme) {
-    case "tcp":
-      return openTcp(target, opts, plan, limits, action);
-    case "tls":
-      throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on its stream`);
-    case "unix":
-    case "vsock":
-      return new Stream(await openLocal(target.address, plan, action), limits);
-    case "fd":
-      return new Stream(adoptConnected(target.fd, opts, plan, action), limits);
+  if (target.scheme === "fd") return new Stream(adoptConnected(target.fd, opts, plan, action), limits);
+  if (target.scheme === "unix" || target.scheme === "vsock") {
+    return new Stream(await openLocal(target.address, plan, action), limits);
   }
+  if (target.scheme === "tls") {
+    throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on its stream by wrapTls()`);
+  }
+  return openTcp(target, opts, plan, limits, action);
 }
 
 /** A TCP connection to a host, through a proxy if one is wanted. */

@@ -6,8 +6,8 @@ import {
   AF_INET6,
   AF_UNSPEC,
   HostPort,
-  Inet6Address,
-  InetAddress,
+  type Inet6Address,
+  type InetAddress,
 } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import { Socket } from "../socket/index.js";
@@ -50,7 +50,8 @@ export async function dial(target: HostAddress | HostPort, plan: DialPlan): Prom
   const course = courseTo(target, plan, unneeded.signal);
   const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
   const abort = (): void => race.cancel(signal?.reason);
-  const timer = timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(target, race)), timeout);
+  const timer =
+    timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(target, race)), timeout);
   signal?.addEventListener("abort", abort);
   try {
     return await race.result;
@@ -61,17 +62,15 @@ export async function dial(target: HostAddress | HostPort, plan: DialPlan): Prom
   }
 }
 
-function courseTo(
-  target: HostAddress | HostPort,
-  plan: DialPlan,
-  unneeded: AbortSignal,
-): Course<HostAddress, Dialled> {
+function courseTo(target: HostAddress | HostPort, plan: DialPlan, unneeded: AbortSignal): Course<HostAddress, Dialled> {
   const attempt = (address: HostAddress): Attempt<Dialled> => new Dial(address, plan);
   const failure = (lookups: readonly unknown[], attempts: readonly unknown[]): unknown =>
     failureOf(target, lookups, attempts);
   const families = familiesFor(plan);
   if (families.length === 0) {
-    throw new TypeError(`Cannot connect to ${String(target)}: localAddress is ${String(plan.local)}, which does not go with it`);
+    throw new TypeError(
+      `Cannot connect to ${String(target)}: localAddress is ${String(plan.local)}, which does not go with it`,
+    );
   }
   // An interface's name as the zone takes a system call, but no resolver.
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
@@ -140,16 +139,18 @@ async function bindLocal(socket: Socket, local: Address | HostPort): Promise<voi
 }
 
 /** What says more of this machine than of the host: another attempt that came further is more telling. */
-const LOCAL_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "EINVAL", "ENETDOWN", "ENETUNREACH"]);
+const LOCAL_CODES: ReadonlySet<string> = new Set([
+  "EADDRNOTAVAIL",
+  "EAFNOSUPPORT",
+  "EINVAL",
+  "ENETDOWN",
+  "ENETUNREACH",
+]);
 /** No addresses in one family, which is no error where the other has some. */
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
 /** The most telling of the errors of all attempts, with all of them in `cause`. */
-function failureOf(
-  target: HostAddress | HostPort,
-  lookups: readonly unknown[],
-  attempts: readonly unknown[],
-): unknown {
+function failureOf(target: HostAddress | HostPort, lookups: readonly unknown[], attempts: readonly unknown[]): unknown {
   const odd = [...lookups, ...attempts].find((error) => !(error instanceof SocketError));
   if (odd !== undefined) return odd;
   const missing = lookups as readonly SocketError[];
@@ -159,7 +160,7 @@ function failureOf(
     const host = target instanceof HostPort ? { address: target.host } : undefined;
     return telling ?? socketError("EAI_NODATA", "getaddrinfo", host);
   }
-  const telling = failed.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? (failed.at(-1) as SocketError);
+  const telling = failed.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failed.at(-1)!;
   const all = [...missing.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failed];
   return new SocketError(telling.code, telling.errno, telling.syscall, {
     address: telling.address,

@@ -54,7 +54,10 @@ export async function httpConnect(
 function statusOf(header: string): number {
   const match = STATUS_LINE.exec(header);
   if (match === null) {
-    throw new Refusal("EPROTO", `the proxy answered ${quote(header.slice(0, 200))}, required a status line of HTTP/1.1`);
+    throw new Refusal(
+      "EPROTO",
+      `the proxy answered ${quote(header.slice(0, 200))}, required a status line of HTTP/1.1`,
+    );
   }
   const status = Number(match[1]);
   if (status < 300) return status;

@@ -110,24 +110,20 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   const plan = checkPlan(opts, action);
   plan.signal?.throwIfAborted();
   const { limits, backlog = SOMAXCONN } = plan;
-  switch (target.scheme) {
-    case "tcp":
-      return new SocketListener(await listenTcp(target.address, plan), limits);
-    case "tls":
-      throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on the streams`);
-    case "unix": {
-      const { socket, closing } = await listenUnix(target.address, plan.mode, backlog);
-      return new SocketListener(socket, limits, closing);
-    }
-    case "vsock":
-      return new SocketListener(await listenAt(target.address, plan), limits);
-    case "fd":
-      return new SocketListener(adoptListening(target.fd, opts, plan, action), limits);
-    case "systemd": {
-      const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
-      return new SocketListener(adoptListening(fd, opts, plan, action), limits);
-    }
+  if (target.scheme === "fd") return new SocketListener(adoptListening(target.fd, opts, plan, action), limits);
+  if (target.scheme === "systemd") {
+    const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
+    return new SocketListener(adoptListening(fd, opts, plan, action), limits);
   }
+  if (target.scheme === "unix") {
+    const { socket, closing } = await listenUnix(target.address, plan.mode, backlog);
+    return new SocketListener(socket, limits, closing);
+  }
+  if (target.scheme === "vsock") return new SocketListener(await listenAt(target.address, plan), limits);
+  if (target.scheme === "tls") {
+    throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on the listener by TlsListener`);
+  }
+  return new SocketListener(await listenTcp(target.address, plan), limits);
 }
 
 /** `ListenOptions` that were checked. */

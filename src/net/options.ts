@@ -1,6 +1,16 @@
 // What connect(), listen() and the UDP calls take besides the endpoint: checked before any call, then set on sockets.
 
-import { type Address, type AddressLike, AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, HostPort, quote, toAddress } from "../addr/index.js";
+import {
+  type Address,
+  type AddressLike,
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  AF_VSOCK,
+  HostPort,
+  quote,
+  toAddress,
+} from "../addr/index.js";
 import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
@@ -70,7 +80,9 @@ export function checkObject(opts: unknown, action: string): void {
 export function checkApplies(opts: object, allowed: readonly string[], action: string, what: string): void {
   for (const [name, value] of Object.entries(opts)) {
     if (value === undefined || allowed.includes(name)) continue;
-    throw new TypeError(`Cannot ${action}: ${what} has no option ${quote(name)}, required one of ${allowed.join(", ")}`);
+    throw new TypeError(
+      `Cannot ${action}: ${what} has no option ${quote(name)}, required one of ${allowed.join(", ")}`,
+    );
   }
 }
 
@@ -80,7 +92,14 @@ export function flag(value: unknown, otherwise: boolean, action: string, name: s
 }
 
 /** A time in ms within bounds. */
-export function time(value: unknown, otherwise: number, action: string, name: string, min: number, max: number): number {
+export function time(
+  value: unknown,
+  otherwise: number,
+  action: string,
+  name: string,
+  min: number,
+  max: number,
+): number {
   if (value === undefined) return otherwise;
   if (typeof value !== "number") {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a number of milliseconds`);
@@ -107,7 +126,9 @@ function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
   if (value === undefined || value === false) return undefined;
   if (value === true) return {};
   if (typeof value !== "object" || value === null) {
-    throw new TypeError(`Cannot ${action}: keepAlive is ${quote(value)}, required true, false or { idle, interval, count }`);
+    throw new TypeError(
+      `Cannot ${action}: keepAlive is ${quote(value)}, required true, false or { idle, interval, count }`,
+    );
   }
   checkApplies(value, ["idle", "interval", "count"], action, "keepAlive");
   const { idle, interval, count } = value as KeepAlive;

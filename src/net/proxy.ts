@@ -43,7 +43,8 @@ export class Refusal extends Error {
   }
 }
 
-const FORM = "required socks5://host:port or http://host:port, with user:password@ before the host where the proxy asks";
+const FORM =
+  "required socks5://host:port or http://host:port, with user:password@ before the host where the proxy asks";
 const MAX_HEADER = 16_384;
 /** RFC 1035, section 2.3.4, without the length bytes at both ends. */
 const MAX_NAME = 253;
@@ -78,14 +79,21 @@ function fromText(text: string, action: string): CheckedProxy {
   const colon = user.indexOf(":");
   const username = unescape(colon < 0 ? user : user.slice(0, colon), action);
   const password = colon < 0 ? "" : unescape(user.slice(colon + 1), action);
-  return { protocol, address, credentials: checkCredentials(protocol, username, password, action), maxHeader: MAX_HEADER };
+  return {
+    protocol,
+    address,
+    credentials: checkCredentials(protocol, username, password, action),
+    maxHeader: MAX_HEADER,
+  };
 }
 
 function unescape(text: string, action: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new TypeError(`Cannot ${action}: user or password of via has a "%" that escapes nothing, required "%25" for it`);
+    throw new TypeError(
+      `Cannot ${action}: user or password of via has a "%" that escapes nothing, required "%25" for it`,
+    );
   }
 }
 
@@ -108,7 +116,9 @@ function checkCredentials(
     const bytes = Buffer.byteLength(value);
     // RFC 1929, section 2: each has a length of one byte, and the name at least one byte.
     if (protocol === "socks5" && (bytes > 255 || (bytes === 0 && name === "username"))) {
-      throw new RangeError(`Cannot ${action}: via.${name} has ${bytes} bytes, required ${name === "username" ? 1 : 0} to 255`);
+      throw new RangeError(
+        `Cannot ${action}: via.${name} has ${bytes} bytes, required ${name === "username" ? 1 : 0} to 255`,
+      );
     }
     // RFC 7617, section 2: no control characters in either, and no colon in the name.
     if (protocol === "http" && (/\p{Cc}/u.test(value) || (name === "username" && value.includes(":")))) {

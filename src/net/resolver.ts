@@ -4,7 +4,7 @@ import {
   type Address,
   AF_INET,
   AF_INET6,
-  HostPort,
+  type HostPort,
   Inet6Address,
   InetAddress,
   quote,
@@ -45,7 +45,9 @@ export async function resolveFamily(
   }
   const found: unknown = await resolver(target.host, family, signal);
   if (!Array.isArray(found)) {
-    throw new TypeError(`Cannot use what the resolver gave for ${quote(target.host)}, ${quote(found)}: required a list`);
+    throw new TypeError(
+      `Cannot use what the resolver gave for ${quote(target.host)}, ${quote(found)}: required a list`,
+    );
   }
   return found.map((given: unknown) => toHostAddress(target, family, given));
 }

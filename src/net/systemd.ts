@@ -6,7 +6,7 @@
 // a mistake in a wrapper's script that is better found than guessed about.
 
 import { quote } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import type { SocketError } from "../errors.js";
 import { socketError } from "../stream/wait.js";
 
 /** A descriptor that the service manager passed. */

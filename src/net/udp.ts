@@ -32,15 +32,7 @@ import {
 import { resolveNow } from "../sys/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { adopt } from "./adopt.js";
-import {
-  checkApplies,
-  checkDevice,
-  checkLocal,
-  checkObject,
-  checkWait,
-  type CheckedWait,
-  flag,
-} from "./options.js";
+import { checkApplies, checkDevice, checkLocal, checkObject, checkWait, type CheckedWait, flag } from "./options.js";
 import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolver.js";
 import { listenFd } from "./systemd.js";
 import { UdpSocket } from "./udpSocket.js";
@@ -118,7 +110,10 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   plan.signal?.throwIfAborted();
   if (target.fd !== undefined) {
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
-    return new UdpSocket(adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => apply(socket, plan)), undefined);
+    return new UdpSocket(
+      adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => apply(socket, plan)),
+      undefined,
+    );
   }
   const { address } = target;
   const bind = (local: HostAddress): Promise<Socket> =>
@@ -128,7 +123,8 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
       await socket.bind(local);
     });
-  if (address instanceof HostPort && address.host === "") return new UdpSocket(await bindAny(address.port, bind), undefined);
+  if (address instanceof HostPort && address.host === "")
+    return new UdpSocket(await bindAny(address.port, bind), undefined);
   const [first] = await candidates(address, plan);
   return new UdpSocket(await bind(first as HostAddress), undefined);
 }

@@ -1,41 +1,16 @@
 // The calls that move many datagrams at a time: recvmmsg, sendmmsg, and segmentation offload.
 
-import { type Address, type AddressLike, quote, toAddress } from "../addr/index.js";
 import type { Data } from "../io.js";
-import { bytesToSend, EMPTY, integer } from "../sys/arguments.js";
+import type { DatagramBatch } from "../sys/batch/index.js";
 import {
-  DatagramBatch,
-  ENTRY_WORDS,
-  ERROR,
-  MAX_MESSAGE,
-  MAX_SEGMENTS,
-  memoryOf,
-  segmentSize,
-} from "../sys/batch/index.js";
-import { encodeControl } from "../sys/control/index.js";
-import { encodeAddress } from "../sys/sockaddr.js";
+  recvmmsgRequest,
+  segmentsRequest,
+  type SendBatchOptions,
+  sendmmsgRequest,
+  type SendSegmentsOptions,
+} from "../sys/requests/batches.js";
+import type { TransferOptions } from "../sys/waitOptions.js";
 import { MessageSocket } from "./messageSocket.js";
-import { type BatchSending, RECVMMSG, SEND_SEGMENTS, type SegmentSending, SENDMMSG } from "../sys/operations/batch.js";
-import { flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
-
-/** Options of `sendmmsg`. */
-export interface SendBatchOptions extends TransferOptions {
-  /** Number of the first datagram to send; 0 if not given. */
-  readonly start?: number | undefined;
-  /** Passes over datagrams that the kernel refuses, and notes why in the batch, instead of stopping at the first. */
-  readonly skipRefused?: boolean | undefined;
-}
-
-/** Options of `sendSegments`. */
-export interface SendSegmentsOptions extends TransferOptions {
-  /** Where the datagrams go; left out on a connected socket. */
-  readonly address?: AddressLike | undefined;
-}
-
-function memory(batch: unknown, action: string): ReturnType<typeof memoryOf> {
-  if (batch instanceof DatagramBatch) return memoryOf(batch);
-  throw new TypeError(`Cannot ${action}: batch is ${quote(batch)}, required a DatagramBatch`);
-}
 
 export abstract class BatchSocket extends MessageSocket {
   /**
@@ -67,7 +42,7 @@ export abstract class BatchSocket extends MessageSocket {
    */
   recvmmsg(batch: DatagramBatch, opts?: TransferOptions): Promise<number> {
     try {
-      return this.startRead(RECVMMSG, memory(batch, "recvmmsg"), flagsOf(opts, "recvmmsg"), opts);
+      return this.startReceive(recvmmsgRequest(batch, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -105,16 +80,10 @@ export abstract class BatchSocket extends MessageSocket {
    */
   sendmmsg(batch: DatagramBatch, opts?: SendBatchOptions): Promise<number> {
     try {
-      const sending: BatchSending = { memory: memory(batch, "sendmmsg"), end: 0, skipRefused: false, next: 0, sent: 0, refused: false };
-      sending.end = sending.memory.count;
-      const flags = flagsOf(opts, "sendmmsg");
-      if (opts !== undefined) readOptions(sending, opts);
-      if (sending.next === sending.end) {
-        // Who has nothing to send is not to wait for room.
-        this.checkOpen("sendmmsg");
-        return Promise.resolve(0);
-      }
-      return this.startWrite(SENDMMSG, sending, flags, opts);
+      const request = sendmmsgRequest(batch, opts);
+      if (request !== undefined) return this.startSend(request, opts);
+      this.checkOpen("sendmmsg");
+      return Promise.resolve(0);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -143,47 +112,9 @@ export abstract class BatchSocket extends MessageSocket {
    */
   sendSegments(data: Data, size: number, opts?: SendSegmentsOptions): Promise<number> {
     try {
-      const action = "sendSegments";
-      const flags = flagsOf(opts, action);
-      const segment = segmentSize(size, action);
-      const given = bytesToSend(data, action);
-      const messages = cut(given instanceof Uint8Array ? given : Buffer.concat(given), segment);
-      const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: segment }]).bytes;
-      const timeout = timeoutOf(opts, this.timeout, action);
-      const signal = signalOf(opts, action);
-      const send = (address: Address | undefined): Promise<number> => {
-        const sockaddr = address === undefined ? null : encodeAddress(address);
-        const sending: SegmentSending = { messages, control, address, sockaddr, next: 0, sent: 0 };
-        return this.descriptor.writing.run(this, SEND_SEGMENTS, sending, flags, timeout, signal);
-      };
-      if (opts?.address === undefined) return send(undefined);
-      const target = toAddress(opts.address);
-      this.checkOpen(action);
-      const remote = this.resolve(target, timeout, signal);
-      return remote instanceof Promise ? remote.then(send) : send(remote);
+      return this.startSendTo(segmentsRequest(data, size, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
   }
-}
-
-function readOptions(sending: BatchSending, opts: SendBatchOptions): void {
-  const { skipRefused, start } = opts;
-  const { count, words } = sending.memory;
-  if (start !== undefined) sending.next = integer(start, "sendmmsg", "start", 0, count);
-  if (skipRefused === undefined) return;
-  if (typeof skipRefused !== "boolean") {
-    throw new TypeError(`Cannot sendmmsg: skipRefused is ${quote(skipRefused)}, required true or false`);
-  }
-  sending.skipRefused = skipRefused;
-  for (let i = sending.next; i < count; i++) words[i * ENTRY_WORDS + ERROR] = 0;
-}
-
-/** What one call takes: as many whole segments as fit into a datagram of the largest size, and not too many. */
-function cut(data: Uint8Array, segment: number): Uint8Array[] {
-  const step = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment))) * segment;
-  if (data.length === 0) return [EMPTY];
-  const messages: Uint8Array[] = [];
-  for (let at = 0; at < data.length; at += step) messages.push(data.subarray(at, at + step));
-  return messages;
 }

@@ -1,45 +1,20 @@
 // The calls that move bytes: recv, send and their kin.
 
 import type { Address, AddressLike } from "../addr/index.js";
-import { toAddress } from "../addr/index.js";
 import type { Data } from "../io.js";
-import { byteCount, bytesToSend, byteView, totalLength } from "../sys/arguments.js";
-import { encodeAddress } from "../sys/sockaddr.js";
+import {
+  recvfromIntoRequest,
+  recvfromRequest,
+  recvIntoRequest,
+  recvRequest,
+  sendAllRequest,
+  sendRequest,
+  sendtoRequest,
+} from "../sys/requests/bytes.js";
+import type { TransferOptions } from "../sys/waitOptions.js";
 import { DescriptorSocket } from "./descriptorSocket.js";
-import {
-  type LargeRead,
-  RECV,
-  RECV_INTO,
-  RECV_LARGE,
-  RECVFROM,
-  RECVFROM_INTO,
-  RECVFROM_LARGE,
-  SLAB_SIZE,
-} from "../sys/operations/receive.js";
-import {
-  filling,
-  RECV_ALL,
-  RECV_ALL_INTO,
-  RECVFROM_ALL,
-  RECVFROM_ALL_INTO,
-  waitsForAll,
-} from "../sys/operations/receiveAll.js";
-import { SEND, SEND_ALL, type Sending, SENDTO } from "../sys/operations/send.js";
-import { checkOptions, flagsOf, signalOf, timeoutOf, type TransferOptions } from "./options.js";
-
-/** Most parts of one sendmsg(2): UIO_MAXIOV of the kernel. */
-const IOV_MAX = 1024;
 
 export abstract class ByteSocket extends DescriptorSocket {
-  /**
-   * What is to be sent. A message has to go out in one call, and each call of a sendAll walks over the parts anew: a list of
-   * more parts than one call takes is put together first.
-   */
-  #message(data: Data, action: string): Uint8Array | Uint8Array[] {
-    const bytes = bytesToSend(data, action);
-    return bytes instanceof Uint8Array || bytes.length <= IOV_MAX ? bytes : Buffer.concat(bytes);
-  }
-
   /**
    * Receives what there is, and waits only while there is nothing: recv(2). Of a datagram that is longer than `size` the rest
    * is lost.
@@ -56,14 +31,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   recv(size: number, opts?: TransferOptions): Promise<Buffer> {
     try {
-      const count = byteCount(size, "recv");
-      const flags = flagsOf(opts, "recv");
-      if (flags !== 0 && waitsForAll(this.type, count, flags)) {
-        return this.startRead(RECV_ALL, filling(count), flags, opts);
-      }
-      if (count <= SLAB_SIZE) return this.startReceive(RECV, count, flags, opts);
-      const large: LargeRead = { size: count, buffer: undefined };
-      return this.startReceive(RECV_LARGE, large, flags, opts);
+      return this.startReceive(recvRequest(this.type, size, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -79,12 +47,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   recvInto(buffer: Uint8Array, opts?: TransferOptions): Promise<number> {
     try {
-      const bytes = byteView(buffer, "recv");
-      const flags = flagsOf(opts, "recv");
-      if (flags !== 0 && waitsForAll(this.type, bytes.length, flags)) {
-        return this.startRead(RECV_ALL_INTO, filling(bytes.length, bytes), flags, opts);
-      }
-      return this.startReceive(RECV_INTO, bytes, flags, opts);
+      return this.startReceive(recvIntoRequest(this.type, buffer, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -99,14 +62,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   recvfrom(size: number, opts?: TransferOptions): Promise<[Buffer, Address]> {
     try {
-      const count = byteCount(size, "recvfrom");
-      const flags = flagsOf(opts, "recvfrom");
-      if (flags !== 0 && waitsForAll(this.type, count, flags)) {
-        return this.startRead(RECVFROM_ALL, filling(count), flags, opts);
-      }
-      if (count <= SLAB_SIZE) return this.startReceive(RECVFROM, count, flags, opts);
-      const large: LargeRead = { size: count, buffer: undefined };
-      return this.startReceive(RECVFROM_LARGE, large, flags, opts);
+      return this.startReceive(recvfromRequest(this.type, size, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -121,12 +77,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   recvfromInto(buffer: Uint8Array, opts?: TransferOptions): Promise<[number, Address]> {
     try {
-      const bytes = byteView(buffer, "recvfrom");
-      const flags = flagsOf(opts, "recvfrom");
-      if (flags !== 0 && waitsForAll(this.type, bytes.length, flags)) {
-        return this.startRead(RECVFROM_ALL_INTO, filling(bytes.length, bytes), flags, opts);
-      }
-      return this.startReceive(RECVFROM_INTO, bytes, flags, opts);
+      return this.startReceive(recvfromIntoRequest(this.type, buffer, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -143,7 +94,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
     try {
-      return this.startWrite(SEND, this.#message(data, "send"), flagsOf(opts, "send"), opts);
+      return this.startSend(sendRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -161,9 +112,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
     try {
-      const bytes = this.#message(data, "send");
-      const sending: Sending = { data: bytes, total: totalLength(bytes), sent: 0 };
-      return this.startWrite(SEND_ALL, sending, flagsOf(opts, "send"), opts);
+      return this.startSend(sendAllRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -178,19 +127,7 @@ export abstract class ByteSocket extends DescriptorSocket {
    */
   sendto(data: Data, address: AddressLike, opts?: TransferOptions): Promise<number> {
     try {
-      checkOptions(opts, "sendto");
-      const bytes = this.#message(data, "sendto");
-      const flags = flagsOf(opts, "sendto");
-      const timeout = timeoutOf(opts, this.timeout, "sendto");
-      const signal = signalOf(opts, "sendto");
-      const send = (known: Address): Promise<number> => {
-        const datagram = { data: bytes, address: known, sockaddr: encodeAddress(known) };
-        return this.descriptor.writing.run(this, SENDTO, datagram, flags, timeout, signal);
-      };
-      const target = toAddress(address);
-      this.checkOpen("sendto");
-      const remote = this.resolve(target, timeout, signal);
-      return remote instanceof Promise ? remote.then(send) : send(remote);
+      return this.startSendTo(sendtoRequest(data, address, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }

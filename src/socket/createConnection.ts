@@ -1,26 +1,18 @@
 // Connecting to a host by name: its addresses one after the other.
 
-import { type Address, type AddressLike, AF_INET6, AF_UNSPEC, HostPort, quote, toAddress } from "../addr/index.js";
+import { type AddressLike, AF_UNSPEC, type HostPort } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { getdefaulttimeout } from "../sys/defaultTimeout.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
-import { resolveNames, resolveNow } from "./resolve.js";
+import {
+  allFailed,
+  connectionRequest,
+  type CreateConnectionOptions,
+  onlyCandidate,
+} from "../sys/requests/dialling.js";
+import { signalOf } from "../sys/waitOptions.js";
+import { resolveNames } from "./resolve.js";
 import { Socket } from "./socket.js";
-
-/** Options of {@link create_connection}. */
-export interface CreateConnectionOptions extends WaitOptions {
-  /**
-   * Deadline in ms of the resolver, of each attempt to connect, and then, as its `timeout`, of every waiting call of the
-   * new socket. Without it that of `getdefaulttimeout()`.
-   */
-  readonly timeout?: number | null | undefined;
-  /** Where the connection is to come from; port 0 lets the kernel choose. */
-  readonly source_address?: AddressLike | undefined;
-  /** Rejects with an AggregateError of all attempts instead of the error of the last one. */
-  readonly all_errors?: boolean | undefined;
-}
 
 /**
  * A stream connection to the first address of a host that takes it: Python's `create_connection()`. The addresses are tried
@@ -42,20 +34,17 @@ export interface CreateConnectionOptions extends WaitOptions {
  * ```
  */
 export async function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Promise<Socket> {
-  const action = "create_connection";
-  checkOptions(opts, action);
-  const target = toAddress(address);
-  const source = opts?.source_address === undefined ? undefined : toAddress(opts.source_address);
-  const timeout = timeoutOf(opts, getdefaulttimeout(), action);
-  const signal = signalOf(opts, action);
-  const all: unknown = opts?.all_errors ?? false;
-  if (typeof all !== "boolean") {
-    throw new TypeError(`Cannot ${action}: all_errors is ${quote(all)}, required true or false`);
-  }
+  const request = connectionRequest(address, opts);
+  const { source, target, timeout } = request;
+  const signal = signalOf(opts, "create_connection");
   signal?.throwIfAborted();
 
   const errors: SocketError[] = [];
-  for (const candidate of await candidates(target, timeout, signal)) {
+  const only = onlyCandidate(calls, target);
+  const signals = signal === undefined ? [] : [signal];
+  const candidates =
+    only === undefined ? await resolveNames(calls, target as HostPort, AF_UNSPEC, timeout, signals) : [only];
+  for (const candidate of candidates) {
     let socket: Socket | undefined;
     try {
       socket = new Socket(candidate.family, SOCK_STREAM);
@@ -70,18 +59,5 @@ export async function create_connection(address: AddressLike, opts?: CreateConne
       errors.push(error);
     }
   }
-  if (!all) throw errors.at(-1)!;
-  throw new AggregateError(errors, `Cannot ${action} to ${String(target)}: all ${errors.length} attempts failed`);
-}
-
-async function candidates(
-  target: Address | HostPort,
-  timeout: number | null,
-  signal: AbortSignal | undefined,
-): Promise<readonly Address[]> {
-  // The wildcard is no destination; the resolver says so.
-  const known =
-    target instanceof HostPort && target.host === "" ? undefined : resolveNow(calls, target, { family: AF_INET6 });
-  if (known !== undefined) return [known];
-  return resolveNames(calls, target as HostPort, AF_UNSPEC, timeout, signal === undefined ? [] : [signal]);
+  throw allFailed(request, errors);
 }

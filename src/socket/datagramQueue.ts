@@ -13,7 +13,7 @@ import { EBADF, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import { type BatchSending, SENDMMSG } from "../sys/operations/batch.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
+import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** Sizes of a {@link DatagramQueue}. */

@@ -5,24 +5,15 @@ import type { Descriptor, Direction } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
 import type { Calls } from "../sys/calls.js";
+import { closeWhenCollected, forgetCollected } from "../sys/collected.js";
 import { MSG_ERRQUEUE, MSG_OOB } from "../sys/constants.js";
 import { getdefaulttimeout } from "../sys/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { PlainSocket } from "../sys/plainSocket.js";
 import { READABLE, WRITABLE } from "../sys/operations/connection.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
+import type { Addressed, Request } from "../sys/requests/request.js";
+import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
 import { resolveName, resolveNow } from "./resolve.js";
-
-/** Closes the descriptor of a socket that was collected without having been closed. */
-const collected = new FinalizationRegistry<Descriptor>((descriptor) => {
-  const fd = descriptor.fd;
-  if (fd < 0) return;
-  descriptor.close();
-  process.emitWarning(
-    `a Socket with descriptor ${fd} was collected while open, and has been closed: call close() or use "await using"`,
-    "ResourceWarning",
-  );
-});
 
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
@@ -41,7 +32,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   protected constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {
     super(family, type, protocol);
     this.descriptor = descriptor;
-    collected.register(this, descriptor, descriptor);
+    closeWhenCollected(this, descriptor);
   }
 
   /** @internal */
@@ -82,21 +73,16 @@ export abstract class DescriptorSocket extends PlainSocket {
   }
 
   /**
-   * Runs an operation that receives with these flags, its second operand, in the queue that they name.
+   * Receives, in the queue that the flags of the request name.
    *
    * @internal
    */
-  protected startReceive<A, T>(
-    operation: Operation<A, number, T>,
-    a: A,
-    flags: number,
-    opts: WaitOptions | undefined,
-  ): Promise<T> {
-    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return this.startRead(operation, a, flags, opts);
+  protected startReceive<T>({ operation, operand, flags }: Request<T>, opts: WaitOptions | undefined): Promise<T> {
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return this.startRead(operation, operand, flags, opts);
     const { syscall } = operation;
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
-    return this.#queueOf(flags).run(this, operation, a, flags, timeout, signalOf(opts, syscall));
+    return this.#queueOf(flags).run(this, operation, operand, flags, timeout, signalOf(opts, syscall));
   }
 
   #queueOf(flags: number): Direction {
@@ -117,6 +103,30 @@ export abstract class DescriptorSocket extends PlainSocket {
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
     return this.descriptor.writing.run(this, operation, a, b, timeout, signalOf(opts, syscall));
+  }
+
+  /** @internal */
+  protected startSend<T>({ operation, operand, flags }: Request<T>, opts: WaitOptions | undefined): Promise<T> {
+    return this.startWrite(operation, operand, flags, opts);
+  }
+
+  /**
+   * Sends to an address, which may have to be resolved first.
+   *
+   * @internal
+   */
+  protected startSendTo<T>(request: Addressed<T>, opts: WaitOptions | undefined): Promise<T> {
+    const { syscall, target } = request;
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    const signal = signalOf(opts, syscall);
+    const start = (address: Address | undefined): Promise<T> => {
+      const { operation, operand, flags } = request.at(address);
+      return this.descriptor.writing.run(this, operation, operand, flags, timeout, signal);
+    };
+    if (target === undefined) return start(undefined);
+    this.checkOpen(syscall);
+    const remote = this.resolve(target, timeout, signal);
+    return remote instanceof Promise ? remote.then(start) : start(remote);
   }
 
   /**
@@ -196,7 +206,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   }
 
   #settle(): void {
-    collected.unregister(this.descriptor);
+    forgetCollected(this.descriptor);
     this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }
 

@@ -1,14 +1,15 @@
 // The awaitable socket.
 
-export { type SendBatchOptions, type SendSegmentsOptions } from "./batchSocket.js";
-export { create_connection, type CreateConnectionOptions } from "./createConnection.js";
-export { create_server, type CreateServerOptions } from "./createServer.js";
-export { type RecvmsgOptions, type SendmsgOptions } from "./messageSocket.js";
+export { type SendBatchOptions, type SendSegmentsOptions } from "../sys/requests/batches.js";
+export { create_connection } from "./createConnection.js";
+export { create_server } from "./createServer.js";
+export { type CreateConnectionOptions, type CreateServerOptions } from "../sys/requests/dialling.js";
+export { type RecvmsgOptions, type SendmsgOptions } from "../sys/requests/messages.js";
 export { DatagramQueue, type DatagramQueueOptions, type DatagramQueueStats } from "./datagramQueue.js";
-export { type SendFileOptions } from "./moveSocket.js";
+export { type SendFileOptions } from "../sys/requests/files.js";
 export { type FileSource } from "../sys/operations/move.js";
 export { type NetBoundSocket } from "./netSocket.js";
-export { type TransferOptions, type WaitOptions } from "./options.js";
+export { type TransferOptions, type WaitOptions } from "../sys/waitOptions.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
 export {
@@ -20,6 +21,7 @@ export {
   type SpliceOptions,
   type SpliceProgress,
 } from "./pump.js";
-export { type AcceptOptions, Socket } from "./socket.js";
+export { Socket } from "./socket.js";
+export { type AcceptOptions } from "../sys/requests/sockets.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";

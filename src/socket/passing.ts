@@ -1,14 +1,16 @@
 // Passing descriptors over UNIX sockets: send_fds and recv_fds, as Python names them.
 
-import type { Address } from "../addr/index.js";
 import type { Data } from "../io.js";
-import { integer } from "../sys/arguments.js";
-import { calls } from "../sys/calls.js";
-import { CMSG_LEN, descriptorsOf, type HasFileno, ReceivedDescriptors } from "../sys/control/index.js";
-import type { MessageSocket, RecvmsgOptions, SendmsgOptions } from "./messageSocket.js";
-
-/** More than SCM_MAX_FD, which is what the kernel passes with one message. */
-const MOST_FDS = 1 << 16;
+import type { HasFileno } from "../sys/control/index.js";
+import {
+  type DataWithFds,
+  fdsOf,
+  type RecvmsgOptions,
+  type SendmsgOptions,
+  withFds,
+  withRoomForFds,
+} from "../sys/requests/messages.js";
+import type { MessageSocket } from "./messageSocket.js";
 
 /**
  * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS. The receiver gets descriptors of its own for
@@ -26,7 +28,7 @@ export function send_fds(
   fds: readonly (number | HasFileno)[],
   opts?: Omit<SendmsgOptions, "control">,
 ): Promise<number> {
-  return socket.sendmsg(data, { ...opts, control: [{ type: "SCM_RIGHTS", fds }] });
+  return socket.sendmsg(data, withFds(fds, opts));
 }
 
 /**
@@ -58,13 +60,6 @@ export async function recv_fds(
   size: number,
   maxfds: number,
   opts?: Omit<RecvmsgOptions, "controlSize">,
-): Promise<[data: Buffer, fds: ReceivedDescriptors, flags: number, address: Address | undefined]> {
-  const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);
-  // CMSG_LEN, not CMSG_SPACE: in its padding the kernel would deliver one more than was asked for.
-  const controlSize = most === 0 ? 0 : CMSG_LEN(4 * most);
-  const message = await socket.recvmsg(size, { ...opts, controlSize });
-  const rights = message.control.flatMap((one) => (one.type === "SCM_RIGHTS" ? [one.fds] : []));
-  const fds = ReceivedDescriptors.join(rights, calls);
-  for (const other of message.control) if (other.type !== "SCM_RIGHTS") descriptorsOf(other)?.close();
-  return [message.data, fds, message.flags, message.address];
+): Promise<DataWithFds> {
+  return fdsOf(await socket.recvmsg(size, withRoomForFds(maxfds, opts)));
 }

@@ -8,7 +8,7 @@ import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import type { Descriptor } from "../fd/index.js";
 import { ENDED, type Flow, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import { pipePool, type PipePool } from "../sys/operations/pipes.js";
-import { checkOptions, signalOf } from "./options.js";
+import { checkOptions, signalOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** What `splice` and `pump` take. */

@@ -1,24 +1,20 @@
 // The socket: Berkeley's calls, awaitable. What may wait returns a promise, what may not is a plain call.
 
 import type { Socket as NetSocket } from "node:net";
-import { AF_INET, AF_INET6, type Address, type AddressLike, quote, toAddress } from "../addr/index.js";
+import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
 import { Descriptor } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
-import { int32, integer } from "../sys/arguments.js";
 import { calls as nativeCalls } from "../sys/calls.js";
-import { IPPROTO_IP, IPPROTO_TCP, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCK_STREAM, SOL_SOCKET } from "../sys/constants.js";
-import { check, socketError } from "../sys/errno.js";
-import { readInt } from "../sys/options/option.js";
+import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
+import { check } from "../sys/errno.js";
+import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../sys/requests/sockets.js";
 import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { MoveSocket } from "./moveSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./netSocket.js";
 import { ACCEPT, CONNECT } from "../sys/operations/connection.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "./options.js";
+import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
 import { SocketConn } from "./socketConn.js";
-
-/** SOCK_NONBLOCK and SOCK_CLOEXEC go with the type, and are what every socket has here. */
-const TYPE_MASK = 0xf;
 
 function isTcp(family: number, type: number, protocol: number): boolean {
   return (
@@ -26,15 +22,6 @@ function isTcp(family: number, type: number, protocol: number): boolean {
     type === SOCK_STREAM &&
     (protocol === IPPROTO_IP || protocol === IPPROTO_TCP)
   );
-}
-
-/** Options of `accept`. */
-export interface AcceptOptions extends WaitOptions {
-  /**
-   * Waits out a lack of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of rejecting with it: the
-   * connection stays in the kernel's queue meanwhile.
-   */
-  readonly patient?: boolean | undefined;
 }
 
 /** ACCEPT with its result made into a Socket, which only the class itself can make. */
@@ -82,10 +69,7 @@ export class Socket extends MoveSocket {
    */
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, descriptor?: Descriptor) {
-    const action = "make a socket";
-    int32(family, action, "family");
-    int32(protocol, action, "protocol");
-    const kind = int32(type, action, "type") & TYPE_MASK;
+    const kind = checkKind(family, type, protocol, "make a socket");
     super(
       family,
       kind,
@@ -122,9 +106,7 @@ export class Socket extends MoveSocket {
    * ```
    */
   static fromfd(fd: number): Socket {
-    const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
-    check(nativeCalls.adopt(number), "fromfd");
-    return Socket.#known(number, (ours) => nativeCalls.release(ours));
+    return Socket.#around(...adopt(nativeCalls, fd));
   }
 
   /**
@@ -155,29 +137,14 @@ export class Socket extends MoveSocket {
    * ```
    */
   static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
-    return Socket.#known(takeNetSocket(source, nativeCalls), (ours) => nativeCalls.close(ours));
-  }
-
-  /** A socket around a descriptor that is ours, of which the kernel knows the rest; `giveUp` when it does not. */
-  static #known(fd: number, giveUp: (fd: number) => void): Socket {
-    const value = new Uint8Array(4);
-    const read = (name: number): number => {
-      const length = nativeCalls.getsockopt(fd, SOL_SOCKET, name, value);
-      if (length >= 0) return readInt(value);
-      giveUp(fd);
-      throw socketError(length, "getsockopt");
-    };
-    return Socket.#around(read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), fd);
+    const fd = takeNetSocket(source, nativeCalls);
+    return Socket.#around(...partsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
   }
 
   /** Two connected sockets; see {@link socketpair}. */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
-    const fds = new Uint8Array(8);
-    check(nativeCalls.socketpair(family, type, protocol, fds), "socketpair");
-    return [
-      Socket.#around(family, type & TYPE_MASK, protocol, readInt(fds)),
-      Socket.#around(family, type & TYPE_MASK, protocol, readInt(fds.subarray(4))),
-    ];
+    const [a, b] = pairOf(nativeCalls, family, type, protocol);
+    return [Socket.#around(...a), Socket.#around(...b)];
   }
 
   /**
@@ -343,10 +310,4 @@ export class Socket extends MoveSocket {
       },
     };
   }
-}
-
-function isPatient(opts: AcceptOptions | undefined): boolean {
-  const patient: unknown = opts?.patient ?? false;
-  if (typeof patient === "boolean") return patient;
-  throw new TypeError(`Cannot accept: patient is ${quote(patient)}, required true or false`);
 }

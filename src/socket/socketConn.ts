@@ -14,7 +14,7 @@ import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
 import { descriptorOf } from "./descriptorSocket.js";
 import { FINISH } from "../sys/operations/connection.js";
-import { checkOptions, signalOf, timeoutOf } from "./options.js";
+import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** The addresses of a connection, where they are known. */

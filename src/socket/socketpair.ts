@@ -1,7 +1,6 @@
 // Two sockets that are connected to each other.
 
 import { AF_UNIX } from "../addr/index.js";
-import { int32 } from "../sys/arguments.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { Socket } from "./socket.js";
 
@@ -28,6 +27,5 @@ export function socketpair(
   type: number = SOCK_STREAM,
   protocol: number = 0,
 ): [Socket, Socket] {
-  const action = "make a socketpair";
-  return Socket.pair(int32(family, action, "family"), int32(type, action, "type"), int32(protocol, action, "protocol"));
+  return Socket.pair(family, type, protocol);
 }

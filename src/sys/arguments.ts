@@ -3,7 +3,7 @@
 import { quote } from "../addr/index.js";
 
 /** What can be sent; the same shape as `Data` of the contracts, which this layer does not import. */
-type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
+export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /** The largest number of bytes that one call is asked for. The kernel moves at most 0x7ffff000 bytes in one. */
 const MAX_SIZE = 0x7fff_f000;

@@ -94,6 +94,20 @@ export interface Calls {
   pipe(size: number, pair: Uint8Array): number;
   /** Never waits; 0 at the end of `from`. One of the two is a pipe. */
   splice(from: number, to: number, count: number): number;
+  /**
+   * Moves bytes from one socket through an empty pipe to another, `atOnce` at a time, until something stops it: 1 when `budget`
+   * bytes were taken, 0 at the end of the source. `out` takes two 32-bit numbers: bytes taken, and bytes passed on. If they
+   * differ, the destination stopped it, and the rest is in the pipe.
+   */
+  spliceThrough(
+    from: number,
+    readEnd: number,
+    writeEnd: number,
+    to: number,
+    atOnce: number,
+    budget: number,
+    out: Uint8Array,
+  ): number;
   read(fd: number, view: Uint8Array): number;
 
   // Options and readiness.

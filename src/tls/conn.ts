@@ -115,6 +115,8 @@ export class TlsConn implements Conn {
   #session: Buffer | undefined;
   #sessionWaits: SessionWait[] = [];
   #closed = false;
+  /** abort() was called. */
+  #cut = false;
   #closing: Promise<void> | undefined;
 
   /** @internal Made by {@link wrapTls}, while the TLS socket reports that the handshake is over. */
@@ -218,9 +220,11 @@ export class TlsConn implements Conn {
   }
 
   abort(): void {
-    if (this.#socket.destroyed) return;
+    if (this.#cut || this.#socket.destroyed) return;
+    this.#cut = true;
     this.#settle();
-    // The TLS socket goes with it, but later: this may be called on OpenSSL's stack, where it must not be freed.
+    // The TLS socket goes with it, but later. To destroy it now, when what is below it is gone, would free what OpenSSL works
+    // with, and OpenSSL may be below us on the stack: code that awaits a handshake or a read runs when Node's callback ends.
     this.#carrier.abort(this.#outgoing.ending);
   }
 
@@ -242,7 +246,7 @@ export class TlsConn implements Conn {
 
   async #close(): Promise<void> {
     const socket = this.#socket;
-    if (!socket.destroyed) {
+    if (!this.#cut && !socket.destroyed) {
       this.#carrier.ref();
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
@@ -250,7 +254,7 @@ export class TlsConn implements Conn {
       });
       await Promise.race([late, this.#finish()]);
       clearTimeout(timer);
-      socket.destroy();
+      if (!this.#cut) socket.destroy();
     }
     await this.#carrier.closed();
   }

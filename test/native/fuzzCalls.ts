@@ -134,9 +134,13 @@ function descriptor(): unknown {
   return pick(random, [-1, 1_000_000, 2 ** 31 - 1, -(2 ** 31), undefined, null, "3", {}, 7n]);
 }
 
-/** A sockaddr that leads nowhere but to this machine. */
+/** A sockaddr that leads nowhere but to this machine, or nothing of the kind. */
 function address(): unknown {
-  if (random(8) === 0) return view() instanceof Uint8Array ? detached() : anything();
+  if (random(8) === 0) return random(2) === 0 ? detached() : pick(random, [null, undefined, 5, "x", {}, new Float64Array(4)]);
+  return place();
+}
+
+function place(): Uint8Array {
   const out = bytes(pick(random, [0, 1, 2, 3, 15, 16, 17, 28, 29, 110, 111, 128, 129, 200]));
   if (out.length >= 2) out.set([pick(random, [1, 2, 10, 99, 255]), 0]);
   if (out[0] === 2 && out.length >= 8) out.set([127, 0, 0, 1], 4);
@@ -165,8 +169,7 @@ function table(): unknown {
     for (let word = 0; word < 7; word++) {
       if (random(2) === 0) words.setUint32(192 * entry + 4 * word, pick(random, [1, 2, 16, 28, 64, 200, 70_000, 2 ** 31, 2 ** 32 - 1]), true);
     }
-    const name = address();
-    if (name instanceof Uint8Array && name.length > 0) out.set(name.subarray(0, 128), 192 * entry + 32);
+    out.set(place().subarray(0, 128), 192 * entry + 32);
   }
   return out;
 }
@@ -183,6 +186,7 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   sendmmsg: () => [descriptor(), view(), table(), random(4), number(), number()],
   sendmsg: () => [descriptor(), views(), number(), number(), random(2) === 0 ? null : address(), random(2) === 0 ? null : view()],
   recvmsg: () => [descriptor(), views(), number(), random(2) === 0 ? null : view(), random(2) === 0 ? null : view(), view()],
+  spliceThrough: () => [descriptor(), descriptor(), descriptor(), descriptor(), random(5000), random(5000), random(4) > 0 ? bytes(8) : view()],
   // Names and levels that concern the socket alone; no lingering, which would stop the thread at close().
   setsockopt: () => [descriptor(), pick(random, [1, 6, 17, 41, -1, 999]), pick(random, [1, 2, 3, 4, 6, 7, 8, 9, 10, 15, 16, 99, -1]), view()],
   getsockopt: () => [descriptor(), pick(random, [0, 1, 6, 17, 41, -1, 999]), number(), view()],
@@ -231,7 +235,8 @@ for (let round = 0; round < Number(roundsText); round++) {
   // Not what a stray number could mean: the standard streams, and what Node has open.
   if (care[name] === undefined && typeof args[0] === "number" && !own.includes(args[0]) && Math.abs(args[0]) < 1000) args[0] = -1;
   for (const [index, argument] of args.entries()) {
-    if (["splice", "sendfile"].includes(name) && index < 2 && typeof argument === "number" && !own.includes(argument)) args[index] = -1;
+    const descriptors = name === "spliceThrough" ? 4 : ["splice", "sendfile"].includes(name) ? 2 : 0;
+    if (index < descriptors && typeof argument === "number" && !own.includes(argument)) args[index] = -1;
   }
   try {
     remember(name, call(...args), args);

@@ -2,8 +2,7 @@
 
 import { type Address, type AddressLike, quote } from "../../addr/index.js";
 import type { SocketError } from "../../errors.js";
-import type { Data } from "../../io.js";
-import { bytesToSend, integer, totalLength } from "../arguments.js";
+import { bytesToSend, integer, type Sendable, totalLength } from "../arguments.js";
 import { calls } from "../calls.js";
 import { MSG_TRUNC } from "../constants.js";
 import { type ControlMessage, decodeControl } from "../control/index.js";
@@ -140,7 +139,7 @@ export class DatagramBatch {
    * @returns false if there is no room for one more
    * @throws RangeError if it is longer than `size`; TypeError for what is not bytes or not an address
    */
-  add(data: Data, to?: AddressLike, options?: AddOptions): boolean {
+  add(data: Sendable, to?: AddressLike, options?: AddOptions): boolean {
     const memory = this.#memory;
     if (memory.count === memory.capacity) return false;
     putDatagram(memory, memory.count, data, to, options);
@@ -243,7 +242,7 @@ export class DatagramBatch {
 export function putDatagram(
   memory: BatchMemory,
   index: number,
-  data: Data,
+  data: Sendable,
   to: AddressLike | undefined,
   options: AddOptions | undefined,
 ): void {

@@ -38,5 +38,8 @@ export function intCodec(
 /** A control message whose data are one number of 32 bits without a sign. */
 export function uintCodec(name: string, level: number, cmsg: number, field: string, sent: boolean): Codec {
   const int = intCodec(name, level, cmsg, field, sent ? [0, 0xffff_ffff] : undefined);
-  return { ...int, decode: (data) => (data.length < 4 ? undefined : { type: name, [field]: view(data).getUint32(0, LITTLE) }) };
+  return {
+    ...int,
+    decode: (data) => (data.length < 4 ? undefined : { type: name, [field]: view(data).getUint32(0, LITTLE) }),
+  };
 }

@@ -56,7 +56,8 @@ export class EncodedControl {
 
 function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Part {
   const fds: unknown = message.fds;
-  if (!Array.isArray(fds)) throw new TypeError(`Cannot sendmsg: ${name}.fds is ${quote(fds)}, required an array of descriptors`);
+  if (!Array.isArray(fds))
+    throw new TypeError(`Cannot sendmsg: ${name}.fds is ${quote(fds)}, required an array of descriptors`);
   const data = new Uint8Array(4 * fds.length);
   const out = view(data);
   fds.forEach((fd: unknown, index) => {
@@ -68,7 +69,9 @@ function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Par
     } else if (typeof fd === "object" && fd !== null && "fileno" in fd && typeof fd.fileno === "function") {
       sockets.push({ at: 4 * index, socket: fd as HasFileno });
     } else {
-      throw new TypeError(`Cannot sendmsg: ${name}.fds[${index}] is ${quote(fd)}, required a Socket or the number of a descriptor`);
+      throw new TypeError(
+        `Cannot sendmsg: ${name}.fds[${index}] is ${quote(fd)}, required a Socket or the number of a descriptor`,
+      );
     }
   });
   return { level: SOL_SOCKET, type: SCM_RIGHTS, data };
@@ -76,14 +79,18 @@ function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Par
 
 function encodeRaw(message: RawControl, name: string): Part {
   const { level, type, data } = message;
-  if (!(data instanceof Uint8Array)) throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
+  if (!(data instanceof Uint8Array))
+    throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
   return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
 }
 
 function encodeTyped(message: ControlToSend, name: string): Part {
   const codec = byName.get(message.type as string);
   if (codec?.encode === undefined) {
-    const why = codec === undefined ? "which is not known; another kind goes as { level, type, data }" : "which the kernel only lets be received";
+    const why =
+      codec === undefined
+        ? "which is not known; another kind goes as { level, type, data }"
+        : "which the kernel only lets be received";
     throw new TypeError(`Cannot sendmsg: ${name}.type is ${quote(message.type)}, ${why}`);
   }
   return { level: codec.level, type: codec.cmsg, data: codec.encode(message as never, name) };
@@ -104,7 +111,9 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
   const parts = (messages as readonly ControlToSend[]).map((message, index) => {
     const name = `control[${index}]`;
     if (typeof message !== "object" || message === null) {
-      throw new TypeError(`Cannot sendmsg: ${name} is ${quote(message)}, required a control message such as { type: "IP_TTL", ttl: 64 }`);
+      throw new TypeError(
+        `Cannot sendmsg: ${name} is ${quote(message)}, required a control message such as { type: "IP_TTL", ttl: 64 }`,
+      );
     }
     const sockets: Live[] = [];
     const part =
@@ -118,7 +127,8 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
     total += CMSG_SPACE(part.data.length);
     return part;
   });
-  if (total > MAX_CONTROL) throw new RangeError(`Cannot sendmsg: control data have ${total} bytes, required at most ${MAX_CONTROL}`);
+  if (total > MAX_CONTROL)
+    throw new RangeError(`Cannot sendmsg: control data have ${total} bytes, required at most ${MAX_CONTROL}`);
   const bytes = new Uint8Array(total);
   let at = 0;
   for (const { level, type, data } of parts) {

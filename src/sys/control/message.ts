@@ -25,7 +25,13 @@ export class MessageHeader {
   readonly control: readonly ControlMessage[];
 
   /** @internal */
-  constructor(bytes: number, length: number, address: Address | undefined, flags: number, control: readonly ControlMessage[]) {
+  constructor(
+    bytes: number,
+    length: number,
+    address: Address | undefined,
+    flags: number,
+    control: readonly ControlMessage[],
+  ) {
     this.bytes = bytes;
     this.length = length;
     this.address = address;
@@ -77,7 +83,13 @@ function controlRoom(size: number): Uint8Array | null {
  *
  * @returns the length of the message, or -errno
  */
-export function tryRecvmsg(calls: Calls, fd: number, views: readonly Uint8Array[], flags: number, controlSize: number): number {
+export function tryRecvmsg(
+  calls: Calls,
+  fd: number,
+  views: readonly Uint8Array[],
+  flags: number,
+  controlSize: number,
+): number {
   control = controlRoom(controlSize);
   return calls.recvmsg(fd, views, flags, room, control, out);
 }

@@ -148,8 +148,10 @@ const TXTIME: Codec = {
   level: k.SOL_SOCKET,
   cmsg: k.SCM_TXTIME,
   encode: ({ txtime }: TxtimeToSend, name) => {
-    if (typeof txtime !== "bigint") throw new TypeError(`Cannot sendmsg: ${name}.txtime is ${quote(txtime)}, required a bigint of ns`);
-    if (txtime < 0n || txtime >= 1n << 64n) throw new RangeError(`Cannot sendmsg: ${name}.txtime is ${txtime}, required 0 to 2^64-1 ns`);
+    if (typeof txtime !== "bigint")
+      throw new TypeError(`Cannot sendmsg: ${name}.txtime is ${quote(txtime)}, required a bigint of ns`);
+    if (txtime < 0n || txtime >= 1n << 64n)
+      throw new RangeError(`Cannot sendmsg: ${name}.txtime is ${txtime}, required 0 to 2^64-1 ns`);
     const bytes = new Uint8Array(8);
     view(bytes).setBigUint64(0, txtime, LITTLE);
     return bytes;

@@ -1,6 +1,14 @@
 // The older calls for the names of hosts: gethostbyname(3), gethostbyaddr(3), and Python's getfqdn().
 
-import { AF_INET, AF_UNSPEC, type Address, type Inet6Address, InetAddress, parseIPv4, parseIPv6 } from "../../addr/index.js";
+import {
+  AF_INET,
+  AF_UNSPEC,
+  type Address,
+  type Inet6Address,
+  InetAddress,
+  parseIPv4,
+  parseIPv6,
+} from "../../addr/index.js";
 import { type Calls, calls, type HostEntry as RawEntry } from "../calls.js";
 import { SOCK_STREAM } from "../constants.js";
 import { SocketError } from "../../errors.js";

@@ -56,7 +56,12 @@ export interface Incoming {
 }
 
 /** `views` is the caller's memory; without it the call takes its own. */
-export function incoming(size: number, views: readonly Uint8Array[] | undefined, controlSize: number, controlEnds: boolean): Incoming {
+export function incoming(
+  size: number,
+  views: readonly Uint8Array[] | undefined,
+  controlSize: number,
+  controlEnds: boolean,
+): Incoming {
   return { size, views, controlSize, controlEnds, got: 0, header: undefined, calls: undefined };
 }
 
@@ -67,7 +72,10 @@ function attempt(calls: Calls, fd: number, message: Incoming, views: readonly Ui
 }
 
 function slabOrLarge(message: Incoming, flags: number): readonly Uint8Array[] {
-  const memory = message.size <= SLAB_SIZE ? slab : ((message.views?.[0] as Buffer | undefined) ?? Buffer.allocUnsafeSlow(message.size));
+  const memory =
+    message.size <= SLAB_SIZE
+      ? slab
+      : ((message.views?.[0] as Buffer | undefined) ?? Buffer.allocUnsafeSlow(message.size));
   clearIfThrownAway(memory, message.size, flags);
   return (message.views ??= [memory.subarray(0, message.size)]);
 }

@@ -7,7 +7,7 @@
 // a pipe, and needs none: pipes are handed from flow to flow, and only those that wait for their destination keep one.
 //
 // A flow waits for its source as an operation of the source's reading direction, and does there what it can on the
-// destination too: a turn of that is two system calls and no promise. It waits for its destination as an operation of the
+// destination too, without a promise and for a whole turn in one native call. It waits for its destination as an operation of the
 // destination's writing direction. Others who write there are before it or after it, never in between.
 
 import { moved, type Operation } from "./operation.js";
@@ -20,6 +20,9 @@ import type { Pipe, PipePool } from "./pipes.js";
  * asked for than a disk reads in a few milliseconds.
  */
 const SENDFILE_CHUNK = 1 << 20;
+
+/** Bytes after which a flow lets others have their turn. */
+const SPLICE_CHUNK = 1 << 20;
 
 /** A file, or what holds one: the descriptor is asked for at each call, so that a FileHandle that was closed is noticed. */
 export type FileSource = number | { readonly fd: number };
@@ -57,6 +60,8 @@ export const SENDFILE: Operation<FileSending, undefined, void> = {
 export interface FlowEnd {
   readonly fd: number;
   readonly writing: { readonly busy: boolean; exhausted(): void };
+  /** Who counts bytes against the budget of a turn. */
+  readonly reactor: { spendBytes(count: number): void };
 }
 
 /** Bytes on their way from one socket to another. */
@@ -98,31 +103,53 @@ export const SPLICE: Operation<Flow, undefined, number> = {
   syscall: "splice",
   movesBytes: false,
   attempt: (calls, fd, flow) => {
-    const { to } = flow;
+    const { pipes, to } = flow;
     if (to.fd < 0) return ECANCELED;
-    const pipe = flow.pipes.take(calls);
+    const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
-    const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.taken));
-    if (result <= 0) {
-      flow.pipes.give(calls, pipe);
-      return result === 0 ? ENDED : result;
-    }
-    flow.pipe = pipe;
-    flow.taken += result;
-    flow.activity();
     // Those who wait to write there are first.
-    if (to.writing.busy) return HELD;
-    const rest = empty(calls, to.fd, flow);
-    if (rest === EAGAIN) {
-      to.writing.exhausted();
+    const wait = to.writing.busy;
+    const result = wait ? fill(calls, fd, flow, pipe) : pass(calls, fd, flow, pipe);
+    if (flow.sent < flow.taken) {
+      flow.pipe = pipe;
+      if (!wait && result !== EAGAIN) return result;
+      if (!wait) to.writing.exhausted();
       return HELD;
     }
-    if (rest < 0) return rest;
-    return flow.taken >= flow.limit ? ENDED : moved(result);
+    pipes.give(calls, pipe);
+    return result > 0 ? (flow.taken < flow.limit ? moved(0) : ENDED) : result;
   },
   complete: (outcome) => outcome,
   transferred: (flow) => flow.sent,
 };
+
+/** Takes from the source what the pipe holds, and passes nothing on. */
+function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
+  const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.taken));
+  if (result > 0) {
+    flow.taken += result;
+    flow.activity();
+  }
+  return result;
+}
+
+/** 32-bit numbers: bytes taken, bytes passed on. */
+const progress = new Uint32Array(2);
+const progressBytes = new Uint8Array(progress.buffer);
+
+/** Takes and passes on for as long as it goes: 1 when it may go on, 0 at the end of the source, or -errno. */
+function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
+  const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
+  const result = calls.spliceThrough(fd, pipe.readEnd, pipe.writeEnd, flow.to.fd, pipe.capacity, budget, progressBytes);
+  const count = progress[0]!;
+  if (count > 0) {
+    flow.taken += count;
+    flow.sent += progress[1]!;
+    flow.activity();
+    flow.from.reactor.spendBytes(count);
+  }
+  return result;
+}
 
 /** Moves on what is in the pipe. */
 export const SPLICE_REST: Operation<Flow, undefined, void> = {

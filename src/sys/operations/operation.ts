@@ -5,6 +5,7 @@
 
 import type { SocketErrorDetails } from "../../errors.js";
 import type { Calls } from "../calls.js";
+import { socketError } from "../errno.js";
 
 /**
  * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within
@@ -22,6 +23,10 @@ export const MOVED = -0x4000_0000;
  * has what it found. Outside the range of errno.
  */
 export const NOT_ENOUGH = -200_000;
+
+/** Pauses before a call is tried again for which there is no event, in ms: the first one, and the longest. */
+export const FIRST_PAUSE = 5;
+export const LONGEST_PAUSE = 100;
 
 export interface Operation<A, B, T> {
   /** The call's name in errors. */
@@ -71,4 +76,11 @@ export interface Operation<A, B, T> {
 
   /** Bytes that have gone out although the call fails; undefined if the call has no such notion. */
   transferred?(a: A, b: B): number;
+}
+
+/** The error of a call that ends with `errno`. */
+export function failure<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): Error {
+  const details = operation.details?.(a, b);
+  if (operation.transferred === undefined) return socketError(errno, operation.syscall, details);
+  return socketError(errno, operation.syscall, { ...details, transferred: operation.transferred(a, b) });
 }

@@ -40,7 +40,7 @@ export interface Filling {
 }
 
 /** `buffer` is the caller's memory; without it the call takes its own. */
-export function filling(size: number, buffer?: Uint8Array): Filling {
+export function toFill(size: number, buffer?: Uint8Array): Filling {
   return { size, buffer, got: 0, last: 0 };
 }
 
@@ -59,48 +59,48 @@ export function isOver(calls: Calls, fd: number): boolean {
   return (calls.poll(fd, POLLRDHUP, 0) & (POLLRDHUP | POLLHUP | POLLERR)) !== 0;
 }
 
-function memory(filling: Filling): Uint8Array {
+function memory(call: Filling): Uint8Array {
   // Cleared: what MSG_TRUNC throws away is not stored.
-  return (filling.buffer ??= Buffer.alloc(filling.size));
+  return (call.buffer ??= Buffer.alloc(call.size));
 }
 
-function attempt(calls: Calls, fd: number, filling: Filling, flags: number): number {
-  const buffer = memory(filling);
-  if (buffer.length !== filling.size) return EFAULT;
-  const { size, got } = filling;
+function attempt(calls: Calls, fd: number, call: Filling, flags: number): number {
+  const buffer = memory(call);
+  if (buffer.length !== call.size) return EFAULT;
+  const { size, got } = call;
   if ((flags & MSG_PEEK) !== 0) {
     const count = calls.recv(fd, buffer, size, flags & ~MSG_WAITALL);
-    if (count >= 0) filling.got = count;
+    if (count >= 0) call.got = count;
     return count > 0 && count < size && !isOver(calls, fd) ? NOT_ENOUGH : count;
   }
   if (got > 0) {
     const count = more(calls, fd);
-    filling.last = 0;
+    call.last = 0;
     if (count === EAGAIN) return EAGAIN;
     if (count === 0) return got;
   }
   const count = calls.recv(fd, got === 0 ? buffer : buffer.subarray(got), size - got, flags & ~MSG_WAITALL);
   // Where the kernel has no SIOCINQ, the end or an error may be met here.
   if (count <= 0) return got === 0 || count === EAGAIN ? count : got;
-  filling.got = got + count;
-  filling.last = count;
-  return filling.got < size ? moved(count) : filling.got;
+  call.got = got + count;
+  call.last = count;
+  return call.got < size ? moved(count) : call.got;
 }
 
-function result(filling: Filling): Buffer {
-  const { buffer, got, size } = filling;
+function result(call: Filling): Buffer {
+  const { buffer, got, size } = call;
   const bytes = buffer as Buffer;
   return got < size / 2 ? Buffer.from(bytes.subarray(0, got)) : bytes.subarray(0, got);
 }
 
-function operation<T>(syscall: string, make: (filling: Filling) => T): Operation<Filling, number, T> {
+function operation<T>(syscall: string, make: (call: Filling) => T): Operation<Filling, number, T> {
   return {
     syscall,
     movesBytes: true,
     cost: (_count, { last }) => last,
     attempt,
-    complete: (_count, filling) => make(filling),
-    received: (filling, flags) => (filling.got > 0 && (flags & MSG_PEEK) === 0 ? make(filling) : undefined),
+    complete: (_count, call) => make(call),
+    received: (call, flags) => (call.got > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
   };
 }
 
@@ -111,8 +111,8 @@ function nobody(): Address {
 
 export const RECV_ALL: Operation<Filling, number, Buffer> = operation("recv", result);
 export const RECV_ALL_INTO: Operation<Filling, number, number> = operation("recv", ({ got }) => got);
-export const RECVFROM_ALL: Operation<Filling, number, [Buffer, Address]> = operation("recvfrom", (filling) => [
-  result(filling),
+export const RECVFROM_ALL: Operation<Filling, number, [Buffer, Address]> = operation("recvfrom", (call) => [
+  result(call),
   nobody(),
 ]);
 export const RECVFROM_ALL_INTO: Operation<Filling, number, [number, Address]> = operation("recvfrom", ({ got }) => [

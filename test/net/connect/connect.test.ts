@@ -133,7 +133,7 @@ test("connect() prefers IPv6 and closes nothing that it did not open", async () 
 test("connect() goes on to the next address at once when one refuses", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const { port } = listener.address as InetAddress;
-  const resolver = resolverOf(["::1", "::2"], ["127.0.0.2", "127.0.0.1"]);
+  const resolver = resolverOf(["::1"], ["127.0.0.2", "127.0.0.1"]);
   const before = performance.now();
   await using client = await connect(`tcp://some.example:${port}`, { resolver, attemptDelay: 2000 });
   await using server = await listener.accept();

@@ -291,10 +291,14 @@ async function hasLoopback(): Promise<boolean> {
   }
 }
 
-test("connect() reaches a listener by vsock", { skip: (await hasLoopback()) ? false : "no loopback of vsock here" }, async () => {
-  await using listener = await listen("vsock://1:4294967295");
-  await using client = await connect(listener.address);
-  await using server = await listener.accept();
-  await client.write("over vsock\n");
-  assert.equal(await server.readLine(), "over vsock");
-});
+test(
+  "connect() reaches a listener by vsock",
+  { skip: (await hasLoopback()) ? false : "no loopback of vsock here" },
+  async () => {
+    await using listener = await listen("vsock://1:4294967295");
+    await using client = await connect(listener.address);
+    await using server = await listener.accept();
+    await client.write("over vsock\n");
+    assert.equal(await server.readLine(), "over vsock");
+  },
+);

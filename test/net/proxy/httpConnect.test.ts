@@ -142,7 +142,7 @@ test("connect() reads no header beyond its limit, interim answers included", asy
       await client.read().catch(() => undefined);
     });
     const via: ProxyOptions = { protocol: "http", host: "127.0.0.1", port: proxy.port, maxHeader };
-    const error = await rejection(connect("tcp://some.example:80", { via }));
+    const error = await rejection(connect("tcp://some.example:80", { via, timeout: 10_000 }));
     assert.equal(error.message, "connect EPROTO some.example:80");
     assert.equal((error.cause as Error).name, "LimitError");
   }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AF_INET, connect, type ConnectOptions, listen, type Resolver, type Stream } from "berkeley";
+import { AF_INET, connect, type ConnectOptions, listen, type Resolver, SocketError, type Stream } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
 import { causes, rejection } from "../support.js";
 import { bytes, expectBytes, FakeProxy, join } from "./fakeProxy.js";
@@ -159,7 +159,15 @@ test("connect() says when SOCKS 5 wants another authentication, or does not acce
   const cases: [answers: number[][], reads: number[], via: string, cause: RegExp][] = [
     [[[5, 0xff]], [3], "", /none was given a user and a password for/],
     [[[5, 0xff]], [4], "a:b@", /accepts no method/],
-    [[[5, 2], [1, 1]], [4, 5], "a:b@", /refused user and password with status 1/],
+    [
+      [
+        [5, 2],
+        [1, 1],
+      ],
+      [4, 5],
+      "a:b@",
+      /refused user and password with status 1/,
+    ],
   ];
   for (const [answers, reads, credentials, cause] of cases) {
     await using proxy = await FakeProxy.open(async (client) => {
@@ -195,10 +203,13 @@ test("connect() refuses what is no answer of SOCKS 5", async () => {
       await client.write(Uint8Array.from(answer));
       await client.closeWrite();
       // Until the other side has closed too.
-      await client.read(64, { timeout: 5000 }).then(
-        () => client.read(64),
-        () => undefined,
-      ).catch(() => undefined);
+      await client
+        .read(64, { timeout: 5000 })
+        .then(
+          () => client.read(64),
+          () => undefined,
+        )
+        .catch(() => undefined);
     });
     const error = await rejection(connect("tcp://192.0.2.1:80", through(proxy)));
     assert.equal(error.code, code, String(answer));
@@ -211,7 +222,7 @@ test("connect() has one timeout for the proxy and what it does, and one signal",
   const late = await rejection(connect("tcp://some.example:80", { ...through(proxy), timeout: 30 }));
   assert.equal(late.message, "connect ETIMEDOUT some.example:80");
   const control = new AbortController();
-  const reason = new Error("enough");
+  const reason = new SocketError("ECANCELED", -125, "enough");
   const cut = rejection(connect("tcp://some.example:80", { ...through(proxy), signal: control.signal }));
   await new Promise((resolve) => setTimeout(resolve, 20));
   control.abort(reason);

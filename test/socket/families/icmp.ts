@@ -15,7 +15,8 @@ export function echoRequest(type: number, identifier: number, sequence: number, 
 /** Fills in the Internet checksum, RFC 1071. */
 export function icmpChecksum(packet: Buffer): void {
   let sum = 0;
-  for (let at = 0; at < packet.length; at += 2) sum += at + 1 < packet.length ? packet.readUInt16BE(at) : packet[at]! << 8;
+  for (let at = 0; at < packet.length; at += 2)
+    sum += at + 1 < packet.length ? packet.readUInt16BE(at) : packet[at]! << 8;
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   packet.writeUInt16BE(~sum & 0xffff, 2);
 }

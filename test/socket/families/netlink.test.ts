@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { test } from "node:test";
-import { AF_NETLINK, MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, NETLINK_ROUTE, NetlinkAddress, SOCK_DGRAM, SOCK_RAW, Socket } from "berkeley";
+import {
+  AF_NETLINK,
+  MSG_DONTWAIT,
+  MSG_PEEK,
+  MSG_TRUNC,
+  NETLINK_ROUTE,
+  NetlinkAddress,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  Socket,
+} from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
 
 checkLeaks();
@@ -31,7 +41,7 @@ const u32 = (bytes: Buffer, at: number): number => (LITTLE ? bytes.readUInt32LE(
 
 function split(bytes: Buffer): NetlinkMessage[] {
   const messages: NetlinkMessage[] = [];
-  for (let at = 0; at + NLMSGHDR <= bytes.length; ) {
+  for (let at = 0; at + NLMSGHDR <= bytes.length;) {
     const length = u32(bytes, at);
     const payload = bytes.subarray(at + NLMSGHDR, at + length);
     messages.push({ type: u16(bytes, at + 4), sequence: u32(bytes, at + 8), pid: u32(bytes, at + 12), payload });
@@ -41,9 +51,10 @@ function split(bytes: Buffer): NetlinkMessage[] {
 }
 
 function nameOf({ payload }: NetlinkMessage): [index: number, name: string] {
-  for (let at = IFINFOMSG; at + 4 <= payload.length; ) {
+  for (let at = IFINFOMSG; at + 4 <= payload.length;) {
     const length = u16(payload, at);
-    if (u16(payload, at + 2) === IFLA_IFNAME) return [u32(payload, 4), payload.toString("utf8", at + 4, at + length - 1)];
+    if (u16(payload, at + 2) === IFLA_IFNAME)
+      return [u32(payload, 4), payload.toString("utf8", at + 4, at + length - 1)];
     at += (length + 3) & ~3;
   }
   throw new Error("a link without a name");
@@ -69,7 +80,7 @@ for (const [name, type] of [
     const address = new NetlinkAddress(0, 0);
     assert.equal(await socket.sendmsg(request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 77), { address }), 32);
     const links = new Map<number, string>();
-    for (let done = false; !done; ) {
+    for (let done = false; !done;) {
       const peeked = await socket.recvmsg(0, { flags: MSG_PEEK | MSG_TRUNC });
       const message = await socket.recvmsg(peeked.length);
       assert.equal(message.truncated, false);

@@ -122,9 +122,12 @@ test("unprivileged ICMP sockets ping where net.ipv4.ping_group_range allows them
   const program = fileURLToPath(new URL("icmp.js", import.meta.url));
   const script = 'echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range; ip link set lo up; exec "$NODE" "$1"';
   const { status, stdout, stderr } = runUnshared(["--net"], script, [program]);
-  assert.deepEqual({ status, stderr, lines: stdout.trim().split("\n") }, {
-    status: 0,
-    stderr: "",
-    lines: ["127.0.0.1: type 0, sequence 7, unprivileged ping", "::1: type 129, sequence 7, unprivileged ping"],
-  });
+  assert.deepEqual(
+    { status, stderr, lines: stdout.trim().split("\n") },
+    {
+      status: 0,
+      stderr: "",
+      lines: ["127.0.0.1: type 0, sequence 7, unprivileged ping", "::1: type 129, sequence 7, unprivileged ping"],
+    },
+  );
 });

@@ -17,7 +17,11 @@ const kinds: readonly [name: string, address: () => AddressLike, check: (bound: 
     ({ path }) => assert.ok(path.startsWith("\0berkeley families ") && path.endsWith("ä")),
   ],
   ["a name that the kernel chooses", () => "", ({ path }) => assert.match(path, /^\0[0-9a-f]{5}$/)],
-  ["a name that the kernel chooses for an address without one", () => new UnixAddress(""), ({ path }) => assert.match(path, /^\0[0-9a-f]{5}$/)],
+  [
+    "a name that the kernel chooses for an address without one",
+    () => new UnixAddress(""),
+    ({ path }) => assert.match(path, /^\0[0-9a-f]{5}$/),
+  ],
 ];
 
 for (const [name, address, check] of kinds) {
@@ -56,7 +60,7 @@ for (const [name, address, check] of kinds) {
     const message = await receiver.recvmsg(100);
     assert.equal(message.data.toString(), "question");
     assert.deepEqual(message.address, sender.getsockname());
-    await receiver.sendmsg("answer", { address: message.address! });
+    await receiver.sendmsg("answer", { address: message.address });
     const [data, from] = await sender.recvfrom(100);
     assert.equal(data.toString(), "answer");
     assert.deepEqual(from, bound);

@@ -1,7 +1,17 @@
 // VM sockets: what this kernel has of them, over its own loopback where it has one. Nothing leaves the machine.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AF_VSOCK, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, Socket, VMADDR_CID_ANY, VMADDR_CID_LOCAL, VMADDR_PORT_ANY, VsockAddress } from "berkeley";
+import {
+  AF_VSOCK,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  Socket,
+  VMADDR_CID_ANY,
+  VMADDR_CID_LOCAL,
+  VMADDR_PORT_ANY,
+  type VsockAddress,
+} from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
 import { errnoOf, errnoOfSocket } from "./kernel.js";
 

@@ -19,7 +19,7 @@ import {
   socketpair,
 } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
-import { only, udpPair } from "./support.js";
+import { closing, only, udpPair } from "./support.js";
 
 checkLeaks();
 
@@ -39,8 +39,8 @@ for (const [name, family, type, origin] of [
   ["IPV6_RECVERR", AF_INET6, "IPV6_RECVERR", SO_EE_ORIGIN_ICMP6],
 ] as const) {
   test(`${name} tells who refused which datagram`, async () => {
-    const [socket, nobody] = await refused(family);
-    await using _s = socket;
+    const [made, nobody] = await refused(family);
+    await using socket = made;
     await socket.sendto("is anybody there", nobody);
     const message = await socket.recvmsg(100, { flags: MSG_ERRQUEUE });
     assert.equal(message.data.toString(), "is anybody there");
@@ -57,8 +57,8 @@ for (const [name, family, type, origin] of [
 }
 
 test("a datagram that is too large for the path is told with the MTU", async () => {
-  const [socket, nobody] = await refused(AF_INET6);
-  await using _s = socket;
+  const [made, nobody] = await refused(AF_INET6);
+  await using socket = made;
   socket.setsockopt(IPV6_MTU, 1280);
   socket.setsockopt(IPV6_DONTFRAG, true);
   await assert.rejects(socket.sendto(Buffer.alloc(1400), nobody), { code: "EMSGSIZE" });
@@ -70,8 +70,8 @@ test("a datagram that is too large for the path is told with the MTU", async () 
 });
 
 test("a read of the error queue that waits holds no ordinary read up, nor the other way round", async () => {
-  const [socket, nobody] = await refused(AF_INET);
-  await using _s = socket;
+  const [made, nobody] = await refused(AF_INET);
+  await using socket = made;
   await using peer = new Socket(AF_INET, SOCK_DGRAM);
   const here = socket.getsockname();
   const first = socket.recvmsg(100, { flags: MSG_ERRQUEUE });
@@ -93,9 +93,8 @@ test("a read of the error queue that waits holds no ordinary read up, nor the ot
 });
 
 test("EAGAIN from the error queue leaves ordinary reads as they are", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   receiver.setsockopt(IP_RECVERR, true);
   for (let i = 0; i < 3; i++) {
     await sender.send("data");
@@ -107,8 +106,8 @@ test("EAGAIN from the error queue leaves ordinary reads as they are", async () =
 });
 
 test("recv() and recvfrom() read the error queue as well", async () => {
-  const [socket, nobody] = await refused(AF_INET);
-  await using _s = socket;
+  const [made, nobody] = await refused(AF_INET);
+  await using socket = made;
   const waiting = socket.recvfrom(100, { flags: MSG_ERRQUEUE });
   await socket.sendto("first", nobody);
   const [data, address] = await waiting;
@@ -122,26 +121,28 @@ test("recv() and recvfrom() read the error queue as well", async () => {
 });
 
 test("many errors are all told", async () => {
-  const [socket, nobody] = await refused(AF_INET);
-  await using _s = socket;
+  const [made, nobody] = await refused(AF_INET);
+  await using socket = made;
   const told: string[] = [];
   const reading = (async () => {
     while (told.length < 50) told.push((await socket.recvmsg(100, { flags: MSG_ERRQUEUE })).data.toString());
   })();
-  for (let i = 0; i < 50; ) {
+  for (let i = 0; i < 50;) {
     // A pending error is told to the next call, which then has sent nothing.
     const sent = await socket.sendto(`number ${i}`, nobody).catch(() => undefined);
     if (sent !== undefined) i++;
     await new Promise((resolve) => setImmediate(resolve));
   }
   await reading;
-  assert.deepEqual(told, Array.from({ length: 50 }, (_, index) => `number ${index}`));
+  assert.deepEqual(
+    told,
+    Array.from({ length: 50 }, (_, index) => `number ${index}`),
+  );
 });
 
 test("MSG_ERRQUEUE means nothing to a UNIX socket, as to the kernel", async () => {
-  const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair(AF_UNIX, SOCK_DGRAM));
+  const [left, right] = pair;
   const waiting = right.recvmsg(100, { flags: MSG_ERRQUEUE });
   await left.send("ordinary");
   assert.equal((await waiting).data.toString(), "ordinary");

@@ -15,11 +15,11 @@ import {
   SO_OOBINLINE,
   SOCK_DGRAM,
   SOCK_SEQPACKET,
-  Socket,
+  type Socket,
   socketpair,
 } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
-import { only, tcpPair, turn, udpPair } from "./support.js";
+import { closing, only, type Pair, tcpPair, turn, udpPair } from "./support.js";
 
 checkLeaks();
 
@@ -29,9 +29,11 @@ function pattern(length: number): Buffer {
   return bytes;
 }
 
-async function streams(): Promise<[name: string, receiver: Socket, sender: Socket][]> {
-  const unix = socketpair();
-  return [["tcp", ...(await tcpPair())], ["unix", ...unix]];
+async function streams(): Promise<[name: string, ends: Pair][]> {
+  return [
+    ["tcp", await tcpPair()],
+    ["unix", closing(socketpair())],
+  ];
 }
 
 /** Sends in small pieces, each in a turn of its own. */
@@ -43,9 +45,9 @@ async function trickle(socket: Socket, data: Buffer, piece: number): Promise<voi
 }
 
 test("MSG_WAITALL waits for all bytes, however they come", async () => {
-  for (const [name, receiver, sender] of await streams()) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const [name, ends] of await streams()) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     const data = pattern(5000);
     const sending = trickle(sender, Buffer.concat([data, data, data, data]), 333);
     assert.deepEqual(await receiver.recv(5000, { flags: MSG_WAITALL }), data, name);
@@ -63,9 +65,9 @@ test("MSG_WAITALL waits for all bytes, however they come", async () => {
 });
 
 test("MSG_WAITALL fills more than any receive buffer holds", async () => {
-  for (const [name, receiver, sender] of await streams()) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const [name, ends] of await streams()) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     const data = pattern(24 << 20);
     const [got] = await Promise.all([receiver.recv(data.length, { flags: MSG_WAITALL }), sender.sendAll(data)]);
     assert.ok(got.equals(data), name);
@@ -73,9 +75,9 @@ test("MSG_WAITALL fills more than any receive buffer holds", async () => {
 });
 
 test("MSG_WAITALL gives fewer bytes at the end, and the end stays for the next call", async () => {
-  for (const [name, receiver, sender] of await streams()) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const [name, ends] of await streams()) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     const waiting = receiver.recv(100, { flags: MSG_WAITALL });
     await sender.sendAll("not");
     await turn();
@@ -89,8 +91,8 @@ test("MSG_WAITALL gives fewer bytes at the end, and the end stays for the next c
 });
 
 test("MSG_WAITALL gives what came before an error, and the next call tells the error", async () => {
-  const [receiver, sender] = await tcpPair();
-  await using _r = receiver;
+  await using pair = await tcpPair();
+  const [receiver, sender] = pair;
   const waiting = receiver.recv(100, { flags: MSG_WAITALL });
   await sender.sendAll("before");
   await turn();
@@ -102,9 +104,9 @@ test("MSG_WAITALL gives what came before an error, and the next call tells the e
 });
 
 test("MSG_WAITALL that is cut short resolves with what came, and rejects when nothing did", async () => {
-  for (const [name, receiver, sender] of await streams()) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const [name, ends] of await streams()) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     const flags = MSG_WAITALL;
     await assert.rejects(receiver.recv(10, { flags, timeout: 1 }), { code: "ETIMEDOUT" }, name);
     await sender.sendAll("abc");
@@ -136,9 +138,9 @@ test("MSG_WAITALL that is cut short resolves with what came, and rejects when no
 });
 
 test("MSG_WAITALL with MSG_PEEK waits until there is enough to see, and takes nothing", async () => {
-  for (const [name, receiver, sender] of await streams()) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const [name, ends] of await streams()) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     const flags = MSG_WAITALL | MSG_PEEK;
     const peeking = receiver.recv(9, { flags });
     const behind = receiver.recv(3);
@@ -161,9 +163,8 @@ test("MSG_WAITALL with MSG_PEEK waits until there is enough to see, and takes no
 });
 
 test("MSG_WAITALL changes nothing for datagrams, nor with MSG_DONTWAIT", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await sender.send("short");
   assert.equal((await receiver.recv(100, { flags: MSG_WAITALL })).toString(), "short");
   const [right, left] = socketpair();
@@ -175,9 +176,8 @@ test("MSG_WAITALL changes nothing for datagrams, nor with MSG_DONTWAIT", async (
 });
 
 test("MSG_WAITALL stops after bytes that brought descriptors, which belong to them", async () => {
-  const [right, left] = socketpair();
-  await using _r = right;
-  await using _l = left;
+  await using pair = closing(socketpair());
+  const [right, left] = pair;
   await left.sendAll("ab");
   await left.sendmsg("cd", { control: [{ type: "SCM_RIGHTS", fds: [left] }] });
   await left.sendAll("ef");
@@ -188,9 +188,8 @@ test("MSG_WAITALL stops after bytes that brought descriptors, which belong to th
 });
 
 test("MSG_DONTWAIT rejects with EAGAIN at once, and receives what there is", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   const flags = MSG_DONTWAIT;
   const calls = [
     () => receiver.recv(10, { flags }),
@@ -216,9 +215,8 @@ test("MSG_DONTWAIT rejects with EAGAIN at once, and receives what there is", asy
 });
 
 test("MSG_DONTWAIT in a loop leaves turns to others", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   let turns = 0;
   const immediate = setInterval(() => turns++, 1);
   for (let i = 0; i < 3000; i++) {
@@ -230,9 +228,8 @@ test("MSG_DONTWAIT in a loop leaves turns to others", async () => {
 });
 
 test("MSG_DONTWAIT on sending rejects with EAGAIN when there is no room", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left] = pair;
   const flags = MSG_DONTWAIT;
   const block = Buffer.alloc(1 << 20);
   await assert.rejects(left.sendAll(block, { flags }), (error: { code: string; transferred: number }) => {
@@ -245,9 +242,8 @@ test("MSG_DONTWAIT on sending rejects with EAGAIN when there is no room", async 
 });
 
 test("MSG_OOB sends and reads urgent data, without waiting behind ordinary reads", async () => {
-  const [accepted, client] = await tcpPair();
-  await using _a = accepted;
-  await using _c = client;
+  await using pair = await tcpPair();
+  const [accepted, client] = pair;
   await assert.rejects(accepted.recv(1, { flags: MSG_OOB }), { code: "EINVAL" });
   const ordinary = accepted.recv(100);
   await client.send("!", { flags: MSG_OOB });
@@ -260,9 +256,8 @@ test("MSG_OOB sends and reads urgent data, without waiting behind ordinary reads
 });
 
 test("SO_OOBINLINE leaves urgent data in line", async () => {
-  const [accepted, client] = await tcpPair();
-  await using _a = accepted;
-  await using _c = client;
+  await using pair = await tcpPair();
+  const [accepted, client] = pair;
   accepted.setsockopt(SO_OOBINLINE, true);
   await client.send("ab");
   await client.send("!", { flags: MSG_OOB });
@@ -274,9 +269,8 @@ test("SO_OOBINLINE leaves urgent data in line", async () => {
 });
 
 test("MSG_OOB works on UNIX streams as far as the kernel goes", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   await assert.rejects(right.recv(1, { flags: MSG_OOB }), { code: "EINVAL" });
   await left.send("urgent", { flags: MSG_OOB });
   assert.equal((await right.recv(1, { flags: MSG_OOB })).toString(), "t");
@@ -284,18 +278,16 @@ test("MSG_OOB works on UNIX streams as far as the kernel goes", async () => {
 });
 
 test("MSG_TRUNC tells the length of a datagram, and shows nobody's bytes", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await sender.send("0123456789");
   await sender.send("0123456789");
   assert.equal(await receiver.recvInto(Buffer.alloc(4), { flags: MSG_TRUNC }), 10);
   assert.equal((await receiver.recv(4, { flags: MSG_TRUNC })).toString(), "0123");
 
   // On TCP it throws bytes away (tcp(7)); what comes back must not be what another call received before.
-  const [accepted, client] = await tcpPair();
-  await using _a = accepted;
-  await using _c = client;
+  await using connection = await tcpPair();
+  const [accepted, client] = connection;
   await client.sendAll("secret of another");
   assert.equal((await accepted.recv(100)).toString(), "secret of another");
   for (const size of [100, 1 << 20]) {
@@ -311,9 +303,9 @@ test("MSG_TRUNC tells the length of a datagram, and shows nobody's bytes", async
 });
 
 test("MSG_PEEK leaves data for the next call, in order", async () => {
-  for (const [name, receiver, sender] of await streams()) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const [name, ends] of await streams()) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     const peeked = receiver.recv(3, { flags: MSG_PEEK });
     const again = receiver.recvfrom(100, { flags: MSG_PEEK });
     const taken = receiver.recv(100);
@@ -325,9 +317,8 @@ test("MSG_PEEK leaves data for the next call, in order", async () => {
 });
 
 test("MSG_EOR is taken by sequenced packets, and a packet is a record", async () => {
-  const [left, right] = socketpair(AF_UNIX, SOCK_SEQPACKET);
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair(AF_UNIX, SOCK_SEQPACKET));
+  const [left, right] = pair;
   assert.equal(await left.send("record", { flags: MSG_EOR }), 6);
   assert.equal(await left.sendmsg("another", { flags: MSG_EOR }), 7);
   assert.equal((await right.recvmsg(100)).data.toString(), "record");
@@ -337,18 +328,16 @@ test("MSG_EOR is taken by sequenced packets, and a packet is a record", async ()
 });
 
 test("a small receive buffer does not keep MSG_WAITALL from its bytes", async () => {
-  const [receiver, sender] = await tcpPair(4096);
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await tcpPair(4096);
+  const [receiver, sender] = pair;
   const data = pattern(1 << 20);
   const [got] = await Promise.all([receiver.recv(data.length, { flags: MSG_WAITALL }), sender.sendAll(data)]);
   assert.ok(got.equals(data));
 });
 
 test("datagram pairs keep messages apart with every flag", async () => {
-  const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair(AF_UNIX, SOCK_DGRAM));
+  const [left, right] = pair;
   await left.send("one");
   await left.send("two");
   assert.equal((await right.recv(10, { flags: MSG_PEEK | MSG_WAITALL })).toString(), "one");

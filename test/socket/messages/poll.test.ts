@@ -26,14 +26,13 @@ import {
   type WaitOptions,
 } from "berkeley";
 import { checkLeaks, openDescriptors } from "../../support/leaks.js";
-import { tcpPair, turn } from "./support.js";
+import { closing, tcpPair, turn } from "./support.js";
 
 checkLeaks();
 
 test("poll() returns the entries that are ready, in order, as they were given", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   await left.sendAll("x");
   const entries = [
     { socket: left, events: POLLIN, name: "not readable" },
@@ -63,7 +62,10 @@ test("poll() waits until something is ready, however many entries and calls ther
   await turn();
   await turn();
   await pairs[7]![0].sendAll("x");
-  assert.deepEqual((await waiting[0]!).map(({ entry }) => entry), [entries[7]]);
+  assert.deepEqual(
+    (await waiting[0]!).map(({ entry }) => entry),
+    [entries[7]],
+  );
   assert.equal((await waiting[1]!).length, 3);
   assert.equal((await waiting[2]!).length, 1);
   await pairs[9]![0].sendAll("y");
@@ -72,9 +74,8 @@ test("poll() waits until something is ready, however many entries and calls ther
 });
 
 test("poll() with a timeout gives no entry when it has passed", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [, right] = pair;
   const start = performance.now();
   assert.deepEqual(await poll([{ socket: right, events: POLLIN }], { timeout: 20 }), []);
   assert.ok(performance.now() - start >= 19);
@@ -84,20 +85,21 @@ test("poll() with a timeout gives no entry when it has passed", async () => {
 });
 
 test("poll() can be aborted", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [, right] = pair;
   const controller = new AbortController();
   const waiting = poll([{ socket: right, events: POLLIN }], { signal: controller.signal });
   controller.abort(new Error("enough"));
   await assert.rejects(waiting, { message: "enough" });
-  await assert.rejects(poll([{ socket: right, events: POLLOUT }], { signal: AbortSignal.abort("before") }), (reason) => reason === "before");
+  await assert.rejects(
+    poll([{ socket: right, events: POLLOUT }], { signal: AbortSignal.abort("before") }),
+    (reason) => reason === "before",
+  );
 });
 
 test("poll() and a pending call see the same data", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const taking = right.recv(10);
   const polling = poll([{ socket: right, events: POLLIN }], { timeout: 30 });
   await left.sendAll("one");
@@ -112,27 +114,23 @@ test("poll() and a pending call see the same data", async () => {
 });
 
 test("poll() that was woken for what somebody else took goes on waiting", async () => {
-  const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
-  await using _l = left;
-  await using _r = right;
-  let done = false;
-  const polling = poll([{ fd: right.fileno(), events: POLLIN }]).then((ready) => {
-    done = true;
-    return ready;
-  });
+  await using pair = closing(socketpair(AF_UNIX, SOCK_DGRAM));
+  const [left, right] = pair;
+  let tries = 0;
+  const polling = poll([{ fd: right.fileno(), events: POLLIN }]);
+  const settled = polling.then(() => true);
   // What waits in the kernel when poll() looks is taken by a call that is made right now.
-  for (let i = 0; i < 20 && !done; i++) {
+  while (tries++ < 20 && !(await Promise.race([settled, turn()]))) {
     await left.send("x");
     await right.recv(10);
-    await turn();
   }
   await left.send("stays");
   assert.equal((await polling).length, 1);
 });
 
 test("poll() tells the end, errors and urgent data", async () => {
-  const [accepted, client] = await tcpPair();
-  await using _a = accepted;
+  await using pair = await tcpPair();
+  const [accepted, client] = pair;
   const urgent = poll([{ socket: accepted, events: POLLPRI }]);
   await client.send("!", { flags: MSG_OOB });
   assert.equal((await urgent)[0]!.revents, POLLPRI);
@@ -160,7 +158,11 @@ test("poll() tells the end, errors and urgent data", async () => {
 test("poll() says POLLNVAL of a socket that is closed, before and while it waits", async () => {
   const [left, right] = socketpair();
   const [other, peer] = socketpair();
-  const entries = [{ socket: left, events: POLLIN }, { socket: right, events: POLLIN }, { socket: other, events: POLLIN }];
+  const entries = [
+    { socket: left, events: POLLIN },
+    { socket: right, events: POLLIN },
+    { socket: other, events: POLLIN },
+  ];
   const waiting = poll(entries);
   const detached = poll([{ socket: peer, events: POLLIN }]);
   await turn();
@@ -184,15 +186,17 @@ test("poll() finds regular files always ready, and waits for pipes", async () =>
   const [ready] = await poll([{ fd: file, events: POLLIN | POLLOUT }]);
   assert.equal(ready!.revents, POLLIN | POLLOUT);
   // Nothing ever happens to a file for which nothing is asked; the rest of the list is waited for.
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const waiting = poll([
     { fd: file, events: 0 },
     { socket: right, events: POLLIN },
   ]);
   await left.sendAll("x");
-  assert.deepEqual((await waiting).map(({ entry }) => "fd" in entry), [false]);
+  assert.deepEqual(
+    (await waiting).map(({ entry }) => "fd" in entry),
+    [false],
+  );
   closeSync(file);
 
   const folder = mkdtempSync(join(tmpdir(), "berkeley-poll-"));
@@ -208,9 +212,8 @@ test("poll() finds regular files always ready, and waits for pipes", async () =>
 });
 
 test("poll() leaves no descriptor behind, whatever its end", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const entries = [{ socket: right, events: POLLIN }];
   await poll(entries, { timeout: 1 });
   const before = openDescriptors().size;
@@ -225,9 +228,8 @@ test("poll() leaves no descriptor behind, whatever its end", async () => {
 });
 
 test("poll() that is always ready leaves turns to others", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [, right] = pair;
   let turns = 0;
   const timer = setInterval(() => turns++, 1);
   for (let i = 0; i < 5000; i++) await poll([{ socket: right, events: POLLOUT }]);
@@ -243,7 +245,10 @@ test("poll() keeps the process alive while it waits, and not longer", () => {
     console.log((await ready).length);
     poll([{ socket: right, events: POLLIN }], { timeout: 30 }).then((none) => console.log("after", none.length));
   `;
-  const { stdout, status } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8", timeout: 20_000 });
+  const { stdout, status } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+    encoding: "utf8",
+    timeout: 20_000,
+  });
   assert.equal(stdout, "0\nafter 0\n");
   assert.equal(status, 0);
 });

@@ -40,7 +40,11 @@ server.close(); client.close()
 channel.sendall(b"read " + accepted.recv(100))
 `;
 
-const ours = (task: string): readonly string[] => [process.execPath, fileURLToPath(new URL("peer.js", import.meta.url)), task];
+const ours = (task: string): readonly string[] => [
+  process.execPath,
+  fileURLToPath(new URL("peer.js", import.meta.url)),
+  task,
+];
 const pythons = (script: string): readonly string[] => ["python3", "-c", script];
 
 /** Starts a program with one end of a pair of UNIX sockets as its descriptor 3; the other is ours. */

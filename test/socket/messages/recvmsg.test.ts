@@ -15,14 +15,13 @@ import {
   socketpair,
 } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
-import { tcpPair, udpPair } from "./support.js";
+import { closing, tcpPair, udpPair } from "./support.js";
 
 checkLeaks();
 
 test("recvmsg() gives data, address and flags", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await sender.send("hello");
   const message = await receiver.recvmsg(100);
   assert.ok(message instanceof Message);
@@ -37,18 +36,21 @@ test("recvmsg() gives data, address and flags", async () => {
 });
 
 test("recvmsg() waits for a message", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   const waiting = receiver.recvmsg(100);
   await sender.send("late");
   assert.equal((await waiting).data.toString(), "late");
 });
 
 test("recvmsg() reports a datagram that is larger than its room", async () => {
-  for (const [receiver, sender] of [await udpPair(), socketpair(AF_UNIX, SOCK_DGRAM), socketpair(AF_UNIX, SOCK_SEQPACKET)]) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const ends of [
+    await udpPair(),
+    closing(socketpair(AF_UNIX, SOCK_DGRAM)),
+    closing(socketpair(AF_UNIX, SOCK_SEQPACKET)),
+  ]) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     await sender.send("longer than that");
     await sender.send("longer than that");
     await sender.send("next");
@@ -69,9 +71,9 @@ test("recvmsg() reports a datagram that is larger than its room", async () => {
 });
 
 test("recvmsg() gives an empty datagram as one, and goes on", async () => {
-  for (const [receiver, sender] of [await udpPair(), socketpair(AF_UNIX, SOCK_DGRAM)]) {
-    await using _r = receiver;
-    await using _s = sender;
+  for (const ends of [await udpPair(), closing(socketpair(AF_UNIX, SOCK_DGRAM))]) {
+    await using pair = ends;
+    const [receiver, sender] = pair;
     await sender.send("");
     await sender.send("more");
     const empty = await receiver.recvmsg(100);
@@ -87,8 +89,8 @@ test("recvmsg() gives an empty datagram as one, and goes on", async () => {
 });
 
 test("recvmsg() on a stream gives an empty message at the end", async () => {
-  const [accepted, client] = await tcpPair();
-  await using _a = accepted;
+  await using pair = await tcpPair();
+  const [accepted, client] = pair;
   await client.send("last");
   client.close();
   const message = await accepted.recvmsg(100);
@@ -98,9 +100,8 @@ test("recvmsg() on a stream gives an empty message at the end", async () => {
 });
 
 test("recvmsg() takes large messages, and a small piece keeps no large buffer alive", async () => {
-  const [left, right] = socketpair(AF_UNIX, SOCK_SEQPACKET);
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair(AF_UNIX, SOCK_SEQPACKET));
+  const [left, right] = pair;
   const large = Buffer.alloc(150_000, "x");
   await left.send(large);
   assert.deepEqual((await right.recvmsg(200_000)).data, large);
@@ -111,9 +112,8 @@ test("recvmsg() takes large messages, and a small piece keeps no large buffer al
 });
 
 test("recvmsg() with MSG_PEEK leaves the message", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await sender.send("peeked");
   assert.equal((await receiver.recvmsg(100, { flags: MSG_PEEK })).data.toString(), "peeked");
   assert.equal((await receiver.recvmsg(3, { flags: MSG_PEEK | MSG_TRUNC })).length, 6);
@@ -121,9 +121,8 @@ test("recvmsg() with MSG_PEEK leaves the message", async () => {
 });
 
 test("recvmsgInto() scatters a message over its buffers", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await sender.send("headerbodyrest");
   const parts = [Buffer.alloc(6), new Uint8Array(0), Buffer.alloc(4), Buffer.alloc(10, "-")];
   const message = await receiver.recvmsgInto(parts);
@@ -142,20 +141,21 @@ test("recvmsgInto() scatters a message over its buffers", async () => {
 });
 
 test("recvmsgInto() writes into a part of a larger memory and nowhere else", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   const memory = new Uint8Array(30).fill(1);
   await sender.send(Buffer.alloc(20, 2));
   const { bytes } = await receiver.recvmsgInto([memory.subarray(5, 8), memory.subarray(20, 22)]);
   assert.equal(bytes, 5);
-  assert.deepEqual([...memory.keys()].filter((at) => memory[at] === 2), [5, 6, 7, 20, 21]);
+  assert.deepEqual(
+    [...memory.keys()].filter((at) => memory[at] === 2),
+    [5, 6, 7, 20, 21],
+  );
 });
 
 test("recvmsgInto() fails when its buffers are detached while it waits, and takes nothing", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   const buffer = new Uint8Array(100);
   const waiting = receiver.recvmsgInto([buffer]);
   structuredClone(buffer.buffer, { transfer: [buffer.buffer] });
@@ -165,9 +165,8 @@ test("recvmsgInto() fails when its buffers are detached while it waits, and take
 });
 
 test("a recvmsg() that times out or is aborted leaves the message in the kernel", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await assert.rejects(receiver.recvmsg(10, { timeout: 1 }), { code: "ETIMEDOUT", syscall: "recvmsg" });
   const controller = new AbortController();
   const waiting = receiver.recvmsg(10, { signal: controller.signal });
@@ -198,7 +197,10 @@ test("recvmsg() refuses wrong arguments with a rejection", async () => {
     message: /buffers\[1\] is "x"/,
   });
   const many = Array.from({ length: 1025 }, () => new Uint8Array(1));
-  await assert.rejects(socket.recvmsgInto(many), { name: "RangeError", message: /1025 buffers, required at most 1024/ });
+  await assert.rejects(socket.recvmsgInto(many), {
+    name: "RangeError",
+    message: /1025 buffers, required at most 1024/,
+  });
 });
 
 test("recvmsg() on a closed socket rejects with EBADF, and with ECANCELED when it is closed meanwhile", async () => {

@@ -20,7 +20,7 @@ import {
   socketpair,
 } from "berkeley";
 import { checkLeaks, openDescriptors } from "../../support/leaks.js";
-import { only, tcpPair, turn } from "./support.js";
+import { closing, only, tcpPair, turn } from "./support.js";
 
 checkLeaks();
 
@@ -36,9 +36,8 @@ for (const [name, type] of [
   ["SOCK_SEQPACKET", SOCK_SEQPACKET],
 ] as const) {
   test(`send_fds() and recv_fds() pass a file, a listening and a connected socket over ${name}`, async () => {
-    const [left, right] = socketpair(AF_UNIX, type);
-    await using _l = left;
-    await using _r = right;
+    await using pair = closing(socketpair(AF_UNIX, type));
+    const [left, right] = pair;
     const file = openSync("/proc/self/status", "r");
     const listening = new Socket(AF_INET, SOCK_STREAM);
     await listening.bind("127.0.0.1:0");
@@ -77,9 +76,8 @@ for (const [name, type] of [
 }
 
 test("descriptors that nobody takes are closed with their message", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const before = count();
   await left.sendmsg("x", { control: [{ type: "SCM_RIGHTS", fds: [left, right, left] }] });
   {
@@ -99,9 +97,8 @@ async function receiveAndForget(socket: Socket): Promise<void> {
 }
 
 test("descriptors of a message that was collected are closed", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const before = count();
   for (let i = 0; i < 20; i++) await send_fds(left, "x", [left]);
   for (let i = 0; i < 10; i++) await receiveAndForget(right);
@@ -113,9 +110,8 @@ test("descriptors of a message that was collected are closed", async () => {
 });
 
 test("room for no control data leaves no descriptor behind", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const before = count();
   await send_fds(left, "a", [left, right]);
   await send_fds(left, "b", [left, right]);
@@ -131,9 +127,8 @@ test("room for no control data leaves no descriptor behind", async () => {
 });
 
 test("when more descriptors come than there is room for, those that fit arrive, and MSG_CTRUNC tells", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const before = count();
   for (const room of [1, 2, 4]) {
     await send_fds(left, "x", [left, right, left, right, left]);
@@ -153,9 +148,8 @@ test("when more descriptors come than there is room for, those that fit arrive, 
 });
 
 test("descriptors belong to the bytes that they came with", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   await left.sendAll("before");
   await send_fds(left, "with", [left]);
   await left.sendAll("after");
@@ -170,9 +164,8 @@ test("descriptors belong to the bytes that they came with", async () => {
 });
 
 test("MSG_PEEK gives descriptors of its own each time, which are closed as well", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const before = count();
   await send_fds(left, "x", [left]);
   const room = { controlSize: CMSG_LEN(4) };
@@ -188,9 +181,8 @@ test("MSG_PEEK gives descriptors of its own each time, which are closed as well"
 });
 
 test("a descriptor that was taken is nobody's until it is adopted, and one that was not cannot be", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   await send_fds(left, "x", [left]);
   const [, fds] = await recv_fds(right, 10, 1);
   const [fd] = fds.fds;
@@ -205,9 +197,8 @@ test("a descriptor that was taken is nobody's until it is adopted, and one that 
 });
 
 test("a socket that was closed while its message waited is not passed, nor is what has its number now", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const [passed, other] = socketpair();
   while ((await left.send(Buffer.alloc(1 << 20), { timeout: 1 }).catch(() => 0)) > 0);
   const waiting = send_fds(left, "x", [passed]);
@@ -226,19 +217,29 @@ test("a socket that was closed while its message waited is not passed, nor is wh
 });
 
 test("descriptors that cannot be passed are refused", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   const closed = new Socket();
   closed.close();
   await assert.rejects(send_fds(left, "x", [closed]), { code: "EBADF" });
   await assert.rejects(send_fds(left, "x", [1_000_000]), { code: "EBADF" });
-  await assert.rejects(send_fds(left, "x", Array.from({ length: 254 }, () => left)), { code: "EINVAL" });
+  await assert.rejects(
+    send_fds(
+      left,
+      "x",
+      Array.from({ length: 254 }, () => left),
+    ),
+    { code: "EINVAL" },
+  );
   await assert.rejects(send_fds(left, "", [left]), { name: "RangeError", message: /at least one byte/ });
   await assert.rejects(send_fds(left, "x", [-1]), { name: "RangeError" });
   await assert.rejects(recv_fds(right, 10, -1), { name: "RangeError", message: /maxfds is -1/ });
   const before = count();
-  await send_fds(left, "x", Array.from({ length: 253 }, () => left));
+  await send_fds(
+    left,
+    "x",
+    Array.from({ length: 253 }, () => left),
+  );
   const [, fds] = await recv_fds(right, 10, 253);
   assert.equal(fds.length, 253);
   fds.close();

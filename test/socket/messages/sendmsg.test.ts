@@ -15,45 +15,50 @@ import {
   socketpair,
 } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
-import { tcpPair, udpPair } from "./support.js";
+import { closing, tcpPair, udpPair } from "./support.js";
 
 checkLeaks();
 
 test("sendmsg() sends the parts of data as one message", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   assert.equal(await sender.sendmsg(["gäther", Buffer.from([0, 1]), "", "ed"]), 11);
-  assert.deepEqual(await receiver.recv(100), Buffer.concat([Buffer.from("gäther"), Buffer.from([0, 1]), Buffer.from("ed")]));
+  assert.deepEqual(
+    await receiver.recv(100),
+    Buffer.concat([Buffer.from("gäther"), Buffer.from([0, 1]), Buffer.from("ed")]),
+  );
   assert.equal(await sender.sendmsg("text"), 4);
   assert.equal((await receiver.recv(100)).toString(), "text");
 });
 
 test("sendmsg() sends more parts than the kernel takes at once as one datagram", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   assert.equal(await sender.sendmsg(Array.from({ length: 3000 }, () => "ab")), 6000);
   assert.equal((await receiver.recv(10_000)).length, 6000);
 });
 
 test("sendmsg() goes to the address it is given, in each form", async () => {
-  const [receiver, connected] = await udpPair();
-  await using _r = receiver;
+  await using pair = await udpPair();
+  const [receiver, connected] = pair;
   connected.close();
   await using sender = new Socket(AF_INET, SOCK_DGRAM);
   const address = receiver.getsockname();
   assert.ok("port" in address);
-  for (const one of [address, String(address), ["localhost", address.port] as const, { host: "127.0.0.1", port: address.port }]) {
+  for (const one of [
+    address,
+    String(address),
+    ["localhost", address.port] as const,
+    { host: "127.0.0.1", port: address.port },
+  ]) {
     assert.equal(await sender.sendmsg("x", { address: one }), 1);
     assert.equal((await receiver.recv(10)).toString(), "x");
   }
 });
 
 test("sendmsg() sends a datagram without bytes", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   assert.equal(await sender.sendmsg(""), 0);
   assert.equal(await sender.sendmsg([]), 0);
   assert.equal(await sender.sendmsg("end"), 3);
@@ -61,18 +66,16 @@ test("sendmsg() sends a datagram without bytes", async () => {
 });
 
 test("sendmsg() with MSG_MORE keeps data back until there is more", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   await sender.sendmsg("one ", { flags: MSG_MORE });
   await sender.sendmsg("datagram");
   assert.equal((await receiver.recv(100)).toString(), "one datagram");
 });
 
 test("sendmsg() waits for room on a stream, and takes a part", async () => {
-  const [accepted, client] = await tcpPair();
-  await using _a = accepted;
-  await using _c = client;
+  await using pair = await tcpPair();
+  const [accepted, client] = pair;
   const block = Buffer.alloc(4 << 20, 7);
   let sent = 0;
   for (;;) {
@@ -90,9 +93,8 @@ test("sendmsg() waits for room on a stream, and takes a part", async () => {
 
 test("sendmsg() with MSG_DONTWAIT rejects with EAGAIN at once", async () => {
   for (const type of [SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET]) {
-    const [left, right] = socketpair(AF_UNIX, type);
-    await using _l = left;
-    await using _r = right;
+    await using pair = closing(socketpair(AF_UNIX, type));
+    const [left] = pair;
     await assert.rejects(
       async () => {
         for (;;) await left.sendmsg(Buffer.alloc(60_000), { flags: MSG_DONTWAIT });
@@ -115,7 +117,7 @@ test("sendmsg() with MSG_DONTWAIT to a UNIX address whose queue is full rejects 
   );
   // Without the flag it waits until there is room.
   const waiting = sender.sendmsg("last", { address: receiver.getsockname() });
-  for (let data = ""; data !== "last"; ) data = (await receiver.recv(10)).toString();
+  for (let data = ""; data !== "last";) data = (await receiver.recv(10)).toString();
   assert.equal(await waiting, 4);
 });
 
@@ -128,14 +130,15 @@ test("sendmsg() gives the kernel's own errors, with the address", async () => {
     port: 9,
     message: "sendmsg EMSGSIZE 127.0.0.1:9",
   });
-  await assert.rejects(sender.sendmsg("x", { address: "127.0.0.1:9", control: [{ type: "IP_TTL", ttl: 0 }] }), { code: "EINVAL" });
+  await assert.rejects(sender.sendmsg("x", { address: "127.0.0.1:9", control: [{ type: "IP_TTL", ttl: 0 }] }), {
+    code: "EINVAL",
+  });
   await assert.rejects(sender.sendmsg("x", { address: "unix:/no/such/path/here" }), { code: "EAFNOSUPPORT" });
 });
 
 test("sendmsg() refuses wrong arguments with a rejection, before any call", async () => {
-  const [receiver, sender] = await udpPair();
-  await using _r = receiver;
-  await using _s = sender;
+  await using pair = await udpPair();
+  const [receiver, sender] = pair;
   const wrong: readonly [unknown, unknown, string, RegExp][] = [
     [5, undefined, "TypeError", /data is 5/],
     [["a", 5], undefined, "TypeError", /data\[1\] is 5/],
@@ -161,9 +164,8 @@ test("sendmsg() on a closed socket rejects with EBADF", async () => {
 });
 
 test("sendmsg() does not send what was detached while it waited", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left, right] = pair;
   while ((await left.send(Buffer.alloc(1 << 20), { timeout: 1 }).catch(() => 0)) > 0);
   const bytes = new Uint8Array(100);
   const waiting = left.sendmsg([bytes]);
@@ -177,9 +179,8 @@ test("sendmsg() does not send what was detached while it waited", async () => {
 });
 
 test("sendmsg() can be aborted while it waits", async () => {
-  const [left, right] = socketpair();
-  await using _l = left;
-  await using _r = right;
+  await using pair = closing(socketpair());
+  const [left] = pair;
   while ((await left.send(Buffer.alloc(1 << 20), { timeout: 1 }).catch(() => 0)) > 0);
   const controller = new AbortController();
   const waiting = left.sendmsg("x", { signal: controller.signal });

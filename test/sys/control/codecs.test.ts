@@ -64,11 +64,26 @@ const TOS = struct("i", 0xb9);
 
 const SENT: readonly [ControlToSend, level: number, type: number, data: () => Buffer][] = [
   [{ type: "SCM_RIGHTS", fds: [3, { fileno: () => 4 }] }, k.SOL_SOCKET, k.SCM_RIGHTS, struct("ii", 3, 4)],
-  [{ type: "SCM_CREDENTIALS", pid: 1, uid: 2, gid: 0xffff_ffff }, k.SOL_SOCKET, k.SCM_CREDENTIALS, struct("iII", 1, 2, 0xffff_ffff)],
-  [{ type: "SCM_CREDENTIALS" }, k.SOL_SOCKET, k.SCM_CREDENTIALS, struct("iII", process.pid, process.getuid!(), process.getgid!())],
+  [
+    { type: "SCM_CREDENTIALS", pid: 1, uid: 2, gid: 0xffff_ffff },
+    k.SOL_SOCKET,
+    k.SCM_CREDENTIALS,
+    struct("iII", 1, 2, 0xffff_ffff),
+  ],
+  [
+    { type: "SCM_CREDENTIALS" },
+    k.SOL_SOCKET,
+    k.SCM_CREDENTIALS,
+    struct("iII", process.pid, process.getuid!(), process.getgid!()),
+  ],
   [{ type: "SO_MARK", mark: 0xffff_fffe }, k.SOL_SOCKET, k.SO_MARK, struct("I", 0xffff_fffe)],
   [{ type: "SCM_TXTIME", txtime: 2n ** 63n }, k.SOL_SOCKET, k.SCM_TXTIME, struct("Q", 2n ** 63n)],
-  [{ type: "IP_PKTINFO", ifindex: 1, spec_dst: "127.0.0.2", addr: "10.0.0.1" }, k.IPPROTO_IP, k.IP_PKTINFO, struct("i8B", 1, 127, 0, 0, 2, 10, 0, 0, 1)],
+  [
+    { type: "IP_PKTINFO", ifindex: 1, spec_dst: "127.0.0.2", addr: "10.0.0.1" },
+    k.IPPROTO_IP,
+    k.IP_PKTINFO,
+    struct("i8B", 1, 127, 0, 0, 2, 10, 0, 0, 1),
+  ],
   [{ type: "IP_PKTINFO" }, k.IPPROTO_IP, k.IP_PKTINFO, () => Buffer.alloc(12)],
   [{ type: "IPV6_PKTINFO", addr: "::1", ifindex: 5 }, k.IPPROTO_IPV6, k.IPV6_PKTINFO, struct("15xBI", 1, 5)],
   [{ type: "IP_TTL", ttl: 64 }, k.IPPROTO_IP, k.IP_TTL, struct("i", 64)],
@@ -88,21 +103,48 @@ for (const [message, level, type, data] of SENT) {
 }
 
 const RECEIVED: readonly [ControlMessage, level: number, type: number, data: () => Buffer][] = [
-  [{ type: "SCM_CREDENTIALS", pid: 9, uid: 0xffff_ffff, gid: 8 }, k.SOL_SOCKET, k.SCM_CREDENTIALS, struct("iII", 9, 0xffff_ffff, 8)],
-  [{ type: "SO_TIMESTAMP", tv_sec: 5_000_000_000, tv_usec: 6 }, k.SOL_SOCKET, k.SO_TIMESTAMP, struct("qq", 5_000_000_000, 6)],
+  [
+    { type: "SCM_CREDENTIALS", pid: 9, uid: 0xffff_ffff, gid: 8 },
+    k.SOL_SOCKET,
+    k.SCM_CREDENTIALS,
+    struct("iII", 9, 0xffff_ffff, 8),
+  ],
+  [
+    { type: "SO_TIMESTAMP", tv_sec: 5_000_000_000, tv_usec: 6 },
+    k.SOL_SOCKET,
+    k.SO_TIMESTAMP,
+    struct("qq", 5_000_000_000, 6),
+  ],
   [{ type: "SO_TIMESTAMP", tv_sec: 5, tv_usec: 6 }, k.SOL_SOCKET, k.SO_TIMESTAMP_NEW, struct("qq", 5, 6)],
   [{ type: "SO_TIMESTAMP", tv_sec: 5, tv_usec: 6 }, k.SOL_SOCKET, k.SO_TIMESTAMP, struct("ii", 5, 6)],
-  [{ type: "SO_TIMESTAMPNS", tv_sec: 5, tv_nsec: 999_999_999 }, k.SOL_SOCKET, k.SO_TIMESTAMPNS, struct("qq", 5, 999_999_999)],
+  [
+    { type: "SO_TIMESTAMPNS", tv_sec: 5, tv_nsec: 999_999_999 },
+    k.SOL_SOCKET,
+    k.SO_TIMESTAMPNS,
+    struct("qq", 5, 999_999_999),
+  ],
   [{ type: "SO_TIMESTAMPNS", tv_sec: 5, tv_nsec: 7 }, k.SOL_SOCKET, k.SO_TIMESTAMPNS_NEW, struct("qq", 5, 7)],
   [
-    { type: "SCM_TIMESTAMPING", ts: [{ tv_sec: 1, tv_nsec: 2 }, { tv_sec: 0, tv_nsec: 0 }, { tv_sec: 3, tv_nsec: 4 }] },
+    {
+      type: "SCM_TIMESTAMPING",
+      ts: [
+        { tv_sec: 1, tv_nsec: 2 },
+        { tv_sec: 0, tv_nsec: 0 },
+        { tv_sec: 3, tv_nsec: 4 },
+      ],
+    },
     k.SOL_SOCKET,
     k.SCM_TIMESTAMPING,
     struct("qqqqqq", 1, 2, 0, 0, 3, 4),
   ],
   [{ type: "SO_RXQ_OVFL", dropped: 0x8000_0000 }, k.SOL_SOCKET, k.SO_RXQ_OVFL, struct("I", 0x8000_0000)],
   [{ type: "SO_MARK", mark: 0x8000_0001 }, k.SOL_SOCKET, k.SO_MARK, struct("I", 0x8000_0001)],
-  [{ type: "IP_PKTINFO", ifindex: 2, spec_dst: "1.2.3.4", addr: "5.6.7.8" }, k.IPPROTO_IP, k.IP_PKTINFO, struct("i8B", 2, 1, 2, 3, 4, 5, 6, 7, 8)],
+  [
+    { type: "IP_PKTINFO", ifindex: 2, spec_dst: "1.2.3.4", addr: "5.6.7.8" },
+    k.IPPROTO_IP,
+    k.IP_PKTINFO,
+    struct("i8B", 2, 1, 2, 3, 4, 5, 6, 7, 8),
+  ],
   [{ type: "IPV6_PKTINFO", addr: "::1", ifindex: 5 }, k.IPPROTO_IPV6, k.IPV6_PKTINFO, struct("15xBI", 1, 5)],
   [{ type: "IP_TTL", ttl: 61 }, k.IPPROTO_IP, k.IP_TTL, struct("i", 61)],
   [{ type: "IPV6_HOPLIMIT", hoplimit: 62 }, k.IPPROTO_IPV6, k.IPV6_HOPLIMIT, struct("i", 62)],
@@ -124,7 +166,7 @@ for (const [message, level, type, data] of RECEIVED) {
 
 test("IP_RECVERR decodes with its offender and without", () => {
   const error = ERROR();
-    const message = decoded(k.IPPROTO_IP, k.IP_RECVERR, Buffer.concat([error, OFFENDER()]));
+  const message = decoded(k.IPPROTO_IP, k.IP_RECVERR, Buffer.concat([error, OFFENDER()]));
   assert.equal(message.type, "IP_RECVERR");
   if (message.type !== "IP_RECVERR") return;
   const { offender: who, ...fields } = message;
@@ -212,7 +254,8 @@ test("renew() puts in the number that a socket has now, at its own place, and re
     { type: "SCM_RIGHTS", fds: [40, { fileno: () => fd }, 41] },
   ]);
   assert.ok(control.rights);
-  const fds = (): readonly number[] | undefined => descriptorsOf(decodeControl(control.bytes, control.bytes.length, recorder().calls)[1]!)?.fds;
+  const fds = (): readonly number[] | undefined =>
+    descriptorsOf(decodeControl(control.bytes, control.bytes.length, recorder().calls)[1]!)?.fds;
   assert.ok(control.renew());
   assert.deepEqual(fds(), [40, 50, 41]);
   fd = 51;
@@ -236,9 +279,21 @@ test("encodeControl() says which message and which field is wrong", () => {
     [[{ level: 2 ** 40, type: 2, data: new Uint8Array(0) }], /control\[0\]\.level is 1099511627776/, "RangeError"],
     [[{ type: "SCM_RIGHTS", fds: 3 }], /control\[0\]\.fds is 3, required an array/, "TypeError"],
     [[{ type: "SCM_RIGHTS", fds: [-1] }], /control\[0\]\.fds\[0\] is -1/, "RangeError"],
-    [[{ type: "SCM_RIGHTS", fds: ["3"] }], /control\[0\]\.fds\[0\] is "3", required a Socket or the number/, "TypeError"],
-    [[{ type: "IP_PKTINFO", spec_dst: "localhost" }], /control\[0\]\.spec_dst is "localhost", required a numeric IPv4 address/, "TypeError"],
-    [[{ type: "IPV6_PKTINFO", addr: "fe80::1%lo" }], /control\[0\]\.addr is "fe80::1%lo", required a numeric IPv6 address/, "TypeError"],
+    [
+      [{ type: "SCM_RIGHTS", fds: ["3"] }],
+      /control\[0\]\.fds\[0\] is "3", required a Socket or the number/,
+      "TypeError",
+    ],
+    [
+      [{ type: "IP_PKTINFO", spec_dst: "localhost" }],
+      /control\[0\]\.spec_dst is "localhost", required a numeric IPv4 address/,
+      "TypeError",
+    ],
+    [
+      [{ type: "IPV6_PKTINFO", addr: "fe80::1%lo" }],
+      /control\[0\]\.addr is "fe80::1%lo", required a numeric IPv6 address/,
+      "TypeError",
+    ],
     [[{ type: "SCM_CREDENTIALS", pid: -2 }], /control\[0\]\.pid is -2/, "RangeError"],
     [[{ type: "SCM_TXTIME", txtime: 5 }], /control\[0\]\.txtime is 5, required a bigint/, "TypeError"],
     [[{ type: "SCM_TXTIME", txtime: -5n }], /control\[0\]\.txtime is -5/, "RangeError"],

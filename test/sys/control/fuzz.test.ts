@@ -89,8 +89,14 @@ test("decodeControl() takes messages of known kinds with lengths and contents at
 });
 
 test("decodeControl() takes every prefix of a message in a message", () => {
-  const inner = encodeControl([{ type: "SCM_RIGHTS", fds: [1, 2, 3] }, { type: "IP_TTL", ttl: 1 }]).bytes;
-  const outer = encodeControl([{ level: 1, type: 99, data: inner }, { type: "SCM_RIGHTS", fds: [9] }]).bytes;
+  const inner = encodeControl([
+    { type: "SCM_RIGHTS", fds: [1, 2, 3] },
+    { type: "IP_TTL", ttl: 1 },
+  ]).bytes;
+  const outer = encodeControl([
+    { level: 1, type: 99, data: inner },
+    { type: "SCM_RIGHTS", fds: [9] },
+  ]).bytes;
   for (let length = 0; length <= outer.length; length++) check(outer.subarray(0, length), `${length} bytes`);
   // What lies inside the data of another message is no message.
   assert.deepEqual(decodeAmid(outer, 0), [
@@ -141,7 +147,9 @@ test("what encodeControl() makes, decodeControl() gives back", () => {
     const sent = Array.from({ length: below(6) }, () => anything(below));
     const { bytes } = encodeControl(sent);
     const back = plain(decodeControl(bytes, bytes.length, recorder().calls));
-    const expected = sent.map((message) => (message.type === "SCM_RIGHTS" ? { type: message.type, numbers: message.fds } : message));
+    const expected = sent.map((message) =>
+      message.type === "SCM_RIGHTS" ? { type: message.type, numbers: message.fds } : message,
+    );
     assert.deepEqual(back, expected, `round ${round}`);
   }
 });

@@ -1,8 +1,8 @@
 // What every waiting call takes besides its operands.
 
 import { quote } from "../addr/index.js";
-import { messageFlags, milliseconds } from "../sys/arguments.js";
-import { abortSignal } from "../sys/deadline.js";
+import { messageFlags, milliseconds } from "./arguments.js";
+import { abortSignal } from "./deadline.js";
 
 /** Options of a call that may wait. */
 export interface WaitOptions {

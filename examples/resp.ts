@@ -1,0 +1,92 @@
+// A server for Redis clients, with what fits in memory: GET, SET, DEL, INCR, EXPIRE, PING and their kin.
+//
+//   node out/examples/resp.js [port]        then: redis-cli -p 6379, redis-benchmark -t ping,get,set
+//
+// Requests that come together are answered together: all that lie in one read, with one write. A client that does not read
+// its replies is not read from either.
+
+import { type Conn, type EndpointLike, listen, SocketError } from "berkeley";
+import { Clients } from "./lib/clients.js";
+import { isProgram, untilInterrupted } from "./lib/program.js";
+import { Inbox } from "./resp/inbox.js";
+import { defaultLimits, type Limits } from "./resp/protocol.js";
+import { Session } from "./resp/session.js";
+import { Store, type StoreOptions } from "./resp/store.js";
+
+export { defaultLimits, type Limits, ProtocolError, RequestReader } from "./resp/protocol.js";
+export { Session, Store, type StoreOptions };
+
+/** How the server is bounded. */
+export interface RespOptions extends StoreOptions, Partial<Limits> {
+  /** Most clients at a time. Default 10,000. */
+  readonly maxClients?: number | undefined;
+  /** Milliseconds that a client may take to read its replies. Default 60,000. */
+  readonly writeTimeout?: number | undefined;
+}
+
+/** Milliseconds between two looks for keys that are due. */
+const SWEEP = 100;
+/** What a client may still send, and how long, to get the reply that says why it is hung up on. */
+const LAST_BYTES = 1 << 20;
+const LAST_MS = 1000;
+
+/** Serves one client until it ends, and closes nothing. */
+export async function serveClient(conn: Conn, store: Store, opts: RespOptions = {}): Promise<void> {
+  const session = new Session(store, { ...defaultLimits, ...opts });
+  const inbox = new Inbox();
+  const { replies } = session;
+  const patience = { timeout: opts.writeTimeout ?? 60_000 };
+  while (!session.over) {
+    const count = await conn.read(inbox.room());
+    if (count === 0) return;
+    inbox.end += count;
+    do {
+      inbox.start = session.run(inbox.buffer, inbox.start, inbox.end);
+      if (replies.size === 0) continue;
+      await conn.write(replies.take(), patience);
+      replies.taken();
+    } while (session.more);
+  }
+  // To close with bytes unread would reset the connection, the last reply with it.
+  await conn.closeWrite();
+  const rest = Buffer.allocUnsafe(65_536);
+  for (let left = LAST_BYTES; left > 0; ) {
+    const count = await conn.read(rest, { timeout: LAST_MS });
+    if (count === 0) return;
+    left -= count;
+  }
+}
+
+/** A running server. */
+export class RespServer extends Clients {
+  readonly store: Store;
+  readonly #sweeping: NodeJS.Timeout;
+
+  private constructor(...args: [...ConstructorParameters<typeof Clients>, store: Store]) {
+    const [listener, most, handle, store] = args;
+    super(listener, most, handle);
+    this.store = store;
+    this.#sweeping = setInterval(() => store.sweep(), SWEEP).unref();
+  }
+
+  static async start(endpoint: EndpointLike, opts: RespOptions = {}): Promise<RespServer> {
+    const store = new Store(opts);
+    const listener = await listen(endpoint);
+    return new RespServer(listener, opts.maxClients ?? 10_000, ({ conn }) => serveClient(conn, store, opts), store);
+  }
+
+  override async close(): Promise<void> {
+    clearInterval(this.#sweeping);
+    await super.close();
+  }
+}
+
+if (isProgram(import.meta.url)) {
+  try {
+    untilInterrupted(await RespServer.start(`tcp://127.0.0.1:${process.argv[2] ?? 6379}`));
+  } catch (error) {
+    if (!(error instanceof SocketError || error instanceof TypeError)) throw error;
+    console.error(`resp: ${error.message}`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,148 @@
+// ioredis, unchanged: over streams of ours against a real redis-server, and against our example of one; and the programs
+// redis-cli and redis-benchmark against that.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Socket as NetSocket } from "node:net";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { describe, test } from "node:test";
+import { connect, type EndpointLike, type Stream } from "berkeley";
+import { Redis } from "ioredis";
+import connectors from "ioredis/built/connectors/AbstractConnector.js";
+import { RespServer } from "../../examples/resp.js";
+import { checkLeaks } from "../support/leaks.js";
+import { missing, run, startRedis } from "./support.js";
+
+checkLeaks();
+
+const withoutServer = missing("redis-server", "redis-server", "setpriv");
+const withoutTools = missing("redis-tools", "redis-cli", "redis-benchmark");
+
+type Way = (stream: Stream) => Duplex;
+const ways: readonly [name: string, of: Way][] = [
+  ["toNetSocket()", (stream) => stream.toNetSocket()],
+  ["toDuplex()", (stream) => stream.toDuplex()],
+];
+
+/** An ioredis whose connections are ours. */
+function open(endpoint: EndpointLike, of: Way): Redis {
+  class Connector extends connectors.default {
+    constructor() {
+      super(1000);
+    }
+
+    // ioredis says the type of Node's own sockets, but takes every Duplex.
+    override async connect(): Promise<NetSocket> {
+      this.connecting = true;
+      this.stream = of(await connect(endpoint)) as NetSocket;
+      return this.stream;
+    }
+  }
+  return new Redis({ Connector, lazyConnect: true, retryStrategy: () => null });
+}
+
+async function leave(redis: Redis): Promise<void> {
+  const ended = once(redis, "end");
+  await redis.quit();
+  await ended;
+}
+
+/** What every server of the protocol is to do for ioredis. */
+async function tour(redis: Redis): Promise<void> {
+  assert.equal(await redis.ping(), "PONG");
+  assert.equal(await redis.get("nothing"), null);
+  assert.equal(await redis.set("word", "tea"), "OK");
+  assert.equal(await redis.get("word"), "tea");
+  assert.deepEqual([await redis.incr("count"), await redis.incr("count")], [1, 2]);
+  await assert.rejects(redis.incr("word"), /value is not an integer or out of range/);
+  assert.equal(await redis.expire("word", 100), 1);
+  assert.ok((await redis.ttl("word")) > 90);
+  assert.equal(await redis.del("word", "count", "nothing"), 2);
+  // Requests and replies of some hundred kilobytes in one go.
+  const pipeline = redis.pipeline();
+  for (let index = 0; index < 5000; index++) pipeline.set(`key:${index}`, "v".repeat(index % 100)).get(`key:${index}`);
+  const replies = (await pipeline.exec()) ?? [];
+  assert.equal(replies.length, 10_000);
+  for (const [index, [error, value]] of replies.entries()) {
+    assert.equal(error, null);
+    assert.equal(value, index % 2 === 0 ? "OK" : "v".repeat(((index - 1) / 2) % 100));
+  }
+  const large = Buffer.alloc(1 << 20, "0123456789");
+  assert.equal(await redis.set("large", large), "OK");
+  assert.ok((await redis.getBuffer("large"))?.equals(large));
+}
+
+describe("ioredis against redis-server", { skip: withoutServer }, () => {
+  for (const [name, of] of ways) {
+    test(`commands, pipelines and large values over ${name}`, async () => {
+      await using server = await startRedis();
+      for (const endpoint of [["127.0.0.1", server.port] as const, `unix:${join(server.folder, "redis.sock")}`]) {
+        const redis = open(endpoint, of);
+        await tour(redis);
+        await redis.flushall();
+        await leave(redis);
+      }
+    });
+
+    test(`messages that nobody asked for come over ${name}`, async () => {
+      await using server = await startRedis();
+      const redis = open(["127.0.0.1", server.port], of);
+      const other = open(["127.0.0.1", server.port], of);
+      const heard = once(redis, "message");
+      await redis.subscribe("bell");
+      await other.publish("bell", "dinner");
+      assert.deepEqual(await heard, ["bell", "dinner"]);
+      await leave(other);
+      const ended = once(redis, "end");
+      redis.disconnect();
+      await ended;
+    });
+  }
+});
+
+for (const [name, of] of ways) {
+  test(`ioredis over ${name} against our own server`, async () => {
+    await using server = await RespServer.start("tcp://127.0.0.1:0");
+    const redis = open(server.address, of);
+    await tour(redis);
+    await leave(redis);
+  });
+}
+
+test("ioredis over its own connections against our own server", async () => {
+  await using server = await RespServer.start("tcp://127.0.0.1:0");
+  const { address } = server;
+  assert.ok("port" in address);
+  const redis = new Redis(address.port, "127.0.0.1", { lazyConnect: true, retryStrategy: () => null });
+  await tour(redis);
+  await leave(redis);
+});
+
+test("redis-cli against our own server", { skip: withoutTools }, async () => {
+  await using server = await RespServer.start("tcp://127.0.0.1:0");
+  const { address } = server;
+  assert.ok("port" in address);
+  const { status, stdout, stderr } = await run(
+    "redis-cli",
+    ["-p", String(address.port)],
+    'SET greeting "good morning"\nGET greeting\nINCR count\nEXPIRE count 100\nBREW tea\nQUIT\n',
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^OK\ngood morning\n1\n1\nERR unknown command 'BREW'/);
+});
+
+test("redis-benchmark against our own server, with and without pipelines", { skip: withoutTools }, async () => {
+  await using server = await RespServer.start("tcp://127.0.0.1:0");
+  const { address } = server;
+  assert.ok("port" in address);
+  for (const pipeline of ["1", "16"]) {
+    const args = ["-p", String(address.port), "-t", "ping,set,get", "-n", "2000", "-P", pipeline, "--csv"];
+    const { status, stdout, stderr } = await run("redis-benchmark", args);
+    assert.equal(status, 0, stderr);
+    assert.doesNotMatch(stdout + stderr, /WARN|[Ee]rror|failed/);
+    const rates = [...stdout.matchAll(/^"(\w+)","([\d.]+)"/gm)].map(([, name, rate]) => [name, Number(rate) > 0]);
+    assert.deepEqual(rates, ["PING_INLINE", "PING_MBULK", "SET", "GET"].map((name) => [name, true]));
+  }
+  assert.equal(server.store.get("key:__rand_int__"), "VXK");
+});

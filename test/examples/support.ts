@@ -1,0 +1,22 @@
+// What the tests of the examples share: an example as a program, and what a client of it reads.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Program, root } from "../support/program.js";
+
+/** Runs an example of ours. */
+export const example = (name: string, ...words: string[]): Program =>
+  Program.node([join(root, "out", "examples", `${name}.js`), ...words]);
+
+/** The port that an example says it listens at. */
+export async function portOf(server: Program): Promise<number> {
+  const [, port] = await server.line(/^listening on 127\.0\.0\.1:(\d+)$/);
+  return Number(port);
+}
+
+/** Sends Ctrl-C; fails unless the program then ends as it is meant to. */
+export async function interrupted(server: Program): Promise<void> {
+  server.kill("SIGINT");
+  const { status, stderr } = await server.ended;
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+}

@@ -1,0 +1,281 @@
+// wrapTls(): what both ends know after the handshake, and what is refused before it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SocketConn, Stream, TlsContext, TlsError, wrapTls } from "berkeley";
+import type { TlsOptions } from "berkeley";
+import { readFully, readToEnd } from "#berkeley/testing/bytes.js";
+import { memoryPair } from "#berkeley/testing/index.js";
+import { checkLeaks } from "../support/leaks.js";
+import { certificates, inMemory, overTcp, overUnix, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";
+
+checkLeaks();
+
+const kinds = { inMemory, overTcp, overUnix, "TCP without a descriptor": withoutDescriptor(overTcp) };
+
+for (const [name, pair] of Object.entries(kinds)) {
+  test(`wrapTls() carries bytes both ways and both ends: ${name}`, async () => {
+    const [client, server] = await tlsPair(pair);
+    await using a = client;
+    await using b = server;
+    assert.equal(a.isServer, false);
+    assert.equal(b.isServer, true);
+    for (const conn of [a, b]) {
+      assert.equal(conn.protocol, "TLSv1.3");
+      assert.match(conn.cipher.standardName, /^TLS_/);
+      assert.equal(conn.alpnProtocol, undefined);
+      assert.equal(conn.servername, "localhost");
+      assert.equal(conn.sessionReused, false);
+    }
+    assert.equal(a.authorized, true);
+    assert.equal(a.authorizationError, undefined);
+    assert.equal(a.peerCertificate?.subject, "CN=server");
+    assert.equal(b.authorized, false);
+    assert.equal(b.peerCertificate, undefined);
+    await a.write("question");
+    assert.equal((await readFully(b, 8)).toString(), "question");
+    await b.write("answer");
+    await b.closeWrite();
+    assert.equal((await readToEnd(a)).toString(), "answer");
+    await a.closeWrite();
+    assert.equal((await readToEnd(b)).length, 0);
+  });
+}
+
+test("wrapTls() takes the descriptor of a socket, and the addresses stay", async () => {
+  const [a, b] = (await overTcp()) as [SocketConn, SocketConn];
+  const [local, remote] = [String(a.localAddress), String(a.remoteAddress)];
+  const [client, server] = await tlsPair(() => [a, b]);
+  assert.equal(a.socket.fileno(), -1);
+  assert.equal(client.conn, a);
+  assert.deepEqual([String(client.localAddress), String(client.remoteAddress)], [local, remote]);
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("detachNative() gives nothing while a call is pending, or after the end", async () => {
+  const [a, b] = (await overTcp()) as [SocketConn, SocketConn];
+  const reading = a.read(Buffer.alloc(1));
+  assert.equal(a.detachNative(), undefined);
+  await b.write("x");
+  assert.equal(await reading, 1);
+  await a.close();
+  assert.equal(a.detachNative(), undefined);
+  await b.close();
+});
+
+test("wrapTls() speaks TLS 1.2 where one end has nothing newer", async () => {
+  for (const who of ["client", "server"] as const) {
+    const old = { maxVersion: "TLSv1.2" } as const;
+    const [client, server] = await tlsPair(
+      overTcp,
+      { ...trusting(), ...(who === "client" ? old : {}) },
+      { ...serving(), ...(who === "server" ? old : {}) },
+    );
+    assert.equal(client.protocol, "TLSv1.2");
+    assert.equal(server.protocol, "TLSv1.2");
+    await Promise.all([client.close(), server.close()]);
+  }
+});
+
+test("wrapTls() agrees on the protocol that the server prefers", async () => {
+  const [client, server] = await tlsPair(
+    inMemory,
+    { ...trusting(), alpnProtocols: ["http/1.1", "h2"] },
+    { ...serving(), alpnProtocols: ["h2", "http/1.1"] },
+  );
+  assert.equal(client.alpnProtocol, "h2");
+  assert.equal(server.alpnProtocol, "h2");
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() verifies an IP address and does not ask for it", async () => {
+  const [client, server] = await tlsPair(inMemory, { ca: certificates().ca.cert, host: "127.0.0.1" });
+  assert.equal(client.authorized, true);
+  assert.equal(client.servername, "127.0.0.1");
+  assert.equal(server.servername, undefined);
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() asks for a name without the dot at its end, and takes `host` where there is no servername", async () => {
+  const [client, server] = await tlsPair(inMemory, { ca: certificates().ca.cert, host: "a.test." });
+  assert.equal(server.servername, "a.test");
+  assert.equal(client.authorized, true);
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() without verification says what would have been wrong", async () => {
+  const [client, server] = await tlsPair(
+    inMemory,
+    { rejectUnauthorized: false, servername: "localhost" },
+    serving(certificates().selfSigned),
+  );
+  assert.equal(client.authorized, false);
+  assert.equal(client.authorizationError, "DEPTH_ZERO_SELF_SIGNED_CERT");
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() without a name is not authorized, however good the certificate", async () => {
+  const [client, server] = await tlsPair(inMemory, { rejectUnauthorized: false, ca: certificates().ca.cert });
+  assert.equal(client.authorized, false);
+  assert.notEqual(client.authorizationError, undefined);
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() lets checkServerIdentity decide about the name", async () => {
+  const seen: string[] = [];
+  const [client, server] = await tlsPair(inMemory, {
+    ca: certificates().ca.cert,
+    servername: "elsewhere.example",
+    checkServerIdentity: (name, certificate) => void seen.push(name, certificate.subject),
+  });
+  assert.deepEqual(seen, ["elsewhere.example", "CN=server"]);
+  assert.equal(client.authorized, true);
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() shows the client's certificate to a server that asks", async () => {
+  const { ca, client: shown } = certificates();
+  const [client, server] = await tlsPair(
+    overTcp,
+    { ...trusting(), cert: shown.cert, key: shown.key },
+    { ...serving(), requestCert: true, ca: ca.cert },
+  );
+  assert.equal(server.authorized, true);
+  assert.equal(server.peerCertificate?.subject, "CN=client");
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() without rejectUnauthorized lets a server see clients without a certificate", async () => {
+  const settings = { ...serving(), requestCert: true, rejectUnauthorized: false };
+  const [client, server] = await tlsPair(inMemory, trusting(), settings);
+  assert.equal(server.authorized, false);
+  assert.equal(server.peerCertificate, undefined);
+  await Promise.all([client.close(), server.close()]);
+});
+
+for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+  test(`nextSession() gives a session that a later connection resumes: ${maxVersion}`, async () => {
+    const context = new TlsContext({ ...serving(), maxVersion });
+    const [first, peer] = await tlsPair(overTcp, trusting(), { context });
+    const session = await first.nextSession({ timeout: 5000 });
+    assert.ok(session.length > 0);
+    assert.deepEqual(first.session, session);
+    assert.deepEqual(await first.nextSession(), session);
+    await Promise.all([first.close(), peer.close()]);
+
+    const [again, other] = await tlsPair(overTcp, { ...trusting(), session }, { context });
+    assert.equal(again.sessionReused, true);
+    assert.equal(other.sessionReused, true);
+    assert.equal(again.authorized, true);
+    assert.equal(again.peerCertificate?.subject, "CN=server");
+    await again.write("x");
+    assert.equal((await readFully(other, 1)).toString(), "x");
+    await Promise.all([again.close(), other.close()]);
+  });
+}
+
+test("a session is not taken for a name that its certificate does not have", async () => {
+  const context = new TlsContext(serving());
+  const [first, peer] = await tlsPair(overTcp, trusting(), { context });
+  const session = await first.nextSession();
+  await Promise.all([first.close(), peer.close()]);
+  const [a, b] = await overTcp();
+  const serverSide = wrapTls(b, { isServer: true, context });
+  await assert.rejects(wrapTls(a, { ...trusting(), servername: "mixed.example", session }), {
+    code: "ERR_TLS_CERT_ALTNAME_INVALID",
+  });
+  await (await serverSide).close();
+});
+
+test("nextSession() ends with the connection, with its time, and is a client's", async () => {
+  const [client, server] = await tlsPair(inMemory, trusting(), { ...serving(), maxVersion: "TLSv1.2" });
+  await assert.rejects(server.nextSession(), TypeError);
+  await Promise.all([client.close(), server.close()]);
+  const other = memoryPair();
+  const [one, two] = await tlsPair(() => other);
+  if (one.session === undefined) {
+    await assert.rejects(one.nextSession({ timeout: 0 }), { code: "ETIMEDOUT" });
+    const waiting = assert.rejects(one.nextSession(), { code: "ECANCELED" });
+    void one.close();
+    await waiting;
+  }
+  await Promise.all([one.close(), two.close()]);
+  await assert.rejects(one.session === undefined ? one.nextSession() : Promise.reject(Object.assign(new Error(), { code: "EBADF" })), {
+    code: "EBADF",
+  });
+});
+
+test("exportKeyingMaterial() is the same at both ends", async () => {
+  const [client, server] = await tlsPair();
+  const label = "EXPORTER-test";
+  assert.deepEqual(client.exportKeyingMaterial(32, label), server.exportKeyingMaterial(32, label));
+  await Promise.all([client.close(), server.close()]);
+  assert.throws(() => client.exportKeyingMaterial(32, label), { code: "EBADF" });
+});
+
+test("wrapTls() over a Stream is in place", async () => {
+  const [a, b] = await overTcp();
+  const [plain, peer] = [new Stream(a), new Stream(b)];
+  await peer.write("ready\n");
+  assert.equal(await plain.readLine(), "ready");
+  const [client, server] = await tlsPair(() => [plain, peer]);
+  assert.equal(client.conn, a);
+  await server.write("over TLS\n");
+  assert.equal(await new Stream(client).readLine(), "over TLS");
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("wrapTls() refuses a Stream that has bytes, and leaves it alone", async () => {
+  for (const options of [trusting(), { ...serving(), isServer: true as const }]) {
+    const [a, b] = memoryPair();
+    const stream = new Stream(a);
+    await b.write("STARTTLS\r\nMAIL FROM:<mallory>\r\n");
+    assert.equal(await stream.readLine(), "STARTTLS");
+    const error = await wrapTls(stream, options).catch((reason: unknown) => reason);
+    assert.ok(error instanceof TlsError);
+    assert.equal(error.code, "ERR_TLS_BUFFERED");
+    assert.match(error.message, /holds 21 bytes/);
+    assert.equal(await stream.readLine(), "MAIL FROM:<mallory>");
+    await stream.close();
+  }
+});
+
+const wrong: readonly [string, unknown, RegExp][] = [
+  ["a minVersion below 1.2", { servername: "a", minVersion: "TLSv1.1" }, /minVersion is "TLSv1.1", required "TLSv1.2"/],
+  ["a maxVersion below 1.2", { servername: "a", maxVersion: "TLSv1" }, /maxVersion is "TLSv1"/],
+  ["versions the wrong way round", { servername: "a", minVersion: "TLSv1.3", maxVersion: "TLSv1.2" }, /is above/],
+  ["no name", {}, /required servername or host/],
+  ["a name with NUL", { servername: "a\0b" }, /required 1 to 253 bytes without NUL/],
+  ["a name of 254 bytes", { servername: "a".repeat(254) }, /required 1 to 253 bytes/],
+  ["an empty name", { servername: "" }, /required 1 to 253 bytes/],
+  ["a name of another type", { servername: 1 }, /servername is 1, required a string/],
+  ["options of another library", { servername: "a", ALPNProtocols: ["h2"] }, /no option "ALPNProtocols"/],
+  ["a server's option", { servername: "a", requestCert: true }, /no option "requestCert"/],
+  ["a client's option", { isServer: true, cert: "x", servername: "a" }, /no option "servername"/],
+  ["protocols that are none", { servername: "a", alpnProtocols: [""] }, /alpnProtocols is/],
+  ["a negative time", { servername: "a", handshakeTimeout: -1 }, /handshakeTimeout is -1/],
+  ["a time of another type", { servername: "a", handshakeTimeout: "1" }, /handshakeTimeout is "1"/],
+  ["a server without a certificate", { isServer: true }, /a server has no certificate/],
+  ["a context and its options", { isServer: true, context: new TlsContext(), cert: "x" }, /cert belongs to the context/],
+  ["a context that is none", { servername: "a", context: {} }, /required a TlsContext/],
+  ["a session of another type", { servername: "a", session: "x" }, /session is "x", required a Uint8Array/],
+  ["a key that is none", { servername: "a", key: "x", cert: "y" }, /Cannot make a TlsContext/],
+  ["no options", undefined, /options are undefined/],
+];
+
+for (const [name, options, message] of wrong) {
+  test(`wrapTls() refuses ${name}, and leaves the connection alone`, async () => {
+    const [a, b] = memoryPair();
+    await assert.rejects(wrapTls(a, options as TlsOptions), { message });
+    assert.equal(a.closed, false);
+    await a.write("x");
+    assert.equal(await b.read(Buffer.alloc(8)), 1);
+  });
+}
+
+test("wrapTls() with an aborted signal leaves the connection alone", async () => {
+  const [a] = memoryPair();
+  const reason = new Error("enough");
+  await assert.rejects(wrapTls(a, { ...trusting(), signal: AbortSignal.abort(reason) }), reason);
+  assert.equal(a.closed, false);
+});
