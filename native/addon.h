@@ -99,6 +99,8 @@ void put_address(uint8_t *room, const struct sockaddr_storage *address, socklen_
  * that succeeds with room for control data.
  */
 void own_received(struct addon *addon, struct msghdr *message);
+/* Whether a receiving call failed because of MSG_CMSG_CLOEXEC, and is to be made again without it. */
+bool refuses_cloexec(int fd);
 
 /* Each file of calls adds its own. */
 bool init_lifecycle(napi_env env, napi_value exports);

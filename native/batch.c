@@ -74,6 +74,7 @@ static bool arg_batch(const struct args *args, size_t index, struct batch *batch
  */
 static void read_control(struct msghdr *message, struct datagram *entry) {
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+    if (c->cmsg_len < CMSG_LEN(0)) return;
     size_t size = c->cmsg_len - CMSG_LEN(0);
     if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO && size >= sizeof(int)) {
       int segment;
@@ -124,8 +125,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     };
   }
   int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_CMSG_CLOEXEC, NULL);
-  /* A packet socket refuses every flag that it does not know. It brings no descriptors. */
-  if (received < 0 && errno == EINVAL) received = recvmmsg(fd, messages, (unsigned)count, flags, NULL);
+  if (received < 0 && refuses_cloexec(fd)) received = recvmmsg(fd, messages, (unsigned)count, flags, NULL);
   if (received < 0) return number(env, -errno);
   for (int i = 0; i < received; i++) {
     struct datagram *entry = &batch.entries[i];

@@ -102,7 +102,7 @@ static napi_value call_sendto(napi_env env, napi_callback_info info) {
   return number(env, outcome(sendto(fd, data, size, flags | MSG_NOSIGNAL, address, address_length)));
 }
 
-/* The views of an array as an iovec, without the first `skip` bytes. Views past IOV_MAX are left for the next call. */
+/* The views of an array as an iovec, without the first `skip` bytes: at most IOV_MAX views. */
 static bool arg_segments(const struct args *args, size_t index, int64_t skip, struct iovec *segments, size_t *count) {
   uint32_t length;
   bool is_array = false;
@@ -111,17 +111,20 @@ static bool arg_segments(const struct args *args, size_t index, int64_t skip, st
     napi_throw_type_error(args->env, NULL, "a native call takes an array of Uint8Array here");
     return false;
   }
+  if (length > MAX_SEGMENTS) {
+    napi_throw_range_error(args->env, NULL, "a native call takes at most IOV_MAX views here");
+    return false;
+  }
+  /* All of them before any memory is looked at: to get an element may run a getter, which may detach the ones before. */
+  napi_value items[MAX_SEGMENTS];
+  for (uint32_t i = 0; i < length; i++) {
+    if (napi_get_element(args->env, args->values[index], i, &items[i]) != napi_ok) return false;
+  }
   *count = 0;
-  for (uint32_t i = 0; i < length && *count < MAX_SEGMENTS; i++) {
-    napi_value item;
+  for (uint32_t i = 0; i < length; i++) {
     uint8_t *data;
     size_t size;
-    napi_handle_scope scope;
-    if (napi_open_handle_scope(args->env, &scope) != napi_ok) return false;
-    bool good = napi_get_element(args->env, args->values[index], i, &item) == napi_ok &&
-                value_bytes(args->env, item, &data, &size);
-    napi_close_handle_scope(args->env, scope);
-    if (!good) return false;
+    if (!value_bytes(args->env, items[i], &data, &size)) return false;
     if (skip >= (int64_t)size) {
       skip -= (int64_t)size;
       continue;
@@ -192,6 +195,18 @@ void own_received(struct addon *addon, struct msghdr *message) {
 }
 
 /*
+ * Whether a call failed (see errno) because of MSG_CMSG_CLOEXEC: a packet socket refuses every flag that it does not know, and
+ * brings no descriptors. No other socket is asked without the flag, as EINVAL has other reasons there. Leaves errno alone.
+ */
+bool refuses_cloexec(int fd) {
+  int error = errno, family;
+  socklen_t length = sizeof family;
+  bool refused = error == EINVAL && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) == 0 && family == AF_PACKET;
+  errno = error;
+  return refused;
+}
+
+/*
  * recvmsg(fd, views, flags, room | null, control | null, out): fills the views one after the other. `out` takes two 32-bit
  * numbers, as 8 bytes: the length of the control data and the flags of the message. Descriptors that came along are
  * close-on-exec and owned by the environment. The view for control data begins where a struct cmsghdr may.
@@ -230,8 +245,7 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
     message.msg_control = control;
   }
   ssize_t count = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-  /* A packet socket refuses every flag that it does not know. It brings no descriptors. */
-  if (count < 0 && errno == EINVAL) count = recvmsg(fd, &message, flags);
+  if (count < 0 && refuses_cloexec(fd)) count = recvmsg(fd, &message, flags);
   if (count < 0) return number(env, -errno);
   own_received(addon, &message);
   if (room != NULL) put_address(room, &address, message.msg_namelen);

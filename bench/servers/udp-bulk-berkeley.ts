@@ -1,6 +1,6 @@
 // Bulk datagrams on berkeley with GSO and GRO, with the protocol of bench/native/udp_bulk.c: `receive`, or `send PORT`.
 
-import { AF_INET, DatagramBatch, SO_RCVBUF, SOCK_DGRAM, Socket, UDP_GRO, UDP_SEGMENT } from "berkeley";
+import { AF_INET, DatagramBatch, SO_RCVBUF, SOCK_DGRAM, Socket, UDP_GRO } from "berkeley";
 import { createInterface } from "node:readline";
 
 const segment = 1472;
@@ -20,14 +20,14 @@ async function receive(): Promise<never> {
   socket.setsockopt(SO_RCVBUF, 4 << 20);
   socket.setsockopt(UDP_GRO, true);
   printReady();
-  const batch = new DatagramBatch({ capacity: 4, size: 65_536 });
+  const batch = new DatagramBatch({ capacity: window + 1, size: 65_536 });
   const { buffer, size } = batch;
-  const answers = new DatagramBatch({ capacity: 4, size: 8 });
+  const answer = new DatagramBatch({ capacity: 1, size: 8 });
   let received = 0;
   let acknowledged = 0;
   for (;;) {
     const count = await socket.recvmmsg(batch);
-    answers.clear();
+    let expected = acknowledged;
     for (let i = 0; i < count; i++) {
       const length = batch.length(i);
       const each = batch.segmentSize(i) || length;
@@ -37,24 +37,29 @@ async function receive(): Promise<never> {
       const datagrams = length / segment;
       const first = buffer.readUInt32LE(i * size);
       const last = buffer.readUInt32LE(i * size + length - segment);
-      if ((last - first) >>> 0 !== datagrams - 1) throw new Error(`the datagrams from ${first} to ${last} are not ${datagrams}`);
-      const expected = (first + datagrams) >>> 0;
+      if ((last - first) >>> 0 !== datagrams - 1) {
+        throw new Error(`the datagrams from ${first} to ${last} are not ${datagrams}`);
+      }
+      expected = (first + datagrams) >>> 0;
       received = (received + datagrams) >>> 0;
-      if ((expected - acknowledged) >>> 0 < burst) continue;
-      acknowledged = expected - (expected % burst);
-      const at = answers.count * 8;
-      answers.buffer.writeUInt32LE(expected, at);
-      answers.buffer.writeUInt32LE(received, at + 4);
-      answers.add(answers.buffer.subarray(at, at + 8), batch.address(i));
     }
-    if (answers.count > 0) await socket.sendmmsg(answers);
+    if ((expected - acknowledged) >>> 0 < burst) continue;
+    acknowledged = expected - (expected % burst);
+    answer.clear();
+    answer.add("12345678", batch.address(count - 1));
+    answer.buffer.writeUInt32LE(expected, 0);
+    answer.buffer.writeUInt32LE(received, 4);
+    await socket.sendmmsg(answer);
   }
 }
 
 async function send(port: number): Promise<void> {
   await socket.connect(["127.0.0.1", port]);
-  socket.setsockopt(UDP_SEGMENT, segment);
-  const data = Buffer.alloc(burst * segment, 0xa5);
+  // A burst in each place, cut into datagrams by the kernel; only the numbers in them change.
+  const bursts = new DatagramBatch({ capacity: window, size: burst * segment });
+  const filler = Buffer.alloc(burst * segment, 0xa5);
+  for (let i = 0; i < window; i++) bursts.add(filler, undefined, { segmentSize: segment });
+  const { buffer } = bursts;
   const answer = Buffer.alloc(8);
   let next = 0;
   let acknowledged = 0;
@@ -67,10 +72,14 @@ async function send(port: number): Promise<void> {
     const deliveredFirst = delivered;
     for (let open = true; ; ) {
       if (open && performance.now() >= until) open = false;
-      if (open && (next - acknowledged) >>> 0 < window * burst) {
-        for (let i = 0; i < burst; i++) data.writeUInt32LE((next + i) >>> 0, i * segment);
-        await socket.send(data);
-        next = (next + burst) >>> 0;
+      const free = window - Math.ceil(((next - acknowledged) >>> 0) / burst);
+      if (open && free > 0) {
+        // The last places of the batch, as many as there is room for.
+        for (let at = (window - free) * burst * segment; at < buffer.length; at += segment) {
+          buffer.writeUInt32LE(next, at);
+          next = (next + 1) >>> 0;
+        }
+        await socket.sendmmsg(bursts, { start: window - free });
         continue;
       }
       if (acknowledged === next) break;

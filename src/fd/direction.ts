@@ -254,6 +254,7 @@ export class Direction {
   /** Whether an attempt that failed is to be made again at once: it was interrupted, or did a part of its work. */
   #goesOn(result: number): boolean {
     if (result > MOVED) return result === EINTR;
+    this.#pause = 0;
     this.#owner.reactor.spendBytes(MOVED - result);
     return true;
   }

@@ -113,11 +113,16 @@ class Dial implements Attempt<Dialled> {
       if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
       if (plan.local !== undefined) await bindLocal(socket, plan.local);
       await socket.connect(address, { timeout: null });
-      const local = socket.getsockname();
+      const local = socket.getsockname() as HostAddress;
+      // The wildcard as a destination is this machine; which address of it, only the kernel knows.
+      const wildcard = address.host === "::" || address.host === "0.0.0.0";
+      const remote = wildcard ? (socket.getpeername() as HostAddress) : address;
       // Where nobody listens at a port that the kernel also gives to who connects, it may give that very port, and then the
       // socket is connected to itself: RFC 9293, section 3.5, simultaneous open.
-      if (String(local) === String(address)) throw socketError("ECONNREFUSED", "connect", addressDetails(address));
-      return { socket, local, remote: address };
+      if (local.port === remote.port && String(local) === String(remote)) {
+        throw socketError("ECONNREFUSED", "connect", addressDetails(address));
+      }
+      return { socket, local, remote };
     } catch (error) {
       this.cancel();
       throw error;

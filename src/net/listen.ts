@@ -116,6 +116,9 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
     return new SocketListener(adoptListening(fd, opts, plan, action), limits);
   }
   if (target.scheme === "unix") {
+    if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
+      throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+    }
     const { socket, closing } = await listenUnix(target.address, plan.mode, backlog);
     return new SocketListener(socket, limits, closing);
   }
@@ -123,7 +126,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   if (target.scheme === "tls") {
     throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on the listener by TlsListener`);
   }
-  return new SocketListener(await listenTcp(target.address, plan), limits);
+  return new SocketListener(await listenTcp(target.address, plan, action), limits);
 }
 
 /** `ListenOptions` that were checked. */
@@ -153,8 +156,20 @@ function checkPlan(opts: ListenOptions, action: string): ListenPlan {
   };
 }
 
-async function listenTcp(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<Socket> {
-  if (!(target instanceof HostPort) || target.host !== "") return listenAt(await resolve(target, plan), plan);
+async function listenTcp(
+  target: InetAddress | Inet6Address | HostPort,
+  plan: ListenPlan,
+  action: string,
+): Promise<Socket> {
+  if (!(target instanceof HostPort) || target.host !== "") {
+    const address = await resolve(target, plan);
+    if (plan.ipv6Only && address.family !== AF_INET6) {
+      throw new TypeError(
+        `Cannot ${action}: ${String(address)} is an address of IPv4, required one of IPv6 with ipv6Only`,
+      );
+    }
+    return listenAt(address, plan);
+  }
   try {
     return await listenAt(new Inet6Address("::", target.port), plan);
   } catch (error) {

@@ -53,7 +53,8 @@ export class Deadline {
 
   /** Milliseconds that are left, 0 when none are, undefined when there is no end. */
   left(): number | undefined {
-    return this.#at === Infinity ? undefined : Math.max(0, this.#at - performance.now());
+    if (this.#at === Infinity) return undefined;
+    return Math.min(Math.max(0, this.#at - performance.now()), LONGEST_TIMER);
   }
 }
 
@@ -63,6 +64,8 @@ export interface CheckedWait {
   readonly signal: AbortSignal | undefined;
 }
 
+/** setTimeout takes no more, 24.8 days. */
+const LONGEST_TIMER = 0x7fff_ffff;
 /** The longest that TCP_KEEPIDLE and TCP_KEEPINTVL take: MAX_TCP_KEEPIDLE of the kernel, in seconds. */
 const LONGEST_PROBE = 32_767;
 /** MAX_TCP_KEEPCNT of the kernel. */

@@ -121,6 +121,11 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
       if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
+      else if (ipv6Only) {
+        throw new TypeError(
+          `Cannot ${action}: ${String(local)} is an address of IPv4, required one of IPv6 with ipv6Only`,
+        );
+      }
       await socket.bind(local);
     });
   if (address instanceof HostPort && address.host === "")

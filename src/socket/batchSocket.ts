@@ -60,6 +60,9 @@ export abstract class BatchSocket extends MessageSocket {
    * With `skipRefused`, one that is refused twice is passed over: the promise resolves with the number of those that went out,
    * and `batch.error(i)` tells why number `i` did not.
    *
+   * To a UNIX address whose receiver is slow, a connected socket sends faster: it has an event when there is room, others try
+   * again after a pause.
+   *
    * @returns how many went out
    * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `EACCES`, `ENETUNREACH`,
    *   `EDESTADDRREQ`, `ETIMEDOUT` …
@@ -71,9 +74,9 @@ export abstract class BatchSocket extends MessageSocket {
    * await using receiver = new Socket(AF_INET, SOCK_DGRAM);
    * await receiver.bind("127.0.0.1:0");
    * await using sender = new Socket(AF_INET, SOCK_DGRAM);
-   * const batch = new DatagramBatch({ size: 65_600 });
+   * const batch = new DatagramBatch({ size: 65_536 });
    * batch.add("small", receiver.getsockname());
-   * batch.add(new Uint8Array(65_600), receiver.getsockname());
+   * batch.add(new Uint8Array(65_536), receiver.getsockname());
    * console.log(await sender.sendmmsg(batch, { skipRefused: true })); // prints: 1
    * console.log(batch.error(1)?.code); // prints: EMSGSIZE
    * ```

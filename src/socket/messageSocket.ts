@@ -45,7 +45,7 @@ export abstract class MessageSocket extends ByteSocket {
 
   /**
    * Receives a message: recvmsg(2). A datagram that is longer than `size` is cut, and `truncated` says so; a datagram without
-   * bytes has no data and a `flags` of its own, and is not the end. Flags are those of `recv`: with `MSG_ERRQUEUE` an entry of the
+   * bytes gives empty data and is not the end, which only a stream has. Flags are those of `recv`: with `MSG_ERRQUEUE` an entry of the
    * error queue comes, without waiting behind ordinary calls.
    *
    * Descriptors (SCM_RIGHTS) are owned by the message until they are taken, and closed with it: see `ReceivedDescriptors`.

@@ -65,10 +65,7 @@ const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = {
  * right.close();
  * ```
  */
-export async function poll<E extends PollEntry>(
-  entries: readonly E[],
-  opts?: WaitOptions,
-): Promise<PollResult<E>[]> {
+export async function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOptions): Promise<PollResult<E>[]> {
   checkOptions(opts, "poll");
   const timeout = timeoutOf(opts, null, "poll");
   const signal = signalOf(opts, "poll");

@@ -13,6 +13,11 @@ export interface ToDuplexOptions {
   readonly readableHighWaterMark?: number | undefined;
   /** Bytes after which `write()` returns false. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;
+  /**
+   * Leaves the writing side open when the peer has finished. With false the Duplex ends it then, and so is closed, as a
+   * `net.Socket` does by default: some libraries rely on it. Default true.
+   */
+  readonly allowHalfOpen?: boolean | undefined;
 }
 
 const HIGH_WATER_MARK = 65_536;
@@ -24,7 +29,7 @@ class ConnDuplex extends Duplex {
 
   constructor(conn: Conn, opts: ToDuplexOptions) {
     const { readableHighWaterMark = HIGH_WATER_MARK, writableHighWaterMark = HIGH_WATER_MARK } = opts;
-    super({ allowHalfOpen: true, readableHighWaterMark, writableHighWaterMark });
+    super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
   }

@@ -10,10 +10,36 @@ import { ReadBuffer } from "./buffer.js";
 import { socketError } from "./wait.js";
 
 /** The controller of a readable byte stream; Node's types lack the request. */
-interface ByteController {
+export interface ByteController {
   readonly byobRequest: { readonly view: Uint8Array; respond(bytesWritten: number): void } | null;
   enqueue(chunk: Uint8Array): void;
   close(): void;
+}
+
+/**
+ * One pull of a byte stream: reads once, into the reader's own memory where it brought some, else into `buffer`, and closes
+ * the stream at the end. Returns the number of bytes.
+ */
+export async function pullBytes(
+  controller: ByteController,
+  buffer: ReadBuffer,
+  read: (target: Uint8Array) => Promise<number>,
+): Promise<number> {
+  const request = controller.byobRequest;
+  const count = await read(request === null ? buffer.room() : request.view);
+  if (count === 0) {
+    controller.close();
+    request?.respond(0);
+  } else if (request !== null) {
+    request.respond(count);
+  } else {
+    // A byte stream takes the memory of its chunk away, so it gets its own.
+    buffer.commit(count);
+    const chunk = new Uint8Array(count);
+    buffer.copyInto(chunk);
+    controller.enqueue(chunk);
+  }
+  return count;
 }
 
 /** The two halves of a connection as web streams. */
@@ -56,33 +82,18 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
 
   const readable = new ReadableStream({
     type: "bytes",
-    async pull(byteController) {
-      const controller = byteController as unknown as ByteController;
-      const request = controller.byobRequest;
-      const target = request === null ? buffer.room() : request.view;
-      let count;
+    async pull(controller) {
+      const read = (target: Uint8Array): Promise<number> => conn.read(target, { signal });
       try {
-        count = await conn.read(target, { signal });
+        if ((await pullBytes(controller as unknown as ByteController, buffer, read)) > 0) return;
       } catch (error) {
         if (signal.aborted) return;
         readDone = true;
         await finish();
         throw error;
       }
-      if (count === 0) {
-        readDone = true;
-        controller.close();
-        request?.respond(0);
-        await finish();
-      } else if (request !== null) {
-        request.respond(count);
-      } else {
-        // A byte stream takes the memory of its chunk away, so it gets its own.
-        buffer.commit(count);
-        const chunk = new Uint8Array(count);
-        buffer.copyInto(chunk);
-        controller.enqueue(chunk);
-      }
+      readDone = true;
+      await finish();
     },
     async cancel() {
       readDone = true;

@@ -15,6 +15,7 @@ import type { Carrier } from "./carrier.js";
 import { failure, truncated } from "./failure.js";
 import { Incoming, type Source } from "./incoming.js";
 import { codeOf, type Done, Outgoing, type Sink } from "./outgoing.js";
+import { packSession } from "./session.js";
 
 /** What a handshake ends with. */
 export interface Established {
@@ -23,6 +24,8 @@ export interface Established {
   readonly conn: Conn;
   readonly isServer: boolean;
   readonly servername: string | undefined;
+  /** The peer's, where Node does not know it: of a session that was resumed. */
+  readonly certificate: X509Certificate | undefined;
   readonly closeTimeout: number;
   readonly allowTruncation: boolean;
 }
@@ -136,6 +139,7 @@ export class TlsConn implements Conn {
     this.sessionReused = socket.isSessionReused();
     this.#socket = socket;
     this.#carrier = carrier;
+    this.#certificate = established.certificate;
     this.#closeTimeout = established.closeTimeout;
     this.#allowTruncation = established.allowTruncation;
     const ends = new Ends(socket, carrier);
@@ -160,7 +164,8 @@ export class TlsConn implements Conn {
 
   /**
    * Client: a session for the `session` option of a later connection; waits for the server to offer one. With TLS 1.3 that
-   * is after the handshake, and a server may offer several: `session` is the latest.
+   * is after the handshake, and a server may offer several: `session` is the latest. It holds the server's certificate too,
+   * and is offered only where that has the name which is wanted and has not expired. Keep it as secret as a key.
    *
    * @throws SocketError `ETIMEDOUT`, `ECONNRESET` when the connection ended before, `ECANCELED`, `EBADF`
    */
@@ -182,8 +187,11 @@ export class TlsConn implements Conn {
     return wait.promise;
   }
 
-  /** @internal The TLS socket has a new session. */
-  offer(session: Buffer): void {
+  /** @internal The server offers a new session. */
+  offer(ticket: Buffer): void {
+    const certificate = this.peerCertificate;
+    if (certificate === undefined) return;
+    const session = packSession(certificate, ticket);
     this.#session = session;
     const waits = this.#sessionWaits.splice(0);
     if (waits.length > 0 && !this.#incoming.waiting) this.#carrier.unref();

@@ -4,6 +4,7 @@
 // allows for any stream. That server reports all its handshakes as its own events; so that each of ours hears of its own
 // and of nothing else, the connection is given to an object that is that server in all but `emit`.
 
+import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { isIP } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
@@ -15,6 +16,7 @@ import { TlsConn } from "./conn.js";
 import { nodeContext, type TlsContext } from "./context.js";
 import { failure } from "./failure.js";
 import type { CheckedConnection, TlsClientOptions } from "./options.js";
+import { isCurrent, type Session } from "./session.js";
 
 /** What is handed to a handshake: the connection, what carries it, and the settings. */
 export interface Shaking {
@@ -43,10 +45,15 @@ function begin({ carrier, plan }: Shaking): Handshake {
   return new Handshake({ timeout: plan.handshakeTimeout, signal: plan.signal }, () => carrier.duplex.destroy());
 }
 
-function establish(shaking: Shaking, socket: TLSSocket, servername: string | undefined): TlsConn {
+function establish(
+  shaking: Shaking,
+  socket: TLSSocket,
+  servername: string | undefined,
+  certificate: X509Certificate | undefined,
+): TlsConn {
   const { conn, carrier, plan } = shaking;
   const { isServer, closeTimeout, allowTruncation } = plan;
-  return new TlsConn({ socket, carrier, conn, isServer, servername, closeTimeout, allowTruncation });
+  return new TlsConn({ socket, carrier, conn, isServer, servername, certificate, closeTimeout, allowTruncation });
 }
 
 /** What the client's own options come to. */
@@ -54,7 +61,7 @@ export interface ClientPlan {
   /** What the certificate is checked for; undefined where nothing is checked. */
   readonly name: string | undefined;
   readonly check: TlsClientOptions["checkServerIdentity"];
-  readonly session: Uint8Array | undefined;
+  readonly session: Session | undefined;
 }
 
 export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<TlsConn> {
@@ -66,21 +73,23 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   const handshake = begin(shaking);
   let conn: TlsConn | undefined;
 
-  const identify = (certificate: tls.PeerCertificate): Error | undefined => {
+  const identify = (certificate: X509Certificate | undefined): Error | undefined => {
     if (name === undefined) return new Error("no name to check was given");
-    if (check === undefined) return tls.checkServerIdentity(name, certificate);
-    const shown = socket.getPeerX509Certificate();
-    return shown === undefined ? new Error("the server showed no certificate") : check(name, shown);
+    if (certificate === undefined) return new Error("the server showed no certificate");
+    if (check !== undefined) return check(name, certificate);
+    return tls.checkServerIdentity(name, certificate.toLegacyObject() as unknown as tls.PeerCertificate);
   };
+  // One that does not fit is not offered: then the handshake is a full one.
+  const offers = session !== undefined && isCurrent(session.certificate) && identify(session.certificate) === undefined;
 
   const socket = tls.connect({
     socket: carrier.duplex,
     secureContext: inner.secureContext(),
     rejectUnauthorized,
-    checkServerIdentity: (_, certificate) => identify(certificate),
+    checkServerIdentity: () => identify(socket.getPeerX509Certificate()),
     ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
     ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
-    ...(session === undefined ? {} : { session: Buffer.from(session) }),
+    ...(offers ? { session: session.ticket } : {}),
   });
   const failed = (error: unknown): void => {
     handshake.reject(failure(error, "tls_handshake"));
@@ -91,14 +100,9 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   socket.on("error", failed);
   socket.on("close", gone);
   socket.once("secureConnect", () => {
-    // Node takes it that a session which was asked for by this name is of this name. It may have been mixed up.
-    if (socket.isSessionReused() && rejectUnauthorized) {
-      const wrong = identify(socket.getPeerCertificate(true));
-      if (wrong !== undefined) return failed(wrong);
-    }
     socket.off("error", failed);
     socket.off("close", gone);
-    conn = establish(shaking, socket, name);
+    conn = establish(shaking, socket, name, socket.isSessionReused() ? session?.certificate : undefined);
     handshake.resolve(conn);
   });
   return handshake.promise;
@@ -112,7 +116,7 @@ export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
     if (event === "secureConnection") {
       const socket = args[0] as TLSSocket;
       const { servername } = socket as { servername?: string | false | null };
-      handshake.resolve(establish(shaking, socket, servername || undefined));
+      handshake.resolve(establish(shaking, socket, servername || undefined, undefined));
     } else if (event === "tlsClientError") {
       const [error, socket] = args as [unknown, TLSSocket];
       handshake.reject(refusedClient(socket) ?? failure(error, "tls_handshake"));
@@ -120,7 +124,11 @@ export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
     }
     return true;
   };
+  // The TLS socket takes this over from what it is made on. Until the handshake is over, an end is the end of it; after that
+  // it is not asked any more.
+  carrier.duplex.allowHalfOpen = false;
   EventEmitter.prototype.emit.call(seat, "connection", carrier.duplex);
+  carrier.duplex.allowHalfOpen = true;
   return handshake.promise;
 }
 

@@ -11,6 +11,7 @@ import type { TlsConn } from "./conn.js";
 import { TlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
 import { checkConnection, checkName, type CheckedConnection, type TlsClientOptions, type TlsOptions } from "./options.js";
+import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";
 
@@ -110,8 +111,9 @@ function checkClient(opts: TlsClientOptions, plan: CheckedConnection): ClientPla
   if (check !== undefined && typeof check !== "function") {
     throw new TypeError(`Cannot ${ACTION}: checkServerIdentity is ${quote(check)}, required a function`);
   }
-  if (session !== undefined && !(session instanceof Uint8Array)) {
-    throw new TypeError(`Cannot ${ACTION}: session is ${quote(session)}, required a Uint8Array`);
+  const unpacked = session instanceof Uint8Array ? unpackSession(session) : undefined;
+  if (session !== undefined && unpacked === undefined) {
+    throw new TypeError(`Cannot ${ACTION}: session is ${quote(session)}, required what nextSession() gave`);
   }
-  return { name, check, session };
+  return { name, check, session: unpacked };
 }

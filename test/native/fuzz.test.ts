@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), "berkeley-fuzz-"));
 after(() => rmSync(folder, { recursive: true }));
 
 const seed = setting("BERKELEY_SEED", 1);
-const rounds = setting("BERKELEY_ROUNDS", 60_000);
+const rounds = setting("BERKELEY_ROUNDS", 30_000);
 
 for (const run of [0, 1, 2]) {
   test(`the addon takes ${rounds} calls with random arguments, seed ${seed + run}`, async () => {

@@ -28,6 +28,18 @@ test("toDuplex() carries bytes both ways and closes the connection when both hav
   assert.equal(a.closed, true);
 });
 
+test("toDuplex() without allowHalfOpen ends and closes when the peer has finished", async () => {
+  const [a, b] = memoryPair();
+  const duplex = toDuplex(a, { allowHalfOpen: false });
+  duplex.write("last words");
+  await b.closeWrite();
+  duplex.resume();
+  await once(duplex, "close");
+  assert.equal((await readToEnd(b)).toString(), "last words");
+  assert.equal(a.closed, true);
+  await b.close();
+});
+
 test("toDuplex() reads no further ahead than its high water mark", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a, { readableHighWaterMark: 1000 });

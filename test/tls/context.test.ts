@@ -112,7 +112,7 @@ test("sniCallback that rejects ends the handshake", async () => {
 test("one context serves many handshakes at a time, each its own", async () => {
   const context = new TlsContext(serving());
   const client = new TlsContext({ ca: certificates().ca.cert });
-  const names = Array.from({ length: 30 }, (_, index) => `host${index}.test`);
+  const names = Array.from({ length: 30 }, (_, index) => `host${index}.site.test`);
   const pairs = await Promise.all(
     names.map((servername) => tlsPair(overTcp, { context: client, servername }, { context })),
   );

@@ -10,6 +10,8 @@ import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, w
 
 checkLeaks();
 
+// In memory an answer comes before Node has put away the write before it, and then Node drops its last alert: there the peer
+// sees no more than that the connection ended.
 const kinds = { inMemory, overTcp, "TCP without a descriptor": withoutDescriptor(overTcp) };
 
 function isTls(error: unknown, code: string): void {
@@ -57,7 +59,8 @@ for (const [name, pair] of Object.entries(kinds)) {
     const settings = { ...serving(), requestCert: true, ca: ca(), maxVersion: "TLSv1.2" } as const;
     const [client, server] = await failing(pair, trusting(), settings);
     isTls(server, "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE");
-    isTls(client, "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE");
+    if (pair === inMemory) assert.equal((client as SocketError).code, "ECONNRESET");
+    else isTls(client, "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE");
   });
 
   test(`a server refuses a client's certificate that does not verify: ${name}`, async () => {
@@ -72,7 +75,8 @@ for (const [name, pair] of Object.entries(kinds)) {
     const refused = wrapTls(b, { ...serving(), isServer: true, requestCert: true, ca: ca() });
     const client = await wrapTls(a, trusting());
     isTls(await refused.catch((error: unknown) => error), "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE");
-    await assert.rejects(client.read(Buffer.alloc(8)), { code: "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED" });
+    const code = pair === inMemory ? "ERR_TLS_TRUNCATED" : "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED";
+    await assert.rejects(client.read(Buffer.alloc(8)), { code });
     await client.close();
   });
 

@@ -20,7 +20,7 @@ export interface Credentials {
 export interface Certificates {
   /** Signs all the others. */
   readonly ca: Credentials;
-  /** For localhost, 127.0.0.1 and *.test. */
+  /** For localhost, 127.0.0.1 and *.site.test. */
   readonly server: Credentials;
   /** Another one for the same names. */
   readonly renewed: Credentials;
@@ -63,7 +63,7 @@ function make(): Certificates {
     openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-out", `${name}.pem`, ...dates);
     return load(name);
   };
-  const local = "subjectAltName=DNS:localhost,DNS:*.test,IP:127.0.0.1\n";
+  const local = "subjectAltName=DNS:localhost,DNS:*.site.test,IP:127.0.0.1\n";
   return {
     ca: selfSign("ca"),
     server: sign("server", local, "-days", "2"),

@@ -1,15 +1,39 @@
 // wrapTls(): what both ends know after the handshake, and what is refused before it.
 
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { test } from "node:test";
 import { SocketConn, Stream, TlsContext, TlsError, wrapTls } from "berkeley";
 import type { TlsOptions } from "berkeley";
 import { readFully, readToEnd } from "#berkeley/testing/bytes.js";
 import { memoryPair } from "#berkeley/testing/index.js";
+import { isCurrent, packSession, unpackSession } from "#berkeley/tls/session.js";
 import { checkLeaks } from "../support/leaks.js";
-import { certificates, inMemory, overTcp, overUnix, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";
+import {
+  certificates,
+  failing,
+  inMemory,
+  type MakePair,
+  overTcp,
+  overUnix,
+  serving,
+  tlsPair,
+  trusting,
+  withoutDescriptor,
+} from "./support.js";
 
 checkLeaks();
+
+/** A pair in memory that goes on only so far as the handshake: what the server sends after it never arrives. */
+function withoutTickets(): MakePair {
+  let flights = 0;
+  return () => {
+    const [a, b] = memoryPair();
+    const write = b.write.bind(b);
+    b.write = (data, opts) => (++flights > 1 ? new Promise(() => undefined) : write(data, opts));
+    return [a, b];
+  };
+}
 
 const kinds = { inMemory, overTcp, overUnix, "TCP without a descriptor": withoutDescriptor(overTcp) };
 
@@ -97,8 +121,8 @@ test("wrapTls() verifies an IP address and does not ask for it", async () => {
 });
 
 test("wrapTls() asks for a name without the dot at its end, and takes `host` where there is no servername", async () => {
-  const [client, server] = await tlsPair(inMemory, { ca: certificates().ca.cert, host: "a.test." });
-  assert.equal(server.servername, "a.test");
+  const [client, server] = await tlsPair(inMemory, { ca: certificates().ca.cert, host: "a.site.test." });
+  assert.equal(server.servername, "a.site.test");
   assert.equal(client.authorized, true);
   await Promise.all([client.close(), server.close()]);
 });
@@ -174,35 +198,54 @@ for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
   });
 }
 
-test("a session is not taken for a name that its certificate does not have", async () => {
-  const context = new TlsContext(serving());
+test("a session is not offered for a name that its certificate does not have", async () => {
+  const context = new TlsContext({ ...serving(), sniCallback: () => undefined });
   const [first, peer] = await tlsPair(overTcp, trusting(), { context });
   const session = await first.nextSession();
   await Promise.all([first.close(), peer.close()]);
-  const [a, b] = await overTcp();
-  const serverSide = wrapTls(b, { isServer: true, context });
-  await assert.rejects(wrapTls(a, { ...trusting(), servername: "mixed.example", session }), {
-    code: "ERR_TLS_CERT_ALTNAME_INVALID",
-  });
-  await (await serverSide).close();
+  const mixed = { ...trusting(), servername: "mixed.example", session };
+  const [error] = await failing(overTcp, mixed, { context });
+  assert.equal((error as TlsError).code, "ERR_TLS_CERT_ALTNAME_INVALID");
+  const [again, other] = await tlsPair(overTcp, { ...trusting(), servername: "a.site.test", session }, { context });
+  assert.equal(again.authorized, true);
+  await Promise.all([again.close(), other.close()]);
 });
 
-test("nextSession() ends with the connection, with its time, and is a client's", async () => {
-  const [client, server] = await tlsPair(inMemory, trusting(), { ...serving(), maxVersion: "TLSv1.2" });
-  await assert.rejects(server.nextSession(), TypeError);
-  await Promise.all([client.close(), server.close()]);
-  const other = memoryPair();
-  const [one, two] = await tlsPair(() => other);
-  if (one.session === undefined) {
-    await assert.rejects(one.nextSession({ timeout: 0 }), { code: "ETIMEDOUT" });
-    const waiting = assert.rejects(one.nextSession(), { code: "ECANCELED" });
-    void one.close();
-    await waiting;
+test("unpackSession() takes back what packSession() made, and nothing else", () => {
+  const certificate = new X509Certificate(certificates().server.cert);
+  const packed = packSession(certificate, Buffer.from("ticket"));
+  const session = unpackSession(packed);
+  assert.equal(session?.ticket.toString(), "ticket");
+  assert.equal(session?.certificate.fingerprint256, certificate.fingerprint256);
+  for (const wrong of [Buffer.alloc(0), Buffer.from("x"), packed.subarray(1), packed.subarray(0, 40), packed.subarray(0, -6)]) {
+    assert.equal(unpackSession(wrong), undefined);
   }
-  await Promise.all([one.close(), two.close()]);
-  await assert.rejects(one.session === undefined ? one.nextSession() : Promise.reject(Object.assign(new Error(), { code: "EBADF" })), {
-    code: "EBADF",
-  });
+  packed.fill(0, 20, 60);
+  assert.equal(unpackSession(packed), undefined);
+});
+
+test("isCurrent() knows a certificate that has expired", () => {
+  assert.equal(isCurrent(new X509Certificate(certificates().server.cert)), true);
+  assert.equal(isCurrent(new X509Certificate(certificates().expired.cert)), false);
+});
+
+test("nextSession() ends with its time, with the connection, and is a client's", async () => {
+  const context = new TlsContext(serving());
+  const [client, server] = await tlsPair(withoutTickets(), trusting(), { context });
+  await assert.rejects(server.nextSession(), TypeError);
+  await assert.rejects(client.nextSession({ timeout: 1 }), { code: "ETIMEDOUT" });
+  const waiting = assert.rejects(client.nextSession(), { code: "ECANCELED" });
+  const closing = client.close();
+  await waiting;
+  await assert.rejects(client.nextSession(), { code: "EBADF" });
+  server.abort();
+  await Promise.all([closing, server.close()]);
+
+  const [other, peer] = await tlsPair(withoutTickets(), trusting(), { context });
+  const lost = assert.rejects(other.nextSession(), { code: "ECONNRESET" });
+  peer.abort();
+  await lost;
+  await Promise.all([other.close(), peer.close()]);
 });
 
 test("exportKeyingMaterial() is the same at both ends", async () => {
@@ -258,7 +301,7 @@ const wrong: readonly [string, unknown, RegExp][] = [
   ["a server without a certificate", { isServer: true }, /a server has no certificate/],
   ["a context and its options", { isServer: true, context: new TlsContext(), cert: "x" }, /cert belongs to the context/],
   ["a context that is none", { servername: "a", context: {} }, /required a TlsContext/],
-  ["a session of another type", { servername: "a", session: "x" }, /session is "x", required a Uint8Array/],
+  ["a session of another type", { servername: "a", session: "x" }, /session is "x", required what nextSession\(\) gave/],
   ["a key that is none", { servername: "a", key: "x", cert: "y" }, /Cannot make a TlsContext/],
   ["no options", undefined, /options are undefined/],
 ];

@@ -14,6 +14,7 @@
 import { AF_UNIX, type Address } from "../../addr/index.js";
 import { moved, type Operation } from "./operation.js";
 import { EMPTY } from "../arguments.js";
+import { MSG_DONTWAIT } from "../constants.js";
 import { type BatchMemory, ENTRY_WORDS, ERROR, MAX_AT_ONCE, NAME, NAME_LENGTH } from "../batch/index.js";
 import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../errno.js";
 import { LITTLE } from "../options/option.js";
@@ -24,6 +25,11 @@ import { nowait } from "./receive.js";
 /** What a datagram counts for in the budget of a turn: it costs the kernel about as much as so many bytes of a stream. */
 const BYTES_PER_DATAGRAM = 4096;
 
+/** A large slot may hold many datagrams in one (GSO, GRO). */
+function cost(count: number, { slot }: BatchMemory): number {
+  return count * Math.max(slot, BYTES_PER_DATAGRAM);
+}
+
 export const RECVMMSG: Operation<BatchMemory, number, number> = {
   syscall: "recvmmsg",
   movesBytes: true,
@@ -31,7 +37,7 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = {
   complete: (count, memory) => (memory.count = count),
   nowait,
   exhausted: (count, { capacity }) => count < Math.min(capacity, MAX_AT_ONCE),
-  cost: (count) => count * BYTES_PER_DATAGRAM,
+  cost,
 };
 
 /** How far a sendmmsg got in the range [next, end). */
@@ -61,16 +67,18 @@ export const SENDMMSG: Operation<BatchSending, number, number> = {
   movesBytes: true,
   attempt: (calls, fd, sending, flags) => {
     const { memory, end, skipRefused } = sending;
-    // Nothing to send is no call, as nobody is there to refuse it.
+    let progress = false;
     while (sending.next < end) {
       const result = calls.sendmmsg(fd, memory.slab, memory.table, sending.next, end, flags);
       if (result > 0) {
         sending.next += result;
         sending.sent += result;
         sending.refused = false;
-        if (end - sending.next > MAX_AT_ONCE) return moved(result * BYTES_PER_DATAGRAM);
-      } else if (result === EAGAIN && goesToUnix(memory, sending.next)) {
-        return QUEUE_FULL;
+        if (end - sending.next > MAX_AT_ONCE) return moved(cost(result, memory));
+        progress = true;
+      } else if (result === EAGAIN && (flags & MSG_DONTWAIT) === 0 && goesToUnix(memory, sending.next)) {
+        // After progress the pauses start anew.
+        return progress ? moved(0) : QUEUE_FULL;
       } else if (!skipRefused || NOT_OF_ONE.has(result)) {
         return result;
       } else if (!sending.refused) {
@@ -85,7 +93,7 @@ export const SENDMMSG: Operation<BatchSending, number, number> = {
     return sending.sent;
   },
   complete: (_sent, sending) => sending.sent,
-  cost: (sent) => sent * BYTES_PER_DATAGRAM,
+  cost: (sent, { memory }) => cost(sent, memory),
   passes: (errno) => errno === QUEUE_FULL,
   nowait,
   details: () => ({ unit: "datagrams" }),

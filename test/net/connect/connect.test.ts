@@ -74,6 +74,19 @@ test("connect() gives a stream to a listener, with both addresses", async () => 
   assert.equal(String(server.localAddress), String(client.remoteAddress));
 });
 
+test("connect() to the address of a wildcard listener is to this machine, and says to which address", async () => {
+  for (const [endpoint, host] of [
+    ["tcp://[::]:0", "::1"],
+    ["tcp://0.0.0.0:0", "127.0.0.1"],
+  ] as const) {
+    await using listener = await listen(endpoint);
+    await using client = await connect(listener.address, { timeout: 2 ** 40 });
+    await using server = await listener.accept();
+    assert.equal((client.remoteAddress as InetAddress).host, host);
+    assert.equal(String(server.localAddress), String(client.remoteAddress));
+  }
+});
+
 test("connect() takes a string, a tuple and an object for the same place", async () => {
   await using listener = await listen(["127.0.0.1", 0]);
   const { port } = listener.address as InetAddress;

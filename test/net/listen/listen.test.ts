@@ -249,6 +249,8 @@ test("listen() refuses endpoints and options that mean nothing to it", async () 
     ["tcp://127.0.0.1:0", { maxFrame: 0 }, "RangeError"],
     ["tcp://127.0.0.1:0", { unsetEnv: true }, "TypeError"],
     ["tcp://127.0.0.1:0", { bindToDevice: "no such" }, "TypeError"],
+    ["tcp://127.0.0.1:0", { ipv6Only: true }, "TypeError"],
+    ["unix:@x", { mode: 0o600 }, "TypeError"],
     ["unix:@x", { noDelay: true }, "TypeError"],
     ["unix:@x", { mode: 0o1777 }, "RangeError"],
     ["unix:@x", { mode: "600" }, "TypeError"],

@@ -8,8 +8,10 @@ import {
   AF_UNIX,
   DatagramBatch,
   type InetAddress,
+  IP_RECVERR,
   MSG_CTRUNC,
   MSG_DONTWAIT,
+  MSG_ERRQUEUE,
   MSG_PEEK,
   MSG_TRUNC,
   SO_RCVBUF,
@@ -304,6 +306,24 @@ test("an empty batch is sent without a call", async () => {
   out.add("x");
   assert.equal(await socket.sendmmsg(out, { start: 1 }), 0);
   await assert.rejects(socket.sendmmsg(out), { code: "EDESTADDRREQ", syscall: "sendmmsg", transferred: 0 });
+});
+
+test("the error queue comes in batches too, with what the kernel says of each", async () => {
+  await using sender = await datagram();
+  sender.setsockopt(IP_RECVERR, true);
+  const gone = await datagram();
+  const address = gone.getsockname();
+  gone.close();
+  const batch = new DatagramBatch({ control: 512 });
+  const waiting = sender.recvmmsg(batch, { flags: MSG_ERRQUEUE });
+  await sender.sendto("nobody", address);
+  assert.equal(await waiting, 1);
+  assert.equal(batch.data(0).toString(), "nobody");
+  assert.deepEqual(batch.address(0), address);
+  assert.ok(batch.flags(0) & MSG_ERRQUEUE);
+  const [error] = batch.control(0);
+  assert.ok(error?.type === "IP_RECVERR");
+  assert.equal(error.code, "ECONNREFUSED");
 });
 
 test("MSG_PEEK leaves the datagrams where they are", async () => {

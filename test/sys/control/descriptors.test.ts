@@ -71,6 +71,9 @@ test("a collected object has closed what nobody took, once", async () => {
     globalThis.gc!();
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
-  assert.deepEqual(record.closed.sort((one, other) => one - other), [32, 33]);
+  assert.deepEqual(
+    record.closed.sort((one, other) => one - other),
+    [32, 33],
+  );
   assert.deepEqual(record.released, [31]);
 });

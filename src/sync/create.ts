@@ -1,0 +1,96 @@
+// Blocking sockets that are made and connected, or made and listening, in one call.
+
+import { type AddressLike, AF_UNIX, AF_UNSPEC, type HostPort } from "../addr/index.js";
+import { SocketError } from "../errors.js";
+import { calls } from "../sys/calls.js";
+import { SOCK_STREAM } from "../sys/constants.js";
+import { inquireNow } from "../sys/lookup.js";
+import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../sys/requests/dialling.js";
+import { resolveAll } from "../sys/resolve.js";
+import { type CreateConnectionOptions, type CreateServerOptions, timeoutOf } from "./options.js";
+import { Socket } from "./socket.js";
+
+/**
+ * Two connected sockets without a name: socketpair(2).
+ *
+ * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE` …
+ * @see socketpair(2)
+ * @example
+ * ```ts
+ * import { socketpair } from "berkeley/sync";
+ *
+ * const [left, right] = socketpair();
+ * left.sendAll("ping");
+ * console.log(right.recv(16).toString()); // prints: ping
+ * left.close();
+ * right.close();
+ * ```
+ */
+export function socketpair(
+  family: number = AF_UNIX,
+  type: number = SOCK_STREAM,
+  protocol: number = 0,
+): [Socket, Socket] {
+  return Socket.pair(family, type, protocol);
+}
+
+/**
+ * A stream connection to the first address of a host that takes it: Python's `create_connection()`, blocking. The resolver has
+ * its own deadlines only.
+ *
+ * @throws SocketError that of the last attempt; of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
+ * @throws AggregateError with `all_errors`: the errors of all attempts, in order, in `errors`
+ * @see getaddrinfo(3), socket(2), bind(2), connect(2)
+ * @example
+ * ```ts
+ * import { create_connection, create_server } from "berkeley/sync";
+ *
+ * using server = create_server(["127.0.0.1", 8888]);
+ * using socket = create_connection(["localhost", 8888], { timeout: 5_000 });
+ * console.log(String(socket.getpeername())); // prints: 127.0.0.1:8888
+ * ```
+ */
+export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket {
+  timeoutOf(opts, null, "create_connection");
+  const request = connectionRequest(address, opts);
+  const { source, target, timeout } = request;
+  const only = onlyCandidate(calls, target);
+  const errors: SocketError[] = [];
+  for (const candidate of only ? [only] : inquireNow(resolveAll(calls, target as HostPort, AF_UNSPEC))) {
+    let socket: Socket | undefined;
+    try {
+      socket = new Socket(candidate.family, SOCK_STREAM);
+      socket.timeout = timeout;
+      if (source !== undefined) socket.bind(source);
+      socket.connect(candidate);
+      return socket;
+    } catch (error) {
+      socket?.close();
+      if (!(error instanceof SocketError)) throw error;
+      errors.push(error);
+    }
+  }
+  throw allFailed(request, errors);
+}
+
+/**
+ * A stream socket that is bound to `address` and listens: Python's `create_server()`, blocking.
+ *
+ * @param address where to listen; `["", port]` is every address of the family
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
+ * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
+ */
+export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket {
+  const timeout = timeoutOf(opts, null, "create_server");
+  const { backlog, family, prepare, target } = serverRequest(address, opts);
+  const socket = new Socket(family, SOCK_STREAM);
+  try {
+    prepare(socket);
+    socket.bind(target, { timeout });
+    socket.listen(backlog);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}

@@ -1,0 +1,134 @@
+// The waiting of the blocking socket, with calls that fail on demand.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MSG_DONTWAIT, Socket, SocketError, socketpair, SOCK_DGRAM, AF_UNIX } from "berkeley/sync";
+import { type Calls, calls } from "#berkeley/sys/calls.js";
+import { EAGAIN, EINTR, EMFILE } from "#berkeley/sys/errno.js";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+/** Runs `body` with entries of the table replaced. */
+function withCalls(replaced: Partial<Calls>, body: () => void): void {
+  const before = { ...calls };
+  Object.assign(calls, replaced);
+  try {
+    body();
+  } finally {
+    Object.assign(calls, before);
+  }
+}
+
+const failing = (code: string) => (error: unknown) => error instanceof SocketError && error.code === code;
+
+test("EINTR of the call and of poll(2) is tried again", () => {
+  const [left, right] = socketpair();
+  left.send("x");
+  const { recv, poll } = calls;
+  const results = [EINTR, EAGAIN, EINTR];
+  const polls = [EINTR];
+  let asked = 0;
+  withCalls(
+    {
+      recv: (...args) => results.shift() ?? recv(...args),
+      poll: (fd, events, timeout) => {
+        asked++;
+        return polls.shift() ?? poll(fd, events, timeout);
+      },
+    },
+    () => assert.equal(right.recv(10).toString(), "x"),
+  );
+  assert.equal(asked, 1);
+  left.close();
+  right.close();
+});
+
+test("poll(2) is asked for a slice at a time, and for what is left of the timeout", () => {
+  const [left, right] = socketpair();
+  const slices: number[] = [];
+  const { poll } = calls;
+  withCalls(
+    {
+      poll: (fd, events, timeout) => {
+        slices.push(timeout);
+        return poll(fd, events, timeout);
+      },
+    },
+    () => assert.throws(() => right.recv(1, { timeout: 150 }), failing("ETIMEDOUT")),
+  );
+  assert.equal(slices[0], 100);
+  assert.ok(slices.length >= 2 && slices.slice(1).every((slice) => slice > 0 && slice <= 60), String(slices));
+  left.close();
+  right.close();
+});
+
+test("readiness that is of no use again and again does not spin", () => {
+  const [left, right] = socketpair();
+  left.send("x");
+  let tries = 0;
+  withCalls(
+    {
+      recv: () => {
+        tries++;
+        return EAGAIN;
+      },
+    },
+    () => assert.throws(() => right.recv(1, { timeout: 100 }), failing("ETIMEDOUT")),
+  );
+  assert.ok(tries > 3 && tries < 15, `${tries} tries`);
+  left.close();
+  right.close();
+});
+
+test("a lack of descriptors is EMFILE for accept(), and waited out by a patient one and by the loop", () => {
+  using server = new Socket();
+  server.bind("127.0.0.1:0");
+  server.listen();
+  using one = new Socket();
+  one.connect(server.getsockname());
+  using other = new Socket();
+  other.connect(server.getsockname());
+  const { accept } = calls;
+  withCalls({ accept: () => EMFILE }, () => assert.throws(() => server.accept(), failing("EMFILE")));
+  let shortages = 2;
+  const soon = (...args: Parameters<typeof accept>): number => (shortages-- > 0 ? EMFILE : accept(...args));
+  withCalls({ accept: soon }, () => server.accept({ patient: true })[0].close());
+  shortages = 2;
+  withCalls({ accept: soon }, () => {
+    for (const [conn] of server) {
+      conn.close();
+      break;
+    }
+  });
+  assert.equal(shortages, -1);
+});
+
+test("the full queue of a UNIX datagram socket is waited for with pauses, and MSG_DONTWAIT says EAGAIN", () => {
+  using receiver = new Socket(AF_UNIX, SOCK_DGRAM);
+  receiver.bind("unix:@berkeley-sync-" + String(process.pid));
+  using sender = new Socket(AF_UNIX, SOCK_DGRAM);
+  const address = receiver.getsockname();
+  let sent = 0;
+  assert.throws(() => {
+    for (;;) {
+      sender.sendto("x", address, { flags: MSG_DONTWAIT });
+      sent++;
+    }
+  }, failing("EAGAIN"));
+  assert.throws(() => sender.sendto("x", address, { timeout: 30 }), failing("ETIMEDOUT"));
+  const { pollEntries } = calls;
+  let pauses = 0;
+  withCalls(
+    {
+      pollEntries: (entries, timeout) => {
+        // While the sender pauses, the receiver takes one.
+        if (pauses++ === 1) receiver.recv(10);
+        return pollEntries(entries, timeout);
+      },
+    },
+    () => assert.equal(sender.sendto("y", address), 1),
+  );
+  assert.equal(pauses, 2);
+  for (let i = 1; i < sent; i++) assert.equal(receiver.recv(10).toString(), "x");
+  assert.equal(receiver.recv(10).toString(), "y");
+});
