@@ -59,8 +59,6 @@ bool arg_u32(const struct args *args, size_t index, uint32_t *out);
 bool arg_offset(const struct args *args, size_t index, int64_t *out);
 /* The bytes of a TypedArray or Buffer. A detached or out-of-bounds view has length 0. */
 bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
-/* Arguments index (view), index+1 (offset) and index+2 (length): a range that lies inside the view. */
-bool arg_range(const struct args *args, size_t index, uint8_t **data, size_t *length);
 bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
 /* A string as an allocated C string, null and undefined as NULL. A NUL inside, which would cut it, is refused. */
 bool arg_text(const struct args *args, size_t index, char **out);

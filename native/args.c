@@ -69,21 +69,6 @@ bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *le
   return value_bytes(args->env, args->values[index], data, length);
 }
 
-bool arg_range(const struct args *args, size_t index, uint8_t **data, size_t *length) {
-  uint8_t *start;
-  size_t size;
-  uint32_t offset, count;
-  if (!arg_bytes(args, index, &start, &size)) return false;
-  if (!arg_u32(args, index + 1, &offset) || !arg_u32(args, index + 2, &count)) return false;
-  if (offset > size || count > size - offset) {
-    napi_throw_range_error(args->env, NULL, "a native call takes a range inside its view");
-    return false;
-  }
-  *data = start == NULL ? NULL : start + offset;
-  *length = count;
-  return true;
-}
-
 bool arg_text(const struct args *args, size_t index, char **out) {
   napi_env env = args->env;
   napi_valuetype type;

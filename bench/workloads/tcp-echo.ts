@@ -4,10 +4,23 @@
 import { type Line, numberIn } from "../lib/children.js";
 import { type Program, native, script, served } from "../lib/servers.js";
 import { usageIn } from "../lib/usage.js";
-import type { Sample, Subject, Workload } from "../lib/workload.js";
+import type { Metric, Sample, Subject, Workload } from "../lib/workload.js";
 
 const connections = 64;
 const size = 64;
+
+/** The figures of an echo; also used by other workloads that have one. */
+export const echoMetrics: readonly Metric[] = [
+  { name: "cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
+  { name: "user_us_per_echo", label: "user", digits: 2 },
+  { name: "system_us_per_echo", label: "system", digits: 2 },
+  { name: "echoes_per_second", label: "echoes/s", digits: 0 },
+  { name: "latency_p50_us", label: "p50 us", digits: 0 },
+  { name: "latency_p99_us", label: "p99 us", digits: 0 },
+];
+
+/** The title of its case. */
+export const echoTitle: string = `${size}-byte echo over ${connections} TCP connections`;
 
 function sampleOf(line: Line): Sample {
   const echoes = numberIn(line, "count");
@@ -22,7 +35,8 @@ function sampleOf(line: Line): Sample {
   };
 }
 
-function subject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
+/** A server that echoes. */
+export function echoSubject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
   const load = async (): Promise<string[]> => [String(connections), String(size)];
   return served({ name, role }, () => program(...parameters), "tcp_echo_load", load, sampleOf);
 }
@@ -31,24 +45,17 @@ export const tcpEcho: Workload = {
   name: "tcp-echo",
   cases: [
     {
-      title: `${size}-byte echo over ${connections} TCP connections`,
-      metrics: [
-        { name: "cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
-        { name: "user_us_per_echo", label: "user", digits: 2 },
-        { name: "system_us_per_echo", label: "system", digits: 2 },
-        { name: "echoes_per_second", label: "echoes/s", digits: 0 },
-        { name: "latency_p50_us", label: "p50 us", digits: 0 },
-        { name: "latency_p99_us", label: "p99 us", digits: 0 },
-      ],
+      title: echoTitle,
+      metrics: echoMetrics,
       subjects: [
-        subject("berkeley", "ours", script("tcp-echo-berkeley"), "recvInto"),
-        subject("berkeley-recv", "ours", script("tcp-echo-berkeley"), "recv"),
-        subject("c", "peer", native("tcp_echo_server"), "et", "sr"),
-        subject("node:net", "peer", script("tcp-echo-node")),
-        subject("c-lt-rw", "variant", native("tcp_echo_server"), "lt", "rw"),
-        subject("c-lt-sr", "variant", native("tcp_echo_server"), "lt", "sr"),
-        subject("c-et-rw", "variant", native("tcp_echo_server"), "et", "rw"),
-        subject("c-et-sr", "variant", native("tcp_echo_server"), "et", "sr"),
+        echoSubject("berkeley", "ours", script("tcp-echo-berkeley"), "recvInto"),
+        echoSubject("berkeley-recv", "ours", script("tcp-echo-berkeley"), "recv"),
+        echoSubject("c", "peer", native("tcp_echo_server"), "et", "sr"),
+        echoSubject("node:net", "peer", script("tcp-echo-node")),
+        echoSubject("c-lt-rw", "variant", native("tcp_echo_server"), "lt", "rw"),
+        echoSubject("c-lt-sr", "variant", native("tcp_echo_server"), "lt", "sr"),
+        echoSubject("c-et-rw", "variant", native("tcp_echo_server"), "et", "rw"),
+        echoSubject("c-et-sr", "variant", native("tcp_echo_server"), "et", "sr"),
       ],
       limits: [
         { metric: "cpu_us_per_echo", subject: "berkeley", peer: "c", atMost: 1.1 },

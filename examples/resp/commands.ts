@@ -108,8 +108,9 @@ command("flushall", 1, 2, (context) => {
 
 // What clients ask of a server before they begin.
 command("select", 2, 2, (context) => {
-  if (text(context, 1) === "0") context.replies.constant(OK);
-  else context.replies.error("ERR DB index is out of range");
+  const index = parseInteger(text(context, 1));
+  if (index === 0n) context.replies.constant(OK);
+  else context.replies.error(index === undefined ? NOT_AN_INTEGER : "ERR DB index is out of range");
 });
 command("command", 1, Infinity, (context) => context.replies.array(0));
 command("client", 2, Infinity, (context) => {
@@ -145,15 +146,17 @@ function set(context: Context): void {
     return;
   }
   let time: number | undefined;
+  let unit: string | undefined;
   let keep = false;
   let only: string | undefined;
   let get = false;
   for (let index = 3; index < request.count; index++) {
     const word = text(context, index).toUpperCase();
-    if (word === "GET" && !get) get = true;
-    else if ((word === "NX" || word === "XX") && only === undefined) only = word;
-    else if (word === "KEEPTTL" && time === undefined && !keep) keep = true;
-    else if ((word === "EX" || word === "PX") && time === undefined && !keep && index + 1 < request.count) {
+    if (word === "GET") get = true;
+    else if ((word === "NX" || word === "XX") && (only ?? word) === word) only = word;
+    else if (word === "KEEPTTL" && unit === undefined) keep = true;
+    else if ((word === "EX" || word === "PX") && (unit ?? word) === word && !keep && index + 1 < request.count) {
+      unit = word;
       const number = parseInteger(text(context, ++index));
       if (number === undefined) return replies.error(NOT_AN_INTEGER);
       time = milliseconds(number, word === "EX" ? 1000 : 1);

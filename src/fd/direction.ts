@@ -16,7 +16,14 @@
 //   this one is spent, or after a pause when an error passes with time (EMFILE in accept).
 //
 // A call with MSG_DONTWAIT waits for nothing but its turn in the budget: it asks the kernel even when the last try said EAGAIN,
-// because the event that says otherwise may not have been fetched yet.
+// because the event that says otherwise may not have been fetched yet. Behind a call that waits it fails with EAGAIN, behind
+// one that was only deferred it has its turn.
+//
+// A refusal that makes no system call (a closed socket, an aborted signal, EAGAIN behind others) counts against the budget as
+// well: a loop that tries again and again would otherwise never leave the microtasks.
+//
+// What users pass in may run code of theirs when a call is tried: the `fd` of a file, the `fileno()` of a socket to pass. It may
+// close the descriptor, so after an attempt the queue is looked at anew.
 //
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
@@ -52,6 +59,8 @@ class Waiter {
   holder: object;
   deadline: number = Infinity;
   signal: AbortSignal | undefined;
+  /** It fails with EAGAIN when its turn has come and the kernel has nothing. */
+  impatient = false;
 
   constructor(direction: Direction, operation: AnyOperation, a: unknown, b: unknown, holder: object) {
     this.direction = direction;
@@ -89,6 +98,8 @@ export class Direction {
   #armedFor = Infinity;
   #pauseTimer: NodeJS.Timeout | undefined;
   #pause = 0;
+  /** How many calls of the queue must not wait. */
+  #impatient = 0;
 
   constructor(owner: Owner) {
     this.#owner = owner;
@@ -114,8 +125,8 @@ export class Direction {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const owner = this.#owner;
-    if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason);
-    if (owner.fd < 0) return Promise.reject(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
+    if (signal !== undefined && signal.aborted) return this.#refuse(signal.reason);
+    if (owner.fd < 0) return this.#refuse(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
     if (this.#ready && this.#head === undefined && owner.reactor.spend()) {
       let result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
       while (result < 0 && this.#goesOn(result) && owner.reactor.spend()) {
@@ -133,13 +144,23 @@ export class Direction {
       }
       // What passes with time is tried once more below, which starts the pause.
     } else if (operation.nowait?.(a, b) === true) {
-      if (this.#head !== undefined) return Promise.reject(failure(operation, EAGAIN, a, b));
-      if (!this.#ready) {
+      if (this.#head !== undefined && !this.#deferred) return this.#refuse(failure(operation, EAGAIN, a, b));
+      if (this.#head === undefined && !this.#ready) {
         this.#ready = true;
         return this.run(holder, operation, a, b, timeout, signal);
       }
+    } else if (operation.eager === true && this.#head === undefined && !this.#ready) {
+      this.#ready = true;
+      return this.run(holder, operation, a, b, timeout, signal);
     }
     return this.#wait(holder, operation, a, b, timeout, signal);
+  }
+
+  /** Rejects, in the next turn if the budget of this one is spent. */
+  #refuse(error: unknown): Promise<never> {
+    const { reactor } = this.#owner;
+    if (reactor.spend()) return Promise.reject(error as Error);
+    return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error as Error) }));
   }
 
   #wait<A, B, T>(
@@ -162,6 +183,10 @@ export class Direction {
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
+    }
+    if (operation.nowait?.(a, b) === true) {
+      waiter.impatient = true;
+      this.#impatient++;
     }
     owner.reactor.hold();
     const first = this.#head === undefined;
@@ -213,6 +238,23 @@ export class Direction {
   }
 
   #serve(): void {
+    this.#serveQueue();
+    // Those that must not wait have had their turn when the queue is left without another one.
+    if (this.#impatient > 0 && !this.#deferred) this.#refuseImpatient();
+  }
+
+  #refuseImpatient(): void {
+    for (let waiter = this.#head; waiter !== undefined; ) {
+      const { next, operation, a, b }: Waiter = waiter;
+      if (waiter.impatient) {
+        this.#remove(waiter);
+        waiter.reject(failure(operation, EAGAIN, a, b));
+      }
+      waiter = next;
+    }
+  }
+
+  #serveQueue(): void {
     const { reactor, fd } = this.#owner;
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       if (!this.#ready) return;
@@ -224,20 +266,21 @@ export class Direction {
         result = operation.attempt(reactor.calls, fd, a, b);
         if (result >= 0) value = operation.complete(result, a, b);
       } catch (error) {
+        if (waiter !== this.#head) return;
         // There was no memory for what came. It concerns this call and nobody else.
         this.#remove(waiter);
         waiter.reject(error);
         continue;
       }
+      // Code of users has closed the descriptor meanwhile, and the call has been settled with that.
+      if (waiter !== this.#head) return;
       if (result >= 0) {
         this.#account(operation, result, a, b);
         this.#remove(waiter);
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         this.#ready = false;
-        if (operation.nowait?.(a, b) !== true) return;
-        this.#remove(waiter);
-        waiter.reject(failure(operation, EAGAIN, a, b));
+        return;
       } else if (result === NOT_ENOUGH) {
         return;
       } else if (this.#goesOn(result)) {
@@ -284,6 +327,7 @@ export class Direction {
     else waiter.next.previous = waiter.previous;
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
+    if (waiter.impatient) this.#impatient--;
     this.#owner.reactor.release();
   }
 
@@ -303,8 +347,12 @@ export class Direction {
     this.#remove(waiter);
     if (resolvesCut(waiter)) return this.#afterLeaving();
     const transferred = operation.transferred?.(a, b) ?? 0;
-    if (transferred > 0 && typeof reason === "object" && reason !== null && Object.isExtensible(reason)) {
-      Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
+    if (transferred > 0 && typeof reason === "object" && reason !== null) {
+      try {
+        Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
+      } catch {
+        // It takes no property, or has one of its own by that name; it is the reason all the same.
+      }
     }
     waiter.reject(reason);
     this.#afterLeaving();

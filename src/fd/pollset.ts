@@ -35,12 +35,10 @@ export class Pollset implements Source, Owner {
     const { calls } = this.reactor;
     const set = calls.pollset(this.#prepare(() => this.#direction.wake()));
     if (set < 0) return set;
-    const slot = this.reactor.add(set, this);
-    if (slot < 0) {
-      calls.close(set);
-      return slot;
-    }
+    // Kept before anything can fail, so that end() closes it.
     this.#set = set;
+    const slot = this.reactor.add(set, this);
+    if (slot < 0) return slot;
     this.#slot = slot;
     return 0;
   }

@@ -242,8 +242,11 @@ export class DatagramQueue {
   #serve(): void {
     const done = this.#sent + this.#refused;
     for (const waiting of this.#forEmpty) if (waiting.after <= done) waiting.resolve();
-    let room = this.#memory.capacity - this.#length;
-    for (const waiting of this.#forRoom) if (room-- > 0) waiting.resolve();
+    // Room is counted anew for each: one whose datagram is refused takes none.
+    for (const waiting of this.#forRoom) {
+      if (this.#length === this.#memory.capacity) break;
+      waiting.resolve();
+    }
   }
 
   #fail(error: unknown): void {

@@ -119,14 +119,19 @@ export abstract class DescriptorSocket extends PlainSocket {
     const { syscall, target } = request;
     const timeout = timeoutOf(opts, this.#timeout, syscall);
     const signal = signalOf(opts, syscall);
-    const start = (address: Address | undefined): Promise<T> => {
+    const start = (address: Address | undefined, left: number | null): Promise<T> => {
       const { operation, operand, flags } = request.at(address);
-      return this.descriptor.writing.run(this, operation, operand, flags, timeout, signal);
+      return this.descriptor.writing.run(this, operation, operand, flags, left, signal);
     };
-    if (target === undefined) return start(undefined);
+    if (target === undefined) return start(undefined, timeout);
+    signal?.throwIfAborted();
     this.checkOpen(syscall);
+    const asked = timeout === null ? 0 : performance.now();
     const remote = this.resolve(target, timeout, signal);
-    return remote instanceof Promise ? remote.then(start) : start(remote);
+    if (!(remote instanceof Promise)) return start(remote, timeout);
+    return remote.then((address) =>
+      start(address, timeout === null ? null : Math.max(0, timeout - (performance.now() - asked))),
+    );
   }
 
   /**

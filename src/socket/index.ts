@@ -12,15 +12,14 @@ export { type NetBoundSocket } from "./netSocket.js";
 export { type TransferOptions, type WaitOptions } from "../sys/waitOptions.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
+export { pump, splice } from "./pump.js";
 export {
-  pump,
   type PumpCounts,
   type PumpOptions,
   type PumpProgress,
-  splice,
   type SpliceOptions,
   type SpliceProgress,
-} from "./pump.js";
+} from "../sys/requests/splicing.js";
 export { Socket } from "./socket.js";
 export { type AcceptOptions } from "../sys/requests/sockets.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";

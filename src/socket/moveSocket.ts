@@ -1,8 +1,8 @@
 // The calls that move bytes inside the kernel, without a copy in the program: sendfile.
 
-import type { Descriptor } from "../fd/index.js";
-import { type FileSource, SENDFILE } from "../sys/operations/move.js";
-import { fileSending, type SendFileOptions, sendfileRequest, sendfileRuns } from "../sys/requests/files.js";
+import type { Descriptor, Direction } from "../fd/index.js";
+import { type FileSending, type FileSource, SENDFILE } from "../sys/operations/move.js";
+import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../sys/requests/files.js";
 import { signalOf, timeoutOf } from "../sys/waitOptions.js";
 import { BatchSocket } from "./batchSocket.js";
 
@@ -60,9 +60,47 @@ export abstract class MoveSocket extends BatchSocket {
     signal?.throwIfAborted();
     this.checkOpen("sendfile");
     const sending = fileSending(this.calls(), request);
-    for (const left of sendfileRuns(sending, request, timeout)) {
-      await this.descriptor.writing.run(this, SENDFILE, sending, undefined, left, signal);
-    }
+    if (sending.until === 0) return 0;
+    const { writing } = this.descriptor;
+    const { onProgress } = request;
+    const progress = onProgress === undefined ? undefined : followed(sending, onProgress, writing);
+    // One operation, however long the file is: what is sent after it must not come in between.
+    await writing.run(this, SENDFILE, sending, undefined, timeout, signal);
+    progress?.end();
     return sending.sent;
   }
+}
+
+/** Has `onProgress` called while `sending` is under way; what it throws ends the call. */
+function followed(
+  sending: FileSending,
+  onProgress: (transferred: number) => void,
+  writing: Direction,
+): { end(): void } {
+  let next = PROGRESS_STEP;
+  let told = -1;
+  let failed: { readonly error: unknown } | undefined;
+  const tell = (sent: number): void => {
+    if (failed !== undefined) return;
+    told = sent;
+    try {
+      onProgress(sent);
+    } catch (error) {
+      failed = { error };
+      writing.withdraw(sending, error);
+    }
+  };
+  sending.moved = () => {
+    const { sent } = sending;
+    if (sent < next) return;
+    next = PROGRESS_STEP * (Math.floor(sent / PROGRESS_STEP) + 1);
+    // Not from here: events are being dispatched.
+    queueMicrotask(() => tell(sent));
+  };
+  return {
+    end: () => {
+      if (told !== sending.sent) tell(sending.sent);
+      if (failed !== undefined) throw failed.error;
+    },
+  };
 }

@@ -1,87 +1,30 @@
 // Bytes from one socket to another inside the kernel: splice() one way, pump() both ways. operations/move.ts explains how.
 
-import { quote } from "../addr/index.js";
-import { integer, milliseconds } from "../sys/arguments.js";
-import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
-import { check, EBADF, ECANCELED, ENOTCONN, ETIMEDOUT, socketError } from "../sys/errno.js";
-import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import type { Descriptor } from "../fd/index.js";
+import { check, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { ENDED, type Flow, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
-import { pipePool, type PipePool } from "../sys/operations/pipes.js";
-import { checkOptions, signalOf } from "../sys/waitOptions.js";
+import type { PipePool } from "../sys/operations/pipes.js";
+import {
+  annotate,
+  checkStream,
+  endOf,
+  extentOf,
+  type Limits,
+  limitsOf,
+  progressOf,
+  type PumpCounts,
+  type PumpOptions,
+  type PumpProgress,
+  type SpliceOptions,
+  type SpliceProgress,
+} from "../sys/requests/splicing.js";
+import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import type { Socket } from "./socket.js";
 
-/** What `splice` and `pump` take. */
-export interface PumpOptions {
-  /** Cancels it; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** Deadline in ms for all of it; none if not given. The sockets' own `timeout` does not count here. */
-  readonly timeout?: number | null | undefined;
-  /** Ends it with `ETIMEDOUT` when for so many ms no byte moved in either direction; never if not given. */
-  readonly idleTimeout?: number | null | undefined;
-  /**
-   * Bytes of the pipes: 4096 to 1048576, rounded up to a power of two; 262144 if not given. The kernel may grant less
-   * (pipe(7), pipe-max-size and pipe-user-pages-soft).
-   */
-  readonly pipeSize?: number | undefined;
-}
-
-/** What `splice` takes. */
-export interface SpliceOptions extends PumpOptions {
-  /** Bytes to move; until the source ends if not given. */
-  readonly count?: number | undefined;
-  /** Whether to end the destination's direction (`SHUT_WR`) when the source has ended; true if not given. */
-  readonly end?: boolean | undefined;
-}
-
-/** How far one direction got; properties of what `splice` rejects with. */
-export interface SpliceProgress {
-  /** Bytes that the destination has taken. */
-  readonly transferred: number;
-  /** Bytes that were taken from the source, and that the destination has not taken: the next ones to send to it. */
-  readonly undelivered: Buffer;
-}
-
-/** Bytes moved in each direction. */
-export interface PumpCounts {
-  readonly aToB: number;
-  readonly bToA: number;
-}
-
-/** How far both directions got; properties of what `pump` rejects with. */
-export interface PumpProgress {
-  readonly aToB: SpliceProgress;
-  readonly bToA: SpliceProgress;
-}
-
-const DEFAULT_PIPE = 256 << 10;
-const LARGEST_PIPE = 1 << 20;
 const LONGEST_TIMER = 0x7fff_ffff;
 
-interface Limits {
-  readonly signal: AbortSignal | undefined;
-  readonly timeout: number | null;
-  readonly idleTimeout: number | null;
-  readonly pipes: PipePool;
-}
-
-function limitsOf(opts: PumpOptions | undefined, action: string): Limits {
-  checkOptions(opts, action);
-  const size = integer(opts?.pipeSize ?? DEFAULT_PIPE, action, "pipeSize", 4096, LARGEST_PIPE);
-  return {
-    signal: signalOf(opts, action),
-    timeout: milliseconds(opts?.timeout, action),
-    idleTimeout: milliseconds(opts?.idleTimeout, action),
-    pipes: pipePool(2 ** Math.ceil(Math.log2(size))),
-  };
-}
-
-function checkStream(socket: unknown, name: string, action: string): asserts socket is MoveSocket {
-  if (!(socket instanceof MoveSocket)) throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required a Socket`);
-  if (socket.type !== SOCK_STREAM) {
-    throw new TypeError(`Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`);
-  }
-  if (socket.closed) throw socketError(EBADF, action);
+function isSocket(value: unknown): value is Socket {
+  return value instanceof MoveSocket;
 }
 
 /** One direction, from its start to its end. */
@@ -119,7 +62,7 @@ class Splice {
         await to.writing.run(this.#to, SPLICE_REST, flow, undefined, null, undefined);
         this.#check();
       }
-      if (this.#end) this.#finish();
+      if (this.#end) endOf(calls, flow);
       return flow.sent;
     } catch (error) {
       // A cancel that comes between two operations finds none of them to reject.
@@ -135,14 +78,6 @@ class Splice {
     if (this.#cancelled) throw this.#reason;
   }
 
-  #finish(): void {
-    const { flow } = this;
-    if (flow.taken >= flow.limit) return;
-    const result = flow.to.reactor.calls.shutdown(flow.to.fd, SHUT_WR);
-    // A destination that is gone has taken all that there was.
-    if (result < 0 && result !== ENOTCONN) throw socketError(result, "shutdown", { transferred: flow.sent });
-  }
-
   /** Ends it now: run() rejects with `reason`. */
   cancel(reason: unknown): void {
     if (this.#cancelled) return;
@@ -154,21 +89,7 @@ class Splice {
 
   /** How far it got; for when it has failed. Takes what is in the pipe. */
   progress(): SpliceProgress {
-    const { flow } = this;
-    const { pipe } = flow;
-    const undelivered = Buffer.alloc(flow.taken - flow.sent);
-    if (pipe !== undefined) {
-      const { calls } = flow.from.reactor;
-      for (let at = 0; at < undelivered.length; ) {
-        const count = calls.read(pipe.readEnd, undelivered.subarray(at));
-        // It holds as many as were put in and not taken out.
-        if (count <= 0) break;
-        at += count;
-      }
-      flow.pipe = undefined;
-      flow.pipes.discard(calls, pipe);
-    }
-    return { transferred: flow.sent, undelivered };
+    return progressOf(this.flow.from.reactor.calls, this.flow);
   }
 }
 
@@ -216,15 +137,6 @@ function activityOf(limits: Limits, clock: { last: number }): () => void {
   };
 }
 
-/** Says on an error how far things got. Reasons of an abort that are no objects can't carry anything. */
-function annotate(error: unknown, properties: object): unknown {
-  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return error;
-  for (const [name, value] of Object.entries(properties)) {
-    Object.defineProperty(error, name, { value, configurable: true, enumerable: typeof value === "number", writable: true });
-  }
-  return error;
-}
-
 /**
  * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
  * (`SHUT_WR`): splice(2) through a pipe. The bytes never come into the program. The promise resolves when `to` has taken all
@@ -254,12 +166,10 @@ function annotate(error: unknown, properties: object): unknown {
  */
 export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
-  checkStream(from, "from", action);
-  checkStream(to, "to", action);
+  checkStream(from, isSocket, "from", action);
+  checkStream(to, isSocket, "to", action);
   const limits = limitsOf(opts, action);
-  const count = opts?.count === undefined ? Infinity : integer(opts.count, action, "count", 0, Number.MAX_SAFE_INTEGER);
-  const end: unknown = opts?.end ?? true;
-  if (typeof end !== "boolean") throw new TypeError(`Cannot ${action}: end is ${quote(end)}, required true or false`);
+  const { count, end } = extentOf(opts);
   limits.signal?.throwIfAborted();
   const clock = { last: performance.now() };
   const one = new Splice(from, to, limits.pipes, count, end, activityOf(limits, clock));
@@ -303,8 +213,8 @@ export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Pr
  */
 export async function pump(a: Socket, b: Socket, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  checkStream(a, "a", action);
-  checkStream(b, "b", action);
+  checkStream(a, isSocket, "a", action);
+  checkStream(b, isSocket, "b", action);
   const limits = limitsOf(opts, action);
   limits.signal?.throwIfAborted();
   const clock = { last: performance.now() };

@@ -305,8 +305,14 @@ export class Socket extends MoveSocket {
     ACCEPT_SOCKET = {
       ...ACCEPT,
       complete: (fd, listener) => {
-        const address = decodeRoom();
-        return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
+        try {
+          const address = decodeRoom();
+          return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
+        } catch (error) {
+          // No memory for the objects: nobody would ever close it.
+          listener.calls().close(fd);
+          throw error;
+        }
       },
     };
   }

@@ -80,20 +80,26 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   let writeDone = false;
   const finish = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
 
+  const read = async (target: Uint8Array): Promise<number> => {
+    const count = await conn.read(target, { signal });
+    if (count === 0) {
+      readDone = true;
+      await finish();
+    }
+    return count;
+  };
+
   const readable = new ReadableStream({
     type: "bytes",
     async pull(controller) {
-      const read = (target: Uint8Array): Promise<number> => conn.read(target, { signal });
       try {
-        if ((await pullBytes(controller as unknown as ByteController, buffer, read)) > 0) return;
+        await pullBytes(controller as unknown as ByteController, buffer, read);
       } catch (error) {
         if (signal.aborted) return;
         readDone = true;
         await finish();
         throw error;
       }
-      readDone = true;
-      await finish();
     },
     async cancel() {
       readDone = true;

@@ -27,3 +27,12 @@ export {
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
 export { Socket } from "./socket.js";
+export {
+  pump,
+  type PumpCounts,
+  type PumpOptions,
+  type PumpProgress,
+  splice,
+  type SpliceOptions,
+  type SpliceProgress,
+} from "./splice.js";

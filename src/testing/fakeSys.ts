@@ -254,8 +254,10 @@ export class FakeSys {
         return this.#shared;
       },
       pollerAdd: (...args) => this.#run("pollerAdd", args, () => this.#add(...args)),
-      pollerModify: (...args) => this.#run("pollerModify", args, () => (this.#tokens.has(args[0]) ? 0 : errno("ENOENT"))),
-      pollerRemove: (...args) => this.#run("pollerRemove", args, () => (this.#tokens.delete(args[0]) ? 0 : errno("ENOENT"))),
+      pollerModify: (...args) =>
+        this.#run("pollerModify", args, () => (this.#tokens.has(args[0]) ? 0 : errno("ENOENT"))),
+      pollerRemove: (...args) =>
+        this.#run("pollerRemove", args, () => (this.#tokens.delete(args[0]) ? 0 : errno("ENOENT"))),
       pollerRef: () =>
         this.#run("pollerRef", [], () => {
           this.#shared[1] = 1;
@@ -270,7 +272,10 @@ export class FakeSys {
       gethostname: () => "fake",
     };
     // What has no line above can be scripted too, and is otherwise missing, as in an old kernel.
-    const other = (name: string): unknown => (...args: readonly unknown[]) => this.#run(name as FakeCall, args, missing);
+    const other =
+      (name: string): unknown =>
+      (...args: readonly unknown[]) =>
+        this.#run(name as FakeCall, args, missing);
     return new Proxy(table, {
       get: (known, name) => (name in known ? known[name as keyof Calls] : other(String(name))),
     }) as Calls;

@@ -57,6 +57,7 @@ class NativeCarrier implements Carrier {
 
   ending(paused: boolean): Ending {
     if (paused) return "close_notify";
+    // oxlint-disable-next-line no-underscore-dangle
     const handle = (this.duplex as unknown as { _handle: Handle | null })._handle;
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
     handle.readStop?.();

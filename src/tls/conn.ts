@@ -24,7 +24,7 @@ export interface Established {
   readonly conn: Conn;
   readonly isServer: boolean;
   readonly servername: string | undefined;
-  /** The peer's, where Node does not know it: of a session that was resumed. */
+  /** The peer's, where Node does not give it any more: it was asked for already, or is that of a session. */
   readonly certificate: X509Certificate | undefined;
   readonly closeTimeout: number;
   readonly allowTruncation: boolean;
@@ -59,6 +59,7 @@ class Ends implements Source, Sink {
   }
 
   resume(): void {
+    // oxlint-disable-next-line no-underscore-dangle
     if (!this.#socket.destroyed) this.#socket._read(0);
   }
 
@@ -68,6 +69,7 @@ class Ends implements Source, Sink {
   }
 
   put(bytes: Uint8Array, done: Done): void {
+    // oxlint-disable-next-line no-underscore-dangle
     this.#socket._write(bytes, "buffer" as BufferEncoding, done);
   }
 
@@ -171,7 +173,9 @@ export class TlsConn implements Conn {
    */
   nextSession(opts?: IoOptions): Promise<Buffer> {
     if (this.isServer) {
-      return Promise.reject(new TypeError("Cannot wait for a session: this is a server's connection, required a client's"));
+      return Promise.reject(
+        new TypeError("Cannot wait for a session: this is a server's connection, required a client's"),
+      );
     }
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);

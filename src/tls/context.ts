@@ -77,9 +77,22 @@ export class TlsContext {
   #native(options: TlsContextOptions): tls.SecureContextOptions & tls.TlsOptions {
     const { key, cert, passphrase, pfx, ca, crl, minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } =
       options;
-    const given = { key, cert, passphrase, pfx, ca, crl, minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout };
+    const given = {
+      key,
+      cert,
+      passphrase,
+      pfx,
+      ca,
+      crl,
+      minVersion,
+      maxVersion,
+      ciphers,
+      sigalgs,
+      ecdhCurve,
+      sessionTimeout,
+    };
     const set = Object.entries(given).filter(([, value]) => value !== undefined);
-    return { ...Object.fromEntries(set), ticketKeys: this.#ticketKeys } as tls.SecureContextOptions;
+    return { ...Object.fromEntries(set), ticketKeys: this.#ticketKeys };
   }
 
   #startServer(): tls.Server {
@@ -94,7 +107,10 @@ export class TlsContext {
       ...(sniCallback === undefined
         ? {}
         : {
-            SNICallback: (servername: string, done: (error: Error | null, context?: tls.SecureContext) => void): void => {
+            SNICallback: (
+              servername: string,
+              done: (error: Error | null, context?: tls.SecureContext) => void,
+            ): void => {
               const choose = (context: TlsContext | undefined): void =>
                 done(null, context === undefined ? undefined : context.#secureContext);
               try {

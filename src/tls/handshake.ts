@@ -73,36 +73,48 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   const handshake = begin(shaking);
   let conn: TlsConn | undefined;
 
-  const identify = (certificate: X509Certificate | undefined): Error | undefined => {
+  const identify = (legacy: tls.PeerCertificate, certificate: () => X509Certificate | undefined): Error | undefined => {
     if (name === undefined) return new Error("no name to check was given");
-    if (certificate === undefined) return new Error("the server showed no certificate");
-    if (check !== undefined) return check(name, certificate);
-    return tls.checkServerIdentity(name, certificate.toLegacyObject() as unknown as tls.PeerCertificate);
+    if (check === undefined) return tls.checkServerIdentity(name, legacy);
+    const found = certificate();
+    return found === undefined ? new Error("the server showed no certificate") : check(name, found);
+  };
+  const fits = ({ certificate }: Session): boolean => {
+    const legacy = certificate.toLegacyObject();
+    return isCurrent(certificate) && identify(legacy, () => certificate) === undefined;
   };
   // One that does not fit is not offered: then the handshake is a full one.
-  const offers = session !== undefined && isCurrent(session.certificate) && identify(session.certificate) === undefined;
+  const offered = session !== undefined && fits(session) ? session : undefined;
+  // Node gives the server's certificate once: a second call finds none.
+  let shown: X509Certificate | undefined;
 
-  const socket = tls.connect({
-    socket: carrier.duplex,
-    secureContext: inner.secureContext(),
-    rejectUnauthorized,
-    checkServerIdentity: () => identify(socket.getPeerX509Certificate()),
-    ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
-    ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
-    ...(offers ? { session: session.ticket } : {}),
-  });
+  let socket: TLSSocket;
+  try {
+    socket = tls.connect({
+      socket: carrier.duplex,
+      secureContext: inner.secureContext(),
+      rejectUnauthorized,
+      checkServerIdentity: (_, legacy) => identify(legacy, () => (shown = socket.getPeerX509Certificate())),
+      ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
+      ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
+      ...(offered === undefined ? {} : { session: offered.ticket }),
+    });
+  } catch (error) {
+    handshake.reject(failure(error, "tls_handshake"));
+    return handshake.promise;
+  }
   const failed = (error: unknown): void => {
     handshake.reject(failure(error, "tls_handshake"));
     socket.destroy();
   };
   const gone = (): void => failed(socketError("ECONNRESET", "tls_handshake"));
-  socket.on("session", (offered) => conn?.offer(offered));
+  socket.on("session", (ticket) => conn?.offer(ticket));
   socket.on("error", failed);
   socket.on("close", gone);
   socket.once("secureConnect", () => {
     socket.off("error", failed);
     socket.off("close", gone);
-    conn = establish(shaking, socket, name, socket.isSessionReused() ? session?.certificate : undefined);
+    conn = establish(shaking, socket, name, socket.isSessionReused() ? offered?.certificate : shown);
     handshake.resolve(conn);
   });
   return handshake.promise;

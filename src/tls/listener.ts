@@ -4,6 +4,7 @@
 // from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
 // that nobody took is under its limit; the others stay in the kernel's queue.
 
+import { setMaxListeners } from "node:events";
 import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
@@ -83,6 +84,8 @@ export class TlsListener implements Listener<TlsConn> {
     this.#below = listener;
     this.#opts = opts;
     this.#maxHandshakes = maxHandshakes;
+    // As many handshakes as there may be listen to it; the default is to warn at ten.
+    setMaxListeners(maxHandshakes + 1, this.#closing.signal);
   }
 
   get address(): Address | undefined {

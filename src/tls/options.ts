@@ -130,7 +130,9 @@ function checkObject(value: unknown, action: string): asserts value is Readonly<
 function checkNames(opts: Readonly<Record<string, unknown>>, known: readonly string[], action: string): void {
   for (const [name, value] of Object.entries(opts)) {
     if (value === undefined || known.includes(name)) continue;
-    throw new TypeError(`Cannot ${action}: there is no option ${quote(name)} here, required one of ${known.join(", ")}`);
+    throw new TypeError(
+      `Cannot ${action}: there is no option ${quote(name)} here, required one of ${known.join(", ")}`,
+    );
   }
 }
 
@@ -155,19 +157,23 @@ function checkVersion(value: unknown, otherwise: TlsVersion, action: string, nam
   throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required "TLSv1.2" or "TLSv1.3"`);
 }
 
-/** RFC 7301, section 3.1: 1 to 255 bytes. */
+/** RFC 7301, section 3.1: names of 1 to 255 bytes, 65535 in all. OpenSSL takes no others, and Node would end the process. */
 function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
   const good = (name: unknown): boolean =>
     typeof name === "string" && name.length > 0 && Buffer.byteLength(name) <= 255;
-  if (Array.isArray(value) && value.length > 0 && value.every(good)) return;
+  const size = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
+  if (Array.isArray(value) && value.length > 0 && value.every(good) && value.reduce(size, 0) <= 65_535) return;
   throw new TypeError(
-    `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ["h2"]`,
+    `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ["h2"], 65535 in all`,
   );
 }
 
 /** The options of a context, checked, with the versions filled in. */
-export function checkContext(opts: unknown, action: string): TlsContextOptions & { readonly minVersion: SecureVersion } {
+export function checkContext(
+  opts: unknown,
+  action: string,
+): TlsContextOptions & { readonly minVersion: SecureVersion } {
   checkObject(opts, action);
   checkNames(opts, CONTEXT, action);
   const minVersion = checkVersion(opts["minVersion"], "TLSv1.2", action, "minVersion");
@@ -183,7 +189,9 @@ export function checkContext(opts: unknown, action: string): TlsContextOptions &
     throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
   }
   if (sessionTimeout !== undefined && !(Number.isInteger(sessionTimeout) && (sessionTimeout as number) > 0)) {
-    throw new RangeError(`Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 on`);
+    throw new RangeError(
+      `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 on`,
+    );
   }
   return { ...opts, minVersion, maxVersion };
 }
@@ -225,9 +233,9 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     if (doubled !== undefined) {
       throw new TypeError(`Cannot ${action}: ${doubled} belongs to the context, required either of them`);
     }
-    checkProtocols(inline["alpnProtocols"], action);
-    checkFlag(inline["rejectUnauthorized"], action, "rejectUnauthorized");
   }
+  checkProtocols(inline["alpnProtocols"], action);
+  checkFlag(inline["rejectUnauthorized"], action, "rejectUnauthorized");
   return {
     isServer,
     handshakeTimeout: checkTime(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),

@@ -10,7 +10,13 @@ import { carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { TlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
-import { checkConnection, checkName, type CheckedConnection, type TlsClientOptions, type TlsOptions } from "./options.js";
+import {
+  checkConnection,
+  checkName,
+  type CheckedConnection,
+  type TlsClientOptions,
+  type TlsOptions,
+} from "./options.js";
 import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";
@@ -90,7 +96,9 @@ function contextFor(plan: CheckedConnection): TlsContext {
     return (common ??= new TlsContext());
   }
   if (plan.isServer && !["cert", "pfx", "sniCallback"].some((name) => names.includes(name))) {
-    throw new TypeError(`Cannot ${ACTION}: a server has no certificate, required cert and key, pfx, or a context with them`);
+    throw new TypeError(
+      `Cannot ${ACTION}: a server has no certificate, required cert and key, pfx, or a context with them`,
+    );
   }
   return new TlsContext(plan.inline);
 }

@@ -37,9 +37,14 @@ export function createBinding(binding: BindingOptions = {}): Binding {
     connect(address, options = {}) {
       const target = checkAddress(address);
       const checked = checkOptions(options, target.host);
-      const secure = (conn: Conn, signal: AbortSignal): Promise<Conn> => {
+      const secure = async (conn: Conn, signal: AbortSignal): Promise<Conn> => {
         const alpn = checked.alpn.length > 0 ? { alpnProtocols: checked.alpn } : {};
-        return wrapTls(conn, { ...binding.tls, ...alpn, servername: checked.servername, signal });
+        try {
+          return await wrapTls(conn, { ...binding.tls, ...alpn, servername: checked.servername, signal });
+        } catch (error) {
+          await conn.close();
+          throw error;
+        }
       };
       const open = async (signal: AbortSignal): Promise<Conn> => {
         const { host, port } = target;

@@ -58,6 +58,11 @@ function settling<T>(): Settling<T> {
   return { promise, resolve, reject };
 }
 
+/** The controller of the readable. */
+interface Reader extends ByteController {
+  error(reason: unknown): void;
+}
+
 const READ_SIZE = 65_536;
 
 export class WinterSocket implements Socket {
@@ -73,10 +78,12 @@ export class WinterSocket implements Socket {
   /** Aborted by the end, whoever brings it: it ends what waits. */
   readonly #ending = new AbortController();
   readonly #buffer = new ReadBuffer(READ_SIZE);
-  #reader!: ByteController & { error(reason: unknown): void };
+  #reader!: Reader;
   #writer!: WritableStreamDefaultController;
   #upgraded = false;
+  /** Closed, upgraded or failed. */
   #over = false;
+  #failed = false;
   #pulling = false;
   #readEnded = false;
   #writeEnded = false;
@@ -93,7 +100,7 @@ export class WinterSocket implements Socket {
     this.#options = options;
     this.readable = new ReadableStream({
       type: "bytes",
-      start: (controller) => void (this.#reader = controller as unknown as typeof this.#reader),
+      start: (controller) => void (this.#reader = controller as unknown as Reader),
       pull: () => this.#pull(),
       cancel: () => this.#cancel(),
     });
@@ -101,7 +108,7 @@ export class WinterSocket implements Socket {
       start: (controller) => void (this.#writer = controller),
       write: (chunk) => this.#write(chunk),
       close: () => this.#finish(),
-      abort: () => this.#writeDone(),
+      abort: (reason) => this.#abort(reason),
     });
     this.#conn = this.#open(open);
     this.#conn.catch(() => undefined);
@@ -125,11 +132,10 @@ export class WinterSocket implements Socket {
       conn = await open(this.#ending.signal);
     } catch (cause) {
       const error = socketErrorOf(cause);
-      this.#opened.reject(error);
-      this.#end(error);
+      this.#end(error, true);
       throw error;
     }
-    if (this.#ending.signal.aborted && !this.#upgraded) {
+    if (this.#ending.signal.aborted) {
       await conn.close();
       throw this.#ending.signal.reason;
     }
@@ -142,30 +148,32 @@ export class WinterSocket implements Socket {
   }
 
   async #pull(): Promise<void> {
-    const { signal } = this.#ending;
     this.#pulling = true;
     try {
-      const conn = await this.#conn;
-      const read = async (target: Uint8Array): Promise<number> => {
-        try {
-          return await conn.read(target, { signal });
-        } catch (error) {
-          // Closed from here: that is the end for the reader, and no error.
-          if (this.#over) return 0;
-          throw error;
-        }
-      };
-      if ((await pullBytes(this.#reader, this.#buffer, read)) > 0 || this.#over) return;
+      if ((await pullBytes(this.#reader, this.#buffer, this.#read)) > 0 || this.#over) return;
       this.#readEnded = true;
       await this.#peerEnded();
     } catch (error) {
+      // Where it never opened the reader has been told.
       if (this.#over) return;
-      this.#reader.error(socketErrorOf(error));
-      this.#end(socketErrorOf(error), true);
+      const why = socketErrorOf(error);
+      this.#reader.error(why);
+      this.#end(why);
     } finally {
       this.#pulling = false;
     }
   }
+
+  readonly #read = async (target: Uint8Array): Promise<number> => {
+    try {
+      const conn = await this.#conn;
+      return await conn.read(target, { signal: this.#ending.signal });
+    } catch (error) {
+      // What was closed from here has ended for its reader, without an error.
+      if (this.#over && !this.#failed) return 0;
+      throw error;
+    }
+  };
 
   /** The peer has finished. */
   async #peerEnded(): Promise<void> {
@@ -176,7 +184,18 @@ export class WinterSocket implements Socket {
     // What was written before goes out; a writer that is held by somebody can only be told.
     if (!this.writable.locked && !this.#writeEnded) await this.writable.close().catch(() => undefined);
     else await this.#writing.catch(() => undefined);
-    this.#end(new SocketError("the peer has finished, and allowHalfOpen is false"), true);
+    this.#end(new SocketError("the peer has finished, and allowHalfOpen is false"));
+  }
+
+  /** What was written is not complete: the peer shall not take it for that. */
+  async #abort(reason: unknown): Promise<void> {
+    this.#writeEnded = true;
+    const cut = this.#conn.then(
+      (conn) => conn.abort(),
+      () => undefined,
+    );
+    this.#end(reason);
+    await cut;
   }
 
   async #cancel(): Promise<void> {
@@ -194,7 +213,7 @@ export class WinterSocket implements Socket {
 
   /** Nobody wants it any more, which does not say that it is closed. */
   async #release(): Promise<void> {
-    await (await this.#conn.catch(() => undefined))?.close();
+    if (!this.#upgraded) await (await this.#conn.catch(() => undefined))?.close();
   }
 
   async #write(chunk: unknown): Promise<void> {
@@ -221,33 +240,33 @@ export class WinterSocket implements Socket {
   }
 
   /**
-   * The socket is closed. Without `opening`, for a socket that never opened, `closed` rejects with the reason.
+   * The socket is closed, and `reason` is what writers hear.
    *
-   * @param gone whether it had opened, where there is a reason
+   * @param failed it never opened, by no will of its owner: readers and `closed` hear of it too
    */
-  #end(reason?: unknown, gone = reason === undefined): void {
+  #end(reason?: unknown, failed = false): void {
     if (this.#over) return;
     this.#over = true;
+    this.#failed = failed;
     const why = reason ?? new SocketError("the socket is closed");
     this.#opened.reject(why);
-    if (!this.#pulling) this.#endReader(gone ? undefined : why);
-    else if (!gone) this.#reader.error(why);
-    this.#ending.abort(why);
+    if (failed) this.#reader.error(why);
+    else if (!this.#pulling) this.#endReader();
     this.#writer.error(why);
-    if (gone) this.#closed.resolve();
-    else this.#closed.reject(why);
+    this.#ending.abort(why);
+    if (failed) this.#closed.reject(why);
+    else this.#closed.resolve();
     void this.#release();
   }
 
-  #endReader(error: unknown): void {
+  #endReader(): void {
     if (this.#readEnded) return;
     this.#readEnded = true;
-    if (error !== undefined) this.#reader.error(error);
-    else this.#reader.close();
+    this.#reader.close();
   }
 
   close(reason?: unknown): Promise<void> {
-    this.#end(reason, true);
+    this.#end(reason);
     return this.closed;
   }
 
@@ -260,15 +279,20 @@ export class WinterSocket implements Socket {
     this.#upgraded = true;
     const why = new SocketError("the socket was upgraded by startTls(): use the socket that it gave");
     const open = async (signal: AbortSignal): Promise<Conn> => {
-      const conn = await this.#conn;
-      await this.#writing.catch(() => undefined);
-      this.#ending.abort(why);
-      signal.throwIfAborted();
-      return this.#secure(conn, signal);
+      const abandoned = (): void => this.#ending.abort(signal.reason);
+      signal.addEventListener("abort", abandoned);
+      try {
+        const conn = await this.#conn;
+        await this.#writing.catch(() => undefined);
+        this.#ending.abort(why);
+        return await this.#secure(conn, signal);
+      } finally {
+        signal.removeEventListener("abort", abandoned);
+      }
     };
     this.#over = true;
     this.#writer.error(why);
-    if (!this.#pulling) this.#endReader(undefined);
+    if (!this.#pulling) this.#endReader();
     this.#closed.resolve();
     return new WinterSocket(open, this.#secure, { ...this.#options, secureTransport: "on" });
   }

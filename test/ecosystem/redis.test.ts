@@ -12,6 +12,7 @@ import { Redis } from "ioredis";
 import connectors from "ioredis/built/connectors/AbstractConnector.js";
 import { RespServer } from "../../examples/resp.js";
 import { checkLeaks } from "../support/leaks.js";
+import { pick, seeded, setting } from "../support/random.js";
 import { missing, run, startRedis } from "./support.js";
 
 checkLeaks();
@@ -123,6 +124,61 @@ test("ioredis over its own connections against our own server", async () => {
   const redis = new Redis(address.port, "127.0.0.1", { lazyConnect: true, retryStrategy: () => null });
   await tour(redis);
   await leave(redis);
+});
+
+/** Random requests, good and bad; the same for the same seed. None has a reply that depends on the time. */
+function requests(seed: number, count: number): string[][] {
+  const random = seeded(seed);
+  const key = (): string => pick(random, ["a", "b", "c", "", "a key"]);
+  const number = (): string => pick(random, ["0", "1", "-1", "100", "x", "", "1.5", "007", "-0", "9223372036854775807", "1e3"]);
+  const value = (): string => (random(2) === 0 ? number() : "v".repeat(pick(random, [0, 1, 9, 10, 99, 100, 20_000])));
+  const forms: readonly (() => string[])[] = [
+    () => ["SET", key(), value()],
+    () => ["SET", key(), value(), pick(random, ["NX", "xx", "GET", "KEEPTTL", "QX", "EX"])],
+    () => ["SET", key(), value(), pick(random, ["EX", "PX"]), pick(random, ["100000", "1000000", "0", "-1", "x"])],
+    () => ["SET", key(), value(), pick(random, ["NX", "XX", "EX"]), pick(random, ["GET", "KEEPTTL", "NX", "XX"])],
+    () => ["GET", key()],
+    () => ["MGET", key(), key(), key()],
+    () => ["STRLEN", key()],
+    () => ["DEL", key(), key()],
+    () => ["EXISTS", key(), key()],
+    () => [pick(random, ["INCR", "decr"]), key()],
+    () => [pick(random, ["INCRBY", "DECRBY"]), key(), number()],
+    () => ["EXPIRE", key(), pick(random, ["1000", "0", "-1", "x", "", "9223372036854775807"])],
+    () => ["PERSIST", key()],
+    () => ["DBSIZE"],
+    () => ["ping", ...Array.from({ length: random(4) }, () => "word")],
+    () => ["ECHO", ...Array.from({ length: random(3) }, value)],
+    () => [pick(random, ["GET", "SET", "DEL", "INCR", "EXPIRE", "TTL"])],
+    () => ["SELECT", pick(random, ["0", "x", "99"])],
+  ];
+  return Array.from({ length: count }, () => pick(random, forms)());
+}
+
+/** The bytes that a server answers with to requests that are sent at once, the last being QUIT. */
+async function answers(endpoint: EndpointLike, all: readonly string[][]): Promise<string> {
+  await using stream = await connect(endpoint);
+  const bytes = [...all, ["QUIT"]].map(
+    (words) => `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`,
+  );
+  const writing = stream.write(bytes.join(""));
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  await writing;
+  return Buffer.concat(chunks).toString("latin1");
+}
+
+test("our own server answers byte for byte as redis-server does", { skip: withoutServer }, async () => {
+  await using theirs = await startRedis();
+  await using ours = await RespServer.start("tcp://127.0.0.1:0");
+  const seed = setting("BERKELEY_SEED", 1);
+  const all = requests(seed, 20_000);
+  const [expected, found] = await Promise.all([answers(["127.0.0.1", theirs.port], all), answers(ours.address, all)]);
+  const [expectedLines, foundLines] = [expected.split("\r\n"), found.split("\r\n")];
+  const differs = expectedLines.findIndex((line, index) => line !== foundLines[index]);
+  const around = (lines: readonly string[]): string => lines.slice(Math.max(0, differs - 5), differs + 2).join("\n");
+  assert.equal(differs, -1, `seed ${seed}:\n${around(expectedLines)}\n--- but ours:\n${around(foundLines)}`);
+  assert.equal(found.length, expected.length);
 });
 
 test("redis-cli against our own server", { skip: withoutTools }, async () => {

@@ -37,7 +37,9 @@ for (const family of networkFamilies) {
     await probe.bind([host, 0]);
     const { port } = probe.getsockname() as InetAddress;
     probe.close();
-    await using program = new Program("ncat", ["-l", "-w", "10", host, String(port)], { input: "Welcome to my server" });
+    await using program = new Program("ncat", ["-l", "-w", "10", host, String(port)], {
+      input: "Welcome to my server",
+    });
     await using client = await dial(family.family, host, port, program);
     await client.sendAll("Hello, Server");
     client.shutdown(SHUT_WR);

@@ -36,7 +36,8 @@ const everythingWaits = `
   quiet(conn.recvInto(Buffer.alloc(10), { timeout: 100_000 }));
   quiet(conn.sendAll(Buffer.alloc(64 << 20)));
   quiet(server.readable({ signal: new AbortController().signal }));
-  for (let i = 0; i < 20; i++) quiet(new Socket().connect(["localhost", 1]));
+  globalThis.resolving = Array.from({ length: 20 }, () => new Socket());
+  for (const socket of globalThis.resolving) quiet(socket.connect(["localhost", 1]));
 `;
 
 test("a process with idle open sockets ends", async () => {

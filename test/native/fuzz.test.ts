@@ -25,7 +25,10 @@ for (const run of [0, 1, 2]) {
     const mark = join(folder, `${run}`);
     const script = fileURLToPath(new URL("./fuzzCalls.js", import.meta.url));
     // No pipes: on a socket that blocks, a stray recv() could wait for ever.
-    const child = spawn(process.execPath, [script, String(seed + run), String(rounds), mark], { stdio: "ignore", timeout: 60_000 });
+    const child = spawn(process.execPath, [script, String(seed + run), String(rounds), mark], {
+      stdio: "ignore",
+      timeout: 60_000,
+    });
     const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
       child.on("exit", (...end) => resolve(end)),
     );

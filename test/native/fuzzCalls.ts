@@ -30,9 +30,9 @@ const GrowableBuffer = SharedArrayBuffer as unknown as new (
 ) => SharedArrayBuffer;
 
 function detached(): Uint8Array {
-  const view = new Uint8Array(64);
-  structuredClone(view.buffer, { transfer: [view.buffer] });
-  return view;
+  const lost = new Uint8Array(64);
+  structuredClone(lost.buffer, { transfer: [lost.buffer] });
+  return lost;
 }
 
 function bytes(length: number): Uint8Array {
@@ -97,7 +97,28 @@ function views(): unknown {
   }
 }
 
-const numbers = [0, 1, -1, 2, 7, 255, 65_535, 65_536, 2 ** 31 - 1, -(2 ** 31), 2 ** 32, 2 ** 53, -(2 ** 53), 1e300, 0.5, -0.5, NaN, Infinity, -Infinity, -0];
+const numbers = [
+  0,
+  1,
+  -1,
+  2,
+  7,
+  255,
+  65_535,
+  65_536,
+  2 ** 31 - 1,
+  -(2 ** 31),
+  2 ** 32,
+  2 ** 53,
+  -(2 ** 53),
+  1e300,
+  0.5,
+  -0.5,
+  NaN,
+  Infinity,
+  -Infinity,
+  -0,
+];
 
 function number(): number {
   return random(3) === 0 ? random(300) : pick(random, numbers);
@@ -138,7 +159,8 @@ function descriptor(): unknown {
 
 /** A sockaddr that leads nowhere but to this machine, or nothing of the kind. */
 function address(): unknown {
-  if (random(8) === 0) return random(2) === 0 ? detached() : pick(random, [null, undefined, 5, "x", {}, new Float64Array(4)]);
+  if (random(8) === 0)
+    return random(2) === 0 ? detached() : pick(random, [null, undefined, 5, "x", {}, new Float64Array(4)]);
   return place();
 }
 
@@ -158,7 +180,8 @@ const sockets = {
 
 /** Where a name server could be asked: only what is known here, or is no name at all. */
 const host = (): unknown => pick(random, [null, undefined, "localhost", "127.0.0.1", "::1", "", 5, {}, view()]);
-const own4 = (): unknown => pick(random, [Uint8Array.of(127, 0, 0, 1), new Uint8Array(0), bytes(3), detached(), null, "x"]);
+const own4 = (): unknown =>
+  pick(random, [Uint8Array.of(127, 0, 0, 1), new Uint8Array(0), bytes(3), detached(), null, "x"]);
 const NUMERIC = 1 | 2 | 4;
 
 /** The table of a batch: entries with lengths of all kinds, and names of this machine. */
@@ -169,7 +192,12 @@ function table(): unknown {
   const words = new DataView(out.buffer);
   for (let entry = 0; entry < entries; entry++) {
     for (let word = 0; word < 7; word++) {
-      if (random(2) === 0) words.setUint32(192 * entry + 4 * word, pick(random, [1, 2, 16, 28, 64, 200, 70_000, 2 ** 31, 2 ** 32 - 1]), true);
+      if (random(2) === 0)
+        words.setUint32(
+          192 * entry + 4 * word,
+          pick(random, [1, 2, 16, 28, 64, 200, 70_000, 2 ** 31, 2 ** 32 - 1]),
+          true,
+        );
     }
     out.set(place().subarray(0, 128), 192 * entry + 32);
   }
@@ -190,15 +218,50 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   recvfrom: () => [descriptor(), view(), number(), number(), random(4) > 0 ? bytes(132) : view()],
   recvmmsg: () => [descriptor(), view(), table(), random(2) === 0 ? bytes(20_000) : view(), number()],
   sendmmsg: () => [descriptor(), view(), table(), random(4), number(), number()],
-  sendmsg: () => [descriptor(), views(), number(), number(), random(2) === 0 ? null : address(), random(2) === 0 ? null : view()],
-  recvmsg: () => [descriptor(), views(), number(), random(2) === 0 ? null : view(), random(2) === 0 ? null : view(), view()],
-  spliceThrough: () => [descriptor(), descriptor(), descriptor(), descriptor(), random(5000), random(5000), random(4) > 0 ? bytes(8) : view()],
+  sendmsg: () => [
+    descriptor(),
+    views(),
+    number(),
+    number(),
+    random(2) === 0 ? null : address(),
+    random(2) === 0 ? null : view(),
+  ],
+  recvmsg: () => [
+    descriptor(),
+    views(),
+    number(),
+    random(2) === 0 ? null : view(),
+    random(2) === 0 ? null : view(),
+    view(),
+  ],
+  spliceThrough: () => [
+    descriptor(),
+    descriptor(),
+    descriptor(),
+    descriptor(),
+    random(5000),
+    random(5000),
+    random(4) > 0 ? bytes(8) : view(),
+  ],
   // Names and levels that concern the socket alone; no lingering, which would stop the thread at close().
-  setsockopt: () => [descriptor(), pick(random, [1, 6, 17, 41, -1, 999]), pick(random, [1, 2, 3, 4, 6, 7, 8, 9, 10, 15, 16, 99, -1]), view()],
+  setsockopt: () => [
+    descriptor(),
+    pick(random, [1, 6, 17, 41, -1, 999]),
+    pick(random, [1, 2, 3, 4, 6, 7, 8, 9, 10, 15, 16, 99, -1]),
+    view(),
+  ],
   getsockopt: () => [descriptor(), pick(random, [0, 1, 6, 17, 41, -1, 999]), number(), view()],
   poll: () => [descriptor(), number(), pick(random, [0, NaN, undefined, "1", null])],
   pollEntries: () => [view(), pick(random, [0, NaN, undefined, "1", null])],
-  getaddrinfo: () => [host(), pick(random, [null, "80", "", "x".repeat(100), 5]), number(), number(), number(), NUMERIC, random(4) > 0 ? () => {} : anything()],
+  getaddrinfo: () => [
+    host(),
+    pick(random, [null, "80", "", "x".repeat(100), 5]),
+    number(),
+    number(),
+    number(),
+    NUMERIC,
+    random(4) > 0 ? () => {} : anything(),
+  ],
   getaddrinfoSync: () => [host(), pick(random, [null, "80", "", 5]), number(), number(), number(), NUMERIC],
   getnameinfo: () => [address(), NUMERIC, random(4) > 0 ? () => {} : anything()],
   getnameinfoSync: () => [address(), NUMERIC],
@@ -237,9 +300,13 @@ function remember(name: string, result: unknown, args: readonly unknown[]): void
 const calls: Record<string, number> = {};
 for (let round = 0; round < Number(roundsText); round++) {
   const [name, call] = pick(random, functions);
-  const args = random(20) === 0 && name !== "sethostname" && care[name] === undefined ? Array.from({ length: random(5) }, () => anything()) : (care[name] ?? ordinary)();
+  const args =
+    random(20) === 0 && name !== "sethostname" && care[name] === undefined
+      ? Array.from({ length: random(5) }, () => anything())
+      : (care[name] ?? ordinary)();
   // Not what a stray number could mean: the standard streams, and what Node has open.
-  if (care[name] === undefined && typeof args[0] === "number" && !own.includes(args[0]) && Math.abs(args[0]) < 1000) args[0] = -1;
+  if (care[name] === undefined && typeof args[0] === "number" && !own.includes(args[0]) && Math.abs(args[0]) < 1000)
+    args[0] = -1;
   for (const [index, argument] of args.entries()) {
     const descriptors = name === "spliceThrough" ? 4 : ["splice", "sendfile"].includes(name) ? 2 : 0;
     if (index < descriptors && typeof argument === "number" && !own.includes(argument)) args[index] = -1;

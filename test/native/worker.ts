@@ -4,6 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { AF_UNIX, SOCK_DGRAM, Socket, socketpair } from "berkeley";
 
 const { task, rounds = 0 } = workerData as { task: string; rounds?: number };
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of worker threads has no origin
 const report = (message: unknown): void => parentPort!.postMessage(message);
 
 async function connectedPair(): Promise<[Socket, Socket, Socket]> {

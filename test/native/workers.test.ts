@@ -37,8 +37,14 @@ test("several workers echo over TCP at the same time, beside the main thread", a
   }
   left.close();
   right.close();
-  assert.deepEqual(await results, workers.map(() => rounds));
-  assert.deepEqual(await exits, workers.map(() => 0));
+  assert.deepEqual(
+    await results,
+    workers.map(() => rounds),
+  );
+  assert.deepEqual(
+    await exits,
+    workers.map(() => 0),
+  );
   assert.ok(descriptors().length - before.length <= 1, "at most the main thread's poller is new");
 });
 

@@ -44,7 +44,7 @@ test("the poller is opened once, at the first registration", () => {
 
 test("a poller that cannot be opened throws its errno, and is tried again later", () => {
   const sys = new FakeSys();
-  const open = sys.calls.openPoller;
+  const open = sys.calls.openPoller.bind(sys.calls);
   sys.calls.openPoller = () => -24;
   const reactor = new Reactor(sys.calls);
   assert.throws(() => reactor.add(10, new Ear()), { code: "EMFILE", syscall: "epoll_create1" });
@@ -189,9 +189,9 @@ test("a loop over a socket that never runs dry has to wait for the next turn whe
   const conn = socket();
   sys.always("recv", bytes("x"));
   let rounds = 0;
-  let stop = false;
+  const state = { stop: false };
   const loop = (async () => {
-    while (!stop) {
+    while (!state.stop) {
       await conn.recv(1);
       rounds++;
     }
@@ -202,7 +202,7 @@ test("a loop over a socket that never runs dry has to wait for the next turn whe
     await turn();
     perTurn.push(rounds - before);
   }
-  stop = true;
+  state.stop = true;
   await loop;
   for (const count of perTurn) assert.ok(count >= 100 && count <= 1000, `rounds per turn: ${perTurn.join(", ")}`);
 });
@@ -214,9 +214,9 @@ test("large reads spend the budget by their bytes", async () => {
   const buffer = new Uint8Array(chunk);
   sys.always("recv", chunk);
   let rounds = 0;
-  let stop = false;
+  const state = { stop: false };
   const loop = (async () => {
-    while (!stop) {
+    while (!state.stop) {
       await conn.recvInto(buffer);
       rounds++;
     }
@@ -225,7 +225,7 @@ test("large reads spend the budget by their bytes", async () => {
   const before = rounds;
   await turn();
   assert.ok(rounds - before > 0 && rounds - before <= 16, `${rounds - before} MiB in a turn`);
-  stop = true;
+  state.stop = true;
   await loop;
 });
 

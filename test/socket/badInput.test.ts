@@ -143,7 +143,11 @@ const cases: readonly Case[] = [
   { call: "connect", wrong: notOptions, run: (socket, value) => socket.connect("127.0.0.1:9", value) },
   { call: "sendto", wrong: notAddresses, run: (socket, value) => socket.sendto("x", value) },
   { call: "sendto", wrong: notData, run: (socket, value) => socket.sendto(value, "127.0.0.1:9") },
-  { call: "sendto", wrong: [...notOptions, ...notFlags], run: (socket, value) => socket.sendto("x", "127.0.0.1:9", value) },
+  {
+    call: "sendto",
+    wrong: [...notOptions, ...notFlags],
+    run: (socket, value) => socket.sendto("x", "127.0.0.1:9", value),
+  },
   { call: "send", wrong: notData, run: (socket, value) => socket.send(value) },
   { call: "send", wrong: [...notOptions, ...notFlags], run: (socket, value) => socket.send("x", value) },
   { call: "sendAll", wrong: notData, run: (socket, value) => socket.sendAll(value) },
@@ -153,9 +157,17 @@ const cases: readonly Case[] = [
   { call: "recvfrom", wrong: notSizes, run: (socket, value) => socket.recvfrom(value) },
   { call: "recvfrom", wrong: [...notOptions, ...notFlags], run: (socket, value) => socket.recvfrom(1, value) },
   { call: "recvInto", wrong: notViews, run: (socket, value) => socket.recvInto(value) },
-  { call: "recvInto", wrong: [...notOptions, ...notFlags], run: (socket, value) => socket.recvInto(Buffer.alloc(1), value) },
+  {
+    call: "recvInto",
+    wrong: [...notOptions, ...notFlags],
+    run: (socket, value) => socket.recvInto(Buffer.alloc(1), value),
+  },
   { call: "recvfromInto", wrong: notViews, run: (socket, value) => socket.recvfromInto(value) },
-  { call: "recvfromInto", wrong: [...notOptions, ...notFlags], run: (socket, value) => socket.recvfromInto(Buffer.alloc(1), value) },
+  {
+    call: "recvfromInto",
+    wrong: [...notOptions, ...notFlags],
+    run: (socket, value) => socket.recvfromInto(Buffer.alloc(1), value),
+  },
   { call: "accept", wrong: notOptions, run: (socket, value) => socket.accept(value) },
   { call: "readable", wrong: notOptions, run: (socket, value) => socket.readable(value) },
   { call: "writable", wrong: notOptions, run: (socket, value) => socket.writable(value) },
@@ -172,12 +184,23 @@ const plainCases: readonly Case[] = [
   { call: "listen", wrong: notInts, run: (socket, value) => socket.listen(value) },
   {
     call: "shutdown",
-    wrong: [...notNumbers, ...notWhole, [3, RangeError, "3"], [-1, RangeError, "-1"], [undefined, TypeError, "undefined"]],
+    wrong: [
+      ...notNumbers,
+      ...notWhole,
+      [3, RangeError, "3"],
+      [-1, RangeError, "-1"],
+      [undefined, TypeError, "undefined"],
+    ],
     run: (socket, value) => socket.shutdown(value),
   },
   {
     call: "setsockopt(boolean option)",
-    wrong: [[1, TypeError, "1"], ["true", TypeError, '"true"'], [undefined, TypeError, "undefined"], [null, TypeError, "null"]],
+    wrong: [
+      [1, TypeError, "1"],
+      ["true", TypeError, '"true"'],
+      [undefined, TypeError, "undefined"],
+      [null, TypeError, "null"],
+    ],
     run: (socket, value) => socket.setsockopt(SO_KEEPALIVE, value),
   },
   {
@@ -201,7 +224,11 @@ const plainCases: readonly Case[] = [
     ],
     run: (socket, value) => socket.setsockopt(SO_LINGER, value),
   },
-  { call: "setsockopt(level)", wrong: notInts.filter(([value]) => typeof value !== "object" || value === null), run: (socket, value) => socket.setsockopt(value, 1, 1) },
+  {
+    call: "setsockopt(level)",
+    wrong: notInts.filter(([value]) => typeof value !== "object" || value === null),
+    run: (socket, value) => socket.setsockopt(value, 1, 1),
+  },
   { call: "setsockopt(, name)", wrong: notInts, run: (socket, value) => socket.setsockopt(SOL_SOCKET, value, 1) },
   {
     call: "setsockopt(,, value)",
@@ -216,9 +243,28 @@ const plainCases: readonly Case[] = [
     ],
     run: (socket, value) => socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, value),
   },
-  { call: "setsockopt(no option)", wrong: [[{}, TypeError, "{}"], [[], TypeError, "[]"], [{ level: 1 }, TypeError, "{ level: 1 }"]], run: (socket, value) => socket.setsockopt(value, 1 as never) },
-  { call: "getsockopt(no option)", wrong: [[{}, TypeError, "{}"], [[], TypeError, "[]"]], run: (socket, value) => socket.getsockopt(value) },
-  { call: "getsockopt(level)", wrong: notInts.filter(([value]) => typeof value !== "object" || value === null), run: (socket, value) => socket.getsockopt(value, 1) },
+  {
+    call: "setsockopt(no option)",
+    wrong: [
+      [{}, TypeError, "{}"],
+      [[], TypeError, "[]"],
+      [{ level: 1 }, TypeError, "{ level: 1 }"],
+    ],
+    run: (socket, value) => socket.setsockopt(value, 1 as never),
+  },
+  {
+    call: "getsockopt(no option)",
+    wrong: [
+      [{}, TypeError, "{}"],
+      [[], TypeError, "[]"],
+    ],
+    run: (socket, value) => socket.getsockopt(value),
+  },
+  {
+    call: "getsockopt(level)",
+    wrong: notInts.filter(([value]) => typeof value !== "object" || value === null),
+    run: (socket, value) => socket.getsockopt(value, 1),
+  },
   { call: "getsockopt(, name)", wrong: notInts, run: (socket, value) => socket.getsockopt(SOL_SOCKET, value) },
   {
     call: "getsockopt(,, size)",
@@ -228,9 +274,13 @@ const plainCases: readonly Case[] = [
 ];
 
 function describe(error: unknown, expected: typeof TypeError, quoted: string | RegExp, value: unknown): void {
-  assert.ok(error instanceof expected, `${String(error)} for ${typeof value === "symbol" ? "a symbol" : JSON.stringify(String(value))}`);
+  assert.ok(
+    error instanceof expected,
+    `${String(error)} for ${typeof value === "symbol" ? "a symbol" : JSON.stringify(String(value))}`,
+  );
   assert.equal(error.constructor, expected);
-  if (typeof quoted === "string") assert.ok(error.message.includes(quoted), `${error.message} does not quote ${quoted}`);
+  if (typeof quoted === "string")
+    assert.ok(error.message.includes(quoted), `${error.message} does not quote ${quoted}`);
   else assert.match(error.message, quoted);
   assert.ok(!error.message.endsWith("."), error.message);
 }
@@ -275,11 +325,14 @@ for (const { call, wrong, run } of plainCases) {
 test("what the kernel lets only be read cannot be set", () => {
   const socket = new Socket();
   for (const option of [SO_TYPE, TCP_INFO]) {
-    assert.throws(() => socket.setsockopt(option as Any, 1 as Any), (error: unknown) => {
-      assert.ok(error instanceof TypeError);
-      assert.ok(error.message.includes(option.name), error.message);
-      return true;
-    });
+    assert.throws(
+      () => socket.setsockopt(option as Any, 1),
+      (error: unknown) => {
+        assert.ok(error instanceof TypeError);
+        assert.ok(error.message.includes(option.name), error.message);
+        return true;
+      },
+    );
   }
   socket.close();
 });

@@ -6,7 +6,7 @@ import {
   AF_INET,
   AF_UNIX,
   type Address,
-  InetAddress,
+  type InetAddress,
   MSG_DONTWAIT,
   MSG_PEEK,
   MSG_TRUNC,
@@ -63,7 +63,10 @@ function datagrams(family: Family): void {
     // AF_UNSPEC ends the association (connect(2)).
     await one.connect(new OpaqueAddress(0, new Uint8Array(14)));
     assert.throws(() => one.getpeername(), { code: "ENOTCONN" });
-    await assert.rejects(one.send("ping"), { code: family.family === AF_UNIX ? "ENOTCONN" : "EDESTADDRREQ", syscall: "send" });
+    await assert.rejects(one.send("ping"), {
+      code: family.family === AF_UNIX ? "ENOTCONN" : "EDESTADDRREQ",
+      syscall: "send",
+    });
   });
 
   test(`an empty datagram ${over} is a message of its own`, async () => {
@@ -213,13 +216,16 @@ test("a sender to a UNIX receiver with a full queue sleeps, and goes on when the
     queued++;
   }
   let tries = 0;
-  const { sendto } = calls;
+  const sendto = calls.sendto.bind(calls);
   calls.sendto = (...args) => {
     tries++;
     return sendto(...args);
   };
   try {
-    await assert.rejects(sender.sendto("late", to, { timeout: 100 }), { code: "ETIMEDOUT", path: (to as UnixAddress).path });
+    await assert.rejects(sender.sendto("late", to, { timeout: 100 }), {
+      code: "ETIMEDOUT",
+      path: (to as UnixAddress).path,
+    });
     assert.ok(tries < 20, `${tries} tries in 100 ms`);
     const sending = sender.sendto("late", to);
     for (let i = 0; i < queued; i++) assert.equal((await receiver.recv(10)).toString(), `${i}`);

@@ -129,10 +129,22 @@ test("calls without an address say only what they are", async () => {
   await using stream = new Socket();
   await refused(() => stream.recv(1), { code: "ENOTCONN", syscall: "recv", message: "recv ENOTCONN" });
   await refused(() => stream.accept(), { code: "EINVAL", syscall: "accept", message: "accept EINVAL" });
-  await refused(() => stream.getpeername(), { code: "ENOTCONN", syscall: "getpeername", message: "getpeername ENOTCONN" });
+  await refused(() => stream.getpeername(), {
+    code: "ENOTCONN",
+    syscall: "getpeername",
+    message: "getpeername ENOTCONN",
+  });
   await refused(() => stream.shutdown(0), { code: "ENOTCONN", syscall: "shutdown", message: "shutdown ENOTCONN" });
-  await refused(() => stream.getsockopt(1, 9999), { code: "ENOPROTOOPT", syscall: "getsockopt", message: "getsockopt ENOPROTOOPT" });
-  await refused(() => stream.setsockopt(1, 9999, 1), { code: "ENOPROTOOPT", syscall: "setsockopt", message: "setsockopt ENOPROTOOPT" });
+  await refused(() => stream.getsockopt(1, 9999), {
+    code: "ENOPROTOOPT",
+    syscall: "getsockopt",
+    message: "getsockopt ENOPROTOOPT",
+  });
+  await refused(() => stream.setsockopt(1, 9999, 1), {
+    code: "ENOPROTOOPT",
+    syscall: "setsockopt",
+    message: "setsockopt ENOPROTOOPT",
+  });
   await using messages = new Socket(AF_INET, SOCK_DGRAM);
   await refused(() => messages.listen(), { code: "EOPNOTSUPP", syscall: "listen", message: "listen EOPNOTSUPP" });
   await refused(() => messages.send("x"), { code: "EDESTADDRREQ", syscall: "send", message: "send EDESTADDRREQ" });
@@ -157,7 +169,11 @@ test("timeouts have the shape of the call that they end", async () => {
     message: `connect ETIMEDOUT ${path}`,
   });
   await using idle = await listening();
-  await refused(() => idle.accept({ timeout: 1 }), { code: "ETIMEDOUT", syscall: "accept", message: "accept ETIMEDOUT" });
+  await refused(() => idle.accept({ timeout: 1 }), {
+    code: "ETIMEDOUT",
+    syscall: "accept",
+    message: "accept ETIMEDOUT",
+  });
 });
 
 test("too many open files is EMFILE, for new sockets, accepted ones and duplicates, and passes", async () => {

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AF_INET, AF_UNIX, InetAddress, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
+import { AF_INET, AF_UNIX, InetAddress, SOCK_DGRAM, SOCK_STREAM, type Socket } from "berkeley";
 import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -67,7 +67,16 @@ test("a pause ends with its call: close() settles it, and the loop over connecti
 test("accept() passes over connections that were gone before they were accepted", async () => {
   const { sys, socket, fire } = fakeKernel();
   const server = socket();
-  const gone = ["ECONNABORTED", "ENETDOWN", "EPROTO", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "ENETUNREACH"];
+  const gone = [
+    "ECONNABORTED",
+    "ENETDOWN",
+    "EPROTO",
+    "ENOPROTOOPT",
+    "EHOSTDOWN",
+    "ENONET",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+  ];
   sys.script("accept", ...gone, "EAGAIN");
   const accepted = watch(server.accept());
   await turn();

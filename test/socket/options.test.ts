@@ -7,7 +7,7 @@ import {
   AF_INET6,
   AF_UNIX,
   Inet6Address,
-  InetAddress,
+  type InetAddress,
   IP_TOS,
   IP_TTL,
   IPPROTO_IP,
@@ -209,7 +209,9 @@ test("IPV6_V6ONLY decides whether IPv4 comes in, as a mapped address", async () 
   await only.bind(["", 0]);
   only.listen();
   await using refused = new Socket();
-  await assert.rejects(refused.connect(["127.0.0.1", (only.getsockname() as InetAddress).port]), { code: "ECONNREFUSED" });
+  await assert.rejects(refused.connect(["127.0.0.1", (only.getsockname() as InetAddress).port]), {
+    code: "ECONNREFUSED",
+  });
 });
 
 for (const family of networkFamilies) {
@@ -246,7 +248,7 @@ for (const family of networkFamilies) {
     assert.equal(sender.tcpi_notsent_bytes, 0);
     assert.equal(sender.tcpi_total_retrans, 0);
     assert.ok(sender.tcpi_snd_wscale <= 14 && sender.tcpi_rcv_wscale <= 14);
-    assert.equal(sender.tcpi_delivery_rate_app_limited === true || sender.tcpi_delivery_rate_app_limited === false, true);
+    assert.equal(typeof sender.tcpi_delivery_rate_app_limited, "boolean");
     assert.ok(sender.tcpi_delivery_rate > 0);
     assert.equal(sender.tcpi_max_pacing_rate, Infinity);
     assert.equal(sender.tcpi_bytes_sent, total);
@@ -272,6 +274,12 @@ test("the buffers that are set are the buffers that there are", async () => {
   small.setsockopt(SO_RCVBUF, 4096);
   for (let i = 0; i < 100; i++) await sender.sendto(Buffer.alloc(1000), small.getsockname());
   let count = 0;
-  while (await small.recv(1000, { timeout: 0 }).then(() => true, () => false)) count++;
+  while (
+    await small.recv(1000, { timeout: 0 }).then(
+      () => true,
+      () => false,
+    )
+  )
+    count++;
   assert.ok(count > 0 && count < 20, `${count} datagrams fitted into 4 KiB`);
 });

@@ -2,7 +2,17 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AF_INET, AF_UNIX, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair, UnixAddress } from "berkeley";
+import {
+  AF_INET,
+  AF_UNIX,
+  SHUT_WR,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  Socket,
+  socketpair,
+  UnixAddress,
+} from "berkeley";
 import { pattern, receiveAll } from "../support/families.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 

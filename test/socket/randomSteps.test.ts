@@ -30,7 +30,9 @@ test(`${steps} random steps: nothing reaches the wrong socket, nothing is lost, 
   assert.deepEqual(rejections, []);
   assert.equal(defaultReactor().waiting, 0, "calls that wait");
   assert.equal(defaultReactor().registered, 0, "registered descriptors");
-  const left = [...openDescriptors()].filter(([fd, target]) => before.get(fd) !== target && target.startsWith("socket:"));
+  const left = [...openDescriptors()].filter(
+    ([fd, target]) => before.get(fd) !== target && target.startsWith("socket:"),
+  );
   assert.deepEqual(left, []);
   for (const [what, count] of Object.entries(model.counts)) assert.ok(count > steps / 10_000, `${what}: ${count}`);
 });

@@ -5,7 +5,7 @@
 // at once; so is an end, an error or an abort that reaches a socket to which it did not happen.
 
 import assert from "node:assert/strict";
-import { AF_UNIX, InetAddress, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair } from "berkeley";
+import { AF_UNIX, type InetAddress, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair } from "berkeley";
 import { pick, type Random } from "../support/random.js";
 
 /** Most bytes of one send. */
@@ -89,7 +89,7 @@ export class RandomSteps {
   #nextStream = 0;
   #step = 0;
   /** The first thing that was wrong. */
-  #wrong: unknown;
+  #wrong: Error | undefined;
 
   constructor(random: Random, connections: number) {
     this.#random = random;
@@ -105,7 +105,7 @@ export class RandomSteps {
       this.#one();
       if (this.#wrong !== undefined) throw this.#wrong;
       // Reactions run between steps or after many of them; turns of the loop come now and then.
-      if (this.#random(4) === 0) await undefined;
+      if (this.#random(4) === 0) await Promise.resolve();
       if (this.#random(40) === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     await this.#finish();
@@ -127,7 +127,7 @@ export class RandomSteps {
   }
 
   #fail(error: unknown): void {
-    this.#wrong ??= error;
+    this.#wrong ??= error instanceof Error ? error : new Error(String(error));
   }
 
   #pair(left: Socket, right: Socket, messages: boolean): void {
@@ -173,11 +173,18 @@ export class RandomSteps {
   }
 
   /** Starts a call on an end, and has its outcome checked. */
-  #call<T>(end: End, timeout: number | undefined, start: (opts: object) => Promise<T>, good: (value: T) => void, bad?: (error: unknown) => void): void {
+  #call<T>(
+    end: End,
+    timeout: number | undefined,
+    start: (opts: object) => Promise<T>,
+    good: (value: T) => void,
+    bad?: (error: unknown) => void,
+  ): void {
     const call: Call = { controller: new AbortController(), aborted: undefined };
     const { socket } = end;
     end.calls.add(call);
-    const opts = timeout === undefined ? { signal: call.controller.signal } : { signal: call.controller.signal, timeout };
+    const opts =
+      timeout === undefined ? { signal: call.controller.signal } : { signal: call.controller.signal, timeout };
     start(opts).then(
       (value) => {
         end.calls.delete(call);
@@ -238,7 +245,12 @@ export class RandomSteps {
     if (this.#random(2) === 0) this.#call(end, timeout, (opts) => socket.recv(size, opts), check);
     else {
       const buffer = Buffer.alloc(size);
-      this.#call(end, timeout, (opts) => socket.recvInto(buffer, opts), (count) => check(buffer.subarray(0, count)));
+      this.#call(
+        end,
+        timeout,
+        (opts) => socket.recvInto(buffer, opts),
+        (count) => check(buffer.subarray(0, count)),
+      );
     }
   }
 
@@ -270,12 +282,26 @@ export class RandomSteps {
     const cut = (error: unknown): void => went((error as { transferred?: number }).transferred ?? 0);
     const { socket } = end;
     const timeout = this.#timeout();
-    if (this.#random(2) === 0) this.#call(end, timeout, (opts) => socket.send(data, opts), went, cut);
-    else if (this.#random(2) === 0) this.#call(end, timeout, (opts) => socket.sendAll(data, opts), () => went(data.length), cut);
+    const way = this.#random(4);
+    if (way < 2) this.#call(end, timeout, (opts) => socket.send(data, opts), went, cut);
+    else if (way === 2)
+      this.#call(
+        end,
+        timeout,
+        (opts) => socket.sendAll(data, opts),
+        () => went(data.length),
+        cut,
+      );
     else {
       const half = data.length >> 1;
       const parts = [data.subarray(0, half), data.subarray(half)];
-      this.#call(end, timeout, (opts) => socket.sendAll(parts, opts), () => went(data.length), cut);
+      this.#call(
+        end,
+        timeout,
+        (opts) => socket.sendAll(parts, opts),
+        () => went(data.length),
+        cut,
+      );
     }
   }
 

@@ -39,7 +39,7 @@ async function startEchoes(): Promise<{ counts: number[]; stop: () => Promise<vo
   await using server = await listening(undefined, echoes);
   const counts = Array.from({ length: echoes }, () => 0);
   const running: Promise<void>[] = [];
-  let stopped = false;
+  const state = { stopped: false };
   const serve = async (conn: Socket): Promise<void> => {
     for (;;) {
       const data = await conn.recv(64);
@@ -48,7 +48,7 @@ async function startEchoes(): Promise<{ counts: number[]; stop: () => Promise<vo
     }
   };
   const ask = async (client: Socket, index: number): Promise<void> => {
-    while (!stopped) {
+    while (!state.stopped) {
       await client.sendAll(`message ${index}`);
       assert.equal((await client.recv(64)).toString(), `message ${index}`);
       counts[index]!++;
@@ -63,7 +63,7 @@ async function startEchoes(): Promise<{ counts: number[]; stop: () => Promise<vo
   return {
     counts,
     stop: async () => {
-      stopped = true;
+      state.stopped = true;
       await Promise.all(running);
     },
   };
@@ -129,10 +129,10 @@ test("a sendAll() of hundreds of megabytes to a fast reader starves neither a hu
   const { conn, ended } = await toWorker(false);
   const { counts, stop } = await startEchoes();
   const large = Buffer.alloc(256 << 20, 1);
-  let done = false;
+  const state = { done: false };
   let sent = 0;
   const flood = (async () => {
-    while (!done) {
+    while (!state.done) {
       await conn.sendAll(large).catch((error: { code: string; transferred: number }) => {
         assert.match(error.code, /^(EBADF|ECANCELED)$/);
         sent += (error.transferred ?? 0) - large.length;
@@ -142,7 +142,7 @@ test("a sendAll() of hundreds of megabytes to a fast reader starves neither a hu
   })();
   const worst = await lateness();
   await stop();
-  done = true;
+  state.done = true;
   conn.close();
   await flood;
   await ended;
@@ -157,9 +157,9 @@ test("a hundred loops that never wait leave the timer its turns", async (t) => {
   // Each of these calls succeeds at once: without a budget the first loop would run for ever.
   const pairs = Array.from({ length: 100 }, () => socketpair());
   const counts = pairs.map(() => 0);
-  let stopped = false;
+  const state = { stopped: false };
   const loops = pairs.map(async ([left, right], index) => {
-    while (!stopped) {
+    while (!state.stopped) {
       await left.send("x");
       assert.equal((await right.recv(1)).length, 1);
       counts[index]!++;
@@ -168,7 +168,7 @@ test("a hundred loops that never wait leave the timer its turns", async (t) => {
     right.close();
   });
   const worst = await lateness();
-  stopped = true;
+  state.stopped = true;
   await Promise.all(loops);
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
   t.diagnostic(`timer at most ${show(worst)} ms late; rounds of each: least ${least}, most ${most}`);

@@ -21,7 +21,15 @@ import {
   Socket,
   UnixAddress,
 } from "berkeley";
-import { connected, families, type Family, listening, networkFamilies, pattern, receiveAll } from "../support/families.js";
+import {
+  connected,
+  families,
+  type Family,
+  listening,
+  networkFamilies,
+  pattern,
+  receiveAll,
+} from "../support/families.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -103,10 +111,9 @@ function streams(family: Family): void {
       for await (const [conn] of server) {
         count++;
         conn.close();
+        server.close();
       }
     })();
-    while (count < 3) await new Promise((resolve) => setImmediate(resolve));
-    server.close();
     await rest;
     assert.equal(count, 3);
     for (const client of clients) client.close();
@@ -168,7 +175,10 @@ function streams(family: Family): void {
     got.push(into.subarray(100, 100 + count));
     assert.deepEqual(Buffer.concat(got), sent);
     assert.ok(into.subarray(0, 100).every((byte) => byte === 0xee));
-    assert.ok(into.subarray(100 + count).every((byte) => byte === 0xee), "nothing is written past what came");
+    assert.ok(
+      into.subarray(100 + count).every((byte) => byte === 0xee),
+      "nothing is written past what came",
+    );
   });
 
   test(`MSG_PEEK and MSG_WAITALL ${over} reach the kernel`, async () => {
@@ -227,7 +237,9 @@ function streams(family: Family): void {
     await using both = await connected(family);
     both.client.setsockopt(SO_SNDBUF, 8192);
     const blocks = Array.from({ length: 20 }, (_, index) => Buffer.alloc(50_000, index));
-    const sending = Promise.all(blocks.map((block) => both.client.sendAll(block))).then(() => both.client.shutdown(SHUT_WR));
+    const sending = Promise.all(blocks.map((block) => both.client.sendAll(block))).then(() =>
+      both.client.shutdown(SHUT_WR),
+    );
     const received = await receiveAll(both.conn);
     await sending;
     assert.ok(received.equals(Buffer.concat(blocks)));
@@ -303,9 +315,11 @@ function streams(family: Family): void {
     const address = server.getsockname();
     await using other = new Socket(family.family, SOCK_STREAM);
     const where =
-      address instanceof UnixAddress ? { path: address.path } : address instanceof InetAddress || address instanceof Inet6Address
-        ? { address: address.host, port: address.port }
-        : {};
+      address instanceof UnixAddress
+        ? { path: address.path }
+        : address instanceof InetAddress || address instanceof Inet6Address
+          ? { address: address.host, port: address.port }
+          : {};
     await assert.rejects(other.bind(address), { code: "EADDRINUSE", syscall: "bind", ...where });
     server.close();
     const code = "ECONNREFUSED";
@@ -371,7 +385,12 @@ for (const family of networkFamilies) {
 test("a name that has no address of the socket's family is an EAI_ error that names it", async () => {
   // Decided without a name server, because no name has a UNIX address.
   await using socket = new Socket(AF_UNIX, SOCK_STREAM);
-  const expected = { code: "EAI_FAMILY", syscall: "getaddrinfo", address: "localhost", message: "getaddrinfo EAI_FAMILY localhost" };
+  const expected = {
+    code: "EAI_FAMILY",
+    syscall: "getaddrinfo",
+    address: "localhost",
+    message: "getaddrinfo EAI_FAMILY localhost",
+  };
   await assert.rejects(socket.connect(["localhost", 80]), expected);
   await assert.rejects(socket.bind(["localhost", 80]), expected);
   await assert.rejects(socket.sendto("x", ["localhost", 80]), expected);
@@ -385,7 +404,11 @@ test("a UNIX socket leaves its path behind, which has to be removed before it ca
   server.close();
   assert.ok(existsSync(path.path));
   await using again = new Socket(AF_UNIX, SOCK_STREAM);
-  await assert.rejects(again.bind(path), { code: "EADDRINUSE", path: path.path, message: `bind EADDRINUSE ${path.path}` });
+  await assert.rejects(again.bind(path), {
+    code: "EADDRINUSE",
+    path: path.path,
+    message: `bind EADDRINUSE ${path.path}`,
+  });
   await assert.rejects(again.bind({ path: "/nonexistent/x.sock" }), { code: "ENOENT", path: "/nonexistent/x.sock" });
   await assert.rejects(again.connect({ path: "/nonexistent/x.sock" }), {
     code: "ENOENT",

@@ -93,7 +93,13 @@ const waitingCalls: readonly Waiting[] = [
       sockets.push(receiver, sender);
       const to = receiver.getsockname();
       for (;;) {
-        if (await sender.sendto("x", to, { timeout: 0 }).then(() => false, () => true)) break;
+        if (
+          await sender.sendto("x", to, { timeout: 0 }).then(
+            () => false,
+            () => true,
+          )
+        )
+          break;
       }
       return (opts) => sender.sendto("x", to, opts);
     },

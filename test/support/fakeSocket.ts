@@ -20,9 +20,9 @@ export interface Fake {
   readonly sys: FakeSys;
   readonly reactor: Reactor;
   /** A socket on a new descriptor of the fake kernel. */
-  socket(family?: number, type?: number): Socket;
+  readonly socket: (family?: number, type?: number) => Socket;
   /** One turn with one event for each of these sockets. */
-  fire(events: number, ...sockets: readonly Socket[]): void;
+  readonly fire: (events: number, ...sockets: readonly Socket[]) => void;
 }
 
 // The fourth parameter is the constructor's own business; only here it is used from outside.

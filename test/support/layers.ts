@@ -29,6 +29,8 @@ export const policy: Readonly<Record<string, Policy>> = {
   server: { values: ["tls", "stream", "io", "errors", "addr"] },
   // sys: for the resolver, and the constants and options of the sockets that net makes.
   net: { values: ["socket", "stream", "tls", "sys", "addr", "io", "errors"] },
+  // Another face of connect(), for those who know the proposal's shapes.
+  winter: { values: ["net", "stream", "tls", "addr", "io", "errors"] },
   inspect: {
     values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
   },

@@ -23,8 +23,11 @@ import {
   POLLIN,
   POLLNVAL,
   POLLOUT,
+  pump,
+  type PumpProgress,
   recv_fds,
   send_fds,
+  SHUT_WR,
   SO_SNDBUF,
   SOCK_DGRAM,
   SOCK_SEQPACKET,
@@ -32,6 +35,8 @@ import {
   Socket,
   SocketError,
   socketpair,
+  splice,
+  type SpliceProgress,
 } from "berkeley/sync";
 import * as awaitable from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
@@ -180,6 +185,54 @@ test("a file is sent with sendfile(), with progress", () => {
   right.close();
   closeSync(file);
   rmSync(folder, { recursive: true });
+});
+
+test("splice() and pump() move what there is, block for the rest, and say how far they got", () => {
+  const [client, a] = socketpair();
+  const [b, server] = socketpair();
+  client.sendAll("question");
+  assert.equal(splice(a, b, { count: 8 }), 8);
+  client.sendAll("more");
+  assert.throws(
+    () => pump(a, b, { timeout: 30 }),
+    (error: unknown) => {
+      const { aToB, bToA, code: name } = error as SocketError & PumpProgress;
+      assert.deepEqual([name, aToB.transferred, bToA.transferred], ["ETIMEDOUT", 4, 0]);
+      return true;
+    },
+  );
+  assert.throws(() => splice(a, b, { idleTimeout: 20 }), code("ETIMEDOUT"));
+  client.shutdown(SHUT_WR);
+  server.sendAll("the answer");
+  server.shutdown(SHUT_WR);
+  assert.deepEqual(pump(a, b), { aToB: 0, bToA: 10 });
+  assert.equal(client.recv(100).toString(), "the answer");
+  assert.equal(server.recv(100, { flags: MSG_WAITALL }).toString(), "questionmore");
+  for (const socket of [client, a, b, server]) socket.close();
+});
+
+test("splice() gives back what the destination did not take", () => {
+  const [client, a] = socketpair();
+  const [b, server] = socketpair();
+  b.setsockopt(SO_SNDBUF, 4096);
+  const sent = Buffer.alloc(100_000, "abcdefghij");
+  client.sendAll(sent);
+  client.shutdown(SHUT_WR);
+  let rest: Buffer | undefined;
+  let transferred = 0;
+  assert.throws(
+    () => splice(a, b, { timeout: 20 }),
+    (error: unknown) => {
+      ({ undelivered: rest, transferred } = error as SpliceProgress);
+      return (error as SocketError).code === "ETIMEDOUT";
+    },
+  );
+  b.close();
+  const got = server.recv(sent.length, { flags: MSG_WAITALL });
+  assert.equal(got.length, transferred);
+  const left = a.recv(sent.length, { flags: MSG_WAITALL });
+  assert.ok(Buffer.concat([got, rest!, left]).equals(sent));
+  for (const socket of [client, a, server]) socket.close();
 });
 
 test("descriptors are passed", () => {

@@ -96,7 +96,8 @@ test("an address that is too short for its family is handed out as it is, and no
   }
   for (let round = 0; round < 20_000; round++) {
     const bytes = Uint8Array.from({ length: random(130) }, () => random(256));
-    if (bytes.length >= 2 && random(2) === 0) bytes.set(short([AF_UNIX, AF_INET, AF_INET6, AF_PACKET, AF_VSOCK][random(5)]!));
+    if (bytes.length >= 2 && random(2) === 0)
+      bytes.set(short([AF_UNIX, AF_INET, AF_INET6, AF_PACKET, AF_VSOCK][random(5)]!));
     const decoded = decodeAddress(bytes);
     assert.equal(typeof String(decoded), "string");
     assert.equal(typeof JSON.stringify(decoded), "string");

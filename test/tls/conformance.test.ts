@@ -4,7 +4,16 @@ import { test } from "node:test";
 import { TlsContext } from "berkeley";
 import { connConformance, type ConnTraits } from "#berkeley/testing/index.js";
 import { checkLeaks } from "../support/leaks.js";
-import { certificates, inMemory, type MakePair, overTcp, overUnix, serving, tlsPair, withoutDescriptor } from "./support.js";
+import {
+  certificates,
+  inMemory,
+  type MakePair,
+  overTcp,
+  overUnix,
+  serving,
+  tlsPair,
+  withoutDescriptor,
+} from "./support.js";
 
 checkLeaks();
 

@@ -33,11 +33,11 @@ async function visited(allowTruncation = false, native = true, maxVersion?: "TLS
   const [socket] = await listener.accept();
   const conn = new SocketConn(socket);
   if (!native) Object.defineProperty(conn, "detachNative", { value: undefined });
-  const serving = wrapTls(conn, { isServer: true, context, allowTruncation });
+  const wrapping = wrapTls(conn, { isServer: true, context, allowTruncation });
   const ca = certificates().ca.cert;
   const client = tls.connect({ socket: raw, ca, servername: "localhost", ...(maxVersion ? { maxVersion } : {}) });
   for (const side of [raw, client]) side.on("error", () => undefined);
-  const [server] = await Promise.all([serving, once(client, "secureConnect")]);
+  const [server] = await Promise.all([wrapping, once(client, "secureConnect")]);
   return { raw, client, server };
 }
 

@@ -35,6 +35,12 @@ export interface Certificates {
 }
 
 let made: Certificates | undefined;
+let folder: string | undefined;
+
+// Here, and not where the folder is made: there it would belong to the test that is running.
+after(() => {
+  if (folder !== undefined) rmSync(folder, { recursive: true });
+});
 
 /** The certificates; made once in a file of tests and removed with its end. */
 export function certificates(): Certificates {
@@ -42,13 +48,13 @@ export function certificates(): Certificates {
 }
 
 function make(): Certificates {
-  const folder = mkdtempSync(join(tmpdir(), "berkeley-tls-"));
-  after(() => rmSync(folder, { recursive: true }));
+  const place = mkdtempSync(join(tmpdir(), "berkeley-tls-"));
+  folder = place;
   const openssl = (...args: string[]): void =>
-    void execFileSync("openssl", args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+    void execFileSync("openssl", args, { cwd: place, stdio: ["ignore", "ignore", "pipe"] });
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   const load = (name: string): Credentials => {
-    const [certFile, keyFile] = [join(folder, `${name}.pem`), join(folder, `${name}.key`)];
+    const [certFile, keyFile] = [join(place, `${name}.pem`), join(place, `${name}.key`)];
     return { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8"), certFile, keyFile };
   };
   const selfSign = (name: string, ...more: string[]): Credentials => {
@@ -58,7 +64,7 @@ function make(): Certificates {
   };
   const sign = (name: string, extensions: string, ...dates: string[]): Credentials => {
     openssl("req", "-new", ...newKey, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
-    writeFileSync(join(folder, `${name}.ext`), extensions);
+    writeFileSync(join(place, `${name}.ext`), extensions);
     const by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", `${name}.ext`];
     openssl("x509", "-req", "-in", `${name}.csr`, ...by, "-out", `${name}.pem`, ...dates);
     return load(name);
@@ -132,7 +138,13 @@ export async function tlsPair(
 export async function failing(pair: MakePair, client: Client, server: Server): Promise<[unknown, unknown]> {
   const [a, b] = await pair();
   const outcomes = await Promise.allSettled([wrapTls(a, client), wrapTls(b, { ...server, isServer: true })]);
-  for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.abort();
-  await Promise.all(outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.close() : undefined)));
-  return outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : outcome.reason)) as [unknown, unknown];
+  for (const outcome of outcomes) {
+    if (outcome.status !== "fulfilled") continue;
+    outcome.value.abort();
+    await outcome.value.close();
+  }
+  return outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : outcome.reason)) as [
+    unknown,
+    unknown,
+  ];
 }

@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { test } from "node:test";
-import { SocketConn, Stream, TlsContext, TlsError, wrapTls } from "berkeley";
-import type { TlsOptions } from "berkeley";
+import { type SocketConn, Stream, TlsContext, TlsError, type TlsOptions, wrapTls } from "berkeley";
 import { readFully, readToEnd } from "#berkeley/testing/bytes.js";
 import { memoryPair } from "#berkeley/testing/index.js";
 import { isCurrent, packSession, unpackSession } from "#berkeley/tls/session.js";
@@ -217,7 +216,13 @@ test("unpackSession() takes back what packSession() made, and nothing else", () 
   const session = unpackSession(packed);
   assert.equal(session?.ticket.toString(), "ticket");
   assert.equal(session?.certificate.fingerprint256, certificate.fingerprint256);
-  for (const wrong of [Buffer.alloc(0), Buffer.from("x"), packed.subarray(1), packed.subarray(0, 40), packed.subarray(0, -6)]) {
+  for (const wrong of [
+    Buffer.alloc(0),
+    Buffer.from("x"),
+    packed.subarray(1),
+    packed.subarray(0, 40),
+    packed.subarray(0, -6),
+  ]) {
     assert.equal(unpackSession(wrong), undefined);
   }
   packed.fill(0, 20, 60);
@@ -299,9 +304,17 @@ const wrong: readonly [string, unknown, RegExp][] = [
   ["a negative time", { servername: "a", handshakeTimeout: -1 }, /handshakeTimeout is -1/],
   ["a time of another type", { servername: "a", handshakeTimeout: "1" }, /handshakeTimeout is "1"/],
   ["a server without a certificate", { isServer: true }, /a server has no certificate/],
-  ["a context and its options", { isServer: true, context: new TlsContext(), cert: "x" }, /cert belongs to the context/],
+  [
+    "a context and its options",
+    { isServer: true, context: new TlsContext(), cert: "x" },
+    /cert belongs to the context/,
+  ],
   ["a context that is none", { servername: "a", context: {} }, /required a TlsContext/],
-  ["a session of another type", { servername: "a", session: "x" }, /session is "x", required what nextSession\(\) gave/],
+  [
+    "a session of another type",
+    { servername: "a", session: "x" },
+    /session is "x", required what nextSession\(\) gave/,
+  ],
   ["a key that is none", { servername: "a", key: "x", cert: "y" }, /Cannot make a TlsContext/],
   ["no options", undefined, /options are undefined/],
 ];

@@ -50,6 +50,8 @@ export const QUEUE_FULL = -100_000;
 
 export const CONNECT: Operation<Connecting, undefined, void> = {
   syscall: "connect",
+  // While an attempt that was cut short is under way, the kernel says so: EALREADY.
+  eager: true,
   movesBytes: false,
   attempt: (calls, fd, connecting) => {
     const result = calls.connect(fd, connecting.sockaddr);

@@ -36,6 +36,8 @@ export interface FileSending {
   until: number;
   sent: number;
   ended: boolean;
+  /** Told when bytes went out, and of the end of each chunk. It must not run code of users. */
+  moved?: (() => void) | undefined;
 }
 
 export const SENDFILE: Operation<FileSending, undefined, void> = {
@@ -46,10 +48,13 @@ export const SENDFILE: Operation<FileSending, undefined, void> = {
     const file = typeof sending.file === "number" ? sending.file : sending.file.fd;
     // A FileHandle has -1 once it is closed.
     if (typeof file !== "number" || file < 0) return EBADF;
-    const result = calls.sendfile(fd, file, sending.offset + sending.sent, Math.min(left, SENDFILE_CHUNK));
+    // Who hears of the progress hears of each whole chunk.
+    const chunk = sending.moved === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (sending.sent % SENDFILE_CHUNK);
+    const result = calls.sendfile(fd, file, sending.offset + sending.sent, Math.min(left, chunk));
     if (result < 0) return result;
     sending.sent += result;
     if (result === 0) sending.ended = true;
+    else sending.moved?.();
     return result === 0 || sending.sent >= sending.until ? result : moved(result);
   },
   complete: () => undefined,

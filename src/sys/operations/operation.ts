@@ -32,6 +32,9 @@ export interface Operation<A, B, T> {
   /** The call's name in errors. */
   readonly syscall: string;
 
+  /** Whether the kernel is asked even if the last try said would-block, because that was of another call's doing. */
+  readonly eager?: boolean;
+
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
 

@@ -77,7 +77,11 @@ export const SO_OOBINLINE: SocketOption<boolean, boolean> = booleanOption("SO_OO
 export const SO_NO_CHECK: SocketOption<boolean, boolean> = booleanOption("SO_NO_CHECK", L, k.SO_NO_CHECK);
 /** Priority of what is sent in the queues of the device; above 6 needs a privilege. */
 export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY", L, k.SO_PRIORITY);
-/** `null` is off, a number the seconds for which close lingers; 0 makes close send RST. */
+/**
+ * `null` is off, a number the seconds for which close lingers; 0 makes close send RST. With seconds above 0 `close()` stops
+ * the whole thread until the peer has acknowledged everything or the time is over, on a non-blocking socket too: so does
+ * close(2). To wait without that, `shutdown(SHUT_WR)` and read the end of the peer.
+ */
 export const SO_LINGER: SocketOption<Linger, Linger> = shapedOption<Linger, Linger>(
   "SO_LINGER",
   L,

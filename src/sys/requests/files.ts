@@ -17,7 +17,8 @@ export interface SendFileOptions extends WaitOptions {
   readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
-const PROGRESS_STEP = 1 << 20;
+/** Bytes after which `onProgress` is called again. */
+export const PROGRESS_STEP: number = 1 << 20;
 const ACTION = "sendfile";
 
 export interface FileRequest {
@@ -60,7 +61,7 @@ export function fileSending(calls: Calls, { count, fd, file, offset }: FileReque
 }
 
 /**
- * The runs that a sendfile takes, none where there is nothing to send: for each, `sending` is ready for the operation, and
+ * The runs that a sendfile takes when it blocks the thread, none where there is nothing to send: for each, `sending` is ready for the operation, and
  * what is left of the timeout (ms) is yielded.
  */
 export function* sendfileRuns(

@@ -1,0 +1,7 @@
+// The example proxy.ts as it is; its argument is the port where it leads.
+
+import { startProxy } from "../../examples/proxy.js";
+
+const { address } = await startProxy("tcp://127.0.0.1:0", ["127.0.0.1", Number(process.argv[2])]);
+if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
+console.log(JSON.stringify({ port: address.port }));

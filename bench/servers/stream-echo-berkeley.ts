@@ -1,0 +1,41 @@
+// A TCP echo server on listen() and Stream. Its argument says how it reads: "chunks" as they come, "into" one buffer per
+// connection, or "pipe" back to where they come from.
+
+import { listen, type Stream } from "berkeley";
+
+async function chunks(stream: Stream): Promise<void> {
+  for (;;) {
+    const chunk = await stream.read();
+    if (chunk === null) return;
+    await stream.write(chunk);
+  }
+}
+
+async function into(stream: Stream): Promise<void> {
+  const buffer = Buffer.allocUnsafe(4096);
+  // Messages are mostly as long as the one before: then its view does.
+  let data = buffer;
+  for (;;) {
+    const count = await stream.read(buffer);
+    if (count === 0) return;
+    if (data.length !== count) data = buffer.subarray(0, count);
+    await stream.write(data);
+  }
+}
+
+async function pipe(stream: Stream): Promise<void> {
+  await stream.pipeTo(stream);
+}
+
+const ways: Readonly<Record<string, (stream: Stream) => Promise<void>>> = { chunks, into, pipe };
+const echo = ways[process.argv[2] ?? "chunks"];
+if (echo === undefined) throw new Error(`a way to read is required: ${Object.keys(ways).join(", ")}`);
+const listener = await listen("tcp://127.0.0.1:0", { backlog: 511 });
+const { address } = listener;
+if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
+console.log(JSON.stringify({ port: address.port }));
+for await (const stream of listener) {
+  echo(stream)
+    .catch(() => undefined) // The load generator closes with messages in flight.
+    .finally(() => stream.close());
+}

@@ -1,0 +1,42 @@
+// A TLS server on berkeley: KIND CERT KEY, where KIND is what it does with each connection: "echo", "receive", "send".
+
+import { readFileSync } from "node:fs";
+import { listen, TlsContext, type TlsConn, TlsListener } from "berkeley";
+
+const [, , kind, cert = "", key = ""] = process.argv;
+const blob = Buffer.alloc(65_536, 7);
+
+async function echo(conn: TlsConn): Promise<void> {
+  const buffer = Buffer.allocUnsafe(4096);
+  // Messages are mostly as long as the one before: then its view does.
+  let data = buffer;
+  for (;;) {
+    const count = await conn.read(buffer);
+    if (count === 0) return;
+    if (data.length !== count) data = buffer.subarray(0, count);
+    await conn.write(data);
+  }
+}
+
+async function receive(conn: TlsConn): Promise<void> {
+  const buffer = Buffer.allocUnsafe(65_536);
+  while ((await conn.read(buffer)) > 0);
+}
+
+async function send(conn: TlsConn): Promise<void> {
+  for (;;) await conn.write(blob);
+}
+
+const serve = kind === "echo" ? echo : kind === "receive" ? receive : send;
+const context = new TlsContext({ cert: readFileSync(cert), key: readFileSync(key) });
+const listener = new TlsListener(await listen("tcp://127.0.0.1:0", { backlog: 511 }), { tls: context });
+const { address } = listener;
+if (address === undefined || !("port" in address)) {
+  throw new Error(`an address with a port is required, found ${String(address)}`);
+}
+console.log(JSON.stringify({ port: address.port }));
+for await (const conn of listener) {
+  serve(conn)
+    .catch(() => undefined) // The load ends with messages in flight.
+    .finally(() => conn.close());
+}

@@ -1,0 +1,107 @@
+// Bulk datagrams on the blocking sockets of berkeley/sync with GSO and GRO, with the protocol of bench/native/udp_bulk.c: `receive`, or `send PORT`.
+
+import { AF_INET, DatagramBatch, SO_RCVBUF, SOCK_DGRAM, UDP_GRO } from "berkeley";
+import { Socket } from "berkeley/sync";
+import { createInterface } from "node:readline";
+
+const segment = 1472;
+const burst = 44;
+const window = 3;
+
+const socket = new Socket(AF_INET, SOCK_DGRAM);
+
+function printReady(): void {
+  const address = socket.getsockname();
+  if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
+  console.log(JSON.stringify({ port: address.port }));
+}
+
+function receive(): never {
+  socket.bind(["127.0.0.1", 0]);
+  socket.setsockopt(SO_RCVBUF, 4 << 20);
+  socket.setsockopt(UDP_GRO, true);
+  printReady();
+  const batch = new DatagramBatch({ capacity: window + 1, size: 65_536 });
+  const { buffer, size } = batch;
+  const answer = new DatagramBatch({ capacity: 1, size: 8 });
+  let received = 0;
+  let acknowledged = 0;
+  for (;;) {
+    const count = socket.recvmmsg(batch);
+    let expected = acknowledged;
+    for (let i = 0; i < count; i++) {
+      const length = batch.length(i);
+      const each = batch.segmentSize(i) || length;
+      if (each !== segment || length % segment !== 0) {
+        throw new Error(`datagrams of ${each} bytes, ${length} in all, came; ${segment} were sent`);
+      }
+      const datagrams = length / segment;
+      const first = buffer.readUInt32LE(i * size);
+      const last = buffer.readUInt32LE(i * size + length - segment);
+      if ((last - first) >>> 0 !== datagrams - 1) {
+        throw new Error(`the datagrams from ${first} to ${last} are not ${datagrams}`);
+      }
+      expected = (first + datagrams) >>> 0;
+      received = (received + datagrams) >>> 0;
+    }
+    if ((expected - acknowledged) >>> 0 < burst) continue;
+    acknowledged = expected - (expected % burst);
+    answer.clear();
+    answer.add("12345678", batch.address(count - 1));
+    answer.buffer.writeUInt32LE(expected, 0);
+    answer.buffer.writeUInt32LE(received, 4);
+    socket.sendmmsg(answer);
+  }
+}
+
+async function send(port: number): Promise<void> {
+  socket.connect(["127.0.0.1", port]);
+  // A burst in each place, cut into datagrams by the kernel; only the numbers in them change.
+  const bursts = new DatagramBatch({ capacity: window, size: burst * segment });
+  const filler = Buffer.alloc(burst * segment, 0xa5);
+  for (let i = 0; i < window; i++) bursts.add(filler, undefined, { segmentSize: segment });
+  const { buffer } = bursts;
+  const answer = Buffer.alloc(8);
+  let next = 0;
+  let acknowledged = 0;
+  let delivered = 0;
+  printReady();
+  for await (const line of createInterface({ input: process.stdin })) {
+    const start = performance.now();
+    const until = start + Number(line);
+    const first = next;
+    const deliveredFirst = delivered;
+    for (let open = true; ; ) {
+      if (open && performance.now() >= until) open = false;
+      const free = window - Math.ceil(((next - acknowledged) >>> 0) / burst);
+      if (open && free > 0) {
+        // The last places of the batch, as many as there is room for.
+        for (let at = (window - free) * burst * segment; at < buffer.length; at += segment) {
+          buffer.writeUInt32LE(next, at);
+          next = (next + 1) >>> 0;
+        }
+        socket.sendmmsg(bursts, { start: window - free });
+        continue;
+      }
+      if (acknowledged === next) break;
+      try {
+        socket.recvInto(answer, { timeout: 200 });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ETIMEDOUT") throw error;
+        // Lost: go on without it.
+        answer.writeUInt32LE(next, 0);
+        answer.writeUInt32LE(delivered, 4);
+      }
+      if (((answer.readUInt32LE(0) - acknowledged) | 0) > 0) {
+        acknowledged = answer.readUInt32LE(0);
+        delivered = answer.readUInt32LE(4);
+      }
+    }
+    const count = (delivered - deliveredFirst) >>> 0;
+    const lost = ((next - first) >>> 0) - count;
+    console.log(JSON.stringify({ count, lost, elapsedNs: Math.round((performance.now() - start) * 1e6) }));
+  }
+}
+
+if (process.argv[2] === "receive") receive();
+else await send(Number(process.argv[3]));

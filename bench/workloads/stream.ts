@@ -1,0 +1,24 @@
+// stream: the echo of tcp-echo through Stream, which is what most programs use. What the buffer and the contracts cost on top
+// of the socket.
+
+import { native, script } from "../lib/servers.js";
+import type { Workload } from "../lib/workload.js";
+import { echoMetrics, echoSubject, echoTitle } from "./tcp-echo.js";
+
+export const stream: Workload = {
+  name: "stream",
+  cases: [
+    {
+      title: `${echoTitle}, through Stream`,
+      metrics: echoMetrics,
+      subjects: [
+        echoSubject("berkeley", "ours", script("stream-echo-berkeley"), "chunks"),
+        echoSubject("c", "peer", native("tcp_echo_server"), "et", "sr"),
+        echoSubject("node:net", "peer", script("tcp-echo-node")),
+        echoSubject("berkeley-into", "variant", script("stream-echo-berkeley"), "into"),
+        echoSubject("berkeley-pipe", "variant", script("stream-echo-berkeley"), "pipe"),
+      ],
+      limits: [{ metric: "cpu_us_per_echo", subject: "berkeley", peer: "c", atMost: 1.2 }],
+    },
+  ],
+};

@@ -1,0 +1,146 @@
+// tls: small messages echoed, and bulk each way, over TLS 1.3 (AES-128-GCM on the wire of both subjects). The other end is
+// node:tls for all of them, on the other core.
+
+import { execFile } from "node:child_process";
+import { access, mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { Child, numberIn } from "../lib/children.js";
+import { outputs } from "../lib/paths.js";
+import { script } from "../lib/servers.js";
+import { usageOf } from "../lib/usage.js";
+import type { Case, Metric, Sample, Subject, Workload } from "../lib/workload.js";
+
+const size = 64;
+const echoConnections = 64;
+const bulkConnections = 4;
+
+type Kind = "echo" | "receive" | "send";
+
+/** A certificate for the servers; made once. The clients do not verify it: what that costs is not measured here. */
+async function certificate(): Promise<[string, string]> {
+  const [cert, key] = [join(outputs, "tls-cert.pem"), join(outputs, "tls-key.pem")];
+  if (
+    await access(cert).then(
+      () => true,
+      () => false,
+    )
+  ) {
+    return [cert, key];
+  }
+  await mkdir(outputs, { recursive: true });
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650"];
+  const files = ["-keyout", `${key}.${process.pid}`, "-out", `${cert}.${process.pid}`];
+  await promisify(execFile)("openssl", ["req", "-x509", ...curve, "-subj", "/CN=localhost", ...files]);
+  await rename(`${key}.${process.pid}`, key);
+  await rename(`${cert}.${process.pid}`, cert);
+  return [cert, key];
+}
+
+/** Tells the load to go on for so long; how many messages or bytes there were. */
+async function drive(load: Child, milliseconds: number): Promise<{ count: number; elapsedNs: number }> {
+  load.tell(String(milliseconds));
+  const line = await load.nextObject(milliseconds + 20_000);
+  return { count: numberIn(line, "count"), elapsedNs: numberIn(line, "elapsedNs") };
+}
+
+function subject(
+  kind: Kind,
+  name: string,
+  role: Subject["role"],
+  server: string,
+  sampleOf: (count: number, elapsedNs: number, cpuNs: number, userNs: number) => Sample,
+): Subject {
+  return {
+    name,
+    role,
+    open: async (placement) => {
+      const children: Child[] = [];
+      const stop = async (): Promise<void> => {
+        for (const child of children) await child.stop();
+      };
+      try {
+        const serving = await Child.start(placement.server, await script(server)(kind, ...(await certificate())));
+        children.push(serving);
+        const port = numberIn(await serving.nextObject(), "port");
+        const connections = kind === "echo" ? echoConnections : bulkConnections;
+        const parameters = [String(port), kind, String(connections), String(size)];
+        const load = await Child.start(placement.load, await script("tls-load-node")(...parameters));
+        children.push(load);
+        return {
+          measure: async ({ warmupMs, measureMs }) => {
+            await drive(load, warmupMs);
+            const work = (): ReturnType<typeof drive> => drive(load, measureMs);
+            const { result, usages } = await usageOf(placement.load, [serving], work);
+            const usage = usages[0]!;
+            return sampleOf(result.count, result.elapsedNs, usage.cpuNs, usage.userNs);
+          },
+          [Symbol.asyncDispose]: stop,
+        };
+      } catch (error) {
+        await stop();
+        throw error;
+      }
+    },
+  };
+}
+
+function situation(
+  kind: Kind,
+  title: string,
+  metrics: readonly Metric[],
+  sampleOf: (count: number, elapsedNs: number, cpuNs: number, userNs: number) => Sample,
+): Case {
+  const [cpu] = metrics;
+  const rate = metrics.at(-1)!;
+  return {
+    title,
+    metrics,
+    subjects: [
+      subject(kind, "berkeley", "ours", "tls-berkeley", sampleOf),
+      subject(kind, "node:tls", "peer", "tls-node", sampleOf),
+    ],
+    limits: [
+      { metric: rate.name, subject: "berkeley", peer: "node:tls", atLeast: 1 },
+      { metric: cpu!.name, subject: "berkeley", peer: "node:tls", atMost: 1 },
+    ],
+  };
+}
+
+function bulk(kind: "receive" | "send", title: string): Case {
+  const metrics = [
+    { name: `${kind}_cpu_us_per_mb`, label: "CPU us/MB", digits: 1 },
+    { name: `${kind}_user_us_per_mb`, label: "user", digits: 1 },
+    { name: `${kind}_mb_per_second`, label: "MB/s", digits: 0 },
+  ];
+  return situation(kind, title, metrics, (bytes, elapsedNs, cpuNs, userNs) => ({
+    [`${kind}_cpu_us_per_mb`]: cpuNs / (bytes / 1e6) / 1e3,
+    [`${kind}_user_us_per_mb`]: userNs / (bytes / 1e6) / 1e3,
+    [`${kind}_mb_per_second`]: (bytes / 1e6 / elapsedNs) * 1e9,
+  }));
+}
+
+const echoMetrics = [
+  { name: "tls_cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
+  { name: "tls_user_us_per_echo", label: "user", digits: 2 },
+  { name: "tls_echoes_per_second", label: "echoes/s", digits: 0 },
+];
+
+export const tls: Workload = {
+  name: "tls",
+  cases: [
+    situation(
+      "echo",
+      `${size}-byte echo over ${echoConnections} TLS connections`,
+      echoMetrics,
+      (count, elapsedNs, cpuNs, userNs) => ({
+        tls_cpu_us_per_echo: cpuNs / count / 1e3,
+        tls_user_us_per_echo: userNs / count / 1e3,
+        tls_echoes_per_second: (count / elapsedNs) * 1e9,
+      }),
+    ),
+    bulk("receive", `a server that receives over ${bulkConnections} TLS connections`),
+    bulk("send", `a server that sends over ${bulkConnections} TLS connections`),
+  ],
+};

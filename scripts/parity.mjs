@@ -1,0 +1,222 @@
+// docs/python-parity.md: every public name of Python 3.11's `socket` module and every member of its socket class, read from
+// the installed python3, beside ours or beside the reason why there is none.
+//
+//   node scripts/parity.mjs            writes the page anew
+//   node scripts/parity.mjs --check    fails when it differs from what Python and the compiled package say now
+//   node scripts/parity.mjs --json     prints the rows instead
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const page = join(root, "docs", "python-parity.md");
+/** Share of the functions and members that must have a counterpart, in percent. */
+const LEAST = 95;
+
+/** What Python itself says. Modules and the enum machinery that `socket` happens to import are not its public names. */
+const questions = `
+import enum, inspect, json, socket, sys
+names = []
+for name in dir(socket):
+    value = getattr(socket, name)
+    if name.startswith("_") or inspect.ismodule(value) or value in (enum.IntEnum, enum.IntFlag):
+        continue
+    if inspect.isclass(value):
+        kind = "exception" if issubclass(value, BaseException) else "class"
+    else:
+        kind = "function" if callable(value) else "constant"
+    names.append([kind, name])
+names += [["member", name] for name in dir(socket.socket) if not name.startswith("_")]
+print(json.dumps({"version": list(sys.version_info[:2]), "names": names}))
+`;
+
+const fail = (message) => {
+  process.stderr.write(`parity: ${message}\n`);
+  process.exit(1);
+};
+
+function askPython() {
+  const { error, status, stderr, stdout } = spawnSync("python3", ["-c", questions], { encoding: "utf8" });
+  if (error !== undefined || status !== 0) fail(`cannot ask python3: ${error?.message ?? stderr}`);
+  return JSON.parse(stdout);
+}
+
+/** Ours under another name, or in another way. `ours` are names that exist; `how` says the rest. */
+const renamed = {
+  "function close": { ours: ["Socket.fromfd", "Socket.close"], how: "`Socket.fromfd(fd).close()`, or `closeSync(fd)` of `node:fs`" },
+  "function dup": { ours: ["Socket.dup"], how: "a method: the descriptor belongs to a socket" },
+  "function fromfd": { ours: ["Socket.fromfd"], how: "adopts the descriptor itself; `dup()` first to keep the old one" },
+  "class AddressFamily": { ours: ["AF_INET"], how: "families are plain numbers" },
+  "class AddressInfo": { ours: ["AI_PASSIVE"], how: "flags are plain numbers" },
+  "class MsgFlag": { ours: ["MSG_PEEK"], how: "flags are plain numbers" },
+  "class SocketKind": { ours: ["SOCK_STREAM"], how: "types are plain numbers" },
+  "class SocketIO": { ours: ["Stream"], how: "what `makefile` gives is the buffered stream" },
+  "class SocketType": { ours: ["Socket"], how: "there is one class" },
+  "class socket": { ours: ["Socket"], how: "`with` is `using` and `await using`" },
+  "exception error": { ours: ["SocketError"], how: "`code` has the name of the errno" },
+  "exception gaierror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
+  "exception herror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
+  "exception timeout": { ours: ["SocketError"], how: "`code` is `ETIMEDOUT`" },
+  "member connect_ex": { ours: ["Socket.connect"], how: "the number is `errno` of the SocketError, negative" },
+  "member get_inheritable": { ours: ["Socket.fileno"], how: "never: descriptors are close-on-exec from birth" },
+  "member set_inheritable": { ours: ["Socket.fileno"], how: "a child gets the descriptors in `stdio` of `spawn()`: `stdio: [0, 1, 2, socket.fileno()]`" },
+  "member getblocking": { ours: ["Socket.timeout"], how: "`timeout !== 0`" },
+  "member setblocking": { ours: ["MSG_DONTWAIT", "Socket.timeout"], how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; the kernel's flag is always non-blocking" },
+  "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
+  "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },
+  "member timeout": { ours: ["Socket.timeout"], how: "in ms; can be set" },
+  "member makefile": { ours: ["Socket.stream"], how: "the buffered stream; the blocking socket has none" },
+  "member proto": { ours: ["Socket.protocol"] },
+  "member recv_into": { ours: ["Socket.recvInto"] },
+  "member recvfrom_into": { ours: ["Socket.recvfromInto"] },
+  "member recvmsg_into": { ours: ["Socket.recvmsgInto"] },
+  "member sendall": { ours: ["Socket.sendAll"] },
+  "constant EAGAIN": { ours: ["SocketError"], how: "`code` of the error" },
+  "constant EWOULDBLOCK": { ours: ["SocketError"], how: "`code` of the error, which is `EAGAIN`" },
+  "constant EBADF": { ours: ["SocketError"], how: "`code` of the error" },
+  "constant PF_PACKET": { ours: ["AF_PACKET"], how: "the same number" },
+};
+
+/** Why there is none: patterns over `kind name`, and whether they are out of scope by decision. */
+const reasons = [
+  [/^member sendmsg_afalg$/, "the kernel's cryptography (`AF_ALG`) is out of scope; `node:crypto` has it"],
+  [/^constant (AF_ALG|ALG_|SOL_ALG)/, "the kernel's cryptography is out of scope; `node:crypto` has it"],
+  [/^constant (AF_CAN|PF_CAN|CAN_|SOL_CAN_|J1939_|SCM_J1939_|SO_J1939_)/, "CAN is out of scope"],
+  [/^constant (AF_RDS|PF_RDS|SOL_RDS|RDS_)/, "RDS is out of scope"],
+  [/^constant (AF_TIPC|SOL_TIPC|TIPC_)/, "TIPC is out of scope"],
+  [/^constant (AF_BLUETOOTH|BT|HCI_|BDADDR_)/, "Bluetooth is out of scope"],
+  [/^constant AF_/, "a family whose addresses are not known here; `new Socket()` takes its number, `OpaqueAddress` its addresses"],
+  [/^constant IOCTL_/, "there is no ioctl(2)"],
+  [/^constant CAPI$/, "a capsule for extensions of CPython"],
+  [/^constant (SIO_|RCVALL_)/, "Windows only"],
+];
+
+async function load(entry) {
+  const file = join(root, "dist", entry, "index.js");
+  if (!existsSync(file)) fail(`${file} is missing: run npm run setup`);
+  return import(file);
+}
+
+/** Whether an entry has a name: `poll`, or a member such as `Socket.recv`. */
+function has(entry, name) {
+  if (!name.startsWith("Socket.")) return name in entry;
+  const member = name.slice("Socket.".length);
+  // Fields that a constructor sets are on no prototype.
+  return member in entry.Socket.prototype || member in entry.Socket || ["family", "type", "protocol"].includes(member);
+}
+
+function counterpart(kind, name, entry) {
+  const known = renamed[`${kind} ${name}`];
+  if (known !== undefined) return known;
+  const same = kind === "member" ? `Socket.${name}` : name;
+  return has(entry, same) ? { ours: [same] } : undefined;
+}
+
+function toRow([kind, name], awaitable, blocking) {
+  const found = counterpart(kind, name, awaitable);
+  if (found === undefined) {
+    const [, reason] = reasons.find(([pattern]) => pattern.test(`${kind} ${name}`)) ?? [];
+    if (reason === undefined) fail(`${kind} ${name} of Python has neither a counterpart nor a reason`);
+    return { kind, name, ours: [], blocking: false, reason };
+  }
+  const missing = found.ours.find((one) => !has(awaitable, one));
+  if (missing !== undefined) fail(`${kind} ${name}: berkeley has no ${missing}`);
+  return { kind, name, ours: found.ours, blocking: found.ours.every((one) => has(blocking, one)), how: found.how };
+}
+
+const python = askPython();
+const awaitable = await load("");
+const blocking = await load("sync");
+const rows = python.names.map((name) => toRow(name, awaitable, blocking));
+
+/** How many rows of these kinds there are, and how many have a counterpart. */
+function count(...kinds) {
+  const these = rows.filter(({ kind }) => kinds.includes(kind));
+  const covered = these.filter(({ ours }) => ours.length > 0).length;
+  return { all: these.length, covered, percent: Math.floor((1000 * covered) / these.length) / 10 };
+}
+
+function table(kind) {
+  const prefix = kind === "member" ? "socket." : "";
+  const lines = rows
+    .filter((row) => row.kind === kind)
+    .map(({ blocking: twin, how, name, ours, reason }) => {
+      const names = ours.map((one) => `\`${one}\``).join(", ");
+      const here = ours.length === 0 ? `none: ${reason}` : how === undefined ? names : `${names}: ${how}`;
+      return `| \`${prefix}${name}\` | ${here} | ${ours.length === 0 ? "" : twin ? "yes" : "no"} |`;
+    });
+  return ["| Python | berkeley | berkeley/sync |", "|---|---|---|", ...lines].join("\n");
+}
+
+/** Constants that have a counterpart of the same name are listed, not tabulated. */
+function constants() {
+  const its = rows.filter(({ kind }) => kind === "constant");
+  const same = its.filter(({ how, ours }) => ours.length > 0 && how === undefined).map(({ name }) => `\`${name}\``);
+  const others = its.filter(({ how, ours }) => ours.length > 0 && how !== undefined);
+  const byReason = new Map();
+  for (const { name, ours, reason } of its) {
+    if (ours.length === 0) byReason.set(reason, [...(byReason.get(reason) ?? []), `\`${name}\``]);
+  }
+  return `The same names, ${same.length} of them: ${same.join(", ")}.
+
+${others.map(({ how, name, ours }) => `- \`${name}\`: \`${ours[0]}\`, ${how}`).join("\n")}
+
+The others have none:
+
+| why | constants |
+|---|---|
+${[...byReason].map(([reason, names]) => `| ${reason} | ${names.join(", ")} |`).join("\n")}`;
+}
+
+const summary = (label, { all, covered, percent }) => `| ${label} | ${all} | ${covered} | ${percent} % |`;
+const calls = count("function", "member");
+
+const text = `# Python's \`socket\` module, name by name
+
+Every public name of the \`socket\` module of Python ${python.version.join(".")} and every member of its \`socket\` class, as the
+installed Python lists them, beside ours. \`node scripts/parity.mjs\` writes this page, and a test compares it with what
+Python and the package say. Numbers of time are milliseconds here and seconds there. Calls that may wait return a promise in
+\`berkeley\` and block in \`berkeley/sync\`.
+
+| | in Python | here | |
+|---|---|---|---|
+${summary("functions", count("function"))}
+${summary("members of the socket", count("member"))}
+${summary("functions and members", calls)}
+${summary("classes", count("class"))}
+${summary("exceptions", count("exception"))}
+${summary("constants", count("constant"))}
+
+## Functions
+
+${table("function")}
+
+## Members of the socket
+
+${table("member")}
+
+## Classes
+
+${table("class")}
+
+## Exceptions
+
+${table("exception")}
+
+## Constants
+
+${constants()}
+`;
+
+if (calls.percent < LEAST) fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
+if (process.argv.includes("--json")) {
+  process.stdout.write(JSON.stringify({ version: python.version, calls, rows }));
+} else if (process.argv.includes("--check")) {
+  if (!existsSync(page) || readFileSync(page, "utf8") !== text) {
+    fail("docs/python-parity.md differs from what Python and the package say: run node scripts/parity.mjs");
+  }
+} else {
+  writeFileSync(page, text);
+  process.stdout.write(`parity: ${calls.covered} of ${calls.all} functions and members (${calls.percent} %)\n`);
+}

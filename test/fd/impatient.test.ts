@@ -1,0 +1,68 @@
+// MSG_DONTWAIT and calls that are refused: none gets a wrong EAGAIN, and none keeps a turn for itself.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MSG_DONTWAIT } from "berkeley";
+import { fakeKernel, IN, keepAlive, turn, watch } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+const flags = MSG_DONTWAIT;
+
+test("calls with MSG_DONTWAIT that come when the budget is spent wait for their turn, not for EAGAIN", async () => {
+  const { sys, socket } = fakeKernel();
+  const conn = socket();
+  const sent = Array.from({ length: 600 }, () => watch(conn.send("x", { flags })));
+  for (let i = 0; i < 5; i++) await turn();
+  assert.deepEqual(new Set(sent.map(({ state }) => state)), new Set(["resolved"]));
+  assert.equal(sys.count("send"), 600);
+});
+
+test("behind a call that turns out to wait, those with MSG_DONTWAIT get EAGAIN and the others wait on", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  for (let i = 0; i < 256; i++) void conn.send("x");
+  const one = watch(conn.recv(4));
+  const two = watch(conn.recv(4, { flags }));
+  const three = watch(conn.recv(4));
+  await turn();
+  await turn();
+  assert.deepEqual([one.state, two.state, three.state], ["pending", "rejected", "pending"]);
+  assert.equal((two.error as NodeJS.ErrnoException).code, "EAGAIN");
+  sys.script("recv", Buffer.from("aaaa"), Buffer.from("bbbb"));
+  fire(IN, conn);
+  await turn();
+  assert.deepEqual([one.value?.toString(), three.value?.toString()], ["aaaa", "bbbb"]);
+});
+
+/** Whether a timer gets its turn while `call` is made over and over. */
+async function leavesTurns(call: () => Promise<unknown>): Promise<void> {
+  let over = false;
+  const timer = setTimeout(() => (over = true), 5);
+  let rounds = 0;
+  // Bounded, so that the test fails instead of hanging.
+  while (!over && rounds++ < 2_000_000) await call().catch(() => undefined);
+  clearTimeout(timer);
+  assert.ok(over, "the timer had no turn");
+}
+
+test("a loop of calls with MSG_DONTWAIT behind one that waits leaves turns to others", async () => {
+  const { socket } = fakeKernel();
+  const conn = socket();
+  const waiting = watch(conn.recv(1));
+  await leavesTurns(() => conn.recv(1, { flags }));
+  assert.equal(waiting.state, "pending");
+  conn.close();
+  await turn();
+});
+
+test("a loop over a closed socket, or under an aborted signal, leaves turns to others", async () => {
+  const { socket } = fakeKernel();
+  const conn = socket();
+  const signal = AbortSignal.abort();
+  await leavesTurns(() => conn.recv(1, { signal }));
+  conn.close();
+  await leavesTurns(() => conn.recv(1));
+});

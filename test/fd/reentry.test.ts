@@ -1,0 +1,122 @@
+// What users' code can do from inside a call: getters and methods of what was passed in, run while the queue is served.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "berkeley";
+import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+test("a getter that closes the socket while its call is tried settles the call once, and nothing is left waiting", async () => {
+  const { sys, reactor, socket, fire } = fakeKernel();
+  const conn = socket();
+  const other = socket();
+  const received = watch(other.recv(10));
+  sys.script("fileSize", 100);
+  sys.script("sendfile", "EAGAIN", 100);
+  let asked = 0;
+  const file = {
+    get fd(): number {
+      if (++asked === 3) conn.close();
+      return 9;
+    },
+  };
+  const sent = watch(conn.sendfile(file));
+  const behind = watch(conn.send("x"));
+  await turn();
+  assert.equal(reactor.waiting, 3);
+  fire(OUT, conn);
+  await turn();
+  assert.equal(asked, 3);
+  assert.equal((sent.error as NodeJS.ErrnoException).code, "ECANCELED");
+  assert.equal((behind.error as NodeJS.ErrnoException).code, "ECANCELED");
+  assert.equal(reactor.waiting, 1);
+  fire(IN, other);
+  assert.equal(received.state, "pending");
+  other.close();
+  await turn();
+  assert.equal(reactor.waiting, 0);
+});
+
+test("a socket to pass that closes the carrier while its call is tried settles the call once", async () => {
+  const { sys, reactor, socket, fire } = fakeKernel();
+  const conn = socket(AF_UNIX, SOCK_STREAM);
+  sys.script("sendmsg", "EAGAIN", 1);
+  let asked = 0;
+  const fds = [{ fileno: () => (++asked === 2 && conn.close(), 0) }];
+  const sent = watch(conn.sendmsg("x", { control: [{ type: "SCM_RIGHTS", fds }] }));
+  await turn();
+  fire(OUT, conn);
+  await turn();
+  assert.equal(asked, 2);
+  assert.equal((sent.error as NodeJS.ErrnoException).code, "ECANCELED");
+  assert.equal(reactor.waiting, 0);
+});
+
+test("an abort whose reason takes no property rejects all the same, and so do the others under its signal", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const [one, two] = [socket(), socket()];
+  sys.script("send", 1, "EAGAIN", 1, "EAGAIN");
+  const reason = Object.defineProperty(new Error("enough"), "transferred", { value: "mine", configurable: false });
+  const abort = new AbortController();
+  const sent = [one, two].map((conn) => watch(conn.sendAll("abc", { signal: abort.signal })));
+  assert.deepEqual(sent.map(({ state }) => state), ["pending", "pending"]);
+  abort.abort(reason);
+  await turn();
+  assert.deepEqual(sent.map(({ error }) => error), [reason, reason]);
+  assert.equal(sys.waiting, 0);
+  void fire;
+});
+
+test("methods of a signal that somebody has replaced are not called: an abort is heard of, and a settled call lets go", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const abort = new AbortController();
+  const no = (): never => assert.fail("called");
+  Object.assign(abort.signal, { addEventListener: no, removeEventListener: no });
+  const first = watch(conn.recv(1, { signal: abort.signal }));
+  sys.script("recv", Buffer.from("a"));
+  fire(IN, conn);
+  await turn();
+  assert.equal(first.state, "resolved");
+  const second = watch(conn.recv(1, { signal: abort.signal }));
+  abort.abort("over");
+  await turn();
+  assert.equal(second.error, "over");
+  assert.equal(sys.waiting, 0);
+});
+
+test("a connection whose object cannot be made does not leave its descriptor open", async () => {
+  const { sys, socket } = fakeKernel();
+  const server = socket();
+  sys.script("accept", () => {
+    // No memory for the object, of all moments now.
+    Object.defineProperty(server, "family", { get: () => { throw new RangeError("no memory"); } });
+    return sys.newFd();
+  });
+  await assert.rejects(server.accept(), RangeError);
+  assert.deepEqual([...sys.open], [server.fileno()]);
+});
+
+test("a send of datagrams with MSG_DONTWAIT to a UNIX receiver with a full queue does not wait", async () => {
+  const { DatagramBatch, MSG_DONTWAIT } = await import("berkeley");
+  const { sys, socket } = fakeKernel();
+  const conn = socket(AF_UNIX, SOCK_DGRAM);
+  sys.always("sendmmsg", "EAGAIN");
+  const batch = new DatagramBatch();
+  batch.add("x", "unix:/nowhere");
+  const sent = watch(conn.sendmmsg(batch, { flags: MSG_DONTWAIT }));
+  await turn();
+  assert.equal((sent.error as NodeJS.ErrnoException | undefined)?.code, "EAGAIN");
+  assert.equal(sys.waiting, 0);
+});
+
+test("sendto() by name counts what the resolver took, and asks nobody when its signal is aborted already", async () => {
+  const { sys, socket } = fakeKernel();
+  const conn = socket(AF_INET, SOCK_DGRAM);
+  const aborted = AbortSignal.abort("before");
+  await assert.rejects(conn.sendto("x", ["some.invalid", 1], { signal: aborted }), (reason) => reason === "before");
+  assert.equal(sys.count("getaddrinfo"), 0);
+});
