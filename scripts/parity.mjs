@@ -44,9 +44,15 @@ function askPython() {
 
 /** Ours under another name, or in another way. `ours` are names that exist; `how` says the rest. */
 const renamed = {
-  "function close": { ours: ["Socket.fromfd", "Socket.close"], how: "`Socket.fromfd(fd).close()`, or `closeSync(fd)` of `node:fs`" },
+  "function close": {
+    ours: ["Socket.fromfd", "Socket.close"],
+    how: "`Socket.fromfd(fd).close()`, or `closeSync(fd)` of `node:fs`",
+  },
   "function dup": { ours: ["Socket.dup"], how: "a method: the descriptor belongs to a socket" },
-  "function fromfd": { ours: ["Socket.fromfd"], how: "adopts the descriptor itself; `dup()` first to keep the old one" },
+  "function fromfd": {
+    ours: ["Socket.fromfd"],
+    how: "adopts the descriptor itself; `dup()` first to keep the old one",
+  },
   "class AddressFamily": { ours: ["AF_INET"], how: "families are plain numbers" },
   "class AddressInfo": { ours: ["AI_PASSIVE"], how: "flags are plain numbers" },
   "class MsgFlag": { ours: ["MSG_PEEK"], how: "flags are plain numbers" },
@@ -60,9 +66,15 @@ const renamed = {
   "exception timeout": { ours: ["SocketError"], how: "`code` is `ETIMEDOUT`" },
   "member connect_ex": { ours: ["Socket.connect"], how: "the number is `errno` of the SocketError, negative" },
   "member get_inheritable": { ours: ["Socket.fileno"], how: "never: descriptors are close-on-exec from birth" },
-  "member set_inheritable": { ours: ["Socket.fileno"], how: "a child gets the descriptors in `stdio` of `spawn()`: `stdio: [0, 1, 2, socket.fileno()]`" },
+  "member set_inheritable": {
+    ours: ["Socket.fileno"],
+    how: "a child gets the descriptors in `stdio` of `spawn()`: `stdio: [0, 1, 2, socket.fileno()]`",
+  },
   "member getblocking": { ours: ["Socket.timeout"], how: "`timeout !== 0`" },
-  "member setblocking": { ours: ["MSG_DONTWAIT", "Socket.timeout"], how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; the kernel's flag is always non-blocking" },
+  "member setblocking": {
+    ours: ["MSG_DONTWAIT", "Socket.timeout"],
+    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; the kernel's flag is always non-blocking",
+  },
   "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member timeout": { ours: ["Socket.timeout"], how: "in ms; can be set" },
@@ -86,7 +98,10 @@ const reasons = [
   [/^constant (AF_RDS|PF_RDS|SOL_RDS|RDS_)/, "RDS is out of scope"],
   [/^constant (AF_TIPC|SOL_TIPC|TIPC_)/, "TIPC is out of scope"],
   [/^constant (AF_BLUETOOTH|BT|HCI_|BDADDR_)/, "Bluetooth is out of scope"],
-  [/^constant AF_/, "a family whose addresses are not known here; `new Socket()` takes its number, `OpaqueAddress` its addresses"],
+  [
+    /^constant AF_/,
+    "a family whose addresses are not known here; `new Socket()` takes its number, `OpaqueAddress` its addresses",
+  ],
   [/^constant IOCTL_/, "there is no ioctl(2)"],
   [/^constant CAPI$/, "a capsule for extensions of CPython"],
   [/^constant (SIO_|RCVALL_)/, "Windows only"],
@@ -209,7 +224,8 @@ ${table("exception")}
 ${constants()}
 `;
 
-if (calls.percent < LEAST) fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
+if (calls.percent < LEAST)
+  fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
 if (process.argv.includes("--json")) {
   process.stdout.write(JSON.stringify({ version: python.version, calls, rows }));
 } else if (process.argv.includes("--check")) {

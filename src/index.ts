@@ -1,6 +1,16 @@
 // The public face of berkeley: re-exports only.
 
-export { type Endpoint, type EndpointLike, type FdEndpoint, formatEndpoint, type HostEndpoint, parseEndpoint, type SystemdEndpoint, type UnixEndpoint, type VsockEndpoint } from "./addr/index.js";
+export {
+  type Endpoint,
+  type EndpointLike,
+  type FdEndpoint,
+  formatEndpoint,
+  type HostEndpoint,
+  parseEndpoint,
+  type SystemdEndpoint,
+  type UnixEndpoint,
+  type VsockEndpoint,
+} from "./addr/index.js";
 export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
 export type { Conn, Data, IoOptions, Listener, Reader, Writer } from "./io.js";
 export {
@@ -90,7 +100,15 @@ export {
 } from "./stream/index.js";
 // Addresses, constants, options, control data, batches, names: all but what waits.
 export * from "./sys/index.js";
-export { getaddrinfo, getnameinfo, gethostbyaddr, gethostbyname, gethostbyname_ex, getfqdn, type LookupOptions } from "./sys/names/index.js";
+export {
+  getaddrinfo,
+  getnameinfo,
+  gethostbyaddr,
+  gethostbyname,
+  gethostbyname_ex,
+  getfqdn,
+  type LookupOptions,
+} from "./sys/names/index.js";
 export {
   type Pem,
   type SniCallback,

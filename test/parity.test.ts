@@ -25,13 +25,16 @@ interface Parity {
 }
 
 function parity(flag: string): string {
-  const { status, stderr, stdout } = spawnSync(process.execPath, [join(root, "scripts", "parity.mjs"), flag], { encoding: "utf8" });
+  const { status, stderr, stdout } = spawnSync(process.execPath, [join(root, "scripts", "parity.mjs"), flag], {
+    encoding: "utf8",
+  });
   assert.equal(status, 0, stderr);
   return stdout;
 }
 
 const report = JSON.parse(parity("--json")) as Parity;
-const other = report.version.join(".") !== "3.11" && `the page is about Python 3.11, this is ${report.version.join(".")}`;
+const other =
+  report.version.join(".") !== "3.11" && `the page is about Python 3.11, this is ${report.version.join(".")}`;
 
 test("the page is what the script writes now", { skip: other }, () => {
   parity("--check");

@@ -58,7 +58,8 @@ function subject(
     open: async (placement) => {
       const children: Child[] = [];
       const stop = async (): Promise<void> => {
-        for (const child of children) await child.stop();
+        // The load first: it takes the end of a connection for a failure.
+        for (const child of children.toReversed()) await child.stop();
       };
       try {
         const serving = await Child.start(placement.server, await script(server)(kind, ...(await certificate())));

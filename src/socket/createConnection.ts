@@ -4,12 +4,7 @@ import { type AddressLike, AF_UNSPEC, type HostPort } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import {
-  allFailed,
-  connectionRequest,
-  type CreateConnectionOptions,
-  onlyCandidate,
-} from "../sys/requests/dialling.js";
+import { allFailed, connectionRequest, type CreateConnectionOptions, onlyCandidate } from "../sys/requests/dialling.js";
 import { signalOf } from "../sys/waitOptions.js";
 import { resolveNames } from "./resolve.js";
 import { Socket } from "./socket.js";

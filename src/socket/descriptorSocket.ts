@@ -6,7 +6,7 @@ import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
 import type { Calls } from "../sys/calls.js";
 import { closeWhenCollected, forgetCollected } from "../sys/collected.js";
-import { MSG_ERRQUEUE, MSG_OOB } from "../sys/constants.js";
+import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP as TCP_ULP_NUMBER } from "../sys/constants.js";
 import { getdefaulttimeout } from "../sys/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { PlainSocket } from "../sys/plainSocket.js";
@@ -38,6 +38,12 @@ export abstract class DescriptorSocket extends PlainSocket {
   /** @internal */
   protected override calls(): Calls {
     return this.descriptor.reactor.calls;
+  }
+
+  /** @internal */
+  protected override optionSet(level: number, name: number): void {
+    // Reads of an upper layer protocol stop between its records; see the top of fd/direction.ts.
+    if (level === IPPROTO_TCP && name === TCP_ULP_NUMBER) this.descriptor.reading.shortMeansEmpty = false;
   }
 
   /** The descriptor, or -1 once the socket is closed or detached. */

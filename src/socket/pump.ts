@@ -14,7 +14,6 @@ import {
   progressOf,
   type PumpCounts,
   type PumpOptions,
-  type PumpProgress,
   type SpliceOptions,
   type SpliceProgress,
 } from "../sys/requests/splicing.js";
@@ -40,7 +39,16 @@ class Splice {
     this.#from = from;
     this.#to = to;
     this.#end = end;
-    this.flow = { from: descriptorOf(from), to: descriptorOf(to), pipes, limit, pipe: undefined, taken: 0, sent: 0, activity };
+    this.flow = {
+      from: descriptorOf(from),
+      to: descriptorOf(to),
+      pipes,
+      limit,
+      pipe: undefined,
+      taken: 0,
+      sent: 0,
+      activity,
+    };
   }
 
   /** Resolves when the source has ended, or the limit is reached, and the destination has taken all of it. */
@@ -97,31 +105,32 @@ class Splice {
 function watch(splices: readonly Splice[], limits: Limits, clock: { last: number }): () => void {
   const { idleTimeout, signal, timeout } = limits;
   const cancel = (reason: unknown): void => {
-    for (const splice of splices) splice.cancel(reason);
+    for (const one of splices) one.cancel(reason);
   };
   const expire = (): void => cancel(socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent }));
   const aborted = (): void => cancel(signal!.reason);
   signal?.addEventListener("abort", aborted);
   let deadline: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
-  const later = (fire: () => void, delay: number): NodeJS.Timeout => setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
+  const later = (fire: () => void, delay: number): NodeJS.Timeout =>
+    setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
   if (timeout !== null) {
     const end = performance.now() + timeout;
-    const check = (): void => {
+    const ask = (): void => {
       const left = end - performance.now();
       if (left <= 0) expire();
-      else deadline = later(check, left);
+      else deadline = later(ask, left);
     };
-    deadline = later(check, timeout);
+    deadline = later(ask, timeout);
   }
   if (idleTimeout !== null) {
     // One timer, which is set anew only when it fires and bytes have moved meanwhile.
-    const check = (): void => {
+    const ask = (): void => {
       const left = clock.last + idleTimeout - performance.now();
       if (left <= 0) expire();
-      else idle = later(check, left);
+      else idle = later(ask, left);
     };
-    idle = later(check, idleTimeout);
+    idle = later(ask, idleTimeout);
   }
   return () => {
     signal?.removeEventListener("abort", aborted);
@@ -189,7 +198,7 @@ export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Pr
  * have ended. An error in one direction ends both. The sockets stay open, and are the caller's to close.
  *
  * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
- * {@link PumpProgress}: for each direction what has gone out, and what had been taken and has not.
+ * `PumpProgress`: for each direction what has gone out, and what had been taken and has not.
  *
  * @returns the number of bytes moved in each direction
  * @throws SocketError as {@link splice}

@@ -87,6 +87,16 @@ export class Socket extends MoveSocket {
   }
 
   /**
+   * As `#around`, for a descriptor with a past: it may have an upper layer protocol (TCP_ULP, such as kernel TLS), whose reads
+   * stop between records, so that a short one does not mean that the socket is empty.
+   */
+  static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
+    const socket = Socket.#around(family, type, protocol, fd);
+    socket.descriptor.reading.shortMeansEmpty = false;
+    return socket;
+  }
+
+  /**
    * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type
    * and protocol are read back from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the
    * new socket.
@@ -106,7 +116,7 @@ export class Socket extends MoveSocket {
    * ```
    */
   static fromfd(fd: number): Socket {
-    return Socket.#around(...adopt(nativeCalls, fd));
+    return Socket.#adopted(...adopt(nativeCalls, fd));
   }
 
   /**
@@ -138,7 +148,7 @@ export class Socket extends MoveSocket {
    */
   static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
     const fd = takeNetSocket(source, nativeCalls);
-    return Socket.#around(...partsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
+    return Socket.#adopted(...partsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
   }
 
   /** Two connected sockets; see {@link socketpair}. */
@@ -296,7 +306,7 @@ export class Socket extends MoveSocket {
    */
   dup(): Socket {
     const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
-    const copy = Socket.#around(this.family, this.type, this.protocol, fd);
+    const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.timeout = this.timeout;
     return copy;
   }

@@ -12,14 +12,7 @@
 
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
-import {
-  failure,
-  FIRST_PAUSE,
-  LONGEST_PAUSE,
-  MOVED,
-  NOT_ENOUGH,
-  type Operation,
-} from "../sys/operations/operation.js";
+import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
 
 /** Longest stay in the kernel, in ms. */
 const SLICE = 100;

@@ -1,13 +1,19 @@
 // What the blocking calls take besides their operands: what the awaitable ones take, without a signal.
 
 import * as sys from "../sys/waitOptions.js";
-import type { SendBatchOptions as AwaitableBatch, SendSegmentsOptions as AwaitableSegments } from "../sys/requests/batches.js";
+import type {
+  SendBatchOptions as AwaitableBatch,
+  SendSegmentsOptions as AwaitableSegments,
+} from "../sys/requests/batches.js";
 import type {
   CreateConnectionOptions as AwaitableConnection,
   CreateServerOptions as AwaitableServer,
 } from "../sys/requests/dialling.js";
 import type { SendFileOptions as AwaitableFile } from "../sys/requests/files.js";
-import type { RecvmsgOptions as AwaitableRecvmsg, SendmsgOptions as AwaitableSendmsg } from "../sys/requests/messages.js";
+import type {
+  RecvmsgOptions as AwaitableRecvmsg,
+  SendmsgOptions as AwaitableSendmsg,
+} from "../sys/requests/messages.js";
 import type { AcceptOptions as AwaitableAccept } from "../sys/requests/sockets.js";
 
 /** Options of a call that may wait: `timeout` in ms. */

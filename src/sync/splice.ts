@@ -105,7 +105,7 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
 /**
  * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
  * (`SHUT_WR`): splice(2) through a pipe. Blocks until `to` has taken all of them. When it fails, the error has the properties
- * of {@link SpliceProgress}: `transferred` and `undelivered`.
+ * of `SpliceProgress`: `transferred` and `undelivered`.
  *
  * @returns the number of bytes moved
  * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`, `EMFILE`, `EINVAL` …
@@ -143,7 +143,7 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
 
 /**
  * Connects two stream sockets: what comes from either goes to the other, until both have ended; see {@link splice}. Blocks
- * meanwhile, which makes a proxy of a worker. When it fails, the error has the properties of {@link PumpProgress}.
+ * meanwhile, which makes a proxy of a worker. When it fails, the error has the properties of `PumpProgress`.
  *
  * @returns the number of bytes moved in each direction
  * @throws SocketError as {@link splice}

@@ -28,6 +28,13 @@ export abstract class PlainSocket {
   /** The descriptor, or -1 once the socket is closed or detached. */
   abstract fileno(): number;
 
+  /**
+   * Hears of every option that was set, for what the socket knows of itself.
+   *
+   * @internal
+   */
+  protected optionSet(_level: number, _name: number): void {}
+
   /** The table of calls that this socket uses. */
   protected abstract calls(): Calls;
 
@@ -151,6 +158,7 @@ export abstract class PlainSocket {
           : optionBytes(third);
     }
     check(this.calls().setsockopt(this.#open("setsockopt"), level, name, bytes), "setsockopt");
+    this.optionSet(level, name);
   }
 
   /**

@@ -39,9 +39,23 @@ interface Handle {
   readStop?(): number;
 }
 
+/** Milliseconds that an idle connection may keep the process alive: to say so for each read would be paid for by each. */
+const GRACE = 20;
+let released: NativeCarrier[] = [];
+
+function sweep(): void {
+  const due = released;
+  released = [];
+  for (const carrier of due) carrier.settle();
+}
+
 class NativeCarrier implements Carrier {
   readonly duplex: Socket;
   readonly #reset: boolean;
+  /** What Node was told, what it is to be told, and whether that is due. */
+  #held = true;
+  #wanted = true;
+  #due = false;
 
   constructor(fd: number, reset: boolean) {
     try {
@@ -65,10 +79,23 @@ class NativeCarrier implements Carrier {
   }
 
   ref(): void {
+    this.#wanted = true;
+    if (this.#held) return;
+    this.#held = true;
     this.duplex.ref();
   }
 
   unref(): void {
+    this.#wanted = false;
+    if (this.#due) return;
+    this.#due = true;
+    if (released.push(this) === 1) setTimeout(sweep, GRACE).unref();
+  }
+
+  settle(): void {
+    this.#due = false;
+    if (this.#wanted) return;
+    this.#held = false;
     this.duplex.unref();
   }
 

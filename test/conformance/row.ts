@@ -59,6 +59,10 @@ export interface Scene {
   connection(): Promise<[client: Socket, conn: Socket]>;
   /** A bound UDP socket. */
   udp(): Promise<Socket>;
+  /** A socket that is closed. */
+  closed(): Socket;
+  /** A connected UDP socket whose datagram has come back as refused. */
+  refused(): Promise<Socket>;
   /** A TCP port of the loopback address where nobody listens. */
   deadPort(): Promise<awaitable.InetAddress>;
   /** A path that nobody has, in a folder of the row's own. */

@@ -58,6 +58,22 @@ class RowScene implements Scene {
     return socket;
   }
 
+  closed(): Socket {
+    const socket = this.socket();
+    socket.close();
+    return socket;
+  }
+
+  async refused(): Promise<Socket> {
+    const gone = await this.udp();
+    const socket = this.socket(this.api.AF_INET, this.api.SOCK_DGRAM);
+    await socket.connect(gone.getsockname());
+    gone.close();
+    await socket.send("x");
+    await socket.readable();
+    return socket;
+  }
+
   async deadPort(): Promise<InetAddress> {
     const server = await this.listener();
     const address = server.getsockname() as InetAddress;

@@ -5,12 +5,12 @@ import { databases, inet, resolver } from "./pages/names.js";
 import { getsockopt, setsockopt } from "./pages/options.js";
 import { poll, recv, recvmmsg, recvmsg } from "./pages/receiving.js";
 import { send, sendfile, sendmmsg, sendmsg, splice } from "./pages/sending.js";
-import { socket, socketpair } from "./pages/socket.js";
+import { making, pairing } from "./pages/socket.js";
 import type { Page, Row } from "./row.js";
 
 export const pages: readonly Page[] = [
-  socket,
-  socketpair,
+  making,
+  pairing,
   bind,
   listen,
   getsockname,

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MSG_DONTWAIT } from "berkeley";
+import { AF_UNIX, DatagramBatch, MSG_DONTWAIT, SOCK_DGRAM } from "berkeley";
 import { fakeKernel, IN, keepAlive, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -65,4 +65,16 @@ test("a loop over a closed socket, or under an aborted signal, leaves turns to o
   await leavesTurns(() => conn.recv(1, { signal }));
   conn.close();
   await leavesTurns(() => conn.recv(1));
+});
+
+test("a send of datagrams with MSG_DONTWAIT to a UNIX receiver with a full queue does not wait", async () => {
+  const { sys, socket } = fakeKernel();
+  const conn = socket(AF_UNIX, SOCK_DGRAM);
+  sys.always("sendmmsg", "EAGAIN");
+  const batch = new DatagramBatch();
+  batch.add("x", "unix:/nowhere");
+  const sent = watch(conn.sendmmsg(batch, { flags }));
+  await turn();
+  assert.equal((sent.error as NodeJS.ErrnoException | undefined)?.code, "EAGAIN");
+  assert.equal(sys.waiting, 0);
 });

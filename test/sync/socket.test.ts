@@ -150,7 +150,10 @@ test("batches of datagrams are sent and received", () => {
   assert.equal(left.sendmmsg(out), 3);
   const into = new DatagramBatch({ capacity: 8, size: 16 });
   assert.equal(right.recvmmsg(into), 3);
-  assert.deepEqual(Array.from(into, ([data]) => data.toString()), ["one", "", "three"]);
+  assert.deepEqual(
+    Array.from(into, ([data]) => data.toString()),
+    ["one", "", "three"],
+  );
   assert.throws(() => right.recvmmsg(into, { timeout: 10 }), code("ETIMEDOUT"));
   left.close();
   right.close();

@@ -2,15 +2,7 @@
 
 import { type AddressLike, quote, toAddress } from "../../addr/index.js";
 import { bytesToSend, EMPTY, integer, type Sendable } from "../arguments.js";
-import {
-  DatagramBatch,
-  ENTRY_WORDS,
-  ERROR,
-  MAX_MESSAGE,
-  MAX_SEGMENTS,
-  memoryOf,
-  segmentSize,
-} from "../batch/index.js";
+import { DatagramBatch, ENTRY_WORDS, ERROR, MAX_MESSAGE, MAX_SEGMENTS, memoryOf, segmentSize } from "../batch/index.js";
 import { encodeControl } from "../control/index.js";
 import { type BatchSending, RECVMMSG, SEND_SEGMENTS, type SegmentSending, SENDMMSG } from "../operations/batch.js";
 import { encodeAddress } from "../sockaddr.js";

@@ -11,7 +11,7 @@ import type { PlainSocket } from "../plainSocket.js";
 import { resolveNow } from "../resolve.js";
 import { checkOptions, timeoutOf, type WaitOptions } from "../waitOptions.js";
 
-/** Options of {@link create_connection}. */
+/** Options of `create_connection`. */
 export interface CreateConnectionOptions extends WaitOptions {
   /**
    * Deadline in ms of the resolver, of each attempt to connect, and then, as its `timeout`, of every waiting call of the
@@ -31,10 +31,7 @@ export interface ConnectionRequest {
   readonly all: boolean;
 }
 
-export function connectionRequest(
-  address: AddressLike,
-  opts: CreateConnectionOptions | undefined,
-): ConnectionRequest {
+export function connectionRequest(address: AddressLike, opts: CreateConnectionOptions | undefined): ConnectionRequest {
   const action = "create_connection";
   checkOptions(opts, action);
   return {
@@ -58,7 +55,7 @@ export function allFailed({ all, target }: ConnectionRequest, errors: readonly S
   return new AggregateError(errors, text);
 }
 
-/** Options of {@link create_server}; `timeout` and `signal` are those of `bind()`, which resolves a name. */
+/** Options of `create_server`; `timeout` and `signal` are those of `bind()`, which resolves a name. */
 export interface CreateServerOptions extends WaitOptions {
   /** `AF_INET`, `AF_INET6` …; without it that of the address, and `AF_INET` for a name and for `""`. */
   readonly family?: number | undefined;
@@ -75,7 +72,7 @@ export interface ServerRequest {
   readonly family: number;
   readonly backlog: number;
   /** Sets the options that the socket is to have before it is bound. */
-  prepare(socket: PlainSocket): void;
+  readonly prepare: (socket: PlainSocket) => void;
 }
 
 export function serverRequest(address: AddressLike, opts: CreateServerOptions | undefined): ServerRequest {

@@ -33,7 +33,8 @@ export function sendfileRequest(file: FileSource, opts: SendFileOptions | undefi
   const fd = descriptorIn(file);
   checkOptions(opts, ACTION);
   const offset = integer(opts?.offset ?? 0, ACTION, "offset", 0, Number.MAX_SAFE_INTEGER);
-  const count = opts?.count === undefined ? undefined : integer(opts.count, ACTION, "count", 0, Number.MAX_SAFE_INTEGER);
+  const count =
+    opts?.count === undefined ? undefined : integer(opts.count, ACTION, "count", 0, Number.MAX_SAFE_INTEGER);
   const onProgress = opts?.onProgress;
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw new TypeError(`Cannot ${ACTION}: onProgress is ${quote(onProgress)}, required a function`);
@@ -79,7 +80,8 @@ export function* sendfileRuns(
   sending.until = 0;
   do {
     const left = deadline === null ? null : deadline - performance.now();
-    if (left !== null && left <= 0 && sending.sent > 0) throw socketError(ETIMEDOUT, ACTION, { transferred: sending.sent });
+    if (left !== null && left <= 0 && sending.sent > 0)
+      throw socketError(ETIMEDOUT, ACTION, { transferred: sending.sent });
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
     yield left;
     onProgress(sending.sent);

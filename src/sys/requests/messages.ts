@@ -86,7 +86,9 @@ function controlOf(
   const control = encodeControl(messages);
   // unix(7): descriptors go with the bytes. A stream would take none of either, and say that all went well.
   if (control.rights && total === 0 && type === SOCK_STREAM && family === AF_UNIX) {
-    throw new RangeError("Cannot sendmsg: data are empty, required at least one byte to pass descriptors over a stream");
+    throw new RangeError(
+      "Cannot sendmsg: data are empty, required at least one byte to pass descriptors over a stream",
+    );
   }
   return control.bytes.length === 0 ? null : control;
 }
@@ -125,7 +127,8 @@ function viewsToFill(buffers: unknown): readonly Uint8Array[] {
     throw new RangeError(`Cannot recvmsg: there are ${buffers.length} buffers, required at most ${IOV_MAX}`);
   }
   const wrong = buffers.findIndex((buffer) => !(buffer instanceof Uint8Array));
-  if (wrong >= 0) throw new TypeError(`Cannot recvmsg: buffers[${wrong}] is ${quote(buffers[wrong])}, required a Uint8Array`);
+  if (wrong >= 0)
+    throw new TypeError(`Cannot recvmsg: buffers[${wrong}] is ${quote(buffers[wrong])}, required a Uint8Array`);
   return [...(buffers as Uint8Array[])];
 }
 

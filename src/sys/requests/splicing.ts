@@ -88,14 +88,17 @@ export function checkStream<S extends SpliceSocket>(
 ): asserts socket is S {
   if (!isSocket(socket)) throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required a Socket`);
   if (socket.type !== SOCK_STREAM) {
-    throw new TypeError(`Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`);
+    throw new TypeError(
+      `Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`,
+    );
   }
   if (socket.closed) throw socketError(EBADF, action);
 }
 
 /** How many bytes to move, and whether to end the destination's direction. */
 export function extentOf(opts: SpliceOptions | undefined): { count: number; end: boolean } {
-  const count = opts?.count === undefined ? Infinity : integer(opts.count, "splice", "count", 0, Number.MAX_SAFE_INTEGER);
+  const count =
+    opts?.count === undefined ? Infinity : integer(opts.count, "splice", "count", 0, Number.MAX_SAFE_INTEGER);
   return { count, end: flag(opts?.end ?? true, "splice", "end") };
 }
 
@@ -112,7 +115,7 @@ export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   const { pipe } = flow;
   const undelivered = Buffer.alloc(flow.taken - flow.sent);
   if (pipe !== undefined) {
-    for (let at = 0; at < undelivered.length; ) {
+    for (let at = 0; at < undelivered.length;) {
       const count = calls.read(pipe.readEnd, undelivered.subarray(at));
       if (count <= 0) throw socketError(count, "read");
       at += count;
@@ -127,7 +130,12 @@ export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
 export function annotate(error: unknown, properties: object): unknown {
   if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return error;
   for (const [name, value] of Object.entries(properties)) {
-    Object.defineProperty(error, name, { value, configurable: true, enumerable: typeof value === "number", writable: true });
+    Object.defineProperty(error, name, {
+      value,
+      configurable: true,
+      enumerable: typeof value === "number",
+      writable: true,
+    });
   }
   return error;
 }

@@ -74,13 +74,26 @@ export const accept: Page = {
       server.close();
       await server.accept();
     }),
-    row("accept", "the process has no descriptors left", "EMFILE", async (s) => {
-      const server = await s.listener();
-      await s.socket().connect(server.getsockname());
-      s.exhaust();
-      await server.accept();
-    }, { apart: true }),
-    ...([["ENFILE", ENFILE], ["ENOBUFS", ENOBUFS], ["ENOMEM", ENOMEM], ["EMFILE", EMFILE]] as const).map(([code, errno]) =>
+    row(
+      "accept",
+      "the process has no descriptors left",
+      "EMFILE",
+      async (s) => {
+        const server = await s.listener();
+        await s.socket().connect(server.getsockname());
+        s.exhaust();
+        await server.accept();
+      },
+      { apart: true },
+    ),
+    ...(
+      [
+        ["ENFILE", ENFILE],
+        ["ENOBUFS", ENOBUFS],
+        ["ENOMEM", ENOMEM],
+        ["EMFILE", EMFILE],
+      ] as const
+    ).map(([code, errno]) =>
       row("accept", `the kernel says ${code}`, code, async (s) => {
         const server = await s.listener();
         await s.socket().connect(server.getsockname());
@@ -102,7 +115,9 @@ export const accept: Page = {
       const [conn] = await server.accept();
       return s.own(conn).fileno() >= 0;
     }),
-    row("accept", "patient is no boolean", "TypeError", async (s) => (await s.listener()).accept({ patient: 1 as never })),
+    row("accept", "patient is no boolean", "TypeError", async (s) =>
+      (await s.listener()).accept({ patient: 1 as never }),
+    ),
   ],
 };
 
@@ -141,15 +156,27 @@ export const connect: Page = {
       }
       await client.connect(address);
     }),
-    row("connect", "the queue of the listener is full", "ETIMEDOUT", async (s) => s.socket().connect(await fullListener(s), { timeout: 20 })),
+    row("connect", "the queue of the listener is full", "ETIMEDOUT", async (s) =>
+      s.socket().connect(await fullListener(s), { timeout: 20 }),
+    ),
     row("connect", "the address is of IPv6, the socket of IPv4", "EAFNOSUPPORT", (s) => s.socket().connect("[::1]:1")),
-    row("connect", "the address is a path, the socket of IPv4", "EAFNOSUPPORT", (s) => s.socket().connect({ path: "/x".padEnd(30, "x") })),
-    row("connect", "the address is of IPv4, the socket is UNIX", "EINVAL", (s) => s.socket(AF_UNIX).connect("127.0.0.1:1")),
-    row("connect", "the address is too short", "EINVAL", (s) => s.socket().connect(new OpaqueAddress(200, new Uint8Array(2)))),
+    row("connect", "the address is a path, the socket of IPv4", "EAFNOSUPPORT", (s) =>
+      s.socket().connect({ path: "/x".padEnd(30, "x") }),
+    ),
+    row("connect", "the address is of IPv4, the socket is UNIX", "EINVAL", (s) =>
+      s.socket(AF_UNIX).connect("127.0.0.1:1"),
+    ),
+    row("connect", "the address is too short", "EINVAL", (s) =>
+      s.socket().connect(new OpaqueAddress(200, new Uint8Array(2))),
+    ),
     row("connect", "TCP to the broadcast address", "ENETUNREACH", (s) => s.socket().connect("255.255.255.255:1")),
-    row("connect", "UDP to the broadcast address without SO_BROADCAST", "EACCES", (s) => s.socket(AF_INET, SOCK_DGRAM).connect("255.255.255.255:1")),
+    row("connect", "UDP to the broadcast address without SO_BROADCAST", "EACCES", (s) =>
+      s.socket(AF_INET, SOCK_DGRAM).connect("255.255.255.255:1"),
+    ),
     row("connect", "TCP to a multicast address", "ENETUNREACH", (s) => s.socket().connect("224.0.0.1:1")),
-    row("connect", "a link-local address without its interface", "EINVAL", (s) => s.socket(AF_INET6).connect("[fe80::1]:1")),
+    row("connect", "a link-local address without its interface", "EINVAL", (s) =>
+      s.socket(AF_INET6).connect("[fe80::1]:1"),
+    ),
     row("connect", "it is bound to the loopback, the address is elsewhere", "EINVAL", async (s) => {
       const socket = s.socket();
       await socket.bind("127.0.0.1:0");
@@ -178,7 +205,9 @@ export const connect: Page = {
       await s.socket(AF_UNIX).bind({ path });
       await s.socket(AF_UNIX).connect({ path });
     }),
-    row("connect", "the abstract name does not exist", "ECONNREFUSED", (s) => s.socket(AF_UNIX).connect(`unix:@berkeley-none-${process.pid}`)),
+    row("connect", "the abstract name does not exist", "ECONNREFUSED", (s) =>
+      s.socket(AF_UNIX).connect(`unix:@berkeley-none-${process.pid}`),
+    ),
     row("connect", "a part of the path is no folder", "ENOTDIR", async (s) => {
       const path = s.path();
       writeFileSync(path, "");
@@ -192,11 +221,17 @@ export const connect: Page = {
       const path = await unixListener(s, SOCK_SEQPACKET);
       await s.socket(AF_UNIX).connect({ path });
     }),
-    row("connect", "the socket must not be written to", "EACCES", async (s) => {
-      const path = await unixListener(s, SOCK_STREAM);
-      chmodSync(path, 0o400);
-      await s.socket(AF_UNIX).connect({ path });
-    }, { apart: true }),
+    row(
+      "connect",
+      "the socket must not be written to",
+      "EACCES",
+      async (s) => {
+        const path = await unixListener(s, SOCK_STREAM);
+        chmodSync(path, 0o400);
+        await s.socket(AF_UNIX).connect({ path });
+      },
+      { apart: true },
+    ),
     row("connect", "the queue of a UNIX listener is full", "ETIMEDOUT", async (s) => {
       const path = await unixListener(s, SOCK_STREAM, 0);
       await s.socket(AF_UNIX).connect({ path });
@@ -208,7 +243,9 @@ export const connect: Page = {
       return socket.connect("127.0.0.1:1");
     }),
     row("connect", "the address has no port", "TypeError", (s) => s.socket().connect("127.0.0.1")),
-    row("connect", "the timeout is no number", "TypeError", (s) => s.socket().connect("127.0.0.1:1", { timeout: "1" as never })),
+    row("connect", "the timeout is no number", "TypeError", (s) =>
+      s.socket().connect("127.0.0.1:1", { timeout: "1" as never }),
+    ),
     row("connect", "the options are a number", "TypeError", (s) => s.socket().connect("127.0.0.1:1", 5 as never)),
   ],
 };
@@ -232,24 +269,34 @@ export const create: Page = {
       const server = await s.listener();
       await s.api.create_server(server.getsockname());
     }),
-    row("create_server", "dual-stack without IPv6", "TypeError", (s) => s.api.create_server(["", 0], { family: AF_INET, dualstack_ipv6: true })),
+    row("create_server", "dual-stack without IPv6", "TypeError", (s) =>
+      s.api.create_server(["", 0], { family: AF_INET, dualstack_ipv6: true }),
+    ),
     row("create_server", "IPv6 alone takes no IPv4", "ECONNREFUSED", async (s) => {
       const server = s.own(await s.api.create_server(["", 0], { family: AF_INET6 }));
       await s.socket().connect(["127.0.0.1", (server.getsockname() as Inet6Address).port]);
     }),
-    row("create_server", "reuse_port is no boolean", "TypeError", (s) => s.api.create_server(["", 0], { reuse_port: 1 as never })),
+    row("create_server", "reuse_port is no boolean", "TypeError", (s) =>
+      s.api.create_server(["", 0], { reuse_port: 1 as never }),
+    ),
     row("create_connection", "somebody listens", is(true), async (s) => {
       const server = await s.listener();
       const client = s.own(await s.api.create_connection(server.getsockname(), { source_address: "127.0.0.1:0" }));
       return String(client.getpeername()) === String(server.getsockname());
     }),
-    row("create_connection", "nobody listens", "ECONNREFUSED", async (s) => s.api.create_connection(await s.deadPort())),
-    row("create_connection", "all_errors", "AggregateError", async (s) => s.api.create_connection(await s.deadPort(), { all_errors: true })),
+    row("create_connection", "nobody listens", "ECONNREFUSED", async (s) =>
+      s.api.create_connection(await s.deadPort()),
+    ),
+    row("create_connection", "all_errors", "AggregateError", async (s) =>
+      s.api.create_connection(await s.deadPort(), { all_errors: true }),
+    ),
     row("create_connection", "the source is not one of this machine", "EADDRNOTAVAIL", async (s) => {
       const server = await s.listener();
       await s.api.create_connection(server.getsockname(), { source_address: "203.0.113.1:0" });
     }),
-    row("create_connection", "nobody accepts in time", "ETIMEDOUT", async (s) => s.api.create_connection(await fullListener(s), { timeout: 20 })),
+    row("create_connection", "nobody accepts in time", "ETIMEDOUT", async (s) =>
+      s.api.create_connection(await fullListener(s), { timeout: 20 }),
+    ),
     row("iterator", "the loop ends when the listener is closed", is(2), async (s) => {
       const server = await s.listener();
       for (let i = 0; i < 2; i++) await s.socket().connect(server.getsockname());

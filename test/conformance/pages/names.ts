@@ -8,26 +8,54 @@ const tcp = { type: SOCK_STREAM, family: AF_INET };
 export const resolver: Page = {
   page: "getaddrinfo(3), getnameinfo(3), gethostbyname(3)",
   rows: [
-    row("getaddrinfo", "a numeric host and a port", is(["127.0.0.1:80"]), async (s) => (await s.api.getaddrinfo("127.0.0.1", 80, tcp)).map(({ address }) => String(address))),
-    row("getaddrinfo", "the name of a service", is(["127.0.0.1:80"]), async (s) => (await s.api.getaddrinfo(null, "http", tcp)).map(({ address }) => String(address))),
-    row("getaddrinfo", "a name though numbers alone are allowed", "EAI_NONAME", (s) => s.api.getaddrinfo("localhost", 80, { flags: AI_NUMERICHOST })),
-    row("getaddrinfo", "the service is unknown", "EAI_SERVICE", (s) => s.api.getaddrinfo("127.0.0.1", "no-such-service", tcp)),
-    row("getaddrinfo", "the family is unknown", "EAI_FAMILY", (s) => s.api.getaddrinfo("127.0.0.1", 80, { family: 255 })),
+    row("getaddrinfo", "a numeric host and a port", is(["127.0.0.1:80"]), async (s) =>
+      (await s.api.getaddrinfo("127.0.0.1", 80, tcp)).map(({ address }) => String(address)),
+    ),
+    row("getaddrinfo", "the name of a service", is(["127.0.0.1:80"]), async (s) =>
+      (await s.api.getaddrinfo(null, "http", tcp)).map(({ address }) => String(address)),
+    ),
+    row("getaddrinfo", "a name though numbers alone are allowed", "EAI_NONAME", (s) =>
+      s.api.getaddrinfo("localhost", 80, { flags: AI_NUMERICHOST }),
+    ),
+    row("getaddrinfo", "the service is unknown", "EAI_SERVICE", (s) =>
+      s.api.getaddrinfo("127.0.0.1", "no-such-service", tcp),
+    ),
+    row("getaddrinfo", "the family is unknown", "EAI_FAMILY", (s) =>
+      s.api.getaddrinfo("127.0.0.1", 80, { family: 255 }),
+    ),
     row("getaddrinfo", "the type is unknown", "EAI_SOCKTYPE", (s) => s.api.getaddrinfo("127.0.0.1", 80, { type: 99 })),
-    row("getaddrinfo", "the flags are unknown", "EAI_BADFLAGS", (s) => s.api.getaddrinfo("127.0.0.1", 80, { flags: 0x4000_0000 })),
-    row("getaddrinfo", "the address is of the other family", "EAI_ADDRFAMILY", (s) => s.api.getaddrinfo("::1", 80, { family: AF_INET })),
+    row("getaddrinfo", "the flags are unknown", "EAI_BADFLAGS", (s) =>
+      s.api.getaddrinfo("127.0.0.1", 80, { flags: 0x4000_0000 }),
+    ),
+    row("getaddrinfo", "the address is of the other family", "EAI_ADDRFAMILY", (s) =>
+      s.api.getaddrinfo("::1", 80, { family: AF_INET }),
+    ),
     row("getaddrinfo", "neither host nor service", "EAI_NONAME", (s) => s.api.getaddrinfo(null, null)),
     row("getaddrinfo", "the port is out of range", "RangeError", (s) => s.api.getaddrinfo("127.0.0.1", 65536)),
     row("getaddrinfo", "the host has a NUL", "TypeError", (s) => s.api.getaddrinfo("a\0b", 80)),
-    row("getnameinfo", "numbers are asked for", is(["127.0.0.1", "80"]), (s) => s.api.getnameinfo("127.0.0.1:80", NI_NUMERICHOST | NI_NUMERICSERV)),
+    row("getnameinfo", "numbers are asked for", is(["127.0.0.1", "80"]), (s) =>
+      s.api.getnameinfo("127.0.0.1:80", NI_NUMERICHOST | NI_NUMERICSERV),
+    ),
     row("getnameinfo", "the flags are unknown", "EAI_BADFLAGS", (s) => s.api.getnameinfo("127.0.0.1:80", 0x4000_0000)),
-    row("getnameinfo", "a path has no name", is("localhost"), async (s) => (await s.api.getnameinfo({ path: "/x" }, NI_NAMEREQD | NI_NUMERICSERV))[0] && "localhost"),
+    row(
+      "getnameinfo",
+      "a path has no name",
+      is("localhost"),
+      async (s) => (await s.api.getnameinfo({ path: "/x" }, NI_NAMEREQD | NI_NUMERICSERV))[0] && "localhost",
+    ),
     row("getnameinfo", "the host is a name", "TypeError", (s) => s.api.getnameinfo(["localhost", 80])),
     row("gethostbyname", "a number is its own address", is("127.0.0.1"), (s) => s.api.gethostbyname("127.0.0.1")),
     row("gethostbyname", "the host is too long", "RangeError", (s) => s.api.gethostbyname("x".repeat(300))),
-    row("gethostbyname_ex", "a number is its own name", is(["127.0.0.1", [], ["127.0.0.1"]]), (s) => s.api.gethostbyname_ex("127.0.0.1")),
+    row("gethostbyname_ex", "a number is its own name", is(["127.0.0.1", [], ["127.0.0.1"]]), (s) =>
+      s.api.gethostbyname_ex("127.0.0.1"),
+    ),
     row("gethostbyname_ex", "the host is no text", "TypeError", (s) => s.api.gethostbyname_ex(5 as never)),
-    row("gethostbyaddr", "the loopback address has a name", is(["127.0.0.1"]), async (s) => (await s.api.gethostbyaddr("127.0.0.1"))[2]),
+    row(
+      "gethostbyaddr",
+      "the loopback address has a name",
+      is(["127.0.0.1"]),
+      async (s) => (await s.api.gethostbyaddr("127.0.0.1"))[2],
+    ),
     row("gethostbyaddr", "the address has a NUL", "TypeError", (s) => s.api.gethostbyaddr("\0")),
     row("getfqdn", "of this machine there is one", is(true), async (s) => (await s.api.getfqdn()).length > 0),
     row("getfqdn", "the name is no text", "TypeError", (s) => s.api.getfqdn(1 as never)),
@@ -49,7 +77,9 @@ export const databases: Page = {
     row("if_nametoindex", "there is no such interface", "ENODEV", (s) => s.api.if_nametoindex("nosuch0")),
     row("if_indextoname", "the loopback interface", is("lo"), (s) => s.api.if_indextoname(1)),
     row("if_indextoname", "there is no such interface", "ENXIO", (s) => s.api.if_indextoname(999_999)),
-    row("if_nameindex", "the loopback interface is among them", is(true), (s) => s.api.if_nameindex().some(([index, name]) => index === 1 && name === "lo")),
+    row("if_nameindex", "the loopback interface is among them", is(true), (s) =>
+      s.api.if_nameindex().some(([index, name]) => index === 1 && name === "lo"),
+    ),
     row("gethostname", "as the kernel has it", is(hostname()), (s) => s.api.gethostname()),
     row("sethostname", "it needs a privilege", "EPERM", (s) => s.api.sethostname("x"), { apart: true }),
     row("sethostname", "the name is no text", "TypeError", (s) => s.api.sethostname(5 as never)),

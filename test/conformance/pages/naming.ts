@@ -4,7 +4,7 @@ import {
   AF_INET6,
   AF_UNIX,
   AF_UNSPEC,
-  InetAddress,
+  type InetAddress,
   OpaqueAddress,
   SHUT_RD,
   SHUT_RDWR,
@@ -16,13 +16,7 @@ import {
   UnixAddress,
 } from "berkeley";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { is, type Page, row, type Scene, type Socket } from "../row.js";
-
-const closed = (s: Scene): Socket => {
-  const socket = s.socket();
-  socket.close();
-  return socket;
-};
+import { is, type Page, row } from "../row.js";
 
 export const bind: Page = {
   page: "bind(2)",
@@ -64,7 +58,9 @@ export const bind: Page = {
       await s.socket(AF_INET, SOCK_DGRAM).bind(first.getsockname());
     }),
     row("bind", "the address is not one of this machine", "EADDRNOTAVAIL", (s) => s.socket().bind("203.0.113.1:0")),
-    row("bind", "the IPv6 address is not one of this machine", "EADDRNOTAVAIL", (s) => s.socket(AF_INET6).bind("[2001:db8::1]:0")),
+    row("bind", "the IPv6 address is not one of this machine", "EADDRNOTAVAIL", (s) =>
+      s.socket(AF_INET6).bind("[2001:db8::1]:0"),
+    ),
     row("bind", "it is bound already", "EINVAL", async (s) => {
       const socket = s.socket();
       await socket.bind("127.0.0.1:0");
@@ -74,11 +70,13 @@ export const bind: Page = {
     row("bind", "the address is of IPv4, the socket of IPv6", "EINVAL", (s) => s.socket(AF_INET6).bind("127.0.0.1:0")),
     row("bind", "the address is a path, the socket of IPv4", "EINVAL", (s) => s.socket().bind({ path: "/x" })),
     row("bind", "the address is of IPv4, the socket is UNIX", "EINVAL", (s) => s.socket(AF_UNIX).bind("127.0.0.1:0")),
-    row("bind", "the address is too short for its family", "EINVAL", (s) => s.socket().bind(new OpaqueAddress(AF_UNSPEC, new Uint8Array(4)))),
+    row("bind", "the address is too short for its family", "EINVAL", (s) =>
+      s.socket().bind(new OpaqueAddress(AF_UNSPEC, new Uint8Array(4))),
+    ),
     row("bind", "a privileged port", "EACCES", (s) => s.socket().bind("127.0.0.1:80"), { apart: true }),
     row("bind", "a link-local address without its interface", "EINVAL", (s) => s.socket(AF_INET6).bind("[fe80::1]:0")),
     row("bind", "the zone is no interface", "ENODEV", (s) => s.socket(AF_INET6).bind("[fe80::1%nosuch]:0")),
-    row("bind", "it is closed", "EBADF", (s) => closed(s).bind("127.0.0.1:0")),
+    row("bind", "it is closed", "EBADF", (s) => s.closed().bind("127.0.0.1:0")),
     row("bind", "the port is out of range", "RangeError", (s) => s.socket().bind(["127.0.0.1", 65536])),
     row("bind", "the host is an old form of a number", "TypeError", (s) => s.socket().bind(["127.1", 0])),
     row("bind", "the address is no address", "TypeError", (s) => s.socket().bind(null as never)),
@@ -87,19 +85,29 @@ export const bind: Page = {
       writeFileSync(path, "");
       await s.socket(AF_UNIX).bind({ path });
     }),
-    row("bind", "the folder of the path is missing", "ENOENT", (s) => s.socket(AF_UNIX).bind({ path: `${s.path("missing")}/s` })),
+    row("bind", "the folder of the path is missing", "ENOENT", (s) =>
+      s.socket(AF_UNIX).bind({ path: `${s.path("missing")}/s` }),
+    ),
     row("bind", "a part of the path is no folder", "ENOTDIR", async (s) => {
       const path = s.path();
       writeFileSync(path, "");
       await s.socket(AF_UNIX).bind({ path: `${path}/s` });
     }),
-    row("bind", "the path is longer than sun_path", "RangeError", (s) => s.socket(AF_UNIX).bind({ path: `/${"x".repeat(107)}` })),
-    row("bind", "the folder must not be written to", "EACCES", async (s) => {
-      const folder = s.path("folder");
-      mkdirSync(folder);
-      chmodSync(folder, 0o500);
-      await s.socket(AF_UNIX).bind({ path: `${folder}/s` });
-    }, { apart: true }),
+    row("bind", "the path is longer than sun_path", "RangeError", (s) =>
+      s.socket(AF_UNIX).bind({ path: `/${"x".repeat(107)}` }),
+    ),
+    row(
+      "bind",
+      "the folder must not be written to",
+      "EACCES",
+      async (s) => {
+        const folder = s.path("folder");
+        mkdirSync(folder);
+        chmodSync(folder, 0o500);
+        await s.socket(AF_UNIX).bind({ path: `${folder}/s` });
+      },
+      { apart: true },
+    ),
     row("bind", "an abstract name is taken", "EADDRINUSE", async (s) => {
       const path = `\0berkeley-row-${process.pid}`;
       await s.socket(AF_UNIX).bind(new UnixAddress(path));
@@ -135,7 +143,7 @@ export const listen: Page = {
     row("listen", "UNIX datagrams do not listen", "EOPNOTSUPP", (s) => s.socket(AF_UNIX, SOCK_DGRAM).listen()),
     row("listen", "a UNIX socket without a name", "EINVAL", (s) => s.socket(AF_UNIX, SOCK_SEQPACKET).listen()),
     row("listen", "it is connected", "EINVAL", async (s) => (await s.connection())[0].listen()),
-    row("listen", "it is closed", "EBADF", (s) => closed(s).listen()),
+    row("listen", "it is closed", "EBADF", (s) => s.closed().listen()),
     row("listen", "the backlog is no number", "TypeError", (s) => s.socket().listen("5" as never)),
     row("listen", "the backlog is no C int", "RangeError", (s) => s.socket().listen(2 ** 31)),
   ],
@@ -153,7 +161,7 @@ export const getsockname: Page = {
       await socket.bind({ path });
       return (socket.getsockname() as UnixAddress).path.length;
     }),
-    row("getsockname", "it is closed", "EBADF", (s) => closed(s).getsockname()),
+    row("getsockname", "it is closed", "EBADF", (s) => s.closed().getsockname()),
   ],
 };
 
@@ -168,7 +176,7 @@ export const getpeername: Page = {
     row("getpeername", "it listens", "ENOTCONN", async (s) => (await s.listener()).getpeername()),
     row("getpeername", "UDP without a peer", "ENOTCONN", async (s) => (await s.udp()).getpeername()),
     row("getpeername", "UNIX without a peer", "ENOTCONN", (s) => s.socket(AF_UNIX).getpeername()),
-    row("getpeername", "it is closed", "EBADF", (s) => closed(s).getpeername()),
+    row("getpeername", "it is closed", "EBADF", (s) => s.closed().getpeername()),
   ],
 };
 
@@ -194,6 +202,6 @@ export const shutdown: Page = {
     row("shutdown", "UDP without a peer", "ENOTCONN", async (s) => (await s.udp()).shutdown(SHUT_RDWR)),
     row("shutdown", "the direction is unknown", "RangeError", async (s) => (await s.connection())[0].shutdown(3)),
     row("shutdown", "the direction is no number", "TypeError", (s) => s.socket().shutdown("both" as never)),
-    row("shutdown", "it is closed", "EBADF", (s) => closed(s).shutdown(SHUT_WR)),
+    row("shutdown", "it is closed", "EBADF", (s) => s.closed().shutdown(SHUT_WR)),
   ],
 };

@@ -15,12 +15,6 @@ import {
 } from "berkeley";
 import { is, type Page, row, type Scene, type Socket } from "../row.js";
 
-const closed = (s: Scene): Socket => {
-  const socket = s.socket();
-  socket.close();
-  return socket;
-};
-
 /** A connection whose client can't send any more for now. */
 async function full(s: Scene): Promise<Socket> {
   const [a] = s.pair();
@@ -41,17 +35,6 @@ async function broken(s: Scene): Promise<Socket> {
   return a;
 }
 
-/** A connected UDP socket whose datagram has come back as refused. */
-async function refused(s: Scene): Promise<Socket> {
-  const gone = await s.udp();
-  const socket = s.socket(AF_INET, SOCK_DGRAM);
-  await socket.connect(gone.getsockname());
-  gone.close();
-  await socket.send("x");
-  await socket.readable();
-  return socket;
-}
-
 // Longer than a datagram of UDP over IPv4 can be, 65507 bytes.
 const big = Buffer.alloc(65_530);
 
@@ -66,7 +49,9 @@ export const send: Page = {
       await a.send("");
       return (await b.recv(10)).length;
     }),
-    row("send", "there is no room, MSG_DONTWAIT", "EAGAIN", async (s) => (await full(s)).send("x", { flags: MSG_DONTWAIT })),
+    row("send", "there is no room, MSG_DONTWAIT", "EAGAIN", async (s) =>
+      (await full(s)).send("x", { flags: MSG_DONTWAIT }),
+    ),
     row("send", "there is no room for so long", "ETIMEDOUT", async (s) => (await full(s)).send("x", { timeout: 5 })),
     row("send", "TCP that is not connected", "EPIPE", (s) => s.socket().send("x")),
     row("send", "UNIX stream that is not connected", "ENOTCONN", (s) => s.socket(AF_UNIX).send("x")),
@@ -87,13 +72,15 @@ export const send: Page = {
       await client.readable();
       await client.send("x");
     }),
-    row("send", "an earlier datagram was refused", "ECONNREFUSED", async (s) => (await refused(s)).send("x")),
+    row("send", "an earlier datagram was refused", "ECONNREFUSED", async (s) => (await s.refused()).send("x")),
     row("send", "a datagram that is too long for UDP", "EMSGSIZE", async (s) => {
       const [a, b] = [await s.udp(), await s.udp()];
       await a.connect(b.getsockname());
       await a.send(big);
     }),
-    row("send", "a message that is longer than the send buffer", "EMSGSIZE", (s) => s.pair(SOCK_SEQPACKET)[0].send(Buffer.alloc(1 << 24))),
+    row("send", "a message that is longer than the send buffer", "EMSGSIZE", (s) =>
+      s.pair(SOCK_SEQPACKET)[0].send(Buffer.alloc(1 << 24)),
+    ),
     row("send", "MSG_OOB on UDP", "EOPNOTSUPP", async (s) => {
       const [a, b] = [await s.udp(), await s.udp()];
       await a.connect(b.getsockname());
@@ -107,7 +94,7 @@ export const send: Page = {
       await a.send("two");
       return (await b.recv(10)).toString();
     }),
-    row("send", "it is closed", "EBADF", (s) => closed(s).send("x")),
+    row("send", "it is closed", "EBADF", (s) => s.closed().send("x")),
     row("send", "the memory was detached", is(0), (s) => {
       const bytes = new Uint8Array(4);
       structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
@@ -134,29 +121,45 @@ export const send: Page = {
     }),
     row("sendAll", "the peer has closed", "EPIPE", async (s) => (await broken(s)).sendAll("x")),
     row("sendAll", "TCP that is not connected", "EPIPE", (s) => s.socket().sendAll("x")),
-    row("sendAll", "it is closed", "EBADF", (s) => closed(s).sendAll("x")),
+    row("sendAll", "it is closed", "EBADF", (s) => s.closed().sendAll("x")),
     row("sendAll", "the data are undefined", "TypeError", (s) => s.pair()[0].sendAll(undefined as never)),
-    row("sendto", "UDP to an address", is(4), async (s) => s.socket(AF_INET, SOCK_DGRAM).sendto("ping", (await s.udp()).getsockname())),
-    row("sendto", "a datagram that is too long for UDP", "EMSGSIZE", async (s) => s.socket(AF_INET, SOCK_DGRAM).sendto(big, (await s.udp()).getsockname())),
-    row("sendto", "the broadcast address without SO_BROADCAST", "EACCES", (s) => s.socket(AF_INET, SOCK_DGRAM).sendto("x", "127.255.255.255:9")),
+    row("sendto", "UDP to an address", is(4), async (s) =>
+      s.socket(AF_INET, SOCK_DGRAM).sendto("ping", (await s.udp()).getsockname()),
+    ),
+    row("sendto", "a datagram that is too long for UDP", "EMSGSIZE", async (s) =>
+      s.socket(AF_INET, SOCK_DGRAM).sendto(big, (await s.udp()).getsockname()),
+    ),
+    row("sendto", "the broadcast address without SO_BROADCAST", "EACCES", (s) =>
+      s.socket(AF_INET, SOCK_DGRAM).sendto("x", "127.255.255.255:9"),
+    ),
     row("sendto", "the broadcast address with SO_BROADCAST", is(1), (s) => {
       const socket = s.socket(AF_INET, SOCK_DGRAM);
       socket.setsockopt(SO_BROADCAST, true);
       return socket.sendto("x", "127.255.255.255:9");
     }),
     row("sendto", "port 0", "EINVAL", (s) => s.socket(AF_INET, SOCK_DGRAM).sendto("x", "127.0.0.1:0")),
-    row("sendto", "the address is of IPv6, the socket of IPv4", "EAFNOSUPPORT", (s) => s.socket(AF_INET, SOCK_DGRAM).sendto("x", "[::1]:9")),
+    row("sendto", "the address is of IPv6, the socket of IPv4", "EAFNOSUPPORT", (s) =>
+      s.socket(AF_INET, SOCK_DGRAM).sendto("x", "[::1]:9"),
+    ),
     row("sendto", "a mapped address from a socket of IPv6 alone", "ENETUNREACH", (s) => {
       const socket = s.socket(AF_INET6, SOCK_DGRAM);
       socket.setsockopt(s.api.IPV6_V6ONLY, true);
       return socket.sendto("x", "[::ffff:127.0.0.1]:9");
     }),
-    row("sendto", "TCP that is connected pays no heed to the address", is(1), async (s) => (await s.connection())[0].sendto("x", "127.0.0.1:9")),
+    row("sendto", "TCP that is connected pays no heed to the address", is(1), async (s) =>
+      (await s.connection())[0].sendto("x", "127.0.0.1:9"),
+    ),
     row("sendto", "TCP that is not connected", "EPIPE", (s) => s.socket().sendto("x", "127.0.0.1:9")),
     row("sendto", "a UNIX stream that is connected", "EISCONN", (s) => s.pair()[0].sendto("x", { path: "/x" })),
-    row("sendto", "a UNIX stream that is not connected", "EOPNOTSUPP", (s) => s.socket(AF_UNIX).sendto("x", { path: "/x" })),
-    row("sendto", "the path does not exist", "ENOENT", (s) => s.socket(AF_UNIX, SOCK_DGRAM).sendto("x", { path: s.path() })),
-    row("sendto", "nobody is at the abstract name", "ECONNREFUSED", (s) => s.socket(AF_UNIX, SOCK_DGRAM).sendto("x", `unix:@berkeley-no-${process.pid}`)),
+    row("sendto", "a UNIX stream that is not connected", "EOPNOTSUPP", (s) =>
+      s.socket(AF_UNIX).sendto("x", { path: "/x" }),
+    ),
+    row("sendto", "the path does not exist", "ENOENT", (s) =>
+      s.socket(AF_UNIX, SOCK_DGRAM).sendto("x", { path: s.path() }),
+    ),
+    row("sendto", "nobody is at the abstract name", "ECONNREFUSED", (s) =>
+      s.socket(AF_UNIX, SOCK_DGRAM).sendto("x", `unix:@berkeley-no-${process.pid}`),
+    ),
     row("sendto", "the path is of a stream socket", "EPROTOTYPE", async (s) => {
       const path = s.path();
       const server = s.socket(AF_UNIX);
@@ -171,8 +174,10 @@ export const send: Page = {
       await receiver.connect({ path: other });
       await s.socket(AF_UNIX, SOCK_DGRAM).sendto("x", { path });
     }),
-    row("sendto", "it is closed", "EBADF", (s) => closed(s).sendto("x", "127.0.0.1:9")),
-    row("sendto", "the host is no literal and no name", "TypeError", (s) => s.socket(AF_INET, SOCK_DGRAM).sendto("x", ["1.2.3.4.5", 9])),
+    row("sendto", "it is closed", "EBADF", (s) => s.closed().sendto("x", "127.0.0.1:9")),
+    row("sendto", "the host is no literal and no name", "TypeError", (s) =>
+      s.socket(AF_INET, SOCK_DGRAM).sendto("x", ["1.2.3.4.5", 9]),
+    ),
   ],
 };
 
@@ -185,7 +190,9 @@ export const sendmsg: Page = {
       await sender.sendmsg(["a", "bc"], { address: receiver.getsockname(), control: [{ type: "IP_TTL", ttl: 9 }] });
       return (await receiver.recv(10)).toString();
     }),
-    row("sendmsg", "UDP without a peer and without an address", "EDESTADDRREQ", async (s) => (await s.udp()).sendmsg("x")),
+    row("sendmsg", "UDP without a peer and without an address", "EDESTADDRREQ", async (s) =>
+      (await s.udp()).sendmsg("x"),
+    ),
     row("sendmsg", "the TTL is out of range", "EINVAL", async (s) => {
       const control = [{ level: 0, type: 2, data: Buffer.from(Int32Array.of(300).buffer) }] as never;
       return (await s.udp()).sendmsg("x", { address: "127.0.0.1:9", control });
@@ -194,21 +201,35 @@ export const sendmsg: Page = {
       const control = [{ level: 0, type: 250, data: Buffer.alloc(4) }] as never;
       return (await s.udp()).sendmsg("x", { address: "127.0.0.1:9", control });
     }),
-    row("sendmsg", "a descriptor that is not open", "EBADF", (s) => s.pair()[0].sendmsg("x", { control: [{ type: "SCM_RIGHTS", fds: [999_999] }] })),
+    row("sendmsg", "a descriptor that is not open", "EBADF", (s) =>
+      s.pair()[0].sendmsg("x", { control: [{ type: "SCM_RIGHTS", fds: [999_999] }] }),
+    ),
     row("sendmsg", "more descriptors than SCM_MAX_FD", "EINVAL", (s) => {
       const [a] = s.pair();
       return a.sendmsg("x", { control: [{ type: "SCM_RIGHTS", fds: Array.from({ length: 254 }, () => a.fileno()) }] });
     }),
-    row("sendmsg", "credentials of somebody else", "EPERM", (s) => s.pair()[0].sendmsg("x", { control: [{ type: "SCM_CREDENTIALS", pid: process.pid, uid: 0, gid: 0 }] }), { apart: true }),
+    row(
+      "sendmsg",
+      "credentials of somebody else",
+      "EPERM",
+      (s) => s.pair()[0].sendmsg("x", { control: [{ type: "SCM_CREDENTIALS", pid: process.pid, uid: 0, gid: 0 }] }),
+      { apart: true },
+    ),
     row("sendmsg", "descriptors without a byte on a stream", "RangeError", (s) => {
       const [a, b] = s.pair();
       return a.sendmsg("", { control: [{ type: "SCM_RIGHTS", fds: [b] }] });
     }),
-    row("sendmsg", "a datagram that is too long", "EMSGSIZE", async (s) => (await s.udp()).sendmsg([big], { address: "127.0.0.1:9" })),
-    row("sendmsg", "there is no room, MSG_DONTWAIT", "EAGAIN", async (s) => (await full(s)).sendmsg("x", { flags: MSG_DONTWAIT })),
+    row("sendmsg", "a datagram that is too long", "EMSGSIZE", async (s) =>
+      (await s.udp()).sendmsg([big], { address: "127.0.0.1:9" }),
+    ),
+    row("sendmsg", "there is no room, MSG_DONTWAIT", "EAGAIN", async (s) =>
+      (await full(s)).sendmsg("x", { flags: MSG_DONTWAIT }),
+    ),
     row("sendmsg", "the peer has closed", "EPIPE", async (s) => (await broken(s)).sendmsg("x")),
-    row("sendmsg", "it is closed", "EBADF", (s) => closed(s).sendmsg("x")),
-    row("sendmsg", "the control data are of no known type", "TypeError", (s) => s.pair()[0].sendmsg("x", { control: [{ type: "NOPE" } as never] })),
+    row("sendmsg", "it is closed", "EBADF", (s) => s.closed().sendmsg("x")),
+    row("sendmsg", "the control data are of no known type", "TypeError", (s) =>
+      s.pair()[0].sendmsg("x", { control: [{ type: "NOPE" } as never] }),
+    ),
     row("send_fds", "a descriptor is passed", is(1), (s) => {
       const [a, b] = s.pair();
       return s.api.send_fds(a, "x", [b]);
@@ -251,8 +272,10 @@ export const sendmmsg: Page = {
       batch.add("a");
       await (await s.udp()).sendmmsg(batch);
     }),
-    row("sendmmsg", "it is closed", "EBADF", (s) => closed(s).sendmmsg(new DatagramBatch())),
-    row("sendmmsg", "start is behind the end", "RangeError", (s) => s.pair(SOCK_DGRAM)[0].sendmmsg(new DatagramBatch(), { start: 1 })),
+    row("sendmmsg", "it is closed", "EBADF", (s) => s.closed().sendmmsg(new DatagramBatch())),
+    row("sendmmsg", "start is behind the end", "RangeError", (s) =>
+      s.pair(SOCK_DGRAM)[0].sendmmsg(new DatagramBatch(), { start: 1 }),
+    ),
     row("sendmmsg", "the batch is none", "TypeError", (s) => s.pair(SOCK_DGRAM)[0].sendmmsg([] as never)),
     row("sendSegments", "one buffer becomes datagrams", is([5, "aa", "c"]), async (s) => {
       const [a, b] = [await s.udp(), await s.udp()];
@@ -261,9 +284,11 @@ export const sendmmsg: Page = {
       await b.recv(9);
       return [sent, first, (await b.recv(9)).toString()];
     }),
-    row("sendSegments", "a segment is larger than a datagram", "RangeError", async (s) => (await s.udp()).sendSegments("x", 70_000)),
+    row("sendSegments", "a segment is larger than a datagram", "RangeError", async (s) =>
+      (await s.udp()).sendSegments("x", 70_000),
+    ),
     row("sendSegments", "without an address", "EDESTADDRREQ", async (s) => (await s.udp()).sendSegments("xyz", 2)),
-    row("sendSegments", "it is closed", "EBADF", (s) => closed(s).sendSegments("xyz", 2)),
+    row("sendSegments", "it is closed", "EBADF", (s) => s.closed().sendSegments("xyz", 2)),
   ],
 };
 
@@ -286,21 +311,29 @@ export const splice: Page = {
       return [count, (await server.recv(9)).length];
     }),
     row("splice", "nothing comes", "ETIMEDOUT", (s) => s.api.splice(s.pair()[0], s.pair()[0], { timeout: 5 })),
-    row("splice", "nothing comes, and nothing moves", "ETIMEDOUT", (s) => s.api.splice(s.pair()[0], s.pair()[0], { idleTimeout: 5 })),
+    row("splice", "nothing comes, and nothing moves", "ETIMEDOUT", (s) =>
+      s.api.splice(s.pair()[0], s.pair()[0], { idleTimeout: 5 }),
+    ),
     row("splice", "the reader of the destination has closed", "EPIPE", async (s) => {
       const [client, a] = s.pair();
       await client.send("x");
       await s.api.splice(a, await broken(s));
     }),
     row("splice", "the source is not connected", "ENOTCONN", (s) => s.api.splice(s.socket(), s.pair()[0])),
-    row("splice", "the source is closed", "EBADF", (s) => s.api.splice(closed(s), s.pair()[0])),
+    row("splice", "the source is closed", "EBADF", (s) => s.api.splice(s.closed(), s.pair()[0])),
     row("splice", "the source is no stream", "TypeError", (s) => s.api.splice(s.pair(SOCK_DGRAM)[0], s.pair()[0])),
     row("splice", "the count is negative", "RangeError", (s) => s.api.splice(s.pair()[0], s.pair()[0], { count: -1 })),
-    row("splice", "the process has no descriptors left for a pipe", "EMFILE", (s) => {
-      const [[a], [b]] = [s.pair(), s.pair()];
-      s.exhaust();
-      return s.api.splice(a, b);
-    }, { apart: true }),
+    row(
+      "splice",
+      "the process has no descriptors left for a pipe",
+      "EMFILE",
+      (s) => {
+        const [[a], [b]] = [s.pair(), s.pair()];
+        s.exhaust();
+        return s.api.splice(a, b);
+      },
+      { apart: true },
+    ),
     row("pump", "both ways, until both have ended", is({ aToB: 2, bToA: 3 }), async (s) => {
       const [client, a] = s.pair();
       const [b, server] = s.pair();
@@ -311,7 +344,7 @@ export const splice: Page = {
       return s.api.pump(a, b);
     }),
     row("pump", "nothing comes", "ETIMEDOUT", (s) => s.api.pump(s.pair()[0], s.pair()[0], { timeout: 5 })),
-    row("pump", "one of them is closed", "EBADF", (s) => s.api.pump(s.pair()[0], closed(s))),
+    row("pump", "one of them is closed", "EBADF", (s) => s.api.pump(s.pair()[0], s.closed())),
     row("pump", "one of them is none", "TypeError", (s) => s.api.pump(s.pair()[0], null as never)),
   ],
 };
@@ -320,7 +353,9 @@ export const sendfile: Page = {
   page: "sendfile(2)",
   rows: [
     row("sendfile", "to its end", is(10), (s) => s.pair()[0].sendfile(s.file(10))),
-    row("sendfile", "from an offset, so many bytes", is(3), (s) => s.pair()[0].sendfile(s.file(10), { offset: 5, count: 3 })),
+    row("sendfile", "from an offset, so many bytes", is(3), (s) =>
+      s.pair()[0].sendfile(s.file(10), { offset: 5, count: 3 }),
+    ),
     row("sendfile", "the offset is behind the end", is(0), (s) => s.pair()[0].sendfile(s.file(10), { offset: 50 })),
     row("sendfile", "the file is not open", "EBADF", (s) => s.pair()[0].sendfile(999_999)),
     row("sendfile", "the file is no file", "EINVAL", (s) => s.pair()[0].sendfile(s.notSocket())),
@@ -330,8 +365,10 @@ export const sendfile: Page = {
     }),
     row("sendfile", "TCP that is not connected", "EPIPE", (s) => s.socket().sendfile(s.file(10))),
     row("sendfile", "the peer has closed", "EPIPE", async (s) => (await broken(s)).sendfile(s.file(10))),
-    row("sendfile", "there is no room for so long", "ETIMEDOUT", async (s) => (await full(s)).sendfile(s.file(10), { timeout: 5 })),
-    row("sendfile", "it is closed", "EBADF", (s) => closed(s).sendfile(s.file(10))),
+    row("sendfile", "there is no room for so long", "ETIMEDOUT", async (s) =>
+      (await full(s)).sendfile(s.file(10), { timeout: 5 }),
+    ),
+    row("sendfile", "it is closed", "EBADF", (s) => s.closed().sendfile(s.file(10))),
     row("sendfile", "the offset is negative", "RangeError", (s) => s.pair()[0].sendfile(s.file(10), { offset: -1 })),
     row("sendfile", "the file is a path", "TypeError", (s) => s.pair()[0].sendfile("/etc/passwd" as never)),
   ],

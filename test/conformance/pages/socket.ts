@@ -25,14 +25,19 @@ const pingIsOpen = (): boolean => {
   return first <= last;
 };
 
-export const socket: Page = {
+export const making: Page = {
   page: "socket(2)",
   rows: [
     row("Socket", "nothing is said of it: TCP over IPv4", is([AF_INET, SOCK_STREAM, 0]), (s) => {
       const made = s.socket();
       return [made.family, made.type, made.protocol];
     }),
-    row("Socket", "the flags of the type are no part of it", is(SOCK_DGRAM), (s) => s.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC).type),
+    row(
+      "Socket",
+      "the flags of the type are no part of it",
+      is(SOCK_DGRAM),
+      (s) => s.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC).type,
+    ),
     row("Socket", "the family is unknown", "EAFNOSUPPORT", (s) => s.socket(255, SOCK_STREAM)),
     row("Socket", "the family is negative", "EAFNOSUPPORT", (s) => s.socket(-1, SOCK_STREAM)),
     row("Socket", "the type has flags that do not exist", "EINVAL", (s) => s.socket(AF_INET, SOCK_STREAM | 0x100)),
@@ -47,16 +52,30 @@ export const socket: Page = {
     row("Socket", "the protocol is out of range", "EINVAL", (s) => s.socket(AF_INET, SOCK_STREAM, -1)),
     row("Socket", "the family is no number", "TypeError", (s) => s.socket("AF_INET" as never)),
     row("Socket", "the type is no whole number", "RangeError", (s) => s.socket(AF_INET, 1.5)),
-    row("Socket", "raw sockets need a privilege", "EPERM", (s) => s.socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), { apart: true }),
-    row("Socket", "packet sockets need a privilege", "EPERM", (s) => s.socket(AF_PACKET, SOCK_RAW), { apart: true }),
-    row("Socket", "ICMP datagrams need a group of ping_group_range", "EACCES", (s) => s.socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP), {
+    row("Socket", "raw sockets need a privilege", "EPERM", (s) => s.socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), {
       apart: true,
-      unless: () => pingIsOpen() && "ping_group_range has groups",
     }),
-    row("Socket", "the process has no descriptors left", "EMFILE", (s) => {
-      s.exhaust();
-      s.socket();
-    }, { apart: true }),
+    row("Socket", "packet sockets need a privilege", "EPERM", (s) => s.socket(AF_PACKET, SOCK_RAW), { apart: true }),
+    row(
+      "Socket",
+      "ICMP datagrams need a group of ping_group_range",
+      "EACCES",
+      (s) => s.socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP),
+      {
+        apart: true,
+        unless: () => pingIsOpen() && "ping_group_range has groups",
+      },
+    ),
+    row(
+      "Socket",
+      "the process has no descriptors left",
+      "EMFILE",
+      (s) => {
+        s.exhaust();
+        s.socket();
+      },
+      { apart: true },
+    ),
     row("fromfd", "a socket says of itself what it is", is([AF_UNIX, SOCK_SEQPACKET]), (s) => {
       const adopted = s.own(s.api.Socket.fromfd(s.pair(SOCK_SEQPACKET)[0].detach()));
       return [adopted.family, adopted.type];
@@ -93,11 +112,17 @@ export const socket: Page = {
       socket.close();
       socket.dup();
     }),
-    row("dup", "the process has no descriptors left", "EMFILE", (s) => {
-      const socket = s.socket();
-      s.exhaust();
-      socket.dup();
-    }, { apart: true }),
+    row(
+      "dup",
+      "the process has no descriptors left",
+      "EMFILE",
+      (s) => {
+        const socket = s.socket();
+        s.exhaust();
+        socket.dup();
+      },
+      { apart: true },
+    ),
     row("close", "a second time", is(true), (s) => {
       const socket = s.socket();
       socket.close();
@@ -128,7 +153,7 @@ export const socket: Page = {
   ],
 };
 
-export const socketpair: Page = {
+export const pairing: Page = {
   page: "socketpair(2)",
   rows: [
     row("socketpair", "nothing is said of it: UNIX streams", is([AF_UNIX, SOCK_STREAM]), (s) => {
@@ -141,10 +166,18 @@ export const socketpair: Page = {
     row("socketpair", "the family is unknown", "EAFNOSUPPORT", (s) => s.api.socketpair(255)),
     row("socketpair", "the protocol is unknown", "EPROTONOSUPPORT", (s) => s.api.socketpair(AF_UNIX, SOCK_STREAM, 9)),
     row("socketpair", "the type is unknown", "EINVAL", (s) => s.api.socketpair(AF_UNIX, 14)),
-    row("socketpair", "the protocol is no number", "TypeError", (s) => s.api.socketpair(AF_UNIX, SOCK_STREAM, null as never)),
-    row("socketpair", "the process has no descriptors left", "EMFILE", (s) => {
-      s.exhaust();
-      s.api.socketpair();
-    }, { apart: true }),
+    row("socketpair", "the protocol is no number", "TypeError", (s) =>
+      s.api.socketpair(AF_UNIX, SOCK_STREAM, null as never),
+    ),
+    row(
+      "socketpair",
+      "the process has no descriptors left",
+      "EMFILE",
+      (s) => {
+        s.exhaust();
+        s.api.socketpair();
+      },
+      { apart: true },
+    ),
   ],
 };
