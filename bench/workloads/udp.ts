@@ -117,6 +117,7 @@ export const udp: Workload = {
       ],
       subjects: [
         bulk("berkeley", "ours", script("udp-bulk-berkeley")),
+        bulk("berkeley-sync", "ours", script("udp-bulk-berkeley-sync")),
         bulk("c", "peer", native("udp_bulk")),
         bulk("node:dgram", "peer", script("udp-bulk-node")),
       ],

@@ -43,29 +43,7 @@ export interface Dialled {
 
 /** Connects to a host: to the first of its addresses that answers. */
 export async function dial(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
-  const { signal, clock } = plan;
-  const timeout = plan.deadline.left();
-  signal?.throwIfAborted();
-  const unneeded = new AbortController();
-  const course = courseTo(target, plan, unneeded.signal);
-  const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
-  const abort = (): void => race.cancel(signal?.reason);
-  const timer =
-    timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(target, race)), timeout);
-  signal?.addEventListener("abort", abort);
-  try {
-    return await race.result;
-  } finally {
-    if (timer !== undefined) clock.clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
-    unneeded.abort();
-  }
-}
-
-function courseTo(target: HostAddress | HostPort, plan: DialPlan, unneeded: AbortSignal): Course<HostAddress, Dialled> {
-  const attempt = (address: HostAddress): Attempt<Dialled> => new Dial(address, plan);
-  const failure = (lookups: readonly unknown[], attempts: readonly unknown[]): unknown =>
-    failureOf(target, lookups, attempts);
+  plan.signal?.throwIfAborted();
   const families = familiesFor(plan);
   if (families.length === 0) {
     throw new TypeError(
@@ -74,20 +52,44 @@ function courseTo(target: HostAddress | HostPort, plan: DialPlan, unneeded: Abor
   }
   // An interface's name as the zone takes a system call, but no resolver.
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  if (known !== undefined) {
-    if (!families.includes(known.family as HostFamily)) {
-      throw new TypeError(`Cannot connect to ${String(target)}: family or localAddress is of the other family`);
-    }
-    return { families: [known.family], lookup: () => Promise.resolve([known as HostAddress]), attempt, failure };
+  if (known === undefined) return dialName(target as HostPort, families, plan);
+  if (!families.includes(known.family as HostFamily)) {
+    throw new TypeError(`Cannot connect to ${String(target)}: family or localAddress is of the other family`);
   }
-  const { resolver } = plan;
-  const name = target as HostPort;
-  return {
+  return dialAddress(target, known as HostAddress, plan);
+}
+
+/** To a single address: there is nothing to race, and nothing that a race costs. */
+async function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan: DialPlan): Promise<Dialled> {
+  const { signal } = plan;
+  try {
+    return await new Dial(address, plan, plan.deadline.left() ?? null, signal).promise;
+  } catch (error) {
+    throw signal?.aborted === true && error === signal.reason ? error : failureOf(target, [], [error]);
+  }
+}
+
+async function dialName(name: HostPort, families: readonly HostFamily[], plan: DialPlan): Promise<Dialled> {
+  const { signal, clock, resolver } = plan;
+  const timeout = plan.deadline.left();
+  const unneeded = new AbortController();
+  const course: Course<HostAddress, Dialled> = {
     families,
-    lookup: (family) => resolveFamily(name, family as HostFamily, resolver, unneeded),
-    attempt,
-    failure,
+    lookup: (family) => resolveFamily(name, family as HostFamily, resolver, unneeded.signal),
+    attempt: (address) => new Dial(address, plan, null, undefined),
+    failure: (lookups, attempts) => failureOf(name, lookups, attempts),
   };
+  const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
+  const abort = (): void => race.cancel(signal?.reason);
+  const timer = timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(name, race)), timeout);
+  signal?.addEventListener("abort", abort);
+  try {
+    return await race.result;
+  } finally {
+    if (timer !== undefined) clock.clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+    unneeded.abort();
+  }
 }
 
 function familiesFor({ family, local }: DialPlan): HostFamily[] {
@@ -101,18 +103,24 @@ class Dial implements Attempt<Dialled> {
   readonly promise: Promise<Dialled>;
   #socket: Socket | undefined;
 
-  constructor(address: HostAddress, plan: DialPlan) {
-    this.promise = this.#run(address, plan);
+  /** @param timeout for the attempt alone, where nobody else looks after it; the same goes for `signal` */
+  constructor(address: HostAddress, plan: DialPlan, timeout: number | null, signal: AbortSignal | undefined) {
+    this.promise = this.#run(address, plan, timeout, signal);
   }
 
-  async #run(address: HostAddress, plan: DialPlan): Promise<Dialled> {
+  async #run(
+    address: HostAddress,
+    plan: DialPlan,
+    timeout: number | null,
+    signal: AbortSignal | undefined,
+  ): Promise<Dialled> {
     const { family } = address;
     try {
       const socket = (this.#socket = new Socket(family, SOCK_STREAM));
       applyTcp(socket, plan.tcp);
       if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
       if (plan.local !== undefined) await bindLocal(socket, plan.local);
-      await socket.connect(address, { timeout: null });
+      await socket.connect(address, { timeout, signal });
       const local = socket.getsockname() as HostAddress;
       // The wildcard as a destination is this machine; which address of it, only the kernel knows.
       const wildcard = address.host === "::" || address.host === "0.0.0.0";

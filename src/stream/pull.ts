@@ -27,6 +27,7 @@ export class Pull {
   readonly #now: () => number;
   #busy = false;
   #ended = false;
+  #closed = false;
   #failure: { readonly error: unknown } | undefined;
   #take: Take<unknown> | undefined;
   #opts: IoOptions | undefined;
@@ -104,13 +105,20 @@ export class Pull {
     return this.buffer.peek(this.buffer.length);
   }
 
+  /** Refuses all further reading as of something closed. Its error is made when somebody wants one: most never do. */
+  close(): void {
+    this.#closed = true;
+    this.buffer.clear();
+  }
+
   /** Refuses all further reading with `error`. */
-  stop(error: unknown): void {
+  #stop(error: unknown): void {
     this.#failure = { error };
     this.buffer.clear();
   }
 
   #refusal(): { readonly error: unknown } | undefined {
+    if (this.#closed) return { error: socketError("EBADF", "read") };
     if (this.#failure !== undefined) return this.#failure;
     return this.#busy ? { error: new BusyError("read") } : undefined;
   }
@@ -119,7 +127,7 @@ export class Pull {
     try {
       return take.take(this.buffer, this.#ended);
     } catch (error) {
-      if (!(error instanceof IncompleteReadError)) this.stop(error);
+      if (!(error instanceof IncompleteReadError)) this.#stop(error);
       throw error;
     }
   }
@@ -143,7 +151,7 @@ export class Pull {
 
   #accept(count: number): void {
     // Closed meanwhile: the buffer that these bytes were read into is gone.
-    if (this.#failure !== undefined) throw socketError("ECANCELED", "read");
+    if (this.#closed) throw socketError("ECANCELED", "read");
     if (count === 0) this.#ended = true;
     else this.buffer.commit(count);
   }

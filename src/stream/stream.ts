@@ -14,7 +14,6 @@ import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
 import { toBytes } from "./data.js";
-import { socketError } from "./wait.js";
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -231,19 +230,19 @@ export class Stream implements Conn, AsyncIterable<Buffer> {
   toNetSocket(opts: ToNetSocketOptions = {}): NetSocket {
     const rest = this.#pull.rest();
     const socket = handOver(this.#conn, rest, opts);
-    this.#pull.stop(socketError("EBADF", "read"));
+    this.#pull.close();
     return socket;
   }
 
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
   close(): Promise<void> {
-    this.#pull.stop(socketError("EBADF", "read"));
+    this.#pull.close();
     return this.#conn.close();
   }
 
   /** Cuts the connection. See {@link Conn.abort}. */
   abort(): void {
-    this.#pull.stop(socketError("EBADF", "read"));
+    this.#pull.close();
     this.#conn.abort();
   }
 

@@ -4,7 +4,7 @@
 // makes one and keeps it. The server side is a tls.Server that never listens: connections are put into it, because it is
 // Node's own place for the checks of client certificates, for SNI, tickets, and for replacing the certificate.
 
-import { randomBytes } from "node:crypto";
+import { constants, randomBytes } from "node:crypto";
 import tls from "node:tls";
 import { TlsError } from "../errors.js";
 import { checkContext, checkCredentials, type TlsContextOptions, type TlsCredentials } from "./options.js";
@@ -92,7 +92,12 @@ export class TlsContext {
       sessionTimeout,
     };
     const set = Object.entries(given).filter(([, value]) => value !== undefined);
-    return { ...Object.fromEntries(set), ticketKeys: this.#ticketKeys };
+    // A peer can ask for handshakes again and again, which costs it next to nothing; nobody else has a use for them.
+    return {
+      ...Object.fromEntries(set),
+      ticketKeys: this.#ticketKeys,
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    };
   }
 
   #startServer(): tls.Server {

@@ -70,7 +70,6 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   const { name, check, session } = client;
   const rejectUnauthorized = plan.inline.rejectUnauthorized ?? inner.options.rejectUnauthorized ?? true;
   const alpnProtocols = plan.inline.alpnProtocols ?? inner.options.alpnProtocols;
-  const handshake = begin(shaking);
   let conn: TlsConn | undefined;
 
   const identify = (legacy: tls.PeerCertificate, certificate: () => X509Certificate | undefined): Error | undefined => {
@@ -88,6 +87,7 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   // Node gives the server's certificate once: a second call finds none.
   let shown: X509Certificate | undefined;
 
+  const handshake = begin(shaking);
   let socket: TLSSocket;
   try {
     socket = tls.connect({
@@ -122,8 +122,8 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
 
 export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
   const { carrier, context } = shaking;
-  const handshake = begin(shaking);
   const seat = Object.create(nodeContext(context).server()) as tls.Server;
+  const handshake = begin(shaking);
   seat.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "secureConnection") {
       const socket = args[0] as TLSSocket;
@@ -139,7 +139,11 @@ export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
   // The TLS socket takes this over from what it is made on. Until the handshake is over, an end is the end of it; after that
   // it is not asked any more.
   carrier.duplex.allowHalfOpen = false;
-  EventEmitter.prototype.emit.call(seat, "connection", carrier.duplex);
+  try {
+    EventEmitter.prototype.emit.call(seat, "connection", carrier.duplex);
+  } catch (error) {
+    handshake.reject(failure(error, "tls_handshake"));
+  }
   carrier.duplex.allowHalfOpen = true;
   return handshake.promise;
 }

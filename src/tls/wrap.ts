@@ -8,7 +8,7 @@ import type { Conn } from "../io.js";
 import { Stream } from "../stream/index.js";
 import { carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
-import { TlsContext } from "./context.js";
+import { nodeContext, TlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
 import {
   checkConnection,
@@ -64,6 +64,7 @@ export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
   }
   const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan);
   const context = plan.context ?? contextFor(plan);
+  if (plan.isServer) checkCertificate(context);
   plan.signal?.throwIfAborted();
   const below = uncover(conn);
   const shaking: Shaking = { conn: below, carrier: carry(below), context, plan };

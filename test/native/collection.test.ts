@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket, socketpair } from "berkeley";
+import { Socket as BlockingSocket } from "berkeley/sync";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 
 checkLeaks();
@@ -30,21 +31,26 @@ async function warnings(body: () => Promise<void>): Promise<Error[]> {
   return heard;
 }
 
-test("a socket that is collected while open is closed, with a ResourceWarning that names the descriptor", async () => {
-  let fd = -1;
-  const heard = await warnings(async () => {
-    (() => {
-      fd = new Socket().fileno();
-    })();
-    assert.ok(openDescriptors().has(fd));
-    assert.ok(await collect(() => !openDescriptors().has(fd)), "it was not closed");
+for (const [what, Made] of [
+  ["a socket", Socket],
+  ["a blocking socket", BlockingSocket],
+] as const) {
+  test(`${what} that is collected while open is closed, with a ResourceWarning that names the descriptor`, async () => {
+    let fd = -1;
+    const heard = await warnings(async () => {
+      (() => {
+        fd = new Made().fileno();
+      })();
+      assert.ok(openDescriptors().has(fd));
+      assert.ok(await collect(() => !openDescriptors().has(fd)), "it was not closed");
+    });
+    assert.deepEqual(
+      heard.map(({ name }) => name),
+      ["ResourceWarning"],
+    );
+    assert.match(heard[0]!.message, new RegExp(`descriptor ${fd} `));
   });
-  assert.deepEqual(
-    heard.map(({ name }) => name),
-    ["ResourceWarning"],
-  );
-  assert.match(heard[0]!.message, new RegExp(`descriptor ${fd} `));
-});
+}
 
 test("a socket that has waited before and is dropped is collected too, and its registration with it", async () => {
   const [left, right] = socketpair();

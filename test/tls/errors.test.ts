@@ -1,9 +1,10 @@
 // What goes wrong in a handshake, each with its own code; and nothing of it leaves a connection open.
 
 import assert from "node:assert/strict";
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { test } from "node:test";
-import { SocketError, TlsContext, TlsError, wrapTls } from "berkeley";
+import tls from "node:tls";
+import { SocketError, TlsContext, TlsError, toDuplex, wrapTls } from "berkeley";
 import { memoryPair } from "#berkeley/testing/index.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";
@@ -181,4 +182,24 @@ test("bytes that are changed on the way end reading with OpenSSL's code", async 
   });
   await assert.rejects(server.write("x"), { code: "EPIPE" });
   await Promise.all([server.close(), client.close()]);
+});
+
+test("a client that wants to negotiate again is refused, and the connection goes on", async () => {
+  const [a, b] = memoryPair();
+  const wrapping = wrapTls(b, { ...serving(), isServer: true });
+  const client = tls.connect({
+    socket: toDuplex(a),
+    ca: certificates().ca.cert,
+    servername: "localhost",
+    maxVersion: "TLSv1.2",
+  });
+  await once(client, "secureConnect");
+  const server = await wrapping;
+  const failed = once(client, "error");
+  client.renegotiate({}, () => undefined);
+  assert.equal(((await failed) as [{ code?: string }])[0].code, "ERR_SSL_NO_RENEGOTIATION");
+  await server.write("still here");
+  await server.close();
+  client.destroy();
+  await a.close();
 });
