@@ -3,7 +3,16 @@
 //
 //   node out/examples/proxy.js <listen> <target>        such as: proxy.js tcp://127.0.0.1:8080 unix:/run/app.sock
 
-import { connect, type EndpointLike, listen, pump, type PumpCounts, SocketConn, type Socket, type Stream } from "berkeley";
+import {
+  connect,
+  type EndpointLike,
+  listen,
+  pump,
+  type PumpCounts,
+  SocketConn,
+  type Socket,
+  type Stream,
+} from "berkeley";
 import { Clients } from "./lib/clients.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 

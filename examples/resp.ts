@@ -50,7 +50,7 @@ export async function serveClient(conn: Conn, store: Store, opts: RespOptions = 
   // To close with bytes unread would reset the connection, the last reply with it.
   await conn.closeWrite();
   const rest = Buffer.allocUnsafe(65_536);
-  for (let left = LAST_BYTES; left > 0; ) {
+  for (let left = LAST_BYTES; left > 0;) {
     const count = await conn.read(rest, { timeout: LAST_MS });
     if (count === 0) return;
     left -= count;

@@ -17,7 +17,8 @@ const server = createServer({ noDelay: true }, (socket) => {
       start = session.run(bytes, start, bytes.length);
       const data = replies.take();
       // Node may hold on to what it is given, so it gets what is not used again.
-      if (replies.size > 0) socket.write(Array.isArray(data) ? Buffer.concat(data as Buffer[]) : Buffer.from(data as Buffer));
+      if (replies.size > 0)
+        socket.write(Array.isArray(data) ? Buffer.concat(data as Buffer[]) : Buffer.from(data as Buffer));
       replies.taken();
     } while (session.more);
     rest = start < bytes.length ? Buffer.from(bytes.subarray(start)) : undefined;

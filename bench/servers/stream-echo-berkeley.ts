@@ -37,5 +37,5 @@ console.log(JSON.stringify({ port: address.port }));
 for await (const stream of listener) {
   echo(stream)
     .catch(() => undefined) // The load generator closes with messages in flight.
-    .finally(() => stream.close());
+    .finally(() => void stream.close());
 }

@@ -38,5 +38,5 @@ console.log(JSON.stringify({ port: address.port }));
 for await (const conn of listener) {
   serve(conn)
     .catch(() => undefined) // The load ends with messages in flight.
-    .finally(() => conn.close());
+    .finally(() => void conn.close());
 }

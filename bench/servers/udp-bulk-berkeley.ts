@@ -70,7 +70,7 @@ async function send(port: number): Promise<void> {
     const until = start + Number(line);
     const first = next;
     const deliveredFirst = delivered;
-    for (let open = true; ; ) {
+    for (let open = true; ;) {
       if (open && performance.now() >= until) open = false;
       const free = window - Math.ceil(((next - acknowledged) >>> 0) / burst);
       if (open && free > 0) {

@@ -159,8 +159,8 @@ export class Direction {
   /** Rejects, in the next turn if the budget of this one is spent. */
   #refuse(error: unknown): Promise<never> {
     const { reactor } = this.#owner;
-    if (reactor.spend()) return Promise.reject(error as Error);
-    return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error as Error) }));
+    if (reactor.spend()) return Promise.reject(error);
+    return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error) }));
   }
 
   #wait<A, B, T>(
@@ -214,7 +214,7 @@ export class Direction {
 
   /** Rejects the calls that have `operand` for their first operand, with `reason` as it is. */
   withdraw(operand: object, reason: unknown): void {
-    for (let waiter = this.#head; waiter !== undefined; ) {
+    for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.a === operand) {
         this.#remove(waiter);
@@ -244,7 +244,7 @@ export class Direction {
   }
 
   #refuseImpatient(): void {
-    for (let waiter = this.#head; waiter !== undefined; ) {
+    for (let waiter = this.#head; waiter !== undefined;) {
       const { next, operation, a, b }: Waiter = waiter;
       if (waiter.impatient) {
         this.#remove(waiter);

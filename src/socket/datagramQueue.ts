@@ -8,7 +8,17 @@ import { type Address, type AddressLike, quote } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Data } from "../io.js";
 import { integer, messageFlags } from "../sys/arguments.js";
-import { AddressCache, type AddOptions, type BatchMemory, batchMemory, ENTRY_WORDS, ERROR, NAME, NAME_LENGTH, putDatagram } from "../sys/batch/index.js";
+import {
+  AddressCache,
+  type AddOptions,
+  type BatchMemory,
+  batchMemory,
+  ENTRY_WORDS,
+  ERROR,
+  NAME,
+  NAME_LENGTH,
+  putDatagram,
+} from "../sys/batch/index.js";
 import { EBADF, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
@@ -91,7 +101,8 @@ export class DatagramQueue {
 
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     const action = "make a DatagramQueue";
-    if (!((socket as unknown) instanceof MoveSocket)) throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+    if (!((socket as unknown) instanceof MoveSocket))
+      throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { maxQueue }`);
     }
@@ -102,7 +113,11 @@ export class DatagramQueue {
     this.#socket = socket;
     this.#flags = messageFlags(options.flags, action);
     this.#onRefused = onRefused;
-    this.#memory = batchMemory(integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14), integer(size ?? 2048, action, "size", 1, 1 << 16), 0);
+    this.#memory = batchMemory(
+      integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
+      integer(size ?? 2048, action, "size", 1, 1 << 16),
+      0,
+    );
   }
 
   /** Datagrams waiting to be sent, those that the kernel is being given included. */
@@ -185,15 +200,18 @@ export class DatagramQueue {
           try {
             resolve(arrive());
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         },
-        reject: (error) => (leave(), reject(error as Error)),
+        reject: (error) => (leave(), reject(error)),
       };
       who.add(waiting);
       signal?.addEventListener("abort", aborted);
       if (timeout !== null) {
-        timer = setTimeout(() => waiting.reject(socketError(ETIMEDOUT, "sendmmsg")), Math.min(timeout, 0x7fff_ffff)).unref();
+        timer = setTimeout(
+          () => waiting.reject(socketError(ETIMEDOUT, "sendmmsg")),
+          Math.min(timeout, 0x7fff_ffff),
+        ).unref();
       }
     });
   }
@@ -205,7 +223,14 @@ export class DatagramQueue {
       while (this.#length > 0) {
         const start = this.#head;
         const end = Math.min(start + this.#length, this.#memory.capacity);
-        const sending: BatchSending = { memory: this.#memory, next: start, end, skipRefused: true, sent: 0, refused: false };
+        const sending: BatchSending = {
+          memory: this.#memory,
+          next: start,
+          end,
+          skipRefused: true,
+          sent: 0,
+          refused: false,
+        };
         this.#sending = sending;
         await writing.run(this.#socket, SENDMMSG, sending, this.#flags, null, undefined);
         if (this.#failure !== undefined) return;

@@ -34,7 +34,8 @@ function takeConnected(socket: NetSocket, calls: Calls): number {
   const wrong = unfit(socket);
   if (wrong !== undefined) throw new TypeError(`${action}: ${wrong}`);
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
-  if (typeof fd !== "number" || fd < 0) throw new TypeError(`${action}: it has no descriptor, required a connected one`);
+  if (typeof fd !== "number" || fd < 0)
+    throw new TypeError(`${action}: it has no descriptor, required a connected one`);
   const copy = check(calls.dup(fd), "dup");
   socket.destroy();
   return copy;
@@ -54,7 +55,8 @@ function unfit(socket: NetSocket): string | undefined {
   if (socket.writableLength > 0) {
     return `${socket.writableLength} bytes of it are still to be written, required 0: await "drain" first`;
   }
-  if (socket.writableEnded && !socket.writableFinished) return 'its end is being written, required: await "finish" first';
+  if (socket.writableEnded && !socket.writableFinished)
+    return 'its end is being written, required: await "finish" first';
   return undefined;
 }
 

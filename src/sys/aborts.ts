@@ -25,7 +25,7 @@ class Group {
 
 // Taken from where they are defined: what a signal has of its own under these names is code of users, which must not run while
 // events are dispatched.
-const { addEventListener, removeEventListener } = EventTarget.prototype;
+const target = EventTarget.prototype;
 
 const groups = new WeakMap<AbortSignal, Group>();
 
@@ -33,7 +33,7 @@ const groups = new WeakMap<AbortSignal, Group>();
 export function onAbort(signal: AbortSignal, member: Abortable): void {
   let group = groups.get(signal);
   if (group === undefined) groups.set(signal, (group = new Group(signal)));
-  if (group.members.size === 0) addEventListener.call(signal, "abort", group);
+  if (group.members.size === 0) target.addEventListener.call(signal, "abort", group);
   group.members.add(member);
 }
 
@@ -41,6 +41,6 @@ export function onAbort(signal: AbortSignal, member: Abortable): void {
 export function offAbort(signal: AbortSignal, member: Abortable): void {
   const group = groups.get(signal);
   if (group !== undefined && group.members.delete(member) && group.members.size === 0) {
-    removeEventListener.call(signal, "abort", group);
+    target.removeEventListener.call(signal, "abort", group);
   }
 }

@@ -57,6 +57,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
   };
 }
 
+const plain = createBinding();
+
 /**
  * Connects as the WinterTC sockets proposal says: gives a socket at once, whose streams can be used at once and move bytes as
  * soon as the connection stands. `opened` tells when that is.
@@ -80,4 +82,4 @@ export function createBinding(binding: BindingOptions = {}): Binding {
  * await socket.closed;
  * ```
  */
-export const connect: Binding["connect"] = createBinding().connect;
+export const connect: Binding["connect"] = (address, options) => plain.connect(address, options);

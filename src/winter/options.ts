@@ -1,6 +1,7 @@
 // What the proposal's connect() takes, and the checks of it.
 
-import { HostPort, type Inet6Address, type InetAddress, parseAddress, quote, toAddress } from "../addr/index.js";
+import type { HostPort } from "../addr/index.js";
+import { type Inet6Address, type InetAddress, parseAddress, quote, toAddress } from "../addr/index.js";
 import { SocketError, socketErrorOf } from "./error.js";
 
 /** Where to connect to. */

@@ -12,7 +12,8 @@ import { missing, startMosquitto } from "./support.js";
 checkLeaks();
 
 // The client's own types of its events are not those of an emitter.
-const once = (client: MqttClient, event: string): Promise<unknown[]> => onceOf(client as unknown as EventEmitter, event);
+const once = (client: MqttClient, event: string): Promise<unknown[]> =>
+  onceOf(client as unknown as EventEmitter, event);
 
 const ways: readonly [name: string, of: (stream: Stream) => Duplex][] = [
   ["toNetSocket()", (stream) => stream.toNetSocket()],

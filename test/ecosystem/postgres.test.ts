@@ -56,7 +56,7 @@ describe("pg against PostgreSQL", { skip: missing("postgresql", "postgres", "ini
       database: "postgres",
       host: "127.0.0.1",
       port: server.port,
-      stream: () => stream as never,
+      stream: () => stream,
       user: "postgres",
     });
     await client.connect();
@@ -74,9 +74,14 @@ describe("pg against PostgreSQL", { skip: missing("postgresql", "postgres", "ini
       await client.query("INSERT INTO numbers SELECT generate_series(1, 10000)");
       await client.query("COMMIT");
       // Rows of some hundred kilobytes, and a parameter of a megabyte: more than any buffer on the way.
-      const { rows } = await client.query<{ n: number; text: string }>("SELECT n, repeat('x', 30) AS text FROM numbers");
+      const { rows } = await client.query<{ n: number; text: string }>(
+        "SELECT n, repeat('x', 30) AS text FROM numbers",
+      );
       assert.equal(rows.length, 10_000);
-      assert.equal(rows.reduce((sum, { n }) => sum + n, 0), 50_005_000);
+      assert.equal(
+        rows.reduce((sum, { n }) => sum + n, 0),
+        50_005_000,
+      );
       const large = "y".repeat(1 << 20);
       const back = await client.query<{ back: string }>("SELECT $1::text AS back", [large]);
       assert.ok(back.rows[0]?.back === large);

@@ -130,7 +130,8 @@ test("ioredis over its own connections against our own server", async () => {
 function requests(seed: number, count: number): string[][] {
   const random = seeded(seed);
   const key = (): string => pick(random, ["a", "b", "c", "", "a key"]);
-  const number = (): string => pick(random, ["0", "1", "-1", "100", "x", "", "1.5", "007", "-0", "9223372036854775807", "1e3"]);
+  const number = (): string =>
+    pick(random, ["0", "1", "-1", "100", "x", "", "1.5", "007", "-0", "9223372036854775807", "1e3"]);
   const value = (): string => (random(2) === 0 ? number() : "v".repeat(pick(random, [0, 1, 9, 10, 99, 100, 20_000])));
   const forms: readonly (() => string[])[] = [
     () => ["SET", key(), value()],
@@ -204,7 +205,10 @@ test("redis-benchmark against our own server, with and without pipelines", { ski
     assert.equal(status, 0, stderr);
     assert.doesNotMatch(stdout + stderr, /WARN|[Ee]rror|failed/);
     const rates = [...stdout.matchAll(/^"(\w+)","([\d.]+)"/gm)].map(([, name, rate]) => [name, Number(rate) > 0]);
-    assert.deepEqual(rates, ["PING_INLINE", "PING_MBULK", "SET", "GET"].map((name) => [name, true]));
+    assert.deepEqual(
+      rates,
+      ["PING_INLINE", "PING_MBULK", "SET", "GET"].map((name) => [name, true]),
+    );
   }
   assert.equal(server.store.get("key:__rand_int__"), "VXK");
 });

@@ -87,7 +87,8 @@ const TRIES = 3;
 
 /** `setpriv` and its words: as `user`, if we may choose, and with an end when this process ends. */
 function privileges(user: string | undefined, signal: string): string[] {
-  const as = user !== undefined && process.getuid?.() === 0 ? [`--reuid=${user}`, `--regid=${user}`, "--init-groups"] : [];
+  const as =
+    user !== undefined && process.getuid?.() === 0 ? [`--reuid=${user}`, `--regid=${user}`, "--init-groups"] : [];
   return ["setpriv", ...as, `--pdeathsig=${signal}`];
 }
 
@@ -186,8 +187,20 @@ export function startRedis(): Promise<Server> {
   return Server.start({
     program: "redis-server",
     args: (folder, port) => [
-      ...["--port", String(port), "--bind", "127.0.0.1", "--unixsocket", join(folder, "redis.sock")],
-      ...["--save", "", "--appendonly", "no", "--dir", folder, "--daemonize", "no"],
+      "--port",
+      String(port),
+      "--bind",
+      "127.0.0.1",
+      "--unixsocket",
+      join(folder, "redis.sock"),
+      "--save",
+      "",
+      "--appendonly",
+      "no",
+      "--dir",
+      folder,
+      "--daemonize",
+      "no",
     ],
     ready: /Ready to accept connections/,
   });
@@ -202,12 +215,29 @@ export function startPostgres(): Promise<Server> {
     prepare: (folder) => {
       const initdb = [find("initdb")!, "-D", join(folder, "data"), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"];
       const [command, ...words] = [...privileges(user, "SIGKILL"), ...initdb, "--locale=C"];
-      const { status, stdout, stderr } = spawnSync(command!, words, { cwd: folder, encoding: "utf8", timeout: PATIENCE });
+      const { status, stdout, stderr } = spawnSync(command, words, {
+        cwd: folder,
+        encoding: "utf8",
+        timeout: PATIENCE,
+      });
       if (status !== 0) throw new Error(`initdb ended with ${String(status)}:\n${stdout}${stderr}`);
     },
     args: (folder, port) => [
-      ...["-D", join(folder, "data"), "-p", String(port), "-k", folder, "-h", "127.0.0.1", "-F"],
-      ...["-c", "shared_buffers=16MB", "-c", "max_connections=10", "-c", "logging_collector=off"],
+      "-D",
+      join(folder, "data"),
+      "-p",
+      String(port),
+      "-k",
+      folder,
+      "-h",
+      "127.0.0.1",
+      "-F",
+      "-c",
+      "shared_buffers=16MB",
+      "-c",
+      "max_connections=10",
+      "-c",
+      "logging_collector=off",
     ],
     ready: /database system is ready to accept connections/,
     user,

@@ -59,12 +59,10 @@ test("a guest whose line is too long, or who goes without a word, has left", asy
   assert.equal(await bob.readLine(), null);
   const eve = await enter(chat.address, "eve");
   eve.abort();
-  assert.deepEqual([await ada.readLine(), await ada.readLine(), await ada.readLine(), await ada.readLine()], [
-    "* bob is here",
-    "* bob has left",
-    "* eve is here",
-    "* eve has left",
-  ]);
+  assert.deepEqual(
+    [await ada.readLine(), await ada.readLine(), await ada.readLine(), await ada.readLine()],
+    ["* bob is here", "* bob has left", "* eve is here", "* eve has left"],
+  );
 });
 
 test("a guest who does not read is shown out, and the others are not held up", async () => {
@@ -81,9 +79,12 @@ test("a guest who does not read is shown out, and the others are not held up", a
   // As many as the kernel's buffers hold, and the queue.
   while (!left) await ada.write(line);
   await gone;
-  await assert.rejects(async () => {
-    for await (const chunk of slow) assert.ok(chunk.length > 0);
-  }, { code: "ECONNRESET" });
+  await assert.rejects(
+    async () => {
+      for await (const chunk of slow) assert.ok(chunk.length > 0);
+    },
+    { code: "ECONNRESET" },
+  );
 });
 
 test("chat.ts is a program that ends on Ctrl-C", async () => {

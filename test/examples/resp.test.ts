@@ -110,7 +110,10 @@ test("values and keys are bytes, of any kind and of every length", () => {
     const value = Buffer.from(Array.from({ length }, (_, index) => (index * 7) % 256));
     assert.equal(talk.say(Buffer.concat([request("SET", "k", value), request("PING")])), "+OK\r\n+PONG\r\n");
     const reply = `$${length}\r\n${value.toString("latin1")}\r\n`;
-    assert.ok(talk.say(Buffer.concat([request("GET", "k"), request("PING")])) === `${reply}+PONG\r\n`, `${length} bytes`);
+    assert.ok(
+      talk.say(Buffer.concat([request("GET", "k"), request("PING")])) === `${reply}+PONG\r\n`,
+      `${length} bytes`,
+    );
   }
 });
 
@@ -161,7 +164,11 @@ for (const [what, bytes, message] of broken) {
 
 test("requests come in pieces of any size, and are answered when they are whole", () => {
   const words = [["SET", "key", "va\r\nlue"], ["GET", "key"], ["INCR", "n"], ["DEL", "key", "n"], ["PING"]];
-  const bytes = Buffer.concat([...words.map((one) => request(...one)), Buffer.from("GET key\r\n"), Buffer.from('"PING"\n')]);
+  const bytes = Buffer.concat([
+    ...words.map((one) => request(...one)),
+    Buffer.from("GET key\r\n"),
+    Buffer.from('"PING"\n'),
+  ]);
   const whole = new Talk().say(bytes);
   for (let size = 1; size < bytes.length; size++) {
     const talk = new Talk();
@@ -319,9 +326,12 @@ test("a client that does not read is cut when its patience is at an end", async 
   await client.write(request("SET", "k", "x".repeat(1 << 20)));
   assert.equal(await client.readLine(), "+OK");
   const asking = request("GET", "k");
-  await assert.rejects(async () => {
-    for (;;) await client.write(asking);
-  }, { code: /^(EPIPE|ECONNRESET)$/ });
+  await assert.rejects(
+    async () => {
+      for (;;) await client.write(asking);
+    },
+    { code: /^(EPIPE|ECONNRESET)$/ },
+  );
 });
 
 test("resp.ts is a program that ends on Ctrl-C", async () => {

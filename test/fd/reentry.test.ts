@@ -62,10 +62,16 @@ test("an abort whose reason takes no property rejects all the same, and so do th
   const reason = Object.defineProperty(new Error("enough"), "transferred", { value: "mine", configurable: false });
   const abort = new AbortController();
   const sent = [one, two].map((conn) => watch(conn.sendAll("abc", { signal: abort.signal })));
-  assert.deepEqual(sent.map(({ state }) => state), ["pending", "pending"]);
+  assert.deepEqual(
+    sent.map(({ state }) => state),
+    ["pending", "pending"],
+  );
   abort.abort(reason);
   await turn();
-  assert.deepEqual(sent.map(({ error }) => error), [reason, reason]);
+  assert.deepEqual(
+    sent.map(({ error }) => error),
+    [reason, reason],
+  );
   assert.equal(sys.waiting, 0);
 });
 
@@ -92,7 +98,11 @@ test("a connection whose object cannot be made does not leave its descriptor ope
   const server = socket();
   sys.script("accept", () => {
     // No memory for the object, of all moments now.
-    Object.defineProperty(server, "family", { get: () => { throw new RangeError("no memory"); } });
+    Object.defineProperty(server, "family", {
+      get: () => {
+        throw new RangeError("no memory");
+      },
+    });
     return sys.newFd();
   });
   await assert.rejects(server.accept(), RangeError);

@@ -136,7 +136,10 @@ test("toNetSocket() refuses while a write is pending, which then goes on", async
 test("toNetSocket() refuses a connection without a descriptor, which stays usable", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
-  assert.throws(() => stream.toNetSocket(), /^TypeError: Cannot hand the connection to node:net: \w+ has no descriptor/);
+  assert.throws(
+    () => stream.toNetSocket(),
+    /^TypeError: Cannot hand the connection to node:net: \w+ has no descriptor/,
+  );
   await a.write("hello\n");
   assert.equal(await stream.readLine(), "hello");
   await a.close();
@@ -228,7 +231,7 @@ test("Socket.fromNetSocket() refuses what Node has a part of, and leaves it as i
   accepted.write(big);
   refused(/TypeError: .*33554432 bytes of it are still to be written/);
   accepted.removeAllListeners("readable");
-  for (let left = big.length; left > 0; ) left -= (await client.recv(1 << 20)).length;
+  for (let left = big.length; left > 0;) left -= (await client.recv(1 << 20)).length;
   if (accepted.writableLength > 0) await once(accepted, "drain");
 
   const socket = Socket.fromNetSocket(accepted);
@@ -236,13 +239,28 @@ test("Socket.fromNetSocket() refuses what Node has a part of, and leaves it as i
   socket.close();
   client.close();
   assert.throws(() => Socket.fromNetSocket(new NetSocket()), /TypeError: .*it has no descriptor/);
-  assert.throws(() => Socket.fromNetSocket({} as NetSocket), /TypeError: .*required a net\.Socket or a net\.BoundSocket/);
+  assert.throws(
+    () => Socket.fromNetSocket({} as NetSocket),
+    /TypeError: .*required a net\.Socket or a net\.BoundSocket/,
+  );
 });
 
 /** Does what net.BoundSocket does, for a Node that has none: a socket that is bound, behind its four members. */
-function boundSocket(isPipe: boolean): { fd(): number; address(): unknown; close(): void; isPipe: boolean; socket: Socket } {
+function boundSocket(isPipe: boolean): {
+  fd(): number;
+  address(): unknown;
+  close(): void;
+  isPipe: boolean;
+  socket: Socket;
+} {
   const socket = new Socket();
-  return { fd: () => socket.fileno(), address: () => socket.getsockname(), close: () => socket.close(), isPipe, socket };
+  return {
+    fd: () => socket.fileno(),
+    address: () => socket.getsockname(),
+    close: () => socket.close(),
+    isPipe,
+    socket,
+  };
 }
 
 test("Socket.fromNetSocket() takes a bound socket, to listen with it", async () => {

@@ -166,9 +166,11 @@ test("cancelling the readable and closing the writable release the connection, b
   await socket.writable.close();
   assert.equal(await peer.read(), null);
   // Nobody reads there any more, and the kernel says so to who still writes.
-  const error = await rejection((async () => {
-    for (;;) await peer.write("anybody?");
-  })());
+  const error = await rejection(
+    (async () => {
+      for (;;) await peer.write("anybody?");
+    })(),
+  );
   assert.match(error.code ?? "", /^(EPIPE|ECONNRESET)$/);
   assert.equal(closed, false);
   await socket.close();
@@ -214,12 +216,18 @@ for (const [what, address, options, message] of wrong) {
 }
 
 /** A listener for TLS by hand, and a binding that trusts it. */
-async function secure(): Promise<{ listener: SocketListener; binding: ReturnType<typeof createBinding>; accept: () => Promise<Stream> }> {
+async function secure(): Promise<{
+  listener: SocketListener;
+  binding: ReturnType<typeof createBinding>;
+  accept: () => Promise<Stream>;
+}> {
   const { ca, server } = certificates();
   const listener = await listen("tcp://127.0.0.1:0");
   const accept = async (): Promise<Stream> => {
     const plain = await listener.accept();
-    return new Stream(await wrapTls(plain, { isServer: true, cert: server.cert, key: server.key, alpnProtocols: ["b", "a"] }));
+    return new Stream(
+      await wrapTls(plain, { isServer: true, cert: server.cert, key: server.key, alpnProtocols: ["b", "a"] }),
+    );
   };
   return { listener, binding: createBinding({ tls: { ca: ca.cert } }), accept };
 }
@@ -250,7 +258,10 @@ test("a certificate that is not trusted, or has another name, rejects opened and
   ];
   for (const [open, code] of attempts) {
     const socket = open();
-    const accepting = accept().then((stream) => stream.close(), () => undefined);
+    const accepting = accept().then(
+      (stream) => stream.close(),
+      () => undefined,
+    );
     const error = await rejection(socket.opened);
     assert.ok(error instanceof SocketError);
     assert.match(error.code ?? "", new RegExp(`^(${code}|UNABLE_TO_.*)$`));

@@ -32,7 +32,9 @@ export function sockaddrOf(value: AddressLike, action: string): Uint8Array {
   if (bytes !== undefined) return bytes;
   const address = toAddress(value);
   if (!(address instanceof HostPort)) return encodeAddress(address);
-  throw new TypeError(`Cannot ${action}: the host ${quote(address.host)} is a name, required a numeric address: resolve it first`);
+  throw new TypeError(
+    `Cannot ${action}: the host ${quote(address.host)} is a name, required a numeric address: resolve it first`,
+  );
 }
 
 /**

@@ -86,7 +86,9 @@ export class DatagramBatch {
   constructor(options: DatagramBatchOptions = {}) {
     const action = "make a DatagramBatch";
     if (typeof options !== "object" || options === null) {
-      throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { capacity, size }`);
+      throw new TypeError(
+        `Cannot ${action}: options are ${quote(options)}, required an object such as { capacity, size }`,
+      );
     }
     const capacity = integer(options.capacity ?? 64, action, "capacity", 1, 1 << 16);
     const slot = integer(options.size ?? 2048, action, "size", 1, 1 << 16);
@@ -259,7 +261,9 @@ export function putDatagram(
   let segment = 0;
   if (options !== undefined) {
     if (typeof options !== "object" || options === null) {
-      throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { segmentSize }`);
+      throw new TypeError(
+        `Cannot ${action}: options are ${quote(options)}, required an object such as { segmentSize }`,
+      );
     }
     if (options.segmentSize !== undefined) segment = segmentSize(options.segmentSize, action);
   }

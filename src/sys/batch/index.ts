@@ -3,4 +3,15 @@
 export { AddressCache, sockaddrOf } from "./addressCache.js";
 export { type AddOptions, DatagramBatch, type DatagramBatchOptions, memoryOf, putDatagram } from "./datagramBatch.js";
 export { MAX_MESSAGE, MAX_SEGMENT, MAX_SEGMENTS, segments, segmentSize } from "./segments.js";
-export { batchMemory, type BatchMemory, ENTRY_WORDS, ERROR, FLAGS, LENGTH, MAX_AT_ONCE, NAME, NAME_LENGTH, SEGMENT } from "./table.js";
+export {
+  batchMemory,
+  type BatchMemory,
+  ENTRY_WORDS,
+  ERROR,
+  FLAGS,
+  LENGTH,
+  MAX_AT_ONCE,
+  NAME,
+  NAME_LENGTH,
+  SEGMENT,
+} from "./table.js";

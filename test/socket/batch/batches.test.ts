@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
+import type { SocketError } from "berkeley";
 import {
   AF_INET,
   AF_UNIX,
@@ -19,7 +20,6 @@ import {
   SOCK_DGRAM,
   SOCK_SEQPACKET,
   Socket,
-  SocketError,
   socketpair,
   UnixAddress,
 } from "berkeley";
@@ -60,10 +60,13 @@ for (const family of families) {
     await using one = await datagram(family);
     await using two = await datagram(family);
     const to = server.getsockname();
-    const expected = new Map([[one, ["1a", "1b", ""]], [two, ["2a", "2b"]]]);
+    const expected = new Map([
+      [one, ["1a", "1b", ""]],
+      [two, ["2a", "2b"]],
+    ]);
     for (const [client, texts] of expected) for (const text of texts) await client.sendto(text, to);
     const batch = new DatagramBatch({ capacity: 3 });
-    for (let echoed = 0; echoed < 5; ) {
+    for (let echoed = 0; echoed < 5;) {
       echoed += await server.recvmmsg(batch);
       assert.equal(await server.sendmmsg(batch), batch.count);
     }
@@ -97,8 +100,14 @@ for (const family of families) {
     for (const text of ["short", "exactly8", "nine byte"]) await one.sendto(text, two.getsockname());
     const batch = new DatagramBatch({ size: 8 });
     assert.equal(await two.recvmmsg(batch), 3);
-    assert.deepEqual([...batch].map(([data]) => data.toString()), ["short", "exactly8", "nine byt"]);
-    assert.deepEqual([0, 1, 2].map((i) => batch.truncated(i)), [false, false, true]);
+    assert.deepEqual(
+      [...batch].map(([data]) => data.toString()),
+      ["short", "exactly8", "nine byt"],
+    );
+    assert.deepEqual(
+      [0, 1, 2].map((i) => batch.truncated(i)),
+      [false, false, true],
+    );
     await one.sendto("nine byte", two.getsockname());
     assert.equal(await two.recvmmsg(batch, { flags: MSG_TRUNC }), 1);
     assert.deepEqual([batch.length(0), batch.wholeLength(0)], [8, 9]);
@@ -125,7 +134,7 @@ test("a batch of more than 1024 goes out in several calls, and comes in as sever
   for (let i = 0; i < 3000; i++) out.add(String(i));
   const sent = one.sendmmsg(out);
   const batch = new DatagramBatch({ capacity: 3000, size: 4 });
-  for (let next = 0; next < 3000; ) {
+  for (let next = 0; next < 3000;) {
     const count = await two.recvmmsg(batch);
     assert.ok(count <= 1024);
     for (const [data] of batch) assert.equal(data.toString(), String(next++));
@@ -160,14 +169,17 @@ test("a timeout of sendmmsg() says how many went out, and going on from there is
   one.setsockopt(SO_SNDBUF, 1);
   const out = new DatagramBatch({ size: 512 });
   for (let i = 0; i < 64; i++) out.add(pattern(512, i + 1));
-  const error = await one.sendmmsg(out, { timeout: 5 }).then(() => assert.fail("it fitted"), (reason: unknown) => reason as SocketError);
+  const error = await one.sendmmsg(out, { timeout: 5 }).then(
+    () => assert.fail("it fitted"),
+    (reason: unknown) => reason as SocketError,
+  );
   assert.equal(error.code, "ETIMEDOUT");
   const { transferred } = error;
   assert.ok(transferred !== undefined && transferred > 0 && transferred < 64, String(transferred));
   assert.equal(error.message, `sendmmsg ETIMEDOUT (${transferred} datagrams had been sent)`);
   const rest = one.sendmmsg(out, { start: transferred });
   const batch = new DatagramBatch({ size: 512 });
-  for (let next = 0; next < 64; ) {
+  for (let next = 0; next < 64;) {
     await two.recvmmsg(batch);
     for (const [data] of batch) assert.ok(data.equals(pattern(512, ++next)));
   }
@@ -204,7 +216,7 @@ test("a receiver's full queue is waited for, though no event tells of it", async
   for (let i = 0; i < count; i++) out.add(String(i), receiver.getsockname());
   const sent = sender.sendmmsg(out);
   const batch = new DatagramBatch({ size: 8 });
-  for (let next = 0; next < count; ) {
+  for (let next = 0; next < count;) {
     await receiver.recvmmsg(batch);
     for (const [data] of batch) assert.equal(data.toString(), String(next++));
   }
@@ -225,7 +237,10 @@ test("a datagram that is refused ends the batch there, and start goes on behind 
   await assert.rejects(sender.sendmmsg(out, { start: 3 }), { code: "EACCES", transferred: 1 });
   const batch = new DatagramBatch();
   assert.equal(await receiver.recvmmsg(batch), 3);
-  assert.deepEqual([...batch].map(([data]) => data.toString()), ["first", "second", "fourth"]);
+  assert.deepEqual(
+    [...batch].map(([data]) => data.toString()),
+    ["first", "second", "fourth"],
+  );
 });
 
 test("skipRefused passes over what is refused, and notes why", async () => {
@@ -239,11 +254,17 @@ test("skipRefused passes over what is refused, and notes why", async () => {
   out.add("fourth", to);
   out.add(Buffer.alloc(65_536), to);
   assert.equal(await sender.sendmmsg(out, { skipRefused: true }), 2);
-  assert.deepEqual([0, 1, 2, 3, 4].map((i) => out.error(i)?.code), ["EMSGSIZE", undefined, "EACCES", undefined, "EMSGSIZE"]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((i) => out.error(i)?.code),
+    ["EMSGSIZE", undefined, "EACCES", undefined, "EMSGSIZE"],
+  );
   assert.equal(out.error(0)?.syscall, "sendmmsg");
   const batch = new DatagramBatch();
   assert.equal(await receiver.recvmmsg(batch), 2);
-  assert.deepEqual([...batch].map(([data]) => data.toString()), ["second", "fourth"]);
+  assert.deepEqual(
+    [...batch].map(([data]) => data.toString()),
+    ["second", "fourth"],
+  );
   out.clear();
   out.add("now it fits", to);
   assert.equal(await sender.sendmmsg(out, { skipRefused: true }), 1);
@@ -345,7 +366,13 @@ test("messages of a SOCK_SEQPACKET connection come in batches too", async () => 
   assert.equal(await one.sendmmsg(out), 2);
   const batch = new DatagramBatch();
   assert.equal(await two.recvmmsg(batch), 2);
-  assert.deepEqual([...batch].map(([data, address]) => [data.toString(), address]), [["one", undefined], ["two", undefined]]);
+  assert.deepEqual(
+    [...batch].map(([data, address]) => [data.toString(), address]),
+    [
+      ["one", undefined],
+      ["two", undefined],
+    ],
+  );
   one.close();
   two.close();
 });
@@ -414,7 +441,10 @@ test("a batch whose memory was transferred away is EFAULT, and takes no datagram
 test("wrong arguments are rejections that name the call, before any call", async () => {
   await using socket = await datagram();
   const batch = new DatagramBatch();
-  await assert.rejects(socket.recvmmsg(Buffer.alloc(10) as never), { name: "TypeError", message: /^Cannot recvmmsg: batch is .*, required a DatagramBatch$/ });
+  await assert.rejects(socket.recvmmsg(Buffer.alloc(10) as never), {
+    name: "TypeError",
+    message: /^Cannot recvmmsg: batch is .*, required a DatagramBatch$/,
+  });
   await assert.rejects(socket.sendmmsg([] as never), { name: "TypeError", message: /^Cannot sendmmsg: batch is/ });
   await assert.rejects(socket.sendmmsg(batch, { start: 1 }), RangeError);
   await assert.rejects(socket.sendmmsg(batch, { skipRefused: 1 as never }), TypeError);
@@ -427,7 +457,7 @@ test("thousands of datagrams both ways at once arrive in order, and none twice",
   const total = 5000;
   const send = async (socket: Socket): Promise<void> => {
     const out = new DatagramBatch({ capacity: 37, size: 8 });
-    for (let next = 0; next < total; ) {
+    for (let next = 0; next < total;) {
       out.clear();
       while (next < total && out.add(String(next))) next++;
       await socket.sendmmsg(out);
@@ -435,7 +465,7 @@ test("thousands of datagrams both ways at once arrive in order, and none twice",
   };
   const receive = async (socket: Socket): Promise<void> => {
     const batch = new DatagramBatch({ capacity: 23, size: 8 });
-    for (let next = 0; next < total; ) {
+    for (let next = 0; next < total;) {
       await socket.recvmmsg(batch);
       for (const [data] of batch) assert.equal(data.toString(), String(next++));
     }

@@ -79,7 +79,12 @@ test("sendmmsg() sends the unsent tail again, from the first datagram that was n
   assert.equal(sent.value, 10);
   assert.deepEqual(
     sys.made("sendmmsg").map(({ args }) => [args[3], args[4]]),
-    [[0, 10], [5, 10], [7, 10], [7, 10]],
+    [
+      [0, 10],
+      [5, 10],
+      [7, 10],
+      [7, 10],
+    ],
   );
   one.close();
 });
@@ -99,7 +104,10 @@ test("skipRefused gives each datagram a second try, and stops at what concerns t
   sys.script("sendmmsg", "ECONNREFUSED", 2, "EPERM", "EACCES", 1, "EBADF");
   const batch = full(6, "127.0.0.1:9");
   await assert.rejects(one.sendmmsg(batch, { skipRefused: true }), { code: "EBADF", transferred: 3 });
-  assert.deepEqual([0, 1, 2, 3].map((i) => batch.error(i)?.code), [undefined, undefined, "EACCES", undefined]);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => batch.error(i)?.code),
+    [undefined, undefined, "EACCES", undefined],
+  );
   one.close();
 });
 
@@ -124,7 +132,10 @@ test("a UDP socket that reads is not registered for room to write, until a write
   sys.always("recvmmsg", "EAGAIN");
   const read = watch(one.recvmmsg(new DatagramBatch()));
   await turn();
-  assert.deepEqual(sys.made("pollerAdd").map(({ args }) => args[3]), [1]);
+  assert.deepEqual(
+    sys.made("pollerAdd").map(({ args }) => args[3]),
+    [1],
+  );
   assert.equal(sys.count("pollerModify"), 0);
   sys.script("sendmmsg", "EAGAIN", 1);
   const sent = watch(one.sendmmsg(full(1, "127.0.0.1:9")));
@@ -143,7 +154,10 @@ test("a UDP socket that reads is not registered for room to write, until a write
   const tcp = socket();
   watch(tcp.recv(1));
   await turn();
-  assert.deepEqual(sys.made("pollerAdd").map(({ args }) => args[3]), [1, 0]);
+  assert.deepEqual(
+    sys.made("pollerAdd").map(({ args }) => args[3]),
+    [1, 0],
+  );
   tcp.close();
 });
 
@@ -161,7 +175,13 @@ test("sendfile() goes on where it stood, in pieces of at most 1 MiB", async () =
   assert.equal(sent.value, size);
   assert.deepEqual(
     sys.made("sendfile").map(({ args }) => args.slice(1)),
-    [[7, 0, 1 << 20], [7, 1 << 20, 500], [7, (1 << 20) + 100, 400], [7, (1 << 20) + 100, 400], [7, (1 << 20) + 100, 400]],
+    [
+      [7, 0, 1 << 20],
+      [7, 1 << 20, 500],
+      [7, (1 << 20) + 100, 400],
+      [7, (1 << 20) + 100, 400],
+      [7, (1 << 20) + 100, 400],
+    ],
   );
   one.close();
 });
@@ -214,8 +234,15 @@ test("a splice waits for its source without a pipe, and ends the destination at 
   await turn();
   assert.equal(spliced.value, 750);
   assert.equal(sys.count("spliceThrough"), 3);
-  assert.deepEqual(sys.made("shutdown").map(({ args }) => args), [[b, 1]]);
-  assert.deepEqual(sys.made("close").map(({ args }) => args[0]), [500, 501], "the pipe is closed with the last splice");
+  assert.deepEqual(
+    sys.made("shutdown").map(({ args }) => args),
+    [[b, 1]],
+  );
+  assert.deepEqual(
+    sys.made("close").map(({ args }) => args[0]),
+    [500, 501],
+    "the pipe is closed with the last splice",
+  );
   from.close();
   to.close();
 });
@@ -239,7 +266,10 @@ test("a splice that waits for its destination makes no call before the event", a
   await turn();
   assert.deepEqual(
     sys.made("splice").map(({ args }) => args),
-    [[500, b, 300], [500, b, 200]],
+    [
+      [500, b, 300],
+      [500, b, 200],
+    ],
   );
   sys.script("splice", "EINTR", 200).script("spliceThrough", through(0, 0, 0));
   fire(OUT, to);
@@ -255,7 +285,10 @@ test("a splice takes no more than its count", async () => {
   const [from, to] = [socket(), socket()];
   sys.script("spliceThrough", through(60, 60, 1), through(40, 40, 1));
   assert.equal(await splice(from, to, { count: 100 }), 100);
-  assert.deepEqual(sys.made("spliceThrough").map(({ args }) => args[5]), [100, 40]);
+  assert.deepEqual(
+    sys.made("spliceThrough").map(({ args }) => args[5]),
+    [100, 40],
+  );
   assert.equal(sys.count("shutdown"), 0);
   from.close();
   to.close();
@@ -272,15 +305,25 @@ test("a splice whose destination has other writers takes what the pipe holds, an
   sys.script("splice", 700);
   const spliced = watch(splice(from, to));
   await turn();
-  assert.deepEqual(sys.made("splice").map(({ args }) => args), [[from.fileno(), 501, 1000]]);
+  assert.deepEqual(
+    sys.made("splice").map(({ args }) => args),
+    [[from.fileno(), 501, 1000]],
+  );
   sys.script("splice", 700).script("spliceThrough", through(0, 0, 0));
   fire(OUT, to);
   await turn();
   assert.equal(before.value, 5);
   assert.equal(spliced.value, 700);
   assert.deepEqual(
-    sys.log.filter(({ name }) => name === "send" || name === "splice").map(({ name, args }) => [name, args[0] === b ? b : args[1]]),
-    [["send", b], ["splice", 501], ["send", b], ["splice", b]],
+    sys.log
+      .filter(({ name }) => name === "send" || name === "splice")
+      .map(({ name, args }) => [name, args[0] === b ? b : args[1]]),
+    [
+      ["send", b],
+      ["splice", 501],
+      ["send", b],
+      ["splice", b],
+    ],
   );
   from.close();
   to.close();

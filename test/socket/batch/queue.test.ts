@@ -45,7 +45,10 @@ test("what is queued in one turn goes out in order, and flush() waits for it", a
   assert.equal(queue.length, 100);
   await queue.flush();
   assert.deepEqual(queue.stats(), { queued: 0, sent: 100, refused: 0 });
-  assert.deepEqual((await receive(receiver, 100)).map(String), Array.from({ length: 100 }, (_, i) => String(i)));
+  assert.deepEqual(
+    (await receive(receiver, 100)).map(String),
+    Array.from({ length: 100 }, (_, i) => String(i)),
+  );
   await queue.flush();
 });
 
@@ -59,12 +62,17 @@ test("trySend() answers false when the queue is full, and send() waits for room,
     if (queue.length === 8) break;
   }
   const order: number[] = [];
-  const waiting = Array.from({ length: 20 }, (_, i) => queue.send(pattern(512, next + i + 1)).then(() => order.push(i)));
+  const waiting = Array.from({ length: 20 }, (_, i) =>
+    queue.send(pattern(512, next + i + 1)).then(() => order.push(i)),
+  );
   assert.equal(queue.trySend(pattern(512)), false, "those who wait are first");
   const all = await receive(two, next + 20);
   for (const [i, data] of all.entries()) assert.ok(data.equals(pattern(512, i + 1)), `datagram ${i} is another one`);
   await Promise.all(waiting);
-  assert.deepEqual(order, Array.from({ length: 20 }, (_, i) => i));
+  assert.deepEqual(
+    order,
+    Array.from({ length: 20 }, (_, i) => i),
+  );
   await queue.flush();
   assert.deepEqual(queue.stats(), { queued: 0, sent: next + 20, refused: 0 });
   one.close();
@@ -92,7 +100,8 @@ test("what the kernel refuses is counted and told, and does not hold up the othe
   await using receiver = await datagram();
   await using socket = new Socket(AF_INET, SOCK_DGRAM);
   const refused: [string, string][] = [];
-  const onRefused = (error: SocketError, address: Address | undefined): void => void refused.push([error.message, String(address)]);
+  const onRefused = (error: SocketError, address: Address | undefined): void =>
+    void refused.push([error.message, String(address)]);
   const queue = new DatagramQueue(socket, { size: 65_536, maxQueue: 8, onRefused });
   const to = receiver.getsockname();
   queue.trySend(Buffer.alloc(65_536), to);
@@ -151,10 +160,15 @@ test("a timeout or an abort takes a waiting datagram out again", async () => {
   await assert.rejects(queue.flush({ timeout: 1 }), { code: "ETIMEDOUT" });
   controller.abort(new Error("enough"));
   await assert.rejects(aborted, { message: "enough" });
-  await assert.rejects(queue.send("x", undefined, { signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
+  await assert.rejects(queue.send("x", undefined, { signal: AbortSignal.abort(new Error("before")) }), {
+    message: "before",
+  });
   const count = queue.stats().sent + 2;
   const all = await receive(two, count);
-  assert.ok(all.every((data) => data.length === 512), "what was given up is not sent");
+  assert.ok(
+    all.every((data) => data.length === 512),
+    "what was given up is not sent",
+  );
   await queue.flush();
   assert.equal(queue.stats().sent, count);
   one.close();

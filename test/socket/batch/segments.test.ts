@@ -25,7 +25,10 @@ for (const family of networkFamilies) {
         assert.deepEqual(address, sender.getsockname());
       }
     }
-    assert.deepEqual(parts.map((part) => part.length), [1200, 1200, 1200, 1200, 1200, 1200, 1200, 1200, 400]);
+    assert.deepEqual(
+      parts.map((part) => part.length),
+      [1200, 1200, 1200, 1200, 1200, 1200, 1200, 1200, 400],
+    );
     assert.ok(Buffer.concat(parts).equals(data));
   });
 
@@ -79,13 +82,16 @@ for (const family of networkFamilies) {
     await client.sendSegments(data, 700, { address: server.getsockname() });
     const batch = new DatagramBatch({ capacity: 4, size: 65_536 });
     const parts: Buffer[] = [];
-    for (let length = 0; length < data.length; ) {
+    for (let length = 0; length < data.length;) {
       await server.recvmmsg(batch);
       await server.sendmmsg(batch);
       for (let i = 0; i < batch.count; i++) length += batch.length(i);
     }
     for (let length = 0; length < data.length; length += parts.at(-1)!.length) parts.push(await client.recv(65_536));
-    assert.deepEqual(parts.map((part) => part.length), [...Array.from({ length: 30 }, () => 700), 5]);
+    assert.deepEqual(
+      parts.map((part) => part.length),
+      [...Array.from({ length: 30 }, () => 700), 5],
+    );
     assert.ok(Buffer.concat(parts).equals(data));
   });
 
@@ -111,7 +117,10 @@ for (const family of networkFamilies) {
     sender.setsockopt(UDP_SEGMENT, 500);
     await sender.send(pattern(1200));
     const parts = [await receiver.recv(2000), await receiver.recv(2000), await receiver.recv(2000)];
-    assert.deepEqual(parts.map((part) => part.length), [500, 500, 200]);
+    assert.deepEqual(
+      parts.map((part) => part.length),
+      [500, 500, 200],
+    );
     assert.ok(Buffer.concat(parts).equals(pattern(1200)));
   });
 }
@@ -142,5 +151,8 @@ test("segments() is what a GRO buffer is read with when recv() is used", async (
   const message = await receiver.recvmsg(65_536);
   const gro = message.control.find((one) => one.type === "UDP_GRO");
   assert.ok(gro?.type === "UDP_GRO");
-  assert.deepEqual([...segments(message.data, gro.gso_size)].map((part) => part.length), [1000, 1000, 500]);
+  assert.deepEqual(
+    [...segments(message.data, gro.gso_size)].map((part) => part.length),
+    [1000, 1000, 500],
+  );
 });

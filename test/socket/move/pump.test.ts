@@ -42,7 +42,10 @@ const before = pipes();
 const noPipes = (): void => assert.equal(pipes(), before, "a pipe is left open");
 
 async function fail<T>(promise: Promise<unknown>): Promise<T> {
-  return promise.then(() => assert.fail("it succeeded"), (error: unknown) => error as T);
+  return promise.then(
+    () => assert.fail("it succeeded"),
+    (error: unknown) => error as T,
+  );
 }
 
 for (const family of stream) {
@@ -170,7 +173,7 @@ test("an abort says how many bytes went, and gives back those that were on their
   for (let turns = 0; turns < 100; turns++) await immediate();
   controller.abort();
   const progress = await failed;
-  assert.equal(progress as unknown, controller.signal.reason);
+  assert.equal(progress, controller.signal.reason);
   assert.ok(progress.transferred > 0 && progress.transferred < big.length);
   assert.ok(progress.undelivered.length > 0, "the destination was to be full");
   noPipes();
@@ -198,7 +201,9 @@ test("an abort while nothing comes has nothing on its way", async () => {
   assert.equal(error.undelivered.length, 0);
   await a.client.sendAll("kept");
   assert.equal((await a.conn.recv(10)).toString(), "kept");
-  await assert.rejects(splice(a.conn, b.client, { signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
+  await assert.rejects(splice(a.conn, b.client, { signal: AbortSignal.abort(new Error("before")) }), {
+    message: "before",
+  });
   noPipes();
 });
 
@@ -221,7 +226,11 @@ test("timeout is a deadline for all of it, idleTimeout for a silence", async () 
   await using a = await connected();
   await using b = await connected();
   await a.client.sendAll("x");
-  await assert.rejects(splice(a.conn, b.client, { timeout: 10 }), { code: "ETIMEDOUT", syscall: "splice", transferred: 1 });
+  await assert.rejects(splice(a.conn, b.client, { timeout: 10 }), {
+    code: "ETIMEDOUT",
+    syscall: "splice",
+    transferred: 1,
+  });
   await assert.rejects(pump(a.conn, b.client, { idleTimeout: 10 }), { code: "ETIMEDOUT", syscall: "splice" });
   // As long as bytes move it goes on.
   const pumping = pump(a.conn, b.client, { idleTimeout: 60 });
@@ -378,7 +387,10 @@ test("only stream sockets are spliced", async () => {
   const [one, two] = socketpair();
   const [dgram, other] = socketpair(AF_UNIX, SOCK_DGRAM);
   const [packet, last] = socketpair(AF_UNIX, SOCK_SEQPACKET);
-  await assert.rejects(splice(one, dgram), { name: "TypeError", message: /^Cannot splice: to is a socket of type 2, required a stream/ });
+  await assert.rejects(splice(one, dgram), {
+    name: "TypeError",
+    message: /^Cannot splice: to is a socket of type 2, required a stream/,
+  });
   await assert.rejects(splice(dgram, one), { name: "TypeError", message: /^Cannot splice: from is/ });
   await assert.rejects(pump(packet, one), { name: "TypeError", message: /^Cannot pump: a is/ });
   await assert.rejects(splice({} as never, one), { name: "TypeError", message: /required a Socket$/ });

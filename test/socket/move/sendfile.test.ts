@@ -86,13 +86,21 @@ test("an abort tells on its reason how many bytes went out", async () => {
   const controller = new AbortController();
   const sent = pair.client.sendfile(source, { signal: controller.signal });
   setImmediate(() => controller.abort());
-  const reason = await sent.then(() => assert.fail("it was sent"), (error: unknown) => error as { transferred?: number });
+  const reason = await sent.then(
+    () => assert.fail("it was sent"),
+    (error: unknown) => error as { transferred?: number },
+  );
   assert.equal(reason, controller.signal.reason);
   const received = receiveAll(pair.conn);
-  assert.equal(await pair.client.sendfile(source, { offset: reason.transferred ?? 0 }), size - (reason.transferred ?? 0));
+  assert.equal(
+    await pair.client.sendfile(source, { offset: reason.transferred ?? 0 }),
+    size - (reason.transferred ?? 0),
+  );
   pair.client.close();
   assert.ok((await received).equals(content));
-  await assert.rejects(pair.conn.sendfile(source, { signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
+  await assert.rejects(pair.conn.sendfile(source, { signal: AbortSignal.abort(new Error("before")) }), {
+    message: "before",
+  });
 });
 
 test("onProgress hears how far it is, up to the end", async () => {
@@ -104,7 +112,10 @@ test("onProgress hears how far it is, up to the end", async () => {
   pair.client.close();
   assert.ok((await received).equals(content));
   assert.ok(steps.length >= 5, String(steps));
-  assert.ok(steps.every((step, i) => i === 0 || step > steps[i - 1]!), String(steps));
+  assert.ok(
+    steps.every((step, i) => i === 0 || step > steps[i - 1]!),
+    String(steps),
+  );
   assert.equal(steps.at(-1), size);
 });
 
@@ -123,7 +134,9 @@ test("what onProgress throws ends the call, and a deadline counts over all of it
   const bytes = await received;
   assert.ok(bytes.length < size && bytes.equals(content.subarray(0, bytes.length)));
   await using other = await connected();
-  await assert.rejects(other.client.sendfile(source, { timeout: 20, onProgress: () => undefined }), { code: "ETIMEDOUT" });
+  await assert.rejects(other.client.sendfile(source, { timeout: 20, onProgress: () => undefined }), {
+    code: "ETIMEDOUT",
+  });
 });
 
 test("other calls have their turn while a large file is sent", async () => {
@@ -155,7 +168,10 @@ test("close() ends it with ECANCELED, and says how far it was", async () => {
   await using source = await open(path);
   const sent = pair.client.sendfile(source);
   setImmediate(() => pair.client.close());
-  const error = await sent.then(() => assert.fail("it was sent"), (reason: unknown) => reason as SocketError);
+  const error = await sent.then(
+    () => assert.fail("it was sent"),
+    (reason: unknown) => reason as SocketError,
+  );
   assert.equal(error.code, "ECANCELED");
   assert.equal((await receiveAll(pair.conn)).length, error.transferred);
   await assert.rejects(pair.client.sendfile(source), { code: "EBADF", syscall: "sendfile" });
@@ -181,7 +197,10 @@ test("a peer that is gone is told with how many bytes went out", async () => {
   const sent = pair.client.sendfile(source);
   await pair.conn.recv(1000);
   pair.conn.close();
-  const error = await sent.then(() => assert.fail("it was sent"), (reason: unknown) => reason as SocketError);
+  const error = await sent.then(
+    () => assert.fail("it was sent"),
+    (reason: unknown) => reason as SocketError,
+  );
   assert.ok(error.code === "ECONNRESET" || error.code === "EPIPE", error.code);
   assert.ok(error.transferred! > 0 && error.transferred! < size);
 });
@@ -229,7 +248,10 @@ test("the kernel says what kind of socket it does not send to", async () => {
 
 test("wrong arguments are rejections that quote them", async () => {
   const [one, two] = socketpair();
-  await assert.rejects(one.sendfile("name" as never), { name: "TypeError", message: /^Cannot sendfile: file is "name"/ });
+  await assert.rejects(one.sendfile("name" as never), {
+    name: "TypeError",
+    message: /^Cannot sendfile: file is "name"/,
+  });
   await assert.rejects(one.sendfile({} as never), TypeError);
   await assert.rejects(one.sendfile({ fd: "3" } as never), TypeError);
   await assert.rejects(one.sendfile(-1), RangeError);
