@@ -133,12 +133,14 @@ export class Socket extends MoveSocket {
    * @example
    * ```ts
    * import { connect, Socket } from "berkeley";
+   * import { once } from "node:events";
    * import { createServer } from "node:net";
    *
    * const server = createServer({ pauseOnConnect: true }, async (netSocket) => {
    *   await using stream = Socket.fromNetSocket(netSocket).stream();
    *   await stream.write(`hello, ${await stream.readLine()}\n`);
    * }).listen(8888, "127.0.0.1");
+   * await once(server, "listening");
    *
    * await using client = await connect("tcp://127.0.0.1:8888");
    * await client.write("client of node:net\n");

@@ -46,6 +46,8 @@ class SessionWait extends Wait<Buffer> {
 
 /** The TLS socket as source and sink. */
 class Ends implements Source, Sink {
+  /** The end of writing was handed to Node, which has not sent it yet. */
+  ending = false;
   readonly #socket: TLSSocket;
   readonly #carrier: Carrier;
 
@@ -74,7 +76,11 @@ class Ends implements Source, Sink {
   }
 
   end(done: Done): void {
-    this.#socket.end(done);
+    this.ending = true;
+    this.#socket.end((error?: Error | null) => {
+      this.ending = false;
+      done(error);
+    });
   }
 }
 
@@ -112,6 +118,7 @@ export class TlsConn implements Conn {
 
   readonly #socket: TLSSocket;
   readonly #carrier: Carrier;
+  readonly #ends: Ends;
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
   readonly #closeTimeout: number;
@@ -145,6 +152,7 @@ export class TlsConn implements Conn {
     this.#closeTimeout = established.closeTimeout;
     this.#allowTruncation = established.allowTruncation;
     const ends = new Ends(socket, carrier);
+    this.#ends = ends;
     const incoming = new Incoming(ends);
     this.#incoming = incoming;
     this.#outgoing = new Outgoing(ends);
@@ -237,7 +245,7 @@ export class TlsConn implements Conn {
     this.#settle();
     // The TLS socket goes with it, but later. To destroy it now, when what is below it is gone, would free what OpenSSL works
     // with, and OpenSSL may be below us on the stack: code that awaits a handshake or a read runs when Node's callback ends.
-    this.#carrier.abort(this.#outgoing.ending);
+    this.#carrier.abort(this.#ends.ending);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -278,7 +286,7 @@ export class TlsConn implements Conn {
     if (this.#outgoing.finished || this.#outgoing.broken || socket.destroyed) return;
     await new Promise<void>((resolve) => {
       socket.once("close", () => resolve());
-      socket.end(() => resolve());
+      this.#ends.end(() => resolve());
     });
   }
 

@@ -104,11 +104,6 @@ export class Outgoing {
     return this.#broken;
   }
 
-  /** Whether the end is under way, but has not been sent. */
-  get ending(): boolean {
-    return this.#finishing && !this.#finished;
-  }
-
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
     let body;
     try {

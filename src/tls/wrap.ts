@@ -96,18 +96,22 @@ function contextFor(plan: CheckedConnection): TlsContext {
   if (!plan.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
     return (common ??= new TlsContext());
   }
-  if (plan.isServer && !["cert", "pfx", "sniCallback"].some((name) => names.includes(name))) {
-    throw new TypeError(
-      `Cannot ${ACTION}: a server has no certificate, required cert and key, pfx, or a context with them`,
-    );
-  }
   return new TlsContext(plan.inline);
+}
+
+function checkCertificate(context: TlsContext): void {
+  const { cert, pfx, sniCallback } = nodeContext(context).options;
+  if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;
+  throw new TypeError(
+    `Cannot ${ACTION}: a server has no certificate, required cert and key, pfx, or a context with them`,
+  );
 }
 
 function checkClient(opts: TlsClientOptions, plan: CheckedConnection): ClientPlan {
   const { checkServerIdentity: check, session } = opts;
   let name = checkName(opts.servername, ACTION, "servername") ?? checkName(opts.host, ACTION, "host");
-  const verifies = plan.inline.rejectUnauthorized ?? true;
+  const shared = plan.context === undefined ? undefined : nodeContext(plan.context).options.rejectUnauthorized;
+  const verifies = plan.inline.rejectUnauthorized ?? shared ?? true;
   if (name === undefined && verifies) {
     throw new TypeError(`Cannot ${ACTION}: nothing to verify the server by, required servername or host`);
   }

@@ -10,7 +10,7 @@ import { pattern, readFully, readToEnd } from "#berkeley/testing/bytes.js";
 import { memoryPair } from "#berkeley/testing/index.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { certificates, overTcp, serving, tlsPair, withoutDescriptor } from "./support.js";
+import { certificates, overTcp, overUnix, serving, tlsPair, withoutDescriptor } from "./support.js";
 
 checkLeaks();
 
@@ -146,6 +146,31 @@ test("close() gives up on a peer that takes nothing after closeTimeout", async (
     assert.ok(performance.now() - began < 4000);
     server.abort();
     await server.close();
+  }
+});
+
+test("abort() ends a close(), or an end of writing, that the peer holds up", async () => {
+  for (const pair of [overTcp, overUnix, withoutDescriptor(overTcp)]) {
+    for (const call of ["close", "closeWrite"] as const) {
+      const [client, server] = await tlsPair(pair);
+      // Fill all there is, the last piece being taken, so that close_notify is what waits.
+      const filling = client.write(Buffer.alloc(64_000_000), { timeout: 50 });
+      await assert.rejects(filling, { code: "ETIMEDOUT" });
+      const waiting = client[call]().catch((error: unknown) => error);
+      for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
+      const began = performance.now();
+      client.abort();
+      await waiting;
+      await client.close();
+      assert.ok(performance.now() - began < 2000);
+      // Cut, unless the kernel had taken everything by then.
+      const ending = await readToEnd(server).then(
+        () => "end",
+        (error: { code: string }) => error.code,
+      );
+      assert.ok(["end", "ECONNRESET", "ERR_TLS_TRUNCATED"].includes(ending), ending);
+      await server.close();
+    }
   }
 });
 

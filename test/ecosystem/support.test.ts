@@ -1,0 +1,19 @@
+// A program that is not installed is a reason to skip for people, and a failure for CI.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { find, missing } from "./support.js";
+
+test("missing() says what is not installed and how to get it, and throws it under CI", (t) => {
+  const before = process.env["CI"];
+  t.after(() => {
+    if (before === undefined) delete process.env["CI"];
+    else process.env["CI"] = before;
+  });
+  delete process.env["CI"];
+  assert.equal(missing("coreutils", "sh"), false);
+  assert.equal(find("no-such-program"), undefined);
+  const reason = "no-such-program not installed (Debian and Ubuntu: apt-get install no-such-package)";
+  assert.equal(missing("no-such-package", "sh", "no-such-program"), reason);
+  process.env["CI"] = "true";
+  assert.throws(() => missing("no-such-package", "no-such-program"), new Error(reason));
+});

@@ -1,0 +1,39 @@
+// ws, unchanged, over connections that are no sockets at all: both ends of a pair in memory, as Duplexes. Over sockets and our
+// listener it is tested with the example websocket.ts.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { Duplex } from "node:stream";
+import { test } from "node:test";
+import { toDuplex } from "berkeley";
+import { memoryPair } from "berkeley/testing";
+import { WebSocket, WebSocketServer } from "ws";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+test("ws speaks over a pair in memory, cut into small chunks", async () => {
+  const [near, far] = memoryPair({ chunking: 100 });
+  const http = createServer();
+  const server = new WebSocketServer({ noServer: true });
+  http.on("upgrade", (request, socket: Duplex, head) => {
+    server.handleUpgrade(request, socket, head, (client) => {
+      client.on("message", (data, binary) => client.send(data, { binary }));
+    });
+  });
+  http.emit("connection", toDuplex(far));
+  const client = new WebSocket("ws://localhost/", { createConnection: () => toDuplex(near) as never });
+  await once(client, "open");
+  for (const message of ["hello", "", "x".repeat(200_000)]) {
+    const heard = once(client, "message") as Promise<[Buffer]>;
+    client.send(message);
+    const [data] = await heard;
+    assert.ok(data.toString() === message);
+  }
+  const closed = once(client, "close");
+  client.close(1000, "done");
+  const [code, reason] = (await closed) as [number, Buffer];
+  assert.deepEqual([code, reason.toString()], [1000, "done"]);
+  http.closeAllConnections?.();
+});
