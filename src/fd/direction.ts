@@ -134,7 +134,8 @@ export class Direction {
       }
       if (result >= 0) {
         this.#account(operation, result, a, b);
-        return Promise.resolve(operation.complete(result, a, b));
+        const value = operation.complete(result, a, b);
+        return (typeof value === "number" ? resolvedWith(value) : Promise.resolve(value)) as Promise<T>;
       }
       if (result === EAGAIN) {
         this.#ready = false;
@@ -400,6 +401,18 @@ export class Direction {
     }
   }
 }
+
+/**
+ * A promise of a count. Calls that succeed at once mostly give the same few small numbers, and a settled promise never changes,
+ * so one for each of those does for all.
+ */
+function resolvedWith(count: number): Promise<number> {
+  if (count >= SHARED) return Promise.resolve(count);
+  return (shared[count] ??= Promise.resolve(count));
+}
+
+const SHARED = 4096;
+const shared: (Promise<number> | undefined)[] = Array.from({ length: SHARED });
 
 /** Settles a call that is cut short with what it has received, if it has. */
 function resolvesCut(waiter: Waiter): boolean {
