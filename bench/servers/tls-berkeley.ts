@@ -1,9 +1,10 @@
-// A TLS server on berkeley: KIND CERT KEY, where KIND is what it does with each connection: "echo", "receive", "send".
+// A TLS server on berkeley: KIND CERT KEY [into], where KIND is what it does with each connection: "echo", "receive", "send".
+// With "into" it receives into a buffer of its own, which costs a copy; else it takes the chunks as they are decrypted.
 
 import { readFileSync } from "node:fs";
 import { listen, TlsContext, type TlsConn, TlsListener } from "berkeley";
 
-const [, , kind, cert = "", key = ""] = process.argv;
+const [, , kind, cert = "", key = "", way] = process.argv;
 const blob = Buffer.alloc(65_536, 7);
 
 async function echo(conn: TlsConn): Promise<void> {
@@ -19,6 +20,10 @@ async function echo(conn: TlsConn): Promise<void> {
 }
 
 async function receive(conn: TlsConn): Promise<void> {
+  while ((await conn.readChunk()) !== null);
+}
+
+async function receiveInto(conn: TlsConn): Promise<void> {
   const buffer = Buffer.allocUnsafe(65_536);
   while ((await conn.read(buffer)) > 0);
 }
@@ -27,7 +32,7 @@ async function send(conn: TlsConn): Promise<void> {
   for (;;) await conn.write(blob);
 }
 
-const serve = kind === "echo" ? echo : kind === "receive" ? receive : send;
+const serve = { echo, receive: way === "into" ? receiveInto : receive, send }[kind as "echo" | "receive" | "send"];
 const context = new TlsContext({ cert: readFileSync(cert), key: readFileSync(key) });
 const listener = new TlsListener(await listen("tcp://127.0.0.1:0", { backlog: 511 }), { tls: context });
 const { address } = listener;

@@ -1,5 +1,5 @@
-// tls: small messages echoed, and bulk each way, over TLS 1.3 (AES-128-GCM on the wire of both subjects). The other end is
-// node:tls for all of them, on the other core.
+// tls: small messages echoed, and bulk each way, over TLS 1.3 with the cipher suite that Node prefers. The other end
+// is node:tls for all subjects, on the other core.
 
 import { execFile } from "node:child_process";
 import { access, mkdir, rename } from "node:fs/promises";
@@ -49,7 +49,7 @@ function subject(
   kind: Kind,
   name: string,
   role: Subject["role"],
-  server: string,
+  server: readonly [string, ...string[]],
   sampleOf: (count: number, elapsedNs: number, cpuNs: number, userNs: number) => Sample,
 ): Subject {
   return {
@@ -62,7 +62,10 @@ function subject(
         for (const child of children.toReversed()) await child.stop();
       };
       try {
-        const serving = await Child.start(placement.server, await script(server)(kind, ...(await certificate())));
+        const serving = await Child.start(
+          placement.server,
+          await script(server[0])(kind, ...(await certificate()), ...server.slice(1)),
+        );
         children.push(serving);
         const port = numberIn(await serving.nextObject(), "port");
         const connections = kind === "echo" ? echoConnections : bulkConnections;
@@ -99,8 +102,9 @@ function situation(
     title,
     metrics,
     subjects: [
-      subject(kind, "berkeley", "ours", "tls-berkeley", sampleOf),
-      subject(kind, "node:tls", "peer", "tls-node", sampleOf),
+      subject(kind, "berkeley", "ours", ["tls-berkeley"], sampleOf),
+      ...(kind === "receive" ? [subject(kind, "berkeley-into", "ours", ["tls-berkeley", "into"], sampleOf)] : []),
+      subject(kind, "node:tls", "peer", ["tls-node"], sampleOf),
     ],
     limits: [
       { metric: rate.name, subject: "berkeley", peer: "node:tls", atLeast: 1 },

@@ -24,6 +24,8 @@ export interface Carrier {
   readonly duplex: Duplex;
   /** Asked while the TLS socket reports an end. */
   ending(paused: boolean): Ending;
+  /** Whether the kernel has all that was written; false where that is not known. */
+  readonly sent: boolean;
   /** Keeps the process alive, or lets it go. */
   ref(): void;
   unref(): void;
@@ -35,8 +37,15 @@ export interface Carrier {
 
 /** What is used of a handle of Node's. */
 interface Handle {
+  /** Bytes that libuv holds because the kernel did not take them. */
+  readonly writeQueueSize?: number;
   readStart?(): number;
   readStop?(): number;
+}
+
+function handleOf(socket: Socket): Handle | null {
+  // oxlint-disable-next-line no-underscore-dangle
+  return (socket as unknown as { readonly _handle: Handle | null })._handle;
 }
 
 /** Milliseconds that an idle connection may keep the process alive: to say so for each read would be paid for by each. */
@@ -71,11 +80,14 @@ class NativeCarrier implements Carrier {
 
   ending(paused: boolean): Ending {
     if (paused) return "close_notify";
-    // oxlint-disable-next-line no-underscore-dangle
-    const handle = (this.duplex as unknown as { _handle: Handle | null })._handle;
+    const handle = handleOf(this.duplex);
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
     handle.readStop?.();
     return this.#reset && this.duplex.remoteAddress === undefined ? "reset" : "end";
+  }
+
+  get sent(): boolean {
+    return handleOf(this.duplex)?.writeQueueSize === 0;
   }
 
   ref(): void {
@@ -115,6 +127,7 @@ class NativeCarrier implements Carrier {
 
 class DuplexCarrier implements Carrier {
   readonly duplex: Duplex;
+  readonly sent = false;
   readonly #conn: Conn;
 
   constructor(conn: Conn) {

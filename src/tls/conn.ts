@@ -70,9 +70,10 @@ class Ends implements Source, Sink {
     else this.#carrier.unref();
   }
 
-  put(bytes: Uint8Array, done: Done): void {
+  put(bytes: Uint8Array, done: Done): boolean {
     // oxlint-disable-next-line no-underscore-dangle
     this.#socket._write(bytes, "buffer" as BufferEncoding, done);
+    return this.#carrier.sent;
   }
 
   end(done: Done): void {
@@ -156,7 +157,7 @@ export class TlsConn implements Conn {
     const incoming = new Incoming(ends);
     this.#incoming = incoming;
     this.#outgoing = new Outgoing(ends);
-    socket.push = (chunk: Uint8Array | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
+    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     carrier.unref();
@@ -219,6 +220,15 @@ export class TlsConn implements Conn {
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
     return this.#incoming.read(buffer, opts);
+  }
+
+  /**
+   * The next bytes as they were decrypted, at most one record of 16 KiB, without a copy; null at the end. Otherwise as
+   * `read`. The Buffer is the caller's.
+   */
+  readChunk(opts?: IoOptions): Promise<Buffer | null> {
+    if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
+    return this.#incoming.readChunk(opts);
   }
 
   write(data: Data, opts?: IoOptions): Promise<void> {

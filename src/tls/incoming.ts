@@ -10,20 +10,30 @@ import { refusal, socketError, Wait } from "../stream/wait.js";
 
 /** A read that waits. */
 interface Pending {
-  readonly target: Uint8Array;
-  resolve(count: number): void;
+  /** Answers it; returns what is left of the chunk. */
+  take(chunk: Buffer): Buffer | undefined;
+  end(): void;
   reject(error: unknown): void;
 }
 
-/** Without timeout and signal, which is the usual one: a promise and nothing else. */
-class PlainRead implements Pending {
-  readonly target: Uint8Array;
-  readonly promise: Promise<number>;
-  resolve!: (count: number) => void;
+/** Puts the beginning of a chunk into `target`; returns the rest. */
+function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
+  const room = target.length;
+  if (chunk.length <= room) {
+    target.set(chunk);
+    return undefined;
+  }
+  target.set(chunk.subarray(0, room));
+  return chunk.subarray(room);
+}
+
+/** A promise and nothing else, for a read without timeout and signal, which is the usual one. */
+class Plain<T> {
+  readonly promise: Promise<T>;
+  resolve!: (value: T) => void;
   reject!: (error: unknown) => void;
 
-  constructor(target: Uint8Array) {
-    this.target = target;
+  constructor() {
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -31,19 +41,68 @@ class PlainRead implements Pending {
   }
 }
 
-class TimedRead extends Wait<number> implements Pending {
-  readonly target: Uint8Array;
+class Timed<T> extends Wait<T> {
   readonly #drop: () => void;
 
-  constructor(target: Uint8Array, opts: IoOptions, drop: () => void) {
+  constructor(opts: IoOptions, drop: () => void) {
     super(opts);
-    this.target = target;
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop();
     return socketError("ETIMEDOUT", "read");
+  }
+}
+
+/** What a promise is made of, with or without a timeout. */
+interface Answer<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+class IntoBuffer implements Pending {
+  readonly #target: Uint8Array;
+  readonly #answer: Answer<number>;
+
+  constructor(target: Uint8Array, answer: Answer<number>) {
+    this.#target = target;
+    this.#answer = answer;
+  }
+
+  take(chunk: Buffer): Buffer | undefined {
+    const rest = fill(this.#target, chunk);
+    this.#answer.resolve(rest === undefined ? chunk.length : this.#target.length);
+    return rest;
+  }
+
+  end(): void {
+    this.#answer.resolve(0);
+  }
+
+  reject(error: unknown): void {
+    this.#answer.reject(error);
+  }
+}
+
+class AsChunk implements Pending {
+  readonly #answer: Answer<Buffer | null>;
+
+  constructor(answer: Answer<Buffer | null>) {
+    this.#answer = answer;
+  }
+
+  take(chunk: Buffer): undefined {
+    this.#answer.resolve(chunk);
+  }
+
+  end(): void {
+    this.#answer.resolve(null);
+  }
+
+  reject(error: unknown): void {
+    this.#answer.reject(error);
   }
 }
 
@@ -57,7 +116,7 @@ export interface Source {
 
 export class Incoming {
   readonly #source: Source;
-  readonly #chunks: Uint8Array[] = [];
+  readonly #chunks: Buffer[] = [];
   #pending: Pending | undefined;
   #paused = false;
   #ended = false;
@@ -83,9 +142,9 @@ export class Incoming {
     return this.#ended || this.#failure !== undefined;
   }
 
+  /** Into `target`. */
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
-    if (this.#pending !== undefined) return Promise.reject(new BusyError("read"));
-    const refused = refusal(opts);
+    const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (!(target instanceof Uint8Array)) {
       return Promise.reject(new TypeError(`Cannot read: buffer is a ${typeof target}, required a Uint8Array`));
@@ -96,42 +155,41 @@ export class Incoming {
     if (this.#chunks.length > 0) return Promise.resolve(this.#serve(target));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(0);
-    const waits = opts?.timeout !== undefined || opts?.signal !== undefined;
-    const read = waits ? new TimedRead(target, opts, () => this.#settle()) : new PlainRead(target);
-    this.#pending = read;
-    this.#source.waiting(true);
-    this.#resume();
-    return read.promise;
+    const answer = this.#answer<number>(opts);
+    this.#wait(new IntoBuffer(target, answer));
+    return answer.promise;
+  }
+
+  /** What was decrypted in one piece, without a copy; null at the end. */
+  readChunk(opts: IoOptions | undefined): Promise<Buffer | null> {
+    const refused = this.#refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    const chunk = this.#chunks.shift();
+    if (chunk !== undefined) {
+      this.#resumeWhenEmpty();
+      return Promise.resolve(chunk);
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    if (this.#ended) return Promise.resolve(null);
+    const answer = this.#answer<Buffer | null>(opts);
+    this.#wait(new AsChunk(answer));
+    return answer.promise;
   }
 
   /** Takes what was decrypted; false asks for a pause. */
-  push(chunk: Uint8Array): boolean {
+  push(chunk: Buffer): boolean {
     if (this.#dropping) return true;
-    const read = this.#settle();
-    if (read === undefined) {
-      this.#chunks.push(chunk);
-      this.#paused = true;
-      return false;
-    }
-    const { target } = read;
-    const room = target.length;
-    if (chunk.length <= room) {
-      target.set(chunk);
-      read.resolve(chunk.length);
-      this.#paused = false;
-      return true;
-    }
-    target.set(chunk.subarray(0, room));
-    this.#chunks.push(chunk.subarray(room));
-    read.resolve(room);
-    this.#paused = true;
+    const rest = this.#pending === undefined ? chunk : this.#settle()!.take(chunk);
+    this.#paused = rest !== undefined;
+    if (rest === undefined) return true;
+    this.#chunks.push(rest);
     return false;
   }
 
   end(): void {
     if (this.over) return;
     this.#ended = true;
-    this.#settle()?.resolve(0);
+    this.#settle()?.end();
   }
 
   /** What came before it can still be read. */
@@ -157,25 +215,41 @@ export class Incoming {
     return read;
   }
 
+  #refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
+    return this.#pending === undefined ? refusal(opts) : { error: new BusyError("read") };
+  }
+
+  #answer<T>(opts: IoOptions | undefined): Answer<T> {
+    if (opts?.timeout === undefined && opts?.signal === undefined) return new Plain<T>();
+    return new Timed<T>(opts, () => this.#settle());
+  }
+
+  #wait(pending: Pending): void {
+    this.#pending = pending;
+    this.#source.waiting(true);
+    this.#resume();
+  }
+
   #resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
     this.#source.resume();
   }
 
+  #resumeWhenEmpty(): void {
+    if (this.#chunks.length === 0 && !this.over) this.#resume();
+  }
+
   #serve(target: Uint8Array): number {
     const chunks = this.#chunks;
     let filled = 0;
-    while (filled < target.length) {
-      const chunk = chunks[0];
-      if (chunk === undefined) break;
-      const size = Math.min(chunk.length, target.length - filled);
-      target.set(size === chunk.length ? chunk : chunk.subarray(0, size), filled);
-      filled += size;
-      if (size === chunk.length) chunks.shift();
-      else chunks[0] = chunk.subarray(size);
+    for (let chunk = chunks[0]; chunk !== undefined && filled < target.length; chunk = chunks[0]) {
+      const rest = fill(filled === 0 ? target : target.subarray(filled), chunk);
+      filled += chunk.length - (rest?.length ?? 0);
+      if (rest === undefined) chunks.shift();
+      else chunks[0] = rest;
     }
-    if (chunks.length === 0 && !this.over) this.#resume();
+    this.#resumeWhenEmpty();
     return filled;
   }
 }

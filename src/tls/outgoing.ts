@@ -18,7 +18,8 @@ export type Done = (error?: Error | null) => void;
 export interface Sink {
   /** What is below is gone: Node then calls what was under way done, whatever became of it, and the owner calls `fail`. */
   readonly broken: boolean;
-  put(bytes: Uint8Array, done: Done): void;
+  /** Returns whether the layer below has it already; `done` is called in either case, before the next piece may come. */
+  put(bytes: Uint8Array, done: Done): boolean;
   /** Sends close_notify and ends the connection below for writing. */
   end(done: Done): void;
 }
@@ -187,7 +188,12 @@ export class Outgoing {
           }
           job.transferred += piece.length;
           this.#busy = true;
-          this.#sink.put(piece, this.#put);
+          const taken = this.#sink.put(piece, this.#put);
+          // Node says so a turn later, for the sake of those who count on it; the writer need not wait for that.
+          if (taken && left === piece.length && this.#queue[0] === job) {
+            this.#queue.shift();
+            job.resolve();
+          }
           return;
         }
       }
