@@ -28,6 +28,8 @@ for (const run of [0, 1, 2]) {
     const child = spawn(process.execPath, [script, String(seed + run), String(rounds), mark], {
       stdio: "ignore",
       timeout: 60_000,
+      // bind() with a random path makes a socket file where it stands.
+      cwd: folder,
     });
     const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
       child.on("exit", (...end) => resolve(end)),
