@@ -30,6 +30,8 @@ export {
   type AddressLike,
   type HostPortLike,
   type NetlinkLike,
+  type OpaqueLike,
+  type PacketLike,
   parseAddress,
   toAddress,
   type UnixLike,
