@@ -7,7 +7,7 @@
 import { type Address, type AddressLike, quote } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Data } from "../io.js";
-import { integer, messageFlags } from "../sys/arguments.js";
+import { integer, sendFlags } from "../sys/arguments.js";
 import {
   AddressCache,
   type AddOptions,
@@ -111,7 +111,7 @@ export class DatagramQueue {
       throw new TypeError(`Cannot ${action}: onRefused is ${quote(onRefused)}, required a function`);
     }
     this.#socket = socket;
-    this.#flags = messageFlags(options.flags, action);
+    this.#flags = sendFlags(options.flags, action);
     this.#onRefused = onRefused;
     this.#memory = batchMemory(
       integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),

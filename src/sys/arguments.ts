@@ -1,6 +1,7 @@
 // Checking the arguments of the public calls, before any system call: one place for both sockets.
 
 import { quote } from "../addr/index.js";
+import { MSG_ZEROCOPY } from "./constants.js";
 
 /** What can be sent; the same shape as `Data` of the contracts, which this layer does not import. */
 export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -33,6 +34,20 @@ export function byteCount(value: unknown, action: string): number {
 export function messageFlags(value: unknown, action: string): number {
   if (value === undefined) return 0;
   return integer(value, action, "flags", -0x8000_0000, 0xffff_ffff) | 0;
+}
+
+/**
+ * MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: with it the kernel reads the memory after the call has settled,
+ * until a message in the error queue says that it has finished. Here the memory may be collected by then and hold something
+ * else, which would go out in its place. Over loopback
+ * the kernel copies in the end, so that it only costs more there.
+ */
+export function sendFlags(value: unknown, action: string): number {
+  const flags = messageFlags(value, action);
+  if ((flags & MSG_ZEROCOPY) === 0) return flags;
+  throw new TypeError(
+    `Cannot ${action}: flags have MSG_ZEROCOPY, required none of it: the memory could be collected before the kernel has sent it`,
+  );
 }
 
 /** A deadline in ms from now, or null for none. */

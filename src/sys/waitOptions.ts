@@ -1,7 +1,7 @@
 // What every waiting call takes besides its operands.
 
 import { quote } from "../addr/index.js";
-import { messageFlags, milliseconds } from "./arguments.js";
+import { messageFlags, milliseconds, sendFlags } from "./arguments.js";
 import { abortSignal } from "./deadline.js";
 
 /** Options of a call that may wait. */
@@ -31,6 +31,13 @@ export function flagsOf(opts: TransferOptions | undefined, action: string): numb
   if (opts === undefined) return 0;
   checkOptions(opts, action);
   return messageFlags(opts.flags, action);
+}
+
+/** The flags of a call that sends. */
+export function sendFlagsOf(opts: TransferOptions | undefined, action: string): number {
+  if (opts === undefined) return 0;
+  checkOptions(opts, action);
+  return sendFlags(opts.flags, action);
 }
 
 /** Refuses what is not an object where options are taken: `recv(10, MSG_PEEK)` would otherwise pass unnoticed. */

@@ -3,18 +3,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  AF_UNIX,
+  DatagramBatch,
+  DatagramQueue,
   IPPROTO_TCP,
   IP_TTL,
+  MSG_DONTWAIT,
+  MSG_ZEROCOPY,
+  send_fds,
   SO_KEEPALIVE,
   SO_LINGER,
   SO_RCVBUF,
   SO_TYPE,
+  SOCK_DGRAM,
   Socket,
   socketpair,
   SOL_SOCKET,
   TCP_INFO,
   TCP_NODELAY,
 } from "berkeley";
+import * as blocking from "berkeley/sync";
 import { fakeKernel } from "../support/fakeSocket.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 
@@ -345,6 +353,32 @@ test("wrong arguments are told before a closed socket is", async () => {
   await assert.rejects(socket.connect("nonsense"), TypeError);
   assert.throws(() => socket.listen("x" as Any), TypeError);
   assert.throws(() => socket.shutdown(9), RangeError);
+});
+
+test("MSG_ZEROCOPY is refused by every call that sends, of both sockets, since nothing would keep the memory", async () => {
+  const flags = MSG_ZEROCOPY | MSG_DONTWAIT;
+  const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
+  const address = "unix:@nobody";
+  const batch = new DatagramBatch({ capacity: 1, size: 10 });
+  batch.add("x", address);
+  for (const call of [
+    () => left.send("x", { flags }),
+    () => left.sendAll("x", { flags }),
+    () => left.sendto("x", address, { flags }),
+    () => left.sendmsg(["x"], { flags }),
+    () => left.sendmmsg(batch, { flags }),
+    () => left.sendSegments("x", 1, { flags }),
+    () => send_fds(left, "x", [left], { flags }),
+  ]) {
+    await assert.rejects(call(), /^TypeError: Cannot \w+: flags have MSG_ZEROCOPY/);
+  }
+  assert.throws(() => new DatagramQueue(left, { flags }), /^TypeError: .*flags have MSG_ZEROCOPY/);
+  const [one, other] = blocking.socketpair();
+  assert.throws(() => one.send("x", { flags }), /^TypeError: Cannot send: flags have MSG_ZEROCOPY/);
+  assert.throws(() => one.sendmsg("x", { flags }), /^TypeError: Cannot sendmsg: flags have MSG_ZEROCOPY/);
+  // Nothing went out.
+  await assert.rejects(right.recv(1, { flags: MSG_DONTWAIT }), { code: "EAGAIN" });
+  for (const socket of [left, right, one, other]) socket.close();
 });
 
 test("a real socket that refused wrong arguments still works", async () => {

@@ -229,7 +229,7 @@ export const SO_PEERGROUPS: SocketOption<number[], never> = readOption(
   GROUPS_SIZE,
   decodeUints,
 );
-/** Allows `MSG_ZEROCOPY`. */
+/** Allows `MSG_ZEROCOPY`, which the calls here refuse (docs/options.md); for a descriptor that is handed to another program. */
 export const SO_ZEROCOPY: SocketOption<boolean, boolean> = booleanOption("SO_ZEROCOPY", L, k.SO_ZEROCOPY);
 /** Allows a send time with each packet (SCM_TXTIME). */
 export const SO_TXTIME: SocketOption<TxTime, TxTime> = txTimeOption("SO_TXTIME", L, k.SO_TXTIME);

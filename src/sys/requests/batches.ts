@@ -6,7 +6,7 @@ import { DatagramBatch, ENTRY_WORDS, ERROR, MAX_MESSAGE, MAX_SEGMENTS, memoryOf,
 import { encodeControl } from "../control/index.js";
 import { type BatchSending, RECVMMSG, SEND_SEGMENTS, type SegmentSending, SENDMMSG } from "../operations/batch.js";
 import { encodeAddress } from "../sockaddr.js";
-import { flagsOf, type TransferOptions } from "../waitOptions.js";
+import { flagsOf, sendFlagsOf, type TransferOptions } from "../waitOptions.js";
 import type { Addressed, Request } from "./request.js";
 
 /** Options of `sendmmsg`. */
@@ -43,7 +43,7 @@ export function sendmmsgRequest(batch: DatagramBatch, opts: SendBatchOptions | u
     refused: false,
   };
   sending.end = sending.memory.count;
-  const flags = flagsOf(opts, "sendmmsg");
+  const flags = sendFlagsOf(opts, "sendmmsg");
   if (opts !== undefined) readOptions(sending, opts);
   return sending.next === sending.end ? undefined : { operation: SENDMMSG, operand: sending, flags };
 }
@@ -66,7 +66,7 @@ export function segmentsRequest(
   opts: SendSegmentsOptions | undefined,
 ): Addressed<number> {
   const syscall = "sendSegments";
-  const flags = flagsOf(opts, syscall);
+  const flags = sendFlagsOf(opts, syscall);
   const segment = segmentSize(size, syscall);
   const given = bytesToSend(data, syscall);
   const messages = cut(given instanceof Uint8Array ? given : Buffer.concat(given), segment);

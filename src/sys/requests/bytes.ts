@@ -23,7 +23,7 @@ import {
 } from "../operations/receiveAll.js";
 import { SEND, SEND_ALL, type Sending, SENDTO } from "../operations/send.js";
 import { encodeAddress } from "../sockaddr.js";
-import { flagsOf, type TransferOptions } from "../waitOptions.js";
+import { flagsOf, sendFlagsOf, type TransferOptions } from "../waitOptions.js";
 import type { Addressed, Request } from "./request.js";
 
 export function recvRequest(type: number, size: number, opts: TransferOptions | undefined): Request<Buffer> {
@@ -76,13 +76,13 @@ function message(data: Sendable, action: string): Uint8Array | Uint8Array[] {
 }
 
 export function sendRequest(data: Sendable, opts: TransferOptions | undefined): Request<number> {
-  return { operation: SEND, operand: message(data, "send"), flags: flagsOf(opts, "send") };
+  return { operation: SEND, operand: message(data, "send"), flags: sendFlagsOf(opts, "send") };
 }
 
 export function sendAllRequest(data: Sendable, opts: TransferOptions | undefined): Request<void> {
   const bytes = message(data, "send");
   const operand: Sending = { data: bytes, total: totalLength(bytes), sent: 0 };
-  return { operation: SEND_ALL, operand, flags: flagsOf(opts, "send") };
+  return { operation: SEND_ALL, operand, flags: sendFlagsOf(opts, "send") };
 }
 
 export function sendtoRequest(
@@ -91,7 +91,7 @@ export function sendtoRequest(
   opts: TransferOptions | undefined,
 ): Addressed<number> {
   const bytes = message(data, "sendto");
-  const flags = flagsOf(opts, "sendto");
+  const flags = sendFlagsOf(opts, "sendto");
   return {
     syscall: "sendto",
     target: toAddress(address),

@@ -27,7 +27,7 @@ import {
 } from "../operations/message.js";
 import { waitsForAll } from "../operations/receiveAll.js";
 import { encodeAddress } from "../sockaddr.js";
-import { checkOptions, flagsOf, type TransferOptions, type WaitOptions } from "../waitOptions.js";
+import { checkOptions, flagsOf, sendFlagsOf, type TransferOptions, type WaitOptions } from "../waitOptions.js";
 import type { Addressed, Request } from "./request.js";
 
 /** Options of `sendmsg`. */
@@ -61,7 +61,7 @@ interface Kind {
 export function sendmsgRequest(kind: Kind, data: Sendable, opts: SendmsgOptions | undefined): Addressed<number> {
   const bytes = bytesToSend(data, "sendmsg");
   checkOptions(opts, "sendmsg");
-  const flags = flagsOf(opts, "sendmsg");
+  const flags = sendFlagsOf(opts, "sendmsg");
   const total = totalLength(bytes);
   // A message has to go out in one call, however many parts it has.
   const parts = bytes instanceof Uint8Array ? [bytes] : bytes.length > IOV_MAX ? [Buffer.concat(bytes)] : bytes;
