@@ -12,7 +12,7 @@ export {
   type VsockEndpoint,
 } from "./addr/index.js";
 export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
-export type { Conn, Data, IoOptions, Listener, Reader, Writer } from "./io.js";
+export type { Conn, Consumer, Data, DirectReader, IoOptions, Listener, Reader, Writer } from "./io.js";
 export {
   bindUdp,
   type BindUdpOptions,
@@ -69,6 +69,7 @@ export {
   splice,
   type SpliceOptions,
   type SpliceProgress,
+  type FlagOptions,
   type TransferOptions,
   type WaitOptions,
 } from "./socket/index.js";
