@@ -34,6 +34,9 @@ export {
   type Resolver,
   SocketListener,
   type TcpOptions,
+  type TlsConnectOptions,
+  type TlsListenOptions,
+  TlsSocketListener,
   type UdpOptions,
   UdpSocket,
 } from "./net/index.js";

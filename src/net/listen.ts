@@ -12,6 +12,7 @@ import {
   InetAddress,
   parseEndpoint,
   quote,
+  type TlsEndpointLike,
 } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
@@ -46,6 +47,8 @@ import {
 } from "./options.js";
 import { SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
+import { prepareListener, type TlsListenOptions } from "./tls.js";
+import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
 /** How to listen, and the limits of the streams that are accepted. `timeout` and `signal` are for the resolver. */
@@ -64,13 +67,15 @@ export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly mode?: number | undefined;
   /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
   readonly unsetEnv?: boolean | undefined;
+  /** Keys and certificates, with a `tls://` endpoint, and how handshakes are run. */
+  readonly tls?: TlsListenOptions | undefined;
 }
 
 const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
 /** What each kind of endpoint has a use for. */
 const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
-  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
+  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
   unix: [...STREAM_OPTIONS, "backlog", "mode"],
   vsock: [...STREAM_OPTIONS, "backlog"],
   fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog"],
@@ -79,15 +84,19 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
 };
 
 /**
- * Listens on an endpoint: `tcp://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening socket that
- * this process has already) or `systemd:name` (one that the service manager passed under that name).
+ * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening
+ * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
  *
  * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
  * first address is taken. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
  * is replaced, and it is removed when the listener is closed.
  *
+ * With `tls://` it is a {@link TlsSocketListener}, which accepts connections whose handshake has succeeded. `tls` has at least
+ * `cert` and `key`, or a `context` with them.
+ *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
  *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
+ * @throws TlsError for a key or certificate that can't be used
  * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
  * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
  * @example
@@ -101,6 +110,8 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * console.log(await stream.readLine()); // prints: over IPv4
  * ```
  */
+export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
+export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener>;
 export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
   const target = parseEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
@@ -124,7 +135,8 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   }
   if (target.scheme === "vsock") return new SocketListener(await listenAt(target.address, plan), limits);
   if (target.scheme === "tls") {
-    throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on the listener by TlsListener`);
+    const tls = prepareListener(opts.tls, action);
+    return new TlsSocketListener(await listenTcp(target.address, plan, action), limits, tls);
   }
   return new SocketListener(await listenTcp(target.address, plan, action), limits);
 }
