@@ -8,6 +8,7 @@ export {
   type HostEndpoint,
   parseEndpoint,
   type SystemdEndpoint,
+  type TlsEndpointLike,
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./addr/index.js";

@@ -87,26 +87,52 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
 };
 
 /**
+ * Connects to `tls://host:port`: as to `tcp://`, and then does the handshake of TLS, also behind a proxy. The promise resolves
+ * when it is over.
+ *
+ * The server has to show a certificate for the host that leads to an authority which is trusted; the host is also the name
+ * that it is asked for (SNI), unless it is an address. `tls` has what else there is to say: `ca`, `alpnProtocols`, `cert` and
+ * `key` of a client, a `session` to resume. What was agreed on is at the stream's `conn`, a {@link TlsConn}. A handshake has
+ * 10 s, or what is left of `timeout` if that is less.
+ *
+ * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
+ *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_SSL_…`; SocketError of
+ *   `syscall` `"tls_handshake"`: `ETIMEDOUT`, `ECONNRESET`
+ * @throws what connecting to another endpoint does
+ * @see RFC 8446, RFC 6066, RFC 7301
+ * @example
+ * ```ts
+ * import { execFileSync } from "node:child_process";
+ * import { connect, listen } from "berkeley";
+ *
+ * // A key and a certificate that nobody but this program trusts.
+ * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
+ * const names = ["-addext", "subjectAltName=DNS:localhost"];
+ * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
+ *
+ * await using listener = await listen("tls://127.0.0.1:8888", { tls: { cert: pem, key: pem } });
+ * const accepting = listener.accept();
+ * await using stream = await connect("tls://localhost:8888", { timeout: 5_000, tls: { ca: pem } });
+ * await using peer = await accepting;
+ * await peer.write("for your eyes only\n");
+ * console.log(await stream.readLine()); // prints: for your eyes only
+ * console.log(stream.conn.authorized); // prints: true
+ * ```
+ */
+export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promise<Stream<TlsConn>>;
+/**
  * Connects to an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a
  * connected stream socket that this process has already.
  *
  * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: IPv6 and IPv4 in turn, the next
  * one as soon as an attempt has failed or 250 ms have passed, until the first connects. The others are closed.
  *
- * With `tls://` the promise resolves when the handshake is over. The server has to show a certificate for the host that leads
- * to an authority which is trusted; the host is also the name that it is asked for (SNI), unless it is an address. `tls` has
- * what else there is to say: `ca`, `alpnProtocols`, `cert` and `key` of a client, a `session` to resume. What was agreed on
- * is at the stream's `conn`, a {@link TlsConn}. A handshake has 10 s, or what is left of `timeout`.
- *
  * @throws SocketError when all attempts failed, that of the most telling one: `ECONNREFUSED`, `EHOSTUNREACH`,
  *   `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause` is an AggregateError with those of all attempts, in order. `EAI_NONAME` and its
  *   kin when the name has no address, `ETIMEDOUT` when `timeout` ran out; what a proxy refused has the code that fits best
- * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
- *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_SSL_…`; SocketError of
- *   `syscall` `"tls_handshake"`: `ETIMEDOUT`, `ECONNRESET`
  * @throws the reason of `signal`
  * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
- * @see RFC 8305, RFC 8446, connect(2), getaddrinfo(3)
+ * @see RFC 8305, connect(2), getaddrinfo(3)
  * @example
  * ```ts
  * import { connect, listen } from "berkeley";
@@ -118,7 +144,6 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * console.log(await stream.readLine()); // prints: hello
  * ```
  */
-export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promise<Stream<TlsConn>>;
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const target = parseEndpoint(endpoint);

@@ -84,6 +84,37 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
 };
 
 /**
+ * Listens on `tls://host:port`: as on `tcp://`, but what is accepted are connections whose handshake has succeeded, each with
+ * a {@link TlsConn} as the stream's `conn`. `tls` has at least `cert` and `key`, or a `context` with them, and the limits of
+ * the handshakes, which are told to `onHandshakeError` when they fail.
+ *
+ * @throws TlsError for a key or certificate that can't be used
+ * @throws what listening on another endpoint does
+ * @see RFC 8446, RFC 6066, RFC 7301
+ * @example
+ * ```ts
+ * import { execFileSync } from "node:child_process";
+ * import { connect, listen, type TlsError } from "berkeley";
+ *
+ * // A key and a certificate that nobody but this program trusts.
+ * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
+ * const names = ["-addext", "subjectAltName=DNS:localhost"];
+ * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
+ *
+ * let tell!: (error: unknown) => void;
+ * const told = new Promise<unknown>((resolve) => (tell = resolve));
+ * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError: tell } });
+ * const accepting = listener.accept();
+ * await using stranger = await connect("tcp://127.0.0.1:8888");
+ * await stranger.write("GET / HTTP/1.1\r\n\r\n");
+ * await using client = await connect("tls://localhost:8888", { tls: { ca: pem } });
+ * await using stream = await accepting;
+ * console.log(stream.conn.servername); // prints: localhost
+ * console.log(((await told) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
+ * ```
+ */
+export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
+/**
  * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening
  * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
  *
@@ -91,12 +122,8 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * first address is taken. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
  * is replaced, and it is removed when the listener is closed.
  *
- * With `tls://` it is a {@link TlsSocketListener}, which accepts connections whose handshake has succeeded. `tls` has at least
- * `cert` and `key`, or a `context` with them.
- *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
  *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
- * @throws TlsError for a key or certificate that can't be used
  * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
  * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
  * @example
@@ -110,7 +137,6 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * console.log(await stream.readLine()); // prints: over IPv4
  * ```
  */
-export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
 export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener>;
 export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
   const target = parseEndpoint(endpoint);

@@ -3,7 +3,7 @@
 // All that can be wrong with keys, certificates and options is found before there is a socket. Whom the certificate has to
 // name is known from the endpoint, so that nobody can forget to say it.
 
-import { HostPort, quote } from "../addr/index.js";
+import { type HostPort, quote } from "../addr/index.js";
 import { SocketError, TlsError } from "../errors.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";

@@ -87,7 +87,11 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
  * @param within cuts the handshake short as well: `timeout` when it is less than the `handshakeTimeout`, and `signal`
  *   instead of that of the options
  */
-export async function secure(conn: Conn, { plan, context, client }: PreparedTls, within: IoOptions = {}): Promise<TlsConn> {
+export async function secure(
+  conn: Conn,
+  { plan, context, client }: PreparedTls,
+  within: IoOptions = {},
+): Promise<TlsConn> {
   const { timeout = Infinity, signal = plan.signal } = within;
   signal?.throwIfAborted();
   const below = uncover(conn);

@@ -54,15 +54,17 @@ test("connect() takes an endpoint that is an object, and an international name",
   assert.equal(client.conn.servername, "xn--bcher-kva.site.test");
 });
 
-const here: NonNullable<ConnectOptions["resolver"]> = (_, family) =>
-  Promise.resolve(family === 2 ? ["127.0.0.1"] : []);
+const here: NonNullable<ConnectOptions["resolver"]> = (_, family) => Promise.resolve(family === 2 ? ["127.0.0.1"] : []);
 
-const doubtful: readonly [what: string, credentials: (all: ReturnType<typeof certificates>) => Credentials, code: string][] =
-  [
-    ["is for another name", ({ other }) => other, "ERR_TLS_CERT_ALTNAME_INVALID"],
-    ["has expired", ({ expired }) => expired, "CERT_HAS_EXPIRED"],
-    ["is signed by itself", ({ selfSigned }) => selfSigned, "DEPTH_ZERO_SELF_SIGNED_CERT"],
-  ];
+const doubtful: readonly [
+  what: string,
+  credentials: (all: ReturnType<typeof certificates>) => Credentials,
+  code: string,
+][] = [
+  ["is for another name", ({ other }) => other, "ERR_TLS_CERT_ALTNAME_INVALID"],
+  ["has expired", ({ expired }) => expired, "CERT_HAS_EXPIRED"],
+  ["is signed by itself", ({ selfSigned }) => selfSigned, "DEPTH_ZERO_SELF_SIGNED_CERT"],
+];
 
 for (const [what, credentials, code] of doubtful) {
   test(`connect() refuses a certificate that ${what}, unless it is told to take any`, async () => {

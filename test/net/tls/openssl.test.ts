@@ -16,7 +16,14 @@ for (const [flag, version] of [
 ] as const) {
   test(`openssl s_client visits listen(): ${version}`, async () => {
     await using listener = await serve({ ...serving(), alpnProtocols: ["imap", "smtp"] });
-    const to = ["-connect", String(listener.address), "-servername", "localhost", "-CAfile", certificates().ca.certFile];
+    const to = [
+      "-connect",
+      String(listener.address),
+      "-servername",
+      "localhost",
+      "-CAfile",
+      certificates().ca.certFile,
+    ];
     const checks = ["-verify_return_error", "-verify_hostname", "localhost", "-ign_eof", "-alpn", "smtp"];
     await using client = new Program("openssl", ["s_client", flag, ...to, ...checks], { input: "from openssl\n" });
     const stream = await listener.accept({ timeout: 20_000 });
@@ -34,9 +41,9 @@ for (const [flag, version] of [
     const { ca, client, server } = certificates();
     const own = ["-cert", server.certFile, "-key", server.keyFile, "-alpn", "rev"];
     const asks = ["-Verify", "1", "-CAfile", ca.certFile, "-verify_return_error"];
-    const serving = ["s_server", flag, "-accept", "127.0.0.1:0", "-naccept", "1", "-rev", ...own, ...asks];
-    await using program = new Program("openssl", serving);
-    const [, port] = await program.line(/^ACCEPT .*:(\d+)$/);
+    const args = ["s_server", flag, "-accept", "127.0.0.1:0", "-naccept", "1", "-rev", ...own, ...asks];
+    await using running = new Program("openssl", args);
+    const [, port] = await running.line(/^ACCEPT .*:(\d+)$/);
     const tls = { ca: ca.cert, cert: client.cert, key: client.key, alpnProtocols: ["rev"] };
     await using stream = await connect(`tls://localhost:${Number(port)}`, { timeout: 20_000, tls });
     assert.deepEqual([stream.conn.protocol, stream.conn.alpnProtocol], [version, "rev"]);
