@@ -25,18 +25,15 @@ const INTO = 1;
 const CHUNK = 2;
 const NO_ROOM = new Uint8Array(0);
 
-/** In the place of a promise's functions, which would keep alive what it was resolved with. */
+/** In the place of a promise's function, which would keep alive what it was resolved with. */
 function forget(): void {}
 
-type Resolve = (value: number | Buffer | null) => void;
-type Reject = (error: unknown) => void;
+type Resolve = (value: number | Buffer | null | Promise<never>) => void;
 
-// The executor of a promise runs at once, so its functions can be handed over in variables instead of a closure.
+// The executor of a promise runs at once, so its function can be handed over in a variable instead of a closure.
 let takenResolve: (value: never) => void;
-let takenReject: Reject;
-function take(resolve: (value: never) => void, reject: Reject): void {
+function take(resolve: (value: never) => void): void {
   takenResolve = resolve;
-  takenReject = reject;
 }
 
 class Timed<T> extends Wait<T> {
@@ -64,11 +61,13 @@ export interface Source {
 export class Incoming {
   readonly #source: Source;
   readonly #chunks: Buffer[] = [];
-  /** The read that waits. One at a time, so it takes no object of its own. */
+  /**
+   * The read that waits. There is one at a time, so it takes no object of its own; and one function settles it, because each
+   * that is kept here is one more for the collector to know of. An error is resolved with as a promise that was rejected.
+   */
   #waits: typeof IDLE | typeof INTO | typeof CHUNK = IDLE;
   #target: Uint8Array = NO_ROOM;
   #resolve: Resolve = forget;
-  #reject: Reject = forget;
   #paused = false;
   #ended = false;
   #dropping = false;
@@ -175,10 +174,7 @@ export class Incoming {
   }
 
   #refuse(error: unknown): void {
-    if (this.#waits === IDLE) return;
-    const reject = this.#reject;
-    this.#settle();
-    reject(error);
+    if (this.#waits !== IDLE) this.#settle()(Promise.reject(error));
   }
 
   /** No read waits any more. Returns what answers the one that did. */
@@ -187,7 +183,6 @@ export class Incoming {
     this.#waits = IDLE;
     this.#target = NO_ROOM;
     this.#resolve = forget;
-    this.#reject = forget;
     this.#source.waiting(false);
     return resolve;
   }
@@ -201,12 +196,10 @@ export class Incoming {
     if (opts?.timeout === undefined && opts?.signal === undefined) {
       promise = new Promise<T>(take);
       this.#resolve = takenResolve as Resolve;
-      this.#reject = takenReject;
     } else {
       const timed = new Timed<T>(opts, () => void this.#settle());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
-      this.#reject = (error) => timed.reject(error);
     }
     this.#waits = what;
     this.#source.waiting(true);

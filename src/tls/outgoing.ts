@@ -224,6 +224,10 @@ export class Outgoing {
   }
 
   readonly #put: Done = (error) => {
+    if (!error && this.#queue.length === 0 && this.#idle.length === 0) {
+      this.#busy = false;
+      return;
+    }
     if (this.#sink.broken && !error) return;
     if (error || this.#failure !== undefined) return this.#stop(error);
     this.#busy = false;
