@@ -8,6 +8,7 @@ export {
   type HostEndpoint,
   parseEndpoint,
   type SystemdEndpoint,
+  type TlsEndpointLike,
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./addr/index.js";
@@ -34,6 +35,9 @@ export {
   type Resolver,
   SocketListener,
   type TcpOptions,
+  type TlsConnectOptions,
+  type TlsListenOptions,
+  TlsSocketListener,
   type UdpOptions,
   UdpSocket,
 } from "./net/index.js";

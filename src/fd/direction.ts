@@ -28,7 +28,7 @@
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
-import { offAbort, onAbort } from "../sys/aborts.js";
+import { countOn, offAbort, onAbort } from "../aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
@@ -380,14 +380,7 @@ export class Direction {
     const reason: unknown = waiter.signal!.reason;
     this.#remove(waiter);
     if (resolvesCut(waiter)) return this.#afterLeaving();
-    const transferred = operation.transferred?.(a, b) ?? 0;
-    if (transferred > 0 && typeof reason === "object" && reason !== null) {
-      try {
-        Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
-      } catch {
-        // It takes no property, or has one of its own by that name; it is the reason all the same.
-      }
-    }
+    countOn(reason, operation.transferred?.(a, b) ?? 0);
     waiter.reject(reason);
     this.#afterLeaving();
   }

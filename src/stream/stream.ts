@@ -59,14 +59,14 @@ export interface UntilOptions extends IoOptions {
  * console.log((await stream.readExactly(size)).toString()); // prints: ok
  * ```
  */
-export class Stream implements Conn, AsyncIterable<Buffer> {
-  readonly #conn: Conn;
+export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;
   readonly #maxFrame: number;
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
-  constructor(conn: Conn, opts: StreamOptions = {}) {
+  constructor(conn: C, opts: StreamOptions = {}) {
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
     this.#maxLine = count("maxLine", opts.maxLine ?? 65_536, 1);
@@ -79,7 +79,7 @@ export class Stream implements Conn, AsyncIterable<Buffer> {
   }
 
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
-  get conn(): Conn {
+  get conn(): C {
     return this.#conn;
   }
 
