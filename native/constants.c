@@ -356,6 +356,16 @@
 #ifndef TCP_LAST_ACK
 #define TCP_LAST_ACK 9
 #endif
+/* Names outside ASCII, of the GNU C library; others answer EAI_BADFLAGS. */
+#ifndef AI_IDN
+#define AI_IDN 0x40
+#endif
+#ifndef AI_CANONIDN
+#define AI_CANONIDN 0x80
+#endif
+#ifndef NI_IDN
+#define NI_IDN 32
+#endif
 #ifndef TCP_LISTEN
 #define TCP_LISTEN 10
 #endif
@@ -488,6 +498,7 @@ static const struct constant constants[] = {
     /* families */
     C(AF_UNSPEC),
     C(AF_UNIX),
+    C(AF_LOCAL),
     C(AF_INET),
     C(AF_INET6),
     C(AF_NETLINK),
@@ -1132,6 +1143,8 @@ static const struct constant constants[] = {
     C(AI_ALL),
     C(AI_ADDRCONFIG),
     C(AI_NUMERICSERV),
+    C(AI_IDN),
+    C(AI_CANONIDN),
     C(EAI_BADFLAGS),
     C(EAI_NONAME),
     C(EAI_AGAIN),
@@ -1149,6 +1162,7 @@ static const struct constant constants[] = {
     C(NI_NOFQDN),
     C(NI_NAMEREQD),
     C(NI_DGRAM),
+    C(NI_IDN),
     C(NI_MAXHOST),
     C(NI_MAXSERV),
     /* addresses */
@@ -1169,6 +1183,11 @@ static const struct constant constants[] = {
     C(POLLHUP),
     C(POLLNVAL),
     C(POLLRDHUP),
+    C(POLLRDNORM),
+    C(POLLRDBAND),
+    C(POLLWRNORM),
+    C(POLLWRBAND),
+    C(POLLMSG),
     /* errors of packets */
     C(SO_EE_ORIGIN_NONE),
     C(SO_EE_ORIGIN_LOCAL),

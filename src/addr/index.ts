@@ -31,6 +31,8 @@ export {
   type AddressLike,
   type HostPortLike,
   type NetlinkLike,
+  type OpaqueLike,
+  type PacketLike,
   parseAddress,
   toAddress,
   type UnixLike,

@@ -14,7 +14,7 @@ import {
   VsockAddress,
 } from "./address.js";
 import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./check.js";
-import { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
+import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
 import { isIPv4 } from "./ipv4.js";
 import { isIPv6 } from "./ipv6.js";
 import { quote } from "./quote.js";
@@ -49,6 +49,24 @@ export interface NetlinkLike {
   readonly groups: number;
 }
 
+/** A device of packet(7): what bind(2) needs; for sending also `addr`, the hardware address. Absent members are 0, or empty. */
+export interface PacketLike {
+  readonly family?: number | undefined;
+  readonly protocol?: number | undefined;
+  readonly ifindex: number;
+  readonly hatype?: number | undefined;
+  readonly pkttype?: number | undefined;
+  /** 0 to 8 bytes, or as text: `"02:00:00:00:00:09"`. */
+  readonly addr?: string | Uint8Array | undefined;
+}
+
+/** An address of a family without a class here: what follows `sa_family` in its `sockaddr`. */
+export interface OpaqueLike {
+  readonly family: number;
+  /** At most 126 bytes, or as text: `"0102"`. */
+  readonly data: string | Uint8Array;
+}
+
 /** Whatever is taken where an address is. */
 export type AddressLike =
   | string
@@ -58,10 +76,14 @@ export type AddressLike =
   | UnixLike
   | VsockLike
   | NetlinkLike
+  | PacketLike
+  | OpaqueLike
   | readonly [host: string, port: number]
   | readonly [host: string, port: number, flowinfo?: number, scopeid?: number];
 
-const SHAPES = "required a string, [host, port], { host, port }, { path }, { cid, port } or { pid, groups }";
+const SHAPES =
+  "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, { ifindex, protocol } or " +
+  "{ family, data }";
 
 /**
  * Reads an address from text: `127.0.0.1:8888`, `[::1]:8888`, `[fe80::1%eth0]:8888`, `localhost:8888`,
@@ -203,23 +225,33 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     checkU32(subject, "pid", value.pid);
     checkU32(subject, "groups", value.groups);
   } else if (value instanceof PacketAddress) {
-    checkInteger(subject, "protocol", value.protocol, 0xffff);
-    checkInteger(subject, "ifindex", value.ifindex, 0x7fff_ffff);
-    checkInteger(subject, "hatype", value.hatype, 0xffff);
-    checkInteger(subject, "pkttype", value.pkttype, 0xff);
-    checkBytes(subject, "addr", value.addr, 8);
+    checkPacket(subject, value);
   } else if (value instanceof OpaqueAddress) {
-    checkInteger(subject, "family", value.family, 0xffff);
-    // sizeof(struct sockaddr_storage) without sa_family.
-    checkBytes(subject, "data", value.data, 126);
+    checkOpaque(subject, value.family, value.data);
   }
   return value;
 }
 
-function checkBytes(subject: Subject, name: string, bytes: unknown, max: number): void {
+function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: Fields): PacketAddress {
+  return new PacketAddress(
+    checkInteger(subject, "protocol", protocol, 0xffff),
+    checkInteger(subject, "ifindex", ifindex, 0x7fff_ffff),
+    checkInteger(subject, "hatype", hatype, 0xffff),
+    checkInteger(subject, "pkttype", pkttype, 0xff),
+    checkBytes(subject, "addr", addr, 8),
+  );
+}
+
+function checkOpaque(subject: Subject, family: unknown, data: unknown): OpaqueAddress {
+  // sizeof(struct sockaddr_storage) without sa_family.
+  return new OpaqueAddress(checkInteger(subject, "family", family, 0xffff), checkBytes(subject, "data", data, 126));
+}
+
+function checkBytes(subject: Subject, name: string, bytes: unknown, max: number): Uint8Array {
   if (!(bytes instanceof Uint8Array) || bytes.length > max) {
     throw refuse(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${max} bytes`);
   }
+  return bytes;
 }
 
 function fromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostPort {
@@ -240,17 +272,29 @@ interface Fields {
   readonly cid?: unknown;
   readonly pid?: unknown;
   readonly groups?: unknown;
+  readonly protocol?: unknown;
+  readonly ifindex?: unknown;
+  readonly hatype?: unknown;
+  readonly pkttype?: unknown;
+  readonly addr?: unknown;
+  readonly data?: unknown;
 }
 
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
 function fromObject(subject: Subject, fields: Fields): Address | HostPort {
-  const { family, host, port, flowinfo, scopeid, zone, path, cid, pid, groups } = fields;
+  const { family, host, port, flowinfo, scopeid, zone, path, cid, pid, groups, ifindex, data } = fields;
+  const { protocol = 0, hatype = 0, pkttype = 0, addr = NO_BYTES } = fields;
   const hosted = host !== undefined;
   const pathed = path !== undefined;
   const cidded = cid !== undefined;
   const netlinked = pid !== undefined || groups !== undefined;
+  const packed = ifindex !== undefined;
+  const opaque = data !== undefined;
   const inet6 = flowinfo !== undefined || scopeid !== undefined || zone !== undefined;
-  if (Number(hosted) + Number(pathed) + Number(cidded) + Number(netlinked) !== 1) throw refuse(subject, SHAPES);
-  if ((port !== undefined && (pathed || netlinked)) || (inet6 && !hosted)) {
+  const link = [fields.protocol, fields.hatype, fields.pkttype, fields.addr].some((field) => field !== undefined);
+  if ([hosted, pathed, cidded, netlinked, packed, opaque].filter(Boolean).length !== 1) throw refuse(subject, SHAPES);
+  if ((port !== undefined && !hosted && !cidded) || (inet6 && !hosted) || (link && !packed)) {
     throw refuse(subject, `it mixes fields of different families, ${SHAPES}`);
   }
   if (hosted) {
@@ -267,8 +311,22 @@ function fromObject(subject: Subject, fields: Fields): Address | HostPort {
     checkFamily(subject, family, AF_VSOCK);
     return new VsockAddress(checkU32(subject, "cid", cid), checkU32(subject, "port", port));
   }
+  if (packed) {
+    checkFamily(subject, family, AF_PACKET);
+    return checkPacket(subject, { protocol, ifindex, hatype, pkttype, addr: fromHex(addr, ":") });
+  }
+  if (opaque) return checkOpaque(subject, family, fromHex(data, ""));
   checkFamily(subject, family, AF_NETLINK);
   return new NetlinkAddress(checkU32(subject, "pid", pid), checkU32(subject, "groups", groups));
+}
+
+/** Bytes that are written as `toJSON()` writes them; everything else as it is, for a check that quotes it. */
+function fromHex(value: unknown, separator: string): unknown {
+  if (typeof value !== "string") return value;
+  const digits = separator === "" ? value : value.split(separator).join("");
+  const bytes = Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+  const written = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(separator);
+  return written === value.toLowerCase() ? bytes : value;
 }
 
 // A plain copy of an address says its family. One that the rest of the object contradicts must not be passed over.

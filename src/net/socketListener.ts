@@ -2,8 +2,9 @@
 
 import { Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type Socket, SocketConn } from "../socket/index.js";
+import { type AcceptOptions, type Socket, SocketConn } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
+import { checkObject } from "./options.js";
 
 /** An address that streams can be listened for at. It can be passed to `connect()`. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -62,7 +63,7 @@ export class SocketListener implements Listener<Stream> {
    * @see accept(2)
    */
   async accept(opts?: IoOptions): Promise<Stream> {
-    const patient = opts === undefined ? PATIENT : { timeout: opts.timeout, signal: opts.signal, patient: true };
+    const patient = opts === undefined ? PATIENT : patiently(opts);
     const [socket, remote] = await this.#socket.accept(patient);
     return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
   }
@@ -100,6 +101,11 @@ export class SocketListener implements Listener<Stream> {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function patiently(opts: IoOptions): AcceptOptions {
+  checkObject(opts, "accept");
+  return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 
 const PATIENT = { patient: true } as const;

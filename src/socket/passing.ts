@@ -1,5 +1,6 @@
 // Passing descriptors over UNIX sockets: send_fds and recv_fds, as Python names them.
 
+import { quote } from "../addr/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../sys/control/index.js";
 import {
@@ -10,7 +11,12 @@ import {
   withFds,
   withRoomForFds,
 } from "../sys/requests/messages.js";
-import type { MessageSocket } from "./messageSocket.js";
+import { MessageSocket } from "./messageSocket.js";
+
+function checkSocket(socket: unknown, action: string): void {
+  if (socket instanceof MessageSocket) return;
+  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+}
 
 /**
  * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS. The receiver gets descriptors of its own for
@@ -22,12 +28,13 @@ import type { MessageSocket } from "./messageSocket.js";
  * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, as `sendmsg`
  * @see unix(7), SCM_RIGHTS
  */
-export function send_fds(
+export async function send_fds(
   socket: MessageSocket,
   data: Data,
   fds: readonly (number | HasFileno)[],
   opts?: Omit<SendmsgOptions, "control">,
 ): Promise<number> {
+  checkSocket(socket, "send_fds");
   return socket.sendmsg(data, withFds(fds, opts));
 }
 
@@ -61,5 +68,6 @@ export async function recv_fds(
   maxfds: number,
   opts?: Omit<RecvmsgOptions, "controlSize">,
 ): Promise<DataWithFds> {
+  checkSocket(socket, "recv_fds");
   return fdsOf(await socket.recvmsg(size, withRoomForFds(maxfds, opts)));
 }

@@ -2,7 +2,7 @@
 
 import { LimitError } from "../errors.js";
 import type { Codec } from "./frames.js";
-import { toBytes } from "./data.js";
+import { checkOptions, kindOf, toBytes } from "./data.js";
 import { varintOf, varintSize, readVarint } from "./varint.js";
 
 /** How long a payload is, before it. */
@@ -30,6 +30,7 @@ const MIB = 1_048_576;
  * ```
  */
 export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, string | Uint8Array> {
+  checkOptions(opts, "lengthPrefixed()");
   const { bytes = 4, endian = "big" } = opts;
   if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8 && bytes !== "varint") {
     throw new RangeError(`bytes must be 1, 2, 4, 8 or "varint", found ${JSON.stringify(bytes)}`);
@@ -92,6 +93,10 @@ export function delimited(
   delimiter: string | Uint8Array,
   opts: DelimitedOptions = {},
 ): Codec<Buffer, string | Uint8Array> {
+  if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
+    throw new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`);
+  }
+  checkOptions(opts, "delimited()");
   const end = Buffer.from(toBytes(delimiter));
   if (end.length === 0) throw new RangeError("delimiter must have at least 1 byte, found 0");
   const max = limit("max", opts.max ?? MIB, 0, Number.MAX_SAFE_INTEGER - end.length);
@@ -149,7 +154,8 @@ export function fixed(size: number): Codec<Buffer, string | Uint8Array> {
 
 function limit(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new RangeError(`${name} must be an integer from ${least} to ${most}, found ${String(value)}`);
+  const text = `${name} must be an integer from ${least} to ${most}, found `;
+  throw typeof value === "number" ? new RangeError(text + String(value)) : new TypeError(text + kindOf(value));
 }
 
 function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, little: boolean): number {

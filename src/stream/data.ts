@@ -28,10 +28,20 @@ export function copyBytes(from: Buffer, start: number, size: number): Buffer {
   return out;
 }
 
+/** What a value is, in a word, for the message that refuses it. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  return typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
+}
+
+/** Refuses what is not an object where options are taken: of a number none would be found in it, and none missed. */
+export function checkOptions(opts: unknown, action: string): void {
+  if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) return;
+  throw new TypeError(`${action} takes options as an object, found ${kindOf(opts)}`);
+}
+
 function wrong(value: unknown, name: string): TypeError {
-  const found =
-    value === null ? "null" : typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
-  return new TypeError(`${name} must be a string, a Uint8Array or an array of these, found ${found}`);
+  return new TypeError(`${name} must be a string, a Uint8Array or an array of these, found ${kindOf(value)}`);
 }
 
 /** The parts of a write, consumed from the front. */

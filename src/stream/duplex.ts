@@ -169,15 +169,20 @@ class DuplexShore implements Shore {
     else duplex.destroy(error);
   }
 
-  /** Node's own codes for "this Duplex is over" as the kernel would say it. */
+  /**
+   * Node's own codes for "this Duplex is over" as the kernel would say it. `ECANCELED` is what libuv says of a write on a handle
+   * that is closed under it, as Node does (since version 22) to a socket whose read was reset; nobody here has cancelled it.
+   */
   #written(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;
     if (
+      code === "ECANCELED" ||
       code === "ERR_STREAM_DESTROYED" ||
       code === "ERR_STREAM_WRITE_AFTER_END" ||
       code === "ERR_STREAM_PREMATURE_CLOSE"
     ) {
-      return this.#error ?? socketError("EPIPE", syscall, { cause: error });
+      const first = this.#error ?? this.#duplex.errored;
+      return first && first !== error ? first : socketError("EPIPE", syscall, { cause: error });
     }
     return error;
   }

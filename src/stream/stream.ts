@@ -13,7 +13,7 @@ import { pipe, type PipeOptions } from "./pipe.js";
 import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
-import { toBytes } from "./data.js";
+import { checkOptions, kindOf, toBytes } from "./data.js";
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -67,6 +67,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
   constructor(conn: C, opts: StreamOptions = {}) {
+    checkOptions(opts, "A stream");
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
     this.#maxLine = count("maxLine", opts.maxLine ?? 65_536, 1);
@@ -127,6 +128,9 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * after some bytes without a delimiter, with a {@link LimitError} when it is not within `max` bytes.
    */
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
+    if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
+      return Promise.reject(new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`));
+    }
     const bytes = toBytes(delimiter);
     if (bytes.length === 0) return Promise.reject(new RangeError("delimiter must have at least 1 byte, found 0"));
     const max = opts?.max;

@@ -3,7 +3,8 @@
 //
 // The descriptor stays non-blocking, because only then has every call a deadline. The thread sleeps in the kernel, in slices: between
 // two of them the engine can end the thread, so that worker.terminate(), and process.exit() in the main thread, don't wait
-// for what may never come. A signal with the default action (Ctrl-C) ends the process wherever its threads are.
+// for what may never come. A signal with the default action (Ctrl-C) ends the process wherever its threads are; one that the
+// process listens for ends the call: see interrupts.ts.
 //
 // There is nobody else in this thread, so there are no queues and no budget. Two things have no event to wait for and are
 // tried again after a pause, as in fd/direction.ts: an errno that passes with time, and a call that has found something but
@@ -12,6 +13,7 @@
 
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
+import { interrupted } from "./interrupts.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
 
 /** Longest stay in the kernel, in ms. */
@@ -55,7 +57,7 @@ export function block<A, B, T>(
     if (result >= 0) return operation.complete(result, a, b);
     if (result <= MOVED || result === EINTR) {
       futile = pause = 0;
-      if (deadline !== Infinity && performance.now() >= deadline) return cut(operation, a, b);
+      if (deadline !== Infinity && performance.now() >= deadline) return cut(operation, a, b, ETIMEDOUT);
       continue;
     }
     if (result === EAGAIN) {
@@ -64,19 +66,20 @@ export function block<A, B, T>(
       throw failure(operation, result, a, b);
     }
     const slice = sliceUntil(deadline);
-    if (slice === 0) return cut(operation, a, b);
+    if (slice === 0) return cut(operation, a, b, ETIMEDOUT);
     if (result === EAGAIN && futile < FUTILE) {
       futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
     } else {
       pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, LONGEST_PAUSE);
       calls.pollEntries(NONE, Math.min(pause, slice));
     }
+    if (interrupted(calls)) return cut(operation, a, b, EINTR);
   }
 }
 
-/** The deadline has passed: what has been received, or the error. */
-function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): T {
+/** The deadline has passed, or a signal has come: what has been received, or the error. */
+function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
-  throw failure(operation, ETIMEDOUT, a, b);
+  throw failure(operation, errno, a, b);
 }

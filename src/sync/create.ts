@@ -66,7 +66,8 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
       return socket;
     } catch (error) {
       socket?.close();
-      if (!(error instanceof SocketError)) throw error;
+      // Who is interrupted wants no other address.
+      if (!(error instanceof SocketError) || error.code === "EINTR") throw error;
       errors.push(error);
     }
   }

@@ -1,10 +1,16 @@
 // Passing descriptors over UNIX sockets, blocking: send_fds and recv_fds.
 
+import { quote } from "../addr/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../sys/control/index.js";
 import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../sys/requests/messages.js";
 import type { RecvmsgOptions, SendmsgOptions } from "./options.js";
-import type { TransferSocket } from "./transferSocket.js";
+import { TransferSocket } from "./transferSocket.js";
+
+function checkSocket(socket: unknown, action: string): void {
+  if (socket instanceof TransferSocket) return;
+  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+}
 
 /**
  * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS, as the awaitable `send_fds`.
@@ -21,6 +27,7 @@ export function send_fds(
   fds: readonly (number | HasFileno)[],
   opts?: Omit<SendmsgOptions, "control">,
 ): number {
+  checkSocket(socket, "send_fds");
   return socket.sendmsg(data, withFds(fds, opts));
 }
 
@@ -52,5 +59,6 @@ export function recv_fds(
   maxfds: number,
   opts?: Omit<RecvmsgOptions, "controlSize">,
 ): DataWithFds {
+  checkSocket(socket, "recv_fds");
   return fdsOf(socket.recvmsg(size, withRoomForFds(maxfds, opts)));
 }

@@ -4,6 +4,7 @@ import { calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { type Entry, type PollResult, PollTable } from "../sys/pollTable.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
+import { interrupted } from "./interrupts.js";
 import { DescriptorSocket } from "./descriptorSocket.js";
 import { timeoutOf, type WaitOptions } from "./options.js";
 
@@ -24,7 +25,7 @@ function isSocket(value: unknown): value is DescriptorSocket {
  * @param opts `timeout` in ms
  * @returns the entries that are ready, in their order; none when the timeout has passed
  * @throws TypeError or RangeError for entries that are wrong
- * @throws SocketError `EINVAL` (more entries than RLIMIT_NOFILE), `ENOMEM`
+ * @throws SocketError `EINTR` (a signal that the process listens for), `EINVAL` (more entries than RLIMIT_NOFILE), `ENOMEM`
  * @see poll(2)
  * @example
  * ```ts
@@ -47,5 +48,6 @@ export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOpti
     if (count >= 0) return table.ready();
     if (count !== EAGAIN && count !== EINTR) throw socketError(count, "poll");
     if (slice === 0) return [];
+    if (interrupted(calls)) throw socketError(EINTR, "poll");
   }
 }

@@ -25,8 +25,29 @@ let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
  * RangeError before any system call.
  *
  * Ctrl-C ends a process whose main thread waits here, since SIGINT does so by default. With a listener for `SIGINT` on `process`
- * it does not: the listener would have to run in the thread that is blocked, and runs when the call has returned. Give
- * such a program a `timeout`, or have a worker wait: `worker.terminate()` ends one that is blocked.
+ * the call that waits throws `EINTR`, as it does for any signal that the process listens for (signal(7)): the listener can't run
+ * in a thread that is blocked, and runs when the program has returned to the loop of events. Left alone the error ends the
+ * program; to catch it, let the listener run, and call again loses nothing:
+ *
+ * ```ts no-run
+ * import { setImmediate } from "node:timers/promises";
+ * import { SocketError, create_server } from "berkeley/sync";
+ *
+ * using server = create_server(["127.0.0.1", 8888]);
+ * process.on("SIGINT", () => process.exit(0));
+ * for (;;) {
+ *   try {
+ *     server.accept()[0].close();
+ *   } catch (error) {
+ *     if (!(error instanceof SocketError) || error.code !== "EINTR") throw error;
+ *     // Between two of them the loop looks for signals.
+ *     for (let turn = 0; turn < 2; turn++) await setImmediate();
+ *   }
+ * }
+ * ```
+ *
+ * In a worker listeners don't wait for who is blocked: they run in the main thread. `worker.terminate()` ends a worker that is
+ * blocked.
  *
  * @see socket(2), socket(7)
  * @example

@@ -20,6 +20,7 @@ import {
   type SpliceOptions as AwaitableSplice,
 } from "../sys/requests/splicing.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
+import { interrupted } from "./interrupts.js";
 import { timeoutOf } from "./options.js";
 import { Socket } from "./socket.js";
 
@@ -96,6 +97,7 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
       if (slice === 0) throw socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent });
       const ready = new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
+      if (ready < 0 && interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
     }
   } finally {
     for (; users > 0; users--) pipes.leave(calls);

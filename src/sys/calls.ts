@@ -123,6 +123,8 @@ export interface Calls {
    * have revents. Blocks the thread with a timeout (ms) other than 0.
    */
   pollEntries(entries: Uint8Array, timeout: number): number;
+  /** 0, or a number that grows with each signal that has come and whose listener has not run. Never fails. */
+  pendingSignals(): number;
   /** A new descriptor of ours that is readable while one of the entries is ready; a descriptor may stand there once. */
   pollset(entries: Uint8Array): number;
 

@@ -12,6 +12,7 @@ function constant(name: string): number {
 // families
 export const AF_UNSPEC: number = constant("AF_UNSPEC");
 export const AF_UNIX: number = constant("AF_UNIX");
+export const AF_LOCAL: number = constant("AF_LOCAL");
 export const AF_INET: number = constant("AF_INET");
 export const AF_INET6: number = constant("AF_INET6");
 export const AF_NETLINK: number = constant("AF_NETLINK");
@@ -675,6 +676,8 @@ export const AI_V4MAPPED: number = constant("AI_V4MAPPED");
 export const AI_ALL: number = constant("AI_ALL");
 export const AI_ADDRCONFIG: number = constant("AI_ADDRCONFIG");
 export const AI_NUMERICSERV: number = constant("AI_NUMERICSERV");
+export const AI_IDN: number = constant("AI_IDN");
+export const AI_CANONIDN: number = constant("AI_CANONIDN");
 export const EAI_BADFLAGS: number = constant("EAI_BADFLAGS");
 export const EAI_NONAME: number = constant("EAI_NONAME");
 export const EAI_AGAIN: number = constant("EAI_AGAIN");
@@ -692,6 +695,7 @@ export const NI_NUMERICSERV: number = constant("NI_NUMERICSERV");
 export const NI_NOFQDN: number = constant("NI_NOFQDN");
 export const NI_NAMEREQD: number = constant("NI_NAMEREQD");
 export const NI_DGRAM: number = constant("NI_DGRAM");
+export const NI_IDN: number = constant("NI_IDN");
 export const NI_MAXHOST: number = constant("NI_MAXHOST");
 export const NI_MAXSERV: number = constant("NI_MAXSERV");
 
@@ -714,6 +718,11 @@ export const POLLERR: number = constant("POLLERR");
 export const POLLHUP: number = constant("POLLHUP");
 export const POLLNVAL: number = constant("POLLNVAL");
 export const POLLRDHUP: number = constant("POLLRDHUP");
+export const POLLRDNORM: number = constant("POLLRDNORM");
+export const POLLRDBAND: number = constant("POLLRDBAND");
+export const POLLWRNORM: number = constant("POLLWRNORM");
+export const POLLWRBAND: number = constant("POLLWRBAND");
+export const POLLMSG: number = constant("POLLMSG");
 
 // errors of packets
 export const SO_EE_ORIGIN_NONE: number = constant("SO_EE_ORIGIN_NONE");

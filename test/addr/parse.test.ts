@@ -11,7 +11,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "#berkeley/addr/address.js";
-import { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "#berkeley/addr/families.js";
+import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "#berkeley/addr/families.js";
 import { type AddressLike, parseAddress, toAddress } from "#berkeley/addr/parse.js";
 import { quote } from "#berkeley/addr/quote.js";
 import { checkMessage, mutate, pick, python, seeded, thrown } from "./support.js";
@@ -230,6 +230,12 @@ const values: readonly [AddressLike, Address | HostPort][] = [
   [{ family: AF_VSOCK, cid: 2, port: 1 }, new VsockAddress(2, 1)],
   [{ pid: 0, groups: 0xffffffff }, new NetlinkAddress(0, 0xffffffff)],
   [{ family: AF_NETLINK, pid: 1, groups: 0 }, new NetlinkAddress(1, 0)],
+  [{ ifindex: 2, protocol: 0x0800 }, new PacketAddress(0x0800, 2, 0, 0, new Uint8Array(0))],
+  [{ family: AF_PACKET, ifindex: 0 }, new PacketAddress(0, 0, 0, 0, new Uint8Array(0))],
+  [{ ...new PacketAddress(3, 1, 772, 4, Uint8Array.of(1, 2)) }, new PacketAddress(3, 1, 772, 4, Uint8Array.of(1, 2))],
+  [{ ifindex: 2, addr: "02:00:00:00:00:A9" }, new PacketAddress(0, 2, 0, 0, Uint8Array.of(2, 0, 0, 0, 0, 0xa9))],
+  [{ family: 31, data: "0102" }, new OpaqueAddress(31, Uint8Array.of(1, 2))],
+  [{ family: 31, data: Uint8Array.of(1, 2) }, new OpaqueAddress(31, Uint8Array.of(1, 2))],
   [new Inet6Address("0::1", 80, 1, 2), new Inet6Address("::1", 80, 1, 2)],
   [new Inet6Address("fe80::1%2", 80), new Inet6Address("fe80::1", 80, 0, 2)],
   [new Inet6Address("fe80::1%lo", 80), new HostPort("fe80::1", 80, 0, 0, "lo")],
@@ -320,6 +326,20 @@ const wrongValues: readonly [unknown, typeof TypeError | typeof RangeError, RegE
   [{ cid: -1, port: 1 }, RangeError, /cid is -1/],
   [{ cid: "2", port: 1 }, TypeError, /cid is "2"/],
   [{ pid: 1 }, TypeError, /groups is undefined/],
+  [{ protocol: 1 }, TypeError, /required a string/],
+  [{ ifindex: 1, port: 1 }, TypeError, /mixes fields/],
+  [{ pid: 1, groups: 1, protocol: 1 }, TypeError, /mixes fields/],
+  [{ ifindex: 1, data: new Uint8Array(1) }, TypeError, /required a string/],
+  [{ family: AF_INET, ifindex: 1 }, TypeError, /family is 2/],
+  [{ ifindex: -1 }, RangeError, /ifindex is -1/],
+  [{ ifindex: 1, addr: new Uint8Array(9) }, TypeError, /addr is/],
+  [{ data: new Uint8Array(1) }, TypeError, /family is undefined/],
+  [{ family: 31, data: "x" }, TypeError, /data is "x"/],
+  [{ family: 31, data: "1" }, TypeError, /data is "1"/],
+  [{ family: 31, data: "0x" }, TypeError, /data is "0x"/],
+  [{ ifindex: 1, addr: "1:2" }, TypeError, /addr is "1:2"/],
+  [{ ifindex: 1, addr: "0102" }, TypeError, /addr is "0102"/],
+  [{ ifindex: 1, addr: "+1" }, TypeError, /addr is "\+1"/],
   [{ groups: 1 }, TypeError, /pid is undefined/],
   [{ family: AF_INET6, host: "127.0.0.1", port: 80 }, TypeError, /family is 10, but the other fields make an IPv4/],
   [{ family: AF_INET, host: "::1", port: 80 }, TypeError, /family is 2, but the other fields make family 10/],
@@ -470,7 +490,22 @@ test("toAddress() throws nothing but TypeError and RangeError for odd values in 
     Object.create(null),
     new Proxy({}, {}),
   ];
-  const keys = ["family", "host", "port", "flowinfo", "scopeid", "zone", "path", "cid", "pid", "groups", "other"];
+  const keys = [
+    "family",
+    "host",
+    "port",
+    "flowinfo",
+    "scopeid",
+    "zone",
+    "path",
+    "cid",
+    "pid",
+    "groups",
+    "ifindex",
+    "protocol",
+    "data",
+    "other",
+  ];
   let accepted = 0;
   for (let i = 0; i < 30_000; i++) {
     let value: unknown;

@@ -179,6 +179,24 @@ test("fromDuplex() takes an end without an end for a reset", async () => {
   assert.equal((await reading).code, "ECONNRESET");
 });
 
+test("fromDuplex() tells a write that was under way why its Duplex broke, not that a handle was closed under it", async () => {
+  // As node:net from version 22 on, when a read is reset while a write waits.
+  let finish: ((error: Error) => void) | undefined;
+  const socket = new Duplex({
+    read: () => undefined,
+    write: (_chunk, _encoding, done) => (finish = done),
+    destroy: (error, done) => {
+      finish?.(Object.assign(new Error("write ECANCELED"), { code: "ECANCELED" }));
+      done(error);
+    },
+  });
+  const conn = fromDuplex(socket);
+  const writing = rejection(conn.write("x"));
+  const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+  socket.destroy(reset);
+  assert.equal(await writing, reset);
+});
+
 test("fromDuplex() refuses a Duplex that does not carry bytes", () => {
   assert.throws(() => fromDuplex(new PassThrough({ objectMode: true })), TypeError);
   assert.throws(() => fromDuplex(new PassThrough().setEncoding("utf8")), TypeError);

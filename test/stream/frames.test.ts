@@ -207,6 +207,18 @@ test("what a decoder throws ends reading for good", async () => {
   await assert.rejects(stream.read(), error);
 });
 
+test("codecs refuse arguments of another kind, a number of bytes in the place of options above all", () => {
+  const none = 4 as unknown as object;
+  assert.throws(() => lengthPrefixed(none), /^TypeError: lengthPrefixed\(\) takes options as an object, found number/);
+  assert.throws(() => delimited(";", none), /^TypeError: delimited\(\) takes options as an object, found number/);
+  assert.throws(() => delimited(none as unknown as string), /^TypeError: delimiter must be a string or a Uint8Array/);
+  assert.throws(() => fixed("4" as unknown as number), /^TypeError: size must be an integer .*, found string/);
+  assert.throws(
+    () => new Stream(memoryPair()[0], none),
+    /^TypeError: A stream takes options as an object, found number/,
+  );
+});
+
 test("a codec of one's own reads netstrings and refuses what is none", async () => {
   const payloads = [pattern(0), pattern(12), pattern(900)];
   const data = payloads.flatMap((payload) => netstring.encode(payload) as Uint8Array[]);

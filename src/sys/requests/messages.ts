@@ -27,7 +27,7 @@ import {
 } from "../operations/message.js";
 import { waitsForAll } from "../operations/receiveAll.js";
 import { encodeAddress } from "../sockaddr.js";
-import { checkOptions, flagsOf, type TransferOptions } from "../waitOptions.js";
+import { checkOptions, flagsOf, type TransferOptions, type WaitOptions } from "../waitOptions.js";
 import type { Addressed, Request } from "./request.js";
 
 /** Options of `sendmsg`. */
@@ -137,11 +137,14 @@ export function withFds<O>(
   fds: readonly (number | HasFileno)[],
   opts: O | undefined,
 ): O & { readonly control: readonly ControlToSend[] } {
+  // As in Python a number would be flags, and a copy of it is an empty object.
+  checkOptions(opts as WaitOptions | undefined, "send_fds");
   return { ...(opts as O), control: [{ type: "SCM_RIGHTS", fds }] };
 }
 
 /** What `recv_fds` has `recvmsg` take. */
 export function withRoomForFds<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
+  checkOptions(opts as WaitOptions | undefined, "recv_fds");
   const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);
   // CMSG_LEN, not CMSG_SPACE: in its padding the kernel would deliver one more than was asked for.
   return { ...(opts as O), controlSize: most === 0 ? 0 : CMSG_LEN(4 * most) };

@@ -6,6 +6,7 @@ import {
   AF_INET,
   AF_INET6,
   AF_VSOCK,
+  type IoOptions,
   connect,
   type Inet6Address,
   type InetAddress,
@@ -139,6 +140,13 @@ test("accept() serves several calls in order", async () => {
   assert.equal(String(a.remoteAddress), String(first.localAddress));
   assert.equal(String(b.remoteAddress), String(second.localAddress));
   await Promise.all([a.close(), b.close()]);
+});
+
+test("accept() refuses options that are none", async () => {
+  await using listener = await listen("tcp://127.0.0.1:0");
+  for (const opts of [5, "x", null, []]) {
+    await assert.rejects(listener.accept(opts as unknown as IoOptions), /^TypeError: Cannot accept: options are/);
+  }
 });
 
 test("accept() that was cut short loses no connection", async () => {

@@ -99,7 +99,7 @@ test("a frame that is sent on lo comes back", async () => {
   const made = packetSocket(SOCK_RAW, protocol);
   if (made === undefined) return;
   await using socket = made;
-  await socket.bind(new PacketAddress(protocol, lo, 0, 0, new Uint8Array(0)));
+  await socket.bind({ protocol, ifindex: lo });
   const frame = Buffer.concat([Buffer.alloc(12), Buffer.from([0x88, 0xb5]), Buffer.from("a frame")]);
   assert.equal(await socket.send(frame), frame.length);
   const [back, from] = await socket.recvfrom(100);

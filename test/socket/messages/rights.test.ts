@@ -96,6 +96,17 @@ async function receiveAndForget(socket: Socket): Promise<void> {
   await recv_fds(socket, 10, 2);
 }
 
+test("send_fds() and recv_fds() reject for what is no socket, and throw nothing", async () => {
+  const none = 5 as unknown as Socket;
+  await assert.rejects(send_fds(none, "x", []), /^TypeError: Cannot send_fds: socket is 5, required a Socket/);
+  await assert.rejects(recv_fds(none, 1, 1), /^TypeError: Cannot recv_fds: socket is 5, required a Socket/);
+  await using pair = closing(socketpair());
+  await assert.rejects(send_fds(pair[0], "x", 5 as unknown as number[]), TypeError);
+  const flags = MSG_PEEK as unknown as object;
+  await assert.rejects(send_fds(pair[0], "x", [], flags), /^TypeError: Cannot send_fds: options are 2/);
+  await assert.rejects(recv_fds(pair[0], 1, 1, flags), /^TypeError: Cannot recv_fds: options are 2/);
+});
+
 test("descriptors of a message that was collected are closed", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
