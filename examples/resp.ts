@@ -43,7 +43,10 @@ export async function serveClient(conn: Conn, store: Store, opts: RespOptions = 
     do {
       inbox.start = session.run(inbox.buffer, inbox.start, inbox.end);
       if (replies.size === 0) continue;
-      await conn.write(replies.take(), patience);
+      const data = replies.take();
+      // Mostly the kernel takes all of it at once, and there is nothing to wait for.
+      const taken = data instanceof Uint8Array ? (conn.tryWrite?.(data) ?? 0) : 0;
+      if (taken < replies.size) await conn.write(taken === 0 ? data : (data as Buffer).subarray(taken), patience);
       replies.taken();
     } while (session.more);
   }

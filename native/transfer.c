@@ -35,6 +35,22 @@ static napi_value call_recv(napi_env env, napi_callback_info info) {
   return number(env, outcome(recv(fd, data, size, flags)));
 }
 
+/* recvAt(fd, view, offset, length): at most `length` bytes into the view from `offset` on, for who fills one view bit by bit. */
+static napi_value call_recv_at(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  uint32_t offset, length;
+  uint8_t *data;
+  size_t size;
+  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
+      !arg_u32(&args, 2, &offset) || !arg_u32(&args, 3, &length)) {
+    return NULL;
+  }
+  if (offset > size) offset = (uint32_t)size;
+  if (length > size - offset) length = (uint32_t)(size - offset);
+  return number(env, outcome(recv(fd, data + offset, length, 0)));
+}
+
 /* send(fd, view, offset = 0, flags = 0): the bytes of the view from `offset` on. */
 static napi_value call_send(napi_env env, napi_callback_info info) {
   struct args args;
@@ -266,9 +282,9 @@ static napi_value call_inq(napi_env env, napi_callback_info info) {
 
 bool init_transfer(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
-      {"recv", call_recv},         {"send", call_send},       {"recvfrom", call_recvfrom},
-      {"sendto", call_sendto},     {"sendmsg", call_sendmsg}, {"recvmsg", call_recvmsg},
-      {"inq", call_inq},
+      {"recv", call_recv},         {"recvAt", call_recv_at},  {"send", call_send},
+      {"recvfrom", call_recvfrom}, {"sendto", call_sendto},   {"sendmsg", call_sendmsg},
+      {"recvmsg", call_recvmsg},   {"inq", call_inq},
   };
   return EXPORT_ALL(env, exports, entries);
 }

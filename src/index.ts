@@ -8,11 +8,12 @@ export {
   type HostEndpoint,
   parseEndpoint,
   type SystemdEndpoint,
+  type TlsEndpointLike,
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./addr/index.js";
 export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
-export type { Conn, Data, IoOptions, Listener, Reader, Writer } from "./io.js";
+export type { Conn, Consumer, Data, DirectReader, IoOptions, Listener, Reader, Writer } from "./io.js";
 export {
   bindUdp,
   type BindUdpOptions,
@@ -34,6 +35,9 @@ export {
   type Resolver,
   SocketListener,
   type TcpOptions,
+  type TlsConnectOptions,
+  type TlsListenOptions,
+  TlsSocketListener,
   type UdpOptions,
   UdpSocket,
 } from "./net/index.js";
@@ -69,6 +73,7 @@ export {
   splice,
   type SpliceOptions,
   type SpliceProgress,
+  type FlagOptions,
   type TransferOptions,
   type WaitOptions,
 } from "./socket/index.js";

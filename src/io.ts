@@ -42,6 +42,40 @@ export interface Reader {
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
 }
 
+/**
+ * What reads from a {@link DirectReader}: memory for the bytes, and a rule for when there are enough.
+ *
+ * Its methods are called while the connection deals with what is ready, and must not run code of users.
+ */
+export interface Consumer<T> {
+  /**
+   * The memory that the next bytes go into, `size` of them at most, from `start` on. It is asked for right before they
+   * are read, so a consumer that waits needs none.
+   */
+  room(): Uint8Array;
+  readonly start: number;
+  readonly size: number;
+  /** `count` bytes have come; 0 is the end. Whether the result is there, or more is to be read. What it throws ends the read. */
+  filled(count: number): boolean;
+  /** The result; asked for once, right after `filled` has said that it is there. */
+  result(): T;
+}
+
+/**
+ * A reader that reads on behalf of a consumer until that has what it wants: one promise, however many reads it takes, and
+ * no memory while nothing comes. Optional for a connection: a {@link Stream} over one that lacks it asks `read`.
+ */
+export interface DirectReader extends Reader {
+  /** Whether a read is pending. */
+  readonly reading: boolean;
+
+  /**
+   * Reads as {@link Reader.read} promises; the timeout is for all of it. A read that is ended has left what had come with
+   * the consumer.
+   */
+  readFor<T>(consumer: Consumer<T>, opts?: IoOptions): Promise<T>;
+}
+
 /** Where bytes go. */
 export interface Writer {
   /**
@@ -59,6 +93,14 @@ export interface Writer {
    * Not promised: that the peer has it, or will read it. A write to a peer that is gone may succeed once.
    */
   write(data: Data, opts?: IoOptions): Promise<void>;
+
+  /**
+   * Writes what can be taken at once, without a wait and without a promise. Optional: where it is missing, nothing can be.
+   *
+   * Returns the number of bytes that were taken, from the start of `data` on: 0 when none can be taken now or when others
+   * wait to write, and then `write` is what waits. Throws what `write` would reject with.
+   */
+  tryWrite?(data: Uint8Array): number;
 
   /**
    * Ends this direction after all pending writes: the peer reads 0 after the last byte, and can go on sending. A second

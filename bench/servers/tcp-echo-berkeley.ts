@@ -1,14 +1,9 @@
-// A TCP echo server on berkeley. Its argument says how it receives: "recvInto" one buffer per connection, or "recv" with a
-// new Buffer each time.
+// A TCP echo server on berkeley. Its argument says how: "try" receives into one buffer per connection and sends without a promise
+// where the kernel takes all at once, "send" awaits every call, "recv" does so with a new Buffer each time.
 
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 
-async function sendWhole(socket: Socket, data: Uint8Array): Promise<void> {
-  let sent = await socket.send(data);
-  while (sent < data.length) sent += await socket.send(data.subarray(sent));
-}
-
-async function echoInto(socket: Socket): Promise<void> {
+async function echoTrying(socket: Socket): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
   // Messages are mostly as long as the one before: then its view does.
   let data = buffer;
@@ -16,8 +11,19 @@ async function echoInto(socket: Socket): Promise<void> {
     const count = await socket.recvInto(buffer);
     if (count === 0) return;
     if (data.length !== count) data = buffer.subarray(0, count);
-    const sent = await socket.send(data);
-    if (sent < count) await sendWhole(socket, data.subarray(sent));
+    const sent = socket.trySend(data) ?? 0;
+    if (sent < count) await socket.sendAll(data.subarray(sent));
+  }
+}
+
+async function echoInto(socket: Socket): Promise<void> {
+  const buffer = Buffer.allocUnsafe(4096);
+  let data = buffer;
+  for (;;) {
+    const count = await socket.recvInto(buffer);
+    if (count === 0) return;
+    if (data.length !== count) data = buffer.subarray(0, count);
+    await socket.sendAll(data);
   }
 }
 
@@ -25,12 +31,17 @@ async function echoNew(socket: Socket): Promise<void> {
   for (;;) {
     const data = await socket.recv(4096);
     if (data.length === 0) return;
-    const sent = await socket.send(data);
-    if (sent < data.length) await sendWhole(socket, data.subarray(sent));
+    await socket.sendAll(data);
   }
 }
 
-const echo = process.argv[2] === "recv" ? echoNew : echoInto;
+const ways: Readonly<Record<string, (socket: Socket) => Promise<void>>> = {
+  try: echoTrying,
+  send: echoInto,
+  recv: echoNew,
+};
+const echo = ways[process.argv[2] ?? "try"];
+if (echo === undefined) throw new Error(`a way to echo is required: ${Object.keys(ways).join(", ")}`);
 const server = new Socket(AF_INET, SOCK_STREAM);
 await server.bind(["127.0.0.1", 0]);
 server.listen(511);

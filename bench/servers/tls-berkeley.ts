@@ -1,5 +1,5 @@
-// A TLS server on berkeley: KIND CERT KEY [into], where KIND is what it does with each connection: "echo", "receive", "send".
-// With "into" it receives into a buffer of its own, which costs a copy; else it takes the chunks as they are decrypted.
+// A TLS server on berkeley: KIND CERT KEY [chunks], where KIND is what it does with each connection: "echo", "receive", "send".
+// It receives into a buffer that it keeps; with "chunks", a new one for each record, as node:tls does.
 
 import { readFileSync } from "node:fs";
 import { listen, TlsContext, type TlsConn, TlsListener } from "berkeley";
@@ -20,19 +20,19 @@ async function echo(conn: TlsConn): Promise<void> {
 }
 
 async function receive(conn: TlsConn): Promise<void> {
-  while ((await conn.readChunk()) !== null);
-}
-
-async function receiveInto(conn: TlsConn): Promise<void> {
   const buffer = Buffer.allocUnsafe(65_536);
   while ((await conn.read(buffer)) > 0);
+}
+
+async function receiveChunks(conn: TlsConn): Promise<void> {
+  while ((await conn.readChunk()) !== null);
 }
 
 async function send(conn: TlsConn): Promise<void> {
   for (;;) await conn.write(blob);
 }
 
-const serve = { echo, receive: way === "into" ? receiveInto : receive, send }[kind as "echo" | "receive" | "send"];
+const serve = { echo, receive: way === "chunks" ? receiveChunks : receive, send }[kind as "echo" | "receive" | "send"];
 const context = new TlsContext({ cert: readFileSync(cert), key: readFileSync(key) });
 const listener = new TlsListener(await listen("tcp://127.0.0.1:0", { backlog: 511 }), { tls: context });
 const { address } = listener;

@@ -20,36 +20,34 @@ async function receive(): Promise<never> {
   socket.setsockopt(SO_RCVBUF, 4 << 20);
   socket.setsockopt(UDP_GRO, true);
   printReady();
-  const batch = new DatagramBatch({ capacity: window + 1, size: 65_536 });
-  const { buffer, size } = batch;
+  // One burst at a time, each acknowledged before the next is taken: to take all that wait would keep the sender waiting.
+  const batch = new DatagramBatch({ capacity: 1, size: 65_536 });
+  const { buffer } = batch;
   const answer = new DatagramBatch({ capacity: 1, size: 8 });
   const numbers = Buffer.alloc(8);
   let received = 0;
   let acknowledged = 0;
   for (;;) {
-    const count = await socket.recvmmsg(batch);
-    let expected = acknowledged;
-    for (let i = 0; i < count; i++) {
-      const length = batch.length(i);
-      const each = batch.segmentSize(i) || length;
-      if (each !== segment || length % segment !== 0) {
-        throw new Error(`datagrams of ${each} bytes, ${length} in all, came; ${segment} were sent`);
-      }
-      const datagrams = length / segment;
-      const first = buffer.readUInt32LE(i * size);
-      const last = buffer.readUInt32LE(i * size + length - segment);
-      if ((last - first) >>> 0 !== datagrams - 1) {
-        throw new Error(`the datagrams from ${first} to ${last} are not ${datagrams}`);
-      }
-      expected = (first + datagrams) >>> 0;
-      received = (received + datagrams) >>> 0;
+    await socket.recvmmsg(batch);
+    const length = batch.length(0);
+    const each = batch.segmentSize(0) || length;
+    if (each !== segment || length % segment !== 0) {
+      throw new Error(`datagrams of ${each} bytes, ${length} in all, came; ${segment} were sent`);
     }
+    const datagrams = length / segment;
+    const first = buffer.readUInt32LE(0);
+    const last = buffer.readUInt32LE(length - segment);
+    if ((last - first) >>> 0 !== datagrams - 1) {
+      throw new Error(`the datagrams from ${first} to ${last} are not ${datagrams}`);
+    }
+    const expected = (first + datagrams) >>> 0;
+    received = (received + datagrams) >>> 0;
     if ((expected - acknowledged) >>> 0 < burst) continue;
     acknowledged = expected - (expected % burst);
     answer.clear();
     numbers.writeUInt32LE(expected, 0);
     numbers.writeUInt32LE(received, 4);
-    answer.add(numbers, batch.address(count - 1));
+    answer.add(numbers, batch.address(0));
     await socket.sendmmsg(answer);
   }
 }
@@ -66,6 +64,8 @@ async function send(port: number): Promise<void> {
   let next = 0;
   let acknowledged = 0;
   let delivered = 0;
+  // A burst that is not acknowledged for so long is lost.
+  socket.timeout = 200;
   printReady();
   for await (const line of createInterface({ input: process.stdin })) {
     const start = performance.now();
@@ -86,7 +86,7 @@ async function send(port: number): Promise<void> {
       }
       if (acknowledged === next) break;
       try {
-        await socket.recvInto(answer, { timeout: 200 });
+        await socket.recvInto(answer);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "ETIMEDOUT") throw error;
         // Lost: go on without it.

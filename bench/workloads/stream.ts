@@ -12,10 +12,10 @@ export const stream: Workload = {
       title: `${echoTitle}, through Stream`,
       metrics: echoMetrics,
       subjects: [
-        echoSubject("berkeley", "ours", script("stream-echo-berkeley"), "chunks"),
+        echoSubject("berkeley", "ours", script("stream-echo-berkeley"), "into"),
+        echoSubject("berkeley-chunks", "ours", script("stream-echo-berkeley"), "chunks"),
         echoSubject("c", "peer", native("tcp_echo_server"), "et", "sr"),
         echoSubject("node:net", "peer", script("tcp-echo-node")),
-        echoSubject("berkeley-into", "variant", script("stream-echo-berkeley"), "into"),
         echoSubject("berkeley-pipe", "variant", script("stream-echo-berkeley"), "pipe"),
       ],
       limits: [{ metric: "cpu_us_per_echo", subject: "berkeley", peer: "c", atMost: 1.2 }],

@@ -48,7 +48,8 @@ export const tcpEcho: Workload = {
       title: echoTitle,
       metrics: echoMetrics,
       subjects: [
-        echoSubject("berkeley", "ours", script("tcp-echo-berkeley"), "recvInto"),
+        echoSubject("berkeley", "ours", script("tcp-echo-berkeley"), "try"),
+        echoSubject("berkeley-send", "ours", script("tcp-echo-berkeley"), "send"),
         echoSubject("berkeley-recv", "ours", script("tcp-echo-berkeley"), "recv"),
         echoSubject("c", "peer", native("tcp_echo_server"), "et", "sr"),
         echoSubject("node:net", "peer", script("tcp-echo-node")),

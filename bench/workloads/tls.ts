@@ -103,7 +103,7 @@ function situation(
     metrics,
     subjects: [
       subject(kind, "berkeley", "ours", ["tls-berkeley"], sampleOf),
-      ...(kind === "receive" ? [subject(kind, "berkeley-into", "ours", ["tls-berkeley", "into"], sampleOf)] : []),
+      ...(kind === "receive" ? [subject(kind, "berkeley-chunks", "ours", ["tls-berkeley", "chunks"], sampleOf)] : []),
       subject(kind, "node:tls", "peer", ["tls-node"], sampleOf),
     ],
     limits: [

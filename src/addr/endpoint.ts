@@ -54,6 +54,12 @@ export type EndpointLike =
   | { readonly scheme?: "fd" | undefined; readonly fd: number }
   | readonly [host: string, port: number];
 
+/** An endpoint that can be nothing but one of TLS. */
+export type TlsEndpointLike =
+  | `tls://${string}`
+  | { readonly scheme: "tls"; readonly address: InetAddress | Inet6Address | HostPort }
+  | (HostPortLike & { readonly scheme: "tls" });
+
 const FORMS =
   "required tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
   "or systemd:name";

@@ -20,6 +20,7 @@ export {
   type HostEndpoint,
   parseEndpoint,
   type SystemdEndpoint,
+  type TlsEndpointLike,
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./endpoint.js";

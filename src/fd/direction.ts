@@ -28,7 +28,7 @@
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
-import { offAbort, onAbort } from "../sys/aborts.js";
+import { countOn, offAbort, onAbort } from "../aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
@@ -129,7 +129,7 @@ export class Direction {
     if (owner.fd < 0) return this.#refuse(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
     if (this.#ready && this.#head === undefined && owner.reactor.spend()) {
       let result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
-      while (result < 0 && this.#goesOn(result) && owner.reactor.spend()) {
+      while (result < 0 && this.#goesOn(operation, result, a, b) && this.#ready && owner.reactor.spend()) {
         result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
       }
       if (result >= 0) {
@@ -155,6 +155,32 @@ export class Direction {
       return this.run(holder, operation, a, b, timeout, signal);
     }
     return this.#wait(holder, operation, a, b, timeout, signal);
+  }
+
+  /**
+   * Tries an operation once, and never waits: what the attempt returned, with EAGAIN for would-block. It is EAGAIN too where
+   * others wait in this direction, and where the budget of the turn is spent. The attempt is the whole operation; its
+   * `complete` is the caller's business.
+   */
+  tryNow<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
+    const { fd, reactor } = this.#owner;
+    if (fd < 0) return EBADF;
+    if (this.#head !== undefined || !reactor.spend()) return EAGAIN;
+    let result = operation.attempt(reactor.calls, fd, a, b);
+    while (result === EINTR && reactor.spend()) result = operation.attempt(reactor.calls, fd, a, b);
+    if (result >= 0) {
+      this.#ready = true;
+      this.#account(operation, result, a, b);
+    } else if (result === EAGAIN || result === EINTR) {
+      this.#ready = result === EINTR;
+      return EAGAIN;
+    }
+    return result;
+  }
+
+  /** As `tryNow`, and EAGAIN without a try where the last one said so and no event has come since. */
+  tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
+    return this.#ready ? this.tryNow(operation, a, b) : EAGAIN;
   }
 
   /** Rejects, in the next turn if the budget of this one is spent. */
@@ -284,7 +310,7 @@ export class Direction {
         return;
       } else if (result === NOT_ENOUGH) {
         return;
-      } else if (this.#goesOn(result)) {
+      } else if (this.#goesOn(operation, result, a, b)) {
         continue;
       } else if (passes(operation, result, a, b)) {
         return this.#startPause();
@@ -296,11 +322,20 @@ export class Direction {
   }
 
   /** Whether an attempt that failed is to be made again at once: it was interrupted, or did a part of its work. */
-  #goesOn(result: number): boolean {
+  #goesOn<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > MOVED) return result === EINTR;
+    const count = MOVED - result;
     this.#pause = 0;
-    this.#owner.reactor.spendBytes(MOVED - result);
+    this.#owner.reactor.spendBytes(count);
+    this.#noteShort(operation, count, a, b);
     return true;
+  }
+
+  /** See the top of the file: a short read says that there is no more. */
+  #noteShort<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
+    if (this.shortMeansEmpty && operation.asked !== undefined && count > 0 && count < operation.asked(a, b)) {
+      this.#ready = false;
+    }
   }
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
@@ -308,9 +343,7 @@ export class Direction {
     if (operation.cost !== undefined) this.#owner.reactor.spendBytes(operation.cost(result, a, b));
     else if (operation.movesBytes) this.#owner.reactor.spendBytes(result);
     if (operation.exhausted !== undefined && operation.exhausted(result, a, b)) this.#ready = false;
-    if (this.shortMeansEmpty && operation.asked !== undefined && result > 0 && result < operation.asked(a, b)) {
-      this.#ready = false;
-    }
+    this.#noteShort(operation, result, a, b);
   }
 
   #startPause(): void {
@@ -347,14 +380,7 @@ export class Direction {
     const reason: unknown = waiter.signal!.reason;
     this.#remove(waiter);
     if (resolvesCut(waiter)) return this.#afterLeaving();
-    const transferred = operation.transferred?.(a, b) ?? 0;
-    if (transferred > 0 && typeof reason === "object" && reason !== null) {
-      try {
-        Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
-      } catch {
-        // It takes no property, or has one of its own by that name; it is the reason all the same.
-      }
-    }
+    countOn(reason, operation.transferred?.(a, b) ?? 0);
     waiter.reject(reason);
     this.#afterLeaving();
   }

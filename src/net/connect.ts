@@ -14,6 +14,7 @@ import {
   HostPort,
   parseEndpoint,
   quote,
+  type TlsEndpointLike,
   type UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
@@ -23,6 +24,7 @@ import { systemClock } from "../stream/clock.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { integer } from "../sys/arguments.js";
 import { SOCK_STREAM } from "../sys/constants.js";
+import type { TlsConn } from "../tls/index.js";
 import { adopt } from "./adopt.js";
 import { dial, type DialPlan } from "./dial.js";
 import {
@@ -44,11 +46,12 @@ import {
 } from "./options.js";
 import { checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./resolver.js";
+import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
 import { openTunnel } from "./tunnel.js";
 
 /** How to connect, and the limits of the stream that comes out of it. */
 export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
-  /** Milliseconds for all of it: the resolver, all attempts, the proxy. No timeout when absent. */
+  /** Milliseconds for all of it: the resolver, all attempts, the proxy, the handshake of TLS. No timeout when absent. */
   readonly timeout?: number | undefined;
   /** Where the connection is to come from: a numeric address, or `["", port]`. Port 0 lets the kernel choose. */
   readonly localAddress?: AddressLike | undefined;
@@ -66,6 +69,8 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly attemptDelay?: number | undefined;
   /** Most addresses of a host that are tried. Default 32. */
   readonly maxAttempts?: number | undefined;
+  /** How to speak TLS, with a `tls://` endpoint. By default the server is verified, by what Node trusts. */
+  readonly tls?: TlsConnectOptions | undefined;
 }
 
 const WAIT = ["timeout", "signal"];
@@ -73,7 +78,7 @@ const RACE = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttem
 /** What each kind of endpoint has a use for. */
 const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via"],
-  tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via"],
+  tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via", "tls"],
   unix: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
   vsock: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
   fd: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS],
@@ -82,8 +87,42 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
 };
 
 /**
- * Connects to an endpoint: `tcp://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a connected stream
- * socket that this process has already.
+ * Connects to `tls://host:port`: as to `tcp://`, and then does the handshake of TLS, also behind a proxy. The promise resolves
+ * when it is over.
+ *
+ * The server has to show a certificate for the host that leads to an authority which is trusted; the host is also the name
+ * that it is asked for (SNI), unless it is an address. `tls` has what else there is to say: `ca`, `alpnProtocols`, `cert` and
+ * `key` of a client, a `session` to resume. What was agreed on is at the stream's `conn`, a {@link TlsConn}. A handshake has
+ * 10 s, or what is left of `timeout` if that is less.
+ *
+ * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
+ *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_SSL_…`; SocketError of
+ *   `syscall` `"tls_handshake"`: `ETIMEDOUT`, `ECONNRESET`
+ * @throws what connecting to another endpoint does
+ * @see RFC 8446, RFC 6066, RFC 7301
+ * @example
+ * ```ts
+ * import { execFileSync } from "node:child_process";
+ * import { connect, listen } from "berkeley";
+ *
+ * // A key and a certificate that nobody but this program trusts.
+ * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
+ * const names = ["-addext", "subjectAltName=DNS:localhost"];
+ * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
+ *
+ * await using listener = await listen("tls://127.0.0.1:8888", { tls: { cert: pem, key: pem } });
+ * const accepting = listener.accept();
+ * await using stream = await connect("tls://localhost:8888", { timeout: 5_000, tls: { ca: pem } });
+ * await using peer = await accepting;
+ * await peer.write("for your eyes only\n");
+ * console.log(await stream.readLine()); // prints: for your eyes only
+ * console.log(stream.conn.authorized); // prints: true
+ * ```
+ */
+export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promise<Stream<TlsConn>>;
+/**
+ * Connects to an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a
+ * connected stream socket that this process has already.
  *
  * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: IPv6 and IPv4 in turn, the next
  * one as soon as an attempt has failed or 250 ms have passed, until the first connects. The others are closed.
@@ -105,6 +144,7 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * console.log(await stream.readLine()); // prints: hello
  * ```
  */
+export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const target = parseEndpoint(endpoint);
   const action = `connect to ${quote(formatEndpoint(target))}`;
@@ -120,10 +160,22 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   if (target.scheme === "unix" || target.scheme === "vsock") {
     return new Stream(await openLocal(target.address, plan, action), limits);
   }
-  if (target.scheme === "tls") {
-    throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on its stream by wrapTls()`);
-  }
+  if (target.scheme === "tls") return openTls(target, opts, plan, limits, action);
   return openTcp(target, opts, plan, limits, action);
+}
+
+/** TLS over a TCP connection. */
+async function openTls(
+  target: HostEndpoint,
+  opts: ConnectOptions,
+  plan: DialPlan,
+  limits: StreamOptions,
+  action: string,
+): Promise<Stream> {
+  const { address } = target;
+  const prepared = prepareClient(opts.tls, address, action);
+  const stream = await openTcp(target, opts, plan, limits, action);
+  return new Stream(await shake(stream, prepared, address, plan), limits);
 }
 
 /** A TCP connection to a host, through a proxy if one is wanted. */

@@ -1,5 +1,6 @@
 // One TCP connection to a host: the addresses that may do, a socket for each attempt, and one error for all that failed.
 
+import { offAbort, onAbort } from "../aborts.js";
 import {
   type Address,
   AF_INET,
@@ -80,14 +81,14 @@ async function dialName(name: HostPort, families: readonly HostFamily[], plan: D
     failure: (lookups, attempts) => failureOf(name, lookups, attempts),
   };
   const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
-  const abort = (): void => race.cancel(signal?.reason);
+  const member = { aborted: (reason: unknown): void => race.cancel(reason) };
   const timer = timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(name, race)), timeout);
-  signal?.addEventListener("abort", abort);
+  if (signal !== undefined) onAbort(signal, member);
   try {
     return await race.result;
   } finally {
     if (timer !== undefined) clock.clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
+    if (signal !== undefined) offAbort(signal, member);
     unneeded.abort();
   }
 }

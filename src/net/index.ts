@@ -7,5 +7,7 @@ export { type ProxyOptions } from "./proxy.js";
 export { type HostAddress, type HostFamily, type Resolver } from "./resolver.js";
 export { type ListenAddress, SocketListener } from "./socketListener.js";
 export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";
+export { type TlsConnectOptions, type TlsListenOptions } from "./tls.js";
+export { TlsSocketListener } from "./tlsSocketListener.js";
 export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./udp.js";
 export { type Packet, UdpSocket } from "./udpSocket.js";

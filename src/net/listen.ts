@@ -12,6 +12,7 @@ import {
   InetAddress,
   parseEndpoint,
   quote,
+  type TlsEndpointLike,
 } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
@@ -46,6 +47,8 @@ import {
 } from "./options.js";
 import { SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
+import { prepareListener, type TlsListenOptions } from "./tls.js";
+import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
 /** How to listen, and the limits of the streams that are accepted. `timeout` and `signal` are for the resolver. */
@@ -64,13 +67,15 @@ export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly mode?: number | undefined;
   /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
   readonly unsetEnv?: boolean | undefined;
+  /** Keys and certificates, with a `tls://` endpoint, and how handshakes are run. */
+  readonly tls?: TlsListenOptions | undefined;
 }
 
 const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
 /** What each kind of endpoint has a use for. */
 const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
-  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
+  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
   unix: [...STREAM_OPTIONS, "backlog", "mode"],
   vsock: [...STREAM_OPTIONS, "backlog"],
   fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog"],
@@ -79,8 +84,39 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
 };
 
 /**
- * Listens on an endpoint: `tcp://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening socket that
- * this process has already) or `systemd:name` (one that the service manager passed under that name).
+ * Listens on `tls://host:port`: as on `tcp://`, but what is accepted are connections whose handshake has succeeded, each with
+ * a {@link TlsConn} as the stream's `conn`. `tls` has at least `cert` and `key`, or a `context` with them, and the limits of
+ * the handshakes, which are told to `onHandshakeError` when they fail.
+ *
+ * @throws TlsError for a key or certificate that can't be used
+ * @throws what listening on another endpoint does
+ * @see RFC 8446, RFC 6066, RFC 7301
+ * @example
+ * ```ts
+ * import { execFileSync } from "node:child_process";
+ * import { connect, listen, type TlsError } from "berkeley";
+ *
+ * // A key and a certificate that nobody but this program trusts.
+ * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
+ * const names = ["-addext", "subjectAltName=DNS:localhost"];
+ * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
+ *
+ * let tell!: (error: unknown) => void;
+ * const told = new Promise<unknown>((resolve) => (tell = resolve));
+ * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError: tell } });
+ * const accepting = listener.accept();
+ * await using stranger = await connect("tcp://127.0.0.1:8888");
+ * await stranger.write("GET / HTTP/1.1\r\n\r\n");
+ * await using client = await connect("tls://localhost:8888", { tls: { ca: pem } });
+ * await using stream = await accepting;
+ * console.log(stream.conn.servername); // prints: localhost
+ * console.log(((await told) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
+ * ```
+ */
+export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
+/**
+ * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening
+ * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
  *
  * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
  * first address is taken. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
@@ -101,6 +137,7 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * console.log(await stream.readLine()); // prints: over IPv4
  * ```
  */
+export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener>;
 export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
   const target = parseEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
@@ -124,7 +161,8 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   }
   if (target.scheme === "vsock") return new SocketListener(await listenAt(target.address, plan), limits);
   if (target.scheme === "tls") {
-    throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on the listener by TlsListener`);
+    const tls = prepareListener(opts.tls, action);
+    return new TlsSocketListener(await listenTcp(target.address, plan, action), limits, tls);
   }
   return new SocketListener(await listenTcp(target.address, plan, action), limits);
 }

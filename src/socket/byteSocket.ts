@@ -2,6 +2,7 @@
 
 import type { Address, AddressLike } from "../addr/index.js";
 import type { Data } from "../io.js";
+import { EAGAIN, EBADF } from "../sys/errno.js";
 import {
   recvfromIntoRequest,
   recvfromRequest,
@@ -12,9 +13,15 @@ import {
   sendtoRequest,
 } from "../sys/requests/bytes.js";
 import { RECV_INTO } from "../sys/operations/receive.js";
-import { SEND } from "../sys/operations/send.js";
+import { failure } from "../sys/operations/operation.js";
+import { SEND, SEND_ALL, type Sending } from "../sys/operations/send.js";
+import type { Request } from "../sys/requests/request.js";
+import { countOf, type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../sys/requests/trying.js";
 import type { TransferOptions } from "../sys/waitOptions.js";
 import { DescriptorSocket } from "./descriptorSocket.js";
+
+/** A sendAll that the kernel took at once. */
+const SENT = Promise.resolve();
 
 export abstract class ByteSocket extends DescriptorSocket {
   /**
@@ -121,11 +128,85 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see send(2)
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
+    // Mostly the kernel takes all of it at once.
+    if (opts === undefined && data instanceof Uint8Array && data.length > 0) return this.#sendWhole(data);
     try {
       return this.startSend(sendAllRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  #sendWhole(data: Uint8Array): Promise<void> {
+    const total = data.length;
+    const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
+    if (sent === total) return SENT;
+    const sending: Sending = { data, total, sent: Math.max(sent, 0) };
+    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) return Promise.reject(failure(SEND_ALL, sent, sending, 0));
+    return this.startWrite(SEND_ALL, sending, 0, undefined);
+  }
+
+  /**
+   * Sends what the kernel takes now, without a wait and without a promise: one send(2). A server that answers small requests is
+   * spared a turn of the event queue by it:
+   *
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair();
+   * const answer = Buffer.from("hello");
+   * const sent = left.trySend(answer) ?? 0;
+   * if (sent < answer.length) await left.sendAll(answer.subarray(sent));
+   * console.log((await right.recv(100)).toString()); // prints: hello
+   * left.close();
+   * right.close();
+   * ```
+   *
+   * @returns the number of bytes that were taken, which on a stream may be fewer than there are; `undefined` where it would
+   *   have to wait: the kernel takes nothing, other calls wait to send, or this turn of the event loop has had its share of
+   *   calls (a loop that never awaits gets no further)
+   * @throws SocketError as `send` rejects with
+   * @see send(2)
+   */
+  trySend(data: Data, opts?: FlagOptions): number | undefined {
+    const { writing } = this.descriptor;
+    if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
+      return countOf(SEND, writing.tryNow(SEND, data, 0), data, 0);
+    }
+    const { operand, operation, flags } = sendRequest(data, opts);
+    return countOf(operation, writing.tryNow(operation, operand, flags), operand, flags);
+  }
+
+  /**
+   * Receives what there is, without a wait and without a promise: one recv(2).
+   *
+   * @returns as `recv`; `undefined` where it would have to wait: there is nothing, other calls wait to receive, or this turn of
+   *   the event loop has had its share of calls
+   * @throws SocketError as `recv` rejects with
+   * @see recv(2)
+   */
+  tryRecv(size: number, opts?: FlagOptions): Buffer | undefined {
+    return this.#tryReceive(tryRecvRequest(this.type, size, opts));
+  }
+
+  /**
+   * Receives into `buffer`, without a wait and without a promise: one recv(2).
+   *
+   * @returns as `recvInto`; `undefined` as `tryRecv`
+   * @throws SocketError as `recvInto` rejects with
+   * @see recv(2)
+   */
+  tryRecvInto(buffer: Uint8Array, opts?: FlagOptions): number | undefined {
+    if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
+      return countOf(RECV_INTO, this.descriptor.reading.tryNow(RECV_INTO, buffer, 0), buffer, 0);
+    }
+    return this.#tryReceive(tryRecvIntoRequest(this.type, buffer, opts));
+  }
+
+  #tryReceive<T>({ operand, operation, flags }: Request<T>): T | undefined {
+    const result = this.queueOf(flags).tryNow(operation, operand, flags);
+    const count = countOf(operation, result, operand, flags);
+    return count === undefined ? undefined : operation.complete(count, operand, flags);
   }
 
   /**

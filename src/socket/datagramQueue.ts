@@ -4,6 +4,7 @@
 // starts in a microtask. While it waits for the kernel, the ring fills up; when it is full, trySend() says so and send()
 // waits. Nothing is dropped by the queue itself.
 
+import { offAbort, onAbort } from "../aborts.js";
 import { type Address, type AddressLike, quote } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Data } from "../io.js";
@@ -187,11 +188,11 @@ export class DatagramQueue {
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
-      const aborted = (): void => waiting.reject(signal!.reason);
+      const member = { aborted: (reason: unknown): void => waiting.reject(reason) };
       const leave = (): void => {
         who.delete(waiting);
         clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
+        if (signal !== undefined) offAbort(signal, member);
       };
       const waiting: Waiting = {
         after,
@@ -206,7 +207,7 @@ export class DatagramQueue {
         reject: (error) => (leave(), reject(error)),
       };
       who.add(waiting);
-      signal?.addEventListener("abort", aborted);
+      if (signal !== undefined) onAbort(signal, member);
       if (timeout !== null) {
         timer = setTimeout(
           () => waiting.reject(socketError(ETIMEDOUT, "sendmmsg")),

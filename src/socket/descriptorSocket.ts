@@ -88,11 +88,17 @@ export abstract class DescriptorSocket extends PlainSocket {
     const { syscall } = operation;
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
-    return this.#queueOf(flags).run(this, operation, operand, flags, timeout, signalOf(opts, syscall));
+    return this.queueOf(flags).run(this, operation, operand, flags, timeout, signalOf(opts, syscall));
   }
 
-  #queueOf(flags: number): Direction {
+  /**
+   * The queue of a receiving call with these flags.
+   *
+   * @internal
+   */
+  protected queueOf(flags: number): Direction {
     const { descriptor, family } = this;
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return descriptor.reading;
     if ((flags & MSG_ERRQUEUE) === 0) return descriptor.urgent;
     // These have no error queue and take no notice of the flag: it is an ordinary read.
     return family === AF_UNIX || family === AF_NETLINK ? descriptor.reading : descriptor.errors;

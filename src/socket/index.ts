@@ -9,6 +9,7 @@ export { DatagramQueue, type DatagramQueueOptions, type DatagramQueueStats } fro
 export { type SendFileOptions } from "../sys/requests/files.js";
 export { type FileSource } from "../sys/operations/move.js";
 export { type NetBoundSocket } from "./netSocket.js";
+export { type FlagOptions } from "../sys/requests/trying.js";
 export { type TransferOptions, type WaitOptions } from "../sys/waitOptions.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";

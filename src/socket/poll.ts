@@ -11,7 +11,7 @@
 
 import { SocketError } from "../errors.js";
 import { Pollset } from "../fd/index.js";
-import type { Operation } from "../sys/operations/operation.js";
+import { operation, type Operation } from "../sys/operations/operation.js";
 import { type Entry, type PollResult, PollTable } from "../sys/pollTable.js";
 import { descriptorOf, DescriptorSocket } from "./descriptorSocket.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
@@ -25,12 +25,16 @@ function isSocket(value: unknown): value is DescriptorSocket {
   return value instanceof DescriptorSocket;
 }
 
-const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = {
+const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = operation<
+  PollTable<PollEntry>,
+  undefined,
+  PollResult[]
+>({
   syscall: "poll",
   movesBytes: false,
   attempt: (calls, _fd, table) => table.ask(calls, 0),
   complete: (_count, table) => table.ready(),
-};
+});
 
 /**
  * Waits until one of several sockets or descriptors is ready: poll(2). Nothing is consumed, and readiness is only a hint: somebody

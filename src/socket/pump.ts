@@ -1,5 +1,6 @@
 // Bytes from one socket to another inside the kernel: splice() one way, pump() both ways. operations/move.ts explains how.
 
+import { offAbort, onAbort } from "../aborts.js";
 import type { Descriptor } from "../fd/index.js";
 import { check, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { ENDED, type Flow, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
@@ -108,8 +109,8 @@ function watch(splices: readonly Splice[], limits: Limits, clock: { last: number
     for (const one of splices) one.cancel(reason);
   };
   const expire = (): void => cancel(socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent }));
-  const aborted = (): void => cancel(signal!.reason);
-  signal?.addEventListener("abort", aborted);
+  const member = { aborted: cancel };
+  if (signal !== undefined) onAbort(signal, member);
   let deadline: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
   const later = (fire: () => void, delay: number): NodeJS.Timeout =>
@@ -133,7 +134,7 @@ function watch(splices: readonly Splice[], limits: Limits, clock: { last: number
     idle = later(ask, idleTimeout);
   }
   return () => {
-    signal?.removeEventListener("abort", aborted);
+    if (signal !== undefined) offAbort(signal, member);
     clearTimeout(deadline);
     clearTimeout(idle);
   };

@@ -3,7 +3,7 @@
 import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
 import { Descriptor } from "../fd/index.js";
-import type { Operation } from "../sys/operations/operation.js";
+import { operation, type Operation } from "../sys/operations/operation.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
@@ -314,7 +314,7 @@ export class Socket extends MoveSocket {
   }
 
   static {
-    ACCEPT_SOCKET = {
+    ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
       ...ACCEPT,
       complete: (fd, listener) => {
         try {
@@ -326,6 +326,6 @@ export class Socket extends MoveSocket {
           throw error;
         }
       },
-    };
+    });
   }
 }

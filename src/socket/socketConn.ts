@@ -6,13 +6,14 @@
 
 import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
 import { BusyError } from "../errors.js";
-import type { Descriptor } from "../fd/index.js";
-import type { Conn, Data, IoOptions } from "../io.js";
+import type { Descriptor, Direction } from "../fd/index.js";
+import type { Conn, Consumer, Data, DirectReader, IoOptions } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../sys/deadline.js";
 import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
 import { descriptorOf } from "./descriptorSocket.js";
+import { FILL } from "./fill.js";
 import { FINISH } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
@@ -40,7 +41,7 @@ export interface ConnAddresses {
  * console.log(buffer.toString("utf8", 0, await b.read(buffer))); // prints: hello, peer
  * ```
  */
-export class SocketConn implements Conn {
+export class SocketConn implements Conn, DirectReader {
   readonly #socket: Socket;
   readonly #descriptor: Descriptor;
   readonly #remote: Address | undefined;
@@ -79,9 +80,32 @@ export class SocketConn implements Conn {
     return this.#socket.recvInto(buffer, opts);
   }
 
+  get reading(): boolean {
+    return this.#descriptor.reading.busy;
+  }
+
+  readFor<T>(consumer: Consumer<T>, opts?: IoOptions): Promise<T> {
+    const socket = this.#socket;
+    const { reading } = this.#descriptor;
+    if (reading.busy) return Promise.reject(new BusyError("read"));
+    try {
+      if (opts === undefined) return fill(reading, socket, consumer, socket.timeout, undefined);
+      checkOptions(opts, FILL.syscall);
+      const timeout = timeoutOf(opts, socket.timeout, FILL.syscall);
+      return fill(reading, socket, consumer, timeout, signalOf(opts, FILL.syscall));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
   write(data: Data, opts?: IoOptions): Promise<void> {
     if (this.#ending !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
     return this.#socket.sendAll(data, opts);
+  }
+
+  tryWrite(data: Uint8Array): number {
+    if (this.#ending !== undefined && !this.#socket.closed) throw socketError(EPIPE, "send");
+    return this.#socket.trySend(data) ?? 0;
   }
 
   /** As {@link Conn} says. When only the wait for it is cut short, the end stays due. */
@@ -148,6 +172,17 @@ export class SocketConn implements Conn {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Runs FILL, whose result is the consumer's. */
+function fill<T>(
+  reading: Direction,
+  holder: object,
+  consumer: Consumer<T>,
+  timeout: number | null,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  return reading.run(holder, FILL, consumer, undefined, timeout, signal) as Promise<T>;
 }
 
 /** An address, if there is one: a socket that is not connected has no peer, a closed one nothing. */

@@ -5,18 +5,39 @@
 // hold views of it. A slab of which nothing was handed out (lines become strings, a pipe gives back what it wrote) is used
 // again from its beginning, so such a stream makes no garbage.
 //
-// The slab starts small, because it is held for as long as a read waits, by every idle connection; it grows when reads
-// fill it and shrinks when they hardly do. A run that outgrows it moves to one twice as long as the run: the moves
-// together cost a few times the run's length, so that a long frame in small pieces costs linear time.
+// Small reads go into a block that all streams of the thread share, one behind the other, when the connection reads for us
+// (io.ts, `DirectReader`): the room is asked for, filled and committed in one step, so no two streams have it at the same time, and
+// a stream that waits holds no memory at all. No view of the shared block leaves this file, or who has it could take the block from
+// all streams (a byte stream of the web transfers what it is given): what is taken from there is a copy, and it is room again.
+//
+// Otherwise, or when reads are large, the slab is the stream's own: it grows when reads fill it and shrinks when they hardly
+// do. A run that outgrows its slab moves to one twice as long as the run: the moves together cost a few times the run's length,
+// so that a long frame in small pieces costs linear time.
+
+import { copyBytes } from "./data.js";
 
 /** Size of the first slab, and the smallest. */
 const SMALLEST = 4096;
+/** Size of the block that small reads share. */
+const BLOCK = 16_384;
 /** Reads that use less than an eighth of the slab before it is halved. */
 const PATIENCE = 16;
 /** A search looks beyond the bytes that were read when this is all that is there: cheaper than to make a view. */
 const OVERSHOOT = 4096;
 
+/** Below this a loop finds a byte sooner than a call. */
+const LOOP_SEARCH = 48;
+
 const EMPTY: Buffer = Buffer.alloc(0);
+
+/** The shared block, and where it is free from. */
+let block: Buffer = EMPTY;
+let blockAt = 0;
+
+function freshBlock(): void {
+  block = Buffer.allocUnsafeSlow(BLOCK);
+  blockAt = 0;
+}
 
 /** A run of unread bytes, filled at one end and taken from the other. */
 export class ReadBuffer {
@@ -32,7 +53,12 @@ export class ReadBuffer {
   /** How long the next slab shall be. */
   #size: number;
   #small = 0;
+  /** The room of the next read: where in the slab it begins, and its length. */
+  #roomAt = 0;
   #room = 0;
+  /** The slab is the shared block, in which the run began at `#from`. */
+  #shared = false;
+  #from = 0;
 
   /** `most` is the number of bytes that one read may bring. */
   constructor(most: number) {
@@ -51,17 +77,58 @@ export class ReadBuffer {
     return this.#before + this.#start;
   }
 
-  /** Where the next read puts its bytes: at least one. Tell `commit` how many came. */
+  /**
+   * Where the next read puts its bytes, `roomSize` of them at most, from `roomAt` on; for a read that is made and committed
+   * before any other stream of the thread reads.
+   */
+  roomNow(): Buffer {
+    if (this.#start !== this.#end || this.#size > SMALLEST || this.#reusable()) return this.#own();
+    if (block.length - blockAt < this.#size) freshBlock();
+    this.#before += this.#start - blockAt;
+    this.#start = this.#end = this.#from = this.#roomAt = blockAt;
+    this.#slab = block;
+    this.#shared = true;
+    this.#lent = 0;
+    this.#room = this.#size;
+    return block;
+  }
+
+  get roomAt(): number {
+    return this.#roomAt;
+  }
+
+  get roomSize(): number {
+    return this.#room;
+  }
+
+  /** As `roomNow`, in memory of the stream's own. */
+  ownRoom(): Buffer {
+    return this.#own();
+  }
+
+  /** Where a read puts its bytes that may take its time: at least one. Tell `commit` how many came. */
   room(): Buffer {
-    if (this.#start === this.#end && this.#lent === 0) {
+    const slab = this.#own();
+    return this.#room === slab.length ? slab : slab.subarray(this.#roomAt, this.#roomAt + this.#room);
+  }
+
+  /** Makes room in a slab of the stream's own. */
+  #own(): Buffer {
+    if (this.#start === this.#end && !this.#shared && this.#lent === 0) {
       this.#before += this.#start;
       this.#start = this.#end = 0;
       if (this.#slab.length !== this.#size) this.#slab = EMPTY;
     }
-    if (this.#slab.length - this.#end <= this.#slab.length >> 2) this.#renew();
+    if (this.#shared || this.#slab.length - this.#end <= this.#slab.length >> 2) this.#renew();
     const stop = Math.min(this.#slab.length, this.#end + this.#most);
+    this.#roomAt = this.#end;
     this.#room = stop - this.#end;
-    return this.#room === this.#slab.length ? this.#slab : this.#slab.subarray(this.#end, stop);
+    return this.#slab;
+  }
+
+  /** Whether the slab is the stream's own and nobody has a view of it. */
+  #reusable(): boolean {
+    return !this.#shared && this.#lent === 0 && this.#slab.length > 0;
   }
 
   /** Adds the `count` bytes that a read put into `room()`. */
@@ -70,6 +137,7 @@ export class ReadBuffer {
       throw new RangeError(`read() must give a count from 0 to ${this.#room}, the size of its buffer, found ${count}`);
     }
     this.#end += count;
+    if (this.#shared) blockAt = this.#end;
     if (count === this.#room) {
       this.#size = Math.min(this.#size * 4, this.#most);
       this.#small = 0;
@@ -83,21 +151,30 @@ export class ReadBuffer {
 
   /** Hands out the next `count` bytes. They are the caller's. */
   take(count: number): Buffer {
-    const bytes = this.#slab.subarray(this.#start, this.#start + count);
+    const bytes = this.#bytes(count);
     this.#start += bytes.length;
-    this.#lent = this.#start;
+    if (this.#shared) this.#consumed();
+    else this.#lent = this.#start;
     return bytes;
   }
 
   /** Hands out the next `count` bytes and keeps them as unread. */
   peek(count: number): Buffer {
-    const bytes = this.#slab.subarray(this.#start, this.#start + count);
-    this.#lent = Math.max(this.#lent, this.#start + bytes.length);
+    const bytes = this.#bytes(count);
+    if (!this.#shared) this.#lent = Math.max(this.#lent, this.#start + bytes.length);
     return bytes;
+  }
+
+  #bytes(count: number): Buffer {
+    const size = Math.min(count, this.#end - this.#start);
+    if (this.#shared) return copyBytes(this.#slab, this.#start, size);
+    // Costs less than `subarray`, which looks up what kind of array to make.
+    return Buffer.from(this.#slab.buffer as ArrayBuffer, this.#slab.byteOffset + this.#start, size);
   }
 
   /** Shows all unread bytes, until the next call of any other method. */
   look(): Buffer {
+    if (this.#shared) this.#renew();
     return this.#slab.subarray(this.#start, this.#end);
   }
 
@@ -105,7 +182,9 @@ export class ReadBuffer {
   text(count: number, encoding: BufferEncoding): string {
     const start = this.#start;
     this.#start += count;
-    return this.#slab.toString(encoding, start, this.#start);
+    const text = this.#slab.toString(encoding, start, this.#start);
+    this.#consumed();
+    return text;
   }
 
   /** Takes the next bytes into `target`, as many as it holds or there are; returns how many. */
@@ -113,12 +192,22 @@ export class ReadBuffer {
     const count = Math.min(target.length, this.length);
     this.#slab.copy(target, 0, this.#start, this.#start + count);
     this.#start += count;
+    this.#consumed();
     return count;
   }
 
   /** Takes the next `count` bytes, or all when there are fewer, and drops them. */
   skip(count: number): void {
     this.#start = Math.min(this.#start + count, this.#end);
+    this.#consumed();
+  }
+
+  /** What has been taken from the shared block is room again, if nobody has read behind it. */
+  #consumed(): void {
+    if (!this.#shared || this.#start !== this.#end) return;
+    if (block !== this.#slab || blockAt !== this.#end) return;
+    this.#before += this.#start - this.#from;
+    blockAt = this.#start = this.#end = this.#from;
   }
 
   /** The unread byte at `index`. */
@@ -131,6 +220,10 @@ export class ReadBuffer {
     const size = typeof pattern === "number" ? 1 : pattern.length;
     const start = this.#start + from;
     if (start + size > this.#end) return -1;
+    if (typeof pattern === "number" && this.#end - start <= LOOP_SEARCH) {
+      for (let at = start; at < this.#end; at++) if (this.#slab[at] === pattern) return at - this.#start;
+      return -1;
+    }
     if (this.#slab.length - this.#end > OVERSHOOT) {
       const found = this.#slab.subarray(start, this.#end).indexOf(pattern);
       return found < 0 ? -1 : found + from;
@@ -143,17 +236,20 @@ export class ReadBuffer {
   /** Forgets everything. */
   clear(): void {
     this.#slab = EMPTY;
+    this.#shared = false;
     this.#start = this.#end = this.#lent = this.#room = 0;
   }
 
   #renew(): void {
     const unread = this.length;
-    if (this.#lent === 0 && this.#start > 0 && unread <= this.#slab.length >> 1 && this.#slab.length >= this.#size) {
+    const roomy = unread <= this.#slab.length >> 1 && this.#slab.length >= this.#size;
+    if (!this.#shared && this.#lent === 0 && this.#start > 0 && roomy) {
       this.#slab.copyWithin(0, this.#start, this.#end);
     } else {
       const slab = Buffer.allocUnsafeSlow(Math.max(this.#size, unread * 2));
       this.#slab.copy(slab, 0, this.#start, this.#end);
       this.#slab = slab;
+      this.#shared = false;
       this.#lent = 0;
     }
     this.#before += this.#start;

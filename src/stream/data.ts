@@ -17,6 +17,17 @@ export function toBytes(part: string | Uint8Array): Uint8Array {
   return typeof part === "string" ? Buffer.from(part) : part;
 }
 
+/** Below this a loop is cheaper than a call. */
+const LOOP_COPY = 24;
+
+/** A copy of `size` bytes from `start` on. */
+export function copyBytes(from: Buffer, start: number, size: number): Buffer {
+  const out = Buffer.allocUnsafe(size);
+  if (size > LOOP_COPY) out.set(new Uint8Array(from.buffer, from.byteOffset + start, size));
+  else for (let index = 0; index < size; index++) out[index] = from[start + index]!;
+  return out;
+}
+
 /** What a value is, in a word, for the message that refuses it. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";

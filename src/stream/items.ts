@@ -36,15 +36,20 @@ export class Items<T> implements AsyncIterableIterator<T, undefined> {
   readonly #poll: Take<Found<T>>;
   readonly #next: Take<IteratorResult<T, undefined>>;
 
-  /** @internal `find` gives the next item, null at the end, `undefined` when more bytes are needed. */
+  /**
+   * @internal `find` gives the next item, null at the end, `undefined` when more bytes are needed; `foreign` says that it runs
+   * code of users.
+   */
   constructor(
     pull: Pull,
     find: (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined,
     opts: IoOptions | undefined,
+    foreign: boolean = false,
   ) {
     this.#pull = pull;
     this.#opts = opts;
     this.#read = {
+      foreign,
       take(buffer, ended) {
         const found = find(buffer, ended);
         return found ? found.value : found;
@@ -52,6 +57,7 @@ export class Items<T> implements AsyncIterableIterator<T, undefined> {
     };
     this.#poll = { take: (buffer, ended) => find(buffer, ended) ?? undefined };
     this.#next = {
+      foreign,
       take(buffer, ended) {
         const found = find(buffer, ended);
         if (found === undefined) return undefined;

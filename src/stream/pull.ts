@@ -3,11 +3,16 @@
 // What a method wants is a Take: a rule that looks at the buffer and either takes its result or asks for more. One runs
 // at a time. Bytes that came for a Take that was cut short stay in the buffer, which is why no cut loses any.
 //
+// A source that reads on behalf of others (io.ts, `DirectReader`) is handed the Take itself, by way of this class: it reads until
+// the Take has its result, which settles the one promise that there is. A Take that runs code of users, such as a decoder,
+// is not handed down, because that code may not run while the source deals with its events; nor is there anything to hand it to
+// where the source is another connection. Then the source is asked for bytes, read by read.
+//
 // No timer is made here: timeout and signal go down with the read, and a Take that needs several reads passes on what is
 // left of its time. The usual read waits once, so this way costs one derived promise and no closure.
 
 import { BusyError, IncompleteReadError } from "../errors.js";
-import type { IoOptions, Reader } from "../io.js";
+import type { Consumer, DirectReader, IoOptions, Reader } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
 import { refusal, socketError } from "./wait.js";
 
@@ -18,12 +23,23 @@ export interface Take<T> {
    * What it throws ends the reading for good, except an `IncompleteReadError`.
    */
   take(buffer: ReadBuffer, ended: boolean): T | undefined;
+  /** Whether `take` runs code of users. */
+  readonly foreign?: boolean;
+}
+
+/** That there are bytes to look at, or the end. */
+const SOMETHING: Take<boolean> = { take: (buffer, ended) => (buffer.length > 0 ? true : ended ? false : undefined) };
+
+/** Whether a source reads on behalf of others. */
+function isDirect(source: Reader): source is DirectReader {
+  return typeof (source as Partial<DirectReader>).readFor === "function";
 }
 
 /** Reads from one source, one Take at a time. */
-export class Pull {
+export class Pull implements Consumer<unknown> {
   readonly buffer: ReadBuffer;
   readonly #source: Reader;
+  readonly #direct: DirectReader | undefined;
   readonly #now: () => number;
   #busy = false;
   #ended = false;
@@ -32,9 +48,15 @@ export class Pull {
   #take: Take<unknown> | undefined;
   #opts: IoOptions | undefined;
   #deadline = 0;
+  /** Memory of the caller's that a direct read fills, in place of the buffer. */
+  #target: Uint8Array | undefined;
+  #result: unknown;
+  start = 0;
+  size = 0;
 
   constructor(source: Reader, readSize: number, now: () => number) {
     this.#source = source;
+    this.#direct = isDirect(source) ? source : undefined;
     this.#now = now;
     this.buffer = new ReadBuffer(readSize);
   }
@@ -58,7 +80,44 @@ export class Pull {
       if (result !== undefined) return Promise.resolve(result);
     }
     this.#take = take;
+    if (this.#direct !== undefined && take.foreign !== true) {
+      this.#target = undefined;
+      return this.#direct.readFor(this as Consumer<T>, opts);
+    }
     return this.#first(opts).then(this.#filled, this.#failed) as Promise<T>;
+  }
+
+  // What a direct read asks for, in this order. See `Consumer`.
+
+  room(): Uint8Array {
+    const target = this.#target;
+    if (target !== undefined) {
+      this.start = 0;
+      this.size = target.length;
+      return target;
+    }
+    const { buffer } = this;
+    const memory = this.#take === SOMETHING ? buffer.ownRoom() : buffer.roomNow();
+    this.start = buffer.roomAt;
+    this.size = buffer.roomSize;
+    return memory;
+  }
+
+  filled(count: number): boolean {
+    if (count === 0) this.#ended = true;
+    if (this.#target !== undefined) {
+      this.#result = count;
+      return true;
+    }
+    if (count > 0) this.buffer.commit(count);
+    this.#result = this.#attempt(this.#take as Take<unknown>);
+    return this.#result !== undefined;
+  }
+
+  result(): unknown {
+    const result = this.#result;
+    this.#result = this.#target = this.#take = undefined;
+    return result;
   }
 
   /** Gives `take` its result from what was read already, `undefined` when that is too little. */
@@ -76,6 +135,10 @@ export class Pull {
       return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
+    if (this.#direct !== undefined) {
+      this.#target = target;
+      return this.#direct.readFor(this as Consumer<number>, opts);
+    }
     this.#busy = true;
     return this.#read(target, opts).then(this.#passed, this.#failed);
   }
@@ -92,7 +155,14 @@ export class Pull {
   }
 
   /** For the holder of the lock: reads once into the buffer; false at the end. */
-  async fill(opts: IoOptions | undefined): Promise<boolean> {
+  fill(opts: IoOptions | undefined): Promise<boolean> {
+    if (this.#direct === undefined || this.#ended) return this.#fillBy(opts);
+    this.#take = SOMETHING;
+    this.#target = undefined;
+    return this.#direct.readFor(this as Consumer<boolean>, opts);
+  }
+
+  async #fillBy(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#ended) return false;
     this.#accept(await this.#read(this.buffer.room(), opts));
     return !this.#ended;
@@ -120,7 +190,7 @@ export class Pull {
   #refusal(): { readonly error: unknown } | undefined {
     if (this.#closed) return { error: socketError("EBADF", "read") };
     if (this.#failure !== undefined) return this.#failure;
-    return this.#busy ? { error: new BusyError("read") } : undefined;
+    return this.#busy || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
   }
 
   #attempt<T>(take: Take<T>): T | undefined {

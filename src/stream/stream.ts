@@ -59,14 +59,14 @@ export interface UntilOptions extends IoOptions {
  * console.log((await stream.readExactly(size)).toString()); // prints: ok
  * ```
  */
-export class Stream implements Conn, AsyncIterable<Buffer> {
-  readonly #conn: Conn;
+export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;
   readonly #maxFrame: number;
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
-  constructor(conn: Conn, opts: StreamOptions = {}) {
+  constructor(conn: C, opts: StreamOptions = {}) {
     checkOptions(opts, "A stream");
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
@@ -80,7 +80,7 @@ export class Stream implements Conn, AsyncIterable<Buffer> {
   }
 
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
-  get conn(): Conn {
+  get conn(): C {
     return this.#conn;
   }
 
@@ -159,7 +159,7 @@ export class Stream implements Conn, AsyncIterable<Buffer> {
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
     const named = opts?.max ?? codec.max;
     const max = named === undefined ? this.#maxFrame : count("max", named, 0);
-    return new Items(this.#pull, frameFinder(codec, max, named === undefined ? "maxFrame" : "max"), opts);
+    return new Items(this.#pull, frameFinder(codec, max, named === undefined ? "maxFrame" : "max"), opts, true);
   }
 
   /** The next `size` bytes, which stay unread; fewer when the end comes before, null when there are none. */
@@ -183,6 +183,28 @@ export class Stream implements Conn, AsyncIterable<Buffer> {
   /** Writes all of `data`; resolves when the connection has taken it. See {@link Writer.write}. */
   write(data: Data, opts?: IoOptions): Promise<void> {
     return this.#conn.write(data, opts);
+  }
+
+  /**
+   * Writes what the connection takes at once, without a wait and without a promise: what a server that answers small requests is
+   * spared a turn of the event queue by. A connection that can't do that (TLS, a Duplex) takes nothing.
+   *
+   * @returns the number of bytes taken, from the start of `data` on; 0 when it would have to wait. The rest is for `write`
+   * @throws SocketError what `write` would reject with
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair();
+   * const stream = left.stream();
+   * const answer = Buffer.from("hello\n");
+   * const taken = stream.tryWrite(answer);
+   * if (taken < answer.length) await stream.write(answer.subarray(taken));
+   * console.log(await right.stream().readLine()); // prints: hello
+   * ```
+   */
+  tryWrite(data: Uint8Array): number {
+    return this.#conn.tryWrite?.(data) ?? 0;
   }
 
   /** Ends the writing side; reading goes on. See {@link Writer.closeWrite}. */

@@ -4,6 +4,7 @@
 // its owner's queue and names the error. After either, timer and listener are gone.
 
 import { constants } from "node:os";
+import { type Abortable, countOn, offAbort, onAbort } from "../aborts.js";
 import { SocketError, type SocketErrorDetails } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
@@ -36,7 +37,7 @@ export function refusal(opts: IoOptions | undefined): { readonly error: unknown 
 }
 
 /** A pending call. */
-export abstract class Wait<T> {
+export abstract class Wait<T> implements Abortable {
   readonly promise: Promise<T>;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
@@ -44,8 +45,6 @@ export abstract class Wait<T> {
   #reject!: (error: unknown) => void;
   #timer: unknown;
   #settled = false;
-
-  readonly #aborted = (): void => this.#cut(false);
 
   constructor(opts: IoOptions | undefined, clock: Clock = systemClock) {
     this.#clock = clock;
@@ -55,10 +54,10 @@ export abstract class Wait<T> {
     });
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== Infinity) {
-      this.#timer = clock.setTimeout(() => this.#cut(true), timeout);
+      this.#timer = clock.setTimeout(() => this.#expired(), timeout);
     }
     this.#signal = opts?.signal;
-    this.#signal?.addEventListener("abort", this.#aborted, { once: true });
+    if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
 
   /**
@@ -79,23 +78,22 @@ export abstract class Wait<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  #cut(timedOut: boolean): void {
+  /** The signal was aborted. */
+  aborted(reason: unknown): void {
     if (this.#settled) return;
-    const error = this.cut();
-    if (timedOut) return this.reject(error);
-    const reason: unknown = this.#signal?.reason;
-    const { transferred = 0 } = error;
-    if (transferred > 0 && typeof reason === "object" && reason !== null && Object.isExtensible(reason)) {
-      Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
-    }
+    countOn(reason, this.cut().transferred ?? 0);
     this.reject(reason);
+  }
+
+  #expired(): void {
+    if (!this.#settled) this.reject(this.cut());
   }
 
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    if (this.#signal !== undefined) offAbort(this.#signal, this);
     return true;
   }
 }

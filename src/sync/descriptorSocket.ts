@@ -6,12 +6,13 @@ import { type Calls, calls } from "../sys/calls.js";
 import { type Closable, closeWhenCollected, forgetCollected } from "../sys/collected.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
 import { getdefaulttimeout } from "../sys/defaultTimeout.js";
-import { check, EBADF, socketError } from "../sys/errno.js";
+import { check, EBADF, socketError, EINTR } from "../sys/errno.js";
 import { inquireNow } from "../sys/lookup.js";
 import { READABLE, WRITABLE } from "../sys/operations/connection.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { PlainSocket } from "../sys/plainSocket.js";
 import type { Addressed, Request } from "../sys/requests/request.js";
+import { countOf } from "../sys/requests/trying.js";
 import { resolveAll, resolveNow } from "../sys/resolve.js";
 import { block } from "./blocking.js";
 import { timeoutOf, type WaitOptions } from "./options.js";
@@ -80,6 +81,19 @@ export abstract class DescriptorSocket extends PlainSocket {
    */
   protected run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, events: number, timeout: number | null): T {
     return block(calls, this.checkOpen(operation.syscall), operation, a, b, events, timeout);
+  }
+
+  /**
+   * Tries the operation of a request once.
+   *
+   * @internal
+   */
+  protected attempt<T>({ operation, operand, flags }: Request<T>): T | undefined {
+    const fd = this.checkOpen(operation.syscall);
+    let result = operation.attempt(calls, fd, operand, flags);
+    while (result === EINTR) result = operation.attempt(calls, fd, operand, flags);
+    const count = countOf(operation, result, operand, flags);
+    return count === undefined ? undefined : operation.complete(count, operand, flags);
   }
 
   /** @internal */

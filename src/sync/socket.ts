@@ -5,7 +5,7 @@ import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT, SOCK_STREAM } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { ACCEPT, CONNECT } from "../sys/operations/connection.js";
-import type { Operation } from "../sys/operations/operation.js";
+import { operation, type Operation } from "../sys/operations/operation.js";
 import { adopt, checkKind, isPatient, pairOf } from "../sys/requests/sockets.js";
 import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { deadlineIn } from "./blocking.js";
@@ -202,12 +202,12 @@ export class Socket extends TransferSocket {
   }
 
   static {
-    ACCEPT_SOCKET = {
+    ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
       ...ACCEPT,
       complete: (fd, listener) => {
         const address = decodeRoom();
         return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
       },
-    };
+    });
   }
 }

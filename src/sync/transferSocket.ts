@@ -17,6 +17,7 @@ import {
   sendtoRequest,
 } from "../sys/requests/bytes.js";
 import { fileSending, sendfileRequest, sendfileRuns } from "../sys/requests/files.js";
+import { type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../sys/requests/trying.js";
 import { recvmsgIntoRequest, recvmsgRequest, sendmsgRequest } from "../sys/requests/messages.js";
 import { DescriptorSocket } from "./descriptorSocket.js";
 import {
@@ -98,6 +99,39 @@ export abstract class TransferSocket extends DescriptorSocket {
    */
   sendAll(data: Data, opts?: TransferOptions): void {
     this.transmit(sendAllRequest(data, opts), opts);
+  }
+
+  /**
+   * Sends what the kernel takes now, and never blocks: one send(2).
+   *
+   * @returns the number of bytes that were taken; `undefined` where it would have to wait
+   * @throws SocketError as `send`
+   * @see send(2)
+   */
+  trySend(data: Data, opts?: FlagOptions): number | undefined {
+    return this.attempt(sendRequest(data, opts));
+  }
+
+  /**
+   * Receives what there is, and never blocks: one recv(2).
+   *
+   * @returns as `recv`; `undefined` where it would have to wait
+   * @throws SocketError as `recv`
+   * @see recv(2)
+   */
+  tryRecv(size: number, opts?: FlagOptions): Buffer | undefined {
+    return this.attempt(tryRecvRequest(this.type, size, opts));
+  }
+
+  /**
+   * Receives into `buffer`, and never blocks: one recv(2).
+   *
+   * @returns as `recvInto`; `undefined` where it would have to wait
+   * @throws SocketError as `recv`
+   * @see recv(2)
+   */
+  tryRecvInto(buffer: Uint8Array, opts?: FlagOptions): number | undefined {
+    return this.attempt(tryRecvIntoRequest(this.type, buffer, opts));
   }
 
   /**

@@ -51,6 +51,8 @@ export interface Calls {
   // Bytes.
   /** At most `length` bytes (all of the view, if left out) into the start of the view. */
   recv(fd: number, view: Uint8Array, length?: number, flags?: number): number;
+  /** At most `length` bytes into the view from `offset` on. */
+  recvAt(fd: number, view: Uint8Array, offset: number, length: number): number;
   recvfrom(fd: number, view: Uint8Array, length: number, flags: number, room: Uint8Array): number;
   /**
    * `out` takes two 32-bit numbers: the length of the control data, and the flags of the message. Descriptors that come along

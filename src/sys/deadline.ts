@@ -1,7 +1,7 @@
 // Deadlines and cancelling of what waits for something else than a descriptor: the resolver.
 
 import { quote } from "../addr/index.js";
-import { offAbort, onAbort } from "./aborts.js";
+import { offAbort, onAbort } from "../aborts.js";
 
 /** The longest wait of a timer, in ms. */
 const LONGEST = 0x7fff_ffff;

@@ -67,6 +67,33 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
+    name: "tryWrite, where there is one, takes from the start, waits for nothing and goes before nobody",
+    async run(a, b, { maxHeld }) {
+      if (a.tryWrite === undefined) return;
+      const size = 65_536;
+      let position = 0;
+      for (let taken = -1; taken !== 0;) {
+        taken = a.tryWrite(pattern(size, position));
+        // It may be there and never take anything, where the layer below can't.
+        if (taken === 0 && position === 0) return;
+        assert.ok(Number.isInteger(taken) && taken >= 0 && taken <= size, `tryWrite() took ${taken} of ${size}`);
+        position += taken;
+        assert.ok(position <= maxHeld + size, `${position} bytes were taken for a peer that does not read`);
+      }
+      const waiting = later(a.write(pattern(size, position)));
+      position += size;
+      const early = a.tryWrite(pattern(1, position));
+      position += early;
+      // Where the write had room after all, there may be some for one more byte.
+      assert.equal(firstDifference(await readFully(b, position)), -1);
+      await waiting;
+      await a.closeWrite();
+      assert.throws(() => a.tryWrite?.(pattern(1)), { code: "EPIPE" });
+      await a.close();
+      assert.throws(() => a.tryWrite?.(pattern(1)), { code: "EBADF" });
+    },
+  },
+  {
     name: "both directions carry much at the same time",
     async run(a, b, { bulk }) {
       const send = async (conn: typeof a): Promise<void> => {

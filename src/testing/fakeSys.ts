@@ -240,6 +240,7 @@ export class FakeSys {
       adopt: (...args) => this.#run("adopt", args, () => (this.open.add(args[0]), args[0])),
       dup: (...args) => this.#run("dup", args, () => this.newFd()),
       recv: (...args) => this.#run("recv", args, again, args[1], args[2] ?? args[1].length),
+      recvAt: (...args) => this.#run("recvAt", args, again, args[1].subarray(args[2]), args[3]),
       recvfrom: (...args) => this.#run("recvfrom", args, again, args[1], args[2]),
       recvmsg: (...args) => this.#run("recvmsg", args, again, args[1][0]),
       send: (...args) => this.#write("send", args, args[0], args[1].subarray(args[2] ?? 0)),

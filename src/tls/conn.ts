@@ -1,9 +1,9 @@
 // The connection that a handshake leaves behind: a Conn over Node's TLS socket.
 //
 // The machinery of node:stream, in which a chunk passes a queue, an event and a copy of both for writing, is left out: what
-// was decrypted is taken where Node hands it over (`push`), and what is to be encrypted is given where Node takes it
-// (`_write`). Both are the methods that an implementation of a stream has; here they are called for one that nobody else
-// can see. What is saved pays for the promises, and a bit more.
+// was decrypted is taken where Node hands it over (in the slab of slab.ts, or by `push`), and what is to be encrypted is given
+// where Node takes it (`_write`). `push` and `_write` are the methods that an implementation of a stream has; here they are
+// used of one that nobody else can see. What is saved pays for the promises, and a bit more.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
@@ -16,6 +16,7 @@ import { failure, truncated } from "./failure.js";
 import { Incoming, type Source } from "./incoming.js";
 import { codeOf, type Done, Outgoing, type Sink } from "./outgoing.js";
 import { packSession } from "./session.js";
+import { decryptInto } from "./slab.js";
 
 /** What a handshake ends with. */
 export interface Established {
@@ -158,6 +159,7 @@ export class TlsConn implements Conn {
     this.#incoming = incoming;
     this.#outgoing = new Outgoing(ends);
     socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
+    decryptInto(socket, (bytes) => incoming.copy(bytes));
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     carrier.unref();
@@ -223,8 +225,8 @@ export class TlsConn implements Conn {
   }
 
   /**
-   * The next bytes as they were decrypted, at most one record of 16 KiB, without a copy; null at the end. Otherwise as
-   * `read`. The Buffer is the caller's.
+   * The next bytes as they were decrypted, at most one record of 16 KiB, in a Buffer that is the caller's; null at the end.
+   * Otherwise as `read`, which costs less where a buffer can be used again.
    */
   readChunk(opts?: IoOptions): Promise<Buffer | null> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "read"));

@@ -138,3 +138,12 @@ export class TlsContext {
     });
   }
 }
+
+/** Refuses a context that has nothing to show of itself, which no server can do without. */
+export function checkCertificate(context: TlsContext, action: string): void {
+  const { cert, pfx, sniCallback } = nodeContext(context).options;
+  if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;
+  throw new TypeError(
+    `Cannot ${action}: a server has no certificate, required cert and key, pfx, or a context with them`,
+  );
+}

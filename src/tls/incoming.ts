@@ -1,20 +1,12 @@
 // The reading side of a TLS connection: what was decrypted and nobody has read.
 //
-// Node pushes what it decrypts. With a reader waiting that goes straight into the reader's buffer; else it is kept, and
+// Node hands over what it decrypts. With a reader waiting that goes straight into the reader's buffer; else it is kept, and
 // Node is told to stop. What one read of the connection below had brought still comes, so what is kept stays under the
 // 64 KiB that Node reads at a time.
 
 import { BusyError, type SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
-
-/** A read that waits. */
-interface Pending {
-  /** Answers it; returns what is left of the chunk. */
-  take(chunk: Buffer): Buffer | undefined;
-  end(): void;
-  reject(error: unknown): void;
-}
 
 /** Puts the beginning of a chunk into `target`; returns the rest. */
 function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
@@ -27,18 +19,21 @@ function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   return chunk.subarray(room);
 }
 
-/** A promise and nothing else, for a read without timeout and signal, which is the usual one. */
-class Plain<T> {
-  readonly promise: Promise<T>;
-  resolve!: (value: T) => void;
-  reject!: (error: unknown) => void;
+/** What a read waits for: nothing, bytes in its buffer, or a chunk. */
+const IDLE = 0;
+const INTO = 1;
+const CHUNK = 2;
+const NO_ROOM = new Uint8Array(0);
 
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
+/** In the place of a promise's function, which would keep alive what it was resolved with. */
+function forget(): void {}
+
+type Resolve = (value: number | Buffer | null | Promise<never>) => void;
+
+// The executor of a promise runs at once, so its function can be handed over in a variable instead of a closure.
+let takenResolve: (value: never) => void;
+function take(resolve: (value: never) => void): void {
+  takenResolve = resolve;
 }
 
 class Timed<T> extends Wait<T> {
@@ -55,57 +50,6 @@ class Timed<T> extends Wait<T> {
   }
 }
 
-/** What a promise is made of, with or without a timeout. */
-interface Answer<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: unknown): void;
-}
-
-class IntoBuffer implements Pending {
-  readonly #target: Uint8Array;
-  readonly #answer: Answer<number>;
-
-  constructor(target: Uint8Array, answer: Answer<number>) {
-    this.#target = target;
-    this.#answer = answer;
-  }
-
-  take(chunk: Buffer): Buffer | undefined {
-    const rest = fill(this.#target, chunk);
-    this.#answer.resolve(rest === undefined ? chunk.length : this.#target.length);
-    return rest;
-  }
-
-  end(): void {
-    this.#answer.resolve(0);
-  }
-
-  reject(error: unknown): void {
-    this.#answer.reject(error);
-  }
-}
-
-class AsChunk implements Pending {
-  readonly #answer: Answer<Buffer | null>;
-
-  constructor(answer: Answer<Buffer | null>) {
-    this.#answer = answer;
-  }
-
-  take(chunk: Buffer): undefined {
-    this.#answer.resolve(chunk);
-  }
-
-  end(): void {
-    this.#answer.resolve(null);
-  }
-
-  reject(error: unknown): void {
-    this.#answer.reject(error);
-  }
-}
-
 /** Who pushes. */
 export interface Source {
   /** Asks for more after `push` returned false. */
@@ -117,7 +61,13 @@ export interface Source {
 export class Incoming {
   readonly #source: Source;
   readonly #chunks: Buffer[] = [];
-  #pending: Pending | undefined;
+  /**
+   * The read that waits. There is one at a time, so it takes no object of its own; and one function settles it, because each
+   * that is kept here is one more for the collector to know of. An error is resolved with as a promise that was rejected.
+   */
+  #waits: typeof IDLE | typeof INTO | typeof CHUNK = IDLE;
+  #target: Uint8Array = NO_ROOM;
+  #resolve: Resolve = forget;
   #paused = false;
   #ended = false;
   #dropping = false;
@@ -134,7 +84,7 @@ export class Incoming {
 
   /** Whether a read waits. */
   get waiting(): boolean {
-    return this.#pending !== undefined;
+    return this.#waits !== IDLE;
   }
 
   /** Whether nothing more will come. */
@@ -155,9 +105,8 @@ export class Incoming {
     if (this.#chunks.length > 0) return Promise.resolve(this.#serve(target));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(0);
-    const answer = this.#answer<number>(opts);
-    this.#wait(new IntoBuffer(target, answer));
-    return answer.promise;
+    this.#target = target;
+    return this.#wait<number>(INTO, opts);
   }
 
   /** What was decrypted in one piece, without a copy; null at the end. */
@@ -171,63 +120,91 @@ export class Incoming {
     }
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(null);
-    const answer = this.#answer<Buffer | null>(opts);
-    this.#wait(new AsChunk(answer));
-    return answer.promise;
+    return this.#wait<Buffer | null>(CHUNK, opts);
   }
 
   /** Takes what was decrypted; false asks for a pause. */
   push(chunk: Buffer): boolean {
-    if (this.#dropping) return true;
-    const rest = this.#pending === undefined ? chunk : this.#settle()!.take(chunk);
+    let rest: Buffer | undefined = chunk;
+    if (this.#waits === INTO) {
+      const target = this.#target;
+      const resolve = this.#settle();
+      rest = fill(target, chunk);
+      resolve(rest === undefined ? chunk.length : target.length);
+    } else if (this.#waits === CHUNK) {
+      rest = undefined;
+      this.#settle()(chunk);
+    } else if (this.#dropping) return true;
     this.#paused = rest !== undefined;
     if (rest === undefined) return true;
     this.#chunks.push(rest);
     return false;
   }
 
+  /** As `push`, of bytes that are gone when it returns. */
+  copy(bytes: Buffer): boolean {
+    if (this.#waits === INTO && bytes.length <= this.#target.length) {
+      this.#target.set(bytes);
+      this.#settle()(bytes.length);
+      return true;
+    }
+    return this.#dropping || this.push(Buffer.from(bytes));
+  }
+
   end(): void {
     if (this.over) return;
     this.#ended = true;
-    this.#settle()?.end();
+    const waited = this.#waits;
+    if (waited !== IDLE) this.#settle()(waited === INTO ? 0 : null);
   }
 
   /** What came before it can still be read. */
   fail(error: unknown): void {
     if (this.over) return;
     this.#failure = { error };
-    this.#settle()?.reject(error);
+    this.#refuse(error);
   }
 
   /** The connection was given up on this side. What still comes is dropped, so that the peer is not held up by it. */
   cancel(): void {
     this.#chunks.length = 0;
-    this.#settle()?.reject(socketError("ECANCELED", "read"));
+    this.#refuse(socketError("ECANCELED", "read"));
     this.#dropping = true;
     if (!this.over) this.#resume();
   }
 
-  #settle(): Pending | undefined {
-    const read = this.#pending;
-    if (read === undefined) return undefined;
-    this.#pending = undefined;
+  #refuse(error: unknown): void {
+    if (this.#waits !== IDLE) this.#settle()(Promise.reject(error));
+  }
+
+  /** No read waits any more. Returns what answers the one that did. */
+  #settle(): Resolve {
+    const resolve = this.#resolve;
+    this.#waits = IDLE;
+    this.#target = NO_ROOM;
+    this.#resolve = forget;
     this.#source.waiting(false);
-    return read;
+    return resolve;
   }
 
   #refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
-    return this.#pending === undefined ? refusal(opts) : { error: new BusyError("read") };
+    return this.#waits === IDLE ? refusal(opts) : { error: new BusyError("read") };
   }
 
-  #answer<T>(opts: IoOptions | undefined): Answer<T> {
-    if (opts?.timeout === undefined && opts?.signal === undefined) return new Plain<T>();
-    return new Timed<T>(opts, () => this.#settle());
-  }
-
-  #wait(pending: Pending): void {
-    this.#pending = pending;
+  #wait<T extends number | Buffer | null>(what: typeof INTO | typeof CHUNK, opts: IoOptions | undefined): Promise<T> {
+    let promise: Promise<T>;
+    if (opts?.timeout === undefined && opts?.signal === undefined) {
+      promise = new Promise<T>(take);
+      this.#resolve = takenResolve as Resolve;
+    } else {
+      const timed = new Timed<T>(opts, () => void this.#settle());
+      promise = timed.promise;
+      this.#resolve = (value) => timed.resolve(value as T);
+    }
+    this.#waits = what;
     this.#source.waiting(true);
     this.#resume();
+    return promise;
   }
 
   #resume(): void {

@@ -4,15 +4,14 @@
 // from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
 // that nobody took is under its limit; the others stay in the kernel's queue.
 
-import { setMaxListeners } from "node:events";
 import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
 import type { TlsConn } from "./conn.js";
-import { TlsContext } from "./context.js";
-import { checkTime, type TlsContextOptions } from "./options.js";
+import { checkCertificate, TlsContext } from "./context.js";
+import { checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
 import { wrapTls } from "./wrap.js";
 
 /** How handshakes are run. */
@@ -29,6 +28,43 @@ export interface TlsListenerOptions {
   readonly allowTruncation?: boolean | undefined;
   /** Hears of handshakes that failed, which nobody else does: strangers' mistakes are no error of `accept()`. */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
+}
+
+/** `TlsListenerOptions` that were checked. */
+interface CheckedListener extends TlsListenerOptions {
+  readonly tls: TlsContext;
+  readonly maxHandshakes: number;
+}
+
+const OPTIONS = [
+  "tls",
+  "handshakeTimeout",
+  "maxHandshakes",
+  "closeTimeout",
+  "allowTruncation",
+  "onHandshakeError",
+] as const;
+
+/** The names of the options that say how handshakes are run. */
+export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
+
+/** All that can be wrong before there is a listener. */
+export function checkListener(opts: unknown, action: string): CheckedListener {
+  checkObject(opts, action);
+  checkNames(opts, OPTIONS, action);
+  const { tls, maxHandshakes = 256, onHandshakeError } = opts;
+  if (!Number.isInteger(maxHandshakes) || (maxHandshakes as number) < 1) {
+    throw new RangeError(`Cannot ${action}: maxHandshakes is ${quote(maxHandshakes)}, required 1 or more`);
+  }
+  checkTime(opts["handshakeTimeout"], 0, action, "handshakeTimeout");
+  checkTime(opts["closeTimeout"], 0, action, "closeTimeout");
+  checkFlag(opts["allowTruncation"], action, "allowTruncation");
+  if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
+    throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
+  }
+  const context = tls instanceof TlsContext ? tls : new TlsContext(tls as TlsContextOptions);
+  checkCertificate(context, action);
+  return { ...(opts as Omit<TlsListenerOptions, "tls">), tls: context, maxHandshakes: maxHandshakes as number };
 }
 
 class Accepting extends Wait<TlsConn> {
@@ -73,19 +109,15 @@ export class TlsListener implements Listener<TlsConn> {
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
 
+  /**
+   * @throws TypeError or RangeError for an option that is wrong, or where there is no certificate
+   * @throws TlsError for a key or certificate that can't be used
+   */
   constructor(listener: Listener, opts: TlsListenerOptions) {
-    const { tls, maxHandshakes = 256 } = opts;
-    if (!Number.isInteger(maxHandshakes) || maxHandshakes < 1) {
-      throw new RangeError(`Cannot make a TlsListener: maxHandshakes is ${quote(maxHandshakes)}, required 1 or more`);
-    }
-    checkTime(opts.handshakeTimeout, 0, "make a TlsListener", "handshakeTimeout");
-    checkTime(opts.closeTimeout, 0, "make a TlsListener", "closeTimeout");
-    this.context = tls instanceof TlsContext ? tls : new TlsContext(tls);
+    const { tls, maxHandshakes } = (this.#opts = checkListener(opts, "make a TlsListener"));
+    this.context = tls;
     this.#below = listener;
-    this.#opts = opts;
     this.#maxHandshakes = maxHandshakes;
-    // As many handshakes as there may be listen to it; the default is to warn at ten.
-    setMaxListeners(maxHandshakes + 1, this.#closing.signal);
   }
 
   get address(): Address | undefined {

@@ -99,7 +99,8 @@ export interface TlsServerOptions extends TlsContextOptions, TlsConnectionOption
 export type TlsOptions = TlsClientOptions | TlsServerOptions;
 
 const CREDENTIALS = ["key", "cert", "passphrase", "pfx", "ca", "crl"] as const;
-const CONTEXT = [
+/** The names of {@link TlsContextOptions}. */
+export const CONTEXT: readonly (keyof TlsContextOptions)[] = [
   ...CREDENTIALS,
   "minVersion",
   "maxVersion",
@@ -111,23 +112,27 @@ const CONTEXT = [
   "requestCert",
   "sniCallback",
   "sessionTimeout",
-] as const;
+];
 const CONNECTION = ["handshakeTimeout", "signal", "closeTimeout", "allowTruncation", "context", "isServer"] as const;
 const CLIENT = ["servername", "host", "checkServerIdentity", "session"] as const;
 /** What belongs to a connection of a client even where a context is given. */
 const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
 const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout"];
+/** The names of the options of a context that a client has a use for. */
+const CLIENT_CONTEXT: readonly string[] = CONTEXT.filter((name) => !SERVER_ONLY.includes(name));
+/** The names of {@link TlsClientOptions}. */
+export const CLIENT_OPTIONS: readonly string[] = [...CONNECTION, ...CLIENT, ...CLIENT_CONTEXT];
 
 /** setTimeout takes no more. */
 const LONGEST = 0x7fff_ffff;
 
-function checkObject(value: unknown, action: string): asserts value is Readonly<Record<string, unknown>> {
+export function checkObject(value: unknown, action: string): asserts value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TypeError(`Cannot ${action}: options are ${quote(value)}, required an object`);
   }
 }
 
-function checkNames(opts: Readonly<Record<string, unknown>>, known: readonly string[], action: string): void {
+export function checkNames(opts: Readonly<Record<string, unknown>>, known: readonly string[], action: string): void {
   for (const [name, value] of Object.entries(opts)) {
     if (value === undefined || known.includes(name)) continue;
     throw new TypeError(
@@ -146,7 +151,7 @@ export function checkTime(value: unknown, otherwise: number, action: string, nam
   throw new RangeError(`Cannot ${action}: ${name} is ${value}, required 0 to ${LONGEST} milliseconds or Infinity`);
 }
 
-function checkFlag(value: unknown, action: string, name: string): void {
+export function checkFlag(value: unknown, action: string, name: string): void {
   if (value === undefined || typeof value === "boolean") return;
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
 }
@@ -220,8 +225,8 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   checkObject(opts, action);
   checkFlag(opts["isServer"], action, "isServer");
   const isServer = opts["isServer"] === true;
-  const shared = isServer ? CONTEXT : CONTEXT.filter((name) => !SERVER_ONLY.includes(name));
-  checkNames(opts, isServer ? [...CONNECTION, ...shared] : [...CONNECTION, ...CLIENT, ...shared], action);
+  const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
+  checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
   checkFlag(opts["allowTruncation"], action, "allowTruncation");
   const { signal, context } = opts;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {

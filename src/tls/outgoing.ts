@@ -73,6 +73,9 @@ function failureOf(job: Job, code: string, end: boolean): SocketError {
   return end ? socketError(code, "closeWrite") : socketError(code, "write", { transferred: job.transferred });
 }
 
+/** Every write that was taken at once. */
+const DONE: Promise<void> = Promise.resolve();
+
 /** One part is written as it is, several small ones are put together. */
 function bodyOf(data: Data): Uint8Array | Parts {
   if (data instanceof Uint8Array) return data;
@@ -106,6 +109,9 @@ export class Outgoing {
   }
 
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
+    if (opts === undefined && !this.#busy && data instanceof Uint8Array && data.length <= PIECE) {
+      if (data.length > 0 && !this.#finishing && this.#failure === undefined) return this.#writeAtOnce(data);
+    }
     let body;
     try {
       body = bodyOf(data);
@@ -117,6 +123,21 @@ export class Outgoing {
     if (this.#finishing) return Promise.reject(socketError("EPIPE", "write"));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     return this.#start(body, opts);
+  }
+
+  /** A single piece that nothing is in front of. If the layer below takes it, that was all. */
+  #writeAtOnce(data: Uint8Array): Promise<void> {
+    this.#busy = true;
+    const taken = this.#sink.put(data, this.#put);
+    if (this.#failure !== undefined) {
+      const { code, cause } = this.#failure.error as SocketError;
+      return Promise.reject(socketError(code, "write", { cause, transferred: data.length }));
+    }
+    if (taken || !this.#busy) return DONE;
+    const job = new PlainWrite(NOTHING);
+    job.transferred = data.length;
+    this.#queue.push(job);
+    return job.promise;
   }
 
   end(opts: IoOptions | undefined): Promise<void> {
@@ -203,6 +224,10 @@ export class Outgoing {
   }
 
   readonly #put: Done = (error) => {
+    if (!error && this.#queue.length === 0 && this.#idle.length === 0) {
+      this.#busy = false;
+      return;
+    }
     if (this.#sink.broken && !error) return;
     if (error || this.#failure !== undefined) return this.#stop(error);
     this.#busy = false;

@@ -4,11 +4,11 @@ import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
 import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
-import type { Conn } from "../io.js";
+import type { Conn, IoOptions } from "../io.js";
 import { Stream } from "../stream/index.js";
 import { carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
-import { nodeContext, TlsContext } from "./context.js";
+import { checkCertificate, nodeContext, TlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
 import {
   checkConnection,
@@ -58,16 +58,45 @@ let common: TlsContext | undefined;
  * ```
  */
 export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
-  const plan = checkConnection(opts, ACTION);
+  return secure(conn, prepareTls(opts, ACTION));
+}
+
+/** Options that were checked, and the context that they come to: all that can be wrong before there is a connection. */
+export interface PreparedTls {
+  readonly plan: CheckedConnection;
+  readonly context: TlsContext;
+  /** Where this is to be the client. */
+  readonly client: ClientPlan | undefined;
+}
+
+/** What `wrapTls` does before it touches the connection. */
+export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
+  const plan = checkConnection(opts, action);
   if (plan.context !== undefined && !(plan.context instanceof TlsContext)) {
-    throw new TypeError(`Cannot ${ACTION}: context is ${quote(plan.context)}, required a TlsContext`);
+    throw new TypeError(`Cannot ${action}: context is ${quote(plan.context)}, required a TlsContext`);
   }
-  const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan);
+  const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
   const context = plan.context ?? contextFor(plan);
-  if (plan.isServer) checkCertificate(context);
-  plan.signal?.throwIfAborted();
+  if (plan.isServer) checkCertificate(context, action);
+  return { plan, context, client };
+}
+
+/**
+ * Does the handshake.
+ *
+ * @param within cuts the handshake short as well: `timeout` when it is less than the `handshakeTimeout`, and `signal`
+ *   instead of that of the options
+ */
+export async function secure(
+  conn: Conn,
+  { plan, context, client }: PreparedTls,
+  within: IoOptions = {},
+): Promise<TlsConn> {
+  const { timeout = Infinity, signal = plan.signal } = within;
+  signal?.throwIfAborted();
   const below = uncover(conn);
-  const shaking: Shaking = { conn: below, carrier: carry(below), context, plan };
+  const handshakeTimeout = Math.min(plan.handshakeTimeout, timeout);
+  const shaking: Shaking = { conn: below, carrier: carry(below), context, plan: { ...plan, handshakeTimeout, signal } };
   try {
     return await (client === undefined ? shakeAsServer(shaking) : shakeAsClient(shaking, client));
   } catch (error) {
@@ -99,34 +128,26 @@ function contextFor(plan: CheckedConnection): TlsContext {
   return new TlsContext(plan.inline);
 }
 
-function checkCertificate(context: TlsContext): void {
-  const { cert, pfx, sniCallback } = nodeContext(context).options;
-  if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;
-  throw new TypeError(
-    `Cannot ${ACTION}: a server has no certificate, required cert and key, pfx, or a context with them`,
-  );
-}
-
-function checkClient(opts: TlsClientOptions, plan: CheckedConnection): ClientPlan {
+function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: string): ClientPlan {
   const { checkServerIdentity: check, session } = opts;
-  let name = checkName(opts.servername, ACTION, "servername") ?? checkName(opts.host, ACTION, "host");
+  let name = checkName(opts.servername, action, "servername") ?? checkName(opts.host, action, "host");
   const shared = plan.context === undefined ? undefined : nodeContext(plan.context).options.rejectUnauthorized;
   const verifies = plan.inline.rejectUnauthorized ?? shared ?? true;
   if (name === undefined && verifies) {
-    throw new TypeError(`Cannot ${ACTION}: nothing to verify the server by, required servername or host`);
+    throw new TypeError(`Cannot ${action}: nothing to verify the server by, required servername or host`);
   }
   // oxlint-disable-next-line no-control-regex
   if (name !== undefined && /[^\0-\x7f]/.test(name)) {
     const ascii = domainToASCII(name);
-    if (ascii === "") throw new TypeError(`Cannot ${ACTION}: ${quote(name)} is no name of a host`);
+    if (ascii === "") throw new TypeError(`Cannot ${action}: ${quote(name)} is no name of a host`);
     name = ascii;
   }
   if (check !== undefined && typeof check !== "function") {
-    throw new TypeError(`Cannot ${ACTION}: checkServerIdentity is ${quote(check)}, required a function`);
+    throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
   }
   const unpacked = session instanceof Uint8Array ? unpackSession(session) : undefined;
   if (session !== undefined && unpacked === undefined) {
-    throw new TypeError(`Cannot ${ACTION}: session is ${quote(session)}, required what nextSession() gave`);
+    throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
   }
   return { name, check, session: unpacked };
 }

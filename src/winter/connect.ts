@@ -8,8 +8,8 @@ import { type Socket, WinterSocket } from "./socket.js";
 
 /** What a binding object adds to the proposal's options. */
 export interface BindingOptions {
-  /** How to dial: timeout, proxy, local address and the like. */
-  readonly connect?: Omit<ConnectOptions, "signal"> | undefined;
+  /** How to dial: timeout (of the handshake, too), proxy, local address and the like. */
+  readonly connect?: Omit<ConnectOptions, "signal" | "tls"> | undefined;
   /** How to speak TLS: the certificates that are trusted, those that are shown, and the like. */
   readonly tls?: Omit<TlsClientOptions, "alpnProtocols" | "host" | "servername" | "signal"> | undefined;
 }
@@ -37,10 +37,11 @@ export function createBinding(binding: BindingOptions = {}): Binding {
     connect(address, options = {}) {
       const target = checkAddress(address);
       const checked = checkOptions(options, target.host);
+      const { alpn, secureTransport, servername } = checked;
+      const tls = { ...binding.tls, ...(alpn.length > 0 ? { alpnProtocols: alpn } : {}), servername };
       const secure = async (conn: Conn, signal: AbortSignal): Promise<Conn> => {
-        const alpn = checked.alpn.length > 0 ? { alpnProtocols: checked.alpn } : {};
         try {
-          return await wrapTls(conn, { ...binding.tls, ...alpn, servername: checked.servername, signal });
+          return await wrapTls(conn, { ...tls, signal });
         } catch (error) {
           await conn.close();
           throw error;
@@ -48,9 +49,11 @@ export function createBinding(binding: BindingOptions = {}): Binding {
       };
       const open = async (signal: AbortSignal): Promise<Conn> => {
         const { host, port } = target;
-        // No buffer in between: what nobody has asked for stays in the kernel, also for TLS.
-        const { conn } = await dial({ scheme: "tcp", host, port }, { ...binding.connect, signal });
-        return checked.secureTransport === "on" ? secure(conn, signal) : conn;
+        const [scheme, security] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
+        const stream = await dial({ scheme, host, port }, { ...binding.connect, ...security, signal });
+        // No buffer in between: what nobody has asked for stays in the kernel, also for TLS. But for what came along with the
+        // answer of a proxy, which is in the stream.
+        return stream.buffered > 0 ? stream : stream.conn;
       };
       return new WinterSocket(open, secure, checked);
     },

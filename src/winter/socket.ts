@@ -9,6 +9,7 @@
 // - `startTls()` waits for the write that is under way. One that was only queued is refused, as later ones are.
 
 import { ReadableStream, WritableStream, type WritableStreamDefaultController } from "node:stream/web";
+import { offAbort, onAbort } from "../aborts.js";
 import { quote } from "../addr/index.js";
 import type { Conn } from "../io.js";
 import { ReadBuffer } from "../stream/buffer.js";
@@ -279,15 +280,15 @@ export class WinterSocket implements Socket {
     this.#upgraded = true;
     const why = new SocketError("the socket was upgraded by startTls(): use the socket that it gave");
     const open = async (signal: AbortSignal): Promise<Conn> => {
-      const abandoned = (): void => this.#ending.abort(signal.reason);
-      signal.addEventListener("abort", abandoned);
+      const abandoned = { aborted: (reason: unknown): void => this.#ending.abort(reason) };
+      onAbort(signal, abandoned);
       try {
         const conn = await this.#conn;
         await this.#writing.catch(() => undefined);
         this.#ending.abort(why);
         return await this.#secure(conn, signal);
       } finally {
-        signal.removeEventListener("abort", abandoned);
+        offAbort(signal, abandoned);
       }
     };
     this.#over = true;

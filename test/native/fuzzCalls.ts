@@ -215,6 +215,7 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   splice: () => [descriptor(), descriptor(), number()],
   pollset: () => [random(2) === 0 ? new Uint8Array(16 * random(5)) : view()],
   getservbyname: () => [pick(random, ["http", "", "a\0b", 5, null]), pick(random, ["tcp", null, "", 5])],
+  recvAt: () => [descriptor(), view(), number(), number()],
   recvfrom: () => [descriptor(), view(), number(), number(), random(4) > 0 ? bytes(132) : view()],
   recvmmsg: () => [descriptor(), view(), table(), random(2) === 0 ? bytes(20_000) : view(), number()],
   sendmmsg: () => [descriptor(), view(), table(), random(4), number(), number()],

@@ -5,6 +5,7 @@ import { AF_UNIX, fromDuplex, fromWeb, socketpair, SOCK_STREAM, SocketConn, Stre
 import { connConformance, type ConnPair, type ConnTraits } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import { connOf, pairAt } from "./support.js";
+import { tlsStreams } from "./tls/support.js";
 
 checkLeaks();
 
@@ -29,6 +30,7 @@ const kinds = [
     noReset,
   ),
   ...connConformance("a stream over TCP", () => pairAt("tcp://127.0.0.1:0")),
+  ...connConformance("a stream over TLS", () => tlsStreams()),
   ...connConformance(
     "Socket.stream()",
     () => {

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { listen, type SocketListener, Stream, wrapTls } from "berkeley";
 import { connect, createBinding, type Socket, SocketError, type SocketOptions } from "berkeley/winter";
 import { checkLeaks } from "../support/leaks.js";
+import { FakeProxy } from "../net/proxy/fakeProxy.js";
 import { certificates } from "../tls/support.js";
 
 checkLeaks();
@@ -329,4 +330,26 @@ test("startTls() is refused unless the socket was made for it", async () => {
   assert.equal(socket.upgraded, false);
   await socket.close();
   await peer.close();
+});
+
+test("the timeout of a binding covers the handshake", async () => {
+  await using silent = await listen("tcp://127.0.0.1:0");
+  const { connect: dial } = createBinding({ connect: { timeout: 50 } });
+  const socket = dial(`localhost:${port(silent)}`, { secureTransport: "on" });
+  const error = await rejection(socket.opened);
+  assert.ok(error instanceof SocketError);
+  assert.equal(error.code, "ETIMEDOUT");
+  assert.equal((error.cause as { syscall?: string }).syscall, "tls_handshake");
+  await rejection(socket.closed);
+});
+
+test("what came along with a proxy's answer is there for the reader", async () => {
+  await using proxy = await FakeProxy.open(async (client) => {
+    await client.readUntil("\r\n\r\n");
+    await client.write("HTTP/1.1 200 OK\r\n\r\n220 mail.example ready");
+  });
+  const { connect: dial } = createBinding({ connect: { via: `http://127.0.0.1:${proxy.port}` } });
+  const socket = dial("mail.example:25");
+  assert.equal(await text(socket.readable), "220 mail.example ready");
+  await socket.closed;
 });

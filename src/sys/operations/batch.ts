@@ -12,7 +12,7 @@
 // twice. And a UNIX address whose receiver's queue is full gives EAGAIN without an event, see send.ts.
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
-import { moved, type Operation } from "./operation.js";
+import { moved, type Operation, operation } from "./operation.js";
 import { EMPTY } from "../arguments.js";
 import { MSG_DONTWAIT } from "../constants.js";
 import { type BatchMemory, ENTRY_WORDS, ERROR, MAX_AT_ONCE, NAME, NAME_LENGTH } from "../batch/index.js";
@@ -30,7 +30,7 @@ function cost(count: number, { slot }: BatchMemory): number {
   return count * Math.max(slot, BYTES_PER_DATAGRAM);
 }
 
-export const RECVMMSG: Operation<BatchMemory, number, number> = {
+export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchMemory, number, number>({
   syscall: "recvmmsg",
   movesBytes: true,
   attempt: (calls, fd, { slab, table, control }, flags) => calls.recvmmsg(fd, slab, table, control, flags),
@@ -38,7 +38,7 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = {
   nowait,
   exhausted: (count, { capacity }) => count < Math.min(capacity, MAX_AT_ONCE),
   cost,
-};
+});
 
 /** How far a sendmmsg got in the range [next, end). */
 export interface BatchSending {
@@ -62,7 +62,7 @@ function goesToUnix({ words }: BatchMemory, index: number): boolean {
   return (LITTLE ? first & 0xffff : first >>> 16) === AF_UNIX;
 }
 
-export const SENDMMSG: Operation<BatchSending, number, number> = {
+export const SENDMMSG: Operation<BatchSending, number, number> = operation<BatchSending, number, number>({
   syscall: "sendmmsg",
   movesBytes: true,
   attempt: (calls, fd, sending, flags) => {
@@ -98,7 +98,7 @@ export const SENDMMSG: Operation<BatchSending, number, number> = {
   nowait,
   details: () => ({ unit: "datagrams" }),
   transferred: (sending) => sending.sent,
-};
+});
 
 /** How far one buffer that is sent as many datagrams got: the views of `messages` go out in one call each. */
 export interface SegmentSending {
@@ -110,7 +110,7 @@ export interface SegmentSending {
   sent: number;
 }
 
-export const SEND_SEGMENTS: Operation<SegmentSending, number, number> = {
+export const SEND_SEGMENTS: Operation<SegmentSending, number, number> = operation<SegmentSending, number, number>({
   syscall: "sendmsg",
   movesBytes: true,
   attempt: (calls, fd, sending, flags) => {
@@ -127,4 +127,4 @@ export const SEND_SEGMENTS: Operation<SegmentSending, number, number> = {
   nowait,
   details: ({ address }) => addressDetails(address),
   transferred: (sending) => sending.sent,
-};
+});

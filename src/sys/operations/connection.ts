@@ -14,7 +14,7 @@
 // queue, and a later accept() gets it. The iterator over connections, which has nobody to tell, waits and tries again.
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
-import type { Operation } from "./operation.js";
+import { type Operation, operation } from "./operation.js";
 import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
 import {
   EAGAIN,
@@ -48,7 +48,7 @@ export interface Connecting {
 /** A peer's full queue, apart from EAGAIN: outside the range of errno, and never seen outside of operations. */
 export const QUEUE_FULL = -100_000;
 
-export const CONNECT: Operation<Connecting, undefined, void> = {
+export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
   syscall: "connect",
   // While an attempt that was cut short is under way, the kernel says so: EALREADY.
   eager: true,
@@ -71,7 +71,7 @@ export const CONNECT: Operation<Connecting, undefined, void> = {
   complete: () => undefined,
   passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
-};
+});
 
 const NOT_OURS: ReadonlySet<number> = new Set([
   ECONNABORTED,
@@ -97,15 +97,15 @@ export const ACCEPT: Omit<Operation<unknown, boolean, never>, "complete"> = {
 };
 
 /** The end of writing, in its turn behind the writes that are pending: shutdown(2). */
-export const FINISH: Operation<undefined, undefined, void> = {
+export const FINISH: Operation<undefined, undefined, void> = operation<undefined, undefined, void>({
   syscall: "shutdown",
   movesBytes: false,
   attempt: (calls, fd) => calls.shutdown(fd, SHUT_WR),
   complete: () => undefined,
-};
+});
 
 function readiness(events: number): Operation<undefined, undefined, void> {
-  return {
+  return operation<undefined, undefined, void>({
     syscall: "poll",
     movesBytes: false,
     attempt: (calls, fd) => {
@@ -114,7 +114,7 @@ function readiness(events: number): Operation<undefined, undefined, void> {
       return revents > 0 && (revents & POLLNVAL) !== 0 ? EBADF : revents;
     },
     complete: () => undefined,
-  };
+  });
 }
 
 export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);

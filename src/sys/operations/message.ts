@@ -1,7 +1,7 @@
 // The operations that move messages: sendmsg, recvmsg, recvmsgInto.
 
 import type { Address } from "../../addr/index.js";
-import { moved, NOT_ENOUGH, type Operation } from "./operation.js";
+import { moved, NOT_ENOUGH, type Operation, operation } from "./operation.js";
 import { totalLength } from "../arguments.js";
 import type { Calls } from "../calls.js";
 import { MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../constants.js";
@@ -23,7 +23,7 @@ export interface Outgoing extends Opening {
   readonly control: EncodedControl | null;
 }
 
-export const SENDMSG: Operation<Outgoing, number, number> = {
+export const SENDMSG: Operation<Outgoing, number, number> = operation<Outgoing, number, number>({
   syscall: "sendmsg",
   movesBytes: true,
   attempt: (calls, fd, outgoing, flags) => {
@@ -40,7 +40,7 @@ export const SENDMSG: Operation<Outgoing, number, number> = {
   nowait,
   passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
-};
+});
 
 /** A message to receive: its room, and with MSG_WAITALL how far it got. */
 export interface Incoming {
@@ -86,7 +86,7 @@ function stored(views: readonly Uint8Array[], count: number, size: number): Buff
   return count < size / 2 ? Buffer.from(buffer.subarray(0, count)) : buffer.subarray(0, count);
 }
 
-export const RECVMSG: Operation<Incoming, number, Message> = {
+export const RECVMSG: Operation<Incoming, number, Message> = operation<Incoming, number, Message>({
   syscall: "recvmsg",
   movesBytes: true,
   attempt: (calls, fd, message, flags) => attempt(calls, fd, message, slabOrLarge(message, flags), flags),
@@ -96,9 +96,9 @@ export const RECVMSG: Operation<Incoming, number, Message> = {
     return new Message(size <= SLAB_SIZE ? copyOut(header.bytes) : stored(message.views!, header.bytes, size), header);
   },
   nowait,
-};
+});
 
-export const RECVMSG_INTO: Operation<Incoming, number, MessageHeader> = {
+export const RECVMSG_INTO: Operation<Incoming, number, MessageHeader> = operation<Incoming, number, MessageHeader>({
   syscall: "recvmsg",
   movesBytes: true,
   attempt: (calls, fd, message, flags) => {
@@ -107,7 +107,7 @@ export const RECVMSG_INTO: Operation<Incoming, number, MessageHeader> = {
   },
   complete: (length, message) => takeHeader(message.calls!, length, message.size),
   nowait,
-};
+});
 
 /** The views without their first `skip` bytes. */
 function rest(views: readonly Uint8Array[], skip: number): Uint8Array[] {

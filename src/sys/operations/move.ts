@@ -10,7 +10,7 @@
 // destination too, without a promise and for a whole turn in one native call. It waits for its destination as an operation of the
 // destination's writing direction. Others who write there are before it or after it, never in between.
 
-import { moved, type Operation } from "./operation.js";
+import { moved, type Operation, operation } from "./operation.js";
 import type { Calls } from "../calls.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../errno.js";
 import type { Pipe, PipePool } from "./pipes.js";
@@ -40,7 +40,7 @@ export interface FileSending {
   moved?: (() => void) | undefined;
 }
 
-export const SENDFILE: Operation<FileSending, undefined, void> = {
+export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileSending, undefined, void>({
   syscall: "sendfile",
   movesBytes: true,
   attempt: (calls, fd, sending) => {
@@ -59,7 +59,7 @@ export const SENDFILE: Operation<FileSending, undefined, void> = {
   },
   complete: () => undefined,
   transferred: (sending) => sending.sent,
-};
+});
 
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
 export interface FlowEnd {
@@ -104,7 +104,7 @@ function empty(calls: Calls, to: number, flow: Flow): number {
 export const ENDED = 0;
 export const HELD = 1;
 
-export const SPLICE: Operation<Flow, undefined, number> = {
+export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefined, number>({
   syscall: "splice",
   movesBytes: false,
   attempt: (calls, fd, flow) => {
@@ -126,7 +126,7 @@ export const SPLICE: Operation<Flow, undefined, number> = {
   },
   complete: (outcome) => outcome,
   transferred: (flow) => flow.sent,
-};
+});
 
 /** Takes from the source what the pipe holds, and passes nothing on. */
 function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
@@ -157,7 +157,7 @@ function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
 }
 
 /** Moves on what is in the pipe. */
-export const SPLICE_REST: Operation<Flow, undefined, void> = {
+export const SPLICE_REST: Operation<Flow, undefined, void> = operation<Flow, undefined, void>({
   syscall: "splice",
   movesBytes: true,
   attempt: (calls, fd, flow) => {
@@ -168,4 +168,4 @@ export const SPLICE_REST: Operation<Flow, undefined, void> = {
   },
   complete: () => undefined,
   transferred: (flow) => flow.sent,
-};
+});

@@ -81,9 +81,33 @@ export interface Operation<A, B, T> {
   transferred?(a: A, b: B): number;
 }
 
+const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
+  syscall: undefined,
+  eager: undefined,
+  movesBytes: undefined,
+  attempt: undefined,
+  complete: undefined,
+  asked: undefined,
+  exhausted: undefined,
+  cost: undefined,
+  passes: undefined,
+  nowait: undefined,
+  received: undefined,
+  details: undefined,
+  transferred: undefined,
+};
+
+/**
+ * An operation with every field in the same place, those included that it has no use for: a direction runs all kinds of them,
+ * and finds each field where it was in the one before.
+ */
+export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
+  return { ...FIELDS, ...parts } as Operation<A, B, T>;
+}
+
 /** The error of a call that ends with `errno`. */
-export function failure<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): Error {
-  const details = operation.details?.(a, b);
-  if (operation.transferred === undefined) return socketError(errno, operation.syscall, details);
-  return socketError(errno, operation.syscall, { ...details, transferred: operation.transferred(a, b) });
+export function failure<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): Error {
+  const details = failed.details?.(a, b);
+  if (failed.transferred === undefined) return socketError(errno, failed.syscall, details);
+  return socketError(errno, failed.syscall, { ...details, transferred: failed.transferred(a, b) });
 }

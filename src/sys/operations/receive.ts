@@ -1,7 +1,7 @@
 // The operations that read: recv, recvInto, recvfrom, recvfromInto.
 
 import type { Address } from "../../addr/index.js";
-import type { Operation } from "./operation.js";
+import { type Operation, operation } from "./operation.js";
 import { EMPTY } from "../arguments.js";
 import { MSG_DONTWAIT, MSG_TRUNC } from "../constants.js";
 import { EFAULT } from "../errno.js";
@@ -12,13 +12,14 @@ export const SLAB_SIZE: number = 1 << 16;
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 
 /** Below this a loop is cheaper than a call. */
-const LOOP_COPY = 96;
+const LOOP_COPY = 24;
 
 /** The first `count` bytes of the slab. */
 export function copyOut(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
   if (count <= LOOP_COPY) for (let i = 0; i < count; i++) out[i] = slab[i]!;
-  else slab.copy(out, 0, 0, count);
+  // `slab.copy()` makes such a view too, and looks at its arguments before.
+  else out.set(new Uint8Array(slab.buffer, 0, count));
   return out;
 }
 
@@ -55,7 +56,7 @@ function cut(read: LargeRead, count: number): Buffer {
 }
 
 /** recv(size, flags) of at most SLAB_SIZE bytes. */
-export const RECV: Operation<number, number, Buffer> = {
+export const RECV: Operation<number, number, Buffer> = operation<number, number, Buffer>({
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, size, flags) => {
@@ -66,18 +67,18 @@ export const RECV: Operation<number, number, Buffer> = {
   complete: (count, size) => copyOut(count < size ? count : size),
   asked: (size, flags) => (flags === 0 ? size : 0),
   nowait,
-};
+});
 
-export const RECV_LARGE: Operation<LargeRead, number, Buffer> = {
+export const RECV_LARGE: Operation<LargeRead, number, Buffer> = operation<LargeRead, number, Buffer>({
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read, flags), read.size, flags),
   complete: (count, read) => cut(read, count),
   asked: (read, flags) => (flags === 0 ? read.size : 0),
   nowait,
-};
+});
 
-export const RECV_INTO: Operation<Uint8Array, number, number> = {
+export const RECV_INTO: Operation<Uint8Array, number, number> = operation<Uint8Array, number, number>({
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) => {
@@ -87,9 +88,9 @@ export const RECV_INTO: Operation<Uint8Array, number, number> = {
   complete: (count) => count,
   asked: (buffer, flags) => (flags === 0 ? buffer.length : 0),
   nowait,
-};
+});
 
-export const RECVFROM: Operation<number, number, [Buffer, Address]> = {
+export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<number, number, [Buffer, Address]>({
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, size, flags) => {
@@ -98,21 +99,29 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = {
   },
   complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
   nowait,
-};
+});
 
-export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = {
+export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = operation<
+  LargeRead,
+  number,
+  [Buffer, Address]
+>({
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, room),
   complete: (count, read) => [cut(read, count), decodeRoom()],
   nowait,
-};
+});
 
-export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = {
+export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = operation<
+  Uint8Array,
+  number,
+  [number, Address]
+>({
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) =>
     buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, room),
   complete: (count) => [count, decodeRoom()],
   nowait,
-};
+});

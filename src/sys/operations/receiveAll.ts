@@ -13,7 +13,7 @@
 // - With MSG_PEEK nothing is taken; the call waits until there is enough to see, or no more can come.
 
 import { OpaqueAddress, type Address } from "../../addr/index.js";
-import { moved, NOT_ENOUGH, type Operation } from "./operation.js";
+import { moved, NOT_ENOUGH, operation, type Operation } from "./operation.js";
 import type { Calls } from "../calls.js";
 import {
   MSG_DONTWAIT,
@@ -93,15 +93,15 @@ function result(call: Filling): Buffer {
   return got < size / 2 ? Buffer.from(bytes.subarray(0, got)) : bytes.subarray(0, got);
 }
 
-function operation<T>(syscall: string, make: (call: Filling) => T): Operation<Filling, number, T> {
-  return {
+function filling<T>(syscall: string, make: (call: Filling) => T): Operation<Filling, number, T> {
+  return operation<Filling, number, T>({
     syscall,
     movesBytes: true,
     cost: (_count, { last }) => last,
     attempt,
     complete: (_count, call) => make(call),
     received: (call, flags) => (call.got > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
-  };
+  });
 }
 
 /** A connected stream has no address to tell. */
@@ -109,13 +109,13 @@ function nobody(): Address {
   return new OpaqueAddress(0, new Uint8Array(0));
 }
 
-export const RECV_ALL: Operation<Filling, number, Buffer> = operation("recv", result);
-export const RECV_ALL_INTO: Operation<Filling, number, number> = operation("recv", ({ got }) => got);
-export const RECVFROM_ALL: Operation<Filling, number, [Buffer, Address]> = operation("recvfrom", (call) => [
+export const RECV_ALL: Operation<Filling, number, Buffer> = filling("recv", result);
+export const RECV_ALL_INTO: Operation<Filling, number, number> = filling("recv", ({ got }) => got);
+export const RECVFROM_ALL: Operation<Filling, number, [Buffer, Address]> = filling("recvfrom", (call) => [
   result(call),
   nobody(),
 ]);
-export const RECVFROM_ALL_INTO: Operation<Filling, number, [number, Address]> = operation("recvfrom", ({ got }) => [
+export const RECVFROM_ALL_INTO: Operation<Filling, number, [number, Address]> = filling("recvfrom", ({ got }) => [
   got,
   nobody(),
 ]);

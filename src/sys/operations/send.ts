@@ -6,7 +6,7 @@
 // the receiver has the event.
 
 import { AF_UNIX, type Address } from "../../addr/index.js";
-import { moved, type Operation } from "./operation.js";
+import { moved, type Operation, operation } from "./operation.js";
 import type { Calls } from "../calls.js";
 import { EMPTY } from "../arguments.js";
 import { MSG_DONTWAIT } from "../constants.js";
@@ -22,13 +22,17 @@ function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], ski
   return skip === 0 && flags === 0 ? calls.send(fd, data) : calls.send(fd, data, skip, flags);
 }
 
-export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = {
+export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = operation<
+  Uint8Array | Uint8Array[],
+  number,
+  number
+>({
   syscall: "send",
   movesBytes: true,
   attempt: (calls, fd, data, flags) => sendOnce(calls, fd, data, 0, flags),
   complete: (count) => count,
   nowait,
-};
+});
 
 /** How far a sendAll got. */
 export interface Sending {
@@ -37,7 +41,7 @@ export interface Sending {
   sent: number;
 }
 
-export const SEND_ALL: Operation<Sending, number, void> = {
+export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, number, void>({
   syscall: "send",
   movesBytes: true,
   attempt: (calls, fd, sending, flags) => {
@@ -51,7 +55,7 @@ export const SEND_ALL: Operation<Sending, number, void> = {
   complete: () => undefined,
   transferred: (sending) => sending.sent,
   nowait,
-};
+});
 
 /** What sending to an address returned, with a full queue told apart: see the top of the file. */
 export function queueFull(result: number, address: Address, flags: number): number {
@@ -65,7 +69,7 @@ export interface Datagram extends Opening {
   readonly sockaddr: Uint8Array;
 }
 
-export const SENDTO: Operation<Datagram, number, number> = {
+export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, number, number>({
   syscall: "sendto",
   movesBytes: true,
   attempt: (calls, fd, datagram, flags) => {
@@ -82,4 +86,4 @@ export const SENDTO: Operation<Datagram, number, number> = {
   nowait,
   passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
-};
+});

@@ -57,6 +57,18 @@ export const recv: Page = {
       const socket = await filled(s, SOCK_DGRAM, "abcdef", "next");
       return [String(await socket.recv(2)), String(await socket.recv(9))];
     }),
+    row("tryRecv", "what there is", is("abc"), async (s) => String((await stream(s, "abc")).tryRecv(10))),
+    row("tryRecv", "nothing is there", is(undefined), (s) => s.pair()[0].tryRecv(1)),
+    row("tryRecv", "MSG_WAITALL waits for nothing", is("abc"), async (s) =>
+      String((await stream(s, "abc")).tryRecv(10, { flags: MSG_WAITALL })),
+    ),
+    row("tryRecv", "a closed socket", "EBADF", (s) => s.closed().tryRecv(1)),
+    row("tryRecv", "a socket that is not connected", "ENOTCONN", (s) => s.socket().tryRecv(1)),
+    row("tryRecvInto", "what there is", is(3), async (s) => (await stream(s, "abc")).tryRecvInto(Buffer.alloc(10))),
+    row("tryRecvInto", "nothing is there", is(undefined), (s) => s.pair()[0].tryRecvInto(Buffer.alloc(1))),
+    row("tryRecvInto", "the peer has reset the connection", "ECONNRESET", async (s) =>
+      (await reset(s)).tryRecvInto(Buffer.alloc(1)),
+    ),
     row("recv", "nothing is there, MSG_DONTWAIT", "EAGAIN", (s) => s.pair()[0].recv(1, { flags: MSG_DONTWAIT })),
     row("recv", "nothing comes", "ETIMEDOUT", (s) => s.pair()[0].recv(1, { timeout: 5 })),
     row("recv", "MSG_PEEK leaves it", is(["abc", "abc"]), async (s) => {

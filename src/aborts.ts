@@ -1,10 +1,10 @@
-// Who hears of an abort: one listener per signal for all the calls that wait under it.
+// Who hears of an abort: one listener per signal for all the calls that wait under it, whatever they wait for. A leaf.
 //
 // A server has one signal for hundreds of calls. With a listener each, Node warns of a leak from the eleventh on, and every
 // call pays for the bookkeeping of an event target. The listener goes when the last call has settled, because a signal that
 // has listeners is kept alive by those it was made of (AbortSignal.any, AbortSignal.timeout).
 
-/** What is told when its signal is aborted. It is taken off before or within `aborted`. */
+/** What is told when its signal is aborted. It does not throw. Who put it on takes it off, also when it has been told. */
 export interface Abortable {
   aborted(reason: unknown): void;
 }
@@ -42,5 +42,15 @@ export function offAbort(signal: AbortSignal, member: Abortable): void {
   const group = groups.get(signal);
   if (group !== undefined && group.members.delete(member) && group.members.size === 0) {
     target.removeEventListener.call(signal, "abort", group);
+  }
+}
+
+/** Puts on the reason of an abort how much had gone out: there is no error of ours to put it on. */
+export function countOn(reason: unknown, transferred: number): void {
+  if (transferred <= 0 || typeof reason !== "object" || reason === null) return;
+  try {
+    Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
+  } catch {
+    // It takes no property, or has one of its own by that name; it is the reason all the same.
   }
 }

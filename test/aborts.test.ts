@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { type Abortable, offAbort, onAbort } from "#berkeley/sys/aborts.js";
-import { checkLeaks } from "../support/leaks.js";
+import { type Abortable, offAbort, onAbort } from "#berkeley/aborts.js";
+import { checkLeaks } from "./support/leaks.js";
 
 checkLeaks();
 

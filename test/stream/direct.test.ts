@@ -1,0 +1,239 @@
+// Streams over a socket, whose reads are made by the socket on behalf of the stream: on a fake kernel, where it shows which calls
+// are made, and on the real one.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Codec, fixed, lengthPrefixed, type Socket, socketpair, SocketConn, Stream } from "berkeley";
+import { pattern } from "#berkeley/testing/bytes.js";
+import { fakeKernel, IN, keepAlive, RDHUP, turn, watch } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+function streamOn(socket: Socket): Stream {
+  return new Stream(new SocketConn(socket));
+}
+
+test("readLine() over several events is one call that waits, and asks no more than once for each event", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const stream = streamOn(conn);
+  const line = watch(stream.readLine());
+  assert.equal(sys.waiting, 1);
+  sys.script("recvAt", Buffer.from("half a "), Buffer.from("line\nnext"));
+  fire(IN, conn);
+  await turn();
+  assert.equal(line.state, "pending");
+  assert.equal(stream.buffered, 7);
+  fire(IN, conn);
+  await turn();
+  assert.equal(line.value, "half a line");
+  assert.equal(stream.buffered, 4);
+  // One try when the call was made; then a short read says that there is no more.
+  assert.equal(sys.count("recvAt"), 3);
+  assert.equal(sys.waiting, 0);
+});
+
+test("a read that fills its room goes on at once, since there may be more", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const stream = streamOn(conn);
+  const exact = watch(stream.readExactly(6000));
+  sys.script("recvAt", pattern(4096), pattern(1904, 4096));
+  fire(IN, conn);
+  await turn();
+  assert.deepEqual(exact.value, pattern(6000));
+  assert.equal(sys.count("recvAt"), 3);
+});
+
+test("a reset in the midst of a line rejects it and leaves what had come", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const stream = streamOn(conn);
+  const line = watch(stream.readLine());
+  sys.script("recvAt", Buffer.from("half"), "ECONNRESET");
+  fire(IN, conn);
+  fire(IN | RDHUP, conn);
+  await turn();
+  assert.equal((line.error as NodeJS.ErrnoException).code, "ECONNRESET");
+  assert.equal(String(await stream.read()), "half");
+});
+
+test("a limit that is met while events are dealt with rejects the call, ends the reading and nothing else", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const [conn, other] = [socket(), socket()];
+  const stream = streamOn(conn);
+  const line = watch(stream.readLine({ max: 3 }));
+  const beside = watch(streamOn(other).readLine());
+  sys.script("recvAt", Buffer.from("too long"), Buffer.from("fine\n"));
+  fire(IN, conn, other);
+  await turn();
+  assert.equal((line.error as Error).name, "LimitError");
+  assert.equal(beside.value, "fine");
+  await assert.rejects(stream.read(), { name: "LimitError" });
+  assert.equal(sys.waiting, 0);
+});
+
+test("a decoder of users never runs while events are dealt with", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  let dispatching = false;
+  let ran = 0;
+  const codec: Codec<string> = {
+    decoder: () => (bytes) => {
+      ran++;
+      assert.equal(dispatching, false);
+      return { value: bytes.toString(), size: bytes.length };
+    },
+    encode: (text) => text,
+  };
+  const frame = watch(streamOn(conn).frames(codec).read());
+  sys.script("recv", Buffer.from("frame"));
+  sys.script("recvAt", Buffer.from("frame"));
+  dispatching = true;
+  fire(IN, conn);
+  dispatching = false;
+  await turn();
+  assert.equal(frame.value, "frame");
+  assert.equal(ran, 1);
+});
+
+test("while a read waits another is refused, and close() cancels it", async () => {
+  const [left, right] = socketpair();
+  const stream = left.stream();
+  const line = stream.readLine();
+  await assert.rejects(stream.read(), { name: "BusyError" });
+  await assert.rejects(stream.read(Buffer.alloc(1)), { name: "BusyError" });
+  assert.throws(() => stream.toNetSocket(), { name: "BusyError" });
+  const closed = assert.rejects(line, { code: "ECANCELED" });
+  await stream.close();
+  await closed;
+  right.close();
+});
+
+test("a timeout or a signal in the midst of a line leaves what had come to the next call", async () => {
+  const [left, right] = socketpair();
+  const stream = left.stream();
+  await right.sendAll("half a ");
+  await assert.rejects(stream.readLine({ timeout: 5 }), { code: "ETIMEDOUT" });
+  assert.equal(stream.buffered, 7);
+  const controller = new AbortController();
+  const line = stream.readLine({ signal: controller.signal });
+  controller.abort(new Error("enough"));
+  await assert.rejects(line, { message: "enough" });
+  await right.sendAll("line\n");
+  assert.equal(await stream.readLine(), "half a line");
+  await stream.close();
+  right.close();
+});
+
+test("an early end rejects with what had come, on a direct read as on any other", async () => {
+  const [left, right] = socketpair();
+  const stream = left.stream();
+  const exact = stream.readExactly(10);
+  await right.sendAll("four");
+  right.close();
+  await assert.rejects(exact, { name: "IncompleteReadError", received: Buffer.from("four") });
+  assert.equal(await stream.read(), null);
+  await stream.close();
+});
+
+test("what many streams hand out stays theirs, however their reads and takes interleave", async () => {
+  const pairs = Array.from({ length: 20 }, () => socketpair());
+  const streams = pairs.map(([left]) => left.stream());
+  const held: (readonly [bytes: Buffer, expected: Buffer])[] = [];
+  const counts = streams.map(() => 0);
+  const take = async (which: number, way: number, size: number): Promise<void> => {
+    const stream = streams[which]!;
+    const at = counts[which]!;
+    counts[which] = at + size;
+    const expected = pattern(size, which * 1000 + at);
+    if (way === 0) held.push([await stream.readExactly(size), expected]);
+    else if (way === 1) {
+      held.push([(await stream.peek(size))!, expected]);
+      held.push([(await stream.read(size))!, expected]);
+    } else {
+      const into = Buffer.alloc(size);
+      for (let got = 0; got < size;) got += await stream.read(into.subarray(got));
+      held.push([into, expected]);
+    }
+  };
+  for (let round = 0; round < 60; round++) {
+    const waiting = streams.map((_, which) => take(which, (round + which) % 3, 1 + ((round * 31 + which * 7) % 200)));
+    for (const [which, [, right]] of pairs.entries()) {
+      const size = 1 + ((round * 31 + which * 7) % 200);
+      // A few more than are taken, every now and then, so that there is a rest to carry on.
+      const from = which * 1000 + counts[which]! - size;
+      const whole = pattern(size, from);
+      const cut = round % 2 === 0 ? size : size >> 1;
+      await right.sendAll(whole.subarray(0, cut));
+      if (cut < size) await right.sendAll(whole.subarray(cut));
+    }
+    await Promise.all(waiting);
+  }
+  for (const [bytes, expected] of held) assert.deepEqual(bytes, expected);
+  for (const [left, right] of pairs) {
+    left.close();
+    right.close();
+  }
+});
+
+test("lines make no garbage in the shared block: the next read is where the last one was", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const stream = streamOn(conn);
+  const places = new Set<unknown>();
+  for (let round = 0; round < 50; round++) {
+    const line = watch(stream.readLine());
+    sys.script("recvAt", Buffer.from("a line\n"));
+    fire(IN, conn);
+    await turn();
+    assert.equal(line.value, "a line");
+    const { args } = sys.made("recvAt").at(-1)!;
+    places.add(`${(args[1] as Buffer).byteOffset} ${String(args[2])}`);
+  }
+  assert.equal(places.size, 1);
+});
+
+test("what a stream hands out is no part of the block that all streams share", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const stream = streamOn(conn);
+  const shared = (): unknown => (sys.made("recvAt").at(-1)!.args[1] as Buffer).buffer;
+  for (const way of ["read", "peek", "iterate"]) {
+    const reading = watch<unknown>(
+      way === "read" ? stream.read() : way === "peek" ? stream.peek(5) : stream[Symbol.asyncIterator]().read(),
+    );
+    if (reading.state === "pending") {
+      sys.script("recvAt", Buffer.from("small"));
+      fire(IN, conn);
+      await turn();
+    }
+    await turn();
+    assert.notEqual((reading.value as Buffer).buffer, shared(), way);
+    if (way === "peek") await stream.read();
+  }
+  // A decoder may hand out parts of what it looks at, which was read in another way before.
+  sys.script("recvAt", Buffer.from("line\nframe"));
+  const line = watch(stream.readLine());
+  fire(IN, conn);
+  await turn();
+  assert.equal(line.value, "line");
+  const frame = (await stream.frames(fixed(5)).read())!;
+  assert.equal(String(frame), "frame");
+  assert.notEqual(frame.buffer, shared());
+});
+
+test("frames, lines and chunks take turns on one stream over a socket", async () => {
+  const [left, right] = socketpair();
+  const stream = left.stream();
+  await right.sendAll([Uint8Array.of(0, 3), "abc", "line\r\n", "rest"]);
+  const frames = stream.frames(lengthPrefixed({ bytes: 2 }));
+  assert.equal(String(await frames.read()), "abc");
+  assert.equal(await stream.readLine(), "line");
+  assert.equal(String(await stream.read(2)), "re");
+  assert.equal(String(await stream.read()), "st");
+  left.close();
+  right.close();
+});

@@ -1,0 +1,76 @@
+// Calls of a Conn that is written in JavaScript: one listener per signal, and none that is left over.
+
+import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
+import { test } from "node:test";
+import { type SocketError, socketpair } from "berkeley";
+import { FakeClock, memoryPair } from "#berkeley/testing/index.js";
+import { socketError, Wait } from "#berkeley/stream/wait.js";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+const listeners = (signal: AbortSignal): number => getEventListeners(signal, "abort").length;
+
+class Call extends Wait<string> {
+  cuts = 0;
+
+  protected override cut(): SocketError {
+    this.cuts++;
+    return socketError("ETIMEDOUT", "call", { transferred: 3 });
+  }
+}
+
+test("calls in memory and calls on sockets share the one listener of their signal", async () => {
+  const control = new AbortController();
+  const { signal } = control;
+  const reason = new Error("enough");
+  const conns = Array.from({ length: 12 }, () => memoryPair());
+  const sockets = Array.from({ length: 12 }, () => socketpair());
+  const calls = [
+    ...conns.map(([a]) => a.read(Buffer.alloc(1), { signal })),
+    ...sockets.map(([a]) => a.recv(1, { signal })),
+  ];
+  assert.equal(listeners(signal), 1);
+  const [first] = conns;
+  await first![1].write("x");
+  assert.equal(await calls[0], 1);
+  assert.equal(listeners(signal), 1);
+  const rest = Promise.allSettled(calls.slice(1));
+  control.abort(reason);
+  assert.equal(listeners(signal), 0);
+  for (const outcome of await rest) assert.equal((outcome as PromiseRejectedResult).reason, reason);
+  for (const [a, b] of conns) await Promise.all([a.close(), b.close()]);
+  for (const socket of sockets.flat()) socket.close();
+});
+
+test("a call lets go of its signal when it settles, is late, or is cut", async () => {
+  const clock = new FakeClock();
+  const control = new AbortController();
+  const { signal } = control;
+  const settled = new Call({ signal, timeout: 10 }, clock);
+  const late = new Call({ signal, timeout: 20 }, clock);
+  const cut = new Call({ signal, timeout: 30 }, clock);
+  assert.equal(listeners(signal), 1);
+  settled.resolve("done");
+  assert.equal(await settled.promise, "done");
+  await clock.advance(25);
+  await assert.rejects(late.promise, { code: "ETIMEDOUT" });
+  assert.equal(listeners(signal), 1);
+  const reason: { transferred?: number } = {};
+  control.abort(reason);
+  await assert.rejects(cut.promise, (error) => error === reason);
+  assert.equal(reason.transferred, 3);
+  assert.equal(listeners(signal), 0);
+  await clock.advance(25);
+  assert.deepEqual([settled.cuts, late.cuts, cut.cuts], [0, 1, 1]);
+});
+
+test("a reason that takes no property is passed on as it is, and the calls after it hear of it too", async () => {
+  const control = new AbortController();
+  const reason = Object.defineProperty({}, "transferred", { value: "mine" });
+  const calls = [new Call({ signal: control.signal }), new Call({ signal: control.signal })];
+  control.abort(reason);
+  for (const { promise } of calls) await assert.rejects(promise, (error) => error === reason);
+  assert.equal(Reflect.get(reason, "transferred"), "mine");
+});

@@ -1,0 +1,93 @@
+// The slab that Node decrypts into: in use where it can be, shared by all connections, and nothing of it in anybody's hands.
+
+import assert from "node:assert/strict";
+import { Socket } from "node:net";
+import { test } from "node:test";
+import { TLSSocket } from "node:tls";
+import { readFully } from "#berkeley/testing/bytes.js";
+import { pattern } from "#berkeley/testing/bytes.js";
+import { decryptInto } from "#berkeley/tls/slab.js";
+import { checkLeaks } from "../support/leaks.js";
+import { overTcp, tlsPair } from "./support.js";
+
+checkLeaks();
+
+test("this version of Node can decrypt into memory of ours", () => {
+  const socket = new TLSSocket(new Socket());
+  assert.equal(
+    decryptInto(socket, () => true),
+    true,
+  );
+  assert.equal(
+    decryptInto(socket, () => true),
+    false,
+    "it is in use",
+  );
+  socket.destroy();
+});
+
+test("a socket that was told to read into other memory is left alone", () => {
+  const mine: string[] = [];
+  const onread = { buffer: Buffer.alloc(4), callback: () => mine.push("called") > 0 };
+  const socket = new TLSSocket(undefined as never, { onread } as object);
+  assert.equal(
+    decryptInto(socket, () => true),
+    false,
+  );
+  socket.destroy();
+});
+
+test("a socket that is closed is left alone", () => {
+  const socket = new TLSSocket(new Socket());
+  socket.destroy();
+  Object.defineProperty(socket, "_handle", { value: null });
+  assert.equal(
+    decryptInto(socket, () => true),
+    false,
+  );
+});
+
+test("what connections read at the same time stays apart, whatever the sizes", async () => {
+  const pairs = await Promise.all(Array.from({ length: 8 }, () => tlsPair(overTcp)));
+  const size = 300_000;
+  await Promise.all(
+    pairs.map(async ([client, server], index) => {
+      const sent = pattern(size, index * 7919);
+      const writing = (async () => {
+        let step = 1 + index;
+        for (let at = 0; at < size; at += step, step = ((step * 5) % 40_000) + 1) {
+          await client.write(sent.subarray(at, at + step));
+        }
+        await client.closeWrite();
+      })();
+      // Buffers that are smaller than a record, larger, and none at all, where the bytes have to stay what they were.
+      const parts: Buffer[] = [];
+      for (let turn = 0; ; turn++) {
+        if (turn % 3 === 0) {
+          const chunk = await server.readChunk();
+          if (chunk === null) break;
+          parts.push(chunk);
+        } else {
+          const target = Buffer.alloc(turn % 3 === 1 ? 1000 : 65_536);
+          const count = await server.read(target);
+          if (count === 0) break;
+          parts.push(target.subarray(0, count));
+        }
+      }
+      await writing;
+      assert.ok(Buffer.concat(parts).equals(sent));
+      await Promise.all([client.close(), server.close()]);
+    }),
+  );
+});
+
+test("what came while nobody read is kept, and stays what it was", async () => {
+  const [client, server] = await tlsPair(overTcp);
+  const [other, peer] = await tlsPair(overTcp);
+  await client.write("first");
+  // By the time that this has come and gone the first message has, too.
+  await other.write("second, into the same memory");
+  assert.equal(String(await readFully(peer, 28)), "second, into the same memory");
+  assert.equal(String(await readFully(server, 5)), "first");
+  await Promise.all([client, server, other, peer].map((conn) => conn.close()));
+});
