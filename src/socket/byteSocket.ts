@@ -122,7 +122,9 @@ export abstract class ByteSocket extends DescriptorSocket {
    * backpressure.
    *
    * When it is cut short (`timeout`, `close()`, an error), `transferred` of the error says how many bytes went out. An abort
-   * rejects with the signal's reason, which then has the property `transferred` too if it is an object and bytes went out.
+   * rejects with the signal's reason, which then has the property `transferred` too if it is an object and bytes went out. One
+   * signal has one reason: when it cuts several calls short, the property is that of the last. Where the counts matter, give each
+   * call a controller of its own.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)

@@ -97,7 +97,8 @@ export class RandomSteps {
   }
 
   async run(steps: number): Promise<void> {
-    await this.#listener.bind("127.0.0.1:0");
+    // An address that only this process uses: other tests on the machine connect to ports of 127.0.0.1 where nobody shall be.
+    await this.#listener.bind([`127.77.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`, 0]);
     this.#listener.listen(4096);
     this.#accepting = this.#accept();
     while (this.#step < steps) {

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import tls from "node:tls";
 import { SocketError, TlsContext, TlsError, toDuplex, wrapTls } from "berkeley";
 import { memoryPair } from "#berkeley/testing/index.js";
+import { failure } from "#berkeley/tls/failure.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";
 
@@ -22,6 +23,16 @@ function isTls(error: unknown, code: string): void {
   assert.ok(error.message.endsWith(`(${code})`), error.message);
   assert.ok(error.reason.length > 0);
 }
+
+test("an alert has one code, whatever words the OpenSSL of this Node has for it", () => {
+  for (const [code, expected] of [
+    ["ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE", "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE"],
+    ["ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE", "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE"],
+    ["ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"],
+  ] as const) {
+    isTls(failure(Object.assign(new Error("said"), { code }), "tls_handshake"), expected);
+  }
+});
 
 for (const [name, pair] of Object.entries(kinds)) {
   const refuses = (what: string, code: string, run: () => Promise<unknown>): void =>
