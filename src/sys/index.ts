@@ -512,6 +512,7 @@ export {
   type PktinfoMessage,
   type PktinfoToSend,
   type RawControl,
+  type RawControlToSend,
   ReceivedDescriptors,
   type RightsMessage,
   type RightsToSend,

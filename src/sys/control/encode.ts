@@ -7,7 +7,7 @@ import { LITTLE, view } from "../options/option.js";
 import type { Codec } from "./codec.js";
 import { CODECS } from "./decode.js";
 import { CMSG_SPACE, HEADER, MAX_CONTROL, writeHeader } from "./layout.js";
-import type { ControlToSend, HasFileno, RawControl, RightsToSend } from "./types.js";
+import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from "./types.js";
 
 const byName = new Map<string, Codec>();
 for (const codec of CODECS) if (!byName.has(codec.name)) byName.set(codec.name, codec);
@@ -77,8 +77,13 @@ function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Par
   return { level: SOL_SOCKET, type: SCM_RIGHTS, data };
 }
 
-function encodeRaw(message: RawControl, name: string): Part {
-  const { level, type, data } = message;
+function isRaw(message: ControlToSend): message is RawControlToSend {
+  const { type } = message as { readonly type: unknown };
+  return typeof type === "number" || (typeof type === "object" && type !== null && "optname" in type);
+}
+
+function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): Part {
+  const type = typeof kind === "number" ? kind : kind.optname;
   if (!(data instanceof Uint8Array))
     throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
   return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
@@ -119,7 +124,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
     const part =
       message.type === "SCM_RIGHTS"
         ? encodeRights(message, name, sockets)
-        : typeof message.type === "number"
+        : isRaw(message)
           ? encodeRaw(message, name)
           : encodeTyped(message, name);
     rights ||= part.level === SOL_SOCKET && part.type === SCM_RIGHTS && part.data.length > 0;

@@ -40,6 +40,7 @@ export {
   type HasFileno,
   type PidfdMessage,
   type RawControl,
+  type RawControlToSend,
   type RightsMessage,
   type RightsToSend,
 } from "./types.js";

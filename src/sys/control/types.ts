@@ -64,6 +64,13 @@ export interface RawControl {
   readonly data: Uint8Array;
 }
 
+/** A control message as its bytes, to be sent. A typed option stands for its number, as in `getsockopt`: `type: IP_TTL`. */
+export interface RawControlToSend {
+  readonly level: number;
+  readonly type: number | { readonly optname: number };
+  readonly data: Uint8Array;
+}
+
 /** A control message that came, told apart by `type`. The names are those of the man pages. */
 export type ControlMessage =
   | RightsMessage
@@ -103,4 +110,4 @@ export type ControlToSend =
   | FlowinfoMessage
   | DontfragToSend
   | SegmentToSend
-  | RawControl;
+  | RawControlToSend;

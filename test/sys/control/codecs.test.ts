@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import type { ControlMessage, ControlToSend } from "berkeley";
+import { type ControlMessage, type ControlToSend, IP_TTL, IPPROTO_IP } from "berkeley";
 import * as k from "#berkeley/sys/constants.js";
 import { decodeControl, descriptorsOf, encodeControl } from "#berkeley/sys/control/index.js";
 import { eachMessage, HEADER, writeHeader } from "#berkeley/sys/control/layout.js";
@@ -93,6 +93,7 @@ const SENT: readonly [ControlToSend, level: number, type: number, data: () => Bu
   [{ type: "IPV6_FLOWINFO", flowinfo: 0x0123_4567 }, k.IPPROTO_IPV6, k.IPV6_FLOWINFO, struct("!I", 0x0123_4567)],
   [{ type: "IPV6_DONTFRAG", dontfrag: true }, k.IPPROTO_IPV6, k.IPV6_DONTFRAG, struct("i", 1)],
   [{ type: "UDP_SEGMENT", gso_size: 1472 }, k.SOL_UDP, k.UDP_SEGMENT, struct("H", 1472)],
+  [{ level: IPPROTO_IP, type: IP_TTL, data: Buffer.of(7) }, IPPROTO_IP, IP_TTL.optname, () => Buffer.of(7)],
   [{ level: -5, type: 77, data: Buffer.from("raw") }, -5, 77, () => Buffer.from("raw")],
 ];
 
