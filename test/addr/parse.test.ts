@@ -232,7 +232,10 @@ const values: readonly [AddressLike, Address | HostPort][] = [
   [{ family: AF_NETLINK, pid: 1, groups: 0 }, new NetlinkAddress(1, 0)],
   [{ ifindex: 2, protocol: 0x0800 }, new PacketAddress(0x0800, 2, 0, 0, new Uint8Array(0))],
   [{ family: AF_PACKET, ifindex: 0 }, new PacketAddress(0, 0, 0, 0, new Uint8Array(0))],
-  [{ ...new PacketAddress(3, 1, 772, 4, Uint8Array.of(1, 2)) }, new PacketAddress(3, 1, 772, 4, Uint8Array.of(1, 2))],
+  [
+    Object.assign({}, new PacketAddress(3, 1, 772, 4, Uint8Array.of(1, 2))),
+    new PacketAddress(3, 1, 772, 4, Uint8Array.of(1, 2)),
+  ],
   [{ ifindex: 2, addr: "02:00:00:00:00:A9" }, new PacketAddress(0, 2, 0, 0, Uint8Array.of(2, 0, 0, 0, 0, 0xa9))],
   [{ family: 31, data: "0102" }, new OpaqueAddress(31, Uint8Array.of(1, 2))],
   [{ family: 31, data: Uint8Array.of(1, 2) }, new OpaqueAddress(31, Uint8Array.of(1, 2))],

@@ -331,8 +331,8 @@ test("arguments that can't be are refused before anything is read", async () => 
     await assert.rejects(call(), RangeError);
   }
   await assert.rejects(stream.readExactly(wrong), TypeError);
-  for (const delimiter of [undefined, null, 5, {}, ["\n"]]) {
-    await assert.rejects(stream.readUntil(delimiter as unknown as string), /^TypeError: delimiter must be a string/);
+  for (const delimiter of [undefined, null, 5, {}, ["\n"]] as unknown as string[]) {
+    await assert.rejects(stream.readUntil(delimiter), /^TypeError: delimiter must be a string/);
   }
   assert.throws(() => stream.lines({ max: -1 }), RangeError);
   assert.throws(() => new Stream(peer, { readSize: 0 }), RangeError);
