@@ -37,7 +37,7 @@ test("bench with an unknown name ends with status 2 and quotes it", async () => 
 test("bench --list names workloads and subjects", async () => {
   const { status, stdout } = await bench("--list");
   assert.equal(status, 0);
-  assert.match(stdout, /^tcp-echo\n.*\n +berkeley, berkeley-recv, c, node:net,/m);
+  assert.match(stdout, /^tcp-echo\n.*\n +berkeley, berkeley-send, berkeley-recv, c, node:net,/m);
 });
 
 test("bench refuses a JSON file that can't be written, before it measures", async () => {

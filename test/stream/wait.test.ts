@@ -54,9 +54,9 @@ test("a call lets go of its signal when it settles, is late, or is cut", async (
   assert.equal(listeners(signal), 1);
   settled.resolve("done");
   assert.equal(await settled.promise, "done");
-  const isLate = assert.rejects(late.promise, { code: "ETIMEDOUT" });
+  const rejected = assert.rejects(late.promise, { code: "ETIMEDOUT" });
   await clock.advance(25);
-  await isLate;
+  await rejected;
   assert.equal(listeners(signal), 1);
   const reason: { transferred?: number } = {};
   control.abort(reason);
