@@ -11,7 +11,8 @@
 //   data, or when the end of the stream or an error, which come with the same event, are still to be told. For those
 //   the descriptor clears `shortMeansEmpty` before it wakes the direction. UNIX sockets stop between messages with
 //   different control data, so they never set it.
-// - `ready` is set by every event.
+// - `ready` is set by every event, and the descriptor is registered for events while a queue is not `ready`. A queue that
+//   waits for nothing but its turn does not need that, and a busy socket is spared it.
 // - a queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget of
 //   this one is spent, or after a pause when an error passes with time (EMFILE in accept).
 //
@@ -199,7 +200,8 @@ export class Direction {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const owner = this.#owner;
-    const registered = owner.register(this);
+    // Who waits for nothing but a turn is registered when the kernel says would-block.
+    const registered = this.#ready ? 0 : owner.register(this);
     if (registered < 0) return Promise.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
     const promise = new Promise<unknown>(take);
     const waiter = new Waiter(this, operation, a, b, holder);
@@ -237,6 +239,18 @@ export class Direction {
   /** A call that works on two descriptors met EAGAIN here while it waited for its turn on the other one. */
   exhausted(): void {
     this.#ready = false;
+    if (this.#head !== undefined) this.#awaitEvent();
+  }
+
+  /** What is left in the queue waits for an event: the descriptor is registered, if it is not. */
+  #awaitEvent(): void {
+    const registered = this.#owner.register(this);
+    if (registered >= 0) return;
+    for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
+      const { operation, a, b } = waiter;
+      this.#remove(waiter);
+      waiter.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
+    }
   }
 
   /** Rejects the calls that have `operand` for their first operand, with `reason` as it is. */
@@ -284,7 +298,7 @@ export class Direction {
   #serveQueue(): void {
     const { reactor, fd } = this.#owner;
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
-      if (!this.#ready) return;
+      if (!this.#ready) return this.#awaitEvent();
       if (!reactor.spend()) return this.#defer();
       const { operation, a, b } = waiter;
       let result: number;
@@ -307,9 +321,9 @@ export class Direction {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         this.#ready = false;
-        return;
+        return this.#awaitEvent();
       } else if (result === NOT_ENOUGH) {
-        return;
+        return this.#awaitEvent();
       } else if (this.#goesOn(operation, result, a, b)) {
         continue;
       } else if (passes(operation, result, a, b)) {
@@ -347,6 +361,7 @@ export class Direction {
   }
 
   #startPause(): void {
+    this.#awaitEvent();
     this.#pause = Math.min(this.#pause === 0 ? FIRST_PAUSE : this.#pause * 2, LONGEST_PAUSE);
     this.#pauseTimer = setTimeout(() => {
       this.#pauseTimer = undefined;

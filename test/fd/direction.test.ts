@@ -243,3 +243,57 @@ test("a descriptor that cannot be registered fails the call, and nothing waits",
   conn.close();
   await assert.rejects(received, { code: "ECANCELED" });
 });
+
+test("a call that waits only for its turn is not registered, and is when the kernel then says would-block", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  for (let i = 0; i < 256; i++) void conn.send("x");
+  sys.script("recv", bytes("1111"), "EAGAIN", bytes("2222"));
+  const one = watch(conn.recv(4));
+  const two = watch(conn.recv(4));
+  assert.equal(sys.count("pollerAdd"), 0);
+  await turn();
+  await turn();
+  assert.deepEqual([one.value?.toString(), two.state], ["1111", "pending"]);
+  assert.equal(sys.count("pollerAdd"), 1);
+  fire(IN, conn);
+  await turn();
+  assert.equal(two.value?.toString(), "2222");
+  conn.close();
+});
+
+test("behind a short read whose turn came late, the next call is registered without another try", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  for (let i = 0; i < 256; i++) void conn.send("x");
+  sys.script("recv", bytes("1"), bytes("2222"));
+  const one = watch(conn.recv(4));
+  const two = watch(conn.recv(4));
+  await turn();
+  await turn();
+  assert.deepEqual([one.value?.toString(), two.state], ["1", "pending"]);
+  assert.deepEqual([sys.count("recv"), sys.count("pollerAdd")], [1, 1]);
+  fire(IN, conn);
+  await turn();
+  assert.equal(two.value?.toString(), "2222");
+  conn.close();
+});
+
+test("calls whose turn came late fail together when the descriptor cannot be registered, and nothing waits", async () => {
+  const { sys, socket } = fakeKernel();
+  const conn = socket();
+  for (let i = 0; i < 256; i++) void conn.send("x");
+  const all = [watch(conn.recv(4)), watch(conn.recv(4))];
+  sys.script("pollerAdd", "ENOMEM");
+  await turn();
+  await turn();
+  for (const { error } of all) {
+    assert.ok(error instanceof SocketError);
+    assert.deepEqual([error.code, error.syscall], ["ENOMEM", "epoll_ctl"]);
+  }
+  assert.equal(sys.waiting, 0);
+  const next = conn.recv(4);
+  assert.equal(sys.count("pollerAdd"), 2);
+  conn.close();
+  await assert.rejects(next, { code: "ECANCELED" });
+});
