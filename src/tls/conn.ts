@@ -57,7 +57,7 @@ class Ends implements Source, Sink {
   constructor(socket: TLSSocket, carrier: Carrier) {
     this.#socket = socket;
     this.#carrier = carrier;
-    // oxlint-disable-next-line no-underscore-dangle
+    // oxlint-disable-next-line no-underscore-dangle, unbound-method
     this.#write = socket._write;
   }
 
