@@ -61,6 +61,8 @@ function sweep(): void {
 class NativeCarrier implements Carrier {
   readonly duplex: Socket;
   readonly #reset: boolean;
+  /** Kept, because a socket of Node's is an object that is slow to ask. */
+  readonly #handle: Handle | null;
   /** What Node was told, what it is to be told, and whether that is due. */
   #held = true;
   #wanted = true;
@@ -74,6 +76,7 @@ class NativeCarrier implements Carrier {
       throw error;
     }
     this.#reset = reset;
+    this.#handle = handleOf(this.duplex);
     // The TLS socket hears of it and reports.
     this.duplex.on("error", () => undefined);
   }
@@ -87,7 +90,7 @@ class NativeCarrier implements Carrier {
   }
 
   get sent(): boolean {
-    return handleOf(this.duplex)?.writeQueueSize === 0;
+    return this.#handle?.writeQueueSize === 0;
   }
 
   ref(): void {

@@ -51,10 +51,14 @@ class Ends implements Source, Sink {
   ending = false;
   readonly #socket: TLSSocket;
   readonly #carrier: Carrier;
+  /** Its `_write`, which it would take long to look up for each piece. */
+  readonly #write: TLSSocket["_write"];
 
   constructor(socket: TLSSocket, carrier: Carrier) {
     this.#socket = socket;
     this.#carrier = carrier;
+    // oxlint-disable-next-line no-underscore-dangle, unbound-method
+    this.#write = socket._write;
   }
 
   get broken(): boolean {
@@ -72,8 +76,7 @@ class Ends implements Source, Sink {
   }
 
   put(bytes: Uint8Array, done: Done): boolean {
-    // oxlint-disable-next-line no-underscore-dangle
-    this.#socket._write(bytes, "buffer" as BufferEncoding, done);
+    this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
     return this.#carrier.sent;
   }
 

@@ -20,8 +20,10 @@ const BROKEN: ReadonlySet<string> = new Set([
   "ERR_STREAM_WRITE_AFTER_END",
 ]);
 
-/** OpenSSL 3.5, which Node has since 22.20 and 24, names alerts by other words, and Node makes a code of them. Codes stay here. */
-const RENAMED = /^ERR_SSL_SSL\/TLS_ALERT_/;
+/** OpenSSL 3.2 gave the alerts of SSL 3 another name, with a slash in it. A code does not depend on the version. */
+function stable(code: string): string {
+  return code.replace("ERR_SSL_SSL/TLS_ALERT_", "ERR_SSL_SSLV3_ALERT_");
+}
 
 interface NodeError extends Error {
   readonly code?: unknown;
@@ -47,7 +49,7 @@ export function failure(error: unknown, syscall: "tls_handshake" | "read" | "wri
   if (syscall === "tls_handshake" && NOT_TLS.has(code)) {
     return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${said}`, { cause: error });
   }
-  return new TlsError(code.replace(RENAMED, "ERR_SSL_SSLV3_ALERT_"), action, said, { cause: error });
+  return new TlsError(stable(code), action, said, { cause: error });
 }
 
 /** The peer's end came without close_notify. */

@@ -126,6 +126,8 @@ export class Incoming {
   /** Takes what was decrypted; false asks for a pause. */
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
+    // 0 bytes would look like the end.
+    if (this.#waits === INTO && this.#target.length === 0) this.#refuse(socketError("EFAULT", "read"));
     if (this.#waits === INTO) {
       const target = this.#target;
       const resolve = this.#settle();

@@ -81,6 +81,17 @@ test("what connections read at the same time stays apart, whatever the sizes", a
   );
 });
 
+test("a read whose buffer was taken away meanwhile is refused, and takes nothing", async () => {
+  const [client, server] = await tlsPair(overTcp);
+  const target = new Uint8Array(100);
+  const reading = assert.rejects(server.read(target), { code: "EFAULT", syscall: "read" });
+  structuredClone(target, { transfer: [target.buffer] });
+  await client.write("still there");
+  await reading;
+  assert.equal(String(await readFully(server, 11)), "still there");
+  await Promise.all([client.close(), server.close()]);
+});
+
 test("what came while nobody read is kept, and stays what it was", async () => {
   const [client, server] = await tlsPair(overTcp);
   const [other, peer] = await tlsPair(overTcp);

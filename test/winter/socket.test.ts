@@ -334,8 +334,8 @@ test("startTls() is refused unless the socket was made for it", async () => {
 
 test("the timeout of a binding covers the handshake", async () => {
   await using silent = await listen("tcp://127.0.0.1:0");
-  const { connect: dial } = createBinding({ connect: { timeout: 50 } });
-  const socket = dial(`localhost:${port(silent)}`, { secureTransport: "on" });
+  const { connect: dial } = createBinding({ connect: { timeout: 250 } });
+  const socket = dial(`127.0.0.1:${port(silent)}`, { secureTransport: "on" });
   const error = await rejection(socket.opened);
   assert.ok(error instanceof SocketError);
   assert.equal(error.code, "ETIMEDOUT");

@@ -1,7 +1,7 @@
 // connect("tls://…"): whom it believes, what it says to the server, and what its errors tell.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { createServer } from "node:tls";
 import { test } from "node:test";
 import { connect, type ConnectOptions, listen, SocketError, Stream } from "berkeley";
@@ -164,10 +164,11 @@ test("the timeout of connect() covers the handshake, whose own is the other limi
     [{ handshakeTimeout: Infinity }, { timeout: 400 }],
   ];
   for (const [tls, opts] of limits) {
-    const error = await rejection(visit(silent, tls, opts));
+    // An address, so that the resolver takes none of the time.
+    const error = await rejection(connect(`tls://127.0.0.1:${portOf(silent)}`, { ...opts, tls }));
     assert.ok(error instanceof SocketError);
     assert.deepEqual([error.code, error.syscall], ["ETIMEDOUT", "tls_handshake"]);
-    assert.deepEqual([error.address, error.port], ["localhost", portOf(silent)]);
+    assert.deepEqual([error.address, error.port], ["127.0.0.1", portOf(silent)]);
     await using server = await silent.accept();
     while ((await server.read().catch(() => null)) !== null); // the client's first message, then its end
   }
@@ -183,6 +184,24 @@ test("the signal of connect() ends the handshake, with its reason and nobody lis
   control.abort(reason);
   assert.equal(await connecting, reason);
   while ((await server.read().catch(() => null)) !== null);
+});
+
+test("many that connect under one signal have one listener for it", async () => {
+  await using silent = await listen("tcp://127.0.0.1:0");
+  const control = new AbortController();
+  const reason = new Error("enough");
+  const connecting = Array.from({ length: 12 }, () => rejection(visit(silent, {}, { signal: control.signal })));
+  const servers: Stream[] = [];
+  while (servers.length < connecting.length) {
+    const server = await silent.accept();
+    servers.push(server);
+    assert.equal((await server.readExactly(1))[0], 22, "its handshake has begun");
+  }
+  assert.equal(getEventListeners(control.signal, "abort").length, 1);
+  control.abort(reason);
+  assert.deepEqual(new Set(await Promise.all(connecting)), new Set([reason]));
+  assert.equal(getEventListeners(control.signal, "abort").length, 0);
+  await Promise.all(servers.map((server) => server.close()));
 });
 
 test("connect() says that the server went away during the handshake", async () => {

@@ -96,7 +96,7 @@ test("strangers hold up nobody and are no errors of accept(): they are told", as
   const failures: [code: string | undefined, from: string][] = [];
   await using listener = await serve({
     ...serving(),
-    handshakeTimeout: 50,
+    handshakeTimeout: 300,
     onHandshakeError: (error, from) => failures.push([(error as { code?: string }).code, String(from)]),
   });
   const accepting = listener.accept();
