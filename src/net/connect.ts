@@ -146,8 +146,8 @@ async function openTcp(
 }
 
 async function dialStream(target: HostAddress | HostPort, plan: DialPlan, limits: StreamOptions): Promise<Stream> {
-  const { socket, local, remote } = await dial(target, plan);
-  return new Stream(new SocketConn(socket, { local, remote }), limits);
+  const dialled = await dial(target, plan);
+  return new Stream(new SocketConn(dialled.socket, dialled), limits);
 }
 
 /** A connection to a socket of this machine, or of its host. */
@@ -188,8 +188,11 @@ function checkPlan(opts: ConnectOptions, action: string): DialPlan {
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
   }
+  // Field by field: to spread what checkWait() gives into it would make a hidden class for each connection.
+  const { deadline, signal } = checkWait(opts, action);
   return {
-    ...checkWait(opts, action),
+    deadline,
+    signal,
     tcp: checkTcp(opts, action),
     local: checkLocal(opts.localAddress, action),
     device: checkDevice(opts.bindToDevice, action),
