@@ -29,6 +29,8 @@ export class Descriptor implements Source, Owner {
   readonly reactor: Reactor;
   readonly reading: Direction;
   readonly writing: Direction;
+  /** See sys/collected.ts. */
+  young: number = -1;
   #errors: Direction | undefined;
   #urgent: Direction | undefined;
   #fd: number;
