@@ -84,6 +84,30 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
   return number(env, outcome(splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)));
 }
 
+int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget,
+                       uint32_t progress[2]) {
+  const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+  int64_t result = 1;
+  progress[0] = progress[1] = 0;
+  while (result > 0 && progress[0] < budget) {
+    uint32_t left = budget - progress[0];
+    ssize_t count = splice(from, NULL, write_end, NULL, left < at_once ? left : at_once, flags);
+    if (count < 0 && errno == EINTR) continue;
+    result = outcome(count);
+    if (count <= 0) break;
+    progress[0] += (uint32_t)count;
+    while (progress[1] < progress[0]) {
+      count = splice(read_end, NULL, to, NULL, progress[0] - progress[1], flags);
+      if (count < 0 && errno == EINTR) continue;
+      /* A pipe that holds bytes does not end. */
+      result = count == 0 ? -EIO : outcome(count);
+      if (count <= 0) break;
+      progress[1] += (uint32_t)count;
+    }
+  }
+  return result > 0 ? 1 : result;
+}
+
 /*
  * spliceThrough(from, read end, write end, to, at a time, budget, out): fills the pipe, which is empty, and empties it, again
  * and again, until something stops it or `budget` bytes have been taken. It is the one call that makes several system
@@ -104,31 +128,14 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
       !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size)) {
     return NULL;
   }
-  uint32_t progress[2] = {0, 0};
+  uint32_t progress[2];
   if (out_size < sizeof progress) {
     napi_throw_range_error(env, NULL, "spliceThrough takes room for two numbers");
     return NULL;
   }
-  const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-  int64_t result = 1;
-  while (result > 0 && progress[0] < budget) {
-    uint32_t left = budget - progress[0];
-    ssize_t count = splice(from, NULL, write_end, NULL, left < at_once ? left : at_once, flags);
-    if (count < 0 && errno == EINTR) continue;
-    result = outcome(count);
-    if (count <= 0) break;
-    progress[0] += (uint32_t)count;
-    while (progress[1] < progress[0]) {
-      count = splice(read_end, NULL, to, NULL, progress[0] - progress[1], flags);
-      if (count < 0 && errno == EINTR) continue;
-      /* A pipe that holds bytes does not end. */
-      result = count == 0 ? -EIO : outcome(count);
-      if (count <= 0) break;
-      progress[1] += (uint32_t)count;
-    }
-  }
+  int64_t result = splice_through(from, read_end, write_end, to, at_once, budget, progress);
   memcpy(out, progress, sizeof progress);
-  return number(env, result > 0 ? 1 : result);
+  return number(env, result);
 }
 
 /* read(fd, view) -> bytes; for what a pipe still holds. */

@@ -10,6 +10,7 @@
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
 import { EBADF } from "../sys/errno.js";
+import type { Note } from "../sys/operations/relay.js";
 import { Direction, type Owner } from "./direction.js";
 
 // epoll(7); the same on every Linux.
@@ -31,6 +32,9 @@ export class Descriptor implements Source, Owner {
   readonly writing: Direction;
   /** See sys/collected.ts. */
   young: number = -1;
+  /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
+  outflow: Note | undefined;
+  inflow: Note | undefined;
   #errors: Direction | undefined;
   #urgent: Direction | undefined;
   #fd: number;
@@ -79,13 +83,25 @@ export class Descriptor implements Source, Owner {
       if (result < 0) return result;
       this.#lazy = false;
     }
+    if (writes) {
+      this.inflow?.block();
+      if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
+    }
     return 0;
+  }
+
+  /** @returns undefined before the first wait */
+  makeNote(): Note | undefined {
+    return this.#slot < 0 ? undefined : this.reactor.makeNote(this.#slot);
   }
 
   onReady(events: number): void {
     if ((events & NOT_ONLY_BYTES) !== 0) this.reading.shortMeansEmpty = false;
     // Writing first: a failed connect() is to be told to who connects, before a read takes the error away.
-    if ((events & WRITABLE) !== 0) this.writing.wake();
+    if ((events & WRITABLE) !== 0) {
+      this.writing.wake();
+      this.outflow?.wantOut(this.writing.busy);
+    }
     if ((events & READABLE) !== 0) this.reading.wake();
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();

@@ -43,7 +43,7 @@ function isNothing(_value: unknown): _value is never {
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: socket.fileno(),
-    writing: { busy: false, exhausted: () => undefined },
+    writing: { busy: false, exhausted: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
   };
 }

@@ -9,11 +9,14 @@
 // A flow waits for its source as an operation of the source's reading direction, and does there what it can on the
 // destination too, without a promise and for a whole turn in one native call. It waits for its destination as an operation of the
 // destination's writing direction. Others who write there are before it or after it, never in between.
+//
+// While it waits for its source the poller does the same in C for as long as nothing but bytes comes: see relay.ts.
 
 import { moved, type Operation } from "./operation.js";
 import type { Calls } from "../calls.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../errno.js";
 import type { Pipe, PipePool } from "./pipes.js";
+import type { Note } from "./relay.js";
 
 /**
  * Most bytes of one sendfile(2). The thread is blocked while the kernel reads a file that is not in memory, so not more is
@@ -64,9 +67,14 @@ export const SENDFILE: Operation<FileSending, undefined, void> = {
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
 export interface FlowEnd {
   readonly fd: number;
-  readonly writing: { readonly busy: boolean; exhausted(): void };
+  readonly writing: { readonly busy: boolean; exhausted(): void; wake(): void };
   /** Who counts bytes against the budget of a turn. */
   readonly reactor: { spendBytes(count: number): void };
+  /** The note for the poller of which this is the source, or the destination. */
+  outflow?: Note | undefined;
+  inflow?: Note | undefined;
+  /** A note of which this is to be the source, if it can have one. */
+  makeNote?(): Note | undefined;
 }
 
 /** Bytes on their way from one socket to another. */
@@ -82,8 +90,53 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   taken: number;
   /** Bytes that the destination has taken. The rest is in the pipe. */
   sent: number;
-  /** When bytes last moved, for who wants to know. */
-  activity: () => void;
+  /** Bytes have moved: at a time of `performance.now()`, now if not given. */
+  activity: (at?: number) => void;
+  /** How the poller carries it on. */
+  note?: Note | undefined;
+}
+
+/** Has the poller carry the flow on, which has nothing in a pipe and waits for its source. */
+function noteDown(calls: Calls, fd: number, flow: Flow): void {
+  const { from, pipes, to } = flow;
+  // A limit would have to be looked at for each event.
+  if (flow.limit !== Infinity || to.writing.busy) return;
+  const note = (flow.note ??= from.makeNote?.());
+  if (note === undefined || (from.outflow ?? note) !== note || (to.inflow ?? note) !== note) return;
+  const place = pipes.lend(calls, note.table);
+  if (place < 0) return;
+  from.outflow = to.inflow = note;
+  note.open(fd, to.fd, place, from.writing.busy);
+}
+
+/**
+ * Adds to the flow what the poller has done for it, and has it do no more. Returns what has stopped it: HELD or -errno; undefined
+ * if it only waited.
+ */
+export function gather(flow: Flow): number | undefined {
+  const { note } = flow;
+  if (note === undefined) return undefined;
+  const last = note.lastActive();
+  if (!note.close()) return undefined;
+  if (last !== undefined) flow.activity(last);
+  flow.sent += note.passed;
+  flow.taken += note.passed + note.held;
+  if (note.held > 0) flow.pipe = flow.pipes.takeLent();
+  if (note.missedOut) flow.from.writing.wake();
+  if (note.held > 0 && note.result === EAGAIN) {
+    flow.to.writing.exhausted();
+    return HELD;
+  }
+  return note.result < 0 && note.result !== EAGAIN ? note.result : undefined;
+}
+
+/** The flow is over: its ends have no note any more. */
+export function endNote(flow: Flow): void {
+  const { from, note, to } = flow;
+  if (note === undefined) return;
+  gather(flow);
+  if (from.outflow === note) from.outflow = undefined;
+  if (to.inflow === note) to.inflow = undefined;
 }
 
 /** Moves on what is in the pipe; 0 when it is empty. */
@@ -109,6 +162,8 @@ export const SPLICE: Operation<Flow, undefined, number> = {
   movesBytes: false,
   attempt: (calls, fd, flow) => {
     const { pipes, to } = flow;
+    const stopped = gather(flow);
+    if (stopped !== undefined) return stopped;
     if (to.fd < 0) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
@@ -122,6 +177,7 @@ export const SPLICE: Operation<Flow, undefined, number> = {
       return HELD;
     }
     pipes.give(calls, pipe);
+    if (result === EAGAIN) noteDown(calls, fd, flow);
     return result > 0 ? (flow.taken < flow.limit ? moved(0) : ENDED) : result;
   },
   complete: (outcome) => outcome,
