@@ -103,10 +103,12 @@ bool refuses_cloexec(int fd);
 /*
  * move.c. Fills the pipe, which is empty, from `from` and empties it into `to`, again and again, until something stops it or
  * `budget` bytes have been taken. 1 when the budget is spent, 0 at the end of `from`, or -errno; `progress` is bytes taken
- * and bytes passed on.
+ * and bytes passed on. `few`: whether few bytes are expected, which are copied.
  */
-int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget,
+int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, bool few,
                        uint32_t progress[2]);
+/* A flow of which at least so many bytes came at a time is expected to go on like that. */
+#define MANY (16u << 10)
 
 /* relay.c */
 #define RELAYS 1024

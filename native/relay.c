@@ -47,6 +47,8 @@ enum { READ_END, WRITE_END, CAPACITY };
 #define MISSED_OUT 8
 /* Set here: there may be more bytes, and the note stands in the queue of those that go on. */
 #define PENDING 16
+/* Few bytes came the last time. */
+#define SMALL 32
 
 /* Bytes after which a note lets others have their turn. */
 #define CHUNK (1u << 20)
@@ -67,9 +69,11 @@ static enum outcome pass(struct relays *relays, int32_t *note) {
   if (!able) return STOPPED;
   uint32_t progress[2], chunk = relays->budget < CHUNK ? relays->budget : CHUNK;
   int64_t result = splice_through(note[FROM], pipe[READ_END], pipe[WRITE_END], note[TO], (uint32_t)pipe[CAPACITY],
-                                  chunk, progress);
+                                  chunk, note[FLAGS] & SMALL, progress);
   relays->budget -= progress[0];
   if (progress[0] > 0) {
+    if (progress[0] < MANY) note[FLAGS] |= SMALL;
+    else note[FLAGS] &= ~SMALL;
     uint64_t passed = ((uint64_t)(uint32_t)note[PASSED_HIGH] << 32 | (uint32_t)note[PASSED]) + progress[1];
     note[PASSED] = (int32_t)(uint32_t)passed;
     note[PASSED_HIGH] = (int32_t)(passed >> 32);

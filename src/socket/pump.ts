@@ -48,6 +48,7 @@ class Splice {
       taken: 0,
       sent: 0,
       activity,
+      small: true,
     };
   }
 

@@ -57,7 +57,8 @@ class Splice {
   ended = false;
 
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
-    this.flow = { from: endAt(from), to: endAt(to), pipes, limit, pipe: undefined, taken: 0, sent: 0, activity };
+    const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
+    this.flow = { ...ends, pipe: undefined, taken: 0, sent: 0, small: true };
     this.#end = end;
   }
 

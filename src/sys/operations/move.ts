@@ -27,6 +27,9 @@ const SENDFILE_CHUNK = 1 << 20;
 /** Bytes after which a flow lets others have their turn. */
 const SPLICE_CHUNK = 1 << 20;
 
+/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/addon.h. */
+const MANY = 16 << 10;
+
 /** A file, or what holds one: the descriptor is asked for at each call, so that a FileHandle that was closed is noticed. */
 export type FileSource = number | { readonly fd: number };
 
@@ -92,6 +95,8 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   sent: number;
   /** Bytes have moved: at a time of `performance.now()`, now if not given. */
   activity: (at?: number) => void;
+  /** Few bytes came the last time, and so few are expected: they are copied, which costs less than to splice them. */
+  small: boolean;
   /** How the poller carries it on. */
   note?: Note | undefined;
 }
@@ -106,7 +111,7 @@ function noteDown(calls: Calls, fd: number, flow: Flow): void {
   const place = pipes.lend(calls, note.table);
   if (place < 0) return;
   from.outflow = to.inflow = note;
-  note.open(fd, to.fd, place, from.writing.busy);
+  note.open(fd, to.fd, place, flow.small, from.writing.busy);
 }
 
 /**
@@ -119,6 +124,7 @@ export function gather(flow: Flow): number | undefined {
   const last = note.lastActive();
   if (!note.close()) return undefined;
   if (last !== undefined) flow.activity(last);
+  flow.small = note.small;
   flow.sent += note.passed;
   flow.taken += note.passed + note.held;
   if (note.held > 0) flow.pipe = flow.pipes.takeLent();
@@ -201,9 +207,12 @@ const progressBytes = new Uint8Array(progress.buffer);
 /** Takes and passes on for as long as it goes: 1 when it may go on, 0 at the end of the source, or -errno. */
 function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
-  const result = calls.spliceThrough(fd, pipe.readEnd, pipe.writeEnd, flow.to.fd, pipe.capacity, budget, progressBytes);
+  const { readEnd, writeEnd, capacity } = pipe;
+  const few = flow.small ? 1 : 0;
+  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, progressBytes, few);
   const count = progress[0]!;
   if (count > 0) {
+    flow.small = count < MANY;
     flow.taken += count;
     flow.sent += progress[1]!;
     flow.activity();

@@ -28,6 +28,7 @@ const WANTS_OUT = 2;
 const BLOCKED = 4;
 const MISSED_OUT = 8;
 const PENDING = 16;
+const SMALL = 32;
 
 /** The words of all notes, and of the pipes that they share. */
 export class RelayTable {
@@ -77,6 +78,8 @@ export class Note {
   result: number = 0;
   /** There was room for writing on the source, and nobody heard of it. */
   missedOut: boolean = false;
+  /** Whether few bytes came the last time. */
+  small: boolean = true;
   /** There may be bytes that the source has had an event for. */
   pending: boolean = false;
 
@@ -92,8 +95,11 @@ export class Note {
     return this.#written;
   }
 
-  /** @param wantsOut whether a write waits on the source */
-  open(from: number, to: number, pipe: number, wantsOut: boolean): void {
+  /**
+   * @param small whether few bytes came the last time
+   * @param wantsOut whether a write waits on the source
+   */
+  open(from: number, to: number, pipe: number, small: boolean, wantsOut: boolean): void {
     const words = this.#words;
     const at = this.#at;
     this.#written = true;
@@ -105,7 +111,7 @@ export class Note {
     words[at + PASSED_HIGH] = 0;
     words[at + HELD] = 0;
     words[at + RESULT] = 0;
-    words[at + FLAGS] = wantsOut ? OPEN | WANTS_OUT : OPEN;
+    words[at + FLAGS] = OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_OUT : 0);
   }
 
   /** Ends the relaying; the fields say what it has come to. False when there was none since the last time. */
@@ -118,6 +124,7 @@ export class Note {
     this.result = words[at + RESULT]!;
     this.missedOut = (words[at + FLAGS]! & MISSED_OUT) !== 0;
     this.pending = (words[at + FLAGS]! & PENDING) !== 0;
+    this.small = (words[at + FLAGS]! & SMALL) !== 0;
     words[at + FLAGS] = 0;
     this.#written = false;
     return true;
