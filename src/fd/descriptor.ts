@@ -30,6 +30,11 @@ export class Descriptor implements Source, Owner {
   readonly reactor: Reactor;
   readonly reading: Direction;
   readonly writing: Direction;
+  /**
+   * Whether there may be a duplicate, with which the kernel would keep the registration: it was made elsewhere, duplicated, or
+   * somebody has asked for its number. Otherwise close(2) ends the registration, and saves the call that would.
+   */
+  duplicated: boolean = false;
   /** See sys/collected.ts. */
   young: number = -1;
   /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
@@ -108,9 +113,9 @@ export class Descriptor implements Source, Owner {
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
   }
 
-  #forget(): number {
+  #forget(open: boolean): number {
     const fd = this.#fd;
-    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot);
+    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, open || this.duplicated);
     this.#slot = -1;
     this.#fd = -1;
     return fd;
@@ -136,7 +141,7 @@ export class Descriptor implements Source, Owner {
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
   close(): number {
     if (this.#fd < 0) return 0;
-    const result = this.reactor.calls.close(this.#forget());
+    const result = this.reactor.calls.close(this.#forget(false));
     this.#cancel();
     return result;
   }
@@ -144,7 +149,7 @@ export class Descriptor implements Source, Owner {
   /** Gives the descriptor away, open, and settles every pending call with ECANCELED. Returns it, or EBADF. */
   release(): number {
     if (this.#fd < 0) return EBADF;
-    const fd = this.#forget();
+    const fd = this.#forget(true);
     const result = this.reactor.calls.release(fd);
     this.#cancel();
     return result < 0 ? result : fd;

@@ -12,6 +12,7 @@ import {
   formatEndpoint,
   type HostEndpoint,
   HostPort,
+  InetAddress,
   parseEndpoint,
   quote,
   type UnixAddress,
@@ -107,7 +108,7 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  */
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const target = parseEndpoint(endpoint);
-  const action = `connect to ${quote(formatEndpoint(target))}`;
+  const action = actionOf(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
@@ -123,31 +124,49 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   if (target.scheme === "tls") {
     throw new TypeError(`Cannot ${action}: required a tcp endpoint, and TLS put on its stream by wrapTls()`);
   }
-  return openTcp(target, opts, plan, limits, action);
+  if (opts.via !== undefined) return openTunnelled(target, opts, plan, limits, action);
+  const dialled = await dial(destinationOf(target, action), plan);
+  return new Stream(new SocketConn(dialled.socket, dialled), limits);
 }
 
-/** A TCP connection to a host, through a proxy if one is wanted. */
-async function openTcp(
-  { address }: HostEndpoint,
+let lastTarget: Endpoint | undefined;
+let lastAction = "";
+
+/** What errors call the endpoint. Most programs connect to the same one again and again. */
+function actionOf(target: Endpoint): string {
+  if (lastTarget !== undefined && isSame(target, lastTarget)) return lastAction;
+  lastTarget = target;
+  return (lastAction = `connect to ${quote(formatEndpoint(target))}`);
+}
+
+function isSame(one: Endpoint, other: Endpoint): boolean {
+  if (one.scheme !== "tcp" || other.scheme !== "tcp") return false;
+  const [a, b] = [one.address, other.address];
+  return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
+}
+
+function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
+  if (address instanceof HostPort && address.host === "") {
+    throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
+  }
+  return address;
+}
+
+/** A TCP connection to a host, through a proxy. */
+async function openTunnelled(
+  target: HostEndpoint,
   opts: ConnectOptions,
   plan: DialPlan,
   limits: StreamOptions,
   action: string,
 ): Promise<Stream> {
-  if (address instanceof HostPort && address.host === "") {
-    throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
-  }
-  if (opts.via === undefined) return dialStream(address, plan, limits);
+  const address = destinationOf(target, action);
   const proxy = checkProxy(opts.via, action);
   const destination = checkDestination(address, action);
-  const stream = await dialStream(proxy.address, plan, limits);
+  const { socket, local, remote } = await dial(proxy.address, plan);
+  const stream = new Stream(new SocketConn(socket, { local, remote }), limits);
   await openTunnel(stream, proxy, destination, plan);
   return stream;
-}
-
-async function dialStream(target: HostAddress | HostPort, plan: DialPlan, limits: StreamOptions): Promise<Stream> {
-  const dialled = await dial(target, plan);
-  return new Stream(new SocketConn(dialled.socket, dialled), limits);
 }
 
 /** A connection to a socket of this machine, or of its host. */

@@ -102,11 +102,13 @@ export class Reactor {
   }
 
   /**
-   * Ends a registration. It must come before the descriptor is closed: the kernel keeps an entry for as long as any
-   * duplicate of the descriptor is open.
+   * Ends a registration, right before the descriptor is closed or given away.
+   *
+   * @param stays whether the descriptor stays open somewhere: the kernel keeps an entry for as long as any duplicate of it is.
+   *   Where none is, close(2) does the rest; should one be there that nobody knows of, its events find nobody
    */
-  remove(fd: number, slot: number): void {
-    this.calls.pollerRemove(fd);
+  remove(fd: number, slot: number, stays: boolean): void {
+    if (stays) this.calls.pollerRemove(fd);
     this.#sources[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
     this.#freeSlots.push(slot);
