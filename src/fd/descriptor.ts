@@ -26,6 +26,11 @@ const NOT_ONLY_BYTES = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 const READABLE = EPOLLIN | NOT_ONLY_BYTES;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 
+/** Who has to know that a descriptor is gone. */
+export interface Dependant {
+  ended(): void;
+}
+
 export class Descriptor implements Source, Owner {
   readonly reactor: Reactor;
   readonly reading: Direction;
@@ -45,7 +50,7 @@ export class Descriptor implements Source, Owner {
   #fd: number;
   #slot = -1;
   #lazy: boolean;
-  #dependants: Set<() => void> | undefined;
+  #dependants: Dependant[] | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -126,16 +131,18 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
-    for (const ended of this.#dependants ?? []) ended();
+    // They leave the list meanwhile.
+    if (this.#dependants !== undefined) for (const one of [...this.#dependants]) one.ended();
   }
 
-  /** Has `ended` called when the descriptor is closed or released: for a call that works here and waits on another one. */
-  addDependant(ended: () => void): void {
-    (this.#dependants ??= new Set()).add(ended);
+  /** Tells `dependant` when the descriptor is closed or released: for a call that works here and waits on another one. */
+  addDependant(dependant: Dependant): void {
+    (this.#dependants ??= []).push(dependant);
   }
 
-  removeDependant(ended: () => void): void {
-    this.#dependants?.delete(ended);
+  removeDependant(dependant: Dependant): void {
+    const at = this.#dependants?.indexOf(dependant) ?? -1;
+    if (at >= 0) this.#dependants!.splice(at, 1);
   }
 
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */

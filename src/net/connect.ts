@@ -107,7 +107,7 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  * ```
  */
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
-  const target = parseEndpoint(endpoint);
+  const target = targetOf(endpoint);
   const action = actionOf(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
@@ -131,6 +131,18 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
 
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
+
+/** `parseEndpoint()`, which need not look twice at the same host and port. */
+function targetOf(endpoint: EndpointLike): Endpoint {
+  if (Array.isArray(endpoint) && endpoint.length === 2 && lastTarget?.scheme === "tcp") {
+    const { address } = lastTarget;
+    const [host, port] = endpoint as readonly unknown[];
+    if (address instanceof InetAddress && host === address.host && port === address.port) {
+      return { scheme: "tcp", address: new InetAddress(address.host, address.port) };
+    }
+  }
+  return parseEndpoint(endpoint);
+}
 
 /** What errors call the endpoint. Most programs connect to the same one again and again. */
 function actionOf(target: Endpoint): string {

@@ -59,9 +59,8 @@ class Splice {
     const { calls } = from.reactor;
     check(pipes.enter(calls), "pipe");
     // Who waits for the one is to hear that the other was closed.
-    const closed = (): void => this.cancel(socketError(ECANCELED, "splice", { transferred: this.sent }));
-    from.addDependant(closed);
-    to.addDependant(closed);
+    from.addDependant(this);
+    to.addDependant(this);
     try {
       // Who wants nothing is not to wait for it.
       while (flow.taken < flow.limit) {
@@ -78,14 +77,19 @@ class Splice {
       throw this.#cancelled ? this.#reason : error;
     } finally {
       endNote(flow);
-      from.removeDependant(closed);
-      to.removeDependant(closed);
+      from.removeDependant(this);
+      to.removeDependant(this);
       pipes.leave(calls);
     }
   }
 
   #check(): void {
     if (this.#cancelled) throw this.#reason;
+  }
+
+  /** One of the descriptors was closed. */
+  ended(): void {
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.sent }));
   }
 
   /** Bytes that have gone out. */
@@ -254,7 +258,10 @@ export async function pump(a: Socket, b: Socket, opts?: PumpOptions): Promise<Pu
       return one.flow.sent;
     }
   };
-  const [aToB, bToA] = await Promise.all([settle(there, back), settle(back, there)]);
+  // Neither rejects.
+  const first = settle(there, back);
+  const bToA = await settle(back, there);
+  const aToB = await first;
   unwatch();
   if (!failed) return { aToB, bToA };
   throw annotate(failure, { aToB: there.progress(), bToA: back.progress() });
