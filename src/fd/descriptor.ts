@@ -131,8 +131,9 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
-    // They leave the list meanwhile.
-    if (this.#dependants !== undefined) for (const one of [...this.#dependants]) one.ended();
+    const dependants = this.#dependants;
+    this.#dependants = undefined;
+    for (const one of dependants ?? []) one.ended();
   }
 
   /** Tells `dependant` when the descriptor is closed or released: for a call that works here and waits on another one. */

@@ -35,7 +35,14 @@ class Splice {
   #cancelled = false;
   #reason: unknown;
 
-  constructor(from: MoveSocket, to: MoveSocket, pipes: PipePool, limit: number, end: boolean, activity: Flow["activity"]) {
+  constructor(
+    from: MoveSocket,
+    to: MoveSocket,
+    pipes: PipePool,
+    limit: number,
+    end: boolean,
+    activity: Flow["activity"],
+  ) {
     this.#from = from;
     this.#to = to;
     this.#end = end;

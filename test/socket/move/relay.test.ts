@@ -149,7 +149,9 @@ function watched(): number {
   for (const fd of readdirSync("/proc/self/fd")) {
     try {
       if (readlinkSync(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]") continue;
-      count += readFileSync(`/proc/self/fdinfo/${fd}`, "utf8").split("\n").filter((line) => line.startsWith("tfd:")).length;
+      count += readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")
+        .split("\n")
+        .filter((line) => line.startsWith("tfd:")).length;
     } catch {
       // It was the one that listed the folder.
     }
