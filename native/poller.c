@@ -29,7 +29,7 @@
 #define HEADER 4
 #define RELAY_TABLE (HEADER + 3 * MAX_EVENTS)
 #define WORDS (RELAY_TABLE + RELAY_TABLE_WORDS)
-/* Bytes that are relayed in a turn of the loop. */
+/* Bytes that are relayed before the rest of the loop has its turn. */
 #define RELAYED_PER_LOOP (4u << 20)
 enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3 };
 
