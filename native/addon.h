@@ -100,6 +100,40 @@ void own_received(struct addon *addon, struct msghdr *message);
 /* Whether a receiving call failed because of MSG_CMSG_CLOEXEC, and is to be made again without it. */
 bool refuses_cloexec(int fd);
 
+/*
+ * move.c. Fills the pipe, which is empty, from `from` and empties it into `to`, again and again, until something stops it or
+ * `budget` bytes have been taken. 1 when the budget is spent, 0 at the end of `from`, or -errno; `progress` is bytes taken
+ * and bytes passed on. `few`: whether few bytes are expected, which are copied.
+ */
+int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, bool few,
+                       uint32_t progress[2]);
+/* A flow of which at least so many bytes came at a time is expected to go on like that. */
+#define MANY (16u << 10)
+
+/* relay.c */
+#define RELAYS 1024
+#define RELAY_WORDS 10
+#define RELAY_PIPES 16
+#define RELAY_PIPE_WORDS 3
+#define RELAY_TABLE_WORDS (RELAYS * RELAY_WORDS + RELAY_PIPES * RELAY_PIPE_WORDS)
+struct relays {
+  const struct addon *addon;
+  int32_t *table;
+  uint32_t budget; /* bytes that are left for this turn of the loop */
+  uint32_t first, queued;
+  uint16_t queue[RELAYS]; /* slots of the notes that go on */
+};
+/*
+ * Does what JavaScript has noted down for an event of `token`. True when JavaScript need not hear of the event; otherwise
+ * `events` is what it is to hear.
+ */
+bool relay(struct relays *relays, uint64_t token, uint32_t *events);
+/*
+ * Goes on with those that are queued, within the budget: true for one of which JavaScript is to hear, and there may be more;
+ * false when the queue is empty or the budget spent.
+ */
+bool relay_next(struct relays *relays, uint64_t *token);
+
 /* Each file of calls adds its own. */
 bool init_lifecycle(napi_env env, napi_value exports);
 bool init_transfer(napi_env env, napi_value exports);

@@ -84,33 +84,53 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
   return number(env, outcome(splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)));
 }
 
+/* Most bytes that are copied through the program instead of being spliced. */
+#define FEW MANY
+
 /*
- * spliceThrough(from, read end, write end, to, at a time, budget, out): fills the pipe, which is empty, and empties it, again
- * and again, until something stops it or `budget` bytes have been taken. It is the one call that makes several system
- * calls: it saves a round through JavaScript for each fill of the pipe.
- *
- * -> 1 when the budget is spent, 0 at the end of `from`, or -errno. `out` takes two 32-bit numbers, as 8 bytes: bytes taken
- * from `from` and bytes that `to` took. If the two are equal, the pipe is empty and it was `from` that stopped it;
- * otherwise it was `to`.
+ * Copies: a splice takes apart and puts together again what a packet is made of, which pays for many bytes only. True when there
+ * may be more than a few; otherwise `result` is what ended it, as splice_through() returns it. What `to` does not take goes
+ * into the pipe, which has room for it.
  */
-static napi_value call_splice_through(napi_env env, napi_callback_info info) {
-  struct args args;
-  int32_t from, read_end, write_end, to;
-  uint32_t at_once, budget;
-  uint8_t *out;
-  size_t out_size;
-  if (!read_args(env, info, 7, &args) || !arg_i32(&args, 0, &from) || !arg_i32(&args, 1, &read_end) ||
-      !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &to) || !arg_u32(&args, 4, &at_once) ||
-      !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size)) {
-    return NULL;
+static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t budget, uint32_t progress[2],
+                     int64_t *result) {
+  uint8_t bytes[FEW];
+  size_t most = at_once < FEW ? at_once : FEW;
+  for (;;) {
+    size_t left = budget - progress[0];
+    ssize_t count = recv(from, bytes, left < most ? left : most, MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    *result = outcome(count);
+    if (count <= 0) return false;
+    progress[0] += (uint32_t)count;
+    size_t size = (size_t)count, at = 0;
+    while (at < size) {
+      count = send(to, bytes + at, size - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) break;
+      at += (size_t)count;
+    }
+    progress[1] += (uint32_t)at;
+    if (at < size) {
+      *result = -errno;
+      while (at < size && (count = write(write_end, bytes + at, size - at)) > 0) at += (size_t)count;
+      /* Without memory for the pipe the rest is gone, and must not be looked for there. */
+      progress[0] -= (uint32_t)(size - at);
+      if (at < size) *result = -ENOMEM;
+      return false;
+    }
+    *result = 1;
+    if (progress[0] >= budget) return false;
+    if (size == most) return true;
   }
-  uint32_t progress[2] = {0, 0};
-  if (out_size < sizeof progress) {
-    napi_throw_range_error(env, NULL, "spliceThrough takes room for two numbers");
-    return NULL;
-  }
+}
+
+int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, bool few,
+                       uint32_t progress[2]) {
   const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
   int64_t result = 1;
+  progress[0] = progress[1] = 0;
+  if (few && budget > 0 && !copy_few(from, write_end, to, at_once, budget, progress, &result)) return result;
   while (result > 0 && progress[0] < budget) {
     uint32_t left = budget - progress[0];
     ssize_t count = splice(from, NULL, write_end, NULL, left < at_once ? left : at_once, flags);
@@ -127,8 +147,39 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
       progress[1] += (uint32_t)count;
     }
   }
+  return result > 0 ? 1 : result;
+}
+
+/*
+ * spliceThrough(from, read end, write end, to, at a time, budget, out, few = 0): fills the pipe, which is empty, and empties it, again
+ * and again, until something stops it or `budget` bytes have been taken. It is the one call that makes several system
+ * calls: it saves a round through JavaScript for each fill of the pipe. With `few` 1 it begins with recv(2) and send(2), and
+ * splices once there are more bytes than a few.
+ *
+ * -> 1 when the budget is spent, 0 at the end of `from`, or -errno. `out` takes two 32-bit numbers, as 8 bytes: bytes taken
+ * from `from` and bytes that `to` took. If the two are equal, the pipe is empty and it was `from` that stopped it;
+ * otherwise it was `to`.
+ */
+static napi_value call_splice_through(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t from, read_end, write_end, to;
+  uint32_t at_once, budget, few = 0;
+  uint8_t *out;
+  size_t out_size;
+  if (!read_args(env, info, 7, &args) || !arg_i32(&args, 0, &from) || !arg_i32(&args, 1, &read_end) ||
+      !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &to) || !arg_u32(&args, 4, &at_once) ||
+      !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size) ||
+      (args.count > 7 && !arg_u32(&args, 7, &few))) {
+    return NULL;
+  }
+  uint32_t progress[2];
+  if (out_size < sizeof progress) {
+    napi_throw_range_error(env, NULL, "spliceThrough takes room for two numbers");
+    return NULL;
+  }
+  int64_t result = splice_through(from, read_end, write_end, to, at_once, budget, few != 0, progress);
   memcpy(out, progress, sizeof progress);
-  return number(env, result > 0 ? 1 : result);
+  return number(env, result);
 }
 
 /* read(fd, view) -> bytes; for what a pipe still holds. */

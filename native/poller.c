@@ -9,7 +9,8 @@
  *   [1]  1 while the poll handle keeps the loop alive
  *   [2]  number of events in this batch
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
- *   [4…] slot, generation, events; slot, generation, events; …
+ *   [4…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
+ *   then the table of relay.c
  *
  * The handle keeps the loop alive only while a call waits. JavaScript takes the reference when the count leaves 0 and the
  * handle has none; the reference is dropped lazily, in a uv_prepare_t, right before the loop would block: a server whose
@@ -26,7 +27,10 @@
 /* Events after which the rest of the loop gets its turn. */
 #define EVENTS_PER_LOOP 256
 #define HEADER 4
-#define WORDS (HEADER + 3 * MAX_EVENTS)
+#define RELAY_TABLE (HEADER + 3 * MAX_EVENTS)
+#define WORDS (RELAY_TABLE + RELAY_TABLE_WORDS)
+/* Bytes that are relayed before the rest of the loop has its turn. */
+#define RELAYED_PER_LOOP (4u << 20)
 enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3 };
 
 struct poller {
@@ -35,6 +39,9 @@ struct poller {
   int open_handles;
   uv_poll_t poll;
   uv_prepare_t prepare;
+  /* Active while relays are queued: the loop does not block, and they go on in its next turn. */
+  uv_idle_t idle;
+  struct relays relays;
   int32_t *shared;
   napi_ref array;
   napi_ref callback;
@@ -52,17 +59,22 @@ static bool dispatch(struct poller *poller) {
   return called;
 }
 
-/* Moves what is ready now into the shared array; returns how much that is. */
+static void tell(struct poller *poller, uint64_t token, uint32_t events) {
+  int32_t *out = poller->shared + HEADER + 3 * poller->shared[COUNT]++;
+  out[0] = (int32_t)(uint32_t)token;
+  out[1] = (int32_t)(uint32_t)(token >> 32);
+  out[2] = (int32_t)events;
+}
+
+/* Moves what is ready now into the shared array, but for what is relayed at once; returns how much was ready. */
 static int fetch(struct poller *poller) {
   int count = epoll_wait(poller->epfd, poller->events, MAX_EVENTS, 0);
-  int32_t *out = poller->shared + HEADER;
+  poller->shared[COUNT] = 0;
   for (int i = 0; i < count; i++) {
     uint64_t token = poller->events[i].data.u64;
-    *out++ = (int32_t)(uint32_t)token;
-    *out++ = (int32_t)(uint32_t)(token >> 32);
-    *out++ = (int32_t)poller->events[i].events;
+    uint32_t events = poller->events[i].events;
+    if (!relay(&poller->relays, token, &events)) tell(poller, token, events);
   }
-  poller->shared[COUNT] = count > 0 ? count : 0;
   return count;
 }
 
@@ -70,20 +82,49 @@ static int fetch(struct poller *poller) {
  * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
  * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
  * so the number of events is bounded. A spurious wake-up or EINTR needs no care: the handle is level-triggered.
+ *
+ * Returns whether JavaScript was called; a worker that is being terminated runs none any more.
  */
+static bool fetch_all(struct poller *poller) {
+  bool told = false;
+  for (int handled = 0; handled < EVENTS_PER_LOOP;) {
+    int count = fetch(poller);
+    if (count <= 0) break;
+    handled += count;
+    if (poller->shared[COUNT] == 0) continue;
+    poller->shared[FOLLOWS] = told;
+    told = true;
+    if (!dispatch(poller)) break;
+  }
+  return told;
+}
+
+static void on_idle(uv_idle_t *handle);
+
+static void go_on(struct poller *poller, bool told) {
+  uint64_t token;
+  poller->shared[COUNT] = 0;
+  while (poller->shared[COUNT] < MAX_EVENTS && relay_next(&poller->relays, &token)) tell(poller, token, EPOLLIN);
+  if (poller->relays.queued > 0) uv_idle_start(&poller->idle, on_idle);
+  else uv_idle_stop(&poller->idle);
+  if (poller->shared[COUNT] == 0) return;
+  poller->shared[FOLLOWS] = told;
+  dispatch(poller);
+}
+
 static void on_readable(uv_poll_t *handle, int status, int events) {
   (void)status;
   (void)events;
   struct poller *poller = handle->data;
-  int handled = 0;
-  while (handled < EVENTS_PER_LOOP) {
-    int count = fetch(poller);
-    if (count <= 0) return;
-    poller->shared[FOLLOWS] = handled > 0;
-    handled += count;
-    /* A worker that is being terminated runs no JavaScript any more. */
-    if (!dispatch(poller)) return;
-  }
+  poller->relays.budget = RELAYED_PER_LOOP;
+  bool told = fetch_all(poller);
+  if (poller->relays.queued > 0) go_on(poller, told);
+}
+
+static void on_idle(uv_idle_t *handle) {
+  struct poller *poller = handle->data;
+  poller->relays.budget = RELAYED_PER_LOOP;
+  go_on(poller, false);
 }
 
 static void before_blocking(uv_prepare_t *handle) {
@@ -112,24 +153,28 @@ void poller_end(struct poller *poller, void (*done)(void *), void *data) {
   uv_poll_stop(&poller->poll);
   uv_close((uv_handle_t *)&poller->poll, on_closed);
   uv_close((uv_handle_t *)&poller->prepare, on_closed);
+  uv_close((uv_handle_t *)&poller->idle, on_closed);
 }
 
 static int start(struct poller *poller, uv_loop_t *loop) {
   poller->poll.data = poller;
   poller->prepare.data = poller;
+  poller->idle.data = poller;
   int error = uv_poll_init(loop, &poller->poll, poller->epfd);
   if (error != 0) {
     close(poller->epfd);
     free(poller);
     return error;
   }
-  /* uv_prepare_init cannot fail, nor can the starts below for a fresh handle and a valid descriptor. */
+  /* These cannot fail, nor can the starts below for a fresh handle and a valid descriptor. */
   uv_prepare_init(loop, &poller->prepare);
-  poller->open_handles = 2;
+  uv_idle_init(loop, &poller->idle);
+  poller->open_handles = 3;
   error = uv_poll_start(&poller->poll, UV_READABLE, on_readable);
   if (error == 0) error = uv_prepare_start(&poller->prepare, before_blocking);
   uv_unref((uv_handle_t *)&poller->poll);
   uv_unref((uv_handle_t *)&poller->prepare);
+  uv_unref((uv_handle_t *)&poller->idle);
   if (error != 0) poller_end(poller, NULL, NULL);
   return error;
 }
@@ -159,6 +204,8 @@ static napi_value open_poller(napi_env env, napi_callback_info info) {
   if (poller == NULL) return number(env, -ENOMEM);
   poller->addon = addon;
   poller->shared = memory;
+  poller->relays.addon = addon;
+  poller->relays.table = poller->shared + RELAY_TABLE;
   poller->epfd = epoll_create1(EPOLL_CLOEXEC);
   if (poller->epfd < 0) {
     int error = errno;

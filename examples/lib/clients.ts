@@ -2,11 +2,20 @@
 
 import type { ListenAddress, SocketListener, Stream } from "berkeley";
 
+/** A connection that is served. */
+interface Serving {
+  readonly stream: Stream;
+  /** Where it stands among those that are served. */
+  at: number;
+  ended: Promise<void> | undefined;
+}
+
 /** Serves each connection of a listener with `handle`, and closes it when that has ended. */
 export class Clients implements AsyncDisposable {
   readonly address: ListenAddress;
   readonly #listener: SocketListener;
-  readonly #running = new Map<Stream, Promise<void>>();
+  /** Those that are served, in no order. A Map that many come and leave keeps dead entries from the collector's quick passes. */
+  readonly #running: Serving[] = [];
   readonly #ended: Promise<void>;
   #room: (() => void) | undefined;
 
@@ -20,30 +29,37 @@ export class Clients implements AsyncDisposable {
   }
 
   get count(): number {
-    return this.#running.size;
+    return this.#running.length;
   }
 
   async #accept(most: number, handle: (stream: Stream) => Promise<void>): Promise<void> {
     for await (const stream of this.#listener) {
-      const serving = handle(stream)
-        // A connection that fails ends itself and nothing else.
-        .catch(() => undefined)
-        .then(() => stream.close())
-        .then(() => {
-          this.#running.delete(stream);
-          this.#room?.();
-        });
-      this.#running.set(stream, serving);
-      if (this.#running.size >= most) await new Promise<void>((resolve) => (this.#room = resolve));
+      const serving: Serving = { stream, at: this.#running.length, ended: undefined };
+      this.#running.push(serving);
+      serving.ended = this.#serve(serving, handle);
+      if (this.#running.length >= most) await new Promise<void>((resolve) => (this.#room = resolve));
     }
+  }
+
+  async #serve(serving: Serving, handle: (stream: Stream) => Promise<void>): Promise<void> {
+    try {
+      await handle(serving.stream);
+    } catch {
+      // A connection that fails ends itself and nothing else.
+    }
+    await serving.stream.close();
+    // The last one takes the place of the one that leaves.
+    const last = this.#running.pop()!;
+    if (last !== serving) this.#running[(last.at = serving.at)] = last;
+    this.#room?.();
   }
 
   /** Takes no more connections, closes those that there are, and resolves when their handlers have ended. */
   async close(): Promise<void> {
     await this.#listener.close();
     const running = [...this.#running];
-    for (const [stream] of running) await stream.close();
-    for (const [, serving] of running) await serving;
+    for (const { stream } of running) await stream.close();
+    for (const { ended } of running) await ended;
     await this.#ended;
   }
 

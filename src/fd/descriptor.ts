@@ -16,6 +16,7 @@
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
 import { EBADF } from "../sys/errno.js";
+import type { Note } from "../sys/operations/relay.js";
 import { Direction, type Owner } from "./direction.js";
 
 // epoll(7); the same on every Linux.
@@ -31,17 +32,32 @@ const NOT_ONLY_BYTES = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 const READABLE = EPOLLIN | NOT_ONLY_BYTES;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 
+/** Who has to know that a descriptor is gone. */
+export interface Dependant {
+  ended(): void;
+}
+
 export class Descriptor implements Source, Owner {
   readonly reactor: Reactor;
   readonly reading: Direction;
   readonly writing: Direction;
+  /**
+   * Whether there may be a duplicate, with which the kernel would keep the registration: it was made elsewhere, duplicated, or
+   * somebody has asked for its number. Otherwise close(2) ends the registration, and saves the call that would.
+   */
+  duplicated: boolean = false;
+  /** See sys/collected.ts. */
+  young: number = -1;
+  /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
+  outflow: Note | undefined;
+  inflow: Note | undefined;
   #errors: Direction | undefined;
   #urgent: Direction | undefined;
   #fd: number;
   #slot = -1;
   readonly #tcp: boolean;
   #lazy: boolean;
-  #dependants: Set<() => void> | undefined;
+  #dependants: Dependant[] | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -88,12 +104,20 @@ export class Descriptor implements Source, Owner {
     return 0;
   }
 
+  /** What waits to be written goes before what the poller would pass on, whether it waits for room or for its turn. */
+  queued(direction: Direction): void {
+    if (direction !== this.writing) return;
+    this.inflow?.block();
+    if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
+  }
+
   /** Gives the registration up, unless a call waits or it costs nothing; see the top of the file. */
   unwatch(): void {
-    if (this.#slot < 0 || this.#tcp) return;
+    // A note for the poller names the slot.
+    if (this.#slot < 0 || this.#tcp || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
-    this.reactor.remove(this.#fd, this.#slot);
+    this.reactor.remove(this.#fd, this.#slot, true);
     this.#slot = -1;
     this.#lazy = true;
     reading.wake();
@@ -102,19 +126,27 @@ export class Descriptor implements Source, Owner {
     this.#urgent?.wake();
   }
 
+  /** @returns undefined before the first wait */
+  makeNote(): Note | undefined {
+    return this.#slot < 0 ? undefined : this.reactor.makeNote(this.#slot);
+  }
+
   onReady(events: number): void {
     if ((events & NOT_ONLY_BYTES) !== 0) this.reading.shortMeansEmpty = false;
     // Writing first: a failed connect() is to be told to who connects, before a read takes the error away.
-    if ((events & WRITABLE) !== 0) this.writing.wake();
+    if ((events & WRITABLE) !== 0) {
+      this.writing.wake();
+      this.outflow?.wantOut(this.writing.busy);
+    }
     if ((events & READABLE) !== 0) this.reading.wake();
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
   }
 
-  #forget(): number {
+  #forget(open: boolean): number {
     const fd = this.#fd;
-    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot);
+    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, open || this.duplicated);
     this.#slot = -1;
     this.#fd = -1;
     return fd;
@@ -125,22 +157,25 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
-    for (const ended of this.#dependants ?? []) ended();
+    const dependants = this.#dependants;
+    this.#dependants = undefined;
+    for (const one of dependants ?? []) one.ended();
   }
 
-  /** Has `ended` called when the descriptor is closed or released: for a call that works here and waits on another one. */
-  addDependant(ended: () => void): void {
-    (this.#dependants ??= new Set()).add(ended);
+  /** Tells `dependant` when the descriptor is closed or released: for a call that works here and waits on another one. */
+  addDependant(dependant: Dependant): void {
+    (this.#dependants ??= []).push(dependant);
   }
 
-  removeDependant(ended: () => void): void {
-    this.#dependants?.delete(ended);
+  removeDependant(dependant: Dependant): void {
+    const at = this.#dependants?.indexOf(dependant) ?? -1;
+    if (at >= 0) this.#dependants!.splice(at, 1);
   }
 
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
   close(): number {
     if (this.#fd < 0) return 0;
-    const result = this.reactor.calls.close(this.#forget());
+    const result = this.reactor.calls.close(this.#forget(false));
     this.#cancel();
     return result;
   }
@@ -148,7 +183,7 @@ export class Descriptor implements Source, Owner {
   /** Gives the descriptor away, open, and settles every pending call with ECANCELED. Returns it, or EBADF. */
   release(): number {
     if (this.#fd < 0) return EBADF;
-    const fd = this.#forget();
+    const fd = this.#forget(true);
     const result = this.reactor.calls.release(fd);
     this.#cancel();
     return result < 0 ? result : fd;

@@ -45,6 +45,8 @@ export interface Owner {
   readonly reactor: Reactor;
   /** Registers the descriptor, if it is not, for what `direction` waits for; 0 or -errno. */
   register(direction: Direction): number;
+  /** A call has queued up in `direction`, for an event or for its turn. */
+  queued?(direction: Direction): void;
 }
 
 class Waiter {
@@ -225,7 +227,10 @@ export class Direction {
       this.#tail!.next = waiter;
     }
     this.#tail = waiter;
-    if (first && this.#ready) this.#defer();
+    if (first) {
+      owner.queued?.(this);
+      if (this.#ready) this.#defer();
+    }
     return promise as Promise<T>;
   }
 

@@ -60,7 +60,7 @@ export class Pollset implements Source, Owner {
 
   /** Ends the set. */
   end(): void {
-    if (this.#slot >= 0) this.reactor.remove(this.#set, this.#slot);
+    if (this.#slot >= 0) this.reactor.remove(this.#set, this.#slot, true);
     if (this.#set >= 0) this.reactor.calls.close(this.#set);
     this.#slot = this.#set = -1;
     this.#direction.cancel();

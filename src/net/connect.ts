@@ -12,6 +12,7 @@ import {
   formatEndpoint,
   type HostEndpoint,
   HostPort,
+  InetAddress,
   parseEndpoint,
   quote,
   type TlsEndpointLike,
@@ -146,8 +147,8 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
-  const target = parseEndpoint(endpoint);
-  const action = `connect to ${quote(formatEndpoint(target))}`;
+  const target = targetOf(endpoint);
+  const action = actionOf(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
@@ -161,10 +162,12 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
     return new Stream(await openLocal(target.address, plan, action), limits);
   }
   if (target.scheme === "tls") return openTls(target, opts, plan, limits, action);
-  return openTcp(target, opts, plan, limits, action);
+  if (opts.via !== undefined) return openTunnelled(target, opts, plan, limits, action);
+  const dialled = await dial(destinationOf(target, action), plan);
+  return new Stream(new SocketConn(dialled.socket, dialled), limits);
 }
 
-/** TLS over a TCP connection. */
+/** TLS over a TCP connection, which goes through a proxy if one is wanted. */
 async function openTls(
   target: HostEndpoint,
   opts: ConnectOptions,
@@ -174,32 +177,64 @@ async function openTls(
 ): Promise<Stream> {
   const { address } = target;
   const prepared = prepareClient(opts.tls, address, action);
-  const stream = await openTcp(target, opts, plan, limits, action);
+  let stream: Stream;
+  if (opts.via === undefined) {
+    const dialled = await dial(destinationOf(target, action), plan);
+    stream = new Stream(new SocketConn(dialled.socket, dialled), limits);
+  } else stream = await openTunnelled(target, opts, plan, limits, action);
   return new Stream(await shake(stream, prepared, address, plan), limits);
 }
 
-/** A TCP connection to a host, through a proxy if one is wanted. */
-async function openTcp(
-  { address }: HostEndpoint,
+let lastTarget: Endpoint | undefined;
+let lastAction = "";
+
+/** `parseEndpoint()`, which need not look twice at the same host and port. */
+function targetOf(endpoint: EndpointLike): Endpoint {
+  if (Array.isArray(endpoint) && endpoint.length === 2 && lastTarget?.scheme === "tcp") {
+    const { address } = lastTarget;
+    const [host, port] = endpoint as readonly unknown[];
+    if (address instanceof InetAddress && host === address.host && port === address.port) {
+      return { scheme: "tcp", address: new InetAddress(address.host, address.port) };
+    }
+  }
+  return parseEndpoint(endpoint);
+}
+
+/** What errors call the endpoint. Most programs connect to the same one again and again. */
+function actionOf(target: Endpoint): string {
+  if (lastTarget !== undefined && isSame(target, lastTarget)) return lastAction;
+  lastTarget = target;
+  return (lastAction = `connect to ${quote(formatEndpoint(target))}`);
+}
+
+function isSame(one: Endpoint, other: Endpoint): boolean {
+  if (one.scheme !== "tcp" || other.scheme !== "tcp") return false;
+  const [a, b] = [one.address, other.address];
+  return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
+}
+
+function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
+  if (address instanceof HostPort && address.host === "") {
+    throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
+  }
+  return address;
+}
+
+/** A TCP connection to a host, through a proxy. */
+async function openTunnelled(
+  target: HostEndpoint,
   opts: ConnectOptions,
   plan: DialPlan,
   limits: StreamOptions,
   action: string,
 ): Promise<Stream> {
-  if (address instanceof HostPort && address.host === "") {
-    throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
-  }
-  if (opts.via === undefined) return dialStream(address, plan, limits);
+  const address = destinationOf(target, action);
   const proxy = checkProxy(opts.via, action);
   const destination = checkDestination(address, action);
-  const stream = await dialStream(proxy.address, plan, limits);
+  const { socket, local, remote } = await dial(proxy.address, plan);
+  const stream = new Stream(new SocketConn(socket, { local, remote }), limits);
   await openTunnel(stream, proxy, destination, plan);
   return stream;
-}
-
-async function dialStream(target: HostAddress | HostPort, plan: DialPlan, limits: StreamOptions): Promise<Stream> {
-  const { socket, local, remote } = await dial(target, plan);
-  return new Stream(new SocketConn(socket, { local, remote }), limits);
 }
 
 /** A connection to a socket of this machine, or of its host. */
@@ -240,8 +275,11 @@ function checkPlan(opts: ConnectOptions, action: string): DialPlan {
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
   }
+  // Field by field: to spread what checkWait() gives into it would make a hidden class for each connection.
+  const { deadline, signal } = checkWait(opts, action);
   return {
-    ...checkWait(opts, action),
+    deadline,
+    signal,
     tcp: checkTcp(opts, action),
     local: checkLocal(opts.localAddress, action),
     device: checkDevice(opts.bindToDevice, action),

@@ -43,7 +43,15 @@ export interface Dialled {
 }
 
 /** Connects to a host: to the first of its addresses that answers. */
-export async function dial(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
+export function dial(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
+  try {
+    return start(target, plan);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+function start(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
   plan.signal?.throwIfAborted();
   const families = familiesFor(plan);
   if (families.length === 0) {

@@ -81,8 +81,8 @@ export function checkObject(opts: unknown, action: string): void {
 
 /** Refuses options that the endpoint has no use for: nothing is accepted and ignored. */
 export function checkApplies(opts: object, allowed: readonly string[], action: string, what: string): void {
-  for (const [name, value] of Object.entries(opts)) {
-    if (value === undefined || allowed.includes(name)) continue;
+  for (const name of Object.keys(opts)) {
+    if (allowed.includes(name) || (opts as Record<string, unknown>)[name] === undefined) continue;
     throw new TypeError(
       `Cannot ${action}: ${what} has no option ${quote(name)}, required one of ${allowed.join(", ")}`,
     );
@@ -149,10 +149,13 @@ function seconds(value: unknown, action: string, name: string): number {
   throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000, as the kernel counts seconds`);
 }
 
+const LIMITS = ["readSize", "maxLine", "maxFrame"] as const;
+
 /** The limits of a stream, checked as `Stream` will. */
 export function checkStream(opts: StreamOptions, action: string): StreamOptions {
   const { readSize, maxLine, maxFrame, now } = opts;
-  for (const [name, value] of Object.entries({ readSize, maxLine, maxFrame })) {
+  for (const name of LIMITS) {
+    const value: unknown = opts[name];
     if (value !== undefined) integer(value, action, name, 1, Number.MAX_SAFE_INTEGER);
   }
   if (now !== undefined && typeof now !== "function") {

@@ -1,6 +1,6 @@
 // A Listener over a listening socket.
 
-import { Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
+import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
@@ -62,11 +62,16 @@ export class SocketListener implements Listener<Stream> {
    * @throws SocketError `ETIMEDOUT`, `ECANCELED` when it is closed meanwhile, `EBADF` when it was before; the signal's reason
    * @see accept(2)
    */
-  async accept(opts?: IoOptions): Promise<Stream> {
-    const patient = opts === undefined ? PATIENT : patiently(opts);
-    const [socket, remote] = await this.#socket.accept(patient);
-    return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
+  accept(opts?: IoOptions): Promise<Stream> {
+    try {
+      return this.#socket.accept(opts === undefined ? PATIENT : patiently(opts)).then(this.#made);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
+
+  readonly #made = ([socket, remote]: [Socket, Address]): Stream =>
+    new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
 
   /** Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. */
   close(): Promise<void> {
@@ -84,19 +89,22 @@ export class SocketListener implements Listener<Stream> {
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream, undefined> {
     const iterator: AsyncIterableIterator<Stream, undefined> = {
-      next: async () => {
-        try {
-          return { done: false, value: await this.accept() };
-        } catch (error) {
-          if (this.#socket.closed) return END;
-          throw error;
-        }
-      },
+      next: () => this.#socket.accept(PATIENT).then(this.#next, this.#over),
       return: () => Promise.resolve(END),
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
   }
+
+  readonly #next = (accepted: [Socket, Address]): IteratorYieldResult<Stream> => ({
+    done: false,
+    value: this.#made(accepted),
+  });
+
+  readonly #over = (error: unknown): IteratorReturnResult<undefined> => {
+    if (this.#socket.closed) return END;
+    throw error;
+  };
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();

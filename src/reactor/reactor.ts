@@ -11,16 +11,18 @@
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, from [4] on slot,
-// generation, events for each.
+// generation, events for each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
+import { type Note, RelayTable } from "../sys/operations/relay.js";
 
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
 const FIRST = 4;
+const MAX_EVENTS = 1024;
 
 /** Operations of a turn beside those that its events bring. */
 const TURN_OPERATIONS = 256;
@@ -40,6 +42,7 @@ export interface Deferred {
 export class Reactor {
   readonly calls: Calls;
   #shared: Int32Array | undefined;
+  #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
   #freeSlots: number[] = [];
@@ -69,6 +72,7 @@ export class Reactor {
       throw new Error("the poller was not opened");
     }
     this.#shared = shared;
+    this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
     return shared;
   }
 
@@ -98,14 +102,21 @@ export class Reactor {
   }
 
   /**
-   * Ends a registration. It must come before the descriptor is closed: the kernel keeps an entry for as long as any
-   * duplicate of the descriptor is open.
+   * Ends a registration, right before the descriptor is closed or given away.
+   *
+   * @param stays whether the descriptor stays open somewhere: the kernel keeps an entry for as long as any duplicate of it is.
+   *   Where none is, close(2) does the rest; should one be there that nobody knows of, its events find nobody
    */
-  remove(fd: number, slot: number): void {
-    this.calls.pollerRemove(fd);
+  remove(fd: number, slot: number, stays: boolean): void {
+    if (stays) this.calls.pollerRemove(fd);
     this.#sources[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
     this.#freeSlots.push(slot);
+  }
+
+  /** A note for the poller about a registered descriptor; undefined where there is no room for one. */
+  makeNote(slot: number): Note | undefined {
+    return this.#relays?.note(slot, this.#generations[slot]!);
   }
 
   /** One call more waits: the process stays alive. */

@@ -48,6 +48,13 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
+    // Whoever knows the number can duplicate it: a child process, SCM_RIGHTS.
+    this.descriptor.duplicated = true;
+    return this.descriptor.fd;
+  }
+
+  /** @internal */
+  protected override number(): number {
     return this.descriptor.fd;
   }
 

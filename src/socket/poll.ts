@@ -77,10 +77,10 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
   const descriptors = new Set(
     table.entries.flatMap((entry) => ("socket" in entry ? [descriptorOf(entry.socket)] : [])),
   );
-  let wake: (() => void) | undefined;
+  let wake: { ended(): void } | undefined;
   const set = new Pollset((waken) => {
-    wake = waken;
-    for (const descriptor of descriptors) descriptor.addDependant(waken);
+    wake = { ended: waken };
+    for (const descriptor of descriptors) descriptor.addDependant(wake);
     return table.merged();
   });
   try {

@@ -3,7 +3,7 @@
 import { offAbort, onAbort } from "../aborts.js";
 import type { Descriptor } from "../fd/index.js";
 import { check, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
-import { ENDED, type Flow, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
+import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import type { PipePool } from "../sys/operations/pipes.js";
 import {
   annotate,
@@ -36,7 +36,14 @@ class Splice {
   #cancelled = false;
   #reason: unknown;
 
-  constructor(from: MoveSocket, to: MoveSocket, pipes: PipePool, limit: number, end: boolean, activity: () => void) {
+  constructor(
+    from: MoveSocket,
+    to: MoveSocket,
+    pipes: PipePool,
+    limit: number,
+    end: boolean,
+    activity: Flow["activity"],
+  ) {
     this.#from = from;
     this.#to = to;
     this.#end = end;
@@ -49,6 +56,7 @@ class Splice {
       taken: 0,
       sent: 0,
       activity,
+      small: true,
     };
   }
 
@@ -59,9 +67,8 @@ class Splice {
     const { calls } = from.reactor;
     check(pipes.enter(calls), "pipe");
     // Who waits for the one is to hear that the other was closed.
-    const closed = (): void => this.cancel(socketError(ECANCELED, "splice", { transferred: flow.sent }));
-    from.addDependant(closed);
-    to.addDependant(closed);
+    from.addDependant(this);
+    to.addDependant(this);
     try {
       // Who wants nothing is not to wait for it.
       while (flow.taken < flow.limit) {
@@ -77,8 +84,9 @@ class Splice {
       // A cancel that comes between two operations finds none of them to reject.
       throw this.#cancelled ? this.#reason : error;
     } finally {
-      from.removeDependant(closed);
-      to.removeDependant(closed);
+      endNote(flow);
+      from.removeDependant(this);
+      to.removeDependant(this);
       pipes.leave(calls);
     }
   }
@@ -87,13 +95,26 @@ class Splice {
     if (this.#cancelled) throw this.#reason;
   }
 
+  /** One of the descriptors was closed. */
+  ended(): void {
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.sent }));
+  }
+
+  /** Bytes that have gone out. */
+  get sent(): number {
+    gather(this.flow);
+    return this.flow.sent;
+  }
+
   /** Ends it now: run() rejects with `reason`. */
   cancel(reason: unknown): void {
     if (this.#cancelled) return;
+    gather(this.flow);
     this.#cancelled = true;
     this.#reason = reason;
     this.flow.from.reading.withdraw(this.flow, reason);
     this.flow.to.writing.withdraw(this.flow, reason);
+    if (this.flow.note?.pending === true) this.flow.from.reading.wake();
   }
 
   /** How far it got; for when it has failed. Takes what is in the pipe. */
@@ -108,7 +129,7 @@ function watch(splices: readonly Splice[], limits: Limits, clock: { last: number
   const cancel = (reason: unknown): void => {
     for (const one of splices) one.cancel(reason);
   };
-  const expire = (): void => cancel(socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent }));
+  const expire = (): void => cancel(socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.sent }));
   const member = { aborted: cancel };
   if (signal !== undefined) onAbort(signal, member);
   let deadline: NodeJS.Timeout | undefined;
@@ -127,6 +148,7 @@ function watch(splices: readonly Splice[], limits: Limits, clock: { last: number
   if (idleTimeout !== null) {
     // One timer, which is set anew only when it fires and bytes have moved meanwhile.
     const ask = (): void => {
+      for (const { flow } of splices) clock.last = Math.max(clock.last, flow.note?.lastActive() ?? 0);
       const left = clock.last + idleTimeout - performance.now();
       if (left <= 0) expire();
       else idle = later(ask, left);
@@ -140,10 +162,10 @@ function watch(splices: readonly Splice[], limits: Limits, clock: { last: number
   };
 }
 
-function activityOf(limits: Limits, clock: { last: number }): () => void {
+function activityOf(limits: Limits, clock: { last: number }): Flow["activity"] {
   if (limits.idleTimeout === null) return () => undefined;
-  return () => {
-    clock.last = performance.now();
+  return (at = performance.now()) => {
+    clock.last = Math.max(clock.last, at);
   };
 }
 
@@ -244,7 +266,10 @@ export async function pump(a: Socket, b: Socket, opts?: PumpOptions): Promise<Pu
       return one.flow.sent;
     }
   };
-  const [aToB, bToA] = await Promise.all([settle(there, back), settle(back, there)]);
+  // Neither rejects.
+  const first = settle(there, back);
+  const bToA = await settle(back, there);
+  const aToB = await first;
   unwatch();
   if (!failed) return { aToB, bToA };
   throw annotate(failure, { aToB: there.progress(), bToA: back.progress() });

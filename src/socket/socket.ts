@@ -93,6 +93,7 @@ export class Socket extends MoveSocket {
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#around(family, type, protocol, fd);
     socket.descriptor.reading.shortMeansEmpty = false;
+    socket.descriptor.duplicated = true;
     return socket;
   }
 
@@ -189,21 +190,27 @@ export class Socket extends MoveSocket {
    *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
    * @see connect(2)
    */
-  async connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
-    const target = toAddress(address);
-    checkOptions(opts, "connect");
-    const signal = signalOf(opts, "connect");
-    let timeout = timeoutOf(opts, this.timeout, "connect");
-    signal?.throwIfAborted();
-    this.checkOpen("connect");
-    const start = timeout === null ? 0 : performance.now();
-    const remote = this.resolve(target, timeout, signal);
-    let known: Address;
-    if (remote instanceof Promise) {
-      known = await remote;
-      if (timeout !== null) timeout = Math.max(0, timeout - (performance.now() - start));
-    } else known = remote;
-    const connecting = { address: known, sockaddr: encodeAddress(known), started: false };
+  connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
+    try {
+      const target = toAddress(address);
+      checkOptions(opts, "connect");
+      const signal = signalOf(opts, "connect");
+      const timeout = timeoutOf(opts, this.timeout, "connect");
+      signal?.throwIfAborted();
+      this.checkOpen("connect");
+      const start = timeout === null ? 0 : performance.now();
+      const remote = this.resolve(target, timeout, signal);
+      if (!(remote instanceof Promise)) return this.#connect(remote, timeout, signal);
+      return remote.then((known) =>
+        this.#connect(known, timeout === null ? null : Math.max(0, timeout - (performance.now() - start)), signal),
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #connect(address: Address, timeout: number | null, signal: AbortSignal | undefined): Promise<void> {
+    const connecting = { address, sockaddr: encodeAddress(address), started: false };
     return this.descriptor.writing.run(this, CONNECT, connecting, undefined, timeout, signal);
   }
 
@@ -308,6 +315,7 @@ export class Socket extends MoveSocket {
    */
   dup(): Socket {
     const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
+    this.descriptor.duplicated = true;
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.timeout = this.timeout;
     return copy;

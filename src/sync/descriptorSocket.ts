@@ -20,6 +20,7 @@ import { timeoutOf, type WaitOptions } from "./options.js";
 /** An open descriptor of ours. */
 class OpenDescriptor implements Closable {
   fd: number;
+  young: number = -1;
 
   constructor(fd: number) {
     this.fd = fd;

@@ -44,7 +44,7 @@ function isNothing(_value: unknown): _value is never {
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: socket.fileno(),
-    writing: { busy: false, exhausted: () => undefined },
+    writing: { busy: false, exhausted: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
   };
 }
@@ -58,7 +58,8 @@ class Splice {
   ended = false;
 
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
-    this.flow = { from: endAt(from), to: endAt(to), pipes, limit, pipe: undefined, taken: 0, sent: 0, activity };
+    const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
+    this.flow = { ...ends, pipe: undefined, taken: 0, sent: 0, small: true };
     this.#end = end;
   }
 

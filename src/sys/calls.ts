@@ -99,7 +99,8 @@ export interface Calls {
   /**
    * Moves bytes from one socket through an empty pipe to another, `atOnce` at a time, until something stops it: 1 when `budget`
    * bytes were taken, 0 at the end of the source. `out` takes two 32-bit numbers: bytes taken, and bytes passed on. If they
-   * differ, the destination stopped it, and the rest is in the pipe.
+   * differ, the destination stopped it, and the rest is in the pipe. With `few` 1 it begins with recv(2) and send(2), and
+   * splices once there are more bytes than a few.
    */
   spliceThrough(
     from: number,
@@ -109,6 +110,7 @@ export interface Calls {
     atOnce: number,
     budget: number,
     out: Uint8Array,
+    few?: number,
   ): number;
   read(fd: number, view: Uint8Array): number;
 

@@ -35,11 +35,20 @@ export abstract class PlainSocket {
    */
   protected optionSet(_level: number, _name: number): void {}
 
+  /**
+   * The descriptor, or -1, for a call that is made at once: nobody gets to know it.
+   *
+   * @internal
+   */
+  protected number(): number {
+    return this.fileno();
+  }
+
   /** The table of calls that this socket uses. */
   protected abstract calls(): Calls;
 
   #open(syscall: string): number {
-    const fd = this.fileno();
+    const fd = this.number();
     if (fd < 0) throw socketError(EBADF, syscall);
     return fd;
   }

@@ -206,6 +206,8 @@ export class FakeSys {
   }
 
   #end(fd: number): number {
+    // As the kernel does with what has no duplicate.
+    this.#tokens.delete(fd);
     return this.open.delete(fd) ? 0 : errno("EBADF");
   }
 

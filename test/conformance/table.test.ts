@@ -20,7 +20,7 @@ const notCalls = new Set(["isAddress", "parseAddress", "segments"]);
 
 /** Members of the prototypes that the classes have for each other, or that are no calls. */
 const notPublic =
-  /^(constructor|calls|checkOpen|resolve|start|receive$|attempt$|queueOf$|transmit|run$|closed$|optionSet$)/;
+  /^(constructor|calls|checkOpen|resolve|start|receive$|attempt$|queueOf$|transmit|run$|closed$|optionSet$|number$)/;
 
 /** What becomes of the rows that take a process of their own: few descriptors, no privileges. */
 async function runApart(): Promise<Map<string, Outcome>> {

@@ -243,6 +243,7 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
     random(5000),
     random(5000),
     random(4) > 0 ? bytes(8) : view(),
+    random(3),
   ],
   // Names and levels that concern the socket alone; no lingering, which would stop the thread at close().
   setsockopt: () => [

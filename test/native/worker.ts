@@ -1,7 +1,7 @@
 // What the worker threads of the tests do; `workerData.task` says which.
 
 import { parentPort, workerData } from "node:worker_threads";
-import { AF_UNIX, SOCK_DGRAM, Socket, socketpair } from "berkeley";
+import { AF_UNIX, pump, SOCK_DGRAM, Socket, socketpair } from "berkeley";
 
 const { task, rounds = 0 } = workerData as { task: string; rounds?: number };
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of worker threads has no origin
@@ -79,6 +79,23 @@ function spin(): void {
   }
 }
 
+/** A flood through a pump, which the poller carries on by itself. */
+async function flood(): Promise<void> {
+  const [server, client, conn] = await connectedPair();
+  const [left, right] = socketpair();
+  pump(conn, left).catch(() => {});
+  const data = Buffer.alloc(1 << 20);
+  const drain = async (socket: Socket): Promise<void> => {
+    for (;;) await socket.recvInto(data);
+  };
+  const send = async (socket: Socket): Promise<void> => {
+    for (;;) await socket.sendAll(data);
+  };
+  for (const endless of [drain(client), drain(right), send(client), send(right)]) endless.catch(() => {});
+  report("flooding");
+  setInterval(() => server.closed, 1000);
+}
+
 /** Socket calls without pause, in turns of the loop. */
 async function churn(): Promise<void> {
   report("churning");
@@ -120,6 +137,7 @@ const tasks: Readonly<Record<string, () => unknown>> = {
   hold,
   spin,
   churn,
+  flood,
   finish,
   adopt,
   exit: () => leave("exit"),

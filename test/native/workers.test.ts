@@ -59,7 +59,7 @@ test("a worker that is terminated while it holds sockets, waits on them and on t
   }
 });
 
-for (const task of ["spin", "churn"] as const) {
+for (const task of ["spin", "churn", "flood"] as const) {
   test(`a worker that is terminated in the middle of its calls (${task}) leaves no descriptor`, async () => {
     const before = descriptors();
     for (let round = 0; round < 15; round++) {

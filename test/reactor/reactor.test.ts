@@ -58,7 +58,7 @@ test("an event for a registration that has ended reaches nobody", () => {
   const ear = new Ear();
   const slot = reactor.add(10, ear);
   const stale = sys.token(10);
-  reactor.remove(10, slot);
+  reactor.remove(10, slot, true);
   sys.fire([stale, IN]);
   assert.deepEqual(ear.heard, []);
 });
@@ -69,7 +69,7 @@ test("a slot is used again under another generation: a stale event never reaches
   const first = new Ear();
   const slot = reactor.add(10, first);
   const stale = sys.token(10);
-  reactor.remove(10, slot);
+  reactor.remove(10, slot, true);
   const second = new Ear();
   assert.equal(reactor.add(10, second), slot, "the same descriptor number, the same slot");
   const fresh = sys.token(10);

@@ -9,11 +9,14 @@
 // A flow waits for its source as an operation of the source's reading direction, and does there what it can on the
 // destination too, without a promise and for a whole turn in one native call. It waits for its destination as an operation of the
 // destination's writing direction. Others who write there are before it or after it, never in between.
+//
+// While it waits for its source the poller does the same in C for as long as nothing but bytes comes: see relay.ts.
 
 import { moved, type Operation, operation } from "./operation.js";
 import type { Calls } from "../calls.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../errno.js";
 import type { Pipe, PipePool } from "./pipes.js";
+import type { Note } from "./relay.js";
 
 /**
  * Most bytes of one sendfile(2). The thread is blocked while the kernel reads a file that is not in memory, so not more is
@@ -23,6 +26,9 @@ const SENDFILE_CHUNK = 1 << 20;
 
 /** Bytes after which a flow lets others have their turn. */
 const SPLICE_CHUNK = 1 << 20;
+
+/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/addon.h. */
+const MANY = 16 << 10;
 
 /** A file, or what holds one: the descriptor is asked for at each call, so that a FileHandle that was closed is noticed. */
 export type FileSource = number | { readonly fd: number };
@@ -64,9 +70,14 @@ export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileS
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
 export interface FlowEnd {
   readonly fd: number;
-  readonly writing: { readonly busy: boolean; exhausted(): void };
+  readonly writing: { readonly busy: boolean; exhausted(): void; wake(): void };
   /** Who counts bytes against the budget of a turn. */
   readonly reactor: { spendBytes(count: number): void };
+  /** The note for the poller of which this is the source, or the destination. */
+  outflow?: Note | undefined;
+  inflow?: Note | undefined;
+  /** A note of which this is to be the source, if it can have one. */
+  makeNote?(): Note | undefined;
 }
 
 /** Bytes on their way from one socket to another. */
@@ -82,8 +93,56 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   taken: number;
   /** Bytes that the destination has taken. The rest is in the pipe. */
   sent: number;
-  /** When bytes last moved, for who wants to know. */
-  activity: () => void;
+  /** Bytes have moved: at a time of `performance.now()`, now if not given. */
+  activity: (at?: number) => void;
+  /** Few bytes came the last time, and so few are expected: they are copied, which costs less than to splice them. */
+  small: boolean;
+  /** How the poller carries it on. */
+  note?: Note | undefined;
+}
+
+/** Has the poller carry the flow on, which has nothing in a pipe and waits for its source. */
+function noteDown(calls: Calls, fd: number, flow: Flow): void {
+  const { from, pipes, to } = flow;
+  // A limit would have to be looked at for each event.
+  if (flow.limit !== Infinity || to.writing.busy) return;
+  const note = (flow.note ??= from.makeNote?.());
+  if (note === undefined || (from.outflow ?? note) !== note || (to.inflow ?? note) !== note) return;
+  const place = pipes.lend(calls, note.table);
+  if (place < 0) return;
+  from.outflow = to.inflow = note;
+  note.open(fd, to.fd, place, flow.small, from.writing.busy);
+}
+
+/**
+ * Adds to the flow what the poller has done for it, and has it do no more. Returns what has stopped it: HELD or -errno; undefined
+ * if it only waited.
+ */
+export function gather(flow: Flow): number | undefined {
+  const { note } = flow;
+  if (note === undefined) return undefined;
+  const last = note.lastActive();
+  if (!note.close()) return undefined;
+  if (last !== undefined) flow.activity(last);
+  flow.small = note.small;
+  flow.sent += note.passed;
+  flow.taken += note.passed + note.held;
+  if (note.held > 0) flow.pipe = flow.pipes.takeLent();
+  if (note.missedOut) flow.from.writing.wake();
+  if (note.held > 0 && note.result === EAGAIN) {
+    flow.to.writing.exhausted();
+    return HELD;
+  }
+  return note.result < 0 && note.result !== EAGAIN ? note.result : undefined;
+}
+
+/** The flow is over: its ends have no note any more. */
+export function endNote(flow: Flow): void {
+  const { from, note, to } = flow;
+  if (note === undefined) return;
+  gather(flow);
+  if (from.outflow === note) from.outflow = undefined;
+  if (to.inflow === note) to.inflow = undefined;
 }
 
 /** Moves on what is in the pipe; 0 when it is empty. */
@@ -109,6 +168,8 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
   movesBytes: false,
   attempt: (calls, fd, flow) => {
     const { pipes, to } = flow;
+    const stopped = gather(flow);
+    if (stopped !== undefined) return stopped;
     if (to.fd < 0) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
@@ -122,6 +183,7 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
       return HELD;
     }
     pipes.give(calls, pipe);
+    if (result === EAGAIN) noteDown(calls, fd, flow);
     return result > 0 ? (flow.taken < flow.limit ? moved(0) : ENDED) : result;
   },
   complete: (outcome) => outcome,
@@ -145,9 +207,12 @@ const progressBytes = new Uint8Array(progress.buffer);
 /** Takes and passes on for as long as it goes: 1 when it may go on, 0 at the end of the source, or -errno. */
 function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
-  const result = calls.spliceThrough(fd, pipe.readEnd, pipe.writeEnd, flow.to.fd, pipe.capacity, budget, progressBytes);
+  const { readEnd, writeEnd, capacity } = pipe;
+  const few = flow.small ? 1 : 0;
+  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, progressBytes, few);
   const count = progress[0]!;
   if (count > 0) {
+    flow.small = count < MANY;
     flow.taken += count;
     flow.sent += progress[1]!;
     flow.activity();

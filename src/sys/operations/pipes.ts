@@ -2,6 +2,7 @@
 
 import type { Calls } from "../calls.js";
 import { readInt } from "../options/option.js";
+import type { RelayTable } from "./relay.js";
 
 export interface Pipe {
   readonly readEnd: number;
@@ -10,17 +11,26 @@ export interface Pipe {
   readonly capacity: number;
 }
 
+/** The smallest pipe is a page of 4096 bytes. */
+const SMALLEST_LOG = 12;
+
 /** Empty pipes to keep for the next flow. */
 const KEPT = 8;
 
 export class PipePool {
   readonly #size: number;
+  /** Its place in the table of relay.ts. */
+  readonly #place: number;
   #free: Pipe[] = [];
   #users = 0;
+  /** The pipe that all flows share which wait for their source, and the table where it stands. */
+  #lent: Pipe | undefined;
+  #table: RelayTable | undefined;
 
   /** @param size bytes that each pipe is to hold */
   constructor(size: number) {
     this.#size = size;
+    this.#place = Math.log2(size) - SMALLEST_LOG;
   }
 
   /** One user more. Opens the first pipe, so that a lack of descriptors shows at once; 0 or -errno. */
@@ -37,6 +47,11 @@ export class PipePool {
   /** One user less. With the last one the pipes go. */
   leave(calls: Calls): void {
     if (--this.#users > 0) return;
+    if (this.#lent !== undefined) {
+      this.#table!.take(this.#place);
+      this.discard(calls, this.#lent);
+      this.#lent = this.#table = undefined;
+    }
     for (const pipe of this.#free.splice(0)) this.discard(calls, pipe);
   }
 
@@ -49,6 +64,25 @@ export class PipePool {
   give(calls: Calls, pipe: Pipe): void {
     if (this.#free.length < KEPT && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);
+  }
+
+  /** Has a pipe in the table, for the notes there; its place, or -1 when there is none to be had. */
+  lend(calls: Calls, table: RelayTable): number {
+    if (this.#lent === undefined) {
+      const pipe = this.take(calls);
+      if (typeof pipe === "number") return -1;
+      table.lend(this.#place, pipe);
+      this.#lent = pipe;
+      this.#table = table;
+    }
+    return this.#table === table ? this.#place : -1;
+  }
+
+  /** The pipe of the table, in which bytes have been left: it is the flow's, and the next one to wait puts another there. */
+  takeLent(): Pipe {
+    const pipe = this.#lent!;
+    this.#lent = this.#table = undefined;
+    return pipe;
   }
 
   /** Closes a pipe, with whatever is in it. */

@@ -50,8 +50,9 @@ export function unsupported(name: string, direction: "get" | "set"): () => never
 }
 
 export function intBytes(value: number): Uint8Array {
+  // Not by a DataView, which would have the small array moved out of the heap.
   const bytes = new Uint8Array(4);
-  view(bytes).setInt32(0, value, LITTLE);
+  for (let i = 0; i < 4; i++) bytes[LITTLE ? i : 3 - i] = value >> (8 * i);
   return bytes;
 }
 

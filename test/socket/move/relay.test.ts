@@ -1,0 +1,175 @@
+// What the poller does for a pump without JavaScript, on the real kernel.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { test } from "node:test";
+import { setImmediate as immediate } from "node:timers/promises";
+import { MSG_DONTWAIT, pump, SHUT_WR, type Socket, splice, type SpliceProgress } from "berkeley";
+import { calls } from "#berkeley/sys/calls.js";
+import { connected, pattern, receiveAll } from "../../support/families.js";
+import { checkLeaks } from "../../support/leaks.js";
+
+checkLeaks();
+
+const big = pattern(20_000_000, 3);
+
+/** How often `spliceThrough` is called from JavaScript while `body` runs. */
+async function attempts(body: () => Promise<void>): Promise<number> {
+  const { spliceThrough } = calls;
+  let count = 0;
+  calls.spliceThrough = (...args) => {
+    count++;
+    return spliceThrough(...args);
+  };
+  try {
+    await body();
+  } finally {
+    calls.spliceThrough = spliceThrough;
+  }
+  return count;
+}
+
+/** Sends until the kernel takes no more; returns how much that was. */
+async function fillUp(socket: Socket): Promise<number> {
+  const chunk = Buffer.alloc(100_000, "f");
+  for (let total = 0; ;) {
+    try {
+      total += await socket.send(chunk, { flags: MSG_DONTWAIT });
+    } catch (error) {
+      assert.equal((error as { code: string }).code, "EAGAIN");
+      return total;
+    }
+  }
+}
+
+test("a pump that waits has bytes carried on both ways without being asked", async () => {
+  await using a = await connected();
+  await using b = await connected();
+  const pumping = pump(a.conn, b.client);
+  const exchange = async (): Promise<void> => {
+    await a.client.sendAll("question");
+    assert.equal((await b.conn.recv(100)).toString(), "question");
+    await b.conn.sendAll("answer");
+    assert.equal((await a.client.recv(100)).toString(), "answer");
+  };
+  // Registered and noted down with the first ones.
+  for (let i = 0; i < 3; i++) await exchange();
+  const count = await attempts(async () => {
+    for (let i = 0; i < 50; i++) await exchange();
+  });
+  assert.ok(count < 10, `${count} attempts for 100 messages`);
+  a.client.shutdown(SHUT_WR);
+  b.conn.shutdown(SHUT_WR);
+  assert.deepEqual(await pumping, { aToB: 53 * 8, bToA: 53 * 6 });
+});
+
+test("a flood that is aborted anywhere loses nothing: sent, undelivered and unread are all there is", async () => {
+  for (const enough of [1, 1_000_000, 3_000_000, 6_000_000, 9_000_000, 12_000_000]) {
+    await using a = await connected();
+    await using b = await connected();
+    const controller = new AbortController();
+    const failed = splice(a.conn, b.client, { signal: controller.signal }).then(
+      () => assert.fail("it was not aborted"),
+      (error: unknown) => error as SpliceProgress,
+    );
+    const sending = a.client.sendAll(big).then(() => a.client.shutdown(SHUT_WR));
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const receiving = (async () => {
+      for (;;) {
+        const chunk = await b.conn.recv(300_000);
+        if (chunk.length === 0) return;
+        chunks.push(chunk);
+        length += chunk.length;
+        if (length >= enough) controller.abort(new Error("enough"));
+      }
+    })();
+    const { transferred, undelivered } = await failed;
+    // The source is usable at once, also for what there has been no event for.
+    const rest = await receiveAll(a.conn);
+    await sending;
+    b.client.shutdown(SHUT_WR);
+    await receiving;
+    const received = Buffer.concat(chunks);
+    assert.equal(received.length, transferred);
+    assert.ok(Buffer.concat([received, undelivered, rest]).equals(big), `aborted after ${enough} bytes`);
+  }
+});
+
+test("a few bytes for a destination that is full wait in the pipe, and are given back", async () => {
+  await using a = await connected();
+  await using b = await connected();
+  await fillUp(b.client);
+  const controller = new AbortController();
+  const failed = splice(a.conn, b.client, { signal: controller.signal }).then(
+    () => assert.fail("it was not aborted"),
+    (error: unknown) => error as SpliceProgress,
+  );
+  await a.client.sendAll("12345");
+  for (let i = 0; i < 5; i++) await immediate();
+  controller.abort(new Error("enough"));
+  const { transferred, undelivered } = await failed;
+  assert.equal(transferred, 0);
+  // Where the kernel has just made room for them they are not taken at all.
+  const kept = undelivered.length > 0 ? undelivered : await a.conn.recv(10);
+  assert.equal(kept.toString(), "12345");
+});
+
+test("room on a source that is relayed is heard of, by a write that waits and by one that comes later", async () => {
+  await using a = await connected();
+  await using b = await connected();
+  const controller = new AbortController();
+  const splicing = splice(a.conn, b.client, { signal: controller.signal }).catch((error: unknown) => error);
+  for (let i = 0; i < 3; i++) {
+    await a.client.sendAll("x");
+    await b.conn.recv(1);
+  }
+  // Against the stream of the splice. Nobody waits when the room comes.
+  let total = await fillUp(a.conn);
+  while (total > 0) total -= (await a.client.recv(1_000_000)).length;
+  await a.client.sendAll("x");
+  await b.conn.recv(1);
+  await a.conn.sendAll("later");
+  assert.equal((await a.client.recv(10)).toString(), "later");
+  // A write waits when the room comes.
+  const writing = a.conn.sendAll(big);
+  for (let left = big.length; left > 0;) {
+    left -= (await a.client.recv(1_000_000)).length;
+    await a.client.sendAll("x");
+    await b.conn.recv(1);
+  }
+  await writing;
+  controller.abort();
+  await splicing;
+});
+
+/** How many descriptors the pollers of this process watch, as proc(5) lists them. */
+function watched(): number {
+  let count = 0;
+  for (const fd of readdirSync("/proc/self/fd")) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`) !== "anon_inode:[eventpoll]") continue;
+      count += readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")
+        .split("\n")
+        .filter((line) => line.startsWith("tfd:")).length;
+    } catch {
+      // It was the one that listed the folder.
+    }
+  }
+  return count;
+}
+
+test("the kernel forgets a socket that is closed, whether it had a duplicate or not", async () => {
+  await using a = await connected();
+  await using b = await connected();
+  const copy = b.conn.dup();
+  const waits = [a.conn, b.conn, copy].map((socket) => assert.rejects(socket.recv(1), { code: "ECANCELED" }));
+  const all = watched();
+  a.conn.close();
+  assert.equal(watched(), all - 1);
+  b.conn.close();
+  assert.equal(watched(), all - 2, "the copy is open, and the registration of the original is not");
+  copy.close();
+  assert.equal(watched(), all - 3);
+  await Promise.all(waits);
+});
