@@ -118,16 +118,23 @@ static inline struct sockaddr_in loopback(uint16_t port) {
 }
 
 /* A socket bound to a free port of 127.0.0.1; a stream socket listens. */
-static inline int bound_socket(int type, uint16_t *port) {
-  int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+/* Bound to *port, of which connections may remain, or where that is 0 to a port that the kernel chooses; TCP listens. */
+static inline int bound_socket_at(int type, uint16_t *port) {
+  int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1;
   if (fd < 0) die_errno("socket");
-  struct sockaddr_in address = loopback(0);
+  if (*port != 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) die_errno("SO_REUSEADDR");
+  struct sockaddr_in address = loopback(*port);
   socklen_t size = sizeof address;
   if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) die_errno("bind");
   if ((type & SOCK_STREAM) && !(type & SOCK_DGRAM) && listen(fd, SOMAXCONN) != 0) die_errno("listen");
   if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) die_errno("getsockname");
   *port = ntohs(address.sin_port);
   return fd;
+}
+
+static inline int bound_socket(int type, uint16_t *port) {
+  *port = 0;
+  return bound_socket_at(type, port);
 }
 
 static inline int connected_socket(int type, uint16_t port) {

@@ -111,16 +111,6 @@ static void far_heard(struct end *e) {
   }
 }
 
-static int listening_socket(uint16_t port) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) die_errno("socket");
-  set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
-  struct sockaddr_in address = loopback(port);
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) die_errno("bind");
-  if (listen(fd, SOMAXCONN) != 0) die_errno("listen");
-  return fd;
-}
-
 static void accept_all(int listener) {
   for (;;) {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -141,7 +131,7 @@ int main(int argc, char **argv) {
   uint16_t port = (uint16_t)number_arg(argv[3], "far port");
   uint32_t count = (uint32_t)number_arg(argv[4], "connections");
   uint64_t warmup = number_arg(argv[5], "warmup") * 1000000u, measure = number_arg(argv[6], "measure") * 1000000u;
-  struct end listener = {.role = LISTENER, .fd = listening_socket(port)};
+  struct end listener = {.role = LISTENER, .fd = bound_socket_at(SOCK_STREAM | SOCK_NONBLOCK, &port)};
   poller = epoll_create1(EPOLL_CLOEXEC);
   struct end *ends = calloc(count, sizeof *ends);
   if (!ends || poller < 0) die_errno("epoll_create1");

@@ -1,6 +1,6 @@
 /*
- * splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS: both ends of a proxy. Prints {"port"} of its sink, reads a line
- * "PORT PID" of the proxy that leads there, sends the file round and round through it, and measures the proxy.
+ * splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS FAR_PORT PROXY_PORT PID: both ends of a proxy that leads to FAR_PORT. Sends
+ * the file round and round through it, and measures the proxy.
  */
 #include "bulk.h"
 
@@ -19,7 +19,7 @@ static void watch(int poller, int fd, uint32_t events, uint64_t tag) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5) die("usage: splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS");
+  if (argc != 8) die("usage: splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS FAR_PORT PROXY_PORT PID");
   struct file file = open_file(argv[1]);
   uint32_t count = (uint32_t)number_arg(argv[2], "connections"), compared = 0;
   uint64_t warmup = number_arg(argv[3], "warmup") * 1000000u, measure = number_arg(argv[4], "measure") * 1000000u;
@@ -27,19 +27,17 @@ int main(int argc, char **argv) {
   struct sink *sinks = calloc(count, sizeof *sinks);
   int poller = epoll_create1(EPOLL_CLOEXEC);
   if (!sources || !sinks || poller < 0) die_errno("epoll_create1");
-  uint16_t port;
-  int listener = bound_socket(SOCK_STREAM, &port);
-  print_ready(port);
-  unsigned proxy, pid;
-  if (scanf("%u %u", &proxy, &pid) != 2) die("a line \"PORT PID\" was expected on standard input");
+  uint16_t far = (uint16_t)number_arg(argv[5], "far port"), proxy = (uint16_t)number_arg(argv[6], "port");
+  pid_t pid = (pid_t)number_arg(argv[7], "pid");
+  int listener = bound_socket_at(SOCK_STREAM, &far);
   for (uint32_t i = 0; i < count; i++) {
-    sources[i].fd = connected_socket(SOCK_STREAM, (uint16_t)proxy);
+    sources[i].fd = connected_socket(SOCK_STREAM, proxy);
     sinks[i].fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (sinks[i].fd < 0) die_errno("accept4");
     watch(poller, sources[i].fd, EPOLLOUT, (uint64_t)i * 2);
     watch(poller, sinks[i].fd, EPOLLIN, (uint64_t)i * 2 + 1);
   }
-  struct window w = window_of((pid_t)pid, warmup, measure);
+  struct window w = window_of(pid, warmup, measure);
   do {
     struct epoll_event events[64];
     int n = epoll_wait(poller, events, 64, 5000);

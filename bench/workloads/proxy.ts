@@ -8,28 +8,29 @@ import { join } from "node:path";
 import { Child, type Line, numberIn } from "../lib/children.js";
 import { freePort, startForeign } from "../lib/foreign.js";
 import { nativeProgram, patternFile } from "../lib/native.js";
-import { script } from "../lib/servers.js";
+import { type Program, script } from "../lib/servers.js";
 import { usageIn } from "../lib/usage.js";
-import type { Sample, Subject, Workload } from "../lib/workload.js";
+import type { Placement } from "../lib/machine.js";
+import type { Sample, Subject, Window, Workload } from "../lib/workload.js";
 import { byteMetrics, byteSample, fileSize } from "./sendfile.js";
 
 /** Connections at a time, in each of the cases. */
-const lasting = 4;
+export const connections = 4;
 const atATime = 64;
 
 /** A proxy that leads to a port. */
-interface Proxy extends AsyncDisposable {
+export interface Proxy extends AsyncDisposable {
   readonly pid: number;
   readonly port: number;
 }
 
-type Start = (core: number, target: number) => Promise<Proxy>;
+export type Start = (core: number, target: number) => Promise<Proxy>;
 
-/** A script of ours whose argument is the port where it leads. */
-const ours =
-  (name: string): Start =>
+/** A program of ours whose last argument is the port where it leads. */
+export const ours =
+  (program: Program, ...parameters: readonly string[]): Start =>
   async (core, target) => {
-    const child = await Child.start(core, await script(name)(String(target)));
+    const child = await Child.start(core, await program(...parameters, String(target)));
     try {
       const port = numberIn(await child.nextObject(), "port");
       return { pid: child.pid, port, [Symbol.asyncDispose]: () => child.stop() };
@@ -76,43 +77,44 @@ const haproxy =
     }
   };
 
-/** Bytes: every window has a load generator of its own, whose port a proxy of its own leads to. */
-function bulk(name: string, role: Subject["role"], start: Start): Subject {
-  const open: Subject["open"] = async (placement) => ({
-    measure: async ({ warmupMs, measureMs }) => {
-      const load: [string, ...string[]] = [await nativeProgram("splice_load"), await patternFile(fileSize)];
-      await using ends = await Child.start(placement.load, [...load, ...[lasting, warmupMs, measureMs].map(String)]);
-      const target = numberIn(await ends.nextObject(), "port");
-      await using proxy = await start(placement.server, target);
-      ends.tell(`${proxy.port} ${proxy.pid}`);
-      return byteSample(await ends.nextObject(warmupMs + measureMs + 30_000));
-    },
-    [Symbol.asyncDispose]: async () => undefined,
-  });
-  return { name, role, open };
-}
-
-/** Short connections: a proxy stays for the whole round, and so does the port where it leads. */
-function short(name: string, role: Subject["role"], start: Start): Subject {
+/** A proxy that stays for the whole round, and so does the port where it leads; `measure` is a window of a load on it. */
+export function lasting(
+  name: string,
+  role: Subject["role"],
+  start: Start,
+  measure: (placement: Placement, window: Window, proxy: Proxy, far: number) => Promise<Sample>,
+): Subject {
   const open: Subject["open"] = async (placement) => {
     const far = await freePort();
     const proxy = await start(placement.server, far);
     return {
-      measure: async ({ warmupMs, measureMs }) => {
-        const parameters = [proxy.port, proxy.pid, far, atATime, warmupMs, measureMs].map(String);
-        await using ends = await Child.start(placement.load, [await nativeProgram("connect_load"), ...parameters]);
-        return shortSample(await ends.nextObject(warmupMs + measureMs + 30_000));
-      },
+      measure: (window) => measure(placement, window, proxy, far),
       [Symbol.asyncDispose]: () => proxy[Symbol.asyncDispose](),
     };
   };
   return { name, role, open };
 }
 
+/** Bytes through a few connections, one way. */
+export async function bulk(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
+  const { measureMs, warmupMs } = window;
+  const parameters = [connections, warmupMs, measureMs, far, proxy.port, proxy.pid].map(String);
+  const load: [string, ...string[]] = [await nativeProgram("splice_load"), await patternFile(fileSize), ...parameters];
+  await using ends = await Child.start(placement.load, load);
+  return byteSample(await ends.nextObject(warmupMs + measureMs + 30_000));
+}
+
+async function short(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
+  const { measureMs, warmupMs } = window;
+  const parameters = [proxy.port, proxy.pid, far, atATime, warmupMs, measureMs].map(String);
+  await using ends = await Child.start(placement.load, [await nativeProgram("connect_load"), ...parameters]);
+  return shortSample(await ends.nextObject(warmupMs + measureMs + 30_000));
+}
+
 const proxies: readonly [name: string, role: Subject["role"], start: Start][] = [
-  ["berkeley", "ours", ours("proxy-berkeley")],
+  ["berkeley", "ours", ours(script("proxy-berkeley"))],
   ["haproxy", "peer", haproxy("splice-auto")],
-  ["node:net", "peer", ours("splice-node")],
+  ["node:net", "peer", ours(script("splice-node"))],
   ["haproxy-splice", "variant", haproxy("splice-request", "splice-response")],
   ["haproxy-copy", "variant", haproxy()],
 ];
@@ -132,9 +134,9 @@ export const proxy: Workload = {
   name: "proxy",
   cases: [
     {
-      title: `a TCP proxy, ${lasting} connections, one way`,
+      title: `a TCP proxy, ${connections} connections, one way`,
       metrics: byteMetrics,
-      subjects: proxies.map(([name, role, start]) => bulk(name, role, start)),
+      subjects: proxies.map(([name, role, start]) => lasting(name, role, start, bulk)),
       limits: [{ metric: "mb_per_second", subject: "berkeley", peer: "haproxy", atLeast: 0.9 }],
     },
     {
@@ -145,7 +147,7 @@ export const proxy: Workload = {
         { name: "user_us_per_connection", label: "user", digits: 1 },
         { name: "system_us_per_connection", label: "system", digits: 1 },
       ],
-      subjects: proxies.map(([name, role, start]) => short(name, role, start)),
+      subjects: proxies.map(([name, role, start]) => lasting(name, role, start, short)),
       limits: [{ metric: "connections_per_second", subject: "berkeley", peer: "haproxy", atLeast: 0.9 }],
     },
   ],
