@@ -120,13 +120,13 @@ const proxies: readonly [name: string, role: Subject["role"], start: Start][] = 
 ];
 
 function shortSample(line: Line): Sample {
-  const connections = numberIn(line, "count");
+  const count = numberIn(line, "count");
   const usage = usageIn(line);
   return {
-    connections_per_second: (connections / usage.elapsedNs) * 1e9,
-    cpu_us_per_connection: usage.cpuNs / connections / 1e3,
-    user_us_per_connection: usage.userNs / connections / 1e3,
-    system_us_per_connection: usage.systemNs / connections / 1e3,
+    connections_per_second: (count / usage.elapsedNs) * 1e9,
+    cpu_us_per_connection: usage.cpuNs / count / 1e3,
+    user_us_per_connection: usage.userNs / count / 1e3,
+    system_us_per_connection: usage.systemNs / count / 1e3,
   };
 }
 

@@ -89,17 +89,13 @@ export class SocketListener implements Listener<Stream> {
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream, undefined> {
     const iterator: AsyncIterableIterator<Stream, undefined> = {
-      next: () => this.#socket.accept(PATIENT).then(this.#next, this.#over),
+      // By way of accept(), which a listener of something else than plain streams replaces.
+      next: () => this.accept().then(item, this.#over),
       return: () => Promise.resolve(END),
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
   }
-
-  readonly #next = (accepted: [Socket, Address]): IteratorYieldResult<Stream> => ({
-    done: false,
-    value: this.#made(accepted),
-  });
 
   readonly #over = (error: unknown): IteratorReturnResult<undefined> => {
     if (this.#socket.closed) return END;
@@ -110,6 +106,8 @@ export class SocketListener implements Listener<Stream> {
     return this.close();
   }
 }
+
+const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
 
 function patiently(opts: IoOptions): AcceptOptions {
   checkObject(opts, "accept");
