@@ -83,7 +83,9 @@ export class RandomSteps {
   readonly #size: number;
   readonly #ends: End[] = [];
   readonly #listener = new Socket();
+  /** By the port of who connects: those that have connected and are not accepted yet, and those that were accepted first. */
   readonly #accepted = new Map<number, (conn: Socket) => void>();
+  readonly #unclaimed = new Map<number, Socket>();
   #accepting: Promise<void> | undefined;
   #opening = 0;
   #nextStream = 0;
@@ -150,12 +152,16 @@ export class RandomSteps {
   #connect(): void {
     this.#opening++;
     const client = new Socket();
-    const connecting = client.connect(this.#listener.getsockname());
-    // The port is known as soon as the call is made.
-    const { port } = client.getsockname() as InetAddress;
-    const accepted = new Promise<Socket>((resolve) => this.#accepted.set(port, resolve));
-    Promise.all([connecting, accepted]).then(
-      ([, conn]) => {
+    // The port is known once it is connected, which may be after it was accepted: a call waits for its turn in the budget.
+    const accepted = client.connect(this.#listener.getsockname()).then(() => {
+      const { port } = client.getsockname() as InetAddress;
+      const conn = this.#unclaimed.get(port);
+      if (conn === undefined) return new Promise<Socket>((resolve) => this.#accepted.set(port, resolve));
+      this.#unclaimed.delete(port);
+      return conn;
+    });
+    accepted.then(
+      (conn) => {
         this.#opening--;
         this.#pair(client, conn, false);
       },
@@ -166,10 +172,11 @@ export class RandomSteps {
   async #accept(): Promise<void> {
     for await (const [conn, peer] of this.#listener) {
       const { port } = peer as InetAddress;
-      const taken = this.#accepted.get(port);
-      if (taken === undefined) this.#fail(new Error(`a connection from port ${port}, which nobody made`));
+      const claimed = this.#accepted.get(port);
       this.#accepted.delete(port);
-      taken?.(conn);
+      if (claimed !== undefined) claimed(conn);
+      else if (this.#unclaimed.has(port)) this.#fail(new Error(`two connections from port ${port}, one was made`));
+      else this.#unclaimed.set(port, conn);
     }
   }
 
@@ -358,7 +365,8 @@ export class RandomSteps {
 
   /** Lets everything settle that can, receives what is under way, and closes all. */
   async #finish(): Promise<void> {
-    while (this.#opening > 0) await new Promise((resolve) => setImmediate(resolve));
+    while (this.#opening > 0 && this.#wrong === undefined) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([...this.#unclaimed.keys()], [], "a connection that nobody made was accepted");
     for (const end of this.#ends) {
       for (const call of end.calls) {
         call.aborted ??= new Reason(this.#step);

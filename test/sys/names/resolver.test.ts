@@ -252,7 +252,7 @@ const repeated: Readonly<Record<string, () => unknown>> = {
 async function growth(count: number, enough: number, round: (count: number) => unknown): Promise<number> {
   let least = Infinity;
   await round(count);
-  for (let time = 0; time < 5 && least >= enough; time++) {
+  for (let time = 0; time < 12 && least >= enough; time++) {
     global.gc!();
     const before = process.memoryUsage.rss();
     await round(count);
