@@ -2,7 +2,9 @@
 #include "addon.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -69,6 +71,29 @@ static napi_value call_pipe(napi_env env, napi_callback_info info) {
   return number(env, capacity);
 }
 
+/* Most bytes that are copied through the program instead of being spliced. */
+#define FEW MANY
+
+/*
+ * splice(2), from a pipe or a socket. At TCP's urgent data it gets no further: it says would-block there, and the end once that
+ * has come, whatever lies behind (tcp_read_sock in net/ipv4/tcp.c). recv(2) does get past, as an ordinary read does, without the
+ * urgent byte; so there, and nowhere else, bytes are copied. They are taken from the socket only when the pipe has them.
+ */
+static ssize_t splice_on(int in, int out, size_t count) {
+  ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (moved > 0 || (moved < 0 && errno != EAGAIN)) return moved;
+  int error = errno, at_mark = 0;
+  if (ioctl(in, SIOCATMARK, &at_mark) != 0 || !at_mark) {
+    errno = error;
+    return moved;
+  }
+  uint8_t bytes[FEW];
+  moved = recv(in, bytes, count < FEW ? count : FEW, MSG_PEEK | MSG_DONTWAIT);
+  if (moved <= 0) return moved;
+  moved = write(out, bytes, (size_t)moved);
+  return moved <= 0 ? moved : recv(in, bytes, (size_t)moved, MSG_DONTWAIT);
+}
+
 /*
  * splice(in, out, count) -> bytes moved; 0 at the end of `in`. It never waits. SIGPIPE, which splice(2) has no flag
  * against, is ignored by every Node process.
@@ -81,11 +106,8 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
       !arg_u32(&args, 2, &count)) {
     return NULL;
   }
-  return number(env, outcome(splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)));
+  return number(env, outcome(splice_on(in, out, count)));
 }
-
-/* Most bytes that are copied through the program instead of being spliced. */
-#define FEW MANY
 
 /*
  * Copies: a splice takes apart and puts together again what a packet is made of, which pays for many bytes only. True when there
@@ -127,19 +149,18 @@ static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t
 
 int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, bool few,
                        uint32_t progress[2]) {
-  const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
   int64_t result = 1;
   progress[0] = progress[1] = 0;
   if (few && budget > 0 && !copy_few(from, write_end, to, at_once, budget, progress, &result)) return result;
   while (result > 0 && progress[0] < budget) {
     uint32_t left = budget - progress[0];
-    ssize_t count = splice(from, NULL, write_end, NULL, left < at_once ? left : at_once, flags);
+    ssize_t count = splice_on(from, write_end, left < at_once ? left : at_once);
     if (count < 0 && errno == EINTR) continue;
     result = outcome(count);
     if (count <= 0) break;
     progress[0] += (uint32_t)count;
     while (progress[1] < progress[0]) {
-      count = splice(read_end, NULL, to, NULL, progress[0] - progress[1], flags);
+      count = splice_on(read_end, to, progress[0] - progress[1]);
       if (count < 0 && errno == EINTR) continue;
       /* A pipe that holds bytes does not end. */
       result = count == 0 ? -EIO : outcome(count);

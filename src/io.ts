@@ -70,6 +70,12 @@ export interface DirectReader extends Reader {
   readonly reading: boolean;
 
   /**
+   * Promises that no other code runs between a consumer's `room()` and its `filled()`, as where the read is a system call. Only then
+   * may the room be memory that readers share; others get memory of their own.
+   */
+  readonly atOnce?: boolean;
+
+  /**
    * Reads as {@link Reader.read} promises; the timeout is for all of it. A read that is ended has left what had come with
    * the consumer.
    */

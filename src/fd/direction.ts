@@ -274,7 +274,10 @@ export class Direction {
   /** The next turn has come. */
   resume(): void {
     this.#deferred = false;
-    if (this.#head !== undefined && this.#ready && this.#pauseTimer === undefined) this.#serve();
+    if (this.#head === undefined || this.#pauseTimer !== undefined) return;
+    if (this.#ready) this.#serve();
+    // Another call has met would-block meanwhile, which this one had not asked.
+    else this.#awaitEvent();
   }
 
   #defer(): void {

@@ -26,7 +26,8 @@ export interface ConnAddresses {
 
 /**
  * A {@link Conn} over a connected stream socket of any family. It owns the socket from now on: close the connection, not
- * the socket. Where a call names no `timeout`, the socket's own holds.
+ * the socket. Where a call names no `timeout`, the socket's own holds. A {@link Stream} reads by `readFor`: to see or change what is read,
+ * write a `Conn` of one's own around this one, since a subclass with another `read` would be passed by.
  *
  * @see recv(2), send(2), shutdown(2)
  * @example
@@ -82,6 +83,10 @@ export class SocketConn implements Conn, DirectReader {
 
   get reading(): boolean {
     return this.#descriptor.reading.busy;
+  }
+
+  get atOnce(): true {
+    return true;
   }
 
   readFor<T>(consumer: Consumer<T>, opts?: IoOptions): Promise<T> {

@@ -97,7 +97,8 @@ export class Pull implements Consumer<unknown> {
       return target;
     }
     const { buffer } = this;
-    const memory = this.#take === SOMETHING ? buffer.ownRoom() : buffer.roomNow();
+    const own = this.#take === SOMETHING || this.#direct?.atOnce !== true;
+    const memory = own ? buffer.ownRoom() : buffer.roomNow();
     this.start = buffer.roomAt;
     this.size = buffer.roomSize;
     return memory;

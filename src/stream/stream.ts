@@ -146,12 +146,16 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   readLine(opts?: LineOptions): Promise<string | null> {
     const max = opts?.max;
     if (max !== undefined && !isCount(max, 0)) return refuse("max", max, 0);
+    const encoding = opts?.encoding;
+    if (encoding !== undefined && !isEncoding(encoding)) return Promise.reject(wrongEncoding(encoding));
     return this.#pull.run(this.#lineTake(opts), opts);
   }
 
   /** The lines, one after the other, each as `readLine` gives it; `timeout` is for each. */
   lines(opts?: LineOptions): Items<string> {
     if (opts?.max !== undefined) count("max", opts.max, 0);
+    const encoding = opts?.encoding;
+    if (encoding !== undefined && !isEncoding(encoding)) throw wrongEncoding(encoding);
     return new Items(this.#pull, lineFinder(this.#lineTake(opts)), opts);
   }
 
@@ -284,6 +288,16 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
 }
 
 const systemNow = (): number => performance.now();
+
+/** Text, too: code that makes one would run while events are dealt with. */
+function isEncoding(value: unknown): boolean {
+  return typeof value === "string" && Buffer.isEncoding(value);
+}
+
+function wrongEncoding(value: unknown): TypeError {
+  const found = typeof value === "string" ? JSON.stringify(value) : kindOf(value);
+  return new TypeError(`encoding must be one that Buffer knows, found ${found}`);
+}
 
 function isCount(value: number, least: number): boolean {
   return Number.isSafeInteger(value) && value >= least;

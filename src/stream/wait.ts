@@ -8,6 +8,7 @@ import { type Abortable, countOn, offAbort, onAbort } from "../aborts.js";
 import { SocketError, type SocketErrorDetails } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
+import { kindOf } from "./data.js";
 
 /** The longest time that Node's timers take, in milliseconds (24.8 days). */
 const LONGEST = 2_147_483_647;
@@ -22,7 +23,13 @@ export function socketError(code: string, syscall: string, details?: SocketError
 /** What is wrong with the options of a call, or its signal's reason when that is aborted already. */
 export function refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
+  if (typeof opts !== "object" || opts === null) {
+    return { error: new TypeError(`options must be an object, found ${kindOf(opts)}`) };
+  }
   const { timeout, signal } = opts;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(signal)}`) };
+  }
   if (timeout !== undefined) {
     if (typeof timeout !== "number") {
       return { error: new TypeError(`timeout must be a number of milliseconds, found ${typeof timeout}`) };

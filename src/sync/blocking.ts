@@ -13,7 +13,7 @@
 
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
-import { interrupted } from "./interrupts.js";
+import { forgetHeard, interrupted } from "./interrupts.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
 
 /** Longest stay in the kernel, in ms. */
@@ -49,6 +49,7 @@ export function block<A, B, T>(
   events: number,
   timeout: number | null,
 ): T {
+  forgetHeard(calls);
   const deadline = deadlineIn(timeout);
   let pause = 0;
   let futile = 0;

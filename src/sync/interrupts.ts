@@ -15,6 +15,14 @@ const ORDINARY: ReadonlySet<string | symbol> = new Set(["SIGCHLD", "SIGWINCH"]);
 /** What had come when it was last asked. A signal interrupts one call, not every call until its listener has run. */
 let seen = 0;
 
+/**
+ * To be called when a call begins: listeners that have run meanwhile have taken their signals off what is pending, and the next
+ * one must not look like one of those.
+ */
+export function forgetHeard(calls: Calls): void {
+  if (seen > 0) seen = Math.min(seen, calls.pendingSignals());
+}
+
 /** Whether a signal has come, since this was asked last, that the process has a listener for. */
 export function interrupted(calls: Calls): boolean {
   const pending = calls.pendingSignals();

@@ -20,7 +20,7 @@ import {
   type SpliceOptions as AwaitableSplice,
 } from "../sys/requests/splicing.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
-import { interrupted } from "./interrupts.js";
+import { forgetHeard, interrupted } from "./interrupts.js";
 import { timeoutOf } from "./options.js";
 import { Socket } from "./socket.js";
 
@@ -86,6 +86,7 @@ class Splice {
 
 /** Runs directions to their end, blocking. */
 function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits, clock: { last: number }): void {
+  forgetHeard(calls);
   const deadline = deadlineIn(timeout);
   let users = 0;
   try {

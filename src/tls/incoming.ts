@@ -8,6 +8,9 @@ import { BusyError, type SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
 
+// oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
+const { set } = Uint8Array.prototype;
+
 /** Puts the beginning of a chunk into `target`; returns the rest. */
 function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   const room = target.length;
@@ -146,7 +149,8 @@ export class Incoming {
   /** As `push`, of bytes that are gone when it returns. */
   copy(bytes: Buffer): boolean {
     if (this.#waits === INTO && bytes.length <= this.#target.length) {
-      this.#target.set(bytes);
+      // Not a method of the target, which may be one of users: nobody is to see the slab.
+      set.call(this.#target, bytes);
       this.#settle()(bytes.length);
       return true;
     }

@@ -3,7 +3,19 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Codec, fixed, lengthPrefixed, type Socket, socketpair, SocketConn, Stream } from "berkeley";
+import {
+  type Codec,
+  type Conn,
+  type Consumer,
+  type DirectReader,
+  fixed,
+  lengthPrefixed,
+  type Socket,
+  socketpair,
+  SocketConn,
+  Stream,
+} from "berkeley";
+import { memoryPair } from "berkeley/testing";
 import { pattern } from "#berkeley/testing/bytes.js";
 import { fakeKernel, IN, keepAlive, RDHUP, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";
@@ -236,4 +248,54 @@ test("frames, lines and chunks take turns on one stream over a socket", async ()
   assert.equal(String(await stream.read()), "st");
   left.close();
   right.close();
+});
+
+test("a reader of one's own that takes its time between room() and filled() gets memory of its own", async () => {
+  const pairs = [memoryPair(), memoryPair()];
+  const streams = pairs.map(([, conn]) => {
+    const direct: Conn & DirectReader = Object.create(conn, {
+      reading: { value: false },
+      readFor: {
+        value: async <T>(consumer: Consumer<T>): Promise<T> => {
+          for (;;) {
+            const room = consumer.room();
+            const count = await conn.read(room.subarray(consumer.start, consumer.start + consumer.size));
+            if (consumer.filled(count)) return consumer.result();
+          }
+        },
+      },
+      read: { value: conn.read.bind(conn) },
+      close: { value: conn.close.bind(conn) },
+    }) as Conn & DirectReader;
+    return new Stream(direct);
+  });
+  const lines = streams.map((stream) => stream.readLine());
+  await pairs[0]![0].write("the first one's\n");
+  await pairs[1]![0].write("the other's one\n");
+  assert.deepEqual(await Promise.all(lines), ["the first one's", "the other's one"]);
+  for (const [a, b] of pairs) await Promise.all([a.close(), b.close()]);
+});
+
+test("an encoding that Buffer does not know is refused before anything is read", async () => {
+  const [left, right] = socketpair();
+  const stream = left.stream();
+  await right.sendAll("a line\n");
+  for (const encoding of ["utf-88", 5, { toString: () => "utf8" }] as unknown as BufferEncoding[]) {
+    await assert.rejects(stream.readLine({ encoding }), TypeError);
+    assert.throws(() => stream.lines({ encoding }), TypeError);
+  }
+  assert.equal(await stream.readLine({ encoding: "latin1" }), "a line");
+  left.close();
+  right.close();
+});
+
+test("options of another kind and a signal that is none are refused at once, with a timeout too", async () => {
+  const [a, b] = memoryPair();
+  for (const opts of [5, null, { timeout: 5, signal: new AbortController() }, { signal: "x" }]) {
+    await assert.rejects(b.read(Buffer.alloc(1), opts as never), TypeError);
+    await assert.rejects(new Stream(b).readExactly(1, opts as never), TypeError);
+  }
+  await a.write("x");
+  assert.equal(await b.read(Buffer.alloc(1)), 1);
+  await Promise.all([a.close(), b.close()]);
 });

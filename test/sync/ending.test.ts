@@ -110,6 +110,19 @@ test("a signal interrupts one call, which may be made again, and the next signal
   assert.deepEqual([said, status], ["ready EINTR ready EINTR ETIMEDOUT x listened handled ", [3, null]]);
 });
 
+test("a signal right after one whose listener has run interrupts too", async () => {
+  const [said, status] = await interruptedBy(
+    `
+    for (let i = 0; i < 2; i++) {
+      writeSync(1, "ready ");
+      try { server.accept({ timeout: 10_000 }); } catch (error) { writeSync(1, error.code + " "); }
+      await turn();
+    }`,
+    ["SIGUSR2", "SIGINT"],
+  );
+  assert.deepEqual([said, status], ["ready EINTR listened ready EINTR handled ", [3, null]]);
+});
+
 test("a sendAll() that is interrupted says how much went out, and MSG_WAITALL gives what has come", async () => {
   const [said] = await interruptedBy(
     `

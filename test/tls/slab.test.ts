@@ -102,3 +102,21 @@ test("what came while nobody read is kept, and stays what it was", async () => {
   assert.equal(String(await readFully(server, 5)), "first");
   await Promise.all([client, server, other, peer].map((conn) => conn.close()));
 });
+
+test("a reader's own kind of array sees no more than it asked for", async () => {
+  const [client, server] = await tlsPair(overTcp);
+  const seen: unknown[] = [];
+  class Mine extends Uint8Array {
+    override set(from: ArrayLike<number>, at?: number): void {
+      seen.push(from);
+      super.set(from, at);
+    }
+  }
+  const target = new Mine(5);
+  const reading = server.read(target);
+  await client.write("hello");
+  assert.equal(await reading, 5);
+  assert.equal(Buffer.from(target).toString(), "hello");
+  assert.deepEqual(seen, []);
+  await Promise.all([client.close(), server.close()]);
+});

@@ -106,11 +106,12 @@ function noteDown(calls: Calls, fd: number, flow: Flow): void {
   const { from, pipes, to } = flow;
   // A limit would have to be looked at for each event.
   if (flow.limit !== Infinity || to.writing.busy) return;
-  const note = (flow.note ??= from.makeNote?.());
+  const note = flow.note ?? from.makeNote?.();
   if (note === undefined || (from.outflow ?? note) !== note || (to.inflow ?? note) !== note) return;
   const place = pipes.lend(calls, note.table);
   if (place < 0) return;
-  from.outflow = to.inflow = note;
+  // Kept only together with the ends that know of it: a note names a slot, which must stay theirs.
+  flow.note = from.outflow = to.inflow = note;
   note.open(fd, to.fd, place, flow.small, from.writing.busy);
 }
 
@@ -129,10 +130,8 @@ export function gather(flow: Flow): number | undefined {
   flow.taken += note.passed + note.held;
   if (note.held > 0) flow.pipe = flow.pipes.takeLent();
   if (note.missedOut) flow.from.writing.wake();
-  if (note.held > 0 && note.result === EAGAIN) {
-    flow.to.writing.exhausted();
-    return HELD;
-  }
+  // The destination is not told that it is exhausted: EAGAIN is some time ago, and the event for room may have come since.
+  if (note.held > 0 && note.result === EAGAIN) return HELD;
   return note.result < 0 && note.result !== EAGAIN ? note.result : undefined;
 }
 

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { test } from "node:test";
 import { setImmediate as immediate } from "node:timers/promises";
-import { MSG_DONTWAIT, pump, SHUT_WR, type Socket, splice, type SpliceProgress } from "berkeley";
+import { MSG_DONTWAIT, MSG_OOB, pump, SHUT_WR, type Socket, splice, type SpliceProgress } from "berkeley";
+import * as blocking from "berkeley/sync";
 import { calls } from "#berkeley/sys/calls.js";
 import { connected, pattern, receiveAll } from "../../support/families.js";
 import { checkLeaks } from "../../support/leaks.js";
@@ -172,4 +173,47 @@ test("the kernel forgets a socket that is closed, whether it had a duplicate or 
   copy.close();
   assert.equal(watched(), all - 3);
   await Promise.all(waits);
+});
+
+for (const end of [true, false]) {
+  test(`urgent data stops no flow, and what lies behind it ${end ? "comes before the end" : "comes at once"}`, async () => {
+    await using a = await connected();
+    await using b = await connected();
+    const moving = splice(a.conn, b.client);
+    const sending = a.client.sendAll(big);
+    const far = b.conn.stream();
+    const came = await far.readExactly(big.length);
+    await sending;
+    await a.client.send("!", { flags: MSG_OOB });
+    await a.client.sendAll("what lies behind");
+    if (end) a.client.shutdown(SHUT_WR);
+    assert.ok(came.equals(big));
+    // The urgent byte itself is no part of the stream: tcp(7), SO_OOBINLINE.
+    assert.equal(String(await far.readExactly(16)), "what lies behind");
+    if (!end) a.client.shutdown(SHUT_WR);
+    assert.equal(await moving, big.length + 16);
+    assert.equal(await far.read(), null);
+  });
+}
+
+test("urgent data that has come before a flow begins stops it no more, blocking or not", async () => {
+  for (const kind of ["awaitable", "blocking"]) {
+    await using a = await connected();
+    await using b = await connected();
+    const bulk = big.subarray(0, 100_000);
+    const receiving = receiveAll(b.conn);
+    await a.client.sendAll(bulk);
+    await a.client.send("!", { flags: MSG_OOB });
+    await a.client.sendAll("tail");
+    a.client.shutdown(SHUT_WR);
+    if (kind === "awaitable") assert.equal(await splice(a.conn, b.client), bulk.length + 4);
+    else {
+      using from = blocking.Socket.fromfd(a.conn.dup().detach());
+      using to = blocking.Socket.fromfd(b.client.dup().detach());
+      assert.equal(blocking.splice(from, to), bulk.length + 4);
+    }
+    const came = await receiving;
+    assert.ok(came.subarray(0, bulk.length).equals(bulk));
+    assert.equal(String(came.subarray(bulk.length)), "tail");
+  }
 });

@@ -114,7 +114,8 @@ test("a destination that took a part holds the flow, which has the pipe from the
   words[pipeAt] = -1;
   assert.equal(attempt(), HELD);
   assert.deepEqual([flow.taken, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
-  assert.deepEqual(flow.to.told, ["exhausted"]);
+  // The event for room may have come since the poller met would-block: that it is exhausted would be news of yesterday.
+  assert.deepEqual(flow.to.told, []);
   assert.notEqual(pool.lend(sys.calls, RelayTable.at(words, 0)!), -1);
   assert.notEqual(words[pipeAt], readEnd);
 });
