@@ -1,4 +1,4 @@
-// A TCP proxy: what comes from a client goes to the target, and back. The bytes stay in the kernel (splice(2)), on their way
+// A TCP proxy: what comes from a client goes to the target, and back. Many bytes stay in the kernel (splice(2)), on their way
 // from one socket to the other; this program only says where.
 //
 //   node out/examples/proxy.js <listen> <target>        such as: proxy.js tcp://127.0.0.1:8080 unix:/run/app.sock

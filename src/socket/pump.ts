@@ -171,12 +171,13 @@ function activityOf(limits: Limits, clock: { last: number }): Flow["activity"] {
 
 /**
  * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
- * (`SHUT_WR`): splice(2) through a pipe. The bytes never come into the program. The promise resolves when `to` has taken all
+ * (`SHUT_WR`): splice(2) through a pipe, inside the kernel; a few bytes are copied by recv(2) and send(2), which costs less. The promise resolves when `to` has taken all
  * of them; `to` being slow holds `from` back, with at most a pipe of bytes in between. The sockets stay open.
  *
  * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
  * {@link SpliceProgress}: `transferred` bytes have gone out, and `undelivered` is what had been taken from `from` and has
- * not. Nothing is lost: send `undelivered`, and go on.
+ * not. Nothing is lost: send `undelivered`, and go on. There is one exception: when the kernel has no memory for the pipe
+ * (`ENOMEM`), as many as 16 KiB that had been taken are neither.
  *
  * @returns the number of bytes moved
  * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` when one of the sockets is closed
