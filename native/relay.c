@@ -1,7 +1,7 @@
 /*
  * A flow that waits for its source, carried on without JavaScript.
  *
- * splice() waits for an event of its source, moves what is there and waits again; nine times in ten nothing else happens, and the
+ * splice() waits for an event of its source, moves what is there and waits again; mostly nothing else happens, and the
  * way to JavaScript and back costs more than the calls, because what it needs has left the caches meanwhile. So JavaScript
  * leaves a note for the poller: "when this source has bytes, they go there". A note is a few words of the array that both
  * sides share, one for each slot of the reactor's table (and none for slots beyond the last note: those take the long way).
