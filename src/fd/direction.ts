@@ -33,11 +33,10 @@ import { countOn, offAbort, onAbort } from "../aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import { promised, type Settler, Waiter, WAITS } from "./waiter.js";
 
 /** setTimeout takes no more. */
 const LONGEST_TIMER = 0x7fff_ffff;
-
-type AnyOperation = Operation<unknown, unknown, unknown>;
 
 /** What a direction needs to know of its descriptor. */
 export interface Owner {
@@ -47,45 +46,6 @@ export interface Owner {
   register(direction: Direction): number;
   /** A call has queued up in `direction`, for an event or for its turn. */
   queued?(direction: Direction): void;
-}
-
-class Waiter {
-  next: Waiter | undefined;
-  previous: Waiter | undefined;
-  resolve: (value: unknown) => void;
-  reject: (error: unknown) => void;
-  direction: Direction;
-  operation: AnyOperation;
-  a: unknown;
-  b: unknown;
-  /** Keeps the public socket from being collected while a call on it waits. */
-  holder: object;
-  deadline: number = Infinity;
-  signal: AbortSignal | undefined;
-  /** It fails with EAGAIN when its turn has come and the kernel has nothing. */
-  impatient = false;
-
-  constructor(direction: Direction, operation: AnyOperation, a: unknown, b: unknown, holder: object) {
-    this.direction = direction;
-    this.operation = operation;
-    this.a = a;
-    this.b = b;
-    this.holder = holder;
-    this.resolve = takenResolve;
-    this.reject = takenReject;
-  }
-
-  aborted(): void {
-    this.direction.abort(this);
-  }
-}
-
-// The executor of a promise runs at once, so its functions can be handed over in variables instead of a closure.
-let takenResolve: (value: unknown) => void;
-let takenReject: (error: unknown) => void;
-function take(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
-  takenResolve = resolve;
-  takenReject = reject;
 }
 
 export class Direction {
@@ -127,26 +87,19 @@ export class Direction {
     timeout: number | null,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const owner = this.#owner;
     if (signal !== undefined && signal.aborted) return this.#refuse(signal.reason);
-    if (owner.fd < 0) return this.#refuse(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
+    if (this.#owner.fd < 0) return this.#refuse(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
+    const owner = this.#owner;
     if (this.#ready && this.#head === undefined && owner.reactor.spend()) {
-      let result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
-      while (result < 0 && this.#goesOn(operation, result, a, b) && this.#ready && owner.reactor.spend()) {
-        result = operation.attempt(owner.reactor.calls, owner.fd, a, b);
-      }
+      const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
-        this.#account(operation, result, a, b);
         const value = operation.complete(result, a, b);
         return (typeof value === "number" ? resolvedWith(value) : Promise.resolve(value)) as Promise<T>;
       }
-      if (result === EAGAIN) {
-        this.#ready = false;
-        if (operation.nowait?.(a, b) === true) return Promise.reject(failure(operation, EAGAIN, a, b));
-      } else if (result !== NOT_ENOUGH && result !== EINTR && result > MOVED && !passes(operation, result, a, b)) {
-        return Promise.reject(failure(operation, result, a, b));
+      if (result === EAGAIN && operation.nowait?.(a, b) === true) {
+        return Promise.reject(failure(operation, EAGAIN, a, b));
       }
-      // What passes with time is tried once more below, which starts the pause.
+      if (!waits(operation, result, a, b)) return Promise.reject(failure(operation, result, a, b));
     } else if (operation.nowait?.(a, b) === true) {
       if (this.#head !== undefined && !this.#deferred) return this.#refuse(failure(operation, EAGAIN, a, b));
       if (this.#head === undefined && !this.#ready) {
@@ -157,7 +110,64 @@ export class Direction {
       this.#ready = true;
       return this.run(holder, operation, a, b, timeout, signal);
     }
-    return this.#wait(holder, operation, a, b, timeout, signal);
+    const unregistered = this.#register(operation, a, b);
+    if (unregistered !== undefined) return Promise.reject(unregistered);
+    const promise = promised() as Promise<T>;
+    const waiter = new Waiter(this, operation, a, b, holder, undefined);
+    if (signal !== undefined) {
+      waiter.signal = signal;
+      onAbort(signal, waiter);
+    }
+    if (operation.nowait?.(a, b) === true) {
+      waiter.impatient = true;
+      this.#impatient++;
+    }
+    this.#enqueue(waiter, timeout);
+    return promise;
+  }
+
+  /**
+   * As `run`, for parts of ours that need no promise: the result of a call that had not to wait, or WAITS, and then `settler`
+   * hears of it. There is no signal, and no call that must not wait.
+   *
+   * @throws what a promise would reject with
+   */
+  submit<A, B, T>(
+    settler: Settler<T>,
+    holder: object,
+    operation: Operation<A, B, T>,
+    a: A,
+    b: B,
+    timeout: number | null,
+  ): T | typeof WAITS {
+    const owner = this.#owner;
+    if (owner.fd < 0) throw socketError(EBADF, operation.syscall, operation.details?.(a, b));
+    if (operation.eager === true && this.#head === undefined) this.#ready = true;
+    if (this.#ready && this.#head === undefined && owner.reactor.spend()) {
+      const result = this.#tryAtOnce(operation, a, b);
+      if (result >= 0) return operation.complete(result, a, b);
+      if (!waits(operation, result, a, b)) throw failure(operation, result, a, b);
+    }
+    const unregistered = this.#register(operation, a, b);
+    if (unregistered !== undefined) throw unregistered;
+    this.#enqueue(new Waiter(this, operation, a, b, holder, settler as Settler<unknown>), timeout);
+    return WAITS;
+  }
+
+  /**
+   * The first tries of a call, until it is through or has to wait. What passes with time is tried once more in the queue, which
+   * starts the pause.
+   */
+  #tryAtOnce<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
+    const owner = this.#owner;
+    const { reactor } = owner;
+    let result = operation.attempt(reactor.calls, owner.fd, a, b);
+    while (result < 0 && this.#goesOn(operation, result, a, b) && this.#ready && reactor.spend()) {
+      result = operation.attempt(reactor.calls, owner.fd, a, b);
+    }
+    if (result >= 0) this.#account(operation, result, a, b);
+    else if (result === EAGAIN) this.#ready = false;
+    return result;
   }
 
   /**
@@ -193,31 +203,17 @@ export class Direction {
     return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error) }));
   }
 
-  #wait<A, B, T>(
-    holder: object,
-    operation: Operation<A, B, T>,
-    a: A,
-    b: B,
-    timeout: number | null,
-    signal: AbortSignal | undefined,
-  ): Promise<T> {
+  /** Who waits for nothing but a turn is registered when the kernel says would-block. */
+  #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
+    const registered = this.#ready ? 0 : this.#owner.register(this);
+    return registered < 0 ? socketError(registered, "epoll_ctl", operation.details?.(a, b)) : undefined;
+  }
+
+  #enqueue(waiter: Waiter, timeout: number | null): void {
     const owner = this.#owner;
-    // Who waits for nothing but a turn is registered when the kernel says would-block.
-    const registered = this.#ready ? 0 : owner.register(this);
-    if (registered < 0) return Promise.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
-    const promise = new Promise<unknown>(take);
-    const waiter = new Waiter(this, operation, a, b, holder);
     if (timeout !== null) {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
-    }
-    if (signal !== undefined) {
-      waiter.signal = signal;
-      onAbort(signal, waiter);
-    }
-    if (operation.nowait?.(a, b) === true) {
-      waiter.impatient = true;
-      this.#impatient++;
     }
     owner.reactor.hold();
     const first = this.#head === undefined;
@@ -231,7 +227,6 @@ export class Direction {
       owner.queued?.(this);
       if (this.#ready) this.#defer();
     }
-    return promise as Promise<T>;
   }
 
   /** The kernel says that something changed. */
@@ -260,14 +255,16 @@ export class Direction {
 
   /** Rejects the calls that have `operand` for their first operand, with `reason` as it is. */
   withdraw(operand: object, reason: unknown): void {
+    const withdrawn: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.a === operand) {
         this.#remove(waiter);
-        waiter.reject(reason);
+        withdrawn.push(waiter);
       }
       waiter = next;
     }
+    for (const waiter of withdrawn) waiter.reject(reason);
     this.#afterLeaving();
   }
 
@@ -425,18 +422,20 @@ export class Direction {
     this.#armedFor = Infinity;
     const now = performance.now();
     let earliest = Infinity;
-    let left = false;
+    const late: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.deadline <= now) {
         this.#remove(waiter);
-        if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
-        left = true;
+        late.push(waiter);
       } else if (waiter.deadline < earliest) earliest = waiter.deadline;
       waiter = next;
     }
     if (earliest !== Infinity) this.#arm(earliest);
-    if (left) this.#afterLeaving();
+    for (const waiter of late) {
+      if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
+    }
+    if (late.length > 0) this.#afterLeaving();
   }
 
   /** The descriptor is gone: settles every call with ECANCELED. */
@@ -469,6 +468,12 @@ function resolvesCut(waiter: Waiter): boolean {
   if (received === undefined) return false;
   waiter.resolve(received);
   return true;
+}
+
+/** Whether a call that got `result` waits, for an event or for its turn. */
+function waits<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+  if (result === EAGAIN || result === NOT_ENOUGH || result === EINTR || result <= MOVED) return true;
+  return passes(operation, result, a, b);
 }
 
 function passes<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): boolean {

@@ -3,3 +3,4 @@
 export { Descriptor } from "./descriptor.js";
 export { Direction } from "./direction.js";
 export { Pollset } from "./pollset.js";
+export { type Settler, WAITS } from "./waiter.js";

@@ -13,7 +13,7 @@ export { type FlagOptions } from "../sys/requests/trying.js";
 export { type TransferOptions, type WaitOptions } from "../sys/waitOptions.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
-export { pump, splice } from "./pump.js";
+export { pump } from "./pump.js";
 export {
   type PumpCounts,
   type PumpOptions,
@@ -25,3 +25,4 @@ export { Socket } from "./socket.js";
 export { type AcceptOptions } from "../sys/requests/sockets.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
+export { splice } from "./splice.js";

@@ -4,10 +4,16 @@ import type { Descriptor, Direction } from "../fd/index.js";
 import { type FileSending, type FileSource, SENDFILE } from "../sys/operations/move.js";
 import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../sys/requests/files.js";
 import { signalOf, timeoutOf } from "../sys/waitOptions.js";
+import type { Socket } from "./socket.js";
 import { BatchSocket } from "./batchSocket.js";
 
 /** The descriptor of a socket, for the calls that need two. */
 export let descriptorOf: (socket: MoveSocket) => Descriptor;
+
+/** Whether a value is a socket that bytes can be moved between. */
+export function isSocket(value: unknown): value is Socket {
+  return value instanceof MoveSocket;
+}
 
 export abstract class MoveSocket extends BatchSocket {
   static {

@@ -94,7 +94,7 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   /** Bytes that the destination has taken. The rest is in the pipe. */
   sent: number;
   /** Bytes have moved: at a time of `performance.now()`, now if not given. */
-  activity: (at?: number) => void;
+  activity(at?: number): void;
   /** Few bytes came the last time, and so few are expected: they are copied, which costs less than to splice them. */
   small: boolean;
   /** How the poller carries it on. */
@@ -169,7 +169,8 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
     const { pipes, to } = flow;
     const stopped = gather(flow);
     if (stopped !== undefined) return stopped;
-    if (to.fd < 0) return ECANCELED;
+    // To gather may have others go on, who may have ended this.
+    if (to.fd < 0 || flow.from.fd < 0) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
     // Those who wait to write there are first.

@@ -1,0 +1,59 @@
+// Bytes from one socket to another inside the kernel, one way. operations/move.ts explains how.
+
+import { annotate, checkStream, extentOf, limitsOf, type SpliceOptions } from "../sys/requests/splicing.js";
+import { watch } from "./flowLimits.js";
+import { isSocket } from "./moveSocket.js";
+import type { Socket } from "./socket.js";
+import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
+
+/**
+ * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
+ * (`SHUT_WR`): splice(2) through a pipe, inside the kernel; a few bytes are copied by recv(2) and send(2), which costs less. The promise resolves when `to` has taken all
+ * of them; `to` being slow holds `from` back, with at most a pipe of bytes in between. The sockets stay open.
+ *
+ * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
+ * {@link SpliceProgress}: `transferred` bytes have gone out, and `undelivered` is what had been taken from `from` and has
+ * not. Nothing is lost: send `undelivered`, and go on. There is one exception: when the kernel has no memory for the pipe
+ * (`ENOMEM`), as many as 16 KiB that had been taken are neither.
+ *
+ * @returns the number of bytes moved
+ * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` when one of the sockets is closed
+ *   meanwhile; `EMFILE` when there are no descriptors for a pipe; `EINVAL` for a family that cannot be spliced …
+ * @see splice(2), pipe(7)
+ * @example
+ * ```ts
+ * import { SHUT_WR, socketpair, splice } from "berkeley";
+ *
+ * const [client, a] = socketpair();
+ * const [b, server] = socketpair();
+ * await client.sendAll("from end to end");
+ * client.shutdown(SHUT_WR);
+ * console.log(await splice(a, b)); // prints: 15
+ * console.log((await server.recv(100)).toString()); // prints: from end to end
+ * console.log((await server.recv(100)).length); // prints: 0
+ * for (const socket of [client, a, b, server]) socket.close();
+ * ```
+ */
+export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Promise<number> {
+  const action = "splice";
+  checkStream(from, isSocket, "from", action);
+  checkStream(to, isSocket, "to", action);
+  const limits = limitsOf(opts, action);
+  const { count, end } = extentOf(opts);
+  limits.signal?.throwIfAborted();
+  const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
+  let flow!: SpliceFlow;
+  let unwatch: (() => void) | undefined;
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      const owner: FlowOwner = { tellsEnd: () => end, flowed: ({ sent }) => resolve(sent), broke: (_, error) => reject(error) };
+      flow = new SpliceFlow(from, to, limits.pipes, count, activity, owner);
+      unwatch = watch([flow], limits, activity);
+      flow.start();
+    });
+  } catch (error) {
+    throw annotate(error, flow.progress());
+  } finally {
+    unwatch?.();
+  }
+}

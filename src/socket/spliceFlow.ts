@@ -1,0 +1,196 @@
+// One direction of bytes from socket to socket, from its start to its end: a machine of two states, which needs no promise.
+//
+// It waits for its source as an operation of the source's reading direction, and, when the destination takes no more, as one of
+// the destination's writing direction. operations/move.ts explains what these do.
+
+import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
+import { check, ECANCELED, socketError } from "../sys/errno.js";
+import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
+import type { PipePool } from "../sys/operations/pipes.js";
+import type { Note } from "../sys/operations/relay.js";
+import type { Pipe } from "../sys/operations/pipes.js";
+import { endOf, progressOf, type SpliceProgress } from "../sys/requests/splicing.js";
+import { descriptorOf, type MoveSocket } from "./moveSocket.js";
+
+/** When bytes last moved, by `performance.now()`. */
+export interface Activity {
+  last: number;
+}
+
+/** Who hears of the end of a flow. It hears of it within the flow's own work, and must not run code of users. */
+export interface FlowOwner {
+  /** Whether the flow's destination is to hear of its end (`SHUT_WR`), should the source have ended. */
+  tellsEnd(flow: SpliceFlow): boolean;
+  flowed(flow: SpliceFlow): void;
+  broke(flow: SpliceFlow, error: unknown): void;
+}
+
+export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
+  readonly from: Descriptor;
+  readonly to: Descriptor;
+  readonly pipes: PipePool;
+  readonly limit: number;
+  pipe: Pipe | undefined;
+  taken: number = 0;
+  sent: number = 0;
+  small: boolean = true;
+  note: Note | undefined;
+  readonly #source: MoveSocket;
+  readonly #destination: MoveSocket;
+  readonly #activity: Activity | undefined;
+  readonly #owner: FlowOwner;
+  /** The destination is waited for. */
+  #held = false;
+  #started = false;
+  #running = false;
+
+  /**
+   * @param limit bytes to move at most
+   * @param activity is told when bytes have moved
+   */
+  constructor(
+    from: MoveSocket,
+    to: MoveSocket,
+    pipes: PipePool,
+    limit: number,
+    activity: Activity | undefined,
+    owner: FlowOwner,
+  ) {
+    this.from = descriptorOf(from);
+    this.to = descriptorOf(to);
+    this.pipes = pipes;
+    this.limit = limit;
+    this.pipe = this.note = undefined;
+    this.#source = from;
+    this.#destination = to;
+    this.#activity = activity;
+    this.#owner = owner;
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** Whether it has been started and is not over. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** It is over when the source has ended, or the limit is reached, and the destination has taken all of it. */
+  start(): void {
+    this.#started = true;
+    try {
+      check(this.pipes.enter(this.from.reactor.calls), "pipe");
+    } catch (error) {
+      this.#owner.broke(this, error);
+      return;
+    }
+    this.#running = true;
+    // Who waits for the one is to hear that the other was closed.
+    this.from.addDependant(this);
+    this.to.addDependant(this);
+    this.#go();
+  }
+
+  #go(): void {
+    const { from, to } = this;
+    try {
+      // Who wants nothing is not to wait for it.
+      while (this.taken < this.limit || this.#held) {
+        const { reading } = from;
+        const { writing } = to;
+        const outcome = this.#held
+          ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
+          : reading.submit(this, this.#source, SPLICE, this, undefined, null);
+        if (!this.#running) {
+          // Ended by somebody who went on within the attempt.
+          if (outcome === WAITS) (this.#held ? writing : reading).withdraw(this, undefined);
+          return;
+        }
+        if (outcome === WAITS) return;
+        if (outcome === ENDED) break;
+        this.#held = !this.#held;
+      }
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
+    this.#finish();
+  }
+
+  /** An operation that had to wait is through. */
+  settled(outcome: number | void): void {
+    if (!this.#running) return;
+    if (outcome === ENDED) {
+      this.#finish();
+      return;
+    }
+    this.#held = !this.#held;
+    this.#go();
+  }
+
+  failed(error: unknown): void {
+    if (!this.#running) return;
+    this.#leave();
+    this.#owner.broke(this, error);
+  }
+
+  #finish(): void {
+    try {
+      if (this.#owner.tellsEnd(this)) endOf(this.from.reactor.calls, this);
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
+    this.#leave();
+    this.#owner.flowed(this);
+  }
+
+  #leave(): void {
+    this.#running = false;
+    const { from, to } = this;
+    endNote(this);
+    from.removeDependant(this);
+    to.removeDependant(this);
+    this.pipes.leave(from.reactor.calls);
+  }
+
+  /** Bytes have moved. */
+  activity(at: number = performance.now()): void {
+    const activity = this.#activity;
+    if (activity !== undefined && at > activity.last) activity.last = at;
+  }
+
+  /** When bytes last moved that the poller has passed on since it took the flow over; undefined if none have. */
+  lastRelayed(): number | undefined {
+    return this.note?.lastActive();
+  }
+
+  /** One of the descriptors was closed. */
+  ended(): void {
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
+  }
+
+  /** Bytes that have gone out. */
+  passed(): number {
+    gather(this);
+    return this.sent;
+  }
+
+  /** Ends it now, with `reason`. */
+  cancel(reason: unknown): void {
+    if (!this.#running) return;
+    gather(this);
+    const unheard = this.note?.pending === true;
+    this.failed(reason);
+    this.from.reading.withdraw(this, reason);
+    this.to.writing.withdraw(this, reason);
+    // The source had an event that nobody but the poller has heard of.
+    if (unheard) this.from.reading.wake();
+  }
+
+  /** How far it got; for when it has failed. Takes what is in the pipe. */
+  progress(): SpliceProgress {
+    return progressOf(this.from.reactor.calls, this);
+  }
+}
