@@ -7,27 +7,21 @@ import {
   AF_INET6,
   AF_UNSPEC,
   HostPort,
-  type Inet6Address,
-  type InetAddress,
 } from "../addr/index.js";
 import { SocketError } from "../errors.js";
-import { Socket } from "../socket/index.js";
+import type { Socket } from "../socket/index.js";
 import type { Clock } from "../stream/clock.js";
 import { socketError } from "../stream/wait.js";
 import { calls } from "../sys/calls.js";
-import { SOCK_STREAM } from "../sys/constants.js";
-import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../sys/options/index.js";
 import { resolveNow } from "../sys/resolve.js";
-import { addressDetails } from "../sys/sockaddr.js";
+import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
+import { Dial, type DialWay, isWildcard } from "./attempt.js";
 import { type Attempt, type Course, type Pace, Race } from "./happyEyeballs.js";
-import { applyTcp, type CheckedTcp, type CheckedWait } from "./options.js";
+import type { CheckedWait } from "./options.js";
 import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolver.js";
 
 /** How to dial; checked. */
-export interface DialPlan extends CheckedWait {
-  readonly tcp: CheckedTcp;
-  readonly local: Address | HostPort | undefined;
-  readonly device: string | undefined;
+export interface DialPlan extends CheckedWait, DialWay {
   /** `AF_UNSPEC` for both. */
   readonly family: number;
   readonly resolver: Resolver | undefined;
@@ -69,13 +63,42 @@ function start(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled>
 }
 
 /** To a single address: there is nothing to race, and nothing that a race costs. */
-async function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan: DialPlan): Promise<Dialled> {
-  const { signal } = plan;
-  try {
-    return await new Dial(address, plan, plan.deadline.left() ?? null, signal).promise;
-  } catch (error) {
-    throw signal?.aborted === true && error === signal.reason ? error : failureOf(target, [], [error]);
-  }
+function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan: DialPlan): Promise<Dialled> {
+  const { deadline, signal } = plan;
+  return new Promise((resolve, reject) => {
+    let member: { aborted: (reason: unknown) => void } | undefined;
+    const dial = new Dial(address, plan, {
+      connected: (done) => {
+        if (member !== undefined) offAbort(signal!, member);
+        resolve(dialledBy(done, address));
+      },
+      refused: (_dial, error) => {
+        if (member !== undefined) offAbort(signal!, member);
+        reject(signal?.aborted === true && error === signal.reason ? error : failureOf(target, [], [error]));
+      },
+    });
+    if (signal !== undefined) onAbort(signal, (member = { aborted: (reason) => dial.cancel(reason) }));
+    dial.start(deadline.left() ?? null);
+  });
+}
+
+/** What connecting has come to; to be asked for within `connected`, when the local address is at hand. */
+function dialledBy(dial: Dial, address: HostAddress): Dialled {
+  const local = decodeRoom();
+  return { socket: dial.socket, local, remote: isWildcard(address) ? dial.socket.getpeername() : address };
+}
+
+/** An attempt in a race. */
+function attempt(address: HostAddress, plan: DialPlan): Attempt<Dialled> {
+  let dial!: Dial;
+  const promise = new Promise<Dialled>((resolve, reject) => {
+    dial = new Dial(address, plan, {
+      connected: (done) => resolve(dialledBy(done, address)),
+      refused: (_dial, error) => reject(error),
+    });
+    dial.start(null);
+  });
+  return { promise, cancel: () => dial.cancel() };
 }
 
 async function dialName(name: HostPort, families: readonly HostFamily[], plan: DialPlan): Promise<Dialled> {
@@ -85,7 +108,7 @@ async function dialName(name: HostPort, families: readonly HostFamily[], plan: D
   const course: Course<HostAddress, Dialled> = {
     families,
     lookup: (family) => resolveFamily(name, family as HostFamily, resolver, unneeded.signal),
-    attempt: (address) => new Dial(address, plan, null, undefined),
+    attempt: (address) => attempt(address, plan),
     failure: (lookups, attempts) => failureOf(name, lookups, attempts),
   };
   const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
@@ -105,59 +128,6 @@ function familiesFor({ family, local }: DialPlan): HostFamily[] {
   const both: HostFamily[] = [AF_INET6, AF_INET];
   const bound = local === undefined || local instanceof HostPort ? AF_UNSPEC : local.family;
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
-}
-
-/** A socket on its way to one address. */
-class Dial implements Attempt<Dialled> {
-  readonly promise: Promise<Dialled>;
-  #socket: Socket | undefined;
-
-  /** @param timeout for the attempt alone, where nobody else looks after it; the same goes for `signal` */
-  constructor(address: HostAddress, plan: DialPlan, timeout: number | null, signal: AbortSignal | undefined) {
-    this.promise = this.#run(address, plan, timeout, signal);
-  }
-
-  async #run(
-    address: HostAddress,
-    plan: DialPlan,
-    timeout: number | null,
-    signal: AbortSignal | undefined,
-  ): Promise<Dialled> {
-    const { family } = address;
-    try {
-      const socket = (this.#socket = new Socket(family, SOCK_STREAM));
-      applyTcp(socket, plan.tcp);
-      if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
-      if (plan.local !== undefined) await bindLocal(socket, plan.local);
-      await socket.connect(address, { timeout, signal });
-      const local = socket.getsockname() as HostAddress;
-      // The wildcard as a destination is this machine; which address of it, only the kernel knows.
-      const wildcard = address.host === "::" || address.host === "0.0.0.0";
-      const remote = wildcard ? (socket.getpeername() as HostAddress) : address;
-      // Where nobody listens at a port that the kernel also gives to who connects, it may give that very port, and then the
-      // socket is connected to itself: RFC 9293, section 3.5, simultaneous open.
-      if (local.port === remote.port && String(local) === String(remote)) {
-        throw socketError("ECONNREFUSED", "connect", addressDetails(address));
-      }
-      return { socket, local, remote };
-    } catch (error) {
-      this.cancel();
-      throw error;
-    }
-  }
-
-  cancel(): void {
-    this.#socket?.close();
-  }
-}
-
-async function bindLocal(socket: Socket, local: Address | HostPort): Promise<void> {
-  const { port } = local as InetAddress | Inet6Address | HostPort;
-  // A port is chosen by connect(), which can give the same one to different destinations; ip(7).
-  if (port === 0) socket.setsockopt(IP_BIND_ADDRESS_NO_PORT, true);
-  // Attempts that run at the same time share the port that was asked for.
-  else socket.setsockopt(SO_REUSEADDR, true);
-  await socket.bind(local);
 }
 
 /** What says more of this machine than of the host: another attempt that came further is more telling. */

@@ -26,3 +26,7 @@ export { type AcceptOptions } from "../sys/requests/sockets.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
+// For the layers above, and nobody else.
+export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
+export { Pump } from "./pump.js";
+export { type Activity } from "./spliceFlow.js";

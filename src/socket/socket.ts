@@ -26,6 +26,8 @@ function isTcp(family: number, type: number, protocol: number): boolean {
 
 /** ACCEPT with its result made into a Socket, which only the class itself can make. */
 let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
+/** The same without the peer's address, which is left in `room`. */
+export let ACCEPT_ONLY: Operation<Socket, boolean, Socket>;
 
 /**
  * A Berkeley socket: the kernel's own, with its calls under their own names.
@@ -322,17 +324,23 @@ export class Socket extends MoveSocket {
   }
 
   static {
-    ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
+    ACCEPT_ONLY = operation<Socket, boolean, Socket>({
       ...ACCEPT,
       complete: (fd, listener) => {
         try {
-          const address = decodeRoom();
-          return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
+          return Socket.#around(listener.family, listener.type, listener.protocol, fd);
         } catch (error) {
           // No memory for the objects: nobody would ever close it.
           listener.calls().close(fd);
           throw error;
         }
+      },
+    });
+    ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
+      ...ACCEPT,
+      complete: (fd, listener, patient) => {
+        const address = decodeRoom();
+        return [ACCEPT_ONLY.complete(fd, listener, patient), address];
       },
     });
   }

@@ -5,6 +5,7 @@ import { int32, integer, byteView } from "./arguments.js";
 import type { Calls } from "./calls.js";
 import { SHUT_RD, SHUT_RDWR, SHUT_WR, SOMAXCONN } from "./constants.js";
 import { check, EBADF, socketError } from "./errno.js";
+import { lent } from "./lent.js";
 import { intBytes, readInt, type SocketOption } from "./options/option.js";
 import { decodeRoom, room } from "./sockaddr.js";
 
@@ -166,7 +167,7 @@ export abstract class PlainSocket {
           ? intBytes(integer(third, "setsockopt", "value", -0x8000_0000, 0xffff_ffff) | 0)
           : optionBytes(third);
     }
-    check(this.calls().setsockopt(this.#open("setsockopt"), level, name, bytes), "setsockopt");
+    check(this.calls().setsockopt(this.#open("setsockopt"), level, name, lent(bytes)), "setsockopt");
     this.optionSet(level, name);
   }
 

@@ -151,6 +151,11 @@ export function decodeRoom(from: Uint8Array = room): Address {
   return decodeAt(from, START, addressLength(from));
 }
 
+/** The port of the IP address that a call put into {@link room}, without the rest. */
+export function portInRoom(): number {
+  return port16(room, START + 2);
+}
+
 /** The address in the bytes of a sockaddr. */
 export function decodeAddress(bytes: Uint8Array): Address {
   return decodeAt(bytes, 0, bytes.length);

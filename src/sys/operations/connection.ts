@@ -36,6 +36,7 @@ import {
   ENOPROTOOPT,
   EPROTO,
 } from "../errno.js";
+import { lent } from "../lent.js";
 import { addressDetails, room } from "../sockaddr.js";
 
 export interface Connecting {
@@ -54,7 +55,7 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
   eager: true,
   movesBytes: false,
   attempt: (calls, fd, connecting) => {
-    const result = calls.connect(fd, connecting.sockaddr);
+    const result = calls.connect(fd, lent(connecting.sockaddr));
     if (result === EINPROGRESS || (result === EALREADY && connecting.started)) {
       connecting.started = true;
       return EAGAIN;

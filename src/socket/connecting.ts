@@ -1,0 +1,45 @@
+// Connecting and accepting for the layers above, where a promise for each would cost more than the rest.
+
+import type { Address } from "../addr/index.js";
+import type { Settler, WAITS } from "../fd/index.js";
+import { check } from "../sys/errno.js";
+import { CONNECT } from "../sys/operations/connection.js";
+import { encodeAddress, portInRoom, room } from "../sys/sockaddr.js";
+import { descriptorOf } from "./moveSocket.js";
+import { ACCEPT_ONLY, type Socket } from "./socket.js";
+
+export { type Settler, WAITS } from "../fd/index.js";
+
+/**
+ * Connects a socket: connect(2).
+ *
+ * @returns WAITS if `settler` will hear how it went
+ * @throws SocketError as `Socket.connect` rejects with
+ */
+export function connectTo(
+  settler: Settler<void>,
+  socket: Socket,
+  address: Address,
+  timeout: number | null,
+): void | typeof WAITS {
+  const connecting = { address, sockaddr: encodeAddress(address), started: false };
+  return descriptorOf(socket).writing.submit(settler, socket, CONNECT, connecting, undefined, timeout);
+}
+
+/**
+ * Takes the next connection, and waits out a lack of descriptors or memory: accept4(2). Right after it the peer's address
+ * stands in `room` of sys/sockaddr.ts.
+ *
+ * @returns WAITS if `settler` will hear of it
+ * @throws SocketError as `Socket.accept` rejects with
+ */
+export function acceptFrom(settler: Settler<Socket>, listener: Socket): Socket | typeof WAITS {
+  return descriptorOf(listener).reading.submit(settler, listener, ACCEPT_ONLY, listener, true, null);
+}
+
+/** The local port of a socket of IP, whose whole address then stands in `room`: getsockname(2). */
+export function askLocalPort(socket: Socket): number {
+  const { fd, reactor } = descriptorOf(socket);
+  check(reactor.calls.getsockname(fd, room), "getsockname");
+  return portInRoom();
+}
