@@ -1,6 +1,7 @@
 // connect(): from an endpoint to a stream.
 
 import {
+  type Address,
   AF_INET,
   AF_INET6,
   AF_UNIX,
@@ -75,11 +76,11 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
 }
 
 const WAIT = ["timeout", "signal"];
-const RACE = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
+export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** What each kind of endpoint has a use for. */
 const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
-  tcp: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via"],
-  tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE, "localAddress", "bindToDevice", "via", "tls"],
+  tcp: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
+  tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
   unix: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
   vsock: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
   fd: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS],
@@ -213,7 +214,7 @@ function isSame(one: Endpoint, other: Endpoint): boolean {
   return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
 }
 
-function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
+export function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
   if (address instanceof HostPort && address.host === "") {
     throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
   }
@@ -243,12 +244,8 @@ async function openLocal(address: UnixAddress | VsockAddress, plan: DialPlan, ac
   const { local } = plan;
   const socket = new Socket(family === AF_UNIX ? AF_UNIX : AF_VSOCK, SOCK_STREAM);
   try {
-    if (local !== undefined) {
-      if (local instanceof HostPort || local.family !== family) {
-        throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
-      }
-      await socket.bind(local);
-    }
+    checkSameFamily(local, family, action);
+    if (local !== undefined) await socket.bind(local);
     const { timeout = null, signal } = rest(plan);
     await socket.connect(address, { timeout, signal });
     return new SocketConn(socket, { remote: address });
@@ -256,6 +253,12 @@ async function openLocal(address: UnixAddress | VsockAddress, plan: DialPlan, ac
     socket.close();
     throw error;
   }
+}
+
+/** Refuses to connect from an address of another family. */
+export function checkSameFamily(local: Address | HostPort | undefined, family: number, action: string): void {
+  if (local === undefined || (!(local instanceof HostPort) && local.family === family)) return;
+  throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
 }
 
 /** A descriptor that is connected. When it is refused it stays open, and the caller's. */
@@ -270,7 +273,8 @@ function adoptConnected(fd: number, opts: ConnectOptions, plan: DialPlan, action
   return conn as unknown as SocketConn;
 }
 
-function checkPlan(opts: ConnectOptions, action: string): DialPlan {
+/** Checks what sockets are concerned with; the time runs from here on. */
+export function checkPlan(opts: ConnectOptions, action: string): DialPlan {
   const { resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);

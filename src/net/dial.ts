@@ -47,6 +47,19 @@ export function dial(target: HostAddress | HostPort, plan: DialPlan): Promise<Di
 
 function start(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
   plan.signal?.throwIfAborted();
+  const known = addressNow(target, plan);
+  return known === undefined ? dialName(target as HostPort, plan) : dialAddress(target, known, plan);
+}
+
+/**
+ * The address of a host, if no resolver has to be asked.
+ *
+ * @throws TypeError when `family` and `localAddress` do not go with it, or with each other
+ */
+export function addressNow(
+  target: HostAddress | HostPort,
+  plan: Pick<DialPlan, "family" | "local">,
+): HostAddress | undefined {
   const families = familiesFor(plan);
   if (families.length === 0) {
     throw new TypeError(
@@ -55,11 +68,10 @@ function start(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled>
   }
   // An interface's name as the zone takes a system call, but no resolver.
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  if (known === undefined) return dialName(target as HostPort, families, plan);
-  if (!families.includes(known.family as HostFamily)) {
+  if (known !== undefined && !families.includes(known.family as HostFamily)) {
     throw new TypeError(`Cannot connect to ${String(target)}: family or localAddress is of the other family`);
   }
-  return dialAddress(target, known as HostAddress, plan);
+  return known as HostAddress | undefined;
 }
 
 /** To a single address: there is nothing to race, and nothing that a race costs. */
@@ -101,7 +113,8 @@ function attempt(address: HostAddress, plan: DialPlan): Attempt<Dialled> {
   return { promise, cancel: () => dial.cancel() };
 }
 
-async function dialName(name: HostPort, families: readonly HostFamily[], plan: DialPlan): Promise<Dialled> {
+async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {
+  const families = familiesFor(plan);
   const { signal, clock, resolver } = plan;
   const timeout = plan.deadline.left();
   const unneeded = new AbortController();
@@ -124,7 +137,7 @@ async function dialName(name: HostPort, families: readonly HostFamily[], plan: D
   }
 }
 
-function familiesFor({ family, local }: DialPlan): HostFamily[] {
+function familiesFor({ family, local }: Pick<DialPlan, "family" | "local">): HostFamily[] {
   const both: HostFamily[] = [AF_INET6, AF_INET];
   const bound = local === undefined || local instanceof HostPort ? AF_UNSPEC : local.family;
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));

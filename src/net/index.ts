@@ -1,6 +1,14 @@
 // Dialling, listening, UDP.
 
 export { connect, type ConnectOptions } from "./connect.js";
+export {
+  forward,
+  type ForwardConnectOptions,
+  type Forwarded,
+  Forwarder,
+  type ForwardListenOptions,
+  type ForwardOptions,
+} from "./forward.js";
 export { listen, type ListenOptions } from "./listen.js";
 export { type KeepAlive, type TcpOptions } from "./options.js";
 export { type ProxyOptions } from "./proxy.js";

@@ -29,4 +29,5 @@ export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
 export { Pump } from "./pump.js";
+export { cutOnClose } from "./socketConn.js";
 export { type Activity } from "./spliceFlow.js";

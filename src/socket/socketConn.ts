@@ -144,14 +144,7 @@ export class SocketConn implements Conn, DirectReader {
 
   abort(): void {
     if (this.#socket.closed) return;
-    const { family } = this.#socket;
-    if (family === AF_INET || family === AF_INET6) {
-      try {
-        this.#socket.setsockopt(SO_LINGER, 0);
-      } catch {
-        // Without it the peer sees an end; the connection is given up in either case.
-      }
-    }
+    cutOnClose(this.#socket);
     this.#close();
   }
 
@@ -176,6 +169,17 @@ export class SocketConn implements Conn, DirectReader {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+/** Has close() tell the peer of a TCP connection that it was given up: a reset instead of an end. */
+export function cutOnClose(socket: Socket): void {
+  const { family } = socket;
+  if (family !== AF_INET && family !== AF_INET6) return;
+  try {
+    socket.setsockopt(SO_LINGER, 0);
+  } catch {
+    // Without it the peer sees an end; the connection is given up in either case.
   }
 }
 

@@ -65,13 +65,18 @@ export interface Limits {
 
 export function limitsOf(opts: PumpOptions | undefined, action: string): Limits {
   checkOptions(opts, action);
-  const size = integer(opts?.pipeSize ?? DEFAULT_PIPE, action, "pipeSize", 4096, LARGEST_PIPE);
   return {
     signal: signalOf(opts, action),
     timeout: milliseconds(opts?.timeout, action),
     idleTimeout: milliseconds(opts?.idleTimeout, action),
-    pipes: pipePool(2 ** Math.ceil(Math.log2(size))),
+    pipes: pipesOf(opts?.pipeSize, action),
   };
+}
+
+/** The pipes of a size, which is checked. */
+export function pipesOf(pipeSize: unknown, action: string): PipePool {
+  const size = integer(pipeSize ?? DEFAULT_PIPE, action, "pipeSize", 4096, LARGEST_PIPE);
+  return pipePool(2 ** Math.ceil(Math.log2(size)));
 }
 
 /** What is to be known of a socket that is spliced. */
