@@ -103,10 +103,14 @@ bool refuses_cloexec(int fd);
 /*
  * move.c. Fills the pipe, which is empty, from `from` and empties it into `to`, again and again, until something stops it or
  * `budget` bytes have been taken. 1 when the budget is spent, 0 at the end of `from`, or -errno; `progress` is bytes taken
- * and bytes passed on. `few`: whether few bytes are expected, which are copied.
+ * and bytes passed on. `how` is of the bits below.
  */
-int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, bool few,
+int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, uint32_t how,
                        uint32_t progress[2]);
+/* Few bytes are expected, which are copied. */
+#define THROUGH_FEW 1u
+/* A recv(2) that gets less than it asked for has emptied the source, which need not be asked again. */
+#define THROUGH_SHORT_MEANS_EMPTY 2u
 /* A flow of which at least so many bytes came at a time is expected to go on like that. */
 #define MANY (16u << 10)
 

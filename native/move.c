@@ -114,13 +114,13 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
  * may be more than a few; otherwise `result` is what ended it, as splice_through() returns it. What `to` does not take goes
  * into the pipe, which has room for it.
  */
-static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t budget, uint32_t progress[2],
-                     int64_t *result) {
+static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t budget, bool short_means_empty,
+                     uint32_t progress[2], int64_t *result) {
   uint8_t bytes[FEW];
   size_t most = at_once < FEW ? at_once : FEW;
   for (;;) {
-    size_t left = budget - progress[0];
-    ssize_t count = recv(from, bytes, left < most ? left : most, MSG_DONTWAIT);
+    size_t left = budget - progress[0], asked = left < most ? left : most;
+    ssize_t count = recv(from, bytes, asked, MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     *result = outcome(count);
     if (count <= 0) return false;
@@ -144,14 +144,21 @@ static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t
     *result = 1;
     if (progress[0] >= budget) return false;
     if (size == most) return true;
+    if (short_means_empty && size < asked) {
+      *result = -EAGAIN;
+      return false;
+    }
   }
 }
 
-int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, bool few,
+int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t at_once, uint32_t budget, uint32_t how,
                        uint32_t progress[2]) {
   int64_t result = 1;
   progress[0] = progress[1] = 0;
-  if (few && budget > 0 && !copy_few(from, write_end, to, at_once, budget, progress, &result)) return result;
+  bool few = how & THROUGH_FEW, short_means_empty = how & THROUGH_SHORT_MEANS_EMPTY;
+  if (few && budget > 0 && !copy_few(from, write_end, to, at_once, budget, short_means_empty, progress, &result)) {
+    return result;
+  }
   while (result > 0 && progress[0] < budget) {
     uint32_t left = budget - progress[0];
     ssize_t count = splice_on(from, write_end, left < at_once ? left : at_once);
@@ -172,10 +179,11 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
 }
 
 /*
- * spliceThrough(from, read end, write end, to, at a time, budget, out, few = 0): fills the pipe, which is empty, and empties it, again
+ * spliceThrough(from, read end, write end, to, at a time, budget, out, how = 0): fills the pipe, which is empty, and empties it, again
  * and again, until something stops it or `budget` bytes have been taken. It is the one call that makes several system
- * calls: it saves a round through JavaScript for each fill of the pipe. With `few` 1 it begins with recv(2) and send(2), and
- * splices once there are more bytes than a few.
+ * calls: it saves a round through JavaScript for each fill of the pipe. With 1 in `how` it begins with recv(2) and send(2), and
+ * splices once there are more bytes than a few; with 2 a recv(2) that gets less than it asked for has emptied the source,
+ * and counts as would-block.
  *
  * -> 1 when the budget is spent, 0 at the end of `from`, or -errno. `out` takes two 32-bit numbers, as 8 bytes: bytes taken
  * from `from` and bytes that `to` took. If the two are equal, the pipe is empty and it was `from` that stopped it;
@@ -184,13 +192,13 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
 static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t from, read_end, write_end, to;
-  uint32_t at_once, budget, few = 0;
+  uint32_t at_once, budget, how = 0;
   uint8_t *out;
   size_t out_size;
   if (!read_args(env, info, 7, &args) || !arg_i32(&args, 0, &from) || !arg_i32(&args, 1, &read_end) ||
       !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &to) || !arg_u32(&args, 4, &at_once) ||
       !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size) ||
-      (args.count > 7 && !arg_u32(&args, 7, &few))) {
+      (args.count > 7 && !arg_u32(&args, 7, &how))) {
     return NULL;
   }
   uint32_t progress[2];
@@ -198,7 +206,7 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
     napi_throw_range_error(env, NULL, "spliceThrough takes room for two numbers");
     return NULL;
   }
-  int64_t result = splice_through(from, read_end, write_end, to, at_once, budget, few != 0, progress);
+  int64_t result = splice_through(from, read_end, write_end, to, at_once, budget, how, progress);
   memcpy(out, progress, sizeof progress);
   return number(env, result);
 }

@@ -49,6 +49,8 @@ enum { READ_END, WRITE_END, CAPACITY };
 #define PENDING 16
 /* Few bytes came the last time. */
 #define SMALL 32
+/* A short read empties the source, for as long as its events say nothing but that there are bytes. */
+#define SHORT_MEANS_EMPTY 64
 
 /* Bytes after which a note lets others have their turn. */
 #define CHUNK (1u << 20)
@@ -68,8 +70,10 @@ static enum outcome pass(struct relays *relays, int32_t *note) {
               owns(addon, pipe[READ_END]) && owns(addon, pipe[WRITE_END]) && pipe[CAPACITY] > 0;
   if (!able) return STOPPED;
   uint32_t progress[2], chunk = relays->budget < CHUNK ? relays->budget : CHUNK;
+  uint32_t how = (note[FLAGS] & SMALL ? THROUGH_FEW : 0) |
+                 (note[FLAGS] & SHORT_MEANS_EMPTY ? THROUGH_SHORT_MEANS_EMPTY : 0);
   int64_t result = splice_through(note[FROM], pipe[READ_END], pipe[WRITE_END], note[TO], (uint32_t)pipe[CAPACITY],
-                                  chunk, note[FLAGS] & SMALL, progress);
+                                  chunk, how, progress);
   relays->budget -= progress[0];
   if (progress[0] > 0) {
     if (progress[0] < MANY) note[FLAGS] |= SMALL;

@@ -135,7 +135,7 @@ export class Descriptor implements Source, Owner {
     if ((events & NOT_ONLY_BYTES) !== 0) this.reading.shortMeansEmpty = false;
     // Writing first: a failed connect() is to be told to who connects, before a read takes the error away.
     if ((events & WRITABLE) !== 0) {
-      this.writing.wake();
+      this.writing.wake(events);
       this.outflow?.wantOut(this.writing.busy);
     }
     if ((events & READABLE) !== 0) this.reading.wake();

@@ -52,6 +52,8 @@ export class Direction {
   /** See the top of the file. Reading on TCP only. */
   shortMeansEmpty: boolean = false;
   #ready = true;
+  /** What the event said for which the queue is served. */
+  #events = 0;
   #owner: Owner;
   #head: Waiter | undefined;
   #tail: Waiter | undefined;
@@ -229,11 +231,14 @@ export class Direction {
     }
   }
 
-  /** The kernel says that something changed. */
-  wake(): void {
+  /** The kernel says that something changed: `events` of epoll(7), if it was an event that told. */
+  wake(events: number = 0): void {
     this.#ready = true;
     // A pause is for errors that no event ends; a deferred queue has its turn already.
-    if (this.#head !== undefined && !this.#deferred && this.#pauseTimer === undefined) this.#serve();
+    if (this.#head === undefined || this.#deferred || this.#pauseTimer !== undefined) return;
+    this.#events = events;
+    this.#serve();
+    this.#events = 0;
   }
 
   /** A call that works on two descriptors met EAGAIN here while it waited for its turn on the other one. */
@@ -309,7 +314,10 @@ export class Direction {
       let result: number;
       let value: unknown;
       try {
-        result = operation.attempt(reactor.calls, fd, a, b);
+        result =
+          this.#events !== 0 && operation.told !== undefined && operation.told(this.#events, a, b)
+            ? 0
+            : operation.attempt(reactor.calls, fd, a, b);
         if (result >= 0) value = operation.complete(result, a, b);
       } catch (error) {
         if (waiter !== this.#head) return;

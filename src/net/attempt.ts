@@ -63,7 +63,9 @@ export class Dial implements Settler<void> {
 
   #connect(timeout: number | null): void {
     try {
-      if (this.#over || connectTo(this, this.#socket!, this.#address, timeout) === WAITS) return;
+      if (this.#over) return;
+      const socket = this.#socket!;
+      if (connectTo(this, socket, this.#address, isTcp(socket), timeout) === WAITS) return;
     } catch (error) {
       this.failed(error);
       return;

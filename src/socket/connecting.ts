@@ -1,7 +1,7 @@
 // Connecting and accepting for the layers above, where a promise for each would cost more than the rest.
 
 import type { Address } from "../addr/index.js";
-import type { Settler, WAITS } from "../fd/index.js";
+import { type Settler, WAITS } from "../fd/index.js";
 import { check } from "../sys/errno.js";
 import { CONNECT } from "../sys/operations/connection.js";
 import { encodeAddress, portInRoom, room } from "../sys/sockaddr.js";
@@ -11,8 +11,9 @@ import { ACCEPT_ONLY, type Socket } from "./socket.js";
 export { type Settler, WAITS } from "../fd/index.js";
 
 /**
- * Connects a socket: connect(2).
+ * Connects a socket that was made for this, and to which nothing else was done but setting options and binding: connect(2).
  *
+ * @param tcp whether it is one of TCP
  * @returns WAITS if `settler` will hear how it went
  * @throws SocketError as `Socket.connect` rejects with
  */
@@ -20,10 +21,15 @@ export function connectTo(
   settler: Settler<void>,
   socket: Socket,
   address: Address,
+  tcp: boolean,
   timeout: number | null,
 ): void | typeof WAITS {
-  const connecting = { address, sockaddr: encodeAddress(address), started: false };
-  return descriptorOf(socket).writing.submit(settler, socket, CONNECT, connecting, undefined, timeout);
+  const { reading, writing } = descriptorOf(socket);
+  const connecting = { address, sockaddr: encodeAddress(address), started: false, fresh: tcp };
+  const outcome = writing.submit(settler, socket, CONNECT, connecting, undefined, timeout);
+  // It was registered before a byte could come, so an event will tell of the first.
+  if (outcome === WAITS && connecting.started) reading.exhausted();
+  return outcome;
 }
 
 /**

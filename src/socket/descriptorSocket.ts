@@ -43,7 +43,10 @@ export abstract class DescriptorSocket extends PlainSocket {
   /** @internal */
   protected override optionSet(level: number, name: number): void {
     // Reads of an upper layer protocol stop between its records; see the top of fd/direction.ts.
-    if (level === IPPROTO_TCP && name === TCP_ULP_NUMBER) this.descriptor.reading.shortMeansEmpty = false;
+    if (level !== IPPROTO_TCP || name !== TCP_ULP_NUMBER) return;
+    this.descriptor.reading.shortMeansEmpty = false;
+    // What the poller was told does not hold any more: it is to hand the next event over.
+    this.descriptor.outflow?.block();
   }
 
   /** The descriptor, or -1 once the socket is closed or detached. */

@@ -212,7 +212,7 @@ export class Socket extends MoveSocket {
   }
 
   #connect(address: Address, timeout: number | null, signal: AbortSignal | undefined): Promise<void> {
-    const connecting = { address, sockaddr: encodeAddress(address), started: false };
+    const connecting = { address, sockaddr: encodeAddress(address), started: false, fresh: false };
     return this.descriptor.writing.run(this, CONNECT, connecting, undefined, timeout, signal);
   }
 

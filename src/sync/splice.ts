@@ -44,6 +44,8 @@ function isNothing(_value: unknown): _value is never {
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: socket.fileno(),
+    // poll(2) goes by what is there, so it costs nothing to ask again.
+    reading: { shortMeansEmpty: false },
     writing: { busy: false, exhausted: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
   };

@@ -33,7 +33,7 @@ test("a target that can't be reached is a reset for the client", async () => {
   // The reset may come before the client has been told that it is connected.
   const attempt = async (): Promise<unknown> => {
     await using client = await connect(proxy.address);
-    return client.read();
+    return await client.read();
   };
   await assert.rejects(attempt(), { code: "ECONNRESET" });
 });

@@ -20,7 +20,7 @@ const MISSED_OUT = 8;
 function note(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["note"]>> } {
   const words = new Int32Array(20_000);
   const open = RelayTable.at(words, 0)!.note(0, 0)!;
-  open.open(1, 2, 0, false, false);
+  open.open(1, 2, 0, false, false, false);
   return { words, open };
 }
 

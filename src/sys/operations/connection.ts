@@ -5,6 +5,10 @@
 // error when it has failed (inet_stream_connect in net/ipv4/af_inet.c); unlike SO_ERROR that can't be confused by a wake-up
 // that comes early.
 //
+// A TCP socket that was made for this one connection need not be asked: an event that says that there is room, and neither an
+// error nor a hang-up, can only mean that the connection stands (tcp_poll in net/ipv4/tcp.c gives EPOLLOUT alone in no other
+// state that follows). On a socket with a past the event may be an older one.
+//
 // On a UNIX socket EAGAIN means that the listener's queue is full (connect(2)), and no event tells when it is not: it is
 // tried again after a pause. The same holds for a datagram to a UNIX address, see send.ts.
 //
@@ -44,7 +48,14 @@ export interface Connecting {
   readonly sockaddr: Uint8Array;
   /** The first attempt has been made, and the connection is being established. */
   started: boolean;
+  /** The socket is one of TCP, and this is the first that is done with it. */
+  readonly fresh: boolean;
 }
+
+// epoll(7); the same on every Linux.
+const EPOLLOUT = 0x4;
+const EPOLLERR = 0x8;
+const EPOLLHUP = 0x10;
 
 /** A peer's full queue, apart from EAGAIN: outside the range of errno, and never seen outside of operations. */
 export const QUEUE_FULL = -100_000;
@@ -69,6 +80,8 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
     // Would-block without a start is a full queue, for which there is no event: see `passes`.
     return result === EAGAIN && connecting.address.family === AF_UNIX ? QUEUE_FULL : result;
   },
+  told: (events, { fresh, started }) =>
+    fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
   complete: () => undefined,
   passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),

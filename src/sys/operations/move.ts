@@ -70,6 +70,7 @@ export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileS
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
 export interface FlowEnd {
   readonly fd: number;
+  readonly reading: { readonly shortMeansEmpty: boolean };
   readonly writing: { readonly busy: boolean; exhausted(): void; wake(): void };
   /** Who counts bytes against the budget of a turn. */
   readonly reactor: { spendBytes(count: number): void };
@@ -112,7 +113,7 @@ function noteDown(calls: Calls, fd: number, flow: Flow): void {
   if (place < 0) return;
   // Kept only together with the ends that know of it: a note names a slot, which must stay theirs.
   flow.note = from.outflow = to.inflow = note;
-  note.open(fd, to.fd, place, flow.small, from.writing.busy);
+  note.open(fd, to.fd, place, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
 }
 
 /**
@@ -200,6 +201,10 @@ function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   return result;
 }
 
+/** How `spliceThrough` is to go about it; the same bits as in native/addon.h. */
+const FEW = 1;
+const SHORT_MEANS_EMPTY = 2;
+
 /** 32-bit numbers: bytes taken, bytes passed on. */
 const progress = new Uint32Array(2);
 const progressBytes = new Uint8Array(progress.buffer);
@@ -208,8 +213,8 @@ const progressBytes = new Uint8Array(progress.buffer);
 function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;
-  const few = flow.small ? 1 : 0;
-  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, progressBytes, few);
+  const how = (flow.small ? FEW : 0) | (flow.from.reading.shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
+  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, progressBytes, how);
   const count = progress[0]!;
   if (count > 0) {
     flow.small = count < MANY;

@@ -44,6 +44,9 @@ export interface Operation<A, B, T> {
    */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
+  /** Whether what an event says (the bits of epoll(7)) is all that the call waits for, so that the kernel need not be asked: its result is 0. */
+  told?(events: number, a: A, b: B): boolean;
+
   /** Makes the result of the number that an attempt returned. Runs right after it. */
   complete(result: number, a: A, b: B): T;
 
@@ -86,6 +89,7 @@ const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefi
   eager: undefined,
   movesBytes: undefined,
   attempt: undefined,
+  told: undefined,
   complete: undefined,
   asked: undefined,
   exhausted: undefined,

@@ -29,6 +29,7 @@ const BLOCKED = 4;
 const MISSED_OUT = 8;
 const PENDING = 16;
 const SMALL = 32;
+const SHORT_MEANS_EMPTY = 64;
 
 /** The words of all notes, and of the pipes that they share. */
 export class RelayTable {
@@ -98,8 +99,16 @@ export class Note {
   /**
    * @param small whether few bytes came the last time
    * @param wantsOut whether a write waits on the source
+   * @param shortMeansEmpty whether a read that gets less than it asked for has emptied the source
    */
-  open(from: number, to: number, pipe: number, small: boolean, wantsOut: boolean): void {
+  open(
+    from: number,
+    to: number,
+    pipe: number,
+    small: boolean,
+    wantsOut: boolean,
+    shortMeansEmpty: boolean,
+  ): void {
     const words = this.#words;
     const at = this.#at;
     this.#written = true;
@@ -111,7 +120,8 @@ export class Note {
     words[at + PASSED_HIGH] = 0;
     words[at + HELD] = 0;
     words[at + RESULT] = 0;
-    words[at + FLAGS] = OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_OUT : 0);
+    words[at + FLAGS] =
+      OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_OUT : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
   }
 
   /** Ends the relaying; the fields say what it has come to. False when there was none since the last time. */

@@ -17,11 +17,13 @@ const BLOCKED = 4;
 const MISSED_OUT = 8;
 const PENDING = 16;
 const SMALL = 32;
+const SHORT_MEANS_EMPTY = 64;
 const SLOT = 3;
 const AT = SLOT * NOTE_WORDS;
 
 class End implements FlowEnd {
   readonly fd: number;
+  readonly reading = { shortMeansEmpty: true };
   readonly reactor = { spendBytes: (): void => undefined };
   readonly told: string[] = [];
   readonly writing = {
@@ -84,10 +86,21 @@ function waiting(limit = Infinity): {
 test("a flow that waits for its source leaves a note that says from where, to where and through which pipe", () => {
   const { words } = waiting();
   const place = words[AT + 4]!;
-  assert.deepEqual([...words.subarray(AT, AT + 4)], [OPEN | SMALL, 5, 7, 8]);
+  assert.deepEqual([...words.subarray(AT, AT + 4)], [OPEN | SMALL | SHORT_MEANS_EMPTY, 5, 7, 8]);
   const [readEnd, writeEnd, capacity] = words.subarray(PIPES_AT + place * 3);
   assert.ok(readEnd! > 0 && writeEnd! > 0);
   assert.equal(capacity, 65_536);
+});
+
+test("whether a short read empties the source is asked anew with each try", () => {
+  const { words, sys, flow, attempt } = waiting();
+  flow.from.reading.shortMeansEmpty = false;
+  assert.equal(attempt(), EAGAIN);
+  assert.equal(words[AT], OPEN | SMALL);
+  assert.deepEqual(
+    sys.made("spliceThrough").map(({ args }) => args[7]),
+    [3, 1],
+  );
 });
 
 test("what was relayed is added to the flow, in more than 32 bits", () => {
