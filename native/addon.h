@@ -111,6 +111,8 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
 #define THROUGH_FEW 1u
 /* A recv(2) that gets less than it asked for has emptied the source, which need not be asked again. */
 #define THROUGH_SHORT_MEANS_EMPTY 2u
+/* The peer has ended, and such a recv(2) has got the last that there was before that. */
+#define THROUGH_SHORT_MEANS_END 4u
 /* A flow of which at least so many bytes came at a time is expected to go on like that. */
 #define MANY (16u << 10)
 

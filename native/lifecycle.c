@@ -1,5 +1,6 @@
 /* The calls that make, name, connect and end a socket. */
 #include "addon.h"
+#include "direct.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static napi_value call_accept(napi_env env, napi_callback_info info) {
   }
   struct sockaddr_storage address;
   socklen_t length = sizeof address;
-  int accepted = accept4(fd, (struct sockaddr *)&address, &length, BIRTH_FLAGS);
+  int accepted = direct_accept4(fd, (struct sockaddr *)&address, &length, BIRTH_FLAGS);
   if (accepted < 0) return number(env, -errno);
   put_address(room, &address, length);
   return number(env, own_new(addon, accepted));
@@ -85,7 +86,7 @@ static napi_value give_address(napi_env env, napi_callback_info info, naming_cal
 static napi_value call_bind(napi_env env, napi_callback_info info) { return give_address(env, info, bind); }
 
 /* connect(fd, address) */
-static napi_value call_connect(napi_env env, napi_callback_info info) { return give_address(env, info, connect); }
+static napi_value call_connect(napi_env env, napi_callback_info info) { return give_address(env, info, direct_connect); }
 
 typedef int asking_call(int fd, struct sockaddr *address, socklen_t *length);
 
@@ -137,7 +138,7 @@ static napi_value call_close(napi_env env, napi_callback_info info) {
   if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
   if (!owns(addon, fd)) return number(env, -EBADF);
   disown(addon, fd);
-  return number(env, close(fd) < 0 && errno != EINTR ? -errno : 0);
+  return number(env, direct_close(fd) < 0 && errno != EINTR ? -errno : 0);
 }
 
 /* release(fd): the descriptor stays open and is no longer ours. */

@@ -1,5 +1,6 @@
 /* Moving bytes inside the kernel: a file to a socket, a socket through a pipe to a socket. */
 #include "addon.h"
+#include "direct.h"
 
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -114,20 +115,20 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
  * may be more than a few; otherwise `result` is what ended it, as splice_through() returns it. What `to` does not take goes
  * into the pipe, which has room for it.
  */
-static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t budget, bool short_means_empty,
+static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t budget, uint32_t how,
                      uint32_t progress[2], int64_t *result) {
   uint8_t bytes[FEW];
   size_t most = at_once < FEW ? at_once : FEW;
   for (;;) {
     size_t left = budget - progress[0], asked = left < most ? left : most;
-    ssize_t count = recv(from, bytes, asked, MSG_DONTWAIT);
+    ssize_t count = direct_recv(from, bytes, asked, MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     *result = outcome(count);
     if (count <= 0) return false;
     progress[0] += (uint32_t)count;
     size_t size = (size_t)count, at = 0;
     while (at < size) {
-      count = send(to, bytes + at, size - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+      count = direct_send(to, bytes + at, size - at, MSG_DONTWAIT | MSG_NOSIGNAL);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) break;
       at += (size_t)count;
@@ -144,8 +145,8 @@ static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t
     *result = 1;
     if (progress[0] >= budget) return false;
     if (size == most) return true;
-    if (short_means_empty && size < asked) {
-      *result = -EAGAIN;
+    if ((how & (THROUGH_SHORT_MEANS_EMPTY | THROUGH_SHORT_MEANS_END)) && size < asked) {
+      *result = how & THROUGH_SHORT_MEANS_END ? 0 : -EAGAIN;
       return false;
     }
   }
@@ -155,8 +156,7 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
                        uint32_t progress[2]) {
   int64_t result = 1;
   progress[0] = progress[1] = 0;
-  bool few = how & THROUGH_FEW, short_means_empty = how & THROUGH_SHORT_MEANS_EMPTY;
-  if (few && budget > 0 && !copy_few(from, write_end, to, at_once, budget, short_means_empty, progress, &result)) {
+  if ((how & THROUGH_FEW) && budget > 0 && !copy_few(from, write_end, to, at_once, budget, how, progress, &result)) {
     return result;
   }
   while (result > 0 && progress[0] < budget) {
@@ -183,7 +183,7 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
  * and again, until something stops it or `budget` bytes have been taken. It is the one call that makes several system
  * calls: it saves a round through JavaScript for each fill of the pipe. With 1 in `how` it begins with recv(2) and send(2), and
  * splices once there are more bytes than a few; with 2 a recv(2) that gets less than it asked for has emptied the source,
- * and counts as would-block.
+ * and counts as would-block; with 4 it has got the last before the end, and counts as that.
  *
  * -> 1 when the budget is spent, 0 at the end of `from`, or -errno. `out` takes two 32-bit numbers, as 8 bytes: bytes taken
  * from `from` and bytes that `to` took. If the two are equal, the pipe is empty and it was `from` that stopped it;

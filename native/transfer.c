@@ -1,5 +1,6 @@
 /* The calls that move bytes: one buffer, with an address, or as a message. */
 #include "addon.h"
+#include "direct.h"
 
 #include <limits.h>
 #include <stdalign.h>
@@ -32,7 +33,7 @@ static napi_value call_recv(napi_env env, napi_callback_info info) {
     if (!arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags)) return NULL;
     if (length < size) size = length;
   }
-  return number(env, outcome(recv(fd, data, size, flags)));
+  return number(env, outcome(direct_recv(fd, data, size, flags)));
 }
 
 /* recvAt(fd, view, offset, length): at most `length` bytes into the view from `offset` on, for who fills one view bit by bit. */
@@ -48,7 +49,7 @@ static napi_value call_recv_at(napi_env env, napi_callback_info info) {
   }
   if (offset > size) offset = (uint32_t)size;
   if (length > size - offset) length = (uint32_t)(size - offset);
-  return number(env, outcome(recv(fd, data + offset, length, 0)));
+  return number(env, outcome(direct_recv(fd, data + offset, length, 0)));
 }
 
 /* send(fd, view, offset = 0, flags = 0): the bytes of the view from `offset` on. */
@@ -64,7 +65,7 @@ static napi_value call_send(napi_env env, napi_callback_info info) {
     if (!arg_offset(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) return NULL;
     if ((uint64_t)offset > size) offset = (int64_t)size;
   }
-  return number(env, outcome(send(fd, data + offset, size - offset, flags | MSG_NOSIGNAL)));
+  return number(env, outcome(direct_send(fd, data + offset, size - offset, flags | MSG_NOSIGNAL)));
 }
 
 /*

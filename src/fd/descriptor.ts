@@ -57,7 +57,10 @@ export class Descriptor implements Source, Owner {
   #slot = -1;
   readonly #tcp: boolean;
   #lazy: boolean;
-  #dependants: Dependant[] | undefined;
+  /** A pump has two flows, which are all that most sockets ever have to tell. */
+  #first: Dependant | undefined;
+  #second: Dependant | undefined;
+  #further: Dependant[] | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -132,7 +135,7 @@ export class Descriptor implements Source, Owner {
   }
 
   onReady(events: number): void {
-    if ((events & NOT_ONLY_BYTES) !== 0) this.reading.shortMeansEmpty = false;
+    if ((events & NOT_ONLY_BYTES) !== 0) this.#noteMore(events);
     // Writing first: a failed connect() is to be told to who connects, before a read takes the error away.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
@@ -142,6 +145,14 @@ export class Descriptor implements Source, Owner {
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
+  }
+
+  /** There is more to tell than bytes. Where it is the end and nothing else ever was, all bytes are there (tcp_fin in net/ipv4). */
+  #noteMore(events: number): void {
+    const { reading } = this;
+    if ((events & (EPOLLPRI | EPOLLERR)) !== 0) reading.shortMeansEnd = false;
+    else if (reading.shortMeansEmpty && (events & EPOLLRDHUP) !== 0) reading.shortMeansEnd = true;
+    reading.shortMeansEmpty = false;
   }
 
   #forget(open: boolean): number {
@@ -157,19 +168,26 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
-    const dependants = this.#dependants;
-    this.#dependants = undefined;
-    for (const one of dependants ?? []) one.ended();
+    const first = this.#first;
+    const second = this.#second;
+    const further = this.#further;
+    this.#first = this.#second = this.#further = undefined;
+    first?.ended();
+    second?.ended();
+    for (const one of further ?? []) one.ended();
   }
 
   /** Tells `dependant` when the descriptor is closed or released: for a call that works here and waits on another one. */
   addDependant(dependant: Dependant): void {
-    (this.#dependants ??= []).push(dependant);
+    if (this.#first === undefined) this.#first = dependant;
+    else if (this.#second === undefined) this.#second = dependant;
+    else (this.#further ??= []).push(dependant);
   }
 
   removeDependant(dependant: Dependant): void {
-    const at = this.#dependants?.indexOf(dependant) ?? -1;
-    if (at >= 0) this.#dependants!.splice(at, 1);
+    if (this.#first === dependant) this.#first = undefined;
+    else if (this.#second === dependant) this.#second = undefined;
+    else this.#further = this.#further?.filter((one) => one !== dependant);
   }
 
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */

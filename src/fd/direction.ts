@@ -29,6 +29,8 @@
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
+// By name, for the global one is looked up by a getter each time.
+import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
@@ -51,6 +53,8 @@ export interface Owner {
 export class Direction {
   /** See the top of the file. Reading on TCP only. */
   shortMeansEmpty: boolean = false;
+  /** The peer has ended, and a read that gets less than it asks for has got the last before that. Reading on TCP only. */
+  shortMeansEnd: boolean = false;
   #ready = true;
   /** What the event said for which the queue is served. */
   #events = 0;

@@ -4,6 +4,8 @@
 // anything on the way: a short connection makes the kernel work for some ten microseconds, and promises for its dozen steps
 // would double that.
 
+// By name, for the global one is looked up by a getter each time.
+import { performance } from "node:perf_hooks";
 import { offAbort, onAbort } from "../aborts.js";
 import {
   type Address,

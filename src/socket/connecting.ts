@@ -27,8 +27,8 @@ export function connectTo(
   const { reading, writing } = descriptorOf(socket);
   const connecting = { address, sockaddr: encodeAddress(address), started: false, fresh: tcp };
   const outcome = writing.submit(settler, socket, CONNECT, connecting, undefined, timeout);
-  // It was registered before a byte could come, so an event will tell of the first.
-  if (outcome === WAITS && connecting.started) reading.exhausted();
+  // There is hardly a byte yet: an event will tell of it, one of the registration that is made or the one that reading makes.
+  if (tcp) reading.exhausted();
   return outcome;
 }
 

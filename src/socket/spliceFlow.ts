@@ -3,6 +3,8 @@
 // It waits for its source as an operation of the source's reading direction, and, when the destination takes no more, as one of
 // the destination's writing direction. operations/move.ts explains what these do.
 
+// By name, for the global one is looked up by a getter each time.
+import { performance } from "node:perf_hooks";
 import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../sys/operations/move.js";

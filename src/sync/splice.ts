@@ -45,7 +45,7 @@ function endAt(socket: Socket): FlowEnd {
   return {
     fd: socket.fileno(),
     // poll(2) goes by what is there, so it costs nothing to ask again.
-    reading: { shortMeansEmpty: false },
+    reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, exhausted: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
   };

@@ -70,7 +70,7 @@ export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileS
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
 export interface FlowEnd {
   readonly fd: number;
-  readonly reading: { readonly shortMeansEmpty: boolean };
+  readonly reading: { readonly shortMeansEmpty: boolean; readonly shortMeansEnd: boolean };
   readonly writing: { readonly busy: boolean; exhausted(): void; wake(): void };
   /** Who counts bytes against the budget of a turn. */
   readonly reactor: { spendBytes(count: number): void };
@@ -204,6 +204,7 @@ function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
 /** How `spliceThrough` is to go about it; the same bits as in native/addon.h. */
 const FEW = 1;
 const SHORT_MEANS_EMPTY = 2;
+const SHORT_MEANS_END = 4;
 
 /** 32-bit numbers: bytes taken, bytes passed on. */
 const progress = new Uint32Array(2);
@@ -213,7 +214,9 @@ const progressBytes = new Uint8Array(progress.buffer);
 function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;
-  const how = (flow.small ? FEW : 0) | (flow.from.reading.shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
+  const { shortMeansEmpty, shortMeansEnd } = flow.from.reading;
+  const how =
+    (flow.small ? FEW : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0) | (shortMeansEnd ? SHORT_MEANS_END : 0);
   const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, progressBytes, how);
   const count = progress[0]!;
   if (count > 0) {

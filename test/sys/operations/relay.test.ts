@@ -23,7 +23,7 @@ const AT = SLOT * NOTE_WORDS;
 
 class End implements FlowEnd {
   readonly fd: number;
-  readonly reading = { shortMeansEmpty: true };
+  readonly reading = { shortMeansEmpty: true, shortMeansEnd: false };
   readonly reactor = { spendBytes: (): void => undefined };
   readonly told: string[] = [];
   readonly writing = {

@@ -1,0 +1,32 @@
+/*
+ * System calls without the C library's wrapper, for those that are made for every message and every connection.
+ *
+ * recv(3) and its kin are cancellation points: in a process with threads glibc marks the thread as cancellable before the call
+ * and takes that back after it, with an atomic operation each. Nobody cancels threads here. syscall(2) does neither.
+ */
+#ifndef BERKELEY_DIRECT_H
+#define BERKELEY_DIRECT_H
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static inline ssize_t direct_recv(int fd, void *data, size_t size, int flags) {
+  return syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL);
+}
+
+static inline ssize_t direct_send(int fd, const void *data, size_t size, int flags) {
+  return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+}
+
+static inline int direct_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+  return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
+
+static inline int direct_connect(int fd, const struct sockaddr *address, socklen_t length) {
+  return (int)syscall(SYS_connect, fd, address, length);
+}
+
+static inline int direct_close(int fd) { return (int)syscall(SYS_close, fd); }
+
+#endif
