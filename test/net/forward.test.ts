@@ -1,0 +1,339 @@
+// forward(): what goes through, how it ends, and how it is bounded.
+
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { test } from "node:test";
+import {
+  AF_INET,
+  connect,
+  type EndpointLike,
+  forward,
+  type Forwarded,
+  type Forwarder,
+  type ForwardOptions,
+  InetAddress,
+  listen,
+  type SocketListener,
+  type Stream,
+} from "berkeley";
+import { checkLeaks } from "../support/leaks.js";
+import { Folder, rejection } from "./support.js";
+
+checkLeaks();
+
+/** A forwarder whose ends are kept, and can be waited for. */
+async function started(
+  to: EndpointLike,
+  opts: ForwardOptions = {},
+  from: EndpointLike = "tcp://127.0.0.1:0",
+): Promise<{ forwarder: Forwarder; next: () => Promise<Forwarded> }> {
+  const ends: Forwarded[] = [];
+  let wake: (() => void) | undefined;
+  const onEnd = (forwarded: Forwarded): void => {
+    ends.push(forwarded);
+    wake?.();
+  };
+  const forwarder = await forward(from, to, { onEnd, ...opts });
+  const next = async (): Promise<Forwarded> => {
+    while (ends.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+    return ends.shift()!;
+  };
+  return { forwarder, next };
+}
+
+const codeOf = ({ error }: Forwarded): unknown => (error as { code?: string } | undefined)?.code;
+
+/** A client that connects and reads; it may hear of a reset at either. */
+async function visit(address: EndpointLike): Promise<Buffer | null> {
+  await using client = await connect(address);
+  return await client.read();
+}
+
+/** Both ends of a connection that goes through a forwarder. */
+async function through(forwarder: Forwarder, target: SocketListener): Promise<[client: Stream, server: Stream]> {
+  return await Promise.all([connect(forwarder.address), target.accept()]);
+}
+
+async function closeAll(...streams: readonly Stream[]): Promise<void> {
+  for (const stream of streams) await stream.close();
+}
+
+const kinds: readonly [from: string, to: string][] = [
+  ["tcp://127.0.0.1:0", "tcp://127.0.0.1:0"],
+  ["tcp://[::1]:0", "unix:@berkeley-forward-target"],
+  ["unix:@berkeley-forward-front", "tcp://[::1]:0"],
+  ["unix:@berkeley-forward-front", "unix:@berkeley-forward-target"],
+];
+
+for (const [from, to] of kinds) {
+  test(`bytes, ends and counts go through: ${from} to ${to}`, async () => {
+    await using target = await listen(to);
+    const { forwarder, next } = await started(target.address, {}, from);
+    await using _closing = forwarder;
+    const [client, server] = await through(forwarder, target);
+    assert.equal(forwarder.connections, 1);
+    await client.write("question");
+    assert.equal(String(await server.readExactly(8)), "question");
+    const answer = Buffer.from(Array.from({ length: 1 << 20 }, (_, index) => (index * 7) % 251));
+    const writing = server.write(answer).then(() => server.closeWrite());
+    assert.ok((await client.readExactly(answer.length)).equals(answer));
+    assert.equal(await client.read(), null, "the target has ended");
+    await writing;
+    // The other direction lives on.
+    await client.write("and more");
+    await client.closeWrite();
+    assert.equal(String(await server.readExactly(8)), "and more");
+    assert.equal(await server.read(), null);
+    const end = await next();
+    assert.deepEqual([end.toTarget, end.toClient, "error" in end], [16, answer.length, false]);
+    assert.equal(String(end.client), String(client.localAddress));
+    assert.equal(forwarder.connections, 0);
+    await closeAll(client, server);
+  });
+}
+
+test("many short connections at a time each get what is theirs", async () => {
+  await using target = await listen("tcp://127.0.0.1:0", { backlog: 128 });
+  const { forwarder, next } = await started(target.address, { maxConnections: 7 });
+  await using _closing = forwarder;
+  const count = 100;
+  const serve = async (): Promise<void> => {
+    for (let served = 0; served < count; served++) {
+      const stream = await target.accept();
+      void stream.readLine().then(async (line) => {
+        await stream.write(`${line}!`);
+        await stream.close();
+      });
+    }
+  };
+  const ask = async (index: number): Promise<void> => {
+    await using client = await connect(forwarder.address);
+    await client.write(`${index}\n`);
+    assert.equal(String(await client.readExactly(`${index}!`.length)), `${index}!`);
+    assert.equal(await client.read(), null);
+  };
+  await Promise.all([serve(), ...Array.from({ length: count }, (_, index) => ask(index))]);
+  for (let ended = 0; ended < count; ended++) assert.equal(codeOf(await next()), undefined);
+  assert.equal(forwarder.connections, 0);
+});
+
+test("a target that refuses is a reset for the client, and an end with the reason", async () => {
+  const gone = await listen("tcp://127.0.0.1:0");
+  const { address } = gone;
+  await gone.close();
+  const { forwarder, next } = await started(address);
+  await using _closing = forwarder;
+  assert.equal((await rejection(visit(forwarder.address))).code, "ECONNRESET");
+  const end = await next();
+  assert.equal(codeOf(end), "ECONNREFUSED");
+  assert.deepEqual([end.toTarget, end.toClient], [0, 0]);
+});
+
+test("a target with a name is resolved for each connection, and its addresses race", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  assert.ok(target.address instanceof InetAddress);
+  const { port } = target.address;
+  const asked: string[] = [];
+  const resolver = async (host: string, family: number): Promise<string[]> => {
+    asked.push(`${host} ${family}`);
+    return family === AF_INET ? ["127.0.0.2", "127.0.0.1"] : [];
+  };
+  const { forwarder, next } = await started(["target.test", port], { connect: { resolver, family: AF_INET } });
+  await using _closing = forwarder;
+  for (let i = 1; i <= 2; i++) {
+    const [client, server] = await through(forwarder, target);
+    await client.write("x");
+    await client.closeWrite();
+    assert.equal(String(await server.readExactly(1)), "x");
+    await closeAll(server, client);
+    assert.equal((await next()).toTarget, 1);
+    assert.deepEqual(asked, Array.from({ length: i }, () => `target.test ${AF_INET}`));
+  }
+  const { forwarder: vain, next: nextVain } = await started(["target.test", port], {
+    connect: { resolver: () => Promise.resolve([]) },
+  });
+  await using _too = vain;
+  assert.equal((await rejection(visit(vain.address))).code, "ECONNRESET");
+  assert.equal(codeOf(await nextVain()), "EAI_NODATA");
+});
+
+test("a side that is cut cuts the other, whichever it is", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  const { forwarder, next } = await started(target.address);
+  await using _closing = forwarder;
+  for (const cut of ["client", "server"]) {
+    const [client, server] = await through(forwarder, target);
+    await client.write("x");
+    await server.readExactly(1);
+    const [one, other] = cut === "client" ? [client, server] : [server, client];
+    one.abort();
+    assert.equal((await rejection(other.read())).code, "ECONNRESET");
+    const end = await next();
+    assert.equal(codeOf(end), "ECONNRESET");
+    assert.equal(end.toTarget, 1);
+    await closeAll(client, server);
+  }
+});
+
+test("a connection that is silent for too long is cut on both sides; one that is not lives on", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  const { forwarder, next } = await started(target.address, { idleTimeout: 300 });
+  await using _closing = forwarder;
+  const [silent, silentServer] = await through(forwarder, target);
+  const [busy, busyServer] = await through(forwarder, target);
+  const reading = Promise.all([rejection(silent.read()), rejection(silentServer.read())]);
+  let over = false;
+  const ended = next().then((end) => {
+    over = true;
+    return end;
+  });
+  while (!over) {
+    await busy.write("x");
+    await busyServer.readExactly(1);
+    await sleep(20);
+  }
+  assert.equal(codeOf(await ended), "ETIMEDOUT");
+  for (const error of await reading) assert.equal(error.code, "ECONNRESET");
+  assert.equal(forwarder.connections, 1, "the other one lives");
+  await closeAll(silent, silentServer, busy, busyServer);
+  assert.equal(codeOf(await next()), undefined);
+});
+
+/** A listener whose queue is full, so that who connects waits. */
+async function crowded(name: string): Promise<{ target: SocketListener; [Symbol.asyncDispose](): Promise<void> }> {
+  const target = await listen(name, { backlog: 0 });
+  const first = await connect(name);
+  return {
+    target,
+    [Symbol.asyncDispose]: async () => {
+      await first.close();
+      await target.close();
+    },
+  };
+}
+
+test("a target that does not answer in time is a reset for the client", async () => {
+  await using full = await crowded("unix:@berkeley-forward-crowd");
+  const { forwarder, next } = await started(full.target.address, { connectTimeout: 50 });
+  await using _closing = forwarder;
+  assert.equal((await rejection(visit(forwarder.address))).code, "ECONNRESET");
+  const end = await next();
+  assert.equal(codeOf(end), "ETIMEDOUT");
+  assert.equal((end.error as { syscall?: string }).syscall, "connect");
+});
+
+test("connections over the limit wait until one is over", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  const { forwarder, next } = await started(target.address, { maxConnections: 2 });
+  await using _closing = forwarder;
+  const first = await through(forwarder, target);
+  const second = await through(forwarder, target);
+  const client = await connect(forwarder.address);
+  await client.write("third");
+  const accepting = target.accept();
+  assert.equal(forwarder.connections, 2);
+  await closeAll(...first);
+  await next();
+  const server = await accepting;
+  assert.equal(String(await server.readExactly(5)), "third");
+  assert.equal(forwarder.connections, 2);
+  await closeAll(...second, client, server);
+  await next();
+  await next();
+});
+
+test("close() cuts connections in every state, and tells of them", async () => {
+  await using full = await crowded("unix:@berkeley-forward-crowd");
+  const { forwarder: connecting, next: nextConnecting } = await started(full.target.address);
+  const waiting = rejection(visit(connecting.address));
+  while (connecting.connections === 0) await sleep(1);
+
+  await using target = await listen("tcp://127.0.0.1:0");
+  const { forwarder: pumping, next: nextPumping } = await started(target.address);
+  const [client, server] = await through(pumping, target);
+
+  let answer!: (addresses: string[]) => void;
+  const resolver = (): Promise<string[]> => new Promise((resolve) => (answer = resolve));
+  const { forwarder: resolving, next: nextResolving } = await started("tcp://nowhere.test:9", {
+    connect: { resolver, family: AF_INET },
+  });
+  const asking = rejection(visit(resolving.address));
+  while (resolving.connections === 0) await sleep(1);
+
+  for (const forwarder of [connecting, pumping, resolving]) {
+    await forwarder.close();
+    await forwarder.close();
+    await forwarder.closed;
+    assert.equal(forwarder.connections, 0);
+  }
+  for (const next of [nextConnecting, nextPumping, nextResolving]) assert.equal(codeOf(await next()), "ECANCELED");
+  assert.equal((await rejection(client.read())).code, "ECONNRESET");
+  assert.equal((await rejection(server.read())).code, "ECONNRESET");
+  for (const error of [await waiting, await asking]) assert.equal(error.code, "ECONNRESET");
+  answer(["127.0.0.1"]);
+  await closeAll(client, server);
+  assert.equal((await rejection(connect(pumping.address))).code, "ECONNREFUSED");
+});
+
+test("a signal ends it; one that is aborted before is the reason not to begin", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  const abort = new AbortController();
+  const { forwarder, next } = await started(target.address, { signal: abort.signal });
+  const [client, server] = await through(forwarder, target);
+  abort.abort(new Error("enough"));
+  await forwarder.closed;
+  assert.equal(codeOf(await next()), "ECANCELED");
+  assert.equal(forwarder.connections, 0);
+  await closeAll(client, server);
+  const reason = new Error("before");
+  assert.equal(await rejection(forward("tcp://127.0.0.1:0", target.address, { signal: AbortSignal.abort(reason) })), reason);
+});
+
+test("options of both sides are applied", async () => {
+  await using folder = new Folder();
+  await using target = await listen("tcp://127.0.0.1:0");
+  const { forwarder } = await started(
+    target.address,
+    { listen: { mode: 0o600, backlog: 5 }, connect: { localAddress: "127.0.0.5:0", noDelay: false } },
+    `unix:${folder.join("front")}`,
+  );
+  await using _closing = forwarder;
+  const [client, server] = await through(forwarder, target);
+  assert.ok(server.remoteAddress instanceof InetAddress);
+  assert.equal(server.remoteAddress.host, "127.0.0.5");
+  await closeAll(client, server);
+});
+
+test("what is wrong is refused before anything listens", async () => {
+  const from = "tcp://127.0.0.1:0";
+  const to = "tcp://127.0.0.1:9";
+  const wrong: [from: unknown, to: unknown, opts: unknown, kind: string, text: RegExp][] = [
+    ["tls://127.0.0.1:0", to, {}, "TypeError", /it listens on tls, required tcp, unix, vsock, fd or systemd/],
+    ["udp://127.0.0.1:0", to, {}, "TypeError", /it listens on udp/],
+    [from, "tls://127.0.0.1:9", {}, "TypeError", /it leads to tls, required tcp, unix or vsock/],
+    [from, "fd:3", {}, "TypeError", /it leads to fd/],
+    [from, ["", 9], {}, "TypeError", /the wildcard is no destination/],
+    [from, to, { maxConnections: 0 }, "RangeError", /maxConnections/],
+    [from, to, { connectTimeout: -1 }, "RangeError", /connectTimeout is -1/],
+    [from, to, { connectTimeout: Infinity }, "RangeError", /connectTimeout is Infinity/],
+    [from, to, { idleTimeout: "x" }, "TypeError", /idleTimeout is "x"/],
+    [from, to, { pipeSize: 1 }, "RangeError", /pipeSize/],
+    [from, to, { onEnd: 1 }, "TypeError", /onEnd is 1, required a function/],
+    [from, to, { onend: 1 }, "TypeError", /no option "onend"/],
+    [from, to, { signal: 1 }, "TypeError", /signal/],
+    [from, to, { listen: { tls: {} } }, "TypeError", /no option "tls"/],
+    [from, to, { listen: 1 }, "TypeError", /options are 1/],
+    [from, to, { connect: { via: "socks5://127.0.0.1:1" } }, "TypeError", /no option "via"/],
+    [from, to, { connect: { timeout: 1 } }, "TypeError", /no option "timeout"/],
+    [from, to, { connect: { localAddress: "[::1]:0" } }, "TypeError", /family or localAddress is of the other family/],
+    [from, "unix:@x", { connect: { noDelay: true } }, "TypeError", /a unix endpoint has no option "noDelay"/],
+    [from, "unix:@x", { connect: { localAddress: "127.0.0.1:0" } }, "TypeError", /required one of the same family/],
+  ];
+  for (const [source, target, opts, kind, text] of wrong) {
+    const error = await rejection(forward(source as EndpointLike, target as EndpointLike, opts as ForwardOptions));
+    assert.equal(error.name, kind, `${String(source)} ${String(target)} ${JSON.stringify(opts)}: ${error.message}`);
+    assert.match(error.message, text);
+  }
+  await using target = await listen("tcp://127.0.0.1:0");
+  assert.equal((await rejection(forward(target.address, to, { listen: { reuseAddr: false } }))).code, "EADDRINUSE");
+});
