@@ -65,15 +65,27 @@ export class Reactor {
     return this.#sources.length - this.#freeSlots.length;
   }
 
-  #open(): Int32Array {
+  /**
+   * Opens the poller, should it not be open, for who is sure to wait. An error is told to the first call that does wait, which
+   * tries again.
+   */
+  prepare(): void {
+    if (this.#shared === undefined) this.#tryOpen();
+  }
+
+  #tryOpen(): Int32Array | number {
     const shared = this.calls.openPoller(() => this.#dispatch());
-    if (typeof shared === "number") {
-      check(shared, "epoll_create1");
-      throw new Error("the poller was not opened");
-    }
+    if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
     return shared;
+  }
+
+  #open(): Int32Array {
+    const shared = this.#tryOpen();
+    if (typeof shared !== "number") return shared;
+    check(shared, "epoll_create1");
+    throw new Error("the poller was not opened");
   }
 
   /**

@@ -49,6 +49,12 @@ export abstract class DescriptorSocket extends PlainSocket {
     this.descriptor.outflow?.block();
   }
 
+  override listen(backlog?: number): void {
+    super.listen(backlog);
+    // accept() waits out a lack of descriptors, for which it must not lack one itself.
+    this.descriptor.reactor.prepare();
+  }
+
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
     // Whoever knows the number can duplicate it: a child process, SCM_RIGHTS.

@@ -101,7 +101,7 @@ test("connect() under way asks again at each event, and a wake-up that comes ear
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("connect", "EINPROGRESS", "EALREADY", "EALREADY", 0);
-  const connected = watch(conn.connect("127.0.0.1:9"));
+  const connected = watch(conn.connect("192.0.2.1:9"));
   fire(OUT, conn);
   fire(OUT, conn);
   await turn();
@@ -115,7 +115,7 @@ test("connect() that is interrupted goes on in the kernel, and is asked how it e
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("connect", "EINTR", "EALREADY", "EISCONN");
-  const connected = conn.connect("127.0.0.1:9");
+  const connected = conn.connect("192.0.2.1:9");
   fire(OUT, conn);
   await connected;
 });
