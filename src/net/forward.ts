@@ -146,7 +146,7 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
     await listener.close();
     throw signal.reason;
   }
-  return new Forwarder(new Engine(listener, plan, signal));
+  return forwarderOf(new Engine(listener, plan, signal));
 }
 
 function checkForward(target: Endpoint, opts: ForwardOptions, action: string): Plan {
@@ -188,12 +188,18 @@ function checkTarget(
   throw new TypeError(`Cannot ${action}: it leads to ${target.scheme}, required tcp, unix or vsock`);
 }
 
+/** Only forward() makes them. */
+let forwarderOf: (engine: Engine) => Forwarder;
+
 /** What `forward()` gives. */
 export class Forwarder implements AsyncDisposable {
+  static {
+    forwarderOf = (engine) => new Forwarder(engine);
+  }
+
   readonly #engine: Engine;
 
-  /** @internal */
-  constructor(engine: Engine) {
+  private constructor(engine: Engine) {
     this.#engine = engine;
     engine.accept();
   }
