@@ -15,7 +15,8 @@ async function echo(conn: TlsConn): Promise<void> {
     const count = await conn.read(buffer);
     if (count === 0) return;
     if (data.length !== count) data = buffer.subarray(0, count);
-    await conn.write(data);
+    const taken = conn.tryWrite(data);
+    if (taken < count) await conn.write(data.subarray(taken));
   }
 }
 

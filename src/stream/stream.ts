@@ -191,7 +191,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
 
   /**
    * Writes what the connection takes at once, without a wait and without a promise: what a server that answers small requests is
-   * spared a turn of the event queue by. A connection that can't do that (TLS, a Duplex) takes nothing.
+   * spared a turn of the event queue by. A connection that can't do that (a Duplex, a web stream) takes nothing.
    *
    * @returns the number of bytes taken, from the start of `data` on; 0 when it would have to wait. The rest is for `write`
    * @throws SocketError what `write` would reject with

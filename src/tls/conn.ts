@@ -241,6 +241,12 @@ export class TlsConn implements Conn {
     return this.#outgoing.write(data, opts);
   }
 
+  /** As {@link Writer.tryWrite}: at most 64 KiB, and nothing before the layer below has all of what was written before. */
+  tryWrite(data: Uint8Array): number {
+    if (this.#closed) throw socketError("EBADF", "write");
+    return this.#outgoing.tryWrite(data);
+  }
+
   closeWrite(opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "closeWrite"));
     return this.#outgoing.end(opts);

@@ -140,6 +140,25 @@ export class Outgoing {
     return job.promise;
   }
 
+  /**
+   * Hands over one piece, if nothing is in front of it. What TLS has is encrypted and counts as taken, as what the kernel has
+   * does: should the layer below not take all of it at once, the next call takes nothing.
+   */
+  tryWrite(data: Uint8Array): number {
+    if (!(data instanceof Uint8Array)) {
+      throw new TypeError(`Cannot write: data is a ${typeof data}, required a Uint8Array`);
+    }
+    if (this.#finishing) throw socketError("EPIPE", "write");
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#busy || data.length === 0) return 0;
+    const piece = data.length <= PIECE ? data : data.subarray(0, PIECE);
+    this.#busy = true;
+    this.#sink.put(piece, this.#put);
+    const failed = this.#failure as { readonly error: unknown } | undefined;
+    if (failed !== undefined) throw failed.error;
+    return piece.length;
+  }
+
   end(opts: IoOptions | undefined): Promise<void> {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
