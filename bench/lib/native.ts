@@ -11,6 +11,8 @@ import { nativeSources, outputs } from "./paths.js";
 
 const run = promisify(execFile);
 const flags: readonly string[] = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"];
+/** What programs are linked with besides the C library. */
+const libraries: Readonly<Record<string, readonly string[]>> = { tls_load: ["-lssl", "-lcrypto"] };
 const programs = new Map<string, Promise<string>>();
 
 /** The path of the program made from `bench/native/<name>.c`. */
@@ -22,7 +24,7 @@ export function nativeProgram(name: string): Promise<string> {
 
 async function compile(name: string): Promise<string> {
   const source = join(nativeSources, `${name}.c`);
-  const hash = createHash("sha256").update(flags.join(" "));
+  const hash = createHash("sha256").update([...flags, ...(libraries[name] ?? [])].join(" "));
   const headers = (await readdir(nativeSources)).filter((file) => file.endsWith(".h")).toSorted();
   for (const file of [...headers.map((header) => join(nativeSources, header)), source])
     hash.update(await readFile(file));
@@ -31,7 +33,7 @@ async function compile(name: string): Promise<string> {
   await mkdir(outputs, { recursive: true });
   const unfinished = `${program}.${process.pid}`;
   try {
-    await run("cc", [...flags, "-o", unfinished, source]);
+    await run("cc", [...flags, "-o", unfinished, source, ...(libraries[name] ?? [])]);
   } catch (error) {
     throw new Error(`compile ${source}: ${(error as Error).message}`, { cause: error });
   }

@@ -1,15 +1,15 @@
 // tls: small messages echoed, and bulk each way, over TLS 1.3 with the cipher suite that Node prefers. The other end
-// is node:tls for all subjects, on the other core.
+// is C with OpenSSL for all subjects, on the other core: node:tls there would cost more than the servers, and be what is measured.
 
 import { execFile } from "node:child_process";
 import { access, mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { Child, numberIn } from "../lib/children.js";
+import { numberIn } from "../lib/children.js";
 import { outputs } from "../lib/paths.js";
-import { script } from "../lib/servers.js";
-import { usageOf } from "../lib/usage.js";
+import { script, served } from "../lib/servers.js";
+import { type Usage, usageIn } from "../lib/usage.js";
 import type { Case, Metric, Sample, Subject, Workload } from "../lib/workload.js";
 
 const size = 64;
@@ -38,63 +38,28 @@ async function certificate(): Promise<[string, string]> {
   return [cert, key];
 }
 
-/** Tells the load to go on for so long; how many messages or bytes there were. */
-async function drive(load: Child, milliseconds: number): Promise<{ count: number; elapsedNs: number }> {
-  load.tell(String(milliseconds));
-  const line = await load.nextObject(milliseconds + 20_000);
-  return { count: numberIn(line, "count"), elapsedNs: numberIn(line, "elapsedNs") };
-}
-
 function subject(
   kind: Kind,
   name: string,
   role: Subject["role"],
   server: readonly [string, ...string[]],
-  sampleOf: (count: number, elapsedNs: number, cpuNs: number, userNs: number) => Sample,
+  sampleOf: (count: number, usage: Usage) => Sample,
 ): Subject {
-  return {
-    name,
-    role,
-    open: async (placement) => {
-      const children: Child[] = [];
-      const stop = async (): Promise<void> => {
-        // The load first: it takes the end of a connection for a failure.
-        for (const child of children.toReversed()) await child.stop();
-      };
-      try {
-        const serving = await Child.start(
-          placement.server,
-          await script(server[0])(kind, ...(await certificate()), ...server.slice(1)),
-        );
-        children.push(serving);
-        const port = numberIn(await serving.nextObject(), "port");
-        const connections = kind === "echo" ? echoConnections : bulkConnections;
-        const parameters = [String(port), kind, String(connections), String(size)];
-        const load = await Child.start(placement.load, await script("tls-load-node")(...parameters));
-        children.push(load);
-        return {
-          measure: async ({ warmupMs, measureMs }) => {
-            await drive(load, warmupMs);
-            const work = (): ReturnType<typeof drive> => drive(load, measureMs);
-            const { result, usages } = await usageOf(placement.load, [serving], work);
-            const usage = usages[0]!;
-            return sampleOf(result.count, result.elapsedNs, usage.cpuNs, usage.userNs);
-          },
-          [Symbol.asyncDispose]: stop,
-        };
-      } catch (error) {
-        await stop();
-        throw error;
-      }
-    },
-  };
+  const connections = kind === "echo" ? echoConnections : bulkConnections;
+  return served(
+    { name, role },
+    async () => script(server[0])(kind, ...(await certificate()), ...server.slice(1)),
+    "tls_load",
+    async () => [kind, String(connections), String(size)],
+    (line) => sampleOf(numberIn(line, "count"), usageIn(line)),
+  );
 }
 
 function situation(
   kind: Kind,
   title: string,
   metrics: readonly Metric[],
-  sampleOf: (count: number, elapsedNs: number, cpuNs: number, userNs: number) => Sample,
+  sampleOf: (count: number, usage: Usage) => Sample,
 ): Case {
   const [cpu] = metrics;
   const rate = metrics.at(-1)!;
@@ -119,7 +84,7 @@ function bulk(kind: "receive" | "send", title: string): Case {
     { name: `${kind}_user_us_per_mb`, label: "user", digits: 1 },
     { name: `${kind}_mb_per_second`, label: "MB/s", digits: 0 },
   ];
-  return situation(kind, title, metrics, (bytes, elapsedNs, cpuNs, userNs) => ({
+  return situation(kind, title, metrics, (bytes, { elapsedNs, cpuNs, userNs }) => ({
     [`${kind}_cpu_us_per_mb`]: cpuNs / (bytes / 1e6) / 1e3,
     [`${kind}_user_us_per_mb`]: userNs / (bytes / 1e6) / 1e3,
     [`${kind}_mb_per_second`]: (bytes / 1e6 / elapsedNs) * 1e9,
@@ -139,7 +104,7 @@ export const tls: Workload = {
       "echo",
       `${size}-byte echo over ${echoConnections} TLS connections`,
       echoMetrics,
-      (count, elapsedNs, cpuNs, userNs) => ({
+      (count, { elapsedNs, cpuNs, userNs }) => ({
         tls_cpu_us_per_echo: cpuNs / count / 1e3,
         tls_user_us_per_echo: userNs / count / 1e3,
         tls_echoes_per_second: (count / elapsedNs) * 1e9,
