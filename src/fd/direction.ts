@@ -156,7 +156,7 @@ export class Direction {
     }
     const unregistered = this.#register(operation, a, b);
     if (unregistered !== undefined) throw unregistered;
-    this.#enqueue(new Waiter(this, operation, a, b, holder, settler as Settler<unknown>), timeout);
+    this.#enqueue(new Waiter(this, operation, a, b, holder, settler), timeout);
     return WAITS;
   }
 

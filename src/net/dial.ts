@@ -1,13 +1,7 @@
 // One TCP connection to a host: the addresses that may do, a socket for each attempt, and one error for all that failed.
 
 import { offAbort, onAbort } from "../aborts.js";
-import {
-  type Address,
-  AF_INET,
-  AF_INET6,
-  AF_UNSPEC,
-  HostPort,
-} from "../addr/index.js";
+import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import type { Socket } from "../socket/index.js";
 import type { Clock } from "../stream/clock.js";
@@ -79,7 +73,7 @@ function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan:
   const { deadline, signal } = plan;
   return new Promise((resolve, reject) => {
     let member: { aborted: (reason: unknown) => void } | undefined;
-    const dial = new Dial(address, plan, {
+    const way = new Dial(address, plan, {
       connected: (done) => {
         if (member !== undefined) offAbort(signal!, member);
         resolve(dialledBy(done, address));
@@ -89,28 +83,28 @@ function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan:
         reject(signal?.aborted === true && error === signal.reason ? error : failureOf(target, [], [error]));
       },
     });
-    if (signal !== undefined) onAbort(signal, (member = { aborted: (reason) => dial.cancel(reason) }));
-    dial.start(deadline.left() ?? null);
+    if (signal !== undefined) onAbort(signal, (member = { aborted: (reason) => way.cancel(reason) }));
+    way.start(deadline.left() ?? null);
   });
 }
 
 /** What connecting has come to; to be asked for within `connected`, when the local address is at hand. */
-function dialledBy(dial: Dial, address: HostAddress): Dialled {
+function dialledBy({ socket }: Dial, address: HostAddress): Dialled {
   const local = decodeRoom();
-  return { socket: dial.socket, local, remote: isWildcard(address) ? dial.socket.getpeername() : address };
+  return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
 }
 
 /** An attempt in a race. */
 function attempt(address: HostAddress, plan: DialPlan): Attempt<Dialled> {
-  let dial!: Dial;
+  let way!: Dial;
   const promise = new Promise<Dialled>((resolve, reject) => {
-    dial = new Dial(address, plan, {
+    way = new Dial(address, plan, {
       connected: (done) => resolve(dialledBy(done, address)),
       refused: (_dial, error) => reject(error),
     });
-    dial.start(null);
+    way.start(null);
   });
-  return { promise, cancel: () => dial.cancel() };
+  return { promise, cancel: () => way.cancel() };
 }
 
 async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {

@@ -158,7 +158,8 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): P
   return {
     maxConnections: integer(opts.maxConnections ?? 1000, action, "maxConnections", 1, MOST_CONNECTIONS),
     connectTimeout: time(opts.connectTimeout, 10_000, action, "connectTimeout", 1, LONGEST_TIMER),
-    idleTimeout: idleTimeout === Infinity ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
+    idleTimeout:
+      idleTimeout === Infinity ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
     way,
@@ -311,7 +312,8 @@ class Engine implements Settler<Socket> {
     const last = this.#connections.pop()!;
     if (last !== connection) this.#connections[(last.place = connection.place)] = last;
     // Not from here, where one of its descriptors may still be at work.
-    if (!this.#accepting && this.#connections.length + 1 === this.plan.maxConnections) queueMicrotask(() => this.accept());
+    if (!this.#accepting && this.#connections.length + 1 === this.plan.maxConnections)
+      queueMicrotask(() => this.accept());
   }
 
   /** Looks at the deadlines when `due` has come: one timer for all, which is left alone by those that come later. */
@@ -345,7 +347,8 @@ class Engine implements Settler<Socket> {
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     void this.#listener.close();
     const reason = error ?? socketError("ECANCELED", "forward");
-    for (const connection of [...this.#connections]) connection.cut(reason);
+    // Each takes itself out.
+    for (let last = this.#connections.at(-1); last !== undefined; last = this.#connections.at(-1)) last.cut(reason);
     if (error === undefined) this.#resolve();
     else this.#reject(error);
   }

@@ -1,7 +1,8 @@
 // Connecting and accepting for the layers above, where a promise for each would cost more than the rest.
 
 import type { Address } from "../addr/index.js";
-import { type Settler, WAITS } from "../fd/index.js";
+import type { WAITS } from "../fd/index.js";
+import { type Settler } from "../fd/index.js";
 import { check } from "../sys/errno.js";
 import { CONNECT } from "../sys/operations/connection.js";
 import { encodeAddress, portInRoom, room } from "../sys/sockaddr.js";

@@ -45,4 +45,3 @@ export function watch(flows: readonly SpliceFlow[], limits: Limits, activity: Ac
     clearTimeout(idle);
   };
 }
-

@@ -46,7 +46,11 @@ export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Pr
   let unwatch: (() => void) | undefined;
   try {
     return await new Promise<number>((resolve, reject) => {
-      const owner: FlowOwner = { tellsEnd: () => end, flowed: ({ sent }) => resolve(sent), broke: (_, error) => reject(error) };
+      const owner: FlowOwner = {
+        tellsEnd: () => end,
+        flowed: ({ sent }) => resolve(sent),
+        broke: (_, error) => reject(error),
+      };
       flow = new SpliceFlow(from, to, limits.pipes, count, activity, owner);
       unwatch = watch([flow], limits, activity);
       flow.start();

@@ -16,16 +16,16 @@ checkLeaks();
 
 class Heard implements Settler<void> {
   readonly ends: unknown[] = [];
-  then: (() => void) | undefined;
+  after: (() => void) | undefined;
 
   settled(): void {
     this.ends.push("settled");
-    this.then?.();
+    this.after?.();
   }
 
   failed(error: unknown): void {
     this.ends.push((error as { code?: string }).code ?? error);
-    this.then?.();
+    this.after?.();
   }
 }
 
@@ -62,8 +62,8 @@ test("who is told may wait again, or close the descriptor under those behind", (
   sys.script("poll", 0, IN, 0);
   submit(one, first);
   submit(one, second);
-  first.then = () => {
-    first.then = () => one.close();
+  first.after = () => {
+    first.after = () => one.close();
     assert.equal(submit(one, first), WAITS, "behind the second");
   };
   fire(IN, one);
@@ -82,7 +82,7 @@ test("a deadline and close() are told; each call once, also when the first to he
   sys.always("poll", 0);
   submit(one, first, 5);
   submit(one, second, 5);
-  first.then = () => one.close();
+  first.after = () => one.close();
   // Both are late when the timer has its turn.
   for (const end = performance.now() + 20; performance.now() < end;);
   while (first.ends.length + second.ends.length < 2) await turn();
@@ -153,7 +153,7 @@ test("a connection to this machine is asked about at once, and waited for when i
   assert.equal(sys.count("connect"), 2);
   sys.script("connect", "EINPROGRESS", "EALREADY", 0);
   const one = socket();
-  const connecting = one.connect(toAddress("[::1]:9") as Address);
+  const connecting = one.connect(toAddress("[::1]:9"));
   assert.equal(sys.count("connect"), 4);
   fire(OUT, one);
   await connecting;

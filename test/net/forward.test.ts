@@ -26,7 +26,7 @@ async function started(
   to: EndpointLike,
   opts: ForwardOptions = {},
   from: EndpointLike = "tcp://127.0.0.1:0",
-): Promise<{ forwarder: Forwarder; next: () => Promise<Forwarded> }> {
+): Promise<{ forwarder: Forwarder; next: () => Promise<Forwarded> } & AsyncDisposable> {
   const ends: Forwarded[] = [];
   let wake: (() => void) | undefined;
   const onEnd = (forwarded: Forwarded): void => {
@@ -38,7 +38,7 @@ async function started(
     while (ends.length === 0) await new Promise<void>((resolve) => (wake = resolve));
     return ends.shift()!;
   };
-  return { forwarder, next };
+  return { forwarder, next, [Symbol.asyncDispose]: () => forwarder.close() };
 }
 
 const codeOf = ({ error }: Forwarded): unknown => (error as { code?: string } | undefined)?.code;
@@ -51,7 +51,7 @@ async function visit(address: EndpointLike): Promise<Buffer | null> {
 
 /** Both ends of a connection that goes through a forwarder. */
 async function through(forwarder: Forwarder, target: SocketListener): Promise<[client: Stream, server: Stream]> {
-  return await Promise.all([connect(forwarder.address), target.accept()]);
+  return Promise.all([connect(forwarder.address), target.accept()]);
 }
 
 async function closeAll(...streams: readonly Stream[]): Promise<void> {
@@ -68,8 +68,8 @@ const kinds: readonly [from: string, to: string][] = [
 for (const [from, to] of kinds) {
   test(`bytes, ends and counts go through: ${from} to ${to}`, async () => {
     await using target = await listen(to);
-    const { forwarder, next } = await started(target.address, {}, from);
-    await using _closing = forwarder;
+    await using run = await started(target.address, {}, from);
+    const { forwarder, next } = run;
     const [client, server] = await through(forwarder, target);
     assert.equal(forwarder.connections, 1);
     await client.write("question");
@@ -94,8 +94,8 @@ for (const [from, to] of kinds) {
 
 test("many short connections at a time each get what is theirs", async () => {
   await using target = await listen("tcp://127.0.0.1:0", { backlog: 128 });
-  const { forwarder, next } = await started(target.address, { maxConnections: 7 });
-  await using _closing = forwarder;
+  await using run = await started(target.address, { maxConnections: 7 });
+  const { forwarder, next } = run;
   const count = 100;
   const serve = async (): Promise<void> => {
     for (let served = 0; served < count; served++) {
@@ -121,8 +121,8 @@ test("a target that refuses is a reset for the client, and an end with the reaso
   const gone = await listen("tcp://127.0.0.1:0");
   const { address } = gone;
   await gone.close();
-  const { forwarder, next } = await started(address);
-  await using _closing = forwarder;
+  await using run = await started(address);
+  const { forwarder, next } = run;
   assert.equal((await rejection(visit(forwarder.address))).code, "ECONNRESET");
   const end = await next();
   assert.equal(codeOf(end), "ECONNREFUSED");
@@ -138,8 +138,8 @@ test("a target with a name is resolved for each connection, and its addresses ra
     asked.push(`${host} ${family}`);
     return family === AF_INET ? ["127.0.0.2", "127.0.0.1"] : [];
   };
-  const { forwarder, next } = await started(["target.test", port], { connect: { resolver, family: AF_INET } });
-  await using _closing = forwarder;
+  await using run = await started(["target.test", port], { connect: { resolver, family: AF_INET } });
+  const { forwarder, next } = run;
   for (let i = 1; i <= 2; i++) {
     const [client, server] = await through(forwarder, target);
     await client.write("x");
@@ -147,20 +147,20 @@ test("a target with a name is resolved for each connection, and its addresses ra
     assert.equal(String(await server.readExactly(1)), "x");
     await closeAll(server, client);
     assert.equal((await next()).toTarget, 1);
-    assert.deepEqual(asked, Array.from({ length: i }, () => `target.test ${AF_INET}`));
+    assert.deepEqual(
+      asked,
+      Array.from({ length: i }, () => `target.test ${AF_INET}`),
+    );
   }
-  const { forwarder: vain, next: nextVain } = await started(["target.test", port], {
-    connect: { resolver: () => Promise.resolve([]) },
-  });
-  await using _too = vain;
-  assert.equal((await rejection(visit(vain.address))).code, "ECONNRESET");
-  assert.equal(codeOf(await nextVain()), "EAI_NODATA");
+  await using vain = await started(["target.test", port], { connect: { resolver: () => Promise.resolve([]) } });
+  assert.equal((await rejection(visit(vain.forwarder.address))).code, "ECONNRESET");
+  assert.equal(codeOf(await vain.next()), "EAI_NODATA");
 });
 
 test("a side that is cut cuts the other, whichever it is", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
-  const { forwarder, next } = await started(target.address);
-  await using _closing = forwarder;
+  await using run = await started(target.address);
+  const { forwarder, next } = run;
   for (const cut of ["client", "server"]) {
     const [client, server] = await through(forwarder, target);
     await client.write("x");
@@ -177,8 +177,8 @@ test("a side that is cut cuts the other, whichever it is", async () => {
 
 test("a connection that is silent for too long is cut on both sides; one that is not lives on", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
-  const { forwarder, next } = await started(target.address, { idleTimeout: 300 });
-  await using _closing = forwarder;
+  await using run = await started(target.address, { idleTimeout: 300 });
+  const { forwarder, next } = run;
   const [silent, silentServer] = await through(forwarder, target);
   const [busy, busyServer] = await through(forwarder, target);
   const reading = Promise.all([rejection(silent.read()), rejection(silentServer.read())]);
@@ -214,8 +214,8 @@ async function crowded(name: string): Promise<{ target: SocketListener; [Symbol.
 
 test("a target that does not answer in time is a reset for the client", async () => {
   await using full = await crowded("unix:@berkeley-forward-crowd");
-  const { forwarder, next } = await started(full.target.address, { connectTimeout: 50 });
-  await using _closing = forwarder;
+  await using run = await started(full.target.address, { connectTimeout: 50 });
+  const { forwarder, next } = run;
   assert.equal((await rejection(visit(forwarder.address))).code, "ECONNRESET");
   const end = await next();
   assert.equal(codeOf(end), "ETIMEDOUT");
@@ -224,8 +224,8 @@ test("a target that does not answer in time is a reset for the client", async ()
 
 test("connections over the limit wait until one is over", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
-  const { forwarder, next } = await started(target.address, { maxConnections: 2 });
-  await using _closing = forwarder;
+  await using run = await started(target.address, { maxConnections: 2 });
+  const { forwarder, next } = run;
   const first = await through(forwarder, target);
   const second = await through(forwarder, target);
   const client = await connect(forwarder.address);
@@ -278,7 +278,8 @@ test("close() cuts connections in every state, and tells of them", async () => {
 test("a signal ends it; one that is aborted before is the reason not to begin", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
   const abort = new AbortController();
-  const { forwarder, next } = await started(target.address, { signal: abort.signal });
+  await using run = await started(target.address, { signal: abort.signal });
+  const { forwarder, next } = run;
   const [client, server] = await through(forwarder, target);
   abort.abort(new Error("enough"));
   await forwarder.closed;
@@ -286,18 +287,21 @@ test("a signal ends it; one that is aborted before is the reason not to begin", 
   assert.equal(forwarder.connections, 0);
   await closeAll(client, server);
   const reason = new Error("before");
-  assert.equal(await rejection(forward("tcp://127.0.0.1:0", target.address, { signal: AbortSignal.abort(reason) })), reason);
+  assert.equal(
+    await rejection(forward("tcp://127.0.0.1:0", target.address, { signal: AbortSignal.abort(reason) })),
+    reason,
+  );
 });
 
 test("options of both sides are applied", async () => {
   await using folder = new Folder();
   await using target = await listen("tcp://127.0.0.1:0");
-  const { forwarder } = await started(
+  await using run = await started(
     target.address,
     { listen: { mode: 0o600, backlog: 5 }, connect: { localAddress: "127.0.0.5:0", noDelay: false } },
     `unix:${folder.join("front")}`,
   );
-  await using _closing = forwarder;
+  const { forwarder } = run;
   const [client, server] = await through(forwarder, target);
   assert.ok(server.remoteAddress instanceof InetAddress);
   assert.equal(server.remoteAddress.host, "127.0.0.5");

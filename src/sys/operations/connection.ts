@@ -94,8 +94,7 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
     // Would-block without a start is a full queue, for which there is no event: see `passes`.
     return result === EAGAIN && connecting.address.family === AF_UNIX ? QUEUE_FULL : result;
   },
-  told: (events, { fresh, started }) =>
-    fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
+  told: (events, { fresh, started }) => fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
   complete: () => undefined,
   passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),

@@ -101,14 +101,7 @@ export class Note {
    * @param wantsOut whether a write waits on the source
    * @param shortMeansEmpty whether a read that gets less than it asked for has emptied the source
    */
-  open(
-    from: number,
-    to: number,
-    pipe: number,
-    small: boolean,
-    wantsOut: boolean,
-    shortMeansEmpty: boolean,
-  ): void {
+  open(from: number, to: number, pipe: number, small: boolean, wantsOut: boolean, shortMeansEmpty: boolean): void {
     const words = this.#words;
     const at = this.#at;
     this.#written = true;
