@@ -3,30 +3,45 @@
  *
  * recv(3) and its kin are cancellation points: in a process with threads glibc marks the thread as cancellable before the call
  * and takes that back after it, with an atomic operation each. Nobody cancels threads here. syscall(2) does neither.
+ *
+ * Where somebody has put other functions in the place of these (LD_PRELOAD: proxies, network stacks in user space, sanitizers),
+ * the wrappers are called as usual, for those functions have to see every call.
  */
 #ifndef BERKELEY_DIRECT_H
 #define BERKELEY_DIRECT_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Whether the C library's functions are its own: a fact of the process, found out when the addon is loaded. */
+extern atomic_bool direct_calls;
+void init_direct(void);
+
+static inline bool directly(void) { return atomic_load_explicit(&direct_calls, memory_order_relaxed); }
+
 static inline ssize_t direct_recv(int fd, void *data, size_t size, int flags) {
+  if (!directly()) return recv(fd, data, size, flags);
   return syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL);
 }
 
 static inline ssize_t direct_send(int fd, const void *data, size_t size, int flags) {
+  if (!directly()) return send(fd, data, size, flags);
   return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
 }
 
 static inline int direct_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+  if (!directly()) return accept4(fd, address, length, flags);
   return (int)syscall(SYS_accept4, fd, address, length, flags);
 }
 
 static inline int direct_connect(int fd, const struct sockaddr *address, socklen_t length) {
+  if (!directly()) return connect(fd, address, length);
   return (int)syscall(SYS_connect, fd, address, length);
 }
 
-static inline int direct_close(int fd) { return (int)syscall(SYS_close, fd); }
+static inline int direct_close(int fd) { return directly() ? (int)syscall(SYS_close, fd) : close(fd); }
 
 #endif

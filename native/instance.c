@@ -1,5 +1,6 @@
 /* The state of one environment, what it owns, and how it ends. */
 #include "addon.h"
+#include "direct.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,7 @@ static napi_value init(napi_env env, napi_value exports) {
     napi_throw_error(env, NULL, "the addon could not keep its state");
     return NULL;
   }
+  init_direct();
   if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_batch(env, exports) ||
       !init_move(env, exports) || !init_options(env, exports) ||
       !init_pollset(env, exports) || !init_poller(env, exports) || !init_names(env, exports) ||

@@ -84,7 +84,19 @@ export class Descriptor implements Source, Owner {
 
   /** For reads of urgent data. */
   get urgent(): Direction {
-    return (this.#urgent ??= new Direction(this));
+    if (this.#urgent === undefined) {
+      this.#urgent = new Direction(this);
+      // Urgent data that has been read is announced no more, and ordinary reads still stop where it was.
+      this.distrustShortReads();
+    }
+    return this.#urgent;
+  }
+
+  /** From now on a read that gets less than it asked for says nothing of what comes behind. */
+  distrustShortReads(): void {
+    this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
+    // What the poller was told does not hold any more: it is to hand the next event over.
+    this.outflow?.block();
   }
 
   /** -1 once closed or released. */

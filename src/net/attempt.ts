@@ -17,7 +17,10 @@ export interface DialWay {
 
 /** Who hears how it went, perhaps before `start` returns. It must not run code of users. */
 export interface DialOwner {
-  /** The socket is connected. If it is one of IP, its local address stands in `room` of sys/sockaddr.ts. */
+  /**
+   * The socket is connected. If it is one of IP, its local address stands in `room` of sys/sockaddr.ts. What this throws counts as a
+   * refusal.
+   */
   connected(dial: Dial): void;
   /** It is not, and closed. */
   refused(dial: Dial, error: unknown): void;
@@ -80,12 +83,12 @@ export class Dial implements Settler<void> {
       if (isTcp(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
         throw socketError("ECONNREFUSED", "connect", addressDetails(address));
       }
+      this.#owner.connected(this);
     } catch (error) {
+      // The peer may be gone again, and then there is no address to ask for.
       this.failed(error);
-      return;
     }
     this.#over = true;
-    this.#owner.connected(this);
   }
 
   failed(error: unknown): void {

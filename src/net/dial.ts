@@ -75,8 +75,9 @@ function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan:
     let member: { aborted: (reason: unknown) => void } | undefined;
     const way = new Dial(address, plan, {
       connected: (done) => {
+        const dialled = dialledBy(done, address);
         if (member !== undefined) offAbort(signal!, member);
-        resolve(dialledBy(done, address));
+        resolve(dialled);
       },
       refused: (_dial, error) => {
         if (member !== undefined) offAbort(signal!, member);
@@ -121,7 +122,9 @@ async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {
   const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
   const member = { aborted: (reason: unknown): void => race.cancel(reason) };
   const timer = timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(name, race)), timeout);
-  if (signal !== undefined) onAbort(signal, member);
+  // To look a name up may run code of users, who may have ended it with that.
+  if (signal !== undefined && signal.aborted) race.cancel(signal.reason);
+  else if (signal !== undefined) onAbort(signal, member);
   try {
     return await race.result;
   } finally {

@@ -33,10 +33,10 @@ import type { PipePool } from "../sys/operations/pipes.js";
 import { pipesOf } from "../sys/requests/splicing.js";
 import { decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
-import { checkPlan, checkSameFamily, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
+import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
 import { addressNow, dial, type DialPlan } from "./dial.js";
-import { listen, type ListenOptions } from "./listen.js";
-import { checkApplies, checkObject, Deadline, TCP_OPTIONS, time } from "./options.js";
+import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
+import { checkApplies, checkObject, Deadline, STREAM_OPTIONS, TCP_OPTIONS, time } from "./options.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
 /** What became of a connection that `forward()` led on. */
@@ -57,13 +57,13 @@ export interface ForwardOptions {
   readonly maxConnections?: number | undefined;
   /** Milliseconds for the connection to the target. Default 10,000. */
   readonly connectTimeout?: number | undefined;
-  /** Milliseconds without a byte in either direction after which a connection is cut. Default 300,000; `Infinity` for never. */
-  readonly idleTimeout?: number | undefined;
+  /** Milliseconds without a byte in either direction after which a connection is cut; null for never. Default 300,000. */
+  readonly idleTimeout?: number | null | undefined;
   /** Bytes of the pipes, as `pump()` takes it. Default 262144. */
   readonly pipeSize?: number | undefined;
   /** How to listen: as `listen()` takes it. */
   readonly listen?: ForwardListenOptions | undefined;
-  /** How to connect to the target: as `connect()` takes it. */
+  /** How to connect to a target of TCP: as `connect()` takes it. The port of a `localAddress` is 0, as it is used for all. */
   readonly connect?: ForwardConnectOptions | undefined;
   /** Ends it, as `close()` does. */
   readonly signal?: AbortSignal | undefined;
@@ -82,7 +82,6 @@ export type ForwardConnectOptions = Omit<
 
 const NAMES = ["maxConnections", "connectTimeout", "idleTimeout", "pipeSize", "listen", "connect", "signal", "onEnd"];
 const INET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
-const LOCAL_OPTIONS = ["localAddress"];
 const MOST_CONNECTIONS = 1_000_000;
 /** setTimeout takes no more, 24.8 days. */
 const LONGEST_TIMER = 0x7fff_ffff;
@@ -104,10 +103,12 @@ interface Plan {
 /**
  * Leads each connection to one endpoint on to another, and all bytes with it, both ways: what comes from a client goes to the
  * target, and back, inside the kernel ({@link pump}). An end on one side is an end on the other; a side that is cut, or
- * silent for too long, cuts the other. A client whose target can't be reached sees a reset.
+ * silent for too long, cuts the other. A client whose target can't be reached is cut. On TCP to be cut is a reset; UNIX sockets
+ * have none, and see an end.
  *
  * Both endpoints are stream sockets: `tcp://`, `unix:`, `vsock://`; it can also listen on `fd:` and `systemd:`. TLS passes through
- * as it is. The name of a target is resolved for each connection.
+ * as it is. The name of a target is resolved for each connection, by default with getaddrinfo(3) on the few threads of the
+ * pool, so a resolver that is slow or silent holds connections up.
  *
  * @param from where to listen
  * @param to where each connection is led
@@ -138,6 +139,8 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   }
   const { listen: listening = {} } = opts;
   checkObject(listening, `${action}, listen`);
+  const allowed = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
+  checkApplies(listening, allowed, action, `listening on a ${source.scheme} endpoint`);
   const signal = abortSignal(opts.signal, action);
   const plan = checkForward(target, opts, action);
   signal?.throwIfAborted();
@@ -158,8 +161,7 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): P
   return {
     maxConnections: integer(opts.maxConnections ?? 1000, action, "maxConnections", 1, MOST_CONNECTIONS),
     connectTimeout: time(opts.connectTimeout, 10_000, action, "connectTimeout", 1, LONGEST_TIMER),
-    idleTimeout:
-      idleTimeout === Infinity ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
+    idleTimeout: idleTimeout === null ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
     way,
@@ -177,14 +179,18 @@ function checkTarget(
   if (target.scheme === "tcp") {
     checkApplies(connect, INET_OPTIONS, action, what);
     const way = checkPlan(connect, action);
+    const { local } = way;
+    if (local !== undefined && "port" in local && local.port !== 0) {
+      throw new TypeError(
+        `Cannot ${action}: localAddress is ${String(local)}, required port 0, as all connections come from there`,
+      );
+    }
     const destination = destinationOf(target, action);
     return { address: addressNow(destination, way) ?? destination, way };
   }
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    checkApplies(connect, LOCAL_OPTIONS, action, what);
-    const way = checkPlan(connect, action);
-    checkSameFamily(way.local, target.address.family, action);
-    return { address: target.address, way };
+    checkApplies(connect, [], action, what);
+    return { address: target.address, way: checkPlan(connect, action) };
   }
   throw new TypeError(`Cannot ${action}: it leads to ${target.scheme}, required tcp, unix or vsock`);
 }
@@ -216,13 +222,14 @@ export class Forwarder implements AsyncDisposable {
   }
 
   /**
-   * Resolves when it is closed; rejects when it can accept no more for another reason, and then it is closed, too.
+   * Resolves when it is closed; rejects when it can accept no more for another reason, and then it is closed, too. Such an error
+   * that nobody hears is an unhandled rejection.
    */
   get closed(): Promise<void> {
     return this.#engine.closed;
   }
 
-  /** Takes no more connections, and cuts those that there are: their clients and the target see a reset. */
+  /** Takes no more connections, and cuts those that there are, on both sides. */
   close(): Promise<void> {
     this.#engine.end();
     return Promise.resolve();
@@ -257,8 +264,6 @@ class Engine implements Settler<Socket> {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Who asks hears of it; who does not is not to be told by way of an unhandled rejection.
-    this.closed.catch(() => undefined);
     if (signal !== undefined) onAbort(signal, this.#onSignal);
   }
 
@@ -298,9 +303,11 @@ class Engine implements Settler<Socket> {
   }
 
   #begin(socket: Socket): void {
-    const { connectTimeout, onEnd } = this.plan;
+    const { connectTimeout, onEnd, target } = this.plan;
     const client = onEnd === undefined ? undefined : decodeRoom();
-    const connection = new Forwarding(this, socket, client, performance.now() + connectTimeout);
+    // Where a name is dialled, that has a deadline of its own, which can tell what was tried.
+    const deadline = target instanceof HostPort ? Infinity : performance.now() + connectTimeout;
+    const connection = new Forwarding(this, socket, client, deadline);
     connection.place = this.#connections.length;
     this.#connections.push(connection);
     this.arm(connection.deadline);
@@ -358,7 +365,7 @@ class Engine implements Settler<Socket> {
 class Forwarding implements DialOwner, Settler<PumpCounts> {
   /** Its place among the engine's. */
   place: number = -1;
-  /** When it has to be connected to the target, by `performance.now()`. */
+  /** When it has to be connected to the target, by `performance.now()`; Infinity where another deadline looks after that. */
   readonly deadline: number;
   readonly #engine: Engine;
   readonly #client: Socket;
@@ -378,12 +385,19 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
   }
 
   start(): void {
-    const { connectTimeout, target, way } = this.#engine.plan;
-    if (!(target instanceof HostPort)) {
-      this.#dial = new Dial(target, way, this);
-      this.#dial.start(null);
+    const { target, way } = this.#engine.plan;
+    if (target instanceof HostPort) {
+      // Not from here: the resolver may be code of users.
+      queueMicrotask(() => this.#dialName(target));
       return;
     }
+    this.#dial = new Dial(target, way, this);
+    this.#dial.start(null);
+  }
+
+  #dialName(target: HostPort): void {
+    if (this.#over) return;
+    const { connectTimeout, way } = this.#engine.plan;
     const { signal } = (this.#unneeded = new AbortController());
     dial(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
       ({ socket }) => this.#lead(socket),

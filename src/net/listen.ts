@@ -73,7 +73,7 @@ export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
 
 const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
 /** What each kind of endpoint has a use for. */
-const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
+export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
   tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
   unix: [...STREAM_OPTIONS, "backlog", "mode"],
@@ -143,7 +143,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
   checkObject(opts, action);
-  checkApplies(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
+  checkApplies(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
   const plan = checkPlan(opts, action);
   plan.signal?.throwIfAborted();
   const { limits, backlog = SOMAXCONN } = plan;
@@ -260,7 +260,7 @@ function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, actio
       throw socketError("EINVAL", "listen", { cause });
     }
     if (isTcp(socket)) applyTcp(socket, plan.tcp);
-    else checkApplies(opts, [...ALLOWED.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
+    else checkApplies(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
     if (plan.backlog !== undefined) socket.listen(plan.backlog);
   });
 }

@@ -193,12 +193,20 @@ export class Reactor {
     const end = FIRST + 3 * shared[COUNT]!;
     if (shared[FOLLOWS] === 0) this.#renew(shared[COUNT]!);
     else this.#extend(shared[COUNT]!);
+    let failure: { readonly error: unknown } | undefined;
     for (let at = FIRST; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
       // Compared as 32-bit numbers: the array is signed, the generation is not.
-      if (source !== undefined && shared[at + 1]! === (this.#generations[slot]! | 0)) source.onReady(shared[at + 2]!);
+      if (source === undefined || shared[at + 1]! !== (this.#generations[slot]! | 0)) continue;
+      try {
+        source.onReady(shared[at + 2]!);
+      } catch (error) {
+        // Ours, if any. Others are not to lose their events by it, which come once.
+        failure ??= { error };
+      }
     }
+    if (failure !== undefined) throw failure.error;
   }
 }
 

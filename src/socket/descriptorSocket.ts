@@ -43,10 +43,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   /** @internal */
   protected override optionSet(level: number, name: number): void {
     // Reads of an upper layer protocol stop between its records; see the top of fd/direction.ts.
-    if (level !== IPPROTO_TCP || name !== TCP_ULP_NUMBER) return;
-    this.descriptor.reading.shortMeansEmpty = this.descriptor.reading.shortMeansEnd = false;
-    // What the poller was told does not hold any more: it is to hand the next event over.
-    this.descriptor.outflow?.block();
+    if (level === IPPROTO_TCP && name === TCP_ULP_NUMBER) this.descriptor.distrustShortReads();
   }
 
   override listen(backlog?: number): void {

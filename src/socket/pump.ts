@@ -47,11 +47,11 @@ export class Pump implements FlowOwner {
   }
 
   tellsEnd(flow: SpliceFlow): boolean {
-    return !this.#closes || (flow === this.there ? !this.#over(this.back) : !this.#over(this.there));
+    return !this.#closes || !(flow === this.there ? this.back : this.there).over;
   }
 
   flowed(flow: SpliceFlow): void {
-    if (this.#broken || !this.#over(flow === this.there ? this.back : this.there)) return;
+    if (this.#broken || !(flow === this.there ? this.back : this.there).over) return;
     this.#owner.settled({ aToB: this.there.sent, bToA: this.back.sent });
   }
 
@@ -72,10 +72,6 @@ export class Pump implements FlowOwner {
   /** How far both directions got; for when it has failed. Takes what is in the pipes. */
   progress(): PumpProgress {
     return { aToB: this.there.progress(), bToA: this.back.progress() };
-  }
-
-  #over({ started, running }: SpliceFlow): boolean {
-    return started && !running;
   }
 }
 

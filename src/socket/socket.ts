@@ -318,6 +318,8 @@ export class Socket extends MoveSocket {
   dup(): Socket {
     const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
     this.descriptor.duplicated = true;
+    // The copy can be given an upper layer protocol of which this one hears nothing.
+    this.descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.timeout = this.timeout;
     return copy;

@@ -69,13 +69,9 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.#owner = owner;
   }
 
-  get started(): boolean {
-    return this.#started;
-  }
-
-  /** Whether it has been started and is not over. */
-  get running(): boolean {
-    return this.#running;
+  /** Whether it has been started, and has ended. */
+  get over(): boolean {
+    return this.#started && !this.#running;
   }
 
   /** It is over when the source has ended, or the limit is reached, and the destination has taken all of it. */
@@ -105,7 +101,8 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
-          // Ended by somebody who went on within the attempt.
+          // Ended by somebody who went on within the attempt, which may have left a note since.
+          endNote(this);
           if (outcome === WAITS) (this.#held ? writing : reading).withdraw(this, undefined);
           return;
         }

@@ -157,6 +157,44 @@ test("a target with a name is resolved for each connection, and its addresses ra
   assert.equal(codeOf(await vain.next()), "EAI_NODATA");
 });
 
+test("a resolver may close the forwarder, and then nobody is connected to", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  assert.ok(target.address instanceof InetAddress);
+  const closing: { forwarder?: Forwarder } = {};
+  const resolver = (): Promise<string[]> => {
+    void closing.forwarder!.close();
+    return Promise.resolve(["127.0.0.1"]);
+  };
+  await using run = await started(["target.test", target.address.port], { connect: { resolver } });
+  const { forwarder } = run;
+  closing.forwarder = forwarder;
+  assert.equal((await rejection(visit(forwarder.address))).code, "ECONNRESET");
+  assert.equal(codeOf(await run.next()), "ECANCELED");
+  await forwarder.closed;
+  await assert.rejects(target.accept({ timeout: 50 }), { code: "ETIMEDOUT" });
+});
+
+test("a connection that is reset as soon as it stands is an error, whenever that is noticed", async () => {
+  await using run = await started("unix:@berkeley-forward-nobody");
+  const { port } = run.forwarder.address as InetAddress;
+  for (let i = 0; i < 50; i++) {
+    // By the wildcard the peer's address is asked for, which there may be none of any more.
+    const { code } = await rejection(visit(["0.0.0.0", port]));
+    assert.ok(code === "ECONNRESET" || code === "ENOTCONN", code);
+    assert.equal(codeOf(await run.next()), "ECONNREFUSED");
+  }
+});
+
+test("never cutting the silent is an option", async () => {
+  await using target = await listen("tcp://127.0.0.1:0");
+  await using run = await started(target.address, { idleTimeout: null });
+  const [client, server] = await through(run.forwarder, target);
+  await client.write("x");
+  assert.equal(String(await server.readExactly(1)), "x");
+  await closeAll(client, server);
+  assert.equal(codeOf(await run.next()), undefined);
+});
+
 test("a side that is cut cuts the other, whichever it is", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
   await using run = await started(target.address);
@@ -325,13 +363,29 @@ test("what is wrong is refused before anything listens", async () => {
     [from, to, { onEnd: 1 }, "TypeError", /onEnd is 1, required a function/],
     [from, to, { onend: 1 }, "TypeError", /no option "onend"/],
     [from, to, { signal: 1 }, "TypeError", /signal/],
-    [from, to, { listen: { tls: {} } }, "TypeError", /no option "tls"/],
+    [from, to, { idleTimeout: Infinity }, "RangeError", /idleTimeout is Infinity/],
+    [from, to, { listen: { tls: {} } }, "TypeError", /forward .* no option "tls"/],
+    [from, to, { listen: { readSize: 7 } }, "TypeError", /forward .* no option "readSize"/],
+    ["unix:@x", to, { listen: { reuseAddr: true } }, "TypeError", /no option "reuseAddr"/],
     [from, to, { listen: 1 }, "TypeError", /options are 1/],
     [from, to, { connect: { via: "socks5://127.0.0.1:1" } }, "TypeError", /no option "via"/],
     [from, to, { connect: { timeout: 1 } }, "TypeError", /no option "timeout"/],
     [from, to, { connect: { localAddress: "[::1]:0" } }, "TypeError", /family or localAddress is of the other family/],
     [from, "unix:@x", { connect: { noDelay: true } }, "TypeError", /a unix endpoint has no option "noDelay"/],
-    [from, "unix:@x", { connect: { localAddress: "127.0.0.1:0" } }, "TypeError", /required one of the same family/],
+    [
+      from,
+      to,
+      { connect: { localAddress: "127.0.0.1:9" } },
+      "TypeError",
+      /localAddress is 127.0.0.1:9, required port 0/,
+    ],
+    [
+      from,
+      "unix:@x",
+      { connect: { localAddress: "unix:/x" } },
+      "TypeError",
+      /a unix endpoint has no option "localAddress"/,
+    ],
   ];
   for (const [source, target, opts, kind, text] of wrong) {
     const error = await rejection(forward(source as EndpointLike, target as EndpointLike, opts as ForwardOptions));

@@ -33,6 +33,22 @@ test("each registration gets its own events, with all their bits", () => {
   );
 });
 
+test("a source that throws takes no event from others; its error is thrown behind them", () => {
+  const sys = new FakeSys();
+  const reactor = new Reactor(sys.calls);
+  const ears = [new Ear(), new Ear()];
+  const error = new Error("a fault of ours");
+  reactor.add(10, ears[0]!);
+  reactor.add(11, {
+    onReady: () => {
+      throw error;
+    },
+  });
+  reactor.add(12, ears[1]!);
+  assert.throws(() => sys.fire([sys.token(10), IN], [sys.token(11), IN], [sys.token(12), OUT]), error);
+  assert.deepEqual([ears[0]!.heard, ears[1]!.heard], [[IN], [OUT]]);
+});
+
 test("the poller is opened once, at the first registration", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);

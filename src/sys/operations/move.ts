@@ -100,6 +100,8 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   small: boolean;
   /** How the poller carries it on. */
   note?: Note | undefined;
+  /** It was ended. */
+  readonly over?: boolean;
 }
 
 /** Has the poller carry the flow on, which has nothing in a pipe and waits for its source. */
@@ -171,7 +173,7 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
     const stopped = gather(flow);
     if (stopped !== undefined) return stopped;
     // To gather may have others go on, who may have ended this.
-    if (to.fd < 0 || flow.from.fd < 0) return ECANCELED;
+    if (to.fd < 0 || flow.from.fd < 0 || flow.over === true) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
     // Those who wait to write there are first.

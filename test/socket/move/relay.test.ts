@@ -217,3 +217,40 @@ test("urgent data that has come before a flow begins stops it no more, blocking 
     assert.equal(String(came.subarray(bulk.length)), "tail");
   }
 });
+
+for (const end of [true, false]) {
+  test(`urgent data that was read before still parts what a flow takes ${end ? "at the end" : "with more to come"}`, async () => {
+    await using a = await connected();
+    await using b = await connected();
+    // Registered, so that what comes is told by events.
+    const first = a.conn.recv(1);
+    await a.client.sendAll("abc");
+    assert.equal(String(await first), "a");
+    await a.client.send("!", { flags: MSG_OOB });
+    await a.client.sendAll("def");
+    if (end) a.client.shutdown(SHUT_WR);
+    assert.equal(String(a.conn.tryRecv(1, { flags: MSG_OOB })), "!");
+    await immediate();
+    const moving = splice(a.conn, b.client);
+    const far = b.conn.stream();
+    assert.equal(String(await far.readExactly(5)), "bcdef");
+    if (!end) a.client.shutdown(SHUT_WR);
+    assert.equal(await moving, 5);
+    assert.equal(await far.read(), null);
+  });
+}
+
+test("what came with the end, before it and behind, all comes", async () => {
+  for (const size of [0, 1, 64, 16_383, 16_384, 16_385, 40_000]) {
+    await using a = await connected();
+    await using b = await connected();
+    const moving = pump(a.conn, b.client);
+    const data = big.subarray(0, size);
+    const receiving = receiveAll(b.conn);
+    await a.client.sendAll(data);
+    a.client.shutdown(SHUT_WR);
+    assert.ok((await receiving).equals(data), `${size} bytes`);
+    b.conn.shutdown(SHUT_WR);
+    assert.deepEqual(await moving, { aToB: size, bToA: 0 });
+  }
+});

@@ -1,0 +1,20 @@
+/* Whether the C library's own functions would be called: see direct.h. */
+#include "direct.h"
+
+#include <dlfcn.h>
+
+atomic_bool direct_calls = false;
+
+void init_direct(void) {
+  static const char *const names[] = {"recv", "send", "accept4", "connect", "close"};
+  /* Another C library has another name, and is called as usual. */
+  void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  if (libc == NULL) return;
+  bool own = true;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    void *found = dlsym(libc, names[i]);
+    if (found == NULL || found != dlsym(RTLD_DEFAULT, names[i])) own = false;
+  }
+  dlclose(libc);
+  atomic_store_explicit(&direct_calls, own, memory_order_relaxed);
+}
