@@ -53,17 +53,16 @@ test("starttls.ts runs as server and client, and refuses a server that it does n
   const script = join(root, "out", "examples", "starttls.js");
   await using running = Program.node([script, "server", server.certFile, server.keyFile, "0"]);
   const [, port = ""] = await running.line(/^listening on .*:(\d+)$/);
-  const client = async (trusted: string): Promise<unknown> => {
+  const client = async (trusted: string): Promise<{ status: unknown; stdout: string; stderr: string }> => {
     await using program = Program.node([script, "client", trusted, port]);
     const { status, stdout, stderr } = await program.ended;
     return { status, stdout, stderr };
   };
   assert.deepEqual(await client(ca.certFile), { status: 0, stdout: "the cake is in the cellar\n", stderr: "" });
-  assert.deepEqual(await client(other.certFile), {
-    status: 1,
-    stdout: "",
-    stderr: "TLS handshake failed: unable to verify the first certificate (UNABLE_TO_VERIFY_LEAF_SIGNATURE)\n",
-  });
+  const { status, stdout, stderr } = await client(other.certFile);
+  assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
+  // The words are Node's, which has more of them in later versions.
+  assert.match(stderr, /^TLS handshake failed: unable to verify .*\(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)\n$/);
   running.kill("SIGINT");
   assert.equal((await running.ended).status, 0);
 });
