@@ -16,7 +16,7 @@ import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./c
 import { addressNow, type DialPlan } from "./dial.js";
 import { Engine, type Forwarded, type ForwardPlan } from "./forwarding.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { checkApplies, checkObject, STREAM_OPTIONS, TCP_OPTIONS, time } from "./options.js";
+import { checkApplies, checkObject, LONGEST_TIMER, STREAM_OPTIONS, TCP_OPTIONS, time } from "./options.js";
 import type { ListenAddress } from "./socketListener.js";
 
 export { type Forwarded } from "./forwarding.js";
@@ -53,8 +53,6 @@ export type ForwardConnectOptions = Omit<
 const NAMES = ["maxConnections", "connectTimeout", "idleTimeout", "pipeSize", "listen", "connect", "signal", "onEnd"];
 const INET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
 const MOST_CONNECTIONS = 1_000_000;
-/** setTimeout takes no more, 24.8 days. */
-const LONGEST_TIMER = 0x7fff_ffff;
 
 /**
  * Leads each connection to one endpoint on to another, and all bytes with it, both ways: what comes from a client goes to the

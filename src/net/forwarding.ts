@@ -22,11 +22,9 @@ import type { PipePool } from "../sys/operations/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
 import { dial, type DialPlan } from "./dial.js";
-import { Deadline } from "./options.js";
+import { Deadline, LONGEST_TIMER } from "./options.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
-/** setTimeout takes no more, 24.8 days. */
-const LONGEST_TIMER = 0x7fff_ffff;
 /** Deadlines are looked at again after so many ms at the earliest. */
 const PRECISION = 5;
 

@@ -65,7 +65,7 @@ export interface CheckedWait {
 }
 
 /** setTimeout takes no more, 24.8 days. */
-const LONGEST_TIMER = 0x7fff_ffff;
+export const LONGEST_TIMER: number = 0x7fff_ffff;
 /** The longest that TCP_KEEPIDLE and TCP_KEEPINTVL take: MAX_TCP_KEEPIDLE of the kernel, in seconds. */
 const LONGEST_PROBE = 32_767;
 /** MAX_TCP_KEEPCNT of the kernel. */
