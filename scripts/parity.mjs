@@ -108,7 +108,7 @@ const reasons = [
 ];
 
 async function load(entry) {
-  const file = join(root, "dist", entry, "index.js");
+  const file = join(root, "out", "lib", entry, "index.js");
   if (!existsSync(file)) fail(`${file} is missing: run npm run setup`);
   return import(file);
 }

@@ -8,7 +8,6 @@ import { createHash } from "node:crypto";
 import {
   existsSync,
   linkSync,
-  mkdirSync,
   readFileSync,
   readdirSync,
   realpathSync,
@@ -26,12 +25,13 @@ const at = (...parts) => join(root, ...parts);
 const addon = at("build", "Release", "berkeley.node");
 const addonStamp = at("build", ".setup");
 const compiledStamp = at("out", ".setup");
-const buildInfos = [at("dist", ".tsbuildinfo"), at("out", ".tsbuildinfo")];
+const buildInfos = [at("out", "lib", ".tsbuildinfo"), at("out", ".tsbuildinfo")];
+const developmentManifest = at("out", "package.json");
 const lock = at(".setup.lock");
 
 /** Where the compiler writes what it reads: [folder of sources, folder of its output]. */
 const compiledFolders = [
-  ["src", "dist"],
+  ["src", join("out", "lib")],
   ["test", join("out", "test")],
   ["bench", join("out", "bench")],
   ["examples", join("out", "examples")],
@@ -206,7 +206,8 @@ function compiledHash() {
 }
 
 const outputsMissing = () => sources().some((source) => outputsOf(source).some((file) => !existsSync(file)));
-const compiledReady = () => readText(compiledStamp) === compiledHash() && !outputsMissing();
+const compiledReady = () =>
+  readText(compiledStamp) === compiledHash() && existsSync(developmentManifest) && !outputsMissing();
 
 /** A test whose source was deleted would go on running: output without a source goes. */
 function removeStaleOutputs() {
@@ -218,6 +219,27 @@ function removeStaleOutputs() {
   }
 }
 
+/**
+ * In out/ the package is one file per file. Its manifest there leads "berkeley" to those files, for all that was compiled
+ * beside them, and "#berkeley/..." to the internals; what users install is made of the same files by scripts/bundle.mjs.
+ */
+function writeDevelopmentManifest() {
+  const { name, version, exports } = JSON.parse(readText(at("package.json")));
+  const toLib = (path) => path.replace(/^\.\/dist\//, "./lib/");
+  const entries = Object.entries(exports).filter(([, target]) => typeof target === "object");
+  const manifest = {
+    name,
+    version,
+    private: true,
+    type: "module",
+    exports: Object.fromEntries(
+      entries.map(([path, { types, default: file }]) => [path, { types: toLib(types), default: toLib(file) }]),
+    ),
+    imports: { "#berkeley/*.js": "./lib/*.js" },
+  };
+  writeFileSync(developmentManifest, `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
 function compile(force) {
   rmSync(compiledStamp, { force: true });
   removeStaleOutputs();
@@ -225,7 +247,7 @@ function compile(force) {
   // Build info says that all is well even when an output was deleted.
   if (force || outputsMissing()) args.push("--force");
   step("tsc -b", process.execPath, args);
-  mkdirSync(dirname(compiledStamp), { recursive: true });
+  writeDevelopmentManifest();
   writeFileSync(compiledStamp, compiledHash());
 }
 

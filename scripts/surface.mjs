@@ -17,7 +17,9 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /** [name of the report, declarations] of each entry: "." is the package's own name, "./sync" is "sync". */
 const entries = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
-  typeof target === "object" && target.types ? [[subpath.slice(2) || manifest.name, join(root, target.types)]] : [],
+  typeof target === "object" && target.types
+    ? [[subpath.slice(2) || manifest.name, join(root, target.types.replace("./dist/", "out/lib/"))]]
+    : [],
 );
 
 const complaint = { logLevel: ExtractorLogLevel.Error, addToApiReportFile: false };

@@ -25,8 +25,8 @@ checkLeaks();
 const timeLimit = 20_000;
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-// Inside the package, so that "berkeley" is the package itself, as its users write it.
-const folder = join(root, "out", "snippets");
+// Beside the compiled tests, so that "berkeley" is what they import.
+const folder = fileURLToPath(new URL("../snippets", import.meta.url));
 const workingFolder = mkdtempSync(join(tmpdir(), "berkeley-snippets-"));
 after(() => rmSync(workingFolder, { recursive: true }));
 
@@ -92,6 +92,8 @@ async function compile(snippets: readonly Snippet[], ports: readonly number[]): 
       noUnusedLocals: false,
       noUnusedParameters: false,
       outDir: "js",
+      // By way of package.json, as users have it.
+      paths: {},
       rootDir: ".",
     },
     include: ["*.ts"],

@@ -1,5 +1,6 @@
 // Loading the addon: the only place that touches the .node file.
 
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
@@ -11,8 +12,15 @@ export interface Addon extends Calls {
   readonly errnos: Readonly<Record<string, number>>;
 }
 
+/** The folder of the package: the nearest one above with binding.gyp, for what is compiled lies at different depths. */
+function packageFolder(): URL {
+  let folder = new URL(".", import.meta.url);
+  while (!existsSync(new URL("binding.gyp", folder)) && folder.pathname !== "/") folder = new URL("..", folder);
+  return folder;
+}
+
 function load(): Addon {
-  const file = new URL("../../build/Release/berkeley.node", import.meta.url);
+  const file = new URL("build/Release/berkeley.node", packageFolder());
   try {
     return createRequire(import.meta.url)(fileURLToPath(file)) as Addon;
   } catch (cause) {

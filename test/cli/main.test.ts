@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "../support/program.js";
 import { checkLeaks } from "../support/leaks.js";
-import { run } from "./support.js";
+import { MAIN, run } from "./support.js";
 
 checkLeaks();
 
@@ -60,5 +60,5 @@ test("berkeley --version prints the version of package.json", async () => {
 test("package.json has the command", () => {
   const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { bin: Record<string, string> };
   assert.deepEqual(bin, { berkeley: "./dist/cli/main.js" });
-  assert.ok(readFileSync(join(root, "dist", "cli", "main.js"), "utf8").startsWith("#!/usr/bin/env node\n"));
+  assert.ok(readFileSync(MAIN, "utf8").startsWith("#!/usr/bin/env node\n"));
 });

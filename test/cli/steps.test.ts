@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { AF_INET, SO_REUSEADDR, Socket } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { run, start } from "./support.js";
+import { MAIN, run, start } from "./support.js";
 
 checkLeaks();
 
@@ -143,8 +143,9 @@ test("steps whose output nobody reads ends quietly, while serving too", async ()
 test("steps says that its output can't be written, and ends with 1", async () => {
   await using program = new Program("/bin/sh", [
     "-c",
-    'exec "$0" dist/cli/main.js steps --once --port 0 >/dev/full',
+    'exec "$0" "$1" steps --once --port 0 >/dev/full',
     process.execPath,
+    MAIN,
   ]);
   const { status, stderr } = await program.ended;
   assert.equal(status, 1);
@@ -155,7 +156,7 @@ test("steps has colours on a terminal only, and none with NO_COLOR", async () =>
   const escape = "\u001b[";
   const onTerminal = async (env: NodeJS.ProcessEnv): Promise<string> => {
     const wrapper = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
-    const command = [process.execPath, "dist/cli/main.js", "steps", "--once", "--port", "0"];
+    const command = [process.execPath, MAIN, "steps", "--once", "--port", "0"];
     await using program = new Program("python3", ["-c", wrapper, ...command], {
       env: { TERM: "xterm", ...env },
       input: "",

@@ -1,9 +1,10 @@
 // The command, started and looked at.
-import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Socket } from "berkeley";
-import { type Ended, Program, type ProgramOptions, root } from "../support/program.js";
+import { type Ended, Program, type ProgramOptions } from "../support/program.js";
 
-const MAIN = join(root, "dist", "cli", "main.js");
+/** The compiled command, beside the tests that run. */
+export const MAIN: string = fileURLToPath(new URL("cli/main.js", import.meta.resolve("berkeley")));
 
 export function start(args: readonly string[], options?: ProgramOptions): Program {
   return Program.node([MAIN, ...args], options);

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Socket } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
-import { Program, root } from "../support/program.js";
+import { Program, compiled } from "../support/program.js";
 
 checkLeaks();
 
 const example = (name: string, ...args: string[]): Program =>
-  Program.node([join(root, "out", "examples", `${name}.js`), ...args]);
+  Program.node([join(compiled, "examples", `${name}.js`), ...args]);
 
 async function portOf(server: Program): Promise<string> {
   const [, port = ""] = await server.line(/^listening on 127\.0\.0\.1:(\d+)$/);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { connect, listen, TlsContext, TlsError, wrapTls } from "berkeley";
 import { askSecret, startServer } from "../../examples/starttls.js";
 import { checkLeaks } from "../support/leaks.js";
-import { Program, root } from "../support/program.js";
+import { Program, compiled } from "../support/program.js";
 import { certificates, serving, trusting } from "../tls/support.js";
 
 checkLeaks();
@@ -50,7 +50,7 @@ test("the client of starttls.ts takes no answer that was sent behind the go-ahea
 
 test("starttls.ts runs as server and client, and refuses a server that it does not trust", async () => {
   const { server, ca, other } = certificates();
-  const script = join(root, "out", "examples", "starttls.js");
+  const script = join(compiled, "examples", "starttls.js");
   await using running = Program.node([script, "server", server.certFile, server.keyFile, "0"]);
   const [, port = ""] = await running.line(/^listening on .*:(\d+)$/);
   const client = async (trusted: string): Promise<{ status: unknown; stdout: string; stderr: string }> => {

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Program, root } from "../support/program.js";
+import { Program, compiled } from "../support/program.js";
 
 /** Runs an example of ours. */
 export const example = (name: string, ...words: string[]): Program =>
-  Program.node([join(root, "out", "examples", `${name}.js`), ...words]);
+  Program.node([join(compiled, "examples", `${name}.js`), ...words]);
 
 /** The port that an example says it listens at. */
 export async function portOf(server: Program): Promise<number> {

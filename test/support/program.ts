@@ -5,6 +5,9 @@ import { fileURLToPath } from "node:url";
 /** The folder of package.json. */
 export const root: string = fileURLToPath(new URL("../../..", import.meta.url));
 
+/** The folder of the compiled tests and examples. A program that runs here and imports "berkeley" gets what the tests get. */
+export const compiled: string = fileURLToPath(new URL("../..", import.meta.url));
+
 export interface Ended {
   readonly status: number | NodeJS.Signals;
   readonly stdout: string;
@@ -34,7 +37,7 @@ export class Program implements AsyncDisposable {
     // Else a child that is node would think that it is a test file.
     delete env["NODE_TEST_CONTEXT"];
     this.child = spawn(command, args, {
-      cwd: root,
+      cwd: compiled,
       env,
       killSignal: "SIGKILL",
       stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],

@@ -10,7 +10,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-const cwd = fileURLToPath(new URL("../../..", import.meta.url));
+const cwd = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A program that blocks after it has said so. */
 function start(code: string, stderr: "inherit" | "ignore" = "inherit"): ChildProcess {

@@ -73,7 +73,7 @@ export function exported(): Map<string, AnyOption> {
 
 /** What the declarations say of each option: its types of get and set. */
 export function declared(): Map<string, { get: string; set: string }> {
-  const folder = `${root}/dist/sys/options`;
+  const folder = `${root}/out/lib/sys/options`;
   const shapes = new Map<string, { get: string; set: string }>();
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".d.ts"))) {
     const text = readFileSync(`${folder}/${file}`, "utf8").replace(/\s+/g, " ");

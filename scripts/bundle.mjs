@@ -1,0 +1,107 @@
+// What users install, made of what was compiled: dist/ with a file for each public entry and the chunks that they share.
+// Rolldown joins the files of out/lib. It changes no code: tsc has compiled for the oldest Node. The source maps lead to
+// src/ and carry its text, so a package without src/ shows the sources in stack traces and debuggers.
+//
+//   node scripts/bundle.mjs              the JavaScript; the tests of the package need no more
+//   node scripts/bundle.mjs --types      the declarations, too
+//
+// Entries share their declarations as they share their code: a class with private members is compatible only with itself,
+// so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
+import { dts } from "rolldown-plugin-dts";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const lib = join(root, "out", "lib");
+const dist = join(root, "dist");
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+/** The file of each public entry, relative to dist/ and without its ending: "index", "sync/index", "cli/main". */
+const stems = [...Object.values(manifest.exports), ...Object.values(manifest.bin)]
+  .map((target) => (typeof target === "string" ? target : target.default))
+  .flatMap((path) => /^\.\/dist\/(.*)\.js$/.exec(path)?.[1] ?? []);
+
+const builtin = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
+
+function fail(message) {
+  process.stderr.write(`bundle: ${message}\n`);
+  process.exit(1);
+}
+
+/** tsc's own maps, joined with the bundler's: without them the bundle would lead to compiled files. */
+const mapsOfTsc = {
+  name: "maps-of-tsc",
+  load(id) {
+    if (!id.startsWith(lib) || !existsSync(`${id}.map`)) return undefined;
+    const map = JSON.parse(readFileSync(`${id}.map`, "utf8"));
+    map.sources = map.sources.map((source) => resolve(dirname(id), map.sourceRoot ?? "", source));
+    delete map.sourceRoot;
+    return { code: readFileSync(id, "utf8").replace(/\n\/\/# sourceMappingURL=.*\n?$/, "\n"), map };
+  },
+};
+
+/** Whatever is neither ours nor Node's would become a dependency, or be shipped without its licence. */
+const nothingElse = {
+  name: "nothing-else",
+  resolveId(source) {
+    if (builtin.has(source)) return { id: source, external: true };
+    if (source === manifest.name) return { id: join(lib, "index.js") };
+    if (!/^[./]/.test(source)) fail(`${JSON.stringify(source)} is imported, and neither Node nor the package has it`);
+    return undefined;
+  },
+};
+
+function onLog(level, log) {
+  if (level !== "debug" && level !== "info") fail(log.message);
+}
+
+async function writeCode() {
+  const build = await rolldown({
+    input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
+    plugins: [nothingElse, mapsOfTsc],
+    platform: "node",
+    treeshake: { moduleSideEffects: true },
+    onLog,
+  });
+  await build.write({
+    dir: dist,
+    format: "esm",
+    sourcemap: true,
+    entryFileNames: "[name].js",
+    // No hash: the files of a version are known beforehand.
+    chunkFileNames: "chunks/[name].js",
+    // A path of this machine is nothing for a map: from dist/x.js.map the sources are at ../src.
+    sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
+    comments: false,
+    minifyInternalExports: false,
+  });
+  await build.close();
+}
+
+async function writeTypes() {
+  const build = await rolldown({
+    input: Object.fromEntries(
+      stems.filter((stem) => !stem.startsWith("cli/")).map((stem) => [stem, join(lib, `${stem}.d.ts`)]),
+    ),
+    plugins: [nothingElse, dts({ dtsInput: true, emitDtsOnly: true, sourcemap: false })],
+    platform: "node",
+    onLog,
+  });
+  await build.write({
+    dir: dist,
+    format: "esm",
+    entryFileNames: "[name].d.ts",
+    chunkFileNames: "chunks/[name].d.ts",
+  });
+  await build.close();
+}
+
+if (!existsSync(join(lib, "index.js"))) fail("out/lib/index.js is missing: run npm run setup");
+rmSync(dist, { force: true, recursive: true });
+mkdirSync(dist, { recursive: true });
+await writeCode();
+if (process.argv.includes("--types")) await writeTypes();
+for (const path of Object.values(manifest.bin)) chmodSync(join(root, path), 0o755);

@@ -1,0 +1,61 @@
+// packed/: the package as users get it, with the compiled tests and examples beside it. `npm pack` makes the tarball, which is
+// unpacked into packed/node_modules; programs in packed/ that import "berkeley" get what is shipped, and nothing else of ours.
+//
+//   node scripts/packed.mjs      makes it anew; npm test does so before it runs
+//
+// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them the unpacked package gets the addon
+// that setup built, as if a user had built it there.
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const packed = join(root, "packed");
+const installed = join(packed, "node_modules", "berkeley");
+
+function run(what, command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: "utf8" });
+  if (status === 0) return stdout;
+  throw new Error(`${what} failed: ${error?.message ?? `status ${status}`}\n${stdout ?? ""}${stderr ?? ""}`);
+}
+
+/** Runs npm: the one that runs us, or the first on the PATH. */
+export function npm(args) {
+  const own = process.env.npm_execpath;
+  const viaNode = own !== undefined && /npm-cli\.[cm]?js$/.test(own);
+  return run(`npm ${args[0]}`, viaNode ? process.execPath : "npm", viaNode ? [own, ...args] : args);
+}
+
+/** Packs what is in the tree into `folder`; the description that npm prints of it, and the path of the tarball. */
+export function pack(folder) {
+  mkdirSync(folder, { recursive: true });
+  const [description] = JSON.parse(npm(["pack", "--ignore-scripts", "--json", "--pack-destination", folder]));
+  return { ...description, path: join(folder, description.filename) };
+}
+
+/** Makes packed/. */
+export function stage() {
+  rmSync(packed, { force: true, recursive: true });
+  run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs")]);
+  const { path } = pack(packed);
+  mkdirSync(installed, { recursive: true });
+  run("unpacking", "tar", ["-xzf", path, "-C", installed, "--strip-components=1"]);
+  if (!existsSync(join(installed, "prebuilds"))) {
+    mkdirSync(join(installed, "build", "Release"), { recursive: true });
+    cpSync(join(root, "build", "Release", "berkeley.node"), join(installed, "build", "Release", "berkeley.node"));
+  }
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  writeFileSync(
+    join(packed, "package.json"),
+    `${JSON.stringify({ name: "packed", private: true, type: "module", dependencies: { berkeley: version } })}\n`,
+  );
+  for (const folder of ["test", "examples", "bench"]) {
+    cpSync(join(root, "out", folder), join(packed, folder), {
+      recursive: true,
+      filter: (path) => !path.endsWith(".d.ts"),
+    });
+  }
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) stage();
