@@ -63,7 +63,7 @@ async function writeCode() {
     input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
     plugins: [nothingElse, mapsOfTsc],
     platform: "node",
-    treeshake: { moduleSideEffects: true },
+    treeshake: { moduleSideEffects: (id, external) => !external && id.startsWith(lib) },
     onLog,
   });
   await build.write({
@@ -77,6 +77,7 @@ async function writeCode() {
     sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
     comments: false,
     minifyInternalExports: false,
+    polyfillRequire: false,
   });
   await build.close();
 }

@@ -34,13 +34,13 @@ export function pack(folder) {
   return { ...description, path: join(folder, description.filename) };
 }
 
-/** Makes packed/. */
-export function stage() {
+/** Makes packed/. @param flags of scripts/bundle.mjs */
+export function stage(flags = []) {
   rmSync(packed, { force: true, recursive: true });
-  run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs")]);
-  const { path } = pack(packed);
+  run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs"), ...flags]);
+  const tarball = pack(packed).path;
   mkdirSync(installed, { recursive: true });
-  run("unpacking", "tar", ["-xzf", path, "-C", installed, "--strip-components=1"]);
+  run("unpacking", "tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
   if (!existsSync(join(installed, "prebuilds"))) {
     mkdirSync(join(installed, "build", "Release"), { recursive: true });
     cpSync(join(root, "build", "Release", "berkeley.node"), join(installed, "build", "Release", "berkeley.node"));

@@ -50,8 +50,8 @@ function testFiles() {
   }
 }
 
-const files = testFiles().filter((path) => filters.length === 0 || filters.some((part) => path.includes(part)));
-if (files.length === 0) {
+const chosen = testFiles().filter((path) => filters.length === 0 || filters.some((part) => path.includes(part)));
+if (chosen.length === 0) {
   const which = filters.length > 0 ? ` that matches ${filters.map((part) => JSON.stringify(part)).join(" or ")}` : "";
   process.stderr.write(`test: no test file${which} under ${relative(root, folder)}\n`);
   process.exit(1);
@@ -83,8 +83,8 @@ function importsInternals(path) {
 
 const isInternal = (path) => importsInternals(join(out, path));
 const groups = [
-  { what: "test the packed package", cwd: join(root, "packed"), files: files.filter((path) => !isInternal(path)) },
-  { what: "test internals", cwd: out, files: files.filter(isInternal) },
+  { what: "test the packed package", cwd: join(root, "packed"), files: chosen.filter((path) => !isInternal(path)) },
+  { what: "test internals", cwd: out, files: chosen.filter(isInternal) },
 ];
 if (unpacked) {
   for (const group of groups) group.cwd = out;

@@ -87,8 +87,8 @@ export class SocketListener implements Listener<Stream> {
   }
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Stream, undefined> {
-    const iterator: AsyncIterableIterator<Stream, undefined> = {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Stream> {
+    const iterator: AsyncIterableIterator<Stream> = {
       // By way of accept(), which a listener of something else than plain streams replaces.
       next: () => this.accept().then(item, this.#over),
       return: () => Promise.resolve(END),

@@ -63,7 +63,7 @@ export class TlsSocketListener extends SocketListener {
   }
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
-  override [Symbol.asyncIterator](): AsyncIterableIterator<Stream<TlsConn>, undefined> {
-    return super[Symbol.asyncIterator]() as AsyncIterableIterator<Stream<TlsConn>, undefined>;
+  override [Symbol.asyncIterator](): AsyncIterableIterator<Stream<TlsConn>> {
+    return super[Symbol.asyncIterator]() as AsyncIterableIterator<Stream<TlsConn>>;
   }
 }

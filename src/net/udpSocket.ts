@@ -90,8 +90,8 @@ export class UdpSocket implements AsyncIterable<Packet> {
   }
 
   /** The packets, one after the other, until the socket is closed. Leaving the loop does not close it. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Packet, undefined> {
-    const iterator: AsyncIterableIterator<Packet, undefined> = {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Packet> {
+    const iterator: AsyncIterableIterator<Packet> = {
       next: async () => {
         try {
           return { done: false, value: await this.receive() };

@@ -29,7 +29,7 @@ const END: IteratorResult<never, undefined> = { done: true, value: undefined };
  * // prints: two
  * ```
  */
-export class Items<T> implements AsyncIterableIterator<T, undefined> {
+export class Items<T> implements AsyncIterableIterator<T> {
   readonly #pull: Pull;
   readonly #opts: IoOptions | undefined;
   readonly #read: Take<T | null>;

@@ -1,0 +1,217 @@
+// Checks what `npm publish` would send: npm run pack:check
+//
+//   1. prebuilds, bundle and declarations are made, and `npm pack` makes the tarball;
+//   2. publint and attw (are the types wrong) find nothing;
+//   3. its files are those of etc/package-files.txt, within the limits of size and number;
+//   4. nothing in it imports a package, has a path of this machine, or an install script; README's links lead to files in it;
+//   5. it is installed with --ignore-scripts into an empty folder, with no compiler on the PATH, and a smoke test of each
+//      entry, and README's server and client, run there under each Node; after a second `npm ci` once more.
+//
+//   npm run pack:check -- --update      writes etc/package-files.txt anew
+//   npm run pack:check -- --node PATH   another Node to run the package under; may be given several times
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { installConsumers } from "./consumers.mjs";
+import { nodesInstalled } from "./nodes.mjs";
+import { npm, pack } from "./packed.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folder = join(root, "out", "pack");
+const golden = join(root, "etc", "package-files.txt");
+const { values: options } = parseArgs({
+  options: { update: { type: "boolean", default: false }, node: { type: "string", multiple: true, default: [] } },
+});
+
+/** Limits of the package; man pages and the inspector's page do not count. */
+const LIMITS = { packed: 1_200_000, unpacked: 3_500_000, files: 80 };
+/** Of the host's PATH only these may be found by the programs that use the package: no compiler, no make, no python3. */
+const COMMANDS = ["sh", "env"];
+
+function fail(message) {
+  process.stderr.write(`pack:check: ${message}\n`);
+  process.exit(1);
+}
+
+function say(message) {
+  process.stdout.write(`pack:check: ${message}\n`);
+}
+
+function run(what, command, args, settings = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: "utf8", ...settings });
+  if (status !== 0) fail(`${what} failed: ${error?.message ?? `status ${status}`}\n${stdout ?? ""}${stderr ?? ""}`);
+  return stdout;
+}
+
+function readTarball(path) {
+  const names = run("tar", "tar", ["-tzf", path]).trim().split("\n");
+  return names.map((name) => name.replace(/^package\//, "")).toSorted();
+}
+
+function checkFiles(names) {
+  const list = `${names.join("\n")}\n`;
+  if (options.update) writeFileSync(golden, list);
+  const wanted = existsSync(golden) ? readFileSync(golden, "utf8") : "";
+  if (list === wanted) return;
+  const had = new Set(wanted.trim().split("\n"));
+  const more = names.filter((name) => !had.has(name));
+  const less = [...had].filter((name) => name !== "" && !names.includes(name));
+  fail(
+    `the files of the tarball are not those of etc/package-files.txt: ${more.length} more (${more.join(", ")}), ` +
+      `${less.length} missing (${less.join(", ")}). If that is meant: npm run pack:check -- --update`,
+  );
+}
+
+function checkSizes(description) {
+  const { size, unpackedSize, entryCount } = description;
+  const figures = { packed: size, unpacked: unpackedSize, files: entryCount };
+  say(
+    `${description.filename}: ${size} bytes packed (limit ${LIMITS.packed}), ${unpackedSize} unpacked (limit ` +
+      `${LIMITS.unpacked}), ${entryCount} files (limit ${LIMITS.files})`,
+  );
+  for (const [name, limit] of Object.entries(LIMITS)) {
+    if (figures[name] > limit) fail(`the package has ${figures[name]} ${name}, required at most ${limit}`);
+  }
+}
+
+/** What an import of the text names: only Node's modules and files of the package. */
+function checkImports(installed) {
+  const text = /\.(js|d\.ts)$/;
+  for (const name of readdirSync(join(installed, "dist"), { recursive: true }).filter((path) => text.test(path))) {
+    const source = readFileSync(join(installed, "dist", name), "utf8");
+    const named = [
+      ...source.matchAll(/^(?:import|export)\b[^;]*?from\s*"([^"]+)";|^import\s*"([^"]+)";|\bimport\("([^"]+)"\)/gm),
+    ];
+    for (const [, ...specifiers] of named) {
+      const specifier = specifiers.find((one) => one !== undefined);
+      if (!/^(node:|\.{1,2}\/)/.test(specifier))
+        fail(`dist/${name} imports ${JSON.stringify(specifier)}: the package has no dependency`);
+    }
+  }
+}
+
+function checkManifest(manifest) {
+  for (const kind of ["dependencies", "optionalDependencies", "peerDependencies", "bundleDependencies"]) {
+    if (Object.keys(manifest[kind] ?? {}).length > 0) fail(`package.json has ${kind}, required none`);
+  }
+  for (const hook of ["preinstall", "install", "postinstall", "prepublish"]) {
+    if (manifest.scripts?.[hook] !== undefined)
+      fail(`package.json has the script ${hook}, required none that runs on install`);
+  }
+  if (manifest.gypfile !== false)
+    fail('package.json lacks "gypfile": false, without which npm builds from binding.gyp on install');
+}
+
+function checkText(installed, names) {
+  for (const name of names) {
+    const bytes = readFileSync(join(installed, name));
+    if (bytes.includes(root)) fail(`${name} contains the path of this checkout`);
+  }
+  const readme = readFileSync(join(installed, "README.md"), "utf8");
+  for (const page of names.filter((name) => name.endsWith(".md"))) {
+    const text = page === "README.md" ? readme : readFileSync(join(installed, page), "utf8");
+    for (const [, target] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const file = posix.normalize(posix.join(posix.dirname(page), target));
+      if (!names.includes(file)) fail(`${page} links to ${target}, which is not in the package`);
+    }
+  }
+}
+
+/** The first TypeScript block of README that has both ends of a conversation, as a user pastes it into a file. */
+function readmeProgram(installed) {
+  const blocks = [...readFileSync(join(installed, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)];
+  const block = blocks.find(([, text]) => text.includes(".accept()") && text.includes(".connect("));
+  if (block === undefined) fail("README.md has no block with a server and a client");
+  return block[1];
+}
+
+/** A PATH on which there is no compiler. */
+function barePath() {
+  const bin = join(folder, "bin");
+  mkdirSync(bin, { recursive: true });
+  for (const command of COMMANDS) {
+    const place = process.env.PATH.split(":")
+      .map((part) => join(part, command))
+      .find((path) => existsSync(path));
+    if (place !== undefined) symlinkSync(place, join(bin, command));
+  }
+  return bin;
+}
+
+function useIn(place, node, path) {
+  const env = { PATH: path, HOME: place, TMPDIR: process.env.TMPDIR ?? "/tmp" };
+  const settings = { cwd: place, env, timeout: 60_000, killSignal: "SIGKILL" };
+  run(`the smoke test under ${node}`, node, ["smoke.mjs"], settings);
+  run(`README's program under ${node}`, node, ["readme.mjs"], settings);
+  run(
+    `the command under ${node}`,
+    node,
+    [join("node_modules", "berkeley", "dist", "cli", "main.js"), "steps", "--once", "--port", "0"],
+    settings,
+  );
+}
+
+rmSync(folder, { force: true, recursive: true });
+mkdirSync(folder, { recursive: true });
+run("npm run prebuild", process.execPath, [join(root, "scripts", "prebuild.mjs")], { stdio: "inherit" });
+run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs"), "--types"]);
+const description = pack(folder);
+const names = readTarball(description.path);
+checkFiles(names);
+checkSizes(description);
+
+const installed = join(folder, "unpacked");
+mkdirSync(installed);
+run("tar", "tar", ["-xzf", description.path, "-C", installed, "--strip-components=1"]);
+checkManifest(JSON.parse(readFileSync(join(installed, "package.json"), "utf8")));
+checkImports(installed);
+checkText(installed, names);
+say(`${names.filter((name) => name.startsWith("prebuilds/")).join(", ")}`);
+
+const tools = installConsumers();
+run("publint", process.execPath, [join(tools, "publint", "src", "cli.js"), description.path, "--strict"]);
+run("attw", process.execPath, [
+  join(tools, "@arethetypeswrong", "cli", "dist", "index.js"),
+  description.path,
+  "--profile",
+  "esm-only",
+  "--no-color",
+]);
+say("publint and attw found nothing");
+
+const place = join(folder, "empty");
+mkdirSync(place);
+writeFileSync(join(place, "package.json"), '{ "name": "app", "private": true, "type": "module" }\n');
+npm(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", place, description.path]);
+cpSync(join(root, "test", "consumers", "smoke.mjs"), join(place, "smoke.mjs"));
+const typescript = join(root, "node_modules", "typescript", "bin", "tsc");
+writeFileSync(join(place, "readme.ts"), readmeProgram(installed));
+cpSync(join(root, "node_modules", "@types"), join(place, "node_modules", "@types"), { recursive: true });
+cpSync(join(root, "node_modules", "undici-types"), join(place, "node_modules", "undici-types"), { recursive: true });
+const tsconfig = {
+  compilerOptions: {
+    outDir: "js",
+    module: "nodenext",
+    target: "es2022",
+    lib: ["es2023", "esnext.disposable"],
+    strict: true,
+    types: ["node"],
+  },
+  files: ["readme.ts"],
+};
+writeFileSync(join(place, "tsconfig.json"), JSON.stringify(tsconfig));
+run("compiling README's program", process.execPath, [typescript, "-p", place]);
+cpSync(join(place, "js", "readme.js"), join(place, "readme.mjs"));
+
+const path = barePath();
+const nodes = [process.execPath, ...nodesInstalled(), ...options.node];
+for (const node of nodes) {
+  useIn(place, node, path);
+  say(`installed and used under node ${run("node", node, ["--version"]).trim()}`);
+}
+npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", place]);
+useIn(place, process.execPath, path);
+say("a second npm ci keeps it working; all passed");

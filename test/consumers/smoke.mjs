@@ -1,0 +1,101 @@
+// What a user's first program does, with each entry of the installed package. Runs outside of the repository, so it stands
+// alone: plain JavaScript, and nothing but "berkeley" and Node.
+import assert from "node:assert/strict";
+import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_STREAM, Socket, SocketError, TCP_NODELAY } from "berkeley";
+import * as sync from "berkeley/sync";
+import { memoryPair } from "berkeley/testing";
+import { connect as winterConnect } from "berkeley/winter";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+
+async function sockets() {
+  const server = new Socket(AF_INET, SOCK_STREAM);
+  await server.bind("127.0.0.1:0");
+  server.listen(5);
+  const client = new Socket(AF_INET, SOCK_STREAM);
+  await client.connect(server.getsockname());
+  client.setsockopt(TCP_NODELAY, true);
+  const [conn] = await server.accept();
+  await client.sendAll("Hello, Server");
+  assert.equal((await conn.recv(1024)).toString(), "Hello, Server");
+  await assert.rejects(
+    conn.recv(10, { timeout: 5 }),
+    (error) => error instanceof SocketError && error.code === "ETIMEDOUT",
+  );
+  for (const socket of [server, client, conn]) socket.close();
+}
+
+async function streams() {
+  const listener = await listen("tcp://127.0.0.1:0");
+  const accepted = listener.accept();
+  const stream = await connect(`tcp://${listener.address}`);
+  const peer = await accepted;
+  await stream.write("one line\n");
+  assert.equal(await peer.readLine(), "one line");
+  for (const one of [stream, peer, listener]) await one.close();
+}
+
+async function datagrams() {
+  const server = await bindUdp("udp://127.0.0.1:0");
+  const client = await connectUdp(`udp://${server.address}`);
+  await client.send("ping");
+  const packet = await server.recv();
+  assert.equal(packet.data.toString(), "ping");
+  await server.close();
+  await client.close();
+}
+
+function blocking() {
+  const [left, right] = sync.socketpair();
+  left.sendAll("no await");
+  assert.equal(right.recv(100).toString(), "no await");
+  left.close();
+  right.close();
+}
+
+async function otherEntries() {
+  const [near, far] = memoryPair();
+  await near.write(Buffer.from("memory"));
+  const bytes = Buffer.alloc(10);
+  assert.equal(await far.read(bytes), 6);
+  await near.close();
+  await far.close();
+  assert.equal(typeof winterConnect, "function");
+}
+
+/** A stack trace leads to src/, and the map has its text. */
+function maps() {
+  const entry = fileURLToPath(import.meta.resolve("berkeley"));
+  const chunk = /from "(\.\/chunks\/[^"]+)"/.exec(readFileSync(entry, "utf8"))[1];
+  const map = JSON.parse(readFileSync(new URL(`${chunk}.map`, import.meta.resolve("berkeley")), "utf8"));
+  assert.ok(
+    map.sources.every((source) => /^(\.\.\/)+src\/.*\.ts$/.test(source)),
+    map.sources[0],
+  );
+  assert.equal(map.sourcesContent.length, map.sources.length);
+}
+
+async function worker() {
+  const code = `
+    import("berkeley").then(async ({ socketpair }) => {
+      const [left, right] = socketpair();
+      setImmediate(() => left.sendAll("from a worker"));
+      require("node:worker_threads").parentPort.postMessage((await right.recv(100)).toString());
+      left.close();
+      right.close();
+    });`;
+  const thread = new Worker(code, { eval: true });
+  const said = await new Promise((resolve, reject) => thread.once("message", resolve).once("error", reject));
+  assert.equal(said, "from a worker");
+  await thread.terminate();
+}
+
+maps();
+await sockets();
+await streams();
+await datagrams();
+blocking();
+await otherEntries();
+await worker();
+console.log(`smoke: all entries work under ${process.version}`);
