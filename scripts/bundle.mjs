@@ -2,9 +2,6 @@
 // Rolldown joins the files of out/lib. It changes no code: tsc has compiled for the oldest Node. The source maps lead to
 // src/ and carry its text, so a package without src/ shows the sources in stack traces and debuggers.
 //
-//   node scripts/bundle.mjs              the JavaScript; the tests of the package need no more
-//   node scripts/bundle.mjs --types      the declarations, too
-//
 // Entries share their declarations as they share their code: a class with private members is compatible only with itself,
 // so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -64,6 +61,7 @@ async function writeCode() {
     plugins: [nothingElse, mapsOfTsc],
     platform: "node",
     treeshake: { moduleSideEffects: (id, external) => !external && id.startsWith(lib) },
+    checks: { pluginTimings: false },
     onLog,
   });
   await build.write({
@@ -89,6 +87,7 @@ async function writeTypes() {
     ),
     plugins: [nothingElse, dts({ dtsInput: true, emitDtsOnly: true, sourcemap: false })],
     platform: "node",
+    checks: { pluginTimings: false },
     onLog,
   });
   await build.write({
@@ -104,5 +103,5 @@ if (!existsSync(join(lib, "index.js"))) fail("out/lib/index.js is missing: run n
 rmSync(dist, { force: true, recursive: true });
 mkdirSync(dist, { recursive: true });
 await writeCode();
-if (process.argv.includes("--types")) await writeTypes();
+await writeTypes();
 for (const path of Object.values(manifest.bin)) chmodSync(join(root, path), 0o755);

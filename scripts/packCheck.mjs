@@ -157,7 +157,7 @@ function useIn(place, node, path) {
 rmSync(folder, { force: true, recursive: true });
 mkdirSync(folder, { recursive: true });
 run("npm run prebuild", process.execPath, [join(root, "scripts", "prebuild.mjs")], { stdio: "inherit" });
-run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs"), "--types"]);
+run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs")]);
 const description = pack(folder);
 const names = readTarball(description.path);
 checkFiles(names);

@@ -34,10 +34,10 @@ export function pack(folder) {
   return { ...description, path: join(folder, description.filename) };
 }
 
-/** Makes packed/. @param flags of scripts/bundle.mjs */
-export function stage(flags = []) {
+/** Makes packed/. */
+export function stage() {
   rmSync(packed, { force: true, recursive: true });
-  run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs"), ...flags]);
+  run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs")]);
   const tarball = pack(packed).path;
   mkdirSync(installed, { recursive: true });
   run("unpacking", "tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);

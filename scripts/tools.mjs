@@ -10,7 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 // Each project has the package in its node_modules, and finds the tools one folder above.
 const projects = join(root, "out", "projects");
 
-stage(["--types"]);
+stage();
 rmSync(projects, { force: true, recursive: true });
 mkdirSync(projects, { recursive: true });
 cpSync(join(root, "packed", "node_modules", "berkeley"), join(projects, "berkeley"), { recursive: true });

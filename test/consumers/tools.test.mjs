@@ -82,7 +82,7 @@ describe("module systems", () => {
     const text = `const { Socket } = require("berkeley");\n(async () => {${conversation}\nconsole.log(said);\n})();`;
     const folder = project("cjs", { "main.cjs": text }, {});
     const { status, output } = await run(folder, ["main.cjs"]);
-    if (process.features.require_module === true) {
+    if (process.features.require_module) {
       assert.equal(status, 0, output);
       assert.match(output, /^hello$/m);
     } else {
