@@ -38,12 +38,12 @@ const OLDEST_GLIBC = [2, 17];
 const LARGEST = 100_000;
 
 const flags = [
-  ...["-shared", "-fPIC", "-std=c11", "-O2", "-fvisibility=hidden"],
-  ...["-Wall", "-Wextra", "-Werror"],
+  "-shared -fPIC -std=c11 -O2 -fvisibility=hidden",
+  "-Wall -Wextra -Werror",
   // No C++ frame is below ours and no debugger reads a stripped file: tables of frames would be a tenth of it.
-  ...["-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-sanitize=all"],
-  ...["-s", "-Wl,--build-id=none", "-Wl,-z,relro,-z,now", "-Wl,--hash-style=gnu"],
-];
+  "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-sanitize=all",
+  "-s -Wl,--build-id=none -Wl,-z,relro,-z,now -Wl,--hash-style=gnu",
+].flatMap((line) => line.split(" "));
 
 const output = at("prebuilds");
 const stamp = join(output, ".stamp");
@@ -108,10 +108,18 @@ const sources = readdirSync(at("native"))
 function build(name, target, folder, include, file, cache) {
   const args = [
     "cc",
-    ...["-target", target, ...flags],
-    ...["-DNAPI_VERSION=8", "-D_GNU_SOURCE", `-DBERKELEY_VERSION="${version}"`],
-    ...[`-ffile-prefix-map=${folder}=.`, `-ffile-prefix-map=${include}=include`, "-isystem", include],
-    ...["-o", file],
+    "-target",
+    target,
+    ...flags,
+    "-DNAPI_VERSION=8",
+    "-D_GNU_SOURCE",
+    `-DBERKELEY_VERSION="${version}"`,
+    `-ffile-prefix-map=${folder}=.`,
+    `-ffile-prefix-map=${include}=include`,
+    "-isystem",
+    include,
+    "-o",
+    file,
     ...sources.map((source) => join("native", source)),
   ];
   const env = {

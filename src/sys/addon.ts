@@ -17,7 +17,8 @@ export interface Addon extends Calls {
 /** The version of this JavaScript; package.json has the same one. An addon of another version is refused. */
 export const VERSION = "0.1.0";
 
-// In a bundle of CommonJS there is no import.meta.url.
+// A bundle of CommonJS has no import.meta.url, and this instead.
+// oxlint-disable-next-line no-underscore-dangle -- Node's name
 declare const __filename: string | undefined;
 function ownUrl(): string {
   const url = import.meta.url as string | undefined;
@@ -27,83 +28,71 @@ function ownUrl(): string {
 
 const quote = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
 
-/** What to do about it. */
+/** What to do about a file that is missing or can't be used. */
 function advice({ reason, text }: Fault, { origin }: Candidate, root: string | undefined): string {
-  const build =
-    root === undefined
-      ? "cd node_modules/berkeley && LINK=cc npx --yes node-gyp rebuild"
-      : `cd ${quote(root)} && LINK=cc npx --yes node-gyp rebuild`;
-  const builds = `${build} (takes python3, make and a C compiler)`;
-  const elsewhere = `move the package to a file system that is mounted without noexec`;
-  if (reason === "refused" && /failed to map segment|not permitted|Permission denied/i.test(text)) return elsewhere;
+  const folder = quote(root ?? "node_modules/berkeley");
+  const build = `cd ${folder} && LINK=cc npx --yes node-gyp rebuild (takes python3, make and a C compiler)`;
+  if (reason === "refused" && /failed to map segment|not permitted|permission denied/i.test(text)) {
+    return "move the package to a file system that is mounted without noexec";
+  }
   if (origin === "environment") return `set ${BY_ENVIRONMENT} to the addon of berkeley ${VERSION}, or unset it`;
-  if (origin === "local") return `build it again: ${builds}; or remove it, to use what is shipped`;
-  if (reason === "missing") return `build it: ${builds}`;
-  return `install berkeley again, or build the addon: ${builds}`;
+  if (origin === "local") return `build it again: ${build}; or remove it, to use what is shipped`;
+  return `${reason === "missing" ? "build it" : "install berkeley again, or build the addon"}: ${build}`;
 }
 
-function fail(reason: Fault["reason"], what: string, more: readonly string[], tried: readonly string[]): never {
+function failure({ reason, text }: Fault, more: readonly string[] = [], tried: readonly string[] = []): AddonError {
   const { arch, platform, version } = process;
   const head = `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with Node.js ${version}`;
-  throw new AddonError([`${head}: ${what}`, ...more.map((line) => `  ${line}`)].join("\n"), reason, tried);
+  return new AddonError([`${head}: ${text}`, ...more].join("\n  "), reason, tried);
 }
 
-function refuse(host: Fault): never {
-  const more =
-    host.reason === "platform" ? ["berkeley makes the system calls of Linux; its types may be used anywhere"] : [];
-  fail(host.reason, host.text, more, []);
+function loadFile(url: string, path: string): Addon | Fault {
+  try {
+    return createRequire(url)(path) as Addon;
+  } catch (error) {
+    // Its stack and its cause are of Node's loader, and say nothing more.
+    return { reason: "refused", text: `it cannot be loaded: ${(error as Error).message.trim()}` };
+  }
 }
 
-/** Loads the first file that there is. A file that is there and can't be used is an error, not a reason to go on. */
+/** Loads the first file that there is. A file that is there and can't be used is an error, and not passed over. */
 function load(): Addon {
   // What can't work is refused before a file is touched.
   const host = unsupported(process);
-  if (host !== undefined) refuse(host);
+  if (host !== undefined) {
+    const types = "berkeley makes the system calls of Linux; its types may be used anywhere";
+    throw failure(host, host.reason === "platform" ? [types] : []);
+  }
 
   const url = ownUrl();
   const named = process.env[BY_ENVIRONMENT] || undefined;
   const root = named === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
   const list = candidates(named, root, process.arch, libc);
-  const missing: string[] = [];
+  let found = list.at(-1);
+  if (found === undefined) {
+    const text = `the package's folder is not above ${url}, and berkeley is not installed for it`;
+    const todo = `to do: install berkeley beside this file, or set ${BY_ENVIRONMENT} to the path of berkeley's .node file`;
+    throw failure({ reason: "missing", text }, [todo]);
+  }
+
+  const tried: string[] = [];
+  const notes: string[] = [];
+  let fault: Fault = { reason: "missing", text: `no file of it is there for linux-${process.arch}-${libc ?? "glibc"}` };
   for (const candidate of list) {
-    const { path } = candidate;
-    let fault = examine(candidate, process.arch, VERSION);
-    if (fault?.reason === "missing" && candidate.origin !== "environment") {
-      missing.push(path);
+    const { origin, path } = candidate;
+    tried.push(path);
+    const outcome = examine(candidate, process.arch, VERSION) ?? loadFile(url, path);
+    if (!("reason" in outcome)) return outcome;
+    if (outcome.reason === "missing" && origin !== "environment") {
+      notes.push(`tried ${path}: ${outcome.text}`);
       continue;
     }
-    if (fault === undefined) {
-      try {
-        return createRequire(url)(path) as Addon;
-      } catch (error) {
-        fault = { reason: "refused", text: `it cannot be loaded: ${(error as Error).message.trim()}` };
-      }
-    }
-    const tried = [...missing, path];
-    fail(
-      fault.reason,
-      `${path}: ${fault.text}`,
-      [...missing.map((one) => `tried ${one}: no such file`), `to do: ${advice(fault, candidate, root)}`],
-      tried,
-    );
+    found = candidate;
+    fault = { reason: outcome.reason, text: `${path}: ${outcome.text}` };
+    break;
   }
-  if (list.length === 0) {
-    const words = [
-      `to do: install berkeley beside this file, or set ${BY_ENVIRONMENT} to the path of berkeley's .node file`,
-    ];
-    fail("missing", `the package's folder is not above ${url}, and berkeley is not installed for it`, words, []);
-  }
-  const last = list.at(-1)!;
-  fail(
-    "missing",
-    `no file of it is there for linux-${process.arch}-${libc ?? "glibc"}`,
-    [
-      ...missing.map((one) => `tried ${one}: no such file`),
-      `to do: ${advice({ reason: "missing", text: "" }, last, root)}`,
-    ],
-    missing,
-  );
+  throw failure(fault, [...notes, `to do: ${advice(fault, found, root)}`], tried);
 }
 
 export const addon: Addon = load();
