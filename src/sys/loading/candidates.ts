@@ -19,9 +19,13 @@ export interface Candidate {
 
 export const BY_ENVIRONMENT = "BERKELEY_ADDON";
 
+/** What lies beside the package.json of a package that has an addon or can build one. */
+const MARKS = ["prebuilds", "binding.gyp", join("build", "Release")];
+
 function isOurs(folder: string): boolean {
   const manifest = join(folder, "package.json");
-  if (!existsSync(manifest)) return false;
+  // Compiled files may have a package.json of their own, with our name and nothing to load beside it.
+  if (!existsSync(manifest) || !MARKS.some((name) => existsSync(join(folder, name)))) return false;
   try {
     return (JSON.parse(readFileSync(manifest, "utf8")) as { name?: unknown }).name === "berkeley";
   } catch {
@@ -30,7 +34,7 @@ function isOurs(folder: string): boolean {
 }
 
 /**
- * The package's folder: the nearest one above this file whose package.json has our name. A bundler may have moved this code
+ * The package's folder: the nearest one above this file whose package.json has our name, with an addon or its sources. A bundler may have moved this code
  * into another package; then the folder is where `require("berkeley")` would look from there.
  */
 export function findPackage(url: string): string | undefined {

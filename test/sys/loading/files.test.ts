@@ -15,8 +15,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { currentLibc } from "#berkeley/sys/loading/host.js";
 import { canUnshare, runUnshared } from "../../support/namespaces.js";
 import { root } from "../../support/program.js";
@@ -29,13 +30,17 @@ const SHIPPED = join("prebuilds", `linux-${process.arch}-${libc}.node`);
 const base = mkdtempSync(join(tmpdir(), "berkeley-loading-"));
 after(() => rmSync(base, { recursive: true, force: true }));
 
+/** The code that "berkeley" leads to here: dist/ of the package, or the compiled files in their place. */
+const code = dirname(fileURLToPath(import.meta.resolve("berkeley")));
+
 /** A copy of the package without an addon, then with these files. */
 let copies = 0;
 function copy(files: Readonly<Record<string, Buffer | string>> = {}): string {
   const folder = join(base, `copy ${copies++}`, "node_modules", "berkeley");
   mkdirSync(folder, { recursive: true });
-  cpSync(join(root, "package.json"), join(folder, "package.json"));
-  cpSync(join(root, "dist"), join(folder, "dist"), { recursive: true });
+  cpSync(join(dirname(code), "package.json"), join(folder, "package.json"));
+  cpSync(join(root, "binding.gyp"), join(folder, "binding.gyp"));
+  cpSync(code, join(folder, basename(code)), { recursive: true });
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), content);
@@ -268,8 +273,8 @@ test("BERKELEY_ADDON names the file, and nothing else is looked for", () => {
 test("code that a bundler has moved finds the package that is installed beside it", () => {
   const folder = copy({ [SHIPPED]: built });
   const app = join(folder, "..", "..");
-  // As a bundler leaves it: the files of dist without our package.json above them.
-  cpSync(join(folder, "dist"), join(app, "bundled"), { recursive: true });
+  // As a bundler leaves it: our code without our package.json above it.
+  cpSync(code, join(app, "bundled"), { recursive: true });
   writeFileSync(join(app, "package.json"), '{ "name": "app", "type": "module" }');
   const run = (): Outcome =>
     spawnSync(
