@@ -55,7 +55,8 @@ interface Outcome {
 }
 
 const environment = (more: NodeJS.ProcessEnv): NodeJS.ProcessEnv => {
-  const env = { ...process.env, ...more };
+  // The tests themselves may run on another file.
+  const env: NodeJS.ProcessEnv = { ...process.env, BERKELEY_ADDON: "", ...more };
   delete env["NODE_TEST_CONTEXT"];
   return env;
 };
@@ -227,7 +228,7 @@ test("a file that may not be read is refused", (t) => {
   // A user of a namespace without a mapping has no rights over files of the world outside.
   const { status, stderr, stdout } =
     process.getuid?.() === 0
-      ? runUnshared(["--user"], '"$NODE" "$1"', [program])
+      ? runUnshared(["--user"], 'BERKELEY_ADDON= "$NODE" "$1"', [program])
       : spawnSync(process.execPath, [program], { encoding: "utf8", env: environment({}) });
   return assertRefused({ status, stdout, stderr }, "unreadable", "it cannot be opened (EACCES)");
 });
@@ -243,7 +244,7 @@ test("a read-only folder is no hindrance, and a noexec one is named", (t) => {
     mount -t tmpfs none "$1/mounted"
     cp -r "$1/node_modules" "$1/program.mjs" "$1/mounted"
     mount -o remount,${options} "$1/mounted"
-    exec "$NODE" "$1/mounted/program.mjs"`;
+    BERKELEY_ADDON= exec "$NODE" "$1/mounted/program.mjs"`;
   assertLoaded(runUnshared(flags, script("ro"), [folder]));
   const outcome = runUnshared(flags, script("noexec"), [folder]);
   const found = `${join(folder, "mounted", "node_modules", "berkeley", SHIPPED)}: it cannot be loaded: `;
