@@ -64,9 +64,9 @@ NAPI_MODULE(planted, init)
   );
   compileShared(planted, [source], shared);
   const planting = { ...process.env, ...env };
-  for (const [more, fault] of [
-    [{}, "heap-buffer-overflow"],
-    [{ OVERFLOW: "1" }, "AddressSanitizer: ILL"],
+  for (const { more, fault } of [
+    { more: {}, fault: "heap-buffer-overflow" },
+    { more: { OVERFLOW: "1" }, fault: "AddressSanitizer: ILL" },
   ]) {
     spawnSync(process.execPath, ["-e", `require(${JSON.stringify(planted)})`], { env: { ...planting, ...more } });
     const said = reports().map((name) => readFileSync(join(output, name), "utf8"));
