@@ -1,13 +1,16 @@
 /*
  * What the files of the addon share.
  *
- * The addon is the thinnest possible face of the kernel: every call takes numbers and byte views, checks their bounds,
- * makes one system call and returns a number >= 0 or -errno. It holds no policy, makes no promises, builds no text for
- * people and never throws for what the kernel said. A wrong argument (not a number, a range outside its view) is a mistake
- * of our own TypeScript: it throws a TypeError, and never reads or writes outside the view.
+ * Every call takes numbers and byte views, checks their bounds, makes a system call and returns a number >= 0 or -errno.
+ * Three files do more. names.c and local.c return what the C library says about names, as text, lists and bytes. move.c and
+ * relay.c make several system calls in a row, because JavaScript between them would cost more than the calls. No call makes
+ * a promise, builds a text for people or throws for what the kernel said. A wrong argument (not a number, a range outside
+ * its view) is a mistake of our own TypeScript: the call throws a TypeError or RangeError, and never reads or writes outside
+ * the view.
  *
- * All state hangs on the instance data of one environment (`struct addon`), so each worker thread has its own. The
- * descriptors that an environment made are recorded, and closed when it ends.
+ * All state hangs on the instance data of one environment (`struct addon`), so each worker thread has its own. The only
+ * exception is a fact of the process that never changes (direct.h). The descriptors that an environment made, received or
+ * adopted are recorded, and closed when it ends.
  */
 #ifndef BERKELEY_ADDON_H
 #define BERKELEY_ADDON_H
@@ -20,7 +23,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* A bit per descriptor number: set while this environment owns it. */
+/* A bit per descriptor number: set while this environment owns the descriptor. */
 struct ownership {
   uint64_t *words;
   size_t length; /* in words */
@@ -60,7 +63,7 @@ bool arg_offset(const struct args *args, size_t index, int64_t *out);
 /* The bytes of a TypedArray or Buffer. A detached or out-of-bounds view has length 0. */
 bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
 bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
-/* A string as an allocated C string, null and undefined as NULL. A NUL inside, which would cut it, is refused. */
+/* A string as an allocated C string, null and undefined as NULL. A NUL inside would cut the string, so it is refused. */
 bool arg_text(const struct args *args, size_t index, char **out);
 
 napi_value text_or_null(napi_env env, const char *text);
@@ -93,8 +96,21 @@ bool arg_address_room(const struct args *args, size_t index, uint8_t **room);
 void put_address(uint8_t *room, const struct sockaddr_storage *address, socklen_t length);
 
 /*
- * transfer.c. Records the descriptors in a message's control data as owned; to be called after every recvmsg() or recvmmsg()
- * that succeeds with room for control data.
+ * The next control message, or NULL. CMSG_NXTHDR() of some C libraries compares signed with unsigned numbers, and trusts
+ * cmsg_len further than the control data reach.
+ */
+static inline struct cmsghdr *next_control(const struct msghdr *message, struct cmsghdr *control) {
+  size_t left = (size_t)message->msg_controllen - (size_t)((uint8_t *)control - (uint8_t *)message->msg_control);
+  size_t length = control->cmsg_len;
+  if (length < sizeof *control || length > left) return NULL;
+  size_t step = (length + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+  if (step > left || left - step < sizeof *control) return NULL;
+  return (struct cmsghdr *)((uint8_t *)control + step);
+}
+
+/*
+ * transfer.c. Records the descriptors in a message's control data as owned. Every recvmsg() that succeeds with room for
+ * control data is followed by it. recvmmsg() is not: batch.c closes the descriptors that a batch brings.
  */
 void own_received(struct addon *addon, struct msghdr *message);
 /* Whether a receiving call failed because of MSG_CMSG_CLOEXEC, and is to be made again without it. */

@@ -10,6 +10,7 @@
  * the table that the kernel is to follow is checked against its slot on each call: the table is memory of JavaScript.
  */
 #include "addon.h"
+#include "direct.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -73,7 +74,7 @@ static bool arg_batch(const struct args *args, size_t index, struct batch *batch
  * them here, and are closed.
  */
 static void read_control(struct msghdr *message, struct datagram *entry) {
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = next_control(message, c)) {
     if (c->cmsg_len < CMSG_LEN(0)) return;
     size_t size = c->cmsg_len - CMSG_LEN(0);
     if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO && size >= sizeof(int)) {
@@ -190,7 +191,7 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
     };
     if (entry->segment > 0) ask_for_segments(entry, header);
   }
-  return number(env, outcome(sendmmsg(fd, messages, (unsigned)count, flags | MSG_NOSIGNAL)));
+  return number(env, outcome(whole_sendmmsg(fd, messages, (unsigned)count, flags | MSG_NOSIGNAL)));
 }
 
 bool init_batch(napi_env env, napi_value exports) {

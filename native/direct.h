@@ -42,6 +42,28 @@ static inline int direct_connect(int fd, const struct sockaddr *address, socklen
   return (int)syscall(SYS_connect, fd, address, length);
 }
 
+/*
+ * sendmsg(2) and sendmmsg(2) with no limit but the kernel's. musl's sendmsg(3) copies the control data and refuses more than
+ * 1,040 bytes with ENOMEM, and its sendmmsg(3) makes a system call for each message. musl does so because its struct msghdr
+ * has narrower lengths than the kernel's, with padding beside them: a struct whose padding is 0 is laid out as the kernel's.
+ * An initializer sets the padding to 0. The control data are in the kernel's layout already.
+ */
+static inline ssize_t whole_sendmsg(int fd, const struct msghdr *message, int flags) {
+#ifdef __GLIBC__
+  return sendmsg(fd, message, flags);
+#else
+  return directly() ? syscall(SYS_sendmsg, fd, message, flags) : sendmsg(fd, message, flags);
+#endif
+}
+
+static inline int whole_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+#ifdef __GLIBC__
+  return sendmmsg(fd, messages, count, flags);
+#else
+  return directly() ? (int)syscall(SYS_sendmmsg, fd, messages, count, flags) : sendmmsg(fd, messages, count, flags);
+#endif
+}
+
 static inline int direct_close(int fd) { return directly() ? (int)syscall(SYS_close, fd) : close(fd); }
 
 #endif

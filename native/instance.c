@@ -2,9 +2,24 @@
 #include "addon.h"
 #include "direct.h"
 
+#include <features.h>
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#ifdef __GLIBC__
+#define C_LIBRARY "glibc"
+#else
+#define C_LIBRARY "musl"
+#endif
+
+/*
+ * The loader looks for this text before it calls dlopen(3): the addon of another package, or of another version of this
+ * one, must not run. src/sys/loading/elf.ts reads it. It is exported, so that no linker drops it.
+ */
+extern const char berkeley_addon_mark[];
+__attribute__((visibility("default"))) const char berkeley_addon_mark[] = "berkeley-addon " BERKELEY_VERSION " " C_LIBRARY;
 
 struct addon *addon_of(napi_env env) {
   void *data = NULL;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,12 +47,21 @@ static napi_value look_up(napi_env env, struct query *query, finder find) {
   return result;
 }
 
+/* musl knows services of tcp and udp only, and says EINVAL for any other protocol, where glibc finds no entry. */
+static int no_such_protocol(int error) {
+#ifdef __GLIBC__
+  return error;
+#else
+  return error == EINVAL ? ENOENT : error;
+#endif
+}
+
 static int find_service(const struct query *query, char *room, size_t size, struct finding *finding) {
   struct servent entry, *found = NULL;
   int error = getservbyname_r(query->name, query->protocol, &entry, room, size, &found);
   finding->found = found != NULL;
   if (found != NULL) finding->number = ntohs((uint16_t)found->s_port);
-  return error;
+  return no_such_protocol(error);
 }
 
 static int find_port(const struct query *query, char *room, size_t size, struct finding *finding) {
@@ -59,22 +69,30 @@ static int find_port(const struct query *query, char *room, size_t size, struct 
   int error = getservbyport_r(htons((uint16_t)query->port), query->protocol, &entry, room, size, &found);
   finding->found = found != NULL;
   if (found != NULL) finding->text = found->s_name;
-  return error;
+  return no_such_protocol(error);
 }
 
 static int find_protocol(const struct query *query, char *room, size_t size, struct finding *finding) {
 #ifdef __GLIBC__
   struct protoent entry, *found = NULL;
   int error = getprotobyname_r(query->name, &entry, room, size, &found);
-#else
-  /* Without a _r form the table is built in and never changes. */
-  (void)room, (void)size;
-  struct protoent *found = getprotobyname(query->name);
-  int error = 0;
-#endif
   finding->found = found != NULL;
   if (found != NULL) finding->number = found->p_proto;
   return error;
+#else
+  /*
+   * musl has no _r form. Its getprotobyname() walks a built-in table with an index of the whole process, and returns a
+   * static entry. Workers share both, so one thread at a time calls it and reads the entry.
+   */
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  (void)room, (void)size;
+  pthread_mutex_lock(&one_at_a_time);
+  const struct protoent *found = getprotobyname(query->name);
+  finding->found = found != NULL;
+  if (found != NULL) finding->number = found->p_proto;
+  pthread_mutex_unlock(&one_at_a_time);
+  return 0;
+#endif
 }
 
 /* getservbyname(name, protocol | null) -> port | -errno */

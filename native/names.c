@@ -13,6 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A C library without it, such as musl, never stores it: then it only means "no attempt has stored a reason yet". */
+#ifndef NETDB_INTERNAL
+#define NETDB_INTERNAL (-1)
+#endif
+
 /* What the C library may want for the names and addresses of one host. */
 #define ROOM_MAX (1 << 20)
 

@@ -1,12 +1,17 @@
 /*
- * The calls that ask and set: socket options, and poll(2).
+ * setsockopt(2), getsockopt(2), and poll(2) for one descriptor (pollset.c has it for many).
  *
- * The value of an option is bytes, with exceptions. Options that take a classic BPF program take a struct with a pointer to
- * it: their value here is the instructions, and the struct is made here, so that the kernel never follows an address that
- * came from JavaScript; other values that hold an address are refused with EFAULT. SO_GET_FILTER (the number of
- * SO_ATTACH_FILTER) counts its length in instructions of eight bytes; taken for bytes, it would let the kernel write eight
- * times the room. And where the kernel reads from the room how many items it may write, and not from the length, a count
- * that does not fit is refused with EINVAL.
+ * The value of an option is bytes. The kernel must never follow an address that came from JavaScript, and never write
+ * outside the room, so some options are special:
+ *
+ * - Options that take a classic BPF program take a struct with a pointer to it. Their value here is the instructions, and
+ *   set_program() makes the struct.
+ * - The values of other options hold addresses, as the tables of netfilter do. setsockopt refuses such an option, or a value
+ *   whose address is not 0, with EFAULT. getsockopt does the same for the content of the room.
+ * - SO_GET_FILTER (the number of SO_ATTACH_FILTER) counts its length in instructions of eight bytes. Taken for bytes, it
+ *   would let the kernel write eight times the room.
+ * - For some options the kernel takes the number of items that it may write from the room, not from the length. getsockopt
+ *   refuses a number that does not fit with EINVAL.
  */
 #include "addon.h"
 

@@ -168,12 +168,14 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
   int64_t skip;
+  size_t count;
   struct iovec segments[MAX_SEGMENTS];
-  struct msghdr message = {.msg_iov = segments};
   if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) || !arg_offset(&args, 2, &skip) ||
-      !arg_segments(&args, 1, skip, segments, &message.msg_iovlen) || !arg_i32(&args, 3, &flags)) {
+      !arg_segments(&args, 1, skip, segments, &count) || !arg_i32(&args, 3, &flags)) {
     return NULL;
   }
+  /* The type of a length in struct msghdr differs between C libraries. */
+  struct msghdr message = {.msg_iov = segments, .msg_iovlen = count};
   if (!is_nothing(env, &args, 4)) {
     const struct sockaddr *address;
     if (!arg_address(&args, 4, &address, &message.msg_namelen)) return NULL;
@@ -181,10 +183,13 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
   }
   if (!is_nothing(env, &args, 5)) {
     uint8_t *control;
-    if (!arg_bytes(&args, 5, &control, &message.msg_controllen)) return NULL;
+    size_t size;
+    if (!arg_bytes(&args, 5, &control, &size)) return NULL;
+    if (size > INT_MAX) return number(env, -ENOBUFS);
     message.msg_control = control;
+    message.msg_controllen = size;
   }
-  return number(env, outcome(sendmsg(fd, &message, flags | MSG_NOSIGNAL)));
+  return number(env, outcome(whole_sendmsg(fd, &message, flags | MSG_NOSIGNAL)));
 }
 
 /*
@@ -193,7 +198,7 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
  */
 void own_received(struct addon *addon, struct msghdr *message) {
   uint8_t *end = (uint8_t *)message->msg_control + message->msg_controllen;
-  for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = CMSG_NXTHDR(message, control)) {
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = next_control(message, control)) {
     if (control->cmsg_len < CMSG_LEN(0)) return;
     if (control->cmsg_level != SOL_SOCKET || (control->cmsg_type != SCM_RIGHTS && control->cmsg_type != SCM_PIDFD)) {
       continue;
@@ -234,14 +239,15 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   uint8_t *room = NULL, *out;
   size_t out_size;
   struct sockaddr_storage address;
+  size_t segment_count;
   struct iovec segments[MAX_SEGMENTS];
-  struct msghdr message = {.msg_iov = segments};
   struct addon *addon = addon_of(env);
   if (addon == NULL || !read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) ||
-      !arg_segments(&args, 1, 0, segments, &message.msg_iovlen) || !arg_i32(&args, 2, &flags) ||
+      !arg_segments(&args, 1, 0, segments, &segment_count) || !arg_i32(&args, 2, &flags) ||
       !arg_bytes(&args, 5, &out, &out_size)) {
     return NULL;
   }
+  struct msghdr message = {.msg_iov = segments, .msg_iovlen = segment_count};
   uint32_t results[2];
   if (out_size < sizeof results) {
     napi_throw_range_error(env, NULL, "recvmsg takes room for two numbers");
@@ -254,12 +260,14 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   }
   if (!is_nothing(env, &args, 4)) {
     uint8_t *control;
-    if (!arg_bytes(&args, 4, &control, &message.msg_controllen)) return NULL;
+    size_t size;
+    if (!arg_bytes(&args, 4, &control, &size)) return NULL;
     if ((uintptr_t)control % alignof(struct cmsghdr) != 0) {
       napi_throw_range_error(env, NULL, "recvmsg takes aligned room for control data");
       return NULL;
     }
     message.msg_control = control;
+    message.msg_controllen = size < INT_MAX ? size : INT_MAX;
   }
   ssize_t count = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
   if (count < 0 && refuses_cloexec(fd)) count = recvmsg(fd, &message, flags);

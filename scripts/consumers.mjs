@@ -1,10 +1,10 @@
-// The tools of test/consumers: what checks the package, and what users run it with. They are many, so `npm test` does without.
+// The tools of tools/consumers: what checks the package, and what users run it with. They are many, so `npm test` does without.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { npm } from "./packed.mjs";
 
-const folder = join(dirname(dirname(fileURLToPath(import.meta.url))), "test", "consumers");
+const folder = join(dirname(dirname(fileURLToPath(import.meta.url))), "tools", "consumers");
 const modules = join(folder, "node_modules");
 
 function isInstalled() {
@@ -21,7 +21,7 @@ function isInstalled() {
 export function installConsumers() {
   if (!isInstalled()) {
     npm(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder]);
-    if (!isInstalled()) throw new Error("the packages of test/consumers are not those of its package-lock.json");
+    if (!isInstalled()) throw new Error("the packages of tools/consumers are not those of its package-lock.json");
   }
   return modules;
 }

@@ -10,7 +10,6 @@ import {
   linkSync,
   readFileSync,
   readdirSync,
-  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,6 +17,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { headersOfThisNode } from "./headers.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => join(root, ...parts);
@@ -138,21 +138,19 @@ function installPackages() {
 // ---- the addon --------------------------------------------------------------------------------------------------
 
 function addonHash() {
-  const words = [process.version, process.platform, process.arch, process.versions.modules, process.env.CC ?? ""];
+  const { version } = JSON.parse(readText(at("package.json")));
+  const words = [
+    process.version,
+    process.platform,
+    process.arch,
+    process.versions.modules,
+    process.env.CC ?? "",
+    version,
+  ];
   return hash(words, [at("binding.gyp"), ...filesUnder(at("native"))]);
 }
 
 const addonReady = () => existsSync(addon) && readText(addonStamp) === addonHash();
-
-/** The folder to give to node-gyp as --nodedir: headers that came with this very Node, so that none are fetched. */
-function headersFolder() {
-  const prefix = dirname(dirname(realpathSync(process.execPath)));
-  const version = readText(join(prefix, "include", "node", "node_version.h"));
-  const part = (name) => new RegExp(`#define NODE_${name}_VERSION (\\d+)`).exec(version)?.[1];
-  const found = `v${part("MAJOR")}.${part("MINOR")}.${part("PATCH")}`;
-  const complete = ["node_api.h", "common.gypi"].every((name) => existsSync(join(prefix, "include", "node", name)));
-  return complete && found === process.version ? prefix : undefined;
-}
 
 function requireToolchain() {
   const runs = (command, args) => spawnSync(command, args, { stdio: "ignore" }).status === 0;
@@ -174,12 +172,16 @@ function buildAddon() {
   requireToolchain();
   const sum = addonHash();
   rmSync(addonStamp, { force: true });
-  const headers = headersFolder();
+  // Headers that came with this very Node, so that none are fetched.
+  const headers = headersOfThisNode();
   const gyp = at("node_modules", "node-gyp", "bin", "node-gyp.js");
   const args = [gyp, "configure", "build", "--release", "-j", "max"];
   if (headers !== undefined) args.push(`--nodedir=${headers}`);
   // gyp links with the C++ compiler unless told otherwise; the addon is C and must not ask for one.
-  step("node-gyp build", process.execPath, args, { LINK: process.env.LINK ?? process.env.CC ?? "cc" });
+  const env = { LINK: process.env.LINK ?? process.env.CC ?? "cc" };
+  // Here a warning is an error. Users who build from source have other compilers, so binding.gyp does not do it by itself.
+  env.GYP_DEFINES = `${process.env.GYP_DEFINES ?? ""} warnings_are_errors=1`;
+  step("node-gyp build", process.execPath, args, env);
   if (!existsSync(addon)) fail(`node-gyp build: ${relative(root, addon)} was not made`);
   writeFileSync(addonStamp, sum);
 }

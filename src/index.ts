@@ -12,7 +12,7 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./addr/index.js";
-export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
+export { AddonError, BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
 export type { Conn, Consumer, Data, DirectReader, IoOptions, Listener, Reader, Writer } from "./io.js";
 export {
   bindUdp,

@@ -54,7 +54,8 @@ test("functions that are preloaded see each call", () => {
       });
     const plain = run({});
     assert.deepEqual([plain.status, plain.stdout, plain.stderr], [0, "hello\n", ""]);
-    const seen = run({ LD_PRELOAD: library });
+    // After what is there already: a sanitizer's runtime must be the first.
+    const seen = run({ LD_PRELOAD: [process.env["LD_PRELOAD"], library].filter(Boolean).join(" ") });
     assert.deepEqual([seen.status, seen.stdout], [0, "hello\n"]);
     assert.match(seen.stderr, /connect seen/);
     assert.match(seen.stderr, /send seen/);

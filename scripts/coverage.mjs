@@ -1,0 +1,109 @@
+// Line coverage of src/ and native/ by the tests: which lines some process of theirs has run.
+//
+//   npm run coverage                    all tests
+//   npm run coverage -- fd/ sync/       the test files whose path contains one of these
+//   npm run coverage -- --uncovered     prints the lines that no process ran, too
+//
+// The addon is compiled by gcc with --coverage and read by gcov. V8 counts for src/, and c8 (tools/coverage, installed by the
+// first run only) joins what the processes have written and leads it to the sources. A process that is killed writes nothing.
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { basename, join, relative } from "node:path";
+import { compileShared, compiler, fail, root, run, sources, test } from "./variant.mjs";
+
+const output = join(root, "out", "coverage");
+const objects = join(output, "native");
+const addon = join(output, "berkeley.node");
+const counts = join(output, "v8");
+const tools = join(root, "tools", "coverage");
+const c8 = join(tools, "node_modules", "c8", "bin", "c8.js");
+
+const given = process.argv.slice(2);
+const printing = given.includes("--uncovered");
+
+function installTools() {
+  const locked = JSON.parse(readFileSync(join(tools, "package-lock.json"), "utf8")).packages["node_modules/c8"];
+  const manifest = join(tools, "node_modules", "c8", "package.json");
+  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).version === locked.version) return;
+  const npm = process.env.npm_execpath;
+  const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
+  const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
+  const env = { ...process.env };
+  // Under `npm run` this names the root, and npm would install there.
+  delete env.npm_config_local_prefix;
+  run(viaNode ? process.execPath : "npm", viaNode ? [npm, ...args] : args, { cwd: tools, env });
+}
+
+/** An object file for each source, with what gcov needs beside it. */
+function compileAddon() {
+  mkdirSync(objects, { recursive: true });
+  const flags = ["-g", "-O0", "--coverage", "-fprofile-update=atomic"];
+  const parts = sources.map((source) => {
+    const object = join(objects, `${basename(source, ".c")}.o`);
+    // `-shared` has no meaning for an object file, and the compiler takes it.
+    compileShared(object, [source], [...flags, "-c"]);
+    return object;
+  });
+  compileShared(addon, parts, ["--coverage"]);
+}
+
+/** Lines of native/ by file, each with whether it was run. */
+function nativeLines() {
+  const files = new Map();
+  const gcov = process.env.GCOV ?? "gcov";
+  const data = readdirSync(objects).filter((name) => name.endsWith(".gcda"));
+  if (data.length === 0) fail(`coverage: ${compiler} has left no counts in ${relative(root, objects)}`);
+  const said = run(gcov, ["--json-format", "--stdout", ...data], { cwd: objects });
+  for (const text of said.split("\n").filter((line) => line.trim() !== "")) {
+    for (const { file, lines } of JSON.parse(text).files) {
+      const path = relative(root, file);
+      if (!path.startsWith("native/")) continue;
+      const known = files.get(path) ?? new Map();
+      files.set(path, known);
+      for (const { line_number: line, count } of lines) known.set(line, (known.get(line) ?? false) || count > 0);
+    }
+  }
+  return files;
+}
+
+/** Lines of src/ by file, each with whether it was run. */
+function sourceLines() {
+  const folder = join(output, "report");
+  const words = ["report", "--temp-directory", counts, "--reporter", "lcovonly", "--reports-dir", folder];
+  const scope = ["--include", "src/**", "--exclude-after-remap", "--exclude", "test/**", "--merge-async"];
+  run(process.execPath, ["--max-old-space-size=6000", c8, ...words, ...scope], { cwd: root });
+  const files = new Map();
+  let lines;
+  for (const line of readFileSync(join(folder, "lcov.info"), "utf8").split("\n")) {
+    const file = /^SF:(.*)/.exec(line)?.[1];
+    if (file !== undefined) files.set(relative(root, join(root, file)), (lines = new Map()));
+    const [, number, count] = /^DA:(\d+),(\d+)/.exec(line) ?? [];
+    if (number !== undefined) lines.set(Number(number), Number(count) > 0);
+  }
+  return files;
+}
+
+function print(what, files) {
+  const all = [...files.values()].flatMap((lines) => [...lines.values()]);
+  const ran = all.filter(Boolean).length;
+  const percent = all.length === 0 ? 0 : Math.floor((1000 * ran) / all.length) / 10;
+  process.stdout.write(
+    `coverage: ${what} ${percent.toFixed(1)} % (${ran} of ${all.length} lines, ${files.size} files)\n`,
+  );
+  if (!printing) return;
+  for (const [file, lines] of [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    const missed = [...lines].filter(([, yes]) => !yes).map(([line]) => line);
+    if (missed.length > 0) process.stdout.write(`  ${file}: ${missed.toSorted((a, b) => a - b).join(" ")}\n`);
+  }
+}
+
+rmSync(output, { force: true, recursive: true });
+installTools();
+compileAddon();
+const status = await test(
+  given.filter((word) => word !== "--uncovered"),
+  { BERKELEY_ADDON: addon, NODE_V8_COVERAGE: counts },
+);
+print("src", sourceLines());
+print("native", nativeLines());
+if (status !== 0) process.stdout.write("coverage: some tests failed\n");
+process.exit(status);

@@ -1,0 +1,89 @@
+// The addon under AddressSanitizer and UndefinedBehaviorSanitizer: compiled with both by the machine's gcc or clang, and used by
+// the tests of every folder that calls it.
+//
+//   npm run test:sanitize                  those folders
+//   npm run test:sanitize -- fd/ sync/     the test files whose path contains one of these
+//
+// Every process writes its reports into out/sanitize. A report of any process fails the run, also when all tests pass. Leaks are
+// not looked for: Node frees little when it ends, and what a sanitizer says of that buries the rest.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compileShared, compiler, fail, root, run, sources, test } from "./variant.mjs";
+
+const folders = ["native", "fd", "sys", "sync", "socket", "net", "tls", "stream"].map((name) => `test/${name}/`);
+const output = join(root, "out", "sanitize");
+const addon = join(output, "berkeley.node");
+// Undefined behaviour is a trap, which AddressSanitizer reports with its stack: in one process the two runtimes of gcc do not agree
+// on where reports go.
+const flags = "-g -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -fno-omit-frame-pointer".split(
+  " ",
+);
+
+const clang = /clang/.test(run(compiler, ["--version"]));
+
+/** The library that must be in the process before Node is. */
+function runtime() {
+  const name = clang ? `libclang_rt.asan-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so` : "libasan.so";
+  const file = run(compiler, [`-print-file-name=${name}`]).trim();
+  if (!existsSync(file)) fail(`sanitize: ${compiler} has no ${name}`);
+  return file;
+}
+
+const shared = clang ? [...flags, "-shared-libsan"] : flags;
+const report = join(output, "report");
+const env = {
+  BERKELEY_ADDON: addon,
+  LD_PRELOAD: [process.env.LD_PRELOAD, runtime()].filter(Boolean).join(" "),
+  // Node has a handler of its own for what WebAssembly does at the end of its memory.
+  ASAN_OPTIONS: `detect_leaks=0:log_path=${report}:handle_sigill=1:allow_user_segv_handler=1:detect_stack_use_after_return=1`,
+};
+
+const reports = () => readdirSync(output).filter((name) => name.startsWith("report."));
+
+/** Faults on purpose, in a shared object of its own: they must be reported, or the run would prove nothing. */
+function checkThatFaultsAreReported() {
+  const planted = join(output, "planted.node");
+  const source = join(output, "planted.c");
+  writeFileSync(
+    source,
+    `#include <node_api.h>
+#include <stdlib.h>
+static napi_value init(napi_env env, napi_value exports) {
+  (void)env;
+  volatile int large = 2147483647;
+  if (getenv("OVERFLOW") != NULL) large += 1;
+  volatile size_t size = 16;
+  volatile char *memory = malloc(size);
+  memory[size] = (char)large;
+  free((void *)memory);
+  return exports;
+}
+NAPI_MODULE(planted, init)
+`,
+  );
+  compileShared(planted, [source], shared);
+  const planting = { ...process.env, ...env };
+  for (const { more, fault } of [
+    { more: {}, fault: "heap-buffer-overflow" },
+    { more: { OVERFLOW: "1" }, fault: "AddressSanitizer: ILL" },
+  ]) {
+    spawnSync(process.execPath, ["-e", `require(${JSON.stringify(planted)})`], { env: { ...planting, ...more } });
+    const said = reports().map((name) => readFileSync(join(output, name), "utf8"));
+    if (!said.some((text) => text.includes(fault) && text.includes("planted.c:"))) {
+      fail(`sanitize: a planted fault was not reported: ${fault}`);
+    }
+    for (const name of reports()) rmSync(join(output, name));
+  }
+  process.stdout.write("sanitize: a planted heap-buffer-overflow and a signed integer overflow are reported\n");
+}
+
+rmSync(output, { force: true, recursive: true });
+mkdirSync(output, { recursive: true });
+compileShared(addon, sources, shared);
+checkThatFaultsAreReported();
+const given = process.argv.slice(2);
+const status = await test(given.some((word) => !word.startsWith("-")) ? given : [...folders, ...given], env);
+for (const name of reports()) process.stdout.write(`\nsanitize: ${name}\n${readFileSync(join(output, name), "utf8")}`);
+process.stdout.write(`sanitize: ${reports().length} reports, tests ${status === 0 ? "passed" : "failed"}\n`);
+process.exit(reports().length > 0 ? 1 : status);

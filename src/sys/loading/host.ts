@@ -1,0 +1,74 @@
+// Where the package runs: the platform, the version of Node, the C library.
+
+import { closeSync, openSync, readSync } from "node:fs";
+
+import type { AddonError } from "../../errors.js";
+import { parseElf } from "./elf.js";
+
+/** What `process` says of the machine and the runtime. */
+export interface Host {
+  readonly platform: string;
+  readonly arch: string;
+  readonly versions: Readonly<Record<string, string | undefined>>;
+}
+
+export type Libc = "glibc" | "musl";
+
+/** Why something can't be used: what it is, and what is required. */
+export interface Fault {
+  /** Why it fails, for programs. */
+  readonly reason: AddonError["reason"];
+  /** `NAME is VALUE, required WHAT`. */
+  readonly text: string;
+}
+
+const OLDEST_NODE = 20;
+
+/** Why no addon can work here, or undefined. */
+export function unsupported({ platform, arch, versions }: Host): Fault | undefined {
+  if (platform !== "linux") {
+    return { reason: "platform", text: `the platform is ${platform}-${arch}, required linux` };
+  }
+  const node = versions["node"] ?? "unknown";
+  // The comparison is written so that a version which is no number fails it.
+  if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) {
+    return { reason: "node", text: `Node.js is ${node}, required ${OLDEST_NODE} or later` };
+  }
+  return undefined;
+}
+
+/** The C library that brings this dynamic loader. */
+export function libcOf(interpreter: string | undefined): Libc | undefined {
+  if (interpreter === undefined) return undefined;
+  return /(^|\/)ld-musl-/.test(interpreter) ? "musl" : "glibc";
+}
+
+/** The program's headers lie in its first bytes, and the name of its dynamic loader right behind them. */
+const HEAD = 4096;
+
+function interpreterOf(program: string): string | undefined {
+  const head = Buffer.alloc(HEAD);
+  const fd = openSync(program, "r");
+  try {
+    return parseElf(head.subarray(0, readSync(fd, head, 0, HEAD, 0)))?.interpreter;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The C library of this process, by the dynamic loader that its program names; undefined when the program can't be read or
+ * names none. It reads one block of one file: `process.report` collects everything else as well, and takes milliseconds.
+ */
+export function currentLibc(): Libc | undefined {
+  // The link is right even when the program was replaced or removed; without /proc there is the path.
+  for (const program of ["/proc/self/exe", process.execPath]) {
+    try {
+      const interpreter = interpreterOf(program);
+      if (interpreter !== undefined) return libcOf(interpreter);
+    } catch {
+      // The next one may be readable.
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,114 @@
+// The pure half of the loader: what is read from headers, and what a host is told.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { VERSION } from "#berkeley/sys/addon.js";
+import { candidates, examine, findPackage } from "#berkeley/sys/loading/candidates.js";
+import { parseElf, parseMark } from "#berkeley/sys/loading/elf.js";
+import { currentLibc, libcOf, unsupported } from "#berkeley/sys/loading/host.js";
+import { root } from "../../support/program.js";
+
+const file = readFileSync(join(root, "build", "Release", "berkeley.node"));
+
+test("parseElf() reads the machine, the kind and the length of our own addon", () => {
+  const elf = parseElf(file);
+  assert.deepEqual(elf, { arch: process.arch, sharedObject: true, interpreter: undefined, end: file.length });
+  assert.equal(parseMark(file)?.version, VERSION);
+});
+
+test("parseElf() reads a program's dynamic loader", () => {
+  const elf = parseElf(readFileSync(process.execPath));
+  assert.equal(elf?.sharedObject, false);
+  assert.match(elf?.interpreter ?? "", /\/ld-/);
+});
+
+test("parseElf() never throws, whatever the bytes are", () => {
+  for (let length = 0; length < 1200; length++) parseElf(file.subarray(0, length));
+  for (let at = 0; at < 600; at++) {
+    for (const value of [0, 1, 2, 0x7f, 0xff]) {
+      const changed = Buffer.from(file.subarray(0, 2000));
+      changed[at] = value;
+      parseElf(changed);
+    }
+  }
+});
+
+test("parseElf() finds no shorter beginning of a file whole", () => {
+  for (const length of [64, 100, 1000, 20_000, file.length - 1]) {
+    const elf = parseElf(file.subarray(0, length));
+    assert.ok(elf !== undefined && elf.end > length, `${length} bytes`);
+  }
+});
+
+test("VERSION is that of package.json", () => {
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  assert.equal(VERSION, manifest.version);
+});
+
+test("libcOf() knows musl's dynamic loader wherever it lies", () => {
+  assert.equal(libcOf("/lib/ld-musl-x86_64.so.1"), "musl");
+  assert.equal(libcOf("/opt/sysroot/lib/ld-musl-aarch64.so.1"), "musl");
+  assert.equal(libcOf("/lib64/ld-linux-x86-64.so.2"), "glibc");
+  assert.equal(libcOf("/nix/store/abc-glibc-2.40/lib/ld-linux-aarch64.so.1"), "glibc");
+  assert.equal(libcOf(undefined), undefined);
+});
+
+test("currentLibc() says what process.report says", () => {
+  const report = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  assert.equal(currentLibc(), report.header.glibcVersionRuntime === undefined ? "musl" : "glibc");
+});
+
+test("unsupported() names the platform", () => {
+  const on = (platform: string, arch: string): string | undefined =>
+    unsupported({ platform, arch, versions: { node: "22.1.0" } })?.text;
+  assert.equal(on("darwin", "arm64"), "the platform is darwin-arm64, required linux");
+  assert.equal(on("win32", "x64"), "the platform is win32-x64, required linux");
+  assert.equal(on("android", "arm64"), "the platform is android-arm64, required linux");
+  assert.equal(on("linux", "riscv64"), undefined);
+});
+
+test("unsupported() refuses a Node that is too old, and a version that is no number", () => {
+  const under = (node: string | undefined): string | undefined =>
+    unsupported({ platform: "linux", arch: "x64", versions: { node } })?.text;
+  assert.equal(under("18.20.8"), "Node.js is 18.20.8, required 20 or later");
+  assert.equal(under("8.0.0"), "Node.js is 8.0.0, required 20 or later");
+  assert.equal(under(undefined), "Node.js is unknown, required 20 or later");
+  for (const version of ["20.0.0", "20.20.2", "26.12.1", "100.0.0-pre"]) assert.equal(under(version), undefined);
+});
+
+test("candidates() looks for a local build, then for what is shipped for this C library", () => {
+  const paths = (...words: Parameters<typeof candidates>): string[] => candidates(...words).map(({ path }) => path);
+  assert.deepEqual(paths(undefined, "/p", "arm64", "musl"), [
+    "/p/build/Release/berkeley.node",
+    "/p/prebuilds/linux-arm64-musl.node",
+  ]);
+  assert.deepEqual(paths(undefined, "/p", "x64", undefined), [
+    "/p/build/Release/berkeley.node",
+    "/p/prebuilds/linux-x64-glibc.node",
+  ]);
+  assert.deepEqual(paths("/a/b.node", "/p", "x64", "glibc"), ["/a/b.node"]);
+  assert.deepEqual(paths("b.node", undefined, "x64", "glibc"), [join(process.cwd(), "b.node")]);
+  assert.deepEqual(paths(undefined, undefined, "x64", "glibc"), []);
+});
+
+test("examine() takes our own build, and only for the same version, machine and C library", () => {
+  const libc = currentLibc();
+  const path = join(root, "build", "Release", "berkeley.node");
+  const local = { path, origin: "local", libc } as const;
+  const other = libc === "musl" ? "glibc" : "musl";
+  assert.equal(examine(local, process.arch, VERSION), undefined);
+  assert.equal(examine(local, "s390x", VERSION)?.reason, "architecture");
+  assert.equal(examine(local, process.arch, "0.0.1")?.reason, "version");
+  assert.equal(examine({ ...local, libc: other }, process.arch, VERSION)?.reason, "libc");
+  assert.equal(examine({ ...local, libc: undefined }, process.arch, VERSION), undefined);
+});
+
+test("findPackage() finds the folder from anywhere below it", () => {
+  const folder = root.replace(/\/$/, "");
+  // The last one may have a package.json of ours above it that has no addon beside it.
+  for (const below of ["dist/index.js", "addon.js", "dist/chunks/deep/er/a.js", "out/lib/sys/addon.js"]) {
+    assert.equal(findPackage(`file://${folder}/${below}`), folder);
+  }
+  assert.equal(findPackage("file:///proc/1/x.js"), undefined);
+});
