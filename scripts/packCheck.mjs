@@ -10,7 +10,9 @@
 //   npm run pack:check -- --update      writes etc/package-files.txt anew
 //   npm run pack:check -- --node PATH   another Node to run the package under; may be given several times
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -80,7 +82,8 @@ function checkSizes(description) {
 function checkImports(installed) {
   const text = /\.(js|d\.ts)$/;
   for (const name of readdirSync(join(installed, "dist"), { recursive: true }).filter((path) => text.test(path))) {
-    const source = readFileSync(join(installed, "dist", name), "utf8");
+    // Examples in doc comments import the package by its name.
+    const source = readFileSync(join(installed, "dist", name), "utf8").replace(/\/\*[^]*?\*\//g, "");
     const named = [
       ...source.matchAll(/^(?:import|export)\b[^;]*?from\s*"([^"]+)";|^import\s*"([^"]+)";|\bimport\("([^"]+)"\)/gm),
     ];
@@ -141,7 +144,18 @@ function barePath() {
   return bin;
 }
 
-function useIn(place, node, path) {
+/** A port that nothing uses. README's program has a fixed one, on which the connections of an earlier run may linger. */
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  return port;
+}
+
+async function useIn(place, node, path) {
+  const program = readFileSync(join(place, "js", "readme.js"), "utf8");
+  writeFileSync(join(place, "readme.mjs"), program.replaceAll("8888", String(await freePort())));
   const env = { PATH: path, HOME: place, TMPDIR: process.env.TMPDIR ?? "/tmp" };
   const settings = { cwd: place, env, timeout: 60_000, killSignal: "SIGKILL" };
   run(`the smoke test under ${node}`, node, ["smoke.mjs"], settings);
@@ -204,14 +218,13 @@ const tsconfig = {
 };
 writeFileSync(join(place, "tsconfig.json"), JSON.stringify(tsconfig));
 run("compiling README's program", process.execPath, [typescript, "-p", place]);
-cpSync(join(place, "js", "readme.js"), join(place, "readme.mjs"));
 
 const path = barePath();
 const nodes = [process.execPath, ...nodesInstalled(), ...options.node];
 for (const node of nodes) {
-  useIn(place, node, path);
+  await useIn(place, node, path);
   say(`installed and used under node ${run("node", node, ["--version"]).trim()}`);
 }
 npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", place]);
-useIn(place, process.execPath, path);
+await useIn(place, process.execPath, path);
 say("a second npm ci keeps it working; all passed");

@@ -40,7 +40,7 @@ async function datagrams() {
   const server = await bindUdp("udp://127.0.0.1:0");
   const client = await connectUdp(`udp://${server.address}`);
   await client.send("ping");
-  const packet = await server.recv();
+  const packet = await server.receive();
   assert.equal(packet.data.toString(), "ping");
   await server.close();
   await client.close();
