@@ -1,7 +1,7 @@
 // The package under the module systems and tools of its users: each brings a project of its own, with the packed package
 // installed in it, and does what users do. Run by `npm run test:tools`, which makes the folder that BERKELEY_PROJECTS names.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -188,6 +188,43 @@ describe("bundlers", () => {
       assert.match(await passes(folder, ["out/main.js"]), /^hello$/m);
     });
   }
+});
+
+describe("single executable applications", () => {
+  test("a program with its addon as an asset runs where nothing is installed", async () => {
+    const folder = project("sea", {
+      // The addon must be a file: dlopen(3) takes no bytes. This module comes before the package, in the bundle as well.
+      "addon.js": `
+        import { mkdtempSync, writeFileSync } from "node:fs";
+        import { createRequire } from "node:module";
+        import { tmpdir } from "node:os";
+        import { join } from "node:path";
+        const { getRawAsset } = createRequire(__filename)("node:sea");
+        const file = join(mkdtempSync(join(tmpdir(), "berkeley-sea-")), "berkeley.node");
+        writeFileSync(file, new Uint8Array(getRawAsset("berkeley.node")));
+        process.env.BERKELEY_ADDON = file;`,
+      "main.js": `import "./addon.js";\nimport { rmSync } from "node:fs";\nimport { dirname } from "node:path";
+        import { Socket } from "berkeley";
+        rmSync(dirname(process.env.BERKELEY_ADDON), { recursive: true });
+        (async () => {${conversation}\nconsole.log(said);\n})();`,
+      "sea.json": JSON.stringify({
+        main: "out/main.cjs",
+        output: "out/main.blob",
+        disableExperimentalSEAWarning: true,
+        assets: { "berkeley.node": process.env.BERKELEY_BUILT },
+      }),
+    });
+    await bundleWithEsbuild(folder, "cjs", "out/main.cjs");
+    await passes(folder, ["--experimental-sea-config", "sea.json"]);
+    const program = join(folder, "out", "program");
+    cpSync(process.execPath, program);
+    const fuse = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
+    const postject = join(tools, "postject", "dist", "cli.js");
+    await passes(folder, [postject, program, "NODE_SEA_BLOB", "out/main.blob", "--sentinel-fuse", fuse]);
+    const { status, stdout, stderr } = spawnSync(program, { cwd: tmpdir(), encoding: "utf8", timeout: LIMIT });
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^hello$/m);
+  });
 });
 
 // Two files, so that a tool that runs both in one process evaluates the package twice there.
