@@ -82,6 +82,20 @@ function importsInternals(path) {
 }
 
 const isInternal = (path) => importsInternals(join(out, path));
+
+// A test of what users see runs against what users get. A test of an internal is in the folder of an inner room, or its name
+// says so.
+const innerRooms = /^test\/(addr|fd|native|reactor|sys)\//;
+const disguised = testFiles().filter(
+  (path) => !innerRooms.test(path) && !path.endsWith(".internals.test.js") && isInternal(path),
+);
+if (disguised.length > 0) {
+  process.stderr.write(
+    `test: these import internals ("#berkeley/..."), themselves or by way of a file of theirs: ${disguised.join(", ")}\n` +
+      `test: import "berkeley" instead, or move what needs the internal to a file named *.internals.test.ts\n`,
+  );
+  process.exit(1);
+}
 const groups = [
   { what: "test the packed package", cwd: join(root, "packed"), files: chosen.filter((path) => !isInternal(path)) },
   { what: "test internals", cwd: out, files: chosen.filter(isInternal) },

@@ -7,14 +7,24 @@ function byteAt(position: number): number {
   return (position % 65_521) % 251;
 }
 
-/** `size` bytes of the pattern from `position` on. */
+/**
+ * `size` bytes of a pattern, as it stands from `position` on. Bytes that were lost, doubled or moved show as a difference.
+ *
+ * @example
+ * ```ts
+ * import { firstDifference, pattern } from "berkeley/testing";
+ *
+ * const bytes = pattern(1000);
+ * console.log(firstDifference(bytes), firstDifference(bytes.subarray(1))); // prints: -1 0
+ * ```
+ */
 export function pattern(size: number, position: number = 0): Buffer {
   const bytes = Buffer.allocUnsafe(size);
   for (let index = 0; index < size; index++) bytes[index] = byteAt(position + index);
   return bytes;
 }
 
-/** Where `bytes` first differ from the pattern from `position` on; -1 when they do not. */
+/** The position at which `bytes` first differ from {@link pattern} as it stands from `position` on; -1 when they do not. */
 export function firstDifference(bytes: Uint8Array, position: number = 0): number {
   for (let index = 0; index < bytes.length; index++) {
     if (bytes[index] !== byteAt(position + index)) return position + index;
@@ -22,7 +32,19 @@ export function firstDifference(bytes: Uint8Array, position: number = 0): number
   return -1;
 }
 
-/** All bytes until the end. */
+/**
+ * Reads until the end and returns all bytes.
+ *
+ * @example
+ * ```ts
+ * import { memoryPair, readToEnd } from "berkeley/testing";
+ *
+ * const [a, b] = memoryPair();
+ * await a.write("all of it");
+ * await a.closeWrite();
+ * console.log((await readToEnd(b)).toString()); // prints: all of it
+ * ```
+ */
 export async function readToEnd(reader: Reader, opts?: IoOptions): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const buffer = Buffer.alloc(65_536);
@@ -33,7 +55,7 @@ export async function readToEnd(reader: Reader, opts?: IoOptions): Promise<Buffe
   }
 }
 
-/** Exactly `size` bytes; fails when the end comes before. */
+/** Reads exactly `size` bytes. Rejects with an Error when the end comes before. */
 export async function readFully(reader: Reader, size: number): Promise<Buffer> {
   const out = Buffer.alloc(size);
   for (let filled = 0; filled < size;) {
@@ -53,7 +75,7 @@ export function later<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-/** What `promise` rejects with; fails when it does not. */
+/** Resolves with the reason that `promise` rejects with. Rejects with an Error when `promise` resolves. */
 export async function rejection(
   promise: Promise<unknown>,
 ): Promise<{ readonly code?: unknown; readonly name?: unknown }> {

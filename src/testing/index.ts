@@ -1,6 +1,7 @@
+export { firstDifference, pattern, readFully, readToEnd, rejection } from "./bytes.js";
 export { type Clock } from "../stream/clock.js";
 export { FakeClock } from "./fakeClock.js";
 export { type Fault } from "./faults.js";
-export { MemoryConn, memoryPair, type MemoryOptions, seededChunks } from "./memory.js";
+export { MemoryConn, memoryPair, type MemoryOptions, seededChunks, seededNumbers } from "./memory.js";
 export { MemoryListener, type MemoryListenerOptions } from "./memoryListener.js";
 export { type ConnCheck, connConformance, type ConnPair, type ConnTraits } from "./conformance.js";

@@ -157,7 +157,7 @@ export function seededChunks(seed: number, most: number): (available: number) =>
   return () => 1 + Math.floor(next() * most);
 }
 
-/** Numbers from 0 to 1 that depend on `seed` only (mulberry32). */
+/** A function that returns numbers from 0 to 1. They depend on `seed` only (mulberry32). */
 export function seededNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

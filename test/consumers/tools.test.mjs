@@ -216,12 +216,12 @@ describe("single executable applications", () => {
     });
     await bundleWithEsbuild(folder, "cjs", "out/main.cjs");
     await passes(folder, ["--experimental-sea-config", "sea.json"]);
-    const program = join(folder, "out", "program");
-    cpSync(process.execPath, program);
+    const executable = join(folder, "out", "program");
+    cpSync(process.execPath, executable);
     const fuse = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
     const postject = join(tools, "postject", "dist", "cli.js");
-    await passes(folder, [postject, program, "NODE_SEA_BLOB", "out/main.blob", "--sentinel-fuse", fuse]);
-    const { status, stdout, stderr } = spawnSync(program, { cwd: tmpdir(), encoding: "utf8", timeout: LIMIT });
+    await passes(folder, [postject, executable, "NODE_SEA_BLOB", "out/main.blob", "--sentinel-fuse", fuse]);
+    const { status, stdout, stderr } = spawnSync(executable, { cwd: tmpdir(), encoding: "utf8", timeout: LIMIT });
     assert.equal(status, 0, stderr);
     assert.match(stdout, /^hello$/m);
   });

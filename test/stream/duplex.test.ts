@@ -7,9 +7,9 @@ import { type AddressInfo, createServer, connect as netConnect, type Socket } fr
 import { Duplex, PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { test } from "node:test";
-import { fromDuplex, Stream, toDuplex } from "#berkeley/stream/index.js";
-import { firstDifference, pattern, readFully, readToEnd, rejection } from "#berkeley/testing/bytes.js";
-import { connConformance, memoryPair, type ConnPair } from "#berkeley/testing/index.js";
+import { fromDuplex, Stream, toDuplex } from "berkeley";
+import { firstDifference, pattern, readFully, readToEnd, rejection } from "berkeley/testing";
+import { connConformance, memoryPair, type ConnPair } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

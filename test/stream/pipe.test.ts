@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Stream } from "#berkeley/stream/index.js";
-import { firstDifference, pattern, readFully, readToEnd } from "#berkeley/testing/bytes.js";
-import { memoryPair, seededChunks } from "#berkeley/testing/index.js";
+import { Stream } from "berkeley";
+import { firstDifference, pattern, readFully, readToEnd } from "berkeley/testing";
+import { memoryPair, seededChunks } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BusyError, IncompleteReadError, LimitError, SocketError } from "#berkeley/errors.js";
-import { Stream, type StreamOptions } from "#berkeley/stream/index.js";
-import { pattern } from "#berkeley/testing/bytes.js";
-import { FakeClock, type MemoryConn, memoryPair, type MemoryOptions } from "#berkeley/testing/index.js";
+import { BusyError, IncompleteReadError, LimitError, SocketError } from "berkeley";
+import { Stream, type StreamOptions } from "berkeley";
+import { pattern } from "berkeley/testing";
+import { FakeClock, type MemoryConn, memoryPair, type MemoryOptions } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TransformStream } from "node:stream/web";
-import { fromWeb, Stream, toWeb } from "#berkeley/stream/index.js";
-import { firstDifference, pattern, readFully, readToEnd, rejection } from "#berkeley/testing/bytes.js";
-import { memoryPair } from "#berkeley/testing/index.js";
+import { fromWeb, Stream, toWeb } from "berkeley";
+import { firstDifference, pattern, readFully, readToEnd, rejection } from "berkeley/testing";
+import { memoryPair } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

@@ -1,8 +1,8 @@
 // The conformance suite on everything that is a Conn without a kernel.
 
 import { test } from "node:test";
-import { fromDuplex, fromWeb, Stream, toDuplex, toWeb } from "#berkeley/stream/index.js";
-import { connConformance, memoryPair, seededChunks, type ConnTraits } from "#berkeley/testing/index.js";
+import { fromDuplex, fromWeb, Stream, toDuplex, toWeb } from "berkeley";
+import { connConformance, memoryPair, seededChunks, type ConnTraits } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

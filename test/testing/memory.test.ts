@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InetAddress } from "#berkeley/addr/address.js";
-import { pattern, readFully, rejection } from "#berkeley/testing/bytes.js";
-import { FakeClock, memoryPair, seededChunks } from "#berkeley/testing/index.js";
+import { InetAddress } from "berkeley";
+import { pattern, readFully, rejection } from "berkeley/testing";
+import { FakeClock, memoryPair, seededChunks } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Conn, Data, IoOptions } from "#berkeley/io.js";
-import { connConformance, memoryPair, type MemoryConn } from "#berkeley/testing/index.js";
+import type { Conn, Data, IoOptions } from "berkeley";
+import { connConformance, memoryPair, type MemoryConn } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

@@ -2,7 +2,7 @@
 
 import { test } from "node:test";
 import { TlsContext } from "berkeley";
-import { connConformance, type ConnTraits } from "#berkeley/testing/index.js";
+import { connConformance, type ConnTraits } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import {
   certificates,

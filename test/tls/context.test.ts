@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { TlsContext, TlsError } from "berkeley";
 import type { TlsConn } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
-import { readFully } from "#berkeley/testing/bytes.js";
+import { readFully } from "berkeley/testing";
 import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting } from "./support.js";
 
 checkLeaks();

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, listen, TlsContext, type TlsConn, TlsError, TlsListener, wrapTls } from "berkeley";
-import { readFully } from "#berkeley/testing/bytes.js";
-import { MemoryListener } from "#berkeley/testing/index.js";
+import { readFully } from "berkeley/testing";
+import { MemoryListener } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, serving, trusting } from "./support.js";
 

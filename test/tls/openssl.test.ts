@@ -15,7 +15,7 @@ import {
   TlsListener,
   wrapTls,
 } from "berkeley";
-import { pattern } from "#berkeley/testing/bytes.js";
+import { pattern } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
 import { certificates, serving, trusting } from "./support.js";

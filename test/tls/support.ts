@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { AF_INET, SOCK_STREAM, Socket, SocketConn, socketpair, wrapTls } from "berkeley";
 import type { Conn, TlsClientOptions, TlsConn, TlsContextOptions, TlsServerOptions } from "berkeley";
-import { memoryPair } from "#berkeley/testing/index.js";
+import { memoryPair } from "berkeley/testing";
 
 /** A certificate and its key in PEM, and the files where they are. */
 export interface Credentials {

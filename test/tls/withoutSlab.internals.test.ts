@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 import { test } from "node:test";
 import { TLSSocket } from "node:tls";
 import { TlsContext } from "berkeley";
-import { connConformance } from "#berkeley/testing/index.js";
+import { connConformance } from "berkeley/testing";
 import { decryptInto } from "#berkeley/tls/slab.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, inMemory, type MakePair, overTcp, serving, tlsPair } from "./support.js";

@@ -5,7 +5,7 @@ import { getEventListeners, once } from "node:events";
 import { test } from "node:test";
 import tls from "node:tls";
 import { SocketError, TlsContext, TlsError, toDuplex, wrapTls } from "berkeley";
-import { memoryPair } from "#berkeley/testing/index.js";
+import { memoryPair } from "berkeley/testing";
 import { failure } from "#berkeley/tls/failure.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { type SocketError, socketpair } from "berkeley";
-import { FakeClock, memoryPair } from "#berkeley/testing/index.js";
+import { FakeClock, memoryPair } from "berkeley/testing";
 import { socketError, Wait } from "#berkeley/stream/wait.js";
 import { checkLeaks } from "../support/leaks.js";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FrameError, IncompleteReadError, LimitError } from "#berkeley/errors.js";
+import { FrameError, IncompleteReadError, LimitError } from "berkeley";
 import {
   type Codec,
   delimited,
@@ -11,12 +11,12 @@ import {
   type LengthPrefixOptions,
   Stream,
   type StreamOptions,
-} from "#berkeley/stream/index.js";
+} from "berkeley";
 import { readVarint, varintOf, varintSize } from "#berkeley/stream/varint.js";
-import { pattern } from "#berkeley/testing/bytes.js";
-import { seededNumbers } from "#berkeley/testing/memory.js";
-import { memoryPair, type MemoryOptions, seededChunks } from "#berkeley/testing/index.js";
-import type { Data } from "#berkeley/io.js";
+import { pattern } from "berkeley/testing";
+import { seededNumbers } from "berkeley/testing";
+import { memoryPair, type MemoryOptions, seededChunks } from "berkeley/testing";
+import type { Data } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

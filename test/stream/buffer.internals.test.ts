@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ReadBuffer } from "#berkeley/stream/buffer.js";
-import { pattern } from "#berkeley/testing/bytes.js";
+import { pattern } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

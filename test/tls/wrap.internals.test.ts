@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { test } from "node:test";
 import { type SocketConn, Stream, TlsContext, TlsError, type TlsOptions, wrapTls } from "berkeley";
-import { readFully, readToEnd } from "#berkeley/testing/bytes.js";
-import { memoryPair } from "#berkeley/testing/index.js";
+import { readFully, readToEnd } from "berkeley/testing";
+import { memoryPair } from "berkeley/testing";
 import { isCurrent, packSession, unpackSession } from "#berkeley/tls/session.js";
 import { checkLeaks } from "../support/leaks.js";
 import {

@@ -16,7 +16,7 @@ import {
   Stream,
 } from "berkeley";
 import { memoryPair } from "berkeley/testing";
-import { pattern } from "#berkeley/testing/bytes.js";
+import { pattern } from "berkeley/testing";
 import { fakeKernel, IN, keepAlive, RDHUP, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";
 
