@@ -28,7 +28,9 @@ struct ownership {
 
 struct addon {
   napi_env env;
-  struct poller *poller;
+  /* By their numbers; a place may be NULL. */
+  struct poller **pollers;
+  size_t poller_count;
   struct ownership owned;
   bool ended; /* the environment is being torn down: calls answer -ECANCELED */
 };
@@ -154,7 +156,7 @@ bool init_constants(napi_env env, napi_value exports);
 
 /* poller.c */
 struct poller;
-/* Ends the poller: closes its descriptor and handles; done(data) runs when the loop has let go of them. */
-void poller_end(struct poller *poller, void (*done)(void *), void *data);
+/* Ends the poller: its number is free at once, its descriptor is closed when its backend has let go of it. */
+void poller_end(struct poller *poller);
 
 #endif

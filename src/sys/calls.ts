@@ -130,13 +130,15 @@ export interface Calls {
   /** A new descriptor of ours that is readable while one of the entries is ready; a descriptor may stand there once. */
   pollset(entries: Uint8Array): number;
 
-  // The poller; the layout of the array stands in reactor/reactor.ts.
+  // The poller; the layout of the array stands in reactor/reactor.ts. An environment may have several, each with a number that
+  // stands in its array.
+  /** While no call waits, native code holds neither the callback nor the array; the poller ends when the array is collected. */
   openPoller(callback: () => void): Int32Array | number;
   /** Edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
-  pollerAdd(fd: number, slot: number, generation: number, readingOnly?: number): number;
-  pollerModify(fd: number, slot: number, generation: number, readingOnly?: number): number;
-  pollerRemove(fd: number): number;
-  pollerRef(): number;
+  pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
+  pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
+  pollerRemove(fd: number, poller: number): number;
+  pollerRef(poller: number): number;
 
   // The resolver: with a callback on the thread pool, as `…Sync` blocking this thread.
   getaddrinfo(
