@@ -44,8 +44,7 @@ test("a native call without arguments, or with too few, throws a TypeError", () 
   const before = openDescriptors();
   for (const [name, call] of Object.entries(addon)) {
     // These take no arguments.
-    if (typeof call !== "function" || ["gethostname", "if_nameindex", "pendingSignals"].includes(name))
-      continue;
+    if (typeof call !== "function" || ["gethostname", "if_nameindex", "pendingSignals"].includes(name)) continue;
     assert.throws(call as () => void, TypeError, name);
   }
   assert.deepEqual(openDescriptors(), before);
