@@ -5,9 +5,9 @@
  * uv_idle_t is active while relays are queued: the loop does not block, and they go on in its next turn.
  */
 #include "poller.h"
+#include "uv_weak.h"
 
 #include <stdlib.h>
-#include <uv.h>
 
 struct handles {
   struct poller *poller;
@@ -63,7 +63,7 @@ static void end_environment(napi_async_cleanup_hook_handle hook, void *data) {
 
 static int start(struct poller *poller) {
   uv_loop_t *loop;
-  if (napi_get_uv_event_loop(poller->env, &loop) != napi_ok) return -ENOTSUP;
+  if (!has_uv() || napi_get_uv_event_loop(poller->env, &loop) != napi_ok) return -ENOTSUP;
   struct handles *handles = calloc(1, sizeof *handles);
   if (handles == NULL) return -ENOMEM;
   if (napi_add_async_cleanup_hook(poller->env, end_environment, handles, &handles->hook) != napi_ok) {

@@ -125,8 +125,6 @@ export interface Calls {
    * have revents. Blocks the thread with a timeout (ms) other than 0.
    */
   pollEntries(entries: Uint8Array, timeout: number): number;
-  /** 0, or a number that grows with each signal that has come and whose listener has not run. Never fails. */
-  pendingSignals(): number;
   /** A new descriptor of ours that is readable while one of the entries is ready; a descriptor may stand there once. */
   pollset(entries: Uint8Array): number;
 
@@ -139,6 +137,18 @@ export interface Calls {
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerRemove(fd: number, poller: number): number;
   pollerRef(poller: number): number;
+
+  // Signals that the process listens for, for the main thread; sync/interrupts.ts.
+  /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */
+  watchSignals(): number;
+  /** There is a listener for the event `name`. What is no signal, and SIGCHLD and SIGWINCH, are passed over. */
+  signalListened(name: unknown): void;
+  /** How many have come since this was called last, less those whose listeners have run. */
+  takeSignals(): number;
+  /** How many have come of one signal whose listeners have not run. */
+  unheardSignals(signal: number): number;
+  /** The listeners of all that have come have run; for runtimes without libuv. */
+  forgetSignals(): void;
 
   // The resolver: with a callback on the thread pool, as `…Sync` blocking this thread.
   getaddrinfo(

@@ -14,22 +14,22 @@ import * as firstSync from "berkeley/sync";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 import { root } from "../support/program.js";
 
-// Each evaluation opens a poller.
-checkLeaks({ pollers: 6 });
-
 type Package = typeof first;
 
 const folder = mkdtempSync(join(tmpdir(), "berkeley-evaluations-"));
 after(() => rmSync(folder, { recursive: true }));
 
+// Each evaluation opens a poller.
+checkLeaks({ pollers: 3 });
+
 const entry = fileURLToPath(import.meta.resolve("berkeley"));
 const compiled = dirname(entry);
 
 /** A copy of the compiled files; of the addon too, or with a link to it. */
-function copy(name: string, addon: "same addon" | "own addon"): { index: string; sync: string } {
-  const place = join(folder, name);
+function copy(addon: "same addon" | "own addon"): { index: string; sync: string } {
+  const place = join(folder, addon);
   const inside = compiled.slice(root.length);
-  cpSync(compiled, join(place, inside), { recursive: true });
+  cpSync(compiled, join(place, inside), { recursive: true, filter: (path) => !/\.(d\.ts|map)$/.test(path) });
   const top = inside.split("/")[0]!;
   for (const file of readdirSync(root)) {
     if (file === top || ["node_modules", ".git", "out"].includes(file)) continue;
@@ -39,6 +39,8 @@ function copy(name: string, addon: "same addon" | "own addon"): { index: string;
   }
   return { index: join(place, inside, "index.js"), sync: join(place, inside, "sync", "index.js") };
 }
+
+const copies = { "same addon": copy("same addon"), "own addon": copy("own addon") };
 
 async function evaluate(path: string): Promise<Package> {
   return (await import(pathToFileURL(path).href)) as Package;
@@ -57,7 +59,7 @@ async function exchange(berkeley: Package, text: string): Promise<string> {
 
 for (const addon of ["same addon", "own addon"] as const) {
   test(`two evaluations wait side by side (${addon}), over TCP and on each other`, async () => {
-    const second = await evaluate(copy(`waiting ${addon}`, addon).index);
+    const second = await evaluate(copies[addon].index);
     assert.notEqual(second.Socket, first.Socket);
     const servers = [first, second].map((berkeley) => {
       const server = berkeley.create_server(["127.0.0.1", 0]);
@@ -81,7 +83,7 @@ for (const addon of ["same addon", "own addon"] as const) {
   });
 
   test(`an evaluation takes what a number of a descriptor or an address says of another's objects (${addon})`, async () => {
-    const { index, sync } = copy(`objects ${addon}`, addon);
+    const { index, sync } = copies[addon];
     const second = await evaluate(index);
     const secondSync = (await import(pathToFileURL(sync).href)) as typeof firstSync;
     const [left, right] = second.socketpair();
@@ -129,7 +131,7 @@ for (const addon of ["same addon", "own addon"] as const) {
 
 test("evaluations in a worker wait side by side, and the end of the worker closes all of their pollers", async () => {
   const before = [...openDescriptors()].sort();
-  const paths = [entry, copy("worker one", "same addon").index, copy("worker two", "same addon").index];
+  const paths = [entry, copies["same addon"].index, copies["own addon"].index];
   for (const way of ["by itself", "terminated"]) {
     const worker = new Worker(
       `const { parentPort, workerData } = require("node:worker_threads");
@@ -154,8 +156,7 @@ test("evaluations in a worker wait side by side, and the end of the worker close
 });
 
 test("an evaluation's waiting call keeps the process alive, whatever the others do", async () => {
-  const { index } = copy("alive", "same addon");
-  const second = await evaluate(index);
+  const second = await evaluate(copies["same addon"].index);
   assert.equal(await exchange(first, "first"), "first");
   assert.equal(await exchange(second, "second"), "second");
   const [left, right] = second.socketpair();
