@@ -72,10 +72,12 @@ napi_value number(napi_env env, int64_t value);
 static inline int64_t outcome(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
 
 /*
- * Calls JavaScript from the loop, and runs its microtasks. What it throws becomes an uncaught exception, as with Node's own
- * handles. Returns whether JavaScript could be called and returned in order.
+ * Calls JavaScript: call_back() where the runtime has called us to do so, as the callback of work or of a threadsafe function, after
+ * which it runs the microtasks itself; call_from_loop() in a callback of libuv, of which Node knows nothing. What JavaScript
+ * throws becomes an uncaught exception. Returns whether it could be called and returned in order.
  */
 bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+bool call_from_loop(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 
 /* A table of functions that a file adds to the exports. */
 struct entry {

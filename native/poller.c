@@ -3,7 +3,7 @@
  *
  * Descriptors are registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable, the
  * events are put into an Int32Array that JavaScript shares, and JavaScript is called once for all of them. A backend waits for
- * the descriptor: poller_uv.c.
+ * the descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
  *
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of calls that wait, written by JavaScript
@@ -11,7 +11,8 @@
  *   [2]  number of events in this batch
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
  *   [4]  the number of the poller, by which the calls below name it
- *   [5…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
+ *   [5]  1 when JavaScript has to say that no call waits: pollerRest
+ *   [6…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
  *   then the table of relay.c
  *
  * An environment has as many pollers as there are evaluations of the package's JavaScript: a test runner that resets its
@@ -19,7 +20,7 @@
  *
  * While a call waits, the poller keeps the process alive and holds its array and its callback. While none does, both
  * references are weak. So an evaluation that nobody refers to any more is collected, and the finalizer of the array ends its
- * poller. JavaScript takes the strong references when the count of waiting calls leaves 0; the backend drops them lazily,
+ * poller. JavaScript takes the strong references when the count of waiting calls leaves 0; they are dropped lazily, with libuv
  * right before the loop would block: a server whose count goes to 0 and back within a turn pays for neither.
  */
 #include "poller.h"
@@ -36,7 +37,7 @@ static bool dispatch(struct poller *poller) {
   napi_env env = poller->env;
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  bool called = call_back(env, poller->callback, 0, NULL);
+  bool called = poller->backend->call(env, poller->callback, 0, NULL);
   napi_close_handle_scope(env, scope);
   return called;
 }
@@ -183,11 +184,12 @@ static napi_value abandon(struct poller *poller, napi_value result) {
   return result;
 }
 
-/* openPoller(callback) -> Int32Array | -errno */
+/* openPoller(callback, thread = 0) -> Int32Array | -errno */
 static napi_value open_poller(napi_env env, napi_callback_info info) {
   struct args args;
+  int32_t thread = 0;
   struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
+  if (addon == NULL || !read_args(env, info, 1, &args) || (args.count > 1 && !arg_i32(&args, 1, &thread))) return NULL;
   if (addon->ended) return number(env, -ECANCELED);
   napi_valuetype type;
   if (napi_typeof(env, args.values[0], &type) != napi_ok || type != napi_function) {
@@ -206,7 +208,7 @@ static napi_value open_poller(napi_env env, napi_callback_info info) {
   if (poller == NULL) return number(env, -ENOMEM);
   poller->env = env;
   poller->addon = addon;
-  poller->backend = &uv_backend;
+  poller->backend = thread ? &thread_backend : &uv_backend;
   poller->number = (size_t)place;
   poller->shared = memory;
   poller->shared[NUMBER] = (int32_t)place;
@@ -306,6 +308,18 @@ static napi_value poller_ref(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
+/* pollerRest(poller): no call waits, unless one does by now. */
+static napi_value poller_rests(napi_env env, napi_callback_info info) {
+  struct args args;
+  napi_value result;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
+  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  if (poller == NULL) return result;
+  if (poller_idles(poller)) poller_rest(poller);
+  return number(env, 0);
+}
+
 bool init_poller(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
       {"openPoller", open_poller},
@@ -313,6 +327,7 @@ bool init_poller(napi_env env, napi_value exports) {
       {"pollerModify", poller_modify},
       {"pollerRemove", poller_remove},
       {"pollerRef", poller_ref},
+      {"pollerRest", poller_rests},
   };
   return EXPORT_ALL(env, exports, entries);
 }

@@ -7,10 +7,10 @@
 #include <sys/epoll.h>
 
 #define MAX_EVENTS 1024
-#define HEADER 5
+#define HEADER 6
 #define RELAY_TABLE (HEADER + 3 * MAX_EVENTS)
 #define WORDS (RELAY_TABLE + RELAY_TABLE_WORDS)
-enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3, NUMBER = 4 };
+enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3, NUMBER = 4, SAYS_REST = 5 };
 
 /*
  * How a poller waits for its epoll descriptor, and how it keeps the process alive. All functions run on the thread of the
@@ -23,8 +23,10 @@ struct backend {
   void (*unref)(struct poller *poller);
   /* Ends the backend, then calls poller_free(), perhaps in a later turn of the loop. The environment may be ending. */
   void (*end)(struct poller *poller);
+  /* Calls JavaScript from where the backend runs the poller. */
+  bool (*call)(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 };
-extern const struct backend uv_backend;
+extern const struct backend uv_backend, thread_backend;
 
 struct poller {
   struct addon *addon;

@@ -95,4 +95,5 @@ static void ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct handles
 
 static void unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
 
-const struct backend uv_backend = {.start = start, .ref = ref, .unref = unref, .end = end};
+const struct backend uv_backend = {
+    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_loop};

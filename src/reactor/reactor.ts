@@ -11,7 +11,8 @@
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, [4] the number of the
-// poller, from [5] on slot, generation, events for each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
+// poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up to MAX_EVENTS; then
+// the table of sys/operations/relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
 // resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
@@ -20,13 +21,15 @@
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { type Note, RelayTable } from "../sys/operations/relay.js";
+import { runtime } from "../sys/runtime.js";
 
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
 const NUMBER = 4;
-const FIRST = 5;
+const SAYS_REST = 5;
+const FIRST = 6;
 const MAX_EVENTS = 1024;
 
 /** Operations of a turn beside those that its events bring. */
@@ -49,6 +52,9 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** Its number, once it is open. */
   #poller = -1;
+  /** Whether the native side does not see by itself that no call waits. */
+  #saysRest = false;
+  #resting = false;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -81,10 +87,11 @@ export class Reactor {
   }
 
   #tryOpen(): Int32Array | number {
-    const shared = this.calls.openPoller(this.#onEvents);
+    const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[NUMBER]!;
+    this.#saysRest = shared[SAYS_REST] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
     return shared;
   }
@@ -146,9 +153,19 @@ export class Reactor {
     if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
-  /** One call less waits. The native side lets go of the loop when none is left. */
+  /** One call less waits. When none is left, the poller does not keep the process alive. */
   release(): void {
-    this.#shared![WAITING]!--;
+    if (--this.#shared![WAITING]! === 0 && this.#saysRest) this.#restSoon();
+  }
+
+  /** At the end of the turn, since mostly another call waits by then. */
+  #restSoon(): void {
+    if (this.#resting) return;
+    this.#resting = true;
+    setImmediate(() => {
+      this.#resting = false;
+      this.calls.pollerRest(this.#poller);
+    });
   }
 
   /** Takes one operation from the budget of this turn; false when it is spent. */

@@ -20,6 +20,7 @@ import { constants } from "node:os";
 import { isMainThread } from "node:worker_threads";
 import { addon } from "../sys/addon.js";
 import type { Calls } from "../sys/calls.js";
+import { runtime } from "../sys/runtime.js";
 
 /** So many signals of Ctrl-C whose listeners have not run end a program that waits again. */
 const ENOUGH = 2;
@@ -42,7 +43,7 @@ function untilTurn(): void {
 const told = isMainThread && watch();
 
 function watch(): boolean {
-  const libuv = addon.watchSignals() === 0;
+  const libuv = runtime.libuv && addon.watchSignals() === 0;
   const events: EventEmitter = process;
   // Another evaluation of the package may have registered it.
   if (!events.listeners("newListener").includes(addon.signalListened)) {

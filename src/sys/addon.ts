@@ -4,6 +4,8 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 import type { Calls } from "./calls.js";
+// First of all: another runtime may abort in the addon.
+import "./runtime.js";
 
 /** What the addon exports: the calls, and the platform's numbers by name. */
 export interface Addon extends Calls {

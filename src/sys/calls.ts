@@ -130,13 +130,16 @@ export interface Calls {
 
   // The poller; the layout of the array stands in reactor/reactor.ts. An environment may have several, each with a number that
   // stands in its array.
-  /** While no call waits, native code holds neither the callback nor the array; the poller ends when the array is collected. */
-  openPoller(callback: () => void): Int32Array | number;
+  /** While no call waits, native code holds neither the callback nor the array; the poller ends when the array is collected.
+   *  With `thread` 1 a thread waits for events, and with 0 libuv does. */
+  openPoller(callback: () => void, thread: number): Int32Array | number;
   /** Edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
   pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerRemove(fd: number, poller: number): number;
   pollerRef(poller: number): number;
+  /** No call waits, unless one does by now. To be called with a thread only. */
+  pollerRest(poller: number): number;
 
   // Signals that the process listens for, for the main thread; sync/interrupts.ts.
   /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */

@@ -13,7 +13,7 @@ import { constants, endianness } from "node:os";
 import type { Calls } from "../sys/calls.js";
 
 const MAX_EVENTS = 1024;
-const FIRST = 5;
+const FIRST = 6;
 const LITTLE = endianness() === "LE";
 const AF_INET = 2;
 

@@ -276,7 +276,8 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   pollerModify: () => [descriptor(), number(), number(), anything(), random(3)],
   pollerRemove: () => [descriptor(), random(3)],
   pollerRef: () => [random(3)],
-  openPoller: () => [random(2) === 0 ? () => {} : anything()],
+  pollerRest: () => [random(3)],
+  openPoller: () => [random(2) === 0 ? () => {} : anything(), random(2)],
 };
 
 /** Any call: mostly a descriptor first, which most of them take, then anything. */

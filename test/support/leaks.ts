@@ -12,6 +12,14 @@ const turnsAllowed = 100;
 
 /** A reactor opens one epoll descriptor when a call first has to wait and keeps it for as long as its evaluation lives. */
 const POLLERS = 1;
+/** With a thread that waits (BERKELEY_POLLER) it has an eventfd as well. */
+const POLLER_DESCRIPTORS = [
+  "anon_inode:[eventpoll]",
+  ...(process.env["BERKELEY_POLLER"] === "thread" ? ["anon_inode:[eventfd]"] : []),
+];
+
+/** What the first call that waits opens. */
+export const POLLER_SIZE: number = POLLER_DESCRIPTORS.length;
 
 /** How long the process may take to end by itself once nothing is left, in milliseconds. */
 const endingAllowed = 2_000;
@@ -44,8 +52,10 @@ function liveHandles(): Map<string, number> {
 
 function newDescriptors(before: Map<number, string>, pollersAllowed: number): string[] {
   const opened = [...openDescriptors()].filter(([fd, target]) => before.get(fd) !== target);
-  const pollers = opened.filter(([, target]) => target === "anon_inode:[eventpoll]").slice(0, pollersAllowed);
-  return opened.filter((entry) => !pollers.includes(entry)).map(([fd, target]) => `descriptor ${fd} -> ${target}`);
+  const own = POLLER_DESCRIPTORS.flatMap((kind) =>
+    opened.filter(([, target]) => target === kind).slice(0, pollersAllowed),
+  );
+  return opened.filter((entry) => !own.includes(entry)).map(([fd, target]) => `descriptor ${fd} -> ${target}`);
 }
 
 function newHandles(before: Map<string, number>): string[] {
