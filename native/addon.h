@@ -31,7 +31,9 @@ struct ownership {
 
 struct addon {
   napi_env env;
-  struct poller *poller;
+  /* By their numbers; a place may be NULL. */
+  struct poller **pollers;
+  size_t poller_count;
   struct ownership owned;
   bool ended; /* the environment is being torn down: calls answer -ECANCELED */
 };
@@ -73,10 +75,12 @@ napi_value number(napi_env env, int64_t value);
 static inline int64_t outcome(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
 
 /*
- * Calls JavaScript from the loop, and runs its microtasks. What it throws becomes an uncaught exception, as with Node's own
- * handles. Returns whether JavaScript could be called and returned in order.
+ * Calls JavaScript: call_back() where the runtime has called us to do so, as the callback of work or of a threadsafe function, after
+ * which it runs the microtasks itself; call_from_loop() in a callback of libuv, of which Node knows nothing. What JavaScript
+ * throws becomes an uncaught exception. Returns whether it could be called and returned in order.
  */
 bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+bool call_from_loop(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 
 /* A table of functions that a file adds to the exports. */
 struct entry {
@@ -164,13 +168,14 @@ bool init_move(napi_env env, napi_value exports);
 bool init_options(napi_env env, napi_value exports);
 bool init_pollset(napi_env env, napi_value exports);
 bool init_poller(napi_env env, napi_value exports);
+bool init_signals(napi_env env, napi_value exports);
 bool init_names(napi_env env, napi_value exports);
 bool init_local(napi_env env, napi_value exports);
 bool init_constants(napi_env env, napi_value exports);
 
 /* poller.c */
 struct poller;
-/* Ends the poller: closes its descriptor and handles; done(data) runs when the loop has let go of them. */
-void poller_end(struct poller *poller, void (*done)(void *), void *data);
+/* Ends the poller: its number is free at once, its descriptor is closed when its backend has let go of it. */
+void poller_end(struct poller *poller);
 
 #endif

@@ -112,18 +112,29 @@ napi_value number(napi_env env, int64_t value) {
   return result;
 }
 
-bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
-  napi_value function, global;
-  if (napi_get_reference_value(env, callback, &function) != napi_ok || function == NULL ||
-      napi_get_global(env, &global) != napi_ok) {
-    return false;
-  }
-  napi_status status = napi_make_callback(env, NULL, global, function, count, arguments, NULL);
+static bool found(napi_env env, napi_ref callback, napi_value *function, napi_value *global) {
+  return napi_get_reference_value(env, callback, function) == napi_ok && *function != NULL &&
+         napi_get_global(env, global) == napi_ok;
+}
+
+static bool ended(napi_env env, napi_status status) {
   if (status == napi_pending_exception) {
     napi_value error;
     if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
   }
   return status == napi_ok;
+}
+
+bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+  napi_value function, global, result;
+  return found(env, callback, &function, &global) &&
+         ended(env, napi_call_function(env, global, function, count, arguments, &result));
+}
+
+bool call_from_loop(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+  napi_value function, global;
+  return found(env, callback, &function, &global) &&
+         ended(env, napi_make_callback(env, NULL, global, function, count, arguments, NULL));
 }
 
 bool export_all(napi_env env, napi_value exports, const struct entry *entries, size_t count) {

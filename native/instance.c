@@ -67,59 +67,47 @@ void close_owned(struct addon *addon) {
   }
 }
 
-struct ending {
-  struct addon *addon;
-  napi_async_cleanup_hook_handle hook;
-};
-
-static void finish(void *data) {
-  struct ending *ending = data;
-  close_owned(ending->addon);
-  free(ending->addon->owned.words);
-  free(ending->addon);
-  napi_remove_async_cleanup_hook(ending->hook);
-  free(ending);
+/*
+ * Runs when the environment ends: a worker terminated, or the process exiting in order. No JavaScript runs any more. Pollers
+ * have hooks of their own, which were added later and so run before this one.
+ */
+static void end_environment(void *data) {
+  struct addon *addon = data;
+  addon->ended = true;
+  close_owned(addon);
 }
 
-/*
- * Runs when the environment ends: a worker terminated, or the process exiting in order. No JavaScript runs any more. The
- * handles of the poller need turns of the loop until they are closed, so the hook is an asynchronous one.
- */
-static void end_environment(napi_async_cleanup_hook_handle hook, void *data) {
-  struct ending *ending = data;
-  ending->hook = hook;
-  ending->addon->ended = true;
-  if (ending->addon->poller != NULL) poller_end(ending->addon->poller, finish, ending);
-  else finish(ending);
+/* Runs last of all, when nothing can call the addon any more. */
+static void free_addon(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  struct addon *addon = data;
+  free(addon->owned.words);
+  free(addon->pollers);
+  free(addon);
 }
 
 static napi_value init(napi_env env, napi_value exports) {
   struct addon *addon = calloc(1, sizeof *addon);
-  struct ending *ending = calloc(1, sizeof *ending);
-  if (addon == NULL || ending == NULL) {
-    free(addon);
-    free(ending);
+  if (addon == NULL) {
     napi_throw_error(env, "ENOMEM", "out of memory while the addon was loading");
     return NULL;
   }
   addon->env = env;
-  ending->addon = addon;
-  if (napi_add_async_cleanup_hook(env, end_environment, ending, NULL) != napi_ok) {
+  if (napi_set_instance_data(env, addon, free_addon, NULL) != napi_ok) {
     free(addon);
-    free(ending);
-    napi_throw_error(env, NULL, "the addon could not register its clean-up");
+    napi_throw_error(env, NULL, "the addon could not keep its state");
     return NULL;
   }
-  /* From here on the hook frees both. */
-  if (napi_set_instance_data(env, addon, NULL, NULL) != napi_ok) {
-    napi_throw_error(env, NULL, "the addon could not keep its state");
+  if (napi_add_env_cleanup_hook(env, end_environment, addon) != napi_ok) {
+    napi_throw_error(env, NULL, "the addon could not register its clean-up");
     return NULL;
   }
   init_direct();
   if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_batch(env, exports) ||
       !init_move(env, exports) || !init_options(env, exports) ||
-      !init_pollset(env, exports) || !init_poller(env, exports) || !init_names(env, exports) ||
-      !init_local(env, exports) || !init_constants(env, exports)) {
+      !init_pollset(env, exports) || !init_poller(env, exports) || !init_signals(env, exports) ||
+      !init_names(env, exports) || !init_local(env, exports) || !init_constants(env, exports)) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) napi_throw_error(env, NULL, "the addon could not build its exports");

@@ -1,60 +1,43 @@
 /*
- * Readiness: one epoll descriptor per environment, watched by one uv_poll_t on the environment's own loop.
+ * Readiness: an epoll descriptor, and how JavaScript learns that it is readable.
  *
  * Descriptors are registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable, the
- * events are put into an Int32Array that JavaScript shares, and JavaScript is called once for all of them.
+ * events are put into an Int32Array that JavaScript shares, and JavaScript is called once for all of them. A backend waits for
+ * the descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
  *
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of calls that wait, written by JavaScript
- *   [1]  1 while the poll handle keeps the loop alive
+ *   [1]  1 while the poller keeps the process alive
  *   [2]  number of events in this batch
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
- *   [4…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
+ *   [4]  the number of the poller, by which the calls below name it
+ *   [5]  1 when JavaScript has to say that no call waits: pollerRest
+ *   [6…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
  *   then the table of relay.c
  *
- * The handle keeps the loop alive only while a call waits. JavaScript takes the reference when the count leaves 0 and the
- * handle has none; the reference is dropped lazily, in a uv_prepare_t, right before the loop would block: a server whose
- * count goes to 0 and back within a turn pays for neither.
+ * An environment has as many pollers as there are evaluations of the package's JavaScript: a test runner that resets its
+ * modules loads the JavaScript again, but the addon once. Each evaluation has a reactor, and each reactor opens a poller.
+ *
+ * While a call waits, the poller keeps the process alive and holds its array and its callback. While none does, both
+ * references are weak. So an evaluation that nobody refers to any more is collected, and the finalizer of the array ends its
+ * poller. JavaScript takes the strong references when the count of waiting calls leaves 0; they are dropped lazily, with libuv
+ * right before the loop would block: a server whose count goes to 0 and back within a turn pays for neither.
  */
-#include "addon.h"
+#include "poller.h"
 
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
-#include <uv.h>
 
-#define MAX_EVENTS 1024
 /* Events after which the rest of the loop gets its turn. */
 #define EVENTS_PER_LOOP 256
-#define HEADER 4
-#define RELAY_TABLE (HEADER + 3 * MAX_EVENTS)
-#define WORDS (RELAY_TABLE + RELAY_TABLE_WORDS)
 /* Bytes that are relayed before the rest of the loop has its turn. */
 #define RELAYED_PER_LOOP (4u << 20)
-enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3 };
-
-struct poller {
-  struct addon *addon;
-  int epfd;
-  int open_handles;
-  uv_poll_t poll;
-  uv_prepare_t prepare;
-  /* Active while relays are queued: the loop does not block, and they go on in its next turn. */
-  uv_idle_t idle;
-  struct relays relays;
-  int32_t *shared;
-  napi_ref array;
-  napi_ref callback;
-  void (*done)(void *);
-  void *done_data;
-  struct epoll_event events[MAX_EVENTS];
-};
 
 static bool dispatch(struct poller *poller) {
-  napi_env env = poller->addon->env;
+  napi_env env = poller->env;
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  bool called = call_back(env, poller->callback, 0, NULL);
+  bool called = poller->backend->call(env, poller->callback, 0, NULL);
   napi_close_handle_scope(env, scope);
   return called;
 }
@@ -81,7 +64,7 @@ static int fetch(struct poller *poller) {
 /*
  * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
  * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
- * so the number of events is bounded. A spurious wake-up or EINTR needs no care: the handle is level-triggered.
+ * so the number of events is bounded. A spurious wake-up or EINTR needs no care: backends wait level-triggered.
  *
  * Returns whether JavaScript was called; a worker that is being terminated runs none any more.
  */
@@ -99,101 +82,122 @@ static bool fetch_all(struct poller *poller) {
   return told;
 }
 
-static void on_idle(uv_idle_t *handle);
-
-static void go_on(struct poller *poller, bool told) {
+static bool go_on(struct poller *poller, bool told) {
   uint64_t token;
   poller->shared[COUNT] = 0;
   while (poller->shared[COUNT] < MAX_EVENTS && relay_next(&poller->relays, &token)) tell(poller, token, EPOLLIN);
-  if (poller->relays.queued > 0) uv_idle_start(&poller->idle, on_idle);
-  else uv_idle_stop(&poller->idle);
-  if (poller->shared[COUNT] == 0) return;
-  poller->shared[FOLLOWS] = told;
-  dispatch(poller);
-}
-
-static void on_readable(uv_poll_t *handle, int status, int events) {
-  (void)status;
-  (void)events;
-  struct poller *poller = handle->data;
-  poller->relays.budget = RELAYED_PER_LOOP;
-  bool told = fetch_all(poller);
-  if (poller->relays.queued > 0) go_on(poller, told);
-}
-
-static void on_idle(uv_idle_t *handle) {
-  struct poller *poller = handle->data;
-  poller->relays.budget = RELAYED_PER_LOOP;
-  go_on(poller, false);
-}
-
-static void before_blocking(uv_prepare_t *handle) {
-  struct poller *poller = handle->data;
-  if (poller->shared[WAITING] == 0 && poller->shared[REFERENCED]) {
-    poller->shared[REFERENCED] = 0;
-    uv_unref((uv_handle_t *)&poller->poll);
+  if (poller->shared[COUNT] > 0) {
+    poller->shared[FOLLOWS] = told;
+    dispatch(poller);
   }
+  return poller->relays.queued > 0;
 }
 
-static void on_closed(uv_handle_t *handle) {
-  struct poller *poller = handle->data;
-  if (--poller->open_handles > 0) return;
-  void (*done)(void *) = poller->done;
-  void *data = poller->done_data;
-  /* Only now: libuv must have let go of a watched descriptor before it is closed. */
+static bool turn(struct poller *poller, bool readable) {
+  poller->relays.budget = RELAYED_PER_LOOP;
+  bool told = readable && fetch_all(poller);
+  return poller->relays.queued > 0 && go_on(poller, told);
+}
+
+/*
+ * No call waits, so the references are weak. The array may have been collected already, with the memory that events would be
+ * written to; else it is held by a handle for this turn.
+ */
+static bool guarded_turn(struct poller *poller, bool readable) {
+  napi_handle_scope scope;
+  napi_value array = NULL;
+  bool more = false;
+  if (napi_open_handle_scope(poller->env, &scope) != napi_ok) return false;
+  if (napi_get_reference_value(poller->env, poller->array, &array) == napi_ok && array != NULL) {
+    more = turn(poller, readable);
+  }
+  napi_close_handle_scope(poller->env, scope);
+  return more;
+}
+
+bool poller_readable(struct poller *poller) {
+  return poller->referenced ? turn(poller, true) : guarded_turn(poller, true);
+}
+
+bool poller_go_on(struct poller *poller) {
+  return poller->referenced ? turn(poller, false) : guarded_turn(poller, false);
+}
+
+void poller_rest(struct poller *poller) {
+  poller->shared[REFERENCED] = 0;
+  poller->referenced = false;
+  poller->backend->unref(poller);
+  napi_reference_unref(poller->env, poller->array, NULL);
+  napi_reference_unref(poller->env, poller->callback, NULL);
+}
+
+void poller_free(struct poller *poller) {
   close(poller->epfd);
   free(poller);
-  if (done != NULL) done(data);
 }
 
-void poller_end(struct poller *poller, void (*done)(void *), void *data) {
-  poller->done = done;
-  poller->done_data = data;
-  poller->addon->poller = NULL;
-  uv_poll_stop(&poller->poll);
-  uv_close((uv_handle_t *)&poller->poll, on_closed);
-  uv_close((uv_handle_t *)&poller->prepare, on_closed);
-  uv_close((uv_handle_t *)&poller->idle, on_closed);
+void poller_end(struct poller *poller) {
+  poller->addon->pollers[poller->number] = NULL;
+  if (poller->link != NULL) *poller->link = NULL;
+  napi_delete_reference(poller->env, poller->array);
+  napi_delete_reference(poller->env, poller->callback);
+  poller->backend->end(poller);
 }
 
-static int start(struct poller *poller, uv_loop_t *loop) {
-  poller->poll.data = poller;
-  poller->prepare.data = poller;
-  poller->idle.data = poller;
-  int error = uv_poll_init(loop, &poller->poll, poller->epfd);
-  if (error != 0) {
-    close(poller->epfd);
-    free(poller);
-    return error;
+/* The array was collected, and with it the reactor; or the environment has ended, and the poller before it. */
+static void on_collected(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  struct poller **link = data;
+  if (*link != NULL) poller_end(*link);
+  free(link);
+}
+
+/* A free place in the list, or -ENOMEM. */
+static int64_t free_number(struct addon *addon) {
+  for (size_t i = 0; i < addon->poller_count; i++) {
+    if (addon->pollers[i] == NULL) return (int64_t)i;
   }
-  /* These cannot fail, nor can the starts below for a fresh handle and a valid descriptor. */
-  uv_prepare_init(loop, &poller->prepare);
-  uv_idle_init(loop, &poller->idle);
-  poller->open_handles = 3;
-  error = uv_poll_start(&poller->poll, UV_READABLE, on_readable);
-  if (error == 0) error = uv_prepare_start(&poller->prepare, before_blocking);
-  uv_unref((uv_handle_t *)&poller->poll);
-  uv_unref((uv_handle_t *)&poller->prepare);
-  uv_unref((uv_handle_t *)&poller->idle);
-  if (error != 0) poller_end(poller, NULL, NULL);
+  size_t length = addon->poller_count + 1;
+  struct poller **pollers = realloc(addon->pollers, length * sizeof(struct poller *));
+  if (pollers == NULL) return -ENOMEM;
+  pollers[addon->poller_count] = NULL;
+  addon->pollers = pollers;
+  addon->poller_count = length;
+  return (int64_t)length - 1;
+}
+
+static int open_epoll(struct poller *poller) {
+  poller->epfd = epoll_create1(EPOLL_CLOEXEC);
+  if (poller->epfd < 0) return -errno;
+  int error = poller->backend->start(poller);
+  if (error < 0) close(poller->epfd);
   return error;
 }
 
-/* openPoller(callback) -> Int32Array | -errno */
+/* Frees what open_poller() has made so far, in the order of its making. */
+static napi_value abandon(struct poller *poller, napi_value result) {
+  if (poller->array != NULL) napi_delete_reference(poller->env, poller->array);
+  if (poller->callback != NULL) napi_delete_reference(poller->env, poller->callback);
+  free(poller->link);
+  free(poller);
+  return result;
+}
+
+/* openPoller(callback, thread = 0) -> Int32Array | -errno */
 static napi_value open_poller(napi_env env, napi_callback_info info) {
   struct args args;
+  int32_t thread = 0;
   struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
-  if (addon->poller != NULL) return number(env, -EEXIST);
+  if (addon == NULL || !read_args(env, info, 1, &args) || (args.count > 1 && !arg_i32(&args, 1, &thread))) return NULL;
   if (addon->ended) return number(env, -ECANCELED);
   napi_valuetype type;
   if (napi_typeof(env, args.values[0], &type) != napi_ok || type != napi_function) {
     napi_throw_type_error(env, NULL, "openPoller takes a function");
     return NULL;
   }
-  uv_loop_t *loop;
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return number(env, -ENOTSUP);
-
+  int64_t place = free_number(addon);
+  if (place < 0) return number(env, place);
   napi_value buffer, array;
   void *memory;
   if (napi_create_arraybuffer(env, WORDS * sizeof(int32_t), &memory, &buffer) != napi_ok ||
@@ -202,77 +206,117 @@ static napi_value open_poller(napi_env env, napi_callback_info info) {
   }
   struct poller *poller = calloc(1, sizeof *poller);
   if (poller == NULL) return number(env, -ENOMEM);
+  poller->env = env;
   poller->addon = addon;
+  poller->backend = thread ? &thread_backend : &uv_backend;
+  poller->number = (size_t)place;
   poller->shared = memory;
+  poller->shared[NUMBER] = (int32_t)place;
   poller->relays.addon = addon;
   poller->relays.table = poller->shared + RELAY_TABLE;
-  poller->epfd = epoll_create1(EPOLL_CLOEXEC);
-  if (poller->epfd < 0) {
-    int error = errno;
-    free(poller);
-    return number(env, -error);
+  poller->link = calloc(1, sizeof(struct poller *));
+  if (poller->link == NULL) return abandon(poller, number(env, -ENOMEM));
+  if (napi_create_reference(env, array, 0, &poller->array) != napi_ok ||
+      napi_create_reference(env, args.values[0], 0, &poller->callback) != napi_ok) {
+    return abandon(poller, NULL);
   }
-  if (napi_create_reference(env, array, 1, &poller->array) != napi_ok ||
-      napi_create_reference(env, args.values[0], 1, &poller->callback) != napi_ok) {
-    if (poller->array != NULL) napi_delete_reference(env, poller->array);
-    close(poller->epfd);
-    free(poller);
+  int error = open_epoll(poller);
+  if (error < 0) return abandon(poller, number(env, error));
+  addon->pollers[poller->number] = poller;
+  if (napi_add_finalizer(env, array, poller->link, on_collected, NULL, NULL) != napi_ok) {
+    free(poller->link);
+    poller->link = NULL;
+    poller_end(poller);
     return NULL;
   }
-  napi_ref held[2] = {poller->array, poller->callback};
-  addon->poller = poller;
-  int error = start(poller, loop);
-  if (error != 0) {
-    addon->poller = NULL;
-    napi_delete_reference(env, held[0]);
-    napi_delete_reference(env, held[1]);
-    return number(env, error);
-  }
+  *poller->link = poller;
   return array;
+}
+
+/* The poller whose number is at `index`. NULL with *result for the caller to return: -ECANCELED, or an exception. */
+static struct poller *arg_poller(struct addon *addon, const struct args *args, size_t index, napi_value *result) {
+  uint32_t number_of;
+  *result = NULL;
+  if (!arg_u32(args, index, &number_of)) return NULL;
+  struct poller *poller = number_of < addon->poller_count ? addon->pollers[number_of] : NULL;
+  if (poller == NULL) *result = number(args->env, -ECANCELED);
+  return poller;
 }
 
 static napi_value watch(napi_env env, napi_callback_info info, int operation) {
   struct args args;
-  int32_t fd, reading_only = 0;
+  int32_t fd, reading_only;
   uint32_t slot, generation;
+  napi_value result;
   struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 3, &args) || !arg_i32(&args, 0, &fd) || !arg_u32(&args, 1, &slot) ||
-      !arg_u32(&args, 2, &generation) || (args.count > 3 && !arg_i32(&args, 3, &reading_only))) {
+  if (addon == NULL || !read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_u32(&args, 1, &slot) ||
+      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &reading_only)) {
     return NULL;
   }
-  if (addon->poller == NULL) return number(env, -ECANCELED);
+  struct poller *poller = arg_poller(addon, &args, 4, &result);
+  if (poller == NULL) return result;
   struct epoll_event event = {
       .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (reading_only ? 0 : EPOLLOUT),
       .data.u64 = (uint64_t)generation << 32 | slot,
   };
-  return number(env, outcome(epoll_ctl(addon->poller->epfd, operation, fd, &event)));
+  return number(env, outcome(epoll_ctl(poller->epfd, operation, fd, &event)));
 }
 
-/* pollerAdd(fd, slot, generation, reading only = 0) */
+/* pollerAdd(fd, slot, generation, reading only, poller) */
 static napi_value poller_add(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_ADD); }
 
-/* pollerModify(fd, slot, generation, reading only = 0) */
+/* pollerModify(fd, slot, generation, reading only, poller) */
 static napi_value poller_modify(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_MOD); }
 
-/* pollerRemove(fd) */
+/* pollerRemove(fd, poller) */
 static napi_value poller_remove(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
+  napi_value result;
   struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
-  if (addon->poller == NULL) return number(env, -ECANCELED);
+  if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  struct poller *poller = arg_poller(addon, &args, 1, &result);
+  if (poller == NULL) return result;
   struct epoll_event unused = {0};
-  return number(env, outcome(epoll_ctl(addon->poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
+  return number(env, outcome(epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
 }
 
-/* pollerRef(): the handle keeps the loop alive from now on. */
+static bool reachable(napi_env env, napi_ref reference) {
+  napi_value value = NULL;
+  return napi_get_reference_value(env, reference, &value) == napi_ok && value != NULL;
+}
+
+/* pollerRef(poller): it keeps the process alive from now on. */
 static napi_value poller_ref(napi_env env, napi_callback_info info) {
-  (void)info;
+  struct args args;
+  napi_value result;
   struct addon *addon = addon_of(env);
-  if (addon == NULL) return NULL;
-  if (addon->poller == NULL) return number(env, -ECANCELED);
-  addon->poller->shared[REFERENCED] = 1;
-  uv_ref((uv_handle_t *)&addon->poller->poll);
+  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
+  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  if (poller == NULL) return result;
+  if (poller->referenced) return number(env, 0);
+  /* Collected already, and about to be ended: the memory is gone. */
+  if (!reachable(env, poller->array) || !reachable(env, poller->callback)) return number(env, -ECANCELED);
+  if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return number(env, -ECANCELED);
+  if (napi_reference_ref(env, poller->callback, NULL) != napi_ok) {
+    napi_reference_unref(env, poller->array, NULL);
+    return number(env, -ECANCELED);
+  }
+  poller->referenced = true;
+  poller->shared[REFERENCED] = 1;
+  poller->backend->ref(poller);
+  return number(env, 0);
+}
+
+/* pollerRest(poller): no call waits, unless one does by now. */
+static napi_value poller_rests(napi_env env, napi_callback_info info) {
+  struct args args;
+  napi_value result;
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
+  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  if (poller == NULL) return result;
+  if (poller_idles(poller)) poller_rest(poller);
   return number(env, 0);
 }
 
@@ -283,6 +327,7 @@ bool init_poller(napi_env env, napi_value exports) {
       {"pollerModify", poller_modify},
       {"pollerRemove", poller_remove},
       {"pollerRef", poller_ref},
+      {"pollerRest", poller_rests},
   };
   return EXPORT_ALL(env, exports, entries);
 }

@@ -10,9 +10,7 @@
 #include <poll.h>
 #include <stdalign.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-#include <uv.h>
 
 static bool arg_entries(const struct args *args, size_t index, struct pollfd **entries, nfds_t *count) {
   uint8_t *data;
@@ -65,25 +63,10 @@ static napi_value call_pollset(napi_env env, napi_callback_info info) {
   return number(env, own_new(addon, set));
 }
 
-/*
- * pendingSignals() -> a measure of the signals that have come and whose handlers in JavaScript have not run yet: 0 for none,
- * more with each. libuv's handler of a signal puts a record into a pipe of the loop, and the loop takes it out when it turns,
- * so the bytes in the pipe tell. A loop that nobody handles signals in has no pipe, or an empty one.
- */
-static napi_value call_pending_signals(napi_env env, napi_callback_info info) {
-  (void)info;
-  uv_loop_t *loop = NULL;
-  int bytes = 0;
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok || loop->signal_pipefd[0] < 0) return number(env, 0);
-  if (ioctl(loop->signal_pipefd[0], FIONREAD, &bytes) != 0) bytes = 0;
-  return number(env, bytes);
-}
-
 bool init_pollset(napi_env env, napi_value exports) {
   static const struct entry entries[] = {
       {"pollEntries", call_poll_entries},
       {"pollset", call_pollset},
-      {"pendingSignals", call_pending_signals},
   };
   return EXPORT_ALL(env, exports, entries);
 }

@@ -1,6 +1,6 @@
 // Readiness: from the kernel's events to what waits for them, the turn budget, and what keeps the process alive.
 //
-// One reactor per thread. It registers each descriptor once, edge-triggered, for both directions, under a token: a slot
+// One reactor per thread and evaluation. It registers each descriptor once, edge-triggered, for both directions, under a token: a slot
 // of its table and the slot's generation. The generation goes up when a slot is given back, so an event that was fetched
 // for a descriptor which has been closed since finds nobody, and never the descriptor that took over its slot or number.
 //
@@ -10,18 +10,26 @@
 // grows with the number of events of a turn, so that thousands of connections that are ready together are all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
-// alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, from [4] on slot,
-// generation, events for each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
+// alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, [4] the number of the
+// poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up to MAX_EVENTS; then
+// the table of sys/operations/relay.ts.
+//
+// The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
+// resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
+// while a call waits, so the poller ends with the evaluation.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { type Note, RelayTable } from "../sys/operations/relay.js";
+import { runtime } from "../sys/runtime.js";
 
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
-const FIRST = 4;
+const NUMBER = 4;
+const SAYS_REST = 5;
+const FIRST = 6;
 const MAX_EVENTS = 1024;
 
 /** Operations of a turn beside those that its events bring. */
@@ -42,6 +50,11 @@ export interface Deferred {
 export class Reactor {
   readonly calls: Calls;
   #shared: Int32Array | undefined;
+  /** Its number, once it is open. */
+  #poller = -1;
+  /** Whether the native side does not see by itself that no call waits. */
+  #saysRest = false;
+  #resting = false;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -74,9 +87,11 @@ export class Reactor {
   }
 
   #tryOpen(): Int32Array | number {
-    const shared = this.calls.openPoller(() => this.#dispatch());
+    const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
+    this.#poller = shared[NUMBER]!;
+    this.#saysRest = shared[SAYS_REST] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
     return shared;
   }
@@ -98,7 +113,7 @@ export class Reactor {
     if (this.#shared === undefined) this.#open();
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
-    const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0);
+    const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0, this.#poller);
     this.#generations[slot] = generation;
     this.#sources[slot] = result < 0 ? undefined : source;
     if (result < 0) {
@@ -110,7 +125,7 @@ export class Reactor {
 
   /** Registers for EPOLLOUT too. */
   addWriting(fd: number, slot: number): number {
-    return this.calls.pollerModify(fd, slot, this.#generations[slot]!);
+    return this.calls.pollerModify(fd, slot, this.#generations[slot]!, 0, this.#poller);
   }
 
   /**
@@ -120,7 +135,7 @@ export class Reactor {
    *   Where none is, close(2) does the rest; should one be there that nobody knows of, its events find nobody
    */
   remove(fd: number, slot: number, stays: boolean): void {
-    if (stays) this.calls.pollerRemove(fd);
+    if (stays) this.calls.pollerRemove(fd, this.#poller);
     this.#sources[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
     this.#freeSlots.push(slot);
@@ -135,12 +150,22 @@ export class Reactor {
   hold(): void {
     const shared = this.#shared ?? this.#open();
     shared[WAITING]!++;
-    if (shared[REFERENCED] === 0) this.calls.pollerRef();
+    if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
-  /** One call less waits. The native side lets go of the loop when none is left. */
+  /** One call less waits. When none is left, the poller does not keep the process alive. */
   release(): void {
-    this.#shared![WAITING]!--;
+    if (--this.#shared![WAITING]! === 0 && this.#saysRest) this.#restSoon();
+  }
+
+  /** At the end of the turn, since mostly another call waits by then. */
+  #restSoon(): void {
+    if (this.#resting) return;
+    this.#resting = true;
+    setImmediate(() => {
+      this.#resting = false;
+      this.calls.pollerRest(this.#poller);
+    });
   }
 
   /** Takes one operation from the budget of this turn; false when it is spent. */
@@ -188,6 +213,9 @@ export class Reactor {
     setImmediate(this.#resume);
   };
 
+  // A field, because native code does not hold the function while no call waits.
+  readonly #onEvents = (): void => this.#dispatch();
+
   #dispatch(): void {
     const shared = this.#shared!;
     const end = FIRST + 3 * shared[COUNT]!;
@@ -212,7 +240,7 @@ export class Reactor {
 
 let reactor: Reactor | undefined;
 
-/** The reactor of this thread. */
+/** The reactor of this thread, and of this evaluation of the package. */
 export function defaultReactor(): Reactor {
   return (reactor ??= new Reactor());
 }

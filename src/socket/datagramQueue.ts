@@ -26,6 +26,7 @@ import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import { type BatchSending, SENDMMSG } from "../sys/operations/batch.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
+import { requiredSocket } from "../sys/foreign.js";
 
 /** Sizes of a {@link DatagramQueue}. */
 export interface DatagramQueueOptions {
@@ -103,7 +104,7 @@ export class DatagramQueue {
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     const action = "make a DatagramQueue";
     if (!((socket as unknown) instanceof MoveSocket))
-      throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+      throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required ${requiredSocket(socket)}`);
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { maxQueue }`);
     }

@@ -12,10 +12,11 @@ import {
   withRoomForFds,
 } from "../sys/requests/messages.js";
 import { MessageSocket } from "./messageSocket.js";
+import { requiredSocket } from "../sys/foreign.js";
 
 function checkSocket(socket: unknown, action: string): void {
   if (socket instanceof MessageSocket) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required ${requiredSocket(socket)}`);
 }
 
 /**

@@ -13,7 +13,7 @@
 
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
-import { forgetHeard, interrupted } from "./interrupts.js";
+import { interrupted } from "./interrupts.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
 
 /** Longest stay in the kernel, in ms. */
@@ -49,7 +49,6 @@ export function block<A, B, T>(
   events: number,
   timeout: number | null,
 ): T {
-  forgetHeard(calls);
   const deadline = deadlineIn(timeout);
   let pause = 0;
   let futile = 0;
@@ -68,13 +67,13 @@ export function block<A, B, T>(
     }
     const slice = sliceUntil(deadline);
     if (slice === 0) return cut(operation, a, b, ETIMEDOUT);
+    if (interrupted(calls)) return cut(operation, a, b, EINTR);
     if (result === EAGAIN && futile < FUTILE) {
       futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
     } else {
       pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, LONGEST_PAUSE);
       calls.pollEntries(NONE, Math.min(pause, slice));
     }
-    if (interrupted(calls)) return cut(operation, a, b, EINTR);
   }
 }
 

@@ -5,32 +5,75 @@
 // system call does whose signal is handled: signal(7). The listener runs as soon as the program gives way to the loop of
 // events, or does not: then it ends with the error, as a program does that catches nothing.
 //
-// Which signal it was nobody can tell before the listener runs. Those that come in every program which starts children or has
-// a terminal interrupt nothing by themselves.
+// A signal interrupts one call: the one that waits when it comes, or else the next one that has to wait, unless its listener has
+// run in between. Native code counts signals from the moment their first listener is registered (native/signals.c). SIGCHLD and
+// SIGWINCH come in every program that starts children or has a terminal, and interrupt nothing.
+//
+// A program that catches EINTR and waits again keeps its listeners from running. Its user presses Ctrl-C once more, and once more
+// the call ends with EINTR. When the program then waits yet again, its listeners had two chances: it is ended by the default
+// action of SIGINT, for nothing else could end it from a terminal.
+//
+// Only the main thread listens for signals. A worker that blocks is not interrupted.
 
+import type { EventEmitter } from "node:events";
+import { constants } from "node:os";
+import { isMainThread } from "node:worker_threads";
+import { addon } from "../sys/addon.js";
 import type { Calls } from "../sys/calls.js";
+import { runtime } from "../sys/runtime.js";
 
-const ORDINARY: ReadonlySet<string | symbol> = new Set(["SIGCHLD", "SIGWINCH"]);
+/** So many signals of Ctrl-C whose listeners have not run end a program that waits again. */
+const ENOUGH = 2;
 
-/** What had come when it was last asked. A signal interrupts one call, not every call until its listener has run. */
-let seen = 0;
+/** Without libuv a signal counts as heard when the loop has turned since. */
+let turning = true;
+
+function turned(): void {
+  turning = false;
+  addon.forgetSignals();
+}
+
+function untilTurn(): void {
+  turning = true;
+  // Signals of this turn have their listeners run in the next one at the latest.
+  setImmediate(() => setImmediate(turned).unref()).unref();
+}
+
+/** Whether the loop says when listeners have run. */
+const told = isMainThread && watch();
+
+function watch(): boolean {
+  const libuv = runtime.libuv && addon.watchSignals() === 0;
+  const events: EventEmitter = process;
+  // Another evaluation of the package may have registered it.
+  if (!events.listeners("newListener").includes(addon.signalListened)) {
+    events.on("newListener", addon.signalListened);
+  }
+  for (const name of process.eventNames()) addon.signalListened(name);
+  if (!libuv) {
+    process.on("newListener", untilTurn);
+    untilTurn();
+  }
+  return libuv;
+}
 
 /**
- * To be called when a call begins: listeners that have run meanwhile have taken their signals off what is pending, and the next
- * one must not look like one of those.
+ * Whether a signal has come that has interrupted no call yet. To be asked before a call waits, and again each time it goes on
+ * waiting.
  */
-export function forgetHeard(calls: Calls): void {
-  if (seen > 0) seen = Math.min(seen, calls.pendingSignals());
-}
-
-/** Whether a signal has come, since this was asked last, that the process has a listener for. */
 export function interrupted(calls: Calls): boolean {
-  const pending = calls.pendingSignals();
-  const more = pending > seen;
-  seen = pending;
-  return more && process.eventNames().some(isSignal);
+  if (!isMainThread) return false;
+  if (!told && !turning) {
+    calls.forgetSignals();
+    untilTurn();
+  }
+  if (calls.takeSignals() > 0) return true;
+  if (calls.unheardSignals(constants.signals.SIGINT) >= ENOUGH) endByDefault("SIGINT");
+  return false;
 }
 
-function isSignal(event: string | symbol): boolean {
-  return typeof event === "string" && event.startsWith("SIG") && !ORDINARY.has(event);
+/** Ends the process as the signal does when nobody listens for it. */
+function endByDefault(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }

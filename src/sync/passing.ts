@@ -6,10 +6,11 @@ import type { HasFileno } from "../sys/control/index.js";
 import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../sys/requests/messages.js";
 import type { RecvmsgOptions, SendmsgOptions } from "./options.js";
 import { TransferSocket } from "./transferSocket.js";
+import { requiredSocket } from "../sys/foreign.js";
 
 function checkSocket(socket: unknown, action: string): void {
   if (socket instanceof TransferSocket) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required ${requiredSocket(socket)}`);
 }
 
 /**

@@ -4,7 +4,7 @@ import { calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { type Entry, type PollResult, PollTable } from "../sys/pollTable.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
-import { forgetHeard, interrupted } from "./interrupts.js";
+import { interrupted } from "./interrupts.js";
 import { DescriptorSocket } from "./descriptorSocket.js";
 import { timeoutOf, type WaitOptions } from "./options.js";
 
@@ -40,7 +40,6 @@ function isSocket(value: unknown): value is DescriptorSocket {
  * ```
  */
 export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOptions): PollResult<E>[] {
-  forgetHeard(calls);
   const deadline = deadlineIn(timeoutOf(opts, null, "poll"));
   const table = new PollTable<E>(entries, isSocket);
   for (;;) {

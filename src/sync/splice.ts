@@ -20,7 +20,7 @@ import {
   type SpliceOptions as AwaitableSplice,
 } from "../sys/requests/splicing.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
-import { forgetHeard, interrupted } from "./interrupts.js";
+import { interrupted } from "./interrupts.js";
 import { timeoutOf } from "./options.js";
 import { Socket } from "./socket.js";
 
@@ -88,7 +88,6 @@ class Splice {
 
 /** Runs directions to their end, blocking. */
 function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits, clock: { last: number }): void {
-  forgetHeard(calls);
   const deadline = deadlineIn(timeout);
   let users = 0;
   try {
@@ -99,9 +98,10 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
       const idle = idleTimeout === null ? Infinity : clock.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
       if (slice === 0) throw socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent });
+      // Before each wait, because a flow that goes on for ever would else never hear of a signal.
+      if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
       const ready = new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
-      if (ready < 0 && interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
     }
   } finally {
     for (; users > 0; users--) pipes.leave(calls);

@@ -7,6 +7,8 @@ import { AddonError } from "../errors.js";
 import type { Calls } from "./calls.js";
 import { BY_ENVIRONMENT, type Candidate, candidates, examine, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, unsupported } from "./loading/host.js";
+// Refuses a runtime in which the addon may abort.
+import "./runtime.js";
 
 /** What the addon exports: the calls, and the platform's numbers by name. */
 export interface Addon extends Calls {

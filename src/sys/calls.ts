@@ -125,18 +125,33 @@ export interface Calls {
    * have revents. Blocks the thread with a timeout (ms) other than 0.
    */
   pollEntries(entries: Uint8Array, timeout: number): number;
-  /** 0, or a number that grows with each signal that has come and whose listener has not run. Never fails. */
-  pendingSignals(): number;
   /** A new descriptor of ours that is readable while one of the entries is ready; a descriptor may stand there once. */
   pollset(entries: Uint8Array): number;
 
-  // The poller; the layout of the array stands in reactor/reactor.ts.
-  openPoller(callback: () => void): Int32Array | number;
+  // The poller; the layout of the array stands in reactor/reactor.ts. An environment may have several, each with a number that
+  // stands in its array.
+  /** While no call waits, native code holds neither the callback nor the array; the poller ends when the array is collected.
+   *  With `thread` 1 a thread waits for events, and with 0 libuv does. */
+  openPoller(callback: () => void, thread: number): Int32Array | number;
   /** Edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
-  pollerAdd(fd: number, slot: number, generation: number, readingOnly?: number): number;
-  pollerModify(fd: number, slot: number, generation: number, readingOnly?: number): number;
-  pollerRemove(fd: number): number;
-  pollerRef(): number;
+  pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
+  pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
+  pollerRemove(fd: number, poller: number): number;
+  pollerRef(poller: number): number;
+  /** No call waits, unless one does by now. To be called with a thread only. */
+  pollerRest(poller: number): number;
+
+  // Signals that the process listens for, for the main thread; sync/interrupts.ts.
+  /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */
+  watchSignals(): number;
+  /** There is a listener for the event `name`. What is no signal, and SIGCHLD and SIGWINCH, are passed over. */
+  signalListened(name: unknown): void;
+  /** How many have come since this was called last, less those whose listeners have run. */
+  takeSignals(): number;
+  /** How many have come of one signal whose listeners have not run. */
+  unheardSignals(signal: number): number;
+  /** The listeners of all that have come have run; for runtimes without libuv. */
+  forgetSignals(): void;
 
   // The resolver: with a callback on the thread pool, as `…Sync` blocking this thread.
   getaddrinfo(

@@ -4,6 +4,12 @@
 // done in JavaScript for a short connection, and what has been in it outlives the collector's quick passes. So a socket is
 // young first: held by a list, of a bounded length, and registered only when it is still open some time later. One that is
 // closed before that has never met the registry. One that is dropped while young is found that much later, no more.
+//
+// A registry that is collected itself tells nothing any more. The package may be evaluated several times in a process, and a
+// test runner drops an evaluation with the sockets that a test left open. So the addon's exports, which all evaluations share,
+// hold a registry for as long as a socket is registered there.
+
+import { addon } from "./addon.js";
 
 /** What is left to close. It must not refer to the object whose end it outlives. */
 export interface Closable {
@@ -19,7 +25,13 @@ const YOUTH = 200;
 /** Most that are young at a time; further ones are registered at once. */
 const MOST_YOUNG = 1024;
 
+const HELD: unique symbol = Symbol.for("berkeley.collected");
+const held = ((addon as { [HELD]?: Set<object> })[HELD] ??= new Set());
+/** Sockets that are registered. */
+let registered = 0;
+
 const collected = new FinalizationRegistry<Closable>((descriptor) => {
+  left();
   const { fd } = descriptor;
   if (fd < 0) return;
   descriptor.close();
@@ -29,6 +41,15 @@ const collected = new FinalizationRegistry<Closable>((descriptor) => {
   );
 });
 
+function register(socket: object, descriptor: Closable): void {
+  collected.register(socket, descriptor, descriptor);
+  if (registered++ === 0) held.add(collected);
+}
+
+function left(): void {
+  if (--registered === 0) held.delete(collected);
+}
+
 // The young, in no order: a socket and its descriptor have the same place.
 const sockets: object[] = [];
 const closables: Closable[] = [];
@@ -37,7 +58,7 @@ let armed = false;
 /** Closes `descriptor` when `socket` is collected. */
 export function closeWhenCollected(socket: object, descriptor: Closable): void {
   if (sockets.length >= MOST_YOUNG) {
-    collected.register(socket, descriptor, descriptor);
+    register(socket, descriptor);
     return;
   }
   descriptor.young = sockets.length;
@@ -52,7 +73,7 @@ export function closeWhenCollected(socket: object, descriptor: Closable): void {
 export function forgetCollected(descriptor: Closable): void {
   const place = descriptor.young;
   if (place < 0) {
-    collected.unregister(descriptor);
+    if (collected.unregister(descriptor)) left();
     return;
   }
   descriptor.young = -1;
@@ -71,6 +92,6 @@ function comeOfAge(): void {
   while (sockets.length > 0) {
     const descriptor = closables.pop()!;
     descriptor.young = -1;
-    collected.register(sockets.pop()!, descriptor, descriptor);
+    register(sockets.pop()!, descriptor);
   }
 }

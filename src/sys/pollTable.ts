@@ -5,6 +5,7 @@ import { integer } from "./arguments.js";
 import type { Calls } from "./calls.js";
 import { POLLNVAL } from "./constants.js";
 import { EAGAIN } from "./errno.js";
+import { requiredSocket } from "./foreign.js";
 
 /** What is to be known of a socket that is polled. */
 export interface PollSocket {
@@ -115,5 +116,5 @@ function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) =>
   if ("fd" in entry) return integer(entry.fd, "poll", `${name}.fd`, 0, 0x7fff_ffff);
   const { socket } = entry as { socket: unknown };
   if (isSocket(socket)) return socket.fileno();
-  throw new TypeError(`Cannot poll: ${name}.socket is ${quote(socket)}, required a Socket`);
+  throw new TypeError(`Cannot poll: ${name}.socket is ${quote(socket)}, required ${requiredSocket(socket)}`);
 }

@@ -13,7 +13,7 @@ import { constants, endianness } from "node:os";
 import type { Calls } from "../sys/calls.js";
 
 const MAX_EVENTS = 1024;
-const FIRST = 4;
+const FIRST = 6;
 const LITTLE = endianness() === "LE";
 const AF_INET = 2;
 
@@ -211,7 +211,7 @@ export class FakeSys {
     return this.open.delete(fd) ? 0 : errno("EBADF");
   }
 
-  #add(fd: number, slot: number, generation: number, _readingOnly?: number): number {
+  #add(fd: number, slot: number, generation: number): number {
     if (this.#tokens.has(fd)) return errno("EEXIST");
     this.#tokens.set(fd, { slot, generation });
     return 0;
@@ -256,7 +256,7 @@ export class FakeSys {
         this.#callback = callback;
         return this.#shared;
       },
-      pollerAdd: (...args) => this.#run("pollerAdd", args, () => this.#add(...args)),
+      pollerAdd: (...args) => this.#run("pollerAdd", args, () => this.#add(args[0], args[1], args[2])),
       pollerModify: (...args) =>
         this.#run("pollerModify", args, () => (this.#tokens.has(args[0]) ? 0 : errno("ENOENT"))),
       pollerRemove: (...args) =>

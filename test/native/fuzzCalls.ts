@@ -272,9 +272,12 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   gethostbyaddr: () => [own4(), number(), random(4) > 0 ? () => {} : anything()],
   gethostbyaddrSync: () => [own4(), number()],
   sethostname: () => [pick(random, [undefined, null, 5, {}, Symbol("s")])],
-  pollerAdd: () => [descriptor(), number(), number()],
-  pollerModify: () => [descriptor(), number(), number(), anything()],
-  openPoller: () => [random(2) === 0 ? () => {} : anything()],
+  pollerAdd: () => [descriptor(), number(), number(), number(), random(3)],
+  pollerModify: () => [descriptor(), number(), number(), anything(), random(3)],
+  pollerRemove: () => [descriptor(), random(3)],
+  pollerRef: () => [random(3)],
+  pollerRest: () => [random(3)],
+  openPoller: () => [random(2) === 0 ? () => {} : anything(), random(2)],
 };
 
 /** Any call: mostly a descriptor first, which most of them take, then anything. */

@@ -10,8 +10,16 @@ import { after } from "node:test";
 /** Turns of the event loop that a handle may take to finish closing, after the last test. */
 const turnsAllowed = 100;
 
-/** The reactor opens one epoll descriptor when a call first has to wait and keeps it until the environment ends. */
-const pollersAllowed = 1;
+/** A reactor opens one epoll descriptor when a call first has to wait and keeps it for as long as its evaluation lives. */
+const POLLERS = 1;
+/** With a thread that waits (BERKELEY_POLLER) it has an eventfd as well. */
+const POLLER_DESCRIPTORS = [
+  "anon_inode:[eventpoll]",
+  ...(process.env["BERKELEY_POLLER"] === "thread" ? ["anon_inode:[eventfd]"] : []),
+];
+
+/** What the first call that waits opens. */
+export const POLLER_SIZE: number = POLLER_DESCRIPTORS.length;
 
 /** How long the process may take to end by itself once nothing is left, in milliseconds. */
 const endingAllowed = 2_000;
@@ -42,10 +50,12 @@ function liveHandles(): Map<string, number> {
   return live;
 }
 
-function newDescriptors(before: Map<number, string>): string[] {
+function newDescriptors(before: Map<number, string>, pollersAllowed: number): string[] {
   const opened = [...openDescriptors()].filter(([fd, target]) => before.get(fd) !== target);
-  const pollers = opened.filter(([, target]) => target === "anon_inode:[eventpoll]").slice(0, pollersAllowed);
-  return opened.filter((entry) => !pollers.includes(entry)).map(([fd, target]) => `descriptor ${fd} -> ${target}`);
+  const own = POLLER_DESCRIPTORS.flatMap((kind) =>
+    opened.filter(([, target]) => target === kind).slice(0, pollersAllowed),
+  );
+  return opened.filter((entry) => !own.includes(entry)).map(([fd, target]) => `descriptor ${fd} -> ${target}`);
 }
 
 function newHandles(before: Map<string, number>): string[] {
@@ -58,8 +68,10 @@ function newHandles(before: Map<string, number>): string[] {
 /**
  * Fails the file in which it is called when that file leaves a descriptor open or a handle alive, and lists them.
  * A file that leaks a handle would never end: once it has failed it is ended.
+ *
+ * @param options `pollers`: how many reactors may have opened an epoll descriptor
  */
-export function checkLeaks(): void {
+export function checkLeaks({ pollers = POLLERS }: { readonly pollers?: number } = {}): void {
   // On a terminal these open a descriptor each when first used.
   void process.stdout;
   void process.stderr;
@@ -69,7 +81,7 @@ export function checkLeaks(): void {
   after(async () => {
     let left: string[] = [];
     for (let turn = 0; turn < turnsAllowed; turn++) {
-      left = [...newDescriptors(descriptors), ...newHandles(handles)];
+      left = [...newDescriptors(descriptors, pollers), ...newHandles(handles)];
       if (left.length === 0) break;
       await new Promise<void>((resolve) => setImmediate(resolve));
     }

@@ -9,6 +9,7 @@ import type { Flow } from "../operations/move.js";
 import { pipePool, type PipePool } from "../operations/pipes.js";
 import { checkOptions, signalOf } from "../waitOptions.js";
 import { flag } from "./dialling.js";
+import { requiredSocket } from "../foreign.js";
 
 /** What `splice` and `pump` take. */
 export interface PumpOptions {
@@ -91,7 +92,8 @@ export function checkStream<S extends SpliceSocket>(
   name: string,
   action: string,
 ): asserts socket is S {
-  if (!isSocket(socket)) throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required a Socket`);
+  if (!isSocket(socket))
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required ${requiredSocket(socket)}`);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(
       `Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`,

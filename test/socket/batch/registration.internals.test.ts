@@ -121,7 +121,7 @@ test("a large batch that has to wait registers the socket for room, too", async 
   const sent = watch(one.sendmmsg(full(MANY)));
   await turn();
   assert.equal(sent.state, "pending");
-  assert.deepEqual(sys.made("pollerAdd")[0]?.args.slice(3), [0], "for writing as well as reading");
+  assert.equal(sys.made("pollerAdd")[0]?.args[3], 0, "for writing as well as reading");
   fire(OUT, one);
   await turn();
   assert.equal(sent.value, MANY);
@@ -129,7 +129,7 @@ test("a large batch that has to wait registers the socket for room, too", async 
   // The next registration is for reading only, as the first one was.
   await one.sendmmsg(full(MANY));
   const reading = watch(one.recvmmsg(new DatagramBatch()));
-  assert.deepEqual(sys.made("pollerAdd")[1]?.args.slice(3), [1]);
+  assert.equal(sys.made("pollerAdd")[1]?.args[3], 1);
   one.close();
   await turn();
   assert.equal(reading.state, "rejected");

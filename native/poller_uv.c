@@ -1,0 +1,99 @@
+/*
+ * A poller on libuv: one uv_poll_t on the environment's own loop watches the epoll descriptor.
+ *
+ * The handle keeps the loop alive only while a call waits; a uv_prepare_t lets go of it right before the loop would block. A
+ * uv_idle_t is active while relays are queued: the loop does not block, and they go on in its next turn.
+ */
+#include "poller.h"
+#include "uv_weak.h"
+
+#include <stdlib.h>
+
+struct handles {
+  struct poller *poller;
+  uv_poll_t poll;
+  uv_prepare_t prepare;
+  uv_idle_t idle;
+  int open;
+  bool closing;
+  napi_async_cleanup_hook_handle hook;
+};
+
+static void on_idle(uv_idle_t *handle) {
+  struct handles *handles = handle->data;
+  if (!poller_go_on(handles->poller)) uv_idle_stop(handle);
+}
+
+static void on_readable(uv_poll_t *handle, int status, int events) {
+  (void)status;
+  (void)events;
+  struct handles *handles = handle->data;
+  if (poller_readable(handles->poller)) uv_idle_start(&handles->idle, on_idle);
+}
+
+static void before_blocking(uv_prepare_t *handle) {
+  struct handles *handles = handle->data;
+  if (poller_idles(handles->poller)) poller_rest(handles->poller);
+}
+
+static void on_closed(uv_handle_t *handle) {
+  struct handles *handles = handle->data;
+  if (--handles->open > 0) return;
+  /* Only now: libuv must have let go of a watched descriptor before it is closed. */
+  poller_free(handles->poller);
+  napi_remove_async_cleanup_hook(handles->hook);
+  free(handles);
+}
+
+static void end(struct poller *poller) {
+  struct handles *handles = poller->data;
+  handles->closing = true;
+  uv_poll_stop(&handles->poll);
+  uv_close((uv_handle_t *)&handles->poll, on_closed);
+  uv_close((uv_handle_t *)&handles->prepare, on_closed);
+  uv_close((uv_handle_t *)&handles->idle, on_closed);
+}
+
+/* Handles need turns of the loop until they are closed, so the hook is an asynchronous one. on_closed() removes it. */
+static void end_environment(napi_async_cleanup_hook_handle hook, void *data) {
+  (void)hook;
+  struct handles *handles = data;
+  if (!handles->closing) poller_end(handles->poller);
+}
+
+static int start(struct poller *poller) {
+  uv_loop_t *loop;
+  if (!has_uv() || napi_get_uv_event_loop(poller->env, &loop) != napi_ok) return -ENOTSUP;
+  struct handles *handles = calloc(1, sizeof *handles);
+  if (handles == NULL) return -ENOMEM;
+  if (napi_add_async_cleanup_hook(poller->env, end_environment, handles, &handles->hook) != napi_ok) {
+    free(handles);
+    return -ENOMEM;
+  }
+  int error = uv_poll_init(loop, &handles->poll, poller->epfd);
+  if (error != 0) {
+    napi_remove_async_cleanup_hook(handles->hook);
+    free(handles);
+    return error;
+  }
+  poller->data = handles;
+  handles->poller = poller;
+  handles->poll.data = handles->prepare.data = handles->idle.data = handles;
+  handles->open = 3;
+  /* None of these can fail for a fresh handle and a descriptor that uv_poll_init() has accepted. */
+  uv_prepare_init(loop, &handles->prepare);
+  uv_idle_init(loop, &handles->idle);
+  uv_poll_start(&handles->poll, UV_READABLE, on_readable);
+  uv_prepare_start(&handles->prepare, before_blocking);
+  uv_unref((uv_handle_t *)&handles->poll);
+  uv_unref((uv_handle_t *)&handles->prepare);
+  uv_unref((uv_handle_t *)&handles->idle);
+  return 0;
+}
+
+static void ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
+
+static void unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
+
+const struct backend uv_backend = {
+    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_loop};

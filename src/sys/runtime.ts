@@ -1,0 +1,92 @@
+// The runtime that this is, and what in it waits for events. To be known before the addon is loaded or calls any function of
+// libuv: Bun has functions of these names that abort the process, Deno has some of them.
+
+import { quote } from "../addr/index.js";
+
+/** What waits for the epoll descriptor: a handle of libuv on the loop, or a thread. */
+export type Poller = "uv" | "thread";
+
+export interface Runtime {
+  readonly name: "Node.js" | "Bun" | "Deno";
+  readonly version: string;
+  /** Whether the functions of libuv may be called. */
+  readonly libuv: boolean;
+  readonly poller: Poller;
+}
+
+/** The environment variable that chooses the poller. */
+export const POLLER_VARIABLE = "BERKELEY_POLLER";
+
+const OLDEST_NODE = 20;
+const REQUIRED = `required Node.js ${OLDEST_NODE} or later, Bun or Deno`;
+
+/** What is looked at of `process`. */
+export interface ProcessLike {
+  readonly versions?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly release?: { readonly name?: string | undefined } | undefined;
+}
+
+/** Components that stand in `versions` beside `node` when the runtime is another one that takes Node's name. */
+const OTHERS: readonly (readonly [component: string, name: string])[] = [
+  ["electron", "Electron"],
+  ["nw", "NW.js"],
+  ["graalvm", "GraalVM"],
+  ["webcontainer", "WebContainers"],
+  ["llrt", "LLRT"],
+  ["workerd", "workerd"],
+];
+
+/**
+ * The runtime that `process` describes.
+ *
+ * @param process the global one, or undefined where there is none
+ * @param wanted the value of BERKELEY_POLLER
+ * @throws Error for a runtime that the addon is not known to run in, and for a wrong value of BERKELEY_POLLER
+ */
+export function runtimeOf(process: ProcessLike | undefined, wanted: string | undefined): Runtime {
+  const versions = process?.versions ?? {};
+  for (const [component, name] of [["bun", "Bun"] as const, ["deno", "Deno"] as const]) {
+    const version = versions[component];
+    if (version === undefined) continue;
+    if (pollerOf(wanted, "thread") === "uv") {
+      throw new Error(`Cannot load berkeley: ${POLLER_VARIABLE} is "uv" under ${name}, required "thread", or Node.js`);
+    }
+    return { name, version, libuv: false, poller: "thread" };
+  }
+  const other = OTHERS.find(([component]) => versions[component] !== undefined);
+  if (other !== undefined) refuse(`${other[1]} ${versions[other[0]]}`);
+  const { node } = versions;
+  if (
+    node === undefined ||
+    versions["v8"] === undefined ||
+    versions["uv"] === undefined ||
+    versions["napi"] === undefined
+  ) {
+    refuse(node === undefined ? "not known" : `one that calls itself Node.js ${node} and has no libuv or no Node-API`);
+  }
+  if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) refuse(`Node.js ${node}`);
+  return { name: "Node.js", version: node, libuv: true, poller: pollerOf(wanted, "uv") };
+}
+
+function refuse(found: string): never {
+  throw new Error(`Cannot load berkeley: the runtime is ${found}, ${REQUIRED}`);
+}
+
+function pollerOf(wanted: string | undefined, otherwise: Poller): Poller {
+  if (wanted === undefined || wanted === "") return otherwise;
+  if (wanted === "uv" || wanted === "thread") return wanted;
+  throw new Error(`Cannot load berkeley: ${POLLER_VARIABLE} is ${quote(wanted)}, required "uv" or "thread"`);
+}
+
+/** Deno asks its user before it gives an environment variable away, or refuses. */
+function variable(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
+  }
+}
+
+const given = (globalThis as { process?: ProcessLike }).process;
+
+export const runtime: Runtime = runtimeOf(given, given === undefined ? undefined : variable(POLLER_VARIABLE));

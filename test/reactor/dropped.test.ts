@@ -1,0 +1,98 @@
+// A reactor that nobody refers to any more, as when a test runner drops an evaluation of the package: its poller ends with it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Descriptor } from "#berkeley/fd/index.js";
+import { Reactor } from "#berkeley/reactor/index.js";
+import { calls } from "#berkeley/sys/calls.js";
+import { RECV } from "#berkeley/sys/operations/receive.js";
+import { checkLeaks, openDescriptors } from "../support/leaks.js";
+
+checkLeaks();
+
+const gc = (globalThis as { gc?: () => void }).gc!;
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function pair(): [number, number] {
+  const bytes = new Uint8Array(8);
+  assert.equal(calls.socketpair(1, 1, 0, bytes), 0);
+  const words = new Int32Array(bytes.buffer);
+  return [words[0]!, words[1]!];
+}
+
+/** Whether `check` comes true within some collections. */
+async function collected(check: () => boolean): Promise<boolean> {
+  for (let round = 0; round < 50 && !check(); round++) {
+    gc();
+    await turn();
+  }
+  return check();
+}
+
+/** A reactor that has waited and has nothing left to do. */
+async function used(): Promise<WeakRef<Reactor>> {
+  const reactor = new Reactor();
+  const [left, right] = pair();
+  const descriptor = new Descriptor(right, false, reactor);
+  const waiting = descriptor.reading.run({}, RECV, 10, 0, null, undefined);
+  assert.equal(calls.send(left, Buffer.from("x")), 1);
+  assert.equal(String(await waiting), "x");
+  calls.close(left);
+  descriptor.close();
+  return new WeakRef(reactor);
+}
+
+test("fifty reactors that have waited and are dropped leave no descriptor and no reactor", async () => {
+  const before = openDescriptors();
+  const reactors: WeakRef<Reactor>[] = [];
+  for (let round = 0; round < 50; round++) reactors.push(await used());
+  await collected(() => openDescriptors().size <= before.size);
+  assert.deepEqual([...openDescriptors()], [...before]);
+  assert.equal(reactors.filter((reactor) => reactor.deref() !== undefined).length, 0);
+});
+
+/** Waits on a reactor that nobody else refers to. */
+function wait(fd: number): [reactor: WeakRef<Reactor>, received: Promise<string>] {
+  const reactor = new Reactor();
+  const descriptor = new Descriptor(fd, false, reactor);
+  const received = descriptor.reading.run({}, RECV, 10, 0, null, undefined).then((data) => {
+    descriptor.close();
+    return data.toString();
+  });
+  return [new WeakRef(reactor), received];
+}
+
+test("a reactor with a call that waits is not dropped, and ends after it", async () => {
+  const before = openDescriptors();
+  const [left, right] = pair();
+  const [reactor, received] = wait(right);
+  for (let round = 0; round < 10; round++) {
+    gc();
+    await turn();
+  }
+  assert.notEqual(reactor.deref(), undefined);
+  assert.equal(calls.send(left, Buffer.from("still here")), 10);
+  assert.equal(await received, "still here");
+  calls.close(left);
+  await collected(() => openDescriptors().size <= before.size);
+  assert.deepEqual([...openDescriptors()], [...before]);
+  assert.equal(reactor.deref(), undefined);
+});
+
+test("events for what a dropped reactor had registered reach nobody and do no harm", async () => {
+  const before = openDescriptors().size;
+  const [left, right] = pair();
+  (() => {
+    const reactor = new Reactor();
+    assert.ok(reactor.add(right, { onReady: () => {} }) >= 0);
+  })();
+  for (let round = 0; round < 20; round++) {
+    calls.send(left, Buffer.from("x"));
+    gc();
+    // An event is fetched while the reactor is there, being collected, or gone.
+    await turn();
+  }
+  calls.close(left);
+  calls.close(right);
+  assert.ok(await collected(() => openDescriptors().size <= before));
+});
