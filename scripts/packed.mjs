@@ -3,10 +3,10 @@
 //
 //   node scripts/packed.mjs      makes it anew; npm test does so before it runs
 //
-// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them the unpacked package gets the addon
-// that setup built, as if a user had built it there.
+// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them, or when the sources have changed since,
+// the unpacked package gets the addon that setup built, as if a user had built it there.
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -41,7 +41,9 @@ export function stage() {
   const tarball = pack(packed).path;
   mkdirSync(installed, { recursive: true });
   run("unpacking", "tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
-  if (!existsSync(join(installed, "prebuilds"))) {
+  const { status } = spawnSync(process.execPath, [join(root, "scripts", "prebuild.mjs"), "--check"], { cwd: root });
+  if (status !== 0) {
+    rmSync(join(installed, "prebuilds"), { force: true, recursive: true });
     mkdirSync(join(installed, "build", "Release"), { recursive: true });
     cpSync(join(root, "build", "Release", "berkeley.node"), join(installed, "build", "Release", "berkeley.node"));
   }

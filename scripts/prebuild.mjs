@@ -1,6 +1,7 @@
 // The addons that the package ships: native/ cross-compiled with Zig for each target, into prebuilds/.
 //
 //   npm run prebuild                 what is not up to date; contents decide, not dates
+//   npm run prebuild -- --check      builds nothing: the status is 1 when something is not up to date
 //   npm run prebuild -- --verify     builds everything, then once more from another folder, and compares the bytes
 //
 // Zig is large, so it has a lock of its own in tools/zig and is installed by the first run only. A build needs nothing else
@@ -59,8 +60,8 @@ function fail(message, said = "") {
 
 const given = process.argv.slice(2);
 const verifying = given.includes("--verify");
-const unknown = given.find((word) => word !== "--verify");
-if (unknown !== undefined) fail(`unknown argument ${JSON.stringify(unknown)}: only --verify is known`);
+const unknown = given.find((word) => word !== "--verify" && word !== "--check");
+if (unknown !== undefined) fail(`unknown argument ${JSON.stringify(unknown)}: only --verify and --check are known`);
 
 function run(what, command, args, options = {}) {
   const began = performance.now();
@@ -182,6 +183,7 @@ const sum = sourceHash(include);
 const upToDate =
   existsSync(stamp) && readFileSync(stamp, "utf8") === sum && targets.every(([name]) => existsSync(fileOf(name)));
 
+if (given.includes("--check")) process.exit(upToDate ? 0 : 1);
 if (!upToDate || verifying) {
   installCompiler();
   rmSync(stamp, { force: true });

@@ -249,7 +249,8 @@ export class TlsError extends Error {
  * Loading the addon failed: `import "berkeley"` throws this error. The message says which file was found or missed, what is
  * wrong with it, and which command mends it. The error has no stack, because no code of the program took part.
  *
- * - `platform`, `node`: no addon can work on this platform or this version of Node,
+ * - `platform`, `runtime`: no addon can work on this platform, or in this runtime or this version of it,
+ * - `poller`: BERKELEY_POLLER has a value that is not known or can't be had in this runtime,
  * - `missing`: there is neither a local build nor a prebuilt file for this architecture and C library,
  * - `unreadable`: the file can't be opened or read,
  * - `truncated`: the file is empty or cut off,
@@ -274,7 +275,8 @@ export class AddonError extends Error {
   /** What is wrong, for programs. */
   readonly reason:
     | "platform"
-    | "node"
+    | "runtime"
+    | "poller"
     | "missing"
     | "unreadable"
     | "truncated"
@@ -286,7 +288,7 @@ export class AddonError extends Error {
   /** The files that were looked for, in order. */
   readonly tried: readonly string[];
 
-  constructor(message: string, reason: AddonError["reason"], tried: readonly string[]) {
+  constructor(message: string, reason: AddonError["reason"], tried: readonly string[] = []) {
     super(message);
     this.code = "ERR_ADDON";
     this.reason = reason;

@@ -46,9 +46,8 @@ function watch(): boolean {
   const libuv = runtime.libuv && addon.watchSignals() === 0;
   const events: EventEmitter = process;
   // Another evaluation of the package may have registered it.
-  if (!events.listeners("newListener").includes(addon.signalListened)) {
-    events.on("newListener", addon.signalListened);
-  }
+  const { signalListened } = addon;
+  if (!events.listeners("newListener").includes(signalListened)) events.on("newListener", signalListened);
   for (const name of process.eventNames()) addon.signalListened(name);
   if (!libuv) {
     process.on("newListener", untilTurn);
