@@ -40,6 +40,7 @@ bool owns(const struct addon *addon, int fd) {
 
 void disown(struct addon *addon, int fd) {
   if (owns(addon, fd)) addon->owned.words[fd / 64] &= ~(UINT64_C(1) << (fd % 64));
+  if (is_shared(addon, fd)) addon->shared.identities[fd] = 0;
 }
 
 void close_owned(struct addon *addon) {
@@ -47,7 +48,8 @@ void close_owned(struct addon *addon) {
     while (addon->owned.words[word] != 0) {
       int bit = __builtin_ctzll(addon->owned.words[word]);
       addon->owned.words[word] &= addon->owned.words[word] - 1;
-      close((int)(word * 64) + bit);
+      int fd = (int)(word * 64) + bit;
+      if (!replaced(addon, fd)) close(fd);
     }
   }
 }
@@ -61,6 +63,7 @@ static void finish(void *data) {
   struct ending *ending = data;
   close_owned(ending->addon);
   free(ending->addon->owned.words);
+  forget_shared(ending->addon);
   free(ending->addon);
   napi_remove_async_cleanup_hook(ending->hook);
   free(ending);
@@ -104,7 +107,7 @@ static napi_value init(napi_env env, napi_value exports) {
   if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_batch(env, exports) ||
       !init_move(env, exports) || !init_options(env, exports) ||
       !init_pollset(env, exports) || !init_poller(env, exports) || !init_names(env, exports) ||
-      !init_local(env, exports) || !init_constants(env, exports)) {
+      !init_local(env, exports) || !init_shared(env, exports) || !init_constants(env, exports)) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) napi_throw_error(env, NULL, "the addon could not build its exports");

@@ -71,7 +71,8 @@ static enum outcome pass(struct relays *relays, int32_t *note) {
   if (!able) return STOPPED;
   uint32_t progress[2], chunk = relays->budget < CHUNK ? relays->budget : CHUNK;
   uint32_t how = (note[FLAGS] & SMALL ? THROUGH_FEW : 0) |
-                 (note[FLAGS] & SHORT_MEANS_EMPTY ? THROUGH_SHORT_MEANS_EMPTY : 0);
+                 (note[FLAGS] & SHORT_MEANS_EMPTY ? THROUGH_SHORT_MEANS_EMPTY : 0) |
+                 (may_wait(addon, note[FROM]) || may_wait(addon, note[TO]) ? THROUGH_COPY : 0);
   int64_t result = splice_through(note[FROM], pipe[READ_END], pipe[WRITE_END], note[TO], (uint32_t)pipe[CAPACITY],
                                   chunk, how, progress);
   relays->budget -= progress[0];

@@ -210,11 +210,19 @@ export class Descriptor implements Source, Owner {
     return result;
   }
 
-  /** Gives the descriptor away, open, and settles every pending call with ECANCELED. Returns it, or EBADF. */
-  release(): number {
-    if (this.#fd < 0) return EBADF;
-    const fd = this.#forget(true);
-    const result = this.reactor.calls.release(fd);
+  /**
+   * Gives the descriptor away, open, and settles every pending call with ECANCELED.
+   *
+   * @param blocking whether O_NONBLOCK is cleared; all stays as it is if that fails
+   * @returns the descriptor, or -errno
+   */
+  release(blocking: boolean = false): number {
+    const fd = this.#fd;
+    if (fd < 0) return EBADF;
+    // A failure of a plain release means that the descriptor is not ours any more.
+    const result = blocking ? this.reactor.calls.release(fd, 1) : this.reactor.calls.release(fd);
+    if (result < 0 && blocking) return result;
+    this.#forget(true);
     this.#cancel();
     return result < 0 ? result : fd;
   }

@@ -20,6 +20,7 @@ import {
   type SpliceOptions as AwaitableSplice,
 } from "../sys/requests/splicing.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
+import { numberOf } from "./descriptorSocket.js";
 import { forgetHeard, interrupted } from "./interrupts.js";
 import { timeoutOf } from "./options.js";
 import { Socket } from "./socket.js";
@@ -43,7 +44,7 @@ function isNothing(_value: unknown): _value is never {
 /** Nobody else writes in this thread, and there is no turn whose budget could be spent. */
 function endAt(socket: Socket): FlowEnd {
   return {
-    fd: socket.fileno(),
+    fd: numberOf(socket),
     // poll(2) goes by what is there, so it costs nothing to ask again.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, exhausted: () => undefined, wake: () => undefined },

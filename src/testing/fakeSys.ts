@@ -239,6 +239,7 @@ export class FakeSys {
       getpeername: (...args) => this.#run("getpeername", args, good),
       close: (...args) => this.#run("close", args, () => this.#end(args[0])),
       release: (...args) => this.#run("release", args, () => this.#end(args[0])),
+      share: (...args) => this.#run("share", args, good),
       adopt: (...args) => this.#run("adopt", args, () => (this.open.add(args[0]), args[0])),
       dup: (...args) => this.#run("dup", args, () => this.newFd()),
       recv: (...args) => this.#run("recv", args, again, args[1], args[2] ?? args[1].length),
