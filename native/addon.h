@@ -54,10 +54,11 @@ bool owns(const struct addon *addon, int fd);
 void close_owned(struct addon *addon);
 
 /*
- * shared.c. Others may use the open file description of a descriptor that is shared, and its number; see there. share() returns 0 or
- * -errno, and changes nothing when it fails.
+ * shared.c. Others may use the open file description of a descriptor that is shared, and its number; see there. share() returns which
+ * file it is, as a number above 0, or -errno, and changes nothing when it fails.
  */
-int share(struct addon *addon, int fd);
+int64_t share(struct addon *addon, int fd);
+bool is_file(int fd, int64_t file);
 static inline bool is_shared(const struct addon *addon, int fd) {
   return (size_t)fd < addon->shared.length && addon->shared.identities[fd] != 0;
 }

@@ -24,6 +24,8 @@ int own(struct addon *addon, int fd) {
     addon->owned.length = length;
   }
   addon->owned.words[word] |= UINT64_C(1) << (fd % 64);
+  /* Others have closed the number while it was recorded. */
+  if (is_shared(addon, fd)) addon->shared.identities[fd] = 0;
   return fd;
 }
 

@@ -188,16 +188,22 @@ static napi_value call_listen(napi_env env, napi_callback_info info) { return sm
 static napi_value call_shutdown(napi_env env, napi_callback_info info) { return small(env, info, shutdown); }
 
 /*
- * close(fd): only what this environment owns, and of shared descriptors only what is still the same socket, so that a number which
- * others closed and the kernel gave to another file is never closed by mistake. Linux releases the descriptor even when close() says EINTR, so there is no second try.
+ * close(fd, file = any): only what this environment owns, and of shared descriptors only what is still the same socket, so that a number which
+ * others closed and the kernel gave to another file is never closed by mistake. `file` is what share() said: another socket of ours may have the number by
+ * now. Linux releases the descriptor even when close() says EINTR, so there is no second try.
  */
 static napi_value call_close(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
+  int64_t file = 0;
   struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd) ||
+      (args.count > 1 && !arg_offset(&args, 1, &file))) {
+    return NULL;
+  }
   if (!owns(addon, fd)) return number(env, -EBADF);
   bool other = replaced(addon, fd);
+  if (file > 0 && !other && !is_file(fd, file)) return number(env, -EBADF);
   disown(addon, fd);
   if (other) return number(env, -EBADF);
   return number(env, direct_close(fd) < 0 && errno != EINTR ? -errno : 0);
@@ -235,9 +241,9 @@ static int adopt(struct addon *addon, int fd) {
   if (fdflags < 0 || fcntl(fd, F_SETFD, fdflags | FD_CLOEXEC) < 0) return -errno;
   int owned = own(addon, fd);
   if (owned < 0) return owned;
-  int error = share(addon, fd);
-  if (error < 0) disown(addon, fd);
-  return error < 0 ? error : fd;
+  int64_t file = share(addon, fd);
+  if (file < 0) disown(addon, fd);
+  return file < 0 ? (int)file : fd;
 }
 
 /* adopt(fd): a socket made elsewhere becomes ours, non-blocking and close-on-exec. EBUSY when it is ours already. */

@@ -29,15 +29,18 @@
 
 #define ALARM_PERIOD_NS 1000000
 
-/* Which file a descriptor is: device and inode. Each socket has an inode of its own (sockfs). 0 for a number that is not open. */
+/*
+ * Which file a descriptor is, of device and inode, in 52 bits, which a number of JavaScript holds. Each socket has an inode of its
+ * own (sockfs). 0 for a number that is not open.
+ */
 static uint64_t identity(int fd) {
   struct stat status;
   if (fstat(fd, &status) < 0) return 0;
-  uint64_t both = ((uint64_t)status.st_dev << 40) ^ (uint64_t)status.st_ino;
+  uint64_t both = (((uint64_t)status.st_dev << 40) ^ (uint64_t)status.st_ino) & ((UINT64_C(1) << 52) - 1);
   return both == 0 ? 1 : both;
 }
 
-int share(struct addon *addon, int fd) {
+int64_t share(struct addon *addon, int fd) {
   if (!owns(addon, fd)) return -EBADF;
   struct shared *shared = &addon->shared;
   if ((size_t)fd >= shared->length) {
@@ -50,8 +53,10 @@ int share(struct addon *addon, int fd) {
     shared->length = length;
   }
   shared->identities[fd] = identity(fd);
-  return 0;
+  return (int64_t)shared->identities[fd];
 }
+
+bool is_file(int fd, int64_t file) { return identity(fd) == (uint64_t)file; }
 
 bool replaced(const struct addon *addon, int fd) {
   return is_shared(addon, fd) && identity(fd) != addon->shared.identities[fd];
@@ -122,7 +127,7 @@ void forget_shared(struct addon *addon) {
   addon->shared.length = 0;
 }
 
-/* share(fd): others get to know the number. */
+/* share(fd): others get to know the number -> which file it is, for close(). */
 static napi_value call_share(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

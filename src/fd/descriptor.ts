@@ -46,6 +46,8 @@ export class Descriptor implements Source, Owner {
    * somebody has asked for its number. Otherwise close(2) ends the registration, and saves the call that would.
    */
   duplicated: boolean = false;
+  /** Which file it is, as `calls.share` says, once others may close the number. */
+  #file = 0;
   /** See sys/collected.ts. */
   young: number = -1;
   /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
@@ -97,6 +99,13 @@ export class Descriptor implements Source, Owner {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
     // What the poller was told does not hold any more: it is to hand the next event over.
     this.outflow?.block();
+  }
+
+  /** Others may duplicate the descriptor from now on, and close its number. */
+  share(): void {
+    if (this.#file > 0 || this.#fd < 0) return;
+    this.duplicated = true;
+    this.#file = this.reactor.calls.share(this.#fd);
   }
 
   /** -1 once closed or released. */
@@ -205,7 +214,9 @@ export class Descriptor implements Source, Owner {
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
   close(): number {
     if (this.#fd < 0) return 0;
-    const result = this.reactor.calls.close(this.#forget(false));
+    const fd = this.#forget(false);
+    const { calls } = this.reactor;
+    const result = this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
     this.#cancel();
     return result;
   }

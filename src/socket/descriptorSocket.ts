@@ -55,13 +55,9 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
-    const { descriptor } = this;
     // The caller can duplicate the descriptor, with a child process or SCM_RIGHTS, and close it.
-    if (!descriptor.duplicated && descriptor.fd >= 0) {
-      descriptor.duplicated = true;
-      this.calls().share(descriptor.fd);
-    }
-    return descriptor.fd;
+    this.descriptor.share();
+    return this.descriptor.fd;
   }
 
   /** @internal */

@@ -22,17 +22,21 @@ import { timeoutOf, type WaitOptions } from "./options.js";
 class OpenDescriptor implements Closable {
   fd: number;
   young: number = -1;
-  /** Whether somebody has asked for the number. */
-  shared = false;
+  #file = 0;
 
   constructor(fd: number) {
     this.fd = fd;
   }
 
+  /** Others may close the number from now on. */
+  share(): void {
+    if (this.#file === 0 && this.fd >= 0) this.#file = calls.share(this.fd);
+  }
+
   close(): number {
     const { fd } = this;
     this.fd = -1;
-    return calls.close(fd);
+    return this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
   }
 }
 
@@ -61,12 +65,8 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
-    const descriptor = this.#descriptor;
-    if (!descriptor.shared && descriptor.fd >= 0) {
-      descriptor.shared = true;
-      calls.share(descriptor.fd);
-    }
-    return descriptor.fd;
+    this.#descriptor.share();
+    return this.#descriptor.fd;
   }
 
   /** @internal */
