@@ -15,6 +15,7 @@
 // as ready until the kernel says otherwise.
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
+import { POLLOUT } from "../sys/constants.js";
 import { EBADF } from "../sys/errno.js";
 import type { Note } from "../sys/operations/relay.js";
 import { Direction, type Owner } from "./direction.js";
@@ -133,6 +134,13 @@ export class Descriptor implements Source, Owner {
     if (direction !== this.writing) return;
     this.inflow?.block();
     if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
+  }
+
+  /** TCP has no refusal that no event ends, and is spared the system call. */
+  refuses(direction: Direction): boolean {
+    if (this.#tcp || direction !== this.writing) return false;
+    const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
+    return revents > 0 && (revents & POLLOUT) !== 0;
   }
 
   /** Gives the registration up, unless a call waits or it costs nothing; see the top of the file. */

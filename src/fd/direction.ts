@@ -16,6 +16,11 @@
 // - a queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget of
 //   this one is spent, or after a pause when an error passes with time (EMFILE in accept).
 //
+// Some refusals no event ends, although the kernel says EAGAIN: a UDP socket finds no free port, the receive queue of a UNIX or
+// netlink receiver is full, or the accept queue of a UNIX listener. poll(2) then says that the socket is writable, so waiting for the event
+// would never end or would spin. The owner calls poll(2) after an EAGAIN. Such a call is tried once more, because room may have come
+// between the two system calls, and after a pause from then on.
+//
 // A call with MSG_DONTWAIT waits for nothing but its turn in the budget: it asks the kernel even when the last try said EAGAIN,
 // because the event that says otherwise may not have been fetched yet. Behind a call that waits it fails with EAGAIN, behind
 // one that was only deferred it has its turn.
@@ -46,6 +51,8 @@ export interface Owner {
   readonly reactor: Reactor;
   /** Registers the descriptor, if it is not, for what `direction` waits for; 0 or -errno. */
   register(direction: Direction): number;
+  /** Whether poll(2) says that the descriptor is ready for what `direction` waits for, after a call said EAGAIN. */
+  refuses?(direction: Direction): boolean;
   /** A call has queued up in `direction`, for an event or for its turn. */
   queued?(direction: Direction): void;
 }
@@ -67,6 +74,10 @@ export class Direction {
   #armedFor = Infinity;
   #pauseTimer: NodeJS.Timeout | undefined;
   #pause = 0;
+  /** How often in a row a call was refused in such a way that no event ends it. */
+  #refusals = 0;
+  /** What the first call of the queue had transferred when the last pause began. */
+  #transferred = 0;
   /** How many calls of the queue must not wait. */
   #impatient = 0;
 
@@ -172,7 +183,7 @@ export class Direction {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
     if (result >= 0) this.#account(operation, result, a, b);
-    else if (result === EAGAIN) this.#ready = false;
+    else if (result === EAGAIN) this.#wouldBlock();
     return result;
   }
 
@@ -190,11 +201,21 @@ export class Direction {
     if (result >= 0) {
       this.#ready = true;
       this.#account(operation, result, a, b);
-    } else if (result === EAGAIN || result === EINTR) {
-      this.#ready = result === EINTR;
+    } else if (result === EAGAIN) {
+      this.#wouldBlock();
+    } else if (result === EINTR) {
+      this.#ready = true;
       return EAGAIN;
     }
     return result;
+  }
+
+  /** An attempt said EAGAIN. Returns whether an event will end that. */
+  #wouldBlock(): boolean {
+    if (this.#owner.refuses?.(this) === true) return false;
+    this.#refusals = 0;
+    this.#ready = false;
+    return true;
   }
 
   /** As `tryNow`, and EAGAIN without a try where the last one said so and no event has come since. */
@@ -337,14 +358,14 @@ export class Direction {
         this.#remove(waiter);
         waiter.resolve(value);
       } else if (result === EAGAIN) {
-        this.#ready = false;
-        return this.#awaitEvent();
+        if (this.#wouldBlock()) return this.#awaitEvent();
+        if (++this.#refusals > 1) return this.#startPause(waiter);
       } else if (result === NOT_ENOUGH) {
         return this.#awaitEvent();
       } else if (this.#goesOn(operation, result, a, b)) {
         continue;
       } else if (passes(operation, result, a, b)) {
-        return this.#startPause();
+        return this.#startPause(waiter);
       } else {
         this.#remove(waiter);
         waiter.reject(failure(operation, result, a, b));
@@ -356,7 +377,7 @@ export class Direction {
   #goesOn<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > MOVED) return result === EINTR;
     const count = MOVED - result;
-    this.#pause = 0;
+    this.#pause = this.#refusals = 0;
     this.#owner.reactor.spendBytes(count);
     this.#noteShort(operation, count, a, b);
     return true;
@@ -370,15 +391,18 @@ export class Direction {
   }
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
-    this.#pause = 0;
+    this.#pause = this.#refusals = 0;
     if (operation.cost !== undefined) this.#owner.reactor.spendBytes(operation.cost(result, a, b));
     else if (operation.movesBytes) this.#owner.reactor.spendBytes(result);
     if (operation.exhausted !== undefined && operation.exhausted(result, a, b)) this.#ready = false;
     this.#noteShort(operation, result, a, b);
   }
 
-  #startPause(): void {
+  #startPause({ operation, a, b }: Waiter): void {
     this.#awaitEvent();
+    const transferred = operation.transferred?.(a, b) ?? 0;
+    if (transferred !== this.#transferred) this.#pause = 0;
+    this.#transferred = transferred;
     this.#pause = Math.min(this.#pause === 0 ? FIRST_PAUSE : this.#pause * 2, LONGEST_PAUSE);
     this.#pauseTimer = setTimeout(() => {
       this.#pauseTimer = undefined;

@@ -13,15 +13,15 @@
 // what came back when the socket is released at the end of the call. So it is asked at once how the connection to a loopback
 // address has ended, which saves the registration, an event and a turn of the loop.
 //
-// On a UNIX socket EAGAIN means that the listener's queue is full (connect(2)), and no event tells when it is not: it is
-// tried again after a pause. The same holds for a datagram to a UNIX address, see send.ts.
+// On a UNIX socket EAGAIN means that the listener's queue is full, on an unbound UDP socket that there is no free port (connect(2)).
+// No event tells when that has changed; fd/direction.ts has the rule for it.
 //
 // What accept() returns besides a connection (accept(2), "Error handling"): ECONNABORTED when the peer was gone before it
 // was accepted, and pending network errors of the new connection. Those concern no connection that anybody has seen, so
 // the next one is waited for. EMFILE, ENFILE, ENOBUFS and ENOMEM go to the caller; the connection stays in the kernel's
 // queue, and a later accept() gets it. The iterator over connections, which has nobody to tell, waits and tries again.
 
-import { AF_UNIX, type Address, Inet6Address, InetAddress } from "../../addr/index.js";
+import { type Address, Inet6Address, InetAddress } from "../../addr/index.js";
 import { type Operation, operation } from "./operation.js";
 import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
 import {
@@ -66,9 +66,6 @@ function isNear(address: Address): boolean {
   return address instanceof Inet6Address && address.host === "::1";
 }
 
-/** A peer's full queue, apart from EAGAIN: outside the range of errno, and never seen outside of operations. */
-export const QUEUE_FULL = -100_000;
-
 export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
   syscall: "connect",
   // While an attempt that was cut short is under way, the kernel says so: EALREADY.
@@ -90,13 +87,10 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
       connecting.started = true;
       return EINTR;
     }
-    if (result === EISCONN && connecting.started) return 0;
-    // Would-block without a start is a full queue, for which there is no event: see `passes`.
-    return result === EAGAIN && connecting.address.family === AF_UNIX ? QUEUE_FULL : result;
+    return result === EISCONN && connecting.started ? 0 : result;
   },
   told: (events, { fresh, started }) => fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
   complete: () => undefined,
-  passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
 });
 
