@@ -7,7 +7,7 @@
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of calls that wait, written by JavaScript
  *   [1]  1 while the poll handle keeps the loop alive
- *   [2]  number of events in this batch
+ *   [2]  number of events in this batch; -errno when epoll_wait(2) has failed, after which there are no more
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
  *   [4…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
  *   then the table of relay.c
@@ -42,6 +42,8 @@ struct poller {
   /* Active while relays are queued: the loop does not block, and they go on in its next turn. */
   uv_idle_t idle;
   struct relays relays;
+  /* epoll_wait(2) has failed for good, and JavaScript has heard of it. */
+  bool failed;
   int32_t *shared;
   napi_ref array;
   napi_ref callback;
@@ -79,6 +81,17 @@ static int fetch(struct poller *poller) {
 }
 
 /*
+ * epoll_wait(2) has failed otherwise than by a signal, and will fail again. The descriptor may stay readable for the loop, which
+ * would then turn without a pause; so it is not watched any more.
+ */
+static bool fail(struct poller *poller, int error) {
+  poller->failed = true;
+  poller->shared[COUNT] = -error;
+  dispatch(poller);
+  return true;
+}
+
+/*
  * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
  * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
  * so the number of events is bounded. A spurious wake-up or EINTR needs no care: the handle is level-triggered.
@@ -89,6 +102,7 @@ static bool fetch_all(struct poller *poller) {
   bool told = false;
   for (int handled = 0; handled < EVENTS_PER_LOOP;) {
     int count = fetch(poller);
+    if (count < 0 && errno != EINTR) return fail(poller, errno);
     if (count <= 0) break;
     handled += count;
     if (poller->shared[COUNT] == 0) continue;
@@ -113,11 +127,12 @@ static void go_on(struct poller *poller, bool told) {
 }
 
 static void on_readable(uv_poll_t *handle, int status, int events) {
-  (void)status;
   (void)events;
   struct poller *poller = handle->data;
   poller->relays.budget = RELAYED_PER_LOOP;
-  bool told = fetch_all(poller);
+  /* With an error libuv has stopped the handle. */
+  bool told = status < 0 ? fail(poller, -status) : fetch_all(poller);
+  if (poller->failed) uv_poll_stop(handle);
   if (poller->relays.queued > 0) go_on(poller, told);
 }
 

@@ -115,6 +115,8 @@ export class Descriptor implements Source, Owner {
   }
 
   register(direction: Direction): number {
+    const { failure } = this.reactor;
+    if (failure < 0) return failure;
     const writes = direction === this.writing;
     if (this.#slot < 0) {
       if (writes) this.#lazy = false;
@@ -174,6 +176,13 @@ export class Descriptor implements Source, Owner {
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
+  }
+
+  onFailure(): void {
+    this.writing.onFailure();
+    this.reading.onFailure();
+    this.#errors?.onFailure();
+    this.#urgent?.onFailure();
   }
 
   /** There is more to tell than bytes. Where it is the end and nothing else ever was, all bytes are there (tcp_fin in net/ipv4). */

@@ -37,6 +37,7 @@
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../aborts.js";
+import type { SocketErrorDetails } from "../errors.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
 import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
@@ -131,6 +132,8 @@ export class Direction {
     if (unregistered !== undefined) return Promise.reject(unregistered);
     const promise = promised() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
+    this.#enqueue(waiter, timeout);
+    // Only what is in the queue is taken off again when it leaves.
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
@@ -139,7 +142,6 @@ export class Direction {
       waiter.impatient = true;
       this.#impatient++;
     }
-    this.#enqueue(waiter, timeout);
     return promise;
   }
 
@@ -233,16 +235,19 @@ export class Direction {
   /** Who waits for nothing but a turn is registered when the kernel says would-block. */
   #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const registered = this.#ready ? 0 : this.#owner.register(this);
-    return registered < 0 ? socketError(registered, "epoll_ctl", operation.details?.(a, b)) : undefined;
+    if (registered >= 0) return undefined;
+    // No event will say that it is, so the next call has to try.
+    this.#ready = true;
+    return unregistered(this.#owner.reactor, registered, operation.details?.(a, b));
   }
 
   #enqueue(waiter: Waiter, timeout: number | null): void {
     const owner = this.#owner;
+    owner.reactor.hold();
     if (timeout !== null) {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
     }
-    owner.reactor.hold();
     const first = this.#head === undefined;
     if (first) this.#head = waiter;
     else {
@@ -272,14 +277,22 @@ export class Direction {
     if (this.#head !== undefined) this.#awaitEvent();
   }
 
+  /** There are no events any more. What waits for one is rejected; what waits for its turn has that first. */
+  onFailure(): void {
+    if (this.#head !== undefined && !this.#ready) this.#awaitEvent();
+  }
+
   /** What is left in the queue waits for an event: the descriptor is registered, if it is not. */
   #awaitEvent(): void {
-    const registered = this.#owner.register(this);
+    const owner = this.#owner;
+    const registered = owner.register(this);
     if (registered >= 0) return;
+    // No event will say that it is, so the next call has to try.
+    this.#ready = true;
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       const { operation, a, b } = waiter;
       this.#remove(waiter);
-      waiter.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
+      waiter.reject(unregistered(owner.reactor, registered, operation.details?.(a, b)));
     }
   }
 
@@ -468,6 +481,7 @@ export class Direction {
       waiter = next;
     }
     if (earliest !== Infinity) this.#arm(earliest);
+    if (late.length > 1) late.sort((one, other) => one.deadline - other.deadline);
     for (const waiter of late) {
       if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
     }
@@ -504,6 +518,11 @@ function resolvesCut(waiter: Waiter): boolean {
   if (received === undefined) return false;
   waiter.resolve(received);
   return true;
+}
+
+/** The error of a call that has to wait and cannot. */
+function unregistered(reactor: Reactor, errno: number, details: SocketErrorDetails | undefined): Error {
+  return socketError(errno, reactor.failure < 0 ? "epoll_wait" : "epoll_ctl", details);
 }
 
 /** Whether a call that got `result` waits, for an event or for its turn. */

@@ -176,6 +176,13 @@ export class FakeSys {
     this.#callback();
   }
 
+  /** epoll_wait(2) fails for good with this errno. */
+  fail(name: string): void {
+    if (this.#callback === undefined) throw new Error("the poller was not opened");
+    this.#shared[2] = errno(name);
+    this.#callback();
+  }
+
   /** Number of calls that wait, as the reactor has written it. */
   get waiting(): number {
     return this.#shared[0]!;

@@ -18,7 +18,8 @@
 //
 // What accept() returns besides a connection (accept(2), "Error handling"): ECONNABORTED when the peer was gone before it
 // was accepted, and pending network errors of the new connection. Those concern no connection that anybody has seen, so
-// the next one is waited for. EMFILE, ENFILE, ENOBUFS and ENOMEM go to the caller; the connection stays in the kernel's
+// the next one is waited for. EPERM is a firewall's refusal of one connection; a loop over connections passes over it as well, while
+// a single accept() fails with it. When many in a row are none, there are pauses, because the reason may be a lasting one. EMFILE, ENFILE, ENOBUFS and ENOMEM go to the caller; the connection stays in the kernel's
 // queue, and a later accept() gets it. The iterator over connections, which has nobody to tell, waits and tries again.
 
 import { type Address, Inet6Address, InetAddress } from "../../addr/index.js";
@@ -42,6 +43,7 @@ import {
   ENOMEM,
   ENONET,
   ENOPROTOOPT,
+  EPERM,
   EPROTO,
 } from "../errno.js";
 import { lent } from "../lent.js";
@@ -106,15 +108,26 @@ const NOT_OURS: ReadonlySet<number> = new Set([
 ]);
 const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
+/** So many connections in a row that are none are passed over before there is a pause. */
+const PASSED_OVER = 16;
+
+/** Whether accept(2) failed because of one connection, which the caller does not hear of. */
+function isGone(errno: number, patient: boolean): boolean {
+  return NOT_OURS.has(errno) || (patient && errno === EPERM);
+}
+
 /** What accepting is, without its result. `patient`: whether to wait for descriptors and memory instead of failing. */
 export const ACCEPT: Omit<Operation<unknown, boolean, never>, "complete"> = {
   syscall: "accept",
   movesBytes: false,
-  attempt: (calls, fd) => {
-    const result = calls.accept(fd, room);
-    return result < 0 && NOT_OURS.has(result) ? EINTR : result;
+  attempt: (calls, fd, _listener, patient) => {
+    let result = calls.accept(fd, room);
+    for (let passed = 1; result < 0 && passed < PASSED_OVER && isGone(result, patient); passed++) {
+      result = calls.accept(fd, room);
+    }
+    return result;
   },
-  passes: (errno, _listener, patient) => patient && SHORTAGE.has(errno),
+  passes: (errno, _listener, patient) => isGone(errno, patient) || (patient && SHORTAGE.has(errno)),
 };
 
 /** The end of writing, in its turn behind the writes that are pending: shutdown(2). */
