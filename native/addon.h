@@ -151,7 +151,10 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
 #define MANY (16u << 10)
 
 /* relay.c */
-#define RELAYS 1024
+/* Slots of the reactor that have a note: each forwarded connection takes two. Memory that is not used costs address space only. */
+#define RELAYS (1u << 16)
+/* So many of them stand before the pipes. */
+#define FIRST_RELAYS 1024u
 #define RELAY_WORDS 10
 #define RELAY_PIPES 16
 #define RELAY_PIPE_WORDS 3
