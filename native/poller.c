@@ -8,7 +8,7 @@
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of calls that wait, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
- *   [2]  number of events in this batch
+ *   [2]  number of events in this batch; -errno when epoll_wait(2) has failed, after which there are no more
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
  *   [4]  the number of the poller, by which the calls below name it
  *   [5]  1 when JavaScript has to say that no call waits: pollerRest
@@ -62,6 +62,17 @@ static int fetch(struct poller *poller) {
 }
 
 /*
+ * epoll_wait(2) has failed otherwise than by a signal, and will fail again. The descriptor may stay readable for the loop, which
+ * would then turn without a pause; so it is not watched any more.
+ */
+static bool fail(struct poller *poller, int error) {
+  poller->failed = true;
+  poller->shared[COUNT] = -error;
+  dispatch(poller);
+  return true;
+}
+
+/*
  * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
  * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
  * so the number of events is bounded. A spurious wake-up or EINTR needs no care: backends wait level-triggered.
@@ -72,6 +83,7 @@ static bool fetch_all(struct poller *poller) {
   bool told = false;
   for (int handled = 0; handled < EVENTS_PER_LOOP;) {
     int count = fetch(poller);
+    if (count < 0 && errno != EINTR) return fail(poller, errno);
     if (count <= 0) break;
     handled += count;
     if (poller->shared[COUNT] == 0) continue;

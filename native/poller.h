@@ -38,6 +38,8 @@ struct poller {
   size_t number;
   /* Calls wait, or waited a moment ago: the references are strong, and the process stays alive. */
   bool referenced;
+  /* epoll_wait(2) has failed for good, and JavaScript has its errno: the backend does not wait for events any more. */
+  bool failed;
   int32_t *shared;
   napi_ref array;
   napi_ref callback;

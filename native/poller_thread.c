@@ -70,7 +70,7 @@ static void on_call(napi_env env, napi_value function, void *context, void *data
   bool more = data == &readable ? poller_readable(poller) : poller_go_on(poller);
   /* The environment may have ended the poller in the meantime. */
   if (waiter->poller == NULL) return;
-  if (data == &readable) signal_thread(waiter);
+  if (data == &readable && !poller->failed) signal_thread(waiter);
   if (more) napi_call_threadsafe_function(waiter->function, &relays_go_on, napi_tsfn_nonblocking);
 }
 

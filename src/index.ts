@@ -57,6 +57,7 @@ export {
   DatagramQueue,
   type DatagramQueueOptions,
   type DatagramQueueStats,
+  type DetachOptions,
   type FileSource,
   type NetBoundSocket,
   poll,

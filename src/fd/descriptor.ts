@@ -15,6 +15,7 @@
 // as ready until the kernel says otherwise.
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
+import { POLLOUT } from "../sys/constants.js";
 import { EBADF } from "../sys/errno.js";
 import type { Note } from "../sys/operations/relay.js";
 import { Direction, type Owner } from "./direction.js";
@@ -46,6 +47,8 @@ export class Descriptor implements Source, Owner {
    * somebody has asked for its number. Otherwise close(2) ends the registration, and saves the call that would.
    */
   duplicated: boolean = false;
+  /** Which file it is, as `calls.share` says, once others may close the number. */
+  #file = 0;
   /** See sys/collected.ts. */
   young: number = -1;
   /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
@@ -99,12 +102,21 @@ export class Descriptor implements Source, Owner {
     this.outflow?.block();
   }
 
+  /** Others may duplicate the descriptor from now on, and close its number. */
+  share(): void {
+    if (this.#file > 0 || this.#fd < 0) return;
+    this.duplicated = true;
+    this.#file = this.reactor.calls.share(this.#fd);
+  }
+
   /** -1 once closed or released. */
   get fd(): number {
     return this.#fd;
   }
 
   register(direction: Direction): number {
+    const { failure } = this.reactor;
+    if (failure < 0) return failure;
     const writes = direction === this.writing;
     if (this.#slot < 0) {
       if (writes) this.#lazy = false;
@@ -124,6 +136,13 @@ export class Descriptor implements Source, Owner {
     if (direction !== this.writing) return;
     this.inflow?.block();
     if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
+  }
+
+  /** TCP has no refusal that no event ends, and is spared the system call. */
+  refuses(direction: Direction): boolean {
+    if (this.#tcp || direction !== this.writing) return false;
+    const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
+    return revents > 0 && (revents & POLLOUT) !== 0;
   }
 
   /** Gives the registration up, unless a call waits or it costs nothing; see the top of the file. */
@@ -157,6 +176,13 @@ export class Descriptor implements Source, Owner {
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
+  }
+
+  onFailure(): void {
+    this.writing.onFailure();
+    this.reading.onFailure();
+    this.#errors?.onFailure();
+    this.#urgent?.onFailure();
   }
 
   /** There is more to tell than bytes. Where it is the end and nothing else ever was, all bytes are there (tcp_fin in net/ipv4). */
@@ -205,16 +231,26 @@ export class Descriptor implements Source, Owner {
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
   close(): number {
     if (this.#fd < 0) return 0;
-    const result = this.reactor.calls.close(this.#forget(false));
+    const fd = this.#forget(false);
+    const { calls } = this.reactor;
+    const result = this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
     this.#cancel();
     return result;
   }
 
-  /** Gives the descriptor away, open, and settles every pending call with ECANCELED. Returns it, or EBADF. */
-  release(): number {
-    if (this.#fd < 0) return EBADF;
-    const fd = this.#forget(true);
-    const result = this.reactor.calls.release(fd);
+  /**
+   * Gives the descriptor away, open, and settles every pending call with ECANCELED.
+   *
+   * @param blocking whether O_NONBLOCK is cleared; all stays as it is if that fails
+   * @returns the descriptor, or -errno
+   */
+  release(blocking: boolean = false): number {
+    const fd = this.#fd;
+    if (fd < 0) return EBADF;
+    // A failure of a plain release means that the descriptor is not ours any more.
+    const result = blocking ? this.reactor.calls.release(fd, 1) : this.reactor.calls.release(fd);
+    if (result < 0 && blocking) return result;
+    this.#forget(true);
     this.#cancel();
     return result < 0 ? result : fd;
   }

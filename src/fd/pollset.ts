@@ -31,6 +31,8 @@ export class Pollset implements Source, Owner {
   }
 
   register(): number {
+    const { failure } = this.reactor;
+    if (failure < 0) return failure;
     if (this.#slot >= 0) return 0;
     const { calls } = this.reactor;
     const set = calls.pollset(this.#prepare(() => this.#direction.wake()));
@@ -45,6 +47,10 @@ export class Pollset implements Source, Owner {
 
   onReady(): void {
     this.#direction.wake();
+  }
+
+  onFailure(): void {
+    this.#direction.onFailure();
   }
 
   /** Runs an operation until it has an answer. One per set. */

@@ -23,7 +23,10 @@ export { type Forwarded } from "./forwarding.js";
 
 /** How to forward. */
 export interface ForwardOptions {
-  /** Most connections at a time; further ones wait in the kernel's queue. Default 1000. */
+  /**
+   * Most connections at a time; further ones wait in the kernel's queue. Default 1000. Up to 32,768 are carried on without JavaScript
+   * while nothing but bytes comes.
+   */
   readonly maxConnections?: number | undefined;
   /** Milliseconds for the connection to the target. Default 10,000. */
   readonly connectTimeout?: number | undefined;

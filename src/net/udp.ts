@@ -32,12 +32,21 @@ import {
 import { resolveNow } from "../sys/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { adopt } from "./adopt.js";
-import { checkApplies, checkDevice, checkLocal, checkObject, checkWait, type CheckedWait, flag } from "./options.js";
+import {
+  checkApplies,
+  checkDevice,
+  checkLocal,
+  checkObject,
+  checkWait,
+  type CheckedWait,
+  flag,
+  rest,
+} from "./options.js";
 import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolver.js";
 import { listenFd } from "./systemd.js";
 import { UdpSocket } from "./udpSocket.js";
 
-/** Options of both kinds of UDP sockets. `timeout` and `signal` are for the resolver. */
+/** Options of both kinds of UDP sockets. `timeout` and `signal` are for the resolver, and for a `connectUdp()` that finds no free port. */
 export interface UdpOptions extends IoOptions {
   /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
   readonly receiveBuffer?: number | undefined;
@@ -165,7 +174,8 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
     try {
       const socket = await make(remote.family, plan, async (made) => {
         if (local !== undefined) await made.bind(local);
-        await made.connect(remote);
+        // It waits while no port is free.
+        await made.connect(remote, rest(plan));
       });
       return new UdpSocket(socket, remote);
     } catch (error) {

@@ -10,9 +10,9 @@
 // grows with the number of events of a turn, so that thousands of connections that are ready together are all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
-// alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, [4] the number of the
-// poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up to MAX_EVENTS; then
-// the table of sys/operations/relay.ts.
+// alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of the loop,
+// [4] the number of the poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up
+// to MAX_EVENTS; then the table of sys/operations/relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
 // resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
@@ -37,9 +37,16 @@ const TURN_OPERATIONS = 256;
 const OPERATIONS_PER_EVENT = 4;
 const TURN_BYTES = 4 << 20;
 
+/** An error of ours, if any. It is thrown when the others have had their event or their turn, which come once. */
+interface Failure {
+  readonly error: unknown;
+}
+
 /** Who hears of events: epoll(7)'s bits, for both directions. It must not run code of users. */
 export interface Source {
   onReady(events: number): void;
+  /** No event comes any more: registering fails from now on, with `Reactor.failure`. */
+  onFailure?(): void;
 }
 
 /** Who goes on in the next turn, because the budget of this one was spent. It must not run code of users. */
@@ -63,6 +70,7 @@ export class Reactor {
   #bytes = TURN_BYTES;
   #deferred: Deferred[] = [];
   #immediate = false;
+  #failure = 0;
 
   constructor(calls: Calls = nativeCalls) {
     this.calls = calls;
@@ -71,6 +79,11 @@ export class Reactor {
   /** Number of calls that wait. */
   get waiting(): number {
     return this.#shared?.[WAITING] ?? 0;
+  }
+
+  /** Why epoll_wait(2) failed for good, as -errno; 0 if it did not. No call can wait then. */
+  get failure(): number {
+    return this.#failure;
   }
 
   /** Number of registered descriptors. */
@@ -110,6 +123,7 @@ export class Reactor {
    * @returns the slot, or -errno
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
+    if (this.#failure < 0) return this.#failure;
     if (this.#shared === undefined) this.#open();
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
@@ -202,8 +216,20 @@ export class Reactor {
     this.#immediate = false;
     this.#renew(deferred.length);
     let next = 0;
-    while (next < deferred.length && this.#operations > 0 && this.#bytes > 0) deferred[next++]!.resume();
-    if (next === deferred.length) return;
+    let failure: Failure | undefined;
+    while (next < deferred.length && this.#operations > 0 && this.#bytes > 0) {
+      try {
+        deferred[next++]!.resume();
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    if (next < deferred.length) this.#goOnSoon(deferred, next);
+    if (failure !== undefined) throw failure.error;
+  };
+
+  /** What has had no turn, from `next` on, has it in the next one. */
+  #goOnSoon(deferred: readonly Deferred[], next: number): void {
     // Who had no turn goes before those who have had one and want another, or the first could keep it for ever.
     const again = this.#deferred;
     this.#deferred = deferred.slice(next);
@@ -211,17 +237,22 @@ export class Reactor {
     if (this.#immediate) return;
     this.#immediate = true;
     setImmediate(this.#resume);
-  };
+  }
 
   // A field, because native code does not hold the function while no call waits.
   readonly #onEvents = (): void => this.#dispatch();
 
   #dispatch(): void {
     const shared = this.#shared!;
-    const end = FIRST + 3 * shared[COUNT]!;
+    const count = shared[COUNT]!;
+    if (count < 0) {
+      this.#fail(count);
+      return;
+    }
+    const end = FIRST + 3 * count;
     if (shared[FOLLOWS] === 0) this.#renew(shared[COUNT]!);
     else this.#extend(shared[COUNT]!);
-    let failure: { readonly error: unknown } | undefined;
+    let failure: Failure | undefined;
     for (let at = FIRST; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
@@ -230,7 +261,19 @@ export class Reactor {
       try {
         source.onReady(shared[at + 2]!);
       } catch (error) {
-        // Ours, if any. Others are not to lose their events by it, which come once.
+        failure ??= { error };
+      }
+    }
+    if (failure !== undefined) throw failure.error;
+  }
+
+  #fail(errno: number): void {
+    this.#failure = errno;
+    let failure: Failure | undefined;
+    for (const source of [...this.#sources]) {
+      try {
+        source?.onFailure?.();
+      } catch (error) {
         failure ??= { error };
       }
     }

@@ -10,6 +10,7 @@ import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP as TCP_ULP_NUMBER } from ".
 import { getdefaulttimeout } from "../sys/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { PlainSocket } from "../sys/plainSocket.js";
+import { type DetachOptions, isBlocking } from "../sys/requests/sockets.js";
 import { READABLE, WRITABLE } from "../sys/operations/connection.js";
 import type { Addressed, Request } from "../sys/requests/request.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
@@ -54,8 +55,8 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
-    // Whoever knows the number can duplicate it: a child process, SCM_RIGHTS.
-    this.descriptor.duplicated = true;
+    // The caller can duplicate the descriptor, with a child process or SCM_RIGHTS, and close it.
+    this.descriptor.share();
     return this.descriptor.fd;
   }
 
@@ -226,13 +227,33 @@ export abstract class DescriptorSocket extends PlainSocket {
    * Gives the descriptor away: it stays open, and is the caller's to close. Pending calls reject with `ECANCELED`, and the
    * socket counts as closed.
    *
-   * @returns the descriptor, which is non-blocking and close-on-exec
+   * @param opts with `blocking: true` the descriptor is handed over as blocking, as most programs expect it: fcntl(2) without
+   *   O_NONBLOCK. The flag belongs to the open file description, so all duplicates become blocking
+   * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
+   * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed
+   * @see fcntl(2), F_SETFL
+   * @example
+   * ```ts
+   * import { closeSync, readSync } from "node:fs";
+   * import { socketpair } from "berkeley";
+   *
+   * const [a, b] = socketpair();
+   * await a.sendAll("hello");
+   * const fd = b.detach({ blocking: true });
+   * const bytes = Buffer.alloc(5);
+   * readSync(fd, bytes);
+   * console.log(bytes.toString()); // prints: hello
+   * closeSync(fd);
+   * a.close();
+   * ```
    */
-  detach(): number {
+  detach(opts?: DetachOptions): number {
+    const blocking = isBlocking(opts);
     this.checkOpen("detach");
-    this.#settle();
-    return check(this.descriptor.release(), "detach");
+    const released = this.descriptor.release(blocking);
+    if (released >= 0) this.#settle();
+    return check(released, "detach");
   }
 
   #settle(): void {

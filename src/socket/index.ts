@@ -22,7 +22,7 @@ export {
   type SpliceProgress,
 } from "../sys/requests/splicing.js";
 export { Socket } from "./socket.js";
-export { type AcceptOptions } from "../sys/requests/sockets.js";
+export { type AcceptOptions, type DetachOptions } from "../sys/requests/sockets.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";

@@ -95,7 +95,7 @@ export class Socket extends MoveSocket {
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#around(family, type, protocol, fd);
     socket.descriptor.reading.shortMeansEmpty = false;
-    socket.descriptor.duplicated = true;
+    socket.descriptor.share();
     return socket;
   }
 
@@ -317,7 +317,7 @@ export class Socket extends MoveSocket {
    */
   dup(): Socket {
     const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
-    this.descriptor.duplicated = true;
+    this.descriptor.share();
     // The copy can be given an upper layer protocol of which this one hears nothing.
     this.descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);

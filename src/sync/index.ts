@@ -24,6 +24,7 @@ export {
   type TransferOptions,
   type WaitOptions,
 } from "./options.js";
+export { type DetachOptions } from "../sys/requests/sockets.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
 export { Socket } from "./socket.js";

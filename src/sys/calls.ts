@@ -40,10 +40,15 @@ export interface Calls {
   shutdown(fd: number, how: number): number;
   getsockname(fd: number, room: Uint8Array): number;
   getpeername(fd: number, room: Uint8Array): number;
-  /** EBADF when the descriptor is not ours. */
-  close(fd: number): number;
-  /** The descriptor stays open and is no longer ours. */
-  release(fd: number): number;
+  /** EBADF when the descriptor is not ours, or not the `file` that `share` said. */
+  close(fd: number, file?: number): number;
+  /** The descriptor stays open and is no longer ours. With `blocking` 1 O_NONBLOCK is cleared; it stays ours if that fails. */
+  release(fd: number, blocking?: number): number;
+  /**
+   * Others get to know the number of a descriptor of ours, and may change or close what is behind it; native/shared.c. Returns which
+   * file it is, for `close`.
+   */
+  share(fd: number): number;
   /** A socket made elsewhere becomes ours; EBUSY when it is already. */
   adopt(fd: number): number;
   dup(fd: number): number;

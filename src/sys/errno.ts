@@ -39,6 +39,7 @@ export const ENONET: number = negative("ENONET");
 export const ENOPROTOOPT: number = negative("ENOPROTOOPT");
 export const ENOTCONN: number = negative("ENOTCONN");
 export const ENOTSOCK: number = negative("ENOTSOCK");
+export const EPERM: number = negative("EPERM");
 export const EPIPE: number = negative("EPIPE");
 export const EPROTO: number = negative("EPROTO");
 export const ETIMEDOUT: number = negative("ETIMEDOUT");

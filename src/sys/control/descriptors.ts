@@ -61,7 +61,9 @@ export class ReceivedDescriptors {
 
   /** The numbers of those that are held, in the order in which they were sent. They stay held: see {@link take}. */
   get fds(): readonly number[] {
-    return [...this.#held.fds];
+    const { calls, fds } = this.#held;
+    for (const fd of fds) calls.share(fd);
+    return [...fds];
   }
 
   /**

@@ -20,6 +20,21 @@ export interface AcceptOptions extends WaitOptions {
   readonly patient?: boolean | undefined;
 }
 
+/** Options of `detach`. */
+export interface DetachOptions {
+  /** Clears O_NONBLOCK: the receiver gets a blocking descriptor. */
+  readonly blocking?: boolean | undefined;
+}
+
+export function isBlocking(opts: DetachOptions | undefined): boolean {
+  if (opts !== undefined && (typeof opts !== "object" || opts === null)) {
+    throw new TypeError(`Cannot detach: options are ${quote(opts)}, required an object such as { blocking }`);
+  }
+  const blocking: unknown = opts?.blocking ?? false;
+  if (typeof blocking === "boolean") return blocking;
+  throw new TypeError(`Cannot detach: blocking is ${quote(blocking)}, required true or false`);
+}
+
 export function isPatient(opts: AcceptOptions | undefined): boolean {
   const patient: unknown = opts?.patient ?? false;
   if (typeof patient === "boolean") return patient;
