@@ -22,8 +22,8 @@ export interface SocketErrorDetails {
  * `code` is the stable name (`"ECONNREFUSED"`), `errno` its negative number as Node has it, `syscall` the call as its man
  * page spells it. The message has Node's shape: `connect ECONNREFUSED 127.0.0.1:8888`.
  *
- * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, `ECANCELED` when the socket was
- * closed during the call.
+ * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, which is a {@link TimeoutError}, and
+ * `ECANCELED` when the socket was closed during the call.
  *
  * @see errno(3)
  * @example
@@ -67,6 +67,37 @@ export class SocketError extends Error {
   static {
     SocketError.prototype.name = "SocketError";
   }
+}
+
+/**
+ * A deadline of the caller passed: the `timeout` of a call, of a socket, or a named limit such as `handshakeTimeout`. The connection
+ * may be as good as before.
+ *
+ * The kernel has the same code for a connection that died, because the peer acknowledged nothing: tcp(7). That error is a
+ * {@link SocketError} and no TimeoutError. The `name` of both is `"SocketError"`.
+ *
+ * @example
+ * ```ts
+ * import { socketpair, TimeoutError } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * const error = await left.recv(1, { timeout: 1 }).catch((error) => error);
+ * console.log(error instanceof TimeoutError, error.code); // prints: true ETIMEDOUT
+ * left.close();
+ * right.close();
+ * ```
+ */
+export class TimeoutError extends SocketError {
+  /** @param errno the platform's number for `ETIMEDOUT`, negative */
+  constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
+    super("ETIMEDOUT", errno, syscall, details);
+  }
+}
+
+/** An error of the same class and code for another call, or with other details. */
+export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
+  if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
+  return new SocketError(error.code, error.errno, syscall, details);
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {

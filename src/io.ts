@@ -12,8 +12,8 @@ import type { Address } from "./addr/address.js";
 /** What every call that may wait takes. */
 export interface IoOptions {
   /**
-   * Milliseconds after which the call gives up with a `SocketError` of code `ETIMEDOUT`. 0 takes what can be had without
-   * a wait. No timeout when absent or `Infinity`.
+   * Milliseconds after which the call gives up with a `TimeoutError`, whose code is `ETIMEDOUT`. 0 takes what can be had
+   * without a wait. No timeout when absent or `Infinity`.
    */
   readonly timeout?: number | undefined;
   /** Ends the wait; the call rejects with the signal's reason. An aborted signal refuses the call before it starts. */

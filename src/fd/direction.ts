@@ -32,9 +32,17 @@
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../aborts.js";
-import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import {
+  failure,
+  FIRST_PAUSE,
+  late,
+  LONGEST_PAUSE,
+  MOVED,
+  NOT_ENOUGH,
+  type Operation,
+} from "../sys/operations/operation.js";
 import { promised, type Settler, Waiter, WAITS } from "./waiter.js";
 
 /** setTimeout takes no more. */
@@ -100,7 +108,7 @@ export class Direction {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
         const value = operation.complete(result, a, b);
-        return (typeof value === "number" ? resolvedWith(value) : Promise.resolve(value)) as Promise<T>;
+        return Promise.resolve(value) as Promise<T>;
       }
       if (result === EAGAIN && operation.nowait?.(a, b) === true) {
         return Promise.reject(failure(operation, EAGAIN, a, b));
@@ -212,7 +220,11 @@ export class Direction {
   /** Who waits for nothing but a turn is registered when the kernel says would-block. */
   #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const registered = this.#ready ? 0 : this.#owner.register(this);
-    return registered < 0 ? socketError(registered, "epoll_ctl", operation.details?.(a, b)) : undefined;
+    return registered < 0 ? this.#unregistered(registered, operation, a, b) : undefined;
+  }
+
+  #unregistered<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
+    return socketError(errno, this.#owner.reactor.failedCall, operation.details?.(a, b));
   }
 
   #enqueue(waiter: Waiter, timeout: number | null): void {
@@ -258,7 +270,7 @@ export class Direction {
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       const { operation, a, b } = waiter;
       this.#remove(waiter);
-      waiter.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
+      waiter.reject(this.#unregistered(registered, operation, a, b));
     }
   }
 
@@ -434,20 +446,20 @@ export class Direction {
     this.#armedFor = Infinity;
     const now = performance.now();
     let earliest = Infinity;
-    const late: Waiter[] = [];
+    const expired: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.deadline <= now) {
         this.#remove(waiter);
-        late.push(waiter);
+        expired.push(waiter);
       } else if (waiter.deadline < earliest) earliest = waiter.deadline;
       waiter = next;
     }
     if (earliest !== Infinity) this.#arm(earliest);
-    for (const waiter of late) {
-      if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
+    for (const waiter of expired) {
+      if (!resolvesCut(waiter)) waiter.reject(late(waiter.operation, waiter.a, waiter.b));
     }
-    if (late.length > 0) this.#afterLeaving();
+    if (expired.length > 0) this.#afterLeaving();
   }
 
   /** The descriptor is gone: settles every call with ECANCELED. */
@@ -461,18 +473,6 @@ export class Direction {
     }
   }
 }
-
-/**
- * A promise of a count. Calls that succeed at once mostly give the same few small numbers, and a settled promise never changes,
- * so one for each of those does for all.
- */
-function resolvedWith(count: number): Promise<number> {
-  if (count >= SHARED) return Promise.resolve(count);
-  return (shared[count] ??= Promise.resolve(count));
-}
-
-const SHARED = 4096;
-const shared: (Promise<number> | undefined)[] = Array.from({ length: SHARED });
 
 /** Settles a call that is cut short with what it has received, if it has. */
 function resolvesCut(waiter: Waiter): boolean {

@@ -17,7 +17,7 @@ import {
   type Socket,
   WAITS,
 } from "../socket/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError, timeoutError } from "../stream/wait.js";
 import type { PipePool } from "../sys/operations/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
@@ -260,7 +260,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
 
   /** The time is over. */
   expire(): void {
-    this.cut(socketError("ETIMEDOUT", this.#pump === undefined ? "connect" : "splice"));
+    this.cut(timeoutError(this.#pump === undefined ? "connect" : "splice"));
   }
 
   /** Ends it with a reset on both sides. */

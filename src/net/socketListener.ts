@@ -2,7 +2,7 @@
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type AcceptOptions, type Socket, SocketConn } from "../socket/index.js";
+import { type AcceptOptions, type Socket, SocketConn, withoutDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { checkObject } from "./options.js";
 
@@ -40,6 +40,7 @@ export class SocketListener implements Listener<Stream> {
   /** @internal `closing` is called once, right before the socket is closed. */
   constructor(socket: Socket, limits: StreamOptions, closing?: () => void) {
     this.#socket = socket;
+    withoutDefaultTimeout(socket);
     this.#address = socket.getsockname() as ListenAddress;
     this.#limits = limits;
     this.#local = isWildcard(this.#address) ? undefined : this.#address;

@@ -5,7 +5,7 @@
 
 import type { AddressLike } from "../addr/index.js";
 import type { Data, IoOptions } from "../io.js";
-import type { Socket } from "../socket/index.js";
+import { type Socket, withoutDefaultTimeout } from "../socket/index.js";
 import { SO_MEMINFO } from "../sys/options/index.js";
 import type { HostAddress } from "./resolver.js";
 
@@ -30,6 +30,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
   /** @internal */
   constructor(socket: Socket, remote: HostAddress | undefined) {
     this.#socket = socket;
+    withoutDefaultTimeout(socket);
     this.#address = socket.getsockname() as HostAddress;
     this.#remote = remote;
   }

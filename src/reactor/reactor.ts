@@ -14,7 +14,6 @@
 // generation, events for each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
-import { check } from "../sys/errno.js";
 import { type Note, RelayTable } from "../sys/operations/relay.js";
 
 const WAITING = 0;
@@ -42,6 +41,8 @@ export interface Deferred {
 export class Reactor {
   readonly calls: Calls;
   #shared: Int32Array | undefined;
+  /** Number of calls that wait, while the poller is not open: for their turn, which the immediate of `defer` brings. */
+  #early = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -57,7 +58,7 @@ export class Reactor {
 
   /** Number of calls that wait. */
   get waiting(): number {
-    return this.#shared?.[WAITING] ?? 0;
+    return this.#shared?.[WAITING] ?? this.#early;
   }
 
   /** Number of registered descriptors. */
@@ -65,37 +66,41 @@ export class Reactor {
     return this.#sources.length - this.#freeSlots.length;
   }
 
+  /** The call that `add` failed in, for its error. */
+  get failedCall(): "epoll_create1" | "epoll_ctl" {
+    return this.#shared === undefined ? "epoll_create1" : "epoll_ctl";
+  }
+
   /**
    * Opens the poller, should it not be open, for who is sure to wait. An error is told to the first call that does wait, which
    * tries again.
    */
   prepare(): void {
-    if (this.#shared === undefined) this.#tryOpen();
+    if (this.#shared === undefined) this.#open();
   }
 
-  #tryOpen(): Int32Array | number {
+  /** @returns 0, or -errno */
+  #open(): number {
     const shared = this.calls.openPoller(() => this.#dispatch());
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
-    return shared;
-  }
-
-  #open(): Int32Array {
-    const shared = this.#tryOpen();
-    if (typeof shared !== "number") return shared;
-    check(shared, "epoll_create1");
-    throw new Error("the poller was not opened");
+    shared[WAITING] = this.#early;
+    if (this.#early > 0) this.calls.pollerRef();
+    return 0;
   }
 
   /**
    * Registers a descriptor for all events, edge-triggered. What is ready already is reported in the next turn.
    *
    * @param readingOnly not for EPOLLOUT, until `addWriting`
-   * @returns the slot, or -errno
+   * @returns the slot, or -errno, of the call that `failedCall` names
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
-    if (this.#shared === undefined) this.#open();
+    if (this.#shared === undefined) {
+      const opened = this.#open();
+      if (opened < 0) return opened;
+    }
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
     const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0);
@@ -133,14 +138,20 @@ export class Reactor {
 
   /** One call more waits: the process stays alive. */
   hold(): void {
-    const shared = this.#shared ?? this.#open();
+    const shared = this.#shared;
+    if (shared === undefined) {
+      this.#early++;
+      return;
+    }
     shared[WAITING]!++;
     if (shared[REFERENCED] === 0) this.calls.pollerRef();
   }
 
   /** One call less waits. The native side lets go of the loop when none is left. */
   release(): void {
-    this.#shared![WAITING]!--;
+    const shared = this.#shared;
+    if (shared === undefined) this.#early--;
+    else shared[WAITING]!--;
   }
 
   /** Takes one operation from the budget of this turn; false when it is spent. */

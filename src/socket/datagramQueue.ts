@@ -20,7 +20,7 @@ import {
   NAME_LENGTH,
   putDatagram,
 } from "../sys/batch/index.js";
-import { EBADF, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { EBADF, ECANCELED, socketError, timeoutError } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import { type BatchSending, SENDMMSG } from "../sys/operations/batch.js";
@@ -209,10 +209,7 @@ export class DatagramQueue {
       who.add(waiting);
       if (signal !== undefined) onAbort(signal, member);
       if (timeout !== null) {
-        timer = setTimeout(
-          () => waiting.reject(socketError(ETIMEDOUT, "sendmmsg")),
-          Math.min(timeout, 0x7fff_ffff),
-        ).unref();
+        timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), Math.min(timeout, 0x7fff_ffff)).unref();
       }
     });
   }

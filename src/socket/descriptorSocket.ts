@@ -18,14 +18,24 @@ import { resolveName, resolveNow } from "./resolve.js";
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
 
+/**
+ * Takes the timeout of `setdefaulttimeout()` off a socket that a part of ours owns from now on, whose calls promise to wait without
+ * an end when they name no timeout. One that was set on the socket itself stays.
+ */
+export let withoutDefaultTimeout: (socket: DescriptorSocket) => void;
+
 export abstract class DescriptorSocket extends PlainSocket {
   static {
     descriptorOf = (socket) => socket.descriptor;
+    withoutDefaultTimeout = (socket) => {
+      if (!socket.#timeoutSet) socket.#timeout = null;
+    };
   }
 
   /** @internal */
   protected readonly descriptor: Descriptor;
   #timeout: number | null = getdefaulttimeout();
+  #timeoutSet = false;
   /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
   #closing: AbortController | undefined;
 
@@ -71,6 +81,13 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   set timeout(value: number | null) {
     this.#timeout = milliseconds(value, "set timeout");
+    this.#timeoutSet = true;
+  }
+
+  /** @internal */
+  protected copyTimeout(to: DescriptorSocket): void {
+    to.#timeout = this.#timeout;
+    to.#timeoutSet = this.#timeoutSet;
   }
 
   /** Whether the socket is closed or detached. */

@@ -321,7 +321,7 @@ export class Socket extends MoveSocket {
     // The copy can be given an upper layer protocol of which this one hears nothing.
     this.descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
-    copy.timeout = this.timeout;
+    this.copyTimeout(copy);
     return copy;
   }
 

@@ -9,8 +9,8 @@
 import type { Address } from "../addr/address.js";
 import { BusyError, type SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
-import { Parts, toParts } from "./data.js";
-import { refusal, socketError, Wait } from "./wait.js";
+import { Parts, toParts, wrongTarget } from "./data.js";
+import { refusal, socketError, Wait, timeoutError } from "./wait.js";
 
 /** Most bytes that are handed over at a time. */
 const PIECE = 65_536;
@@ -43,7 +43,7 @@ class Reading extends Wait<number> {
 
   protected override cut(): SocketError {
     this.#drop();
-    return socketError("ETIMEDOUT", "read");
+    return timeoutError("read");
   }
 }
 
@@ -67,7 +67,8 @@ class Writing extends Wait<void> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return this.failure("ETIMEDOUT");
+    if (this.parts === undefined) return timeoutError("closeWrite");
+    return timeoutError("write", { transferred: this.transferred });
   }
 }
 
@@ -106,8 +107,8 @@ export class BridgeConn implements Conn {
     if (this.#reading !== undefined) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (buffer.length === 0)
-      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    const wrong = wrongTarget(buffer);
+    if (wrong !== undefined) return Promise.reject(wrong);
     if (this.#chunk !== undefined) return Promise.resolve(this.#serve(buffer));
     if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
     if (this.#ended) return Promise.resolve(0);
@@ -148,7 +149,7 @@ export class BridgeConn implements Conn {
       this.#closing = closing.catch(() => undefined);
       this.#settle();
     }
-    return this.#closing;
+    return this.#closing.then();
   }
 
   abort(): void {

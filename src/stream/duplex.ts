@@ -1,6 +1,7 @@
 // Between a Conn and node:stream, both ways: a Duplex over a Conn for libraries that want one, and a Conn over a Duplex.
 
 import { Duplex } from "node:stream";
+import { isUint8Array } from "node:util/types";
 import type { Conn } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
 import { ReadBuffer } from "./buffer.js";
@@ -121,7 +122,7 @@ class DuplexShore implements Shore {
     const duplex = this.#duplex;
     for (;;) {
       const chunk: unknown = duplex.read();
-      if (chunk instanceof Uint8Array) return chunk;
+      if (isUint8Array(chunk)) return chunk;
       if (chunk !== null) throw new TypeError(`A Duplex must give bytes, found ${typeof chunk}`);
       if (duplex.readableEnded) return null;
       const error = this.#error ?? duplex.errored;

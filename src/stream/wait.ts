@@ -5,7 +5,7 @@
 
 import { constants } from "node:os";
 import { type Abortable, countOn, offAbort, onAbort } from "../aborts.js";
-import { SocketError, type SocketErrorDetails } from "../errors.js";
+import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
 import { kindOf } from "./data.js";
@@ -20,13 +20,24 @@ export function socketError(code: string, syscall: string, details?: SocketError
   return new SocketError(code, -(numbers[code] ?? 0), syscall, details);
 }
 
+/** The error of a deadline that passed. */
+export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
+  return new TimeoutError(-numbers["ETIMEDOUT"]!, syscall, details);
+}
+
 /** What is wrong with the options of a call, or its signal's reason when that is aborted already. */
 export function refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
   if (typeof opts !== "object" || opts === null) {
     return { error: new TypeError(`options must be an object, found ${kindOf(opts)}`) };
   }
-  const { timeout, signal } = opts;
+  let timeout: unknown;
+  let signal: AbortSignal | undefined;
+  try {
+    ({ timeout, signal } = opts);
+  } catch (error) {
+    return { error };
+  }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(signal)}`) };
   }

@@ -3,7 +3,7 @@
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
-import { check, EAGAIN, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { check, EAGAIN, EINTR, socketError, timeoutError } from "../sys/errno.js";
 import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import { failure, MOVED } from "../sys/operations/operation.js";
 import { type Entry, PollTable } from "../sys/pollTable.js";
@@ -98,7 +98,7 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
       if (entries.length === 0) return;
       const idle = idleTimeout === null ? Infinity : clock.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
-      if (slice === 0) throw socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent });
+      if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.flow.sent });
       const ready = new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
       if (ready < 0 && interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });

@@ -3,7 +3,7 @@
 import type { Address } from "../addr/address.js";
 import type { IoOptions, Listener } from "../io.js";
 import { type Clock, systemClock } from "../stream/clock.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import { type SocketError } from "../errors.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -25,7 +25,7 @@ class Accepting extends Wait<MemoryConn> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "accept");
+    return timeoutError("accept");
   }
 }
 
@@ -39,7 +39,7 @@ class Connecting extends Wait<MemoryConn> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "connect");
+    return timeoutError("connect");
   }
 }
 

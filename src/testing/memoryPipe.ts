@@ -4,7 +4,7 @@ import type { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import type { Clock } from "../stream/clock.js";
 import { Parts } from "../stream/data.js";
-import { socketError, Wait } from "../stream/wait.js";
+import { socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */
@@ -30,7 +30,7 @@ class Reading extends Wait<number> {
 
   protected override cut(): SocketError {
     this.#pipe.drop(this);
-    return socketError("ETIMEDOUT", "read");
+    return timeoutError("read");
   }
 }
 
@@ -51,9 +51,14 @@ class Writing extends Wait<void> {
     return socketError(code, "write", { transferred: this.transferred });
   }
 
+  late(): SocketError {
+    if (this.parts === undefined) return timeoutError("closeWrite");
+    return timeoutError("write", { transferred: this.transferred });
+  }
+
   protected override cut(): SocketError {
     this.#pipe.drop(this);
-    return this.failure("ETIMEDOUT");
+    return this.late();
   }
 }
 
@@ -106,7 +111,7 @@ export class MemoryPipe {
     if (ready > 0) return Promise.resolve(this.#serve(target, ready));
     const over = this.#over();
     if (over !== undefined) return over === 0 ? Promise.resolve(0) : Promise.reject(over);
-    if (opts?.timeout === 0) return Promise.reject(socketError("ETIMEDOUT", "read"));
+    if (opts?.timeout === 0) return Promise.reject(timeoutError("read"));
     this.#reading = new Reading(this, target, opts, this.#opts.clock);
     this.#wake();
     return this.#reading.promise;
@@ -169,7 +174,7 @@ export class MemoryPipe {
     this.#move();
     if (immediate && !job.settled) {
       this.#queue = this.#queue.filter((other) => other !== job || parts === undefined);
-      job.reject(job.failure("ETIMEDOUT"));
+      job.reject(job.late());
     }
     return job.promise;
   }

@@ -10,7 +10,7 @@ import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
 import { failure, truncated } from "./failure.js";
 import { Incoming, type Source } from "./incoming.js";
@@ -41,7 +41,7 @@ class SessionWait extends Wait<Buffer> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "nextSession");
+    return timeoutError("nextSession");
   }
 }
 
@@ -257,7 +257,7 @@ export class TlsConn implements Conn {
       this.#settle();
       this.#closing = this.#close();
     }
-    return this.#closing;
+    return this.#closing.then();
   }
 
   abort(): void {

@@ -4,9 +4,10 @@
 // Node is told to stop. What one read of the connection below had brought still comes, so what is kept stays under the
 // 64 KiB that Node reads at a time.
 
+import { isUint8Array } from "node:util/types";
 import { BusyError, type SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
@@ -49,7 +50,7 @@ class Timed<T> extends Wait<T> {
 
   protected override cut(): SocketError {
     this.#drop();
-    return socketError("ETIMEDOUT", "read");
+    return timeoutError("read");
   }
 }
 
@@ -99,7 +100,7 @@ export class Incoming {
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (!(target instanceof Uint8Array)) {
+    if (!isUint8Array(target)) {
       return Promise.reject(new TypeError(`Cannot read: buffer is a ${typeof target}, required a Uint8Array`));
     }
     if (target.length === 0) {

@@ -8,7 +8,7 @@ import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, TlsContext } from "./context.js";
 import { checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
@@ -77,7 +77,7 @@ class Accepting extends Wait<TlsConn> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "accept");
+    return timeoutError("accept");
   }
 }
 
@@ -148,7 +148,7 @@ export class TlsListener implements Listener<TlsConn> {
 
   /** Closes the listener below and gives up what was not accepted. See {@link Listener.close}. */
   close(): Promise<void> {
-    return (this.#closed ??= this.#close());
+    return (this.#closed ??= this.#close()).then();
   }
 
   async #close(): Promise<void> {

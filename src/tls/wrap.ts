@@ -2,6 +2,7 @@
 
 import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
+import { isUint8Array } from "node:util/types";
 import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
@@ -145,7 +146,7 @@ function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: st
   if (check !== undefined && typeof check !== "function") {
     throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
   }
-  const unpacked = session instanceof Uint8Array ? unpackSession(session) : undefined;
+  const unpacked = isUint8Array(session) ? unpackSession(session) : undefined;
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
   }

@@ -1,5 +1,6 @@
 // Datagrams for recvmmsg and sendmmsg: one slab for the bytes, a table of lengths and addresses, all made once.
 
+import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, quote } from "../../addr/index.js";
 import type { SocketError } from "../../errors.js";
 import { bytesToSend, integer, type Sendable, totalLength } from "../arguments.js";
@@ -267,7 +268,7 @@ export function putDatagram(
     }
     if (options.segmentSize !== undefined) segment = segmentSize(options.segmentSize, action);
   }
-  if (bytes instanceof Uint8Array) slab.set(bytes, start);
+  if (isUint8Array(bytes)) slab.set(bytes, start);
   else {
     let end = start;
     for (const part of bytes) {

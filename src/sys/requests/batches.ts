@@ -1,5 +1,6 @@
 // recvmmsg, sendmmsg and sendSegments: their arguments, checked.
 
+import { isUint8Array } from "node:util/types";
 import { type AddressLike, quote, toAddress } from "../../addr/index.js";
 import { bytesToSend, EMPTY, integer, type Sendable } from "../arguments.js";
 import { DatagramBatch, ENTRY_WORDS, ERROR, MAX_MESSAGE, MAX_SEGMENTS, memoryOf, segmentSize } from "../batch/index.js";
@@ -69,7 +70,7 @@ export function segmentsRequest(
   const flags = sendFlagsOf(opts, syscall);
   const segment = segmentSize(size, syscall);
   const given = bytesToSend(data, syscall);
-  const messages = cut(given instanceof Uint8Array ? given : Buffer.concat(given), segment);
+  const messages = cut(isUint8Array(given) ? given : Buffer.concat(given), segment);
   const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: segment }]).bytes;
   return {
     syscall,
