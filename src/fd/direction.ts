@@ -52,6 +52,8 @@ const LONGEST_TIMER = 0x7fff_ffff;
 export interface Owner {
   readonly fd: number;
   readonly reactor: Reactor;
+  /** Whether a call that waits keeps the process alive. A change is followed by `recount` of each direction. */
+  readonly keepsAlive: boolean;
   /** Registers the descriptor, if it is not, for what `direction` waits for; 0 or -errno. */
   register(direction: Direction): number;
   /** A call has queued up in `direction`, for an event or for its turn. */
@@ -233,7 +235,7 @@ export class Direction {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
     }
-    owner.reactor.hold();
+    if (owner.keepsAlive) owner.reactor.hold();
     const first = this.#head === undefined;
     if (first) this.#head = waiter;
     else {
@@ -406,7 +408,17 @@ export class Direction {
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.impatient) this.#impatient--;
-    this.#owner.reactor.release();
+    const owner = this.#owner;
+    if (owner.keepsAlive) owner.reactor.release();
+  }
+
+  /** The owner's `keepsAlive` has changed: the calls that wait count from now on, or do so no more. */
+  recount(): void {
+    const { keepsAlive, reactor } = this.#owner;
+    for (let waiter = this.#head; waiter !== undefined; waiter = waiter.next) {
+      if (keepsAlive) reactor.hold();
+      else reactor.release();
+    }
   }
 
   /** A waiter that leaves from the middle of things may leave others behind that could be served. */

@@ -183,6 +183,20 @@ export class Forwarder implements AsyncDisposable {
     return this.#engine.closed;
   }
 
+  /**
+   * Lets the process end while it forwards: neither the wait for connections nor those that there are keep it alive from now on.
+   */
+  unref(): this {
+    this.#engine.keepAlive(false);
+    return this;
+  }
+
+  /** Undoes `unref()`: it keeps the process alive until it is closed, as from the beginning. */
+  ref(): this {
+    this.#engine.keepAlive(true);
+    return this;
+  }
+
   /** Takes no more connections, and cuts those that there are, on both sides. */
   close(): Promise<void> {
     this.#engine.end();

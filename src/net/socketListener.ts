@@ -74,6 +74,21 @@ export class SocketListener implements Listener<Stream> {
   readonly #made = ([socket, remote]: [Socket, Address]): Stream =>
     new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
   /** Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. */
   close(): Promise<void> {
     if (!this.#socket.closed) {

@@ -80,6 +80,21 @@ export class UdpSocket implements AsyncIterable<Packet> {
     await (address === undefined ? this.#socket.send(data, opts) : this.#socket.sendto(data, address, opts));
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
   /** Closes it. Pending calls reject with `ECANCELED`, later ones with `EBADF`. Never rejects, may be called twice. */
   close(): Promise<void> {
     try {

@@ -90,6 +90,32 @@ export abstract class DescriptorSocket extends PlainSocket {
     to.#timeoutSet = this.#timeoutSet;
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on. A name that is being looked up does, until the resolver has answered.
+   *
+   * @example
+   * ```ts
+   * import { Socket } from "berkeley";
+   *
+   * const server = new Socket();
+   * await server.bind("127.0.0.1:0");
+   * server.listen();
+   * // Nobody connects: the program ends all the same.
+   * void server.unref().accept();
+   * ```
+   */
+  unref(): this {
+    this.descriptor.keepsAlive = false;
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.descriptor.keepsAlive = true;
+    return this;
+  }
+
   /** Whether the socket is closed or detached. */
   get closed(): boolean {
     return this.descriptor.fd < 0;

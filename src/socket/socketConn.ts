@@ -128,7 +128,9 @@ export class SocketConn implements Conn, DirectReader {
       const first = this.#ending === undefined;
       const ending = (this.#ending ??= this.#end());
       if (timeout === null && signal === undefined) return first ? ending : ending.then();
-      return within(ending, timeout, signal === undefined ? [] : [signal], () => timeoutError(action));
+      const late = (): Error => timeoutError(action);
+      // The wait for the kernel is what keeps the process alive, if anything does.
+      return within(ending, timeout, signal === undefined ? [] : [signal], late, false);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -169,6 +171,21 @@ export class SocketConn implements Conn, DirectReader {
     } catch {
       // The descriptor is gone whatever close(2) says, and nobody can do anything about it.
     }
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

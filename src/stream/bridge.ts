@@ -10,6 +10,7 @@ import type { Address } from "../addr/address.js";
 import { BusyError, type SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
 import { Parts, toParts, wrongTarget } from "./data.js";
+import { TimerRefs } from "./timerRefs.js";
 import { refusal, socketError, Wait, timeoutError } from "./wait.js";
 
 /** Most bytes that are handed over at a time. */
@@ -29,14 +30,16 @@ export interface Shore {
   close(): Promise<void>;
   /** Gives it up at once, as broken by `error`. */
   abort(error: SocketError): void;
+  /** Whether a wait for it keeps the process alive; where it can say so. */
+  keepAlive?(yes: boolean): void;
 }
 
 class Reading extends Wait<number> {
   readonly target: Uint8Array;
   readonly #drop: () => void;
 
-  constructor(target: Uint8Array, opts: IoOptions | undefined, drop: () => void) {
-    super(opts);
+  constructor(target: Uint8Array, opts: IoOptions | undefined, refs: TimerRefs, drop: () => void) {
+    super(opts, undefined, refs);
     this.target = target;
     this.#drop = drop;
   }
@@ -53,8 +56,8 @@ class Writing extends Wait<void> {
   transferred = 0;
   readonly #drop: (job: Writing) => void;
 
-  constructor(parts: Parts | undefined, opts: IoOptions | undefined, drop: (job: Writing) => void) {
-    super(opts);
+  constructor(parts: Parts | undefined, opts: IoOptions | undefined, refs: TimerRefs, drop: (job: Writing) => void) {
+    super(opts, undefined, refs);
     this.parts = parts;
     this.#drop = drop;
   }
@@ -75,6 +78,7 @@ class Writing extends Wait<void> {
 /** The Conn over a shore. */
 export class BridgeConn implements Conn {
   readonly #shore: Shore;
+  readonly #refs = new TimerRefs();
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -112,7 +116,7 @@ export class BridgeConn implements Conn {
     if (this.#chunk !== undefined) return Promise.resolve(this.#serve(buffer));
     if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
     if (this.#ended) return Promise.resolve(0);
-    const reading = new Reading(buffer, opts, () => (this.#reading = undefined));
+    const reading = new Reading(buffer, opts, this.#refs, () => (this.#reading = undefined));
     this.#reading = reading;
     if (!this.#pulling) void this.#pull();
     return reading.promise;
@@ -158,6 +162,23 @@ export class BridgeConn implements Conn {
     this.#shore.abort(socketError("ECONNRESET", "abort"));
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#shore.keepAlive?.(false);
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#shore.keepAlive?.(true);
+    return this;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -200,7 +221,7 @@ export class BridgeConn implements Conn {
   }
 
   #enqueue(parts: Parts | undefined, opts: IoOptions | undefined): Promise<void> {
-    const job = new Writing(parts, opts, (cut) => {
+    const job = new Writing(parts, opts, this.#refs, (cut) => {
       // The end of writing stays due: only the wait for it was cut short.
       if (parts !== undefined) this.#queue = this.#queue.filter((other) => other !== cut);
     });

@@ -60,6 +60,18 @@ class ConnDuplex extends Duplex {
     this.#conn.closeWrite().then(() => done(), done);
   }
 
+  /** Lets the process end while a read or a write waits, as `unref()` of the connection does. */
+  unref(): this {
+    this.#conn.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#conn.ref?.();
+    return this;
+  }
+
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     // A peer shall not take for complete what an error cut short.
     if (error !== null) this.#conn.abort();
@@ -162,6 +174,13 @@ class DuplexShore implements Shore {
       duplex.destroy();
     }
     if (!duplex.closed) await new Promise<void>((resolve) => duplex.once("close", () => resolve()));
+  }
+
+  keepAlive(yes: boolean): void {
+    // A net.Socket, a tls.TLSSocket and a Duplex of toDuplex() have these.
+    const { ref, unref } = this.#duplex as { ref?: unknown; unref?: unknown };
+    const change = yes ? ref : unref;
+    if (typeof change === "function") change.call(this.#duplex);
   }
 
   abort(error: SocketError): void {

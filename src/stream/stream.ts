@@ -267,6 +267,21 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return socket;
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#conn.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#conn.ref?.();
+    return this;
+  }
+
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
   close(): Promise<void> {
     this.#pull.close();

@@ -9,6 +9,7 @@ import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
 import { kindOf } from "./data.js";
+import type { TimerRefs } from "./timerRefs.js";
 
 /** The longest time that Node's timers take, in milliseconds (24.8 days). */
 const LONGEST = 2_147_483_647;
@@ -62,10 +63,13 @@ export abstract class Wait<T> implements Abortable {
   #resolve!: (value: T) => void;
   #reject!: (error: unknown) => void;
   #timer: unknown;
+  readonly #refs: TimerRefs | undefined;
   #settled = false;
 
-  constructor(opts: IoOptions | undefined, clock: Clock = systemClock) {
+  /** @param refs of the object that the call waits on; without it, a timeout keeps the process alive */
+  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs) {
     this.#clock = clock;
+    this.#refs = refs;
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -73,6 +77,7 @@ export abstract class Wait<T> implements Abortable {
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== Infinity) {
       this.#timer = clock.setTimeout(() => this.#expired(), timeout);
+      refs?.add(this.#timer);
     }
     this.#signal = opts?.signal;
     if (this.#signal !== undefined) onAbort(this.#signal, this);
@@ -110,7 +115,10 @@ export abstract class Wait<T> implements Abortable {
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    if (this.#timer !== undefined) {
+      this.#clock.clearTimeout(this.#timer);
+      this.#refs?.delete(this.#timer);
+    }
     if (this.#signal !== undefined) offAbort(this.#signal, this);
     return true;
   }

@@ -15,12 +15,15 @@ export function abortSignal(value: unknown, action: string): AbortSignal | undef
 /**
  * What `promise` comes to, or the reason of the first signal, or the error of the timeout (ms). The work itself goes on: it
  * cannot be stopped, and nobody hears of its outcome.
+ *
+ * @param keepsAlive whether the timer keeps the process alive
  */
 export function within<T>(
   promise: Promise<T>,
   timeout: number | null,
   signals: readonly AbortSignal[],
   late: () => Error,
+  keepsAlive: boolean = true,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const listeners: (() => void)[] = [];
@@ -33,6 +36,7 @@ export function within<T>(
       reject(late());
     };
     const timer = timeout === null ? undefined : setTimeout(expire, Math.min(Math.max(timeout, 1), LONGEST));
+    if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
       const member = {
         aborted: (reason: unknown): void => {

@@ -98,6 +98,21 @@ export class MemoryConn implements Conn {
     this.#leave(true);
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#incoming.readerRefs.held = this.#outgoing.writerRefs.held = false;
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#incoming.readerRefs.held = this.#outgoing.writerRefs.held = true;
+    return this;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

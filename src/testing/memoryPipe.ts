@@ -4,6 +4,7 @@ import type { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import type { Clock } from "../stream/clock.js";
 import { Parts } from "../stream/data.js";
+import { TimerRefs } from "../stream/timerRefs.js";
 import { socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { FaultScript } from "./faults.js";
 
@@ -23,7 +24,7 @@ class Reading extends Wait<number> {
   readonly #pipe: MemoryPipe;
 
   constructor(pipe: MemoryPipe, target: Uint8Array, opts: IoOptions | undefined, clock: Clock) {
-    super(opts, clock);
+    super(opts, clock, pipe.readerRefs);
     this.#pipe = pipe;
     this.target = target;
   }
@@ -41,7 +42,7 @@ class Writing extends Wait<void> {
   readonly #pipe: MemoryPipe;
 
   constructor(pipe: MemoryPipe, parts: Parts | undefined, opts: IoOptions | undefined, clock: Clock) {
-    super(opts, clock);
+    super(opts, clock, pipe.writerRefs);
     this.#pipe = pipe;
     this.parts = parts;
   }
@@ -70,6 +71,9 @@ interface Segment {
 
 /** Bytes on their way from a writer to a reader, at most `capacity` of them. */
 export class MemoryPipe {
+  /** Of the calls that wait at either end. */
+  readonly readerRefs: TimerRefs = new TimerRefs();
+  readonly writerRefs: TimerRefs = new TimerRefs();
   readonly #opts: PipeOptions;
   readonly #segments: Segment[] = [];
   #held = 0;
@@ -271,15 +275,19 @@ export class MemoryPipe {
     const { clock } = this.#opts;
     this.#timer = clock.setTimeout(
       () => {
+        this.readerRefs.delete(this.#timer);
         this.#timer = undefined;
         this.#answer();
       },
       Math.max(0, at - clock.now()),
     );
+    this.readerRefs.add(this.#timer);
   }
 
   #sleep(): void {
-    if (this.#timer !== undefined) this.#opts.clock.clearTimeout(this.#timer);
+    if (this.#timer === undefined) return;
+    this.#opts.clock.clearTimeout(this.#timer);
+    this.readerRefs.delete(this.#timer);
     this.#timer = undefined;
   }
 }

@@ -7,6 +7,7 @@
 import { isUint8Array } from "node:util/types";
 import { BusyError, type SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
+import type { TimerRefs } from "../stream/timerRefs.js";
 import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
@@ -43,8 +44,8 @@ function take(resolve: (value: never) => void): void {
 class Timed<T> extends Wait<T> {
   readonly #drop: () => void;
 
-  constructor(opts: IoOptions, drop: () => void) {
-    super(opts);
+  constructor(opts: IoOptions, refs: TimerRefs, drop: () => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
@@ -64,6 +65,7 @@ export interface Source {
 
 export class Incoming {
   readonly #source: Source;
+  readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
   /**
    * The read that waits. There is one at a time, so it takes no object of its own; and one function settles it, because each
@@ -77,8 +79,9 @@ export class Incoming {
   #dropping = false;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(source: Source) {
+  constructor(source: Source, refs: TimerRefs) {
     this.#source = source;
+    this.#refs = refs;
   }
 
   /** Whether Node was told to stop. */
@@ -204,7 +207,7 @@ export class Incoming {
       promise = new Promise<T>(take);
       this.#resolve = takenResolve as Resolve;
     } else {
-      const timed = new Timed<T>(opts, () => void this.#settle());
+      const timed = new Timed<T>(opts, this.#refs, () => void this.#settle());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
     }

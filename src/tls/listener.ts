@@ -8,6 +8,7 @@ import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
+import { TimerRefs } from "../stream/timerRefs.js";
 import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, TlsContext } from "./context.js";
@@ -70,8 +71,8 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
 class Accepting extends Wait<TlsConn> {
   readonly #drop: (call: Accepting) => void;
 
-  constructor(opts: IoOptions | undefined, drop: (call: Accepting) => void) {
-    super(opts);
+  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: Accepting) => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
@@ -102,6 +103,7 @@ export class TlsListener implements Listener<TlsConn> {
   readonly #maxHandshakes: number;
   /** Aborted by close(). */
   readonly #closing = new AbortController();
+  readonly #refs = new TimerRefs();
   #accepting: Accepting[] = [];
   readonly #ready: TlsConn[] = [];
   readonly #shaking = new Set<Promise<void>>();
@@ -136,14 +138,30 @@ export class TlsListener implements Listener<TlsConn> {
     if (this.#closed !== undefined) return Promise.reject(socketError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    const call = new Accepting(opts, (cut) => {
+    const call = new Accepting(opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
-      // Nobody waits any more: nor shall the process.
-      if (this.#accepting.length === 0) this.#fetching?.abort();
+      this.#rest();
     });
     this.#accepting.push(call);
     this.#fetch();
     return call.promise;
+  }
+
+  /**
+   * Lets the process end while calls wait here, those that wait already included. A handshake that is under way keeps it alive until
+   * it is over.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#below.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#below.ref?.();
+    return this;
   }
 
   /** Closes the listener below and gives up what was not accepted. See {@link Listener.close}. */
@@ -174,6 +192,11 @@ export class TlsListener implements Listener<TlsConn> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** When nobody waits any more, the process shall not wait either. */
+  #rest(): void {
+    if (this.#accepting.length === 0) this.#fetching?.abort();
   }
 
   /** Waits for a connection below, unless that is done already or there is no need. */
@@ -213,8 +236,10 @@ export class TlsListener implements Listener<TlsConn> {
       (wrapped) => {
         this.#shaking.delete(shaking);
         const call = this.#accepting.shift();
-        if (call !== undefined) call.resolve(wrapped);
-        else if (this.#closed === undefined) this.#ready.push(wrapped);
+        if (call !== undefined) {
+          call.resolve(wrapped);
+          this.#rest();
+        } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
         this.#fetch();
       },

@@ -7,6 +7,7 @@ import { isUint8Array } from "node:util/types";
 import type { SocketError } from "../errors.js";
 import type { Data, IoOptions } from "../io.js";
 import { Parts, toParts } from "../stream/data.js";
+import type { TimerRefs } from "../stream/timerRefs.js";
 import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
 
 /** Most bytes that are handed over at a time: four full records. */
@@ -56,8 +57,8 @@ class TimedWrite extends Wait<void> implements Job {
   readonly #end: boolean;
   readonly #drop: (job: Job) => void;
 
-  constructor(data: Uint8Array | Parts | undefined, opts: IoOptions, drop: (job: Job) => void) {
-    super(opts);
+  constructor(data: Uint8Array | Parts | undefined, opts: IoOptions, refs: TimerRefs, drop: (job: Job) => void) {
+    super(opts, undefined, refs);
     this.data = data;
     this.#end = data === undefined;
     this.#drop = drop;
@@ -84,6 +85,7 @@ function bodyOf(data: Data): Uint8Array | Parts {
 
 export class Outgoing {
   readonly #sink: Sink;
+  readonly #refs: TimerRefs;
   #queue: Job[] = [];
   #busy = false;
   /** closeWrite() was called. */
@@ -93,8 +95,9 @@ export class Outgoing {
   #failure: { readonly error: unknown } | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(sink: Sink) {
+  constructor(sink: Sink, refs: TimerRefs) {
     this.#sink = sink;
+    this.#refs = refs;
   }
 
   get finished(): boolean {
@@ -192,7 +195,7 @@ export class Outgoing {
     const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
     const job = plain
       ? new PlainWrite(data)
-      : new TimedWrite(data, opts, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
+      : new TimedWrite(data, opts, this.#refs, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
     this.#queue.push(job);
     if (!this.#busy) this.#advance();
     return job.promise;
