@@ -1,5 +1,6 @@
 // forward(): every connection to one endpoint is led on to another. Here is what users pass and get; forwarding.ts does it.
 
+import { AsyncResource } from "node:async_hooks";
 import {
   type Address,
   type Endpoint,
@@ -118,8 +119,9 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): F
     idleTimeout: idleTimeout === null ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
-    way,
-    onEnd,
+    // Both run in the asynchronous context that they were given in, not in that of a connection's events.
+    way: way.resolver === undefined ? way : { ...way, resolver: AsyncResource.bind(way.resolver) },
+    onEnd: onEnd === undefined ? undefined : AsyncResource.bind(onEnd),
   };
 }
 

@@ -4,6 +4,7 @@
 // starts in a microtask. While it waits for the kernel, the ring fills up; when it is full, trySend() says so and send()
 // waits. Nothing is dropped by the queue itself.
 
+import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../aborts.js";
 import { type Address, type AddressLike, quote } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
@@ -113,7 +114,8 @@ export class DatagramQueue {
     }
     this.#socket = socket;
     this.#flags = sendFlags(options.flags, action);
-    this.#onRefused = onRefused;
+    // It runs in the asynchronous context of who made the queue, not of who sends.
+    this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
     this.#memory = batchMemory(
       integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
       integer(size ?? 2048, action, "size", 1, 1 << 16),

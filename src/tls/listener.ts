@@ -4,6 +4,7 @@
 // from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
 // that nobody took is under its limit; the others stay in the kernel's queue.
 
+import { AsyncResource } from "node:async_hooks";
 import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
@@ -30,6 +31,8 @@ export interface TlsListenerOptions {
   /** Hears of handshakes that failed, which nobody else does: strangers' mistakes are no error of `accept()`. */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
+
+type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
 
 /** `TlsListenerOptions` that were checked. */
 interface CheckedListener extends TlsListenerOptions {
@@ -65,7 +68,14 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   }
   const context = tls instanceof TlsContext ? tls : new TlsContext(tls as TlsContextOptions);
   checkCertificate(context, action);
-  return { ...(opts as Omit<TlsListenerOptions, "tls">), tls: context, maxHandshakes: maxHandshakes as number };
+  const checked = {
+    ...(opts as Omit<TlsListenerOptions, "tls">),
+    tls: context,
+    maxHandshakes: maxHandshakes as number,
+  };
+  if (onHandshakeError === undefined) return checked;
+  // It runs in the asynchronous context that it was given in, not in that of an accept().
+  return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
 class Accepting extends Wait<TlsConn> {

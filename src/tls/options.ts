@@ -1,5 +1,6 @@
 // What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
 
+import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
 import { quote } from "../addr/index.js";
@@ -198,7 +199,10 @@ export function checkContext(
       `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 on`,
     );
   }
-  return { ...opts, minVersion, maxVersion };
+  const checked = { ...opts, minVersion, maxVersion };
+  if (sniCallback === undefined) return checked;
+  // It runs in the asynchronous context that it was given in, not in that of a handshake.
+  return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
 /** The options of credentials alone. */

@@ -1,5 +1,6 @@
 // wrapTls(): TLS on any connection, in place.
 
+import { AsyncResource } from "node:async_hooks";
 import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
 import { isUint8Array } from "node:util/types";
@@ -150,5 +151,5 @@ function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: st
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
   }
-  return { name, check, session: unpacked };
+  return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
 }
