@@ -16,6 +16,28 @@ export interface SocketErrorDetails {
   readonly cause?: unknown;
 }
 
+// An error of another copy of the package is one all the same: each class has a mark, under a symbol that all copies share, and
+// `instanceof` looks for that. Subclasses of users have none of their own, and are looked for as always.
+const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
+  ["SocketError", "TimeoutError", "BusyError", "LimitError", "IncompleteReadError", "FrameError", "TlsError"].map(
+    (name) => [name, Symbol.for(`berkeley.${name}`)],
+  ),
+);
+
+// oxlint-disable-next-line typescript/unbound-method -- it is called with the class that is asked
+const ordinary = Function.prototype[Symbol.hasInstance];
+
+function mark(own: { readonly name: string; readonly prototype: object }): void {
+  const symbol = MARKS[own.name]!;
+  Object.defineProperty(own.prototype, symbol, { value: true });
+  Object.defineProperty(own, Symbol.hasInstance, {
+    value(this: unknown, value: unknown): boolean {
+      if (this !== own) return ordinary.call(this, value);
+      return typeof value === "object" && value !== null && symbol in value;
+    },
+  });
+}
+
 /**
  * A system call that the kernel refused, or a wait that was cut short.
  *
@@ -66,6 +88,7 @@ export class SocketError extends Error {
 
   static {
     SocketError.prototype.name = "SocketError";
+    mark(SocketError);
   }
 }
 
@@ -91,6 +114,10 @@ export class TimeoutError extends SocketError {
   /** @param errno the platform's number for `ETIMEDOUT`, negative */
   constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
     super("ETIMEDOUT", errno, syscall, details);
+  }
+
+  static {
+    mark(TimeoutError);
   }
 }
 
@@ -139,6 +166,7 @@ export class BusyError extends Error {
 
   static {
     BusyError.prototype.name = "BusyError";
+    mark(BusyError);
   }
 }
 
@@ -174,6 +202,7 @@ export class LimitError extends Error {
 
   static {
     LimitError.prototype.name = "LimitError";
+    mark(LimitError);
   }
 }
 
@@ -209,6 +238,7 @@ export class IncompleteReadError extends Error {
 
   static {
     IncompleteReadError.prototype.name = "IncompleteReadError";
+    mark(IncompleteReadError);
   }
 }
 
@@ -234,6 +264,7 @@ export class FrameError extends Error {
 
   static {
     FrameError.prototype.name = "FrameError";
+    mark(FrameError);
   }
 }
 
@@ -273,5 +304,6 @@ export class TlsError extends Error {
 
   static {
     TlsError.prototype.name = "TlsError";
+    mark(TlsError);
   }
 }

@@ -6,7 +6,7 @@
 
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../aborts.js";
-import { type Address, type AddressLike, quote } from "../addr/index.js";
+import { type Address, type AddressLike, quote, quoteOther } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Data } from "../io.js";
 import { integer, sendFlags } from "../sys/arguments.js";
@@ -104,7 +104,7 @@ export class DatagramQueue {
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     const action = "make a DatagramQueue";
     if (!((socket as unknown) instanceof MoveSocket))
-      throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+      throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { maxQueue }`);
     }

@@ -1,6 +1,6 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
@@ -26,6 +26,7 @@ export let withoutDefaultTimeout: (socket: DescriptorSocket) => void;
 
 export abstract class DescriptorSocket extends PlainSocket {
   static {
+    brand(DescriptorSocket.prototype, "Socket");
     descriptorOf = (socket) => socket.descriptor;
     withoutDefaultTimeout = (socket) => {
       if (!socket.#timeoutSet) socket.#timeout = null;

@@ -1,6 +1,6 @@
 // Passing descriptors over UNIX sockets: send_fds and recv_fds, as Python names them.
 
-import { quote } from "../addr/index.js";
+import { quote, isBranded } from "../addr/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../sys/control/index.js";
 import {
@@ -14,7 +14,8 @@ import {
 import { MessageSocket } from "./messageSocket.js";
 
 function checkSocket(socket: unknown, action: string): void {
-  if (socket instanceof MessageSocket) return;
+  // Only its methods are called, so one of another copy is as good.
+  if (socket instanceof MessageSocket || isBranded(socket, "Socket")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
 }
 

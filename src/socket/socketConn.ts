@@ -4,7 +4,7 @@
 // needs no flag of its own, because the descriptor knows whether a call waits to receive; a read that got its bytes at
 // once is over when it returns.
 
-import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
+import { AF_INET, AF_INET6, AF_UNIX, type Address, quoteOther } from "../addr/index.js";
 import { BusyError } from "../errors.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import type { Conn, Consumer, Data, DirectReader, IoOptions } from "../io.js";
@@ -12,7 +12,7 @@ import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../sys/deadline.js";
 import { EBADF, EPIPE, socketError, timeoutError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
-import { descriptorOf, withoutDefaultTimeout } from "./descriptorSocket.js";
+import { descriptorOf, DescriptorSocket, withoutDefaultTimeout } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
 import { FINISH } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
@@ -51,6 +51,9 @@ export class SocketConn implements Conn, DirectReader {
 
   /** @param addresses those that are known already, which saves the calls that ask for them */
   constructor(socket: Socket, addresses?: ConnAddresses) {
+    if (!isSocket(socket)) {
+      throw new TypeError(`Cannot make a connection: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+    }
     if (socket.type !== SOCK_STREAM) {
       throw new TypeError(`Cannot make a connection of a socket of type ${socket.type}, required SOCK_STREAM`);
     }
@@ -191,6 +194,10 @@ export class SocketConn implements Conn, DirectReader {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isSocket(value: unknown): boolean {
+  return value instanceof DescriptorSocket;
 }
 
 /** Has close() tell the peer of a TCP connection that it was given up: a reset instead of an end. */

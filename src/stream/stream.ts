@@ -1,5 +1,6 @@
 // Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
 
+import { brand } from "../addr/index.js";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
@@ -61,6 +62,10 @@ export interface UntilOptions extends IoOptions {
  * ```
  */
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  static {
+    brand(Stream.prototype, "Stream");
+  }
+
   readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;

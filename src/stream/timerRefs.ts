@@ -8,9 +8,8 @@ interface Timer {
 }
 
 function apply(timer: unknown, held: boolean): void {
-  const { ref, unref } = timer as Timer;
-  if (held) ref?.call(timer);
-  else unref?.call(timer);
+  if (held) (timer as Timer).ref?.();
+  else (timer as Timer).unref?.();
 }
 
 export class TimerRefs {

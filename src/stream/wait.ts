@@ -4,7 +4,7 @@
 // its owner's queue and names the error. After either, timer and listener are gone.
 
 import { constants } from "node:os";
-import { type Abortable, countOn, offAbort, onAbort } from "../aborts.js";
+import { type Abortable, adoptSignal, countOn, offAbort, onAbort } from "../aborts.js";
 import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
@@ -26,6 +26,11 @@ export function timeoutError(syscall: string, details?: SocketErrorDetails): Tim
   return new TimeoutError(-numbers["ETIMEDOUT"]!, syscall, details);
 }
 
+/** A value as an AbortSignal of this realm; undefined if it is none. */
+export function takeSignal(value: unknown): AbortSignal | undefined {
+  return value === undefined ? undefined : adoptSignal(value);
+}
+
 /** What is wrong with the options of a call, or its signal's reason when that is aborted already. */
 export function refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
@@ -33,14 +38,16 @@ export function refusal(opts: IoOptions | undefined): { readonly error: unknown 
     return { error: new TypeError(`options must be an object, found ${kindOf(opts)}`) };
   }
   let timeout: unknown;
+  let given: unknown;
   let signal: AbortSignal | undefined;
   try {
-    ({ timeout, signal } = opts);
+    ({ timeout, signal: given } = opts);
+    signal = takeSignal(given);
   } catch (error) {
     return { error };
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(signal)}`) };
+  if (given !== undefined && signal === undefined) {
+    return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(given)}`) };
   }
   if (timeout !== undefined) {
     if (typeof timeout !== "number") {
@@ -79,7 +86,7 @@ export abstract class Wait<T> implements Abortable {
       this.#timer = clock.setTimeout(() => this.#expired(), timeout);
       refs?.add(this.#timer);
     }
-    this.#signal = opts?.signal;
+    this.#signal = takeSignal(opts?.signal);
     if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
 

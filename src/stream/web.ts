@@ -3,7 +3,7 @@
 // See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
 
 import { ReadableStream, WritableStream } from "node:stream/web";
-import { isUint8Array } from "node:util/types";
+import { isNativeError, isUint8Array } from "node:util/types";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
@@ -183,7 +183,7 @@ class WebShore implements Shore {
     try {
       await written;
     } catch (error) {
-      throw error instanceof Error ? error : socketError("EPIPE", "write", { cause: error });
+      throw error instanceof Error || isNativeError(error) ? error : socketError("EPIPE", "write", { cause: error });
     }
   }
 }

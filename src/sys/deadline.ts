@@ -1,14 +1,16 @@
 // Deadlines and cancelling of what waits for something else than a descriptor: the resolver.
 
 import { quote } from "../addr/index.js";
-import { offAbort, onAbort } from "../aborts.js";
+import { adoptSignal, offAbort, onAbort } from "../aborts.js";
 
 /** The longest wait of a timer, in ms. */
 const LONGEST = 0x7fff_ffff;
 
-/** `value` if it is an AbortSignal or undefined; otherwise throws an error that names the action. */
+/** `value` as an AbortSignal of this realm, or undefined; otherwise throws an error that names the action. */
 export function abortSignal(value: unknown, action: string): AbortSignal | undefined {
-  if (value === undefined || value instanceof AbortSignal) return value;
+  if (value === undefined) return undefined;
+  const signal = adoptSignal(value);
+  if (signal !== undefined) return signal;
   throw new TypeError(`Cannot ${action}: signal is ${quote(value)}, required an AbortSignal`);
 }
 

@@ -12,7 +12,7 @@ import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../stream/timerRefs.js";
 import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { TlsConn } from "./conn.js";
-import { checkCertificate, TlsContext } from "./context.js";
+import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
 import { checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
 import { wrapTls } from "./wrap.js";
 
@@ -66,7 +66,7 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
     throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
   }
-  const context = tls instanceof TlsContext ? tls : new TlsContext(tls as TlsContextOptions);
+  const context = isTlsContext(tls) ? tls : new TlsContext(tls as TlsContextOptions);
   checkCertificate(context, action);
   const checked = {
     ...(opts as Omit<TlsListenerOptions, "tls">),

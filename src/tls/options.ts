@@ -1,5 +1,6 @@
 // What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
 
+import { takeSignal } from "../stream/wait.js";
 import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
@@ -232,9 +233,10 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
   checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
   checkFlag(opts["allowTruncation"], action, "allowTruncation");
-  const { signal, context } = opts;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot ${action}: signal is ${quote(signal)}, required an AbortSignal`);
+  const { context } = opts;
+  const signal = takeSignal(opts["signal"]);
+  if (opts["signal"] !== undefined && signal === undefined) {
+    throw new TypeError(`Cannot ${action}: signal is ${quote(opts["signal"])}, required an AbortSignal`);
   }
   const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
   if (context !== undefined) {

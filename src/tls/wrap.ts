@@ -4,13 +4,13 @@ import { AsyncResource } from "node:async_hooks";
 import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
 import { isUint8Array } from "node:util/types";
-import { quote } from "../addr/index.js";
+import { quote, isBranded } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
-import { Stream } from "../stream/index.js";
+import type { Stream } from "../stream/index.js";
 import { carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
-import { checkCertificate, nodeContext, TlsContext } from "./context.js";
+import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
 import {
   checkConnection,
@@ -74,7 +74,7 @@ export interface PreparedTls {
 /** What `wrapTls` does before it touches the connection. */
 export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const plan = checkConnection(opts, action);
-  if (plan.context !== undefined && !(plan.context instanceof TlsContext)) {
+  if (plan.context !== undefined && !isTlsContext(plan.context)) {
     throw new TypeError(`Cannot ${action}: context is ${quote(plan.context)}, required a TlsContext`);
   }
   const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
@@ -109,10 +109,15 @@ export async function secure(
   }
 }
 
+/** Of this copy or of another: what is asked of it is public. */
+function isStream(conn: Conn): conn is Stream {
+  return isBranded(conn, "Stream");
+}
+
 /** The connection below a stream that has nothing of it. */
 function uncover(conn: Conn): Conn {
   let below = conn;
-  while (below instanceof Stream) {
+  while (isStream(below)) {
     if (below.buffered > 0) {
       const reason = `the stream holds ${below.buffered} bytes that were read before, which TLS would not protect`;
       throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);

@@ -101,7 +101,7 @@ test("a TlsListener calls onHandshakeError in the context in which it was given"
   const told = new Promise<string | undefined>((resolve) => {
     storage.run("listener", () => {
       const listener = new TlsListener(below, { tls: serving(), onHandshakeError: () => resolve(here()) });
-      storage.run("accept", () => listener.accept().catch(() => undefined));
+      void storage.run("accept", () => listener.accept().catch(() => undefined));
       listeners.push(listener);
     });
   });
@@ -136,7 +136,7 @@ test("sendfile() calls onProgress in the context of the call, also when events c
   const seen = new Set<string | undefined>();
   const sending = storage.run("sender", () => left.sendfile(file, { onProgress: () => seen.add(here()) }));
   await storage.run("reader", async () => {
-    for (let left = 4 << 20; left > 0;) left -= (await right.recv(left)).length;
+    for (let rest = 4 << 20; rest > 0;) rest -= (await right.recv(rest)).length;
   });
   await sending;
   assert.deepEqual([...seen], ["sender"]);

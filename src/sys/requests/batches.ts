@@ -1,7 +1,7 @@
 // recvmmsg, sendmmsg and sendSegments: their arguments, checked.
 
 import { isUint8Array } from "node:util/types";
-import { type AddressLike, quote, toAddress } from "../../addr/index.js";
+import { type AddressLike, quote, toAddress, quoteOther } from "../../addr/index.js";
 import { bytesToSend, EMPTY, integer, type Sendable } from "../arguments.js";
 import { DatagramBatch, ENTRY_WORDS, ERROR, MAX_MESSAGE, MAX_SEGMENTS, memoryOf, segmentSize } from "../batch/index.js";
 import { encodeControl } from "../control/index.js";
@@ -26,7 +26,7 @@ export interface SendSegmentsOptions extends TransferOptions {
 
 function memory(batch: unknown, action: string): ReturnType<typeof memoryOf> {
   if (batch instanceof DatagramBatch) return memoryOf(batch);
-  throw new TypeError(`Cannot ${action}: batch is ${quote(batch)}, required a DatagramBatch`);
+  throw new TypeError(`Cannot ${action}: batch is ${quoteOther(batch, "DatagramBatch")}, required a DatagramBatch`);
 }
 
 export function recvmmsgRequest(batch: DatagramBatch, opts: TransferOptions | undefined): Request<number> {

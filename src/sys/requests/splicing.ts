@@ -1,6 +1,6 @@
 // splice and pump: their arguments, checked; how a direction ends, and what is told of it when it fails.
 
-import { quote } from "../../addr/index.js";
+import { quoteOther } from "../../addr/index.js";
 import { integer, milliseconds } from "../arguments.js";
 import type { Calls } from "../calls.js";
 import { SHUT_WR, SOCK_STREAM } from "../constants.js";
@@ -91,7 +91,8 @@ export function checkStream<S extends SpliceSocket>(
   name: string,
   action: string,
 ): asserts socket is S {
-  if (!isSocket(socket)) throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required a Socket`);
+  if (!isSocket(socket))
+    throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(socket, "Socket")}, required a Socket`);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(
       `Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`,
