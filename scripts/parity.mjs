@@ -63,7 +63,7 @@ const renamed = {
   "exception error": { ours: ["SocketError"], how: "`code` has the name of the errno" },
   "exception gaierror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
   "exception herror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
-  "exception timeout": { ours: ["SocketError"], how: "`code` is `ETIMEDOUT`" },
+  "exception timeout": { ours: ["TimeoutError"], how: "a `SocketError` whose `code` is `ETIMEDOUT`" },
   "member connect_ex": { ours: ["Socket.connect"], how: "the number is `errno` of the SocketError, negative" },
   "member get_inheritable": { ours: ["Socket.fileno"], how: "never: descriptors are close-on-exec from birth" },
   "member set_inheritable": {

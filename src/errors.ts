@@ -16,14 +16,36 @@ export interface SocketErrorDetails {
   readonly cause?: unknown;
 }
 
+// An error of another copy of the package is one all the same: each class has a mark, under a symbol that all copies share, and
+// `instanceof` looks for that. Subclasses of users have none of their own, and are looked for as always.
+const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
+  ["SocketError", "TimeoutError", "BusyError", "LimitError", "IncompleteReadError", "FrameError", "TlsError"].map(
+    (name) => [name, Symbol.for(`berkeley.${name}`)],
+  ),
+);
+
+// oxlint-disable-next-line typescript/unbound-method -- it is called with the class that is asked
+const ordinary = Function.prototype[Symbol.hasInstance];
+
+function mark(own: { readonly name: string; readonly prototype: object }): void {
+  const symbol = MARKS[own.name]!;
+  Object.defineProperty(own.prototype, symbol, { value: true });
+  Object.defineProperty(own, Symbol.hasInstance, {
+    value(this: unknown, value: unknown): boolean {
+      if (this !== own) return ordinary.call(this, value);
+      return typeof value === "object" && value !== null && symbol in value;
+    },
+  });
+}
+
 /**
  * A system call that the kernel refused, or a wait that was cut short.
  *
  * `code` is the stable name (`"ECONNREFUSED"`), `errno` its negative number as Node has it, `syscall` the call as its man
  * page spells it. The message has Node's shape: `connect ECONNREFUSED 127.0.0.1:8888`.
  *
- * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, `ECANCELED` when the socket was
- * closed during the call.
+ * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, which is a {@link TimeoutError}, and
+ * `ECANCELED` when the socket was closed during the call.
  *
  * @see errno(3)
  * @example
@@ -66,7 +88,43 @@ export class SocketError extends Error {
 
   static {
     SocketError.prototype.name = "SocketError";
+    mark(SocketError);
   }
+}
+
+/**
+ * A deadline of the caller passed: the `timeout` of a call, of a socket, or a named limit such as `handshakeTimeout`. The connection
+ * may be as good as before.
+ *
+ * The kernel has the same code for a connection that died, because the peer acknowledged nothing: tcp(7). That error is a
+ * {@link SocketError} and no TimeoutError. The `name` of both is `"SocketError"`.
+ *
+ * @example
+ * ```ts
+ * import { socketpair, TimeoutError } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * const error = await left.recv(1, { timeout: 1 }).catch((error) => error);
+ * console.log(error instanceof TimeoutError, error.code); // prints: true ETIMEDOUT
+ * left.close();
+ * right.close();
+ * ```
+ */
+export class TimeoutError extends SocketError {
+  /** @param errno the platform's number for `ETIMEDOUT`, negative */
+  constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
+    super("ETIMEDOUT", errno, syscall, details);
+  }
+
+  static {
+    mark(TimeoutError);
+  }
+}
+
+/** An error of the same class and code for another call, or with other details. */
+export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
+  if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
+  return new SocketError(error.code, error.errno, syscall, details);
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
@@ -108,6 +166,7 @@ export class BusyError extends Error {
 
   static {
     BusyError.prototype.name = "BusyError";
+    mark(BusyError);
   }
 }
 
@@ -143,6 +202,7 @@ export class LimitError extends Error {
 
   static {
     LimitError.prototype.name = "LimitError";
+    mark(LimitError);
   }
 }
 
@@ -178,6 +238,7 @@ export class IncompleteReadError extends Error {
 
   static {
     IncompleteReadError.prototype.name = "IncompleteReadError";
+    mark(IncompleteReadError);
   }
 }
 
@@ -203,6 +264,7 @@ export class FrameError extends Error {
 
   static {
     FrameError.prototype.name = "FrameError";
+    mark(FrameError);
   }
 }
 
@@ -242,6 +304,7 @@ export class TlsError extends Error {
 
   static {
     TlsError.prototype.name = "TlsError";
+    mark(TlsError);
   }
 }
 

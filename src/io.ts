@@ -12,8 +12,8 @@ import type { Address } from "./addr/address.js";
 /** What every call that may wait takes. */
 export interface IoOptions {
   /**
-   * Milliseconds after which the call gives up with a `SocketError` of code `ETIMEDOUT`. 0 takes what can be had without
-   * a wait. No timeout when absent or `Infinity`.
+   * Milliseconds after which the call gives up with a `TimeoutError`, whose code is `ETIMEDOUT`. 0 takes what can be had
+   * without a wait. No timeout when absent or `Infinity`.
    */
   readonly timeout?: number | undefined;
   /** Ends the wait; the call rejects with the signal's reason. An aborted signal refuses the call before it starts. */
@@ -145,6 +145,13 @@ export interface Conn extends Reader, Writer {
    */
   detachNative?(): number | undefined;
 
+  /**
+   * Lets the process end while calls wait here, those that wait already included; `ref()` undoes it. Optional: without the two, a call
+   * that waits may keep the process alive. A connection that is idle never does.
+   */
+  unref?(): this;
+  ref?(): this;
+
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -163,6 +170,10 @@ export interface Listener<C extends Conn = Conn> {
 
   /** Takes no more connections; those accepted stay. Never rejects, may be called twice. */
   close(): Promise<void>;
+
+  /** As those of a {@link Conn}, for the calls that wait to accept. */
+  unref?(): this;
+  ref?(): this;
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterator<C, undefined>;

@@ -1,6 +1,7 @@
 // From what a user writes to an address: a string, a tuple as in Python, an object, or an instance of one of the classes.
 // Everything is checked here, before any call; what needs the resolver comes out as a HostPort.
 
+import { isUint8Array } from "node:util/types";
 import {
   type Address,
   HostPort,
@@ -248,7 +249,7 @@ function checkOpaque(subject: Subject, family: unknown, data: unknown): OpaqueAd
 }
 
 function checkBytes(subject: Subject, name: string, bytes: unknown, max: number): Uint8Array {
-  if (!(bytes instanceof Uint8Array) || bytes.length > max) {
+  if (!isUint8Array(bytes) || bytes.length > max) {
     throw refuse(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${max} bytes`);
   }
   return bytes;

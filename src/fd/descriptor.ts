@@ -51,6 +51,7 @@ export class Descriptor implements Source, Owner {
   #file = 0;
   /** See sys/collected.ts. */
   young: number = -1;
+  #keepsAlive = true;
   /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
   outflow: Note | undefined;
   inflow: Note | undefined;
@@ -78,6 +79,20 @@ export class Descriptor implements Source, Owner {
     this.reading = new Direction(this);
     this.reading.shortMeansEmpty = tcp;
     this.writing = new Direction(this);
+  }
+
+  /** Whether a call that waits keeps the process alive. */
+  get keepsAlive(): boolean {
+    return this.#keepsAlive;
+  }
+
+  set keepsAlive(value: boolean) {
+    if (this.#keepsAlive === value) return;
+    this.#keepsAlive = value;
+    this.reading.recount();
+    this.writing.recount();
+    this.#errors?.recount();
+    this.#urgent?.recount();
   }
 
   /** For reads of the error queue. */

@@ -37,10 +37,17 @@
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../aborts.js";
-import type { SocketErrorDetails } from "../errors.js";
-import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import {
+  failure,
+  FIRST_PAUSE,
+  late,
+  LONGEST_PAUSE,
+  MOVED,
+  NOT_ENOUGH,
+  type Operation,
+} from "../sys/operations/operation.js";
 import { promised, type Settler, Waiter, WAITS } from "./waiter.js";
 
 /** setTimeout takes no more. */
@@ -50,6 +57,8 @@ const LONGEST_TIMER = 0x7fff_ffff;
 export interface Owner {
   readonly fd: number;
   readonly reactor: Reactor;
+  /** Whether a call that waits keeps the process alive. A change is followed by `recount` of each direction. */
+  readonly keepsAlive: boolean;
   /** Registers the descriptor, if it is not, for what `direction` waits for; 0 or -errno. */
   register(direction: Direction): number;
   /** Whether poll(2) says that the descriptor is ready for what `direction` waits for, after a call said EAGAIN. */
@@ -112,7 +121,7 @@ export class Direction {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
         const value = operation.complete(result, a, b);
-        return (typeof value === "number" ? resolvedWith(value) : Promise.resolve(value)) as Promise<T>;
+        return Promise.resolve(value) as Promise<T>;
       }
       if (result === EAGAIN && operation.nowait?.(a, b) === true) {
         return Promise.reject(failure(operation, EAGAIN, a, b));
@@ -128,8 +137,8 @@ export class Direction {
       this.#ready = true;
       return this.run(holder, operation, a, b, timeout, signal);
     }
-    const unregistered = this.#register(operation, a, b);
-    if (unregistered !== undefined) return Promise.reject(unregistered);
+    const refused = this.#register(operation, a, b);
+    if (refused !== undefined) return Promise.reject(refused);
     const promise = promised() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.#enqueue(waiter, timeout);
@@ -167,8 +176,8 @@ export class Direction {
       if (result >= 0) return operation.complete(result, a, b);
       if (!waits(operation, result, a, b)) throw failure(operation, result, a, b);
     }
-    const unregistered = this.#register(operation, a, b);
-    if (unregistered !== undefined) throw unregistered;
+    const refused = this.#register(operation, a, b);
+    if (refused !== undefined) throw refused;
     this.#enqueue(new Waiter(this, operation, a, b, holder, settler), timeout);
     return WAITS;
   }
@@ -238,16 +247,21 @@ export class Direction {
     if (registered >= 0) return undefined;
     // No event will say that it is, so the next call has to try.
     this.#ready = true;
-    return unregistered(this.#owner.reactor, registered, operation.details?.(a, b));
+    return this.#unregistered(registered, operation, a, b);
+  }
+
+  /** The error of a call that has to wait and cannot. */
+  #unregistered<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
+    return socketError(errno, this.#owner.reactor.failedCall, operation.details?.(a, b));
   }
 
   #enqueue(waiter: Waiter, timeout: number | null): void {
     const owner = this.#owner;
-    owner.reactor.hold();
     if (timeout !== null) {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
     }
+    if (owner.keepsAlive) owner.reactor.hold();
     const first = this.#head === undefined;
     if (first) this.#head = waiter;
     else {
@@ -292,7 +306,7 @@ export class Direction {
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       const { operation, a, b } = waiter;
       this.#remove(waiter);
-      waiter.reject(unregistered(owner.reactor, registered, operation.details?.(a, b)));
+      waiter.reject(this.#unregistered(registered, operation, a, b));
     }
   }
 
@@ -431,7 +445,17 @@ export class Direction {
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.impatient) this.#impatient--;
-    this.#owner.reactor.release();
+    const owner = this.#owner;
+    if (owner.keepsAlive) owner.reactor.release();
+  }
+
+  /** The owner's `keepsAlive` has changed: the calls that wait count from now on, or do so no more. */
+  recount(): void {
+    const { keepsAlive, reactor } = this.#owner;
+    for (let waiter = this.#head; waiter !== undefined; waiter = waiter.next) {
+      if (keepsAlive) reactor.hold();
+      else reactor.release();
+    }
   }
 
   /** A waiter that leaves from the middle of things may leave others behind that could be served. */
@@ -471,21 +495,21 @@ export class Direction {
     this.#armedFor = Infinity;
     const now = performance.now();
     let earliest = Infinity;
-    const late: Waiter[] = [];
+    const expired: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.deadline <= now) {
         this.#remove(waiter);
-        late.push(waiter);
+        expired.push(waiter);
       } else if (waiter.deadline < earliest) earliest = waiter.deadline;
       waiter = next;
     }
     if (earliest !== Infinity) this.#arm(earliest);
-    if (late.length > 1) late.sort((one, other) => one.deadline - other.deadline);
-    for (const waiter of late) {
-      if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
+    if (expired.length > 1) expired.sort((one, other) => one.deadline - other.deadline);
+    for (const waiter of expired) {
+      if (!resolvesCut(waiter)) waiter.reject(late(waiter.operation, waiter.a, waiter.b));
     }
-    if (late.length > 0) this.#afterLeaving();
+    if (expired.length > 0) this.#afterLeaving();
   }
 
   /** The descriptor is gone: settles every call with ECANCELED. */
@@ -500,29 +524,12 @@ export class Direction {
   }
 }
 
-/**
- * A promise of a count. Calls that succeed at once mostly give the same few small numbers, and a settled promise never changes,
- * so one for each of those does for all.
- */
-function resolvedWith(count: number): Promise<number> {
-  if (count >= SHARED) return Promise.resolve(count);
-  return (shared[count] ??= Promise.resolve(count));
-}
-
-const SHARED = 4096;
-const shared: (Promise<number> | undefined)[] = Array.from({ length: SHARED });
-
 /** Settles a call that is cut short with what it has received, if it has. */
 function resolvesCut(waiter: Waiter): boolean {
   const received = waiter.operation.received?.(waiter.a, waiter.b);
   if (received === undefined) return false;
   waiter.resolve(received);
   return true;
-}
-
-/** The error of a call that has to wait and cannot. */
-function unregistered(reactor: Reactor, errno: number, details: SocketErrorDetails | undefined): Error {
-  return socketError(errno, reactor.failure < 0 ? "epoll_wait" : "epoll_ctl", details);
 }
 
 /** Whether a call that got `result` waits, for an event or for its turn. */

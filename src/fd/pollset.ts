@@ -10,6 +10,7 @@ import type { Operation } from "../sys/operations/operation.js";
 
 export class Pollset implements Source, Owner {
   readonly reactor: Reactor;
+  readonly keepsAlive = true;
   readonly #direction: Direction;
   readonly #prepare: (wake: () => void) => Uint8Array;
   #set = -1;

@@ -1,5 +1,6 @@
 // forward(): every connection to one endpoint is led on to another. Here is what users pass and get; forwarding.ts does it.
 
+import { AsyncResource } from "node:async_hooks";
 import {
   type Address,
   type Endpoint,
@@ -121,8 +122,9 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): F
     idleTimeout: idleTimeout === null ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
-    way,
-    onEnd,
+    // Both run in the asynchronous context that they were given in, not in that of a connection's events.
+    way: way.resolver === undefined ? way : { ...way, resolver: AsyncResource.bind(way.resolver) },
+    onEnd: onEnd === undefined ? undefined : AsyncResource.bind(onEnd),
   };
 }
 
@@ -184,6 +186,20 @@ export class Forwarder implements AsyncDisposable {
    */
   get closed(): Promise<void> {
     return this.#engine.closed;
+  }
+
+  /**
+   * Lets the process end while it forwards: neither the wait for connections nor those that there are keep it alive from now on.
+   */
+  unref(): this {
+    this.#engine.keepAlive(false);
+    return this;
+  }
+
+  /** Undoes `unref()`: it keeps the process alive until it is closed, as from the beginning. */
+  ref(): this {
+    this.#engine.keepAlive(true);
+    return this;
   }
 
   /** Takes no more connections, and cuts those that there are, on both sides. */

@@ -18,7 +18,7 @@ import { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError, timeoutError } from "../stream/wait.js";
 import { int32, integer } from "../sys/arguments.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
@@ -226,7 +226,7 @@ async function resolve(target: InetAddress | Inet6Address | HostPort, plan: List
     inquire(resolveAll(calls, target as HostPort, AF_UNSPEC)),
     deadline.left() ?? null,
     signal === undefined ? [] : [signal],
-    () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(target)),
+    () => timeoutError("getaddrinfo", addressDetails(target)),
   );
   return first as Address;
 }

@@ -2,7 +2,7 @@
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type AcceptOptions, type Socket, SocketConn } from "../socket/index.js";
+import { type AcceptOptions, type Socket, SocketConn, withoutDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { checkObject } from "./options.js";
 
@@ -40,6 +40,7 @@ export class SocketListener implements Listener<Stream> {
   /** @internal `closing` is called once, right before the socket is closed. */
   constructor(socket: Socket, limits: StreamOptions, closing?: () => void) {
     this.#socket = socket;
+    withoutDefaultTimeout(socket);
     this.#address = socket.getsockname() as ListenAddress;
     this.#limits = limits;
     this.#local = isWildcard(this.#address) ? undefined : this.#address;
@@ -72,6 +73,21 @@ export class SocketListener implements Listener<Stream> {
 
   readonly #made = ([socket, remote]: [Socket, Address]): Stream =>
     new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
 
   /** Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. */
   close(): Promise<void> {

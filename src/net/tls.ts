@@ -4,7 +4,7 @@
 // name is known from the endpoint, so that nobody can forget to say it.
 
 import { type HostPort, quote } from "../addr/index.js";
-import { SocketError, TlsError } from "../errors.js";
+import { SocketError, TlsError, restated } from "../errors.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsConn } from "../tls/index.js";
@@ -78,8 +78,8 @@ export async function shake(
 /** The error with the address in it. */
 function handshakeError(error: unknown, target: HostAddress | HostPort): unknown {
   if (error instanceof SocketError) {
-    const { code, errno, syscall, cause } = error;
-    return new SocketError(code, errno, syscall, { ...addressDetails(target), cause });
+    const { syscall, cause } = error;
+    return restated(error, syscall, { ...addressDetails(target), cause });
   }
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;

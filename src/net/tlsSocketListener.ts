@@ -57,6 +57,21 @@ export class TlsSocketListener extends SocketListener {
     return new Stream(await this.#secured.accept(opts), this.#limits);
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  override unref(): this {
+    this.#secured.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  override ref(): this {
+    this.#secured.ref();
+    return this;
+  }
+
   /** Takes no more connections; those in a handshake or not accepted yet are cut, those that were accepted stay. */
   override close(): Promise<void> {
     return this.#secured.close();

@@ -4,7 +4,7 @@
 // for the first read. The name of the destination goes to the proxy as it is, which resolves it where it stands.
 
 import type { HostPort } from "../addr/index.js";
-import { IncompleteReadError, LimitError, SocketError } from "../errors.js";
+import { IncompleteReadError, LimitError, SocketError, restated } from "../errors.js";
 import type { Stream } from "../stream/index.js";
 import { socketError } from "../stream/wait.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -35,6 +35,6 @@ function connectError(error: unknown, target: HostAddress | HostPort): unknown {
   if (error instanceof Refusal) return socketError(error.code, "connect", details);
   if (error instanceof IncompleteReadError) return socketError("ECONNRESET", "connect", details);
   if (error instanceof LimitError) return socketError("EPROTO", "connect", details);
-  if (error instanceof SocketError) return new SocketError(error.code, error.errno, "connect", details);
+  if (error instanceof SocketError) return restated(error, "connect", details);
   return error;
 }

@@ -12,10 +12,10 @@ import {
   parseEndpoint,
   quote,
 } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { SocketError, restated } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError, timeoutError } from "../stream/wait.js";
 import { integer } from "../sys/arguments.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
@@ -184,7 +184,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   }
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) throw last;
-  throw new SocketError(last.code, last.errno, last.syscall, {
+  throw restated(last, last.syscall, {
     address: last.address,
     port: last.port,
     cause: new AggregateError(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`),
@@ -249,7 +249,7 @@ async function candidates(target: HostAddress | HostPort, plan: UdpPlan): Promis
       Promise.allSettled(lookups),
       deadline.left() ?? null,
       signal === undefined ? [] : [signal],
-      () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(name)),
+      () => timeoutError("getaddrinfo", addressDetails(name)),
     );
     const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
     if (found.length > 0) return found;

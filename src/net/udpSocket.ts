@@ -5,7 +5,7 @@
 
 import type { AddressLike } from "../addr/index.js";
 import type { Data, IoOptions } from "../io.js";
-import type { Socket } from "../socket/index.js";
+import { type Socket, withoutDefaultTimeout } from "../socket/index.js";
 import { SO_MEMINFO } from "../sys/options/index.js";
 import type { HostAddress } from "./resolver.js";
 
@@ -30,6 +30,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
   /** @internal */
   constructor(socket: Socket, remote: HostAddress | undefined) {
     this.#socket = socket;
+    withoutDefaultTimeout(socket);
     this.#address = socket.getsockname() as HostAddress;
     this.#remote = remote;
   }
@@ -77,6 +78,21 @@ export class UdpSocket implements AsyncIterable<Packet> {
   async send(data: Data, address?: AddressLike, opts?: IoOptions): Promise<void> {
     // A datagram goes out whole or not at all, so the count says nothing.
     await (address === undefined ? this.#socket.send(data, opts) : this.#socket.sendto(data, address, opts));
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
   }
 
   /** Closes it. Pending calls reject with `ECANCELED`, later ones with `EBADF`. Never rejects, may be called twice. */

@@ -19,7 +19,6 @@
 // while a call waits, so the poller ends with the evaluation.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
-import { check } from "../sys/errno.js";
 import { type Note, RelayTable } from "../sys/operations/relay.js";
 import { runtime } from "../sys/runtime.js";
 
@@ -62,6 +61,8 @@ export class Reactor {
   /** Whether the native side does not see by itself that no call waits. */
   #saysRest = false;
   #resting = false;
+  /** Number of calls that wait, while the poller is not open: for their turn, which the immediate of `defer` brings. */
+  #early = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -78,7 +79,7 @@ export class Reactor {
 
   /** Number of calls that wait. */
   get waiting(): number {
-    return this.#shared?.[WAITING] ?? 0;
+    return this.#shared?.[WAITING] ?? this.#early;
   }
 
   /** Why epoll_wait(2) failed for good, as -errno; 0 if it did not. No call can wait then. */
@@ -91,40 +92,45 @@ export class Reactor {
     return this.#sources.length - this.#freeSlots.length;
   }
 
+  /** The call that `add` failed in, for its error. */
+  get failedCall(): "epoll_create1" | "epoll_ctl" | "epoll_wait" {
+    if (this.#failure < 0) return "epoll_wait";
+    return this.#shared === undefined ? "epoll_create1" : "epoll_ctl";
+  }
+
   /**
    * Opens the poller, should it not be open, for who is sure to wait. An error is told to the first call that does wait, which
    * tries again.
    */
   prepare(): void {
-    if (this.#shared === undefined) this.#tryOpen();
+    if (this.#shared === undefined) this.#open();
   }
 
-  #tryOpen(): Int32Array | number {
+  /** @returns 0, or -errno */
+  #open(): number {
     const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[NUMBER]!;
     this.#saysRest = shared[SAYS_REST] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
-    return shared;
-  }
-
-  #open(): Int32Array {
-    const shared = this.#tryOpen();
-    if (typeof shared !== "number") return shared;
-    check(shared, "epoll_create1");
-    throw new Error("the poller was not opened");
+    shared[WAITING] = this.#early;
+    if (this.#early > 0) this.calls.pollerRef(this.#poller);
+    return 0;
   }
 
   /**
    * Registers a descriptor for all events, edge-triggered. What is ready already is reported in the next turn.
    *
    * @param readingOnly not for EPOLLOUT, until `addWriting`
-   * @returns the slot, or -errno
+   * @returns the slot, or -errno, of the call that `failedCall` names
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
     if (this.#failure < 0) return this.#failure;
-    if (this.#shared === undefined) this.#open();
+    if (this.#shared === undefined) {
+      const opened = this.#open();
+      if (opened < 0) return opened;
+    }
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
     const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0, this.#poller);
@@ -162,14 +168,20 @@ export class Reactor {
 
   /** One call more waits: the process stays alive. */
   hold(): void {
-    const shared = this.#shared ?? this.#open();
+    const shared = this.#shared;
+    if (shared === undefined) {
+      this.#early++;
+      return;
+    }
     shared[WAITING]!++;
     if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
   /** One call less waits. When none is left, the poller does not keep the process alive. */
   release(): void {
-    if (--this.#shared![WAITING]! === 0 && this.#saysRest) this.#restSoon();
+    const shared = this.#shared;
+    if (shared === undefined) this.#early--;
+    else if (--shared[WAITING]! === 0 && this.#saysRest) this.#restSoon();
   }
 
   /** At the end of the turn, since mostly another call waits by then. */
@@ -270,7 +282,7 @@ export class Reactor {
   #fail(errno: number): void {
     this.#failure = errno;
     let failure: Failure | undefined;
-    for (const source of [...this.#sources]) {
+    for (const source of this.#sources.slice()) {
       try {
         source?.onFailure?.();
       } catch (error) {

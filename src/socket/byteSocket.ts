@@ -20,9 +20,6 @@ import { countOf, type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from ".
 import type { TransferOptions } from "../sys/waitOptions.js";
 import { DescriptorSocket } from "./descriptorSocket.js";
 
-/** A sendAll that the kernel took at once. */
-const SENT = Promise.resolve();
-
 export abstract class ByteSocket extends DescriptorSocket {
   /**
    * Receives what there is, and waits only while there is nothing: recv(2). Of a datagram that is longer than `size` the rest
@@ -55,11 +52,11 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see recv(2)
    */
   recvInto(buffer: Uint8Array, opts?: TransferOptions): Promise<number> {
-    // The call that a busy server makes most, without the detour.
-    if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
-      return this.startRead(RECV_INTO, buffer, 0, undefined);
-    }
     try {
+      // The call that a busy server makes most, without the detour.
+      if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
+        return this.startRead(RECV_INTO, buffer, 0, undefined);
+      }
       return this.startReceive(recvIntoRequest(this.type, buffer, opts), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -106,11 +103,11 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see send(2)
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
-    // As with recvInto: the common call, without the detour.
-    if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
-      return this.startWrite(SEND, data, 0, undefined);
-    }
     try {
+      // As with recvInto: the common call, without the detour.
+      if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
+        return this.startWrite(SEND, data, 0, undefined);
+      }
       return this.startSend(sendRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -130,9 +127,9 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see send(2)
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
-    // Mostly the kernel takes all of it at once.
-    if (opts === undefined && data instanceof Uint8Array && data.length > 0) return this.#sendWhole(data);
     try {
+      // Mostly the kernel takes all of it at once.
+      if (opts === undefined && data instanceof Uint8Array && data.length > 0) return this.#sendWhole(data);
       return this.startSend(sendAllRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -142,7 +139,7 @@ export abstract class ByteSocket extends DescriptorSocket {
   #sendWhole(data: Uint8Array): Promise<void> {
     const total = data.length;
     const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
-    if (sent === total) return SENT;
+    if (sent === total) return Promise.resolve();
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) return Promise.reject(failure(SEND_ALL, sent, sending, 0));
     return this.startWrite(SEND_ALL, sending, 0, undefined);

@@ -1,6 +1,6 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
@@ -19,14 +19,25 @@ import { resolveName, resolveNow } from "./resolve.js";
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
 
+/**
+ * Takes the timeout of `setdefaulttimeout()` off a socket that a part of ours owns from now on, whose calls promise to wait without
+ * an end when they name no timeout. One that was set on the socket itself stays.
+ */
+export let withoutDefaultTimeout: (socket: DescriptorSocket) => void;
+
 export abstract class DescriptorSocket extends PlainSocket {
   static {
+    brand(DescriptorSocket.prototype, "Socket");
     descriptorOf = (socket) => socket.descriptor;
+    withoutDefaultTimeout = (socket) => {
+      if (!socket.#timeoutSet) socket.#timeout = null;
+    };
   }
 
   /** @internal */
   protected readonly descriptor: Descriptor;
   #timeout: number | null = getdefaulttimeout();
+  #timeoutSet = false;
   /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
   #closing: AbortController | undefined;
 
@@ -72,6 +83,39 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   set timeout(value: number | null) {
     this.#timeout = milliseconds(value, "set timeout");
+    this.#timeoutSet = true;
+  }
+
+  /** @internal */
+  protected copyTimeout(to: DescriptorSocket): void {
+    to.#timeout = this.#timeout;
+    to.#timeoutSet = this.#timeoutSet;
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on. A name that is being looked up does, until the resolver has answered.
+   *
+   * @example
+   * ```ts
+   * import { Socket } from "berkeley";
+   *
+   * const server = new Socket();
+   * await server.bind("127.0.0.1:0");
+   * server.listen();
+   * // Nobody connects: the program ends all the same.
+   * void server.unref().accept();
+   * ```
+   */
+  unref(): this {
+    this.descriptor.keepsAlive = false;
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.descriptor.keepsAlive = true;
+    return this;
   }
 
   /** Whether the socket is closed or detached. */

@@ -28,6 +28,7 @@ export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
+export { withoutDefaultTimeout } from "./descriptorSocket.js";
 export { Pump } from "./pump.js";
 export { cutOnClose } from "./socketConn.js";
 export { type Activity } from "./spliceFlow.js";

@@ -37,7 +37,7 @@ export let ACCEPT_ONLY: Operation<Socket, boolean, Socket>;
  * in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. Wrong arguments
  * give a TypeError or RangeError (a rejection from a call that returns a promise) before any system call.
  *
- * A waiting call keeps the process alive; an idle socket does not.
+ * A waiting call keeps the process alive, unless `unref()` says otherwise; an idle socket does not.
  *
  * @see socket(2), socket(7)
  * @example
@@ -321,7 +321,7 @@ export class Socket extends MoveSocket {
     // The copy can be given an upper layer protocol of which this one hears nothing.
     this.descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
-    copy.timeout = this.timeout;
+    this.copyTimeout(copy);
     return copy;
   }
 

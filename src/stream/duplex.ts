@@ -1,6 +1,7 @@
 // Between a Conn and node:stream, both ways: a Duplex over a Conn for libraries that want one, and a Conn over a Duplex.
 
 import { Duplex } from "node:stream";
+import { isUint8Array } from "node:util/types";
 import type { Conn } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
 import { ReadBuffer } from "./buffer.js";
@@ -57,6 +58,18 @@ class ConnDuplex extends Duplex {
 
   override _final(done: (error?: Error | null) => void): void {
     this.#conn.closeWrite().then(() => done(), done);
+  }
+
+  /** Lets the process end while a read or a write waits, as `unref()` of the connection does. */
+  unref(): this {
+    this.#conn.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#conn.ref?.();
+    return this;
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -121,7 +134,7 @@ class DuplexShore implements Shore {
     const duplex = this.#duplex;
     for (;;) {
       const chunk: unknown = duplex.read();
-      if (chunk instanceof Uint8Array) return chunk;
+      if (isUint8Array(chunk)) return chunk;
       if (chunk !== null) throw new TypeError(`A Duplex must give bytes, found ${typeof chunk}`);
       if (duplex.readableEnded) return null;
       const error = this.#error ?? duplex.errored;
@@ -161,6 +174,13 @@ class DuplexShore implements Shore {
       duplex.destroy();
     }
     if (!duplex.closed) await new Promise<void>((resolve) => duplex.once("close", () => resolve()));
+  }
+
+  keepAlive(yes: boolean): void {
+    // A net.Socket, a tls.TLSSocket and a Duplex of toDuplex() have these.
+    const { ref, unref } = this.#duplex as { ref?: unknown; unref?: unknown };
+    const change = yes ? ref : unref;
+    if (typeof change === "function") change.call(this.#duplex);
   }
 
   abort(error: SocketError): void {

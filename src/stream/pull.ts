@@ -14,6 +14,7 @@
 import { BusyError, IncompleteReadError } from "../errors.js";
 import type { Consumer, DirectReader, IoOptions, Reader } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
+import { wrongTarget } from "./data.js";
 import { refusal, socketError } from "./wait.js";
 
 /** What a reading method wants. */
@@ -132,8 +133,8 @@ export class Pull implements Consumer<unknown> {
   into(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#refusal() ?? refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (target.length === 0)
-      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    const wrong = wrongTarget(target);
+    if (wrong !== undefined) return Promise.reject(wrong);
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
     if (this.#direct !== undefined) {

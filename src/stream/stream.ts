@@ -1,7 +1,9 @@
 // Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
 
+import { brand } from "../addr/index.js";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
+import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
 import type { Conn, Data, IoOptions, Writer } from "../io.js";
 import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
@@ -60,6 +62,10 @@ export interface UntilOptions extends IoOptions {
  * ```
  */
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  static {
+    brand(Stream.prototype, "Stream");
+  }
+
   readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;
@@ -107,7 +113,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
   read(first?: number | IoOptions | Uint8Array, opts?: IoOptions): Promise<Buffer | null | number> {
     if (first === undefined) return this.#pull.run(ANY_CHUNK, opts);
-    if (first instanceof Uint8Array) return this.#pull.into(first, opts);
+    if (isUint8Array(first)) return this.#pull.into(first, opts);
     if (typeof first === "object") return this.#pull.run(ANY_CHUNK, first);
     if (!isCount(first, 1)) return refuse("max", first, 1);
     return this.#pull.run(new ChunkTake(first), opts);
@@ -128,12 +134,17 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * after some bytes without a delimiter, with a {@link LimitError} when it is not within `max` bytes.
    */
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
-    if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
+    if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
       return Promise.reject(new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`));
     }
     const bytes = toBytes(delimiter);
     if (bytes.length === 0) return Promise.reject(new RangeError("delimiter must have at least 1 byte, found 0"));
-    const max = opts?.max;
+    let max;
+    try {
+      max = opts?.max;
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (max === undefined) return this.#pull.run(new UntilTake(bytes, this.#maxLine, "maxLine"), opts);
     if (!isCount(max, 1)) return refuse("max", max, 1);
     return this.#pull.run(new UntilTake(bytes, max, "max"), opts);
@@ -144,19 +155,16 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * matters, use `readUntil("\n")`. Rejects with a {@link LimitError} when the line has more than `max` bytes.
    */
   readLine(opts?: LineOptions): Promise<string | null> {
-    const max = opts?.max;
-    if (max !== undefined && !isCount(max, 0)) return refuse("max", max, 0);
-    const encoding = opts?.encoding;
-    if (encoding !== undefined && !isEncoding(encoding)) return Promise.reject(wrongEncoding(encoding));
-    return this.#pull.run(this.#lineTake(opts), opts);
+    try {
+      return this.#pull.run(this.#checkedLine(opts), opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** The lines, one after the other, each as `readLine` gives it; `timeout` is for each. */
   lines(opts?: LineOptions): Items<string> {
-    if (opts?.max !== undefined) count("max", opts.max, 0);
-    const encoding = opts?.encoding;
-    if (encoding !== undefined && !isEncoding(encoding)) throw wrongEncoding(encoding);
-    return new Items(this.#pull, lineFinder(this.#lineTake(opts)), opts);
+    return new Items(this.#pull, lineFinder(this.#checkedLine(opts)), opts);
   }
 
   /** The frames that `codec` finds, one after the other; `timeout` is for each. */
@@ -264,6 +272,21 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return socket;
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#conn.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#conn.ref?.();
+    return this;
+  }
+
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
   close(): Promise<void> {
     this.#pull.close();
@@ -280,9 +303,12 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.close();
   }
 
-  #lineTake(opts: LineOptions | undefined): LineTake {
+  #checkedLine(opts: LineOptions | undefined): LineTake {
+    if (opts === undefined) return new LineTake(this.#maxLine, "maxLine", "utf8");
     const encoding = opts?.encoding ?? "utf8";
     const max = opts?.max;
+    if (max !== undefined) count("max", max, 0);
+    if (!isEncoding(encoding)) throw wrongEncoding(encoding);
     return max === undefined ? new LineTake(this.#maxLine, "maxLine", encoding) : new LineTake(max, "max", encoding);
   }
 }
@@ -304,7 +330,8 @@ function isCount(value: number, least: number): boolean {
 }
 
 function wrong(name: string, value: unknown, least: number): Error {
-  const text = `${name} must be an integer of at least ${least}, found ${String(value)}`;
+  const found = typeof value === "number" ? String(value) : kindOf(value);
+  const text = `${name} must be an integer of at least ${least}, found ${found}`;
   return typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 

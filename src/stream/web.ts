@@ -3,6 +3,7 @@
 // See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
 
 import { ReadableStream, WritableStream } from "node:stream/web";
+import { isNativeError, isUint8Array } from "node:util/types";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
@@ -152,7 +153,7 @@ class WebShore implements Shore {
   async pull(): Promise<Uint8Array | null> {
     const { done, value } = await this.#reader.read();
     if (done) return null;
-    if (value instanceof Uint8Array) return value;
+    if (isUint8Array(value)) return value;
     await this.#reader.cancel();
     throw new TypeError(`A readable must give bytes, found ${typeof value}`);
   }
@@ -182,7 +183,7 @@ class WebShore implements Shore {
     try {
       await written;
     } catch (error) {
-      throw error instanceof Error ? error : socketError("EPIPE", "write", { cause: error });
+      throw error instanceof Error || isNativeError(error) ? error : socketError("EPIPE", "write", { cause: error });
     }
   }
 }

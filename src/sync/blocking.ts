@@ -14,7 +14,15 @@
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
 import { interrupted } from "./interrupts.js";
-import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import {
+  failure,
+  late,
+  FIRST_PAUSE,
+  LONGEST_PAUSE,
+  MOVED,
+  NOT_ENOUGH,
+  type Operation,
+} from "../sys/operations/operation.js";
 
 /** Longest stay in the kernel, in ms. */
 const SLICE = 100;
@@ -81,5 +89,5 @@ export function block<A, B, T>(
 function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
-  throw failure(operation, errno, a, b);
+  throw errno === ETIMEDOUT ? late(operation, a, b) : failure(operation, errno, a, b);
 }

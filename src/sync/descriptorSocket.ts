@@ -1,6 +1,6 @@
 // What every blocking socket is made of: a descriptor, a default deadline, the end; and the ways down to the kernel.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
 import { milliseconds } from "../sys/arguments.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { type Closable, closeWhenCollected, forgetCollected } from "../sys/collected.js";
@@ -45,6 +45,7 @@ export let numberOf: (socket: DescriptorSocket) => number;
 
 export abstract class DescriptorSocket extends PlainSocket {
   static {
+    brand(DescriptorSocket.prototype, "Socket of berkeley/sync");
     numberOf = (socket) => socket.number();
   }
 

@@ -3,7 +3,7 @@
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
-import { check, EAGAIN, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { check, EAGAIN, EINTR, socketError, timeoutError } from "../sys/errno.js";
 import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import { failure, MOVED } from "../sys/operations/operation.js";
 import { type Entry, PollTable } from "../sys/pollTable.js";
@@ -109,7 +109,7 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
       if (entries.length === 0 && !busy) return;
       const idle = idleTimeout === null ? Infinity : clock.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
-      if (slice === 0) throw socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent });
+      if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.flow.sent });
       // In each round, because a flow that goes on for ever would else never hear of a signal.
       if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
       const ready = busy ? EAGAIN : new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);

@@ -26,9 +26,11 @@ export interface Carrier {
   ending(paused: boolean): Ending;
   /** Whether the kernel has all that was written; false where that is not known. */
   readonly sent: boolean;
-  /** Keeps the process alive, or lets it go. */
+  /** Keeps the process alive, or lets it go, unless `keepAlive(false)` was called. */
   ref(): void;
   unref(): void;
+  /** Whether a call that waits keeps the process alive at all. */
+  keepAlive(yes: boolean): void;
   /** Cuts the connection, and with it, in a later turn, the TLS socket. `ending`: the end of writing is under way. */
   abort(ending: boolean): void;
   /** Closes what is not closed yet, the TLS socket being destroyed; resolves when all is. */
@@ -66,6 +68,7 @@ class NativeCarrier implements Carrier {
   /** What Node was told, what it is to be told, and whether that is due. */
   #held = true;
   #wanted = true;
+  #allowed = true;
   #due = false;
 
   constructor(fd: number, reset: boolean) {
@@ -95,7 +98,7 @@ class NativeCarrier implements Carrier {
 
   ref(): void {
     this.#wanted = true;
-    if (this.#held) return;
+    if (this.#held || !this.#allowed) return;
     this.#held = true;
     this.duplex.ref();
   }
@@ -109,9 +112,19 @@ class NativeCarrier implements Carrier {
 
   settle(): void {
     this.#due = false;
-    if (this.#wanted) return;
+    if (!this.#wanted) this.#release();
+  }
+
+  #release(): void {
+    if (!this.#held) return;
     this.#held = false;
     this.duplex.unref();
+  }
+
+  keepAlive(yes: boolean): void {
+    this.#allowed = yes;
+    if (!yes) this.#release();
+    else if (this.#wanted) this.ref();
   }
 
   abort(ending: boolean): void {
@@ -143,9 +156,15 @@ class DuplexCarrier implements Carrier {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
+  // The Duplex reads ahead, and writes: to tell when none of it is waited for is left to who unrefs the connection.
   ref(): void {}
 
   unref(): void {}
+
+  keepAlive(yes: boolean): void {
+    if (yes) this.#conn.ref?.();
+    else this.#conn.unref?.();
+  }
 
   abort(): void {
     this.#conn.abort();

@@ -10,7 +10,8 @@ import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
 import { failure, truncated } from "./failure.js";
 import { Incoming, type Source } from "./incoming.js";
@@ -34,14 +35,14 @@ export interface Established {
 class SessionWait extends Wait<Buffer> {
   readonly #drop: (wait: SessionWait) => void;
 
-  constructor(opts: IoOptions | undefined, drop: (wait: SessionWait) => void) {
-    super(opts);
+  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (wait: SessionWait) => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "nextSession");
+    return timeoutError("nextSession");
   }
 }
 
@@ -128,6 +129,7 @@ export class TlsConn implements Conn {
   readonly #outgoing: Outgoing;
   readonly #closeTimeout: number;
   readonly #allowTruncation: boolean;
+  readonly #refs = new TimerRefs();
   #certificate: X509Certificate | undefined;
   #session: Buffer | undefined;
   #sessionWaits: SessionWait[] = [];
@@ -158,9 +160,9 @@ export class TlsConn implements Conn {
     this.#allowTruncation = established.allowTruncation;
     const ends = new Ends(socket, carrier);
     this.#ends = ends;
-    const incoming = new Incoming(ends);
+    const incoming = new Incoming(ends, this.#refs);
     this.#incoming = incoming;
-    this.#outgoing = new Outgoing(ends);
+    this.#outgoing = new Outgoing(ends, this.#refs);
     socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
     decryptInto(socket, (bytes) => incoming.copy(bytes));
     socket.on("error", (error) => this.#failed(error));
@@ -196,7 +198,7 @@ export class TlsConn implements Conn {
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(socketError("EBADF", "nextSession"));
     if (this.#incoming.over) return Promise.reject(socketError("ECONNRESET", "nextSession"));
-    const wait = new SessionWait(opts, (cut) => {
+    const wait = new SessionWait(opts, this.#refs, (cut) => {
       this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
       if (this.#sessionWaits.length === 0 && !this.#incoming.waiting) this.#carrier.unref();
     });
@@ -257,7 +259,24 @@ export class TlsConn implements Conn {
       this.#settle();
       this.#closing = this.#close();
     }
-    return this.#closing;
+    return this.#closing.then();
+  }
+
+  /**
+   * Lets the process end while calls wait here, those that wait already included. A write that Node has and the kernel does not take
+   * still keeps it alive, as one of `node:tls` does.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#carrier.keepAlive(false);
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#carrier.keepAlive(true);
+    return this;
   }
 
   abort(): void {
@@ -292,9 +311,11 @@ export class TlsConn implements Conn {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
         if (this.#closeTimeout !== Infinity) timer = setTimeout(resolve, this.#closeTimeout);
+        if (timer !== undefined) this.#refs.add(timer);
       });
       await Promise.race([late, this.#finish()]);
       clearTimeout(timer);
+      this.#refs.delete(timer);
       if (!this.#cut) socket.destroy();
     }
     await this.#carrier.closed();

@@ -16,8 +16,18 @@ export interface NodeContext {
   server(): tls.Server;
 }
 
-/** The inside of a context. */
-export let nodeContext: (context: TlsContext) => NodeContext;
+/** Under this symbol, which is the same in every copy of the package, a context gives its inside. */
+const INSIDE = Symbol.for("berkeley.TlsContext");
+
+/** The inside of a context, of this copy or of another: all of it is Node's. */
+export function nodeContext(context: TlsContext): NodeContext {
+  return (context as unknown as { readonly [INSIDE]: NodeContext })[INSIDE];
+}
+
+/** Whether a value is a context, of this copy or of another. */
+export function isTlsContext(value: unknown): value is TlsContext {
+  return typeof value === "object" && value !== null && INSIDE in value;
+}
 
 /**
  * Keys, certificates and settings that many connections share, on either side.
@@ -117,7 +127,7 @@ export class TlsContext {
               done: (error: Error | null, context?: tls.SecureContext) => void,
             ): void => {
               const choose = (context: TlsContext | undefined): void =>
-                done(null, context === undefined ? undefined : context.#secureContext);
+                done(null, context === undefined ? undefined : nodeContext(context).secureContext());
               try {
                 const chosen = sniCallback(servername);
                 if (chosen instanceof Promise) chosen.then(choose, done);
@@ -131,10 +141,15 @@ export class TlsContext {
   }
 
   static {
-    nodeContext = (context) => ({
+    const inside = (context: TlsContext): NodeContext => ({
       options: context.#options,
       secureContext: () => context.#secureContext as tls.SecureContext,
       server: () => (context.#server ??= context.#startServer()),
+    });
+    Object.defineProperty(TlsContext.prototype, INSIDE, {
+      get(this: TlsContext): NodeContext {
+        return inside(this);
+      },
     });
   }
 }

@@ -1,5 +1,6 @@
 // What node:tls fails with, as the errors of this library. A leaf.
 
+import { isNativeError } from "node:util/types";
 import { SocketError, TlsError } from "../errors.js";
 import { socketError } from "../stream/wait.js";
 
@@ -36,7 +37,7 @@ interface NodeError extends Error {
  * callback of the user's, stay as they are.
  */
 export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
-  if (!(error instanceof Error) || error instanceof SocketError || error instanceof TlsError) return error;
+  if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return socketError(code, syscall, { cause: error });
@@ -50,6 +51,11 @@ export function failure(error: unknown, syscall: "tls_handshake" | "read" | "wri
     return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${said}`, { cause: error });
   }
   return new TlsError(stable(code), action, said, { cause: error });
+}
+
+/** An Error of any realm. */
+function isError(value: unknown): value is Error {
+  return value instanceof Error || isNativeError(value);
 }
 
 /** The peer's end came without close_notify. */

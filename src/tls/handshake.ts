@@ -10,7 +10,7 @@ import { isIP } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
 import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
-import { socketError, Wait } from "../stream/wait.js";
+import { socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
 import { TlsConn } from "./conn.js";
 import { nodeContext, type TlsContext } from "./context.js";
@@ -36,7 +36,7 @@ class Handshake extends Wait<TlsConn> {
 
   protected override cut(): SocketError {
     this.#stop();
-    return socketError("ETIMEDOUT", "tls_handshake");
+    return timeoutError("tls_handshake");
   }
 }
 

@@ -4,13 +4,15 @@
 // from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
 // that nobody took is under its limit; the others stay in the kernel's queue.
 
+import { AsyncResource } from "node:async_hooks";
 import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { TlsConn } from "./conn.js";
-import { checkCertificate, TlsContext } from "./context.js";
+import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
 import { checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
 import { wrapTls } from "./wrap.js";
 
@@ -29,6 +31,8 @@ export interface TlsListenerOptions {
   /** Hears of handshakes that failed, which nobody else does: strangers' mistakes are no error of `accept()`. */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
+
+type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
 
 /** `TlsListenerOptions` that were checked. */
 interface CheckedListener extends TlsListenerOptions {
@@ -62,22 +66,29 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
     throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
   }
-  const context = tls instanceof TlsContext ? tls : new TlsContext(tls as TlsContextOptions);
+  const context = isTlsContext(tls) ? tls : new TlsContext(tls as TlsContextOptions);
   checkCertificate(context, action);
-  return { ...(opts as Omit<TlsListenerOptions, "tls">), tls: context, maxHandshakes: maxHandshakes as number };
+  const checked = {
+    ...(opts as Omit<TlsListenerOptions, "tls">),
+    tls: context,
+    maxHandshakes: maxHandshakes as number,
+  };
+  if (onHandshakeError === undefined) return checked;
+  // It runs in the asynchronous context that it was given in, not in that of an accept().
+  return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
 class Accepting extends Wait<TlsConn> {
   readonly #drop: (call: Accepting) => void;
 
-  constructor(opts: IoOptions | undefined, drop: (call: Accepting) => void) {
-    super(opts);
+  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: Accepting) => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "accept");
+    return timeoutError("accept");
   }
 }
 
@@ -102,6 +113,7 @@ export class TlsListener implements Listener<TlsConn> {
   readonly #maxHandshakes: number;
   /** Aborted by close(). */
   readonly #closing = new AbortController();
+  readonly #refs = new TimerRefs();
   #accepting: Accepting[] = [];
   readonly #ready: TlsConn[] = [];
   readonly #shaking = new Set<Promise<void>>();
@@ -136,19 +148,35 @@ export class TlsListener implements Listener<TlsConn> {
     if (this.#closed !== undefined) return Promise.reject(socketError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    const call = new Accepting(opts, (cut) => {
+    const call = new Accepting(opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
-      // Nobody waits any more: nor shall the process.
-      if (this.#accepting.length === 0) this.#fetching?.abort();
+      this.#rest();
     });
     this.#accepting.push(call);
     this.#fetch();
     return call.promise;
   }
 
+  /**
+   * Lets the process end while calls wait here, those that wait already included. A handshake that is under way keeps it alive until
+   * it is over.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#below.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#below.ref?.();
+    return this;
+  }
+
   /** Closes the listener below and gives up what was not accepted. See {@link Listener.close}. */
   close(): Promise<void> {
-    return (this.#closed ??= this.#close());
+    return (this.#closed ??= this.#close()).then();
   }
 
   async #close(): Promise<void> {
@@ -174,6 +202,11 @@ export class TlsListener implements Listener<TlsConn> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** When nobody waits any more, the process shall not wait either. */
+  #rest(): void {
+    if (this.#accepting.length === 0) this.#fetching?.abort();
   }
 
   /** Waits for a connection below, unless that is done already or there is no need. */
@@ -213,8 +246,10 @@ export class TlsListener implements Listener<TlsConn> {
       (wrapped) => {
         this.#shaking.delete(shaking);
         const call = this.#accepting.shift();
-        if (call !== undefined) call.resolve(wrapped);
-        else if (this.#closed === undefined) this.#ready.push(wrapped);
+        if (call !== undefined) {
+          call.resolve(wrapped);
+          this.#rest();
+        } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
         this.#fetch();
       },

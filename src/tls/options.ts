@@ -1,5 +1,7 @@
 // What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
 
+import { takeSignal } from "../stream/wait.js";
+import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
 import { quote } from "../addr/index.js";
@@ -198,7 +200,10 @@ export function checkContext(
       `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 on`,
     );
   }
-  return { ...opts, minVersion, maxVersion };
+  const checked = { ...opts, minVersion, maxVersion };
+  if (sniCallback === undefined) return checked;
+  // It runs in the asynchronous context that it was given in, not in that of a handshake.
+  return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
 /** The options of credentials alone. */
@@ -228,9 +233,10 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
   checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
   checkFlag(opts["allowTruncation"], action, "allowTruncation");
-  const { signal, context } = opts;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot ${action}: signal is ${quote(signal)}, required an AbortSignal`);
+  const { context } = opts;
+  const signal = takeSignal(opts["signal"]);
+  if (opts["signal"] !== undefined && signal === undefined) {
+    throw new TypeError(`Cannot ${action}: signal is ${quote(opts["signal"])}, required an AbortSignal`);
   }
   const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
   if (context !== undefined) {

@@ -1,14 +1,16 @@
 // wrapTls(): TLS on any connection, in place.
 
+import { AsyncResource } from "node:async_hooks";
 import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
-import { quote } from "../addr/index.js";
+import { isUint8Array } from "node:util/types";
+import { quote, isBranded } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
-import { Stream } from "../stream/index.js";
+import type { Stream } from "../stream/index.js";
 import { carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
-import { checkCertificate, nodeContext, TlsContext } from "./context.js";
+import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
 import {
   checkConnection,
@@ -72,7 +74,7 @@ export interface PreparedTls {
 /** What `wrapTls` does before it touches the connection. */
 export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const plan = checkConnection(opts, action);
-  if (plan.context !== undefined && !(plan.context instanceof TlsContext)) {
+  if (plan.context !== undefined && !isTlsContext(plan.context)) {
     throw new TypeError(`Cannot ${action}: context is ${quote(plan.context)}, required a TlsContext`);
   }
   const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
@@ -107,10 +109,15 @@ export async function secure(
   }
 }
 
+/** Of this copy or of another: what is asked of it is public. */
+function isStream(conn: Conn): conn is Stream {
+  return isBranded(conn, "Stream");
+}
+
 /** The connection below a stream that has nothing of it. */
 function uncover(conn: Conn): Conn {
   let below = conn;
-  while (below instanceof Stream) {
+  while (isStream(below)) {
     if (below.buffered > 0) {
       const reason = `the stream holds ${below.buffered} bytes that were read before, which TLS would not protect`;
       throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
@@ -145,9 +152,9 @@ function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: st
   if (check !== undefined && typeof check !== "function") {
     throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
   }
-  const unpacked = session instanceof Uint8Array ? unpackSession(session) : undefined;
+  const unpacked = isUint8Array(session) ? unpackSession(session) : undefined;
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
   }
-  return { name, check, session: unpacked };
+  return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
 }

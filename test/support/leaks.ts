@@ -90,6 +90,11 @@ export function checkLeaks({ pollers = POLLERS }: { readonly pollers?: number } 
       process.stderr.write(`checkLeaks: ${process.argv[1] ?? "the process"} does not end: something still waits\n`);
       process.exit(1);
     }, endingAllowed).unref();
-    if (left.length > 0) throw new Error(`these are left after the last test:\n  ${left.join("\n  ")}`);
+    if (left.length === 0) return;
+    const report = `these are left after the last test:\n  ${left.join("\n  ")}`;
+    // From Node 22 on, a hook of the file that fails neither sets the status nor prints its reason everywhere.
+    process.stderr.write(`checkLeaks: ${report}\n`);
+    process.exitCode = 1;
+    throw new Error(report);
   });
 }

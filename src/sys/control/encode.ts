@@ -1,5 +1,6 @@
 // From typed control messages to the bytes that sendmsg() takes.
 
+import { isUint8Array } from "node:util/types";
 import { quote } from "../../addr/index.js";
 import { int32 } from "../arguments.js";
 import { SCM_RIGHTS, SOL_SOCKET } from "../constants.js";
@@ -84,8 +85,7 @@ function isRaw(message: ControlToSend): message is RawControlToSend {
 
 function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): Part {
   const type = typeof kind === "number" ? kind : kind.optname;
-  if (!(data instanceof Uint8Array))
-    throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
+  if (!isUint8Array(data)) throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
   return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
 }
 

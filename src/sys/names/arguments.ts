@@ -3,7 +3,7 @@
 import { quote } from "../../addr/index.js";
 import { milliseconds } from "../arguments.js";
 import { abortSignal, within } from "../deadline.js";
-import { ETIMEDOUT, socketError } from "../errno.js";
+import { timeoutError } from "../errno.js";
 import { aboutHost, HOST_BYTES, type Inquiry, inquire } from "../lookup.js";
 
 /** Most bytes of the names in the databases of this machine. */
@@ -57,6 +57,6 @@ export async function look<T>(
   const signal = abortSignal(opts?.signal, syscall);
   signal?.throwIfAborted();
   if (timeout === null && signal === undefined) return inquire(inquiry);
-  const late = (): Error => socketError(ETIMEDOUT, syscall, aboutHost(host));
+  const late = (): Error => timeoutError(syscall, aboutHost(host));
   return within(inquire(inquiry), timeout, signal === undefined ? [] : [signal], late);
 }

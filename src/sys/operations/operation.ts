@@ -5,7 +5,7 @@
 
 import type { SocketErrorDetails } from "../../errors.js";
 import type { Calls } from "../calls.js";
-import { socketError } from "../errno.js";
+import { socketError, timeoutError } from "../errno.js";
 
 /**
  * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within
@@ -107,6 +107,13 @@ const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefi
  */
 export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
+}
+
+/** The error of a call whose deadline has passed. */
+export function late<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): Error {
+  const details = failed.details?.(a, b);
+  if (failed.transferred === undefined) return timeoutError(failed.syscall, details);
+  return timeoutError(failed.syscall, { ...details, transferred: failed.transferred(a, b) });
 }
 
 /** The error of a call that ends with `errno`. */

@@ -15,7 +15,7 @@ import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { nowait } from "./receive.js";
 
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
-  if (!(data instanceof Uint8Array)) return calls.sendmsg(fd, data, skip, flags, null, null);
+  if (Array.isArray(data)) return calls.sendmsg(fd, data, skip, flags, null, null);
   if (data.length === 0 && data !== EMPTY) return EFAULT;
   return skip === 0 && flags === 0 ? calls.send(fd, data) : calls.send(fd, data, skip, flags);
 }
@@ -68,11 +68,10 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
   attempt: (calls, fd, datagram, flags) => {
     const { data, sockaddr } = datagram;
     if (datagram.opening) return sendOnce(calls, fd, data, 0, flagsOnceOpen(flags));
-    if (data instanceof Uint8Array && data.length === 0 && data !== EMPTY) return EFAULT;
-    const result =
-      data instanceof Uint8Array
-        ? calls.sendto(fd, data, flags, sockaddr)
-        : calls.sendmsg(fd, data, 0, flags, sockaddr, null);
+    if (!Array.isArray(data) && data.length === 0 && data !== EMPTY) return EFAULT;
+    const result = Array.isArray(data)
+      ? calls.sendmsg(fd, data, 0, flags, sockaddr, null)
+      : calls.sendto(fd, data, flags, sockaddr);
     return awaitOpening(result, datagram, flags);
   },
   complete: (count) => count,

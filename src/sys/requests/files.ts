@@ -3,7 +3,7 @@
 import { quote } from "../../addr/index.js";
 import { integer } from "../arguments.js";
 import type { Calls } from "../calls.js";
-import { check, ETIMEDOUT, socketError } from "../errno.js";
+import { check, timeoutError } from "../errno.js";
 import type { FileSending, FileSource } from "../operations/move.js";
 import { checkOptions, type WaitOptions } from "../waitOptions.js";
 
@@ -80,8 +80,7 @@ export function* sendfileRuns(
   sending.until = 0;
   do {
     const left = deadline === null ? null : deadline - performance.now();
-    if (left !== null && left <= 0 && sending.sent > 0)
-      throw socketError(ETIMEDOUT, ACTION, { transferred: sending.sent });
+    if (left !== null && left <= 0 && sending.sent > 0) throw timeoutError(ACTION, { transferred: sending.sent });
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
     yield left;
     onProgress(sending.sent);
