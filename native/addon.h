@@ -29,6 +29,7 @@ struct ownership {
 struct addon {
   napi_env env;
   struct poller *poller;
+  struct lookups *lookups; /* none before the first lookup */
   struct ownership owned;
   bool ended; /* the environment is being torn down: calls answer -ECANCELED */
 };
@@ -149,6 +150,7 @@ bool init_options(napi_env env, napi_value exports);
 bool init_pollset(napi_env env, napi_value exports);
 bool init_poller(napi_env env, napi_value exports);
 bool init_names(napi_env env, napi_value exports);
+bool init_lookups(napi_env env, napi_value exports);
 bool init_local(napi_env env, napi_value exports);
 bool init_constants(napi_env env, napi_value exports);
 

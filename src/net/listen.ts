@@ -8,13 +8,12 @@ import {
   type Endpoint,
   formatEndpoint,
   HostPort,
-  Inet6Address,
-  InetAddress,
+  type Inet6Address,
+  type InetAddress,
   parseEndpoint,
   quote,
   type TlsEndpointLike,
 } from "../addr/index.js";
-import { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
@@ -22,12 +21,10 @@ import { socketError } from "../stream/wait.js";
 import { int32, integer } from "../sys/arguments.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
-import { within } from "../sys/deadline.js";
-import { inquire } from "../sys/lookup.js";
 import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../sys/options/index.js";
-import { resolveAll, resolveNow } from "../sys/resolve.js";
-import { addressDetails } from "../sys/sockaddr.js";
+import { resolveNow } from "../sys/resolve.js";
 import { adopt } from "./adopt.js";
+import { bindFirst, wildcards } from "./bindFirst.js";
 import {
   applyTcp,
   checkApplies,
@@ -45,6 +42,7 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
 } from "./options.js";
+import { type HostAddress, resolveAddresses } from "./resolver.js";
 import { SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./tls.js";
@@ -119,7 +117,7 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
  *
  * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
- * first address is taken. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
+ * first address is taken that this machine has, in the resolver's order. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
  * is replaced, and it is removed when the listener is closed.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
@@ -199,36 +197,22 @@ async function listenTcp(
   plan: ListenPlan,
   action: string,
 ): Promise<Socket> {
-  if (!(target instanceof HostPort) || target.host !== "") {
-    const address = await resolve(target, plan);
+  const addresses = wildcards(target, plan.ipv6Only) ?? (await resolve(target, plan));
+  const listenAtOne = async (address: HostAddress): Promise<Socket> => {
     if (plan.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
         `Cannot ${action}: ${String(address)} is an address of IPv4, required one of IPv6 with ipv6Only`,
       );
     }
     return listenAt(address, plan);
-  }
-  try {
-    return await listenAt(new Inet6Address("::", target.port), plan);
-  } catch (error) {
-    // No IPv6 in the kernel, or none that is switched on.
-    const without = error instanceof SocketError && (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL");
-    if (!without || plan.ipv6Only) throw error;
-    return listenAt(new InetAddress("0.0.0.0", target.port), plan);
-  }
+  };
+  return bindFirst(addresses, listenAtOne, action);
 }
 
-async function resolve(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<Address> {
+async function resolve(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<readonly HostAddress[]> {
   const known = resolveNow(calls, target, { family: AF_INET6 });
-  if (known !== undefined) return known;
-  const { deadline, signal } = plan;
-  const [first] = await within(
-    inquire(resolveAll(calls, target as HostPort, AF_UNSPEC)),
-    deadline.left() ?? null,
-    signal === undefined ? [] : [signal],
-    () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(target)),
-  );
-  return first as Address;
+  if (known !== undefined) return [known as HostAddress];
+  return resolveAddresses(target as HostPort, plan.ipv6Only ? AF_INET6 : AF_UNSPEC, plan);
 }
 
 /** A socket that listens at an address, which needs no resolver any more. */

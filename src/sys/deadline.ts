@@ -13,14 +13,15 @@ export function abortSignal(value: unknown, action: string): AbortSignal | undef
 }
 
 /**
- * What `promise` comes to, or the reason of the first signal, or the error of the timeout (ms). The work itself goes on: it
- * cannot be stopped, and nobody hears of its outcome.
+ * The outcome of `promise`, or the reason of the first signal, or the error of the timeout (ms). After a signal or the timeout
+ * the outcome is dropped, and `abandon` is called.
  */
 export function within<T>(
   promise: Promise<T>,
   timeout: number | null,
   signals: readonly AbortSignal[],
   late: () => Error,
+  abandon?: () => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const listeners: (() => void)[] = [];
@@ -31,6 +32,7 @@ export function within<T>(
     const expire = (): void => {
       end();
       reject(late());
+      abandon?.();
     };
     const timer = timeout === null ? undefined : setTimeout(expire, Math.min(Math.max(timeout, 1), LONGEST));
     for (const signal of signals) {
@@ -38,6 +40,7 @@ export function within<T>(
         aborted: (reason: unknown): void => {
           end();
           reject(reason);
+          abandon?.();
         },
       };
       onAbort(signal, member);
