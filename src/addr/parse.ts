@@ -121,6 +121,7 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
     after = text.indexOf("]") + 1;
     if (after === 0) throw refuse(subject, '"[" is not closed, required "]" after the IPv6 address');
     host = text.slice(1, after - 1);
+    if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
       throw refuse(subject, `${quote(host)} is in brackets, required an IPv6 address there`);
     }
@@ -151,6 +152,21 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
   }
   if (after === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
   return checkHost(subject, host, readInteger(subject, "port", text.slice(after + 1), 65535));
+}
+
+/**
+ * An endpoint is a URI, in which `%25` and the zone follow the address, with what is no letter, digit or one of `-._~` written
+ * as `%` and two hexadecimal digits: RFC 6874, section 2. `%` alone is taken as well, as section 3 suggests.
+ */
+function decodeZone(subject: Subject, host: string): string {
+  const percent = host.indexOf("%25");
+  if (percent < 0 || percent + 3 === host.length || percent !== host.indexOf("%")) return host;
+  const zone = host.slice(percent + 3);
+  try {
+    return `${host.slice(0, percent)}%${decodeURIComponent(zone)}`;
+  } catch {
+    throw refuse(subject, `zone ${quote(zone)} has a "%" that begins no encoded text of UTF-8`);
+  }
 }
 
 /** Reads what follows `unix:`; `//` must have nothing between it and the path, as in `unix:///run/x.sock`. */

@@ -209,7 +209,10 @@ async function listenTcp(
   return bindFirst(addresses, listenAtOne, action);
 }
 
-async function resolve(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<readonly HostAddress[]> {
+async function resolve(
+  target: InetAddress | Inet6Address | HostPort,
+  plan: ListenPlan,
+): Promise<readonly HostAddress[]> {
   const known = resolveNow(calls, target, { family: AF_INET6 });
   if (known !== undefined) return [known as HostAddress];
   return resolveAddresses(target as HostPort, plan.ipv6Only ? AF_INET6 : AF_UNSPEC, plan);

@@ -124,8 +124,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       }
       await socket.bind(local);
     });
-  const addresses =
-    wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
+  const addresses = wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
   return new UdpSocket(await bindFirst(addresses, bind, action), undefined);
 }
 
