@@ -1,6 +1,15 @@
 // Endpoints: an address together with what is spoken there, which is what connect(), listen() and serve() take.
 
-import { type Address, HostPort, Inet6Address, InetAddress, isAddress, UnixAddress, VsockAddress } from "./address.js";
+import {
+  type Address,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  isAddress,
+  OpaqueAddress,
+  UnixAddress,
+  VsockAddress,
+} from "./address.js";
 import { type Subject, checkInteger, readInteger, refuse } from "./check.js";
 import { type AddressLike, type HostPortLike, type UnixLike, type VsockLike, readHostPort } from "./parse.js";
 import { readPair, readUnix, toAddress } from "./parse.js";
@@ -168,6 +177,7 @@ function fromAddress(subject: Subject, scheme: unknown, address: Address | HostP
     if (scheme === undefined || scheme === "vsock") return { scheme: "vsock", address };
     throw mismatch(subject, scheme, "a vsock address");
   }
+  if (address instanceof OpaqueAddress) throw refuse(subject, `it is the bytes of an address, ${FORMS}`);
   throw refuse(subject, `family ${address.family} has no endpoints, ${FORMS}`);
 }
 

@@ -29,10 +29,10 @@ export interface HostPortLike {
   readonly zone?: string | undefined;
 }
 
-/** A UNIX path, an abstract name after `"\0"`, or `""` for none. */
+/** A UNIX path, an abstract name after `"\0"`, or `""` for none; as a string ({@link UnixAddress}), or as its bytes. */
 export interface UnixLike {
   readonly family?: number | undefined;
-  readonly path: string;
+  readonly path: string | Uint8Array;
 }
 
 /** A context and a port of vsock(7). */
@@ -60,7 +60,7 @@ export interface PacketLike {
   readonly addr?: string | Uint8Array | undefined;
 }
 
-/** An address of a family without a class here: what follows `sa_family` in its `sockaddr`. */
+/** An address of any family as its bytes: what follows `sa_family` in its `sockaddr`. They are passed on as they stand. */
 export interface OpaqueLike {
   readonly family: number;
   /** At most 126 bytes, or as text: `"0102"`. */
@@ -233,7 +233,9 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     throw refuse(subject, `host is ${quote(value.host)}, required an ${scoped ? "IPv6" : "IPv4"} address`);
   }
   if (value instanceof UnixAddress) {
-    checkUnix(subject, value.path);
+    // Whoever puts bytes there gets the name that they are.
+    const checked = checkUnix(subject, value.path);
+    if (checked.path !== value.path) return checked;
   } else if (value instanceof VsockAddress) {
     checkU32(subject, "cid", value.cid);
     checkU32(subject, "port", value.port);

@@ -13,6 +13,7 @@ import {
   parseEndpoint,
   quote,
   type TlsEndpointLike,
+  VsockAddress,
 } from "../addr/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
@@ -43,13 +44,16 @@ import {
   type TcpOptions,
 } from "./options.js";
 import { type HostAddress, resolveAddresses } from "./resolver.js";
-import { SocketListener } from "./socketListener.js";
+import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./tls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
-/** How to listen, and the limits of the streams that are accepted. `timeout` and `signal` are for the resolver. */
+/**
+ * How to listen, and the limits of the streams that are accepted. `timeout` is for the resolver. `signal` ends the call, and from then
+ * on closes the listener.
+ */
 export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   /** Length of the kernel's queue of connections that nobody has accepted; net.core.somaxconn cuts it. Default SOMAXCONN. */
   readonly backlog?: number | undefined;
@@ -63,6 +67,8 @@ export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly bindToDevice?: string | undefined;
   /** Permissions of a UNIX socket's file, such as 0o660. Default: as the umask has it. */
   readonly mode?: number | undefined;
+  /** Whether closing the listener removes a UNIX socket's file; {@link SocketListener.close}. Default true. */
+  readonly unlink?: boolean | undefined;
   /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
   readonly unsetEnv?: boolean | undefined;
   /** Keys and certificates, with a `tls://` endpoint, and how handshakes are run. */
@@ -74,10 +80,10 @@ const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only
 export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
   tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
-  unix: [...STREAM_OPTIONS, "backlog", "mode"],
-  vsock: [...STREAM_OPTIONS, "backlog"],
-  fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog"],
-  systemd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog", "unsetEnv"],
+  unix: [...STREAM_OPTIONS, "signal", "backlog", "mode", "unlink"],
+  vsock: [...STREAM_OPTIONS, "signal", "backlog"],
+  fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "signal", "backlog"],
+  systemd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "signal", "backlog", "unsetEnv"],
   udp: [],
 };
 
@@ -118,7 +124,7 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  *
  * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
  * first address is taken that this machine has, in the resolver's order. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
- * is replaced, and it is removed when the listener is closed.
+ * is replaced, and it is removed when the listener is closed. A signal closes the listener.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
  *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
@@ -144,25 +150,31 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   checkApplies(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
   const plan = checkPlan(opts, action);
   plan.signal?.throwIfAborted();
-  const { limits, backlog = SOMAXCONN } = plan;
-  if (target.scheme === "fd") return new SocketListener(adoptListening(target.fd, opts, plan, action), limits);
-  if (target.scheme === "systemd") {
-    const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
-    return new SocketListener(adoptListening(fd, opts, plan, action), limits);
-  }
-  if (target.scheme === "unix") {
-    if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
-      throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+  const { limits, backlog = SOMAXCONN, signal } = plan;
+  switch (target.scheme) {
+    case "fd":
+      return adoptListening(target.fd, opts, plan, action);
+    case "systemd":
+      return adoptListening(listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")), opts, plan, action);
+    case "unix": {
+      if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
+        throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+      }
+      const { socket, remove } = await listenUnix(target.address, plan.mode, backlog);
+      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: plan.unlink, signal });
     }
-    const { socket, closing } = await listenUnix(target.address, plan.mode, backlog);
-    return new SocketListener(socket, limits, closing);
+    case "tls": {
+      const tls = prepareListener(opts.tls, action);
+      const socket = await listenTcp(target.address, plan, action);
+      return new TlsSocketListener(socket, addressOf(socket), limits, tls, signal);
+    }
+    default: {
+      const { address } = target;
+      const socket =
+        address instanceof VsockAddress ? await listenAt(address, plan) : await listenTcp(address, plan, action);
+      return new SocketListener(socket, addressOf(socket), limits, { signal });
+    }
   }
-  if (target.scheme === "vsock") return new SocketListener(await listenAt(target.address, plan), limits);
-  if (target.scheme === "tls") {
-    const tls = prepareListener(opts.tls, action);
-    return new TlsSocketListener(await listenTcp(target.address, plan, action), limits, tls);
-  }
-  return new SocketListener(await listenTcp(target.address, plan, action), limits);
 }
 
 /** `ListenOptions` that were checked. */
@@ -175,6 +187,7 @@ interface ListenPlan extends CheckedWait {
   readonly ipv6Only: boolean;
   readonly device: string | undefined;
   readonly mode: number | undefined;
+  readonly unlink: boolean;
 }
 
 function checkPlan(opts: ListenOptions, action: string): ListenPlan {
@@ -189,6 +202,7 @@ function checkPlan(opts: ListenOptions, action: string): ListenPlan {
     ipv6Only: flag(opts.ipv6Only, false, action, "ipv6Only"),
     device: checkDevice(opts.bindToDevice, action),
     mode: mode === undefined ? undefined : integer(mode, action, "mode", 0, 0o777),
+    unlink: flag(opts.unlink, true, action, "unlink"),
   };
 }
 
@@ -240,8 +254,9 @@ async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
 }
 
 /** A descriptor that listens. When it is refused it stays open, and the caller's. */
-function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): Socket {
-  return adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
+function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): SocketListener {
+  let address!: ListenAddress;
+  const listening = adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
     if (!socket.getsockopt(SO_ACCEPTCONN)) {
       const cause = new Error(`descriptor ${fd} does not listen, required a socket on which listen(2) was called`);
       throw socketError("EINVAL", "listen", { cause });
@@ -249,5 +264,7 @@ function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, actio
     if (isTcp(socket)) applyTcp(socket, plan.tcp);
     else checkApplies(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
     if (plan.backlog !== undefined) socket.listen(plan.backlog);
+    address = socket.getsockname() as ListenAddress;
   });
+  return new SocketListener(listening, address, plan.limits, { signal: plan.signal });
 }

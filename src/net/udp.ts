@@ -32,9 +32,9 @@ import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
 import { checkApplies, checkDevice, checkLocal, checkObject, checkWait, type CheckedWait, flag } from "./options.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./resolver.js";
 import { listenFd } from "./systemd.js";
-import { UdpSocket } from "./udpSocket.js";
+import { preparePlaces, UdpSocket } from "./udpSocket.js";
 
-/** Options of both kinds of UDP sockets. `timeout` and `signal` are for the resolver. */
+/** Options of both kinds of UDP sockets. `timeout` is for the resolver, `signal` ends the call. */
 export interface UdpOptions extends IoOptions {
   /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
   readonly receiveBuffer?: number | undefined;
@@ -48,7 +48,7 @@ export interface UdpOptions extends IoOptions {
   readonly resolver?: Resolver | undefined;
 }
 
-/** Options of `bindUdp`. */
+/** Options of `bindUdp`. From when the socket is there, `signal` closes it. */
 export interface BindUdpOptions extends UdpOptions {
   /** Takes an address that other sockets have too, if they allow it as well: SO_REUSEADDR, for multicast. Default false. */
   readonly reuseAddr?: boolean | undefined;
@@ -69,11 +69,12 @@ export interface ConnectUdpOptions extends UdpOptions {
 const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
 const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
 const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
-const ADOPT = ["receiveBuffer", "sendBuffer", "broadcast"];
+const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 
 /**
  * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
- * bound one that was made elsewhere. Port 0 lets the kernel choose.
+ * bound one that was made elsewhere. Port 0 lets the kernel choose. A socket at the wildcard answers from the address that it was
+ * asked at; see {@link UdpSocket.send}. A signal closes the socket.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another type),
  *   `EAI_NONAME` …
@@ -106,13 +107,15 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   plan.signal?.throwIfAborted();
   if (target.fd !== undefined) {
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
-    return new UdpSocket(
-      adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => apply(socket, plan)),
-      undefined,
-    );
+    let local!: HostAddress;
+    const adopted = adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
+      apply(socket, plan);
+      local = preparePlaces(socket);
+    });
+    return new UdpSocket(adopted, local, undefined, plan.signal);
   }
   const { address } = target;
-  const bind = (local: HostAddress): Promise<Socket> =>
+  const bind = (local: HostAddress): Promise<Made> =>
     make(local.family, plan, async (socket) => {
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
@@ -123,9 +126,11 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
         );
       }
       await socket.bind(local);
+      return preparePlaces(socket);
     });
   const addresses = wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
-  return new UdpSocket(await bindFirst(addresses, bind, action), undefined);
+  const made = await bindFirst(addresses, bind, action);
+  return new UdpSocket(made.socket, made.address, undefined, plan.signal);
 }
 
 /**
@@ -157,11 +162,12 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   const errors: unknown[] = [];
   for (const remote of await candidates(address, AF_UNSPEC, plan)) {
     try {
-      const socket = await make(remote.family, plan, async (made) => {
-        if (local !== undefined) await made.bind(local);
-        await made.connect(remote);
+      const made = await make(remote.family, plan, async (socket) => {
+        if (local !== undefined) await socket.bind(local);
+        await socket.connect(remote);
+        return socket.getsockname() as HostAddress;
       });
-      return new UdpSocket(socket, remote);
+      return new UdpSocket(made.socket, made.address, remote, undefined);
     } catch (error) {
       errors.push(error);
     }
@@ -224,12 +230,17 @@ async function candidates(
   return known === undefined ? resolveAddresses(target as HostPort, family, plan) : [known as HostAddress];
 }
 
-async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<void>): Promise<Socket> {
+/** A socket, and the address that it has. */
+interface Made {
+  readonly socket: Socket;
+  readonly address: HostAddress;
+}
+
+async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<HostAddress>): Promise<Made> {
   const socket = new Socket(family, SOCK_DGRAM);
   try {
     apply(socket, plan);
-    await prepare(socket);
-    return socket;
+    return { socket, address: await prepare(socket) };
   } catch (error) {
     socket.close();
     throw error;
