@@ -125,7 +125,8 @@ export class UdpSocket implements AsyncIterable<Packet> {
    * as the options.
    *
    * @throws SocketError `EMSGSIZE`, `ENETUNREACH`, `EACCES`, `EDESTADDRREQ` without an address on a socket that is not connected,
-   *   `ECONNREFUSED` on a connected one when an earlier packet was refused, `EINVAL` for a `localAddress` that this machine lacks …
+   *   `ECONNREFUSED` on a connected one when an earlier packet was refused, `EINVAL` or `ENETUNREACH` for a `localAddress` that this
+   *   machine lacks …
    * @throws TypeError or RangeError for an option that is wrong
    * @see sendto(2), sendmsg(2), IP_PKTINFO of ip(7)
    * @example
