@@ -7,7 +7,7 @@ import {
   type EndpointLike,
   type Endpoint,
   formatEndpoint,
-  HostPort,
+  type HostPort,
   type Inet6Address,
   type InetAddress,
   parseEndpoint,

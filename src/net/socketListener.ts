@@ -20,7 +20,7 @@ export interface CloseListenerOptions {
 }
 
 /** The end of a listening socket. */
-export interface ListenerEnd {
+interface ListenerEnd {
   /** Removes the file, if there is one of ours. */
   readonly remove?: (() => void) | undefined;
   /** Whether `close()` removes the file when it is not told. */

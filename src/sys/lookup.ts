@@ -146,7 +146,7 @@ function asciiHost(host: string): string {
 /** A result that is waited for. After `cancel()` the result never settles; a cancelled lookup makes no error. */
 export interface Pending<T> {
   readonly result: Promise<T>;
-  cancel(): void;
+  readonly cancel: () => void;
 }
 
 /** A lookup and the calls that wait for its answer. */

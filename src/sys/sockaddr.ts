@@ -59,7 +59,7 @@ export function encodeAddress(address: Address): Uint8Array {
   if ("data" in address) return encodeOpaque(address);
   switch (address.family) {
     case AF_INET: {
-      const { host, port } = address as InetAddress;
+      const { host, port } = address;
       const bytes = new Uint8Array(SIZE_IN);
       // Byte by byte: a DataView would have the small array moved out of the heap, which costs more than all the rest.
       bytes[LITTLE ? 0 : 1] = AF_INET;
@@ -69,7 +69,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_INET6: {
-      const { host, port, flowinfo, scopeid } = address as Inet6Address;
+      const { host, port, flowinfo, scopeid } = address;
       const bytes = new Uint8Array(SIZE_IN6);
       const out = view(bytes);
       out.setUint16(0, AF_INET6, LITTLE);
@@ -80,9 +80,9 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_UNIX:
-      return encodeUnix(address as UnixAddress);
+      return encodeUnix(address);
     case AF_VSOCK: {
-      const { cid, port } = address as VsockAddress;
+      const { cid, port } = address;
       const bytes = new Uint8Array(SIZE_VM);
       const out = view(bytes);
       out.setUint16(0, AF_VSOCK, LITTLE);
@@ -91,7 +91,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_NETLINK: {
-      const { pid, groups } = address as NetlinkAddress;
+      const { pid, groups } = address;
       const bytes = new Uint8Array(SIZE_NL);
       const out = view(bytes);
       out.setUint16(0, AF_NETLINK, LITTLE);
@@ -100,7 +100,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_PACKET: {
-      const packet = address as PacketAddress;
+      const packet = address;
       const bytes = new Uint8Array(SIZE_LL);
       const out = view(bytes);
       out.setUint16(0, AF_PACKET, LITTLE);
@@ -113,7 +113,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     default:
-      return encodeOpaque(address as OpaqueAddress);
+      return encodeOpaque(address);
   }
 }
 

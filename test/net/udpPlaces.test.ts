@@ -58,7 +58,9 @@ for (const wildcard of WILDCARDS) {
       // A copy of the address stands for no packet.
       const copy = ({ address }: Packet): string => String(address);
       await ask(server, host, (packet) => server.send("answer", copy(packet), packet));
-      await ask(server, host, ({ localAddress, ...packet }) => server.send("answer", copy({ localAddress, ...packet }), { localAddress }));
+      await ask(server, host, ({ localAddress, ...packet }) =>
+        server.send("answer", copy({ localAddress, ...packet }), { localAddress }),
+      );
       await ask(server, host, (packet) =>
         server.send("answer", copy(packet), { localAddress: `${host}:0`, ifindex: LO, timeout: 1000 }),
       );

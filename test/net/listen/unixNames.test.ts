@@ -113,7 +113,13 @@ test("names that are no UTF-8 are bound, seen, connected to and answered", async
       await using client = new Socket(AF_UNIX, SOCK_DGRAM);
       await client.bind({ path: Buffer.concat([path, Buffer.of(0xfe)]) });
       // As the object, as its text, and as copies of it.
-      const forms = [bound, String(bound), { ...bound }, JSON.parse(JSON.stringify(bound)), { path: bound.path }];
+      const forms = [
+        bound,
+        String(bound),
+        Object.assign({}, bound),
+        JSON.parse(JSON.stringify(bound)),
+        { path: bound.path },
+      ];
       for (const form of forms) {
         await client.sendto("question", form as UnixAddress);
         const [data, from] = await server.recvfrom(100);
