@@ -45,11 +45,11 @@ struct lookups {
   bool closed;
   napi_threadsafe_function wake; /* valid while not closed */
 
-  struct list queue;    /* in the order of tickets */
-  struct list running;  /* with those that are being sorted */
+  /* The queue, in the order of tickets: what no local thread has looked at, and what one has found to need a server. */
+  struct list fresh, remote;
+  struct list running; /* with those that are being looked at */
   struct list answered;
-  unsigned queued;    /* length of the queue */
-  unsigned unsorted;  /* those of the queue that no local thread has looked at */
+  unsigned queued; /* length of the queue */
   unsigned threads;   /* without the local ones */
   unsigned idle;      /* of these */
   unsigned abandoned; /* of these: run a lookup that no caller waits for */
@@ -86,20 +86,29 @@ static struct lookup *find(const struct list *list, int64_t ticket) {
   return NULL;
 }
 
-/* Puts a lookup into the queue, where its ticket has its place. */
+static struct list *queue_of(struct lookups *lookups, const struct lookup *lookup) {
+  return lookup->state == LOOKUP_QUEUED ? &lookups->fresh : &lookups->remote;
+}
+
+/* Puts a lookup into the queue, where its ticket has its place: mostly the end. */
 static void enqueue(struct lookups *lookups, struct lookup *lookup) {
-  struct lookup *before = lookups->queue.first;
-  if (lookups->queue.last != NULL && lookups->queue.last->ticket < lookup->ticket) before = NULL;
-  while (before != NULL && before->ticket < lookup->ticket) before = before->next;
-  insert(&lookups->queue, before, lookup);
+  struct list *list = queue_of(lookups, lookup);
+  struct lookup *before = NULL, *last = list->last;
+  for (; last != NULL && last->ticket > lookup->ticket; last = last->previous) before = last;
+  insert(list, before, lookup);
   lookups->queued++;
-  if (lookup->state == LOOKUP_QUEUED) lookups->unsorted++;
 }
 
 static void dequeue(struct lookups *lookups, struct lookup *lookup) {
-  take_out(&lookups->queue, lookup);
+  take_out(queue_of(lookups, lookup), lookup);
   lookups->queued--;
-  if (lookup->state == LOOKUP_QUEUED) lookups->unsorted--;
+}
+
+/* The one that has waited longest. */
+static struct lookup *next_queued(const struct lookups *lookups) {
+  struct lookup *fresh = lookups->fresh.first, *remote = lookups->remote.first;
+  if (fresh == NULL || remote == NULL) return fresh == NULL ? remote : fresh;
+  return fresh->ticket < remote->ticket ? fresh : remote;
 }
 
 /* Unlocks and drops a reference. */
@@ -155,7 +164,7 @@ static void *serve(void *data) {
   pthread_mutex_lock(&lookups->mutex);
   /* A thread that was started in place of an abandoned one ends when there is no room for both any more. */
   while (!lookups->closed && lookups->threads - lookups->abandoned <= LOOKUPS) {
-    struct lookup *lookup = lookups->queue.first;
+    struct lookup *lookup = next_queued(lookups);
     if (lookup != NULL) {
       dequeue(lookups, lookup);
       run(lookups, lookup, false);
@@ -174,9 +183,8 @@ static void staff(struct lookups *lookups);
 static void *serve_local(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
-  while (!lookups->closed && lookups->unsorted > 0) {
-    struct lookup *lookup = lookups->queue.first;
-    while (lookup->state != LOOKUP_QUEUED) lookup = lookup->next;
+  while (!lookups->closed && lookups->fresh.first != NULL) {
+    struct lookup *lookup = lookups->fresh.first;
     dequeue(lookups, lookup);
     /* The list of those that run, where the closing hook and an abandoning caller find it. */
     lookup->state = LOOKUP_SORTED;
@@ -233,7 +241,7 @@ static void staff(struct lookups *lookups) {
     lookups->threads++;
     return;
   }
-  if (lookups->unsorted > 0 && lookups->local_busy == lookups->local_threads &&
+  if (lookups->fresh.first != NULL && lookups->local_busy == lookups->local_threads &&
       lookups->local_threads < LOCAL_LOOKUPS && start_thread(lookups, serve_local) == 0) {
     lookups->local_threads++;
   }
@@ -285,15 +293,15 @@ static void close_lookups(void *data) {
   lookups->addon->lookups = NULL;
   pthread_mutex_lock(&lookups->mutex);
   lookups->closed = true;
-  struct list *const lists[] = {&lookups->queue, &lookups->answered};
-  for (size_t i = 0; i < 2; i++) {
+  struct list *const lists[] = {&lookups->fresh, &lookups->remote, &lookups->answered};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
     for (struct lookup *lookup = lists[i]->first, *next; lookup != NULL; lookup = next) {
       next = lookup->next;
       free_lookup(env, lookup);
     }
     lists[i]->first = lists[i]->last = NULL;
   }
-  lookups->queued = lookups->unsorted = 0;
+  lookups->queued = 0;
   for (struct lookup *lookup = lookups->running.first; lookup != NULL; lookup = lookup->next) {
     napi_delete_reference(env, lookup->callback);
     lookup->callback = NULL;
@@ -384,7 +392,9 @@ static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   struct lookups *lookups = addon->lookups;
   if (lookups == NULL) return number(env, -ENOENT);
   pthread_mutex_lock(&lookups->mutex);
-  struct lookup *queued = find(&lookups->queue, ticket), *lookup = queued;
+  struct lookup *queued = find(&lookups->remote, ticket);
+  if (queued == NULL) queued = find(&lookups->fresh, ticket);
+  struct lookup *lookup = queued;
   if (queued != NULL) dequeue(lookups, queued);
   else lookup = find(&lookups->running, ticket);
   if (lookup == NULL) lookup = find(&lookups->answered, ticket);
