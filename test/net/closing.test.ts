@@ -1,21 +1,9 @@
-// What a signal closes, and what is left of a listener or a UDP socket that can't be made.
+// What a signal closes.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
-import {
-  AF_INET,
-  bindUdp,
-  connect,
-  connectUdp,
-  forward,
-  listen,
-  SOCK_DGRAM,
-  SOCK_STREAM,
-  Socket,
-  type SocketError,
-} from "berkeley";
-import { calls } from "#berkeley/sys/calls.js";
+import { AF_INET, bindUdp, connect, connectUdp, forward, listen, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 import { Folder, rejection } from "./support.js";
 
@@ -85,32 +73,6 @@ test("the signal of connect() and connectUdp() ends the attempt, and leaves alon
   assert.equal(String((await server.receive()).data), "on");
 });
 
-test("a signal that is aborted before, or meanwhile, leaves nothing behind", async (t) => {
-  await using folder = new Folder();
-  const path = folder.join("a.sock");
-  const { bind } = calls;
-  t.after(() => Object.assign(calls, { bind }));
-  const makers: readonly ((signal: AbortSignal) => Promise<unknown>)[] = [
-    (signal) => listen("tcp://127.0.0.1:0", { signal }),
-    (signal) => listen({ path }, { signal }),
-    (signal) => bindUdp("udp://127.0.0.1:0", { signal }),
-    (signal) => forward("tcp://127.0.0.1:0", "tcp://127.0.0.1:9", { signal }),
-  ];
-  const before = readdirSync("/proc/self/fd").length;
-  for (const make of makers) {
-    assert.equal((await rejection(make(AbortSignal.abort(new Error("before"))))).message, "before");
-    const control = new AbortController();
-    calls.bind = (fd, address) => {
-      control.abort(new Error("meanwhile"));
-      return bind(fd, address);
-    };
-    assert.equal((await rejection(make(control.signal))).message, "meanwhile");
-    calls.bind = bind;
-  }
-  assert.equal(readdirSync("/proc/self/fd").length, before);
-  assert.equal(existsSync(path), false);
-});
-
 test("a signal that outlives what it was made with holds it no longer", async () => {
   const control = new AbortController();
   const held: WeakRef<object>[] = [];
@@ -127,55 +89,4 @@ test("a signal that outlives what it was made with holds it no longer", async ()
   }
   assert.ok(held.filter((ref) => ref.deref() !== undefined).length <= 2, "they are held");
   control.abort();
-});
-
-test("a listener or a UDP socket whose address can't be asked for is closed, and its file is removed", async (t) => {
-  await using folder = new Folder();
-  const path = folder.join("a.sock");
-  const { getsockname } = calls;
-  t.after(() => Object.assign(calls, { getsockname }));
-  const before = readdirSync("/proc/self/fd").length;
-  calls.getsockname = () => -105;
-  for (const make of [
-    () => listen({ path }),
-    () => listen("tcp://127.0.0.1:0"),
-    () => bindUdp("udp://127.0.0.1:0"),
-    () => connectUdp("udp://127.0.0.1:9"),
-  ]) {
-    assert.equal((await rejection(make())).code, "ENOBUFS");
-  }
-  assert.equal(existsSync(path), false);
-  assert.equal(readdirSync("/proc/self/fd").length, before);
-  // A descriptor that was to be adopted is the caller's again.
-  for (const type of [SOCK_STREAM, SOCK_DGRAM]) {
-    calls.getsockname = getsockname;
-    const made = new Socket(AF_INET, type);
-    await made.bind("127.0.0.1:0");
-    if (type === SOCK_STREAM) made.listen();
-    const fd = made.detach();
-    calls.getsockname = () => -105;
-    assert.equal((await rejection(type === SOCK_STREAM ? listen({ fd }) : bindUdp({ fd }))).code, "ENOBUFS");
-    calls.getsockname = getsockname;
-    Socket.fromfd(fd).close();
-  }
-});
-
-test("errors of the file of a UNIX socket are told as those of calls are", async (t) => {
-  await using folder = new Folder();
-  const path = folder.join("gone");
-  const { bind } = calls;
-  t.after(() => Object.assign(calls, { bind }));
-  // As if somebody removed the file as soon as it is there.
-  calls.bind = () => 0;
-  for (const opts of [{}, { mode: 0o600 }]) {
-    const error = (await rejection(listen({ path }, opts))) as SocketError;
-    assert.equal(error.name, "SocketError");
-    assert.deepEqual([error.code, error.syscall, error.path], ["ENOENT", "lstat", path]);
-  }
-  calls.bind = (fd, address) => {
-    // Closed below the listener: fchmod(2) and what follows say EBADF or ENOENT, never with an error of node:fs.
-    calls.close(fd);
-    return bind(fd, address);
-  };
-  assert.equal((await rejection(listen({ path }, { mode: 0o600 }))).name, "SocketError");
 });

@@ -18,7 +18,6 @@ import {
   SOCK_STREAM,
   type UnixAddress,
 } from "berkeley";
-import { toAddress } from "#berkeley/addr/index.js";
 import { checkLeaks } from "../../support/leaks.js";
 import { Program } from "../../support/program.js";
 import { Folder, rejection } from "../support.js";
@@ -170,7 +169,8 @@ test("an error shows the bytes of a name that is no UTF-8", async () => {
   assert.equal(error.message, "connect ENOENT /n\\xff");
 });
 
-test("toAddress() refuses bytes that can be no name, and strings that stand for none", () => {
+test("bind() refuses bytes that can be no name, and strings that stand for none", async () => {
+  await using folder = new Folder();
   const wrong: readonly [unknown, string][] = [
     [{ path: Uint8Array.of(0x2f, 0, 0x61) }, "TypeError"],
     [{ path: new Uint8Array(108).fill(0x61) }, "RangeError"],
@@ -180,10 +180,20 @@ test("toAddress() refuses bytes that can be no name, and strings that stand for 
     [{ path: "/\udc7f" }, "TypeError"],
     [{ path: `/${"\udcff".repeat(107)}` }, "RangeError"],
   ];
-  for (const [value, name] of wrong) assert.throws(() => toAddress(value as UnixAddress), { name });
-  assert.equal((toAddress({ path: Buffer.from("/é") }) as UnixAddress).path, "/é");
-  assert.equal((toAddress({ path: new Uint8Array(0) }) as UnixAddress).path, "");
-  assert.equal((toAddress({ path: `/${"\udcff".repeat(106)}` }) as UnixAddress).bytes.length, 107);
+  await using socket = new Socket(AF_UNIX, SOCK_DGRAM);
+  for (const [value, name] of wrong) {
+    assert.equal((await rejection(socket.bind(value as UnixAddress))).name, name);
+  }
+  const path = folder.join("é");
+  await socket.bind({ path: Buffer.from(path) });
+  assert.equal((socket.getsockname() as UnixAddress).path, path);
+  await using longest = new Socket(AF_UNIX, SOCK_DGRAM);
+  const name = `\0${process.pid}${"\udcff".repeat(107 - String(process.pid).length)}`;
+  await longest.bind({ path: name });
+  assert.equal((longest.getsockname() as UnixAddress).bytes.length, 108);
+  await using none = new Socket(AF_UNIX, SOCK_DGRAM);
+  await none.bind({ path: new Uint8Array(0) });
+  assert.match(String(none.getsockname()), /^unix:@[0-9a-f]{5}$/);
 });
 
 test("an address object of a known family with raw bytes is those bytes", async () => {
