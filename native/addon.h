@@ -41,6 +41,7 @@ struct addon {
   /* By their numbers; a place may be NULL. */
   struct poller **pollers;
   size_t poller_count;
+  struct lookups *lookups; /* none before the first lookup */
   struct ownership owned;
   struct shared shared;
   timer_t alarm;
@@ -208,6 +209,7 @@ bool init_poller(napi_env env, napi_value exports);
 bool init_signals(napi_env env, napi_value exports);
 bool init_names(napi_env env, napi_value exports);
 bool init_shared(napi_env env, napi_value exports);
+bool init_lookups(napi_env env, napi_value exports);
 bool init_local(napi_env env, napi_value exports);
 bool init_constants(napi_env env, napi_value exports);
 

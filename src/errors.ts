@@ -130,9 +130,14 @@ export function restated(error: SocketError, syscall: string, details: SocketErr
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
   let text = `${syscall} ${code}`;
   if (details === undefined) return text;
-  if (details.path !== undefined)
-    text += ` ${details.path.startsWith("\0") ? `@${details.path.slice(1)}` : details.path}`;
-  else if (details.address !== undefined) {
+  if (details.path !== undefined) {
+    // A lone surrogate stands for a byte that belongs to no text, and would be printed as U+FFFD.
+    const path = details.path.replace(
+      /[\udc80-\udcff]/gu,
+      (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`,
+    );
+    text += ` ${path.startsWith("\0") ? `@${path.slice(1)}` : path}`;
+  } else if (details.address !== undefined) {
     const host = details.address.includes(":") && details.port !== undefined ? `[${details.address}]` : details.address;
     text += details.port === undefined ? ` ${host}` : ` ${host}:${details.port}`;
   }

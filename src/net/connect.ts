@@ -63,9 +63,9 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly family?: number | undefined;
   /** A proxy to go through: `"socks5://user:password@host:port"` or `"http://…"`, or its parts. It resolves the name. */
   readonly via?: string | ProxyOptions | undefined;
-  /** Finds the addresses of a name. Default: getaddrinfo(3), on the thread pool. */
+  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
   readonly resolver?: Resolver | undefined;
-  /** Milliseconds for which an answer for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
+  /** Milliseconds for which an answer of `resolver` for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
   readonly resolutionDelay?: number | undefined;
   /** Milliseconds after which the next address is tried beside those under way, 10 to 2000. Default 250; RFC 8305, section 5. */
   readonly attemptDelay?: number | undefined;
@@ -126,8 +126,9 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * Connects to an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a
  * connected stream socket that this process has already.
  *
- * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: IPv6 and IPv4 in turn, the next
- * one as soon as an attempt has failed or 250 ms have passed, until the first connects. The others are closed.
+ * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: in the resolver's order, but
+ * IPv6 and IPv4 in turn, the next one as soon as an attempt has failed or 250 ms have passed, until the first connects. The
+ * others are closed.
  *
  * @throws SocketError when all attempts failed, that of the most telling one: `ECONNREFUSED`, `EHOSTUNREACH`,
  *   `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause` is an AggregateError with those of all attempts, in order. `EAI_NONAME` and its

@@ -114,8 +114,9 @@ async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {
   const timeout = plan.deadline.left();
   const unneeded = new AbortController();
   const course: Course<HostAddress, Dialled> = {
-    families,
-    lookup: (family) => resolveFamily(name, family as HostFamily, resolver, unneeded.signal),
+    families: resolver === undefined && families.length > 1 ? [AF_UNSPEC] : families,
+    lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, unneeded.signal),
+    familyOf: ({ family }) => family,
     attempt: (address) => attempt(address, plan),
     failure: (lookups, attempts) => failureOf(name, lookups, attempts),
   };

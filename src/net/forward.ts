@@ -65,8 +65,8 @@ const MOST_CONNECTIONS = 1_000_000;
  * have none, and see an end.
  *
  * Both endpoints are stream sockets: `tcp://`, `unix:`, `vsock://`; it can also listen on `fd:` and `systemd:`. TLS passes through
- * as it is. The name of a target is resolved for each connection, by default with getaddrinfo(3) on the few threads of the
- * pool, so a resolver that is slow or silent holds connections up.
+ * as it is. The name of a target is resolved for each connection, by default with getaddrinfo(3); connections that are
+ * made at the same time share a lookup.
  *
  * @param from where to listen
  * @param to where each connection is led

@@ -120,7 +120,8 @@ export class Engine implements Settler<Socket> {
   /** The listener accepts no more. */
   failed(error: unknown): void {
     this.#accepting = false;
-    this.end(error);
+    // The signal of the listener closes it: that is an end, and no failure.
+    this.end(this.#listener.socket.closed ? undefined : error);
   }
 
   #begin(socket: Socket): void {

@@ -19,7 +19,8 @@ export function resolveNames(
   signals: readonly AbortSignal[],
 ): Promise<Address[]> {
   const late = (): Error => timeoutError("getaddrinfo", addressDetails(target));
-  return within(inquire(resolveAll(calls, target, family)), timeout, signals, late);
+  const pending = inquire(resolveAll(calls, target, family));
+  return within(pending.result, timeout, signals, late, pending.cancel);
 }
 
 /** Asks the resolver for the first address of the socket's family. */

@@ -133,7 +133,7 @@ export class SocketConn implements Conn, DirectReader {
       if (timeout === null && signal === undefined) return first ? ending : ending.then();
       const late = (): Error => timeoutError(action);
       // The wait for the kernel is what keeps the process alive, if anything does.
-      return within(ending, timeout, signal === undefined ? [] : [signal], late, false);
+      return within(ending, timeout, signal === undefined ? [] : [signal], late, undefined, false);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -158,7 +158,8 @@ export interface Calls {
   /** The listeners of all that have come have run; for runtimes without libuv. */
   forgetSignals(): void;
 
-  // The resolver: with a callback on the thread pool, as `…Sync` blocking this thread.
+  // The resolver: with a callback on a thread of its own, as `…Sync` blocking this thread. With a callback the result is a
+  // ticket, which names the lookup until its callback is called.
   getaddrinfo(
     host: string | null,
     service: string | null,
@@ -183,6 +184,13 @@ export interface Calls {
   /** EINVAL unless there are as many bytes as an address of the family has. */
   gethostbyaddr(address: Uint8Array, family: number, callback: ResolverCallback<HostEntry>): number;
   gethostbyaddrSync(address: Uint8Array, family: number): ResolverAnswer<HostEntry> | number;
+  /**
+   * No caller waits any more. 0 when the lookup is gone and its callback will not be called; 1 when it runs and can't be stopped:
+   * its callback will be called. ENOENT when there is none. What no caller waits for does not keep the process alive.
+   */
+  abandonLookup(ticket: number): number;
+  /** A caller waits again for a lookup that was abandoned and runs. ENOENT when there is none. */
+  resumeLookup(ticket: number): number;
   gaiStrerror(status: number): string;
 
   // What this machine knows by itself. ENOENT where a database has no such entry.

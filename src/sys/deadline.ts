@@ -15,8 +15,8 @@ export function abortSignal(value: unknown, action: string): AbortSignal | undef
 }
 
 /**
- * What `promise` comes to, or the reason of the first signal, or the error of the timeout (ms). The work itself goes on: it
- * cannot be stopped, and nobody hears of its outcome.
+ * The outcome of `promise`, or the reason of the first signal, or the error of the timeout (ms). After a signal or the timeout
+ * the outcome is dropped, and `abandon` is called.
  *
  * @param keepsAlive whether the timer keeps the process alive
  */
@@ -25,6 +25,7 @@ export function within<T>(
   timeout: number | null,
   signals: readonly AbortSignal[],
   late: () => Error,
+  abandon?: () => void,
   keepsAlive: boolean = true,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -36,6 +37,7 @@ export function within<T>(
     const expire = (): void => {
       end();
       reject(late());
+      abandon?.();
     };
     const timer = timeout === null ? undefined : setTimeout(expire, Math.min(Math.max(timeout, 1), LONGEST));
     if (!keepsAlive) timer?.unref();
@@ -44,6 +46,7 @@ export function within<T>(
         aborted: (reason: unknown): void => {
           end();
           reject(reason);
+          abandon?.();
         },
       };
       onAbort(signal, member);
