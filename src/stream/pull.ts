@@ -207,7 +207,13 @@ export class Pull implements Consumer<unknown> {
     this.#busy = true;
     this.#opts = opts;
     const timeout = opts?.timeout;
-    if (timeout !== undefined) this.#deadline = this.#now() + timeout;
+    if (timeout !== undefined) {
+      try {
+        this.#deadline = this.#now() + timeout;
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     return this.#read(this.buffer.room(), opts);
   }
 

@@ -6,6 +6,7 @@
 
 import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
+import { report } from "../callbacks.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
@@ -26,7 +27,10 @@ export interface TlsListenerOptions {
   readonly closeTimeout?: number | undefined;
   /** See {@link TlsConnectionOptions.allowTruncation}. */
   readonly allowTruncation?: boolean | undefined;
-  /** Hears of handshakes that failed, which nobody else does: strangers' mistakes are no error of `accept()`. */
+  /**
+   * Called for each handshake that failed: a stranger's mistake is no error of `accept()`. What it throws is a warning of the process, and
+   * the listener goes on.
+   */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
 
@@ -221,7 +225,9 @@ export class TlsListener implements Listener<TlsConn> {
       (error: unknown) => {
         this.#shaking.delete(shaking);
         this.#fetch();
-        if (!signal.aborted) onHandshakeError?.(error, remoteAddress);
+        if (!signal.aborted && onHandshakeError !== undefined) {
+          report("onHandshakeError", onHandshakeError, error, remoteAddress);
+        }
       },
     );
     this.#shaking.add(shaking);
