@@ -13,7 +13,18 @@ export {
   type VsockEndpoint,
 } from "./addr/index.js";
 export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
-export type { Conn, Consumer, Data, DirectReader, IoOptions, Listener, Reader, Writer } from "./io.js";
+export type {
+  Conn,
+  Consumer,
+  Data,
+  DirectReader,
+  IoOptions,
+  Listener,
+  Reader,
+  SocketSettings,
+  TypedOption,
+  Writer,
+} from "./io.js";
 export {
   bindUdp,
   type BindUdpOptions,

@@ -23,8 +23,43 @@ export interface IoOptions {
 /** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
 export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
 
+/** A typed option of a socket, such as `TCP_NODELAY` or `TCP_INFO`. */
+export interface TypedOption<Get, Set> {
+  readonly name: string;
+  readonly level: number;
+  readonly optname: number;
+  readonly decode: (bytes: Uint8Array) => Get;
+  readonly encode: (value: Set) => Uint8Array;
+}
+
+/**
+ * What can be asked of a socket of the kernel, and set on it, by others than its reader and writer: addresses and options. Each
+ * member is the call that `Socket` has under this name; they throw `EBADF` once the socket is closed.
+ */
+export interface SocketSettings {
+  /** Address family, as `AF_INET`. */
+  readonly family: number;
+  /** Socket type, as `SOCK_STREAM`. */
+  readonly type: number;
+  readonly protocol: number;
+  /** The address of this end: getsockname(2). */
+  getsockname(): Address;
+  /** The address of the peer: getpeername(2). */
+  getpeername(): Address;
+  /** Reads an option: getsockopt(2). */
+  getsockopt<Get>(option: TypedOption<Get, never>): Get;
+  getsockopt(level: number, name: number): number;
+  getsockopt(level: number, name: number, size: number): Buffer;
+  /** Sets an option: setsockopt(2). */
+  setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
+  setsockopt(level: number, name: number, value: number | Uint8Array): void;
+}
+
 /** Where bytes come from. */
 export interface Reader {
+  /** Whether a read is pending. Optional: who takes a connection over can refuse at once where it is there and true. */
+  readonly reading?: boolean;
+
   /**
    * Reads what there is, at most `buffer.length` bytes, and waits only while there is nothing.
    *
@@ -144,6 +179,13 @@ export interface Conn extends Reader, Writer {
    * a kind of socket that Node has no handle for.
    */
   detachNative?(): number | undefined;
+
+  /**
+   * The settings of the socket of the kernel that the connection stands on. Optional: only such a connection has it.
+   *
+   * @param fd the descriptor's number, -1 when it is closed, for who has it from `detachNative()`; without it the connection's own
+   */
+  settings?(fd?: () => number): SocketSettings | undefined;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -22,7 +22,10 @@ export interface ToDuplexOptions {
 
 const HIGH_WATER_MARK = 65_536;
 
-class ConnDuplex extends Duplex {
+/** The Duplex of {@link toDuplex}. */
+export class ConnDuplex extends Duplex {
+  /** Bytes that have come from the connection. */
+  bytesRead = 0;
   readonly #conn: Conn;
   readonly #buffer: ReadBuffer;
   #reading = false;
@@ -41,6 +44,7 @@ class ConnDuplex extends Duplex {
       (count) => {
         this.#reading = false;
         this.#buffer.commit(count);
+        this.bytesRead += count;
         this.push(count === 0 ? null : this.#buffer.take(count));
       },
       (error: unknown) => this.#fail(error),

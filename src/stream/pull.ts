@@ -66,6 +66,11 @@ export class Pull implements Consumer<unknown> {
     return this.#ended;
   }
 
+  /** Whether a read is pending, here or, by somebody else, at the source. */
+  get reading(): boolean {
+    return this.#busy || this.#source.reading === true;
+  }
+
   /** Gives `take` its result, at once or after as many reads as it needs. */
   run<T>(take: Take<T>, opts: IoOptions | undefined): Promise<T> {
     const refused = this.#refusal() ?? refusal(opts);

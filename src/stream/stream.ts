@@ -3,7 +3,7 @@
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, IoOptions, Writer } from "../io.js";
+import type { Conn, Data, IoOptions, SocketSettings, Writer } from "../io.js";
 import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
@@ -14,6 +14,12 @@ import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
 import { checkOptions, kindOf, toBytes } from "./data.js";
+
+/** Of internal use: what a stream has read and nobody took, which stays there; throws while a read is pending or reading is over. */
+export let unreadOf: (stream: Stream) => Buffer;
+
+/** Of internal use: ends the reading of a stream whose connection was taken over, as of one that is closed. */
+export let giveUp: (stream: Stream) => void;
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -60,6 +66,11 @@ export interface UntilOptions extends IoOptions {
  * ```
  */
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  static {
+    unreadOf = (stream) => stream.#pull.rest();
+    giveUp = (stream) => stream.#pull.close();
+  }
+
   readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;
@@ -82,6 +93,11 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
   get conn(): C {
     return this.#conn;
+  }
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#pull.reading;
   }
 
   /** Bytes that were read from the connection and not taken. */
@@ -268,6 +284,11 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   close(): Promise<void> {
     this.#pull.close();
     return this.#conn.close();
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(fd?: () => number): SocketSettings | undefined {
+    return this.#conn.settings?.(fd);
   }
 
   /** Cuts the connection. See {@link Conn.abort}. */

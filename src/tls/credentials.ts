@@ -43,6 +43,9 @@ const KINDS: Readonly<Record<string, Kind>> = {
   "EC PARAMETERS": "set of EC parameters",
 };
 
+/** What may stand in a file of certificates: it is often that of the key as well. */
+const BESIDES: readonly Kind[] = ["private key", "set of EC parameters"];
+
 /** Shortest prime of Diffie-Hellman that Node takes, in bits. */
 const LEAST_PRIME = 1024;
 
@@ -160,7 +163,7 @@ function checkPairs(
 function readPairs(options: TlsContextOptions, action: string): { cert: string[]; key: string[] } {
   const { cert, key, passphrase } = options;
   const certificates = (cert === undefined ? [] : partsOf(cert, action, "cert")).map(({ name, pem }) => {
-    const [all, texts] = readCertificates(pem, ["private key", "set of EC parameters"], action, name);
+    const [all, texts] = readCertificates(pem, BESIDES, action, name);
     return { name, leaf: all[0] as X509Certificate, text: texts.join("") };
   });
   const keys = (key === undefined ? [] : partsOf(key, action, "key")).map(({ name, pem }) => {
@@ -273,7 +276,7 @@ export function readMaterial(options: TlsContextOptions, action: string): Materi
   if (cert !== undefined || key !== undefined) Object.assign(material, readPairs(options, action));
   if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {
-    material.ca = partsOf(ca, action, "ca").flatMap(({ name, pem }) => readCertificates(pem, [], action, name)[1]);
+    material.ca = partsOf(ca, action, "ca").flatMap(({ name, pem }) => readCertificates(pem, BESIDES, action, name)[1]);
   }
   if (crl !== undefined) material.crl = readLists(crl, action);
   if (dhparam !== undefined) material.dhparam = readDhparam(dhparam, action);

@@ -2,7 +2,7 @@
 
 import { types } from "node:util";
 import { quote } from "../addr/index.js";
-import { SocketError, TlsError } from "../errors.js";
+import { BusyError, SocketError, TlsError } from "../errors.js";
 import { socketError } from "../stream/wait.js";
 
 /** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
@@ -39,7 +39,7 @@ interface NodeError extends Error {
  */
 export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
   if (!(error instanceof Error) || error instanceof SocketError || error instanceof TlsError) return error;
-  if (ofUsers.has(error)) return error;
+  if (error instanceof BusyError || ofUsers.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return socketError(code, syscall, { cause: error });

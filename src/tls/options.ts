@@ -86,6 +86,12 @@ export interface TlsConnectionOptions {
    * such an end is a `TlsError` of code `ERR_TLS_TRUNCATED`, because it may be an attacker's.
    */
   readonly allowTruncation?: boolean | undefined;
+  /**
+   * What the bytes are that a {@link Stream} has read and nobody took, as after `peek()` or after a header of the PROXY protocol.
+   * `"refuse"`: nobody's, so that `wrapTls()` rejects with `ERR_TLS_BUFFERED`; that is right after STARTTLS. `"tls"`: the beginning of
+   * TLS, which then goes on with what the connection below gives. Default `"refuse"`.
+   */
+  readonly buffered?: "refuse" | "tls" | undefined;
   /** Made beforehand and shared; instead of the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
@@ -137,7 +143,15 @@ export const CONTEXT: readonly (keyof TlsContextOptions)[] = [
   "sniCallback",
   "sessionTimeout",
 ];
-const CONNECTION = ["handshakeTimeout", "signal", "closeTimeout", "allowTruncation", "context", "isServer"] as const;
+const CONNECTION = [
+  "handshakeTimeout",
+  "signal",
+  "closeTimeout",
+  "allowTruncation",
+  "buffered",
+  "context",
+  "isServer",
+] as const;
 const CLIENT = ["servername", "host", "checkServerIdentity", "session"] as const;
 /** What belongs to a connection of a client even where a context is given. */
 const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
@@ -234,6 +248,13 @@ export function checkCredentials(opts: unknown, action: string): TlsCredentials 
   return Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
 }
 
+/** Whether buffered bytes are TLS's. */
+export function checkBuffered(value: unknown, action: string): boolean {
+  if (value === undefined || value === "refuse") return false;
+  if (value === "tls") return true;
+  throw new TypeError(`Cannot ${action}: buffered is ${quote(value)}, required "refuse" or "tls"`);
+}
+
 /** What one connection takes, checked. */
 export interface CheckedConnection {
   readonly isServer: boolean;
@@ -241,6 +262,8 @@ export interface CheckedConnection {
   readonly closeTimeout: number;
   readonly allowTruncation: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Whether what a stream has read is the beginning of TLS. */
+  readonly takesBuffered: boolean;
   readonly context: TlsContext | undefined;
   /** The options that a context is to be made of, where none is given. */
   readonly inline: TlsContextOptions;
@@ -273,6 +296,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     closeTimeout: checkTime(opts["closeTimeout"], 5_000, action, "closeTimeout"),
     allowTruncation: opts["allowTruncation"] === true,
     signal,
+    takesBuffered: checkBuffered(opts["buffered"], action),
     context: context as TlsContext | undefined,
     inline,
   };
