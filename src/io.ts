@@ -7,6 +7,8 @@
 // All of it has one rule about ending a wait: a `timeout` or a `signal` ends the wait, never the connection, and takes
 // no byte from it.
 
+import type { X509Certificate } from "node:crypto";
+import type { CipherNameAndProtocol } from "node:tls";
 import type { Address } from "./addr/address.js";
 
 /** What every call that may wait takes. */
@@ -53,6 +55,10 @@ export interface SocketSettings {
   /** Sets an option: setsockopt(2). */
   setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
   setsockopt(level: number, name: number, value: number | Uint8Array): void;
+  /** TCP_NODELAY. Nothing where this is no socket of TCP, or one that is closed, as with a `net.Socket`. */
+  setNoDelay(enable: boolean): void;
+  /** SO_KEEPALIVE and, from one second of `initialDelay` (milliseconds) on, TCP_KEEPIDLE. Nothing under the same conditions. */
+  setKeepAlive(enable: boolean, initialDelay: number): void;
 }
 
 /** Where bytes come from. */
@@ -150,6 +156,19 @@ export interface Writer {
   closeWrite(opts?: IoOptions): Promise<void>;
 }
 
+/** What a connection with TLS on it shows of TLS; see {@link TlsConn}. */
+export interface SecuredConn {
+  readonly protocol: string;
+  readonly cipher: CipherNameAndProtocol;
+  readonly alpnProtocol: string | undefined;
+  readonly servername: string | undefined;
+  readonly authorized: boolean;
+  readonly authorizationError: string | undefined;
+  readonly sessionReused: boolean;
+  readonly peerCertificate: X509Certificate | undefined;
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer;
+}
+
 /** A connection: bytes both ways, each direction with its own end. */
 export interface Conn extends Reader, Writer {
   /** This end's address; `undefined` where it has none. Stays readable after `close()`. */
@@ -179,6 +198,9 @@ export interface Conn extends Reader, Writer {
    * a kind of socket that Node has no handle for.
    */
   detachNative?(): number | undefined;
+
+  /** What it shows of TLS; optional, and undefined where there is none on it. */
+  readonly secured?: SecuredConn | undefined;
 
   /**
    * The settings of the socket of the kernel that the connection stands on. Optional: only such a connection has it.

@@ -1,9 +1,15 @@
 // A socket whose descriptor Node reads from and writes to: its addresses and options are still ours to ask for and to set.
 
-import type { Address } from "../addr/index.js";
+import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
+import { SocketError } from "../errors.js";
 import type { SocketSettings, TypedOption } from "../io.js";
 import type { Calls } from "../sys/calls.js";
+import { SOCK_STREAM } from "../sys/constants.js";
+import { SO_KEEPALIVE, TCP_KEEPIDLE, TCP_NODELAY } from "../sys/options/index.js";
 import { PlainSocket } from "../sys/plainSocket.js";
+
+/** The kernel takes no more; MAX_TCP_KEEPIDLE of its tcp.h. */
+const MAX_KEEPIDLE = 32_767;
 
 class Borrowed extends PlainSocket {
   readonly #fd: () => number;
@@ -51,6 +57,30 @@ class Settings implements SocketSettings {
   getsockopt(level: number, name: number, size: number): Buffer;
   getsockopt(first: unknown, second?: unknown, third?: unknown): unknown {
     return this.#socket.getsockopt(first as never, second as never, third as never);
+  }
+
+  setNoDelay(enable: unknown): void {
+    if (this.#isTcp()) this.#set(() => this.#socket.setsockopt(TCP_NODELAY, Boolean(enable)));
+  }
+
+  setKeepAlive(enable: unknown, initialDelay: number): void {
+    if (!this.#isTcp()) return;
+    this.#set(() => this.#socket.setsockopt(SO_KEEPALIVE, Boolean(enable)));
+    const seconds = Math.min(Math.trunc(initialDelay / 1000), MAX_KEEPIDLE);
+    if (Boolean(enable) && seconds >= 1) this.#set(() => this.#socket.setsockopt(TCP_KEEPIDLE, seconds));
+  }
+
+  #isTcp(): boolean {
+    return (this.family === AF_INET || this.family === AF_INET6) && this.type === SOCK_STREAM;
+  }
+
+  /** A connection that is over takes no options, and has no use for them. */
+  #set(set: () => void): void {
+    try {
+      set();
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+    }
   }
 
   setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;

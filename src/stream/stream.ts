@@ -3,8 +3,9 @@
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, IoOptions, SocketSettings, Writer } from "../io.js";
-import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, Writer } from "../io.js";
+import { type ConnDuplex, type SecureConnDuplex, toDuplex, type ToDuplexOptions } from "./connDuplex.js";
+import { fromDuplex, type FromDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
 import { lineFinder, type LineOptions, LineTake } from "./lines.js";
@@ -242,7 +243,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /** This stream as a `node:stream` Duplex, which owns it from now on; see {@link toDuplex}. */
-  toDuplex(opts?: ToDuplexOptions): Duplex {
+  toDuplex(opts?: ToDuplexOptions): ConnDuplex | SecureConnDuplex {
     return toDuplex(this, opts);
   }
 
@@ -284,6 +285,11 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   close(): Promise<void> {
     this.#pull.close();
     return this.#conn.close();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): SecuredConn | undefined {
+    return this.#conn.secured;
   }
 
   /** See {@link Conn.settings}. */

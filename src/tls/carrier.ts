@@ -13,7 +13,7 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Conn } from "../io.js";
-import { ConnDuplex } from "../stream/duplex.js";
+import { ConnDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";
 
 /** How an end of the records came about. */

@@ -10,7 +10,7 @@ import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { types } from "node:util";
 import { type Address, quote } from "../addr/index.js";
 import { type SocketError, TlsError } from "../errors.js";
-import type { Conn, Data, IoOptions, SocketSettings } from "../io.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
 import { saidBy } from "./credentials.js";
@@ -101,7 +101,7 @@ class Ends implements Source, Sink {
  *
  * @see RFC 8446, RFC 5246
  */
-export class TlsConn implements Conn {
+export class TlsConn implements Conn, SecuredConn {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
   /** The connection below. It belongs to this one. */
@@ -169,6 +169,11 @@ export class TlsConn implements Conn {
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     carrier.unref();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): this {
+    return this;
   }
 
   /** Whether a read is pending. */

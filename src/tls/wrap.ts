@@ -17,7 +17,6 @@ import {
   type TlsClientOptions,
   type TlsOptions,
 } from "./options.js";
-import { isOneValue } from "./pem.js";
 import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";
@@ -161,8 +160,7 @@ function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: st
     throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
   }
   const unpacked = session instanceof Uint8Array ? unpackSession(session) : undefined;
-  // OpenSSL's part is one value in DER; where it is none, Node ignores it.
-  if (session !== undefined && (unpacked === undefined || !isOneValue(unpacked.ticket))) {
+  if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
   }
   return { name, check, session: unpacked };
