@@ -24,6 +24,8 @@ export interface Carrier {
   readonly duplex: Duplex;
   /** Asked while the TLS socket reports an end. */
   ending(paused: boolean): Ending;
+  /** Whether something had come before. */
+  spoken: boolean;
   /** Whether not one byte has come. */
   readonly silent: boolean;
   /** Gives the number of the descriptor, -1 once it is closed; undefined where TLS does not stand on one. */
@@ -66,6 +68,7 @@ function sweep(): void {
 
 class NativeCarrier implements Carrier {
   readonly duplex: Socket;
+  spoken = false;
   readonly #reset: boolean;
   /** Kept, because a socket of Node's is an object that is slow to ask. */
   readonly #handle: Handle | null;
@@ -91,7 +94,7 @@ class NativeCarrier implements Carrier {
   }
 
   get silent(): boolean {
-    return this.duplex.bytesRead === 0 && this.duplex.readableLength === 0;
+    return !this.spoken && this.duplex.bytesRead === 0;
   }
 
   readonly fd = (): number => Math.max(-1, this.#handle?.fd ?? -1);
@@ -137,6 +140,7 @@ class NativeCarrier implements Carrier {
 
 class DuplexCarrier implements Carrier {
   readonly duplex: ConnDuplex;
+  spoken = false;
   readonly sent = false;
   readonly fd = undefined;
   readonly #conn: Conn;
@@ -148,7 +152,7 @@ class DuplexCarrier implements Carrier {
   }
 
   get silent(): boolean {
-    return this.duplex.bytesRead === 0;
+    return !this.spoken && this.duplex.bytesRead === 0;
   }
 
   ending(): Ending {
@@ -174,7 +178,10 @@ class DuplexCarrier implements Carrier {
 export function carry(conn: Conn, before: Uint8Array): Carrier {
   const carrier = carrierOf(conn);
   // Node gives what a stream holds to TLS when that begins to read; lib/_tls_wrap.js, initRead().
-  if (before.length > 0) carrier.duplex.unshift(before);
+  if (before.length > 0) {
+    carrier.duplex.unshift(before);
+    carrier.spoken = true;
+  }
   return carrier;
 }
 

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { connect, listen, type Socket, Stream, TlsContext, TlsListener, wrapTls } from "berkeley";
 import type { Conn, Listener, TlsConn } from "berkeley";
 import { memoryPair } from "berkeley/testing";
+import { MemoryListener } from "#berkeley/testing/index.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, inMemory, overTcp, overUnix, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";
 
@@ -207,6 +208,32 @@ test("a TlsListener takes streams from which a header was read", async () => {
   const both: TlsConn[] = await Promise.all([wrapTls(stream, trusting()), accepting]);
   await talk(both[0] as TlsConn, both[1] as TlsConn);
   assert.deepEqual([headers, failures], [[HEADER], []]);
+});
+
+test("a client whose first bytes were read before is not silent", async () => {
+  const below = new MemoryListener();
+  const accept = below.accept.bind(below);
+  below.accept = async (opts) => {
+    const stream = new Stream(await accept(opts));
+    await stream.peek(1);
+    return stream as never;
+  };
+  const failures: unknown[] = [];
+  const opts = { maxHandshakes: 1, silenceTimeout: 0, buffered: "tls", handshakeTimeout: 60_000 } as const;
+  const listener = new TlsListener(below, {
+    tls: serving(),
+    ...opts,
+    onHandshakeError: (error) => failures.push(error),
+  });
+  const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
+  const [slow, next] = await Promise.all([below.connect(), below.connect()]);
+  await slow.write(Uint8Array.of(22, 3, 1));
+  await next.write(Uint8Array.of(22, 3, 1));
+  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([listener.pending.handshakes, failures.length], [1, 0]);
+  await listener.close();
+  await accepting;
+  await Promise.all([slow.close(), next.close()]);
 });
 
 test("buffered is refused where it has no use, and when it is none of its values", async () => {
