@@ -57,7 +57,10 @@ export interface TlsContextOptions extends TlsCredentials {
   readonly alpnProtocols?: readonly string[] | undefined;
   /** Refuses a peer whose certificate does not verify. Default true. Without it look at `authorized`. */
   readonly rejectUnauthorized?: boolean | undefined;
-  /** Server: asks the client for a certificate. Default false. */
+  /**
+   * Server: asks the client for a certificate, which has to lead to one of `ca`; without `ca` to a public authority that Node trusts.
+   * Default false.
+   */
   readonly requestCert?: boolean | undefined;
   /** Server: chooses a context by the name that the client asks for; see {@link SniCallback}. */
   readonly sniCallback?: SniCallback | undefined;

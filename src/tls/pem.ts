@@ -47,7 +47,7 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
       if (begin !== undefined) {
         label = begin;
         body = [];
-      } else if (end !== undefined || ALMOST.test(line) || STRAY.test(line)) {
+      } else if (!line.startsWith("#") && (end !== undefined || ALMOST.test(line) || STRAY.test(line))) {
         return {
           code: "ERR_OSSL_PEM_NO_START_LINE",
           reason: `${place} belongs to a block whose first line is missing`,

@@ -353,7 +353,12 @@ test("reload() puts pfx in the place of cert and key, and they in its", async ()
 
 test("credentials may have comments, CRLF, several certificates and both parts of a pair in one file", async () => {
   const both = `Bag Attributes\n    friendlyName: server\n${server.cert}${server.key}`;
-  const bundle = Buffer.from(`# trusted\n${other.key}\n\n${selfSigned.cert}=====\n${ca.cert}`.replaceAll("\n", "\r\n"));
+  const bundle = Buffer.from(
+    `# trusted\n#-----BEGIN CERTIFICATE-----\n${other.key}\n\n${selfSigned.cert}=====\n${ca.cert}`.replaceAll(
+      "\n",
+      "\r\n",
+    ),
+  );
   const [a, b] = await tlsPair(overTcp, { ca: bundle, servername: "localhost" }, { cert: both, key: both });
   assert.equal(a.authorized, true);
   await Promise.all([a.close(), b.close()]);
