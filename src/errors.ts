@@ -282,7 +282,9 @@ export class FrameError extends Error {
  *
  * - `ERR_TLS_PLAINTEXT_PEER`: the peer sent something else than TLS,
  * - `ERR_TLS_TRUNCATED`: the peer's end came without close_notify, so nobody knows whether it had finished,
- * - `ERR_TLS_BUFFERED`: bytes were read before the upgrade to TLS and belong to nobody.
+ * - `ERR_TLS_BUFFERED`: bytes were read before the upgrade to TLS and belong to nobody,
+ * - `ERR_TLS_SILENT`: a client that had sent nothing made way for another one,
+ * - `ERR_TLS_CONTEXT`: an option holds what TLS can't use, where OpenSSL has no code for it.
  *
  * @example
  * ```ts

@@ -13,7 +13,19 @@ export {
   type VsockEndpoint,
 } from "./addr/index.js";
 export { AddonError, BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
-export type { Conn, Consumer, Data, DirectReader, IoOptions, Listener, Reader, Writer } from "./io.js";
+export type {
+  Conn,
+  Consumer,
+  Data,
+  DirectReader,
+  IoOptions,
+  Listener,
+  Reader,
+  SecuredConn,
+  SocketSettings,
+  TypedOption,
+  Writer,
+} from "./io.js";
 export {
   bindUdp,
   type BindUdpOptions,
@@ -104,6 +116,9 @@ export {
   type PipeOptions,
   Stream,
   type StreamOptions,
+  type ConnDuplex,
+  type DuplexAddress,
+  type SecureConnDuplex,
   toDuplex,
   type ToDuplexOptions,
   type ToNetSocketOptions,

@@ -7,6 +7,8 @@
 // All of it has one rule about ending a wait: a `timeout` or a `signal` ends the wait, never the connection, and takes
 // no byte from it.
 
+import type { X509Certificate } from "node:crypto";
+import type { CipherNameAndProtocol } from "node:tls";
 import type { Address } from "./addr/address.js";
 
 /** What every call that may wait takes. */
@@ -23,8 +25,47 @@ export interface IoOptions {
 /** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
 export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
 
+/** A typed option of a socket, such as `TCP_NODELAY` or `TCP_INFO`. */
+export interface TypedOption<Get, Set> {
+  readonly name: string;
+  readonly level: number;
+  readonly optname: number;
+  readonly decode: (bytes: Uint8Array) => Get;
+  readonly encode: (value: Set) => Uint8Array;
+}
+
+/**
+ * What can be asked of a socket of the kernel, and set on it, by others than its reader and writer: addresses and options. Each
+ * member is the call that `Socket` has under this name; they throw `EBADF` once the socket is closed.
+ */
+export interface SocketSettings {
+  /** Address family, as `AF_INET`. */
+  readonly family: number;
+  /** Socket type, as `SOCK_STREAM`. */
+  readonly type: number;
+  readonly protocol: number;
+  /** The address of this end: getsockname(2). */
+  getsockname(): Address;
+  /** The address of the peer: getpeername(2). */
+  getpeername(): Address;
+  /** Reads an option: getsockopt(2). */
+  getsockopt<Get>(option: TypedOption<Get, never>): Get;
+  getsockopt(level: number, name: number): number;
+  getsockopt(level: number, name: number, size: number): Buffer;
+  /** Sets an option: setsockopt(2). */
+  setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
+  setsockopt(level: number, name: number, value: number | Uint8Array): void;
+  /** TCP_NODELAY. Nothing where this is no socket of TCP, or one that is closed, as with a `net.Socket`. */
+  setNoDelay(enable: boolean): void;
+  /** SO_KEEPALIVE and, from one second of `initialDelay` (milliseconds) on, TCP_KEEPIDLE. Nothing under the same conditions. */
+  setKeepAlive(enable: boolean, initialDelay: number): void;
+}
+
 /** Where bytes come from. */
 export interface Reader {
+  /** Whether a read is pending. Optional: who takes a connection over can refuse at once where it is there and true. */
+  readonly reading?: boolean;
+
   /**
    * Reads what there is, at most `buffer.length` bytes, and waits only while there is nothing.
    *
@@ -115,6 +156,19 @@ export interface Writer {
   closeWrite(opts?: IoOptions): Promise<void>;
 }
 
+/** What a connection with TLS on it shows of TLS; see {@link TlsConn}. */
+export interface SecuredConn {
+  readonly protocol: string;
+  readonly cipher: CipherNameAndProtocol;
+  readonly alpnProtocol: string | undefined;
+  readonly servername: string | undefined;
+  readonly authorized: boolean;
+  readonly authorizationError: string | undefined;
+  readonly sessionReused: boolean;
+  readonly peerCertificate: X509Certificate | undefined;
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer;
+}
+
 /** A connection: bytes both ways, each direction with its own end. */
 export interface Conn extends Reader, Writer {
   /** This end's address; `undefined` where it has none. Stays readable after `close()`. */
@@ -151,6 +205,16 @@ export interface Conn extends Reader, Writer {
    */
   unref?(): this;
   ref?(): this;
+
+  /** What it shows of TLS; optional, and undefined where there is none on it. */
+  readonly secured?: SecuredConn | undefined;
+
+  /**
+   * The settings of the socket of the kernel that the connection stands on. Optional: only such a connection has it.
+   *
+   * @param fd the descriptor's number, -1 when it is closed, for who has it from `detachNative()`; without it the connection's own
+   */
+  settings?(fd?: () => number): SocketSettings | undefined;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -7,6 +7,7 @@
 import { performance } from "node:perf_hooks";
 import { offAbort, onAbort } from "../aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
+import { report } from "../callbacks.js";
 import {
   acceptFrom,
   type Activity,
@@ -303,7 +304,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     const { onEnd } = this.#engine.plan;
     if (onEnd === undefined) return;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };
-    queueMicrotask(() => onEnd(forwarded));
+    queueMicrotask(() => report("onEnd", onEnd, forwarded));
   }
 }
 

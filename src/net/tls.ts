@@ -16,18 +16,19 @@ import { checkApplies, type CheckedWait, rest } from "./options.js";
 import type { HostAddress } from "./resolver.js";
 
 /** How `connect()` speaks TLS. The name to verify and to ask for is the endpoint's host, unless there is a `servername`. */
-export interface TlsConnectOptions extends Omit<TlsClientOptions, "host" | "isServer" | "signal"> {}
+export interface TlsConnectOptions extends Omit<TlsClientOptions, "buffered" | "host" | "isServer" | "signal"> {}
 
 /** How `listen()` speaks TLS: the keys and certificates, or the `context` that has them, and how handshakes are run. */
-export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOptions, "tls"> {
+export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOptions, "buffered" | "tls"> {
   /** Made beforehand, perhaps shared by several listeners; instead of the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
 
 /** What the endpoint and its options say already. */
-const OF_THE_ENDPOINT: readonly string[] = ["host", "isServer", "signal"];
+const OF_THE_ENDPOINT: readonly string[] = ["buffered", "host", "isServer", "signal"];
 const CONNECT = CLIENT_OPTIONS.filter((name) => !OF_THE_ENDPOINT.includes(name));
-const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE_OPTIONS];
+const HANDSHAKE = HANDSHAKE_OPTIONS.filter((name) => !OF_THE_ENDPOINT.includes(name));
+const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE];
 
 function checkTls(value: unknown, allowed: readonly string[], action: string): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {

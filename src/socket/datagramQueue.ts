@@ -7,6 +7,7 @@
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../aborts.js";
 import { type Address, type AddressLike, quote, quoteOther } from "../addr/index.js";
+import { unawaited } from "../callbacks.js";
 import type { SocketError } from "../errors.js";
 import type { Data } from "../io.js";
 import { integer, sendFlags } from "../sys/arguments.js";
@@ -241,7 +242,7 @@ export class DatagramQueue {
         this.#head = end % this.#memory.capacity;
         this.#length -= end - start;
         this.#serve();
-        for (const [error, address] of errors) this.#onRefused!(error, address);
+        for (const [error, address] of errors) unawaited("onRefused", this.#onRefused!(error, address));
       }
     } catch (error) {
       this.#fail(error);

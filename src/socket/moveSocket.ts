@@ -1,6 +1,7 @@
 // The calls that move bytes inside the kernel, without a copy in the program: sendfile.
 
 import { AsyncResource } from "node:async_hooks";
+import { unawaited } from "../callbacks.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import { type FileSending, type FileSource, SENDFILE } from "../sys/operations/move.js";
 import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../sys/requests/files.js";
@@ -91,7 +92,7 @@ function followed(
     if (failed !== undefined) return;
     told = sent;
     try {
-      onProgress(sent);
+      unawaited("onProgress", onProgress(sent));
     } catch (error) {
       failed = { error };
       writing.withdraw(sending, error);

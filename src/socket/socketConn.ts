@@ -7,13 +7,14 @@
 import { AF_INET, AF_INET6, AF_UNIX, type Address, quoteOther } from "../addr/index.js";
 import { BusyError } from "../errors.js";
 import type { Descriptor, Direction } from "../fd/index.js";
-import type { Conn, Consumer, Data, DirectReader, IoOptions } from "../io.js";
+import type { Conn, Consumer, Data, DirectReader, IoOptions, SocketSettings } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../sys/deadline.js";
 import { EBADF, EPIPE, socketError, timeoutError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
 import { descriptorOf, DescriptorSocket, withoutDefaultTimeout } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
+import { settingsAt } from "./settings.js";
 import { FINISH } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
@@ -164,6 +165,12 @@ export class SocketConn implements Conn, DirectReader {
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= ask(this.#socket, "getsockname");
     return this.#socket.detach();
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(fd?: () => number): SocketSettings {
+    const descriptor = this.#descriptor;
+    return settingsAt(this.#socket, descriptor.reactor.calls, fd ?? (() => descriptor.fd));
   }
 
   #close(): void {

@@ -106,6 +106,10 @@ export class BridgeConn implements Conn {
     return this.#shore.remoteAddress;
   }
 
+  get reading(): boolean {
+    return this.#reading !== undefined;
+  }
+
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
     if (this.#reading !== undefined) return Promise.reject(new BusyError("read"));

@@ -67,6 +67,11 @@ export class Pull implements Consumer<unknown> {
     return this.#ended;
   }
 
+  /** Whether a read is pending, here or, by somebody else, at the source. */
+  get reading(): boolean {
+    return this.#busy || this.#source.reading === true;
+  }
+
   /** Gives `take` its result, at once or after as many reads as it needs. */
   run<T>(take: Take<T>, opts: IoOptions | undefined): Promise<T> {
     const refused = this.#refusal() ?? refusal(opts);
@@ -208,7 +213,13 @@ export class Pull implements Consumer<unknown> {
     this.#busy = true;
     this.#opts = opts;
     const timeout = opts?.timeout;
-    if (timeout !== undefined) this.#deadline = this.#now() + timeout;
+    if (timeout !== undefined) {
+      try {
+        this.#deadline = this.#now() + timeout;
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     return this.#read(this.buffer.room(), opts);
   }
 

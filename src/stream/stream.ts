@@ -5,8 +5,9 @@ import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, IoOptions, Writer } from "../io.js";
-import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, Writer } from "../io.js";
+import { type ConnDuplex, type SecureConnDuplex, toDuplex, type ToDuplexOptions } from "./connDuplex.js";
+import { fromDuplex, type FromDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
 import { lineFinder, type LineOptions, LineTake } from "./lines.js";
@@ -16,6 +17,12 @@ import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
 import { checkOptions, kindOf, toBytes } from "./data.js";
+
+/** Of internal use: what a stream has read and nobody took, which stays there; throws while a read is pending or reading is over. */
+export let unreadOf: (stream: Stream) => Buffer;
+
+/** Of internal use: ends the reading of a stream whose connection was taken over, as of one that is closed. */
+export let giveUp: (stream: Stream) => void;
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -64,6 +71,8 @@ export interface UntilOptions extends IoOptions {
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
   static {
     brand(Stream.prototype, "Stream");
+    unreadOf = (stream) => stream.#pull.rest();
+    giveUp = (stream) => stream.#pull.close();
   }
 
   readonly #conn: C;
@@ -88,6 +97,11 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
   get conn(): C {
     return this.#conn;
+  }
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#pull.reading;
   }
 
   /** Bytes that were read from the connection and not taken. */
@@ -234,7 +248,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /** This stream as a `node:stream` Duplex, which owns it from now on; see {@link toDuplex}. */
-  toDuplex(opts?: ToDuplexOptions): Duplex {
+  toDuplex(opts?: ToDuplexOptions): ConnDuplex | SecureConnDuplex {
     return toDuplex(this, opts);
   }
 
@@ -291,6 +305,16 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   close(): Promise<void> {
     this.#pull.close();
     return this.#conn.close();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): SecuredConn | undefined {
+    return this.#conn.secured;
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(fd?: () => number): SocketSettings | undefined {
+    return this.#conn.settings?.(fd);
   }
 
   /** Cuts the connection. See {@link Conn.abort}. */

@@ -55,6 +55,10 @@ export class MemoryConn implements Conn {
     return this.#closed;
   }
 
+  get reading(): boolean {
+    return this.#incoming.reading;
+  }
+
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
     if (this.#incoming.reading) return Promise.reject(new BusyError("read"));

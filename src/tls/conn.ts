@@ -7,12 +7,14 @@
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
-import type { Address } from "../addr/index.js";
-import type { SocketError } from "../errors.js";
-import type { Conn, Data, IoOptions } from "../io.js";
+import { types } from "node:util";
+import { type Address, quote } from "../addr/index.js";
+import { type SocketError, TlsError } from "../errors.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { TimerRefs } from "../stream/timerRefs.js";
-import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
+import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
+import { saidBy } from "./credentials.js";
 import { failure, truncated } from "./failure.js";
 import { Incoming, type Source } from "./incoming.js";
 import { codeOf, type Done, Outgoing, type Sink } from "./outgoing.js";
@@ -100,7 +102,7 @@ class Ends implements Source, Sink {
  *
  * @see RFC 8446, RFC 5246
  */
-export class TlsConn implements Conn {
+export class TlsConn implements Conn, SecuredConn {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
   /** The connection below. It belongs to this one. */
@@ -131,6 +133,7 @@ export class TlsConn implements Conn {
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
   #certificate: X509Certificate | undefined;
+  #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
   #sessionWaits: SessionWait[] = [];
   #closed = false;
@@ -168,6 +171,37 @@ export class TlsConn implements Conn {
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     carrier.unref();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): this {
+    return this;
+  }
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#incoming.waiting;
+  }
+
+  /**
+   * The socket of the kernel below, for its options and addresses: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It can't be read from,
+   * written to or closed by this. `undefined` where TLS stands on no socket. Every member throws `EBADF` once it is closed.
+   *
+   * @example
+   * ```ts no-run
+   * import { connect, TCP_INFO } from "berkeley";
+   *
+   * await using stream = await connect("tls://example.com:443");
+   * console.log(stream.conn.socket?.getsockopt(TCP_INFO).tcpi_rtt);
+   * ```
+   */
+  get socket(): SocketSettings | undefined {
+    return (this.#settings ??= this.settings());
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(): SocketSettings | undefined {
+    return this.conn.settings?.(this.#carrier.fd);
   }
 
   /** The peer's certificate; `undefined` where it showed none. Ask while the connection is open: then it stays known. */
@@ -218,10 +252,31 @@ export class TlsConn implements Conn {
     for (const wait of waits) wait.resolve(session);
   }
 
-  /** Keying material that both ends know and nobody else: RFC 5705, RFC 8446 section 7.5. */
+  /**
+   * Keying material that both ends know and nobody else: RFC 5705, RFC 8446 section 7.5.
+   *
+   * @param length bytes, from 1 to 65535
+   * @throws SocketError `EBADF` after the end of the connection
+   * @throws TlsError where OpenSSL refuses it, as a length beyond what the hash of TLS 1.3 gives
+   */
   exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
+    const action = "export keying material";
+    if (!Number.isInteger(length) || length < 1 || length > 65_535) {
+      throw new RangeError(`Cannot ${action}: length is ${quote(length)}, required an integer from 1 to 65535`);
+    }
+    if (typeof label !== "string" || label === "") {
+      throw new TypeError(`Cannot ${action}: label is ${quote(label)}, required a string that is not empty`);
+    }
+    if (!types.isUint8Array(context)) {
+      throw new TypeError(`Cannot ${action}: context is ${quote(context)}, required a Uint8Array`);
+    }
     if (this.#socket.destroyed) throw socketError("EBADF", "exportKeyingMaterial");
-    return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
+    try {
+      return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
+    } catch (error) {
+      const { code, reason } = saidBy(error);
+      throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
+    }
   }
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {

@@ -1,7 +1,8 @@
 // What node:tls fails with, as the errors of this library. A leaf.
 
 import { isNativeError } from "node:util/types";
-import { SocketError, TlsError } from "../errors.js";
+import { quote } from "../addr/index.js";
+import { BusyError, SocketError, TlsError } from "../errors.js";
 import { socketError } from "../stream/wait.js";
 
 /** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
@@ -33,11 +34,12 @@ interface NodeError extends Error {
 }
 
 /**
- * The error for what Node failed with. Errors of a connection below that is ours, and errors without a code, which are of a
- * callback of the user's, stay as they are.
+ * The error for what Node failed with. Errors of a connection below that is ours, and those that a callback of users threw or
+ * returned without a code, stay as they are.
  */
 export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
   if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
+  if (error instanceof BusyError || ofUsers.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return socketError(code, syscall, { cause: error });
@@ -56,6 +58,18 @@ export function failure(error: unknown, syscall: "tls_handshake" | "read" | "wri
 /** An Error of any realm. */
 function isError(value: unknown): value is Error {
   return value instanceof Error || isNativeError(value);
+}
+
+/** Errors that callbacks of users threw, whatever code they have. */
+const ofUsers = new WeakSet<Error>();
+
+/** What a callback of users threw, as the Error that Node needs; its `cause` is the value where that is no Error. */
+export function asError(thrown: unknown, callback: string): Error {
+  const error = isError(thrown)
+    ? thrown
+    : new TypeError(`${callback} threw ${quote(thrown)}, required an Error`, { cause: thrown });
+  ofUsers.add(error);
+  return error;
 }
 
 /** The peer's end came without close_notify. */

@@ -1,5 +1,6 @@
 // sendfile: its arguments, checked, and the pieces in which its caller hears of it.
 
+import { unawaited } from "../../callbacks.js";
 import { quote } from "../../addr/index.js";
 import { integer } from "../arguments.js";
 import type { Calls } from "../calls.js";
@@ -83,6 +84,6 @@ export function* sendfileRuns(
     if (left !== null && left <= 0 && sending.sent > 0) throw timeoutError(ACTION, { transferred: sending.sent });
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
     yield left;
-    onProgress(sending.sent);
+    unawaited("onProgress", onProgress(sending.sent));
   } while (!sending.ended && sending.sent < total);
 }
