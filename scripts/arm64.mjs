@@ -12,7 +12,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runFiles, testFiles } from "./foreign.mjs";
-import { installTools } from "./tools.mjs";
+import { installTools } from "./installTools.mjs";
 import { fail, root, run } from "./variant.mjs";
 
 const core = (

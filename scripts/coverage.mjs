@@ -8,7 +8,7 @@
 // first run only) joins what the processes have written and leads it to the sources. A process that is killed writes nothing.
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { basename, join, relative } from "node:path";
-import { installTools } from "./tools.mjs";
+import { installTools } from "./installTools.mjs";
 import { compileShared, compiler, fail, root, run, sources, test } from "./variant.mjs";
 
 const output = join(root, "out", "coverage");

@@ -12,7 +12,7 @@
 import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { folder, runFiles, testFiles } from "./foreign.mjs";
-import { installTools } from "./tools.mjs";
+import { installTools } from "./installTools.mjs";
 import { compiler, fail, root, run } from "./variant.mjs";
 
 const core = (

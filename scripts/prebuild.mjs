@@ -22,7 +22,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { includeFolder } from "./headers.mjs";
-import { installTools } from "./tools.mjs";
+import { installTools } from "./installTools.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => join(root, ...parts);
