@@ -9,7 +9,8 @@
 //
 // It takes musl's dynamic loader: apt-get install musl on Debian and Ubuntu. Bun wants a libstdc++ for musl; that of this
 // machine serves, with tools/musl/shim.c.
-import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { folder, runFiles, testFiles } from "./foreign.mjs";
 import { installTools } from "./installTools.mjs";
@@ -66,17 +67,18 @@ const version = run(bun, ["--version"], { env: { ...process.env, ...env } }).tri
 process.stdout.write(`musl: Bun ${version}, linked with musl\n`);
 
 // The loader's own choice, so without BERKELEY_ADDON: the package without a local build.
-const installed = join(output, "node_modules", "berkeley");
+// It lies outside of this tree, because Bun follows the paths of the tsconfig.json above a program.
+const app = mkdtempSync(join(tmpdir(), "berkeley-musl-"));
+process.on("exit", () => rmSync(app, { force: true, recursive: true }));
+const installed = join(app, "node_modules", "berkeley");
 mkdirSync(installed, { recursive: true });
 const code = folder === root ? "dist" : "lib";
 cpSync(join(root, "binding.gyp"), join(installed, "binding.gyp"));
 for (const part of ["package.json", code]) cpSync(join(folder, part), join(installed, part), { recursive: true });
 cpSync(join(root, "prebuilds"), join(installed, "prebuilds"), { recursive: true });
-cpSync(join(root, "tools", "musl", "program.mjs"), join(output, "program.mjs"));
-// Else "berkeley" would be the package around it.
-writeFileSync(join(output, "package.json"), '{ "private": true, "type": "module" }\n');
+cpSync(join(root, "tools", "musl", "program.mjs"), join(app, "program.mjs"));
 process.stdout.write(
-  run(bun, [join(output, "program.mjs")], { cwd: output, env: { ...process.env, ...env }, timeout: 60_000 }),
+  run(bun, [join(app, "program.mjs")], { cwd: app, env: { ...process.env, ...env }, timeout: 60_000 }),
 );
 
 /** Tests of `bun test`. A skipped test of Node is one of Bun. */
