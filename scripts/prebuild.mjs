@@ -23,6 +23,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { includeFolder } from "./headers.mjs";
+import { installTools } from "./installTools.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => join(root, ...parts);
@@ -72,33 +73,11 @@ function run(what, command, args, options = {}) {
   process.stderr.write(`prebuild: ${what} (${((performance.now() - began) / 1000).toFixed(1)} s)\n`);
 }
 
-/** Whether tools/zig/node_modules is what its lock says, by npm's own record. */
-function compilerInstalled() {
-  const record = join(compilerFolder, "node_modules", ".package-lock.json");
-  if (!existsSync(record) || !existsSync(zig)) return false;
-  const packagesOf = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
-  const have = packagesOf(record);
-  return Object.entries(packagesOf(join(compilerFolder, "package-lock.json"))).every(
-    ([path, { integrity }]) => path === "" || have[path]?.integrity === integrity,
-  );
-}
-
 function installCompiler() {
-  if (compilerInstalled()) return;
   if (process.platform !== "linux" || process.arch !== "x64") {
     fail(`the compiler of tools/zig runs on linux-x64, and this is ${process.platform}-${process.arch}`);
   }
-  const npm = process.env.npm_execpath;
-  const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
-  const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
-  const env = { ...process.env };
-  // Under `npm run` this names the root, and npm would install there.
-  delete env.npm_config_local_prefix;
-  run("npm install in tools/zig", viaNode ? process.execPath : "npm", viaNode ? [npm, ...args] : args, {
-    cwd: compilerFolder,
-    env,
-  });
-  if (!compilerInstalled()) fail("npm install in tools/zig did not install what its lock says");
+  installTools("zig");
 }
 
 const sources = readdirSync(at("native"))
