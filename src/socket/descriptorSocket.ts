@@ -25,10 +25,17 @@ export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
  */
 export let withoutDefaultTimeout: (socket: DescriptorSocket) => void;
 
+/** Gives a duplicate the timeout of the original, and whether it was set there. */
+export let copyTimeout: (from: DescriptorSocket, to: DescriptorSocket) => void;
+
 export abstract class DescriptorSocket extends PlainSocket {
   static {
     brand(DescriptorSocket.prototype, "Socket");
     descriptorOf = (socket) => socket.descriptor;
+    copyTimeout = (from, to) => {
+      to.#timeout = from.#timeout;
+      to.#timeoutSet = from.#timeoutSet;
+    };
     withoutDefaultTimeout = (socket) => {
       if (!socket.#timeoutSet) socket.#timeout = null;
     };
@@ -84,12 +91,6 @@ export abstract class DescriptorSocket extends PlainSocket {
   set timeout(value: number | null) {
     this.#timeout = milliseconds(value, "set timeout");
     this.#timeoutSet = true;
-  }
-
-  /** @internal */
-  protected copyTimeout(to: DescriptorSocket): void {
-    to.#timeout = this.#timeout;
-    to.#timeoutSet = this.#timeoutSet;
   }
 
   /**

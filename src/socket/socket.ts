@@ -10,6 +10,7 @@ import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../sys/requests/sockets.js";
 import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
+import { copyTimeout } from "./descriptorSocket.js";
 import { MoveSocket } from "./moveSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./netSocket.js";
 import { ACCEPT, CONNECT } from "../sys/operations/connection.js";
@@ -321,7 +322,7 @@ export class Socket extends MoveSocket {
     // The copy can be given an upper layer protocol of which this one hears nothing.
     this.descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
-    this.copyTimeout(copy);
+    copyTimeout(this, copy);
     return copy;
   }
 

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import * as own from "berkeley";
 import {
@@ -45,10 +45,13 @@ checkLeaks();
 
 // A second copy, as in another node_modules: its classes are others.
 const folder = mkdtempSync(join(tmpdir(), "berkeley-copy-"));
-after(() => rmSync(folder, { recursive: true }));
-for (const part of ["dist", "package.json"]) cpSync(join(root, part), join(folder, part), { recursive: true });
+const isCode = (path: string): boolean => !/\.(ts|map)$/.test(path);
+for (const part of ["dist", "package.json"]) {
+  cpSync(join(root, part), join(folder, part), { recursive: true, filter: isCode });
+}
 symlinkSync(join(root, "build"), join(folder, "build"));
 const other = (await import(join(folder, "dist", "index.js"))) as typeof own;
+rmSync(folder, { recursive: true });
 
 /** Bytes of another realm, for which `instanceof Uint8Array` is false. */
 function alien(...bytes: number[]): Uint8Array<ArrayBuffer> {
