@@ -11,7 +11,7 @@
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, [4] the number of the
-// poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up to MAX_EVENTS; then
+// poller, [5] whether it is to be told when the loop has turned, from [6] on slot, generation, events for each, up to MAX_EVENTS; then
 // the table of sys/operations/relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
@@ -28,7 +28,7 @@ const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
 const NUMBER = 4;
-const SAYS_REST = 5;
+const SAYS_TURNED = 5;
 const FIRST = 6;
 const MAX_EVENTS = 1024;
 
@@ -52,9 +52,9 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** Its number, once it is open. */
   #poller = -1;
-  /** Whether the native side does not see by itself that no call waits. */
-  #saysRest = false;
-  #resting = false;
+  /** Whether the native side does not see by itself that the loop has turned. */
+  #saysTurned = false;
+  #turning = false;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -91,7 +91,7 @@ export class Reactor {
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[NUMBER]!;
-    this.#saysRest = shared[SAYS_REST] === 1;
+    this.#saysTurned = shared[SAYS_TURNED] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
     return shared;
   }
@@ -155,18 +155,20 @@ export class Reactor {
 
   /** One call less waits. When none is left, the poller does not keep the process alive. */
   release(): void {
-    if (--this.#shared![WAITING]! === 0 && this.#saysRest) this.#restSoon();
+    if (--this.#shared![WAITING]! === 0 && this.#saysTurned) this.#sayTurned();
   }
 
-  /** At the end of the turn, since mostly another call waits by then. */
-  #restSoon(): void {
-    if (this.#resting) return;
-    this.#resting = true;
-    setImmediate(() => {
-      this.#resting = false;
-      this.calls.pollerRest(this.#poller);
-    });
+  /** In the next turn: a poller without libuv waits for it, and mostly another call waits by then. */
+  #sayTurned(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    setImmediate(this.#turned);
   }
+
+  readonly #turned = (): void => {
+    this.#turning = false;
+    if (this.calls.pollerTurned(this.#poller) === 1) this.#sayTurned();
+  };
 
   /** Takes one operation from the budget of this turn; false when it is spent. */
   spend(): boolean {
@@ -219,6 +221,7 @@ export class Reactor {
   #dispatch(): void {
     const shared = this.#shared!;
     const end = FIRST + 3 * shared[COUNT]!;
+    if (this.#saysTurned) this.#sayTurned();
     if (shared[FOLLOWS] === 0) this.#renew(shared[COUNT]!);
     else this.#extend(shared[COUNT]!);
     let failure: { readonly error: unknown } | undefined;
