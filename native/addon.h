@@ -206,6 +206,7 @@ bool init_move(napi_env env, napi_value exports);
 bool init_options(napi_env env, napi_value exports);
 bool init_pollset(napi_env env, napi_value exports);
 bool init_poller(napi_env env, napi_value exports);
+bool init_relay(napi_env env, napi_value exports);
 bool init_signals(napi_env env, napi_value exports);
 bool init_names(napi_env env, napi_value exports);
 bool init_shared(napi_env env, napi_value exports);

@@ -111,9 +111,9 @@ static napi_value init(napi_env env, napi_value exports) {
   init_direct();
   if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_batch(env, exports) ||
       !init_move(env, exports) || !init_options(env, exports) ||
-      !init_pollset(env, exports) || !init_poller(env, exports) || !init_signals(env, exports) ||
-      !init_names(env, exports) || !init_lookups(env, exports) || !init_local(env, exports) ||
-      !init_shared(env, exports) || !init_constants(env, exports)) {
+      !init_pollset(env, exports) || !init_poller(env, exports) || !init_relay(env, exports) ||
+      !init_signals(env, exports) || !init_names(env, exports) || !init_lookups(env, exports) ||
+      !init_local(env, exports) || !init_shared(env, exports) || !init_constants(env, exports)) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) napi_throw_error(env, NULL, "the addon could not build its exports");

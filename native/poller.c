@@ -11,7 +11,7 @@
  *   [2]  number of events in this batch; -errno when epoll_wait(2) has failed, after which there are no more
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
  *   [4]  the number of the poller, by which the calls below name it
- *   [5]  1 when JavaScript has to say that no call waits: pollerRest
+ *   [5]  1 when JavaScript has to call pollerTurned() in the turn after each call that it gets, and after no call waits any more
  *   [6…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
  *   then the table of relay.c
  *
@@ -108,7 +108,12 @@ static bool go_on(struct poller *poller, bool told) {
 static bool turn(struct poller *poller, bool readable) {
   poller->relays.budget = RELAYED_PER_LOOP;
   bool told = readable && fetch_all(poller);
-  return poller->relays.queued > 0 && go_on(poller, told);
+  bool more = poller->relays.queued > 0 && go_on(poller, told);
+  if (poller->backend->turned != NULL && readable && !told) {
+    poller->shared[COUNT] = 0;
+    dispatch(poller);
+  }
+  return more;
 }
 
 /*
@@ -320,8 +325,8 @@ static napi_value poller_ref(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
-/* pollerRest(poller): no call waits, unless one does by now. */
-static napi_value poller_rests(napi_env env, napi_callback_info info) {
+/* pollerTurned(poller) -> 1 when it is to be called in the next turn too. */
+static napi_value poller_turned(napi_env env, napi_callback_info info) {
   struct args args;
   napi_value result;
   struct addon *addon = addon_of(env);
@@ -329,7 +334,7 @@ static napi_value poller_rests(napi_env env, napi_callback_info info) {
   struct poller *poller = arg_poller(addon, &args, 0, &result);
   if (poller == NULL) return result;
   if (poller_idles(poller)) poller_rest(poller);
-  return number(env, 0);
+  return number(env, poller->backend->turned != NULL && poller->backend->turned(poller));
 }
 
 bool init_poller(napi_env env, napi_value exports) {
@@ -339,7 +344,7 @@ bool init_poller(napi_env env, napi_value exports) {
       {"pollerModify", poller_modify},
       {"pollerRemove", poller_remove},
       {"pollerRef", poller_ref},
-      {"pollerRest", poller_rests},
+      {"pollerTurned", poller_turned},
   };
   return EXPORT_ALL(env, exports, entries);
 }

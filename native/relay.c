@@ -153,3 +153,14 @@ bool relay_next(struct relays *relays, uint64_t *token) {
   }
   return false;
 }
+
+/* relayClock() -> what the word for the time of a note would be now. */
+static napi_value call_relay_clock(napi_env env, napi_callback_info info) {
+  (void)info;
+  return number(env, now_ms());
+}
+
+bool init_relay(napi_env env, napi_value exports) {
+  static const struct entry entries[] = {{"relayClock", call_relay_clock}};
+  return EXPORT_ALL(env, exports, entries);
+}

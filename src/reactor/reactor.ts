@@ -11,8 +11,8 @@
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of the loop,
-// [4] the number of the poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up
-// to MAX_EVENTS; then the table of sys/operations/relay.ts.
+// [4] the number of the poller, [5] whether it is to be told when the loop has turned, from [6] on slot, generation, events for
+// each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
 // resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
@@ -27,7 +27,7 @@ const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
 const NUMBER = 4;
-const SAYS_REST = 5;
+const SAYS_TURNED = 5;
 const FIRST = 6;
 const MAX_EVENTS = 1024;
 
@@ -58,9 +58,9 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** Its number, once it is open. */
   #poller = -1;
-  /** Whether the native side does not see by itself that no call waits. */
-  #saysRest = false;
-  #resting = false;
+  /** Whether the native side does not see by itself that the loop has turned. */
+  #saysTurned = false;
+  #turning = false;
   /** Number of calls that wait, while the poller is not open: for their turn, which the immediate of `defer` brings. */
   #early = 0;
   #relays: RelayTable | undefined;
@@ -112,7 +112,7 @@ export class Reactor {
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[NUMBER]!;
-    this.#saysRest = shared[SAYS_REST] === 1;
+    this.#saysTurned = shared[SAYS_TURNED] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
     shared[WAITING] = this.#early;
     if (this.#early > 0) this.calls.pollerRef(this.#poller);
@@ -181,18 +181,20 @@ export class Reactor {
   release(): void {
     const shared = this.#shared;
     if (shared === undefined) this.#early--;
-    else if (--shared[WAITING]! === 0 && this.#saysRest) this.#restSoon();
+    else if (--shared[WAITING]! === 0 && this.#saysTurned) this.#sayTurned();
   }
 
-  /** At the end of the turn, since mostly another call waits by then. */
-  #restSoon(): void {
-    if (this.#resting) return;
-    this.#resting = true;
-    setImmediate(() => {
-      this.#resting = false;
-      this.calls.pollerRest(this.#poller);
-    });
+  /** In the next turn: a poller without libuv waits for it, and mostly another call waits by then. */
+  #sayTurned(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    setImmediate(this.#turned);
   }
+
+  readonly #turned = (): void => {
+    this.#turning = false;
+    if (this.calls.pollerTurned(this.#poller) === 1) this.#sayTurned();
+  };
 
   /** Takes one operation from the budget of this turn; false when it is spent. */
   spend(): boolean {
@@ -256,6 +258,7 @@ export class Reactor {
 
   #dispatch(): void {
     const shared = this.#shared!;
+    if (this.#saysTurned) this.#sayTurned();
     const count = shared[COUNT]!;
     if (count < 0) {
       this.#fail(count);

@@ -143,8 +143,11 @@ export interface Calls {
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerRemove(fd: number, poller: number): number;
   pollerRef(poller: number): number;
-  /** No call waits, unless one does by now. To be called with a thread only. */
-  pollerRest(poller: number): number;
+  /** The loop has turned since the callback was called, or since no call waits. 1 when it is to be called in the next turn too. */
+  pollerTurned(poller: number): number;
+
+  /** What the word for the time of a relay's note would be now; sys/operations/relay.ts. */
+  relayClock(): number;
 
   // Signals that the process listens for, for the main thread; sync/interrupts.ts.
   /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */

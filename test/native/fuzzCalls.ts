@@ -278,7 +278,7 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   pollerModify: () => [descriptor(), number(), number(), anything(), random(3)],
   pollerRemove: () => [descriptor(), random(3)],
   pollerRef: () => [random(3)],
-  pollerRest: () => [random(3)],
+  pollerTurned: () => [random(3)],
   openPoller: () => [random(2) === 0 ? () => {} : anything(), random(2)],
 };
 

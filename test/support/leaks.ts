@@ -12,10 +12,12 @@ const turnsAllowed = 100;
 
 /** A reactor opens one epoll descriptor when a call first has to wait and keeps it for as long as its evaluation lives. */
 const POLLERS = 1;
-/** With a thread that waits (BERKELEY_POLLER) it has an eventfd as well. */
+/** With a thread that waits it has an eventfd as well. */
 const POLLER_DESCRIPTORS = [
   "anon_inode:[eventpoll]",
-  ...(process.env["BERKELEY_POLLER"] === "thread" ? ["anon_inode:[eventfd]"] : []),
+  ...(process.env["BERKELEY_POLLER"] === "thread" || "bun" in process.versions || "deno" in process.versions
+    ? ["anon_inode:[eventfd]"]
+    : []),
 ];
 
 /** What the first call that waits opens. */

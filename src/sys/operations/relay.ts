@@ -4,6 +4,7 @@
 // A note is open while a flow waits for its source. It is closed by C when anything but the plain case has happened, and by
 // close() whenever somebody wants to know how far the flow is. Nothing here makes a call.
 
+import { calls } from "../calls.js";
 import type { Pipe } from "./pipes.js";
 
 /** Slots that have a note, at most: RELAYS in native/addon.h. Each forwarded connection takes two. */
@@ -159,9 +160,8 @@ export class Note {
   /** When bytes were last relayed since the note was opened, by `performance.now()`; undefined if none were. */
   lastActive(): number | undefined {
     if (!this.#written || this.#passed() + this.#words[this.#at + HELD]! === 0) return undefined;
-    const [seconds, nanoseconds] = process.hrtime();
-    // Both are CLOCK_MONOTONIC; of C's there are the low 32 bits, which is enough for a difference.
-    const age = (Math.trunc(seconds * 1000 + nanoseconds / 1e6) - this.#words[this.#at + ACTIVE]!) | 0;
+    // Not process.hrtime(), which begins with the process in some runtimes. Both are the low 32 bits of a clock in ms.
+    const age = (calls.relayClock() - this.#words[this.#at + ACTIVE]!) | 0;
     return performance.now() - age;
   }
 
