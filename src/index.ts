@@ -13,7 +13,20 @@ export {
   type VsockEndpoint,
 } from "./addr/index.js";
 export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
-export type { Conn, Consumer, Data, DirectReader, IoOptions, Listener, Reader, Writer } from "./io.js";
+export {
+  type Conn,
+  type Consumer,
+  type Data,
+  type DirectReader,
+  END_MAX_BYTES,
+  END_TIMEOUT,
+  type EndOptions,
+  type EndResult,
+  type IoOptions,
+  type Listener,
+  type Reader,
+  type Writer,
+} from "./io.js";
 export {
   bindUdp,
   type BindUdpOptions,

@@ -20,6 +20,37 @@ export interface IoOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Milliseconds that `end()` takes at most where the call names no `timeout`. */
+export const END_TIMEOUT = 5_000;
+/** Most bytes that `end()` reads and drops where the call names no `maxBytes`: 64 MiB. */
+export const END_MAX_BYTES = 67_108_864;
+
+/** How to end a connection. */
+export interface EndOptions {
+  /** Milliseconds for all of it: pending writes, and the wait for the peer's end. Default {@link END_TIMEOUT}. */
+  readonly timeout?: number | undefined;
+  /** Closes at once; the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Most bytes that are read and dropped; one more closes. Default {@link END_MAX_BYTES}. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** How a connection ended. It is closed in every case. */
+export interface EndResult {
+  /**
+   * - `"finished"`: the peer has finished too, and nothing was left unread that would have reset the connection,
+   * - `"timeout"`: the time ran out, ours or that of the kernel (`TCP_USER_TIMEOUT`, keep-alive),
+   * - `"maxBytes"`: the peer sent more,
+   * - `"failed"`: the connection broke; `error` says how,
+   * - `"closed"`: it was closed before, or meanwhile, by another call.
+   */
+  readonly how: "finished" | "timeout" | "maxBytes" | "failed" | "closed";
+  /** Bytes that were read and dropped, those of a stream's buffer included. */
+  readonly dropped: number;
+  /** What the connection failed with. */
+  readonly error?: unknown;
+}
+
 /** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
 export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
 

@@ -12,8 +12,9 @@
 // left of its time. The usual read waits once, so this way costs one derived promise and no closure.
 
 import { BusyError, IncompleteReadError } from "../errors.js";
-import type { Consumer, DirectReader, IoOptions, Reader } from "../io.js";
+import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, Reader } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
+import { endConn, endRefusal } from "./ending.js";
 import { refusal, socketError } from "./wait.js";
 
 /** What a reading method wants. */
@@ -53,6 +54,7 @@ export class Pull implements Consumer<unknown> {
   #result: unknown;
   start = 0;
   size = 0;
+  #ending: Promise<EndResult> | undefined;
 
   constructor(source: Reader, readSize: number, now: () => number) {
     this.#source = source;
@@ -180,6 +182,35 @@ export class Pull implements Consumer<unknown> {
   close(): void {
     this.#closed = true;
     this.buffer.clear();
+  }
+
+  /** Takes the reading side for good, whatever has ended it, and drops what was not taken; returns how many bytes. */
+  seize(): number {
+    if (this.#busy || this.#direct?.reading === true) throw new BusyError("read");
+    this.#busy = true;
+    const { length } = this.buffer;
+    this.buffer.clear();
+    return length;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  now(): number {
+    return this.#now();
+  }
+
+  /** Ends the connection; see `Stream.end`. Further calls wait for the first. */
+  end(conn: Conn, opts: EndOptions | undefined): Promise<EndResult> {
+    const refused = endRefusal(opts);
+    if (refused !== undefined) return Promise.reject(refused);
+    const before = this.#ending;
+    if (before !== undefined) return before.then((result) => result);
+    if (!this.#closed && (this.#busy || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
+    const ending = endConn(conn, this, opts).finally(() => this.close());
+    this.#ending = ending;
+    return ending.then((result) => result);
   }
 
   /** Refuses all further reading with `error`. */

@@ -3,7 +3,7 @@
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, IoOptions, Writer } from "../io.js";
+import type { Conn, Data, EndOptions, EndResult, IoOptions, Writer } from "../io.js";
 import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
@@ -262,6 +262,40 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     const socket = handOver(this.#conn, rest, opts);
     this.#pull.close();
     return socket;
+  }
+
+  /**
+   * Ends the conversation so that the peer gets what was written last: finishes writing (`closeWrite`), reads and drops what the
+   * peer still sends, until it finishes too, and closes. `close()` alone would reset a TCP connection on which bytes are unread
+   * or still come, and a reset takes the answer from a peer that has not read it. Over TLS, close_notify goes first.
+   *
+   * The bounds are `timeout` (for all of it, {@link END_TIMEOUT} by default) and `maxBytes` ({@link END_MAX_BYTES}). The
+   * connection is closed when the promise settles, whatever became of it; what could not be written in time is cut off by
+   * `abort()`. A second call waits for the first. `close()` and `abort()` meanwhile end it at once.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws BusyError while a read is pending; nothing has been done then
+   * @throws TypeError or RangeError for an option that is wrong; nothing has been done then
+   * @throws the reason of `signal`; the connection is closed
+   * @see RFC 9112, section 9.6; shutdown(2)
+   * @example
+   * ```ts
+   * import { connect, listen } from "berkeley";
+   *
+   * await using listener = await listen("tcp://127.0.0.1:8888");
+   * await using client = await connect("tcp://127.0.0.1:8888");
+   * await client.write(Buffer.alloc(100_000, "an upload that nobody wants "));
+   *
+   * const stream = await listener.accept();
+   * await stream.write("413 too much\n");
+   * const ending = stream.end({ timeout: 5_000, maxBytes: 1_000_000 });
+   * console.log(await client.readLine()); // prints: 413 too much
+   * await client.close();
+   * console.log(await ending); // prints: { how: 'finished', dropped: 100000 }
+   * ```
+   */
+  end(opts?: EndOptions): Promise<EndResult> {
+    return this.#pull.end(this.#conn, opts);
   }
 
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
