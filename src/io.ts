@@ -144,6 +144,16 @@ export interface Writer {
    * call resolves as the first. The peer's answer is not awaited.
    */
   closeWrite(opts?: IoOptions): Promise<void>;
+
+  /**
+   * Waits until no write can succeed any more because the other end is gone, and resolves with the error: `ECONNRESET` where
+   * the connection was cut, `EPIPE` where the peer has closed. It takes nothing, and does not keep the process alive. Optional:
+   * without it a write is what finds out.
+   *
+   * The promise rejects with `ETIMEDOUT`, the signal's reason, `ECANCELED` when the connection was closed during the call,
+   * `EBADF` when it was closed before. Not promised: that it is found out while bytes lie unread.
+   */
+  whenBroken?(opts?: IoOptions): Promise<unknown>;
 }
 
 /** A connection: bytes both ways, each direction with its own end. */

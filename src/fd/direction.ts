@@ -221,7 +221,7 @@ export class Direction {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
     }
-    owner.reactor.hold();
+    if (waiter.operation.idle !== true) owner.reactor.hold();
     const first = this.#head === undefined;
     if (first) this.#head = waiter;
     else {
@@ -394,7 +394,7 @@ export class Direction {
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.impatient) this.#impatient--;
-    this.#owner.reactor.release();
+    if (waiter.operation.idle !== true) this.#owner.reactor.release();
   }
 
   /** A waiter that leaves from the middle of things may leave others behind that could be served. */

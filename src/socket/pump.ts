@@ -43,7 +43,9 @@ export class Pump implements FlowOwner {
 
   start(): void {
     this.there.start();
-    if (!this.#broken) this.back.start();
+    if (this.#broken) return;
+    this.back.start();
+    if (this.there.over && !this.back.over) this.back.watch(false);
   }
 
   tellsEnd(flow: SpliceFlow): boolean {
@@ -51,7 +53,13 @@ export class Pump implements FlowOwner {
   }
 
   flowed(flow: SpliceFlow): void {
-    if (this.#broken || !(flow === this.there ? this.back : this.there).over) return;
+    if (this.#broken) return;
+    const other = flow === this.there ? this.back : this.there;
+    if (!other.over) {
+      // This one read where the other writes, and would have heard of an error there. After an end in order there may be more.
+      other.watch(false);
+      return;
+    }
     this.#owner.settled({ aToB: this.there.sent, bToA: this.back.sent });
   }
 

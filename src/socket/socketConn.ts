@@ -14,7 +14,7 @@ import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
 import { descriptorOf } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
-import { FINISH } from "../sys/operations/connection.js";
+import { FINISH, GONE } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -135,6 +135,18 @@ export class SocketConn implements Conn, DirectReader {
     if (writing.busy) return writing.run(this.#socket, FINISH, undefined, undefined, null, undefined);
     this.#socket.shutdown(SHUT_WR);
     return Promise.resolve();
+  }
+
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    try {
+      checkOptions(opts, GONE.syscall);
+      const { gone } = this.#descriptor;
+      const timeout = timeoutOf(opts, null, GONE.syscall);
+      // Neither the socket nor this is kept by it: to watch a connection is no use of it.
+      return gone.run(gone, GONE, gone, undefined, timeout, signalOf(opts, GONE.syscall));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   close(): Promise<void> {

@@ -54,6 +54,7 @@ export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Pr
       flow = new SpliceFlow(from, to, limits.pipes, count, activity, owner);
       unwatch = watch([flow], limits, activity);
       flow.start();
+      flow.watch(true);
     });
   } catch (error) {
     throw annotate(error, flow.progress());

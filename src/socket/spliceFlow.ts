@@ -6,6 +6,8 @@
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
 import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
+import type { SocketError } from "../errors.js";
+import { GONE } from "../sys/operations/connection.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import type { PipePool } from "../sys/operations/pipes.js";
@@ -45,6 +47,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   #held = false;
   #started = false;
   #running = false;
+  #watch: Settler<SocketError> | undefined;
 
   /**
    * @param limit bytes to move at most
@@ -134,6 +137,27 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.#owner.broke(this, error);
   }
 
+  /**
+   * Ends the flow when its destination is gone: while the source is silent nothing is written, and no write would tell.
+   *
+   * @param orderly also when the peer has closed without an error
+   */
+  watch(orderly: boolean): void {
+    if (!this.#running || this.#watch !== undefined) return;
+    const settled = (error: SocketError): void => {
+      if (orderly || error.code !== "EPIPE") this.cancel(error);
+    };
+    // A flow that was ended by somebody else tells that itself.
+    this.#watch = { settled, failed: () => undefined };
+    try {
+      const { gone } = this.to;
+      const outcome = gone.submit(this.#watch, this.#destination, GONE, this.#watch, undefined, null);
+      if (outcome !== WAITS) settled(outcome);
+    } catch (error) {
+      this.cancel(error);
+    }
+  }
+
   #finish(): void {
     try {
       if (this.#owner.tellsEnd(this)) endOf(this.from.reactor.calls, this);
@@ -149,6 +173,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.#running = false;
     const { from, to } = this;
     endNote(this);
+    if (this.#watch !== undefined) to.gone.withdraw(this.#watch, undefined);
     from.removeDependant(this);
     to.removeDependant(this);
     this.pipes.leave(from.reactor.calls);

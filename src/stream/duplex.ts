@@ -32,6 +32,14 @@ class ConnDuplex extends Duplex {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
+    // A pipe to it waits for its source and hears of its end only from here. Weakly: a watch is nobody's use of it. A peer that
+    // has closed in order may have left bytes to read, so only a cut ends the whole.
+    const weak = new WeakRef(this);
+    const gone = (error: unknown): void => {
+      const duplex = weak.deref();
+      if (duplex !== undefined && (error as NodeJS.ErrnoException | null)?.code !== "EPIPE") duplex.#fail(error);
+    };
+    conn.whenBroken?.().then(gone, () => undefined);
   }
 
   override _read(): void {
@@ -129,6 +137,13 @@ class DuplexShore implements Shore {
       if (duplex.destroyed) throw socketError("ECONNRESET", "read");
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
+  }
+
+  onBroken(tell: (error: unknown) => void): void {
+    const duplex = this.#duplex;
+    duplex.on("error", (error: Error) => tell(this.#written(error, "write")));
+    duplex.on("close", () => tell(socketError("EPIPE", "write")));
+    if (duplex.destroyed) tell(duplex.errored ?? socketError("EPIPE", "write"));
   }
 
   push(bytes: Uint8Array): Promise<void> {

@@ -4,6 +4,7 @@ import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/address.js";
 import type { Conn, Data, EndOptions, EndResult, IoOptions, Writer } from "../io.js";
+import { Broken } from "./broken.js";
 import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
@@ -64,6 +65,8 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   readonly #pull: Pull;
   readonly #maxLine: number;
   readonly #maxFrame: number;
+  /** For a connection that has no `whenBroken`. */
+  #broken: Broken | undefined;
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
   constructor(conn: C, opts: StreamOptions = {}) {
@@ -216,9 +219,15 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.#conn.closeWrite(opts);
   }
 
+  /** Waits until no write can succeed any more. See {@link Writer.whenBroken}; a connection that lacks it never is. */
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#conn.whenBroken?.(opts) ?? (this.#broken ??= new Broken()).wait(opts);
+  }
+
   /**
    * Writes all that comes to `destination`, waiting for each write, and passes the end on by `closeWrite()`. Returns the
-   * number of bytes. When either side fails it rejects with that error and closes neither. A read that is cut short loses
+   * number of bytes. When either side fails it rejects with that error and closes neither, also when the destination is gone
+   * while nothing comes ({@link Writer.whenBroken}). A read that is cut short loses
    * nothing; of a write that timed out, the rest is still unread here; of one that a signal ended, nobody knows.
    */
   pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
@@ -301,12 +310,14 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
   close(): Promise<void> {
     this.#pull.close();
+    this.#broken?.close();
     return this.#conn.close();
   }
 
   /** Cuts the connection. See {@link Conn.abort}. */
   abort(): void {
     this.#pull.close();
+    this.#broken?.close();
     this.#conn.abort();
   }
 

@@ -10,6 +10,7 @@ import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
+import { Broken } from "../stream/broken.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
 import { failure, truncated } from "./failure.js";
@@ -128,6 +129,7 @@ export class TlsConn implements Conn {
   readonly #outgoing: Outgoing;
   readonly #closeTimeout: number;
   readonly #allowTruncation: boolean;
+  readonly #broken = new Broken();
   #certificate: X509Certificate | undefined;
   #session: Buffer | undefined;
   #sessionWaits: SessionWait[] = [];
@@ -252,6 +254,10 @@ export class TlsConn implements Conn {
     return this.#outgoing.end(opts);
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#settle();
@@ -279,6 +285,7 @@ export class TlsConn implements Conn {
     this.#incoming.cancel();
     this.#outgoing.cancel();
     this.#refuseSessions("ECANCELED");
+    this.#broken.close();
   }
 
   #refuseSessions(code: string): void {
@@ -318,6 +325,7 @@ export class TlsConn implements Conn {
     if (ending === "reset" && this.#outgoing.finished) ending = "end";
     if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
     else this.#incoming.fail(ending === "end" ? truncated() : socketError("ECONNRESET", "read"));
+    if (ending === "reset") this.#broken.tell(socketError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
@@ -325,6 +333,7 @@ export class TlsConn implements Conn {
   #failed(error: unknown): void {
     this.#incoming.fail(failure(error, "read"));
     this.#outgoing.fail(codeOf(error), error);
+    this.#broken.tell(failure(error, "write"));
     this.#refuseSessions("ECONNRESET");
   }
 
