@@ -12,7 +12,16 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./addr/index.js";
-export { BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
+export {
+  BufferedError,
+  BusyError,
+  FrameError,
+  IncompleteReadError,
+  LimitError,
+  ProxyError,
+  type ProxyErrorDetails,
+  TlsError,
+} from "./errors.js";
 export {
   type Conn,
   type Consumer,
@@ -24,6 +33,7 @@ export {
   type EndResult,
   type IoOptions,
   type Listener,
+  type ReadAhead,
   type Reader,
   type Writer,
 } from "./io.js";

@@ -156,6 +156,14 @@ export interface Writer {
   whenBroken?(opts?: IoOptions): Promise<unknown>;
 }
 
+/** A layer that reads ahead: what it has read from a connection and nobody has taken comes before what the connection still has. */
+export interface ReadAhead {
+  /** Bytes that were read and not taken, those of the layers above it included. */
+  readonly unread: number;
+  /** Takes the first of them, at most `max`. Throws a `BusyError` while a read is pending. */
+  takeUnread(max: number): Uint8Array;
+}
+
 /** A connection: bytes both ways, each direction with its own end. */
 export interface Conn extends Reader, Writer {
   /** This end's address; `undefined` where it has none. Stays readable after `close()`. */
@@ -185,6 +193,13 @@ export interface Conn extends Reader, Writer {
    * a kind of socket that Node has no handle for.
    */
   detachNative?(): number | undefined;
+
+  /**
+   * Says that `layer` reads from this connection from now on, ahead of whom it reads for. Optional: a connection that gives its
+   * bytes to somebody else by another way (a socket that is spliced or detached) has to know. Throws a `BufferedError` when a
+   * layer before has bytes that were not taken.
+   */
+  readAheadBy?(layer: ReadAhead): void;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -1,6 +1,8 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { BufferedError } from "../errors.js";
+import type { ReadAhead } from "../io.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
@@ -17,14 +19,33 @@ import { resolveName, resolveNow } from "./resolve.js";
 
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
+/** The layer that reads ahead from a socket, if one does. */
+export let aheadOf: (socket: DescriptorSocket) => ReadAhead | undefined;
+/** Says which layer that is. */
+export let setAhead: (socket: DescriptorSocket, layer: ReadAhead | undefined) => void;
+
+/** Refuses what would pass by bytes that were read ahead. */
+export function checkAhead({ buffered }: DescriptorSocket, action: string): void {
+  if (buffered > 0) throw new BufferedError(action, buffered);
+}
 
 export abstract class DescriptorSocket extends PlainSocket {
   static {
     descriptorOf = (socket) => socket.descriptor;
+    aheadOf = (socket) => socket.ahead;
+    setAhead = (socket, layer) => {
+      socket.ahead = layer;
+    };
   }
 
   /** @internal */
   protected readonly descriptor: Descriptor;
+  /**
+   * What has read from the socket beyond what it gave out: those bytes come before what the kernel has.
+   *
+   * @internal
+   */
+  protected ahead: ReadAhead | undefined;
   #timeout: number | null = getdefaulttimeout();
   /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
   #closing: AbortController | undefined;
@@ -73,6 +94,11 @@ export abstract class DescriptorSocket extends PlainSocket {
     this.#timeout = milliseconds(value, "set timeout");
   }
 
+  /** Bytes that a stream on this socket has read from the kernel and nobody has taken from the stream. */
+  get buffered(): number {
+    return this.ahead === undefined ? 0 : this.ahead.unread;
+  }
+
   /** Whether the socket is closed or detached. */
   get closed(): boolean {
     return this.descriptor.fd < 0;
@@ -97,7 +123,10 @@ export abstract class DescriptorSocket extends PlainSocket {
    * @internal
    */
   protected startReceive<T>({ operation, operand, flags }: Request<T>, opts: WaitOptions | undefined): Promise<T> {
-    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return this.startRead(operation, operand, flags, opts);
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) {
+      if (this.ahead !== undefined) checkAhead(this, operation.syscall);
+      return this.startRead(operation, operand, flags, opts);
+    }
     const { syscall } = operation;
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
@@ -228,9 +257,11 @@ export abstract class DescriptorSocket extends PlainSocket {
    *
    * @returns the descriptor, which is non-blocking and close-on-exec
    * @throws SocketError `EBADF` if it is closed
+   * @throws BufferedError if its stream holds bytes that were read ahead and not taken
    */
   detach(): number {
     this.checkOpen("detach");
+    checkAhead(this, "detach");
     this.#settle();
     return check(this.descriptor.release(), "detach");
   }

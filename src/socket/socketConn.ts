@@ -5,14 +5,15 @@
 // once is over when it returns.
 
 import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
-import { BusyError } from "../errors.js";
+import { BufferedError, BusyError } from "../errors.js";
 import type { Descriptor, Direction } from "../fd/index.js";
-import type { Conn, Consumer, Data, DirectReader, IoOptions } from "../io.js";
+import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../sys/deadline.js";
 import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
-import { descriptorOf } from "./descriptorSocket.js";
+import { receiveInto } from "./byteSocket.js";
+import { aheadOf, descriptorOf, setAhead } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
 import { FINISH, GONE } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
@@ -78,7 +79,7 @@ export class SocketConn implements Conn, DirectReader {
     if (buffer?.length === 0) {
       return Promise.reject(new RangeError("Cannot read: buffer has no room, required at least 1 byte"));
     }
-    return this.#socket.recvInto(buffer, opts);
+    return receiveInto(this.#socket, buffer, opts);
   }
 
   get reading(): boolean {
@@ -166,7 +167,16 @@ export class SocketConn implements Conn, DirectReader {
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= ask(this.#socket, "getsockname");
+    // What was read ahead goes with its layer, which asks for the descriptor.
+    setAhead(this.#socket, undefined);
     return this.#socket.detach();
+  }
+
+  readAheadBy(layer: ReadAhead): void {
+    const before = aheadOf(this.#socket);
+    const unread = before === undefined || before === layer ? 0 : before.unread;
+    if (unread > 0) throw new BufferedError("put a stream on the connection", unread);
+    setAhead(this.#socket, layer);
   }
 
   #close(): void {

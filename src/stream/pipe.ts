@@ -16,6 +16,8 @@ export interface PipeOptions extends IoOptions {
 export interface PipeWatch {
   /** Bytes have been written. */
   moved?(count: number): void;
+  /** The reason of the pipe's signal, where it is an object of this pipe alone: a write that it cuts has counted on it. */
+  readonly cut?: { readonly transferred?: number };
   /** Whether the pipe ends with this error of a destination that is gone, although nothing has come to be written. */
   ends?(error: unknown): boolean;
 }
@@ -82,7 +84,8 @@ export async function pipe(
         await to.write(bytes, opts);
       } catch (error) {
         // What the writer did not take stays unread, where that is known.
-        if (error instanceof SocketError && error.transferred !== undefined) taken = error.transferred;
+        if (watch.cut !== undefined && error === watch.cut) taken = watch.cut.transferred ?? 0;
+        else if (error instanceof SocketError && error.transferred !== undefined) taken = error.transferred;
         throw error;
       } finally {
         buffer.skip(taken);

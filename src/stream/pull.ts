@@ -11,8 +11,8 @@
 // No timer is made here: timeout and signal go down with the read, and a Take that needs several reads passes on what is
 // left of its time. The usual read waits once, so this way costs one derived promise and no closure.
 
-import { BusyError, IncompleteReadError } from "../errors.js";
-import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, Reader } from "../io.js";
+import { BufferedError, BusyError, IncompleteReadError } from "../errors.js";
+import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
 import { endConn, endRefusal } from "./ending.js";
 import { refusal, socketError } from "./wait.js";
@@ -37,12 +37,13 @@ function isDirect(source: Reader): source is DirectReader {
 }
 
 /** Reads from one source, one Take at a time. */
-export class Pull implements Consumer<unknown> {
+export class Pull implements Consumer<unknown>, ReadAhead {
   readonly buffer: ReadBuffer;
   readonly #source: Reader;
   readonly #direct: DirectReader | undefined;
   readonly #now: () => number;
   #busy = false;
+  #lent = false;
   #ended = false;
   #closed = false;
   #failure: { readonly error: unknown } | undefined;
@@ -55,6 +56,8 @@ export class Pull implements Consumer<unknown> {
   start = 0;
   size = 0;
   #ending: Promise<EndResult> | undefined;
+  /** Who reads from here and holds what it has read. */
+  #above: ReadAhead | undefined;
 
   constructor(source: Reader, readSize: number, now: () => number) {
     this.#source = source;
@@ -153,8 +156,14 @@ export class Pull implements Consumer<unknown> {
     this.#busy = true;
   }
 
+  /** As `lock`, for a caller that reads from what is below, and takes what is buffered here before. */
+  lend(): void {
+    this.lock();
+    this.#lent = true;
+  }
+
   unlock(): void {
-    this.#busy = false;
+    this.#busy = this.#lent = false;
   }
 
   /** For the holder of the lock: reads once into the buffer; false at the end. */
@@ -171,10 +180,33 @@ export class Pull implements Consumer<unknown> {
     return !this.#ended;
   }
 
+  /** As `ReadAhead` says. What the layer above has read from here comes first. */
+  get unread(): number {
+    return this.buffer.length + (this.#above?.unread ?? 0);
+  }
+
+  takeUnread(max: number): Uint8Array {
+    const refused = this.#closed || this.#lent ? undefined : this.#refusal();
+    if (refused !== undefined) throw refused.error;
+    const above = this.#above;
+    if (above === undefined || above.unread === 0) return this.buffer.take(max);
+    const first = above.takeUnread(max);
+    return Buffer.concat([first, this.buffer.take(max - first.length)]);
+  }
+
+  /** Another layer reads from here. */
+  readAheadBy(layer: ReadAhead): void {
+    const unread = this.#above?.unread ?? 0;
+    if (unread > 0 && this.#above !== layer) throw new BufferedError("put a stream on the connection", unread);
+    this.#above = layer;
+  }
+
   /** What was read and not taken, which stays so; for handing it on. Throws when a read is pending or reading is over. */
   rest(): Buffer {
     const refused = this.#refusal();
     if (refused !== undefined) throw refused.error;
+    const above = this.#above?.unread ?? 0;
+    if (above > 0) throw new BufferedError("hand the connection over", above);
     return this.buffer.peek(this.buffer.length);
   }
 

@@ -3,7 +3,7 @@
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, EndOptions, EndResult, IoOptions, Writer } from "../io.js";
+import type { Conn, Data, EndOptions, EndResult, IoOptions, ReadAhead, Writer } from "../io.js";
 import { Broken } from "./broken.js";
 import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
@@ -34,6 +34,9 @@ export interface UntilOptions extends IoOptions {
   readonly max?: number | undefined;
 }
 
+/** The reading side of a stream, for what moves its bytes on. */
+export let pullOf: (stream: Stream) => Pull;
+
 /**
  * A connection with a buffer for reading. It is a {@link Conn} itself.
  *
@@ -61,6 +64,10 @@ export interface UntilOptions extends IoOptions {
  * ```
  */
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  static {
+    pullOf = (stream) => stream.#pull;
+  }
+
   readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;
@@ -73,6 +80,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     checkOptions(opts, "A stream");
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
+    conn.readAheadBy?.(this.#pull);
     this.#maxLine = count("maxLine", opts.maxLine ?? 65_536, 1);
     this.#maxFrame = count("maxFrame", opts.maxFrame ?? 1_048_576, 1);
   }
@@ -80,6 +88,11 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** A stream over a `Duplex` of bytes, which it owns from now on; see {@link fromDuplex}. */
   static fromDuplex(duplex: Duplex, opts: StreamOptions & FromDuplexOptions = {}): Stream {
     return new Stream(fromDuplex(duplex, opts), opts);
+  }
+
+  /** Another layer reads from this stream. See {@link Conn.readAheadBy}. */
+  readAheadBy(layer: ReadAhead): void {
+    this.#pull.readAheadBy(layer);
   }
 
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */

@@ -75,7 +75,7 @@ test("every public call of both sockets has a row", () => {
     }
   }
   // What makes other things of a connection is no call of the kernel's.
-  for (const name of ["stream", "toNetSocket"]) wanted.delete(name);
+  for (const name of ["stream", "toNetSocket", "buffered"]) wanted.delete(name);
   assert.deepEqual(
     [...wanted].filter((name) => !have.has(name)),
     [],
