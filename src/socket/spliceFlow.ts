@@ -125,7 +125,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
         const { writing } = to;
         const ahead = this.#ahead;
         if (ahead !== undefined) {
-          const sent = writing.submit(this as Settler<void>, this.#destination, SEND_ALL, ahead, 0, null);
+          const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
             if (sent === WAITS) writing.withdraw(ahead, undefined);
             return;

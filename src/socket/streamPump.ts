@@ -99,7 +99,6 @@ export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): P
     if (signal !== undefined) offAbort(signal, member);
     for (const timer of timers) clearTimeout(timer);
   }
-  const failed = broken as { readonly error: unknown } | undefined;
-  if (failed !== undefined) throw annotate(failed.error, { aToB: there.progress(), bToA: back.progress() });
+  if (broken !== undefined) throw annotate(broken.error, { aToB: there.progress(), bToA: back.progress() });
   return { aToB: there.sent, bToA: back.sent };
 }

@@ -60,7 +60,6 @@ class Guard implements Abortable {
 }
 
 const IDLE: Abortable = { aborted: () => undefined };
-const ANY = (): boolean => true;
 
 /** Moves all bytes; returns how many once the end has been passed on. */
 export async function pipe(
@@ -74,7 +73,8 @@ export async function pipe(
   pull.lock();
   const { buffer } = pull;
   let moved = 0;
-  const guard = to.whenBroken === undefined ? undefined : new Guard(to, opts?.signal, watch.ends ?? ANY);
+  const guard =
+    to.whenBroken === undefined ? undefined : new Guard(to, opts?.signal, (error) => watch.ends?.(error) ?? true);
   const reads = guard === undefined ? opts : { timeout: opts?.timeout, signal: guard.signal };
   try {
     while (buffer.length > 0 || (await pull.fill(reads))) {

@@ -8,8 +8,8 @@ import {
   pump,
   SHUT_WR,
   SO_LINGER,
-  SocketConn,
-  SocketError,
+  type SocketConn,
+  type SocketError,
   splice,
   Stream,
   toDuplex,
@@ -88,7 +88,7 @@ for (const [name, makePair] of Object.entries(kinds)) {
       const [peer, destination] = await makePair();
       const piping =
         way === "web"
-          ? toWeb(source).readable.pipeTo(toWeb(destination).writable as WritableStream)
+          ? toWeb(source).readable.pipeTo(toWeb(destination).writable)
           : pipeline(toDuplex(source), toDuplex(destination));
       piping.catch(() => undefined);
       // Orderly ends of a Duplex leave what is to be read.

@@ -137,7 +137,8 @@ test("a second end() waits for the first, and gives another promise", async () =
   const second = stream.end({ timeout: 1 });
   assert.notEqual(first, second);
   await a.close();
-  assert.deepEqual([await first, await second, await stream.end()], Array(3).fill({ how: "finished", dropped: 0 }));
+  const ended = { how: "finished", dropped: 0 };
+  assert.deepEqual([await first, await second, await stream.end()], [ended, ended, ended]);
 });
 
 test("close() and abort() end it at once", async () => {

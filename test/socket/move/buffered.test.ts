@@ -123,7 +123,7 @@ test("more than the destination takes at once goes out whole, and an abort tells
   await slow.recv(1, { flags: MSG_PEEK });
   controller.abort(reason);
   const error = (await pumping.catch((one: unknown) => one)) as { aToB: { transferred: number; undelivered: Buffer } };
-  assert.equal(error as unknown, reason);
+  assert.equal(error, reason);
   const { transferred, undelivered } = error.aToB;
   assert.ok(transferred > 0 && transferred < size);
   assert.equal(transferred + undelivered.length, size);
@@ -143,7 +143,7 @@ test("an error on one side ends both, and what was not written stays in the stre
   assert.equal((await new Stream(peer).readExactly(5)).toString(), "ahead");
   peer.abort();
   await assert.rejects(pumping, (error) => {
-    const { aToB, bToA } = error as unknown as Record<"aToB" | "bToA", { transferred: number }>;
+    const { aToB, bToA } = error as Record<"aToB" | "bToA", { transferred: number }>;
     return aToB.transferred === 5 && bToA.transferred === 0;
   });
   await client.write("still usable\n");
@@ -189,7 +189,7 @@ test("calls that would pass the bytes by are refused with their number, and pass
   await far.write("x");
   assert.equal((await socket.recv(10)).toString(), "x");
   assert.equal(await send_fds(passing, "x", [socket]), 1);
-  const again = Number(socket.detach());
+  const again = socket.detach();
   assert.ok(again >= 0);
   const { Socket: Made } = await import("berkeley");
   Made.fromfd(again).close();
