@@ -9,13 +9,13 @@ import { Program } from "../support/program.js";
 
 checkLeaks();
 
-/** Uploads, then reads: prints the answer, or the errno. */
+/** Uploads more than the kernel holds, then reads: prints the answer, or the errno. */
 const UPLOADER = `
 import socket, sys, os
 for _ in range(20):
     s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
     try:
-        for _ in range(16): s.sendall(b"x" * 65536)
+        for _ in range(16): s.sendall(b"x" * (1 << 20))
         print(s.recv(100).decode().strip())
     except OSError as e:
         print(e.errno)
