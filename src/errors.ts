@@ -145,6 +145,54 @@ function describe(code: string, syscall: string, details: SocketErrorDetails | u
   return text;
 }
 
+/** What a proxy said when it refused. */
+export interface ProxyErrorDetails extends SocketErrorDetails {
+  readonly status?: number | undefined;
+  readonly statusText?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly reply?: number | undefined;
+}
+
+/**
+ * A proxy that did not open the tunnel. The code is the one that comes nearest to its answer, which is here.
+ *
+ * @example
+ * ```ts
+ * import { connect, listen, ProxyError } from "berkeley";
+ *
+ * await using proxy = await listen("tcp://127.0.0.1:8888");
+ * const connecting = connect("tcp://example.org:443", { via: "http://127.0.0.1:8888" }).catch((error) => error);
+ * await using client = await proxy.accept();
+ * await client.write("HTTP/1.1 407 Who are you\r\nProxy-Authenticate: Basic realm=x\r\n\r\n");
+ * const error = await connecting;
+ * if (error instanceof ProxyError) console.log(error.code, error.status, error.headers?.["proxy-authenticate"]);
+ * // prints: EACCES 407 Basic realm=x
+ * ```
+ */
+export class ProxyError extends SocketError {
+  /** Status of an HTTP proxy's answer. */
+  declare readonly status?: number;
+  /** The words behind the status. */
+  declare readonly statusText?: string;
+  /** Fields of the answer by their names in small letters; one that came several times is joined by commas. */
+  declare readonly headers?: Readonly<Record<string, string>>;
+  /** Reply of a SOCKS proxy; RFC 1928, section 6. */
+  declare readonly reply?: number;
+
+  constructor(code: string, errno: number, syscall: string, details: ProxyErrorDetails = {}) {
+    super(code, errno, syscall, details);
+    const { headers, reply, status, statusText } = details;
+    if (status !== undefined) this.status = status;
+    if (statusText !== undefined) this.statusText = statusText;
+    if (headers !== undefined) this.headers = headers;
+    if (reply !== undefined) this.reply = reply;
+  }
+
+  static {
+    ProxyError.prototype.name = "ProxyError";
+  }
+}
+
 /**
  * Two calls wanted the same direction of one connection at a time, where only one can have it: a second `read` while
  * the first waits would make it a matter of luck which of them gets which bytes.
@@ -172,6 +220,40 @@ export class BusyError extends Error {
   static {
     BusyError.prototype.name = "BusyError";
     mark(BusyError);
+  }
+}
+
+/**
+ * A call would pass by bytes that a stream has read ahead from the connection and nobody has taken: they come before whatever the
+ * kernel still has. Take them from the stream, or use the stream (`pump`, `pipeTo`, `toNetSocket`), which sends them first.
+ *
+ * @example
+ * ```ts
+ * import { BufferedError, socketpair } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * await left.sendAll("a line\nand more");
+ * await right.stream().readLine();
+ * const error = await right.recv(100).catch((error) => error);
+ * console.log(error instanceof BufferedError && error.buffered); // prints: 8
+ * left.close();
+ * right.close();
+ * ```
+ */
+export class BufferedError extends Error {
+  /** Always `"ERR_BUFFERED"`. */
+  readonly code: "ERR_BUFFERED";
+  /** How many bytes are in the way. */
+  readonly buffered: number;
+
+  constructor(action: string, buffered: number) {
+    super(`Cannot ${action}: its stream holds ${buffered} bytes that were read ahead, required 0: take them first`);
+    this.code = "ERR_BUFFERED";
+    this.buffered = buffered;
+  }
+
+  static {
+    BufferedError.prototype.name = "BufferedError";
   }
 }
 

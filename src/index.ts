@@ -12,19 +12,34 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./addr/index.js";
-export { AddonError, BusyError, FrameError, IncompleteReadError, LimitError, TlsError } from "./errors.js";
-export type {
-  Conn,
-  Consumer,
-  Data,
-  DirectReader,
-  IoOptions,
-  Listener,
-  Reader,
-  SecuredConn,
-  SocketSettings,
-  TypedOption,
-  Writer,
+export {
+  AddonError,
+  BufferedError,
+  BusyError,
+  FrameError,
+  IncompleteReadError,
+  LimitError,
+  ProxyError,
+  type ProxyErrorDetails,
+  TlsError,
+} from "./errors.js";
+export {
+  type Conn,
+  type Consumer,
+  type Data,
+  type DirectReader,
+  END_MAX_BYTES,
+  END_TIMEOUT,
+  type EndOptions,
+  type EndResult,
+  type IoOptions,
+  type Listener,
+  type ReadAhead,
+  type Reader,
+  type SecuredConn,
+  type SocketSettings,
+  type TypedOption,
+  type Writer,
 } from "./io.js";
 export {
   bindUdp,

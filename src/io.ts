@@ -22,6 +22,37 @@ export interface IoOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Milliseconds that `end()` takes at most where the call names no `timeout`. */
+export const END_TIMEOUT = 5_000;
+/** Most bytes that `end()` reads and drops where the call names no `maxBytes`: 64 MiB. */
+export const END_MAX_BYTES = 67_108_864;
+
+/** How to end a connection. */
+export interface EndOptions {
+  /** Milliseconds for all of it: pending writes, and the wait for the peer's end. Default {@link END_TIMEOUT}. */
+  readonly timeout?: number | undefined;
+  /** Closes at once; the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Most bytes that are read and dropped; one more closes. Default {@link END_MAX_BYTES}. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** How a connection ended. It is closed in every case. */
+export interface EndResult {
+  /**
+   * - `"finished"`: the peer has finished too, and nothing was left unread that would have reset the connection,
+   * - `"timeout"`: the time ran out, ours or that of the kernel (`TCP_USER_TIMEOUT`, keep-alive),
+   * - `"maxBytes"`: the peer sent more,
+   * - `"failed"`: the connection broke; `error` says how,
+   * - `"closed"`: it was closed before, or meanwhile, by another call.
+   */
+  readonly how: "finished" | "timeout" | "maxBytes" | "failed" | "closed";
+  /** Bytes that were read and dropped, those of a stream's buffer included. */
+  readonly dropped: number;
+  /** What the connection failed with. */
+  readonly error?: unknown;
+}
+
 /** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
 export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
 
@@ -154,6 +185,24 @@ export interface Writer {
    * call resolves as the first. The peer's answer is not awaited.
    */
   closeWrite(opts?: IoOptions): Promise<void>;
+
+  /**
+   * Waits until no write can succeed any more because the other end is gone, and resolves with the error: `ECONNRESET` where
+   * the connection was cut, `EPIPE` where the peer has closed. It takes nothing, and does not keep the process alive. Optional:
+   * without it a write is what finds out.
+   *
+   * The promise rejects with `ETIMEDOUT`, the signal's reason, `ECANCELED` when the connection was closed during the call,
+   * `EBADF` when it was closed before. Not promised: that it is found out while bytes lie unread.
+   */
+  whenBroken?(opts?: IoOptions): Promise<unknown>;
+}
+
+/** A layer that reads ahead: what it has read from a connection and nobody has taken comes before what the connection still has. */
+export interface ReadAhead {
+  /** Bytes that were read and not taken, those of the layers above it included. */
+  readonly unread: number;
+  /** Takes the first of them, at most `max`. Throws a `BusyError` while a read is pending. */
+  takeUnread(max: number): Uint8Array;
 }
 
 /** What a connection with TLS on it shows of TLS; see {@link TlsConn}. */
@@ -215,6 +264,13 @@ export interface Conn extends Reader, Writer {
    * @param fd the descriptor's number, -1 when it is closed, for who has it from `detachNative()`; without it the connection's own
    */
   settings?(fd?: () => number): SocketSettings | undefined;
+
+  /**
+   * Says that `layer` reads from this connection from now on, ahead of whom it reads for. Optional: a connection that gives its
+   * bytes to somebody else by another way (a socket that is spliced or detached) has to know. Throws a `BufferedError` when a
+   * layer before has bytes that were not taken.
+   */
+  readAheadBy?(layer: ReadAhead): void;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

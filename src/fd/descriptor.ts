@@ -57,6 +57,7 @@ export class Descriptor implements Source, Owner {
   inflow: Note | undefined;
   #errors: Direction | undefined;
   #urgent: Direction | undefined;
+  #gone: Direction | undefined;
   #fd: number;
   #slot = -1;
   readonly #tcp: boolean;
@@ -108,6 +109,11 @@ export class Descriptor implements Source, Owner {
       this.distrustShortReads();
     }
     return this.#urgent;
+  }
+
+  /** For who waits for the end of the connection and nothing else: operations/connection.ts, GONE. */
+  get gone(): Direction {
+    return (this.#gone ??= new Direction(this));
   }
 
   /** From now on a read that gets less than it asked for says nothing of what comes behind. */
@@ -166,6 +172,7 @@ export class Descriptor implements Source, Owner {
     if (this.#slot < 0 || this.#tcp || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
+    if (this.#gone?.busy === true) return;
     this.reactor.remove(this.#fd, this.#slot, true);
     this.#slot = -1;
     this.#lazy = true;
@@ -191,6 +198,8 @@ export class Descriptor implements Source, Owner {
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
+    // Last: who reads or writes is told by its own call.
+    if ((events & EPOLLHUP) !== 0) this.#gone?.wake();
   }
 
   onFailure(): void {
@@ -221,6 +230,7 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
+    this.#gone?.cancel();
     const first = this.#first;
     const second = this.#second;
     const further = this.#further;

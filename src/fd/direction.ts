@@ -261,7 +261,7 @@ export class Direction {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
     }
-    if (owner.keepsAlive) owner.reactor.hold();
+    if (owner.keepsAlive && waiter.operation.idle !== true) owner.reactor.hold();
     const first = this.#head === undefined;
     if (first) this.#head = waiter;
     else {
@@ -446,13 +446,14 @@ export class Direction {
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.impatient) this.#impatient--;
     const owner = this.#owner;
-    if (owner.keepsAlive) owner.reactor.release();
+    if (owner.keepsAlive && waiter.operation.idle !== true) owner.reactor.release();
   }
 
   /** The owner's `keepsAlive` has changed: the calls that wait count from now on, or do so no more. */
   recount(): void {
     const { keepsAlive, reactor } = this.#owner;
     for (let waiter = this.#head; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.operation.idle === true) continue;
       if (keepsAlive) reactor.hold();
       else reactor.release();
     }

@@ -17,7 +17,7 @@ import {
   parseEndpoint,
   quote,
   type TlsEndpointLike,
-  type UnixAddress,
+  UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
 import type { IoOptions } from "../io.js";
@@ -46,7 +46,7 @@ import {
   type TcpOptions,
   time,
 } from "./options.js";
-import { checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
+import { type CheckedProxy, checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./resolver.js";
 import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
 import { openTunnel } from "./tunnel.js";
@@ -61,7 +61,10 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly bindToDevice?: string | undefined;
   /** Connects to addresses of this family only: `AF_INET` or `AF_INET6`. */
   readonly family?: number | undefined;
-  /** A proxy to go through: `"socks5://user:password@host:port"` or `"http://…"`, or its parts. It resolves the name. */
+  /**
+   * A proxy to go through: `"socks5://user:password@host:port"` (or `socks5h`), `"http://…"`, `"https://…"` for TLS with the proxy,
+   * `"http+unix:/path"` for one on a UNIX socket, or its parts. The proxy resolves the name. What it refuses is a {@link ProxyError}.
+   */
   readonly via?: string | ProxyOptions | undefined;
   /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
   readonly resolver?: Resolver | undefined;
@@ -233,10 +236,25 @@ async function openTunnelled(
   const address = destinationOf(target, action);
   const proxy = checkProxy(opts.via, action);
   const destination = checkDestination(address, action);
-  const { socket, local, remote } = await dial(proxy.address, plan);
-  const stream = new Stream(new SocketConn(socket, { local, remote }), limits);
+  let stream: Stream = new Stream(await openProxy(proxy, opts, plan, action), limits);
+  if (proxy.tls !== undefined) stream = new Stream(await shake(stream, proxy.tls, proxy.address, plan), limits);
   await openTunnel(stream, proxy, destination, plan);
   return stream;
+}
+
+/** A connection to the proxy itself. */
+async function openProxy(
+  { address }: CheckedProxy,
+  opts: ConnectOptions,
+  plan: DialPlan,
+  action: string,
+): Promise<SocketConn> {
+  if (address instanceof UnixAddress) {
+    checkApplies(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
+    return openLocal(address, plan, action);
+  }
+  const dialled = await dial(address, plan);
+  return new SocketConn(dialled.socket, dialled);
 }
 
 /** A connection to a socket of this machine, or of its host. */

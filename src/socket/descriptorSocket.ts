@@ -1,6 +1,8 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
+import { BufferedError } from "../errors.js";
+import type { ReadAhead } from "../io.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
@@ -18,6 +20,15 @@ import { resolveName, resolveNow } from "./resolve.js";
 
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
+/** The layer that reads ahead from a socket, if one does. */
+export let aheadOf: (socket: DescriptorSocket) => ReadAhead | undefined;
+/** Says which layer that is. */
+export let setAhead: (socket: DescriptorSocket, layer: ReadAhead | undefined) => void;
+
+/** Refuses what would pass by bytes that were read ahead. */
+export function checkAhead({ buffered }: DescriptorSocket, action: string): void {
+  if (buffered > 0) throw new BufferedError(action, buffered);
+}
 
 /**
  * Takes the timeout of `setdefaulttimeout()` off a socket that a part of ours owns from now on, whose calls promise to wait without
@@ -39,10 +50,20 @@ export abstract class DescriptorSocket extends PlainSocket {
     withoutDefaultTimeout = (socket) => {
       if (!socket.#timeoutSet) socket.#timeout = null;
     };
+    aheadOf = (socket) => socket.ahead;
+    setAhead = (socket, layer) => {
+      socket.ahead = layer;
+    };
   }
 
   /** @internal */
   protected readonly descriptor: Descriptor;
+  /**
+   * What has read from the socket beyond what it gave out: those bytes come before what the kernel has.
+   *
+   * @internal
+   */
+  protected ahead: ReadAhead | undefined;
   #timeout: number | null = getdefaulttimeout();
   #timeoutSet = false;
   /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
@@ -119,6 +140,11 @@ export abstract class DescriptorSocket extends PlainSocket {
     return this;
   }
 
+  /** Bytes that a stream on this socket has read from the kernel and nobody has taken from the stream. */
+  get buffered(): number {
+    return this.ahead === undefined ? 0 : this.ahead.unread;
+  }
+
   /** Whether the socket is closed or detached. */
   get closed(): boolean {
     return this.descriptor.fd < 0;
@@ -143,7 +169,10 @@ export abstract class DescriptorSocket extends PlainSocket {
    * @internal
    */
   protected startReceive<T>({ operation, operand, flags }: Request<T>, opts: WaitOptions | undefined): Promise<T> {
-    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return this.startRead(operation, operand, flags, opts);
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) {
+      if (this.ahead !== undefined) checkAhead(this, operation.syscall);
+      return this.startRead(operation, operand, flags, opts);
+    }
     const { syscall } = operation;
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
@@ -277,6 +306,7 @@ export abstract class DescriptorSocket extends PlainSocket {
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed
+   * @throws BufferedError if its stream holds bytes that were read ahead and not taken
    * @see fcntl(2), F_SETFL
    * @example
    * ```ts
@@ -296,6 +326,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   detach(opts?: DetachOptions): number {
     const blocking = isBlocking(opts);
     this.checkOpen("detach");
+    checkAhead(this, "detach");
     const released = this.descriptor.release(blocking);
     if (released >= 0) this.#settle();
     return check(released, "detach");

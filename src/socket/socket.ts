@@ -3,7 +3,9 @@
 import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
 import { Descriptor } from "../fd/index.js";
+import type { EndOptions, EndResult } from "../io.js";
 import { operation, type Operation } from "../sys/operations/operation.js";
+import { Pull } from "../stream/pull.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
@@ -295,6 +297,38 @@ export class Socket extends MoveSocket {
     if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn(this), opts));
     if (opts === undefined) return this.#stream;
     throw new TypeError("Cannot set the options of a stream that exists: pass them to the first call of stream()");
+  }
+
+  /**
+   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)` after the pending sends, then reads and drops
+   * what comes until the peer finishes or the bounds are reached, then `close()`; see {@link Stream.end}.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws BusyError while a read is pending; TypeError if it is no stream socket; nothing has been done then
+   * @throws the reason of `signal`; the socket is closed
+   * @see shutdown(2), recv(2), close(2)
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [client, server] = socketpair();
+   * await client.sendAll("a question and more that nobody reads");
+   * await server.sendAll("the answer");
+   * const ending = server.end({ timeout: 1_000, maxBytes: 65_536 });
+   * console.log((await client.recv(100)).toString()); // prints: the answer
+   * client.close();
+   * console.log((await ending).how); // prints: finished
+   * ```
+   */
+  end(opts?: EndOptions): Promise<EndResult> {
+    try {
+      const { ahead } = this;
+      // The stream may be one that the user has made.
+      if (ahead instanceof Pull) return ahead.end(new SocketConn(this), opts);
+      return this.stream().end(opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

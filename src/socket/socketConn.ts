@@ -5,17 +5,18 @@
 // once is over when it returns.
 
 import { AF_INET, AF_INET6, AF_UNIX, type Address, quoteOther } from "../addr/index.js";
-import { BusyError } from "../errors.js";
+import { BufferedError, BusyError } from "../errors.js";
 import type { Descriptor, Direction } from "../fd/index.js";
-import type { Conn, Consumer, Data, DirectReader, IoOptions, SocketSettings } from "../io.js";
+import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../sys/deadline.js";
 import { EBADF, EPIPE, socketError, timeoutError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
-import { descriptorOf, DescriptorSocket, withoutDefaultTimeout } from "./descriptorSocket.js";
+import { receiveInto } from "./byteSocket.js";
+import { aheadOf, descriptorOf, DescriptorSocket, setAhead, withoutDefaultTimeout } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
 import { settingsAt } from "./settings.js";
-import { FINISH } from "../sys/operations/connection.js";
+import { FINISH, GONE } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -85,7 +86,7 @@ export class SocketConn implements Conn, DirectReader {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#socket.recvInto(buffer, opts);
+    return receiveInto(this.#socket, buffer, opts);
   }
 
   get reading(): boolean {
@@ -147,6 +148,18 @@ export class SocketConn implements Conn, DirectReader {
     return Promise.resolve();
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    try {
+      checkOptions(opts, GONE.syscall);
+      const { gone } = this.#descriptor;
+      const timeout = timeoutOf(opts, null, GONE.syscall);
+      // Neither the socket nor this is kept by it: to watch a connection is no use of it.
+      return gone.run(gone, GONE, gone, undefined, timeout, signalOf(opts, GONE.syscall));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
   close(): Promise<void> {
     this.#close();
     return Promise.resolve();
@@ -164,6 +177,8 @@ export class SocketConn implements Conn, DirectReader {
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= ask(this.#socket, "getsockname");
+    // What was read ahead goes with its layer, which asks for the descriptor.
+    setAhead(this.#socket, undefined);
     return this.#socket.detach();
   }
 
@@ -171,6 +186,13 @@ export class SocketConn implements Conn, DirectReader {
   settings(fd?: () => number): SocketSettings {
     const descriptor = this.#descriptor;
     return settingsAt(this.#socket, descriptor.reactor.calls, fd ?? (() => descriptor.fd));
+  }
+
+  readAheadBy(layer: ReadAhead): void {
+    const before = aheadOf(this.#socket);
+    const unread = before === undefined || before === layer ? 0 : before.unread;
+    if (unread > 0) throw new BufferedError("put a stream on the connection", unread);
+    setAhead(this.#socket, layer);
   }
 
   #close(): void {

@@ -9,9 +9,10 @@
 import type { Address } from "../addr/address.js";
 import { BusyError, type SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
+import { Broken } from "./broken.js";
 import { Parts, toParts, wrongTarget } from "./data.js";
 import { TimerRefs } from "./timerRefs.js";
-import { refusal, socketError, Wait, timeoutError } from "./wait.js";
+import { refusal, socketError, timeoutError, Wait } from "./wait.js";
 
 /** Most bytes that are handed over at a time. */
 const PIECE = 65_536;
@@ -28,6 +29,8 @@ export interface Shore {
   end(): Promise<void>;
   /** Gives it up; what was pushed still goes out. */
   close(): Promise<void>;
+  /** Calls `tell` when nothing can be pushed any more. */
+  onBroken(tell: (error: unknown) => void): void;
   /** Gives it up at once, as broken by `error`. */
   abort(error: SocketError): void;
   /** Whether a wait for it keeps the process alive; where it can say so. */
@@ -94,8 +97,11 @@ export class BridgeConn implements Conn {
   #finished = false;
   #writeError: { readonly error: unknown } | undefined;
 
+  readonly #broken = new Broken();
+
   constructor(shore: Shore) {
     this.#shore = shore;
+    shore.onBroken((error) => this.#broken.tell(error));
   }
 
   get localAddress(): Address | undefined {
@@ -151,6 +157,10 @@ export class BridgeConn implements Conn {
     return this.#enqueue(undefined, opts);
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       const closing = this.#closed ? Promise.resolve() : this.#shore.close();
@@ -191,6 +201,7 @@ export class BridgeConn implements Conn {
     if (this.#closed) return;
     this.#closed = true;
     this.#chunk = undefined;
+    this.#broken.close();
     this.#reading?.reject(socketError("ECANCELED", "read"));
     this.#reading = undefined;
     for (const job of this.#queue.splice(0)) job.reject(job.failure("ECANCELED"));

@@ -90,6 +90,15 @@ export class ConnDuplex extends Duplex {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
+    // A pipe to it waits for its source and learns of its end only from here. Weakly: a watch is nobody's use of it. A peer that
+    // has closed in order may have left bytes to read, so only a cut ends the whole, and only while there may be more to write.
+    const weak = new WeakRef(this);
+    const gone = (error: unknown): void => {
+      const duplex = weak.deref();
+      if (duplex?.writableEnded !== false) return;
+      if ((error as NodeJS.ErrnoException | null)?.code !== "EPIPE") duplex.#fail(error);
+    };
+    conn.whenBroken?.().then(gone, () => undefined);
   }
 
   override _read(): void {

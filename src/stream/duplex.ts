@@ -48,6 +48,13 @@ class DuplexShore implements Shore {
     }
   }
 
+  onBroken(tell: (error: unknown) => void): void {
+    const duplex = this.#duplex;
+    duplex.on("error", (error: Error) => tell(this.#written(error, "write")));
+    duplex.on("close", () => tell(socketError("EPIPE", "write")));
+    if (duplex.destroyed) tell(duplex.errored ?? socketError("EPIPE", "write"));
+  }
+
   push(bytes: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#duplex.write(bytes, (error) => (error ? reject(this.#written(error, "write")) : resolve()));

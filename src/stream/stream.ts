@@ -5,7 +5,18 @@ import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, Writer } from "../io.js";
+import type {
+  Conn,
+  Data,
+  EndOptions,
+  EndResult,
+  IoOptions,
+  ReadAhead,
+  SecuredConn,
+  SocketSettings,
+  Writer,
+} from "../io.js";
+import { Broken } from "./broken.js";
 import { type ConnDuplex, type SecureConnDuplex, toDuplex, type ToDuplexOptions } from "./connDuplex.js";
 import { fromDuplex, type FromDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
@@ -42,6 +53,9 @@ export interface UntilOptions extends IoOptions {
   readonly max?: number | undefined;
 }
 
+/** The reading side of a stream, for what moves its bytes on. */
+export let pullOf: (stream: Stream) => Pull;
+
 /**
  * A connection with a buffer for reading. It is a {@link Conn} itself.
  *
@@ -71,6 +85,7 @@ export interface UntilOptions extends IoOptions {
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
   static {
     brand(Stream.prototype, "Stream");
+    pullOf = (stream) => stream.#pull;
     unreadOf = (stream) => stream.#pull.rest();
     giveUp = (stream) => stream.#pull.close();
   }
@@ -79,12 +94,15 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   readonly #pull: Pull;
   readonly #maxLine: number;
   readonly #maxFrame: number;
+  /** For a connection that has no `whenBroken`. */
+  #broken: Broken | undefined;
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
   constructor(conn: C, opts: StreamOptions = {}) {
     checkOptions(opts, "A stream");
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
+    conn.readAheadBy?.(this.#pull);
     this.#maxLine = count("maxLine", opts.maxLine ?? 65_536, 1);
     this.#maxFrame = count("maxFrame", opts.maxFrame ?? 1_048_576, 1);
   }
@@ -92,6 +110,11 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** A stream over a `Duplex` of bytes, which it owns from now on; see {@link fromDuplex}. */
   static fromDuplex(duplex: Duplex, opts: StreamOptions & FromDuplexOptions = {}): Stream {
     return new Stream(fromDuplex(duplex, opts), opts);
+  }
+
+  /** Another layer reads from this stream. See {@link Conn.readAheadBy}. */
+  readAheadBy(layer: ReadAhead): void {
+    this.#pull.readAheadBy(layer);
   }
 
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
@@ -238,9 +261,15 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.#conn.closeWrite(opts);
   }
 
+  /** Waits until no write can succeed any more. See {@link Writer.whenBroken}; a connection that lacks it never is. */
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#conn.whenBroken?.(opts) ?? (this.#broken ??= new Broken()).wait(opts);
+  }
+
   /**
    * Writes all that comes to `destination`, waiting for each write, and passes the end on by `closeWrite()`. Returns the
-   * number of bytes. When either side fails it rejects with that error and closes neither. A read that is cut short loses
+   * number of bytes. When either side fails it rejects with that error and closes neither, also when the destination is gone
+   * while nothing comes ({@link Writer.whenBroken}). A read that is cut short loses
    * nothing; of a write that timed out, the rest is still unread here; of one that a signal ended, nobody knows.
    */
   pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
@@ -301,9 +330,44 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this;
   }
 
+  /**
+   * Ends the conversation so that the peer gets what was written last: finishes writing (`closeWrite`), reads and drops what the
+   * peer still sends, until it finishes too, and closes. `close()` alone would reset a TCP connection on which bytes are unread
+   * or still come, and a reset takes the answer from a peer that has not read it. Over TLS, close_notify goes first.
+   *
+   * The bounds are `timeout` (for all of it, {@link END_TIMEOUT} by default) and `maxBytes` ({@link END_MAX_BYTES}). The
+   * connection is closed when the promise settles, whatever became of it; what could not be written in time is cut off by
+   * `abort()`. A second call waits for the first. `close()` and `abort()` meanwhile end it at once.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws BusyError while a read is pending; nothing has been done then
+   * @throws TypeError or RangeError for an option that is wrong; nothing has been done then
+   * @throws the reason of `signal`; the connection is closed
+   * @see RFC 9112, section 9.6; shutdown(2)
+   * @example
+   * ```ts
+   * import { connect, listen } from "berkeley";
+   *
+   * await using listener = await listen("tcp://127.0.0.1:8888");
+   * await using client = await connect("tcp://127.0.0.1:8888");
+   * await client.write(Buffer.alloc(100_000, "an upload that nobody wants "));
+   *
+   * const stream = await listener.accept();
+   * await stream.write("413 too much\n");
+   * const ending = stream.end({ timeout: 5_000, maxBytes: 1_000_000 });
+   * console.log(await client.readLine()); // prints: 413 too much
+   * await client.close();
+   * console.log(await ending); // prints: { how: 'finished', dropped: 100000 }
+   * ```
+   */
+  end(opts?: EndOptions): Promise<EndResult> {
+    return this.#pull.end(this.#conn, opts);
+  }
+
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
   close(): Promise<void> {
     this.#pull.close();
+    this.#broken?.close();
     return this.#conn.close();
   }
 
@@ -320,6 +384,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** Cuts the connection. See {@link Conn.abort}. */
   abort(): void {
     this.#pull.close();
+    this.#broken?.close();
     this.#conn.abort();
   }
 

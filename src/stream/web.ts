@@ -110,6 +110,17 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   });
 
   const writable = new WritableStream<Data>({
+    start(controller) {
+      // A pipe to it waits for its source and hears of its end only from here. Weakly: a watch is nobody's use of the pair.
+      const weak = new WeakRef(controller);
+      const gone = (error: unknown): void => {
+        if (writeDone) return;
+        writeDone = true;
+        weak.deref()?.error(error);
+        void finish();
+      };
+      conn.whenBroken?.().then(gone, () => undefined);
+    },
     async write(data) {
       try {
         await conn.write(data);
@@ -156,6 +167,12 @@ class WebShore implements Shore {
     if (isUint8Array(value)) return value;
     await this.#reader.cancel();
     throw new TypeError(`A readable must give bytes, found ${typeof value}`);
+  }
+
+  onBroken(tell: (error: unknown) => void): void {
+    this.#writer.closed.catch((error: unknown) =>
+      tell(error instanceof Error ? error : socketError("EPIPE", "write", { cause: error })),
+    );
   }
 
   push(bytes: Uint8Array): Promise<void> {

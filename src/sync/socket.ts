@@ -1,5 +1,7 @@
 // The blocking socket: Berkeley's calls as they are in C, each of which returns when it is done.
 
+import type { EndResult } from "../io.js";
+import { type EndOptions, endSocket } from "./ending.js";
 import { AF_INET, type Address, type AddressLike, toAddress } from "../addr/index.js";
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT, SOCK_STREAM } from "../sys/constants.js";
@@ -186,6 +188,29 @@ export class Socket extends TransferSocket {
    */
   *[Symbol.iterator](): IterableIterator<[Socket, Address]> {
     while (!this.closed) yield this.run(ACCEPT_SOCKET, this, true, POLLIN, this.timeout);
+  }
+
+  /**
+   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)`, then reads and drops what comes until the
+   * peer finishes or the bounds are reached, then `close()`. Blocks meanwhile; the bounds are `timeout` ({@link END_TIMEOUT} by
+   * default) and `maxBytes` ({@link END_MAX_BYTES}). A socket that is closed already stays so.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done then
+   * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley/sync";
+   *
+   * const [client, server] = socketpair();
+   * client.sendAll("a question and more that nobody reads");
+   * server.sendAll("the answer");
+   * client.close();
+   * console.log(server.end({ timeout: 1_000 })); // prints: { how: 'finished', dropped: 37 }
+   * ```
+   */
+  end(opts?: EndOptions): EndResult {
+    return endSocket(this, opts);
   }
 
   /**

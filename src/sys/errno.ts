@@ -20,6 +20,7 @@ export const EALREADY: number = negative("EALREADY");
 export const EBADF: number = negative("EBADF");
 export const ECANCELED: number = negative("ECANCELED");
 export const ECONNABORTED: number = negative("ECONNABORTED");
+export const ECONNRESET: number = negative("ECONNRESET");
 export const EFAULT: number = negative("EFAULT");
 export const EHOSTDOWN: number = negative("EHOSTDOWN");
 export const EHOSTUNREACH: number = negative("EHOSTUNREACH");

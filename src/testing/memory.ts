@@ -93,6 +93,10 @@ export class MemoryConn implements Conn {
     return ending;
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#outgoing.whenBroken(opts);
+  }
+
   close(): Promise<void> {
     this.#leave(false);
     return Promise.resolve();

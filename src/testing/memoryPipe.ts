@@ -3,6 +3,7 @@
 import type { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import type { Clock } from "../stream/clock.js";
+import { Broken } from "../stream/broken.js";
 import { Parts } from "../stream/data.js";
 import { TimerRefs } from "../stream/timerRefs.js";
 import { socketError, Wait, timeoutError } from "../stream/wait.js";
@@ -88,6 +89,7 @@ export class MemoryPipe {
   #reset = false;
   /** Why writes fail from now on. */
   #broken: string | undefined;
+  readonly #watched = new Broken();
   readonly #readFaults: FaultScript;
   readonly #writeFaults: FaultScript;
   readonly #endFaults: FaultScript;
@@ -162,7 +164,14 @@ export class MemoryPipe {
     this.#fail(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
   }
 
+  /** Waits until writes fail because the reading end is gone. */
+  whenBroken(opts: IoOptions | undefined): Promise<unknown> {
+    return this.#watched.wait(opts);
+  }
+
   #fail(pending: string, later: string): void {
+    if (pending === "ECANCELED") this.#watched.close();
+    else this.#watched.tell(socketError(later, "write"));
     this.#broken ??= later;
     for (const job of this.#queue.splice(0)) job.reject(job.failure(pending));
   }

@@ -11,6 +11,7 @@ import { types } from "node:util";
 import { type Address, quote } from "../addr/index.js";
 import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
+import { Broken } from "../stream/broken.js";
 import { TimerRefs } from "../stream/timerRefs.js";
 import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
@@ -132,6 +133,7 @@ export class TlsConn implements Conn, SecuredConn {
   readonly #closeTimeout: number;
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
+  readonly #broken = new Broken();
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
@@ -309,6 +311,10 @@ export class TlsConn implements Conn, SecuredConn {
     return this.#outgoing.end(opts);
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#settle();
@@ -353,6 +359,7 @@ export class TlsConn implements Conn, SecuredConn {
     this.#incoming.cancel();
     this.#outgoing.cancel();
     this.#refuseSessions("ECANCELED");
+    this.#broken.close();
   }
 
   #refuseSessions(code: string): void {
@@ -394,6 +401,7 @@ export class TlsConn implements Conn, SecuredConn {
     if (ending === "reset" && this.#outgoing.finished) ending = "end";
     if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
     else this.#incoming.fail(ending === "end" ? truncated() : socketError("ECONNRESET", "read"));
+    if (ending === "reset") this.#broken.tell(socketError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
@@ -401,6 +409,7 @@ export class TlsConn implements Conn, SecuredConn {
   #failed(error: unknown): void {
     this.#incoming.fail(failure(error, "read"));
     this.#outgoing.fail(codeOf(error), error);
+    this.#broken.tell(failure(error, "write"));
     this.#refuseSessions("ECONNRESET");
   }
 

@@ -75,7 +75,7 @@ test("every public call of both sockets has a row", () => {
     }
   }
   // What makes other things of a connection is no call of the kernel's, nor is what keeps the process alive.
-  for (const name of ["stream", "toNetSocket", "ref", "unref"]) wanted.delete(name);
+  for (const name of ["stream", "toNetSocket", "buffered", "ref", "unref"]) wanted.delete(name);
   assert.deepEqual(
     [...wanted].filter((name) => !have.has(name)),
     [],

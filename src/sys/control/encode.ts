@@ -1,6 +1,7 @@
 // From typed control messages to the bytes that sendmsg() takes.
 
 import { isUint8Array } from "node:util/types";
+import { BufferedError } from "../../errors.js";
 import { quote } from "../../addr/index.js";
 import { int32 } from "../arguments.js";
 import { SCM_RIGHTS, SOL_SOCKET } from "../constants.js";
@@ -68,6 +69,8 @@ function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Par
       }
       out.setInt32(4 * index, fd, LITTLE);
     } else if (typeof fd === "object" && fd !== null && "fileno" in fd && typeof fd.fileno === "function") {
+      const { buffered = 0 } = fd as HasFileno;
+      if (buffered > 0) throw new BufferedError(`pass ${name}.fds[${index}]`, buffered);
       sockets.push({ at: 4 * index, socket: fd as HasFileno });
     } else {
       throw new TypeError(

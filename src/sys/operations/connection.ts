@@ -24,12 +24,14 @@
 
 import { type Address, Inet6Address, InetAddress } from "../../addr/index.js";
 import { type Operation, operation } from "./operation.js";
-import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
+import type { SocketError } from "../../errors.js";
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
 import {
   EAGAIN,
   EALREADY,
   EBADF,
   ECONNABORTED,
+  ECONNRESET,
   EHOSTDOWN,
   EHOSTUNREACH,
   EINPROGRESS,
@@ -44,7 +46,9 @@ import {
   ENONET,
   ENOPROTOOPT,
   EPERM,
+  EPIPE,
   EPROTO,
+  socketError,
 } from "../errno.js";
 import { lent } from "../lent.js";
 import { addressDetails, room } from "../sockaddr.js";
@@ -150,6 +154,25 @@ function readiness(events: number): Operation<undefined, undefined, void> {
     complete: () => undefined,
   });
 }
+
+/**
+ * The end of a connection of which reading and writing say nothing while neither is tried: poll(2) with POLLHUP, both
+ * directions are over. Its result is an errno, as positive number: ECONNRESET where the socket has an error, which is left for the
+ * next call to take, or an end would look like one that is in order; else EPIPE.
+ */
+export const GONE: Operation<object, undefined, SocketError> = operation<object, undefined, SocketError>({
+  syscall: "poll",
+  movesBytes: false,
+  idle: true,
+  attempt: (calls, fd) => {
+    const revents = calls.poll(fd, 0, 0);
+    if (revents < 0) return revents;
+    if ((revents & POLLNVAL) !== 0) return EBADF;
+    if ((revents & POLLHUP) === 0) return EAGAIN;
+    return (revents & POLLERR) === 0 ? -EPIPE : -ECONNRESET;
+  },
+  complete: (errno) => socketError(-errno, "send"),
+});
 
 export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);
 export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);

@@ -35,6 +35,9 @@ export interface Operation<A, B, T> {
   /** Whether the kernel is asked even if the last try said would-block, because that was of another call's doing. */
   readonly eager?: boolean;
 
+  /** Whether a call that waits leaves the process free to end. */
+  readonly idle?: boolean;
+
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
 
@@ -87,6 +90,7 @@ export interface Operation<A, B, T> {
 const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
   syscall: undefined,
   eager: undefined,
+  idle: undefined,
   movesBytes: undefined,
   attempt: undefined,
   told: undefined,
