@@ -238,7 +238,7 @@ export class Direction {
     if (registered >= 0) return undefined;
     // No event will say that it is, so the next call has to try.
     this.#ready = true;
-    return unregistered(this.#owner.reactor, registered, operation.details?.(a, b));
+    return notRegistered(this.#owner.reactor, registered, operation.details?.(a, b));
   }
 
   #enqueue(waiter: Waiter, timeout: number | null): void {
@@ -292,7 +292,7 @@ export class Direction {
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       const { operation, a, b } = waiter;
       this.#remove(waiter);
-      waiter.reject(unregistered(owner.reactor, registered, operation.details?.(a, b)));
+      waiter.reject(notRegistered(owner.reactor, registered, operation.details?.(a, b)));
     }
   }
 
@@ -521,7 +521,7 @@ function resolvesCut(waiter: Waiter): boolean {
 }
 
 /** The error of a call that has to wait and cannot. */
-function unregistered(reactor: Reactor, errno: number, details: SocketErrorDetails | undefined): Error {
+function notRegistered(reactor: Reactor, errno: number, details: SocketErrorDetails | undefined): Error {
   return socketError(errno, reactor.failure < 0 ? "epoll_wait" : "epoll_ctl", details);
 }
 

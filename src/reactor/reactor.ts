@@ -242,7 +242,7 @@ export class Reactor {
   #fail(errno: number): void {
     this.#failure = errno;
     let failure: Failure | undefined;
-    for (const source of [...this.#sources]) {
+    for (const source of this.#sources) {
       try {
         source?.onFailure?.();
       } catch (error) {
