@@ -73,7 +73,7 @@ const renamed = {
   "member getblocking": { ours: ["Socket.timeout"], how: "`timeout !== 0`" },
   "member setblocking": {
     ours: ["MSG_DONTWAIT", "Socket.timeout"],
-    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; the kernel's flag is always non-blocking",
+    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; `detach({ blocking: true })` hands a blocking descriptor over",
   },
   "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },

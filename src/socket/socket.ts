@@ -222,11 +222,13 @@ export class Socket extends MoveSocket {
   /**
    * Takes the next connection from the kernel's queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * Connections whose peer was gone before they were accepted (`ECONNABORTED` and pending network errors) are passed over.
+   * Connections whose peer was gone before they were accepted (`ECONNABORTED` and pending network errors) are passed over; with
+   * pauses, when there are many in a row.
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which the
-   *   connection waits in the queue for the next `accept()`; not with `patient`
+   *   connection waits in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of these with
+   *   `patient`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket, Address]> {
@@ -239,7 +241,7 @@ export class Socket extends MoveSocket {
 
   /**
    * Connections as they come, until the socket is closed. Lack of descriptors or memory (`EMFILE` and its like) is waited
-   * out: the connections stay in the kernel's queue meanwhile.
+   * out: the connections stay in the kernel's queue meanwhile. What a firewall refuses (`EPERM`) is passed over.
    *
    * @example
    * ```ts

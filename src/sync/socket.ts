@@ -158,11 +158,11 @@ export class Socket extends TransferSocket {
 
   /**
    * Takes the next connection from the kernel's queue, and blocks while it is empty: accept4(2). Connections whose peer was gone
-   * before they were accepted are passed over.
+   * before they were accepted are passed over; with pauses, when there are many in a row.
    *
    * @returns the connection and the address of its peer
-   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, unless `patient`;
-   *   `ETIMEDOUT`
+   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM` (a firewall
+   *   refused the connection), unless `patient`; `ETIMEDOUT`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): [Socket, Address] {
@@ -171,7 +171,8 @@ export class Socket extends TransferSocket {
   }
 
   /**
-   * Connections as they come, until the socket is closed. Lack of descriptors or memory is waited out.
+   * Connections as they come, until the socket is closed. Lack of descriptors or memory is waited out, and what a firewall
+   * refuses is passed over.
    *
    * @example
    * ```ts

@@ -16,7 +16,7 @@ interface Held {
 function closeAll(held: Held): void {
   const { fds, calls } = held;
   held.fds = [];
-  // The addon closes only what is ours, so a number that somebody else closed and got anew is safe.
+  // The addon closes only numbers that it has recorded.
   for (const fd of fds) calls.close(fd);
 }
 
@@ -61,9 +61,7 @@ export class ReceivedDescriptors {
 
   /** The numbers of those that are held, in the order in which they were sent. They stay held: see {@link take}. */
   get fds(): readonly number[] {
-    const { calls, fds } = this.#held;
-    for (const fd of fds) calls.share(fd);
-    return [...fds];
+    return [...this.#held.fds];
   }
 
   /**

@@ -15,7 +15,7 @@ const TYPE_MASK = 0xf;
 export interface AcceptOptions extends WaitOptions {
   /**
    * Waits out a lack of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of failing with it: the
-   * connection stays in the kernel's queue meanwhile.
+   * connection stays in the kernel's queue meanwhile. Passes over a connection that a firewall refused (`EPERM`).
    */
   readonly patient?: boolean | undefined;
 }
