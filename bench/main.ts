@@ -13,10 +13,13 @@ import {
   readCpu,
 } from "./lib/machine.js";
 import { type Options, UsageError, parseOptions, usage } from "./lib/options.js";
-import { type Result, type ResultFile, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
-import { chooseSubjects, runCase } from "./lib/runner.js";
+import { type Result, type ResultFile, analyse, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
+import { type Plan, chooseSubjects, runCase } from "./lib/runner.js";
 import type { Workload } from "./lib/workload.js";
 import { workloads } from "./workloads/index.js";
+
+/** How many rounds when neither the command line nor the workload says. */
+const defaultRounds = 5;
 
 function subjectNames(workload: Workload): string[] {
   return [...new Set(workload.cases.flatMap(({ subjects }) => subjects.map(({ name }) => name)))];
@@ -51,12 +54,17 @@ async function run(options: Options): Promise<boolean> {
   await delay(300);
   console.log(`others use ${others(idle)}`);
   if (placement.server === placement.load) console.log("only one core: server and load generator share it");
-  if (options.rounds < 5) console.log("fewer than 5 rounds: good for a look only");
+  if ((options.rounds ?? defaultRounds) < 5) console.log("fewer than 5 rounds: good for a look only");
   console.log("");
   // Found out now rather than after minutes of measuring.
   if (options.json !== undefined) await (await open(options.json, "a")).close();
 
-  const plan = { placement, rounds: options.rounds, measureMs: options.seconds * 1000 };
+  const roundsOf = (workload: Workload): number => options.rounds ?? workload.rounds ?? defaultRounds;
+  const planOf = (workload: Workload): Plan => ({
+    placement,
+    rounds: roundsOf(workload),
+    measureMs: options.seconds * 1000,
+  });
   const progress = (text: string): void => {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
     else if (text !== "") process.stderr.write(`${text}\n`);
@@ -68,15 +76,16 @@ async function run(options: Options): Promise<boolean> {
     for (const which of workload.cases) {
       const subjects = chooseSubjects(which.subjects, options.subjects);
       if (subjects.length === 0) continue;
-      const result = await runCase(which, subjects, plan, (text) => progress(`${workload.name}: ${text}`));
+      const result = await runCase(which, subjects, planOf(workload), (text) => progress(`${workload.name}: ${text}`));
       progress("");
-      console.log(formatCase(workload.name, result));
-      results.push(...resultsOf(workload.name, result));
-      met &&= verdictsOf(result).every((verdict) => verdict.met);
+      const analysis = analyse(workload.name, result, options.seed);
+      console.log(formatCase(analysis));
+      results.push(...resultsOf(analysis));
+      met &&= verdictsOf(analysis).every((verdict) => verdict.met);
     }
   }
   console.log(`others used meanwhile ${others(start)}`);
-  const file: ResultFile = { machine, results };
+  const file: ResultFile = { machine, seed: options.seed, results };
   if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(file, null, 2)}\n`);
   return met;
 }

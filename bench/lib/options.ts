@@ -2,6 +2,8 @@
 
 import { parseArgs } from "node:util";
 
+import { defaultSeed } from "./report.js";
+
 /** A command line that can't be followed. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -10,8 +12,10 @@ export class UsageError extends Error {
 export interface Options {
   readonly workloads: readonly string[];
   readonly subjects: readonly string[];
-  readonly rounds: number;
+  /** Undefined: as many as the workload or the kind of run has by default. */
+  readonly rounds: number | undefined;
   readonly seconds: number;
+  readonly seed: number;
   readonly json: string | undefined;
   readonly list: boolean;
   readonly help: boolean;
@@ -20,6 +24,7 @@ export interface Options {
 export const usage: string = `usage: npm run bench -- NAME... [options]
 
   --rounds N      start and measure all subjects N times (5)
+  --seed N        the seed of the random numbers behind the intervals (1)
   --seconds S     how long each subject is measured per round, warm-up not counted (2)
   --subject NAME  run only this subject; may be repeated, and is the only way to run a variant
   --json FILE     write the results there
@@ -68,7 +73,11 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
   return {
     workloads: [...new Set(positionals)],
     subjects,
-    rounds: parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
+    rounds:
+      values.rounds === undefined
+        ? undefined
+        : parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
+    seed: parseNumber("seed", values.seed, /^\d{1,9}$/, "a whole number from 1"),
     seconds: parseNumber("seconds", values.seconds, /^(?=\.?\d)\d{0,6}(\.\d+)?$/, "a number above 0"),
     json: values.json,
     list: values.list ?? false,
@@ -82,7 +91,8 @@ function parse(args: readonly string[]) {
       args: [...args],
       allowPositionals: true,
       options: {
-        rounds: { type: "string", default: "5" },
+        rounds: { type: "string" },
+        seed: { type: "string", default: String(defaultSeed) },
         seconds: { type: "string", default: "2" },
         subject: { type: "string", multiple: true },
         json: { type: "string" },

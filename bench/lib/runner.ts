@@ -5,7 +5,7 @@
 import type { Placement } from "./machine.js";
 import type { Case, Contender, Sample, Subject } from "./workload.js";
 
-/** How many windows each subject has in a round. */
+/** How many windows each subject has in a round, unless its case has another number. */
 export const windowsPerRound = 4;
 
 /** How much to measure: `measureMs` is the sum of a subject's windows in one round. */
@@ -35,12 +35,13 @@ export async function runCase(
   progress: (text: string) => void,
 ): Promise<CaseResult> {
   const runs = subjects.map((subject) => ({ subject, samples: [] as Sample[] }));
+  const windows = which.windows ?? windowsPerRound;
   for (let round = 1; round <= plan.rounds; round++) {
     progress(`round ${round} of ${plan.rounds}`);
     const contenders: Contender[] = [];
     try {
       for (const { subject } of runs) contenders.push(await subject.open(plan.placement));
-      for (let window = 0; window < windowsPerRound; window++) {
+      for (let window = 0; window < windows; window++) {
         for (const [i, { subject, samples }] of runs.entries()) {
           samples.push(await measure(which, subject, contenders[i] as Contender, plan, window === 0));
         }
@@ -62,7 +63,7 @@ async function measure(
 ): Promise<Sample> {
   const sample = await contender.measure({
     warmupMs: Math.ceil(plan.measureMs / (first ? 2 : 20)),
-    measureMs: Math.ceil(plan.measureMs / windowsPerRound),
+    measureMs: Math.ceil(plan.measureMs / (which.windows ?? windowsPerRound)),
   });
   for (const metric of which.metrics) {
     if (!Number.isFinite(sample[metric.name])) throw new Error(`${subject.name} did not measure ${metric.name}`);

@@ -62,11 +62,18 @@ test("bench writes the machine and the results as JSON", { timeout: 60_000 }, as
   );
   assert.equal(status, 0, stderr);
   assert.match(stdout, /c \/ node:net/);
-  const { machine, results } = JSON.parse(await readFile(file, "utf8"));
+  const { machine, seed, results } = JSON.parse(await readFile(file, "utf8"));
   assert.equal(machine.node, process.version);
+  assert.equal(seed, 1);
   assert.ok(results.length > 0);
   for (const result of results) {
-    assert.deepEqual(Object.keys(result), ["workload", "subject", "peer", "metric", "value", "peerValue", "ratio"]);
+    const figures = ["value", "peerValue", "ratio", "interval", "rounds"];
+    assert.deepEqual(Object.keys(result), ["workload", "subject", "peer", "metric", ...figures]);
+    assert.equal(result.interval, null);
+    assert.deepEqual(
+      result.rounds.map((round: number[]) => round.length),
+      [4],
+    );
     assert.deepEqual([result.workload, result.subject, result.peer], ["tcp-echo", "c", "node:net"]);
     for (const figure of [result.value, result.peerValue, result.ratio]) assert.equal(typeof figure, "number");
   }
