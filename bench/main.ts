@@ -1,17 +1,21 @@
 // npm run bench -- NAME...: measures us beside C and Node's own modules. docs/benchmarks.md says how and why.
 
+import { execFile } from "node:child_process";
 import { open, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 
 import { endChildrenWithUs } from "./lib/children.js";
 import {
   type CpuReading,
   allowedCores,
-  choosePlacement,
+  type Placement,
+  chooseCores,
   describeMachine,
   foreignShare,
   readCpu,
 } from "./lib/machine.js";
+import { compiledBench, packedBench } from "./lib/paths.js";
 import { type Options, UsageError, parseOptions, usage } from "./lib/options.js";
 import { type Result, type ResultFile, analyse, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
 import { type Plan, chooseSubjects, runCase } from "./lib/runner.js";
@@ -40,10 +44,25 @@ function others(from: CpuReading): string {
   return `${(share * 100).toFixed(0)} % of the machine${share > 0.05 ? ", which disturbs the figures" : ""}`;
 }
 
+/** The version of a Node, by asking it. */
+async function versionOf(node: string): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(node, ["--print", "process.version"]);
+    if (/^v\d+\.\d+\.\d+/.test(stdout)) return stdout.trim();
+  } catch {
+    // It does not run, or does not know the option.
+  }
+  throw new UsageError(`--node requires the path of a Node, found ${JSON.stringify(node)}`);
+}
+
 /** Runs what was asked for; true when every limit is met. */
 async function run(options: Options): Promise<boolean> {
-  const machine = describeMachine();
-  const placement = choosePlacement(allowedCores());
+  const node = options.node ?? process.execPath;
+  const machine = describeMachine(await versionOf(node));
+  const placement: Placement = {
+    ...chooseCores(allowedCores()),
+    site: { node, bench: compiledBench, shipped: packedBench },
+  };
   console.log(
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}`,
   );
@@ -73,6 +92,7 @@ async function run(options: Options): Promise<boolean> {
   const results: Result[] = [];
   let met = true;
   for (const workload of workloads.filter(({ name }) => options.workloads.includes(name))) {
+    await workload.prepare?.();
     for (const which of workload.cases) {
       const subjects = chooseSubjects(which.subjects, options.subjects);
       if (subjects.length === 0) continue;

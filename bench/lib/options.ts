@@ -16,6 +16,8 @@ export interface Options {
   readonly rounds: number | undefined;
   readonly seconds: number;
   readonly seed: number;
+  /** The Node that runs the scripts; undefined: the one that runs the harness. */
+  readonly node: string | undefined;
   readonly json: string | undefined;
   readonly list: boolean;
   readonly help: boolean;
@@ -23,10 +25,11 @@ export interface Options {
 
 export const usage: string = `usage: npm run bench -- NAME... [options]
 
-  --rounds N      start and measure all subjects N times (5)
+  --rounds N      start and measure all subjects N times (5; import: 20)
   --seed N        the seed of the random numbers behind the intervals (1)
   --seconds S     how long each subject is measured per round, warm-up not counted (2)
   --subject NAME  run only this subject; may be repeated, and is the only way to run a variant
+  --node PATH     run the measured scripts with this Node
   --json FILE     write the results there
   --list          list the workloads and their subjects
   --help          print this
@@ -79,6 +82,7 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
         : parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
     seed: parseNumber("seed", values.seed, /^\d{1,9}$/, "a whole number from 1"),
     seconds: parseNumber("seconds", values.seconds, /^(?=\.?\d)\d{0,6}(\.\d+)?$/, "a number above 0"),
+    node: values.node,
     json: values.json,
     list: values.list ?? false,
     help: values.help ?? false,
@@ -95,6 +99,7 @@ function parse(args: readonly string[]) {
         seed: { type: "string", default: String(defaultSeed) },
         seconds: { type: "string", default: "2" },
         subject: { type: "string", multiple: true },
+        node: { type: "string" },
         json: { type: "string" },
         list: { type: "boolean" },
         help: { type: "boolean" },

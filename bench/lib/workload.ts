@@ -61,4 +61,6 @@ export interface Workload {
   readonly cases: readonly Case[];
   /** How many rounds when the command line does not say. */
   readonly rounds?: number;
+  /** Makes what the subjects need, before the first round. */
+  readonly prepare?: () => Promise<void>;
 }

@@ -24,13 +24,13 @@ export interface Proxy extends AsyncDisposable {
   readonly port: number;
 }
 
-export type Start = (core: number, target: number) => Promise<Proxy>;
+export type Start = (placement: Placement, target: number) => Promise<Proxy>;
 
 /** A program of ours whose last argument is the port where it leads. */
 export const ours =
   (program: Program, ...parameters: readonly string[]): Start =>
-  async (core, target) => {
-    const child = await Child.start(core, await program(...parameters, String(target)));
+  async ({ server, site }, target) => {
+    const child = await Child.start(server, await program(site, ...parameters, String(target)));
     try {
       const port = numberIn(await child.nextObject(), "port");
       return { pid: child.pid, port, [Symbol.asyncDispose]: () => child.stop() };
@@ -43,7 +43,7 @@ export const ours =
 /** HAProxy on one thread, with splice(2) where it finds that worth it, always, or never. */
 const haproxy =
   (...options: readonly string[]): Start =>
-  async (core, target) => {
+  async ({ server }, target) => {
     const port = await freePort();
     const folder = await mkdtemp(join(tmpdir(), "berkeley-haproxy-"));
     const file = join(folder, "haproxy.cfg");
@@ -65,7 +65,7 @@ const haproxy =
     ];
     try {
       await writeFile(file, `${lines.join("\n")}\n`);
-      const child = await startForeign(core, port, ["haproxy", "-db", "-q", "-f", file]);
+      const child = await startForeign(server, port, ["haproxy", "-db", "-q", "-f", file]);
       const stop = async (): Promise<void> => {
         await child.stop();
         await rm(folder, { recursive: true });
@@ -86,7 +86,7 @@ export function lasting(
 ): Subject {
   const open: Subject["open"] = async (placement) => {
     const far = await freePort();
-    const proxy = await start(placement.server, far);
+    const proxy = await start(placement, far);
     return {
       measure: (window) => measure(placement, window, proxy, far),
       [Symbol.asyncDispose]: () => proxy[Symbol.asyncDispose](),

@@ -1,6 +1,7 @@
 // sendfile: a file in the page cache, sent again and again over four connections.
 
 import { type Line, numberIn } from "../lib/children.js";
+import type { Site } from "../lib/machine.js";
 import { patternFile } from "../lib/native.js";
 import { type Program, native, script, served } from "../lib/servers.js";
 import { usageIn } from "../lib/usage.js";
@@ -31,7 +32,7 @@ export function byteSample(line: Line): Sample {
 }
 
 function subject(name: string, role: Subject["role"], program: Program): Subject {
-  const server = async (): ReturnType<Program> => program(await patternFile(fileSize));
+  const server = async (site: Site): ReturnType<Program> => program(site, await patternFile(fileSize));
   const load = async (): Promise<string[]> => [await patternFile(fileSize), String(connections)];
   return served({ name, role }, server, "sendfile_load", load, byteSample);
 }

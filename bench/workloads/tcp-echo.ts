@@ -38,7 +38,7 @@ function sampleOf(line: Line): Sample {
 /** A server that echoes. */
 export function echoSubject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
   const load = async (): Promise<string[]> => [String(connections), String(size)];
-  return served({ name, role }, () => program(...parameters), "tcp_echo_load", load, sampleOf);
+  return served({ name, role }, (site) => program(site, ...parameters), "tcp_echo_load", load, sampleOf);
 }
 
 export const tcpEcho: Workload = {

@@ -48,7 +48,7 @@ function subject(
   const connections = kind === "echo" ? echoConnections : bulkConnections;
   return served(
     { name, role },
-    async () => script(server[0])(kind, ...(await certificate()), ...server.slice(1)),
+    async (site) => script(server[0])(site, kind, ...(await certificate()), ...server.slice(1)),
     "tls_load",
     async () => [kind, String(connections), String(size)],
     (line) => sampleOf(numberIn(line, "count"), usageIn(line)),

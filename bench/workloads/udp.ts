@@ -31,7 +31,7 @@ function echoSample(line: Line): Sample {
 
 function echo(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
   const load = async (): Promise<string[]> => [sockets, inFlight, size].map(String);
-  return served({ name, role }, () => program(...parameters), "udp_echo_load", load, echoSample);
+  return served({ name, role }, (site) => program(site, ...parameters), "udp_echo_load", load, echoSample);
 }
 
 /** Tells a sender to send for so long; how much was delivered, and in what time. */
@@ -54,7 +54,7 @@ function bulk(name: string, role: Subject["role"], program: Program): Subject {
         for (const child of children) await child.stop();
       };
       const start = async (core: number, ...parameters: string[]): Promise<{ child: Child; port: number }> => {
-        const child = await Child.start(core, await program(...parameters));
+        const child = await Child.start(core, await program(placement.site, ...parameters));
         children.push(child);
         return { child, port: numberIn(await child.nextObject(), "port") };
       };

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -87,6 +87,52 @@ for (const workload of ["udp", "sendfile", "splice"]) {
     assert.equal(status, 0, stderr);
   });
 }
+
+test("bench import compares by difference, and says how each import ended", { timeout: 120_000 }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "berkeley-bench-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, "results.json");
+  const { status, stdout, stderr } = await bench("import", "--rounds", "2", "--json", file);
+  // Whether a limit is met is not for a busy machine to say.
+  assert.ok(status === 0 || status === 1, stderr);
+  assert.match(stdout, /berkeley - empty/);
+  const { results } = JSON.parse(await readFile(file, "utf8"));
+  const row = (subject: string, peer: string, metric: string): { difference: number; rounds: number[][] } =>
+    results.find((result: Record<string, unknown>) =>
+      Object.entries({ subject, peer, metric }).every(([name, value]) => result[name] === value),
+    );
+  for (const subject of ["berkeley", "berkeley/sync", "files"]) {
+    const { difference, rounds } = row(subject, "empty", "max_rss_mb");
+    assert.ok(difference > 1, `${subject} takes ${difference} MB more than nothing`);
+    assert.deepEqual(
+      rounds.map((round) => round.length),
+      [1, 1],
+    );
+  }
+  // A bundle reads a few files in place of more than two hundred.
+  assert.ok(row("berkeley", "files", "max_rss_mb").difference < 0);
+});
+
+test("bench --node measures another Node and says its version", { timeout: 60_000 }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "berkeley-bench-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const node = join(folder, "node");
+  const used = join(folder, "used");
+  const script = `if [ "$1" = --print ]; then echo v99.0.1; else echo "$1" >>${used}; exec ${process.execPath} "$@"; fi`;
+  await writeFile(node, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  const { status, stdout, stderr } = await bench("udp", "--subject", "node:dgram", "--node", node, ...short);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /, Node v99\.0\.1, /);
+  assert.match(await readFile(used, "utf8"), /servers\/udp-echo-node\.js\n/);
+});
+
+test("bench --node refuses what is no Node", async () => {
+  for (const path of ["/no/such/node", "/bin/true"]) {
+    const { status, stderr } = await bench("tcp-echo", "--node", path);
+    assert.equal(status, 2);
+    assert.ok(stderr.startsWith(`bench: --node requires the path of a Node, found "${path}"\n`), stderr);
+  }
+});
 
 /** The children of a process, from proc(5). */
 async function childrenOf(parent: number | undefined): Promise<string[]> {

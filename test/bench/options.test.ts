@@ -16,6 +16,7 @@ test("parseOptions() gives the defaults", () => {
     rounds: undefined,
     seconds: 2,
     seed: 1,
+    node: undefined,
     json: undefined,
     list: false,
     help: false,

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
+import type { Placement } from "../../bench/lib/machine.js";
 import { analyse, formatCase, formatTable, resultsOf, verdictsOf } from "../../bench/lib/report.js";
 import { type CaseResult, chooseSubjects, runCase } from "../../bench/lib/runner.js";
 import { bootstrapInterval } from "../../bench/lib/statistics.js";
 import type { Case, Contender, Limit, Subject, Window } from "../../bench/lib/workload.js";
 
+const placement: Placement = { server: 0, load: 0, site: { node: "node", bench: "/bench", shipped: "/shipped" } };
 const windows: Window[] = [];
 const closed: string[] = [];
 
@@ -27,7 +29,7 @@ function caseOf(limits: readonly Limit[], ...subjects: Subject[]): Case {
 }
 
 async function measured(rounds: number, limits: readonly Limit[], ...subjects: Subject[]): Promise<CaseResult> {
-  const plan = { placement: { server: 0, load: 0 }, rounds, measureMs: 2000 };
+  const plan = { placement, rounds, measureMs: 2000 };
   return runCase(caseOf(limits, ...subjects), subjects, plan, () => undefined);
 }
 
@@ -183,7 +185,7 @@ test("a case can be compared by difference, with windows and limits of its own",
   const subjects = [scripted("ours", "ours", [25, 31]), scripted("empty", "peer", [20, 20])];
   const limits = [{ metric: "cost", subject: "ours", peer: "empty", atMost: 8 }];
   const which: Case = { ...caseOf(limits, ...subjects), comparison: "difference", windows: 1 };
-  const plan = { placement: { server: 0, load: 0 }, rounds: 2, measureMs: 2000 };
+  const plan = { placement, rounds: 2, measureMs: 2000 };
   const analysis = analyse("w", await runCase(which, subjects, plan, () => undefined));
   const [row] = resultsOf(analysis);
   assert.deepEqual([row?.difference, row?.ratio, row?.rounds], [8, undefined, [[5], [11]]]);

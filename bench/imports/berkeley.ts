@@ -1,0 +1,3 @@
+// A program that imports the library and ends.
+
+import "berkeley";

@@ -1,0 +1,3 @@
+// The empty program: a module, as the others are, that imports nothing.
+
+export {};

@@ -1,0 +1,3 @@
+// A program that imports Node's own sockets and ends.
+
+import "node:net";

@@ -1,0 +1,3 @@
+// A program that imports the synchronous sockets only and ends.
+
+import "berkeley/sync";
