@@ -42,7 +42,11 @@ export function pack(folder) {
 function madeOf() {
   const prebuilds = join(root, "prebuilds");
   const files = [
-    ...["package.json", "scripts/bundle.mjs", "scripts/packed.mjs", "out/.setup", "build/Release/berkeley.node"],
+    "package.json",
+    "scripts/bundle.mjs",
+    "scripts/packed.mjs",
+    "out/.setup",
+    "build/Release/berkeley.node",
     ...(existsSync(prebuilds) ? readdirSync(prebuilds).toSorted() : []).map((name) => `prebuilds/${name}`),
   ];
   const sum = createHash("sha256");
