@@ -16,6 +16,9 @@ export interface Options {
   readonly rounds: number | undefined;
   readonly seconds: number;
   readonly seed: number;
+  /** The old version to compare with, and the new one; undefined: the package as it is shipped. */
+  readonly against: string | undefined;
+  readonly library: string | undefined;
   /** The Node that runs the scripts; undefined: the one that runs the harness. */
   readonly node: string | undefined;
   readonly json: string | undefined;
@@ -29,6 +32,8 @@ export const usage: string = `usage: npm run bench -- NAME... [options]
   --seed N        the seed of the random numbers behind the intervals (1)
   --seconds S     how long each subject is measured per round, warm-up not counted (2)
   --subject NAME  run only this subject; may be repeated, and is the only way to run a variant
+  --against PATH  compare our subjects with those of another version: a .tgz file, or a checkout that is set up (15 rounds)
+  --library PATH  with --against: the new version, in place of the package as it is shipped
   --node PATH     run the measured scripts with this Node
   --json FILE     write the results there
   --list          list the workloads and their subjects
@@ -73,6 +78,9 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
       );
     }
   }
+  if (values.library !== undefined && values.against === undefined) {
+    throw new UsageError("--library requires --against: without it the development files are measured");
+  }
   return {
     workloads: [...new Set(positionals)],
     subjects,
@@ -82,6 +90,8 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
         : parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
     seed: parseNumber("seed", values.seed, /^\d{1,9}$/, "a whole number from 1"),
     seconds: parseNumber("seconds", values.seconds, /^(?=\.?\d)\d{0,6}(\.\d+)?$/, "a number above 0"),
+    against: values.against,
+    library: values.library,
     node: values.node,
     json: values.json,
     list: values.list ?? false,
@@ -99,6 +109,8 @@ function parse(args: readonly string[]) {
         seed: { type: "string", default: String(defaultSeed) },
         seconds: { type: "string", default: "2" },
         subject: { type: "string", multiple: true },
+        against: { type: "string" },
+        library: { type: "string" },
         node: { type: "string" },
         json: { type: "string" },
         list: { type: "boolean" },

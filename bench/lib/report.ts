@@ -47,6 +47,8 @@ export interface Result {
 /** The JSON file. */
 export interface ResultFile {
   readonly machine: Machine;
+  /** The two libraries, when versions were compared. The peer of a subject is the same subject with the old one. */
+  readonly versions?: Readonly<Record<"new" | "old", { readonly path: string; readonly version: string }>>;
   readonly seed: number;
   readonly results: readonly Result[];
 }
@@ -160,7 +162,8 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-function formatSpread(metric: Metric, values: readonly number[]): string {
+/** A median with the least and the most behind it. */
+export function formatSpread(metric: Metric, values: readonly number[]): string {
   const { median: middle, least, most } = summarize(values);
   const text = (value: number): string => value.toFixed(metric.digits);
   return values.length === 1 ? text(middle) : `${text(middle)} (${text(least)}..${text(most)})`;

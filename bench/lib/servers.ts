@@ -53,13 +53,9 @@ export function served(
             ...rest,
             ...[warmupMs, measureMs].map(String),
           ]);
-          try {
-            return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
-          } catch (error) {
-            const state = child.end === undefined ? "still runs" : `ended with ${child.end}`;
-            throw new Error(`${identity.name}: ${(error as Error).message}; the server ${state}`, { cause: error });
-          }
+          return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
         },
+        children: [child],
         [Symbol.asyncDispose]: () => child.stop(),
       };
     },

@@ -1,5 +1,6 @@
 // What a workload is: a file of bench/workloads/ exports one, and the runner, the report and the command line know no more.
 
+import type { Child } from "./children.js";
 import type { Placement } from "./machine.js";
 import type { Comparison } from "./statistics.js";
 
@@ -8,6 +9,8 @@ export interface Metric {
   readonly name: string;
   readonly label: string;
   readonly digits: number;
+  /** A part of another figure, or one that varies much: left out of the text that compares two versions of ours. */
+  readonly detail?: boolean;
 }
 
 /** The figures of one measurement, by the metric's name. */
@@ -21,6 +24,8 @@ export interface Window {
 
 /** A subject with its processes running. */
 export interface Contender extends AsyncDisposable {
+  /** Its processes that last; when a measurement fails, the reason may be that one of them ended. */
+  readonly children?: readonly Child[];
   measure(window: Window): Promise<Sample>;
 }
 

@@ -20,7 +20,7 @@ const atATime = 64;
 
 /** A proxy that leads to a port. */
 export interface Proxy extends AsyncDisposable {
-  readonly pid: number;
+  readonly child: Child;
   readonly port: number;
 }
 
@@ -33,7 +33,7 @@ export const ours =
     const child = await Child.start(server, await program(site, ...parameters, String(target)));
     try {
       const port = numberIn(await child.nextObject(), "port");
-      return { pid: child.pid, port, [Symbol.asyncDispose]: () => child.stop() };
+      return { child, port, [Symbol.asyncDispose]: () => child.stop() };
     } catch (error) {
       await child.stop();
       throw error;
@@ -70,7 +70,7 @@ const haproxy =
         await child.stop();
         await rm(folder, { recursive: true });
       };
-      return { pid: child.pid, port, [Symbol.asyncDispose]: stop };
+      return { child, port, [Symbol.asyncDispose]: stop };
     } catch (error) {
       await rm(folder, { force: true, recursive: true });
       throw error;
@@ -89,6 +89,7 @@ export function lasting(
     const proxy = await start(placement, far);
     return {
       measure: (window) => measure(placement, window, proxy, far),
+      children: [proxy.child],
       [Symbol.asyncDispose]: () => proxy[Symbol.asyncDispose](),
     };
   };
@@ -98,7 +99,7 @@ export function lasting(
 /** Bytes through a few connections, one way. */
 export async function bulk(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
   const { measureMs, warmupMs } = window;
-  const parameters = [connections, warmupMs, measureMs, far, proxy.port, proxy.pid].map(String);
+  const parameters = [connections, warmupMs, measureMs, far, proxy.port, proxy.child.pid].map(String);
   const load: [string, ...string[]] = [await nativeProgram("splice_load"), await patternFile(fileSize), ...parameters];
   await using ends = await Child.start(placement.load, load);
   return byteSample(await ends.nextObject(warmupMs + measureMs + 30_000));
@@ -106,7 +107,7 @@ export async function bulk(placement: Placement, window: Window, proxy: Proxy, f
 
 async function short(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
   const { measureMs, warmupMs } = window;
-  const parameters = [proxy.port, proxy.pid, far, atATime, warmupMs, measureMs].map(String);
+  const parameters = [proxy.port, proxy.child.pid, far, atATime, warmupMs, measureMs].map(String);
   await using ends = await Child.start(placement.load, [await nativeProgram("connect_load"), ...parameters]);
   return shortSample(await ends.nextObject(warmupMs + measureMs + 30_000));
 }
@@ -144,8 +145,8 @@ export const proxy: Workload = {
       metrics: [
         { name: "connections_per_second", label: "connections/s", digits: 0 },
         { name: "cpu_us_per_connection", label: "CPU us/connection", digits: 1 },
-        { name: "user_us_per_connection", label: "user", digits: 1 },
-        { name: "system_us_per_connection", label: "system", digits: 1 },
+        { name: "user_us_per_connection", label: "user", digits: 1, detail: true },
+        { name: "system_us_per_connection", label: "system", digits: 1, detail: true },
       ],
       subjects: proxies.map(([name, role, start]) => lasting(name, role, start, short)),
       limits: [{ metric: "connections_per_second", subject: "berkeley", peer: "haproxy", atLeast: 0.9 }],

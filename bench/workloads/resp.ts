@@ -83,6 +83,7 @@ function subject(
           for (const [index, [, test]] of tests.entries()) sample[`${test}_per_second_p${pipeline}`] = result[index]!;
           return sample satisfies Sample;
         },
+        children: [child],
         [Symbol.asyncDispose]: () => child.stop(),
       };
     },

@@ -14,8 +14,8 @@ const connections = 4;
 /** The figures of a workload that moves bytes. */
 export const byteMetrics: readonly Metric[] = [
   { name: "cpu_us_per_mb", label: "CPU us/MB", digits: 1 },
-  { name: "user_us_per_mb", label: "user", digits: 1 },
-  { name: "system_us_per_mb", label: "system", digits: 1 },
+  { name: "user_us_per_mb", label: "user", digits: 1, detail: true },
+  { name: "system_us_per_mb", label: "system", digits: 1, detail: true },
   { name: "mb_per_second", label: "MB/s", digits: 0 },
 ];
 

@@ -73,6 +73,7 @@ function bulk(name: string, role: Subject["role"], program: Program): Subject {
               bulk_send_cpu_us_per_mb: sending.cpuNs / result.megabytes / 1e3,
             };
           },
+          children,
           [Symbol.asyncDispose]: stop,
         };
       } catch (error) {
@@ -90,11 +91,11 @@ export const udp: Workload = {
       title: `echo of ${size}-byte datagrams, ${inFlight} in flight from ${sockets} sockets`,
       metrics: [
         { name: "cpu_us_per_packet", label: "CPU us/packet", digits: 2 },
-        { name: "user_us_per_packet", label: "user", digits: 2 },
-        { name: "system_us_per_packet", label: "system", digits: 2 },
+        { name: "user_us_per_packet", label: "user", digits: 2, detail: true },
+        { name: "system_us_per_packet", label: "system", digits: 2, detail: true },
         { name: "packets_per_second", label: "packets/s", digits: 0 },
-        { name: "latency_p50_us", label: "p50 us", digits: 0 },
-        { name: "latency_p99_us", label: "p99 us", digits: 0 },
+        { name: "latency_p50_us", label: "p50 us", digits: 0, detail: true },
+        { name: "latency_p99_us", label: "p99 us", digits: 0, detail: true },
       ],
       subjects: [
         echo("berkeley", "ours", script("udp-echo-berkeley")),

@@ -16,6 +16,8 @@ test("parseOptions() gives the defaults", () => {
     rounds: undefined,
     seconds: 2,
     seed: 1,
+    against: undefined,
+    library: undefined,
     node: undefined,
     json: undefined,
     list: false,
@@ -64,6 +66,7 @@ for (const [args, message] of [
   [["echo", "--seconds", "."], /--seconds .* found "."/],
   [["echo", "--subject", "node"], /echo has none of the subjects node; it has: ours, c/],
   [["echo", "--subject", "c", "--subject", "rust"], /unknown subject "rust", required one of: ours, c/],
+  [["echo", "--library", "out"], /--library requires --against/],
   [["echo", "--fast"], /--fast/],
   [["echo", "--json"], /--json/],
 ] as const) {

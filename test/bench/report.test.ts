@@ -161,7 +161,7 @@ test("resultsOf() keeps the ratios of each round, and the interval follows from 
     [6, 2, 3, 4],
     [5, 6, 2, 3],
   ]);
-  assert.deepEqual(row?.interval, bootstrapInterval(row!.rounds, 9));
+  assert.deepEqual(row?.interval, bootstrapInterval(row?.rounds ?? [], 9));
 });
 
 test("formatCase() prints the interval beside each ratio and each verdict", async () => {
