@@ -6,7 +6,7 @@ import type { Placement } from "./machine.js";
 import { type Analysis, analyse, formatComparative, formatSpread, formatTable, headingOf, indent } from "./report.js";
 import { type CaseResult, type Plan, measure, openContender, windowOf, windowsPerRound } from "./runner.js";
 import { summarize } from "./statistics.js";
-import type { Case, Contender, Sample, Subject } from "./workload.js";
+import type { Case, Contender, Metric, Sample, Subject } from "./workload.js";
 
 /** The two versions. */
 export interface Versions {
@@ -43,6 +43,9 @@ function at(placement: Placement, library: Library): Placement {
 
 const labelOf = (subject: Subject, library: Library): string => `${subject.name} of ${library.path}`;
 
+/** Long enough for a result on a busy machine. */
+const trial = { warmupMs: 50, measureMs: 250 };
+
 /** Runs each subject with both versions for a moment, so what one lacks is found out before minutes of measuring. */
 export async function tryVersions(
   which: Case,
@@ -56,7 +59,7 @@ export async function tryVersions(
       const label = labelOf(subject, library);
       const contender = await openContender(subject, at(plan.placement, library), label);
       try {
-        await measure(which, contender, { warmupMs: 5, measureMs: 20 }, label);
+        await measure(which, contender, trial, label);
       } finally {
         await contender[Symbol.asyncDispose]();
       }
@@ -165,12 +168,14 @@ export function formatVersions(analysis: Analysis, measured: VersionsResult): st
     `  ${headingOf("ratio", measured.rounds)}`,
     "",
     indent(formatTable([["", "new", "old", "new / old", "spread of the turns"], ...lines])),
-    ...(first !== undefined && control.length > 0
-      ? [
-          "",
-          `  control: c, ${first.label}: ${formatSpread(first, control)}, most / least ${(Math.max(...control) / Math.min(...control)).toFixed(3)}`,
-        ]
-      : []),
+    ...(first !== undefined && control.length > 0 ? ["", `  control: ${formatControl(first, control)}`] : []),
     "",
   ].join("\n");
+}
+
+/** How far the rounds were apart for a program that is the same in all of them. */
+function formatControl(metric: Metric, values: readonly number[]): string {
+  const { least, most } = summarize(values);
+  const range = values.length > 1 ? `, most / least ${(most / least).toFixed(3)}` : "";
+  return `c, ${metric.label}: ${formatSpread(metric, values)}${range}`;
 }

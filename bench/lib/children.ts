@@ -27,7 +27,9 @@ export function keepComplaints(): void {
 /** The line of a standard error that says what was wrong: the first of an error of JavaScript, or else the last. */
 export function complaintIn(text: string): string | undefined {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
-  return lines.find((line) => /^(Uncaught )?[A-Z]\w*Error( \[\w+\])?: /.test(line)) ?? lines.at(-1);
+  // An error whose stack is its message alone is printed in brackets.
+  const error = /^(?:Uncaught )?\[?([A-Z]\w*Error(?: \[\w+\])?: .*)$/m.exec(text)?.[1];
+  return error ?? lines.at(-1);
 }
 
 /** A JSON object that a child printed. */

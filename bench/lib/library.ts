@@ -109,7 +109,7 @@ async function unpack(file: string, installed: string): Promise<void> {
   try {
     await run("tar", ["-xzf", file, "-C", installed, "--strip-components=1"]);
   } catch (error) {
-    const complaint = complaintIn((error as { stderr?: string }).stderr ?? "") ?? (error as Error).message;
+    const [complaint] = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim().split("\n", 1);
     throw new UsageError(`Cannot unpack ${file}: ${complaint}`);
   }
   const manifest = await manifestIn(installed);
