@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* A bit per descriptor number: set while this environment owns the descriptor. */
 struct ownership {
@@ -29,12 +30,22 @@ struct ownership {
   size_t length; /* in words */
 };
 
+/* Which file each descriptor is that others may use too, by its number; 0 for those that are ours alone. shared.c */
+struct shared {
+  uint64_t *identities;
+  size_t length;
+};
+
 struct addon {
   napi_env env;
   /* By their numbers; a place may be NULL. */
   struct poller **pollers;
   size_t poller_count;
+  struct lookups *lookups; /* none before the first lookup */
   struct ownership owned;
+  struct shared shared;
+  timer_t alarm;
+  bool has_alarm;
   bool ended; /* the environment is being torn down: calls answer -ECANCELED */
 };
 
@@ -47,6 +58,28 @@ int own_new(struct addon *addon, int fd);
 void disown(struct addon *addon, int fd);
 bool owns(const struct addon *addon, int fd);
 void close_owned(struct addon *addon);
+
+/*
+ * shared.c. Others may use the open file description of a descriptor that is shared, and its number; see there. share() returns which
+ * file it is, as a number above 0, or -errno, and changes nothing when it fails.
+ */
+int64_t share(struct addon *addon, int fd);
+bool is_file(int fd, int64_t file);
+static inline bool is_shared(const struct addon *addon, int fd) {
+  return (size_t)fd < addon->shared.length && addon->shared.identities[fd] != 0;
+}
+/* Whether the number of a shared descriptor has been closed by others, and is another file's or nobody's now. */
+bool replaced(const struct addon *addon, int fd);
+bool lacks_nonblock(int fd);
+/* Whether a call without MSG_DONTWAIT could wait, because others have cleared O_NONBLOCK. */
+static inline bool may_wait(const struct addon *addon, int fd) { return is_shared(addon, fd) && lacks_nonblock(fd); }
+/* poll(2), without waiting: whether there is one of the events, an error or a hang-up. */
+bool is_ready(int fd, short events);
+/* Between these two a call of this thread that waits ends with EINTR after a millisecond. Returns 0 or -errno. */
+int begin_alarm(struct addon *addon);
+/* Leaves errno alone. */
+void end_alarm(struct addon *addon);
+void forget_shared(struct addon *addon);
 
 /* args.c: reading arguments. Each returns false with a TypeError or RangeError pending. */
 #define MAX_ARGS 12
@@ -133,11 +166,16 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
 #define THROUGH_SHORT_MEANS_EMPTY 2u
 /* The peer has ended, and such a recv(2) has got the last that there was before that. */
 #define THROUGH_SHORT_MEANS_END 4u
+/* All bytes are copied: splice(2) could wait, because one of the sockets is blocking. */
+#define THROUGH_COPY 8u
 /* A flow of which at least so many bytes came at a time is expected to go on like that. */
 #define MANY (16u << 10)
 
 /* relay.c */
-#define RELAYS 1024
+/* Slots of the reactor that have a note: each forwarded connection takes two. Memory that is not used costs address space only. */
+#define RELAYS (1u << 16)
+/* So many of them stand before the pipes. */
+#define FIRST_RELAYS 1024u
 #define RELAY_WORDS 10
 #define RELAY_PIPES 16
 #define RELAY_PIPE_WORDS 3
@@ -168,8 +206,11 @@ bool init_move(napi_env env, napi_value exports);
 bool init_options(napi_env env, napi_value exports);
 bool init_pollset(napi_env env, napi_value exports);
 bool init_poller(napi_env env, napi_value exports);
+bool init_relay(napi_env env, napi_value exports);
 bool init_signals(napi_env env, napi_value exports);
 bool init_names(napi_env env, napi_value exports);
+bool init_shared(napi_env env, napi_value exports);
+bool init_lookups(napi_env env, napi_value exports);
 bool init_local(napi_env env, napi_value exports);
 bool init_constants(napi_env env, napi_value exports);
 

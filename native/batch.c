@@ -125,8 +125,10 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
         .msg_controllen = room,
     };
   }
-  int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_CMSG_CLOEXEC, NULL);
-  if (received < 0 && refuses_cloexec(fd)) received = recvmmsg(fd, messages, (unsigned)count, flags, NULL);
+  int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+  if (received < 0 && refuses_cloexec(fd)) {
+    received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT, NULL);
+  }
   if (received < 0) return number(env, -errno);
   for (int i = 0; i < received; i++) {
     struct datagram *entry = &batch.entries[i];
@@ -191,7 +193,7 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
     };
     if (entry->segment > 0) ask_for_segments(entry, header);
   }
-  return number(env, outcome(whole_sendmmsg(fd, messages, (unsigned)count, flags | MSG_NOSIGNAL)));
+  return number(env, outcome(whole_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 bool init_batch(napi_env env, napi_value exports) {

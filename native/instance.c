@@ -39,6 +39,8 @@ int own(struct addon *addon, int fd) {
     addon->owned.length = length;
   }
   addon->owned.words[word] |= UINT64_C(1) << (fd % 64);
+  /* Others have closed the number while it was recorded. */
+  if (is_shared(addon, fd)) addon->shared.identities[fd] = 0;
   return fd;
 }
 
@@ -55,6 +57,7 @@ bool owns(const struct addon *addon, int fd) {
 
 void disown(struct addon *addon, int fd) {
   if (owns(addon, fd)) addon->owned.words[fd / 64] &= ~(UINT64_C(1) << (fd % 64));
+  if (is_shared(addon, fd)) addon->shared.identities[fd] = 0;
 }
 
 void close_owned(struct addon *addon) {
@@ -62,7 +65,8 @@ void close_owned(struct addon *addon) {
     while (addon->owned.words[word] != 0) {
       int bit = __builtin_ctzll(addon->owned.words[word]);
       addon->owned.words[word] &= addon->owned.words[word] - 1;
-      close((int)(word * 64) + bit);
+      int fd = (int)(word * 64) + bit;
+      if (!replaced(addon, fd)) close(fd);
     }
   }
 }
@@ -84,6 +88,7 @@ static void free_addon(napi_env env, void *data, void *hint) {
   struct addon *addon = data;
   free(addon->owned.words);
   free(addon->pollers);
+  forget_shared(addon);
   free(addon);
 }
 
@@ -106,8 +111,9 @@ static napi_value init(napi_env env, napi_value exports) {
   init_direct();
   if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_batch(env, exports) ||
       !init_move(env, exports) || !init_options(env, exports) ||
-      !init_pollset(env, exports) || !init_poller(env, exports) || !init_signals(env, exports) ||
-      !init_names(env, exports) || !init_local(env, exports) || !init_constants(env, exports)) {
+      !init_pollset(env, exports) || !init_poller(env, exports) || !init_relay(env, exports) ||
+      !init_signals(env, exports) || !init_names(env, exports) || !init_lookups(env, exports) ||
+      !init_local(env, exports) || !init_shared(env, exports) || !init_constants(env, exports)) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) napi_throw_error(env, NULL, "the addon could not build its exports");

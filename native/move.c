@@ -4,11 +4,28 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* sendfile(2) to a blocking socket would wait: see shared.c. The bytes are copied. */
+static int64_t copy_file(int out, int in, off_t offset, uint32_t count) {
+  uint8_t bytes[1 << 16];
+  int64_t moved = 0;
+  while (moved < count) {
+    size_t left = (size_t)(count - moved), asked = left < sizeof bytes ? left : sizeof bytes;
+    ssize_t got = pread(in, bytes, asked, offset + moved);
+    if (got <= 0) return moved > 0 ? moved : outcome(got);
+    ssize_t sent = direct_send(out, bytes, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return moved > 0 ? moved : -errno;
+    moved += sent;
+    if (sent < got) break;
+  }
+  return moved;
+}
 
 /* sendfile(out, in, offset, count) -> bytes moved; 0 at the end of the file. The file's own offset stays as it is. */
 static napi_value call_sendfile(napi_env env, napi_callback_info info) {
@@ -16,10 +33,12 @@ static napi_value call_sendfile(napi_env env, napi_callback_info info) {
   int32_t out, in;
   int64_t offset;
   uint32_t count;
-  if (!read_args(env, info, 4, &args) || !arg_i32(&args, 0, &out) || !arg_i32(&args, 1, &in) ||
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 4, &args) || !arg_i32(&args, 0, &out) || !arg_i32(&args, 1, &in) ||
       !arg_offset(&args, 2, &offset) || !arg_u32(&args, 3, &count)) {
     return NULL;
   }
+  if (may_wait(addon, out)) return number(env, copy_file(out, in, offset, count));
   off_t at = offset;
   return number(env, outcome(sendfile(out, in, &at, count)));
 }
@@ -75,10 +94,40 @@ static napi_value call_pipe(napi_env env, napi_callback_info info) {
 /* Most bytes that are copied through the program instead of being spliced. */
 #define FEW MANY
 
+/* From a socket to a pipe, by way of the program: bytes are taken from the socket only when the pipe has them. */
+static ssize_t copy_on(int in, int out, size_t count) {
+  uint8_t bytes[FEW];
+  ssize_t moved = recv(in, bytes, count < FEW ? count : FEW, MSG_PEEK | MSG_DONTWAIT);
+  if (moved <= 0) return moved;
+  moved = write(out, bytes, (size_t)moved);
+  return moved <= 0 ? moved : recv(in, bytes, (size_t)moved, MSG_DONTWAIT);
+}
+
+/*
+ * splice(2) to or from a blocking socket: see shared.c. From a socket the bytes are copied. To a socket the alarm ends a wait; what went
+ * out before it counts.
+ */
+static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t count) {
+  if (may_wait(addon, in)) return copy_on(in, out, count);
+  if (!is_ready(out, POLLOUT)) {
+    errno = EAGAIN;
+    return -1;
+  }
+  int error = begin_alarm(addon);
+  if (error < 0) {
+    errno = -error;
+    return -1;
+  }
+  ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  end_alarm(addon);
+  if (moved < 0 && errno == EINTR) errno = is_ready(out, POLLOUT) ? EINTR : EAGAIN;
+  return moved;
+}
+
 /*
  * splice(2), from a pipe or a socket. At TCP's urgent data it gets no further: it says would-block there, and the end once that
  * has come, whatever lies behind (tcp_read_sock in net/ipv4/tcp.c). recv(2) does get past, as an ordinary read does, without the
- * urgent byte; so there, and nowhere else, bytes are copied. They are taken from the socket only when the pipe has them.
+ * urgent byte; so there bytes are copied.
  */
 static ssize_t splice_on(int in, int out, size_t count) {
   ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -88,11 +137,7 @@ static ssize_t splice_on(int in, int out, size_t count) {
     errno = error;
     return moved;
   }
-  uint8_t bytes[FEW];
-  moved = recv(in, bytes, count < FEW ? count : FEW, MSG_PEEK | MSG_DONTWAIT);
-  if (moved <= 0) return moved;
-  moved = write(out, bytes, (size_t)moved);
-  return moved <= 0 ? moved : recv(in, bytes, (size_t)moved, MSG_DONTWAIT);
+  return copy_on(in, out, count);
 }
 
 /*
@@ -103,10 +148,12 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t in, out;
   uint32_t count;
-  if (!read_args(env, info, 3, &args) || !arg_i32(&args, 0, &in) || !arg_i32(&args, 1, &out) ||
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 3, &args) || !arg_i32(&args, 0, &in) || !arg_i32(&args, 1, &out) ||
       !arg_u32(&args, 2, &count)) {
     return NULL;
   }
+  if (may_wait(addon, in) || may_wait(addon, out)) return number(env, outcome(splice_blocking(addon, in, out, count)));
   return number(env, outcome(splice_on(in, out, count)));
 }
 
@@ -144,6 +191,7 @@ static bool copy_few(int from, int write_end, int to, uint32_t at_once, uint32_t
     }
     *result = 1;
     if (progress[0] >= budget) return false;
+    if (how & THROUGH_COPY) continue;
     if (size == most) return true;
     if ((how & (THROUGH_SHORT_MEANS_EMPTY | THROUGH_SHORT_MEANS_END)) && size < asked) {
       *result = how & THROUGH_SHORT_MEANS_END ? 0 : -EAGAIN;
@@ -156,7 +204,7 @@ int64_t splice_through(int from, int read_end, int write_end, int to, uint32_t a
                        uint32_t progress[2]) {
   int64_t result = 1;
   progress[0] = progress[1] = 0;
-  if ((how & THROUGH_FEW) && budget > 0 && !copy_few(from, write_end, to, at_once, budget, how, progress, &result)) {
+  if ((how & (THROUGH_FEW | THROUGH_COPY)) && budget > 0 && !copy_few(from, write_end, to, at_once, budget, how, progress, &result)) {
     return result;
   }
   while (result > 0 && progress[0] < budget) {
@@ -195,7 +243,8 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   uint32_t at_once, budget, how = 0;
   uint8_t *out;
   size_t out_size;
-  if (!read_args(env, info, 7, &args) || !arg_i32(&args, 0, &from) || !arg_i32(&args, 1, &read_end) ||
+  struct addon *addon = addon_of(env);
+  if (addon == NULL || !read_args(env, info, 7, &args) || !arg_i32(&args, 0, &from) || !arg_i32(&args, 1, &read_end) ||
       !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &to) || !arg_u32(&args, 4, &at_once) ||
       !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size) ||
       (args.count > 7 && !arg_u32(&args, 7, &how))) {
@@ -206,6 +255,7 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
     napi_throw_range_error(env, NULL, "spliceThrough takes room for two numbers");
     return NULL;
   }
+  if (may_wait(addon, from) || may_wait(addon, to)) how |= THROUGH_COPY;
   int64_t result = splice_through(from, read_end, write_end, to, at_once, budget, how, progress);
   memcpy(out, progress, sizeof progress);
   return number(env, result);

@@ -1,17 +1,20 @@
 /*
  * The resolver: getaddrinfo(3), getnameinfo(3), gethostbyname2_r(3) and gethostbyaddr_r(3).
  *
- * Each may take seconds. With a function as the last argument a question is asked on the loop's thread pool and answered
- * through that function; without one it blocks this thread and the answer is what the call returns. Both give the same
- * three things: a status (0 or an EAI_ number, also for the calls whose own numbers are those of h_errno), an errno, which
- * counts with EAI_SYSTEM, and the result or null.
+ * Each may take seconds. With a function as the last argument a question is asked on a thread of lookups.c and answered
+ * through that function, and the call returns a ticket; without one it blocks this thread and the answer is what the call
+ * returns. Both give the same three things: a status (0 or an EAI_ number, also for the calls whose own numbers are those of
+ * h_errno), an errno, which counts with EAI_SYSTEM, and the result or null.
  */
-#include "addon.h"
+#include "lookups.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* A C library without it, such as musl, never stores it: then it only means "no attempt has stored a reason yet". */
 #ifndef NETDB_INTERNAL
@@ -21,9 +24,11 @@
 /* What the C library may want for the names and addresses of one host. */
 #define ROOM_MAX (1 << 20)
 
+/* The file that the C library looks names up in before it asks a server, where the system is set up so; hosts(5). */
+#define HOSTS "/etc/hosts"
+
 struct question {
-  napi_async_work work;
-  napi_ref callback;
+  struct lookup lookup; /* first: each is taken for the other */
   void (*ask)(struct question *);
   napi_value (*result)(napi_env, const struct question *);
   /* what is asked */
@@ -41,9 +46,7 @@ struct question {
   char *room;
 };
 
-static void free_question(napi_env env, struct question *question) {
-  if (question->work != NULL) napi_delete_async_work(env, question->work);
-  if (question->callback != NULL) napi_delete_reference(env, question->callback);
+static void free_question(struct question *question) {
   if (question->found != NULL) freeaddrinfo(question->found);
   free(question->host);
   free(question->service);
@@ -79,21 +82,6 @@ static bool answer(napi_env env, struct question *question, napi_value parts[3])
   return parts[0] != NULL && parts[1] != NULL;
 }
 
-static void run(napi_env env, void *data) {
-  (void)env;
-  struct question *question = data;
-  question->ask(question);
-}
-
-static void end(napi_env env, napi_status status, void *data) {
-  struct question *question = data;
-  napi_value parts[3];
-  if (status != napi_ok && question->status == 0) question->status = EAI_AGAIN;
-  /* When the environment is ending there is nobody left to be answered. */
-  if (answer(env, question, parts)) call_back(env, question->callback, 3, parts);
-  free_question(env, question);
-}
-
 static napi_value ask_now(napi_env env, struct question *question) {
   napi_value parts[3], result = NULL;
   question->ask(question);
@@ -102,28 +90,80 @@ static napi_value ask_now(napi_env env, struct question *question) {
        !set(env, result, 1, parts[1]) || !set(env, result, 2, parts[2]))) {
     result = NULL;
   }
-  free_question(env, question);
+  free_question(question);
   return result;
 }
 
-/* Asks now or, if there is a function at `callback`, on the thread pool. Owns the question in either case. */
-static napi_value ask(const struct args *args, size_t callback, struct question *question, const char *name) {
+/* Asks now or, if there is a function at `callback`, on another thread. Owns the question in either case. */
+static napi_value ask(const struct args *args, size_t callback, struct question *question) {
   napi_env env = args->env;
-  napi_value resource_name;
   napi_valuetype type;
   if (callback >= args->count) return ask_now(env, question);
   if (napi_typeof(env, args->values[callback], &type) != napi_ok || type != napi_function) {
+    free_question(question);
     napi_throw_type_error(env, NULL, "a native call takes a function here");
-  } else if (napi_create_reference(env, args->values[callback], 1, &question->callback) == napi_ok &&
-             napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource_name) == napi_ok &&
-             napi_create_async_work(env, NULL, resource_name, run, end, question, &question->work) == napi_ok &&
-             napi_queue_async_work(env, question->work) == napi_ok) {
-    return number(env, 0);
+    return NULL;
   }
-  free_question(env, question);
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  return pending ? NULL : number(env, -ENOMEM);
+  int64_t ticket = lookup_start(env, &question->lookup, args->values[callback]);
+  if (ticket < 0) free_question(question);
+  return number(env, ticket);
+}
+
+static void ask_lookup(struct lookup *lookup) {
+  struct question *question = (struct question *)lookup;
+  question->ask(question);
+}
+
+static void fail_lookup(struct lookup *lookup) { ((struct question *)lookup)->status = EAI_AGAIN; }
+
+static bool answer_lookup(napi_env env, struct lookup *lookup, napi_value parts[3]) {
+  return answer(env, (struct question *)lookup, parts);
+}
+
+static void discard_lookup(struct lookup *lookup) { free_question((struct question *)lookup); }
+
+/* Whether a line of the file of hosts begins with the address, or has the name. */
+static bool is_listed(const char *name, int family, const void *address, size_t length) {
+  FILE *file = fopen(HOSTS, "re");
+  char *line = NULL;
+  size_t room = 0;
+  bool found = false;
+  if (file == NULL) return false;
+  while (!found && getline(&line, &room, file) >= 0) {
+    uint8_t bytes[sizeof(struct in6_addr)];
+    char *rest = NULL;
+    line[strcspn(line, "#")] = 0;
+    const char *word = strtok_r(line, " \t\r\n", &rest);
+    if (name == NULL) {
+      found = word != NULL && inet_pton(family, word, bytes) == 1 && memcmp(bytes, address, length) == 0;
+    } else if (word != NULL) {
+      while (!found && (word = strtok_r(NULL, " \t\r\n", &rest)) != NULL) found = strcasecmp(word, name) == 0;
+    }
+  }
+  free(line);
+  fclose(file);
+  return found;
+}
+
+/* Whether the C library can answer by itself. A guess that only decides which thread asks it. */
+static bool is_local(const struct lookup *lookup) {
+  const struct question *question = (const struct question *)lookup;
+  struct in_addr unused;
+  if (question->host != NULL) {
+    return (question->hints.ai_flags & AI_NUMERICHOST) != 0 || strchr(question->host, ':') != NULL ||
+           inet_aton(question->host, &unused) != 0 || is_listed(question->host, 0, NULL, 0);
+  }
+  if (question->family != 0) return is_listed(NULL, question->family, question->raw, question->address_length);
+  const struct sockaddr *address = (const struct sockaddr *)&question->address;
+  if ((question->flags & NI_NUMERICHOST) != 0) return true;
+  if (address->sa_family == AF_INET) {
+    return is_listed(NULL, AF_INET, &((const struct sockaddr_in *)address)->sin_addr, sizeof(struct in_addr));
+  }
+  if (address->sa_family == AF_INET6) {
+    return is_listed(NULL, AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, sizeof(struct in6_addr));
+  }
+  /* getaddrinfo(3) without a host, and what getnameinfo(3) refuses. */
+  return true;
 }
 
 static void ask_getaddrinfo(struct question *question) {
@@ -232,6 +272,13 @@ static struct question *new_question(void (*asking)(struct question *),
                                      napi_value (*result)(napi_env, const struct question *)) {
   struct question *question = calloc(1, sizeof *question);
   if (question == NULL) return NULL;
+  question->lookup = (struct lookup){
+      .ask = ask_lookup,
+      .is_local = is_local,
+      .fail = fail_lookup,
+      .answer = answer_lookup,
+      .discard = discard_lookup,
+  };
   question->ask = asking;
   question->result = result;
   return question;
@@ -247,10 +294,10 @@ static napi_value call_getaddrinfo(napi_env env, napi_callback_info info) {
   if (!arg_text(&args, 0, &question->host) || !arg_text(&args, 1, &question->service) ||
       !arg_i32(&args, 2, &hints->ai_family) || !arg_i32(&args, 3, &hints->ai_socktype) ||
       !arg_i32(&args, 4, &hints->ai_protocol) || !arg_i32(&args, 5, &hints->ai_flags)) {
-    free_question(env, question);
+    free_question(question);
     return NULL;
   }
-  return ask(&args, 6, question, "getaddrinfo");
+  return ask(&args, 6, question);
 }
 
 /* getnameinfo(address, flags, callback?) */
@@ -261,11 +308,11 @@ static napi_value call_getnameinfo(napi_env env, napi_callback_info info) {
   if (question == NULL) return number(env, -ENOMEM);
   const struct sockaddr *address;
   if (!arg_address(&args, 0, &address, &question->address_length) || !arg_i32(&args, 1, &question->flags)) {
-    free_question(env, question);
+    free_question(question);
     return NULL;
   }
   if (question->address_length > 0) memcpy(&question->address, address, question->address_length);
-  return ask(&args, 2, question, "getnameinfo");
+  return ask(&args, 2, question);
 }
 
 /* gethostbyname(host, family, callback?) */
@@ -275,15 +322,15 @@ static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
   struct question *question = new_question(ask_host, found_host);
   if (question == NULL) return number(env, -ENOMEM);
   if (!arg_text(&args, 0, &question->host) || !arg_i32(&args, 1, &question->family)) {
-    free_question(env, question);
+    free_question(question);
     return NULL;
   }
   /* glibc asserts that it is one of these two. */
   if (question->host == NULL || (question->family != AF_INET && question->family != AF_INET6)) {
-    free_question(env, question);
+    free_question(question);
     return number(env, -EINVAL);
   }
-  return ask(&args, 2, question, "gethostbyname");
+  return ask(&args, 2, question);
 }
 
 /* gethostbyaddr(bytes, family, callback?) */
@@ -295,19 +342,19 @@ static napi_value call_gethostbyaddr(napi_env env, napi_callback_info info) {
   struct question *question = new_question(ask_host, found_host);
   if (question == NULL) return number(env, -ENOMEM);
   if (!arg_bytes(&args, 0, &raw, &length) || !arg_i32(&args, 1, &question->family)) {
-    free_question(env, question);
+    free_question(question);
     return NULL;
   }
   size_t required = question->family == AF_INET    ? sizeof(struct in_addr)
                     : question->family == AF_INET6 ? sizeof(struct in6_addr)
                                                    : 0;
   if (required == 0 || length != required) {
-    free_question(env, question);
+    free_question(question);
     return number(env, -EINVAL);
   }
   memcpy(question->raw, raw, length);
   question->address_length = (socklen_t)length;
-  return ask(&args, 2, question, "gethostbyaddr");
+  return ask(&args, 2, question);
 }
 
 /* gaiStrerror(status) -> text */

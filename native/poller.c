@@ -8,10 +8,10 @@
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of calls that wait, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
- *   [2]  number of events in this batch
+ *   [2]  number of events in this batch; -errno when epoll_wait(2) has failed, after which there are no more
  *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
  *   [4]  the number of the poller, by which the calls below name it
- *   [5]  1 when JavaScript has to say that no call waits: pollerRest
+ *   [5]  1 when JavaScript has to call pollerTurned() in the turn after each call that it gets, and after no call waits any more
  *   [6…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
  *   then the table of relay.c
  *
@@ -62,6 +62,17 @@ static int fetch(struct poller *poller) {
 }
 
 /*
+ * epoll_wait(2) has failed otherwise than by a signal, and will fail again. The descriptor may stay readable for the loop, which
+ * would then turn without a pause; so it is not watched any more.
+ */
+static bool fail(struct poller *poller, int error) {
+  poller->failed = true;
+  poller->shared[COUNT] = -error;
+  dispatch(poller);
+  return true;
+}
+
+/*
  * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
  * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
  * so the number of events is bounded. A spurious wake-up or EINTR needs no care: backends wait level-triggered.
@@ -72,6 +83,7 @@ static bool fetch_all(struct poller *poller) {
   bool told = false;
   for (int handled = 0; handled < EVENTS_PER_LOOP;) {
     int count = fetch(poller);
+    if (count < 0 && errno != EINTR) return fail(poller, errno);
     if (count <= 0) break;
     handled += count;
     if (poller->shared[COUNT] == 0) continue;
@@ -96,7 +108,12 @@ static bool go_on(struct poller *poller, bool told) {
 static bool turn(struct poller *poller, bool readable) {
   poller->relays.budget = RELAYED_PER_LOOP;
   bool told = readable && fetch_all(poller);
-  return poller->relays.queued > 0 && go_on(poller, told);
+  bool more = poller->relays.queued > 0 && go_on(poller, told);
+  if (poller->backend->turned != NULL && readable && !told) {
+    poller->shared[COUNT] = 0;
+    dispatch(poller);
+  }
+  return more;
 }
 
 /*
@@ -308,8 +325,8 @@ static napi_value poller_ref(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
-/* pollerRest(poller): no call waits, unless one does by now. */
-static napi_value poller_rests(napi_env env, napi_callback_info info) {
+/* pollerTurned(poller) -> 1 when it is to be called in the next turn too. */
+static napi_value poller_turned(napi_env env, napi_callback_info info) {
   struct args args;
   napi_value result;
   struct addon *addon = addon_of(env);
@@ -317,7 +334,7 @@ static napi_value poller_rests(napi_env env, napi_callback_info info) {
   struct poller *poller = arg_poller(addon, &args, 0, &result);
   if (poller == NULL) return result;
   if (poller_idles(poller)) poller_rest(poller);
-  return number(env, 0);
+  return number(env, poller->backend->turned != NULL && poller->backend->turned(poller));
 }
 
 bool init_poller(napi_env env, napi_value exports) {
@@ -327,7 +344,7 @@ bool init_poller(napi_env env, napi_value exports) {
       {"pollerModify", poller_modify},
       {"pollerRemove", poller_remove},
       {"pollerRef", poller_ref},
-      {"pollerRest", poller_rests},
+      {"pollerTurned", poller_turned},
   };
   return EXPORT_ALL(env, exports, entries);
 }

@@ -10,7 +10,7 @@
 #define HEADER 6
 #define RELAY_TABLE (HEADER + 3 * MAX_EVENTS)
 #define WORDS (RELAY_TABLE + RELAY_TABLE_WORDS)
-enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3, NUMBER = 4, SAYS_REST = 5 };
+enum { WAITING = 0, REFERENCED = 1, COUNT = 2, FOLLOWS = 3, NUMBER = 4, SAYS_TURNED = 5 };
 
 /*
  * How a poller waits for its epoll descriptor, and how it keeps the process alive. All functions run on the thread of the
@@ -25,6 +25,8 @@ struct backend {
   void (*end)(struct poller *poller);
   /* Calls JavaScript from where the backend runs the poller. */
   bool (*call)(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+  /* The loop has turned since JavaScript was called: whether it is to be told of the next turn too. NULL if no one has to say. */
+  bool (*turned)(struct poller *poller);
 };
 extern const struct backend uv_backend, thread_backend;
 
@@ -38,6 +40,8 @@ struct poller {
   size_t number;
   /* Calls wait, or waited a moment ago: the references are strong, and the process stays alive. */
   bool referenced;
+  /* epoll_wait(2) has failed for good, and JavaScript has its errno: the backend does not wait for events any more. */
+  bool failed;
   int32_t *shared;
   napi_ref array;
   napi_ref callback;

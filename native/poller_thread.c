@@ -3,11 +3,12 @@
  * environment. There all else is as with libuv: events are fetched, relays go on, JavaScript is called.
  *
  * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the descriptor is readable, it calls the
- * threadsafe function once, and waits for nothing but the eventfd until the environment's thread has fetched the events. So there is
- * one call in the queue at most, but for the one by which relays go on.
+ * threadsafe function once, and waits for nothing but the eventfd until the loop of the environment has turned. A runtime makes the calls
+ * that are queued by then one after the other; the thread would else queue the next while the first is dealt with, and
+ * timers would wait for ever.
  *
- * The threadsafe function keeps the process alive while a call waits. Nothing here runs right before the loop blocks, so
- * JavaScript says when no call waits (pollerRest).
+ * Nothing here knows when the loop turns, so JavaScript calls pollerTurned() in the turn after each call: then relays go on, the thread
+ * waits for events again, and the threadsafe function, which keeps the process alive while a call waits, lets go of it when none does.
  */
 #include "poller.h"
 
@@ -25,12 +26,10 @@ struct waiter {
   int epfd, wake;
   atomic_bool stop;
   bool ending; /* with the environment */
+  bool due;    /* the thread waits until the loop has turned */
   pthread_t thread;
   napi_threadsafe_function function;
 };
-
-/* What the threadsafe function is called with: the descriptor is readable, or relays are to go on. */
-static char readable, relays_go_on;
 
 static void signal_thread(struct waiter *waiter) {
   const uint64_t one = 1;
@@ -53,7 +52,7 @@ static void *wait_for_events(void *data) {
       if (read(waiter->wake, &count, sizeof count) == sizeof count) told = false;
       continue;
     }
-    napi_status status = napi_call_threadsafe_function(waiter->function, &readable, napi_tsfn_nonblocking);
+    napi_status status = napi_call_threadsafe_function(waiter->function, NULL, napi_tsfn_nonblocking);
     /* The environment is ending: the function must not be touched any more. */
     if (status == napi_closing) return NULL;
     told = status == napi_ok;
@@ -64,14 +63,22 @@ static void *wait_for_events(void *data) {
 
 static void on_call(napi_env env, napi_value function, void *context, void *data) {
   (void)function;
+  (void)data;
   struct waiter *waiter = context;
-  struct poller *poller = waiter->poller;
-  if (env == NULL || poller == NULL) return;
-  bool more = data == &readable ? poller_readable(poller) : poller_go_on(poller);
-  /* The environment may have ended the poller in the meantime. */
-  if (waiter->poller == NULL) return;
-  if (data == &readable) signal_thread(waiter);
-  if (more) napi_call_threadsafe_function(waiter->function, &relays_go_on, napi_tsfn_nonblocking);
+  if (env == NULL || waiter->poller == NULL) return;
+  waiter->due = true;
+  poller_readable(waiter->poller);
+}
+
+static bool turned(struct poller *poller) {
+  struct waiter *waiter = poller->data;
+  bool more = poller->relays.queued > 0 && poller_go_on(poller);
+  if (waiter->due) {
+    waiter->due = false;
+    /* Once epoll_wait(2) has failed the thread has nothing to wait for. */
+    if (!poller->failed) signal_thread(waiter);
+  }
+  return more;
 }
 
 static void on_finalized(napi_env env, void *data, void *hint) {
@@ -147,7 +154,7 @@ static int start(struct poller *poller) {
     return error;
   }
   poller->data = waiter;
-  poller->shared[SAYS_REST] = 1;
+  poller->shared[SAYS_TURNED] = 1;
   return 0;
 }
 
@@ -160,4 +167,4 @@ static void unref(struct poller *poller) {
 }
 
 const struct backend thread_backend = {
-    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_back};
+    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_back, .turned = turned};

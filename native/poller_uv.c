@@ -24,11 +24,13 @@ static void on_idle(uv_idle_t *handle) {
   if (!poller_go_on(handles->poller)) uv_idle_stop(handle);
 }
 
+/* With an error in `status` libuv has stopped the handle; epoll_wait(2) then says which. */
 static void on_readable(uv_poll_t *handle, int status, int events) {
   (void)status;
   (void)events;
   struct handles *handles = handle->data;
   if (poller_readable(handles->poller)) uv_idle_start(&handles->idle, on_idle);
+  if (handles->poller->failed) uv_poll_stop(handle);
 }
 
 static void before_blocking(uv_prepare_t *handle) {

@@ -23,7 +23,8 @@
  *   [8]  what stopped it: -errno, or 0
  *   [9]  when bytes last moved: milliseconds of CLOCK_MONOTONIC, the low 32 bits
  *
- * After the notes come RELAY_PIPES pipes: [0] read end or -1, [1] write end, [2] bytes that it holds. All notes with the same
+ * After the first FIRST_RELAYS notes come RELAY_PIPES pipes, then the other notes: a process with few descriptors uses the first pages
+ * of the table, and the kernel makes the others only when they are used. Words of a pipe: [0] read end or -1, [1] write end, [2] bytes that it holds. All notes with the same
  * pipe share it, because it is empty between two events. When it is not, it is taken out (the read end becomes -1) until
  * JavaScript has put another one in.
  *
@@ -63,15 +64,21 @@ static int32_t now_ms(void) {
 
 enum outcome { DRAINED, MORE, STOPPED };
 
+static int32_t *note_of(const struct relays *relays, uint32_t slot) {
+  uint32_t before = slot < FIRST_RELAYS ? 0 : RELAY_PIPES * RELAY_PIPE_WORDS;
+  return relays->table + slot * RELAY_WORDS + before;
+}
+
 static enum outcome pass(struct relays *relays, int32_t *note) {
-  int32_t *pipe = relays->table + RELAYS * RELAY_WORDS + (note[PIPE] & (RELAY_PIPES - 1)) * RELAY_PIPE_WORDS;
+  int32_t *pipe = relays->table + FIRST_RELAYS * RELAY_WORDS + (note[PIPE] & (RELAY_PIPES - 1)) * RELAY_PIPE_WORDS;
   const struct addon *addon = relays->addon;
   bool able = !(note[FLAGS] & BLOCKED) && owns(addon, note[FROM]) && owns(addon, note[TO]) &&
               owns(addon, pipe[READ_END]) && owns(addon, pipe[WRITE_END]) && pipe[CAPACITY] > 0;
   if (!able) return STOPPED;
   uint32_t progress[2], chunk = relays->budget < CHUNK ? relays->budget : CHUNK;
   uint32_t how = (note[FLAGS] & SMALL ? THROUGH_FEW : 0) |
-                 (note[FLAGS] & SHORT_MEANS_EMPTY ? THROUGH_SHORT_MEANS_EMPTY : 0);
+                 (note[FLAGS] & SHORT_MEANS_EMPTY ? THROUGH_SHORT_MEANS_EMPTY : 0) |
+                 (may_wait(addon, note[FROM]) || may_wait(addon, note[TO]) ? THROUGH_COPY : 0);
   int64_t result = splice_through(note[FROM], pipe[READ_END], pipe[WRITE_END], note[TO], (uint32_t)pipe[CAPACITY],
                                   chunk, how, progress);
   relays->budget -= progress[0];
@@ -100,7 +107,7 @@ static void queue(struct relays *relays, int32_t *note, uint32_t slot) {
 bool relay(struct relays *relays, uint64_t token, uint32_t *events) {
   uint32_t slot = (uint32_t)token;
   if (slot >= RELAYS) return false;
-  int32_t *note = relays->table + slot * RELAY_WORDS;
+  int32_t *note = note_of(relays, slot);
   if (!(note[FLAGS] & OPEN) || note[GENERATION] != (int32_t)(token >> 32)) return false;
   if (*events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) {
     note[FLAGS] &= ~OPEN;
@@ -128,7 +135,7 @@ bool relay_next(struct relays *relays, uint64_t *token) {
     uint32_t slot = relays->queue[relays->first];
     relays->first = (relays->first + 1) % RELAYS;
     relays->queued--;
-    int32_t *note = relays->table + slot * RELAY_WORDS;
+    int32_t *note = note_of(relays, slot);
     /* Closed meanwhile, perhaps written anew by somebody who has met would-block. */
     if (!(note[FLAGS] & OPEN) || !(note[FLAGS] & PENDING)) continue;
     note[FLAGS] &= ~PENDING;
@@ -145,4 +152,15 @@ bool relay_next(struct relays *relays, uint64_t *token) {
     }
   }
   return false;
+}
+
+/* relayClock() -> what the word for the time of a note would be now. */
+static napi_value call_relay_clock(napi_env env, napi_callback_info info) {
+  (void)info;
+  return number(env, now_ms());
+}
+
+bool init_relay(napi_env env, napi_value exports) {
+  static const struct entry entries[] = {{"relayClock", call_relay_clock}};
+  return EXPORT_ALL(env, exports, entries);
 }

@@ -1,4 +1,7 @@
-/* The calls that move bytes: one buffer, with an address, or as a message. */
+/*
+ * The calls that move bytes: one buffer, with an address, or as a message. All have MSG_DONTWAIT, because others may have made a
+ * descriptor blocking: see shared.c.
+ */
 #include "addon.h"
 #include "direct.h"
 
@@ -33,7 +36,7 @@ static napi_value call_recv(napi_env env, napi_callback_info info) {
     if (!arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags)) return NULL;
     if (length < size) size = length;
   }
-  return number(env, outcome(direct_recv(fd, data, size, flags)));
+  return number(env, outcome(direct_recv(fd, data, size, flags | MSG_DONTWAIT)));
 }
 
 /* recvAt(fd, view, offset, length): at most `length` bytes into the view from `offset` on, for who fills one view bit by bit. */
@@ -49,7 +52,7 @@ static napi_value call_recv_at(napi_env env, napi_callback_info info) {
   }
   if (offset > size) offset = (uint32_t)size;
   if (length > size - offset) length = (uint32_t)(size - offset);
-  return number(env, outcome(direct_recv(fd, data + offset, length, 0)));
+  return number(env, outcome(direct_recv(fd, data + offset, length, MSG_DONTWAIT)));
 }
 
 /* send(fd, view, offset = 0, flags = 0): the bytes of the view from `offset` on. */
@@ -65,7 +68,7 @@ static napi_value call_send(napi_env env, napi_callback_info info) {
     if (!arg_offset(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) return NULL;
     if ((uint64_t)offset > size) offset = (int64_t)size;
   }
-  return number(env, outcome(direct_send(fd, data + offset, size - offset, flags | MSG_NOSIGNAL)));
+  return number(env, outcome(direct_send(fd, data + offset, size - offset, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 /*
@@ -97,7 +100,7 @@ static napi_value call_recvfrom(napi_env env, napi_callback_info info) {
   if (length > size) length = (uint32_t)size;
   struct sockaddr_storage address;
   socklen_t address_length = sizeof address;
-  ssize_t count = recvfrom(fd, data, length, flags, (struct sockaddr *)&address, &address_length);
+  ssize_t count = recvfrom(fd, data, length, flags | MSG_DONTWAIT, (struct sockaddr *)&address, &address_length);
   if (count < 0) return number(env, -errno);
   name_sender(fd, &address, &address_length);
   put_address(room, &address, address_length);
@@ -116,7 +119,7 @@ static napi_value call_sendto(napi_env env, napi_callback_info info) {
       !arg_i32(&args, 2, &flags) || !arg_address(&args, 3, &address, &address_length)) {
     return NULL;
   }
-  return number(env, outcome(sendto(fd, data, size, flags | MSG_NOSIGNAL, address, address_length)));
+  return number(env, outcome(sendto(fd, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL, address, address_length)));
 }
 
 /* The views of an array as an iovec, without the first `skip` bytes: at most IOV_MAX views. */
@@ -189,7 +192,7 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
     message.msg_control = control;
     message.msg_controllen = size;
   }
-  return number(env, outcome(whole_sendmsg(fd, &message, flags | MSG_NOSIGNAL)));
+  return number(env, outcome(whole_sendmsg(fd, &message, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 /*
@@ -269,8 +272,8 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
     message.msg_control = control;
     message.msg_controllen = size < INT_MAX ? size : INT_MAX;
   }
-  ssize_t count = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-  if (count < 0 && refuses_cloexec(fd)) count = recvmsg(fd, &message, flags);
+  ssize_t count = recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (count < 0 && refuses_cloexec(fd)) count = recvmsg(fd, &message, flags | MSG_DONTWAIT);
   if (count < 0) return number(env, -errno);
   own_received(addon, &message);
   if (room != NULL) put_address(room, &address, message.msg_namelen);

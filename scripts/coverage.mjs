@@ -6,32 +6,18 @@
 //
 // The addon is compiled by gcc with --coverage and read by gcov. V8 counts for src/, and c8 (tools/coverage, installed by the
 // first run only) joins what the processes have written and leads it to the sources. A process that is killed writes nothing.
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { basename, join, relative } from "node:path";
+import { installTools } from "./installTools.mjs";
 import { compileShared, compiler, fail, root, run, sources, test } from "./variant.mjs";
 
 const output = join(root, "out", "coverage");
 const objects = join(output, "native");
 const addon = join(output, "berkeley.node");
 const counts = join(output, "v8");
-const tools = join(root, "tools", "coverage");
-const c8 = join(tools, "node_modules", "c8", "bin", "c8.js");
 
 const given = process.argv.slice(2);
 const printing = given.includes("--uncovered");
-
-function installTools() {
-  const locked = JSON.parse(readFileSync(join(tools, "package-lock.json"), "utf8")).packages["node_modules/c8"];
-  const manifest = join(tools, "node_modules", "c8", "package.json");
-  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).version === locked.version) return;
-  const npm = process.env.npm_execpath;
-  const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
-  const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
-  const env = { ...process.env };
-  // Under `npm run` this names the root, and npm would install there.
-  delete env.npm_config_local_prefix;
-  run(viaNode ? process.execPath : "npm", viaNode ? [npm, ...args] : args, { cwd: tools, env });
-}
 
 /** An object file for each source, with what gcov needs beside it. */
 function compileAddon() {
@@ -66,7 +52,7 @@ function nativeLines() {
 }
 
 /** Lines of src/ by file, each with whether it was run. */
-function sourceLines() {
+function sourceLines(c8) {
   const folder = join(output, "report");
   const words = ["report", "--temp-directory", counts, "--reporter", "lcovonly", "--reports-dir", folder];
   const scope = ["--include", "src/**", "--exclude-after-remap", "--exclude", "test/**", "--merge-async"];
@@ -97,13 +83,13 @@ function print(what, files) {
 }
 
 rmSync(output, { force: true, recursive: true });
-installTools();
+const c8 = join(installTools("coverage"), "c8", "bin", "c8.js");
 compileAddon();
 const status = await test(
   given.filter((word) => word !== "--uncovered"),
   { BERKELEY_ADDON: addon, NODE_V8_COVERAGE: counts },
 );
-print("src", sourceLines());
+print("src", sourceLines(c8));
 print("native", nativeLines());
 if (status !== 0) process.stdout.write("coverage: some tests failed\n");
 process.exit(status);

@@ -4,8 +4,8 @@
 //   node scripts/packed.mjs              makes it anew; npm test does so before it runs
 //   node scripts/packed.mjs --if-stale   makes it, unless it was made from what is compiled now
 //
-// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them the unpacked package gets the addon
-// that setup built, as if a user had built it there.
+// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them, or when the sources have changed since,
+// the unpacked package gets the addon that setup built, as if a user had built it there.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -40,22 +40,21 @@ export function pack(folder) {
 
 /** The hash of what the code in packed/ is made of. The text that the package has besides does not count. */
 function madeOf() {
-  const prebuilds = join(root, "prebuilds");
+  const folder = join(root, "prebuilds");
+  const prebuilds = (existsSync(folder) ? readdirSync(folder) : []).filter((name) => name.endsWith(".node")).toSorted();
   const files = [
     "package.json",
     "scripts/bundle.mjs",
     "scripts/packed.mjs",
     "out/.setup",
     "build/Release/berkeley.node",
-    ...(existsSync(prebuilds) ? readdirSync(prebuilds).toSorted() : []).map((name) => `prebuilds/${name}`),
+    ...prebuilds.map((name) => `prebuilds/${name}`),
   ];
   const sum = createHash("sha256");
-  for (const file of files)
-    sum.update(`${file}\0`).update(
-      createHash("sha256")
-        .update(readFileSync(join(root, file)))
-        .digest(),
-    );
+  for (const file of files) {
+    const content = createHash("sha256").update(readFileSync(join(root, file)));
+    sum.update(`${file}\0`).update(content.digest());
+  }
   return sum.digest("hex");
 }
 
@@ -72,7 +71,9 @@ export function stage() {
   const tarball = pack(packed).path;
   mkdirSync(installed, { recursive: true });
   run("unpacking", "tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
-  if (!existsSync(join(installed, "prebuilds"))) {
+  const { status } = spawnSync(process.execPath, [join(root, "scripts", "prebuild.mjs"), "--check"], { cwd: root });
+  if (status !== 0) {
+    rmSync(join(installed, "prebuilds"), { force: true, recursive: true });
     mkdirSync(join(installed, "build", "Release"), { recursive: true });
     cpSync(join(root, "build", "Release", "berkeley.node"), join(installed, "build", "Release", "berkeley.node"));
   }

@@ -63,7 +63,7 @@ const renamed = {
   "exception error": { ours: ["SocketError"], how: "`code` has the name of the errno" },
   "exception gaierror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
   "exception herror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
-  "exception timeout": { ours: ["SocketError"], how: "`code` is `ETIMEDOUT`" },
+  "exception timeout": { ours: ["TimeoutError"], how: "a `SocketError` whose `code` is `ETIMEDOUT`" },
   "member connect_ex": { ours: ["Socket.connect"], how: "the number is `errno` of the SocketError, negative" },
   "member get_inheritable": { ours: ["Socket.fileno"], how: "never: descriptors are close-on-exec from birth" },
   "member set_inheritable": {
@@ -73,7 +73,7 @@ const renamed = {
   "member getblocking": { ours: ["Socket.timeout"], how: "`timeout !== 0`" },
   "member setblocking": {
     ours: ["MSG_DONTWAIT", "Socket.timeout"],
-    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; the kernel's flag is always non-blocking",
+    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; `detach({ blocking: true })` hands a blocking descriptor over",
   },
   "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },

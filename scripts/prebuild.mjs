@@ -1,6 +1,7 @@
 // The addons that the package ships: native/ cross-compiled with Zig for each target, into prebuilds/.
 //
 //   npm run prebuild                 what is not up to date; contents decide, not dates
+//   npm run prebuild -- --check      builds nothing: the status is 1 when something is not up to date
 //   npm run prebuild -- --verify     builds everything, then once more from another folder, and compares the bytes
 //
 // Zig is large, so it has a lock of its own in tools/zig and is installed by the first run only. A build needs nothing else
@@ -22,6 +23,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { includeFolder } from "./headers.mjs";
+import { installTools } from "./installTools.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => join(root, ...parts);
@@ -59,8 +61,8 @@ function fail(message, said = "") {
 
 const given = process.argv.slice(2);
 const verifying = given.includes("--verify");
-const unknown = given.find((word) => word !== "--verify");
-if (unknown !== undefined) fail(`unknown argument ${JSON.stringify(unknown)}: only --verify is known`);
+const unknown = given.find((word) => word !== "--verify" && word !== "--check");
+if (unknown !== undefined) fail(`unknown argument ${JSON.stringify(unknown)}: only --verify and --check are known`);
 
 function run(what, command, args, options = {}) {
   const began = performance.now();
@@ -71,33 +73,11 @@ function run(what, command, args, options = {}) {
   process.stderr.write(`prebuild: ${what} (${((performance.now() - began) / 1000).toFixed(1)} s)\n`);
 }
 
-/** Whether tools/zig/node_modules is what its lock says, by npm's own record. */
-function compilerInstalled() {
-  const record = join(compilerFolder, "node_modules", ".package-lock.json");
-  if (!existsSync(record) || !existsSync(zig)) return false;
-  const packagesOf = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
-  const have = packagesOf(record);
-  return Object.entries(packagesOf(join(compilerFolder, "package-lock.json"))).every(
-    ([path, { integrity }]) => path === "" || have[path]?.integrity === integrity,
-  );
-}
-
 function installCompiler() {
-  if (compilerInstalled()) return;
   if (process.platform !== "linux" || process.arch !== "x64") {
     fail(`the compiler of tools/zig runs on linux-x64, and this is ${process.platform}-${process.arch}`);
   }
-  const npm = process.env.npm_execpath;
-  const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
-  const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
-  const env = { ...process.env };
-  // Under `npm run` this names the root, and npm would install there.
-  delete env.npm_config_local_prefix;
-  run("npm install in tools/zig", viaNode ? process.execPath : "npm", viaNode ? [npm, ...args] : args, {
-    cwd: compilerFolder,
-    env,
-  });
-  if (!compilerInstalled()) fail("npm install in tools/zig did not install what its lock says");
+  installTools("zig");
 }
 
 const sources = readdirSync(at("native"))
@@ -182,6 +162,7 @@ const sum = sourceHash(include);
 const upToDate =
   existsSync(stamp) && readFileSync(stamp, "utf8") === sum && targets.every(([name]) => existsSync(fileOf(name)));
 
+if (given.includes("--check")) process.exit(upToDate ? 0 : 1);
 if (!upToDate || verifying) {
   installCompiler();
   rmSync(stamp, { force: true });

@@ -45,6 +45,31 @@ export function offAbort(signal: AbortSignal, member: Abortable): void {
   }
 }
 
+/** The signals of this realm that stand for others, by these. */
+const adopted = new WeakMap<object, AbortSignal>();
+
+/**
+ * A value as an AbortSignal of this realm; undefined if it is none. One that was made elsewhere (in another realm, by a library such as
+ * jsdom) is known by its shape, and has one listener of ours from then on, which aborts the signal that stands for it.
+ */
+export function adoptSignal(value: unknown): AbortSignal | undefined {
+  if (value instanceof AbortSignal) return value;
+  if (typeof value !== "object" || value === null) return undefined;
+  const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
+  if (typeof aborted !== "boolean") return undefined;
+  if (typeof addEventListener !== "function" || typeof removeEventListener !== "function") return undefined;
+  const signal = value as AbortSignal;
+  const known = adopted.get(signal);
+  if (known !== undefined && known.aborted === aborted) return known;
+  const controller = new AbortController();
+  // A signal of old has no reason: then it is the AbortError of this realm.
+  const abort = (): void => controller.abort(signal.reason);
+  if (aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  adopted.set(signal, controller.signal);
+  return controller.signal;
+}
+
 /** Puts on the reason of an abort how much had gone out: there is no error of ours to put it on. */
 export function countOn(reason: unknown, transferred: number): void {
   if (transferred <= 0 || typeof reason !== "object" || reason === null) return;

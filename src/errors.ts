@@ -16,14 +16,36 @@ export interface SocketErrorDetails {
   readonly cause?: unknown;
 }
 
+// An error of another copy of the package is one all the same: each class has a mark, under a symbol that all copies share, and
+// `instanceof` looks for that. Subclasses of users have none of their own, and are looked for as always.
+const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
+  ["SocketError", "TimeoutError", "BusyError", "LimitError", "IncompleteReadError", "FrameError", "TlsError"].map(
+    (name) => [name, Symbol.for(`berkeley.${name}`)],
+  ),
+);
+
+// oxlint-disable-next-line typescript/unbound-method -- it is called with the class that is asked
+const ordinary = Function.prototype[Symbol.hasInstance];
+
+function mark(own: { readonly name: string; readonly prototype: object }): void {
+  const symbol = MARKS[own.name]!;
+  Object.defineProperty(own.prototype, symbol, { value: true });
+  Object.defineProperty(own, Symbol.hasInstance, {
+    value(this: unknown, value: unknown): boolean {
+      if (this !== own) return ordinary.call(this, value);
+      return typeof value === "object" && value !== null && symbol in value;
+    },
+  });
+}
+
 /**
  * A system call that the kernel refused, or a wait that was cut short.
  *
  * `code` is the stable name (`"ECONNREFUSED"`), `errno` its negative number as Node has it, `syscall` the call as its man
  * page spells it. The message has Node's shape: `connect ECONNREFUSED 127.0.0.1:8888`.
  *
- * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, `ECANCELED` when the socket was
- * closed during the call.
+ * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, which is a {@link TimeoutError}, and
+ * `ECANCELED` when the socket was closed during the call.
  *
  * @see errno(3)
  * @example
@@ -66,20 +88,109 @@ export class SocketError extends Error {
 
   static {
     SocketError.prototype.name = "SocketError";
+    mark(SocketError);
   }
+}
+
+/**
+ * A deadline of the caller passed: the `timeout` of a call, of a socket, or a named limit such as `handshakeTimeout`. The connection
+ * may be as good as before.
+ *
+ * The kernel has the same code for a connection that died, because the peer acknowledged nothing: tcp(7). That error is a
+ * {@link SocketError} and no TimeoutError. The `name` of both is `"SocketError"`.
+ *
+ * @example
+ * ```ts
+ * import { socketpair, TimeoutError } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * const error = await left.recv(1, { timeout: 1 }).catch((error) => error);
+ * console.log(error instanceof TimeoutError, error.code); // prints: true ETIMEDOUT
+ * left.close();
+ * right.close();
+ * ```
+ */
+export class TimeoutError extends SocketError {
+  /** @param errno the platform's number for `ETIMEDOUT`, negative */
+  constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
+    super("ETIMEDOUT", errno, syscall, details);
+  }
+
+  static {
+    mark(TimeoutError);
+  }
+}
+
+/** An error of the same class and code for another call, or with other details. */
+export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
+  if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
+  return new SocketError(error.code, error.errno, syscall, details);
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
   let text = `${syscall} ${code}`;
   if (details === undefined) return text;
-  if (details.path !== undefined)
-    text += ` ${details.path.startsWith("\0") ? `@${details.path.slice(1)}` : details.path}`;
-  else if (details.address !== undefined) {
+  if (details.path !== undefined) {
+    // A lone surrogate stands for a byte that belongs to no text, and would be printed as U+FFFD.
+    const path = details.path.replace(
+      /[\udc80-\udcff]/gu,
+      (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`,
+    );
+    text += ` ${path.startsWith("\0") ? `@${path.slice(1)}` : path}`;
+  } else if (details.address !== undefined) {
     const host = details.address.includes(":") && details.port !== undefined ? `[${details.address}]` : details.address;
     text += details.port === undefined ? ` ${host}` : ` ${host}:${details.port}`;
   }
   if (details.transferred !== undefined) text += ` (${details.transferred} ${details.unit ?? "bytes"} had been sent)`;
   return text;
+}
+
+/** What a proxy said when it refused. */
+export interface ProxyErrorDetails extends SocketErrorDetails {
+  readonly status?: number | undefined;
+  readonly statusText?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly reply?: number | undefined;
+}
+
+/**
+ * A proxy that did not open the tunnel. The code is the one that comes nearest to its answer, which is here.
+ *
+ * @example
+ * ```ts
+ * import { connect, listen, ProxyError } from "berkeley";
+ *
+ * await using proxy = await listen("tcp://127.0.0.1:8888");
+ * const connecting = connect("tcp://example.org:443", { via: "http://127.0.0.1:8888" }).catch((error) => error);
+ * await using client = await proxy.accept();
+ * await client.write("HTTP/1.1 407 Who are you\r\nProxy-Authenticate: Basic realm=x\r\n\r\n");
+ * const error = await connecting;
+ * if (error instanceof ProxyError) console.log(error.code, error.status, error.headers?.["proxy-authenticate"]);
+ * // prints: EACCES 407 Basic realm=x
+ * ```
+ */
+export class ProxyError extends SocketError {
+  /** Status of an HTTP proxy's answer. */
+  declare readonly status?: number;
+  /** The words behind the status. */
+  declare readonly statusText?: string;
+  /** Fields of the answer by their names in small letters; one that came several times is joined by commas. */
+  declare readonly headers?: Readonly<Record<string, string>>;
+  /** Reply of a SOCKS proxy; RFC 1928, section 6. */
+  declare readonly reply?: number;
+
+  constructor(code: string, errno: number, syscall: string, details: ProxyErrorDetails = {}) {
+    super(code, errno, syscall, details);
+    const { headers, reply, status, statusText } = details;
+    if (status !== undefined) this.status = status;
+    if (statusText !== undefined) this.statusText = statusText;
+    if (headers !== undefined) this.headers = headers;
+    if (reply !== undefined) this.reply = reply;
+  }
+
+  static {
+    ProxyError.prototype.name = "ProxyError";
+  }
 }
 
 /**
@@ -108,6 +219,41 @@ export class BusyError extends Error {
 
   static {
     BusyError.prototype.name = "BusyError";
+    mark(BusyError);
+  }
+}
+
+/**
+ * A call would pass by bytes that a stream has read ahead from the connection and nobody has taken: they come before whatever the
+ * kernel still has. Take them from the stream, or use the stream (`pump`, `pipeTo`, `toNetSocket`), which sends them first.
+ *
+ * @example
+ * ```ts
+ * import { BufferedError, socketpair } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * await left.sendAll("a line\nand more");
+ * await right.stream().readLine();
+ * const error = await right.recv(100).catch((error) => error);
+ * console.log(error instanceof BufferedError && error.buffered); // prints: 8
+ * left.close();
+ * right.close();
+ * ```
+ */
+export class BufferedError extends Error {
+  /** Always `"ERR_BUFFERED"`. */
+  readonly code: "ERR_BUFFERED";
+  /** How many bytes are in the way. */
+  readonly buffered: number;
+
+  constructor(action: string, buffered: number) {
+    super(`Cannot ${action}: its stream holds ${buffered} bytes that were read ahead, required 0: take them first`);
+    this.code = "ERR_BUFFERED";
+    this.buffered = buffered;
+  }
+
+  static {
+    BufferedError.prototype.name = "BufferedError";
   }
 }
 
@@ -143,6 +289,7 @@ export class LimitError extends Error {
 
   static {
     LimitError.prototype.name = "LimitError";
+    mark(LimitError);
   }
 }
 
@@ -178,6 +325,7 @@ export class IncompleteReadError extends Error {
 
   static {
     IncompleteReadError.prototype.name = "IncompleteReadError";
+    mark(IncompleteReadError);
   }
 }
 
@@ -203,6 +351,7 @@ export class FrameError extends Error {
 
   static {
     FrameError.prototype.name = "FrameError";
+    mark(FrameError);
   }
 }
 
@@ -215,7 +364,9 @@ export class FrameError extends Error {
  *
  * - `ERR_TLS_PLAINTEXT_PEER`: the peer sent something else than TLS,
  * - `ERR_TLS_TRUNCATED`: the peer's end came without close_notify, so nobody knows whether it had finished,
- * - `ERR_TLS_BUFFERED`: bytes were read before the upgrade to TLS and belong to nobody.
+ * - `ERR_TLS_BUFFERED`: bytes were read before the upgrade to TLS and belong to nobody,
+ * - `ERR_TLS_SILENT`: a client that had sent nothing made way for another one,
+ * - `ERR_TLS_CONTEXT`: an option holds what TLS can't use, where OpenSSL has no code for it.
  *
  * @example
  * ```ts
@@ -242,6 +393,7 @@ export class TlsError extends Error {
 
   static {
     TlsError.prototype.name = "TlsError";
+    mark(TlsError);
   }
 }
 
@@ -249,7 +401,8 @@ export class TlsError extends Error {
  * Loading the addon failed: `import "berkeley"` throws this error. The message says which file was found or missed, what is
  * wrong with it, and which command mends it. The error has no stack, because no code of the program took part.
  *
- * - `platform`, `node`: no addon can work on this platform or this version of Node,
+ * - `platform`, `runtime`: no addon can work on this platform, or in this runtime or this version of it,
+ * - `poller`: BERKELEY_POLLER has a value that is not known or can't be had in this runtime,
  * - `missing`: there is neither a local build nor a prebuilt file for this architecture and C library,
  * - `unreadable`: the file can't be opened or read,
  * - `truncated`: the file is empty or cut off,
@@ -274,7 +427,8 @@ export class AddonError extends Error {
   /** What is wrong, for programs. */
   readonly reason:
     | "platform"
-    | "node"
+    | "runtime"
+    | "poller"
     | "missing"
     | "unreadable"
     | "truncated"
@@ -286,7 +440,7 @@ export class AddonError extends Error {
   /** The files that were looked for, in order. */
   readonly tried: readonly string[];
 
-  constructor(message: string, reason: AddonError["reason"], tried: readonly string[]) {
+  constructor(message: string, reason: AddonError["reason"], tried: readonly string[] = []) {
     super(message);
     this.code = "ERR_ADDON";
     this.reason = reason;

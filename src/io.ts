@@ -7,24 +7,96 @@
 // All of it has one rule about ending a wait: a `timeout` or a `signal` ends the wait, never the connection, and takes
 // no byte from it.
 
+import type { X509Certificate } from "node:crypto";
+import type { CipherNameAndProtocol } from "node:tls";
 import type { Address } from "./addr/address.js";
 
 /** What every call that may wait takes. */
 export interface IoOptions {
   /**
-   * Milliseconds after which the call gives up with a `SocketError` of code `ETIMEDOUT`. 0 takes what can be had without
-   * a wait. No timeout when absent or `Infinity`.
+   * Milliseconds after which the call gives up with a `TimeoutError`, whose code is `ETIMEDOUT`. 0 takes what can be had
+   * without a wait. No timeout when absent or `Infinity`.
    */
   readonly timeout?: number | undefined;
   /** Ends the wait; the call rejects with the signal's reason. An aborted signal refuses the call before it starts. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Milliseconds that `end()` takes at most where the call names no `timeout`. */
+export const END_TIMEOUT = 5_000;
+/** Most bytes that `end()` reads and drops where the call names no `maxBytes`: 64 MiB. */
+export const END_MAX_BYTES = 67_108_864;
+
+/** How to end a connection. */
+export interface EndOptions {
+  /** Milliseconds for all of it: pending writes, and the wait for the peer's end. Default {@link END_TIMEOUT}. */
+  readonly timeout?: number | undefined;
+  /** Closes at once; the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Most bytes that are read and dropped; one more closes. Default {@link END_MAX_BYTES}. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** How a connection ended. It is closed in every case. */
+export interface EndResult {
+  /**
+   * - `"finished"`: the peer has finished too, and nothing was left unread that would have reset the connection,
+   * - `"timeout"`: the time ran out, ours or that of the kernel (`TCP_USER_TIMEOUT`, keep-alive),
+   * - `"maxBytes"`: the peer sent more,
+   * - `"failed"`: the connection broke; `error` says how,
+   * - `"closed"`: it was closed before, or meanwhile, by another call.
+   */
+  readonly how: "finished" | "timeout" | "maxBytes" | "failed" | "closed";
+  /** Bytes that were read and dropped, those of a stream's buffer included. */
+  readonly dropped: number;
+  /** What the connection failed with. */
+  readonly error?: unknown;
+}
+
 /** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
 export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
 
+/** A typed option of a socket, such as `TCP_NODELAY` or `TCP_INFO`. */
+export interface TypedOption<Get, Set> {
+  readonly name: string;
+  readonly level: number;
+  readonly optname: number;
+  readonly decode: (bytes: Uint8Array) => Get;
+  readonly encode: (value: Set) => Uint8Array;
+}
+
+/**
+ * What can be asked of a socket of the kernel, and set on it, by others than its reader and writer: addresses and options. Each
+ * member is the call that `Socket` has under this name; they throw `EBADF` once the socket is closed.
+ */
+export interface SocketSettings {
+  /** Address family, as `AF_INET`. */
+  readonly family: number;
+  /** Socket type, as `SOCK_STREAM`. */
+  readonly type: number;
+  readonly protocol: number;
+  /** The address of this end: getsockname(2). */
+  getsockname(): Address;
+  /** The address of the peer: getpeername(2). */
+  getpeername(): Address;
+  /** Reads an option: getsockopt(2). */
+  getsockopt<Get>(option: TypedOption<Get, never>): Get;
+  getsockopt(level: number, name: number): number;
+  getsockopt(level: number, name: number, size: number): Buffer;
+  /** Sets an option: setsockopt(2). */
+  setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
+  setsockopt(level: number, name: number, value: number | Uint8Array): void;
+  /** TCP_NODELAY. Nothing where this is no socket of TCP, or one that is closed, as with a `net.Socket`. */
+  setNoDelay(enable: boolean): void;
+  /** SO_KEEPALIVE and, from one second of `initialDelay` (milliseconds) on, TCP_KEEPIDLE. Nothing under the same conditions. */
+  setKeepAlive(enable: boolean, initialDelay: number): void;
+}
+
 /** Where bytes come from. */
 export interface Reader {
+  /** Whether a read is pending. Optional: who takes a connection over can refuse at once where it is there and true. */
+  readonly reading?: boolean;
+
   /**
    * Reads what there is, at most `buffer.length` bytes, and waits only while there is nothing.
    *
@@ -113,6 +185,37 @@ export interface Writer {
    * call resolves as the first. The peer's answer is not awaited.
    */
   closeWrite(opts?: IoOptions): Promise<void>;
+
+  /**
+   * Waits until no write can succeed any more because the other end is gone, and resolves with the error: `ECONNRESET` where
+   * the connection was cut, `EPIPE` where the peer has closed. It takes nothing, and does not keep the process alive. Optional:
+   * without it a write is what finds out.
+   *
+   * The promise rejects with `ETIMEDOUT`, the signal's reason, `ECANCELED` when the connection was closed during the call,
+   * `EBADF` when it was closed before. Not promised: that it is found out while bytes lie unread.
+   */
+  whenBroken?(opts?: IoOptions): Promise<unknown>;
+}
+
+/** A layer that reads ahead: what it has read from a connection and nobody has taken comes before what the connection still has. */
+export interface ReadAhead {
+  /** Bytes that were read and not taken, those of the layers above it included. */
+  readonly unread: number;
+  /** Takes the first of them, at most `max`. Throws a `BusyError` while a read is pending. */
+  takeUnread(max: number): Uint8Array;
+}
+
+/** What a connection with TLS on it shows of TLS; see {@link TlsConn}. */
+export interface SecuredConn {
+  readonly protocol: string;
+  readonly cipher: CipherNameAndProtocol;
+  readonly alpnProtocol: string | undefined;
+  readonly servername: string | undefined;
+  readonly authorized: boolean;
+  readonly authorizationError: string | undefined;
+  readonly sessionReused: boolean;
+  readonly peerCertificate: X509Certificate | undefined;
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer;
 }
 
 /** A connection: bytes both ways, each direction with its own end. */
@@ -145,6 +248,30 @@ export interface Conn extends Reader, Writer {
    */
   detachNative?(): number | undefined;
 
+  /**
+   * Lets the process end while calls wait here, those that wait already included; `ref()` undoes it. Optional: without the two, a call
+   * that waits may keep the process alive. A connection that is idle never does.
+   */
+  unref?(): this;
+  ref?(): this;
+
+  /** What it shows of TLS; optional, and undefined where there is none on it. */
+  readonly secured?: SecuredConn | undefined;
+
+  /**
+   * The settings of the socket of the kernel that the connection stands on. Optional: only such a connection has it.
+   *
+   * @param fd the descriptor's number, -1 when it is closed, for who has it from `detachNative()`; without it the connection's own
+   */
+  settings?(fd?: () => number): SocketSettings | undefined;
+
+  /**
+   * Says that `layer` reads from this connection from now on, ahead of whom it reads for. Optional: a connection that gives its
+   * bytes to somebody else by another way (a socket that is spliced or detached) has to know. Throws a `BufferedError` when a
+   * layer before has bytes that were not taken.
+   */
+  readAheadBy?(layer: ReadAhead): void;
+
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -163,6 +290,10 @@ export interface Listener<C extends Conn = Conn> {
 
   /** Takes no more connections; those accepted stay. Never rejects, may be called twice. */
   close(): Promise<void>;
+
+  /** As those of a {@link Conn}, for the calls that wait to accept. */
+  unref?(): this;
+  ref?(): this;
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterator<C, undefined>;

@@ -2,6 +2,9 @@
 
 import type { ListenAddress, SocketListener, Stream } from "berkeley";
 
+/** Milliseconds for a client to finish after us. */
+const FAREWELL = 2000;
+
 /** A connection that is served. */
 interface Serving {
   readonly stream: Stream;
@@ -44,6 +47,8 @@ export class Clients implements AsyncDisposable {
   async #serve(serving: Serving, handle: (stream: Stream) => Promise<void>): Promise<void> {
     try {
       await handle(serving.stream);
+      // Not close(): what the client still sends, unread, would reset the connection, last answer and all.
+      await serving.stream.end({ timeout: FAREWELL });
     } catch {
       // A connection that fails ends itself and nothing else.
     }

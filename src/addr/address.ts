@@ -7,6 +7,7 @@
 // Fields are declared, not defined: a definition would store `undefined` first and the value after it, for each field.
 
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "./families.js";
+import { nameBytes } from "./utf8.js";
 
 /**
  * An IPv4 address and a port, `struct sockaddr_in` of ip(7).
@@ -82,17 +83,27 @@ export class Inet6Address {
  * A UNIX socket's name, `struct sockaddr_un` of unix(7): a path, an abstract name (the path starts with NUL), or none
  * (the path is empty), which is what an unbound peer has and what asks `bind()` for an automatic name.
  *
+ * The kernel takes any bytes for a name. In `path` a byte that belongs to no text of UTF-8 is a lone surrogate, U+DC80 for 0x80 to
+ * U+DCFF for 0xff, as in Python's strings (PEP 383). So `path` stands for exactly one name, which is found at it again.
+ *
  * @example
  * String(new UnixAddress("\0chat")); // "unix:@chat"
  */
 export class UnixAddress {
   declare readonly family: typeof AF_UNIX;
-  /** The path as the kernel has it, at most 107 bytes of UTF-8 where it was checked. */
+  /** The path as the kernel has it, at most 107 bytes where it was checked. */
   declare readonly path: string;
 
   constructor(path: string) {
     this.family = AF_UNIX;
     this.path = path;
+  }
+
+  /** The bytes of `path`, which `node:fs` takes too, as a `Buffer`. */
+  get bytes(): Uint8Array {
+    const bytes = nameBytes(this.path);
+    if (bytes !== undefined) return bytes;
+    throw new TypeError("Cannot encode a UNIX path: it has a lone surrogate that stands for no byte");
   }
 
   /** `unix:/run/x.sock`, `unix:@abstract` or `unix:`, which `parseAddress()` reads. */
@@ -214,7 +225,8 @@ export class PacketAddress {
 }
 
 /**
- * The address of a family that has no class here, as the kernel wrote it.
+ * The bytes of an address: of a family that has no class here, or of one that has where the bytes are wanted as they are. Calls
+ * pass them on as they stand.
  *
  * @example
  * String(new OpaqueAddress(31, Uint8Array.of(1, 2))); // "family 31:0102"

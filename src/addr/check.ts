@@ -1,11 +1,13 @@
 // The checks that each part of an address has to pass, and the errors of those that fail. They run before any call to
 // the kernel: a wrong type or form is a TypeError, a number or a length outside its range a RangeError.
 
+import { types } from "node:util";
+
 import { HostPort, Inet6Address, InetAddress, UnixAddress } from "./address.js";
 import { isIPv4 } from "./ipv4.js";
 import { formatIPv6, isZone, parseIPv6, zoneIndex } from "./ipv6.js";
 import { quote } from "./quote.js";
-import { utf8Length } from "./utf8.js";
+import { nameBytes, nameText, utf8Length } from "./utf8.js";
 
 /** What is being read, for the messages: all of the value, of which a check sees one part. */
 export interface Subject {
@@ -79,17 +81,23 @@ export function checkU32(subject: Subject, name: string, value: unknown): number
   return checkInteger(subject, name, value, U32_MAX);
 }
 
-/** A path, an abstract name (from "\0" on) or the empty text, as `sun_path` can hold it. */
-export function checkUnix(subject: Subject, path: unknown): UnixAddress {
-  if (typeof path !== "string") throw refuse(subject, `path is ${quote(path)}, required a string`);
+/** A path, an abstract name (from "\0" on) or none (empty), as `sun_path` can hold it: a string, or its bytes. */
+export function checkUnix(subject: Subject, given: unknown): UnixAddress {
+  if (typeof given !== "string" && !types.isUint8Array(given)) {
+    throw refuse(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
+  }
+  const path = typeof given === "string" ? given : nameText(given);
   const abstract = path.startsWith("\0");
   const name = abstract ? path.slice(1) : path;
   const what = abstract ? "abstract name" : "path";
   if (!abstract && path.includes("\0")) {
     throw refuse(subject, `path has a NUL character at ${path.indexOf("\0")}, which would end it in the kernel`);
   }
-  const bytes = utf8Length(name);
-  if (bytes < 0) throw refuse(subject, `${what} has a lone surrogate, required text that UTF-8 can hold`);
+  const text = utf8Length(name);
+  const bytes = text < 0 ? nameBytes(name)?.length : text;
+  if (bytes === undefined) {
+    throw refuse(subject, `${what} has a lone surrogate that stands for no byte, required text that UTF-8 can hold`);
+  }
   if (bytes > PATH_BYTES) {
     throw outOfRange(subject, `${what} has ${bytes} bytes, required at most ${PATH_BYTES} in UTF-8`);
   }

@@ -1,6 +1,15 @@
 // Endpoints: an address together with what is spoken there, which is what connect(), listen() and serve() take.
 
-import { type Address, HostPort, Inet6Address, InetAddress, isAddress, UnixAddress, VsockAddress } from "./address.js";
+import {
+  type Address,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  isAddress,
+  OpaqueAddress,
+  UnixAddress,
+  VsockAddress,
+} from "./address.js";
 import { type Subject, checkInteger, readInteger, refuse } from "./check.js";
 import { type AddressLike, type HostPortLike, type UnixLike, type VsockLike, readHostPort } from "./parse.js";
 import { readPair, readUnix, toAddress } from "./parse.js";
@@ -73,7 +82,7 @@ const FD_MAX = 0x7fff_ffff;
 
 /**
  * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
- * IPv6 address in brackets, with or without a zone), `unix:/path`, `unix:///path`, `unix:@abstract`,
+ * IPv6 address in brackets, with or without a zone: `%eth0`, or as RFC 6874 has it `%25eth0`), `unix:/path`, `unix:///path`, `unix:@abstract`,
  * `vsock://cid:port`, `fd:3`, `systemd:name`; or an object or tuple. Makes no call. A port is always required; 0 asks
  * the kernel for one.
  *
@@ -168,6 +177,7 @@ function fromAddress(subject: Subject, scheme: unknown, address: Address | HostP
     if (scheme === undefined || scheme === "vsock") return { scheme: "vsock", address };
     throw mismatch(subject, scheme, "a vsock address");
   }
+  if (address instanceof OpaqueAddress) throw refuse(subject, `it is the bytes of an address, ${FORMS}`);
   throw refuse(subject, `family ${address.family} has no endpoints, ${FORMS}`);
 }
 
@@ -193,6 +203,15 @@ export function formatEndpoint(endpoint: Endpoint): string {
     case "systemd":
       return `systemd:${endpoint.name}`;
     default:
-      return `${endpoint.scheme}://${endpoint.address}`;
+      return `${endpoint.scheme}://${printHost(endpoint.address)}`;
   }
+}
+
+/** As the address prints itself, but for a zone that would not be read as it is after `%`. */
+function printHost(address: InetAddress | Inet6Address | HostPort): string {
+  let zone = "";
+  if (address instanceof Inet6Address) zone = String(address.scopeid);
+  else if (address instanceof HostPort) zone = address.zone ?? "";
+  if (!/^25./.test(zone)) return String(address);
+  return `[${address.host}%25${encodeURIComponent(zone)}]:${address.port}`;
 }

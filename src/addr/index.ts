@@ -39,3 +39,4 @@ export {
   type VsockLike,
 } from "./parse.js";
 export { quote } from "./quote.js";
+export { brand, isBranded, quoteOther } from "./brand.js";

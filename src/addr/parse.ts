@@ -1,6 +1,7 @@
 // From what a user writes to an address: a string, a tuple as in Python, an object, or an instance of one of the classes.
 // Everything is checked here, before any call; what needs the resolver comes out as a HostPort.
 
+import { isUint8Array } from "node:util/types";
 import {
   type Address,
   HostPort,
@@ -29,10 +30,10 @@ export interface HostPortLike {
   readonly zone?: string | undefined;
 }
 
-/** A UNIX path, an abstract name after `"\0"`, or `""` for none. */
+/** A UNIX path, an abstract name after `"\0"`, or `""` for none; as a string ({@link UnixAddress}), or as its bytes. */
 export interface UnixLike {
   readonly family?: number | undefined;
-  readonly path: string;
+  readonly path: string | Uint8Array;
 }
 
 /** A context and a port of vsock(7). */
@@ -60,7 +61,7 @@ export interface PacketLike {
   readonly addr?: string | Uint8Array | undefined;
 }
 
-/** An address of a family without a class here: what follows `sa_family` in its `sockaddr`. */
+/** An address of any family as its bytes: what follows `sa_family` in its `sockaddr`. They are passed on as they stand. */
 export interface OpaqueLike {
   readonly family: number;
   /** At most 126 bytes, or as text: `"0102"`. */
@@ -121,6 +122,7 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
     after = text.indexOf("]") + 1;
     if (after === 0) throw refuse(subject, '"[" is not closed, required "]" after the IPv6 address');
     host = text.slice(1, after - 1);
+    if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
       throw refuse(subject, `${quote(host)} is in brackets, required an IPv6 address there`);
     }
@@ -151,6 +153,21 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
   }
   if (after === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
   return checkHost(subject, host, readInteger(subject, "port", text.slice(after + 1), 65535));
+}
+
+/**
+ * An endpoint is a URI, in which `%25` and the zone follow the address, with what is no letter, digit or one of `-._~` written
+ * as `%` and two hexadecimal digits: RFC 6874, section 2. `%` alone is taken as well, as section 3 suggests.
+ */
+function decodeZone(subject: Subject, host: string): string {
+  const percent = host.indexOf("%25");
+  if (percent < 0 || percent + 3 === host.length || percent !== host.indexOf("%")) return host;
+  const zone = host.slice(percent + 3);
+  try {
+    return `${host.slice(0, percent)}%${decodeURIComponent(zone)}`;
+  } catch {
+    throw refuse(subject, `zone ${quote(zone)} has a "%" that begins no encoded text of UTF-8`);
+  }
 }
 
 /** Reads what follows `unix:`; `//` must have nothing between it and the path, as in `unix:///run/x.sock`. */
@@ -217,7 +234,9 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     throw refuse(subject, `host is ${quote(value.host)}, required an ${scoped ? "IPv6" : "IPv4"} address`);
   }
   if (value instanceof UnixAddress) {
-    checkUnix(subject, value.path);
+    // Whoever puts bytes there gets the name that they are.
+    const checked = checkUnix(subject, value.path);
+    if (checked.path !== value.path) return checked;
   } else if (value instanceof VsockAddress) {
     checkU32(subject, "cid", value.cid);
     checkU32(subject, "port", value.port);
@@ -248,7 +267,7 @@ function checkOpaque(subject: Subject, family: unknown, data: unknown): OpaqueAd
 }
 
 function checkBytes(subject: Subject, name: string, bytes: unknown, max: number): Uint8Array {
-  if (!(bytes instanceof Uint8Array) || bytes.length > max) {
+  if (!isUint8Array(bytes) || bytes.length > max) {
     throw refuse(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${max} bytes`);
   }
   return bytes;

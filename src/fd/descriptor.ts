@@ -15,6 +15,7 @@
 // as ready until the kernel says otherwise.
 
 import { defaultReactor, type Reactor, type Source } from "../reactor/index.js";
+import { POLLOUT } from "../sys/constants.js";
 import { EBADF } from "../sys/errno.js";
 import type { Note } from "../sys/operations/relay.js";
 import { Direction, type Owner } from "./direction.js";
@@ -46,13 +47,17 @@ export class Descriptor implements Source, Owner {
    * somebody has asked for its number. Otherwise close(2) ends the registration, and saves the call that would.
    */
   duplicated: boolean = false;
+  /** Which file it is, as `calls.share` says, once others may close the number. */
+  #file = 0;
   /** See sys/collected.ts. */
   young: number = -1;
+  #keepsAlive = true;
   /** What the poller does for flows that have their source here, or their destination; sys/operations/relay.ts. */
   outflow: Note | undefined;
   inflow: Note | undefined;
   #errors: Direction | undefined;
   #urgent: Direction | undefined;
+  #gone: Direction | undefined;
   #fd: number;
   #slot = -1;
   readonly #tcp: boolean;
@@ -77,6 +82,20 @@ export class Descriptor implements Source, Owner {
     this.writing = new Direction(this);
   }
 
+  /** Whether a call that waits keeps the process alive. */
+  get keepsAlive(): boolean {
+    return this.#keepsAlive;
+  }
+
+  set keepsAlive(value: boolean) {
+    if (this.#keepsAlive === value) return;
+    this.#keepsAlive = value;
+    this.reading.recount();
+    this.writing.recount();
+    this.#errors?.recount();
+    this.#urgent?.recount();
+  }
+
   /** For reads of the error queue. */
   get errors(): Direction {
     return (this.#errors ??= new Direction(this));
@@ -92,11 +111,23 @@ export class Descriptor implements Source, Owner {
     return this.#urgent;
   }
 
+  /** For who waits for the end of the connection and nothing else: operations/connection.ts, GONE. */
+  get gone(): Direction {
+    return (this.#gone ??= new Direction(this));
+  }
+
   /** From now on a read that gets less than it asked for says nothing of what comes behind. */
   distrustShortReads(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
     // What the poller was told does not hold any more: it is to hand the next event over.
     this.outflow?.block();
+  }
+
+  /** Others may duplicate the descriptor from now on, and close its number. */
+  share(): void {
+    if (this.#file > 0 || this.#fd < 0) return;
+    this.duplicated = true;
+    this.#file = this.reactor.calls.share(this.#fd);
   }
 
   /** -1 once closed or released. */
@@ -105,6 +136,8 @@ export class Descriptor implements Source, Owner {
   }
 
   register(direction: Direction): number {
+    const { failure } = this.reactor;
+    if (failure < 0) return failure;
     const writes = direction === this.writing;
     if (this.#slot < 0) {
       if (writes) this.#lazy = false;
@@ -126,12 +159,20 @@ export class Descriptor implements Source, Owner {
     if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
+  /** TCP has no refusal that no event ends, and is spared the system call. */
+  refuses(direction: Direction): boolean {
+    if (this.#tcp || direction !== this.writing) return false;
+    const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
+    return revents > 0 && (revents & POLLOUT) !== 0;
+  }
+
   /** Gives the registration up, unless a call waits or it costs nothing; see the top of the file. */
   unwatch(): void {
     // A note for the poller names the slot.
     if (this.#slot < 0 || this.#tcp || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
+    if (this.#gone?.busy === true) return;
     this.reactor.remove(this.#fd, this.#slot, true);
     this.#slot = -1;
     this.#lazy = true;
@@ -157,6 +198,15 @@ export class Descriptor implements Source, Owner {
     // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
+    // Last: who reads or writes is told by its own call.
+    if ((events & EPOLLHUP) !== 0) this.#gone?.wake();
+  }
+
+  onFailure(): void {
+    this.writing.onFailure();
+    this.reading.onFailure();
+    this.#errors?.onFailure();
+    this.#urgent?.onFailure();
   }
 
   /** There is more to tell than bytes. Where it is the end and nothing else ever was, all bytes are there (tcp_fin in net/ipv4). */
@@ -180,6 +230,7 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
+    this.#gone?.cancel();
     const first = this.#first;
     const second = this.#second;
     const further = this.#further;
@@ -205,16 +256,26 @@ export class Descriptor implements Source, Owner {
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
   close(): number {
     if (this.#fd < 0) return 0;
-    const result = this.reactor.calls.close(this.#forget(false));
+    const fd = this.#forget(false);
+    const { calls } = this.reactor;
+    const result = this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
     this.#cancel();
     return result;
   }
 
-  /** Gives the descriptor away, open, and settles every pending call with ECANCELED. Returns it, or EBADF. */
-  release(): number {
-    if (this.#fd < 0) return EBADF;
-    const fd = this.#forget(true);
-    const result = this.reactor.calls.release(fd);
+  /**
+   * Gives the descriptor away, open, and settles every pending call with ECANCELED.
+   *
+   * @param blocking whether O_NONBLOCK is cleared; all stays as it is if that fails
+   * @returns the descriptor, or -errno
+   */
+  release(blocking: boolean = false): number {
+    const fd = this.#fd;
+    if (fd < 0) return EBADF;
+    // A failure of a plain release means that the descriptor is not ours any more.
+    const result = blocking ? this.reactor.calls.release(fd, 1) : this.reactor.calls.release(fd);
+    if (result < 0 && blocking) return result;
+    this.#forget(true);
     this.#cancel();
     return result < 0 ? result : fd;
   }

@@ -16,6 +16,11 @@
 // - a queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget of
 //   this one is spent, or after a pause when an error passes with time (EMFILE in accept).
 //
+// Some refusals no event ends, although the kernel says EAGAIN: a UDP socket finds no free port, the receive queue of a UNIX or
+// netlink receiver is full, or the accept queue of a UNIX listener. poll(2) then says that the socket is writable, so waiting for the event
+// would never end or would spin. The owner calls poll(2) after an EAGAIN. Such a call is tried once more, because room may have come
+// between the two system calls, and after a pause from then on.
+//
 // A call with MSG_DONTWAIT waits for nothing but its turn in the budget: it asks the kernel even when the last try said EAGAIN,
 // because the event that says otherwise may not have been fetched yet. Behind a call that waits it fails with EAGAIN, behind
 // one that was only deferred it has its turn.
@@ -32,9 +37,17 @@
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../aborts.js";
-import { ECANCELED, EAGAIN, EBADF, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
-import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import {
+  failure,
+  FIRST_PAUSE,
+  late,
+  LONGEST_PAUSE,
+  MOVED,
+  NOT_ENOUGH,
+  type Operation,
+} from "../sys/operations/operation.js";
 import { promised, type Settler, Waiter, WAITS } from "./waiter.js";
 
 /** setTimeout takes no more. */
@@ -44,8 +57,12 @@ const LONGEST_TIMER = 0x7fff_ffff;
 export interface Owner {
   readonly fd: number;
   readonly reactor: Reactor;
+  /** Whether a call that waits keeps the process alive. A change is followed by `recount` of each direction. */
+  readonly keepsAlive: boolean;
   /** Registers the descriptor, if it is not, for what `direction` waits for; 0 or -errno. */
   register(direction: Direction): number;
+  /** Whether poll(2) says that the descriptor is ready for what `direction` waits for, after a call said EAGAIN. */
+  refuses?(direction: Direction): boolean;
   /** A call has queued up in `direction`, for an event or for its turn. */
   queued?(direction: Direction): void;
 }
@@ -67,6 +84,10 @@ export class Direction {
   #armedFor = Infinity;
   #pauseTimer: NodeJS.Timeout | undefined;
   #pause = 0;
+  /** How often in a row a call was refused in such a way that no event ends it. */
+  #refusals = 0;
+  /** What the first call of the queue had transferred when the last pause began. */
+  #transferred = 0;
   /** How many calls of the queue must not wait. */
   #impatient = 0;
 
@@ -100,7 +121,7 @@ export class Direction {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
         const value = operation.complete(result, a, b);
-        return (typeof value === "number" ? resolvedWith(value) : Promise.resolve(value)) as Promise<T>;
+        return Promise.resolve(value) as Promise<T>;
       }
       if (result === EAGAIN && operation.nowait?.(a, b) === true) {
         return Promise.reject(failure(operation, EAGAIN, a, b));
@@ -116,10 +137,12 @@ export class Direction {
       this.#ready = true;
       return this.run(holder, operation, a, b, timeout, signal);
     }
-    const unregistered = this.#register(operation, a, b);
-    if (unregistered !== undefined) return Promise.reject(unregistered);
+    const refused = this.#register(operation, a, b);
+    if (refused !== undefined) return Promise.reject(refused);
     const promise = promised() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
+    this.#enqueue(waiter, timeout);
+    // Only what is in the queue is taken off again when it leaves.
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
@@ -128,7 +151,6 @@ export class Direction {
       waiter.impatient = true;
       this.#impatient++;
     }
-    this.#enqueue(waiter, timeout);
     return promise;
   }
 
@@ -154,8 +176,8 @@ export class Direction {
       if (result >= 0) return operation.complete(result, a, b);
       if (!waits(operation, result, a, b)) throw failure(operation, result, a, b);
     }
-    const unregistered = this.#register(operation, a, b);
-    if (unregistered !== undefined) throw unregistered;
+    const refused = this.#register(operation, a, b);
+    if (refused !== undefined) throw refused;
     this.#enqueue(new Waiter(this, operation, a, b, holder, settler), timeout);
     return WAITS;
   }
@@ -172,7 +194,7 @@ export class Direction {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
     if (result >= 0) this.#account(operation, result, a, b);
-    else if (result === EAGAIN) this.#ready = false;
+    else if (result === EAGAIN) this.#wouldBlock();
     return result;
   }
 
@@ -190,11 +212,21 @@ export class Direction {
     if (result >= 0) {
       this.#ready = true;
       this.#account(operation, result, a, b);
-    } else if (result === EAGAIN || result === EINTR) {
-      this.#ready = result === EINTR;
+    } else if (result === EAGAIN) {
+      this.#wouldBlock();
+    } else if (result === EINTR) {
+      this.#ready = true;
       return EAGAIN;
     }
     return result;
+  }
+
+  /** An attempt said EAGAIN. Returns whether an event will end that. */
+  #wouldBlock(): boolean {
+    if (this.#owner.refuses?.(this) === true) return false;
+    this.#refusals = 0;
+    this.#ready = false;
+    return true;
   }
 
   /** As `tryNow`, and EAGAIN without a try where the last one said so and no event has come since. */
@@ -212,7 +244,15 @@ export class Direction {
   /** Who waits for nothing but a turn is registered when the kernel says would-block. */
   #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const registered = this.#ready ? 0 : this.#owner.register(this);
-    return registered < 0 ? socketError(registered, "epoll_ctl", operation.details?.(a, b)) : undefined;
+    if (registered >= 0) return undefined;
+    // No event will say that it is, so the next call has to try.
+    this.#ready = true;
+    return this.#unregistered(registered, operation, a, b);
+  }
+
+  /** The error of a call that has to wait and cannot. */
+  #unregistered<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
+    return socketError(errno, this.#owner.reactor.failedCall, operation.details?.(a, b));
   }
 
   #enqueue(waiter: Waiter, timeout: number | null): void {
@@ -221,7 +261,7 @@ export class Direction {
       waiter.deadline = performance.now() + timeout;
       this.#arm(waiter.deadline);
     }
-    owner.reactor.hold();
+    if (owner.keepsAlive && waiter.operation.idle !== true) owner.reactor.hold();
     const first = this.#head === undefined;
     if (first) this.#head = waiter;
     else {
@@ -251,14 +291,22 @@ export class Direction {
     if (this.#head !== undefined) this.#awaitEvent();
   }
 
+  /** There are no events any more. What waits for one is rejected; what waits for its turn has that first. */
+  onFailure(): void {
+    if (this.#head !== undefined && !this.#ready) this.#awaitEvent();
+  }
+
   /** What is left in the queue waits for an event: the descriptor is registered, if it is not. */
   #awaitEvent(): void {
-    const registered = this.#owner.register(this);
+    const owner = this.#owner;
+    const registered = owner.register(this);
     if (registered >= 0) return;
+    // No event will say that it is, so the next call has to try.
+    this.#ready = true;
     for (let waiter = this.#head; waiter !== undefined; waiter = this.#head) {
       const { operation, a, b } = waiter;
       this.#remove(waiter);
-      waiter.reject(socketError(registered, "epoll_ctl", operation.details?.(a, b)));
+      waiter.reject(this.#unregistered(registered, operation, a, b));
     }
   }
 
@@ -337,14 +385,14 @@ export class Direction {
         this.#remove(waiter);
         waiter.resolve(value);
       } else if (result === EAGAIN) {
-        this.#ready = false;
-        return this.#awaitEvent();
+        if (this.#wouldBlock()) return this.#awaitEvent();
+        if (++this.#refusals > 1) return this.#startPause(waiter);
       } else if (result === NOT_ENOUGH) {
         return this.#awaitEvent();
       } else if (this.#goesOn(operation, result, a, b)) {
         continue;
       } else if (passes(operation, result, a, b)) {
-        return this.#startPause();
+        return this.#startPause(waiter);
       } else {
         this.#remove(waiter);
         waiter.reject(failure(operation, result, a, b));
@@ -356,7 +404,7 @@ export class Direction {
   #goesOn<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > MOVED) return result === EINTR;
     const count = MOVED - result;
-    this.#pause = 0;
+    this.#pause = this.#refusals = 0;
     this.#owner.reactor.spendBytes(count);
     this.#noteShort(operation, count, a, b);
     return true;
@@ -370,15 +418,18 @@ export class Direction {
   }
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
-    this.#pause = 0;
+    this.#pause = this.#refusals = 0;
     if (operation.cost !== undefined) this.#owner.reactor.spendBytes(operation.cost(result, a, b));
     else if (operation.movesBytes) this.#owner.reactor.spendBytes(result);
     if (operation.exhausted !== undefined && operation.exhausted(result, a, b)) this.#ready = false;
     this.#noteShort(operation, result, a, b);
   }
 
-  #startPause(): void {
+  #startPause({ operation, a, b }: Waiter): void {
     this.#awaitEvent();
+    const transferred = operation.transferred?.(a, b) ?? 0;
+    if (transferred !== this.#transferred) this.#pause = 0;
+    this.#transferred = transferred;
     this.#pause = Math.min(this.#pause === 0 ? FIRST_PAUSE : this.#pause * 2, LONGEST_PAUSE);
     this.#pauseTimer = setTimeout(() => {
       this.#pauseTimer = undefined;
@@ -394,7 +445,18 @@ export class Direction {
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.impatient) this.#impatient--;
-    this.#owner.reactor.release();
+    const owner = this.#owner;
+    if (owner.keepsAlive && waiter.operation.idle !== true) owner.reactor.release();
+  }
+
+  /** The owner's `keepsAlive` has changed: the calls that wait count from now on, or do so no more. */
+  recount(): void {
+    const { keepsAlive, reactor } = this.#owner;
+    for (let waiter = this.#head; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.operation.idle === true) continue;
+      if (keepsAlive) reactor.hold();
+      else reactor.release();
+    }
   }
 
   /** A waiter that leaves from the middle of things may leave others behind that could be served. */
@@ -434,20 +496,21 @@ export class Direction {
     this.#armedFor = Infinity;
     const now = performance.now();
     let earliest = Infinity;
-    const late: Waiter[] = [];
+    const expired: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
       if (waiter.deadline <= now) {
         this.#remove(waiter);
-        late.push(waiter);
+        expired.push(waiter);
       } else if (waiter.deadline < earliest) earliest = waiter.deadline;
       waiter = next;
     }
     if (earliest !== Infinity) this.#arm(earliest);
-    for (const waiter of late) {
-      if (!resolvesCut(waiter)) waiter.reject(failure(waiter.operation, ETIMEDOUT, waiter.a, waiter.b));
+    if (expired.length > 1) expired.sort((one, other) => one.deadline - other.deadline);
+    for (const waiter of expired) {
+      if (!resolvesCut(waiter)) waiter.reject(late(waiter.operation, waiter.a, waiter.b));
     }
-    if (late.length > 0) this.#afterLeaving();
+    if (expired.length > 0) this.#afterLeaving();
   }
 
   /** The descriptor is gone: settles every call with ECANCELED. */
@@ -461,18 +524,6 @@ export class Direction {
     }
   }
 }
-
-/**
- * A promise of a count. Calls that succeed at once mostly give the same few small numbers, and a settled promise never changes,
- * so one for each of those does for all.
- */
-function resolvedWith(count: number): Promise<number> {
-  if (count >= SHARED) return Promise.resolve(count);
-  return (shared[count] ??= Promise.resolve(count));
-}
-
-const SHARED = 4096;
-const shared: (Promise<number> | undefined)[] = Array.from({ length: SHARED });
 
 /** Settles a call that is cut short with what it has received, if it has. */
 function resolvesCut(waiter: Waiter): boolean {

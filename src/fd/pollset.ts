@@ -10,6 +10,7 @@ import type { Operation } from "../sys/operations/operation.js";
 
 export class Pollset implements Source, Owner {
   readonly reactor: Reactor;
+  readonly keepsAlive = true;
   readonly #direction: Direction;
   readonly #prepare: (wake: () => void) => Uint8Array;
   #set = -1;
@@ -31,6 +32,8 @@ export class Pollset implements Source, Owner {
   }
 
   register(): number {
+    const { failure } = this.reactor;
+    if (failure < 0) return failure;
     if (this.#slot >= 0) return 0;
     const { calls } = this.reactor;
     const set = calls.pollset(this.#prepare(() => this.#direction.wake()));
@@ -45,6 +48,10 @@ export class Pollset implements Source, Owner {
 
   onReady(): void {
     this.#direction.wake();
+  }
+
+  onFailure(): void {
+    this.#direction.onFailure();
   }
 
   /** Runs an operation until it has an answer. One per set. */

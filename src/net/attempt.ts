@@ -98,6 +98,12 @@ export class Dial implements Settler<void> {
     this.#owner.refused(this, this.#cut === undefined ? error : this.#cut.reason);
   }
 
+  /** Whether the wait for the kernel keeps the process alive. */
+  keepAlive(yes: boolean): void {
+    if (yes) this.#socket?.ref();
+    else this.#socket?.unref();
+  }
+
   /** Gives the attempt up, with `reason` for the error, or closes what it has come to. */
   cancel(reason: unknown = socketError("ECANCELED", "connect", addressDetails(this.#address))): void {
     this.#cut = { reason };

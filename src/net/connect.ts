@@ -17,7 +17,7 @@ import {
   parseEndpoint,
   quote,
   type TlsEndpointLike,
-  type UnixAddress,
+  UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
 import type { IoOptions } from "../io.js";
@@ -46,7 +46,7 @@ import {
   type TcpOptions,
   time,
 } from "./options.js";
-import { checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
+import { type CheckedProxy, checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./resolver.js";
 import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
 import { openTunnel } from "./tunnel.js";
@@ -61,11 +61,14 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly bindToDevice?: string | undefined;
   /** Connects to addresses of this family only: `AF_INET` or `AF_INET6`. */
   readonly family?: number | undefined;
-  /** A proxy to go through: `"socks5://user:password@host:port"` or `"http://…"`, or its parts. It resolves the name. */
+  /**
+   * A proxy to go through: `"socks5://user:password@host:port"` (or `socks5h`), `"http://…"`, `"https://…"` for TLS with the proxy,
+   * `"http+unix:/path"` for one on a UNIX socket, or its parts. The proxy resolves the name. What it refuses is a {@link ProxyError}.
+   */
   readonly via?: string | ProxyOptions | undefined;
-  /** Finds the addresses of a name. Default: getaddrinfo(3), on the thread pool. */
+  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
   readonly resolver?: Resolver | undefined;
-  /** Milliseconds for which an answer for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
+  /** Milliseconds for which an answer of `resolver` for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
   readonly resolutionDelay?: number | undefined;
   /** Milliseconds after which the next address is tried beside those under way, 10 to 2000. Default 250; RFC 8305, section 5. */
   readonly attemptDelay?: number | undefined;
@@ -126,8 +129,9 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * Connects to an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a
  * connected stream socket that this process has already.
  *
- * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: IPv6 and IPv4 in turn, the next
- * one as soon as an attempt has failed or 250 ms have passed, until the first connects. The others are closed.
+ * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: in the resolver's order, but
+ * IPv6 and IPv4 in turn, the next one as soon as an attempt has failed or 250 ms have passed, until the first connects. The
+ * others are closed.
  *
  * @throws SocketError when all attempts failed, that of the most telling one: `ECONNREFUSED`, `EHOSTUNREACH`,
  *   `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause` is an AggregateError with those of all attempts, in order. `EAI_NONAME` and its
@@ -232,10 +236,25 @@ async function openTunnelled(
   const address = destinationOf(target, action);
   const proxy = checkProxy(opts.via, action);
   const destination = checkDestination(address, action);
-  const { socket, local, remote } = await dial(proxy.address, plan);
-  const stream = new Stream(new SocketConn(socket, { local, remote }), limits);
+  let stream: Stream = new Stream(await openProxy(proxy, opts, plan, action), limits);
+  if (proxy.tls !== undefined) stream = new Stream(await shake(stream, proxy.tls, proxy.address, plan), limits);
   await openTunnel(stream, proxy, destination, plan);
   return stream;
+}
+
+/** A connection to the proxy itself. */
+async function openProxy(
+  { address }: CheckedProxy,
+  opts: ConnectOptions,
+  plan: DialPlan,
+  action: string,
+): Promise<SocketConn> {
+  if (address instanceof UnixAddress) {
+    checkApplies(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
+    return openLocal(address, plan, action);
+  }
+  const dialled = await dial(address, plan);
+  return new SocketConn(dialled.socket, dialled);
 }
 
 /** A connection to a socket of this machine, or of its host. */

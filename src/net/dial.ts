@@ -2,10 +2,10 @@
 
 import { offAbort, onAbort } from "../aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { SocketError, restated } from "../errors.js";
 import type { Socket } from "../socket/index.js";
 import type { Clock } from "../stream/clock.js";
-import { socketError } from "../stream/wait.js";
+import { socketError, timeoutError } from "../stream/wait.js";
 import { calls } from "../sys/calls.js";
 import { resolveNow } from "../sys/resolve.js";
 import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
@@ -114,8 +114,9 @@ async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {
   const timeout = plan.deadline.left();
   const unneeded = new AbortController();
   const course: Course<HostAddress, Dialled> = {
-    families,
-    lookup: (family) => resolveFamily(name, family as HostFamily, resolver, unneeded.signal),
+    families: resolver === undefined && families.length > 1 ? [AF_UNSPEC] : families,
+    lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, unneeded.signal),
+    familyOf: ({ family }) => family,
     attempt: (address) => attempt(address, plan),
     failure: (lookups, attempts) => failureOf(name, lookups, attempts),
   };
@@ -164,7 +165,7 @@ function failureOf(target: HostAddress | HostPort, lookups: readonly unknown[], 
   }
   const telling = failed.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failed.at(-1)!;
   const all = [...missing.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failed];
-  return new SocketError(telling.code, telling.errno, telling.syscall, {
+  return restated(telling, telling.syscall, {
     address: telling.address,
     port: telling.port,
     cause: allOf(target, all),
@@ -174,11 +175,11 @@ function failureOf(target: HostAddress | HostPort, lookups: readonly unknown[], 
 /** The error of a timeout, with what became of each attempt. */
 function lateError(target: HostAddress | HostPort, race: Race<HostAddress, Dialled>): SocketError {
   const details = addressDetails(target);
-  if (race.tried.length === 0) return socketError("ETIMEDOUT", "getaddrinfo", details);
+  if (race.tried.length === 0) return timeoutError("getaddrinfo", details);
   const errors = race.tried.map(
-    ({ address, failed }) => failed?.error ?? socketError("ETIMEDOUT", "connect", addressDetails(address)),
+    ({ address, failed }) => failed?.error ?? timeoutError("connect", addressDetails(address)),
   );
-  return socketError("ETIMEDOUT", "connect", { ...details, cause: allOf(target, errors) });
+  return timeoutError("connect", { ...details, cause: allOf(target, errors) });
 }
 
 function allOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError {

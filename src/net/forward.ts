@@ -1,5 +1,6 @@
 // forward(): every connection to one endpoint is led on to another. Here is what users pass and get; forwarding.ts does it.
 
+import { AsyncResource } from "node:async_hooks";
 import {
   type Address,
   type Endpoint,
@@ -23,7 +24,10 @@ export { type Forwarded } from "./forwarding.js";
 
 /** How to forward. */
 export interface ForwardOptions {
-  /** Most connections at a time; further ones wait in the kernel's queue. Default 1000. */
+  /**
+   * Most connections at a time; further ones wait in the kernel's queue. Default 1000. Up to 32,768 are carried on without JavaScript
+   * while nothing but bytes comes.
+   */
   readonly maxConnections?: number | undefined;
   /** Milliseconds for the connection to the target. Default 10,000. */
   readonly connectTimeout?: number | undefined;
@@ -61,8 +65,8 @@ const MOST_CONNECTIONS = 1_000_000;
  * have none, and see an end.
  *
  * Both endpoints are stream sockets: `tcp://`, `unix:`, `vsock://`; it can also listen on `fd:` and `systemd:`. TLS passes through
- * as it is. The name of a target is resolved for each connection, by default with getaddrinfo(3) on the few threads of the
- * pool, so a resolver that is slow or silent holds connections up.
+ * as it is. The name of a target is resolved for each connection, by default with getaddrinfo(3); connections that are
+ * made at the same time share a lookup.
  *
  * @param from where to listen
  * @param to where each connection is led
@@ -118,8 +122,9 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): F
     idleTimeout: idleTimeout === null ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
-    way,
-    onEnd,
+    // Both run in the asynchronous context that they were given in, not in that of a connection's events.
+    way: way.resolver === undefined ? way : { ...way, resolver: AsyncResource.bind(way.resolver) },
+    onEnd: onEnd === undefined ? undefined : AsyncResource.bind(onEnd),
   };
 }
 
@@ -181,6 +186,20 @@ export class Forwarder implements AsyncDisposable {
    */
   get closed(): Promise<void> {
     return this.#engine.closed;
+  }
+
+  /**
+   * Lets the process end while it forwards: neither the wait for connections nor those that there are keep it alive from now on.
+   */
+  unref(): this {
+    this.#engine.keepAlive(false);
+    return this;
+  }
+
+  /** Undoes `unref()`: it keeps the process alive until it is closed, as from the beginning. */
+  ref(): this {
+    this.#engine.keepAlive(true);
+    return this;
   }
 
   /** Takes no more connections, and cuts those that there are, on both sides. */

@@ -7,6 +7,7 @@
 import { performance } from "node:perf_hooks";
 import { offAbort, onAbort } from "../aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
+import { report } from "../callbacks.js";
 import {
   acceptFrom,
   type Activity,
@@ -17,7 +18,7 @@ import {
   type Socket,
   WAITS,
 } from "../socket/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError, timeoutError } from "../stream/wait.js";
 import type { PipePool } from "../sys/operations/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
@@ -61,6 +62,8 @@ export class Engine implements Settler<Socket> {
   readonly #connections: Forwarding[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = { aborted: (): void => this.end() };
+  /** Whether it keeps the process alive. */
+  held = true;
   #accepting = false;
   #over = false;
   #timer: NodeJS.Timeout | undefined;
@@ -87,6 +90,13 @@ export class Engine implements Settler<Socket> {
     return this.#connections.length;
   }
 
+  /** Has it and all its connections keep the process alive, or not. */
+  keepAlive(yes: boolean): void {
+    this.held = yes;
+    holdSocket(this.#listener.socket, yes);
+    for (const connection of this.#connections) connection.keepAlive(yes);
+  }
+
   /** Takes connections for as long as there are some, and room for them. */
   accept(): void {
     while (!this.#over && !this.#accepting && this.#connections.length < this.plan.maxConnections) {
@@ -111,7 +121,8 @@ export class Engine implements Settler<Socket> {
   /** The listener accepts no more. */
   failed(error: unknown): void {
     this.#accepting = false;
-    this.end(error);
+    // The signal of the listener closes it: that is an end, and no failure.
+    this.end(this.#listener.socket.closed ? undefined : error);
   }
 
   #begin(socket: Socket): void {
@@ -198,6 +209,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
 
   start(): void {
     const { target, way } = this.#engine.plan;
+    if (!this.#engine.held) this.#client.unref();
     if (target instanceof HostPort) {
       // Not from here: the resolver may be code of users.
       queueMicrotask(() => this.#dialName(target));
@@ -205,6 +217,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     }
     this.#dial = new Dial(target, way, this);
     this.#dial.start(null);
+    if (!this.#engine.held) this.#dial?.keepAlive(false);
   }
 
   #dialName(target: HostPort): void {
@@ -233,10 +246,17 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     const { idleTimeout, pipes } = this.#engine.plan;
     this.#dial = this.#unneeded = undefined;
     this.#target = target;
+    if (!this.#engine.held) target.unref();
     this.#activity = { last: performance.now() };
     this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
     this.#engine.arm(this.#activity.last + idleTimeout);
     this.#pump.start();
+  }
+
+  keepAlive(yes: boolean): void {
+    holdSocket(this.#client, yes);
+    this.#dial?.keepAlive(yes);
+    if (this.#target !== undefined) holdSocket(this.#target, yes);
   }
 
   /** Both sides have ended. */
@@ -260,7 +280,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
 
   /** The time is over. */
   expire(): void {
-    this.cut(socketError("ETIMEDOUT", this.#pump === undefined ? "connect" : "splice"));
+    this.cut(timeoutError(this.#pump === undefined ? "connect" : "splice"));
   }
 
   /** Ends it with a reset on both sides. */
@@ -284,8 +304,13 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     const { onEnd } = this.#engine.plan;
     if (onEnd === undefined) return;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };
-    queueMicrotask(() => onEnd(forwarded));
+    queueMicrotask(() => report("onEnd", onEnd, forwarded));
   }
+}
+
+function holdSocket(socket: Socket, yes: boolean): void {
+  if (yes) socket.ref();
+  else socket.unref();
 }
 
 /** The descriptor is gone whatever close(2) says. */

@@ -4,11 +4,14 @@
 // costs minutes. So the addresses are tried in a row with a short delay between them, all attempts go on until the first
 // one succeeds, and the rest is closed. The algorithm, with the sections of the RFC:
 //
-// - Both families are looked up at the same time, IPv6 first (3). The answer for IPv6 starts the first attempt at once. One
-//   for IPv4 that comes before it waits for it, but no longer than the resolution delay; a negative answer ends that wait.
-//   What is answered later joins the addresses that were not tried yet.
-// - Within a family the order is the resolver's, which sorted by RFC 6724 (4).
-// - The families take turns, beginning with IPv6 where it has an answer: a First Address Family Count of 1 (4).
+// - Where each family is a question of its own, both are looked up at the same time, IPv6 first (3). The answer for IPv6 starts
+//   the first attempt at once. One for IPv4 that comes before it waits for it, but no longer than the resolution delay; a
+//   negative answer ends that wait. What is answered later joins the addresses that were not tried yet.
+// - Where one question has both families, the answer starts the first attempt. The system's resolver is asked so: only then does it
+//   sort both families together, by RFC 6724 and by what the machine's owner has set in gai.conf(5) (4).
+// - Within a family the order is the resolver's (4).
+// - The families take turns: a First Address Family Count of 1 (4). The first turn has IPv6 where each family was a question of its
+//   own, and otherwise the family of the first address.
 // - An attempt is followed by the next when it has failed, or else after the connection attempt delay (5). The RFC asks
 //   for 250 ms, and for 10 ms to 2 s as bounds (8).
 //
@@ -28,10 +31,11 @@ export interface Attempt<C> {
 
 /** What is raced for. */
 export interface Course<A, C> {
-  /** The families, the preferred one first. */
+  /** The families that are looked up, the preferred one first; AF_UNSPEC for both in one question. */
   readonly families: readonly number[];
-  /** The addresses of a family; none is an empty list or a rejection. */
+  /** The addresses of a family, in order; none is an empty list or a rejection. */
   lookup(family: number): Promise<readonly A[]>;
+  familyOf(address: A): number;
   attempt(address: A): Attempt<C>;
   /** The error when no attempt is left: those of lookups, and those of attempts in the order of their beginning. */
   failure(lookups: readonly unknown[], attempts: readonly unknown[]): unknown;
@@ -65,8 +69,9 @@ export class Race<A, C> {
   #reject!: (error: unknown) => void;
   #over = false;
 
-  /** Addresses that were not tried, of each family that has answered. */
+  /** Addresses that were not tried, by family; the preferred family first. */
   readonly #waiting = new Map<number, A[]>();
+  #preferredAnswered = false;
   readonly #lookupErrors: unknown[] = [];
   #unanswered: number;
   /** The first attempt has been made, or could be but for a lack of addresses. */
@@ -84,6 +89,7 @@ export class Race<A, C> {
     this.#pace = pace;
     this.#clock = clock;
     this.#unanswered = course.families.length;
+    if (course.families.length > 1) for (const family of course.families) this.#waiting.set(family, []);
     this.result = new Promise<C>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -113,13 +119,18 @@ export class Race<A, C> {
   #answered(family: number, addresses: readonly A[]): void {
     if (this.#over) return;
     this.#unanswered--;
-    this.#waiting.set(family, [...addresses]);
+    for (const address of addresses) {
+      const of = this.#course.familyOf(address);
+      const known = this.#waiting.get(of);
+      if (known === undefined) this.#waiting.set(of, [address]);
+      else known.push(address);
+    }
+    if (family === this.#course.families[0]) this.#preferredAnswered = true;
     if (this.#begun) {
       if (this.#due) this.#next();
       return;
     }
-    const preferred = this.#course.families[0] as number;
-    if (this.#waiting.has(preferred) || this.#unanswered === 0) this.#begin();
+    if (this.#preferredAnswered || this.#unanswered === 0) this.#begin();
     else if (addresses.length > 0 && this.#timer === undefined) {
       this.#timer = this.#clock.setTimeout(() => this.#begin(), this.#pace.resolutionDelay);
     }
@@ -134,7 +145,7 @@ export class Race<A, C> {
 
   /** The family that has the next turn: not that of the last attempt, if another has addresses. */
   #available(): number | undefined {
-    const ready = this.#course.families.filter((family) => (this.#waiting.get(family)?.length ?? 0) > 0);
+    const ready = [...this.#waiting.keys()].filter((family) => this.#waiting.get(family)!.length > 0);
     return ready.find((family) => family !== this.#lastFamily) ?? ready[0];
   }
 

@@ -1,13 +1,18 @@
 // A tunnel through an HTTP proxy: CONNECT of RFC 9110, section 9.3.6, in the form of HTTP/1.1 (RFC 9112).
+//
+// The answer is read line by line. A line may end with a bare LF (RFC 9112, section 2.2), so a header that ends in that way is read, and
+// none is waited for that has ended already. What can't be a header is refused with its first bytes or its first line.
 
 import { type HostPort, Inet6Address, quote } from "../addr/index.js";
+import { LimitError } from "../errors.js";
 import type { Stream } from "../stream/index.js";
 import { type CheckedWait, rest } from "./options.js";
 import { type CheckedProxy, Refusal } from "./proxy.js";
 import type { HostAddress } from "./resolver.js";
 
-const END = Buffer.from("\r\n\r\n");
-const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r\n/;
+const START = "HTTP/";
+const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: (.*))?$/;
+const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*?)[\t ]*$/;
 
 /** What a status means for who wanted a connection; the rest is EPROTO. */
 const CODES: Readonly<Record<number, string>> = {
@@ -27,39 +32,82 @@ const CODES: Readonly<Record<number, string>> = {
 /** Has the proxy connect to `target`. What follows its header stays in the stream. */
 export async function httpConnect(
   stream: Stream,
-  { credentials, maxHeader }: CheckedProxy,
+  proxy: CheckedProxy,
   target: HostAddress | HostPort,
   wait: CheckedWait,
 ): Promise<void> {
   const { host, port } = target;
   const authority = target instanceof Inet6Address ? `[${host}]:${port}` : `${host}:${port}`;
-  let request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n`;
-  if (credentials !== undefined) {
-    const token = Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64");
-    request += `Proxy-Authorization: Basic ${token}\r\n`;
-  }
-  await stream.write(`${request}\r\n`, rest(wait));
-  // All interim answers (1xx) together have no more room than one.
-  for (let room = maxHeader; ;) {
-    const header = await stream.readUntil(END, { ...rest(wait), max: room });
-    if (header === null) throw new Refusal("ECONNRESET", "the proxy ended the connection without an answer");
-    const status = statusOf(header.toString("latin1"));
+  const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${proxy.fields}\r\n`;
+  await stream.write(Buffer.from(request, "latin1"), rest(wait));
+  const answer = new Answer(stream, proxy, wait);
+  for (;;) {
+    const { headers, status, statusText } = await answer.read();
     // A 2xx answer ends at its header: the length of a body, where it names one, counts for nothing.
-    if (status >= 200) return;
-    room = Math.max(1, room - header.length);
+    if (status >= 200 && status < 300) return;
+    if (status >= 300) {
+      const said = `the proxy answered ${status} ${quote(statusText)}`;
+      throw new Refusal(CODES[status] ?? "EPROTO", said, { status, statusText, headers });
+    }
   }
 }
 
-/** The status of an answer that does not refuse: 1xx or 2xx. */
-function statusOf(header: string): number {
-  const match = STATUS_LINE.exec(header);
-  if (match === null) {
-    throw new Refusal(
-      "EPROTO",
-      `the proxy answered ${quote(header.slice(0, 200))}, required a status line of HTTP/1.1`,
-    );
+/** The header of an answer. */
+interface Head {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Reads headers. All interim answers (1xx) together have no more room than one. */
+class Answer {
+  readonly #stream: Stream;
+  readonly #proxy: CheckedProxy;
+  readonly #wait: CheckedWait;
+  #bytes = 0;
+  #fields = 0;
+
+  constructor(stream: Stream, proxy: CheckedProxy, wait: CheckedWait) {
+    this.#stream = stream;
+    this.#proxy = proxy;
+    this.#wait = wait;
   }
-  const status = Number(match[1]);
-  if (status < 300) return status;
-  throw new Refusal(CODES[status] ?? "EPROTO", `the proxy answered ${status} ${quote(match[2] ?? "")}`);
+
+  async read(): Promise<Head> {
+    const start = (await this.#stream.peek(START.length, rest(this.#wait)))?.toString("latin1") ?? "";
+    // Its end may never come.
+    if (!START.startsWith(start)) throw notHttp(start);
+    const first = await this.#line();
+    const match = STATUS_LINE.exec(first);
+    if (match === null) throw notHttp(first);
+    const headers: Record<string, string> = Object.create(null) as Record<string, string>;
+    for (let line = await this.#line(); line !== ""; line = await this.#line()) {
+      if (++this.#fields > this.#proxy.maxHeaders) {
+        throw new LimitError("maxHeaders", this.#proxy.maxHeaders, this.#fields);
+      }
+      const field = FIELD.exec(line);
+      if (field === null || line.includes("\r") || line.includes("\0")) {
+        throw new Refusal("EPROTO", `the proxy answered ${quote(line.slice(0, 200))}, required a field of a header`);
+      }
+      const name = field[1]!.toLowerCase();
+      const before = headers[name];
+      headers[name] = before === undefined ? field[2]! : `${before}, ${field[2]!}`;
+    }
+    return { status: Number(match[1]), statusText: match[2] ?? "", headers };
+  }
+
+  /** The next line without its end. */
+  async #line(): Promise<string> {
+    const { maxHeader } = this.#proxy;
+    const max = maxHeader - this.#bytes;
+    if (max <= 0) throw new LimitError("maxHeader", maxHeader, this.#bytes + 1);
+    const bytes = await this.#stream.readUntil("\n", { ...rest(this.#wait), max });
+    if (bytes === null) throw new Refusal("ECONNRESET", "the proxy ended the connection without a whole answer");
+    this.#bytes += bytes.length;
+    return bytes.toString("latin1").replace(/\r?\n$/, "");
+  }
+}
+
+function notHttp(found: string): Refusal {
+  return new Refusal("EPROTO", `the proxy answered ${quote(found.slice(0, 200))}, required a status line of HTTP/1.1`);
 }

@@ -7,14 +7,14 @@ import {
   type EndpointLike,
   type Endpoint,
   formatEndpoint,
-  HostPort,
-  Inet6Address,
-  InetAddress,
+  type HostPort,
+  type Inet6Address,
+  type InetAddress,
   parseEndpoint,
   quote,
   type TlsEndpointLike,
+  VsockAddress,
 } from "../addr/index.js";
-import { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
@@ -22,12 +22,10 @@ import { socketError } from "../stream/wait.js";
 import { int32, integer } from "../sys/arguments.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
-import { within } from "../sys/deadline.js";
-import { inquire } from "../sys/lookup.js";
 import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../sys/options/index.js";
-import { resolveAll, resolveNow } from "../sys/resolve.js";
-import { addressDetails } from "../sys/sockaddr.js";
+import { resolveNow } from "../sys/resolve.js";
 import { adopt } from "./adopt.js";
+import { bindFirst, wildcards } from "./bindFirst.js";
 import {
   applyTcp,
   checkApplies,
@@ -45,13 +43,17 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
 } from "./options.js";
-import { SocketListener } from "./socketListener.js";
+import { type HostAddress, resolveAddresses } from "./resolver.js";
+import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./tls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
-/** How to listen, and the limits of the streams that are accepted. `timeout` and `signal` are for the resolver. */
+/**
+ * How to listen, and the limits of the streams that are accepted. `timeout` is for the resolver. `signal` ends the call, and from then
+ * on closes the listener.
+ */
 export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   /** Length of the kernel's queue of connections that nobody has accepted; net.core.somaxconn cuts it. Default SOMAXCONN. */
   readonly backlog?: number | undefined;
@@ -65,6 +67,8 @@ export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly bindToDevice?: string | undefined;
   /** Permissions of a UNIX socket's file, such as 0o660. Default: as the umask has it. */
   readonly mode?: number | undefined;
+  /** Whether closing the listener removes a UNIX socket's file; {@link SocketListener.close}. Default true. */
+  readonly unlink?: boolean | undefined;
   /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
   readonly unsetEnv?: boolean | undefined;
   /** Keys and certificates, with a `tls://` endpoint, and how handshakes are run. */
@@ -76,10 +80,10 @@ const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only
 export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
   tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
-  unix: [...STREAM_OPTIONS, "backlog", "mode"],
-  vsock: [...STREAM_OPTIONS, "backlog"],
-  fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog"],
-  systemd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "backlog", "unsetEnv"],
+  unix: [...STREAM_OPTIONS, "signal", "backlog", "mode", "unlink"],
+  vsock: [...STREAM_OPTIONS, "signal", "backlog"],
+  fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "signal", "backlog"],
+  systemd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "signal", "backlog", "unsetEnv"],
   udp: [],
 };
 
@@ -119,8 +123,8 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
  *
  * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
- * first address is taken. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
- * is replaced, and it is removed when the listener is closed.
+ * first address is taken that this machine has, in the resolver's order. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
+ * is replaced, and it is removed when the listener is closed. A signal closes the listener.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
  *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
@@ -146,25 +150,31 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   checkApplies(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
   const plan = checkPlan(opts, action);
   plan.signal?.throwIfAborted();
-  const { limits, backlog = SOMAXCONN } = plan;
-  if (target.scheme === "fd") return new SocketListener(adoptListening(target.fd, opts, plan, action), limits);
-  if (target.scheme === "systemd") {
-    const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
-    return new SocketListener(adoptListening(fd, opts, plan, action), limits);
-  }
-  if (target.scheme === "unix") {
-    if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
-      throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+  const { limits, backlog = SOMAXCONN, signal } = plan;
+  switch (target.scheme) {
+    case "fd":
+      return adoptListening(target.fd, opts, plan, action);
+    case "systemd":
+      return adoptListening(listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")), opts, plan, action);
+    case "unix": {
+      if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
+        throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+      }
+      const { socket, remove } = await listenUnix(target.address, plan.mode, backlog);
+      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: plan.unlink, signal });
     }
-    const { socket, closing } = await listenUnix(target.address, plan.mode, backlog);
-    return new SocketListener(socket, limits, closing);
+    case "tls": {
+      const tls = prepareListener(opts.tls, action);
+      const socket = await listenTcp(target.address, plan, action);
+      return new TlsSocketListener(socket, addressOf(socket), limits, tls, signal);
+    }
+    default: {
+      const { address } = target;
+      const socket =
+        address instanceof VsockAddress ? await listenAt(address, plan) : await listenTcp(address, plan, action);
+      return new SocketListener(socket, addressOf(socket), limits, { signal });
+    }
   }
-  if (target.scheme === "vsock") return new SocketListener(await listenAt(target.address, plan), limits);
-  if (target.scheme === "tls") {
-    const tls = prepareListener(opts.tls, action);
-    return new TlsSocketListener(await listenTcp(target.address, plan, action), limits, tls);
-  }
-  return new SocketListener(await listenTcp(target.address, plan, action), limits);
 }
 
 /** `ListenOptions` that were checked. */
@@ -177,6 +187,7 @@ interface ListenPlan extends CheckedWait {
   readonly ipv6Only: boolean;
   readonly device: string | undefined;
   readonly mode: number | undefined;
+  readonly unlink: boolean;
 }
 
 function checkPlan(opts: ListenOptions, action: string): ListenPlan {
@@ -191,6 +202,7 @@ function checkPlan(opts: ListenOptions, action: string): ListenPlan {
     ipv6Only: flag(opts.ipv6Only, false, action, "ipv6Only"),
     device: checkDevice(opts.bindToDevice, action),
     mode: mode === undefined ? undefined : integer(mode, action, "mode", 0, 0o777),
+    unlink: flag(opts.unlink, true, action, "unlink"),
   };
 }
 
@@ -199,36 +211,25 @@ async function listenTcp(
   plan: ListenPlan,
   action: string,
 ): Promise<Socket> {
-  if (!(target instanceof HostPort) || target.host !== "") {
-    const address = await resolve(target, plan);
+  const addresses = wildcards(target, plan.ipv6Only) ?? (await resolve(target, plan));
+  const listenAtOne = async (address: HostAddress): Promise<Socket> => {
     if (plan.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
         `Cannot ${action}: ${String(address)} is an address of IPv4, required one of IPv6 with ipv6Only`,
       );
     }
     return listenAt(address, plan);
-  }
-  try {
-    return await listenAt(new Inet6Address("::", target.port), plan);
-  } catch (error) {
-    // No IPv6 in the kernel, or none that is switched on.
-    const without = error instanceof SocketError && (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL");
-    if (!without || plan.ipv6Only) throw error;
-    return listenAt(new InetAddress("0.0.0.0", target.port), plan);
-  }
+  };
+  return bindFirst(addresses, listenAtOne, action);
 }
 
-async function resolve(target: InetAddress | Inet6Address | HostPort, plan: ListenPlan): Promise<Address> {
+async function resolve(
+  target: InetAddress | Inet6Address | HostPort,
+  plan: ListenPlan,
+): Promise<readonly HostAddress[]> {
   const known = resolveNow(calls, target, { family: AF_INET6 });
-  if (known !== undefined) return known;
-  const { deadline, signal } = plan;
-  const [first] = await within(
-    inquire(resolveAll(calls, target as HostPort, AF_UNSPEC)),
-    deadline.left() ?? null,
-    signal === undefined ? [] : [signal],
-    () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(target)),
-  );
-  return first as Address;
+  if (known !== undefined) return [known as HostAddress];
+  return resolveAddresses(target as HostPort, plan.ipv6Only ? AF_INET6 : AF_UNSPEC, plan);
 }
 
 /** A socket that listens at an address, which needs no resolver any more. */
@@ -253,8 +254,9 @@ async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
 }
 
 /** A descriptor that listens. When it is refused it stays open, and the caller's. */
-function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): Socket {
-  return adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
+function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): SocketListener {
+  let address!: ListenAddress;
+  const listening = adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
     if (!socket.getsockopt(SO_ACCEPTCONN)) {
       const cause = new Error(`descriptor ${fd} does not listen, required a socket on which listen(2) was called`);
       throw socketError("EINVAL", "listen", { cause });
@@ -262,5 +264,7 @@ function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, actio
     if (isTcp(socket)) applyTcp(socket, plan.tcp);
     else checkApplies(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
     if (plan.backlog !== undefined) socket.listen(plan.backlog);
+    address = socket.getsockname() as ListenAddress;
   });
+  return new SocketListener(listening, address, plan.limits, { signal: plan.signal });
 }

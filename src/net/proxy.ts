@@ -1,22 +1,39 @@
 // Which proxy to go through, with whose credentials, and to where; all of it checked before anything is sent.
 
 import { domainToASCII } from "node:url";
-import { HostPort, Inet6Address, InetAddress, quote, toAddress } from "../addr/index.js";
+import { HostPort, Inet6Address, InetAddress, parseEndpoint, quote, toAddress, UnixAddress } from "../addr/index.js";
 import { integer } from "../sys/arguments.js";
+import type { PreparedTls } from "../tls/wrap.js";
 import { checkApplies } from "./options.js";
 import type { HostAddress } from "./resolver.js";
+import { prepareClient, type TlsConnectOptions } from "./tls.js";
 
-/** A proxy to go through. */
+/** A proxy to go through: at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
-  /** SOCKS version 5 (RFC 1928), or HTTP's CONNECT (RFC 9110, section 9.3.6). */
-  readonly protocol: "socks5" | "http";
-  readonly host: string;
-  readonly port: number;
-  /** Who to be: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. In the clear, either way. */
+  /**
+   * SOCKS version 5 (RFC 1928), or HTTP's CONNECT (RFC 9110, section 9.3.6), over TLS for `"https"`. `"socks5h"` is `"socks5"` by
+   * the name that says that the proxy resolves names, as it does here in any case.
+   */
+  readonly protocol: "socks5" | "socks5h" | "http" | "https";
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  /** A UNIX socket in place of host and port; `"@name"` is an abstract one. */
+  readonly path?: string | undefined;
+  /** Who to be: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. In the clear, unless the protocol is `"https"`. */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
+  /** HTTP: a token, sent as `Proxy-Authorization: Bearer …` (RFC 6750). */
+  readonly token?: string | undefined;
+  /** HTTP: all of `Proxy-Authorization`, for another scheme: `"Negotiate …"`. */
+  readonly authorization?: string | undefined;
+  /** HTTP: further fields of the request. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
   /** Most bytes of the header that an HTTP proxy answers with. Default 16 KiB. */
   readonly maxHeader?: number | undefined;
+  /** Most fields of that header. Default 128. */
+  readonly maxHeaders?: number | undefined;
+  /** `"https"`: how to speak TLS with the proxy; what the destination's `tls` says has no part in it. */
+  readonly tls?: TlsConnectOptions | undefined;
 }
 
 /** A user and a password, both there. */
@@ -28,63 +45,109 @@ export interface Credentials {
 /** `ProxyOptions` that were checked. */
 export interface CheckedProxy {
   readonly protocol: "socks5" | "http";
-  readonly address: HostAddress | HostPort;
+  readonly address: HostAddress | HostPort | UnixAddress;
+  /** SOCKS. */
   readonly credentials: Credentials | undefined;
+  /** HTTP: the fields of the request beside Host, each with its end of line, in latin1. */
+  readonly fields: string;
   readonly maxHeader: number;
+  readonly maxHeaders: number;
+  /** TLS with the proxy. */
+  readonly tls: PreparedTls | undefined;
+}
+
+/** What a proxy answered. */
+export interface ProxyAnswer {
+  /** HTTP: the status and its words. */
+  readonly status?: number;
+  readonly statusText?: string;
+  /** HTTP: the fields by their names in small letters; those that come several times joined by commas. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** SOCKS: the reply field. */
+  readonly reply?: number;
 }
 
 /** What a proxy answered instead of opening the tunnel: the code for the error, and the words for its cause. */
 export class Refusal extends Error {
   readonly code: string;
+  readonly answer: ProxyAnswer;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, answer: ProxyAnswer = {}) {
     super(message);
     this.code = code;
+    this.answer = answer;
   }
 }
 
 const FORM =
-  "required socks5://host:port or http://host:port, with user:password@ before the host where the proxy asks";
+  "required socks5://host:port, socks5h://, http:// or https://, with user:password@ before the host where the proxy asks, " +
+  "or http+unix:/path";
+const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
+const HTTP_ONLY = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
+const FIELDS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_ONLY];
 const MAX_HEADER = 16_384;
+const MAX_HEADERS = 128;
 /** RFC 1035, section 2.3.4, without the length bytes at both ends. */
 const MAX_NAME = 253;
 
 /** Reads a proxy from text or parts. Messages of its errors leave the credentials out. */
 export function checkProxy(value: unknown, action: string): CheckedProxy {
-  if (typeof value === "string") return fromText(value, action);
+  if (typeof value === "string") return check(fromText(value, action), action);
   if (typeof value !== "object" || value === null) {
-    throw new TypeError(`Cannot ${action}: via is ${quote(value)}, ${FORM}, or { protocol, host, port }`);
+    throw new TypeError(
+      `Cannot ${action}: via is ${quote(value)}, ${FORM}, or { protocol, host, port } or { protocol, path }`,
+    );
   }
-  checkApplies(value, ["protocol", "host", "port", "username", "password", "maxHeader"], action, "via");
-  const { protocol, host, port, username, password, maxHeader } = value as ProxyOptions;
-  if (protocol !== "socks5" && protocol !== "http") {
-    throw new TypeError(`Cannot ${action}: via.protocol is ${quote(protocol)}, required "socks5" or "http"`);
+  checkApplies(value, FIELDS, action, "via");
+  return check(value as ProxyOptions, action);
+}
+
+function check(opts: ProxyOptions, action: string): CheckedProxy {
+  const { maxHeader, maxHeaders, protocol, tls } = opts;
+  if (!PROTOCOLS.includes(protocol)) {
+    throw new TypeError(
+      `Cannot ${action}: via.protocol is ${quote(protocol)}, required "socks5", "socks5h", "http" or "https"`,
+    );
   }
+  const kind = protocol.startsWith("socks5") ? "socks5" : "http";
+  const alien = kind === "socks5" ? HTTP_ONLY.find((name) => opts[name] !== undefined) : undefined;
+  if (alien !== undefined) throw new TypeError(`Cannot ${action}: via.${alien} has no use for SOCKS, required http`);
+  if (tls !== undefined && protocol !== "https") {
+    throw new TypeError(`Cannot ${action}: via.tls has no use for ${protocol}, required https`);
+  }
+  const address = checkPlace(opts, action);
+  const credentials = checkCredentials(kind, opts.username, opts.password, action);
   return {
-    protocol,
-    address: checkProxyAddress(toAddress({ host, port }), action),
-    credentials: checkCredentials(protocol, username, password, action),
+    protocol: kind,
+    address,
+    credentials,
+    fields: kind === "http" ? checkFields(opts, credentials, action) : "",
     maxHeader: maxHeader === undefined ? MAX_HEADER : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
+    maxHeaders: maxHeaders === undefined ? MAX_HEADERS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
+    tls:
+      protocol === "https"
+        ? prepareClient(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")
+        : undefined,
   };
 }
 
-function fromText(text: string, action: string): CheckedProxy {
-  const match = /^(socks5|http):\/\/(?:([^@/]*)@)?([^@/]*)\/?$/.exec(text);
+function fromText(text: string, action: string): ProxyOptions {
+  const local = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
+  if (local !== null) {
+    const [, protocol, path] = local as unknown as [string, ProxyOptions["protocol"], string];
+    return { protocol, path: path.replace(/^\/\/(?=\/)/, "") };
+  }
+  const match = /^(socks5h?|https?):\/\/(?:([^@/]*)@)?([^@/]*)\/?$/.exec(text);
   if (match === null) {
     throw new TypeError(`Cannot ${action}: via is ${quote(text.replace(/\/\/.*@/s, "//…@"))}, ${FORM}`);
   }
-  const [, protocol, user, place] = match as unknown as [string, "socks5" | "http", string | undefined, string];
-  const address = checkProxyAddress(toAddress(place), action);
-  if (user === undefined) return { protocol, address, credentials: undefined, maxHeader: MAX_HEADER };
+  const [, protocol, user, place] = match as unknown as [string, ProxyOptions["protocol"], string | undefined, string];
+  const { host, port } = checkProxyAddress(toAddress(place), action);
+  if (user === undefined) return { protocol, host, port };
   const colon = user.indexOf(":");
   const username = unescape(colon < 0 ? user : user.slice(0, colon), action);
   const password = colon < 0 ? "" : unescape(user.slice(colon + 1), action);
-  return {
-    protocol,
-    address,
-    credentials: checkCredentials(protocol, username, password, action),
-    maxHeader: MAX_HEADER,
-  };
+  return { protocol, host, port, username, password };
 }
 
 function unescape(text: string, action: string): string {
@@ -95,6 +158,19 @@ function unescape(text: string, action: string): string {
       `Cannot ${action}: user or password of via has a "%" that escapes nothing, required "%25" for it`,
     );
   }
+}
+
+function checkPlace({ host, path, port }: ProxyOptions, action: string): CheckedProxy["address"] {
+  if (path === undefined) return checkProxyAddress(toAddress({ host, port } as { host: string; port: number }), action);
+  if (host !== undefined || port !== undefined) {
+    throw new TypeError(`Cannot ${action}: via has a path, and a host or a port, required either of them`);
+  }
+  if (typeof path !== "string" || path === "") {
+    throw new TypeError(`Cannot ${action}: via.path is ${quote(path)}, required the path of a UNIX socket`);
+  }
+  const endpoint = parseEndpoint(path.startsWith("unix:") ? path : `unix:${path.replace(/^\0/, "@")}`);
+  if (endpoint.scheme === "unix" && endpoint.address.path !== "") return endpoint.address;
+  throw new TypeError(`Cannot ${action}: via.path is ${quote(path)}, required the path of a UNIX socket`);
 }
 
 function checkProxyAddress(address: ReturnType<typeof toAddress>, action: string): HostAddress | HostPort {
@@ -126,6 +202,60 @@ function checkCredentials(
     }
   }
   return given as Credentials;
+}
+
+/** Those that say how long the request is, which has no body, and the one that is the destination. */
+const NOT_FREE: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding"]);
+/** RFC 9110, section 5.6.2. */
+const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110, section 5.5. */
+// oxlint-disable-next-line no-control-regex
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** The fields of the request. Messages leave their values out, which may be secrets. */
+function checkFields(
+  { authorization, headers = {}, token }: ProxyOptions,
+  credentials: Credentials | undefined,
+  action: string,
+): string {
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers)) {
+    throw new TypeError(`Cannot ${action}: via.headers is ${quote(headers)}, required an object`);
+  }
+  // RFC 6750, section 2.1.
+  if (token !== undefined && (typeof token !== "string" || !/^[\w.~+/-]+=*$/.test(token))) {
+    throw new TypeError(`Cannot ${action}: via.token is none that the Bearer scheme can carry`);
+  }
+  // RFC 9110, section 11.4: a scheme, and what it takes.
+  if (
+    authorization !== undefined &&
+    (typeof authorization !== "string" || !NAME.test(authorization.split(" ", 1)[0]!))
+  ) {
+    throw new TypeError(`Cannot ${action}: via.authorization has no scheme, required "scheme credentials"`);
+  }
+  const given: [name: string, value: unknown][] = [];
+  if (credentials !== undefined) {
+    const basic = Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64");
+    given.push(["Proxy-Authorization", `Basic ${basic}`]);
+  }
+  if (token !== undefined) given.push(["Proxy-Authorization", `Bearer ${token}`]);
+  if (authorization !== undefined) given.push(["Proxy-Authorization", authorization]);
+  for (const [name, value] of Object.entries(headers)) {
+    if (!NAME.test(name) || NOT_FREE.has(name.toLowerCase())) {
+      throw new TypeError(`Cannot ${action}: via.headers has ${quote(name)}, required the name of another field`);
+    }
+    for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) given.push([name, one]);
+  }
+  if (given.filter(([name]) => name.toLowerCase() === "proxy-authorization").length > 1) {
+    throw new TypeError(
+      `Cannot ${action}: via has several credentials, required one of username, token, authorization and the header`,
+    );
+  }
+  return given
+    .map(([name, value]) => {
+      if (typeof value === "string" && VALUE.test(value)) return `${name}: ${value}\r\n`;
+      throw new TypeError(`Cannot ${action}: the value of ${quote(name)} in via is none that a header can carry`);
+    })
+    .join("");
 }
 
 /** What a proxy is asked to connect to: an address, or a name in ASCII. */

@@ -1,18 +1,27 @@
-// From a host's name to its addresses, one family at a time: the system's resolver, or one of the caller's.
+// From a host's name to its addresses: by the system's resolver, or by one of the caller's.
+//
+// The system's resolver sorts the addresses of both families together (RFC 6724, gai.conf(5)), so both come from one question. A
+// resolver of the caller is asked for one family at a time.
 
+import { offAbort, onAbort } from "../aborts.js";
 import {
   type Address,
   AF_INET,
   AF_INET6,
+  AF_UNSPEC,
   type HostPort,
   Inet6Address,
   InetAddress,
   quote,
   toAddress,
 } from "../addr/index.js";
+import { socketError, timeoutError } from "../stream/wait.js";
 import { calls } from "../sys/calls.js";
+import { within } from "../sys/deadline.js";
 import { inquire } from "../sys/lookup.js";
 import { resolveAll } from "../sys/resolve.js";
+import { addressDetails } from "../sys/sockaddr.js";
+import type { CheckedWait } from "./options.js";
 
 /** A family that host names have addresses of. */
 export type HostFamily = typeof AF_INET | typeof AF_INET6;
@@ -32,17 +41,17 @@ export type Resolver = (
   signal: AbortSignal,
 ) => Promise<readonly (string | InetAddress | Inet6Address)[]>;
 
-/** The addresses of `target` in `family`, by the caller's resolver or, off this thread, by getaddrinfo(3). */
+/**
+ * The addresses of `target` in `family`, by the caller's resolver or, off this thread, by getaddrinfo(3), which takes `AF_UNSPEC`
+ * as well. When `signal` is aborted a lookup of getaddrinfo(3) is abandoned, and the promise never settles.
+ */
 export async function resolveFamily(
   target: HostPort,
-  family: HostFamily,
+  family: HostFamily | typeof AF_UNSPEC,
   resolver: Resolver | undefined,
   signal: AbortSignal,
 ): Promise<readonly HostAddress[]> {
-  if (resolver === undefined) {
-    const found = await inquire(resolveAll(calls, target, family));
-    return found.filter((address): address is HostAddress => address.family === family);
-  }
+  if (resolver === undefined || family === AF_UNSPEC) return resolveBySystem(target, family, signal);
   const found: unknown = await resolver(target.host, family, signal);
   if (!Array.isArray(found)) {
     throw new TypeError(
@@ -50,6 +59,55 @@ export async function resolveFamily(
     );
   }
   return found.map((given: unknown) => toHostAddress(target, family, given));
+}
+
+async function resolveBySystem(target: HostPort, family: number, signal: AbortSignal): Promise<readonly HostAddress[]> {
+  const lookup = inquire(resolveAll(calls, target, family));
+  const member = { aborted: lookup.cancel };
+  if (signal.aborted) lookup.cancel();
+  else onAbort(signal, member);
+  try {
+    return (await lookup.result).filter(isHostAddress);
+  } finally {
+    offAbort(signal, member);
+  }
+}
+
+function isHostAddress(address: Address): address is HostAddress {
+  return address.family === AF_INET || address.family === AF_INET6;
+}
+
+/** What the addresses of a name are asked for with. */
+export interface Lookup extends CheckedWait {
+  readonly resolver?: Resolver | undefined;
+}
+
+/**
+ * All addresses of a name in the order in which they are to be tried, within the deadline and until the signal. A resolver of the
+ * caller answers for each family on its own; IPv6 goes first then, as in the default table of RFC 6724.
+ */
+export async function resolveAddresses(
+  target: HostPort,
+  family: HostFamily | typeof AF_UNSPEC,
+  { deadline, signal, resolver }: Lookup,
+): Promise<readonly HostAddress[]> {
+  const unneeded = new AbortController();
+  const families = family === AF_UNSPEC && resolver !== undefined ? ([AF_INET6, AF_INET] as const) : [family];
+  const lookups = families.map((one) => resolveFamily(target, one, resolver, unneeded.signal));
+  try {
+    const answers = await within(
+      Promise.allSettled(lookups),
+      deadline.left() ?? null,
+      signal === undefined ? [] : [signal],
+      () => timeoutError("getaddrinfo", addressDetails(target)),
+    );
+    const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
+    if (found.length > 0) return found;
+    const failed = answers.find((answer) => answer.status === "rejected");
+    throw failed?.reason ?? socketError("EAI_NODATA", "getaddrinfo", { address: target.host });
+  } finally {
+    unneeded.abort();
+  }
 }
 
 function toHostAddress(target: HostPort, family: HostFamily, given: unknown): HostAddress {

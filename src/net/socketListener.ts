@@ -2,12 +2,43 @@
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type AcceptOptions, type Socket, SocketConn } from "../socket/index.js";
+import { type AcceptOptions, type Socket, SocketConn, withoutDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { checkObject } from "./options.js";
+import { ClosingSignal } from "./closing.js";
+import { checkObject, flag } from "./options.js";
 
 /** An address that streams can be listened for at. It can be passed to `connect()`. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
+
+/** How to close a listener. */
+export interface CloseListenerOptions {
+  /**
+   * Removes the file of a UNIX socket, if it is still the listener's. False where the socket lives on elsewhere: in a process that
+   * it was passed to, or in a child. Default: what `listen()` was told, which is true if nothing.
+   */
+  readonly unlink?: boolean | undefined;
+}
+
+/** The end of a listening socket. */
+interface ListenerEnd {
+  /** Removes the file, if there is one of ours. */
+  readonly remove?: (() => void) | undefined;
+  /** Whether `close()` removes the file when it is not told. */
+  readonly unlink?: boolean | undefined;
+  /** Closes the listener when it is aborted. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The address of a listening socket; without one the socket is closed, and its file removed. */
+export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
+  try {
+    return socket.getsockname() as ListenAddress;
+  } catch (error) {
+    remove?.();
+    socket.close();
+    throw error;
+  }
+}
 
 /**
  * What `listen()` gives: the connections to an endpoint, as streams.
@@ -35,15 +66,18 @@ export class SocketListener implements Listener<Stream> {
   readonly #limits: StreamOptions;
   /** The local address of every connection, where there can be but one. */
   readonly #local: ListenAddress | undefined;
-  readonly #closing: (() => void) | undefined;
+  readonly #end: ListenerEnd;
+  readonly #closing: ClosingSignal | undefined;
 
-  /** @internal `closing` is called once, right before the socket is closed. */
-  constructor(socket: Socket, limits: StreamOptions, closing?: () => void) {
+  /** @internal */
+  constructor(socket: Socket, address: ListenAddress, limits: StreamOptions, end: ListenerEnd = {}) {
     this.#socket = socket;
-    this.#address = socket.getsockname() as ListenAddress;
+    withoutDefaultTimeout(socket);
+    this.#address = address;
     this.#limits = limits;
-    this.#local = isWildcard(this.#address) ? undefined : this.#address;
-    this.#closing = closing;
+    this.#local = isWildcard(address) ? undefined : address;
+    this.#end = end;
+    if (end.signal !== undefined) this.#closing = new ClosingSignal(end.signal, () => void this.close());
   }
 
   /** What it listens on, with the real port where 0 was asked for. Stays readable after `close()`. */
@@ -73,10 +107,40 @@ export class SocketListener implements Listener<Stream> {
   readonly #made = ([socket, remote]: [Socket, Address]): Stream =>
     new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
 
-  /** Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. */
-  close(): Promise<void> {
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  /**
+   * Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. The file of a UNIX socket that
+   * `listen()` made is removed, wherever the current directory is by now; see `unlink`.
+   *
+   * @throws TypeError for an option that is wrong
+   */
+  close(opts?: CloseListenerOptions): Promise<void> {
+    let { unlink = true } = this.#end;
+    if (opts !== undefined) {
+      try {
+        checkObject(opts, "close");
+        unlink = flag(opts.unlink, unlink, "close", "unlink");
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    this.#closing?.release();
     if (!this.#socket.closed) {
-      this.#closing?.();
+      if (unlink) this.#end.remove?.();
       try {
         this.#socket.close();
       } catch {

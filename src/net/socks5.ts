@@ -86,7 +86,7 @@ async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
   checkVersion(version, VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
-    throw new Refusal(code, `the proxy answered ${reply}: ${text}`);
+    throw new Refusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
   // The address that the proxy connects from, which nobody asked for, and its port.
   if (type === IPV4) await stream.readExactly(4 + 2, rest(wait));

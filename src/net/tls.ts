@@ -3,8 +3,8 @@
 // All that can be wrong with keys, certificates and options is found before there is a socket. Whom the certificate has to
 // name is known from the endpoint, so that nobody can forget to say it.
 
-import { type HostPort, quote } from "../addr/index.js";
-import { SocketError, TlsError } from "../errors.js";
+import { type HostPort, quote, type UnixAddress } from "../addr/index.js";
+import { SocketError, TlsError, restated } from "../errors.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsConn } from "../tls/index.js";
@@ -16,31 +16,42 @@ import { checkApplies, type CheckedWait, rest } from "./options.js";
 import type { HostAddress } from "./resolver.js";
 
 /** How `connect()` speaks TLS. The name to verify and to ask for is the endpoint's host, unless there is a `servername`. */
-export interface TlsConnectOptions extends Omit<TlsClientOptions, "host" | "isServer" | "signal"> {}
+export interface TlsConnectOptions extends Omit<TlsClientOptions, "buffered" | "host" | "isServer" | "signal"> {}
 
 /** How `listen()` speaks TLS: the keys and certificates, or the `context` that has them, and how handshakes are run. */
-export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOptions, "tls"> {
+export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOptions, "buffered" | "tls"> {
   /** Made beforehand, perhaps shared by several listeners; instead of the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
 
 /** What the endpoint and its options say already. */
-const OF_THE_ENDPOINT: readonly string[] = ["host", "isServer", "signal"];
+const OF_THE_ENDPOINT: readonly string[] = ["buffered", "host", "isServer", "signal"];
 const CONNECT = CLIENT_OPTIONS.filter((name) => !OF_THE_ENDPOINT.includes(name));
-const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE_OPTIONS];
+const HANDSHAKE = HANDSHAKE_OPTIONS.filter((name) => !OF_THE_ENDPOINT.includes(name));
+const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE];
 
-function checkTls(value: unknown, allowed: readonly string[], action: string): Readonly<Record<string, unknown>> {
+function checkTls(
+  value: unknown,
+  allowed: readonly string[],
+  action: string,
+  name: string = "tls",
+): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot ${action}: tls is ${quote(value)}, required an object`);
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required an object`);
   }
-  checkApplies(value, allowed, action, "tls");
+  checkApplies(value, allowed, action, name);
   return value as Readonly<Record<string, unknown>>;
 }
 
 /** The client's side of a handshake with a host. */
-export function prepareClient(value: unknown, { host }: HostAddress | HostPort, action: string): PreparedTls {
-  const opts = value === undefined ? {} : checkTls(value, CONNECT, action);
-  return prepareTls({ ...(opts as TlsConnectOptions), host }, action);
+export function prepareClient(
+  value: unknown,
+  target: HostAddress | HostPort | undefined,
+  action: string,
+  name: string = "tls",
+): PreparedTls {
+  const opts = value === undefined ? {} : checkTls(value, CONNECT, action, name);
+  return prepareTls({ ...(opts as TlsConnectOptions), host: target?.host }, action);
 }
 
 /** The server's side, as `TlsListener` takes it. */
@@ -63,7 +74,7 @@ export function prepareListener(value: unknown, action: string): TlsListenerOpti
 export async function shake(
   stream: Stream,
   prepared: PreparedTls,
-  target: HostAddress | HostPort,
+  target: HostAddress | HostPort | UnixAddress,
   wait: CheckedWait,
 ): Promise<TlsConn> {
   try {
@@ -76,10 +87,10 @@ export async function shake(
 }
 
 /** The error with the address in it. */
-function handshakeError(error: unknown, target: HostAddress | HostPort): unknown {
+function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAddress): unknown {
   if (error instanceof SocketError) {
-    const { code, errno, syscall, cause } = error;
-    return new SocketError(code, errno, syscall, { ...addressDetails(target), cause });
+    const { syscall, cause } = error;
+    return restated(error, syscall, { ...addressDetails(target), cause });
   }
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;

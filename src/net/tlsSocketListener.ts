@@ -4,7 +4,7 @@ import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { type TlsConn, type TlsContext, TlsListener, type TlsListenerOptions } from "../tls/index.js";
-import { SocketListener } from "./socketListener.js";
+import { type ListenAddress, SocketListener } from "./socketListener.js";
 
 /**
  * What `listen("tls://…")` gives: the connections to an endpoint whose handshake has succeeded, as streams over a
@@ -32,10 +32,16 @@ export class TlsSocketListener extends SocketListener {
   readonly #limits: StreamOptions;
 
   /** @internal */
-  constructor(socket: Socket, limits: StreamOptions, tls: TlsListenerOptions) {
-    super(socket, limits);
+  constructor(
+    socket: Socket,
+    address: ListenAddress,
+    limits: StreamOptions,
+    tls: TlsListenerOptions,
+    signal: AbortSignal | undefined,
+  ) {
+    super(socket, address, limits, { signal });
     this.#limits = limits;
-    this.#secured = new TlsListener(new SocketListener(socket, {}), tls);
+    this.#secured = new TlsListener(new SocketListener(socket, address, {}), tls);
   }
 
   /** The keys and certificates, to be reloaded with new ones. */
@@ -57,9 +63,26 @@ export class TlsSocketListener extends SocketListener {
     return new Stream(await this.#secured.accept(opts), this.#limits);
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  override unref(): this {
+    this.#secured.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  override ref(): this {
+    this.#secured.ref();
+    return this;
+  }
+
   /** Takes no more connections; those in a handshake or not accepted yet are cut, those that were accepted stay. */
   override close(): Promise<void> {
-    return this.#secured.close();
+    // A signal that is aborted already closes it before it is whole.
+    if (!(#secured in this)) return super.close();
+    return this.#secured.close().then(() => super.close());
   }
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */

@@ -4,7 +4,7 @@
 // for the first read. The name of the destination goes to the proxy as it is, which resolves it where it stands.
 
 import type { HostPort } from "../addr/index.js";
-import { IncompleteReadError, LimitError, SocketError } from "../errors.js";
+import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors.js";
 import type { Stream } from "../stream/index.js";
 import { socketError } from "../stream/wait.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -32,9 +32,12 @@ export async function openTunnel(
 
 function connectError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
-  if (error instanceof Refusal) return socketError(error.code, "connect", details);
+  if (error instanceof Refusal) {
+    const { code, errno } = socketError(error.code, "connect");
+    return new ProxyError(code, errno, "connect", { ...details, ...error.answer });
+  }
   if (error instanceof IncompleteReadError) return socketError("ECONNRESET", "connect", details);
   if (error instanceof LimitError) return socketError("EPROTO", "connect", details);
-  if (error instanceof SocketError) return new SocketError(error.code, error.errno, "connect", details);
+  if (error instanceof SocketError) return restated(error, "connect", details);
   return error;
 }

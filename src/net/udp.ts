@@ -4,22 +4,19 @@ import {
   type AddressLike,
   AF_INET,
   AF_INET6,
+  AF_UNSPEC,
   type EndpointLike,
   formatEndpoint,
   HostPort,
-  Inet6Address,
   InetAddress,
   parseEndpoint,
   quote,
 } from "../addr/index.js";
-import { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
-import { socketError } from "../stream/wait.js";
 import { integer } from "../sys/arguments.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
-import { within } from "../sys/deadline.js";
 import {
   IPV6_V6ONLY,
   SO_BINDTODEVICE,
@@ -30,14 +27,26 @@ import {
   SO_SNDBUF,
 } from "../sys/options/index.js";
 import { resolveNow } from "../sys/resolve.js";
-import { addressDetails } from "../sys/sockaddr.js";
 import { adopt } from "./adopt.js";
-import { checkApplies, checkDevice, checkLocal, checkObject, checkWait, type CheckedWait, flag } from "./options.js";
-import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolver.js";
+import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
+import {
+  checkApplies,
+  checkDevice,
+  checkLocal,
+  checkObject,
+  checkWait,
+  type CheckedWait,
+  flag,
+  rest,
+} from "./options.js";
+import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./resolver.js";
 import { listenFd } from "./systemd.js";
-import { UdpSocket } from "./udpSocket.js";
+import { preparePlaces, UdpSocket } from "./udpSocket.js";
 
-/** Options of both kinds of UDP sockets. `timeout` and `signal` are for the resolver. */
+/**
+ * Options of both kinds of UDP sockets. `timeout` is for the resolver, and for a `connectUdp()` that finds no free port; `signal` ends
+ * the call.
+ */
 export interface UdpOptions extends IoOptions {
   /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
   readonly receiveBuffer?: number | undefined;
@@ -47,11 +56,11 @@ export interface UdpOptions extends IoOptions {
   readonly broadcast?: boolean | undefined;
   /** The only interface that is used: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
-  /** Finds the addresses of a name. Default: getaddrinfo(3), on the thread pool. */
+  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
   readonly resolver?: Resolver | undefined;
 }
 
-/** Options of `bindUdp`. */
+/** Options of `bindUdp`. From when the socket is there, `signal` closes it. */
 export interface BindUdpOptions extends UdpOptions {
   /** Takes an address that other sockets have too, if they allow it as well: SO_REUSEADDR, for multicast. Default false. */
   readonly reuseAddr?: boolean | undefined;
@@ -71,13 +80,13 @@ export interface ConnectUdpOptions extends UdpOptions {
 
 const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
 const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
-/** IPv6 first, as RFC 6724 does where nothing else tells. */
-const FAMILIES: readonly HostFamily[] = [AF_INET6, AF_INET];
-const ADOPT = ["receiveBuffer", "sendBuffer", "broadcast"];
+const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
+const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 
 /**
  * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
- * bound one that was made elsewhere. Port 0 lets the kernel choose.
+ * bound one that was made elsewhere. Port 0 lets the kernel choose. A socket at the wildcard answers from the address that it was
+ * asked at; see {@link UdpSocket.send}. A signal closes the socket.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another type),
  *   `EAI_NONAME` …
@@ -110,13 +119,15 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   plan.signal?.throwIfAborted();
   if (target.fd !== undefined) {
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
-    return new UdpSocket(
-      adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => apply(socket, plan)),
-      undefined,
-    );
+    let local!: HostAddress;
+    const adopted = adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
+      apply(socket, plan);
+      local = preparePlaces(socket);
+    });
+    return new UdpSocket(adopted, local, undefined, plan.signal);
   }
   const { address } = target;
-  const bind = (local: HostAddress): Promise<Socket> =>
+  const bind = (local: HostAddress): Promise<Made> =>
     make(local.family, plan, async (socket) => {
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
@@ -127,11 +138,11 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
         );
       }
       await socket.bind(local);
+      return preparePlaces(socket);
     });
-  if (address instanceof HostPort && address.host === "")
-    return new UdpSocket(await bindAny(address.port, bind), undefined);
-  const [first] = await candidates(address, plan);
-  return new UdpSocket(await bind(first as HostAddress), undefined);
+  const addresses = wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
+  const made = await bindFirst(addresses, bind, action);
+  return new UdpSocket(made.socket, made.address, undefined, plan.signal);
 }
 
 /**
@@ -161,24 +172,20 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   const local = checkLocal(opts.localAddress, action);
   plan.signal?.throwIfAborted();
   const errors: unknown[] = [];
-  for (const remote of await candidates(address, plan)) {
+  for (const remote of await candidates(address, AF_UNSPEC, plan)) {
     try {
-      const socket = await make(remote.family, plan, async (made) => {
-        if (local !== undefined) await made.bind(local);
-        await made.connect(remote);
+      const made = await make(remote.family, plan, async (socket) => {
+        if (local !== undefined) await socket.bind(local);
+        // It waits while no port is free.
+        await socket.connect(remote, rest(plan));
+        return socket.getsockname() as HostAddress;
       });
-      return new UdpSocket(socket, remote);
+      return new UdpSocket(made.socket, made.address, remote, undefined);
     } catch (error) {
       errors.push(error);
     }
   }
-  const last = errors.at(-1);
-  if (errors.length === 1 || !(last instanceof SocketError)) throw last;
-  throw new SocketError(last.code, last.errno, last.syscall, {
-    address: last.address,
-    port: last.port,
-    cause: new AggregateError(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`),
-  });
+  throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`);
 }
 
 interface UdpPlan extends CheckedWait {
@@ -227,46 +234,26 @@ function udpTarget(value: EndpointLike, verb: string): UdpTarget {
   throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required udp`);
 }
 
-async function candidates(target: HostAddress | HostPort, plan: UdpPlan): Promise<HostAddress[]> {
+async function candidates(
+  target: HostAddress | HostPort,
+  family: HostFamily | typeof AF_UNSPEC,
+  plan: UdpPlan,
+): Promise<readonly HostAddress[]> {
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  if (known !== undefined) return [known as HostAddress];
-  const name = target as HostPort;
-  const unneeded = new AbortController();
-  const lookups = FAMILIES.map((family) => resolveFamily(name, family, plan.resolver, unneeded.signal));
-  const { deadline, signal } = plan;
-  try {
-    const answers = await within(
-      Promise.allSettled(lookups),
-      deadline.left() ?? null,
-      signal === undefined ? [] : [signal],
-      () => socketError("ETIMEDOUT", "getaddrinfo", addressDetails(name)),
-    );
-    const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
-    if (found.length > 0) return found;
-    const failed = answers.find((answer) => answer.status === "rejected");
-    throw failed?.reason ?? socketError("EAI_NODATA", "getaddrinfo", { address: name.host });
-  } finally {
-    unneeded.abort();
-  }
+  return known === undefined ? resolveAddresses(target as HostPort, family, plan) : [known as HostAddress];
 }
 
-async function bindAny(port: number, bind: (local: HostAddress) => Promise<Socket>): Promise<Socket> {
-  try {
-    return await bind(new Inet6Address("::", port));
-  } catch (error) {
-    // No IPv6 in the kernel, or none that is switched on.
-    const without = error instanceof SocketError && (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL");
-    if (!without) throw error;
-    return bind(new InetAddress("0.0.0.0", port));
-  }
+/** A socket, and the address that it has. */
+interface Made {
+  readonly socket: Socket;
+  readonly address: HostAddress;
 }
 
-async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<void>): Promise<Socket> {
+async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<HostAddress>): Promise<Made> {
   const socket = new Socket(family, SOCK_DGRAM);
   try {
     apply(socket, plan);
-    await prepare(socket);
-    return socket;
+    return { socket, address: await prepare(socket) };
   } catch (error) {
     socket.close();
     throw error;

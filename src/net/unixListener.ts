@@ -13,68 +13,98 @@
 // right before it removes anything, whether the file is still the one that it asked about.
 //
 // The end. The file is removed when the listener is closed, if it is still the same: number and device are compared while the
-// socket is open, for as long as the kernel holds the file and cannot give its number to another one.
+// socket is open, for as long as the kernel holds the file and cannot give its number to another one. A relative path is one of
+// the directory that was the current one when it was bound, so that directory's path is taken note of; a file of which
+// somebody has moved the directory stays.
+//
+// Names are bytes; node:fs takes them as Buffers.
 
-import { chmodSync, fchmodSync, lstatSync, unlinkSync, type BigIntStats } from "node:fs";
+import { Buffer } from "node:buffer";
+import { chmodSync, fchmodSync, lstatSync, readlinkSync, unlinkSync, type BigIntStats } from "node:fs";
 import type { UnixAddress } from "../addr/index.js";
 import { AF_UNIX } from "../addr/index.js";
 import { SocketError } from "../errors.js";
 import { Socket } from "../socket/index.js";
 import { SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
+import { addressDetails } from "../sys/sockaddr.js";
 
 /** How often the path is tried when others make and remove files there at the same time. */
 const TRIES = 5;
+const SLASH = 0x2f;
 
-/** A socket that is bound to a name, and what has to be done right before it is closed. */
+/** A socket that is bound to a name, and what removes its file right before it is closed. */
 export interface BoundUnix {
   readonly socket: Socket;
-  readonly closing: (() => void) | undefined;
+  readonly remove: (() => void) | undefined;
 }
 
 /** Binds a stream socket to a path or an abstract name, and lets it listen. */
 export async function listenUnix(address: UnixAddress, mode: number | undefined, backlog: number): Promise<BoundUnix> {
   const socket = new Socket(AF_UNIX, SOCK_STREAM);
-  const { path } = address;
+  let file: File | undefined;
   let own: BigIntStats | undefined;
   try {
-    if (path.startsWith("\0")) {
+    if (address.path.startsWith("\0")) {
       await socket.bind(address);
       socket.listen(backlog);
-      return { socket, closing: undefined };
+      return { socket, remove: undefined };
     }
-    if (mode !== undefined) fchmodSync(socket.fileno(), mode);
-    await bindPath(socket, address);
-    const made = (own = lstatSync(path, { bigint: true }));
-    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode) chmodSync(path, mode);
+    if (mode !== undefined) told(address, () => fchmodSync(socket.fileno(), mode));
+    const bound = (file = await bindPath(socket, address));
+    const made = (own = told(address, () => lstatSync(bound, { bigint: true })));
+    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode) told(address, () => chmodSync(bound, mode));
     socket.listen(backlog);
-    return { socket, closing: () => removeOwn(path, made) };
+    return { socket, remove: () => removeOwn(bound, made) };
   } catch (error) {
-    if (own !== undefined) removeOwn(path, own);
+    if (file !== undefined && own !== undefined) removeOwn(file, own);
     socket.close();
     throw error;
   }
 }
 
-async function bindPath(socket: Socket, address: UnixAddress): Promise<void> {
+/** The absolute path of a file, as node:fs takes it. */
+type File = Buffer;
+
+/** Where the path leads at this moment. It may be longer than an address of a socket can be. */
+function absolute({ bytes }: UnixAddress): File {
+  if (bytes[0] === SLASH) return Buffer.from(bytes);
+  // The kernel's word, for process.cwd() is text.
+  return Buffer.concat([readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
+}
+
+/** Makes a call of node:fs; its error is told as those of all other calls are. */
+function told<T>(address: UnixAddress, call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    const { code, errno, syscall } = cause as NodeJS.ErrnoException;
+    if (code === undefined || errno === undefined || syscall === undefined) throw cause;
+    throw new SocketError(code, errno, syscall, { ...addressDetails(address), cause });
+  }
+}
+
+/** Returns the file that was made. */
+async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
   for (let left = TRIES; ; left--) {
+    const file = told(address, () => absolute(address));
     try {
+      // Binds before it returns, since no name has to be resolved: the current directory is the same as above.
       await socket.bind(address);
-      return;
+      return file;
     } catch (error) {
       if (!(error instanceof SocketError) || error.code !== "EADDRINUSE" || left === 0) throw error;
-      if (!(await removeStale(address))) throw error;
+      if (!(await removeStale(address, file))) throw error;
     }
   }
 }
 
 /** Removes what is at the path if it is a socket that nobody has open. False when it has to stay. */
-async function removeStale(address: UnixAddress): Promise<boolean> {
-  const { path } = address;
-  const found = look(path);
+async function removeStale(address: UnixAddress, file: File): Promise<boolean> {
+  const found = told(address, () => look(file));
   if (found === undefined) return true;
   if (!found.isSocket() || !(await isDead(address))) return false;
-  const now = look(path);
-  if (now !== undefined && isSame(now, found) && now.ctimeNs === found.ctimeNs) unlinkSync(path);
+  const now = told(address, () => look(file));
+  if (now !== undefined && isSame(now, found) && now.ctimeNs === found.ctimeNs) told(address, () => unlinkSync(file));
   return true;
 }
 
@@ -89,18 +119,18 @@ async function isDead(address: UnixAddress): Promise<boolean> {
   }
 }
 
-function look(path: string): BigIntStats | undefined {
-  return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+function look(file: File): BigIntStats | undefined {
+  return lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
 function isSame(a: BigIntStats, b: BigIntStats): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-function removeOwn(path: string, own: BigIntStats): void {
+function removeOwn(file: File, own: BigIntStats): void {
   try {
-    const now = look(path);
-    if (now !== undefined && isSame(now, own)) unlinkSync(path);
+    const now = look(file);
+    if (now !== undefined && isSame(now, own)) unlinkSync(file);
   } catch {
     // A process that has given up its privileges may not remove it; the next one to listen there will.
   }

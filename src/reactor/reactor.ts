@@ -10,16 +10,15 @@
 // grows with the number of events of a turn, so that thousands of connections that are ready together are all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
-// alive, [2] number of events, [3] whether this batch follows another in the same turn of the loop, [4] the number of the
-// poller, [5] whether it is to be told when no call waits, from [6] on slot, generation, events for each, up to MAX_EVENTS; then
-// the table of sys/operations/relay.ts.
+// alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of the loop,
+// [4] the number of the poller, [5] whether it is to be told when the loop has turned, from [6] on slot, generation, events for
+// each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
 // resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
 // while a call waits, so the poller ends with the evaluation.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
-import { check } from "../sys/errno.js";
 import { type Note, RelayTable } from "../sys/operations/relay.js";
 import { runtime } from "../sys/runtime.js";
 
@@ -28,7 +27,7 @@ const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
 const NUMBER = 4;
-const SAYS_REST = 5;
+const SAYS_TURNED = 5;
 const FIRST = 6;
 const MAX_EVENTS = 1024;
 
@@ -37,9 +36,16 @@ const TURN_OPERATIONS = 256;
 const OPERATIONS_PER_EVENT = 4;
 const TURN_BYTES = 4 << 20;
 
+/** An error of ours, if any. It is thrown when the others have had their event or their turn, which come once. */
+interface Failure {
+  readonly error: unknown;
+}
+
 /** Who hears of events: epoll(7)'s bits, for both directions. It must not run code of users. */
 export interface Source {
   onReady(events: number): void;
+  /** No event comes any more: registering fails from now on, with `Reactor.failure`. */
+  onFailure?(): void;
 }
 
 /** Who goes on in the next turn, because the budget of this one was spent. It must not run code of users. */
@@ -52,9 +58,11 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** Its number, once it is open. */
   #poller = -1;
-  /** Whether the native side does not see by itself that no call waits. */
-  #saysRest = false;
-  #resting = false;
+  /** Whether the native side does not see by itself that the loop has turned. */
+  #saysTurned = false;
+  #turning = false;
+  /** Number of calls that wait, while the poller is not open: for their turn, which the immediate of `defer` brings. */
+  #early = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -63,6 +71,7 @@ export class Reactor {
   #bytes = TURN_BYTES;
   #deferred: Deferred[] = [];
   #immediate = false;
+  #failure = 0;
 
   constructor(calls: Calls = nativeCalls) {
     this.calls = calls;
@@ -70,7 +79,12 @@ export class Reactor {
 
   /** Number of calls that wait. */
   get waiting(): number {
-    return this.#shared?.[WAITING] ?? 0;
+    return this.#shared?.[WAITING] ?? this.#early;
+  }
+
+  /** Why epoll_wait(2) failed for good, as -errno; 0 if it did not. No call can wait then. */
+  get failure(): number {
+    return this.#failure;
   }
 
   /** Number of registered descriptors. */
@@ -78,39 +92,45 @@ export class Reactor {
     return this.#sources.length - this.#freeSlots.length;
   }
 
+  /** The call that `add` failed in, for its error. */
+  get failedCall(): "epoll_create1" | "epoll_ctl" | "epoll_wait" {
+    if (this.#failure < 0) return "epoll_wait";
+    return this.#shared === undefined ? "epoll_create1" : "epoll_ctl";
+  }
+
   /**
    * Opens the poller, should it not be open, for who is sure to wait. An error is told to the first call that does wait, which
    * tries again.
    */
   prepare(): void {
-    if (this.#shared === undefined) this.#tryOpen();
+    if (this.#shared === undefined) this.#open();
   }
 
-  #tryOpen(): Int32Array | number {
+  /** @returns 0, or -errno */
+  #open(): number {
     const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[NUMBER]!;
-    this.#saysRest = shared[SAYS_REST] === 1;
+    this.#saysTurned = shared[SAYS_TURNED] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
-    return shared;
-  }
-
-  #open(): Int32Array {
-    const shared = this.#tryOpen();
-    if (typeof shared !== "number") return shared;
-    check(shared, "epoll_create1");
-    throw new Error("the poller was not opened");
+    shared[WAITING] = this.#early;
+    if (this.#early > 0) this.calls.pollerRef(this.#poller);
+    return 0;
   }
 
   /**
    * Registers a descriptor for all events, edge-triggered. What is ready already is reported in the next turn.
    *
    * @param readingOnly not for EPOLLOUT, until `addWriting`
-   * @returns the slot, or -errno
+   * @returns the slot, or -errno, of the call that `failedCall` names
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
-    if (this.#shared === undefined) this.#open();
+    if (this.#failure < 0) return this.#failure;
+    if (this.#shared === undefined) {
+      const opened = this.#open();
+      if (opened < 0) return opened;
+    }
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
     const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0, this.#poller);
@@ -148,25 +168,33 @@ export class Reactor {
 
   /** One call more waits: the process stays alive. */
   hold(): void {
-    const shared = this.#shared ?? this.#open();
+    const shared = this.#shared;
+    if (shared === undefined) {
+      this.#early++;
+      return;
+    }
     shared[WAITING]!++;
     if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
   /** One call less waits. When none is left, the poller does not keep the process alive. */
   release(): void {
-    if (--this.#shared![WAITING]! === 0 && this.#saysRest) this.#restSoon();
+    const shared = this.#shared;
+    if (shared === undefined) this.#early--;
+    else if (--shared[WAITING]! === 0 && this.#saysTurned) this.#sayTurned();
   }
 
-  /** At the end of the turn, since mostly another call waits by then. */
-  #restSoon(): void {
-    if (this.#resting) return;
-    this.#resting = true;
-    setImmediate(() => {
-      this.#resting = false;
-      this.calls.pollerRest(this.#poller);
-    });
+  /** In the next turn: a poller without libuv waits for it, and mostly another call waits by then. */
+  #sayTurned(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    setImmediate(this.#turned);
   }
+
+  readonly #turned = (): void => {
+    this.#turning = false;
+    if (this.calls.pollerTurned(this.#poller) === 1) this.#sayTurned();
+  };
 
   /** Takes one operation from the budget of this turn; false when it is spent. */
   spend(): boolean {
@@ -202,8 +230,20 @@ export class Reactor {
     this.#immediate = false;
     this.#renew(deferred.length);
     let next = 0;
-    while (next < deferred.length && this.#operations > 0 && this.#bytes > 0) deferred[next++]!.resume();
-    if (next === deferred.length) return;
+    let failure: Failure | undefined;
+    while (next < deferred.length && this.#operations > 0 && this.#bytes > 0) {
+      try {
+        deferred[next++]!.resume();
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    if (next < deferred.length) this.#goOnSoon(deferred, next);
+    if (failure !== undefined) throw failure.error;
+  };
+
+  /** What has had no turn, from `next` on, has it in the next one. */
+  #goOnSoon(deferred: readonly Deferred[], next: number): void {
     // Who had no turn goes before those who have had one and want another, or the first could keep it for ever.
     const again = this.#deferred;
     this.#deferred = deferred.slice(next);
@@ -211,17 +251,23 @@ export class Reactor {
     if (this.#immediate) return;
     this.#immediate = true;
     setImmediate(this.#resume);
-  };
+  }
 
   // A field, because native code does not hold the function while no call waits.
   readonly #onEvents = (): void => this.#dispatch();
 
   #dispatch(): void {
     const shared = this.#shared!;
-    const end = FIRST + 3 * shared[COUNT]!;
+    if (this.#saysTurned) this.#sayTurned();
+    const count = shared[COUNT]!;
+    if (count < 0) {
+      this.#fail(count);
+      return;
+    }
+    const end = FIRST + 3 * count;
     if (shared[FOLLOWS] === 0) this.#renew(shared[COUNT]!);
     else this.#extend(shared[COUNT]!);
-    let failure: { readonly error: unknown } | undefined;
+    let failure: Failure | undefined;
     for (let at = FIRST; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
@@ -230,7 +276,19 @@ export class Reactor {
       try {
         source.onReady(shared[at + 2]!);
       } catch (error) {
-        // Ours, if any. Others are not to lose their events by it, which come once.
+        failure ??= { error };
+      }
+    }
+    if (failure !== undefined) throw failure.error;
+  }
+
+  #fail(errno: number): void {
+    this.#failure = errno;
+    let failure: Failure | undefined;
+    for (const source of this.#sources.slice()) {
+      try {
+        source?.onFailure?.();
+      } catch (error) {
         failure ??= { error };
       }
     }

@@ -45,11 +45,11 @@ export abstract class BatchSocket extends MessageSocket {
    * ```
    */
   recvmmsg(batch: DatagramBatch, opts?: TransferOptions): Promise<number> {
-    // As with recvInto: the common call, without the detour.
-    if (opts === undefined && batch instanceof DatagramBatch) {
-      return this.startRead(RECVMMSG, memoryOf(batch), 0, undefined);
-    }
     try {
+      // As with recvInto: the common call, without the detour.
+      if (opts === undefined && batch instanceof DatagramBatch) {
+        return this.startRead(RECVMMSG, memoryOf(batch), 0, undefined);
+      }
       return this.startReceive(recvmmsgRequest(batch, opts), opts);
     } catch (error) {
       return Promise.reject(error);

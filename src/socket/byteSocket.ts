@@ -2,6 +2,7 @@
 
 import type { Address, AddressLike } from "../addr/index.js";
 import type { Data } from "../io.js";
+import { MSG_ERRQUEUE, MSG_OOB } from "../sys/constants.js";
 import { EAGAIN, EBADF } from "../sys/errno.js";
 import {
   recvfromIntoRequest,
@@ -18,12 +19,26 @@ import { SEND, SEND_ALL, type Sending } from "../sys/operations/send.js";
 import type { Request } from "../sys/requests/request.js";
 import { countOf, type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../sys/requests/trying.js";
 import type { TransferOptions } from "../sys/waitOptions.js";
-import { DescriptorSocket } from "./descriptorSocket.js";
+import { checkAhead, DescriptorSocket } from "./descriptorSocket.js";
 
-/** A sendAll that the kernel took at once. */
-const SENT = Promise.resolve();
+/** `recvInto` for the layer that reads ahead itself. */
+export let receiveInto: (socket: ByteSocket, buffer: Uint8Array, opts: TransferOptions | undefined) => Promise<number>;
 
 export abstract class ByteSocket extends DescriptorSocket {
+  static {
+    receiveInto = (socket, buffer, opts) => {
+      try {
+        if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
+          return socket.startRead(RECV_INTO, buffer, 0, undefined);
+        }
+        const { operand, operation, flags } = recvIntoRequest(socket.type, buffer, opts);
+        return socket.startRead(operation, operand, flags, opts);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    };
+  }
+
   /**
    * Receives what there is, and waits only while there is nothing: recv(2). Of a datagram that is longer than `size` the rest
    * is lost.
@@ -55,11 +70,11 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see recv(2)
    */
   recvInto(buffer: Uint8Array, opts?: TransferOptions): Promise<number> {
-    // The call that a busy server makes most, without the detour.
-    if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
-      return this.startRead(RECV_INTO, buffer, 0, undefined);
-    }
     try {
+      // The call that a busy server makes most, without the detour.
+      if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0 && this.ahead === undefined) {
+        return this.startRead(RECV_INTO, buffer, 0, undefined);
+      }
       return this.startReceive(recvIntoRequest(this.type, buffer, opts), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -106,11 +121,11 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see send(2)
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
-    // As with recvInto: the common call, without the detour.
-    if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
-      return this.startWrite(SEND, data, 0, undefined);
-    }
     try {
+      // As with recvInto: the common call, without the detour.
+      if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
+        return this.startWrite(SEND, data, 0, undefined);
+      }
       return this.startSend(sendRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -130,9 +145,9 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see send(2)
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
-    // Mostly the kernel takes all of it at once.
-    if (opts === undefined && data instanceof Uint8Array && data.length > 0) return this.#sendWhole(data);
     try {
+      // Mostly the kernel takes all of it at once.
+      if (opts === undefined && data instanceof Uint8Array && data.length > 0) return this.#sendWhole(data);
       return this.startSend(sendAllRequest(data, opts), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -142,7 +157,7 @@ export abstract class ByteSocket extends DescriptorSocket {
   #sendWhole(data: Uint8Array): Promise<void> {
     const total = data.length;
     const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
-    if (sent === total) return SENT;
+    if (sent === total) return Promise.resolve();
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) return Promise.reject(failure(SEND_ALL, sent, sending, 0));
     return this.startWrite(SEND_ALL, sending, 0, undefined);
@@ -199,13 +214,14 @@ export abstract class ByteSocket extends DescriptorSocket {
    * @see recv(2)
    */
   tryRecvInto(buffer: Uint8Array, opts?: FlagOptions): number | undefined {
-    if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
+    if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0 && this.ahead === undefined) {
       return countOf(RECV_INTO, this.descriptor.reading.tryNow(RECV_INTO, buffer, 0), buffer, 0);
     }
     return this.#tryReceive(tryRecvIntoRequest(this.type, buffer, opts));
   }
 
   #tryReceive<T>({ operand, operation, flags }: Request<T>): T | undefined {
+    if (this.ahead !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkAhead(this, operation.syscall);
     const result = this.queueOf(flags).tryNow(operation, operand, flags);
     const count = countOf(operation, result, operand, flags);
     return count === undefined ? undefined : operation.complete(count, operand, flags);

@@ -4,8 +4,10 @@
 // starts in a microtask. While it waits for the kernel, the ring fills up; when it is full, trySend() says so and send()
 // waits. Nothing is dropped by the queue itself.
 
+import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../aborts.js";
-import { type Address, type AddressLike, quote } from "../addr/index.js";
+import { type Address, type AddressLike, quote, quoteOther } from "../addr/index.js";
+import { unawaited } from "../callbacks.js";
 import type { SocketError } from "../errors.js";
 import type { Data } from "../io.js";
 import { integer, sendFlags } from "../sys/arguments.js";
@@ -20,13 +22,12 @@ import {
   NAME_LENGTH,
   putDatagram,
 } from "../sys/batch/index.js";
-import { EBADF, ECANCELED, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { EBADF, ECANCELED, socketError, timeoutError } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import { type BatchSending, SENDMMSG } from "../sys/operations/batch.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
-import { requiredSocket } from "../sys/foreign.js";
 
 /** Sizes of a {@link DatagramQueue}. */
 export interface DatagramQueueOptions {
@@ -104,7 +105,7 @@ export class DatagramQueue {
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     const action = "make a DatagramQueue";
     if (!((socket as unknown) instanceof MoveSocket))
-      throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required ${requiredSocket(socket)}`);
+      throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { maxQueue }`);
     }
@@ -114,7 +115,8 @@ export class DatagramQueue {
     }
     this.#socket = socket;
     this.#flags = sendFlags(options.flags, action);
-    this.#onRefused = onRefused;
+    // It runs in the asynchronous context of who made the queue, not of who sends.
+    this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
     this.#memory = batchMemory(
       integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
       integer(size ?? 2048, action, "size", 1, 1 << 16),
@@ -210,10 +212,7 @@ export class DatagramQueue {
       who.add(waiting);
       if (signal !== undefined) onAbort(signal, member);
       if (timeout !== null) {
-        timer = setTimeout(
-          () => waiting.reject(socketError(ETIMEDOUT, "sendmmsg")),
-          Math.min(timeout, 0x7fff_ffff),
-        ).unref();
+        timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), Math.min(timeout, 0x7fff_ffff)).unref();
       }
     });
   }
@@ -243,7 +242,7 @@ export class DatagramQueue {
         this.#head = end % this.#memory.capacity;
         this.#length -= end - start;
         this.#serve();
-        for (const [error, address] of errors) this.#onRefused!(error, address);
+        for (const [error, address] of errors) unawaited("onRefused", this.#onRefused!(error, address));
       }
     } catch (error) {
       this.#fail(error);

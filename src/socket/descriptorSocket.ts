@@ -1,6 +1,8 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
+import { BufferedError } from "../errors.js";
+import type { ReadAhead } from "../io.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { milliseconds } from "../sys/arguments.js";
@@ -10,6 +12,7 @@ import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP as TCP_ULP_NUMBER } from ".
 import { getdefaulttimeout } from "../sys/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { PlainSocket } from "../sys/plainSocket.js";
+import { type DetachOptions, isBlocking } from "../sys/requests/sockets.js";
 import { READABLE, WRITABLE } from "../sys/operations/connection.js";
 import type { Addressed, Request } from "../sys/requests/request.js";
 import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
@@ -17,15 +20,52 @@ import { resolveName, resolveNow } from "./resolve.js";
 
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
+/** The layer that reads ahead from a socket, if one does. */
+export let aheadOf: (socket: DescriptorSocket) => ReadAhead | undefined;
+/** Says which layer that is. */
+export let setAhead: (socket: DescriptorSocket, layer: ReadAhead | undefined) => void;
+
+/** Refuses what would pass by bytes that were read ahead. */
+export function checkAhead({ buffered }: DescriptorSocket, action: string): void {
+  if (buffered > 0) throw new BufferedError(action, buffered);
+}
+
+/**
+ * Takes the timeout of `setdefaulttimeout()` off a socket that a part of ours owns from now on, whose calls promise to wait without
+ * an end when they name no timeout. One that was set on the socket itself stays.
+ */
+export let withoutDefaultTimeout: (socket: DescriptorSocket) => void;
+
+/** Gives a duplicate the timeout of the original, and whether it was set there. */
+export let copyTimeout: (from: DescriptorSocket, to: DescriptorSocket) => void;
 
 export abstract class DescriptorSocket extends PlainSocket {
   static {
+    brand(DescriptorSocket.prototype, "Socket");
     descriptorOf = (socket) => socket.descriptor;
+    copyTimeout = (from, to) => {
+      to.#timeout = from.#timeout;
+      to.#timeoutSet = from.#timeoutSet;
+    };
+    withoutDefaultTimeout = (socket) => {
+      if (!socket.#timeoutSet) socket.#timeout = null;
+    };
+    aheadOf = (socket) => socket.ahead;
+    setAhead = (socket, layer) => {
+      socket.ahead = layer;
+    };
   }
 
   /** @internal */
   protected readonly descriptor: Descriptor;
+  /**
+   * What has read from the socket beyond what it gave out: those bytes come before what the kernel has.
+   *
+   * @internal
+   */
+  protected ahead: ReadAhead | undefined;
   #timeout: number | null = getdefaulttimeout();
+  #timeoutSet = false;
   /** Aborted by close(), for calls that wait for the resolver and not for the kernel. */
   #closing: AbortController | undefined;
 
@@ -54,8 +94,8 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
-    // Whoever knows the number can duplicate it: a child process, SCM_RIGHTS.
-    this.descriptor.duplicated = true;
+    // The caller can duplicate the descriptor, with a child process or SCM_RIGHTS, and close it.
+    this.descriptor.share();
     return this.descriptor.fd;
   }
 
@@ -71,6 +111,38 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   set timeout(value: number | null) {
     this.#timeout = milliseconds(value, "set timeout");
+    this.#timeoutSet = true;
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on. A name that is being looked up does, until the resolver has answered.
+   *
+   * @example
+   * ```ts
+   * import { Socket } from "berkeley";
+   *
+   * const server = new Socket();
+   * await server.bind("127.0.0.1:0");
+   * server.listen();
+   * // Nobody connects: the program ends all the same.
+   * void server.unref().accept();
+   * ```
+   */
+  unref(): this {
+    this.descriptor.keepsAlive = false;
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.descriptor.keepsAlive = true;
+    return this;
+  }
+
+  /** Bytes that a stream on this socket has read from the kernel and nobody has taken from the stream. */
+  get buffered(): number {
+    return this.ahead === undefined ? 0 : this.ahead.unread;
   }
 
   /** Whether the socket is closed or detached. */
@@ -97,7 +169,10 @@ export abstract class DescriptorSocket extends PlainSocket {
    * @internal
    */
   protected startReceive<T>({ operation, operand, flags }: Request<T>, opts: WaitOptions | undefined): Promise<T> {
-    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return this.startRead(operation, operand, flags, opts);
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) {
+      if (this.ahead !== undefined) checkAhead(this, operation.syscall);
+      return this.startRead(operation, operand, flags, opts);
+    }
     const { syscall } = operation;
     checkOptions(opts, syscall);
     const timeout = timeoutOf(opts, this.#timeout, syscall);
@@ -226,13 +301,35 @@ export abstract class DescriptorSocket extends PlainSocket {
    * Gives the descriptor away: it stays open, and is the caller's to close. Pending calls reject with `ECANCELED`, and the
    * socket counts as closed.
    *
-   * @returns the descriptor, which is non-blocking and close-on-exec
+   * @param opts with `blocking: true` the descriptor is handed over as blocking, as most programs expect it: fcntl(2) without
+   *   O_NONBLOCK. The flag belongs to the open file description, so all duplicates become blocking
+   * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
+   * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed
+   * @throws BufferedError if its stream holds bytes that were read ahead and not taken
+   * @see fcntl(2), F_SETFL
+   * @example
+   * ```ts
+   * import { closeSync, readSync } from "node:fs";
+   * import { socketpair } from "berkeley";
+   *
+   * const [a, b] = socketpair();
+   * await a.sendAll("hello");
+   * const fd = b.detach({ blocking: true });
+   * const bytes = Buffer.alloc(5);
+   * readSync(fd, bytes);
+   * console.log(bytes.toString()); // prints: hello
+   * closeSync(fd);
+   * a.close();
+   * ```
    */
-  detach(): number {
+  detach(opts?: DetachOptions): number {
+    const blocking = isBlocking(opts);
     this.checkOpen("detach");
-    this.#settle();
-    return check(this.descriptor.release(), "detach");
+    checkAhead(this, "detach");
+    const released = this.descriptor.release(blocking);
+    if (released >= 0) this.#settle();
+    return check(released, "detach");
   }
 
   #settle(): void {

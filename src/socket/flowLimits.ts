@@ -1,7 +1,7 @@
 // What cuts flows short: a deadline for all of it, another for silence, and a signal.
 
 import { offAbort, onAbort } from "../aborts.js";
-import { ETIMEDOUT, socketError } from "../sys/errno.js";
+import { timeoutError } from "../sys/errno.js";
 import type { Limits } from "../sys/requests/splicing.js";
 import type { Activity, SpliceFlow } from "./spliceFlow.js";
 
@@ -13,7 +13,7 @@ export function watch(flows: readonly SpliceFlow[], limits: Limits, activity: Ac
   const cancel = (reason: unknown): void => {
     for (const flow of flows) flow.cancel(reason);
   };
-  const expire = (): void => cancel(socketError(ETIMEDOUT, "splice", { transferred: flows[0]!.passed() }));
+  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
   const member = { aborted: cancel };
   if (signal !== undefined) onAbort(signal, member);
   let deadline: NodeJS.Timeout | undefined;

@@ -22,12 +22,13 @@ export {
   type SpliceProgress,
 } from "../sys/requests/splicing.js";
 export { Socket } from "./socket.js";
-export { type AcceptOptions } from "../sys/requests/sockets.js";
+export { type AcceptOptions, type DetachOptions } from "../sys/requests/sockets.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
+export { withoutDefaultTimeout } from "./descriptorSocket.js";
 export { Pump } from "./pump.js";
 export { cutOnClose } from "./socketConn.js";
 export { type Activity } from "./spliceFlow.js";

@@ -1,5 +1,7 @@
 // The calls that move bytes inside the kernel, without a copy in the program: sendfile.
 
+import { AsyncResource } from "node:async_hooks";
+import { unawaited } from "../callbacks.js";
 import type { Descriptor, Direction } from "../fd/index.js";
 import { type FileSending, type FileSource, SENDFILE } from "../sys/operations/move.js";
 import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../sys/requests/files.js";
@@ -69,7 +71,7 @@ export abstract class MoveSocket extends BatchSocket {
     if (sending.until === 0) return 0;
     const { writing } = this.descriptor;
     const { onProgress } = request;
-    const progress = onProgress === undefined ? undefined : followed(sending, onProgress, writing);
+    const progress = onProgress === undefined ? undefined : followed(sending, AsyncResource.bind(onProgress), writing);
     // One operation, however long the file is: what is sent after it must not come in between.
     await writing.run(this, SENDFILE, sending, undefined, timeout, signal);
     progress?.end();
@@ -90,7 +92,7 @@ function followed(
     if (failed !== undefined) return;
     told = sent;
     try {
-      onProgress(sent);
+      unawaited("onProgress", onProgress(sent));
     } catch (error) {
       failed = { error };
       writing.withdraw(sending, error);

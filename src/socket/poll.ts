@@ -9,7 +9,7 @@
 // POLLNVAL, as poll(2) has it for a number that is not open. A raw descriptor has to stay open while it is polled, which
 // poll(2) requires as well.
 
-import { SocketError } from "../errors.js";
+import { TimeoutError } from "../errors.js";
 import { Pollset } from "../fd/index.js";
 import { operation, type Operation } from "../sys/operations/operation.js";
 import { type Entry, type PollResult, PollTable } from "../sys/pollTable.js";
@@ -86,7 +86,7 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
   try {
     return (await set.run(POLL, table, undefined, timeout, signal)) as PollResult<E>[];
   } catch (error) {
-    if (error instanceof SocketError && error.code === "ETIMEDOUT") return [];
+    if (error instanceof TimeoutError) return [];
     throw error;
   } finally {
     if (wake !== undefined) for (const descriptor of descriptors) descriptor.removeDependant(wake);

@@ -1,18 +1,14 @@
 // Bytes between two sockets inside the kernel, both ways. operations/move.ts explains how.
 
 import type { Settler } from "../fd/index.js";
-import {
-  annotate,
-  checkStream,
-  limitsOf,
-  type PumpCounts,
-  type PumpOptions,
-  type PumpProgress,
-} from "../sys/requests/splicing.js";
+import { annotate, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../sys/requests/splicing.js";
 import type { PipePool } from "../sys/operations/pipes.js";
 import { watch } from "./flowLimits.js";
-import { isSocket, type MoveSocket } from "./moveSocket.js";
+import { endOf, hold } from "./endpoints.js";
+import { type MoveSocket } from "./moveSocket.js";
 import type { Socket } from "./socket.js";
+import { pumpStreams } from "./streamPump.js";
+import type { Stream } from "../stream/index.js";
 import { type Activity, type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 
 /** The two flows between a pair of sockets. */
@@ -43,7 +39,9 @@ export class Pump implements FlowOwner {
 
   start(): void {
     this.there.start();
-    if (!this.#broken) this.back.start();
+    if (this.#broken) return;
+    this.back.start();
+    if (this.there.over && !this.back.over) this.back.watch(false);
   }
 
   tellsEnd(flow: SpliceFlow): boolean {
@@ -51,7 +49,13 @@ export class Pump implements FlowOwner {
   }
 
   flowed(flow: SpliceFlow): void {
-    if (this.#broken || !(flow === this.there ? this.back : this.there).over) return;
+    if (this.#broken) return;
+    const other = flow === this.there ? this.back : this.there;
+    if (!other.over) {
+      // This one read where the other writes, and would have heard of an error there. After an end in order there may be more.
+      other.watch(false);
+      return;
+    }
     this.#owner.settled({ aToB: this.there.sent, bToA: this.back.sent });
   }
 
@@ -76,15 +80,18 @@ export class Pump implements FlowOwner {
 }
 
 /**
- * Connects two stream sockets: what comes from either goes to the other, both ways at once, as {@link splice} does it. A
+ * Connects two connections: what comes from either goes to the other, both ways at once. Each is a stream socket or a
+ * {@link Stream}, over TLS too. Bytes that a stream has read ahead go first, also where its socket is given (`stream.conn.socket`);
+ * between two sockets the rest stays inside the kernel, as {@link splice} does it. A
  * direction that ends is ended on the other side (`SHUT_WR`) while the opposite one goes on; the promise resolves when both
- * have ended. An error in one direction ends both. The sockets stay open, and are the caller's to close.
+ * have ended. An error in one direction ends both. The connections stay open, and are the caller's to close.
  *
  * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
- * `PumpProgress`: for each direction what has gone out, and what had been taken and has not.
+ * `PumpProgress`: for each direction what has gone out, and what had been taken and has not. Where an end is no socket, what has not gone
+ * out is still unread in the stream that it came from.
  *
  * @returns the number of bytes moved in each direction
- * @throws SocketError as {@link splice}
+ * @throws SocketError as {@link splice}; BusyError while a read of a stream is pending
  * @see splice(2), pipe(7)
  * @example
  * ```ts
@@ -103,24 +110,31 @@ export class Pump implements FlowOwner {
  * for (const socket of [client, a, b, server]) socket.close();
  * ```
  */
-export async function pump(a: Socket, b: Socket, opts?: PumpOptions): Promise<PumpCounts> {
+export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  checkStream(a, isSocket, "a", action);
-  checkStream(b, isSocket, "b", action);
+  const [one, other] = [endOf(a, "a", action), endOf(b, "b", action)];
   const limits = limitsOf(opts, action);
   limits.signal?.throwIfAborted();
+  if (one.socket === undefined || other.socket === undefined) return pumpStreams(one, other, limits);
+  const { socket } = one;
+  const { socket: target } = other;
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
-  let one!: Pump;
+  let pumping: Pump | undefined;
   let unwatch: (() => void) | undefined;
+  let release: (() => void) | undefined;
   try {
     return await new Promise<PumpCounts>((settled, failed) => {
-      one = new Pump(a, b, limits.pipes, activity, false, { settled, failed });
-      unwatch = watch([one.there, one.back], limits, activity);
-      one.start();
+      release = hold(one, other);
+      pumping = new Pump(socket, target, limits.pipes, activity, false, { settled, failed });
+      unwatch = watch([pumping.there, pumping.back], limits, activity);
+      pumping.start();
     });
   } catch (error) {
-    throw annotate(error, one.progress());
+    // A stream that was busy.
+    if (pumping === undefined) throw error;
+    throw annotate(error, pumping.progress());
   } finally {
+    release?.();
     unwatch?.();
   }
 }

@@ -3,7 +3,7 @@
 import type { Address, HostPort } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { within } from "../sys/deadline.js";
-import { ETIMEDOUT, socketError } from "../sys/errno.js";
+import { timeoutError } from "../sys/errno.js";
 import { inquire } from "../sys/lookup.js";
 import { type Kind, resolveAll } from "../sys/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -18,8 +18,9 @@ export function resolveNames(
   timeout: number | null,
   signals: readonly AbortSignal[],
 ): Promise<Address[]> {
-  const late = (): Error => socketError(ETIMEDOUT, "getaddrinfo", addressDetails(target));
-  return within(inquire(resolveAll(calls, target, family)), timeout, signals, late);
+  const late = (): Error => timeoutError("getaddrinfo", addressDetails(target));
+  const pending = inquire(resolveAll(calls, target, family));
+  return within(pending.result, timeout, signals, late, pending.cancel);
 }
 
 /** Asks the resolver for the first address of the socket's family. */

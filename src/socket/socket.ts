@@ -3,13 +3,16 @@
 import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
 import { Descriptor } from "../fd/index.js";
+import type { EndOptions, EndResult } from "../io.js";
 import { operation, type Operation } from "../sys/operations/operation.js";
+import { Pull } from "../stream/pull.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../sys/requests/sockets.js";
 import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
+import { copyTimeout } from "./descriptorSocket.js";
 import { MoveSocket } from "./moveSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./netSocket.js";
 import { ACCEPT, CONNECT } from "../sys/operations/connection.js";
@@ -37,7 +40,7 @@ export let ACCEPT_ONLY: Operation<Socket, boolean, Socket>;
  * in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. Wrong arguments
  * give a TypeError or RangeError (a rejection from a call that returns a promise) before any system call.
  *
- * A waiting call keeps the process alive; an idle socket does not.
+ * A waiting call keeps the process alive, unless `unref()` says otherwise; an idle socket does not.
  *
  * @see socket(2), socket(7)
  * @example
@@ -95,7 +98,7 @@ export class Socket extends MoveSocket {
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#around(family, type, protocol, fd);
     socket.descriptor.reading.shortMeansEmpty = false;
-    socket.descriptor.duplicated = true;
+    socket.descriptor.share();
     return socket;
   }
 
@@ -219,11 +222,13 @@ export class Socket extends MoveSocket {
   /**
    * Takes the next connection from the kernel's queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * Connections whose peer was gone before they were accepted (`ECONNABORTED` and pending network errors) are passed over.
+   * Connections whose peer was gone before they were accepted (`ECONNABORTED` and pending network errors) are passed over; with
+   * pauses, when there are many in a row.
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which the
-   *   connection waits in the queue for the next `accept()`; not with `patient`
+   *   connection waits in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of these with
+   *   `patient`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket, Address]> {
@@ -236,7 +241,7 @@ export class Socket extends MoveSocket {
 
   /**
    * Connections as they come, until the socket is closed. Lack of descriptors or memory (`EMFILE` and its like) is waited
-   * out: the connections stay in the kernel's queue meanwhile.
+   * out: the connections stay in the kernel's queue meanwhile. What a firewall refuses (`EPERM`) is passed over.
    *
    * @example
    * ```ts
@@ -297,6 +302,38 @@ export class Socket extends MoveSocket {
   }
 
   /**
+   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)` after the pending sends, then reads and drops
+   * what comes until the peer finishes or the bounds are reached, then `close()`; see {@link Stream.end}.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws BusyError while a read is pending; TypeError if it is no stream socket; nothing has been done then
+   * @throws the reason of `signal`; the socket is closed
+   * @see shutdown(2), recv(2), close(2)
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [client, server] = socketpair();
+   * await client.sendAll("a question and more that nobody reads");
+   * await server.sendAll("the answer");
+   * const ending = server.end({ timeout: 1_000, maxBytes: 65_536 });
+   * console.log((await client.recv(100)).toString()); // prints: the answer
+   * client.close();
+   * console.log((await ending).how); // prints: finished
+   * ```
+   */
+  end(opts?: EndOptions): Promise<EndResult> {
+    try {
+      const { ahead } = this;
+      // The stream may be one that the user has made.
+      if (ahead instanceof Pull) return ahead.end(new SocketConn(this), opts);
+      return this.stream().end(opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
    * Hands the socket to `node:net`; see {@link Stream.toNetSocket}. What its stream had read and not given out comes first
    * there. The socket counts as closed from then on.
    *
@@ -317,11 +354,11 @@ export class Socket extends MoveSocket {
    */
   dup(): Socket {
     const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
-    this.descriptor.duplicated = true;
+    this.descriptor.share();
     // The copy can be given an upper layer protocol of which this one hears nothing.
     this.descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
-    copy.timeout = this.timeout;
+    copyTimeout(this, copy);
     return copy;
   }
 

@@ -4,17 +4,19 @@
 // needs no flag of its own, because the descriptor knows whether a call waits to receive; a read that got its bytes at
 // once is over when it returns.
 
-import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
-import { BusyError } from "../errors.js";
+import { AF_INET, AF_INET6, AF_UNIX, type Address, quoteOther } from "../addr/index.js";
+import { BufferedError, BusyError } from "../errors.js";
 import type { Descriptor, Direction } from "../fd/index.js";
-import type { Conn, Consumer, Data, DirectReader, IoOptions } from "../io.js";
+import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../sys/deadline.js";
-import { EBADF, EPIPE, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { EBADF, EPIPE, socketError, timeoutError } from "../sys/errno.js";
 import { SO_LINGER } from "../sys/options/index.js";
-import { descriptorOf } from "./descriptorSocket.js";
+import { receiveInto } from "./byteSocket.js";
+import { aheadOf, descriptorOf, DescriptorSocket, setAhead, withoutDefaultTimeout } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
-import { FINISH } from "../sys/operations/connection.js";
+import { settingsAt } from "./settings.js";
+import { FINISH, GONE } from "../sys/operations/connection.js";
 import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -26,7 +28,7 @@ export interface ConnAddresses {
 
 /**
  * A {@link Conn} over a connected stream socket of any family. It owns the socket from now on: close the connection, not
- * the socket. Where a call names no `timeout`, the socket's own holds. A {@link Stream} reads by `readFor`: to see or change what is read,
+ * the socket. Where a call names no `timeout`, the one that was set on the socket holds, but not that of `setdefaulttimeout()`. A {@link Stream} reads by `readFor`: to see or change what is read,
  * write a `Conn` of one's own around this one, since a subclass with another `read` would be passed by.
  *
  * @see recv(2), send(2), shutdown(2)
@@ -51,10 +53,14 @@ export class SocketConn implements Conn, DirectReader {
 
   /** @param addresses those that are known already, which saves the calls that ask for them */
   constructor(socket: Socket, addresses?: ConnAddresses) {
+    if (!isSocket(socket)) {
+      throw new TypeError(`Cannot make a connection: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+    }
     if (socket.type !== SOCK_STREAM) {
       throw new TypeError(`Cannot make a connection of a socket of type ${socket.type}, required SOCK_STREAM`);
     }
     this.#socket = socket;
+    withoutDefaultTimeout(socket);
     this.#descriptor = descriptorOf(socket);
     this.#local = addresses?.local;
     this.#remote = addresses?.remote ?? ask(socket, "getpeername");
@@ -75,10 +81,12 @@ export class SocketConn implements Conn, DirectReader {
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#descriptor.reading.busy) return Promise.reject(new BusyError("read"));
-    if (buffer?.length === 0) {
-      return Promise.reject(new RangeError("Cannot read: buffer has no room, required at least 1 byte"));
+    try {
+      if (buffer?.length === 0) throw new RangeError("Cannot read: buffer has no room, required at least 1 byte");
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return this.#socket.recvInto(buffer, opts);
+    return receiveInto(this.#socket, buffer, opts);
   }
 
   get reading(): boolean {
@@ -122,9 +130,12 @@ export class SocketConn implements Conn, DirectReader {
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
       if (this.#socket.closed) throw socketError(EBADF, action);
+      const first = this.#ending === undefined;
       const ending = (this.#ending ??= this.#end());
-      if (timeout === null && signal === undefined) return ending;
-      return within(ending, timeout, signal === undefined ? [] : [signal], () => socketError(ETIMEDOUT, action));
+      if (timeout === null && signal === undefined) return first ? ending : ending.then();
+      const late = (): Error => timeoutError(action);
+      // The wait for the kernel is what keeps the process alive, if anything does.
+      return within(ending, timeout, signal === undefined ? [] : [signal], late, undefined, false);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -135,6 +146,18 @@ export class SocketConn implements Conn, DirectReader {
     if (writing.busy) return writing.run(this.#socket, FINISH, undefined, undefined, null, undefined);
     this.#socket.shutdown(SHUT_WR);
     return Promise.resolve();
+  }
+
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    try {
+      checkOptions(opts, GONE.syscall);
+      const { gone } = this.#descriptor;
+      const timeout = timeoutOf(opts, null, GONE.syscall);
+      // Neither the socket nor this is kept by it: to watch a connection is no use of it.
+      return gone.run(gone, GONE, gone, undefined, timeout, signalOf(opts, GONE.syscall));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   close(): Promise<void> {
@@ -154,7 +177,22 @@ export class SocketConn implements Conn, DirectReader {
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= ask(this.#socket, "getsockname");
+    // What was read ahead goes with its layer, which asks for the descriptor.
+    setAhead(this.#socket, undefined);
     return this.#socket.detach();
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(fd?: () => number): SocketSettings {
+    const descriptor = this.#descriptor;
+    return settingsAt(this.#socket, descriptor.reactor.calls, fd ?? (() => descriptor.fd));
+  }
+
+  readAheadBy(layer: ReadAhead): void {
+    const before = aheadOf(this.#socket);
+    const unread = before === undefined || before === layer ? 0 : before.unread;
+    if (unread > 0) throw new BufferedError("put a stream on the connection", unread);
+    setAhead(this.#socket, layer);
   }
 
   #close(): void {
@@ -167,9 +205,28 @@ export class SocketConn implements Conn, DirectReader {
     }
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isSocket(value: unknown): boolean {
+  return value instanceof DescriptorSocket;
 }
 
 /** Has close() tell the peer of a TCP connection that it was given up: a reset instead of an end. */

@@ -1,13 +1,14 @@
 // Bytes from one socket to another inside the kernel, one way. operations/move.ts explains how.
 
-import { annotate, checkStream, extentOf, limitsOf, type SpliceOptions } from "../sys/requests/splicing.js";
+import { annotate, extentOf, limitsOf, type SpliceOptions } from "../sys/requests/splicing.js";
 import { watch } from "./flowLimits.js";
-import { isSocket } from "./moveSocket.js";
+import type { Stream } from "../stream/index.js";
+import { endOf, hold } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 
 /**
- * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
+ * Moves bytes from one connected stream socket (or a {@link Stream} over one, whose buffer goes first) to another until the first has ended, then ends the second's direction
  * (`SHUT_WR`): splice(2) through a pipe, inside the kernel; a few bytes are copied by recv(2) and send(2), which costs less. The promise resolves when `to` has taken all
  * of them; `to` being slow holds `from` back, with at most a pipe of bytes in between. The sockets stay open.
  *
@@ -34,16 +35,24 @@ import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
  * for (const socket of [client, a, b, server]) socket.close();
  * ```
  */
-export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Promise<number> {
+export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
-  checkStream(from, isSocket, "from", action);
-  checkStream(to, isSocket, "to", action);
+  const source = endOf(from, "from", action);
+  const { socket } = source;
+  const { socket: target } = endOf(to, "to", action);
+  if (socket === undefined || target === undefined) {
+    const name = socket === undefined ? "from" : "to";
+    throw new TypeError(
+      `Cannot ${action}: ${name} is a stream over no socket, required one over a socket, or pipeTo()`,
+    );
+  }
   const limits = limitsOf(opts, action);
   const { count, end } = extentOf(opts);
   limits.signal?.throwIfAborted();
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
-  let flow!: SpliceFlow;
+  let flow: SpliceFlow | undefined;
   let unwatch: (() => void) | undefined;
+  let release: (() => void) | undefined;
   try {
     return await new Promise<number>((resolve, reject) => {
       const owner: FlowOwner = {
@@ -51,13 +60,18 @@ export async function splice(from: Socket, to: Socket, opts?: SpliceOptions): Pr
         flowed: ({ sent }) => resolve(sent),
         broke: (_, error) => reject(error),
       };
-      flow = new SpliceFlow(from, to, limits.pipes, count, activity, owner);
+      release = hold(source);
+      flow = new SpliceFlow(socket, target, limits.pipes, count, activity, owner);
       unwatch = watch([flow], limits, activity);
       flow.start();
+      flow.watch(true);
     });
   } catch (error) {
+    // A stream that was busy.
+    if (flow === undefined) throw error;
     throw annotate(error, flow.progress());
   } finally {
+    release?.();
     unwatch?.();
   }
 }

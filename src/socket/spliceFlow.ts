@@ -6,12 +6,16 @@
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
 import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
+import type { SocketError } from "../errors.js";
+import { GONE } from "../sys/operations/connection.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import type { PipePool } from "../sys/operations/pipes.js";
 import type { Note } from "../sys/operations/relay.js";
 import type { Pipe } from "../sys/operations/pipes.js";
 import { endOf, progressOf, type SpliceProgress } from "../sys/requests/splicing.js";
+import { SEND_ALL, type Sending } from "../sys/operations/send.js";
+import { aheadOf } from "./descriptorSocket.js";
 import { descriptorOf, type MoveSocket } from "./moveSocket.js";
 
 /** When bytes last moved, by `performance.now()`. */
@@ -45,6 +49,8 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   #held = false;
   #started = false;
   #running = false;
+  #watch: Settler<SocketError> | undefined;
+  #ahead: Sending | undefined;
 
   /**
    * @param limit bytes to move at most
@@ -83,6 +89,14 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
       this.#owner.broke(this, error);
       return;
     }
+    try {
+      const ahead = aheadOf(this.#source);
+      if (ahead !== undefined && ahead.unread > 0) this.#takeAhead(ahead.takeUnread(this.limit));
+    } catch (error) {
+      this.pipes.leave(this.from.reactor.calls);
+      this.#owner.broke(this, error);
+      return;
+    }
     this.#running = true;
     // Who waits for the one is to hear that the other was closed.
     this.from.addDependant(this);
@@ -90,13 +104,36 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.#go();
   }
 
+  /** What a stream had read from the source goes first. */
+  #takeAhead(data: Uint8Array): void {
+    this.taken = data.length;
+    if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
+  }
+
+  #aheadSent(): void {
+    this.sent = this.taken;
+    this.#ahead = undefined;
+    this.activity();
+  }
+
   #go(): void {
     const { from, to } = this;
     try {
       // Who wants nothing is not to wait for it.
-      while (this.taken < this.limit || this.#held) {
+      while (this.taken < this.limit || this.#held || this.#ahead !== undefined) {
         const { reading } = from;
         const { writing } = to;
+        const ahead = this.#ahead;
+        if (ahead !== undefined) {
+          const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
+          if (!this.#running) {
+            if (sent === WAITS) writing.withdraw(ahead, undefined);
+            return;
+          }
+          if (sent === WAITS) return;
+          this.#aheadSent();
+          continue;
+        }
         const outcome = this.#held
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
@@ -120,6 +157,11 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   /** An operation that had to wait is through. */
   settled(outcome: number | void): void {
     if (!this.#running) return;
+    if (this.#ahead !== undefined) {
+      this.#aheadSent();
+      this.#go();
+      return;
+    }
     if (outcome === ENDED) {
       this.#finish();
       return;
@@ -132,6 +174,27 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     if (!this.#running) return;
     this.#leave();
     this.#owner.broke(this, error);
+  }
+
+  /**
+   * Ends the flow when its destination is gone: while the source is silent nothing is written, and no write would tell.
+   *
+   * @param orderly also when the peer has closed without an error
+   */
+  watch(orderly: boolean): void {
+    if (!this.#running || this.#watch !== undefined) return;
+    const settled = (error: SocketError): void => {
+      if (orderly || error.code !== "EPIPE") this.cancel(error);
+    };
+    // A flow that was ended by somebody else tells that itself.
+    this.#watch = { settled, failed: () => undefined };
+    try {
+      const { gone } = this.to;
+      const outcome = gone.submit(this.#watch, this.#destination, GONE, this.#watch, undefined, null);
+      if (outcome !== WAITS) settled(outcome);
+    } catch (error) {
+      this.cancel(error);
+    }
   }
 
   #finish(): void {
@@ -149,6 +212,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.#running = false;
     const { from, to } = this;
     endNote(this);
+    if (this.#watch !== undefined) to.gone.withdraw(this.#watch, undefined);
     from.removeDependant(this);
     to.removeDependant(this);
     this.pipes.leave(from.reactor.calls);
@@ -173,7 +237,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   /** Bytes that have gone out. */
   passed(): number {
     gather(this);
-    return this.sent;
+    return this.#ahead === undefined ? this.sent : this.#ahead.sent;
   }
 
   /** Ends it now, with `reason`. */
@@ -183,13 +247,19 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     const unheard = this.note?.pending === true;
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
-    this.to.writing.withdraw(this, reason);
+    this.to.writing.withdraw(this.#ahead ?? this, reason);
     // The source had an event that nobody but the poller has heard of.
     if (unheard) this.from.reading.wake();
   }
 
   /** How far it got; for when it has failed. Takes what is in the pipe. */
   progress(): SpliceProgress {
+    const ahead = this.#ahead;
+    // Nothing has been taken from the socket before that was out.
+    if (ahead !== undefined) {
+      const { data, sent } = ahead;
+      return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };
+    }
     return progressOf(this.from.reactor.calls, this);
   }
 }

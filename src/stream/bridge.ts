@@ -9,8 +9,10 @@
 import type { Address } from "../addr/address.js";
 import { BusyError, type SocketError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
-import { Parts, toParts } from "./data.js";
-import { refusal, socketError, Wait } from "./wait.js";
+import { Broken } from "./broken.js";
+import { Parts, toParts, wrongTarget } from "./data.js";
+import { TimerRefs } from "./timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "./wait.js";
 
 /** Most bytes that are handed over at a time. */
 const PIECE = 65_536;
@@ -27,23 +29,27 @@ export interface Shore {
   end(): Promise<void>;
   /** Gives it up; what was pushed still goes out. */
   close(): Promise<void>;
+  /** Calls `tell` when nothing can be pushed any more. */
+  onBroken(tell: (error: unknown) => void): void;
   /** Gives it up at once, as broken by `error`. */
   abort(error: SocketError): void;
+  /** Whether a wait for it keeps the process alive; where it can say so. */
+  keepAlive?(yes: boolean): void;
 }
 
 class Reading extends Wait<number> {
   readonly target: Uint8Array;
   readonly #drop: () => void;
 
-  constructor(target: Uint8Array, opts: IoOptions | undefined, drop: () => void) {
-    super(opts);
+  constructor(target: Uint8Array, opts: IoOptions | undefined, refs: TimerRefs, drop: () => void) {
+    super(opts, undefined, refs);
     this.target = target;
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop();
-    return socketError("ETIMEDOUT", "read");
+    return timeoutError("read");
   }
 }
 
@@ -53,8 +59,8 @@ class Writing extends Wait<void> {
   transferred = 0;
   readonly #drop: (job: Writing) => void;
 
-  constructor(parts: Parts | undefined, opts: IoOptions | undefined, drop: (job: Writing) => void) {
-    super(opts);
+  constructor(parts: Parts | undefined, opts: IoOptions | undefined, refs: TimerRefs, drop: (job: Writing) => void) {
+    super(opts, undefined, refs);
     this.parts = parts;
     this.#drop = drop;
   }
@@ -67,13 +73,15 @@ class Writing extends Wait<void> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return this.failure("ETIMEDOUT");
+    if (this.parts === undefined) return timeoutError("closeWrite");
+    return timeoutError("write", { transferred: this.transferred });
   }
 }
 
 /** The Conn over a shore. */
 export class BridgeConn implements Conn {
   readonly #shore: Shore;
+  readonly #refs = new TimerRefs();
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -89,8 +97,11 @@ export class BridgeConn implements Conn {
   #finished = false;
   #writeError: { readonly error: unknown } | undefined;
 
+  readonly #broken = new Broken();
+
   constructor(shore: Shore) {
     this.#shore = shore;
+    shore.onBroken((error) => this.#broken.tell(error));
   }
 
   get localAddress(): Address | undefined {
@@ -101,17 +112,21 @@ export class BridgeConn implements Conn {
     return this.#shore.remoteAddress;
   }
 
+  get reading(): boolean {
+    return this.#reading !== undefined;
+  }
+
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
     if (this.#reading !== undefined) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (buffer.length === 0)
-      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    const wrong = wrongTarget(buffer);
+    if (wrong !== undefined) return Promise.reject(wrong);
     if (this.#chunk !== undefined) return Promise.resolve(this.#serve(buffer));
     if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
     if (this.#ended) return Promise.resolve(0);
-    const reading = new Reading(buffer, opts, () => (this.#reading = undefined));
+    const reading = new Reading(buffer, opts, this.#refs, () => (this.#reading = undefined));
     this.#reading = reading;
     if (!this.#pulling) void this.#pull();
     return reading.promise;
@@ -142,19 +157,40 @@ export class BridgeConn implements Conn {
     return this.#enqueue(undefined, opts);
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       const closing = this.#closed ? Promise.resolve() : this.#shore.close();
       this.#closing = closing.catch(() => undefined);
       this.#settle();
     }
-    return this.#closing;
+    return this.#closing.then();
   }
 
   abort(): void {
     if (this.#closed) return;
     this.#settle();
     this.#shore.abort(socketError("ECONNRESET", "abort"));
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#shore.keepAlive?.(false);
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#shore.keepAlive?.(true);
+    return this;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -165,6 +201,7 @@ export class BridgeConn implements Conn {
     if (this.#closed) return;
     this.#closed = true;
     this.#chunk = undefined;
+    this.#broken.close();
     this.#reading?.reject(socketError("ECANCELED", "read"));
     this.#reading = undefined;
     for (const job of this.#queue.splice(0)) job.reject(job.failure("ECANCELED"));
@@ -199,7 +236,7 @@ export class BridgeConn implements Conn {
   }
 
   #enqueue(parts: Parts | undefined, opts: IoOptions | undefined): Promise<void> {
-    const job = new Writing(parts, opts, (cut) => {
+    const job = new Writing(parts, opts, this.#refs, (cut) => {
       // The end of writing stays due: only the wait for it was cut short.
       if (parts !== undefined) this.#queue = this.#queue.filter((other) => other !== cut);
     });

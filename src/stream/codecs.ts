@@ -1,5 +1,6 @@
 // The codecs that most protocols need: a length before the payload, a delimiter behind it, or one size for all.
 
+import { isUint8Array } from "node:util/types";
 import { LimitError } from "../errors.js";
 import type { Codec } from "./frames.js";
 import { checkOptions, kindOf, toBytes } from "./data.js";
@@ -93,7 +94,7 @@ export function delimited(
   delimiter: string | Uint8Array,
   opts: DelimitedOptions = {},
 ): Codec<Buffer, string | Uint8Array> {
-  if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
+  if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
     throw new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`);
   }
   checkOptions(opts, "delimited()");

@@ -1,13 +1,14 @@
 // What a write was given, as bytes; and where a long list of them stands when it is taken piece by piece.
 
+import { isUint8Array } from "node:util/types";
 import type { Data } from "../io.js";
 
 /** The parts of `data` as bytes, text in UTF-8. Throws a `TypeError` that quotes what is neither. */
 export function toParts(data: Data): Uint8Array[] {
-  if (typeof data === "string" || data instanceof Uint8Array) return [toBytes(data)];
+  if (typeof data === "string" || isUint8Array(data)) return [toBytes(data)];
   if (!Array.isArray(data)) throw wrong(data, "data");
   return data.map((part: unknown, index) => {
-    if (typeof part === "string" || part instanceof Uint8Array) return toBytes(part);
+    if (typeof part === "string" || isUint8Array(part)) return toBytes(part);
     throw wrong(part, `data[${index}]`);
   });
 }
@@ -31,7 +32,19 @@ export function copyBytes(from: Buffer, start: number, size: number): Buffer {
 /** What a value is, in a word, for the message that refuses it. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
-  return typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
+  if (typeof value !== "object") return typeof value;
+  try {
+    return value.constructor?.name ?? "object";
+  } catch {
+    // A getter or a proxy that throws.
+    return "object";
+  }
+}
+
+/** What is wrong with the buffer of a read. */
+export function wrongTarget(buffer: unknown): Error | undefined {
+  if (!isUint8Array(buffer)) return new TypeError(`buffer must be a Uint8Array, found ${kindOf(buffer)}`);
+  return buffer.length === 0 ? new RangeError("buffer must have room for at least 1 byte, found 0") : undefined;
 }
 
 /** Refuses what is not an object where options are taken: of a number none would be found in it, and none missed. */

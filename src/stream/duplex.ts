@@ -1,94 +1,11 @@
-// Between a Conn and node:stream, both ways: a Duplex over a Conn for libraries that want one, and a Conn over a Duplex.
+// A Conn over a Duplex of node:stream.
 
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
+import { isUint8Array } from "node:util/types";
 import type { Conn } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
-import { ReadBuffer } from "./buffer.js";
 import { socketError } from "./wait.js";
 import type { SocketError } from "../errors.js";
-
-/** How the Duplex buffers. */
-export interface ToDuplexOptions {
-  /** Bytes that are read ahead of the consumer, and most of one read. Default 64 KiB. */
-  readonly readableHighWaterMark?: number | undefined;
-  /** Bytes after which `write()` returns false. Default 64 KiB. */
-  readonly writableHighWaterMark?: number | undefined;
-  /**
-   * Leaves the writing side open when the peer has finished. With false the Duplex ends it then, and so is closed, as a
-   * `net.Socket` does by default: some libraries rely on it. Default true.
-   */
-  readonly allowHalfOpen?: boolean | undefined;
-}
-
-const HIGH_WATER_MARK = 65_536;
-
-class ConnDuplex extends Duplex {
-  readonly #conn: Conn;
-  readonly #buffer: ReadBuffer;
-  #reading = false;
-
-  constructor(conn: Conn, opts: ToDuplexOptions) {
-    const { readableHighWaterMark = HIGH_WATER_MARK, writableHighWaterMark = HIGH_WATER_MARK } = opts;
-    super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
-    this.#conn = conn;
-    this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
-  }
-
-  override _read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    this.#conn.read(this.#buffer.room()).then(
-      (count) => {
-        this.#reading = false;
-        this.#buffer.commit(count);
-        this.push(count === 0 ? null : this.#buffer.take(count));
-      },
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
-  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#conn.write(chunk).then(() => done(), done);
-  }
-
-  override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
-    this.#conn.write(chunks.map(({ chunk }) => chunk)).then(() => done(), done);
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.#conn.closeWrite().then(() => done(), done);
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    // A peer shall not take for complete what an error cut short.
-    if (error !== null) this.#conn.abort();
-    this.#conn.close().then(() => done(error), done);
-  }
-
-  #fail(error: unknown): void {
-    // A read that the Duplex itself ended, by closing the connection, tells nothing new.
-    if (!this.destroyed) this.destroy(error as Error);
-  }
-}
-
-/**
- * A `Duplex` over a connection, for whatever takes a `node:stream`. It owns the connection from now on: when both sides
- * have ended the connection is closed; `destroy()` closes it, `destroy(error)` aborts it. `end()` ends the writing side
- * only. What the connection rejects with becomes the `'error'` event.
- *
- * @example
- * ```ts
- * import { toDuplex } from "berkeley";
- * import { memoryPair } from "berkeley/testing";
- *
- * const [a, b] = memoryPair();
- * toDuplex(a).end("hello");
- * for await (const chunk of toDuplex(b).setEncoding("utf8")) console.log(chunk); // prints: hello
- * ```
- */
-export function toDuplex(conn: Conn, opts: ToDuplexOptions = {}): Duplex {
-  return new ConnDuplex(conn, opts);
-}
 
 /** How a Conn treats the Duplex below it. */
 export interface FromDuplexOptions {
@@ -121,7 +38,7 @@ class DuplexShore implements Shore {
     const duplex = this.#duplex;
     for (;;) {
       const chunk: unknown = duplex.read();
-      if (chunk instanceof Uint8Array) return chunk;
+      if (isUint8Array(chunk)) return chunk;
       if (chunk !== null) throw new TypeError(`A Duplex must give bytes, found ${typeof chunk}`);
       if (duplex.readableEnded) return null;
       const error = this.#error ?? duplex.errored;
@@ -129,6 +46,13 @@ class DuplexShore implements Shore {
       if (duplex.destroyed) throw socketError("ECONNRESET", "read");
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
+  }
+
+  onBroken(tell: (error: unknown) => void): void {
+    const duplex = this.#duplex;
+    duplex.on("error", (error: Error) => tell(this.#written(error, "write")));
+    duplex.on("close", () => tell(socketError("EPIPE", "write")));
+    if (duplex.destroyed) tell(duplex.errored ?? socketError("EPIPE", "write"));
   }
 
   push(bytes: Uint8Array): Promise<void> {
@@ -161,6 +85,13 @@ class DuplexShore implements Shore {
       duplex.destroy();
     }
     if (!duplex.closed) await new Promise<void>((resolve) => duplex.once("close", () => resolve()));
+  }
+
+  keepAlive(yes: boolean): void {
+    // A net.Socket, a tls.TLSSocket and a Duplex of toDuplex() have these.
+    const { ref, unref } = this.#duplex as { ref?: unknown; unref?: unknown };
+    const change = yes ? ref : unref;
+    if (typeof change === "function") change.call(this.#duplex);
   }
 
   abort(error: SocketError): void {

@@ -5,5 +5,12 @@ export { type Codec, type Decoder, type Frame, type FrameOptions } from "./frame
 export { delimited, type DelimitedOptions, fixed, lengthPrefixed, type LengthPrefixOptions } from "./codecs.js";
 export { type ToNetSocketOptions } from "./netSocket.js";
 export { type PipeOptions } from "./pipe.js";
-export { fromDuplex, type FromDuplexOptions, toDuplex, type ToDuplexOptions } from "./duplex.js";
+export {
+  type ConnDuplex,
+  type DuplexAddress,
+  type SecureConnDuplex,
+  toDuplex,
+  type ToDuplexOptions,
+} from "./connDuplex.js";
+export { fromDuplex, type FromDuplexOptions } from "./duplex.js";
 export { fromWeb, toWeb, type ToWebOptions, type WebPair } from "./web.js";

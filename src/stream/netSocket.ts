@@ -3,7 +3,7 @@
 // A net.Socket reads in the turns to come, never while it is made, so what is put back at once is in front of whatever
 // it will read.
 
-import { closeSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Conn } from "../io.js";
 import { socketError } from "./wait.js";
@@ -17,6 +17,34 @@ export interface ToNetSocketOptions {
   readonly allowHalfOpen?: boolean | undefined;
 }
 
+/**
+ * A `net.Socket` on a descriptor, which is Node's from now on; when Node does not take it, it is closed.
+ *
+ * @throws SocketError `EBADF` or `ENOTSOCK` when somebody has closed our descriptor behind our back, so that its number is nothing or
+ *   something else; what else Node, or epoll below it, refuses
+ */
+export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
+  try {
+    return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
+  } catch (error) {
+    const kind = kindOf(fd);
+    // What is no socket is not the one that we had, and belongs to somebody else.
+    if (kind === "socket") closeSync(fd);
+    const { code } = error as { code?: unknown };
+    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's words for it; all others are those of a system call.
+    if (typeof code === "string" && !code.startsWith("ERR_")) throw socketError(code, syscall, { cause: error });
+    throw socketError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
+  }
+}
+
+function kindOf(fd: number): "socket" | "other" | "closed" {
+  try {
+    return fstatSync(fd).isSocket() ? "socket" : "other";
+  } catch {
+    return "closed";
+  }
+}
+
 /** Hands over the descriptor of `conn`; `rest` comes before what the kernel has. */
 export function handOver(conn: Conn, rest: Uint8Array, opts: ToNetSocketOptions): Socket {
   const action = "Cannot hand the connection to node:net";
@@ -28,13 +56,7 @@ export function handOver(conn: Conn, rest: Uint8Array, opts: ToNetSocketOptions)
     const cause = new Error("a call is pending, it is closed, or it is neither TCP nor UNIX");
     throw socketError("EBUSY", "toNetSocket", { cause });
   }
-  let socket: Socket;
-  try {
-    socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: opts.allowHalfOpen ?? false });
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
+  const socket = nodeSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
   if (rest.length > 0) socket.unshift(rest);
   return socket;
 }

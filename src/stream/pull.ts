@@ -11,9 +11,11 @@
 // No timer is made here: timeout and signal go down with the read, and a Take that needs several reads passes on what is
 // left of its time. The usual read waits once, so this way costs one derived promise and no closure.
 
-import { BusyError, IncompleteReadError } from "../errors.js";
-import type { Consumer, DirectReader, IoOptions, Reader } from "../io.js";
+import { BufferedError, BusyError, IncompleteReadError } from "../errors.js";
+import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
+import { wrongTarget } from "./data.js";
+import { endConn, endRefusal } from "./ending.js";
 import { refusal, socketError } from "./wait.js";
 
 /** What a reading method wants. */
@@ -36,12 +38,13 @@ function isDirect(source: Reader): source is DirectReader {
 }
 
 /** Reads from one source, one Take at a time. */
-export class Pull implements Consumer<unknown> {
+export class Pull implements Consumer<unknown>, ReadAhead {
   readonly buffer: ReadBuffer;
   readonly #source: Reader;
   readonly #direct: DirectReader | undefined;
   readonly #now: () => number;
   #busy = false;
+  #lent = false;
   #ended = false;
   #closed = false;
   #failure: { readonly error: unknown } | undefined;
@@ -53,6 +56,9 @@ export class Pull implements Consumer<unknown> {
   #result: unknown;
   start = 0;
   size = 0;
+  #ending: Promise<EndResult> | undefined;
+  /** Who reads from here and holds what it has read. */
+  #above: ReadAhead | undefined;
 
   constructor(source: Reader, readSize: number, now: () => number) {
     this.#source = source;
@@ -64,6 +70,11 @@ export class Pull implements Consumer<unknown> {
   /** Whether the source has given its end; bytes may still be unread. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Whether a read is pending, here or, by somebody else, at the source. */
+  get reading(): boolean {
+    return this.#busy || this.#source.reading === true;
   }
 
   /** Gives `take` its result, at once or after as many reads as it needs. */
@@ -132,8 +143,8 @@ export class Pull implements Consumer<unknown> {
   into(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#refusal() ?? refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (target.length === 0)
-      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    const wrong = wrongTarget(target);
+    if (wrong !== undefined) return Promise.reject(wrong);
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
     if (this.#direct !== undefined) {
@@ -151,8 +162,14 @@ export class Pull implements Consumer<unknown> {
     this.#busy = true;
   }
 
+  /** As `lock`, for a caller that reads from what is below, and takes what is buffered here before. */
+  lend(): void {
+    this.lock();
+    this.#lent = true;
+  }
+
   unlock(): void {
-    this.#busy = false;
+    this.#busy = this.#lent = false;
   }
 
   /** For the holder of the lock: reads once into the buffer; false at the end. */
@@ -169,10 +186,33 @@ export class Pull implements Consumer<unknown> {
     return !this.#ended;
   }
 
+  /** As `ReadAhead` says. What the layer above has read from here comes first. */
+  get unread(): number {
+    return this.buffer.length + (this.#above?.unread ?? 0);
+  }
+
+  takeUnread(max: number): Uint8Array {
+    const refused = this.#closed || this.#lent ? undefined : this.#refusal();
+    if (refused !== undefined) throw refused.error;
+    const above = this.#above;
+    if (above === undefined || above.unread === 0) return this.buffer.take(max);
+    const first = above.takeUnread(max);
+    return Buffer.concat([first, this.buffer.take(max - first.length)]);
+  }
+
+  /** Another layer reads from here. */
+  readAheadBy(layer: ReadAhead): void {
+    const unread = this.#above?.unread ?? 0;
+    if (unread > 0 && this.#above !== layer) throw new BufferedError("put a stream on the connection", unread);
+    this.#above = layer;
+  }
+
   /** What was read and not taken, which stays so; for handing it on. Throws when a read is pending or reading is over. */
   rest(): Buffer {
     const refused = this.#refusal();
     if (refused !== undefined) throw refused.error;
+    const above = this.#above?.unread ?? 0;
+    if (above > 0) throw new BufferedError("hand the connection over", above);
     return this.buffer.peek(this.buffer.length);
   }
 
@@ -180,6 +220,35 @@ export class Pull implements Consumer<unknown> {
   close(): void {
     this.#closed = true;
     this.buffer.clear();
+  }
+
+  /** Takes the reading side for good, whatever has ended it, and drops what was not taken; returns how many bytes. */
+  seize(): number {
+    if (this.#busy || this.#direct?.reading === true) throw new BusyError("read");
+    this.#busy = true;
+    const { length } = this.buffer;
+    this.buffer.clear();
+    return length;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  now(): number {
+    return this.#now();
+  }
+
+  /** Ends the connection; see `Stream.end`. Further calls wait for the first. */
+  end(conn: Conn, opts: EndOptions | undefined): Promise<EndResult> {
+    const refused = endRefusal(opts);
+    if (refused !== undefined) return Promise.reject(refused);
+    const before = this.#ending;
+    if (before !== undefined) return before.then((result) => result);
+    if (!this.#closed && (this.#busy || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
+    const ending = endConn(conn, this, opts).finally(() => this.close());
+    this.#ending = ending;
+    return ending.then((result) => result);
   }
 
   /** Refuses all further reading with `error`. */
@@ -207,7 +276,13 @@ export class Pull implements Consumer<unknown> {
     this.#busy = true;
     this.#opts = opts;
     const timeout = opts?.timeout;
-    if (timeout !== undefined) this.#deadline = this.#now() + timeout;
+    if (timeout !== undefined) {
+      try {
+        this.#deadline = this.#now() + timeout;
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     return this.#read(this.buffer.room(), opts);
   }
 

@@ -1,10 +1,24 @@
 // Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
 
+import { brand } from "../addr/index.js";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
+import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data, IoOptions, Writer } from "../io.js";
-import { fromDuplex, toDuplex, type FromDuplexOptions, type ToDuplexOptions } from "./duplex.js";
+import type {
+  Conn,
+  Data,
+  EndOptions,
+  EndResult,
+  IoOptions,
+  ReadAhead,
+  SecuredConn,
+  SocketSettings,
+  Writer,
+} from "../io.js";
+import { Broken } from "./broken.js";
+import { type ConnDuplex, type SecureConnDuplex, toDuplex, type ToDuplexOptions } from "./connDuplex.js";
+import { fromDuplex, type FromDuplexOptions } from "./duplex.js";
 import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
 import { lineFinder, type LineOptions, LineTake } from "./lines.js";
@@ -14,6 +28,12 @@ import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
 import { checkOptions, kindOf, toBytes } from "./data.js";
+
+/** Of internal use: what a stream has read and nobody took, which stays there; throws while a read is pending or reading is over. */
+export let unreadOf: (stream: Stream) => Buffer;
+
+/** Of internal use: ends the reading of a stream whose connection was taken over, as of one that is closed. */
+export let giveUp: (stream: Stream) => void;
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -32,6 +52,9 @@ export interface UntilOptions extends IoOptions {
   /** Most bytes, the delimiter included. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
 }
+
+/** The reading side of a stream, for what moves its bytes on. */
+export let pullOf: (stream: Stream) => Pull;
 
 /**
  * A connection with a buffer for reading. It is a {@link Conn} itself.
@@ -60,16 +83,26 @@ export interface UntilOptions extends IoOptions {
  * ```
  */
 export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+  static {
+    brand(Stream.prototype, "Stream");
+    pullOf = (stream) => stream.#pull;
+    unreadOf = (stream) => stream.#pull.rest();
+    giveUp = (stream) => stream.#pull.close();
+  }
+
   readonly #conn: C;
   readonly #pull: Pull;
   readonly #maxLine: number;
   readonly #maxFrame: number;
+  /** For a connection that has no `whenBroken`. */
+  #broken: Broken | undefined;
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
   constructor(conn: C, opts: StreamOptions = {}) {
     checkOptions(opts, "A stream");
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
+    conn.readAheadBy?.(this.#pull);
     this.#maxLine = count("maxLine", opts.maxLine ?? 65_536, 1);
     this.#maxFrame = count("maxFrame", opts.maxFrame ?? 1_048_576, 1);
   }
@@ -79,9 +112,19 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return new Stream(fromDuplex(duplex, opts), opts);
   }
 
+  /** Another layer reads from this stream. See {@link Conn.readAheadBy}. */
+  readAheadBy(layer: ReadAhead): void {
+    this.#pull.readAheadBy(layer);
+  }
+
   /** The connection below. Bytes that were read and not taken are here, not there: see `buffered`. */
   get conn(): C {
     return this.#conn;
+  }
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#pull.reading;
   }
 
   /** Bytes that were read from the connection and not taken. */
@@ -107,7 +150,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
   read(first?: number | IoOptions | Uint8Array, opts?: IoOptions): Promise<Buffer | null | number> {
     if (first === undefined) return this.#pull.run(ANY_CHUNK, opts);
-    if (first instanceof Uint8Array) return this.#pull.into(first, opts);
+    if (isUint8Array(first)) return this.#pull.into(first, opts);
     if (typeof first === "object") return this.#pull.run(ANY_CHUNK, first);
     if (!isCount(first, 1)) return refuse("max", first, 1);
     return this.#pull.run(new ChunkTake(first), opts);
@@ -128,12 +171,17 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * after some bytes without a delimiter, with a {@link LimitError} when it is not within `max` bytes.
    */
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
-    if (typeof delimiter !== "string" && !(delimiter instanceof Uint8Array)) {
+    if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
       return Promise.reject(new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`));
     }
     const bytes = toBytes(delimiter);
     if (bytes.length === 0) return Promise.reject(new RangeError("delimiter must have at least 1 byte, found 0"));
-    const max = opts?.max;
+    let max;
+    try {
+      max = opts?.max;
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (max === undefined) return this.#pull.run(new UntilTake(bytes, this.#maxLine, "maxLine"), opts);
     if (!isCount(max, 1)) return refuse("max", max, 1);
     return this.#pull.run(new UntilTake(bytes, max, "max"), opts);
@@ -144,19 +192,16 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * matters, use `readUntil("\n")`. Rejects with a {@link LimitError} when the line has more than `max` bytes.
    */
   readLine(opts?: LineOptions): Promise<string | null> {
-    const max = opts?.max;
-    if (max !== undefined && !isCount(max, 0)) return refuse("max", max, 0);
-    const encoding = opts?.encoding;
-    if (encoding !== undefined && !isEncoding(encoding)) return Promise.reject(wrongEncoding(encoding));
-    return this.#pull.run(this.#lineTake(opts), opts);
+    try {
+      return this.#pull.run(this.#checkedLine(opts), opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** The lines, one after the other, each as `readLine` gives it; `timeout` is for each. */
   lines(opts?: LineOptions): Items<string> {
-    if (opts?.max !== undefined) count("max", opts.max, 0);
-    const encoding = opts?.encoding;
-    if (encoding !== undefined && !isEncoding(encoding)) throw wrongEncoding(encoding);
-    return new Items(this.#pull, lineFinder(this.#lineTake(opts)), opts);
+    return new Items(this.#pull, lineFinder(this.#checkedLine(opts)), opts);
   }
 
   /** The frames that `codec` finds, one after the other; `timeout` is for each. */
@@ -216,9 +261,15 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.#conn.closeWrite(opts);
   }
 
+  /** Waits until no write can succeed any more. See {@link Writer.whenBroken}; a connection that lacks it never is. */
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#conn.whenBroken?.(opts) ?? (this.#broken ??= new Broken()).wait(opts);
+  }
+
   /**
    * Writes all that comes to `destination`, waiting for each write, and passes the end on by `closeWrite()`. Returns the
-   * number of bytes. When either side fails it rejects with that error and closes neither. A read that is cut short loses
+   * number of bytes. When either side fails it rejects with that error and closes neither, also when the destination is gone
+   * while nothing comes ({@link Writer.whenBroken}). A read that is cut short loses
    * nothing; of a write that timed out, the rest is still unread here; of one that a signal ended, nobody knows.
    */
   pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
@@ -226,7 +277,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /** This stream as a `node:stream` Duplex, which owns it from now on; see {@link toDuplex}. */
-  toDuplex(opts?: ToDuplexOptions): Duplex {
+  toDuplex(opts?: ToDuplexOptions): ConnDuplex | SecureConnDuplex {
     return toDuplex(this, opts);
   }
 
@@ -264,15 +315,76 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return socket;
   }
 
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#conn.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#conn.ref?.();
+    return this;
+  }
+
+  /**
+   * Ends the conversation so that the peer gets what was written last: finishes writing (`closeWrite`), reads and drops what the
+   * peer still sends, until it finishes too, and closes. `close()` alone would reset a TCP connection on which bytes are unread
+   * or still come, and a reset takes the answer from a peer that has not read it. Over TLS, close_notify goes first.
+   *
+   * The bounds are `timeout` (for all of it, {@link END_TIMEOUT} by default) and `maxBytes` ({@link END_MAX_BYTES}). The
+   * connection is closed when the promise settles, whatever became of it; what could not be written in time is cut off by
+   * `abort()`. A second call waits for the first. `close()` and `abort()` meanwhile end it at once.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws BusyError while a read is pending; nothing has been done then
+   * @throws TypeError or RangeError for an option that is wrong; nothing has been done then
+   * @throws the reason of `signal`; the connection is closed
+   * @see RFC 9112, section 9.6; shutdown(2)
+   * @example
+   * ```ts
+   * import { connect, listen } from "berkeley";
+   *
+   * await using listener = await listen("tcp://127.0.0.1:8888");
+   * await using client = await connect("tcp://127.0.0.1:8888");
+   * await client.write(Buffer.alloc(100_000, "an upload that nobody wants "));
+   *
+   * const stream = await listener.accept();
+   * await stream.write("413 too much\n");
+   * const ending = stream.end({ timeout: 5_000, maxBytes: 1_000_000 });
+   * console.log(await client.readLine()); // prints: 413 too much
+   * await client.close();
+   * console.log(await ending); // prints: { how: 'finished', dropped: 100000 }
+   * ```
+   */
+  end(opts?: EndOptions): Promise<EndResult> {
+    return this.#pull.end(this.#conn, opts);
+  }
+
   /** Closes the connection and forgets what was not taken. See {@link Conn.close}. */
   close(): Promise<void> {
     this.#pull.close();
+    this.#broken?.close();
     return this.#conn.close();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): SecuredConn | undefined {
+    return this.#conn.secured;
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(fd?: () => number): SocketSettings | undefined {
+    return this.#conn.settings?.(fd);
   }
 
   /** Cuts the connection. See {@link Conn.abort}. */
   abort(): void {
     this.#pull.close();
+    this.#broken?.close();
     this.#conn.abort();
   }
 
@@ -280,9 +392,12 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.close();
   }
 
-  #lineTake(opts: LineOptions | undefined): LineTake {
+  #checkedLine(opts: LineOptions | undefined): LineTake {
+    if (opts === undefined) return new LineTake(this.#maxLine, "maxLine", "utf8");
     const encoding = opts?.encoding ?? "utf8";
     const max = opts?.max;
+    if (max !== undefined) count("max", max, 0);
+    if (!isEncoding(encoding)) throw wrongEncoding(encoding);
     return max === undefined ? new LineTake(this.#maxLine, "maxLine", encoding) : new LineTake(max, "max", encoding);
   }
 }
@@ -304,7 +419,8 @@ function isCount(value: number, least: number): boolean {
 }
 
 function wrong(name: string, value: unknown, least: number): Error {
-  const text = `${name} must be an integer of at least ${least}, found ${String(value)}`;
+  const found = typeof value === "number" ? String(value) : kindOf(value);
+  const text = `${name} must be an integer of at least ${least}, found ${found}`;
   return typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 

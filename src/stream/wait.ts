@@ -4,11 +4,12 @@
 // its owner's queue and names the error. After either, timer and listener are gone.
 
 import { constants } from "node:os";
-import { type Abortable, countOn, offAbort, onAbort } from "../aborts.js";
-import { SocketError, type SocketErrorDetails } from "../errors.js";
+import { type Abortable, adoptSignal, countOn, offAbort, onAbort } from "../aborts.js";
+import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
 import { kindOf } from "./data.js";
+import type { TimerRefs } from "./timerRefs.js";
 
 /** The longest time that Node's timers take, in milliseconds (24.8 days). */
 const LONGEST = 2_147_483_647;
@@ -20,15 +21,33 @@ export function socketError(code: string, syscall: string, details?: SocketError
   return new SocketError(code, -(numbers[code] ?? 0), syscall, details);
 }
 
+/** The error of a deadline that passed. */
+export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
+  return new TimeoutError(-numbers["ETIMEDOUT"]!, syscall, details);
+}
+
+/** A value as an AbortSignal of this realm; undefined if it is none. */
+export function takeSignal(value: unknown): AbortSignal | undefined {
+  return value === undefined ? undefined : adoptSignal(value);
+}
+
 /** What is wrong with the options of a call, or its signal's reason when that is aborted already. */
 export function refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
   if (typeof opts !== "object" || opts === null) {
     return { error: new TypeError(`options must be an object, found ${kindOf(opts)}`) };
   }
-  const { timeout, signal } = opts;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(signal)}`) };
+  let timeout: unknown;
+  let given: unknown;
+  let signal: AbortSignal | undefined;
+  try {
+    ({ timeout, signal: given } = opts);
+    signal = takeSignal(given);
+  } catch (error) {
+    return { error };
+  }
+  if (given !== undefined && signal === undefined) {
+    return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(given)}`) };
   }
   if (timeout !== undefined) {
     if (typeof timeout !== "number") {
@@ -51,10 +70,13 @@ export abstract class Wait<T> implements Abortable {
   #resolve!: (value: T) => void;
   #reject!: (error: unknown) => void;
   #timer: unknown;
+  readonly #refs: TimerRefs | undefined;
   #settled = false;
 
-  constructor(opts: IoOptions | undefined, clock: Clock = systemClock) {
+  /** @param refs of the object that the call waits on; without it, a timeout keeps the process alive */
+  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs) {
     this.#clock = clock;
+    this.#refs = refs;
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -62,8 +84,9 @@ export abstract class Wait<T> implements Abortable {
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== Infinity) {
       this.#timer = clock.setTimeout(() => this.#expired(), timeout);
+      refs?.add(this.#timer);
     }
-    this.#signal = opts?.signal;
+    this.#signal = takeSignal(opts?.signal);
     if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
 
@@ -99,7 +122,10 @@ export abstract class Wait<T> implements Abortable {
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    if (this.#timer !== undefined) {
+      this.#clock.clearTimeout(this.#timer);
+      this.#refs?.delete(this.#timer);
+    }
     if (this.#signal !== undefined) offAbort(this.#signal, this);
     return true;
   }

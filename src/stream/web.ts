@@ -3,6 +3,7 @@
 // See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
 
 import { ReadableStream, WritableStream } from "node:stream/web";
+import { isNativeError, isUint8Array } from "node:util/types";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
@@ -109,6 +110,17 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   });
 
   const writable = new WritableStream<Data>({
+    start(controller) {
+      // A pipe to it waits for its source and hears of its end only from here. Weakly: a watch is nobody's use of the pair.
+      const weak = new WeakRef(controller);
+      const gone = (error: unknown): void => {
+        if (writeDone) return;
+        writeDone = true;
+        weak.deref()?.error(error);
+        void finish();
+      };
+      conn.whenBroken?.().then(gone, () => undefined);
+    },
     async write(data) {
       try {
         await conn.write(data);
@@ -152,9 +164,15 @@ class WebShore implements Shore {
   async pull(): Promise<Uint8Array | null> {
     const { done, value } = await this.#reader.read();
     if (done) return null;
-    if (value instanceof Uint8Array) return value;
+    if (isUint8Array(value)) return value;
     await this.#reader.cancel();
     throw new TypeError(`A readable must give bytes, found ${typeof value}`);
+  }
+
+  onBroken(tell: (error: unknown) => void): void {
+    this.#writer.closed.catch((error: unknown) =>
+      tell(error instanceof Error ? error : socketError("EPIPE", "write", { cause: error })),
+    );
   }
 
   push(bytes: Uint8Array): Promise<void> {
@@ -182,7 +200,7 @@ class WebShore implements Shore {
     try {
       await written;
     } catch (error) {
-      throw error instanceof Error ? error : socketError("EPIPE", "write", { cause: error });
+      throw error instanceof Error || isNativeError(error) ? error : socketError("EPIPE", "write", { cause: error });
     }
   }
 }

@@ -1,8 +1,8 @@
 // The waiting of the blocking socket: try the call, block the thread in poll(2), try again. The operations are those of the
 // awaitable socket (sys/operations), and so are the outcomes; what differs is who waits.
 //
-// The descriptor stays non-blocking, because only then has every call a deadline. The thread sleeps in the kernel, in slices: between
-// two of them the engine can end the thread, so that worker.terminate(), and process.exit() in the main thread, don't wait
+// No call of the operations waits in the kernel (native/shared.c), because only then has every call a deadline. The thread waits
+// in poll(2), in slices: between two of them the engine can end the thread, so that worker.terminate(), and process.exit() in the main thread, don't wait
 // for what may never come. A signal with the default action (Ctrl-C) ends the process wherever its threads are; one that the
 // process listens for ends the call: see interrupts.ts.
 //
@@ -14,7 +14,15 @@
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
 import { interrupted } from "./interrupts.js";
-import { failure, FIRST_PAUSE, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "../sys/operations/operation.js";
+import {
+  failure,
+  late,
+  FIRST_PAUSE,
+  LONGEST_PAUSE,
+  MOVED,
+  NOT_ENOUGH,
+  type Operation,
+} from "../sys/operations/operation.js";
 
 /** Longest stay in the kernel, in ms. */
 const SLICE = 100;
@@ -81,5 +89,5 @@ export function block<A, B, T>(
 function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
-  throw failure(operation, errno, a, b);
+  throw errno === ETIMEDOUT ? late(operation, a, b) : failure(operation, errno, a, b);
 }

@@ -1,6 +1,6 @@
 // What every blocking socket is made of: a descriptor, a default deadline, the end; and the ways down to the kernel.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
 import { milliseconds } from "../sys/arguments.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { type Closable, closeWhenCollected, forgetCollected } from "../sys/collected.js";
@@ -12,6 +12,7 @@ import { READABLE, WRITABLE } from "../sys/operations/connection.js";
 import type { Operation } from "../sys/operations/operation.js";
 import { PlainSocket } from "../sys/plainSocket.js";
 import type { Addressed, Request } from "../sys/requests/request.js";
+import { type DetachOptions, isBlocking } from "../sys/requests/sockets.js";
 import { countOf } from "../sys/requests/trying.js";
 import { resolveAll, resolveNow } from "../sys/resolve.js";
 import { block } from "./blocking.js";
@@ -21,19 +22,33 @@ import { timeoutOf, type WaitOptions } from "./options.js";
 class OpenDescriptor implements Closable {
   fd: number;
   young: number = -1;
+  #file = 0;
 
   constructor(fd: number) {
     this.fd = fd;
   }
 
+  /** Others may close the number from now on. */
+  share(): void {
+    if (this.#file === 0 && this.fd >= 0) this.#file = calls.share(this.fd);
+  }
+
   close(): number {
     const { fd } = this;
     this.fd = -1;
-    return calls.close(fd);
+    return this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
   }
 }
 
+/** The number of a socket's descriptor, for calls that keep it to themselves. */
+export let numberOf: (socket: DescriptorSocket) => number;
+
 export abstract class DescriptorSocket extends PlainSocket {
+  static {
+    brand(DescriptorSocket.prototype, "Socket of berkeley/sync");
+    numberOf = (socket) => socket.number();
+  }
+
   readonly #descriptor: OpenDescriptor;
   #timeout: number | null = getdefaulttimeout();
 
@@ -51,6 +66,12 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   override fileno(): number {
+    this.#descriptor.share();
+    return this.#descriptor.fd;
+  }
+
+  /** @internal */
+  protected override number(): number {
     return this.#descriptor.fd;
   }
 
@@ -170,14 +191,21 @@ export abstract class DescriptorSocket extends PlainSocket {
    * Gives the descriptor away: it stays open, and is the caller's to close. The socket counts as closed. `Socket.fromfd()` of
    * "berkeley" makes an awaitable socket of it.
    *
-   * @returns the descriptor, which is non-blocking and close-on-exec
+   * @param opts with `blocking: true` the descriptor is handed over as blocking, as most programs expect it: fcntl(2) without
+   *   O_NONBLOCK. The flag belongs to the open file description, so all duplicates become blocking
+   * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
+   * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed
+   * @see fcntl(2), F_SETFL
    */
-  detach(): number {
+  detach(opts?: DetachOptions): number {
+    const blocking = isBlocking(opts);
     const fd = this.checkOpen("detach");
+    const result = blocking ? calls.release(fd, 1) : calls.release(fd);
+    if (result < 0 && blocking) check(result, "detach");
     forgetCollected(this.#descriptor);
     this.#descriptor.fd = -1;
-    check(calls.release(fd), "detach");
+    check(result, "detach");
     return fd;
   }
 

@@ -39,6 +39,27 @@ function untilTurn(): void {
   setImmediate(() => setImmediate(turned).unref()).unref();
 }
 
+function nothing(): void {}
+
+/**
+ * Bun and Deno say that there will be a listener, and install their handler after that. So a listener that does nothing comes
+ * first, for a moment: the handler is there then, and ours before it.
+ */
+function listened(name: string | symbol, listener: unknown): void {
+  if (listener === nothing || typeof name !== "string" || !Object.hasOwn(constants.signals, name)) return;
+  untilTurn();
+  const events: EventEmitter = process;
+  if (events.listenerCount(name) > 0) return;
+  try {
+    events.on(name, nothing);
+  } catch {
+    // No listener can be had for this one, as the caller is about to be told.
+    return;
+  }
+  addon.signalListened(name);
+  queueMicrotask(() => events.off(name, nothing));
+}
+
 /** Whether the loop says when listeners have run. */
 const told = isMainThread && watch();
 
@@ -46,12 +67,11 @@ function watch(): boolean {
   const libuv = runtime.libuv && addon.watchSignals() === 0;
   const events: EventEmitter = process;
   // Another evaluation of the package may have registered it.
-  if (!events.listeners("newListener").includes(addon.signalListened)) {
-    events.on("newListener", addon.signalListened);
-  }
+  const { signalListened } = addon;
+  if (!events.listeners("newListener").includes(signalListened)) events.on("newListener", signalListened);
   for (const name of process.eventNames()) addon.signalListened(name);
   if (!libuv) {
-    process.on("newListener", untilTurn);
+    events.on("newListener", listened);
     untilTurn();
   }
   return libuv;
@@ -73,7 +93,9 @@ export function interrupted(calls: Calls): boolean {
 }
 
 /** Ends the process as the signal does when nobody listens for it. */
-function endByDefault(signal: NodeJS.Signals): void {
+function endByDefault(signal: "SIGINT"): never {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
+  // Bun's handler stays.
+  process.exit(128 + constants.signals[signal]);
 }

@@ -1,5 +1,7 @@
 // The blocking socket: Berkeley's calls as they are in C, each of which returns when it is done.
 
+import type { EndResult } from "../io.js";
+import { type EndOptions, endSocket } from "./ending.js";
 import { AF_INET, type Address, type AddressLike, toAddress } from "../addr/index.js";
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT, SOCK_STREAM } from "../sys/constants.js";
@@ -156,11 +158,11 @@ export class Socket extends TransferSocket {
 
   /**
    * Takes the next connection from the kernel's queue, and blocks while it is empty: accept4(2). Connections whose peer was gone
-   * before they were accepted are passed over.
+   * before they were accepted are passed over; with pauses, when there are many in a row.
    *
    * @returns the connection and the address of its peer
-   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, unless `patient`;
-   *   `ETIMEDOUT`
+   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM` (a firewall
+   *   refused the connection), unless `patient`; `ETIMEDOUT`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): [Socket, Address] {
@@ -169,7 +171,8 @@ export class Socket extends TransferSocket {
   }
 
   /**
-   * Connections as they come, until the socket is closed. Lack of descriptors or memory is waited out.
+   * Connections as they come, until the socket is closed. Lack of descriptors or memory is waited out, and what a firewall
+   * refuses is passed over.
    *
    * @example
    * ```ts
@@ -186,6 +189,29 @@ export class Socket extends TransferSocket {
    */
   *[Symbol.iterator](): IterableIterator<[Socket, Address]> {
     while (!this.closed) yield this.run(ACCEPT_SOCKET, this, true, POLLIN, this.timeout);
+  }
+
+  /**
+   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)`, then reads and drops what comes until the
+   * peer finishes or the bounds are reached, then `close()`. Blocks meanwhile; the bounds are `timeout` ({@link END_TIMEOUT} by
+   * default) and `maxBytes` ({@link END_MAX_BYTES}). A socket that is closed already stays so.
+   *
+   * @returns how it ended, and how many bytes were dropped
+   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done then
+   * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley/sync";
+   *
+   * const [client, server] = socketpair();
+   * client.sendAll("a question and more that nobody reads");
+   * server.sendAll("the answer");
+   * client.close();
+   * console.log(server.end({ timeout: 1_000 })); // prints: { how: 'finished', dropped: 37 }
+   * ```
+   */
+  end(opts?: EndOptions): EndResult {
+    return endSocket(this, opts);
   }
 
   /**

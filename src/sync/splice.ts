@@ -3,7 +3,7 @@
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
-import { check, EAGAIN, EINTR, ETIMEDOUT, socketError } from "../sys/errno.js";
+import { check, EAGAIN, EINTR, socketError, timeoutError } from "../sys/errno.js";
 import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
 import { failure, MOVED } from "../sys/operations/operation.js";
 import { type Entry, PollTable } from "../sys/pollTable.js";
@@ -20,6 +20,7 @@ import {
   type SpliceOptions as AwaitableSplice,
 } from "../sys/requests/splicing.js";
 import { deadlineIn, sliceUntil } from "./blocking.js";
+import { numberOf } from "./descriptorSocket.js";
 import { interrupted } from "./interrupts.js";
 import { timeoutOf } from "./options.js";
 import { Socket } from "./socket.js";
@@ -43,7 +44,7 @@ function isNothing(_value: unknown): _value is never {
 /** Nobody else writes in this thread, and there is no turn whose budget could be spent. */
 function endAt(socket: Socket): FlowEnd {
   return {
-    fd: socket.fileno(),
+    fd: numberOf(socket),
     // poll(2) goes by what is there, so it costs nothing to ask again.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, exhausted: () => undefined, wake: () => undefined },
@@ -58,6 +59,8 @@ class Splice {
   /** There are bytes in the pipe, which the destination did not take. */
   #held = false;
   ended = false;
+  /** It was stopped after a piece, and need not wait for anything. */
+  goesOn = false;
 
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
     const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
@@ -65,9 +68,13 @@ class Splice {
     this.#end = end;
   }
 
-  /** Goes as far as it goes; returns what it waits for then, and nothing at its end. */
+  /**
+   * Moves a piece, so that deadlines, signals and the other direction have their turn. Returns what it waits for then; nothing at its end, and
+   * nothing when it goes on.
+   */
   advance(): Entry<never>[] {
     const { flow } = this;
+    this.goesOn = false;
     while (flow.taken < flow.limit || this.#held) {
       const result = this.#held
         ? SPLICE_REST.attempt(calls, flow.to.fd, flow, undefined)
@@ -75,10 +82,14 @@ class Splice {
       if (result === EAGAIN) {
         return [this.#held ? { fd: flow.to.fd, events: POLLOUT } : { fd: flow.from.fd, events: POLLIN }];
       }
-      if (result <= MOVED || result === EINTR) continue;
-      if (result < 0) throw failure(SPLICE, result, flow, undefined);
+      if (result === EINTR) continue;
+      if (result < 0 && result > MOVED) throw failure(SPLICE, result, flow, undefined);
       if (!this.#held && result === ENDED) break;
-      this.#held = !this.#held;
+      const moved = this.#held || result <= MOVED;
+      if (result > MOVED) this.#held = !this.#held;
+      if (!moved || (flow.taken >= flow.limit && !this.#held)) continue;
+      this.goesOn = true;
+      return [];
     }
     if (this.#end) endOf(calls, flow);
     this.ended = true;
@@ -94,13 +105,14 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
     for (; users < splices.length; users++) check(pipes.enter(calls), "pipe");
     for (;;) {
       const entries = splices.flatMap((one) => (one.ended ? [] : one.advance()));
-      if (entries.length === 0) return;
+      const busy = splices.some((one) => one.goesOn);
+      if (entries.length === 0 && !busy) return;
       const idle = idleTimeout === null ? Infinity : clock.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
-      if (slice === 0) throw socketError(ETIMEDOUT, "splice", { transferred: splices[0]!.flow.sent });
-      // Before each wait, because a flow that goes on for ever would else never hear of a signal.
+      if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.flow.sent });
+      // In each round, because a flow that goes on for ever would else never hear of a signal.
       if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
-      const ready = new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);
+      const ready = busy ? EAGAIN : new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }
   } finally {

@@ -8,6 +8,7 @@ import type { Calls } from "./calls.js";
 import { BY_ENVIRONMENT, type Candidate, candidates, examine, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, unsupported } from "./loading/host.js";
 // Refuses a runtime in which the addon may abort.
+// oxlint-disable-next-line import/no-unassigned-import -- nothing of it is used but the check that it makes
 import "./runtime.js";
 
 /** What the addon exports: the calls, and the platform's numbers by name. */

@@ -1,5 +1,6 @@
 // Checking the arguments of the public calls, before any system call: one place for both sockets.
 
+import { isUint8Array } from "node:util/types";
 import { quote } from "../addr/index.js";
 import { MSG_ZEROCOPY } from "./constants.js";
 
@@ -62,7 +63,7 @@ export function milliseconds(value: unknown, action: string): number | null {
 
 /** The view that a call fills. */
 export function byteView(value: unknown, action: string): Uint8Array {
-  if (value instanceof Uint8Array) return value.length === 0 ? EMPTY : value;
+  if (isUint8Array(value)) return value.length === 0 ? EMPTY : value;
   throw new TypeError(`Cannot ${action}: buffer is ${quote(value)}, required a Uint8Array`);
 }
 
@@ -74,7 +75,7 @@ export const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Bytes to send: text as UTF-8, a view as it is, several of those as a list. */
 export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8Array[] {
-  if (data instanceof Uint8Array) return data.length === 0 ? EMPTY : data;
+  if (isUint8Array(data)) return data.length === 0 ? EMPTY : data;
   if (typeof data === "string") return data === "" ? EMPTY : Buffer.from(data);
   if (!Array.isArray(data)) {
     throw new TypeError(
@@ -82,7 +83,7 @@ export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8A
     );
   }
   return data.map((part: unknown, index) => {
-    if (part instanceof Uint8Array) return part;
+    if (isUint8Array(part)) return part;
     if (typeof part === "string") return Buffer.from(part);
     throw new TypeError(`Cannot ${action}: data[${index}] is ${quote(part)}, required a string or a Uint8Array`);
   });
@@ -90,7 +91,7 @@ export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8A
 
 /** How many bytes there are in all. */
 export function totalLength(data: Uint8Array | readonly Uint8Array[]): number {
-  if (data instanceof Uint8Array) return data.length;
+  if (isUint8Array(data)) return data.length;
   let total = 0;
   for (const part of data) total += part.length;
   return total;

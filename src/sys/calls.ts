@@ -40,10 +40,15 @@ export interface Calls {
   shutdown(fd: number, how: number): number;
   getsockname(fd: number, room: Uint8Array): number;
   getpeername(fd: number, room: Uint8Array): number;
-  /** EBADF when the descriptor is not ours. */
-  close(fd: number): number;
-  /** The descriptor stays open and is no longer ours. */
-  release(fd: number): number;
+  /** EBADF when the descriptor is not ours, or not the `file` that `share` said. */
+  close(fd: number, file?: number): number;
+  /** The descriptor stays open and is no longer ours. With `blocking` 1 O_NONBLOCK is cleared; it stays ours if that fails. */
+  release(fd: number, blocking?: number): number;
+  /**
+   * Others get to know the number of a descriptor of ours, and may change or close what is behind it; native/shared.c. Returns which
+   * file it is, for `close`.
+   */
+  share(fd: number): number;
   /** A socket made elsewhere becomes ours; EBUSY when it is already. */
   adopt(fd: number): number;
   dup(fd: number): number;
@@ -138,14 +143,17 @@ export interface Calls {
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerRemove(fd: number, poller: number): number;
   pollerRef(poller: number): number;
-  /** No call waits, unless one does by now. To be called with a thread only. */
-  pollerRest(poller: number): number;
+  /** The loop has turned since the callback was called, or since no call waits. 1 when it is to be called in the next turn too. */
+  pollerTurned(poller: number): number;
+
+  /** What the word for the time of a relay's note would be now; sys/operations/relay.ts. */
+  relayClock(): number;
 
   // Signals that the process listens for, for the main thread; sync/interrupts.ts.
   /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */
   watchSignals(): number;
   /** There is a listener for the event `name`. What is no signal, and SIGCHLD and SIGWINCH, are passed over. */
-  signalListened(name: unknown): void;
+  readonly signalListened: (name: unknown) => void;
   /** How many have come since this was called last, less those whose listeners have run. */
   takeSignals(): number;
   /** How many have come of one signal whose listeners have not run. */
@@ -153,7 +161,8 @@ export interface Calls {
   /** The listeners of all that have come have run; for runtimes without libuv. */
   forgetSignals(): void;
 
-  // The resolver: with a callback on the thread pool, as `…Sync` blocking this thread.
+  // The resolver: with a callback on a thread of its own, as `…Sync` blocking this thread. With a callback the result is a
+  // ticket, which names the lookup until its callback is called.
   getaddrinfo(
     host: string | null,
     service: string | null,
@@ -178,6 +187,13 @@ export interface Calls {
   /** EINVAL unless there are as many bytes as an address of the family has. */
   gethostbyaddr(address: Uint8Array, family: number, callback: ResolverCallback<HostEntry>): number;
   gethostbyaddrSync(address: Uint8Array, family: number): ResolverAnswer<HostEntry> | number;
+  /**
+   * No caller waits any more. 0 when the lookup is gone and its callback will not be called; 1 when it runs and can't be stopped:
+   * its callback will be called. ENOENT when there is none. What no caller waits for does not keep the process alive.
+   */
+  abandonLookup(ticket: number): number;
+  /** A caller waits again for a lookup that was abandoned and runs. ENOENT when there is none. */
+  resumeLookup(ticket: number): number;
   gaiStrerror(status: number): string;
 
   // What this machine knows by itself. ENOENT where a database has no such entry.

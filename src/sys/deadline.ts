@@ -1,26 +1,32 @@
 // Deadlines and cancelling of what waits for something else than a descriptor: the resolver.
 
 import { quote } from "../addr/index.js";
-import { offAbort, onAbort } from "../aborts.js";
+import { adoptSignal, offAbort, onAbort } from "../aborts.js";
 
 /** The longest wait of a timer, in ms. */
 const LONGEST = 0x7fff_ffff;
 
-/** `value` if it is an AbortSignal or undefined; otherwise throws an error that names the action. */
+/** `value` as an AbortSignal of this realm, or undefined; otherwise throws an error that names the action. */
 export function abortSignal(value: unknown, action: string): AbortSignal | undefined {
-  if (value === undefined || value instanceof AbortSignal) return value;
+  if (value === undefined) return undefined;
+  const signal = adoptSignal(value);
+  if (signal !== undefined) return signal;
   throw new TypeError(`Cannot ${action}: signal is ${quote(value)}, required an AbortSignal`);
 }
 
 /**
- * What `promise` comes to, or the reason of the first signal, or the error of the timeout (ms). The work itself goes on: it
- * cannot be stopped, and nobody hears of its outcome.
+ * The outcome of `promise`, or the reason of the first signal, or the error of the timeout (ms). After a signal or the timeout
+ * the outcome is dropped, and `abandon` is called.
+ *
+ * @param keepsAlive whether the timer keeps the process alive
  */
 export function within<T>(
   promise: Promise<T>,
   timeout: number | null,
   signals: readonly AbortSignal[],
   late: () => Error,
+  abandon?: () => void,
+  keepsAlive: boolean = true,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const listeners: (() => void)[] = [];
@@ -31,13 +37,16 @@ export function within<T>(
     const expire = (): void => {
       end();
       reject(late());
+      abandon?.();
     };
     const timer = timeout === null ? undefined : setTimeout(expire, Math.min(Math.max(timeout, 1), LONGEST));
+    if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
       const member = {
         aborted: (reason: unknown): void => {
           end();
           reject(reason);
+          abandon?.();
         },
       };
       onAbort(signal, member);

@@ -21,7 +21,8 @@ export function getdefaulttimeout(): number | null {
 
 /**
  * Sets the `timeout` that sockets start with from now on: made, accepted or adopted. It holds for this thread; each worker
- * has its own.
+ * has its own. Listeners, streams and UDP sockets of `listen()`, `connect()` and `bindUdp()` take no notice of it, nor does a
+ * stream of a socket: a call there that names no timeout has none, unless one was set on the socket itself.
  *
  * @param timeout ms; null or Infinity for none, which is how a process starts
  * @throws TypeError or RangeError for what is neither null nor a number of at least 0

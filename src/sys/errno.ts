@@ -1,6 +1,6 @@
 // Errno values, and the one function that turns -errno into an error.
 
-import { SocketError, type SocketErrorDetails } from "../errors.js";
+import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js";
 import { addon } from "./addon.js";
 
 const names = new Map<number, string>();
@@ -20,6 +20,7 @@ export const EALREADY: number = negative("EALREADY");
 export const EBADF: number = negative("EBADF");
 export const ECANCELED: number = negative("ECANCELED");
 export const ECONNABORTED: number = negative("ECONNABORTED");
+export const ECONNRESET: number = negative("ECONNRESET");
 export const EFAULT: number = negative("EFAULT");
 export const EHOSTDOWN: number = negative("EHOSTDOWN");
 export const EHOSTUNREACH: number = negative("EHOSTUNREACH");
@@ -39,6 +40,7 @@ export const ENONET: number = negative("ENONET");
 export const ENOPROTOOPT: number = negative("ENOPROTOOPT");
 export const ENOTCONN: number = negative("ENOTCONN");
 export const ENOTSOCK: number = negative("ENOTSOCK");
+export const EPERM: number = negative("EPERM");
 export const EPIPE: number = negative("EPIPE");
 export const EPROTO: number = negative("EPROTO");
 export const ETIMEDOUT: number = negative("ETIMEDOUT");
@@ -51,6 +53,11 @@ export function errnoName(errno: number): string {
 /** The error for what a call returned: the only place that makes a {@link SocketError} of an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   return new SocketError(errnoName(errno), errno, syscall, details);
+}
+
+/** The error of a deadline that passed, which the kernel knows nothing of. */
+export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
+  return new TimeoutError(ETIMEDOUT, syscall, details);
 }
 
 /** Passes on what a call returned if it is >= 0, and throws its error otherwise. */

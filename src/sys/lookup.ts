@@ -1,4 +1,7 @@
-// Questions to the resolver, their errors, and the two ways to ask them: on the thread pool, or blocking this thread.
+// Questions to the resolver, their errors, and the two ways to ask them: on a thread of the resolver, or blocking this thread.
+//
+// Equal questions that are in flight share one lookup, because each lookup occupies a thread for as long as a silent server takes.
+// A lookup that every caller has abandoned leaves the queue, or goes on in a thread that no longer counts (native/lookups.c).
 //
 // What takes several questions (the names of the address of a name) is written once, as a generator that yields them; the
 // awaitable functions and the blocking ones differ only in who drives it.
@@ -56,6 +59,9 @@ export interface Question<T> {
   readonly syscall: string;
   /** What an error says was asked for. */
   readonly details: SocketErrorDetails | undefined;
+  /** What is asked: questions with the same one have the same answer. */
+  readonly key: string;
+  /** Returns the lookup's ticket, or -errno. */
   readonly start: (done: ResolverCallback<T>) => number;
   readonly now: () => ResolverAnswer<T> | number;
 }
@@ -74,6 +80,7 @@ export function addrinfoQuestion(
     calls,
     syscall: "getaddrinfo",
     details: aboutHost(host),
+    key: JSON.stringify(["getaddrinfo", name, service, family, type, protocol, flags]),
     start: (done) => calls.getaddrinfo(name, service, family, type, protocol, flags, done),
     now: () => calls.getaddrinfoSync(name, service, family, type, protocol, flags),
   };
@@ -85,6 +92,7 @@ export function nameinfoQuestion(calls: Calls, address: Uint8Array, flags: numbe
     calls,
     syscall: "getnameinfo",
     details: addressDetails(decodeAddress(address)),
+    key: JSON.stringify(["getnameinfo", [...address], flags]),
     start: (done) => calls.getnameinfo(address, flags, done),
     now: () => calls.getnameinfoSync(address, flags),
   };
@@ -96,6 +104,7 @@ export function hostByNameQuestion(calls: Calls, host: string, family: number): 
     calls,
     syscall: "gethostbyname",
     details: aboutHost(host),
+    key: JSON.stringify(["gethostbyname", name, family]),
     start: (done) => calls.gethostbyname(name, family, done),
     now: () => calls.gethostbynameSync(name, family),
   };
@@ -112,6 +121,7 @@ export function hostByAddrQuestion(
     calls,
     syscall: "gethostbyaddr",
     details: aboutHost(about),
+    key: JSON.stringify(["gethostbyaddr", [...bytes], family]),
     start: (done) => calls.gethostbyaddr(bytes, family, done),
     now: () => calls.gethostbyaddrSync(bytes, family),
   };
@@ -133,15 +143,86 @@ function asciiHost(host: string): string {
   return ascii;
 }
 
-/** Asks on the thread pool. */
-export function ask<T>(question: Question<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const result = question.start((status, errno, answer) => {
-      if (status === 0 && answer !== null) resolve(answer);
+/** A result that is waited for. After `cancel()` the result never settles; a cancelled lookup makes no error. */
+export interface Pending<T> {
+  readonly result: Promise<T>;
+  readonly cancel: () => void;
+}
+
+/** A lookup and the calls that wait for its answer. */
+class Flight {
+  readonly #calls: Calls;
+  readonly #flights: Map<string, Flight>;
+  readonly #key: string;
+  readonly #waiting = new Set<ResolverCallback<unknown>>();
+  #ticket = 0;
+
+  constructor(calls: Calls, flights: Map<string, Flight>, key: string) {
+    this.#calls = calls;
+    this.#flights = flights;
+    this.#key = key;
+  }
+
+  start(question: Question<unknown>): void {
+    this.#flights.set(this.#key, this);
+    try {
+      const result = question.start((...answer) => {
+        this.#forget();
+        for (const done of this.#waiting) done(...answer);
+        this.#waiting.clear();
+      });
+      this.#ticket = check(result, question.syscall);
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
+  }
+
+  /** False when the lookup was abandoned and is gone. */
+  join(done: ResolverCallback<unknown>): boolean {
+    if (this.#waiting.size === 0 && this.#ticket !== 0 && this.#calls.resumeLookup(this.#ticket) < 0) return false;
+    this.#waiting.add(done);
+    return true;
+  }
+
+  leave(done: ResolverCallback<unknown>): void {
+    if (!this.#waiting.delete(done) || this.#waiting.size > 0) return;
+    if (this.#calls.abandonLookup(this.#ticket) !== 1) this.#forget();
+  }
+
+  #forget(): void {
+    if (this.#flights.get(this.#key) === this) this.#flights.delete(this.#key);
+  }
+}
+
+const inFlight = new WeakMap<Calls, Map<string, Flight>>();
+
+/** Takes part in a lookup: in one that is under way, or in a new one. */
+function fly(question: Question<unknown>, done: ResolverCallback<unknown>): Flight {
+  const { calls, key } = question;
+  let flights = inFlight.get(calls);
+  if (flights === undefined) inFlight.set(calls, (flights = new Map()));
+  const known = flights.get(key);
+  if (known?.join(done) === true) return known;
+  const flight = new Flight(calls, flights, key);
+  flight.join(done);
+  flight.start(question);
+  return flight;
+}
+
+/** Asks on a thread of the resolver. */
+function ask<T>(question: Question<T>): Pending<T> {
+  let cancel!: () => void;
+  const result = new Promise<T>((resolve, reject) => {
+    const done: ResolverCallback<unknown> = (status, errno, answer) => {
+      if (status === 0 && answer !== null) resolve(answer as T);
       else reject(resolverError(question, status, errno));
-    });
-    check(result, question.syscall);
+    };
+    const flight = fly(question, done);
+    cancel = () => flight.leave(done);
   });
+  // What the promise's executor throws rejects it, and then there is nothing to cancel.
+  return { result, cancel: () => cancel?.() };
 }
 
 /** Asks, and blocks this thread until there is an answer. */
@@ -161,19 +242,32 @@ export function* answerTo<T>(question: Question<T>): Inquiry<T> {
   return (yield question) as T;
 }
 
-export async function inquire<T>(inquiry: Inquiry<T>): Promise<T> {
-  let step = inquiry.next();
-  while (step.done !== true) {
-    let answer: unknown;
-    try {
-      answer = await ask(step.value);
-    } catch (error) {
-      step = inquiry.throw(error);
-      continue;
+/** Asks the questions of an inquiry one after the other, each on a thread of the resolver. */
+export function inquire<T>(inquiry: Inquiry<T>): Pending<T> {
+  let current: Pending<unknown> | undefined;
+  let cancelled = false;
+  const cancel = (): void => {
+    cancelled = true;
+    current?.cancel();
+  };
+  const conduct = async (): Promise<T> => {
+    let step = inquiry.next();
+    while (step.done !== true) {
+      let answer: unknown;
+      try {
+        current = ask(step.value);
+        // An answer may be on its way here already.
+        if (cancelled) current.cancel();
+        answer = await current.result;
+      } catch (error) {
+        step = inquiry.throw(error);
+        continue;
+      }
+      step = inquiry.next(answer);
     }
-    step = inquiry.next(answer);
-  }
-  return step.value;
+    return step.value;
+  };
+  return { result: conduct(), cancel };
 }
 
 /** The same, blocking this thread. */

@@ -1,5 +1,6 @@
 // The calls that do not wait, with what both sockets (the awaitable and the blocking one) have in common.
 
+import { isUint8Array } from "node:util/types";
 import { type Address, quote } from "../addr/index.js";
 import { int32, integer, byteView } from "./arguments.js";
 import type { Calls } from "./calls.js";
@@ -221,6 +222,6 @@ function optionNumber(value: unknown, action: string): number {
 }
 
 function optionBytes(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
+  if (isUint8Array(value)) return value;
   return byteView(value, "setsockopt");
 }

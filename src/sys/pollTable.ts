@@ -1,11 +1,10 @@
 // The entries of poll(2), from what a user wrote to an array of struct pollfd and back.
 
-import { quote } from "../addr/index.js";
+import { quote, quoteOther } from "../addr/index.js";
 import { integer } from "./arguments.js";
 import type { Calls } from "./calls.js";
 import { POLLNVAL } from "./constants.js";
 import { EAGAIN } from "./errno.js";
-import { requiredSocket } from "./foreign.js";
 
 /** What is to be known of a socket that is polled. */
 export interface PollSocket {
@@ -116,5 +115,5 @@ function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) =>
   if ("fd" in entry) return integer(entry.fd, "poll", `${name}.fd`, 0, 0x7fff_ffff);
   const { socket } = entry as { socket: unknown };
   if (isSocket(socket)) return socket.fileno();
-  throw new TypeError(`Cannot poll: ${name}.socket is ${quote(socket)}, required ${requiredSocket(socket)}`);
+  throw new TypeError(`Cannot poll: ${name}.socket is ${quoteOther(socket, "Socket")}, required a Socket`);
 }

@@ -2,6 +2,7 @@
 // libuv: Bun has functions of these names that abort the process, Deno has some of them.
 
 import { quote } from "../addr/index.js";
+import { AddonError } from "../errors.js";
 
 /** What waits for the epoll descriptor: a handle of libuv on the loop, or a thread. */
 export type Poller = "uv" | "thread";
@@ -41,7 +42,7 @@ const OTHERS: readonly (readonly [component: string, name: string])[] = [
  *
  * @param process the global one, or undefined where there is none
  * @param wanted the value of BERKELEY_POLLER
- * @throws Error for a runtime that the addon is not known to run in, and for a wrong value of BERKELEY_POLLER
+ * @throws AddonError for a runtime that the addon is not known to run in, and for a wrong value of BERKELEY_POLLER
  */
 export function runtimeOf(process: ProcessLike | undefined, wanted: string | undefined): Runtime {
   const versions = process?.versions ?? {};
@@ -49,7 +50,10 @@ export function runtimeOf(process: ProcessLike | undefined, wanted: string | und
     const version = versions[component];
     if (version === undefined) continue;
     if (pollerOf(wanted, "thread") === "uv") {
-      throw new Error(`Cannot load berkeley: ${POLLER_VARIABLE} is "uv" under ${name}, required "thread", or Node.js`);
+      throw new AddonError(
+        `Cannot load berkeley: ${POLLER_VARIABLE} is "uv" under ${name}, required "thread", or Node.js`,
+        "poller",
+      );
     }
     return { name, version, libuv: false, poller: "thread" };
   }
@@ -69,13 +73,16 @@ export function runtimeOf(process: ProcessLike | undefined, wanted: string | und
 }
 
 function refuse(found: string): never {
-  throw new Error(`Cannot load berkeley: the runtime is ${found}, ${REQUIRED}`);
+  throw new AddonError(`Cannot load berkeley: the runtime is ${found}, ${REQUIRED}`, "runtime");
 }
 
 function pollerOf(wanted: string | undefined, otherwise: Poller): Poller {
   if (wanted === undefined || wanted === "") return otherwise;
   if (wanted === "uv" || wanted === "thread") return wanted;
-  throw new Error(`Cannot load berkeley: ${POLLER_VARIABLE} is ${quote(wanted)}, required "uv" or "thread"`);
+  throw new AddonError(
+    `Cannot load berkeley: ${POLLER_VARIABLE} is ${quote(wanted)}, required "uv" or "thread"`,
+    "poller",
+  );
 }
 
 /** Deno asks its user before it gives an environment variable away, or refuses. */

@@ -28,6 +28,7 @@ import {
   VsockAddress,
 } from "../addr/index.js";
 import { readIPv4 } from "../addr/ipv4.js";
+import { nameText } from "../addr/utf8.js";
 
 const LITTLE = endianness() === "LE";
 const SIZE_IN = 16;
@@ -43,9 +44,6 @@ const START = 4;
 /** Room for an address that a call fills in. Decode it before the next call that fills it. */
 export const room: Uint8Array = new Uint8Array(ADDRESS_ROOM);
 
-const utf8 = new TextEncoder();
-const text = new TextDecoder("utf-8", { ignoreBOM: true });
-
 function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -57,9 +55,11 @@ export function toLocalAddress(value: AddressLike, family: number): Address | Ho
 
 /** The bytes of the sockaddr that names `address`. */
 export function encodeAddress(address: Address): Uint8Array {
+  // Of whatever family: the fields of its class are not there.
+  if ("data" in address) return encodeOpaque(address);
   switch (address.family) {
     case AF_INET: {
-      const { host, port } = address as InetAddress;
+      const { host, port } = address;
       const bytes = new Uint8Array(SIZE_IN);
       // Byte by byte: a DataView would have the small array moved out of the heap, which costs more than all the rest.
       bytes[LITTLE ? 0 : 1] = AF_INET;
@@ -69,7 +69,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_INET6: {
-      const { host, port, flowinfo, scopeid } = address as Inet6Address;
+      const { host, port, flowinfo, scopeid } = address;
       const bytes = new Uint8Array(SIZE_IN6);
       const out = view(bytes);
       out.setUint16(0, AF_INET6, LITTLE);
@@ -80,9 +80,9 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_UNIX:
-      return encodeUnix((address as UnixAddress).path);
+      return encodeUnix(address);
     case AF_VSOCK: {
-      const { cid, port } = address as VsockAddress;
+      const { cid, port } = address;
       const bytes = new Uint8Array(SIZE_VM);
       const out = view(bytes);
       out.setUint16(0, AF_VSOCK, LITTLE);
@@ -91,7 +91,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_NETLINK: {
-      const { pid, groups } = address as NetlinkAddress;
+      const { pid, groups } = address;
       const bytes = new Uint8Array(SIZE_NL);
       const out = view(bytes);
       out.setUint16(0, AF_NETLINK, LITTLE);
@@ -100,7 +100,7 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_PACKET: {
-      const packet = address as PacketAddress;
+      const packet = address;
       const bytes = new Uint8Array(SIZE_LL);
       const out = view(bytes);
       out.setUint16(0, AF_PACKET, LITTLE);
@@ -112,14 +112,16 @@ export function encodeAddress(address: Address): Uint8Array {
       bytes.set(packet.addr, 12);
       return bytes;
     }
-    default: {
-      const { family, data } = address as OpaqueAddress;
-      const bytes = new Uint8Array(2 + data.length);
-      view(bytes).setUint16(0, family, LITTLE);
-      bytes.set(data, 2);
-      return bytes;
-    }
+    default:
+      return encodeOpaque(address);
   }
+}
+
+function encodeOpaque({ family, data }: OpaqueAddress): Uint8Array {
+  const bytes = new Uint8Array(2 + data.length);
+  view(bytes).setUint16(0, family, LITTLE);
+  bytes.set(data, 2);
+  return bytes;
 }
 
 function literal(bytes: Uint8Array | undefined, host: string): Uint8Array {
@@ -128,8 +130,7 @@ function literal(bytes: Uint8Array | undefined, host: string): Uint8Array {
   return bytes;
 }
 
-function encodeUnix(path: string): Uint8Array {
-  const name = utf8.encode(path);
+function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
   // A path ends with a NUL that counts; an abstract name is as long as it is; no name at all is the family alone.
   const end = name.length === 0 || name[0] === 0 ? 0 : 1;
   if (2 + name.length + end > SIZE_UN) {
@@ -208,9 +209,9 @@ export function decodeAt(bytes: Uint8Array, start: number, length: number): Addr
 
 function decodeUnix(name: Uint8Array): string {
   if (name.length === 0) return "";
-  if (name[0] === 0) return text.decode(name);
+  if (name[0] === 0) return nameText(name);
   const end = name.indexOf(0);
-  return text.decode(end < 0 ? name : name.subarray(0, end));
+  return nameText(end < 0 ? name : name.subarray(0, end));
 }
 
 /** What an error says of the address that a call was given. */

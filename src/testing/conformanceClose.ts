@@ -136,6 +136,42 @@ export const closeChecks: readonly Check[] = [
     },
   },
   {
+    name: "whenBroken(), where there is one, waits on when the peer has only finished",
+    needs: ["reset", "halfClose"],
+    async run(a, b) {
+      if (b.whenBroken === undefined) return;
+      assert.equal((await rejection(b.whenBroken({ timeout: 1 }))).code, "ETIMEDOUT");
+      await a.closeWrite();
+      assert.equal(await b.read(Buffer.alloc(1)), 0);
+      assert.equal((await rejection(b.whenBroken({ timeout: 1 }))).code, "ETIMEDOUT");
+      await b.write("still");
+      assert.equal(await a.read(Buffer.alloc(5)), 5);
+    },
+  },
+  {
+    name: "whenBroken(), where there is one, resolves when the peer cuts the connection",
+    needs: ["reset"],
+    async run(a, b) {
+      if (b.whenBroken === undefined) return;
+      const broken = later(b.whenBroken({ timeout: 10_000 }));
+      await turn();
+      a.abort();
+      assert.ok(["ECONNRESET", "EPIPE"].includes(((await broken) as { code?: string }).code ?? ""));
+    },
+  },
+  {
+    name: "whenBroken(), where there is one, settles with close()",
+    async run(a, b) {
+      if (b.whenBroken === undefined) return;
+      const broken = later(rejection(b.whenBroken()));
+      await turn();
+      await b.close();
+      assert.equal((await broken).code, "ECANCELED");
+      assert.equal((await rejection(b.whenBroken())).code, "EBADF");
+      await a.close();
+    },
+  },
+  {
     name: "`await using` closes",
     async run(a, b) {
       {

@@ -2,7 +2,8 @@
 // hand. With it a test has EMFILE, EINTR, ECONNABORTED, a short write or a stale event exactly when it wants one.
 //
 // Results are scripted per call and used up in order; what is not scripted behaves like a kernel with nothing to do: reads
-// and accept say EAGAIN, writes take everything, the rest succeeds. Every call is recorded.
+// and accept say EAGAIN, writes take everything, the rest succeeds. A socket is writable for poll(2) once a call to a UNIX address was
+// refused with EAGAIN, for it is the peer's queue that is full. Every call is recorded, but for `share`.
 //
 // The layout of the poller's array is that of reactor/reactor.ts: [0] calls that wait, [1] whether the poller keeps the loop
 // alive, [2] number of events, [3] whether the batch follows another in the same turn, from [4] on slot, generation, events
@@ -15,7 +16,9 @@ import type { Calls } from "../sys/calls.js";
 const MAX_EVENTS = 1024;
 const FIRST = 6;
 const LITTLE = endianness() === "LE";
+const AF_UNIX = 1;
 const AF_INET = 2;
+const POLLOUT = 0x4;
 
 /** Calls that can be scripted: those that return a number. */
 export type FakeCall = {
@@ -33,6 +36,22 @@ export interface RecordedCall {
   readonly name: string;
   readonly args: readonly unknown[];
   readonly result: number;
+}
+
+/** Where the address stands among the arguments of a call. */
+const ADDRESS: Readonly<Record<string, number>> = { connect: 1, sendto: 3, sendmsg: 4 };
+
+/** Whether a call is to a UNIX address. */
+function goesToUnix(name: FakeCall, args: readonly unknown[]): boolean {
+  let address = args[ADDRESS[name] ?? -1];
+  if (name === "sendmmsg") {
+    // sys/batch/table.ts
+    const entry = (args[2] as Uint8Array).subarray(192 * (args[3] as number));
+    if (new DataView(entry.buffer, entry.byteOffset).getUint32(16, LITTLE) === 0) return false;
+    address = entry.subarray(32);
+  }
+  if (!(address instanceof Uint8Array)) return false;
+  return new DataView(address.buffer, address.byteOffset).getUint16(0, LITTLE) === AF_UNIX;
 }
 
 /** Who an event is for: a registration of the poller, as it was at some time. */
@@ -69,6 +88,8 @@ export class FakeSys {
   readonly log: RecordedCall[] = [];
   /** Descriptors that are open. */
   readonly open: Set<number> = new Set();
+  /** Descriptors whose call to a UNIX address was refused. */
+  readonly #refused = new Set<number>();
   #scripts = new Map<string, Outcome[]>();
   #always = new Map<string, Outcome>();
   #tokens = new Map<number, FakeToken>();
@@ -155,6 +176,13 @@ export class FakeSys {
     this.#callback();
   }
 
+  /** epoll_wait(2) fails for good with this errno. */
+  fail(name: string): void {
+    if (this.#callback === undefined) throw new Error("the poller was not opened");
+    this.#shared[2] = errno(name);
+    this.#callback();
+  }
+
   /** Number of calls that wait, as the reactor has written it. */
   get waiting(): number {
     return this.#shared[0]!;
@@ -180,6 +208,7 @@ export class FakeSys {
       result = count;
     }
     this.log.push({ name, args, result });
+    if (result === errno("EAGAIN") && goesToUnix(name, args)) this.#refused.add(args[0] as number);
     return result;
   }
 
@@ -239,6 +268,7 @@ export class FakeSys {
       getpeername: (...args) => this.#run("getpeername", args, good),
       close: (...args) => this.#run("close", args, () => this.#end(args[0])),
       release: (...args) => this.#run("release", args, () => this.#end(args[0])),
+      share: good,
       adopt: (...args) => this.#run("adopt", args, () => (this.open.add(args[0]), args[0])),
       dup: (...args) => this.#run("dup", args, () => this.newFd()),
       recv: (...args) => this.#run("recv", args, again, args[1], args[2] ?? args[1].length),
@@ -250,7 +280,7 @@ export class FakeSys {
       sendmsg: (...args) => this.#write("sendmsg", args, args[0], Buffer.concat(args[1]).subarray(args[2])),
       setsockopt: (...args) => this.#run("setsockopt", args, good),
       getsockopt: (...args) => this.#run("getsockopt", args, good, args[3]),
-      poll: (...args) => this.#run("poll", args, good),
+      poll: (...args) => this.#run("poll", args, () => (this.#refused.has(args[0]) ? args[1] & POLLOUT : 0)),
       openPoller: (callback) => {
         this.log.push({ name: "openPoller", args: [callback], result: 0 });
         this.#callback = callback;

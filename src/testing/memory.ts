@@ -4,7 +4,7 @@ import type { Address } from "../addr/address.js";
 import { BusyError } from "../errors.js";
 import type { Conn, Data, IoOptions } from "../io.js";
 import { type Clock, systemClock } from "../stream/clock.js";
-import { toParts } from "../stream/data.js";
+import { toParts, wrongTarget } from "../stream/data.js";
 import { refusal, socketError } from "../stream/wait.js";
 import { type Fault, FaultScript } from "./faults.js";
 import { MemoryPipe } from "./memoryPipe.js";
@@ -55,13 +55,17 @@ export class MemoryConn implements Conn {
     return this.#closed;
   }
 
+  get reading(): boolean {
+    return this.#incoming.reading;
+  }
+
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
     if (this.#incoming.reading) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (buffer.length === 0)
-      return Promise.reject(new RangeError("buffer must have room for at least 1 byte, found 0"));
+    const wrong = wrongTarget(buffer);
+    if (wrong !== undefined) return Promise.reject(wrong);
     return this.#incoming.read(buffer, opts);
   }
 
@@ -89,6 +93,10 @@ export class MemoryConn implements Conn {
     return ending;
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#outgoing.whenBroken(opts);
+  }
+
   close(): Promise<void> {
     this.#leave(false);
     return Promise.resolve();
@@ -96,6 +104,21 @@ export class MemoryConn implements Conn {
 
   abort(): void {
     this.#leave(true);
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#incoming.readerRefs.held = this.#outgoing.writerRefs.held = false;
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#incoming.readerRefs.held = this.#outgoing.writerRefs.held = true;
+    return this;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,8 @@
 import type { Address } from "../addr/address.js";
 import type { IoOptions, Listener } from "../io.js";
 import { type Clock, systemClock } from "../stream/clock.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 import { type SocketError } from "../errors.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -18,14 +19,14 @@ export interface MemoryListenerOptions extends Omit<MemoryOptions, "addresses"> 
 class Accepting extends Wait<MemoryConn> {
   readonly #drop: (call: Accepting) => void;
 
-  constructor(opts: IoOptions | undefined, clock: Clock, drop: (call: Accepting) => void) {
-    super(opts, clock);
+  constructor(opts: IoOptions | undefined, clock: Clock, refs: TimerRefs, drop: (call: Accepting) => void) {
+    super(opts, clock, refs);
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "accept");
+    return timeoutError("accept");
   }
 }
 
@@ -39,7 +40,7 @@ class Connecting extends Wait<MemoryConn> {
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "connect");
+    return timeoutError("connect");
   }
 }
 
@@ -63,6 +64,7 @@ export class MemoryListener implements Listener<MemoryConn> {
   readonly #clock: Clock;
   readonly #backlog: number;
   readonly #made: MemoryConn[] = [];
+  readonly #refs = new TimerRefs();
   #accepting: Accepting[] = [];
   #connecting: Connecting[] = [];
   #closed = false;
@@ -91,12 +93,27 @@ export class MemoryListener implements Listener<MemoryConn> {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(socketError("EBADF", "accept"));
-    const call = new Accepting(opts, this.#clock, (cut) => {
+    const call = new Accepting(opts, this.#clock, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
     });
     this.#accepting.push(call);
     this.#match();
     return call.promise;
+  }
+
+  /**
+   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
+   * from now on.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    return this;
+  }
+
+  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  ref(): this {
+    this.#refs.held = true;
+    return this;
   }
 
   close(): Promise<void> {

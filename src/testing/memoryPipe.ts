@@ -3,8 +3,10 @@
 import type { SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
 import type { Clock } from "../stream/clock.js";
+import { Broken } from "../stream/broken.js";
 import { Parts } from "../stream/data.js";
-import { socketError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../stream/timerRefs.js";
+import { socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */
@@ -23,14 +25,14 @@ class Reading extends Wait<number> {
   readonly #pipe: MemoryPipe;
 
   constructor(pipe: MemoryPipe, target: Uint8Array, opts: IoOptions | undefined, clock: Clock) {
-    super(opts, clock);
+    super(opts, clock, pipe.readerRefs);
     this.#pipe = pipe;
     this.target = target;
   }
 
   protected override cut(): SocketError {
     this.#pipe.drop(this);
-    return socketError("ETIMEDOUT", "read");
+    return timeoutError("read");
   }
 }
 
@@ -41,7 +43,7 @@ class Writing extends Wait<void> {
   readonly #pipe: MemoryPipe;
 
   constructor(pipe: MemoryPipe, parts: Parts | undefined, opts: IoOptions | undefined, clock: Clock) {
-    super(opts, clock);
+    super(opts, clock, pipe.writerRefs);
     this.#pipe = pipe;
     this.parts = parts;
   }
@@ -51,9 +53,14 @@ class Writing extends Wait<void> {
     return socketError(code, "write", { transferred: this.transferred });
   }
 
+  late(): SocketError {
+    if (this.parts === undefined) return timeoutError("closeWrite");
+    return timeoutError("write", { transferred: this.transferred });
+  }
+
   protected override cut(): SocketError {
     this.#pipe.drop(this);
-    return this.failure("ETIMEDOUT");
+    return this.late();
   }
 }
 
@@ -65,6 +72,9 @@ interface Segment {
 
 /** Bytes on their way from a writer to a reader, at most `capacity` of them. */
 export class MemoryPipe {
+  /** Of the calls that wait at either end. */
+  readonly readerRefs: TimerRefs = new TimerRefs();
+  readonly writerRefs: TimerRefs = new TimerRefs();
   readonly #opts: PipeOptions;
   readonly #segments: Segment[] = [];
   #held = 0;
@@ -79,6 +89,7 @@ export class MemoryPipe {
   #reset = false;
   /** Why writes fail from now on. */
   #broken: string | undefined;
+  readonly #watched = new Broken();
   readonly #readFaults: FaultScript;
   readonly #writeFaults: FaultScript;
   readonly #endFaults: FaultScript;
@@ -106,7 +117,7 @@ export class MemoryPipe {
     if (ready > 0) return Promise.resolve(this.#serve(target, ready));
     const over = this.#over();
     if (over !== undefined) return over === 0 ? Promise.resolve(0) : Promise.reject(over);
-    if (opts?.timeout === 0) return Promise.reject(socketError("ETIMEDOUT", "read"));
+    if (opts?.timeout === 0) return Promise.reject(timeoutError("read"));
     this.#reading = new Reading(this, target, opts, this.#opts.clock);
     this.#wake();
     return this.#reading.promise;
@@ -153,7 +164,14 @@ export class MemoryPipe {
     this.#fail(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
   }
 
+  /** Waits until writes fail because the reading end is gone. */
+  whenBroken(opts: IoOptions | undefined): Promise<unknown> {
+    return this.#watched.wait(opts);
+  }
+
   #fail(pending: string, later: string): void {
+    if (pending === "ECANCELED") this.#watched.close();
+    else this.#watched.tell(socketError(later, "write"));
     this.#broken ??= later;
     for (const job of this.#queue.splice(0)) job.reject(job.failure(pending));
   }
@@ -169,7 +187,7 @@ export class MemoryPipe {
     this.#move();
     if (immediate && !job.settled) {
       this.#queue = this.#queue.filter((other) => other !== job || parts === undefined);
-      job.reject(job.failure("ETIMEDOUT"));
+      job.reject(job.late());
     }
     return job.promise;
   }
@@ -266,15 +284,19 @@ export class MemoryPipe {
     const { clock } = this.#opts;
     this.#timer = clock.setTimeout(
       () => {
+        this.readerRefs.delete(this.#timer);
         this.#timer = undefined;
         this.#answer();
       },
       Math.max(0, at - clock.now()),
     );
+    this.readerRefs.add(this.#timer);
   }
 
   #sleep(): void {
-    if (this.#timer !== undefined) this.#opts.clock.clearTimeout(this.#timer);
+    if (this.#timer === undefined) return;
+    this.#opts.clock.clearTimeout(this.#timer);
+    this.readerRefs.delete(this.#timer);
     this.#timer = undefined;
   }
 }

@@ -10,11 +10,11 @@
 //   its own it has stopped. A paused one is not read from, so there an end is always close_notify.
 // A reset behind the last bytes also shows as an end (libuv takes POLLHUP for one). Then the kernel names no peer any more.
 
-import { closeSync } from "node:fs";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Conn } from "../io.js";
-import { toDuplex } from "../stream/index.js";
+import { ConnDuplex } from "../stream/connDuplex.js";
+import { nodeSocket } from "../stream/netSocket.js";
 
 /** How an end of the records came about. */
 export type Ending = "close_notify" | "end" | "reset";
@@ -24,11 +24,19 @@ export interface Carrier {
   readonly duplex: Duplex;
   /** Asked while the TLS socket reports an end. */
   ending(paused: boolean): Ending;
+  /** Whether something had come before. */
+  spoken: boolean;
+  /** Whether not one byte has come. */
+  readonly silent: boolean;
+  /** Gives the number of the descriptor, -1 once it is closed; undefined where TLS does not stand on one. */
+  readonly fd: (() => number) | undefined;
   /** Whether the kernel has all that was written; false where that is not known. */
   readonly sent: boolean;
-  /** Keeps the process alive, or lets it go. */
+  /** Keeps the process alive, or lets it go, unless `keepAlive(false)` was called. */
   ref(): void;
   unref(): void;
+  /** Whether a call that waits keeps the process alive at all. */
+  keepAlive(yes: boolean): void;
   /** Cuts the connection, and with it, in a later turn, the TLS socket. `ending`: the end of writing is under way. */
   abort(ending: boolean): void;
   /** Closes what is not closed yet, the TLS socket being destroyed; resolves when all is. */
@@ -39,6 +47,8 @@ export interface Carrier {
 interface Handle {
   /** Bytes that libuv holds because the kernel did not take them. */
   readonly writeQueueSize?: number;
+  /** The number of the descriptor, negative once it is closed. */
+  readonly fd?: number;
   readStart?(): number;
   readStop?(): number;
 }
@@ -60,21 +70,18 @@ function sweep(): void {
 
 class NativeCarrier implements Carrier {
   readonly duplex: Socket;
+  spoken = false;
   readonly #reset: boolean;
   /** Kept, because a socket of Node's is an object that is slow to ask. */
   readonly #handle: Handle | null;
   /** What Node was told, what it is to be told, and whether that is due. */
   #held = true;
   #wanted = true;
+  #allowed = true;
   #due = false;
 
   constructor(fd: number, reset: boolean) {
-    try {
-      this.duplex = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
+    this.duplex = nodeSocket(fd, true, "tls_handshake");
     this.#reset = reset;
     this.#handle = handleOf(this.duplex);
     // The TLS socket hears of it and reports.
@@ -89,13 +96,19 @@ class NativeCarrier implements Carrier {
     return this.#reset && this.duplex.remoteAddress === undefined ? "reset" : "end";
   }
 
+  get silent(): boolean {
+    return !this.spoken && this.duplex.bytesRead === 0;
+  }
+
+  readonly fd = (): number => Math.max(-1, this.#handle?.fd ?? -1);
+
   get sent(): boolean {
     return this.#handle?.writeQueueSize === 0;
   }
 
   ref(): void {
     this.#wanted = true;
-    if (this.#held) return;
+    if (this.#held || !this.#allowed) return;
     this.#held = true;
     this.duplex.ref();
   }
@@ -109,9 +122,19 @@ class NativeCarrier implements Carrier {
 
   settle(): void {
     this.#due = false;
-    if (this.#wanted) return;
+    if (!this.#wanted) this.#release();
+  }
+
+  #release(): void {
+    if (!this.#held) return;
     this.#held = false;
     this.duplex.unref();
+  }
+
+  keepAlive(yes: boolean): void {
+    this.#allowed = yes;
+    if (!yes) this.#release();
+    else if (this.#wanted) this.ref();
   }
 
   abort(ending: boolean): void {
@@ -129,23 +152,35 @@ class NativeCarrier implements Carrier {
 }
 
 class DuplexCarrier implements Carrier {
-  readonly duplex: Duplex;
+  readonly duplex: ConnDuplex;
+  spoken = false;
   readonly sent = false;
+  readonly fd = undefined;
   readonly #conn: Conn;
 
   constructor(conn: Conn) {
     this.#conn = conn;
-    this.duplex = toDuplex(conn);
+    this.duplex = new ConnDuplex(conn, {});
     this.duplex.on("error", () => undefined);
+  }
+
+  get silent(): boolean {
+    return !this.spoken && this.duplex.bytesRead === 0;
   }
 
   ending(): Ending {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
+  // The Duplex reads ahead, and writes: to tell when none of it is waited for is left to who unrefs the connection.
   ref(): void {}
 
   unref(): void {}
+
+  keepAlive(yes: boolean): void {
+    if (yes) this.#conn.ref?.();
+    else this.#conn.unref?.();
+  }
 
   abort(): void {
     this.#conn.abort();
@@ -158,8 +193,18 @@ class DuplexCarrier implements Carrier {
   }
 }
 
-/** Takes the connection over. */
-export function carry(conn: Conn): Carrier {
+/** Takes the connection over. `before`: what was read from it already, and comes before what it will give. */
+export function carry(conn: Conn, before: Uint8Array): Carrier {
+  const carrier = carrierOf(conn);
+  // Node gives what a stream holds to TLS when that begins to read; lib/_tls_wrap.js, initRead().
+  if (before.length > 0) {
+    carrier.duplex.unshift(before);
+    carrier.spoken = true;
+  }
+  return carrier;
+}
+
+function carrierOf(conn: Conn): Carrier {
   const { localAddress } = conn;
   const fd = conn.detachNative?.();
   if (fd === undefined) return new DuplexCarrier(conn);

@@ -7,11 +7,15 @@
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
-import type { Address } from "../addr/index.js";
-import type { SocketError } from "../errors.js";
-import type { Conn, Data, IoOptions } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { types } from "node:util";
+import { type Address, quote } from "../addr/index.js";
+import { type SocketError, TlsError } from "../errors.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
+import { Broken } from "../stream/broken.js";
+import { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
+import { saidBy } from "./credentials.js";
 import { failure, truncated } from "./failure.js";
 import { Incoming, type Source } from "./incoming.js";
 import { codeOf, type Done, Outgoing, type Sink } from "./outgoing.js";
@@ -34,14 +38,14 @@ export interface Established {
 class SessionWait extends Wait<Buffer> {
   readonly #drop: (wait: SessionWait) => void;
 
-  constructor(opts: IoOptions | undefined, drop: (wait: SessionWait) => void) {
-    super(opts);
+  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (wait: SessionWait) => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "nextSession");
+    return timeoutError("nextSession");
   }
 }
 
@@ -99,7 +103,7 @@ class Ends implements Source, Sink {
  *
  * @see RFC 8446, RFC 5246
  */
-export class TlsConn implements Conn {
+export class TlsConn implements Conn, SecuredConn {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
   /** The connection below. It belongs to this one. */
@@ -128,7 +132,10 @@ export class TlsConn implements Conn {
   readonly #outgoing: Outgoing;
   readonly #closeTimeout: number;
   readonly #allowTruncation: boolean;
+  readonly #refs = new TimerRefs();
+  readonly #broken = new Broken();
   #certificate: X509Certificate | undefined;
+  #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
   #sessionWaits: SessionWait[] = [];
   #closed = false;
@@ -158,14 +165,45 @@ export class TlsConn implements Conn {
     this.#allowTruncation = established.allowTruncation;
     const ends = new Ends(socket, carrier);
     this.#ends = ends;
-    const incoming = new Incoming(ends);
+    const incoming = new Incoming(ends, this.#refs);
     this.#incoming = incoming;
-    this.#outgoing = new Outgoing(ends);
+    this.#outgoing = new Outgoing(ends, this.#refs);
     socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
     decryptInto(socket, (bytes) => incoming.copy(bytes));
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     carrier.unref();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): this {
+    return this;
+  }
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#incoming.waiting;
+  }
+
+  /**
+   * The socket of the kernel below, for its options and addresses: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It can't be read from,
+   * written to or closed by this. `undefined` where TLS stands on no socket. Every member throws `EBADF` once it is closed.
+   *
+   * @example
+   * ```ts no-run
+   * import { connect, TCP_INFO } from "berkeley";
+   *
+   * await using stream = await connect("tls://example.com:443");
+   * console.log(stream.conn.socket?.getsockopt(TCP_INFO).tcpi_rtt);
+   * ```
+   */
+  get socket(): SocketSettings | undefined {
+    return (this.#settings ??= this.settings());
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(): SocketSettings | undefined {
+    return this.conn.settings?.(this.#carrier.fd);
   }
 
   /** The peer's certificate; `undefined` where it showed none. Ask while the connection is open: then it stays known. */
@@ -196,7 +234,7 @@ export class TlsConn implements Conn {
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(socketError("EBADF", "nextSession"));
     if (this.#incoming.over) return Promise.reject(socketError("ECONNRESET", "nextSession"));
-    const wait = new SessionWait(opts, (cut) => {
+    const wait = new SessionWait(opts, this.#refs, (cut) => {
       this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
       if (this.#sessionWaits.length === 0 && !this.#incoming.waiting) this.#carrier.unref();
     });
@@ -216,10 +254,31 @@ export class TlsConn implements Conn {
     for (const wait of waits) wait.resolve(session);
   }
 
-  /** Keying material that both ends know and nobody else: RFC 5705, RFC 8446 section 7.5. */
+  /**
+   * Keying material that both ends know and nobody else: RFC 5705, RFC 8446 section 7.5.
+   *
+   * @param length bytes, from 1 to 65535
+   * @throws SocketError `EBADF` after the end of the connection
+   * @throws TlsError where OpenSSL refuses it, as a length beyond what the hash of TLS 1.3 gives
+   */
   exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
+    const action = "export keying material";
+    if (!Number.isInteger(length) || length < 1 || length > 65_535) {
+      throw new RangeError(`Cannot ${action}: length is ${quote(length)}, required an integer from 1 to 65535`);
+    }
+    if (typeof label !== "string" || label === "") {
+      throw new TypeError(`Cannot ${action}: label is ${quote(label)}, required a string that is not empty`);
+    }
+    if (!types.isUint8Array(context)) {
+      throw new TypeError(`Cannot ${action}: context is ${quote(context)}, required a Uint8Array`);
+    }
     if (this.#socket.destroyed) throw socketError("EBADF", "exportKeyingMaterial");
-    return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
+    try {
+      return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
+    } catch (error) {
+      const { code, reason } = saidBy(error);
+      throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
+    }
   }
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
@@ -252,12 +311,33 @@ export class TlsConn implements Conn {
     return this.#outgoing.end(opts);
   }
 
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#settle();
       this.#closing = this.#close();
     }
-    return this.#closing;
+    return this.#closing.then();
+  }
+
+  /**
+   * Lets the process end while calls wait here, those that wait already included. A write that Node has and the kernel does not take
+   * still keeps it alive, as one of `node:tls` does.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#carrier.keepAlive(false);
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#carrier.keepAlive(true);
+    return this;
   }
 
   abort(): void {
@@ -279,6 +359,7 @@ export class TlsConn implements Conn {
     this.#incoming.cancel();
     this.#outgoing.cancel();
     this.#refuseSessions("ECANCELED");
+    this.#broken.close();
   }
 
   #refuseSessions(code: string): void {
@@ -292,9 +373,11 @@ export class TlsConn implements Conn {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
         if (this.#closeTimeout !== Infinity) timer = setTimeout(resolve, this.#closeTimeout);
+        if (timer !== undefined) this.#refs.add(timer);
       });
       await Promise.race([late, this.#finish()]);
       clearTimeout(timer);
+      this.#refs.delete(timer);
       if (!this.#cut) socket.destroy();
     }
     await this.#carrier.closed();
@@ -318,6 +401,7 @@ export class TlsConn implements Conn {
     if (ending === "reset" && this.#outgoing.finished) ending = "end";
     if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
     else this.#incoming.fail(ending === "end" ? truncated() : socketError("ECONNRESET", "read"));
+    if (ending === "reset") this.#broken.tell(socketError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
@@ -325,6 +409,7 @@ export class TlsConn implements Conn {
   #failed(error: unknown): void {
     this.#incoming.fail(failure(error, "read"));
     this.#outgoing.fail(codeOf(error), error);
+    this.#broken.tell(failure(error, "write"));
     this.#refuseSessions("ECONNRESET");
   }
 

@@ -6,8 +6,18 @@
 
 import { constants, randomBytes } from "node:crypto";
 import tls from "node:tls";
+import { types } from "node:util";
+import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
-import { checkContext, checkCredentials, type TlsContextOptions, type TlsCredentials } from "./options.js";
+import { type Material, readMaterial, saidBy } from "./credentials.js";
+import { asError } from "./failure.js";
+import {
+  checkContext,
+  checkCredentials,
+  type SniCallback,
+  type TlsContextOptions,
+  type TlsCredentials,
+} from "./options.js";
 
 /** Of internal use: what a context is to Node. */
 export interface NodeContext {
@@ -16,14 +26,26 @@ export interface NodeContext {
   server(): tls.Server;
 }
 
-/** The inside of a context. */
-export let nodeContext: (context: TlsContext) => NodeContext;
+/** Under this symbol, which is the same in every copy of the package, a context gives its inside. */
+const INSIDE = Symbol.for("berkeley.TlsContext");
+
+/** The inside of a context, of this copy or of another: all of it is Node's. */
+export function nodeContext(context: TlsContext): NodeContext {
+  return (context as unknown as { readonly [INSIDE]: NodeContext })[INSIDE];
+}
+
+/** Whether a value is a context, of this copy or of another. */
+export function isTlsContext(value: unknown): value is TlsContext {
+  return typeof value === "object" && value !== null && INSIDE in value;
+}
 
 /**
  * Keys, certificates and settings that many connections share, on either side.
  *
  * `reload()` puts a new certificate in place while connections go on: handshakes that begin later use it. Sessions of
  * before can still be resumed.
+ *
+ * Credentials are read in full and fit each other, or there is no context: see {@link TlsContextOptions}.
  *
  * @see RFC 8446
  * @example
@@ -38,52 +60,54 @@ export let nodeContext: (context: TlsContext) => NodeContext;
  */
 export class TlsContext {
   #options: TlsContextOptions;
+  #material: Material;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
   /** Kept over a reload, so that tickets stay good. */
   readonly #ticketKeys = randomBytes(48);
 
   /**
-   * @throws TlsError for a key or certificate that can't be used, with OpenSSL's code
+   * @throws TlsError for a key, a certificate or a list of names that can't be used, with OpenSSL's code, or `ERR_TLS_CONTEXT` where it
+   *   has none
    * @throws TypeError or RangeError for an option that is wrong
    */
   constructor(options: TlsContextOptions = {}) {
-    this.#options = checkContext(options, "make a TlsContext");
-    this.#secureContext = this.#make(this.#options, "Cannot make a TlsContext");
+    const action = "make a TlsContext";
+    this.#options = checkContext(options, action);
+    this.#material = readMaterial(this.#options, action);
+    this.#secureContext = this.#make(this.#native(this.#options, this.#material), action);
   }
 
   /**
-   * Replaces the credentials that are given and keeps the others. When they can't be used it throws, and the old ones stay.
+   * Replaces the credentials that are given and keeps the others; `pfx` replaces `key` and `cert`, and they replace `pfx`. When they
+   * can't be used it throws, and the old ones stay.
    *
    * @throws TlsError, TypeError as the constructor
    */
   reload(credentials: TlsCredentials): void {
-    const options = { ...this.#options, ...checkCredentials(credentials, "reload a TlsContext") };
-    this.#secureContext = this.#make(options, "Cannot reload a TlsContext");
+    const action = "reload a TlsContext";
+    const given = checkCredentials(credentials, action);
+    const options = { ...instead(this.#options, given), ...given };
+    const material = readMaterial(options, action);
+    const native = this.#native(options, material);
+    this.#secureContext = this.#make(native, action);
     this.#options = options;
-    this.#server?.setSecureContext(this.#native(options));
+    this.#material = material;
+    this.#server?.setSecureContext(native);
   }
 
-  #make(options: TlsContextOptions, action: string): tls.SecureContext {
+  #make(native: tls.SecureContextOptions, action: string): tls.SecureContext {
     try {
-      return tls.createSecureContext(this.#native(options));
+      return tls.createSecureContext(native);
     } catch (error) {
-      const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
-      if (typeof code !== "string" || code.startsWith("ERR_INVALID_ARG")) throw error;
-      throw new TlsError(code, action, typeof reason === "string" ? reason : message, { cause: error });
+      const { code, reason } = saidBy(error);
+      throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }
 
-  #native(options: TlsContextOptions): tls.SecureContextOptions & tls.TlsOptions {
-    const { key, cert, passphrase, pfx, ca, crl, minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } =
-      options;
+  #native(options: TlsContextOptions, material: Material): tls.SecureContextOptions & tls.TlsOptions {
+    const { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } = options;
     const given = {
-      key,
-      cert,
-      passphrase,
-      pfx,
-      ca,
-      crl,
       minVersion,
       maxVersion,
       ciphers,
@@ -95,6 +119,7 @@ export class TlsContext {
     // A peer can ask for handshakes again and again, which costs it next to nothing; nobody else has a use for them.
     return {
       ...Object.fromEntries(set),
+      ...material,
       ticketKeys: this.#ticketKeys,
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     };
@@ -103,7 +128,7 @@ export class TlsContext {
   #startServer(): tls.Server {
     const { alpnProtocols, requestCert = false, rejectUnauthorized = true, sniCallback } = this.#options;
     return tls.createServer({
-      ...this.#native(this.#options),
+      ...this.#native(this.#options, this.#material),
       requestCert,
       rejectUnauthorized,
       // There is a timer of our own, with a name of its own; this one can't be switched off.
@@ -112,31 +137,76 @@ export class TlsContext {
       ...(sniCallback === undefined
         ? {}
         : {
-            SNICallback: (
-              servername: string,
-              done: (error: Error | null, context?: tls.SecureContext) => void,
-            ): void => {
-              const choose = (context: TlsContext | undefined): void =>
-                done(null, context === undefined ? undefined : context.#secureContext);
-              try {
-                const chosen = sniCallback(servername);
-                if (chosen instanceof Promise) chosen.then(choose, done);
-                else choose(chosen);
-              } catch (error) {
-                done(error as Error);
-              }
-            },
+            SNICallback: (servername: string, done: (error: Error | null, context?: tls.SecureContext) => void): void =>
+              choose(sniCallback, servername, done),
           }),
     });
   }
 
   static {
-    nodeContext = (context) => ({
+    const inside = (context: TlsContext): NodeContext => ({
       options: context.#options,
       secureContext: () => context.#secureContext as tls.SecureContext,
       server: () => (context.#server ??= context.#startServer()),
     });
+    Object.defineProperty(TlsContext.prototype, INSIDE, {
+      get(this: TlsContext): NodeContext {
+        return inside(this);
+      },
+    });
   }
+}
+
+/** The options that stay beside what replaces others. */
+function instead(options: TlsContextOptions, given: TlsCredentials): TlsContextOptions {
+  if (given.pfx !== undefined) return { ...options, key: undefined, cert: undefined };
+  return given.key === undefined && given.cert === undefined ? options : { ...options, pfx: undefined };
+}
+
+/** Answers Node with what `sniCallback` chose. Whatever that is, or throws, it is the matter of this one handshake. */
+function choose(
+  sniCallback: SniCallback,
+  servername: string,
+  done: (error: Error | null, context?: tls.SecureContext) => void,
+): void {
+  const answer = (chosen: unknown): void => {
+    let context: tls.SecureContext | undefined;
+    try {
+      context = chosenContext(chosen);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done(null, context);
+  };
+  const refuse = (thrown: unknown): void => done(asError(thrown, "sniCallback"));
+  let chosen: unknown;
+  try {
+    chosen = sniCallback(servername);
+  } catch (error) {
+    refuse(error);
+    return;
+  }
+  if (types.isPromise(chosen)) void Promise.resolve(chosen).then(answer, refuse);
+  else answer(chosen);
+}
+
+function chosenContext(chosen: unknown): tls.SecureContext | undefined {
+  if (chosen === undefined || chosen === null) return undefined;
+  const action = "choose a context by name";
+  if (!(chosen instanceof TlsContext)) {
+    throw new TypeError(
+      `Cannot ${action}: sniCallback gave ${quote(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
+    );
+  }
+  const inner = nodeContext(chosen);
+  const { options } = inner;
+  if (options.cert === undefined && options.pfx === undefined) {
+    throw new TypeError(
+      `Cannot ${action}: sniCallback gave a TlsContext without a certificate, required one with cert and key`,
+    );
+  }
+  return inner.secureContext();
 }
 
 /** Refuses a context that has nothing to show of itself, which no server can do without. */

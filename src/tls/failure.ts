@@ -1,6 +1,8 @@
 // What node:tls fails with, as the errors of this library. A leaf.
 
-import { SocketError, TlsError } from "../errors.js";
+import { isNativeError } from "node:util/types";
+import { quote } from "../addr/index.js";
+import { BusyError, SocketError, TlsError } from "../errors.js";
 import { socketError } from "../stream/wait.js";
 
 /** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
@@ -32,11 +34,12 @@ interface NodeError extends Error {
 }
 
 /**
- * The error for what Node failed with. Errors of a connection below that is ours, and errors without a code, which are of a
- * callback of the user's, stay as they are.
+ * The error for what Node failed with. Errors of a connection below that is ours, and those that a callback of users threw or
+ * returned without a code, stay as they are.
  */
 export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
-  if (!(error instanceof Error) || error instanceof SocketError || error instanceof TlsError) return error;
+  if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
+  if (error instanceof BusyError || ofUsers.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return socketError(code, syscall, { cause: error });
@@ -50,6 +53,23 @@ export function failure(error: unknown, syscall: "tls_handshake" | "read" | "wri
     return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${said}`, { cause: error });
   }
   return new TlsError(stable(code), action, said, { cause: error });
+}
+
+/** An Error of any realm. */
+function isError(value: unknown): value is Error {
+  return value instanceof Error || isNativeError(value);
+}
+
+/** Errors that callbacks of users threw, whatever code they have. */
+const ofUsers = new WeakSet<Error>();
+
+/** What a callback of users threw, as the Error that Node needs; its `cause` is the value where that is no Error. */
+export function asError(thrown: unknown, callback: string): Error {
+  const error = isError(thrown)
+    ? thrown
+    : new TypeError(`${callback} threw ${quote(thrown)}, required an Error`, { cause: thrown });
+  ofUsers.add(error);
+  return error;
 }
 
 /** The peer's end came without close_notify. */

@@ -8,13 +8,15 @@ import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { isIP } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
+import { types } from "node:util";
+import { quote } from "../addr/index.js";
 import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
-import { socketError, Wait } from "../stream/wait.js";
+import { socketError, Wait, timeoutError } from "../stream/wait.js";
 import type { Carrier } from "./carrier.js";
 import { TlsConn } from "./conn.js";
 import { nodeContext, type TlsContext } from "./context.js";
-import { failure } from "./failure.js";
+import { asError, failure } from "./failure.js";
 import type { CheckedConnection, TlsClientOptions } from "./options.js";
 import { isCurrent, type Session } from "./session.js";
 
@@ -36,7 +38,7 @@ class Handshake extends Wait<TlsConn> {
 
   protected override cut(): SocketError {
     this.#stop();
-    return socketError("ETIMEDOUT", "tls_handshake");
+    return timeoutError("tls_handshake");
   }
 }
 
@@ -76,7 +78,7 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
     if (name === undefined) return new Error("no name to check was given");
     if (check === undefined) return tls.checkServerIdentity(name, legacy);
     const found = certificate();
-    return found === undefined ? new Error("the server showed no certificate") : check(name, found);
+    return found === undefined ? new Error("the server showed no certificate") : verdict(check, name, found);
   };
   const fits = ({ certificate }: Session): boolean => {
     const legacy = certificate.toLegacyObject();
@@ -94,7 +96,16 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
       socket: carrier.duplex,
       secureContext: inner.secureContext(),
       rejectUnauthorized,
-      checkServerIdentity: (_, legacy) => identify(legacy, () => (shown = socket.getPeerX509Certificate())),
+      checkServerIdentity: (_, legacy) => {
+        try {
+          return identify(legacy, () => (shown = socket.getPeerX509Certificate()));
+        } catch (error) {
+          // Thrown here it would end the process, and with `rejectUnauthorized: false` Node goes on in spite of it.
+          handshake.reject(error);
+          socket.destroy();
+          return asError(error, "checkServerIdentity");
+        }
+      },
       ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(offered === undefined ? {} : { session: offered.ticket }),
@@ -112,12 +123,29 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   socket.on("error", failed);
   socket.on("close", gone);
   socket.once("secureConnect", () => {
+    if (handshake.settled) return;
     socket.off("error", failed);
     socket.off("close", gone);
     conn = establish(shaking, socket, name, socket.isSessionReused() ? offered?.certificate : shown);
     handshake.resolve(conn);
   });
   return handshake.promise;
+}
+
+/** What `checkServerIdentity` says, which is undefined or an Error and nothing else. */
+function verdict(
+  check: NonNullable<ClientPlan["check"]>,
+  name: string,
+  certificate: X509Certificate,
+): Error | undefined {
+  const said: unknown = check(name, certificate);
+  if (said === undefined) return undefined;
+  if (types.isNativeError(said) || said instanceof Error) return said;
+  // Nobody will wait for it.
+  if (types.isPromise(said)) said.catch(() => undefined);
+  throw new TypeError(
+    `Cannot verify a server: checkServerIdentity gave ${quote(said)}, required undefined or an Error, at once`,
+  );
 }
 
 export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {

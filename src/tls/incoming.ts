@@ -4,9 +4,11 @@
 // Node is told to stop. What one read of the connection below had brought still comes, so what is kept stays under the
 // 64 KiB that Node reads at a time.
 
+import { isUint8Array } from "node:util/types";
 import { BusyError, type SocketError } from "../errors.js";
 import type { IoOptions } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import type { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
@@ -42,14 +44,14 @@ function take(resolve: (value: never) => void): void {
 class Timed<T> extends Wait<T> {
   readonly #drop: () => void;
 
-  constructor(opts: IoOptions, drop: () => void) {
-    super(opts);
+  constructor(opts: IoOptions, refs: TimerRefs, drop: () => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop();
-    return socketError("ETIMEDOUT", "read");
+    return timeoutError("read");
   }
 }
 
@@ -63,6 +65,7 @@ export interface Source {
 
 export class Incoming {
   readonly #source: Source;
+  readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
   /**
    * The read that waits. There is one at a time, so it takes no object of its own; and one function settles it, because each
@@ -76,8 +79,9 @@ export class Incoming {
   #dropping = false;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(source: Source) {
+  constructor(source: Source, refs: TimerRefs) {
     this.#source = source;
+    this.#refs = refs;
   }
 
   /** Whether Node was told to stop. */
@@ -99,7 +103,7 @@ export class Incoming {
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (!(target instanceof Uint8Array)) {
+    if (!isUint8Array(target)) {
       return Promise.reject(new TypeError(`Cannot read: buffer is a ${typeof target}, required a Uint8Array`));
     }
     if (target.length === 0) {
@@ -203,7 +207,7 @@ export class Incoming {
       promise = new Promise<T>(take);
       this.#resolve = takenResolve as Resolve;
     } else {
-      const timed = new Timed<T>(opts, () => void this.#settle());
+      const timed = new Timed<T>(opts, this.#refs, () => void this.#settle());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
     }

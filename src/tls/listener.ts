@@ -3,16 +3,24 @@
 // Handshakes run beside each other, so that a client that is slow, or says nothing, holds up nobody. Connections are taken
 // from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
 // that nobody took is under its limit; the others stay in the kernel's queue.
+//
+// At the limit the oldest client that has sent nothing makes way for the next connection, so that as many silent ones as there are
+// places hold up nobody for the time of a handshake. A client that has just come has sent nothing either, perhaps because nobody has
+// read it yet. So it is given some time, and all that is there is read before one is dropped.
 
+import { AsyncResource } from "node:async_hooks";
 import { quote } from "../addr/index.js";
 import type { Address } from "../addr/index.js";
-import type { SocketError } from "../errors.js";
+import { report } from "../callbacks.js";
+import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
+import type { Carrier } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
-import { checkCertificate, TlsContext } from "./context.js";
-import { checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
-import { wrapTls } from "./wrap.js";
+import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
+import { checkBuffered, checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
+import { type PreparedTls, prepareTls, secure } from "./wrap.js";
 
 /** How handshakes are run. */
 export interface TlsListenerOptions {
@@ -20,26 +28,54 @@ export interface TlsListenerOptions {
   readonly tls: TlsContext | TlsContextOptions;
   /** Milliseconds for each handshake. Default 10000. */
   readonly handshakeTimeout?: number | undefined;
-  /** Most connections that are in a handshake, or through it and not accepted yet. Default 256. */
+  /**
+   * Most connections that are in a handshake, or through it and not accepted yet. When there are so many and another one comes, the
+   * oldest client that has sent nothing is dropped (see `silenceTimeout`); where there is none, the new one waits. Default 256.
+   */
   readonly maxHandshakes?: number | undefined;
+  /**
+   * Milliseconds that a client may take to send its first byte where others wait for its place; `Infinity` for the whole handshake.
+   * Default 100.
+   */
+  readonly silenceTimeout?: number | undefined;
+  /** See {@link TlsConnectionOptions.buffered}: for listeners whose connections are streams that something was read from. */
+  readonly buffered?: "refuse" | "tls" | undefined;
   /** See {@link TlsConnectionOptions.closeTimeout}. */
   readonly closeTimeout?: number | undefined;
   /** See {@link TlsConnectionOptions.allowTruncation}. */
   readonly allowTruncation?: boolean | undefined;
-  /** Hears of handshakes that failed, which nobody else does: strangers' mistakes are no error of `accept()`. */
+  /**
+   * Called for each handshake that failed: a stranger's mistake is no error of `accept()`. What it throws is a warning of the process, and
+   * the listener goes on.
+   */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
+
+type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
 
 /** `TlsListenerOptions` that were checked. */
 interface CheckedListener extends TlsListenerOptions {
   readonly tls: TlsContext;
   readonly maxHandshakes: number;
+  readonly silenceTimeout: number;
+}
+
+/** A handshake under way. */
+interface Shaking {
+  /** By `performance.now()`. */
+  readonly since: number;
+  carrier: Carrier | undefined;
+  /** Another one has its place. */
+  dropped: boolean;
+  over: Promise<void> | undefined;
 }
 
 const OPTIONS = [
   "tls",
   "handshakeTimeout",
   "maxHandshakes",
+  "silenceTimeout",
+  "buffered",
   "closeTimeout",
   "allowTruncation",
   "onHandshakeError",
@@ -57,27 +93,37 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
     throw new RangeError(`Cannot ${action}: maxHandshakes is ${quote(maxHandshakes)}, required 1 or more`);
   }
   checkTime(opts["handshakeTimeout"], 0, action, "handshakeTimeout");
+  const silenceTimeout = checkTime(opts["silenceTimeout"], 100, action, "silenceTimeout");
+  checkBuffered(opts["buffered"], action);
   checkTime(opts["closeTimeout"], 0, action, "closeTimeout");
   checkFlag(opts["allowTruncation"], action, "allowTruncation");
   if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
     throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
   }
-  const context = tls instanceof TlsContext ? tls : new TlsContext(tls as TlsContextOptions);
+  const context = isTlsContext(tls) ? tls : new TlsContext(tls as TlsContextOptions);
   checkCertificate(context, action);
-  return { ...(opts as Omit<TlsListenerOptions, "tls">), tls: context, maxHandshakes: maxHandshakes as number };
+  const checked = {
+    ...(opts as Omit<TlsListenerOptions, "tls">),
+    tls: context,
+    maxHandshakes: maxHandshakes as number,
+    silenceTimeout,
+  };
+  if (onHandshakeError === undefined) return checked;
+  // It runs in the asynchronous context that it was given in, not in that of an accept().
+  return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
 class Accepting extends Wait<TlsConn> {
   readonly #drop: (call: Accepting) => void;
 
-  constructor(opts: IoOptions | undefined, drop: (call: Accepting) => void) {
-    super(opts);
+  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: Accepting) => void) {
+    super(opts, undefined, refs);
     this.#drop = drop;
   }
 
   protected override cut(): SocketError {
     this.#drop(this);
-    return socketError("ETIMEDOUT", "accept");
+    return timeoutError("accept");
   }
 }
 
@@ -98,13 +144,21 @@ export class TlsListener implements Listener<TlsConn> {
   /** To be reloaded with a new certificate. */
   readonly context: TlsContext;
   readonly #below: Listener;
-  readonly #opts: TlsListenerOptions;
-  readonly #maxHandshakes: number;
+  readonly #opts: CheckedListener;
+  readonly #prepared: PreparedTls;
   /** Aborted by close(). */
   readonly #closing = new AbortController();
+  readonly #refs = new TimerRefs();
   #accepting: Accepting[] = [];
   readonly #ready: TlsConn[] = [];
-  readonly #shaking = new Set<Promise<void>>();
+  /** In the order in which they began, with those that were dropped and are not closed yet. */
+  readonly #shaking = new Set<Shaking>();
+  /** Those that were not dropped. */
+  #handshakes = 0;
+  /** A connection that came when there was no place for it after all. */
+  #held: Conn | undefined;
+  /** Looks whether the oldest silent client has been silent for long enough. */
+  #timer: NodeJS.Timeout | undefined;
   /** Ends the wait for the next connection below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
@@ -114,10 +168,18 @@ export class TlsListener implements Listener<TlsConn> {
    * @throws TlsError for a key or certificate that can't be used
    */
   constructor(listener: Listener, opts: TlsListenerOptions) {
-    const { tls, maxHandshakes } = (this.#opts = checkListener(opts, "make a TlsListener"));
+    const action = "make a TlsListener";
+    if (typeof (listener as Partial<Listener> | null | undefined)?.accept !== "function") {
+      throw new TypeError(`Cannot ${action}: listener is ${quote(listener)}, required a Listener`);
+    }
+    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = (this.#opts = checkListener(
+      opts,
+      action,
+    ));
     this.context = tls;
     this.#below = listener;
-    this.#maxHandshakes = maxHandshakes;
+    const connection = { handshakeTimeout, closeTimeout, allowTruncation, buffered };
+    this.#prepared = prepareTls({ isServer: true, context: tls, ...connection }, action);
   }
 
   get address(): Address | undefined {
@@ -126,7 +188,7 @@ export class TlsListener implements Listener<TlsConn> {
 
   /** Connections in a handshake, and those that nobody has accepted yet. */
   get pending(): { readonly handshakes: number; readonly ready: number } {
-    return { handshakes: this.#shaking.size, ready: this.#ready.length };
+    return { handshakes: this.#handshakes, ready: this.#ready.length };
   }
 
   /** Waits for the next connection whose handshake has succeeded. See {@link Listener.accept}. */
@@ -136,26 +198,44 @@ export class TlsListener implements Listener<TlsConn> {
     if (this.#closed !== undefined) return Promise.reject(socketError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    const call = new Accepting(opts, (cut) => {
+    const call = new Accepting(opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
-      // Nobody waits any more: nor shall the process.
-      if (this.#accepting.length === 0) this.#fetching?.abort();
+      this.#rest();
     });
     this.#accepting.push(call);
     this.#fetch();
     return call.promise;
   }
 
+  /**
+   * Lets the process end while calls wait here, those that wait already included. A handshake that is under way keeps it alive until
+   * it is over.
+   */
+  unref(): this {
+    this.#refs.held = false;
+    this.#below.unref?.();
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#refs.held = true;
+    this.#below.ref?.();
+    return this;
+  }
+
   /** Closes the listener below and gives up what was not accepted. See {@link Listener.close}. */
   close(): Promise<void> {
-    return (this.#closed ??= this.#close());
+    return (this.#closed ??= this.#close()).then();
   }
 
   async #close(): Promise<void> {
     for (const call of this.#accepting.splice(0)) call.reject(socketError("ECANCELED", "accept"));
     this.#closing.abort();
     for (const conn of this.#ready.splice(0)) conn.abort();
-    await Promise.all([this.#below.close(), ...this.#shaking]);
+    clearTimeout(this.#timer);
+    this.#held?.abort();
+    await Promise.all([this.#below.close(), ...[...this.#shaking].map(({ over }) => over)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -176,17 +256,28 @@ export class TlsListener implements Listener<TlsConn> {
     return this.close();
   }
 
+  /** When nobody waits any more, the process shall not wait either. */
+  #rest(): void {
+    if (this.#accepting.length === 0) this.#fetching?.abort();
+  }
+
   /** Waits for a connection below, unless that is done already or there is no need. */
   #fetch(): void {
-    if (this.#fetching !== undefined || this.#closed !== undefined || this.#accepting.length === 0) return;
-    if (this.#shaking.size + this.#ready.length >= this.#maxHandshakes) return;
+    if (this.#fetching !== undefined || this.#closed !== undefined) return;
+    if (this.#held !== undefined && !this.#full) {
+      const held = this.#held;
+      this.#held = undefined;
+      this.#begin(held);
+    }
+    if (this.#held !== undefined || this.#accepting.length === 0) return;
+    if (this.#full && !this.#hasRoom()) return;
     const fetching = new AbortController();
     this.#fetching = fetching;
-    this.#below.accept({ signal: fetching.signal }).then(
+    this.#next(fetching.signal).then(
       (conn) => {
-        this.#fetching = undefined;
-        this.#begin(conn);
-        this.#fetch();
+        if (!this.#full) return this.#arrived(conn);
+        // What has come of the silent ones by now is read before this: an immediate runs behind the events of its turn.
+        setImmediate(() => this.#arrived(conn));
       },
       (error: unknown) => {
         this.#fetching = undefined;
@@ -196,34 +287,96 @@ export class TlsListener implements Listener<TlsConn> {
     );
   }
 
+  /** A listener is promised to reject, not to throw. */
+  #next(signal: AbortSignal): Promise<Conn> {
+    try {
+      return this.#below.accept({ signal });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #arrived(conn: Conn): void {
+    this.#fetching = undefined;
+    if (this.#full) this.#dropSilent();
+    if (this.#full) this.#held = conn;
+    else this.#begin(conn);
+    this.#fetch();
+  }
+
+  get #full(): boolean {
+    return this.#handshakes + this.#ready.length >= this.#opts.maxHandshakes;
+  }
+
+  /** The handshake that has been silent for longest. */
+  #silent(): Shaking | undefined {
+    for (const shaking of this.#shaking) if (!shaking.dropped && shaking.carrier?.silent === true) return shaking;
+    return undefined;
+  }
+
+  /** Whether there will be room for another one, because a client has been silent for long enough; looks again when one has. */
+  #hasRoom(): boolean {
+    const silent = this.#silent();
+    const { silenceTimeout } = this.#opts;
+    if (silent === undefined || silenceTimeout === Infinity) return false;
+    const left = silent.since + silenceTimeout - performance.now();
+    if (left <= 0) return true;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#fetch();
+    }, Math.ceil(left));
+    return false;
+  }
+
+  /** Gives up the client that has been silent for longest, if that is long enough. */
+  #dropSilent(): void {
+    const silent = this.#silent();
+    if (silent === undefined || performance.now() - silent.since < this.#opts.silenceTimeout) return;
+    silent.dropped = true;
+    this.#handshakes--;
+    silent.carrier?.duplex.destroy();
+  }
+
   #begin(conn: Conn): void {
     if (this.#closed !== undefined) return conn.abort();
     const { remoteAddress } = conn;
-    const { handshakeTimeout, closeTimeout, allowTruncation, onHandshakeError } = this.#opts;
-    const { context } = this;
     const { signal } = this.#closing;
-    const shaking = wrapTls(conn, {
-      isServer: true,
-      context,
-      handshakeTimeout,
-      closeTimeout,
-      allowTruncation,
-      signal,
-    }).then(
+    const shaking: Shaking = { since: performance.now(), carrier: undefined, dropped: false, over: undefined };
+    this.#shaking.add(shaking);
+    this.#handshakes++;
+    shaking.over = secure(conn, this.#prepared, { signal }, (carrier) => (shaking.carrier = carrier)).then(
       (wrapped) => {
-        this.#shaking.delete(shaking);
+        this.#left(shaking);
         const call = this.#accepting.shift();
-        if (call !== undefined) call.resolve(wrapped);
-        else if (this.#closed === undefined) this.#ready.push(wrapped);
+        if (call !== undefined) {
+          call.resolve(wrapped);
+          this.#rest();
+        } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
         this.#fetch();
       },
       (error: unknown) => {
-        this.#shaking.delete(shaking);
+        this.#left(shaking);
+        // What could not even be begun was left alone.
+        if (shaking.carrier === undefined) conn.abort();
         this.#fetch();
-        if (!signal.aborted) onHandshakeError?.(error, remoteAddress);
+        if (!signal.aborted) this.#report(shaking.dropped ? this.#silence(error) : error, remoteAddress);
       },
     );
-    this.#shaking.add(shaking);
+  }
+
+  #left(shaking: Shaking): void {
+    this.#shaking.delete(shaking);
+    if (!shaking.dropped) this.#handshakes--;
+  }
+
+  #report(error: unknown, remoteAddress: Address | undefined): void {
+    const { onHandshakeError } = this.#opts;
+    if (onHandshakeError !== undefined) report("onHandshakeError", onHandshakeError, error, remoteAddress);
+  }
+
+  #silence(cause: unknown): TlsError {
+    const reason = `the client has sent nothing, and another one needed its place: maxHandshakes is ${this.#opts.maxHandshakes}`;
+    return new TlsError("ERR_TLS_SILENT", "TLS handshake failed", reason, { cause });
   }
 }

@@ -1,9 +1,12 @@
 // What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
 
+import { takeSignal } from "../stream/wait.js";
+import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
 import { quote } from "../addr/index.js";
 import type { TlsContext } from "./context.js";
+import { checkLists } from "./lists.js";
 
 /** A key or certificate in PEM: its text or the bytes of its file. */
 export type Pem = string | Uint8Array;
@@ -13,46 +16,67 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** What a side shows of itself. */
 export interface TlsCredentials {
-  /** The private key, or one for each certificate. */
+  /** The private key, or one for each certificate. A file may hold the certificate as well. Needs `cert`. */
   readonly key?: Pem | readonly Pem[] | undefined;
-  /** The certificate, followed by the intermediate ones up to what the peer trusts. */
+  /**
+   * The certificate, followed by the intermediate ones up to what the peer trusts; or several such chains, each for a key of
+   * another type. Needs `key`.
+   */
   readonly cert?: Pem | readonly Pem[] | undefined;
   /** Opens an encrypted `key` or `pfx`. */
   readonly passphrase?: string | undefined;
-  /** Key and certificates in PKCS #12, instead of `key` and `cert`. */
-  readonly pfx?: Pem | undefined;
-  /** The certificates that are trusted instead of the system-independent list that Node brings along. */
+  /** Key and certificates in PKCS #12, instead of `key` and `cert`: the bytes of the file. */
+  readonly pfx?: Uint8Array | undefined;
+  /** The certificates that are trusted instead of the system-independent list that Node brings along: at least one. */
   readonly ca?: Pem | readonly Pem[] | undefined;
-  /** Lists of revoked certificates. */
+  /** Lists of revoked certificates, all of which are used. Then every certificate needs a list of its issuer. */
   readonly crl?: Pem | readonly Pem[] | undefined;
 }
 
-/** What many connections of one kind share; a {@link TlsContext} is made of it. */
+/**
+ * What many connections of one kind share; a {@link TlsContext} is made of it.
+ *
+ * All of it is read when the context is made. What is empty, cut off, of the wrong kind or only partly readable is refused then, and so
+ * is a name in a list that OpenSSL does not know: nothing is passed over, and nothing falls back to a default.
+ */
 export interface TlsContextOptions extends TlsCredentials {
   /** The lowest version that is spoken. Default `"TLSv1.2"`. */
   readonly minVersion?: TlsVersion | undefined;
   /** The highest. Default `"TLSv1.3"`. */
   readonly maxVersion?: TlsVersion | undefined;
-  /** Cipher suites, as OpenSSL writes them; see openssl-ciphers(1). */
+  /** Cipher suites, as OpenSSL writes them; see openssl-ciphers(1). Each name has to stand for one at least. */
   readonly ciphers?: string | undefined;
   /** Signature algorithms in the order of preference, separated by colons. */
   readonly sigalgs?: string | undefined;
   /** Groups for the key exchange in the order of preference, separated by colons. */
   readonly ecdhCurve?: string | undefined;
+  /**
+   * Server: parameters for Diffie-Hellman in TLS 1.2, in PEM with a prime of 1024 bits or more, or `"auto"` for well-known ones that are
+   * as strong as the key. Default: cipher suites that need them are not used.
+   */
+  readonly dhparam?: Pem | undefined;
   /** Protocols to agree on, the most wanted first: RFC 7301. A server that shares none with its client ends the handshake. */
   readonly alpnProtocols?: readonly string[] | undefined;
   /** Refuses a peer whose certificate does not verify. Default true. Without it look at `authorized`. */
   readonly rejectUnauthorized?: boolean | undefined;
-  /** Server: asks the client for a certificate. Default false. */
+  /**
+   * Server: asks the client for a certificate, which has to lead to one of `ca`; without `ca` to a public authority that Node trusts.
+   * Default false.
+   */
   readonly requestCert?: boolean | undefined;
-  /** Server: chooses by the name that the client asks for; `undefined` keeps the context as it is. */
+  /** Server: chooses a context by the name that the client asks for; see {@link SniCallback}. */
   readonly sniCallback?: SniCallback | undefined;
   /** Server: seconds for which a session can be resumed. Default 300. */
   readonly sessionTimeout?: number | undefined;
 }
 
-/** Chooses another context by the name that a client asks for. What it throws ends the handshake. */
-export type SniCallback = (servername: string) => TlsContext | undefined | Promise<TlsContext | undefined>;
+/**
+ * Chooses another context by the name that a client asks for; `undefined` or `null` is the server's own. What it throws, and any other
+ * value, refuses this one handshake.
+ */
+export type SniCallback = (
+  servername: string,
+) => TlsContext | null | undefined | Promise<TlsContext | null | undefined>;
 
 /** What both sides take for one connection. */
 export interface TlsConnectionOptions {
@@ -67,6 +91,12 @@ export interface TlsConnectionOptions {
    * such an end is a `TlsError` of code `ERR_TLS_TRUNCATED`, because it may be an attacker's.
    */
   readonly allowTruncation?: boolean | undefined;
+  /**
+   * What the bytes are that a {@link Stream} has read and nobody took, as after `peek()` or after a header of the PROXY protocol.
+   * `"refuse"`: nobody's, so that `wrapTls()` rejects with `ERR_TLS_BUFFERED`; that is right after STARTTLS. `"tls"`: the beginning of
+   * TLS, which then goes on with what the connection below gives. Default `"refuse"`.
+   */
+  readonly buffered?: "refuse" | "tls" | undefined;
   /** Made beforehand and shared; instead of the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
@@ -81,13 +111,17 @@ export interface TlsClientOptions extends TlsContextOptions, TlsConnectionOption
   readonly servername?: string | undefined;
   /** What was dialled: a name or an IP address. */
   readonly host?: string | undefined;
-  /** Checks the name instead of RFC 6125's rules; returns what is wrong. */
+  /**
+   * Checks the name instead of RFC 6125's rules; returns what is wrong. What it throws, and a value that is neither an Error nor
+   * `undefined`, refuses the server, whatever `rejectUnauthorized` says.
+   */
   readonly checkServerIdentity?: ((name: string, certificate: X509Certificate) => Error | undefined) | undefined;
   /** A session to resume, from an earlier connection to the same name; see {@link TlsConn.nextSession}. */
   readonly session?: Uint8Array | undefined;
   readonly requestCert?: undefined;
   readonly sniCallback?: undefined;
   readonly sessionTimeout?: undefined;
+  readonly dhparam?: undefined;
 }
 
 /** How to be the server. */
@@ -107,17 +141,26 @@ export const CONTEXT: readonly (keyof TlsContextOptions)[] = [
   "ciphers",
   "sigalgs",
   "ecdhCurve",
+  "dhparam",
   "alpnProtocols",
   "rejectUnauthorized",
   "requestCert",
   "sniCallback",
   "sessionTimeout",
 ];
-const CONNECTION = ["handshakeTimeout", "signal", "closeTimeout", "allowTruncation", "context", "isServer"] as const;
+const CONNECTION = [
+  "handshakeTimeout",
+  "signal",
+  "closeTimeout",
+  "allowTruncation",
+  "buffered",
+  "context",
+  "isServer",
+] as const;
 const CLIENT = ["servername", "host", "checkServerIdentity", "session"] as const;
 /** What belongs to a connection of a client even where a context is given. */
 const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
-const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout"];
+const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout", "dhparam"];
 /** The names of the options of a context that a client has a use for. */
 const CLIENT_CONTEXT: readonly string[] = CONTEXT.filter((name) => !SERVER_ONLY.includes(name));
 /** The names of {@link TlsClientOptions}. */
@@ -193,19 +236,31 @@ export function checkContext(
   if (sniCallback !== undefined && typeof sniCallback !== "function") {
     throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
   }
-  if (sessionTimeout !== undefined && !(Number.isInteger(sessionTimeout) && (sessionTimeout as number) > 0)) {
+  const seconds = sessionTimeout === undefined ? 1 : sessionTimeout;
+  if (!(Number.isInteger(seconds) && (seconds as number) > 0 && (seconds as number) <= LONGEST)) {
     throw new RangeError(
-      `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 on`,
+      `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 to ${LONGEST}`,
     );
   }
-  return { ...opts, minVersion, maxVersion };
+  checkLists(opts, action);
+  const checked = { ...opts, minVersion, maxVersion };
+  if (sniCallback === undefined) return checked;
+  // It runs in the asynchronous context that it was given in, not in that of a handshake.
+  return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
 /** The options of credentials alone. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
   checkObject(opts, action);
   checkNames(opts, CREDENTIALS, action);
-  return opts;
+  return Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
+}
+
+/** Whether buffered bytes are TLS's. */
+export function checkBuffered(value: unknown, action: string): boolean {
+  if (value === undefined || value === "refuse") return false;
+  if (value === "tls") return true;
+  throw new TypeError(`Cannot ${action}: buffered is ${quote(value)}, required "refuse" or "tls"`);
 }
 
 /** What one connection takes, checked. */
@@ -215,6 +270,8 @@ export interface CheckedConnection {
   readonly closeTimeout: number;
   readonly allowTruncation: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Whether what a stream has read is the beginning of TLS. */
+  readonly takesBuffered: boolean;
   readonly context: TlsContext | undefined;
   /** The options that a context is to be made of, where none is given. */
   readonly inline: TlsContextOptions;
@@ -228,9 +285,10 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
   checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
   checkFlag(opts["allowTruncation"], action, "allowTruncation");
-  const { signal, context } = opts;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot ${action}: signal is ${quote(signal)}, required an AbortSignal`);
+  const { context } = opts;
+  const signal = takeSignal(opts["signal"]);
+  if (opts["signal"] !== undefined && signal === undefined) {
+    throw new TypeError(`Cannot ${action}: signal is ${quote(opts["signal"])}, required an AbortSignal`);
   }
   const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
   if (context !== undefined) {
@@ -247,6 +305,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     closeTimeout: checkTime(opts["closeTimeout"], 5_000, action, "closeTimeout"),
     allowTruncation: opts["allowTruncation"] === true,
     signal,
+    takesBuffered: checkBuffered(opts["buffered"], action),
     context: context as TlsContext | undefined,
     inline,
   };

@@ -3,10 +3,12 @@
 // What was handed to TLS is encrypted at once and can't be taken back, so a write that is cut counts the pieces that were
 // handed over, the one under way included; and a piece is small, so that a peer that does not read holds little of it.
 
+import { isUint8Array } from "node:util/types";
 import type { SocketError } from "../errors.js";
 import type { Data, IoOptions } from "../io.js";
 import { Parts, toParts } from "../stream/data.js";
-import { refusal, socketError, Wait } from "../stream/wait.js";
+import type { TimerRefs } from "../stream/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
 
 /** Most bytes that are handed over at a time: four full records. */
 const PIECE = 65_536;
@@ -55,8 +57,8 @@ class TimedWrite extends Wait<void> implements Job {
   readonly #end: boolean;
   readonly #drop: (job: Job) => void;
 
-  constructor(data: Uint8Array | Parts | undefined, opts: IoOptions, drop: (job: Job) => void) {
-    super(opts);
+  constructor(data: Uint8Array | Parts | undefined, opts: IoOptions, refs: TimerRefs, drop: (job: Job) => void) {
+    super(opts, undefined, refs);
     this.data = data;
     this.#end = data === undefined;
     this.#drop = drop;
@@ -65,7 +67,7 @@ class TimedWrite extends Wait<void> implements Job {
   protected override cut(): SocketError {
     // The end of writing stays due: only the wait for it was cut short.
     if (!this.#end) this.#drop(this);
-    return failureOf(this, "ETIMEDOUT", this.#end);
+    return this.#end ? timeoutError("closeWrite") : timeoutError("write", { transferred: this.transferred });
   }
 }
 
@@ -73,12 +75,9 @@ function failureOf(job: Job, code: string, end: boolean): SocketError {
   return end ? socketError(code, "closeWrite") : socketError(code, "write", { transferred: job.transferred });
 }
 
-/** Every write that was taken at once. */
-const DONE: Promise<void> = Promise.resolve();
-
 /** One part is written as it is, several small ones are put together. */
 function bodyOf(data: Data): Uint8Array | Parts {
-  if (data instanceof Uint8Array) return data;
+  if (isUint8Array(data)) return data;
   if (typeof data === "string") return Buffer.from(data);
   const parts = toParts(data);
   return parts.length === 1 ? (parts[0] as Uint8Array) : new Parts(parts);
@@ -86,6 +85,7 @@ function bodyOf(data: Data): Uint8Array | Parts {
 
 export class Outgoing {
   readonly #sink: Sink;
+  readonly #refs: TimerRefs;
   #queue: Job[] = [];
   #busy = false;
   /** closeWrite() was called. */
@@ -95,8 +95,9 @@ export class Outgoing {
   #failure: { readonly error: unknown } | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(sink: Sink) {
+  constructor(sink: Sink, refs: TimerRefs) {
     this.#sink = sink;
+    this.#refs = refs;
   }
 
   get finished(): boolean {
@@ -133,7 +134,7 @@ export class Outgoing {
       const { code, cause } = this.#failure.error as SocketError;
       return Promise.reject(socketError(code, "write", { cause, transferred: data.length }));
     }
-    if (taken || !this.#busy) return DONE;
+    if (taken || !this.#busy) return Promise.resolve();
     const job = new PlainWrite(NOTHING);
     job.transferred = data.length;
     this.#queue.push(job);
@@ -145,7 +146,7 @@ export class Outgoing {
    * does: should the layer below not take all of it at once, the next call takes nothing.
    */
   tryWrite(data: Uint8Array): number {
-    if (!(data instanceof Uint8Array)) {
+    if (!isUint8Array(data)) {
       throw new TypeError(`Cannot write: data is a ${typeof data}, required a Uint8Array`);
     }
     if (this.#finishing) throw socketError("EPIPE", "write");
@@ -194,7 +195,7 @@ export class Outgoing {
     const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
     const job = plain
       ? new PlainWrite(data)
-      : new TimedWrite(data, opts, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
+      : new TimedWrite(data, opts, this.#refs, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
     this.#queue.push(job);
     if (!this.#busy) this.#advance();
     return job.promise;

@@ -7,8 +7,9 @@
 import { X509Certificate } from "node:crypto";
 
 /** In front of each: what it is, and the version of its form. */
-const MARK = Buffer.from("berkeley-tls\x01");
-const HEAD = MARK.length + 4;
+const MARK = Buffer.from("berkeley-tls\x02");
+/** Behind it the lengths of both parts: Node takes a session that is cut off for none, without a word. */
+const HEAD = MARK.length + 8;
 
 /** A session and whose it is. */
 export interface Session {
@@ -20,9 +21,10 @@ export interface Session {
 /** One run of bytes for both. */
 export function packSession(certificate: X509Certificate, ticket: Uint8Array): Buffer {
   const der = certificate.raw;
-  const size = Buffer.alloc(4);
-  size.writeUInt32BE(der.length);
-  return Buffer.concat([MARK, size, der, ticket]);
+  const sizes = Buffer.alloc(8);
+  sizes.writeUInt32BE(der.length);
+  sizes.writeUInt32BE(ticket.length, 4);
+  return Buffer.concat([MARK, sizes, der, ticket]);
 }
 
 /** The parts of what `packSession` made; undefined for anything else. */
@@ -30,7 +32,7 @@ export function unpackSession(bytes: Uint8Array): Session | undefined {
   const packed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (packed.length < HEAD || !packed.subarray(0, MARK.length).equals(MARK)) return undefined;
   const end = HEAD + packed.readUInt32BE(MARK.length);
-  if (end >= packed.length) return undefined;
+  if (end >= packed.length || end + packed.readUInt32BE(MARK.length + 4) !== packed.length) return undefined;
   try {
     return { certificate: new X509Certificate(packed.subarray(HEAD, end)), ticket: packed.subarray(end) };
   } catch {

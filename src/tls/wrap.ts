@@ -1,14 +1,16 @@
 // wrapTls(): TLS on any connection, in place.
 
+import { AsyncResource } from "node:async_hooks";
 import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
-import { quote } from "../addr/index.js";
-import { TlsError } from "../errors.js";
+import { isUint8Array } from "node:util/types";
+import { isBranded, quote } from "../addr/index.js";
+import { BusyError, TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
-import { Stream } from "../stream/index.js";
-import { carry } from "./carrier.js";
+import { giveUp, Stream, unreadOf } from "../stream/stream.js";
+import { type Carrier, carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
-import { checkCertificate, nodeContext, TlsContext } from "./context.js";
+import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
 import {
   checkConnection,
@@ -32,7 +34,8 @@ let common: TlsContext | undefined;
  *
  * Over a {@link Stream}, as after STARTTLS, the upgrade is in place: it fails with `ERR_TLS_BUFFERED`, and leaves the stream
  * alone, when the stream has read bytes that nobody took. They came before the peer could know of TLS, and to go on with
- * them would let an attacker put commands in front of what is encrypted (RFC 3207, section 6).
+ * them would let an attacker put commands in front of what is encrypted (RFC 3207, section 6). Where they are the beginning of TLS,
+ * because the stream was only looked at, or a header was read from it, `buffered: "tls"` says so.
  *
  * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; it needs `servername` or
  * `host` for that. A server needs `cert` and `key` (or `pfx`), or a `context` with them, which costs less where there are
@@ -43,6 +46,7 @@ let common: TlsContext | undefined;
  *   `ERR_SSL_…` for what OpenSSL or the peer refused
  * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` when `handshakeTimeout` ran out, `ECONNRESET` when the
  *   peer went away
+ * @throws BusyError while a read is pending, at once: then the connection is left alone
  * @throws the reason of `signal`
  * @throws TypeError or RangeError for an option that is wrong: then the connection is left alone
  * @see RFC 8446, RFC 6066, RFC 7301
@@ -72,7 +76,7 @@ export interface PreparedTls {
 /** What `wrapTls` does before it touches the connection. */
 export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const plan = checkConnection(opts, action);
-  if (plan.context !== undefined && !(plan.context instanceof TlsContext)) {
+  if (plan.context !== undefined && !isTlsContext(plan.context)) {
     throw new TypeError(`Cannot ${action}: context is ${quote(plan.context)}, required a TlsContext`);
   }
   const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
@@ -91,12 +95,15 @@ export async function secure(
   conn: Conn,
   { plan, context, client }: PreparedTls,
   within: IoOptions = {},
+  begun?: (carrier: Carrier) => void,
 ): Promise<TlsConn> {
   const { timeout = Infinity, signal = plan.signal } = within;
   signal?.throwIfAborted();
-  const below = uncover(conn);
+  const { below, before } = uncover(conn, plan.takesBuffered);
   const handshakeTimeout = Math.min(plan.handshakeTimeout, timeout);
-  const shaking: Shaking = { conn: below, carrier: carry(below), context, plan: { ...plan, handshakeTimeout, signal } };
+  const carrier = carry(below, before);
+  begun?.(carrier);
+  const shaking: Shaking = { conn: below, carrier, context, plan: { ...plan, handshakeTimeout, signal } };
   try {
     return await (client === undefined ? shakeAsServer(shaking) : shakeAsClient(shaking, client));
   } catch (error) {
@@ -107,17 +114,34 @@ export async function secure(
   }
 }
 
-/** The connection below a stream that has nothing of it. */
-function uncover(conn: Conn): Conn {
+/** Of this copy or of another. */
+function isStream(conn: Conn): conn is Stream {
+  return isBranded(conn, "Stream");
+}
+
+/** The connection below streams, and what these have read of it. */
+function uncover(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly before: Uint8Array } {
+  if (!isConn(conn)) throw new TypeError(`Cannot ${ACTION}: conn is ${quote(conn)}, required a Conn`);
+  const streams: Stream[] = [];
   let below = conn;
-  while (below instanceof Stream) {
-    if (below.buffered > 0) {
-      const reason = `the stream holds ${below.buffered} bytes that were read before, which TLS would not protect`;
-      throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
-    }
-    below = below.conn;
+  for (; isStream(below); below = below.conn) streams.push(below);
+  const own = streams.filter((stream) => stream instanceof Stream);
+  const unread = own.map(unreadOf);
+  const size = streams.reduce((sum, { buffered }) => sum + buffered, 0);
+  // What a stream of another copy holds can't be taken out of it.
+  const inReach = unread.reduce((sum, { length }) => sum + length, 0);
+  if (size > 0 && (!takesBuffered || inReach < size)) {
+    const reason = `the stream holds ${size} bytes that were read before, which TLS would not protect`;
+    throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
   }
-  return below;
+  if (below.reading === true) throw new BusyError("read");
+  own.forEach(giveUp);
+  return { below, before: Buffer.concat(unread) };
+}
+
+function isConn(value: unknown): value is Conn {
+  const { read, write } = (value ?? {}) as Partial<Conn>;
+  return typeof read === "function" && typeof write === "function";
 }
 
 function contextFor(plan: CheckedConnection): TlsContext {
@@ -145,9 +169,9 @@ function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: st
   if (check !== undefined && typeof check !== "function") {
     throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
   }
-  const unpacked = session instanceof Uint8Array ? unpackSession(session) : undefined;
+  const unpacked = isUint8Array(session) ? unpackSession(session) : undefined;
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
   }
-  return { name, check, session: unpacked };
+  return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
 }

@@ -1,5 +1,7 @@
 // The proposal's error, which is a TypeError, around the one that says what happened.
 
+import { isNativeError } from "node:util/types";
+
 /**
  * What went wrong, as the proposal has it: a `TypeError` whose message begins with `SocketError: `. `cause` is the error
  * behind it, and `code` that error's code (`"ECONNREFUSED"`, `"CERT_HAS_EXPIRED"`), where it has one.
@@ -24,5 +26,7 @@ export class SocketError extends TypeError {
 /** `error` as one of the proposal's; one that is already stays as it is. */
 export function socketErrorOf(error: unknown): SocketError {
   if (error instanceof SocketError) return error;
-  return new SocketError(error instanceof Error ? error.message : String(error), { cause: error });
+  return new SocketError(error instanceof Error || isNativeError(error) ? error.message : String(error), {
+    cause: error,
+  });
 }

@@ -9,6 +9,7 @@
 // - `startTls()` waits for the write that is under way. One that was only queued is refused, as later ones are.
 
 import { ReadableStream, WritableStream, type WritableStreamDefaultController } from "node:stream/web";
+import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
 import { offAbort, onAbort } from "../aborts.js";
 import { quote } from "../addr/index.js";
 import type { Conn } from "../io.js";
@@ -304,8 +305,8 @@ export class WinterSocket implements Socket {
 }
 
 function bytesOf(chunk: unknown): string | Uint8Array {
-  if (typeof chunk === "string" || chunk instanceof Uint8Array) return chunk;
+  if (typeof chunk === "string" || isUint8Array(chunk)) return chunk;
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  if (isAnyArrayBuffer(chunk)) return new Uint8Array(chunk);
   throw new TypeError(`a chunk is ${quote(chunk)}, required bytes or text`);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { utf8Length } from "#berkeley/addr/utf8.js";
+import { nameBytes, nameText, utf8Length } from "#berkeley/addr/utf8.js";
 import { seeded } from "./support.js";
 
 test("utf8Length() counts what Buffer counts for every code point", () => {
@@ -30,5 +31,47 @@ test("utf8Length() agrees with an encoder on random units", () => {
     const text = String.fromCharCode(...Array.from({ length: random(5) }, () => edges[random(edges.length)]!));
     const bytes = encoder.encode(text);
     assert.equal(utf8Length(text), decoder.decode(bytes) === text ? bytes.length : -1, JSON.stringify(text));
+  }
+});
+
+test("nameText() and nameBytes() turn any bytes into a string and back, text into itself", () => {
+  const random = seeded(10);
+  const edges = [0x00, 0x2f, 0x41, 0x5c, 0x7f, 0x80, 0x8f, 0x90, 0xa0, 0xbf, 0xc0, 0xc2, 0xc3, 0xdf, 0xe0, 0xe2, 0xed];
+  edges.push(0xef, 0xf0, 0xf4, 0xf5, 0xff, 0xbd, 0x82, 0xac, 0x9f, 0x98);
+  const seen = new Map<string, string>();
+  for (let i = 0; i < 40_000; i++) {
+    const bytes = Buffer.from(Array.from({ length: random(7) }, () => edges[random(edges.length)]!));
+    const text = nameText(bytes);
+    const back = nameBytes(text);
+    assert.deepEqual(back === undefined ? back : Buffer.from(back), bytes, bytes.toString("hex"));
+    assert.equal(seen.get(text) ?? bytes.toString("hex"), bytes.toString("hex"), "two names, one string");
+    seen.set(text, bytes.toString("hex"));
+    if (utf8Length(text) >= 0) assert.equal(text, new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
+  }
+  for (const text of ["", "/run/a.sock", "é😀", "\ufffd", "\ufeffx", "\ufffd\udcff", "😀\udc80"]) {
+    assert.equal(nameText(nameBytes(text)!), text);
+  }
+});
+
+test("nameText() gives the strings that Python gives", () => {
+  const random = seeded(11);
+  const names = Array.from({ length: 500 }, () =>
+    Buffer.from(Array.from({ length: 1 + random(8) }, () => (random(3) === 0 ? random(128) : 128 + random(128)))),
+  );
+  const script =
+    "import os, sys\nfor name in sys.argv[1:]: " +
+    'print(bytes.fromhex(name).decode("utf-8", "surrogateescape").encode("utf-16-le", "surrogatepass").hex())';
+  const words = names.map((name) => name.toString("hex"));
+  const { stdout, status, stderr } = spawnSync("python3", ["-c", script, ...words], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  const theirs = stdout.trim().split("\n");
+  for (const [index, name] of names.entries()) {
+    assert.equal(Buffer.from(nameText(name), "utf16le").toString("hex"), theirs[index], words[index]);
+  }
+});
+
+test("nameBytes() refuses a lone surrogate that stands for no byte", () => {
+  for (const text of ["\ud800", "\udc00", "\udc7f", "\udd00", "\ud83d", "a\udcff\ud800"]) {
+    assert.equal(nameBytes(text), undefined);
   }
 });

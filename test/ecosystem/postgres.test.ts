@@ -12,27 +12,9 @@ import { missing, type Server, startPostgres } from "./support.js";
 
 checkLeaks();
 
-/** What pg calls on its stream beside what every Duplex has. */
-interface PgStream extends Duplex {
-  connect(): this;
-  setNoDelay(): this;
-  ref(): this;
-  unref(): this;
-}
-
 /** pg makes its connection with `connect()` of its stream. Ours is there already, so there is only that to say. */
-function forPg(duplex: Duplex): PgStream {
-  const same = (): PgStream => stream;
-  const stream: PgStream = Object.assign(duplex, {
-    connect: () => {
-      process.nextTick(() => stream.emit("connect"));
-      return stream;
-    },
-    setNoDelay: same,
-    ref: same,
-    unref: same,
-  });
-  return stream;
+function forPg(duplex: Duplex): Duplex {
+  return Object.assign(duplex, { connect: () => process.nextTick(() => duplex.emit("connect")) });
 }
 
 const ways: readonly [name: string, of: (stream: Stream) => Duplex][] = [

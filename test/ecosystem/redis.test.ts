@@ -20,16 +20,10 @@ checkLeaks();
 const withoutServer = missing("redis-server", "redis-server", "setpriv");
 const withoutTools = missing("redis-tools", "redis-cli", "redis-benchmark");
 
-/** What ioredis calls on its stream beside what every Duplex has. Our connections have these options from the beginning. */
-function likeSocket(duplex: Duplex): Duplex {
-  const same = (): Duplex => duplex;
-  return Object.assign(duplex, { setKeepAlive: same, setNoDelay: same });
-}
-
 type Way = (stream: Stream) => Duplex;
 const ways: readonly [name: string, of: Way][] = [
   ["toNetSocket()", (stream) => stream.toNetSocket()],
-  ["toDuplex()", (stream) => likeSocket(stream.toDuplex({ allowHalfOpen: false }))],
+  ["toDuplex()", (stream) => stream.toDuplex({ allowHalfOpen: false })],
 ];
 
 /** An ioredis whose connections are ours. */

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
+import { EMFILE } from "#berkeley/sys/errno.js";
 import { checkLeaks } from "../support/leaks.js";
 
 keepAlive();
@@ -44,6 +45,30 @@ test("deadlines run per call: a later call with an earlier deadline ends first, 
   fire(IN, conn);
   await Promise.all(all);
   assert.deepEqual(ended.slice(2), ["a", "d"]);
+});
+
+test("calls that are late together end in the order of their deadlines, then of their calls", async () => {
+  const { socket } = fakeKernel();
+  const conn = socket();
+  const ended: string[] = [];
+  const waiting = (["3", "1", "2", "1 too", "0"] as const).map((name) =>
+    conn.recv(1, { timeout: 1 + Number(name[0]) }).catch(() => void ended.push(name)),
+  );
+  // The loop is kept until all are late.
+  const end = performance.now() + 10;
+  while (performance.now() < end);
+  await Promise.all(waiting);
+  assert.deepEqual(ended, ["0", "1", "1 too", "2", "3"]);
+});
+
+test("a call that cannot join the queue leaves nothing with its signal", async () => {
+  const { sys, socket, reactor } = fakeKernel();
+  const conn = socket();
+  sys.calls.openPoller = () => EMFILE;
+  while (reactor.spend());
+  const { signal } = new AbortController();
+  await assert.rejects(async () => conn.recv(1, { signal, timeout: 10 }), { code: "EMFILE" });
+  assert.deepEqual(getEventListeners(signal, "abort"), []);
 });
 
 test("the socket's timeout holds for calls without one of their own; null and Infinity switch it off", async () => {

@@ -3,7 +3,7 @@
 // an addon of their own.
 
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
@@ -12,7 +12,6 @@ import { Worker } from "node:worker_threads";
 import * as first from "berkeley";
 import * as firstSync from "berkeley/sync";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
-import { root } from "../support/program.js";
 
 type Package = typeof first;
 
@@ -25,20 +24,27 @@ checkLeaks({ pollers: 3 });
 const entry = fileURLToPath(import.meta.resolve("berkeley"));
 const compiled = dirname(entry);
 
-/** A copy of the compiled files; of the addon too, or with a link to it. */
+/** The file of the addon that the first evaluation has loaded. */
+function loadedAddon(): string {
+  const found = /\/\S+\.node$/m.exec(readFileSync("/proc/self/maps", "utf8"));
+  assert.ok(found, "no addon is loaded");
+  return found[0];
+}
+
+/** A package of the same JavaScript; its addon is a copy, or a link to the one that is loaded. */
 function copy(addon: "same addon" | "own addon"): { index: string; sync: string } {
   const place = join(folder, addon);
-  const inside = compiled.slice(root.length);
-  cpSync(compiled, join(place, inside), { recursive: true, filter: (path) => !/\.(d\.ts|map)$/.test(path) });
-  const top = inside.split("/")[0]!;
-  for (const file of readdirSync(root)) {
-    if (file === top || ["node_modules", ".git", "out"].includes(file)) continue;
-    if (file === "build" && addon === "own addon") {
-      cpSync(join(root, "build", "Release", "berkeley.node"), join(place, "build", "Release", "berkeley.node"));
-    } else symlinkSync(join(root, file), join(place, file));
-  }
-  return { index: join(place, inside, "index.js"), sync: join(place, inside, "sync", "index.js") };
+  const built = join(place, "build", "Release");
+  cpSync(compiled, join(place, "lib"), { recursive: true, filter: (path) => !/\.(d\.ts|map)$/.test(path) });
+  mkdirSync(built, { recursive: true });
+  if (addon === "own addon") cpSync(loadedAddon(), join(built, "berkeley.node"));
+  else symlinkSync(loadedAddon(), join(built, "berkeley.node"));
+  writeFileSync(join(place, "package.json"), '{ "name": "berkeley", "type": "module" }');
+  return { index: join(place, "lib", "index.js"), sync: join(place, "lib", "sync", "index.js") };
 }
+
+const byNumber = (descriptors: Map<number, string>): readonly [number, string][] =>
+  [...descriptors].toSorted(([one], [other]) => one - other);
 
 const copies = { "same addon": copy("same addon"), "own addon": copy("own addon") };
 
@@ -130,7 +136,7 @@ for (const addon of ["same addon", "own addon"] as const) {
 }
 
 test("evaluations in a worker wait side by side, and the end of the worker closes all of their pollers", async () => {
-  const before = [...openDescriptors()].sort();
+  const before = byNumber(openDescriptors());
   const paths = [entry, copies["same addon"].index, copies["own addon"].index];
   for (const way of ["by itself", "terminated"]) {
     const worker = new Worker(
@@ -151,7 +157,7 @@ test("evaluations in a worker wait side by side, and the end of the worker close
     const ended = new Promise((resolve) => worker.once("exit", resolve));
     if (way === "terminated") await worker.terminate();
     await ended;
-    assert.deepEqual([...openDescriptors()].sort(), before, way);
+    assert.deepEqual(byNumber(openDescriptors()), before, way);
   }
 });
 

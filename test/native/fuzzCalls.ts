@@ -271,12 +271,14 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   gethostbynameSync: () => [host(), number()],
   gethostbyaddr: () => [own4(), number(), random(4) > 0 ? () => {} : anything()],
   gethostbyaddrSync: () => [own4(), number()],
+  abandonLookup: () => [random(4) > 0 ? random(2000) : anything()],
+  resumeLookup: () => [random(4) > 0 ? random(2000) : anything()],
   sethostname: () => [pick(random, [undefined, null, 5, {}, Symbol("s")])],
   pollerAdd: () => [descriptor(), number(), number(), number(), random(3)],
   pollerModify: () => [descriptor(), number(), number(), anything(), random(3)],
   pollerRemove: () => [descriptor(), random(3)],
   pollerRef: () => [random(3)],
-  pollerRest: () => [random(3)],
+  pollerTurned: () => [random(3)],
   openPoller: () => [random(2) === 0 ? () => {} : anything(), random(2)],
 };
 

@@ -58,14 +58,31 @@ test("the poller is opened once, at the first registration", () => {
   assert.equal(sys.count("openPoller"), 1);
 });
 
-test("a poller that cannot be opened throws its errno, and is tried again later", () => {
+test("a poller that cannot be opened is a negative errno, and is tried again later", () => {
   const sys = new FakeSys();
   const open = sys.calls.openPoller.bind(sys.calls);
   sys.calls.openPoller = () => -24;
   const reactor = new Reactor(sys.calls);
-  assert.throws(() => reactor.add(10, new Ear()), { code: "EMFILE", syscall: "epoll_create1" });
+  assert.equal(reactor.add(10, new Ear()), -24);
+  assert.equal(reactor.failedCall, "epoll_create1");
   sys.calls.openPoller = open;
   assert.equal(reactor.add(10, new Ear()), 0);
+  assert.equal(reactor.failedCall, "epoll_ctl");
+});
+
+test("calls that wait for their turn are counted before the poller is open, and hold it once it is", () => {
+  const sys = new FakeSys();
+  const reactor = new Reactor(sys.calls);
+  reactor.hold();
+  reactor.hold();
+  reactor.release();
+  assert.equal(reactor.waiting, 1);
+  assert.equal(sys.count("openPoller"), 0);
+  reactor.add(10, new Ear());
+  assert.equal(reactor.waiting, 1);
+  assert.equal(sys.count("pollerRef"), 1);
+  reactor.release();
+  assert.equal(reactor.waiting, 0);
 });
 
 test("an event for a registration that has ended reaches nobody", () => {

@@ -90,6 +90,30 @@ test("accept() passes over connections that were gone before they were accepted"
   assert.throws(() => accepted.value?.[0].close(), { code: "EBADF" });
 });
 
+test("the loop over connections passes over what a firewall refused, and a single accept() fails with it", async () => {
+  const { sys, socket } = fakeKernel();
+  const server = socket();
+  const fd = sys.newFd();
+  sys.script("accept", "EPERM", "EPERM", fd, "EPERM");
+  const { value } = await server[Symbol.asyncIterator]().next();
+  assert.equal((value as [Socket, unknown])[0].fileno(), fd);
+  await assert.rejects(server.accept(), { code: "EPERM", syscall: "accept" });
+  sys.script("accept", "EPERM", sys.newFd());
+  const [another] = await server.accept({ patient: true });
+  for (const one of [(value as [Socket, unknown])[0], another]) assert.throws(() => one.close(), { code: "EBADF" });
+});
+
+for (const code of ["ECONNABORTED", "EPROTO", "EPERM"]) {
+  test(`${code} on every accept() is asked for with pauses, and ends with the call's deadline`, async () => {
+    const { sys, socket } = fakeKernel();
+    const server = socket();
+    sys.always("accept", code);
+    await assert.rejects(server.accept({ patient: true, timeout: 100 }), { code: "ETIMEDOUT" });
+    assert.ok(sys.count("accept") <= 16 * 6, "at once, in the next turn, and after 5, 10, 20 and 40 ms");
+    assert.equal(sys.waiting, 0);
+  });
+}
+
 test("accept() on what does not listen rejects with EINVAL", async () => {
   const { sys, socket } = fakeKernel();
   sys.script("accept", "EINVAL", "EOPNOTSUPP");

@@ -246,12 +246,14 @@ for (const family of networkFamilies) {
     assert.ok(sender.tcpi_snd_cwnd > 0);
     assert.ok(sender.tcpi_bytes_acked >= total);
     assert.equal(sender.tcpi_notsent_bytes, 0);
-    assert.equal(sender.tcpi_total_retrans, 0);
+    // On a busy machine an acknowledgement may be late, and the kernel sends a segment once more to ask for it (RFC 8985, TLP).
+    const again = sender.tcpi_bytes_retrans ?? 0;
+    assert.equal(sender.tcpi_total_retrans === 0, again === 0);
     assert.ok(sender.tcpi_snd_wscale <= 14 && sender.tcpi_rcv_wscale <= 14);
     assert.equal(typeof sender.tcpi_delivery_rate_app_limited, "boolean");
     assert.ok(sender.tcpi_delivery_rate > 0);
     assert.equal(sender.tcpi_max_pacing_rate, Infinity);
-    assert.equal(sender.tcpi_bytes_sent, total);
+    assert.equal(sender.tcpi_bytes_sent! - again, total);
     for (const [name, value] of Object.entries(sender)) {
       if (typeof value === "number") assert.ok(value >= 0, `${name} is ${value}`);
     }

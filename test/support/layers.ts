@@ -18,20 +18,22 @@ export const policy: Readonly<Record<string, Policy>> = {
   // Who hears of an abort. Below both the descriptors and the streams, which know nothing of each other, so that a signal has
   // one listener whichever of them wait under it.
   aborts: { values: [] },
+  // What becomes of an error that a callback of users throws: one rule for all layers that have such callbacks.
+  callbacks: { values: [] },
   errors: { values: [], types: ["io", "addr"] },
   io: { values: [], types: ["errors", "addr"] },
   addr: { values: [], types: ["errors", "io"] },
-  sys: { values: ["aborts", "errors", "addr"] },
+  sys: { values: ["aborts", "callbacks", "errors", "addr"] },
   reactor: { values: ["sys", "errors"] },
   fd: { values: ["reactor", "sys", "aborts", "errors"] },
   // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself knows Conn and no socket.
-  socket: { values: ["fd", "stream", "sys", "aborts", "addr", "io", "errors"] },
+  socket: { values: ["fd", "stream", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
   sync: { values: ["sys", "addr", "io", "errors"] },
-  stream: { values: ["aborts", "io", "errors", "addr"] },
-  tls: { values: ["stream", "io", "errors", "addr"] },
+  stream: { values: ["aborts", "callbacks", "io", "errors", "addr"] },
+  tls: { values: ["callbacks", "stream", "io", "errors", "addr"] },
   server: { values: ["tls", "stream", "io", "errors", "addr"] },
   // sys: for the resolver, and the constants and options of the sockets that net makes.
-  net: { values: ["socket", "stream", "tls", "sys", "aborts", "addr", "io", "errors"] },
+  net: { values: ["socket", "stream", "tls", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
   // Another face of connect(), for those who know the proposal's shapes.
   winter: { values: ["net", "stream", "tls", "aborts", "addr", "io", "errors"] },
   inspect: {

@@ -19,7 +19,7 @@ interface Outcome {
 }
 
 /** Runs `body` as a test file that called checkLeaks() first. */
-function runFile(body: string): Promise<Outcome> {
+function runFile(body: string, ...flags: string[]): Promise<Outcome> {
   const source = `
     import { closeSync, openSync } from "node:fs";
     import { createServer } from "node:net";
@@ -34,7 +34,7 @@ function runFile(body: string): Promise<Outcome> {
   // Otherwise the child speaks the protocol of the runner that runs us.
   delete env["NODE_TEST_CONTEXT"];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [...flags, file], { env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
     child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
@@ -56,6 +56,12 @@ test("checkLeaks() names a descriptor that is left open", async () => {
   const { status, output } = await runFile(`test("opens", () => { openSync("/etc/passwd"); });`);
   assert.notEqual(status, 0);
   assert.match(output, /left after the last test/);
+  assert.match(output, /descriptor \d+ -> \/etc\/passwd/);
+});
+
+test("checkLeaks() fails the file in node's runner too", async () => {
+  const { status, output } = await runFile(`test("opens", () => { openSync("/etc/passwd"); });`, "--test");
+  assert.notEqual(status, 0);
   assert.match(output, /descriptor \d+ -> \/etc\/passwd/);
 });
 

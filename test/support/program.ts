@@ -20,6 +20,15 @@ export interface ProgramOptions {
   readonly input?: string;
 }
 
+/** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
+export function programArguments(args: readonly string[]): string[] {
+  const [first, second, third, ...rest] = args;
+  if (!("deno" in process.versions)) return [...args];
+  // What it evaluates is a module there.
+  if (first === "--input-type=module" && second === "--eval") return ["eval", third!, ...rest];
+  return first === undefined || first.startsWith("-") ? [...args] : ["run", "--allow-all", ...args];
+}
+
 /** How long a program may run, in ms, before it is ended and so fails its test. */
 const LIMIT = 30_000;
 
@@ -36,7 +45,7 @@ export class Program implements AsyncDisposable {
     const env = { ...process.env, ...options.env };
     // Else a child that is node would think that it is a test file.
     delete env["NODE_TEST_CONTEXT"];
-    this.child = spawn(command, args, {
+    this.child = spawn(command, command === process.execPath ? programArguments(args) : args, {
       cwd: compiled,
       env,
       killSignal: "SIGKILL",

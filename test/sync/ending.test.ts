@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { Socket } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
+import { programArguments } from "../support/program.js";
 
 checkLeaks();
 
@@ -17,7 +18,7 @@ function start(code: string, stderr: "inherit" | "ignore" = "inherit"): ChildPro
   const env = { ...process.env };
   delete env["NODE_TEST_CONTEXT"];
   const args = ["--input-type=module", "--eval", code];
-  return spawn(process.execPath, args, { cwd, env, stdio: ["ignore", "pipe", stderr] });
+  return spawn(process.execPath, programArguments(args), { cwd, env, stdio: ["ignore", "pipe", stderr] });
 }
 
 const blocked = `

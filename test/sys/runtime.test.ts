@@ -44,6 +44,9 @@ test("BERKELEY_POLLER chooses on Node.js, and another value is an error that quo
   for (const wanted of ["epoll", "UV", "thread ", "0"]) {
     for (const process of [node("20.0.0"), node("26.3.0", { deno: "2.9.6" })]) {
       assert.throws(() => runtimeOf(process, wanted), {
+        name: "AddonError",
+        code: "ERR_ADDON",
+        reason: "poller",
         message: `Cannot load berkeley: BERKELEY_POLLER is "${wanted}", required "uv" or "thread"`,
       });
     }

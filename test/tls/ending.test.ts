@@ -215,6 +215,7 @@ test("an idle connection does not keep the process alive, a read that waits does
     const accepting = listener.accept();
     await socket.connect(listener.getsockname());
     const [accepted] = await accepting;
+    listener.close();
     const [a, b] = await Promise.all([
       wrapTls(new SocketConn(socket), { ca, servername: "localhost" }),
       wrapTls(new SocketConn(accepted), { isServer: true, cert, key }),

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connect, listen, TlsContext, type TlsConn, TlsError, TlsListener, wrapTls } from "berkeley";
+import { connect, listen, type Stream, TlsContext, type TlsConn, TlsError, TlsListener, wrapTls } from "berkeley";
 import { readFully } from "berkeley/testing";
 import { MemoryListener } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
@@ -67,7 +67,7 @@ test("TlsListener runs no more handshakes than maxHandshakes", async () => {
       accepted++;
       return conn;
     });
-  const listener = new TlsListener(below, { tls: serving(), maxHandshakes: 2 });
+  const listener = new TlsListener(below, { tls: serving(), maxHandshakes: 2, silenceTimeout: Infinity });
   const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
   const clients = await Promise.all([below.connect(), below.connect(), below.connect()]);
   for (let turns = 0; turns < 10; turns++) await turn();
@@ -77,6 +77,122 @@ test("TlsListener runs no more handshakes than maxHandshakes", async () => {
   await accepting;
   assert.deepEqual(listener.pending, { handshakes: 0, ready: 0 });
   await Promise.all(clients.map((client) => client.close()));
+});
+
+const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown }).code;
+
+/** Resolves when `done` says so; turns of the event loop pass meanwhile. */
+async function until(done: () => boolean): Promise<void> {
+  while (!done()) await turn();
+}
+
+test("silent clients at every place of a TLS listener hold up nobody: the oldest goes first", async () => {
+  const failures: [unknown, string][] = [];
+  const tls = { ...serving(), maxHandshakes: 4, silenceTimeout: 20, handshakeTimeout: 60_000 };
+  await using listener = await listen("tls://127.0.0.1:0", {
+    tls: { ...tls, onHandshakeError: (error, address) => failures.push([error, String(address)]) },
+  });
+  const accepting = listener.accept();
+  const target = `tcp://${String(listener.address)}`;
+  const silent: Stream[] = [];
+  while (silent.length < 4) {
+    silent.push(await connect(target));
+    await until(() => listener.pending.handshakes === silent.length);
+  }
+  const ends = silent.map((stream) => stream.read().catch((error: unknown) => error));
+  const client = await wrapTls(await connect(target), trusting());
+  const server = await accepting;
+  assert.equal(failures.length, 1);
+  const [error, address] = failures[0] as [TlsError, string];
+  assert.ok(error instanceof TlsError);
+  assert.equal(error.code, "ERR_TLS_SILENT");
+  assert.match(error.message, /maxHandshakes is 4/);
+  assert.equal(address, String(silent[0]?.localAddress));
+  assert.equal(await ends[0], null);
+  assert.equal(listener.pending.handshakes, 3);
+  const second = listener.accept();
+  await Promise.all([client.close(), server.close()]);
+  const other = await wrapTls(await connect(target), trusting());
+  await Promise.all([other.close(), (await second).close()]);
+  await listener.close();
+  await Promise.all([...ends, ...silent.map((stream) => stream.close())]);
+});
+
+test("256 silent clients leave room for the next one, over TCP and with every default", async () => {
+  await using listener = await listen("tls://127.0.0.1:0", { tls: serving() });
+  const accepting = listener.accept();
+  const target = `tcp://${String(listener.address)}`;
+  const silent = await Promise.all(Array.from({ length: 300 }, () => connect(target)));
+  const client = await wrapTls(await connect(target), { ...trusting(), handshakeTimeout: 5000 });
+  await using server = await accepting;
+  assert.equal(String(server.remoteAddress), String(client.localAddress));
+  assert.ok(listener.pending.handshakes <= 256);
+  await Promise.all([client.close(), ...silent.map((stream) => stream.close())]);
+});
+
+test("a client that has sent something keeps its place, and the one that comes waits", async () => {
+  const below = new MemoryListener();
+  const failures: unknown[] = [];
+  await using listener = new TlsListener(below, {
+    tls: serving(),
+    maxHandshakes: 1,
+    silenceTimeout: 0,
+    handshakeTimeout: 60_000,
+    onHandshakeError: (error) => failures.push(error),
+  });
+  const accepting = listener.accept();
+  const slow = await below.connect();
+  await until(() => listener.pending.handshakes === 1);
+  // The beginning of a record, and no more.
+  await slow.write(Uint8Array.of(22, 3, 1));
+  await until(() => slow.unread === 0);
+  const client = wrapTls(await below.connect(), trusting());
+  for (let turns = 0; turns < 20; turns++) await turn();
+  assert.deepEqual(listener.pending, { handshakes: 1, ready: 0 });
+  assert.equal(failures.length, 0);
+  await slow.close();
+  const [one, other] = await Promise.all([client, accepting]);
+  assert.deepEqual(failures.map(codeOf), ["ECONNRESET"]);
+  await Promise.all([one.close(), other.close()]);
+});
+
+test("a connection that waits for a place is closed with the listener", async () => {
+  const below = new MemoryListener();
+  const listener = new TlsListener(below, { tls: serving(), maxHandshakes: 1, silenceTimeout: 0 });
+  const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
+  const slow = await below.connect();
+  await until(() => listener.pending.handshakes === 1);
+  // Another one is asked for while this one is silent, and comes when it is not any more.
+  for (let turns = 0; turns < 5; turns++) await turn();
+  await slow.write(Uint8Array.of(22, 3, 1));
+  await until(() => slow.unread === 0);
+  const waiting = await below.connect();
+  for (let turns = 0; turns < 5; turns++) await turn();
+  await listener.close();
+  await accepting;
+  await assert.rejects(waiting.read(Buffer.alloc(1)), { code: "ECONNRESET" });
+  await Promise.all([slow.close(), waiting.close()]);
+});
+
+test("a burst of more clients than there are places is served, and none is taken for silent", async () => {
+  const failures: unknown[] = [];
+  const tls = {
+    ...serving(),
+    maxHandshakes: 3,
+    silenceTimeout: 0,
+    onHandshakeError: (error: unknown) => failures.push(error),
+  };
+  await using listener = await listen("tls://127.0.0.1:0", { tls });
+  const trust = new TlsContext({ ca: certificates().ca.cert });
+  const dial = async (): Promise<TlsConn> => {
+    const plain = await connect(`tcp://${String(listener.address)}`);
+    return wrapTls(plain, { context: trust, servername: "localhost" });
+  };
+  const clients = Promise.all(Array.from({ length: 40 }, dial));
+  const servers: Stream[] = [];
+  for await (const stream of listener) if (servers.push(stream) === 40) break;
+  await Promise.all([...(await clients), ...servers].map((conn) => conn.close()));
+  assert.deepEqual(failures, []);
 });
 
 test("accept() that is cut loses no connection, and lets the listener below go", async () => {
@@ -120,9 +236,16 @@ test("close() settles accept() with ECANCELED, ends loops and refuses later call
 test("an error of the listener below is accept()'s", async () => {
   const below = new MemoryListener();
   const broken = new Error("broken");
-  below.accept = () => Promise.reject(broken);
   await using listener = new TlsListener(below, { tls: serving() });
+  below.accept = () => Promise.reject(broken);
   await assert.rejects(listener.accept(), broken);
+  below.accept = () => {
+    throw broken;
+  };
+  await assert.rejects(listener.accept(), broken);
+  for (const wrong of [undefined, null, 5, {}]) {
+    assert.throws(() => new TlsListener(wrong as never, { tls: serving() }), /listener is .*, required a Listener/);
+  }
 });
 
 test("TlsListener serves many at a time from one context, which can be reloaded", async () => {
@@ -162,5 +285,7 @@ test("TlsListener refuses options that are wrong", () => {
   const below = new MemoryListener();
   assert.throws(() => new TlsListener(below, { tls: serving(), maxHandshakes: 0 }), RangeError);
   assert.throws(() => new TlsListener(below, { tls: serving(), handshakeTimeout: -1 }), RangeError);
+  assert.throws(() => new TlsListener(below, { tls: serving(), silenceTimeout: -1 }), RangeError);
+  assert.throws(() => new TlsListener(below, { tls: serving(), buffered: true as never }), TypeError);
   assert.throws(() => new TlsListener(below, { tls: { ...serving(), cert: "x" } }), TlsError);
 });

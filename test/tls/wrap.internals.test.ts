@@ -261,6 +261,37 @@ test("exportKeyingMaterial() is the same at both ends", async () => {
   assert.throws(() => client.exportKeyingMaterial(32, label), { code: "EBADF" });
 });
 
+test("exportKeyingMaterial() refuses what is wrong, and what OpenSSL refuses is a TlsError", async () => {
+  const [client, server] = await tlsPair(overTcp);
+  for (const [length, label, context, message] of [
+    [0, "a", undefined, /length is 0, required an integer from 1 to 65535/],
+    [1.5, "a", undefined, /length is 1.5/],
+    ["32", "a", undefined, /length is "32"/],
+    [32, 5, undefined, /label is 5, required a string/],
+    [32, "", undefined, /label is ""/],
+    [32, "a", "text", /context is "text", required a Uint8Array/],
+  ] as [number, string, Uint8Array | undefined, RegExp][]) {
+    assert.throws(
+      () => client.exportKeyingMaterial(length, label, context),
+      (error) => error instanceof Error && message.test(error.message) && !("code" in error),
+    );
+  }
+  assert.throws(() => client.exportKeyingMaterial(65_535, "a"), { name: "TlsError" });
+  await Promise.all([client.close(), server.close()]);
+});
+
+test("a session that is cut off is refused, not passed over", async () => {
+  const context = new TlsContext(serving());
+  const [client, server] = await tlsPair(overTcp, trusting(), { context });
+  const session = await client.nextSession();
+  await Promise.all([client.close(), server.close()]);
+  for (const cut of [session.subarray(0, -1), session.subarray(0, 20), Buffer.concat([session, session])]) {
+    const [a, b] = await overTcp();
+    await assert.rejects(wrapTls(a, { ...trusting(), session: cut }), /required what nextSession\(\) gave/);
+    await Promise.all([a.close(), b.close()]);
+  }
+});
+
 test("wrapTls() over a Stream is in place", async () => {
   const [a, b] = await overTcp();
   const [plain, peer] = [new Stream(a), new Stream(b)];

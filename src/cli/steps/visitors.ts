@@ -3,7 +3,7 @@
 // A visitor may be silent, endless, slow or gone at any moment. So a visit has a deadline and a number of bytes, there are only
 // so many at a time (the others wait in the kernel's queue), and whatever goes wrong ends the visit and nothing else.
 
-import { type Address, SHUT_WR, type Socket, SocketError } from "berkeley";
+import { type Address, type Socket, SocketError } from "berkeley";
 
 import { plural, quoteBytes } from "../output.js";
 import { type Heard, MAX_REQUEST, response, tooLarge, understand, welcome } from "./answer.js";
@@ -172,17 +172,9 @@ class Visit {
 
   /** Finishes, and lets the visitor finish. To close while bytes lie unread would reset the connection, answer and all. */
   async #seeOff(): Promise<void> {
-    this.#code = "conn.shutdown(SHUT_WR)";
-    this.#conn.shutdown(SHUT_WR);
-    this.#done(this.#code, "nothing");
-    const until = performance.now() + this.#left(FAREWELL);
-    for (let thrown = 0; thrown < MAX_FAREWELL;) {
-      const piece = await this.#conn
-        .recv(65_536, { timeout: Math.max(0, until - performance.now()) })
-        .catch(() => undefined);
-      // It stays, or has reset the connection: it is closed in any case.
-      if (piece === undefined || piece.length === 0) return;
-      thrown += piece.length;
-    }
+    this.#code = "await conn.end()";
+    const { how, dropped } = await this.#conn.end({ timeout: this.#left(FAREWELL), maxBytes: MAX_FAREWELL });
+    // Closed by us when the server was ended: no news.
+    if (how !== "closed") this.#narrator.call(this.#who, this.#code, `${how}, ${plural(dropped, "byte")} dropped`);
   }
 }

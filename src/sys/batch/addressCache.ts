@@ -4,7 +4,7 @@
 // places; a chain that grows long all the same is not made longer. What is bounded is done so in two generations: when
 // the young one is full it becomes the old one, and the old one is forgotten, except for what is asked for again.
 
-import { type Address, type AddressLike, HostPort, quote, toAddress } from "../../addr/index.js";
+import { type Address, type AddressLike, HostPort, quote, toAddress, brand } from "../../addr/index.js";
 import { integer } from "../arguments.js";
 import { decodeAt, encodeAddress } from "../sockaddr.js";
 
@@ -53,6 +53,10 @@ export function sockaddrOf(value: AddressLike, action: string): Uint8Array {
  * ```
  */
 export class AddressCache {
+  static {
+    brand(AddressCache.prototype, "AddressCache");
+  }
+
   readonly #max: number;
   readonly #seed: number = (Math.random() * 0x1_0000_0000) | 0;
   #young = new Map<number, Known>();

@@ -1,6 +1,7 @@
 // Datagrams for recvmmsg and sendmmsg: one slab for the bytes, a table of lengths and addresses, all made once.
 
-import { type Address, type AddressLike, quote } from "../../addr/index.js";
+import { isUint8Array } from "node:util/types";
+import { type Address, type AddressLike, quote, quoteOther, brand } from "../../addr/index.js";
 import type { SocketError } from "../../errors.js";
 import { bytesToSend, integer, type Sendable, totalLength } from "../arguments.js";
 import { calls } from "../calls.js";
@@ -99,13 +100,16 @@ export class DatagramBatch {
     }
     const addresses: unknown = options.addresses ?? sharedAddresses;
     if (!(addresses instanceof AddressCache)) {
-      throw new TypeError(`Cannot ${action}: addresses is ${quote(addresses)}, required an AddressCache`);
+      throw new TypeError(
+        `Cannot ${action}: addresses is ${quoteOther(addresses, "AddressCache")}, required an AddressCache`,
+      );
     }
     this.#memory = batchMemory(capacity, slot, room);
     this.#addresses = addresses;
   }
 
   static {
+    brand(DatagramBatch.prototype, "DatagramBatch");
     memoryOf = (batch) => batch.#memory;
   }
 
@@ -267,7 +271,7 @@ export function putDatagram(
     }
     if (options.segmentSize !== undefined) segment = segmentSize(options.segmentSize, action);
   }
-  if (bytes instanceof Uint8Array) slab.set(bytes, start);
+  if (isUint8Array(bytes)) slab.set(bytes, start);
   else {
     let end = start;
     for (const part of bytes) {

@@ -13,11 +13,17 @@ export interface Codec {
   readonly level: number;
   readonly cmsg: number;
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
+  /** Bytes that the kernel gives at least, if `decode` takes fewer: a message that was cut below that is not decoded. */
+  readonly whole?: number;
   /** `name` says in errors which message it is: `control[0]`. */
   readonly encode?: (message: never, name: string) => Uint8Array;
 }
 
-/** A control message whose data are one number: an int, or a byte where the kernel sends a byte. */
+/** Bytes of struct sockaddr_in and of struct sockaddr_in6: ip(7), ipv6(7). */
+export const SOCKADDR_IN = 16;
+export const SOCKADDR_IN6 = 28;
+
+/** A control message whose data are one number: an int. */
 export function intCodec(
   name: string,
   level: number,
@@ -26,8 +32,8 @@ export function intCodec(
   range?: readonly [min: number, max: number],
 ): Codec {
   const decode = (data: Uint8Array): { type: string } | undefined => {
-    const value = data.length >= 4 ? view(data).getInt32(0, LITTLE) : data[0];
-    return value === undefined ? undefined : { type: name, [field]: value };
+    if (data.length < 4) return undefined;
+    return { type: name, [field]: view(data).getInt32(0, LITTLE) };
   };
   if (range === undefined) return { name, level, cmsg, decode };
   const encode = (message: Readonly<Record<string, unknown>>, which: string): Uint8Array =>

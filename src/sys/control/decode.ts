@@ -32,22 +32,40 @@ function descriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
   return new ReceivedDescriptors(fds, calls);
 }
 
-function decodeOne(level: number, type: number, data: Uint8Array, calls: Calls): ControlMessage {
-  if (level === SOL_SOCKET && type === SCM_RIGHTS) return { type: "SCM_RIGHTS", fds: descriptors(data, calls) };
-  if (level === SOL_SOCKET && type === SCM_PIDFD) return { type: "SCM_PIDFD", pidfd: descriptors(data, calls) };
-  // What a codec makes is one of the union; only the codec's own file knows which.
-  const known = byLevel.get(level)?.get(type)?.decode!(data) as ControlMessage | undefined;
-  return known ?? { level, type, data: data.slice() };
+/** @param cut whether the kernel may have had more data than these */
+function decodeOne(level: number, type: number, data: Uint8Array, cut: boolean, calls: Calls): ControlMessage {
+  if (level === SOL_SOCKET) {
+    const some = data.length >= 4;
+    if (type === SCM_RIGHTS && (some || data.length === 0)) {
+      return { type: "SCM_RIGHTS", fds: descriptors(data, calls) };
+    }
+    if (type === SCM_PIDFD && some) return { type: "SCM_PIDFD", pidfd: descriptors(data, calls) };
+  }
+  const codec = byLevel.get(level)?.get(type);
+  if (codec !== undefined && !(cut && data.length < (codec.whole ?? 0))) {
+    // What a codec makes is one of the union; only the codec's own file knows which.
+    const known = codec.decode!(data) as ControlMessage | undefined;
+    if (known !== undefined) return known;
+  }
+  return { level, type, data: data.slice() };
 }
 
 /**
  * The messages in the first `length` bytes of control data. Never throws, and keeps nothing of the bytes.
  *
  * @param calls what closes descriptors among them that nobody takes
+ * @param truncated whether the kernel said MSG_CTRUNC, and so may have cut the last message
  */
-export function decodeControl(bytes: Uint8Array, length: number, calls: Calls): ControlMessage[] {
+export function decodeControl(
+  bytes: Uint8Array,
+  length: number,
+  calls: Calls,
+  truncated: boolean = false,
+): ControlMessage[] {
   const messages: ControlMessage[] = [];
-  eachMessage(bytes, length, (level, type, data) => messages.push(decodeOne(level, type, data, calls)));
+  eachMessage(bytes, length, (level, type, data, last) =>
+    messages.push(decodeOne(level, type, data, truncated && last, calls)),
+  );
   return messages;
 }
 

@@ -16,7 +16,7 @@ interface Held {
 function closeAll(held: Held): void {
   const { fds, calls } = held;
   held.fds = [];
-  // The addon closes only what is ours, so a number that somebody else closed and got anew is safe.
+  // The addon closes only numbers that it has recorded.
   for (const fd of fds) calls.close(fd);
 }
 

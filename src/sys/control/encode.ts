@@ -1,5 +1,7 @@
 // From typed control messages to the bytes that sendmsg() takes.
 
+import { isUint8Array } from "node:util/types";
+import { BufferedError } from "../../errors.js";
 import { quote } from "../../addr/index.js";
 import { int32 } from "../arguments.js";
 import { SCM_RIGHTS, SOL_SOCKET } from "../constants.js";
@@ -67,6 +69,8 @@ function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Par
       }
       out.setInt32(4 * index, fd, LITTLE);
     } else if (typeof fd === "object" && fd !== null && "fileno" in fd && typeof fd.fileno === "function") {
+      const { buffered = 0 } = fd as HasFileno;
+      if (buffered > 0) throw new BufferedError(`pass ${name}.fds[${index}]`, buffered);
       sockets.push({ at: 4 * index, socket: fd as HasFileno });
     } else {
       throw new TypeError(
@@ -84,8 +88,7 @@ function isRaw(message: ControlToSend): message is RawControlToSend {
 
 function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): Part {
   const type = typeof kind === "number" ? kind : kind.optname;
-  if (!(data instanceof Uint8Array))
-    throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
+  if (!isUint8Array(data)) throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
   return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
 }
 

@@ -5,7 +5,7 @@ import * as k from "../constants.js";
 import { errnoName } from "../errno.js";
 import { LITTLE, view } from "../options/option.js";
 import { decodeAt } from "../sockaddr.js";
-import type { Codec } from "./codec.js";
+import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
  * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The message's data
@@ -32,18 +32,23 @@ export interface ExtendedErrorMessage {
 }
 
 const SIZE = 16;
+const FAMILY = 2;
 
-function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: number): Codec {
+/** @param address bytes of the address behind the error */
+function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: number, address: number): Codec {
   return {
     name,
     level,
     cmsg,
+    whole: SIZE + address,
     decode: (data): ExtendedErrorMessage | undefined => {
-      if (data.length < SIZE) return undefined;
+      if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY)) return undefined;
       const input = view(data);
       const ee_errno = input.getUint32(0, LITTLE);
       // The family of no address is AF_UNSPEC; then the rest is not filled in.
-      const offender = data.length >= SIZE + 16 && input.getUint16(SIZE, LITTLE) !== k.AF_UNSPEC;
+      const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE);
+      const offender = family !== k.AF_UNSPEC;
+      if (offender && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;
       return {
         type: name,
         ee_errno,
@@ -60,6 +65,6 @@ function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: numbe
 }
 
 export const ERROR_CODECS: readonly Codec[] = [
-  recverr("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR),
-  recverr("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR),
+  recverr("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR, SOCKADDR_IN),
+  recverr("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR, SOCKADDR_IN6),
 ];

@@ -6,7 +6,7 @@ import { integer } from "../arguments.js";
 import * as k from "../constants.js";
 import { intBytes, LITTLE, view } from "../options/option.js";
 import { decodeAt } from "../sockaddr.js";
-import { type Codec, intCodec } from "./codec.js";
+import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
  * Where an IPv4 packet came in: struct in_pktinfo of ip(7), after `IP_PKTINFO` was set. `addr` is the destination in the
@@ -168,8 +168,9 @@ function serviceCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsg: numbe
   return {
     ...int,
     decode: (data): { type: string } | undefined => {
-      const value = data.length >= 4 ? view(data).getInt32(0, LITTLE) & 255 : data[0];
-      if (value === undefined) return undefined;
+      const byte = name === "IP_TOS" && data.length === 1;
+      if (!byte && data.length < 4) return undefined;
+      const value = byte ? data[0]! : view(data).getInt32(0, LITTLE) & 255;
       const parts: Record<string, number> = { [field]: value, dscp: value >> 2, ecn: value & 3 };
       return { type: name, ...parts };
     },
@@ -189,13 +190,14 @@ const FLOWINFO: Codec = {
   },
 };
 
-function origdstaddr(name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR", level: number, cmsg: number): Codec {
+/** @param size bytes of its struct sockaddr_in or sockaddr_in6 */
+function origdstaddr(name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR", level: number, cmsg: number, size: number): Codec {
   return {
     name,
     level,
     cmsg,
     decode: (data): OrigdstaddrMessage | undefined =>
-      data.length < 16 ? undefined : { type: name, address: decodeAt(data, 0, data.length) },
+      data.length < size ? undefined : { type: name, address: decodeAt(data, 0, data.length) },
   };
 }
 
@@ -214,13 +216,13 @@ export const IP_CODECS: readonly Codec[] = [
   intCodec("IP_TTL", k.IPPROTO_IP, k.IP_TTL, "ttl", [0, 255]),
   PKTINFO,
   // The option and its message have one number: IP_ORIGDSTADDR in <linux/in.h>.
-  origdstaddr("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR),
+  origdstaddr("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SOCKADDR_IN),
   intCodec("IP_RECVFRAGSIZE", k.IPPROTO_IP, k.IP_RECVFRAGSIZE, "fragsize"),
   FLOWINFO,
   PKTINFO6,
   intCodec("IPV6_HOPLIMIT", k.IPPROTO_IPV6, k.IPV6_HOPLIMIT, "hoplimit", [-1, 255]),
   DONTFRAG,
   serviceCodec("IPV6_TCLASS", k.IPPROTO_IPV6, k.IPV6_TCLASS, "tclass"),
-  origdstaddr("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR),
+  origdstaddr("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR, SOCKADDR_IN6),
   intCodec("IPV6_RECVFRAGSIZE", k.IPPROTO_IPV6, k.IPV6_RECVFRAGSIZE, "fragsize"),
 ];

@@ -58,7 +58,7 @@ export function writeHeader(bytes: Uint8Array, at: number, length: number, level
 export function eachMessage(
   bytes: Uint8Array,
   length: number,
-  visit: (level: number, type: number, data: Uint8Array) => void,
+  visit: (level: number, type: number, data: Uint8Array, last: boolean) => void,
 ): void {
   const input = view(bytes);
   const end = Math.min(length, bytes.length);
@@ -68,7 +68,8 @@ export function eachMessage(
     if (size < HEADER || size > end - at) return;
     const level = input.getInt32(at + SIZEOF_SIZE_T, LITTLE);
     const type = input.getInt32(at + SIZEOF_SIZE_T + 4, LITTLE);
-    visit(level, type, bytes.subarray(at + HEADER, at + size));
+    const data = bytes.subarray(at + HEADER, at + size);
     at += align(size);
+    visit(level, type, data, at + HEADER > end);
   }
 }

@@ -101,6 +101,9 @@ export function takeHeader(calls: Calls, length: number, size: number): MessageH
   // The kernel repeats what it was asked with MSG_CMSG_CLOEXEC, which every call here is.
   const flags = result.getUint32(4, LITTLE) & ~MSG_CMSG_CLOEXEC;
   const address = addressLength() === 0 ? undefined : decodeRoom();
-  const messages = control === null || controlLength === 0 ? [] : decodeControl(control, controlLength, calls);
+  const messages =
+    control === null || controlLength === 0
+      ? []
+      : decodeControl(control, controlLength, calls, (flags & MSG_CTRUNC) !== 0);
   return new MessageHeader(Math.min(length, size), length, address, flags, messages);
 }

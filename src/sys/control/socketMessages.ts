@@ -68,7 +68,14 @@ export interface TxtimeToSend {
   readonly txtime: bigint;
 }
 
-/** Reads two numbers of 32 or 64 bits each: the old and the new layout of timeval and timespec. */
+/** Whether a kind's timeval or timespec has numbers of 64 bits: the new layout has, the old one has a long for each. */
+function isWide(cmsg: number): boolean {
+  return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsg);
+}
+
+const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
+
+/** Reads two numbers of 32 or 64 bits each. */
 function timePair(data: Uint8Array, at: number, wide: boolean): [number, number] {
   const input = view(data);
   if (!wide) return [input.getInt32(at, LITTLE), input.getInt32(at + 4, LITTLE)];
@@ -76,39 +83,41 @@ function timePair(data: Uint8Array, at: number, wide: boolean): [number, number]
 }
 
 function timestamp(cmsg: number): Codec {
+  const wide = isWide(cmsg);
   return {
     name: "SO_TIMESTAMP",
     level: k.SOL_SOCKET,
     cmsg,
     decode: (data): TimestampMessage | undefined => {
-      if (data.length < 8) return undefined;
-      const [tv_sec, tv_usec] = timePair(data, 0, data.length >= 16);
+      if (data.length < (wide ? 16 : 8)) return undefined;
+      const [tv_sec, tv_usec] = timePair(data, 0, wide);
       return { type: "SO_TIMESTAMP", tv_sec, tv_usec };
     },
   };
 }
 
 function timestampNs(cmsg: number): Codec {
+  const wide = isWide(cmsg);
   return {
     name: "SO_TIMESTAMPNS",
     level: k.SOL_SOCKET,
     cmsg,
     decode: (data): TimestampNsMessage | undefined => {
-      if (data.length < 8) return undefined;
-      const [tv_sec, tv_nsec] = timePair(data, 0, data.length >= 16);
+      if (data.length < (wide ? 16 : 8)) return undefined;
+      const [tv_sec, tv_nsec] = timePair(data, 0, wide);
       return { type: "SO_TIMESTAMPNS", tv_sec, tv_nsec };
     },
   };
 }
 
 function timestamping(cmsg: number): Codec {
+  const wide = isWide(cmsg);
   return {
     name: "SCM_TIMESTAMPING",
     level: k.SOL_SOCKET,
     cmsg,
     decode: (data): TimestampingMessage | undefined => {
-      if (data.length < 24) return undefined;
-      const wide = data.length >= 48;
+      if (data.length < (wide ? 48 : 24)) return undefined;
       const read = (index: number): Timespec => {
         const [tv_sec, tv_nsec] = timePair(data, index * (wide ? 16 : 8), wide);
         return { tv_sec, tv_nsec };

@@ -45,6 +45,8 @@ export interface PidfdMessage {
 /** What has a descriptor: every socket of this library. */
 export interface HasFileno {
   fileno(): number;
+  /** Bytes that were read ahead from it and are not the kernel's any more; it is not passed on while there are any. */
+  readonly buffered?: number;
 }
 
 /**

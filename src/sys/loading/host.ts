@@ -1,15 +1,14 @@
-// Where the package runs: the platform, the version of Node, the C library.
+// Where the package runs: the platform and the C library. The runtime is a matter of sys/runtime.ts.
 
 import { closeSync, openSync, readSync } from "node:fs";
 
 import type { AddonError } from "../../errors.js";
 import { parseElf } from "./elf.js";
 
-/** What `process` says of the machine and the runtime. */
+/** What `process` says of the machine. */
 export interface Host {
   readonly platform: string;
   readonly arch: string;
-  readonly versions: Readonly<Record<string, string | undefined>>;
 }
 
 export type Libc = "glibc" | "musl";
@@ -22,17 +21,10 @@ export interface Fault {
   readonly text: string;
 }
 
-const OLDEST_NODE = 20;
-
 /** Why no addon can work here, or undefined. */
-export function unsupported({ platform, arch, versions }: Host): Fault | undefined {
+export function unsupported({ platform, arch }: Host): Fault | undefined {
   if (platform !== "linux") {
     return { reason: "platform", text: `the platform is ${platform}-${arch}, required linux` };
-  }
-  const node = versions["node"] ?? "unknown";
-  // The comparison is written so that a version which is no number fails it.
-  if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) {
-    return { reason: "node", text: `Node.js is ${node}, required ${OLDEST_NODE} or later` };
   }
   return undefined;
 }

@@ -3,7 +3,7 @@
 import { quote } from "../../addr/index.js";
 import { milliseconds } from "../arguments.js";
 import { abortSignal, within } from "../deadline.js";
-import { ETIMEDOUT, socketError } from "../errno.js";
+import { timeoutError } from "../errno.js";
 import { aboutHost, HOST_BYTES, type Inquiry, inquire } from "../lookup.js";
 
 /** Most bytes of the names in the databases of this machine. */
@@ -11,7 +11,7 @@ const NAME_BYTES = 255;
 
 /** Options of what waits for the resolver. */
 export interface LookupOptions {
-  /** Deadline in ms; null (the default) for none. The resolver goes on by itself and is no longer listened to. */
+  /** Deadline in ms; null (the default) for none. A lookup that has begun goes on in its thread until the C library gives up. */
   readonly timeout?: number | null | undefined;
   /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -41,7 +41,7 @@ export function optionalText(value: unknown, action: string, name: string): stri
   return value === undefined || value === null ? null : plainText(value, action, name);
 }
 
-/** Runs an inquiry on the thread pool, within the deadline and until the signal. */
+/** Runs an inquiry on threads of the resolver, within the deadline and until the signal. */
 export async function look<T>(
   inquiry: Inquiry<T>,
   opts: LookupOptions | undefined,
@@ -56,7 +56,8 @@ export async function look<T>(
   const timeout = milliseconds(opts?.timeout, syscall);
   const signal = abortSignal(opts?.signal, syscall);
   signal?.throwIfAborted();
-  if (timeout === null && signal === undefined) return inquire(inquiry);
-  const late = (): Error => socketError(ETIMEDOUT, syscall, aboutHost(host));
-  return within(inquire(inquiry), timeout, signal === undefined ? [] : [signal], late);
+  const pending = inquire(inquiry);
+  if (timeout === null && signal === undefined) return pending.result;
+  const late = (): Error => timeoutError(syscall, aboutHost(host));
+  return within(pending.result, timeout, signal === undefined ? [] : [signal], late, pending.cancel);
 }

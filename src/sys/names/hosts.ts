@@ -22,7 +22,7 @@ import { textOfAddress } from "./inet.js";
 export type HostEntry = [hostname: string, aliases: string[], addresses: string[]];
 
 /**
- * The first IPv4 address of a host, over getaddrinfo(3) on the thread pool. `""` is the wildcard address and
+ * The first IPv4 address of a host, over getaddrinfo(3) on a thread of its own. `""` is the wildcard address and
  * `"<broadcast>"` is 255.255.255.255. New programs use {@link getaddrinfo}, which knows IPv6.
  *
  * @throws SocketError as `getaddrinfo`
@@ -39,7 +39,7 @@ export async function gethostbyname(host: string, opts?: LookupOptions): Promise
 }
 
 /**
- * All that gethostbyname(3) knows of a host: its official name, its aliases, its IPv4 addresses. On the thread pool.
+ * All that gethostbyname(3) knows of a host: its official name, its aliases, its IPv4 addresses. On a thread of its own.
  *
  * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`, which stand for the numbers of h_errno
  * @see gethostbyname(3)
@@ -56,7 +56,7 @@ export async function gethostbyname_ex(host: string, opts?: LookupOptions): Prom
 }
 
 /**
- * The names of an IPv4 or IPv6 address: gethostbyaddr(3), on the thread pool. A host name is resolved first. New programs
+ * The names of an IPv4 or IPv6 address: gethostbyaddr(3), on a thread of its own. A host name is resolved first. New programs
  * use {@link getnameinfo}.
  *
  * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`

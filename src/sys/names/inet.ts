@@ -1,5 +1,6 @@
 // Addresses as text and as bytes: inet_pton(3), inet_ntop(3), inet_aton(3), inet_ntoa(3).
 
+import { isUint8Array } from "node:util/types";
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6, quote } from "../../addr/index.js";
 import { int32 } from "../arguments.js";
 import { calls } from "../calls.js";
@@ -108,7 +109,7 @@ function isInet6(family: unknown, action: string): boolean {
 }
 
 function packed(bytes: unknown, length: number, action: string): Uint8Array {
-  if (!(bytes instanceof Uint8Array)) {
+  if (!isUint8Array(bytes)) {
     throw new TypeError(`Cannot ${action}: bytes are ${quote(bytes)}, required a Uint8Array of ${length} bytes`);
   }
   if (bytes.length !== length) {

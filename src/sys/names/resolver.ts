@@ -40,7 +40,7 @@ export interface AddrInfo {
 }
 
 /**
- * The addresses of a host and a service: getaddrinfo(3), on the thread pool.
+ * The addresses of a host and a service: getaddrinfo(3), on a thread of its own.
  *
  * A host name, an address, or null for this machine: the loopback addresses, or with `AI_PASSIVE` the wildcard ones. Unlike
  * the addresses that sockets take, `host` is read as the C library reads it, the old forms of inet_aton(3) included. An
@@ -69,7 +69,7 @@ export async function getaddrinfo(
 }
 
 /**
- * The host name and the service name of an address: getnameinfo(3), on the thread pool. What has no name comes back as a
+ * The host name and the service name of an address: getnameinfo(3), on a thread of its own. What has no name comes back as a
  * number, unless `NI_NAMEREQD` forbids it.
  *
  * @param address a numeric address; a name is refused

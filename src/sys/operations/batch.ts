@@ -6,20 +6,17 @@
 // keeps for the next call; such an error has an event of its own (EPOLLERR).
 //
 // sendmmsg() stops at the first datagram that is not taken, and says how many were before it. Only the next call, which
-// starts with that datagram, tells why: EAGAIN waits, and the unsent tail is tried again. Two things are told with a
-// datagram that they do not concern. A connected UDP socket reports that an earlier datagram was refused (udp(7)):
+// starts with that datagram, tells why: EAGAIN waits, and the unsent tail is tried again. One thing is told with a
+// datagram that it does not concern. A connected UDP socket reports that an earlier datagram was refused (udp(7)):
 // to send the same one again then succeeds. That is why a caller who wants refused datagrams passed over gets each tried
-// twice. And a UNIX address whose receiver's queue is full gives EAGAIN without an event, see send.ts.
+// twice.
 
-import { AF_UNIX, type Address } from "../../addr/index.js";
+import type { Address } from "../../addr/index.js";
 import { moved, type Operation, operation } from "./operation.js";
 import { EMPTY } from "../arguments.js";
-import { MSG_DONTWAIT } from "../constants.js";
-import { type BatchMemory, ENTRY_WORDS, ERROR, MAX_AT_ONCE, NAME, NAME_LENGTH } from "../batch/index.js";
+import { type BatchMemory, ENTRY_WORDS, ERROR, MAX_AT_ONCE } from "../batch/index.js";
 import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../errno.js";
-import { LITTLE } from "../options/option.js";
 import { addressDetails } from "../sockaddr.js";
-import { QUEUE_FULL } from "./connection.js";
 import { nowait } from "./receive.js";
 
 /** What a datagram counts for in the budget of a turn: it costs the kernel about as much as so many bytes of a stream. */
@@ -55,19 +52,11 @@ export interface BatchSending {
 /** Errors that are no datagram's own. */
 const NOT_OF_ONE: ReadonlySet<number> = new Set([EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK]);
 
-function goesToUnix({ words }: BatchMemory, index: number): boolean {
-  const at = index * ENTRY_WORDS;
-  if (words[at + NAME_LENGTH] === 0) return false;
-  const first = words[at + NAME]!;
-  return (LITTLE ? first & 0xffff : first >>> 16) === AF_UNIX;
-}
-
 export const SENDMMSG: Operation<BatchSending, number, number> = operation<BatchSending, number, number>({
   syscall: "sendmmsg",
   movesBytes: true,
   attempt: (calls, fd, sending, flags) => {
     const { memory, end, skipRefused } = sending;
-    let progress = false;
     while (sending.next < end) {
       const result = calls.sendmmsg(fd, memory.slab, memory.table, sending.next, end, flags);
       if (result > 0) {
@@ -75,10 +64,6 @@ export const SENDMMSG: Operation<BatchSending, number, number> = operation<Batch
         sending.sent += result;
         sending.refused = false;
         if (end - sending.next > MAX_AT_ONCE) return moved(cost(result, memory));
-        progress = true;
-      } else if (result === EAGAIN && (flags & MSG_DONTWAIT) === 0 && goesToUnix(memory, sending.next)) {
-        // After progress the pauses start anew.
-        return progress ? moved(0) : QUEUE_FULL;
       } else if (!skipRefused || NOT_OF_ONE.has(result)) {
         return result;
       } else if (!sending.refused) {
@@ -94,7 +79,6 @@ export const SENDMMSG: Operation<BatchSending, number, number> = operation<Batch
   },
   complete: (_sent, sending) => sending.sent,
   cost: (sent, { memory }) => cost(sent, memory),
-  passes: (errno) => errno === QUEUE_FULL,
   nowait,
   details: () => ({ unit: "datagrams" }),
   transferred: (sending) => sending.sent,

@@ -13,22 +13,25 @@
 // what came back when the socket is released at the end of the call. So it is asked at once how the connection to a loopback
 // address has ended, which saves the registration, an event and a turn of the loop.
 //
-// On a UNIX socket EAGAIN means that the listener's queue is full (connect(2)), and no event tells when it is not: it is
-// tried again after a pause. The same holds for a datagram to a UNIX address, see send.ts.
+// On a UNIX socket EAGAIN means that the listener's queue is full, on an unbound UDP socket that there is no free port (connect(2)).
+// No event tells when that has changed; fd/direction.ts has the rule for it.
 //
 // What accept() returns besides a connection (accept(2), "Error handling"): ECONNABORTED when the peer was gone before it
 // was accepted, and pending network errors of the new connection. Those concern no connection that anybody has seen, so
-// the next one is waited for. EMFILE, ENFILE, ENOBUFS and ENOMEM go to the caller; the connection stays in the kernel's
+// the next one is waited for. EPERM is a firewall's refusal of one connection; a loop over connections passes over it as well, while
+// a single accept() fails with it. When many in a row are none, there are pauses, because the reason may be a lasting one. EMFILE, ENFILE, ENOBUFS and ENOMEM go to the caller; the connection stays in the kernel's
 // queue, and a later accept() gets it. The iterator over connections, which has nobody to tell, waits and tries again.
 
-import { AF_UNIX, type Address, Inet6Address, InetAddress } from "../../addr/index.js";
+import { type Address, Inet6Address, InetAddress } from "../../addr/index.js";
 import { type Operation, operation } from "./operation.js";
-import { POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
+import type { SocketError } from "../../errors.js";
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../constants.js";
 import {
   EAGAIN,
   EALREADY,
   EBADF,
   ECONNABORTED,
+  ECONNRESET,
   EHOSTDOWN,
   EHOSTUNREACH,
   EINPROGRESS,
@@ -42,7 +45,10 @@ import {
   ENOMEM,
   ENONET,
   ENOPROTOOPT,
+  EPERM,
+  EPIPE,
   EPROTO,
+  socketError,
 } from "../errno.js";
 import { lent } from "../lent.js";
 import { addressDetails, room } from "../sockaddr.js";
@@ -66,9 +72,6 @@ function isNear(address: Address): boolean {
   return address instanceof Inet6Address && address.host === "::1";
 }
 
-/** A peer's full queue, apart from EAGAIN: outside the range of errno, and never seen outside of operations. */
-export const QUEUE_FULL = -100_000;
-
 export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
   syscall: "connect",
   // While an attempt that was cut short is under way, the kernel says so: EALREADY.
@@ -90,13 +93,10 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
       connecting.started = true;
       return EINTR;
     }
-    if (result === EISCONN && connecting.started) return 0;
-    // Would-block without a start is a full queue, for which there is no event: see `passes`.
-    return result === EAGAIN && connecting.address.family === AF_UNIX ? QUEUE_FULL : result;
+    return result === EISCONN && connecting.started ? 0 : result;
   },
   told: (events, { fresh, started }) => fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
   complete: () => undefined,
-  passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
 });
 
@@ -112,15 +112,26 @@ const NOT_OURS: ReadonlySet<number> = new Set([
 ]);
 const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
+/** So many connections in a row that are none are passed over before there is a pause. */
+const PASSED_OVER = 16;
+
+/** Whether accept(2) failed because of one connection, which the caller does not hear of. */
+function isGone(errno: number, patient: boolean): boolean {
+  return NOT_OURS.has(errno) || (patient && errno === EPERM);
+}
+
 /** What accepting is, without its result. `patient`: whether to wait for descriptors and memory instead of failing. */
 export const ACCEPT: Omit<Operation<unknown, boolean, never>, "complete"> = {
   syscall: "accept",
   movesBytes: false,
-  attempt: (calls, fd) => {
-    const result = calls.accept(fd, room);
-    return result < 0 && NOT_OURS.has(result) ? EINTR : result;
+  attempt: (calls, fd, _listener, patient) => {
+    let result = calls.accept(fd, room);
+    for (let passed = 1; result < 0 && passed < PASSED_OVER && isGone(result, patient); passed++) {
+      result = calls.accept(fd, room);
+    }
+    return result;
   },
-  passes: (errno, _listener, patient) => patient && SHORTAGE.has(errno),
+  passes: (errno, _listener, patient) => isGone(errno, patient) || (patient && SHORTAGE.has(errno)),
 };
 
 /** The end of writing, in its turn behind the writes that are pending: shutdown(2). */
@@ -143,6 +154,25 @@ function readiness(events: number): Operation<undefined, undefined, void> {
     complete: () => undefined,
   });
 }
+
+/**
+ * The end of a connection of which reading and writing say nothing while neither is tried: poll(2) with POLLHUP, both
+ * directions are over. Its result is an errno, as positive number: ECONNRESET where the socket has an error, which is left for the
+ * next call to take, or an end would look like one that is in order; else EPIPE.
+ */
+export const GONE: Operation<object, undefined, SocketError> = operation<object, undefined, SocketError>({
+  syscall: "poll",
+  movesBytes: false,
+  idle: true,
+  attempt: (calls, fd) => {
+    const revents = calls.poll(fd, 0, 0);
+    if (revents < 0) return revents;
+    if ((revents & POLLNVAL) !== 0) return EBADF;
+    if ((revents & POLLHUP) === 0) return EAGAIN;
+    return (revents & POLLERR) === 0 ? -EPIPE : -ECONNRESET;
+  },
+  complete: (errno) => socketError(-errno, "send"),
+});
 
 export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);
 export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);

@@ -8,11 +8,9 @@ import { MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../constants.js";
 import { type EncodedControl, Message, MessageHeader, takeHeader, tryRecvmsg } from "../control/index.js";
 import { EAGAIN, EBADF, EFAULT } from "../errno.js";
 import { addressDetails } from "../sockaddr.js";
-import { QUEUE_FULL } from "./connection.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { clearIfThrownAway, copyOut, nowait, slab, SLAB_SIZE } from "./receive.js";
 import { isOver, more } from "./receiveAll.js";
-import { queueFull } from "./send.js";
 
 /** A message to send. */
 export interface Outgoing extends Opening {
@@ -27,18 +25,17 @@ export const SENDMSG: Operation<Outgoing, number, number> = operation<Outgoing, 
   syscall: "sendmsg",
   movesBytes: true,
   attempt: (calls, fd, outgoing, flags) => {
-    const { parts, total, address, sockaddr, control } = outgoing;
+    const { parts, total, sockaddr, control } = outgoing;
     if (control !== null && !control.renew()) return EBADF;
     // The views have been detached or have shrunk: what they hold now is not what was to be sent.
     if (totalLength(parts) !== total) return EFAULT;
     const bytes = control === null ? null : control.bytes;
     if (outgoing.opening) return calls.sendmsg(fd, parts, 0, flagsOnceOpen(flags), null, bytes);
     const result = calls.sendmsg(fd, parts, 0, flags, sockaddr, bytes);
-    return address === undefined ? result : queueFull(awaitOpening(result, outgoing, flags), address, flags);
+    return awaitOpening(result, outgoing, flags);
   },
   complete: (count) => count,
   nowait,
-  passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
 });
 

@@ -5,7 +5,7 @@
 
 import type { SocketErrorDetails } from "../../errors.js";
 import type { Calls } from "../calls.js";
-import { socketError } from "../errno.js";
+import { socketError, timeoutError } from "../errno.js";
 
 /**
  * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within
@@ -34,6 +34,9 @@ export interface Operation<A, B, T> {
 
   /** Whether the kernel is asked even if the last try said would-block, because that was of another call's doing. */
   readonly eager?: boolean;
+
+  /** Whether a call that waits leaves the process free to end. */
+  readonly idle?: boolean;
 
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
@@ -87,6 +90,7 @@ export interface Operation<A, B, T> {
 const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
   syscall: undefined,
   eager: undefined,
+  idle: undefined,
   movesBytes: undefined,
   attempt: undefined,
   told: undefined,
@@ -107,6 +111,13 @@ const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefi
  */
 export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
+}
+
+/** The error of a call whose deadline has passed. */
+export function late<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): Error {
+  const details = failed.details?.(a, b);
+  if (failed.transferred === undefined) return timeoutError(failed.syscall, details);
+  return timeoutError(failed.syscall, { ...details, transferred: failed.transferred(a, b) });
 }
 
 /** The error of a call that ends with `errno`. */

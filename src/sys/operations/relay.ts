@@ -4,12 +4,18 @@
 // A note is open while a flow waits for its source. It is closed by C when anything but the plain case has happened, and by
 // close() whenever somebody wants to know how far the flow is. Nothing here makes a call.
 
+import { calls } from "../calls.js";
 import type { Pipe } from "./pipes.js";
 
-const NOTES = 1024;
+/** Slots that have a note, at most: RELAYS in native/addon.h. Each forwarded connection takes two. */
+const NOTES = 1 << 16;
+/** So many of them stand before the pipes. */
+const FIRST_NOTES = 1024;
 const NOTE_WORDS = 10;
 const PIPES = 16;
 const PIPE_WORDS = 3;
+const PIPES_AT = FIRST_NOTES * NOTE_WORDS;
+const PIPES_END = PIPES_AT + PIPES * PIPE_WORDS;
 const TABLE_WORDS = NOTES * NOTE_WORDS + PIPES * PIPE_WORDS;
 
 const FLAGS = 0;
@@ -39,20 +45,21 @@ export class RelayTable {
     this.#words = words;
   }
 
-  /** The table that begins at a word of the poller's array; undefined where the array ends before. */
+  /** The table that begins at a word of the poller's array; undefined where the array ends before its pipes do. */
   static at(shared: Int32Array, start: number): RelayTable | undefined {
-    if (shared.length < start + TABLE_WORDS) return undefined;
+    if (shared.length < start + PIPES_END) return undefined;
     return new RelayTable(shared.subarray(start, start + TABLE_WORDS));
   }
 
   /** The note of a slot of the reactor; undefined for slots that have none. */
   note(slot: number, generation: number): Note | undefined {
-    return slot < NOTES ? new Note(this, this.#words, slot * NOTE_WORDS, generation) : undefined;
+    const at = slot < FIRST_NOTES ? slot * NOTE_WORDS : slot * NOTE_WORDS + PIPES * PIPE_WORDS;
+    return at + NOTE_WORDS <= this.#words.length ? new Note(this, this.#words, at, generation) : undefined;
   }
 
   /** Puts an empty pipe in the place that notes name by its number. */
   lend(place: number, pipe: Pipe): void {
-    const at = NOTES * NOTE_WORDS + place * PIPE_WORDS;
+    const at = PIPES_AT + place * PIPE_WORDS;
     this.#words[at] = pipe.readEnd;
     this.#words[at + 1] = pipe.writeEnd;
     this.#words[at + 2] = pipe.capacity;
@@ -60,7 +67,7 @@ export class RelayTable {
 
   /** Takes the pipe out of its place. */
   take(place: number): void {
-    this.#words[NOTES * NOTE_WORDS + place * PIPE_WORDS] = -1;
+    this.#words[PIPES_AT + place * PIPE_WORDS] = -1;
   }
 }
 
@@ -153,9 +160,8 @@ export class Note {
   /** When bytes were last relayed since the note was opened, by `performance.now()`; undefined if none were. */
   lastActive(): number | undefined {
     if (!this.#written || this.#passed() + this.#words[this.#at + HELD]! === 0) return undefined;
-    const [seconds, nanoseconds] = process.hrtime();
-    // Both are CLOCK_MONOTONIC; of C's there are the low 32 bits, which is enough for a difference.
-    const age = (Math.trunc(seconds * 1000 + nanoseconds / 1e6) - this.#words[this.#at + ACTIVE]!) | 0;
+    // Not process.hrtime(), which begins with the process in some runtimes. Both are the low 32 bits of a clock in ms.
+    const age = (calls.relayClock() - this.#words[this.#at + ACTIVE]!) | 0;
     return performance.now() - age;
   }
 

@@ -2,22 +2,20 @@
 //
 // A datagram to a UNIX address meets EAGAIN when the receiver's queue is full, and no event tells when it is not: the event
 // that there is shows the room in our own buffer, which each failed try frees again (unix_dgram_sendmsg in
-// net/unix/af_unix.c), so that waiting for it would spin. It is tried again after a pause. A socket that is connected to
-// the receiver has the event.
+// net/unix/af_unix.c), so that waiting for it would spin. fd/direction.ts has the rule for such a refusal. A socket that is
+// connected to the receiver has the event.
 
-import { AF_UNIX, type Address } from "../../addr/index.js";
+import type { Address } from "../../addr/index.js";
 import { moved, type Operation, operation } from "./operation.js";
 import type { Calls } from "../calls.js";
 import { EMPTY } from "../arguments.js";
-import { MSG_DONTWAIT } from "../constants.js";
-import { EAGAIN, EFAULT } from "../errno.js";
+import { EFAULT } from "../errno.js";
 import { addressDetails } from "../sockaddr.js";
-import { QUEUE_FULL } from "./connection.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { nowait } from "./receive.js";
 
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
-  if (!(data instanceof Uint8Array)) return calls.sendmsg(fd, data, skip, flags, null, null);
+  if (Array.isArray(data)) return calls.sendmsg(fd, data, skip, flags, null, null);
   if (data.length === 0 && data !== EMPTY) return EFAULT;
   return skip === 0 && flags === 0 ? calls.send(fd, data) : calls.send(fd, data, skip, flags);
 }
@@ -57,11 +55,6 @@ export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, num
   nowait,
 });
 
-/** What sending to an address returned, with a full queue told apart: see the top of the file. */
-export function queueFull(result: number, address: Address, flags: number): number {
-  return result === EAGAIN && address.family === AF_UNIX && (flags & MSG_DONTWAIT) === 0 ? QUEUE_FULL : result;
-}
-
 /** A datagram and where it goes. */
 export interface Datagram extends Opening {
   readonly data: Uint8Array | Uint8Array[];
@@ -73,17 +66,15 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
   syscall: "sendto",
   movesBytes: true,
   attempt: (calls, fd, datagram, flags) => {
-    const { data, address, sockaddr } = datagram;
+    const { data, sockaddr } = datagram;
     if (datagram.opening) return sendOnce(calls, fd, data, 0, flagsOnceOpen(flags));
-    if (data instanceof Uint8Array && data.length === 0 && data !== EMPTY) return EFAULT;
-    const result =
-      data instanceof Uint8Array
-        ? calls.sendto(fd, data, flags, sockaddr)
-        : calls.sendmsg(fd, data, 0, flags, sockaddr, null);
-    return queueFull(awaitOpening(result, datagram, flags), address, flags);
+    if (!Array.isArray(data) && data.length === 0 && data !== EMPTY) return EFAULT;
+    const result = Array.isArray(data)
+      ? calls.sendmsg(fd, data, 0, flags, sockaddr, null)
+      : calls.sendto(fd, data, flags, sockaddr);
+    return awaitOpening(result, datagram, flags);
   },
   complete: (count) => count,
   nowait,
-  passes: (errno) => errno === QUEUE_FULL,
   details: ({ address }) => addressDetails(address),
 });

@@ -1,6 +1,7 @@
 // A typed socket option: a level, a name, and how its value looks in bytes and in TypeScript.
 
 import { endianness } from "node:os";
+import { isUint8Array } from "node:util/types";
 
 import { quote } from "../../addr/index.js";
 
@@ -188,7 +189,7 @@ export function bytesOption(
     size,
     decode: (bytes) => bytes,
     encode: (value) => {
-      if (!(value instanceof Uint8Array)) {
+      if (!isUint8Array(value)) {
         throw new TypeError(`${refusal(name, value)}: required a Uint8Array of ${min} to ${size} bytes`);
       }
       if (value.length < min || value.length > size) {

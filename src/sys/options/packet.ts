@@ -1,5 +1,6 @@
 // Options of the level SOL_PACKET, packet(7). In the order of their numbers.
 
+import { isUint8Array } from "node:util/types";
 import * as k from "../constants.js";
 import {
   booleanOption,
@@ -34,7 +35,7 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
     type,
     address = new Uint8Array(0),
   } = record(option, value, ["interface", "type", "address"]);
-  if (!(address instanceof Uint8Array) || address.length > 8) {
+  if (!isUint8Array(address) || address.length > 8) {
     throw new TypeError(`Cannot set ${option}: address is not a Uint8Array of at most 8 bytes`);
   }
   const bytes = new Uint8Array(16);

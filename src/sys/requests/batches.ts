@@ -1,6 +1,7 @@
 // recvmmsg, sendmmsg and sendSegments: their arguments, checked.
 
-import { type AddressLike, quote, toAddress } from "../../addr/index.js";
+import { isUint8Array } from "node:util/types";
+import { type AddressLike, quote, toAddress, quoteOther } from "../../addr/index.js";
 import { bytesToSend, EMPTY, integer, type Sendable } from "../arguments.js";
 import { DatagramBatch, ENTRY_WORDS, ERROR, MAX_MESSAGE, MAX_SEGMENTS, memoryOf, segmentSize } from "../batch/index.js";
 import { encodeControl } from "../control/index.js";
@@ -25,7 +26,7 @@ export interface SendSegmentsOptions extends TransferOptions {
 
 function memory(batch: unknown, action: string): ReturnType<typeof memoryOf> {
   if (batch instanceof DatagramBatch) return memoryOf(batch);
-  throw new TypeError(`Cannot ${action}: batch is ${quote(batch)}, required a DatagramBatch`);
+  throw new TypeError(`Cannot ${action}: batch is ${quoteOther(batch, "DatagramBatch")}, required a DatagramBatch`);
 }
 
 export function recvmmsgRequest(batch: DatagramBatch, opts: TransferOptions | undefined): Request<number> {
@@ -69,7 +70,7 @@ export function segmentsRequest(
   const flags = sendFlagsOf(opts, syscall);
   const segment = segmentSize(size, syscall);
   const given = bytesToSend(data, syscall);
-  const messages = cut(given instanceof Uint8Array ? given : Buffer.concat(given), segment);
+  const messages = cut(isUint8Array(given) ? given : Buffer.concat(given), segment);
   const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: segment }]).bytes;
   return {
     syscall,

@@ -1,5 +1,6 @@
 // recv, send and their kin: their arguments, checked.
 
+import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, toAddress } from "../../addr/index.js";
 import { byteCount, bytesToSend, byteView, type Sendable, totalLength } from "../arguments.js";
 import { IOV_MAX } from "../constants.js";
@@ -72,7 +73,7 @@ export function recvfromIntoRequest(
  */
 function message(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   const bytes = bytesToSend(data, action);
-  return bytes instanceof Uint8Array || bytes.length <= IOV_MAX ? bytes : Buffer.concat(bytes);
+  return isUint8Array(bytes) || bytes.length <= IOV_MAX ? bytes : Buffer.concat(bytes);
 }
 
 export function sendRequest(data: Sendable, opts: TransferOptions | undefined): Request<number> {

@@ -1,9 +1,10 @@
 // sendfile: its arguments, checked, and the pieces in which its caller hears of it.
 
+import { unawaited } from "../../callbacks.js";
 import { quote } from "../../addr/index.js";
 import { integer } from "../arguments.js";
 import type { Calls } from "../calls.js";
-import { check, ETIMEDOUT, socketError } from "../errno.js";
+import { check, timeoutError } from "../errno.js";
 import type { FileSending, FileSource } from "../operations/move.js";
 import { checkOptions, type WaitOptions } from "../waitOptions.js";
 
@@ -80,10 +81,9 @@ export function* sendfileRuns(
   sending.until = 0;
   do {
     const left = deadline === null ? null : deadline - performance.now();
-    if (left !== null && left <= 0 && sending.sent > 0)
-      throw socketError(ETIMEDOUT, ACTION, { transferred: sending.sent });
+    if (left !== null && left <= 0 && sending.sent > 0) throw timeoutError(ACTION, { transferred: sending.sent });
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
     yield left;
-    onProgress(sending.sent);
+    unawaited("onProgress", onProgress(sending.sent));
   } while (!sending.ended && sending.sent < total);
 }

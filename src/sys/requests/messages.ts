@@ -1,5 +1,6 @@
 // sendmsg, recvmsg, and the passing of descriptors with them: their arguments, checked.
 
+import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, AF_UNIX, quote, toAddress } from "../../addr/index.js";
 import { byteCount, bytesToSend, integer, type Sendable, totalLength } from "../arguments.js";
 import { calls } from "../calls.js";
@@ -64,7 +65,7 @@ export function sendmsgRequest(kind: Kind, data: Sendable, opts: SendmsgOptions 
   const flags = sendFlagsOf(opts, "sendmsg");
   const total = totalLength(bytes);
   // A message has to go out in one call, however many parts it has.
-  const parts = bytes instanceof Uint8Array ? [bytes] : bytes.length > IOV_MAX ? [Buffer.concat(bytes)] : bytes;
+  const parts = isUint8Array(bytes) ? [bytes] : bytes.length > IOV_MAX ? [Buffer.concat(bytes)] : bytes;
   const control = controlOf(kind, opts?.control, total);
   return {
     syscall: "sendmsg",
@@ -119,14 +120,14 @@ function controlSize({ family }: Kind, opts: RecvmsgOptions | undefined): number
 }
 
 function viewsToFill(buffers: unknown): readonly Uint8Array[] {
-  if (buffers instanceof Uint8Array) return [buffers];
+  if (isUint8Array(buffers)) return [buffers];
   if (!Array.isArray(buffers)) {
     throw new TypeError(`Cannot recvmsg: buffers are ${quote(buffers)}, required a Uint8Array or an array of those`);
   }
   if (buffers.length > IOV_MAX) {
     throw new RangeError(`Cannot recvmsg: there are ${buffers.length} buffers, required at most ${IOV_MAX}`);
   }
-  const wrong = buffers.findIndex((buffer) => !(buffer instanceof Uint8Array));
+  const wrong = buffers.findIndex((buffer) => !isUint8Array(buffer));
   if (wrong >= 0)
     throw new TypeError(`Cannot recvmsg: buffers[${wrong}] is ${quote(buffers[wrong])}, required a Uint8Array`);
   return [...(buffers as Uint8Array[])];

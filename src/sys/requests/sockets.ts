@@ -15,9 +15,24 @@ const TYPE_MASK = 0xf;
 export interface AcceptOptions extends WaitOptions {
   /**
    * Waits out a lack of descriptors or memory (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of failing with it: the
-   * connection stays in the kernel's queue meanwhile.
+   * connection stays in the kernel's queue meanwhile. Passes over a connection that a firewall refused (`EPERM`).
    */
   readonly patient?: boolean | undefined;
+}
+
+/** Options of `detach`. */
+export interface DetachOptions {
+  /** Clears O_NONBLOCK: the receiver gets a blocking descriptor. */
+  readonly blocking?: boolean | undefined;
+}
+
+export function isBlocking(opts: DetachOptions | undefined): boolean {
+  if (opts !== undefined && (typeof opts !== "object" || opts === null)) {
+    throw new TypeError(`Cannot detach: options are ${quote(opts)}, required an object such as { blocking }`);
+  }
+  const blocking: unknown = opts?.blocking ?? false;
+  if (typeof blocking === "boolean") return blocking;
+  throw new TypeError(`Cannot detach: blocking is ${quote(blocking)}, required true or false`);
 }
 
 export function isPatient(opts: AcceptOptions | undefined): boolean {

@@ -1,6 +1,6 @@
 // splice and pump: their arguments, checked; how a direction ends, and what is told of it when it fails.
 
-import { quote } from "../../addr/index.js";
+import { quoteOther } from "../../addr/index.js";
 import { integer, milliseconds } from "../arguments.js";
 import type { Calls } from "../calls.js";
 import { SHUT_WR, SOCK_STREAM } from "../constants.js";
@@ -9,7 +9,6 @@ import type { Flow } from "../operations/move.js";
 import { pipePool, type PipePool } from "../operations/pipes.js";
 import { checkOptions, signalOf } from "../waitOptions.js";
 import { flag } from "./dialling.js";
-import { requiredSocket } from "../foreign.js";
 
 /** What `splice` and `pump` take. */
 export interface PumpOptions {
@@ -93,7 +92,7 @@ export function checkStream<S extends SpliceSocket>(
   action: string,
 ): asserts socket is S {
   if (!isSocket(socket))
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(socket)}, required ${requiredSocket(socket)}`);
+    throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(socket, "Socket")}, required a Socket`);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(
       `Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`,

@@ -188,6 +188,28 @@ export const shutdown: Page = {
       client.shutdown(SHUT_WR);
       return (await conn.recv(1)).length;
     }),
+    row("end", "the peer has finished: what it sent is dropped", is({ how: "finished", dropped: 5 }), async (s) => {
+      const [client, conn] = await s.connection();
+      await client.sendAll("12345");
+      client.shutdown(SHUT_WR);
+      return { ...(await conn.end({ timeout: 5000 })) };
+    }),
+    row("end", "the peer does not finish", is({ how: "timeout", dropped: 0 }), async (s) => {
+      const [, conn] = await s.connection();
+      return { ...(await conn.end({ timeout: 1 })) };
+    }),
+    row("end", "more comes than maxBytes", is({ how: "maxBytes", dropped: 3 }), async (s) => {
+      const [client, conn] = await s.connection();
+      await client.sendAll("12345");
+      return { ...(await conn.end({ timeout: 5000, maxBytes: 2 })) };
+    }),
+    row("end", "twice, and the socket is closed", is([true, true]), async (s) => {
+      const [client, conn] = await s.connection();
+      client.close();
+      const first = await conn.end({ timeout: 5000 });
+      const second = await conn.end({ timeout: 5000 });
+      return [first.how === "finished" && ["finished", "closed"].includes(second.how), conn.closed];
+    }),
     row("shutdown", "of reading: we read the end", is(0), async (s) => {
       const [client] = await s.connection();
       client.shutdown(SHUT_RD);

@@ -44,6 +44,7 @@ class Meeting {
           this.log.push(`${this.clock.now()} lookup ${family}`);
           return new Promise((resolve, reject) => this.#answers.set(family, { resolve, reject }));
         },
+        familyOf: (address) => Number(address.at(-1)),
         attempt: (address) => {
           this.log.push(`${this.clock.now()} ${address}`);
           const track = new Track();
@@ -89,6 +90,22 @@ class Meeting {
 
 test("Race asks for both families at once, the preferred one first", () => {
   assert.deepEqual(new Meeting().log, ["0 lookup 6", "0 lookup 4"]);
+});
+
+test("Race keeps the order of one answer for both families, but has the families take turns", async () => {
+  const meeting = new Meeting({ attemptDelay: 100 }, [0]);
+  assert.deepEqual(meeting.log, ["0 lookup 0"]);
+  await meeting.answer(0, "a4", "b4", "c6", "d4", "e6");
+  await meeting.clock.advance(400);
+  assert.deepEqual(meeting.begun, ["0 a4", "100 c6", "200 b4", "300 e6", "400 d4"]);
+  await meeting.succeed("d4");
+  assert.equal(meeting.outcome, "d4");
+});
+
+test("Race fails at once when one answer for both families has no address", async () => {
+  const meeting = new Meeting({}, [0]);
+  await meeting.answer(0);
+  assert.equal(meeting.outcome, "failed with lookups: ; attempts: ");
 });
 
 test("Race begins with IPv6 as soon as that is answered", async () => {

@@ -19,6 +19,7 @@ import {
   Socket,
   socketpair,
 } from "berkeley";
+import * as sync from "berkeley/sync";
 import { checkLeaks, openDescriptors } from "../../support/leaks.js";
 import { closing, only, tcpPair, turn } from "./support.js";
 
@@ -287,4 +288,33 @@ test("descriptors that a worker received and forgot are closed when it ends", as
   left.close();
   for (let i = 0; i < 100 && count() > before; i++) await turn();
   assert.equal(count(), before);
+});
+
+test("a send_fds() of which one fileno() throws rejects with that, sends nothing and leaves nothing open", async () => {
+  const [left, right] = socketpair();
+  const [passed, other] = socketpair();
+  const before = count();
+  const error = new Error("has no number");
+  const fault = {
+    fileno(): number {
+      throw error;
+    },
+  };
+  await assert.rejects(send_fds(left, "x", [passed, fault, other]), error);
+  await assert.rejects(left.sendmsg("x", { control: [{ type: "SCM_RIGHTS", fds: [passed, fault] }] }), error);
+  using blocking = sync.Socket.fromfd(left.dup().detach());
+  assert.throws(() => sync.send_fds(blocking, "x", [passed, fault]), error);
+  // In the queue, where the other calls go on.
+  while (left.trySend(Buffer.alloc(1 << 16)) !== undefined);
+  const failing = send_fds(left, "y", [passed, fault]);
+  const behind = left.send("z");
+  failing.catch(() => {});
+  const sent: Buffer[] = [];
+  for (let done = false; !done; done = sent.at(-1)!.includes("z")) sent.push(await right.recv(1 << 20));
+  await assert.rejects(failing, error);
+  assert.equal(await behind, 1);
+  assert.ok(!Buffer.concat(sent).includes("y"));
+  blocking.close();
+  assert.equal(count(), before);
+  for (const socket of [left, right, passed, other]) socket.close();
 });

@@ -396,7 +396,7 @@ test("only stream sockets are spliced", async () => {
   });
   await assert.rejects(splice(dgram, one), { name: "TypeError", message: /^Cannot splice: from is/ });
   await assert.rejects(pump(packet, one), { name: "TypeError", message: /^Cannot pump: a is/ });
-  await assert.rejects(splice({} as never, one), { name: "TypeError", message: /required a Socket$/ });
+  await assert.rejects(splice({} as never, one), { name: "TypeError", message: /required a Socket or a Stream$/ });
   await assert.rejects(splice(one, two, 5 as never), TypeError);
   await assert.rejects(splice(one, two, { count: -1 }), RangeError);
   await assert.rejects(splice(one, two, { end: 1 as never }), TypeError);

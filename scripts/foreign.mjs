@@ -1,0 +1,82 @@
+// Tests in a runtime that is not this one: each compiled test file in a process of its own, and what came of it.
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./variant.mjs";
+
+/** Where "berkeley" and "#berkeley/..." lead to the compiled files. */
+export const folder = existsSync(join(root, "out", "package.json")) ? join(root, "out") : root;
+const prefix = folder === root ? join("out", "test") : "test";
+
+/** The compiled test files whose path begins with one of these: "fd/", "sync/socket". */
+export function testFiles(beginnings) {
+  return readdirSync(join(root, "out", "test"), { recursive: true })
+    .filter((path) => path.endsWith(".test.js") && beginnings.some((start) => path.startsWith(start)))
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .map((path) => ({ name: path.replace(/\.test\.js$/, ""), path: join(prefix, path) }));
+}
+
+/** Runs a program to its end, or for `limit` ms: what it printed, and how it ended. */
+function finish(command, args, env, limit) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    let text = "";
+    let late = false;
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (part) => (text += part));
+    const timer = setTimeout(() => {
+      late = true;
+      // Its children as well: they hold the pipes.
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    }, limit);
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      clearTimeout(timer);
+      resolve({ text, how: late ? `had not ended after ${limit / 1000} s` : (signal ?? status) });
+    });
+  });
+}
+
+/**
+ * Runs files, two at a time, and prints what came of each. `results` reads the output of one: the names of tests that passed,
+ * failed and were skipped. `known` has the failures that the runtime causes, each with its reason: by "FILE: TEST", where "*" stands
+ * for any test. Returns the exit status: 0 when nothing else failed.
+ */
+export async function runFiles({ what, files, command, env, limit, results, known }) {
+  const sum = { files: 0, passed: 0, failed: 0, skipped: 0 };
+  const expected = [];
+  const unexpected = [];
+  const waiting = [...files];
+  const reasonOf = (file, test) => known[`${file}: ${test}`] ?? known[`${file}: *`];
+  async function work() {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const [program, ...args] = command(file.path);
+      const { text, how } = await finish(program, args, { ...process.env, ...env }, limit);
+      const { passed, failed, skipped } = results(text);
+      // A file that dies, or that fails after its tests, counts as one failure more.
+      if (how !== 0 && failed.length === 0) failed.push(`(the file: ${how})`);
+      sum.files++;
+      sum.passed += passed.length;
+      sum.failed += failed.length;
+      sum.skipped += skipped.length;
+      process.stdout.write(
+        `${file.name}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped\n`,
+      );
+      for (const test of failed) {
+        process.stdout.write(`  failed: ${test}\n`);
+        const reason = reasonOf(file.name, test);
+        if (reason === undefined) unexpected.push(`${file.name}: ${test}`);
+        else expected.push(`${file.name}: ${test}: ${reason}`);
+      }
+      if (failed.some((test) => reasonOf(file.name, test) === undefined)) {
+        process.stdout.write(`${text.slice(-4000).replace(/^/gm, "    ")}\n`);
+      }
+    }
+  }
+  await Promise.all([work(), work()]);
+  const all = sum.passed + sum.failed;
+  process.stdout.write(`${what}: ${sum.passed} of ${all} tests passed in ${sum.files} files, ${sum.skipped} skipped\n`);
+  if (expected.length > 0)
+    process.stdout.write(`known to fail there:\n${expected.map((line) => `  ${line}\n`).join("")}`);
+  if (unexpected.length > 0) process.stdout.write(`failed:\n${unexpected.map((line) => `  ${line}\n`).join("")}`);
+  return unexpected.length === 0 ? 0 : 1;
+}

@@ -1,0 +1,47 @@
+// Tools that one command needs and others do not pay for: each has a package.json and a lock in a folder of tools/.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folderOf = (name) => join(dirname(dirname(fileURLToPath(import.meta.url))), "tools", name);
+const packagesOf = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
+
+/** Whether node_modules is what the lock says, by npm's own record. */
+function installed(folder) {
+  const record = join(folder, "node_modules", ".package-lock.json");
+  if (!existsSync(record)) return false;
+  const have = packagesOf(record);
+  return Object.entries(packagesOf(join(folder, "package-lock.json"))).every(
+    ([path, { integrity, optional }]) => path === "" || optional === true || have[path]?.integrity === integrity,
+  );
+}
+
+/**
+ * Installs tools/NAME, unless it is there, and returns its node_modules. With `foreign` its packages are for another machine,
+ * which npm refuses otherwise.
+ */
+export function installTools(name, { foreign = false } = {}) {
+  const folder = folderOf(name);
+  const modules = join(folder, "node_modules");
+  if (installed(folder)) return modules;
+  process.stderr.write(`npm install in tools/${name}\n`);
+  const npm = process.env.npm_execpath;
+  const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
+  const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
+  if (foreign) args.push("--force");
+  const env = { ...process.env };
+  // Under `npm run` this names the root, and npm would install there.
+  delete env.npm_config_local_prefix;
+  const { error, status, stderr, stdout } = spawnSync(
+    viaNode ? process.execPath : "npm",
+    viaNode ? [npm, ...args] : args,
+    { cwd: folder, encoding: "utf8", env },
+  );
+  if (status !== 0 || !installed(folder)) {
+    process.stderr.write(`${stdout ?? ""}${stderr ?? ""}tools: npm install in tools/${name} failed`);
+    process.stderr.write(error === undefined ? "\n" : `: ${error.message}\n`);
+    process.exit(1);
+  }
+  return modules;
+}

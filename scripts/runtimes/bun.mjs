@@ -1,0 +1,2 @@
+// Loaded before a test file under Bun: what the tests expect of Node's --expose-gc.
+globalThis.gc ??= () => Bun.gc(true);

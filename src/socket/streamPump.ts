@@ -1,0 +1,104 @@
+// pump() where an end is no socket of the kernel: two pipes through the buffers of streams.
+//
+// What was read and could not be written stays in the buffer of the stream it came from, so there is nothing "undelivered".
+
+import { type Abortable, offAbort, onAbort } from "../aborts.js";
+import type { Writer } from "../io.js";
+import { Pull } from "../stream/pull.js";
+import { pipe, type PipeWatch } from "../stream/pipe.js";
+import { pullOf } from "../stream/stream.js";
+import { ETIMEDOUT, socketError } from "../sys/errno.js";
+import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../sys/requests/splicing.js";
+import { aheadOf } from "./descriptorSocket.js";
+import type { MovingEnd } from "./endpoints.js";
+import { SocketConn } from "./socketConn.js";
+
+const LONGEST_TIMER = 0x7fff_ffff;
+
+/** One direction. */
+class Way implements PipeWatch {
+  sent = 0;
+  readonly cut: { transferred?: number } = {};
+  readonly #stop = new AbortController();
+  readonly #onMoved: () => void;
+
+  constructor(onMoved: () => void) {
+    this.#onMoved = onMoved;
+  }
+
+  moved(count: number): void {
+    this.sent += count;
+    this.#onMoved();
+  }
+
+  /** A peer that has closed in order may have left bytes, and takes no more than an end does. */
+  ends(error: unknown): boolean {
+    return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
+  }
+
+  run(from: Pull, to: Writer): Promise<number> {
+    return pipe(from, to, { signal: this.#stop.signal }, this);
+  }
+
+  stop(): void {
+    this.#stop.abort(this.cut);
+  }
+
+  progress(): SpliceProgress {
+    return { transferred: this.sent + (this.cut.transferred ?? 0), undelivered: Buffer.alloc(0) };
+  }
+}
+
+function sourceOf({ socket, stream }: MovingEnd): Pull {
+  if (stream !== undefined) return pullOf(stream);
+  const ahead = aheadOf(socket!);
+  return ahead instanceof Pull ? ahead : pullOf(socket!.stream());
+}
+
+/** Both directions; see `pump`. */
+export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): Promise<PumpCounts> {
+  const { idleTimeout, signal, timeout } = limits;
+  const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
+  let last = performance.now();
+  const onMoved = (): void => {
+    last = performance.now();
+  };
+  const there = new Way(onMoved);
+  const back = new Way(onMoved);
+  let broken: { readonly error: unknown } | undefined;
+  const stop = (error: unknown): void => {
+    if (broken !== undefined) return;
+    broken = { error };
+    there.stop();
+    back.stop();
+  };
+  const member: Abortable = { aborted: stop };
+  const timers = new Set<NodeJS.Timeout>();
+  const arm = (due: () => number): void => {
+    const left = due() - performance.now();
+    if (left <= 0) return stop(socketError(ETIMEDOUT, "splice", { transferred: there.sent }));
+    const timer = setTimeout(
+      () => {
+        timers.delete(timer);
+        arm(due);
+      },
+      Math.min(Math.ceil(left), LONGEST_TIMER),
+    ).unref();
+    timers.add(timer);
+  };
+  const end = performance.now() + (timeout ?? 0);
+  if (timeout !== null) arm(() => end);
+  if (idleTimeout !== null) arm(() => last + idleTimeout);
+  if (signal !== undefined) onAbort(signal, member);
+  try {
+    await Promise.all([
+      there.run(fromA, b.stream ?? new SocketConn(b.socket!)).catch(stop),
+      back.run(fromB, a.stream ?? new SocketConn(a.socket!)).catch(stop),
+    ]);
+  } finally {
+    if (signal !== undefined) offAbort(signal, member);
+    for (const timer of timers) clearTimeout(timer);
+  }
+  if (broken !== undefined) throw annotate(broken.error, { aToB: there.progress(), bToA: back.progress() });
+  return { aToB: there.sent, bToA: back.sent };
+}

@@ -1,0 +1,54 @@
+// The calls that wait for the end of a connection in JavaScript: `whenBroken` of io.ts.
+
+import type { SocketError } from "../errors.js";
+import type { IoOptions } from "../io.js";
+import { refusal, socketError, Wait } from "./wait.js";
+
+class BrokenWait extends Wait<unknown> {
+  readonly #waits: Set<BrokenWait>;
+
+  constructor(opts: IoOptions | undefined, waits: Set<BrokenWait>) {
+    super(opts);
+    this.#waits = waits;
+  }
+
+  protected override cut(): SocketError {
+    this.#waits.delete(this);
+    return socketError("ETIMEDOUT", "whenBroken");
+  }
+}
+
+/** Those that wait, and what they are told. */
+export class Broken {
+  readonly #waits = new Set<BrokenWait>();
+  #error: { readonly error: unknown } | undefined;
+  #closed = false;
+
+  wait(opts: IoOptions | undefined): Promise<unknown> {
+    const refused = refusal(opts);
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#closed) return Promise.reject(socketError("EBADF", "whenBroken"));
+    if (this.#error !== undefined) return Promise.resolve(this.#error.error);
+    const wait = new BrokenWait(opts, this.#waits);
+    this.#waits.add(wait);
+    return wait.promise;
+  }
+
+  /** The connection is broken. Only the first call counts. */
+  tell(error: unknown): void {
+    this.#error ??= { error };
+    for (const wait of this.#waits) {
+      this.#waits.delete(wait);
+      wait.resolve(error);
+    }
+  }
+
+  /** The connection is closed by this side. */
+  close(): void {
+    this.#closed = true;
+    for (const wait of this.#waits) {
+      this.#waits.delete(wait);
+      wait.reject(socketError("ECANCELED", "whenBroken"));
+    }
+  }
+}

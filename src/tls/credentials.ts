@@ -1,0 +1,284 @@
+// Keys, certificates and lists of revoked ones: read in full before OpenSSL gets them, or refused.
+//
+// OpenSSL, as Node calls it, reads what it can: of a bundle the certificates before the first damaged one, of a file with several
+// lists of revoked certificates the first, of parameters for Diffie-Hellman that can't be read none. Each of these would leave a
+// context that is less strict than it was meant to be. What is refused here has OpenSSL's code where OpenSSL has one.
+
+import { checkPrimeSync, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import tls from "node:tls";
+import { types } from "node:util";
+import { quote } from "../addr/index.js";
+import { TlsError } from "../errors.js";
+import type { Pem, TlsContextOptions } from "./options.js";
+import { isOneValue, type PemBlock, pemBlocks } from "./pem.js";
+
+/** What a context shows of itself and what it trusts, as Node takes it. */
+export interface Material {
+  key?: string[];
+  cert?: string[];
+  passphrase?: string;
+  pfx?: Buffer;
+  ca?: string[];
+  crl?: string[];
+  dhparam?: string;
+}
+
+/** The code for what TLS can't use, where OpenSSL has none. */
+export const UNUSABLE = "ERR_TLS_CONTEXT";
+
+type Kind =
+  | "certificate"
+  | "private key"
+  | "list of revoked certificates"
+  | "set of DH parameters"
+  | "set of EC parameters";
+
+const KINDS: Readonly<Record<string, Kind>> = {
+  CERTIFICATE: "certificate",
+  "X509 CERTIFICATE": "certificate",
+  "TRUSTED CERTIFICATE": "certificate",
+  "X509 CRL": "list of revoked certificates",
+  "DH PARAMETERS": "set of DH parameters",
+  "X9.42 DH PARAMETERS": "set of DH parameters",
+  "EC PARAMETERS": "set of EC parameters",
+};
+
+/** What may stand in a file of certificates: it is often that of the key as well. */
+const BESIDES: readonly Kind[] = ["private key", "set of EC parameters"];
+
+/** Shortest prime of Diffie-Hellman that Node takes, in bits. */
+const LEAST_PRIME = 1024;
+
+function kindOf({ label }: PemBlock): Kind | undefined {
+  return /(?:^| )PRIVATE KEY$/.test(label) ? "private key" : KINDS[label];
+}
+
+/** The code of an error of Node's and what it says. */
+export function saidBy(error: unknown): { readonly code: string; readonly reason: string } {
+  const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
+  return { code: typeof code === "string" ? code : UNUSABLE, reason: typeof reason === "string" ? reason : message };
+}
+
+/** Runs what OpenSSL may refuse; its error says that `name` is what was refused. */
+function attempt<T>(action: string, name: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const { code, reason } = saidBy(error);
+    throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: ${reason}`, { cause: error });
+  }
+}
+
+function isPem(value: unknown): value is Pem {
+  return typeof value === "string" || types.isUint8Array(value);
+}
+
+/** The parts of an option in PEM, each with its name in messages. */
+function partsOf(value: unknown, action: string, name: string): { readonly name: string; readonly pem: Pem }[] {
+  const required = "required PEM as a string or a Uint8Array";
+  if (isPem(value)) return [{ name, pem: value }];
+  if (!Array.isArray(value))
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, ${required}, or an array`);
+  if (value.length === 0) throw new TypeError(`Cannot ${action}: ${name} is an empty array, ${required}`);
+  return value.map((part: unknown, index) => {
+    if (isPem(part)) return { name: `${name}[${index}]`, pem: part };
+    throw new TypeError(`Cannot ${action}: ${name}[${index}] is ${quote(part)}, ${required}`);
+  });
+}
+
+/** The blocks of one kind. Others are an error unless they are named in `besides`: nothing that was given is left out unseen. */
+function blocksOf(pem: Pem, wanted: Kind, besides: readonly Kind[], action: string, name: string): PemBlock[] {
+  const refused = (code: string, reason: string): TlsError =>
+    new TlsError(code, `Cannot ${action}`, `${name}: ${reason}`);
+  const all = pemBlocks(pem);
+  if ("code" in all) throw refused(all.code, all.reason);
+  for (const block of all) {
+    const kind = kindOf(block);
+    if (kind === wanted || (kind !== undefined && besides.includes(kind))) continue;
+    throw refused(UNUSABLE, `it holds a block ${quote(block.label)}, required a ${wanted} alone`);
+  }
+  const found = all.filter((block) => kindOf(block) === wanted);
+  if (found.length > 0) return found;
+  throw refused("ERR_OSSL_PEM_NO_START_LINE", `there is no ${wanted} in it`);
+}
+
+/** One certificate, of which everything can be read. */
+function readCertificate(block: PemBlock, action: string, name: string): X509Certificate {
+  const certificate = attempt(action, name, () => new X509Certificate(block.text));
+  try {
+    void certificate.publicKey;
+  } catch (error) {
+    const { code } = saidBy(error);
+    // A key of a kind that this OpenSSL does not know makes a certificate of no use, not a damaged one.
+    if (!/UNSUPPORTED|UNKNOWN/.test(code)) {
+      throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: its key can't be read`, { cause: error });
+    }
+  }
+  return certificate;
+}
+
+function readCertificates(
+  pem: Pem,
+  besides: readonly Kind[],
+  action: string,
+  name: string,
+): [X509Certificate[], string[]] {
+  const blocks = blocksOf(pem, "certificate", besides, action, name);
+  const nameOf = (index: number): string =>
+    blocks.length === 1 ? name : `${name}, certificate ${index + 1} of ${blocks.length},`;
+  return [blocks.map((block, index) => readCertificate(block, action, nameOf(index))), blocks.map(({ text }) => text)];
+}
+
+interface Shown {
+  readonly name: string;
+  readonly leaf: X509Certificate;
+}
+
+/** OpenSSL has one place for each kind of key, and a second certificate for it replaces the first. */
+function checkPairs(
+  certificates: readonly Shown[],
+  keys: readonly { name: string; key: KeyObject }[],
+  action: string,
+): void {
+  const refused = (code: string, reason: string): TlsError => new TlsError(code, `Cannot ${action}`, reason);
+  const mismatch = "ERR_OSSL_X509_KEY_VALUES_MISMATCH";
+  for (const { name, leaf } of certificates) {
+    if (!keys.some(({ key }) => leaf.checkPrivateKey(key)))
+      throw refused(mismatch, `${name} fits no key that was given`);
+  }
+  for (const { name, key } of keys) {
+    if (!certificates.some(({ leaf }) => leaf.checkPrivateKey(key))) {
+      throw refused(mismatch, `${name} fits no certificate that was given`);
+    }
+  }
+  const places = new Map<string | undefined, string>();
+  for (const { name, leaf } of certificates) {
+    const type = leaf.publicKey.asymmetricKeyType;
+    const other = places.get(type);
+    if (other !== undefined) throw refused(UNUSABLE, `${name} would replace ${other}: both have a key of type ${type}`);
+    places.set(type, name);
+  }
+}
+
+function readPairs(options: TlsContextOptions, action: string): { cert: string[]; key: string[] } {
+  const { cert, key, passphrase } = options;
+  const certificates = (cert === undefined ? [] : partsOf(cert, action, "cert")).map(({ name, pem }) => {
+    const [all, texts] = readCertificates(pem, BESIDES, action, name);
+    return { name, leaf: all[0] as X509Certificate, text: texts.join("") };
+  });
+  const keys = (key === undefined ? [] : partsOf(key, action, "key")).map(({ name, pem }) => {
+    const blocks = blocksOf(pem, "private key", ["certificate", "set of EC parameters"], action, name);
+    if (blocks.length > 1) {
+      throw new TlsError(UNUSABLE, `Cannot ${action}`, `${name} holds ${blocks.length} private keys, required one`);
+    }
+    const { text } = blocks[0] as PemBlock;
+    const opened = attempt(action, name, () =>
+      createPrivateKey({ key: text, format: "pem", ...given({ passphrase }) }),
+    );
+    return { name, key: opened, text };
+  });
+  if ((key === undefined) !== (cert === undefined)) {
+    const [one, missing] = key === undefined ? ["cert", "key"] : ["key", "cert"];
+    throw new TypeError(`Cannot ${action}: ${one} was given without ${missing}, required both`);
+  }
+  checkPairs(certificates, keys, action);
+  return { cert: certificates.map(({ text }) => text), key: keys.map(({ text }) => text) };
+}
+
+function given(options: { readonly passphrase: string | undefined }): { passphrase?: string } {
+  return options.passphrase === undefined ? {} : { passphrase: options.passphrase };
+}
+
+function readPfx(value: unknown, passphrase: string | undefined, action: string): Buffer {
+  if (!types.isUint8Array(value)) {
+    throw new TypeError(`Cannot ${action}: pfx is ${quote(value)}, required the bytes of a PKCS #12 file`);
+  }
+  const pfx = Buffer.from(value);
+  if (!isOneValue(pfx)) {
+    throw new TlsError(UNUSABLE, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
+  }
+  attempt(action, "pfx", () => tls.createSecureContext({ ca: [], pfx, ...given({ passphrase }) }));
+  return pfx;
+}
+
+function readLists(value: unknown, action: string): string[] {
+  return partsOf(value, action, "crl").flatMap(({ name, pem }) =>
+    blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
+      if (!isOneValue(bytes)) {
+        throw new TlsError(
+          UNUSABLE,
+          `Cannot ${action}`,
+          `${name} can't be used: it is cut off, or there are bytes behind it`,
+        );
+      }
+      attempt(action, name, () => tls.createSecureContext({ ca: [], crl: text }));
+      return text;
+    }),
+  );
+}
+
+/** Node ignores parameters that it can't read, and takes others on trust. */
+function readDhparam(value: unknown, action: string): string {
+  if (value === "auto") return value;
+  if (!isPem(value)) {
+    throw new TypeError(
+      `Cannot ${action}: dhparam is ${quote(value)}, required "auto" or PEM as a string or a Uint8Array`,
+    );
+  }
+  const blocks = blocksOf(value, "set of DH parameters", [], action, "dhparam");
+  const refused = (reason: string): TlsError =>
+    new TlsError(UNUSABLE, `Cannot ${action}`, `dhparam can't be used: ${reason}`);
+  if (blocks.length > 1) throw refused(`it holds ${blocks.length} sets of parameters, required one`);
+  const { bytes, text } = blocks[0] as PemBlock;
+  const prime = isOneValue(bytes) ? firstInteger(bytes) : undefined;
+  if (prime === undefined) throw refused("it is no DER of DH parameters");
+  const bits = prime.toString(2).length;
+  if (bits < LEAST_PRIME) throw refused(`its prime has ${bits} bits, required at least ${LEAST_PRIME}`);
+  if (!checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is none");
+  attempt(action, "dhparam", () => tls.createSecureContext({ ca: [], dhparam: text }));
+  return text;
+}
+
+/** The first INTEGER of a SEQUENCE: the prime, in RFC 2631 and PKCS #3 alike. */
+function firstInteger(der: Buffer): bigint | undefined {
+  const content = contentOf(der, 0, 0x30);
+  const integer = content === undefined ? undefined : contentOf(content, 0, 0x02);
+  return integer === undefined || integer.length === 0 ? undefined : BigInt(`0x${integer.toString("hex")}`);
+}
+
+function contentOf(der: Buffer, start: number, tag: number): Buffer | undefined {
+  if (der[start] !== tag || start + 2 > der.length) return undefined;
+  const first = der[start + 1] as number;
+  const size = first < 0x80 ? 0 : first - 0x80;
+  if (size > 4 || start + 2 + size > der.length) return undefined;
+  const length = size === 0 ? first : der.readUIntBE(start + 2, size);
+  const from = start + 2 + size;
+  return from + length > der.length ? undefined : der.subarray(from, from + length);
+}
+
+/**
+ * What the credentials and parameters of a context come to.
+ *
+ * @throws TlsError for what is empty, cut off, of the wrong kind or only partly readable, TypeError for a value of the wrong type
+ */
+export function readMaterial(options: TlsContextOptions, action: string): Material {
+  const { key, cert, passphrase, pfx, ca, crl, dhparam } = options;
+  if (passphrase !== undefined && typeof passphrase !== "string") {
+    throw new TypeError(`Cannot ${action}: passphrase is ${quote(passphrase)}, required a string`);
+  }
+  if (pfx !== undefined && (key !== undefined || cert !== undefined)) {
+    throw new TypeError(`Cannot ${action}: pfx stands for key and cert, required either of them`);
+  }
+  if (passphrase !== undefined && key === undefined && pfx === undefined) {
+    throw new TypeError(`Cannot ${action}: passphrase opens nothing, required key or pfx with it`);
+  }
+  const material: Material = { ...given({ passphrase }) };
+  if (cert !== undefined || key !== undefined) Object.assign(material, readPairs(options, action));
+  if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
+  if (ca !== undefined) {
+    material.ca = partsOf(ca, action, "ca").flatMap(({ name, pem }) => readCertificates(pem, BESIDES, action, name)[1]);
+  }
+  if (crl !== undefined) material.crl = readLists(crl, action);
+  if (dhparam !== undefined) material.dhparam = readDhparam(dhparam, action);
+  return material;
+}

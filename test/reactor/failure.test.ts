@@ -1,0 +1,133 @@
+// What is left when epoll_wait(2) fails for good, and when a continuation throws: nobody waits for ever.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Pollset } from "#berkeley/fd/index.js";
+import { Reactor } from "#berkeley/reactor/index.js";
+import { READABLE } from "#berkeley/sys/operations/connection.js";
+import { FakeSys } from "#berkeley/testing/fakeSys.js";
+import { fakeKernel, keepAlive, turn, watch } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+test("a lasting error of epoll_wait() ends every call that waits, and every call that would have to", async () => {
+  const { sys, socket, reactor } = fakeKernel();
+  const [one, two] = [socket(), socket()];
+  sys.always("send", "EAGAIN");
+  sys.always("pollset", () => sys.newFd());
+  const set = new Pollset(() => new Uint8Array(8), reactor);
+  const calls = [
+    one.recv(1),
+    one.recv(1, { timeout: 60_000 }),
+    one.send("x"),
+    one.recv(1, { flags: 1 }),
+    two.accept(),
+    two.readable(),
+    set.run(READABLE, undefined, undefined, null, undefined),
+  ].map((call: Promise<unknown>) => watch(call));
+  await turn();
+  sys.fail("EBADF");
+  await turn();
+  for (const call of calls) {
+    assert.equal(call.state, "rejected");
+    assert.deepEqual(
+      [(call.error as { code: string }).code, (call.error as { syscall: string }).syscall],
+      ["EBADF", "epoll_wait"],
+    );
+  }
+  assert.equal(sys.waiting, 0);
+  await assert.rejects(one.recv(1), { code: "EBADF", syscall: "epoll_wait" });
+  await assert.rejects(socket().recv(1), { code: "EBADF", syscall: "epoll_wait" });
+  sys.script("recv", Buffer.from("x"));
+  assert.equal(String(await one.recv(1)), "x", "what is there can still be had");
+  set.end();
+  one.close();
+});
+
+test("a continuation that throws takes no turn from others; its error is thrown behind them", async () => {
+  const reactor = new Reactor(new FakeSys().calls);
+  const turns: string[] = [];
+  const error = new Error("a fault of ours");
+  reactor.defer({ resume: () => void turns.push("first") });
+  reactor.defer({
+    resume: () => {
+      throw error;
+    },
+  });
+  reactor.defer({ resume: () => void turns.push("last") });
+  const thrown = await new Promise((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.equal(thrown, error);
+  assert.deepEqual(turns, ["first", "last"]);
+  reactor.defer({ resume: () => void turns.push("after it") });
+  await turn();
+  assert.deepEqual(turns, ["first", "last", "after it"]);
+});
+
+test("a continuation that throws where the budget is spent leaves the rest for the next turn", async () => {
+  const reactor = new Reactor(new FakeSys().calls);
+  const turns: string[] = [];
+  const error = new Error("a fault of ours");
+  reactor.defer({
+    resume: () => {
+      while (reactor.spend());
+      throw error;
+    },
+  });
+  reactor.defer({ resume: () => void turns.push("late") });
+  const thrown = await new Promise((resolve) => {
+    process.setUncaughtExceptionCaptureCallback(resolve);
+  });
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.equal(thrown, error);
+  await turn();
+  assert.deepEqual(turns, ["late"]);
+});
+
+/** An epoll_wait(2) that fails from the first event on; libuv waits with another function. */
+const broken = `
+#include <errno.h>
+#include <sys/epoll.h>
+int epoll_wait(int fd, struct epoll_event *events, int most, int timeout) { errno = EINVAL; return -1; }
+`;
+const program = `
+import { socketpair } from "berkeley";
+const [a, b] = socketpair();
+const waiting = b.recv(10);
+await a.sendAll("hello");
+await waiting.catch((error) => console.log(error.code, error.syscall));
+await a.recv(10).catch((error) => console.log(error.code, error.syscall));
+console.log(String(await b.recv(10)));
+const before = process.cpuUsage();
+await new Promise((resolve) => setTimeout(resolve, 500));
+const { user, system } = process.cpuUsage(before);
+console.log(user + system < 250_000 ? "idle" : "busy");
+a.close();
+b.close();
+`;
+
+test("the loop does not spin when epoll_wait() fails, and the process ends", () => {
+  const folder = mkdtempSync(join(tmpdir(), "berkeley-failure-"));
+  try {
+    const [source, library] = [join(folder, "broken.c"), join(folder, "broken.so")];
+    writeFileSync(source, broken);
+    execFileSync("cc", ["-shared", "-fPIC", "-o", library, source]);
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+      encoding: "utf8",
+      env: { ...process.env, LD_PRELOAD: library },
+      timeout: 30_000,
+    });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.equal(stdout, "EINVAL epoll_wait\nEINVAL epoll_wait\nhello\nidle\n");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,95 @@
+// Others know the number of a descriptor of ours, close it, and the kernel gives it to another file: that file is not closed.
+
+import assert from "node:assert/strict";
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { AF_UNIX, Socket, socketpair } from "berkeley";
+import * as sync from "berkeley/sync";
+import { checkLeaks } from "../../support/leaks.js";
+
+checkLeaks();
+
+/** Closes the number, and opens something else under it. */
+function replace(fd: number): void {
+  closeSync(fd);
+  const others: number[] = [];
+  for (;;) {
+    const file = openSync("/dev/null", "r");
+    if (file === fd) break;
+    others.push(file);
+  }
+  for (const other of others) closeSync(other);
+}
+
+for (const [kind, make] of [
+  ["awaitable", () => new Socket(AF_UNIX)],
+  ["sync", () => new sync.Socket(AF_UNIX)],
+] as const) {
+  test(`close() of the ${kind} socket says EBADF when its number is another file's, and leaves that open`, () => {
+    const socket = make();
+    const fd = socket.fileno();
+    replace(fd);
+    assert.throws(() => socket.close(), { code: "EBADF", syscall: "close" });
+    assert.equal(fstatSync(fd).isCharacterDevice(), true);
+    assert.equal(socket.closed, true);
+    socket.close();
+    closeSync(fd);
+  });
+
+  test(`close() of the ${kind} socket says EBADF when its number is another socket's`, () => {
+    const socket = make();
+    const fd = socket.fileno();
+    closeSync(fd);
+    const other = make();
+    try {
+      assert.equal(other.fileno(), fd, "the lowest number is free");
+      assert.throws(() => socket.close(), { code: "EBADF" });
+      assert.equal(fstatSync(fd).isSocket(), true);
+    } finally {
+      other.close();
+    }
+    assert.throws(() => fstatSync(fd), { code: "EBADF" });
+  });
+
+  test(`close() of the ${kind} socket closes the same socket under the same number`, () => {
+    const socket = make();
+    const fd = socket.fileno();
+    const copy = socket.dup();
+    assert.notEqual(copy.fileno(), fd);
+    copy.close();
+    socket.close();
+    assert.throws(() => fstatSync(fd), { code: "EBADF" });
+  });
+}
+
+test("a call that waits is settled although the number is another file's", async () => {
+  const [a, b] = socketpair();
+  const fd = a.fileno();
+  const waiting = a.recv(10);
+  replace(fd);
+  assert.throws(() => a.close(), { code: "EBADF" });
+  await assert.rejects(waiting, { code: "ECANCELED" });
+  closeSync(fd);
+  b.close();
+});
+
+test("the end of a worker does not close what others have opened under its numbers", async () => {
+  const program = `
+    const { parentPort } = require("node:worker_threads");
+    import("berkeley").then(({ Socket }) => {
+      globalThis.socket = new Socket();
+      parentPort.postMessage(socket.fileno());
+      setInterval(() => {}, 1000);
+    });
+  `;
+  const worker = new Worker(program, { eval: true });
+  const fd = await new Promise<number>((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
+  replace(fd);
+  await worker.terminate();
+  assert.equal(fstatSync(fd).isCharacterDevice(), true);
+  closeSync(fd);
+});
