@@ -1,22 +1,34 @@
 // npm run bench -- NAME...: measures us beside C and Node's own modules. docs/benchmarks.md says how and why.
 
+import { execFile } from "node:child_process";
 import { open, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 
-import { endChildrenWithUs } from "./lib/children.js";
+import { type Versions, analyseVersions, formatVersions, isOurs, runVersions, tryVersions } from "./lib/against.js";
+import { endChildrenWithUs, keepComplaints } from "./lib/children.js";
 import {
   type CpuReading,
   allowedCores,
-  choosePlacement,
+  type Placement,
+  chooseCores,
   describeMachine,
   foreignShare,
   readCpu,
 } from "./lib/machine.js";
+import { type Library, openLibrary } from "./lib/library.js";
+import { ensurePacked } from "./lib/packed.js";
+import { compiledBench, packedBench, packedLibrary } from "./lib/paths.js";
 import { type Options, UsageError, parseOptions, usage } from "./lib/options.js";
-import { type Result, type ResultFile, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
-import { chooseSubjects, runCase } from "./lib/runner.js";
+import { type Result, type ResultFile, analyse, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
+import { type Plan, chooseSubjects, runCase } from "./lib/runner.js";
 import type { Workload } from "./lib/workload.js";
 import { workloads } from "./workloads/index.js";
+
+/** How many rounds when neither the command line nor the workload says. */
+const defaultRounds = 5;
+/** The same, where two versions are compared: their difference is small. */
+const versionRounds = 15;
 
 function subjectNames(workload: Workload): string[] {
   return [...new Set(workload.cases.flatMap(({ subjects }) => subjects.map(({ name }) => name)))];
@@ -37,48 +49,154 @@ function others(from: CpuReading): string {
   return `${(share * 100).toFixed(0)} % of the machine${share > 0.05 ? ", which disturbs the figures" : ""}`;
 }
 
+/** The version of a Node, by asking it. */
+async function versionOf(node: string): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(node, ["--print", "process.version"]);
+    if (/^v\d+\.\d+\.\d+/.test(stdout)) return stdout.trim();
+  } catch {
+    // It does not run, or does not know the option.
+  }
+  throw new UsageError(`--node requires the path of a Node, found ${JSON.stringify(node)}`);
+}
+
+/** The two versions to compare, when the command line asks for that. */
+async function versionsOf({ against, library }: Options, node: string): Promise<Versions | undefined> {
+  if (against === undefined) return undefined;
+  const old = await openLibrary(against, node);
+  if (library === undefined) await ensurePacked();
+  return { new: await openLibrary(library ?? packedLibrary, node), old };
+}
+
 /** Runs what was asked for; true when every limit is met. */
 async function run(options: Options): Promise<boolean> {
-  const machine = describeMachine();
-  const placement = choosePlacement(allowedCores());
+  const node = options.node ?? process.execPath;
+  const machine = describeMachine(await versionOf(node));
+  const placement: Placement = {
+    ...chooseCores(allowedCores()),
+    site: { node, bench: compiledBench, shipped: packedBench },
+  };
   console.log(
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}`,
   );
   console.log(
     `load average ${machine.loadAverage.map((load) => load.toFixed(2)).join(" ")}, server on core ${placement.server}`,
   );
+  const versions = await versionsOf(options, node);
+  for (const side of versions === undefined ? [] : (["new", "old"] as const)) {
+    console.log(`${side}: ${versions?.[side].version}, ${versions?.[side].path}`);
+  }
   const idle = readCpu();
   await delay(300);
   console.log(`others use ${others(idle)}`);
   if (placement.server === placement.load) console.log("only one core: server and load generator share it");
-  if (options.rounds < 5) console.log("fewer than 5 rounds: good for a look only");
+  if ((options.rounds ?? defaultRounds) < 5) console.log("fewer than 5 rounds: good for a look only");
   console.log("");
   // Found out now rather than after minutes of measuring.
   if (options.json !== undefined) await (await open(options.json, "a")).close();
 
-  const plan = { placement, rounds: options.rounds, measureMs: options.seconds * 1000 };
+  const planOf = (workload: Workload): Plan => ({
+    placement,
+    rounds: options.rounds ?? Math.max(workload.rounds ?? 0, versions === undefined ? defaultRounds : versionRounds),
+    measureMs: options.seconds * 1000,
+  });
   const progress = (text: string): void => {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
     else if (text !== "") process.stderr.write(`${text}\n`);
   };
+  const chosen = workloads.filter(({ name }) => options.workloads.includes(name));
   const start = readCpu();
+  const measured =
+    versions === undefined
+      ? await runPeers(chosen, options, planOf, progress)
+      : await runBoth(chosen, options, versions, planOf, progress);
+  console.log(`others used meanwhile ${others(start)}`);
+  const describe = ({ path, version }: Library): { path: string; version: string } => ({ path, version });
+  const file: ResultFile = {
+    machine,
+    ...(versions && { versions: { new: describe(versions.new), old: describe(versions.old) } }),
+    seed: options.seed,
+    results: measured.results,
+  };
+  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(file, null, 2)}\n`);
+  return measured.met;
+}
+
+interface Measured {
+  readonly results: readonly Result[];
+  /** Whether every limit is met. */
+  readonly met: boolean;
+}
+
+/** Measures the subjects beside their peers. */
+async function runPeers(
+  chosen: readonly Workload[],
+  options: Options,
+  planOf: (workload: Workload) => Plan,
+  progress: (text: string) => void,
+): Promise<Measured> {
   const results: Result[] = [];
   let met = true;
-  for (const workload of workloads.filter(({ name }) => options.workloads.includes(name))) {
+  for (const workload of chosen) {
+    await workload.prepare?.();
     for (const which of workload.cases) {
       const subjects = chooseSubjects(which.subjects, options.subjects);
       if (subjects.length === 0) continue;
-      const result = await runCase(which, subjects, plan, (text) => progress(`${workload.name}: ${text}`));
+      const result = await runCase(which, subjects, planOf(workload), (text) => progress(`${workload.name}: ${text}`));
       progress("");
-      console.log(formatCase(workload.name, result));
-      results.push(...resultsOf(workload.name, result));
-      met &&= verdictsOf(result).every((verdict) => verdict.met);
+      const analysis = analyse(workload.name, result, options.seed);
+      console.log(formatCase(analysis));
+      results.push(...resultsOf(analysis));
+      met &&= verdictsOf(analysis).every((verdict) => verdict.met);
     }
   }
-  console.log(`others used meanwhile ${others(start)}`);
-  const file: ResultFile = { machine, results };
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(file, null, 2)}\n`);
-  return met;
+  return { results, met };
+}
+
+/** Measures our subjects with the new version and the old. */
+async function runBoth(
+  chosen: readonly Workload[],
+  options: Options,
+  versions: Versions,
+  planOf: (workload: Workload) => Plan,
+  progress: (text: string) => void,
+): Promise<Measured> {
+  const plans = chosen.flatMap((workload) =>
+    workload.cases.map((which) => ({
+      workload,
+      which,
+      plan: planOf(workload),
+      subjects: chooseSubjects(which.subjects, options.subjects).filter(isOurs),
+    })),
+  );
+  if (plans.every(({ subjects }) => subjects.length === 0)) {
+    throw new UsageError(`--against compares subjects of ours, and none is among ${options.subjects.join(", ")}`);
+  }
+  keepComplaints();
+  for (const { workload, which, plan, subjects } of plans) {
+    progress(`${workload.name}: trying both versions`);
+    await within(workload, () => tryVersions(which, subjects, versions, plan));
+  }
+  const results: Result[] = [];
+  for (const { workload, which, plan, subjects } of plans) {
+    if (subjects.length === 0) continue;
+    const report = (text: string): void => progress(`${workload.name}: ${text}`);
+    const measured = await within(workload, () => runVersions(which, subjects, versions, plan, report));
+    progress("");
+    const analysis = analyseVersions(workload.name, measured, options.seed);
+    console.log(formatVersions(analysis, measured));
+    results.push(...resultsOf(analysis));
+  }
+  return { results, met: true };
+}
+
+/** Names the workload in the error of a measurement. */
+async function within<T>(workload: Workload, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new Error(`${workload.name}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 endChildrenWithUs();

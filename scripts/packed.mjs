@@ -1,18 +1,22 @@
 // packed/: the package as users get it, with the compiled tests and examples beside it. `npm pack` makes the tarball, which is
 // unpacked into packed/node_modules; programs in packed/ that import "berkeley" get what is shipped, and nothing else of ours.
 //
-//   node scripts/packed.mjs      makes it anew; npm test does so before it runs
+//   node scripts/packed.mjs              makes it anew; npm test does so before it runs
+//   node scripts/packed.mjs --if-stale   makes it, unless it was made from what is compiled now
 //
 // The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them, or when the sources have changed since,
 // the unpacked package gets the addon that setup built, as if a user had built it there.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const packed = join(root, "packed");
 const installed = join(packed, "node_modules", "berkeley");
+/** Written last, so it says that all of packed/ is there. */
+const stamp = join(packed, ".made-of");
 
 function run(what, command, args) {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: "utf8" });
@@ -34,8 +38,34 @@ export function pack(folder) {
   return { ...description, path: join(folder, description.filename) };
 }
 
+/** The hash of what the code in packed/ is made of. The text that the package has besides does not count. */
+function madeOf() {
+  const folder = join(root, "prebuilds");
+  const prebuilds = (existsSync(folder) ? readdirSync(folder) : []).filter((name) => name.endsWith(".node")).toSorted();
+  const files = [
+    "package.json",
+    "scripts/bundle.mjs",
+    "scripts/packed.mjs",
+    "out/.setup",
+    "build/Release/berkeley.node",
+    ...prebuilds.map((name) => `prebuilds/${name}`),
+  ];
+  const sum = createHash("sha256");
+  for (const file of files) {
+    const content = createHash("sha256").update(readFileSync(join(root, file)));
+    sum.update(`${file}\0`).update(content.digest());
+  }
+  return sum.digest("hex");
+}
+
+/** Whether packed/ was made from what is compiled now. */
+export function isCurrent() {
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === madeOf();
+}
+
 /** Makes packed/. */
 export function stage() {
+  const sum = madeOf();
   rmSync(packed, { force: true, recursive: true });
   run("bundling", process.execPath, [join(root, "scripts", "bundle.mjs")]);
   const tarball = pack(packed).path;
@@ -55,9 +85,12 @@ export function stage() {
   for (const folder of ["test", "examples", "bench"]) {
     cpSync(join(root, "out", folder), join(packed, folder), {
       recursive: true,
-      filter: (path) => !path.endsWith(".d.ts"),
+      filter: (path) => !path.endsWith(".d.ts") && path !== join(root, "out", "bench", "made"),
     });
   }
+  writeFileSync(stamp, sum);
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) stage();
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  if (process.argv[2] !== "--if-stale" || !isCurrent()) stage();
+}

@@ -10,9 +10,27 @@ import type { Readable, Writable } from "node:stream";
 
 import { nativeProgram } from "./native.js";
 
-type Process = ChildProcessByStdio<Writable, Readable, null>;
+type Process = ChildProcessByStdio<Writable, Readable, Readable | null>;
 
 const alive = new Set<Process>();
+
+let keepsComplaints = false;
+
+/**
+ * From now on the standard error of children is kept for the message that says how they ended, in place of being ours: a stack
+ * trace of a library that lacks what a script uses is one line then.
+ */
+export function keepComplaints(): void {
+  keepsComplaints = true;
+}
+
+/** The line of a standard error that says what was wrong: the first of an error of JavaScript, or else the last. */
+export function complaintIn(text: string): string | undefined {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  // An error whose stack is its message alone is printed in brackets.
+  const error = /^(?:Uncaught )?\[?([A-Z]\w*Error(?: \[\w+\])?: .*)$/m.exec(text)?.[1];
+  return error ?? lines.at(-1);
+}
 
 /** A JSON object that a child printed. */
 export type Line = Readonly<Record<string, unknown>>;
@@ -26,7 +44,7 @@ export function numberIn(line: Line, name: string): number {
   return value;
 }
 
-/** A running program; disposing of it ends it. Its standard error is ours. */
+/** A running program; disposing of it ends it. Its standard error is ours, unless `keepComplaints()` was called. */
 export class Child {
   readonly name: string;
   readonly #process: Process;
@@ -43,7 +61,9 @@ export class Child {
         .map((part) => basename(part))
         .join(" ")
         .trim(),
-      spawn(pin, [String(core), String(process.pid), ...command], { stdio: ["pipe", "pipe", "inherit"] }),
+      spawn(pin, [String(core), String(process.pid), ...command], {
+        stdio: ["pipe", "pipe", keepsComplaints ? "pipe" : "inherit"],
+      }) as Process,
     );
   }
 
@@ -57,9 +77,15 @@ export class Child {
       this.#lines.push(line);
       this.#wake?.();
     });
+    let complaints = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      if (complaints.length < 65_536) complaints += text;
+    });
     this.#exited = new Promise((resolve) => {
-      const settle = (end: string): void => {
+      const settle = (how: string): void => {
         alive.delete(child);
+        const complaint = complaintIn(complaints);
+        const end = complaint === undefined ? how : `${how} (${complaint})`;
         this.#end ??= end;
         this.#wake?.();
         resolve(end);
@@ -78,6 +104,17 @@ export class Child {
   /** How the child ended, once it has. */
   get end(): string | undefined {
     return this.#end;
+  }
+
+  /** How the child ended, or undefined when it still runs after so long. */
+  async endWithin(milliseconds: number): Promise<string | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, milliseconds, undefined);
+    });
+    const end = await Promise.race([this.#exited, patience]);
+    clearTimeout(timer);
+    return end;
   }
 
   /** Writes a line to the child's standard input. */

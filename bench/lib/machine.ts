@@ -5,9 +5,23 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
 
 /** The core of the measured process, and that of whatever drives it. */
-export interface Placement {
+export interface Cores {
   readonly server: number;
   readonly load: number;
+}
+
+/** Which scripts of ours are measured, and by which Node. Which library a script imports follows from the folder it is in. */
+export interface Site {
+  /** The Node that runs them. */
+  readonly node: string;
+  /** Folders of the compiled bench/: beside the library under test, and beside the library as it is shipped. */
+  readonly bench: string;
+  readonly shipped: string;
+}
+
+/** Where the processes of a measurement run. */
+export interface Placement extends Cores {
+  readonly site: Site;
 }
 
 /** Parses a list of cores as the kernel prints it, such as `0-3,8`. */
@@ -25,7 +39,7 @@ export function parseCoreList(text: string): number[] {
 }
 
 /** The last two cores that this process may use; core 0 often serves interrupts. With one core, that one for both. */
-export function choosePlacement(cores: readonly number[]): Placement {
+export function chooseCores(cores: readonly number[]): Cores {
   const server = cores.at(-1);
   if (server === undefined) throw new Error("no core to run on");
   return { server, load: cores.at(-2) ?? server };
@@ -49,7 +63,8 @@ export interface Machine {
   readonly date: string;
 }
 
-export function describeMachine(): Machine {
+/** `node` is the version of the Node that is measured. */
+export function describeMachine(node: string = process.version): Machine {
   let compiler = "none";
   try {
     compiler = execFileSync("cc", ["--version"], { encoding: "utf8" }).split("\n", 1)[0] ?? "cc";
@@ -61,7 +76,7 @@ export function describeMachine(): Machine {
     cores: availableParallelism(),
     memoryBytes: totalmem(),
     kernel: release(),
-    node: process.version,
+    node,
     compiler,
     loadAverage: loadavg(),
     date: new Date().toISOString(),

@@ -2,6 +2,8 @@
 
 import { parseArgs } from "node:util";
 
+import { defaultSeed } from "./report.js";
+
 /** A command line that can't be followed. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -10,8 +12,15 @@ export class UsageError extends Error {
 export interface Options {
   readonly workloads: readonly string[];
   readonly subjects: readonly string[];
-  readonly rounds: number;
+  /** Undefined: as many as the workload or the kind of run has by default. */
+  readonly rounds: number | undefined;
   readonly seconds: number;
+  readonly seed: number;
+  /** The old version to compare with, and the new one; undefined: the package as it is shipped. */
+  readonly against: string | undefined;
+  readonly library: string | undefined;
+  /** The Node that runs the scripts; undefined: the one that runs the harness. */
+  readonly node: string | undefined;
   readonly json: string | undefined;
   readonly list: boolean;
   readonly help: boolean;
@@ -19,9 +28,13 @@ export interface Options {
 
 export const usage: string = `usage: npm run bench -- NAME... [options]
 
-  --rounds N      start and measure all subjects N times (5)
+  --rounds N      start and measure all subjects N times (5; import: 20)
+  --seed N        the seed of the random numbers behind the intervals (1)
   --seconds S     how long each subject is measured per round, warm-up not counted (2)
   --subject NAME  run only this subject; may be repeated, and is the only way to run a variant
+  --against PATH  compare our subjects with those of another version: a .tgz file, or a checkout that is set up (15 rounds)
+  --library PATH  with --against: the new version, in place of the package as it is shipped
+  --node PATH     run the measured scripts with this Node
   --json FILE     write the results there
   --list          list the workloads and their subjects
   --help          print this
@@ -65,11 +78,21 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
       );
     }
   }
+  if (values.library !== undefined && values.against === undefined) {
+    throw new UsageError("--library requires --against: without it the development files are measured");
+  }
   return {
     workloads: [...new Set(positionals)],
     subjects,
-    rounds: parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
+    rounds:
+      values.rounds === undefined
+        ? undefined
+        : parseNumber("rounds", values.rounds, /^\d{1,6}$/, "a whole number from 1"),
+    seed: parseNumber("seed", values.seed, /^\d{1,9}$/, "a whole number from 1"),
     seconds: parseNumber("seconds", values.seconds, /^(?=\.?\d)\d{0,6}(\.\d+)?$/, "a number above 0"),
+    against: values.against,
+    library: values.library,
+    node: values.node,
     json: values.json,
     list: values.list ?? false,
     help: values.help ?? false,
@@ -82,9 +105,13 @@ function parse(args: readonly string[]) {
       args: [...args],
       allowPositionals: true,
       options: {
-        rounds: { type: "string", default: "5" },
+        rounds: { type: "string" },
+        seed: { type: "string", default: String(defaultSeed) },
         seconds: { type: "string", default: "2" },
         subject: { type: "string", multiple: true },
+        against: { type: "string" },
+        library: { type: "string" },
+        node: { type: "string" },
         json: { type: "string" },
         list: { type: "boolean" },
         help: { type: "boolean" },

@@ -9,7 +9,12 @@ export const nativeSources: string = fileURLToPath(new URL("bench/native/", root
 /** Compiled programs and generated files. */
 export const outputs: string = fileURLToPath(new URL("out/bench/made/", root));
 
-/** A compiled server of bench/servers/, by its name. */
-export function serverScript(name: string): string {
-  return fileURLToPath(new URL(`out/bench/servers/${name}.js`, root));
-}
+/** The compiled bench/: beside the development files, one for each source, and beside the package as users get it. */
+export const compiledBench: string = fileURLToPath(new URL("out/bench/", root));
+export const packedBench: string = fileURLToPath(new URL("packed/bench/", root));
+/** The package as users get it. */
+export const packedLibrary: string = fileURLToPath(new URL("packed/node_modules/berkeley", root));
+/** The compiled examples/, which some servers import. */
+export const compiledExamples: string = fileURLToPath(new URL("out/examples/", root));
+/** Makes `packedBench` and what is beside it. */
+export const packer: string = fileURLToPath(new URL("scripts/packed.mjs", root));

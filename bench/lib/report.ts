@@ -1,11 +1,36 @@
 // What came out: the rows of the JSON file, the verdict on each limit, and the text for people.
 
 import type { Machine } from "./machine.js";
-import { type CaseResult, windowsPerRound } from "./runner.js";
-import { median, pairedRatio, summarize } from "./statistics.js";
+import type { CaseResult } from "./runner.js";
+import {
+  type Comparison,
+  type Interval,
+  bootstrapInterval,
+  inRounds,
+  median,
+  paired,
+  summarize,
+} from "./statistics.js";
 import type { Limit, Metric } from "./workload.js";
 
-/** A figure of a subject beside the same of a peer. `ratio` is the median of the ratios of each turn. */
+/** The seed of every interval when the command line gives none. */
+export const defaultSeed = 1;
+
+/** A figure of a subject beside the same of a peer: the median over the turns of their ratio, or of their difference. */
+export interface Comparative {
+  readonly subject: string;
+  readonly peer: string;
+  readonly metric: string;
+  readonly value: number;
+  readonly peerValue: number;
+  readonly estimate: number;
+  /** The 95 % bootstrap interval of `estimate`; undefined when there was one round only. */
+  readonly interval: Interval | undefined;
+  /** The ratio or the difference of every turn, round by round. */
+  readonly rounds: readonly (readonly number[])[];
+}
+
+/** A row of the JSON file. It has `ratio` or `difference`, as the case is compared. */
 export interface Result {
   readonly workload: string;
   readonly subject: string;
@@ -13,63 +38,114 @@ export interface Result {
   readonly metric: string;
   readonly value: number;
   readonly peerValue: number;
-  readonly ratio: number;
+  readonly ratio?: number;
+  readonly difference?: number;
+  readonly interval: Interval | null;
+  readonly rounds: readonly (readonly number[])[];
 }
 
 /** The JSON file. */
 export interface ResultFile {
   readonly machine: Machine;
+  /** The two libraries, when versions were compared. The peer of a subject is the same subject with the old one. */
+  readonly versions?: Readonly<Record<"new" | "old", { readonly path: string; readonly version: string }>>;
+  readonly seed: number;
   readonly results: readonly Result[];
 }
 
-/** A limit, with the ratio that was measured. */
+/** A limit, with what was measured. */
 export interface Verdict {
   readonly limit: Limit;
-  readonly ratio: number;
+  readonly estimate: number;
+  readonly interval: Interval | undefined;
   readonly met: boolean;
 }
 
-function valuesOf(result: CaseResult, subject: string, metric: string): number[] | undefined {
-  const samples = result.runs.find((run) => run.subject.name === subject)?.samples;
-  return samples?.map((sample) => sample[metric] as number);
+/** A case that was measured, and its subjects compared. */
+export interface Analysis {
+  readonly workload: string;
+  readonly result: CaseResult;
+  readonly comparison: Comparison;
+  readonly rows: readonly Comparative[];
 }
 
-/**
- * Every subject beside every peer that is listed after it, for every metric. A metric of which the peer used nothing (the
- * user part of a C server may be below one tick) has no ratio and is left out.
- */
-export function resultsOf(workload: string, result: CaseResult): Result[] {
-  return result.runs.flatMap(({ subject }, position) =>
-    result.runs.slice(position + 1).flatMap(({ subject: peer }) => {
-      if (peer.role === "ours") return [];
-      return result.case.metrics
-        .map(({ name: metric }) => {
-          const values = valuesOf(result, subject.name, metric) as number[];
-          const peerValues = valuesOf(result, peer.name, metric) as number[];
-          return {
-            workload,
-            subject: subject.name,
-            peer: peer.name,
-            metric,
-            value: median(values),
-            peerValue: median(peerValues),
-            ratio: pairedRatio(values, peerValues),
-          };
-        })
-        .filter(({ ratio }) => Number.isFinite(ratio));
-    }),
+/** Two subjects of a case that are compared. */
+export type Pair = readonly [subject: string, peer: string];
+
+function valuesOf(result: CaseResult, subject: string, metric: string): number[] {
+  const samples = result.runs.find((run) => run.subject.name === subject)?.samples ?? [];
+  return samples.map((sample) => sample[metric] as number);
+}
+
+/** Every subject beside every peer that is listed after it. */
+function pairsOf({ runs }: CaseResult): Pair[] {
+  return runs.flatMap(({ subject }, position) =>
+    runs
+      .slice(position + 1)
+      .filter(({ subject: peer }) => peer.role !== "ours")
+      .map(({ subject: peer }): Pair => [subject.name, peer.name]),
   );
 }
 
+/** Compares the pairs by every metric. All intervals are drawn with the same seed, so each can be had again by itself. */
+export function analyse(
+  workload: string,
+  result: CaseResult,
+  seed: number = defaultSeed,
+  pairs: readonly Pair[] = pairsOf(result),
+): Analysis {
+  const comparison = result.case.comparison ?? "ratio";
+  const rows = pairs.flatMap(([subject, peer]) =>
+    result.case.metrics.map(({ name: metric }) => {
+      const values = valuesOf(result, subject, metric);
+      const peerValues = valuesOf(result, peer, metric);
+      const compared = paired(values, peerValues, comparison);
+      const rounds = inRounds(compared, result.rounds);
+      return {
+        subject,
+        peer,
+        metric,
+        value: median(values),
+        peerValue: median(peerValues),
+        estimate: median(compared),
+        interval: bootstrapInterval(rounds, seed),
+        rounds,
+      };
+    }),
+  );
+  return { workload, result, comparison, rows };
+}
+
+/**
+ * The rows for the JSON file. A metric of which the peer used nothing (the user part of a C server may be below one tick) has
+ * no ratio and is left out.
+ */
+export function resultsOf({ workload, comparison, rows }: Analysis): Result[] {
+  return rows
+    .filter(({ estimate }) => Number.isFinite(estimate))
+    .map(({ subject, peer, metric, value, peerValue, estimate, interval, rounds }) => ({
+      workload,
+      subject,
+      peer,
+      metric,
+      value,
+      peerValue,
+      [comparison]: estimate,
+      interval: interval ?? null,
+      rounds,
+    }));
+}
+
 /** The verdicts on those limits whose two subjects were both run. */
-export function verdictsOf(result: CaseResult): Verdict[] {
+export function verdictsOf({ result, rows }: Analysis): Verdict[] {
   return result.case.limits.flatMap((limit) => {
-    const values = valuesOf(result, limit.subject, limit.metric);
-    const peerValues = valuesOf(result, limit.peer, limit.metric);
-    if (values === undefined || peerValues === undefined) return [];
-    const ratio = pairedRatio(values, peerValues);
-    const met = ratio <= (limit.atMost ?? Infinity) && ratio >= (limit.atLeast ?? -Infinity);
-    return [{ limit, ratio, met }];
+    const row = rows.find(
+      ({ subject, peer, metric }) => subject === limit.subject && peer === limit.peer && metric === limit.metric,
+    );
+    if (row === undefined) return [];
+    const { estimate, interval } = row;
+    const met = estimate <= (limit.atMost ?? Infinity) && estimate >= (limit.atLeast ?? -Infinity);
+    return [{ limit, estimate, interval, met }];
   });
 }
 
@@ -86,44 +162,84 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-function formatSpread(metric: Metric, values: readonly number[]): string {
+/** A median with the least and the most behind it. */
+export function formatSpread(metric: Metric, values: readonly number[]): string {
   const { median: middle, least, most } = summarize(values);
   const text = (value: number): string => value.toFixed(metric.digits);
   return values.length === 1 ? text(middle) : `${text(middle)} (${text(least)}..${text(most)})`;
 }
 
-/** The tables of a case: medians with their spread, ratios, verdicts. */
-export function formatCase(workload: string, result: CaseResult): string {
+/** A ratio has three places; a difference has those of its metric, and a sign. */
+function formatEstimate(value: number, comparison: Comparison, { digits }: Metric): string {
+  if (comparison === "ratio") return value.toFixed(3);
+  return `${value > 0 ? "+" : ""}${value.toFixed(digits)}`;
+}
+
+/** A ratio or a difference with its interval behind it. */
+export function formatComparative(
+  { estimate, interval }: Pick<Comparative, "estimate" | "interval">,
+  comparison: Comparison,
+  metric: Metric,
+): string {
+  const text = (value: number): string => formatEstimate(value, comparison, metric);
+  return interval === undefined ? text(estimate) : `${text(estimate)} [${interval.map(text).join(", ")}]`;
+}
+
+/** What stands above a table of ratios or differences: what they are, and what the brackets hold. */
+export function headingOf(comparison: Comparison, rounds: number): string {
+  const what = `${comparison}s (median of the ${comparison}s of each turn)`;
+  return rounds === 1
+    ? `${what}; n = 1 round, so no interval`
+    : `${what} [95 % bootstrap interval of it, n = ${rounds} rounds]`;
+}
+
+/** Indents every line that is not empty. */
+export function indent(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, "  ");
+}
+
+function formatVerdict({ limit, met, ...figure }: Verdict, { result, comparison }: Analysis): string {
+  const bound = limit.atMost === undefined ? `at least ${limit.atLeast}` : `at most ${limit.atMost}`;
+  const metric = result.case.metrics.find(({ name }) => name === limit.metric);
+  if (metric === undefined)
+    throw new Error(`a limit of ${result.case.title} is on ${limit.metric}, which it does not have`);
+  const compared = `${formatComparative(figure, comparison, metric)} ${comparison === "ratio" ? "times" : "over"} ${limit.peer}`;
+  return `  limit ${met ? "met   " : "MISSED"}  ${limit.subject}, ${metric.label}: ${compared}, required ${bound}`;
+}
+
+/** The tables of a case: medians with their spread; ratios or differences with their interval; verdicts. */
+export function formatCase(analysis: Analysis): string {
+  const { workload, result, comparison, rows } = analysis;
   const { metrics } = result.case;
   const { rounds } = result;
+  const windows = (result.runs[0]?.samples.length ?? 0) / rounds;
+  const labels = ["", ...metrics.map((metric) => metric.label)];
   const figures = [
-    ["", ...metrics.map((metric) => metric.label)],
+    labels,
     ...result.runs.map(({ subject }) => [
       subject.name,
-      ...metrics.map((metric) => formatSpread(metric, valuesOf(result, subject.name, metric.name) as number[])),
+      ...metrics.map((metric) => formatSpread(metric, valuesOf(result, subject.name, metric.name))),
     ]),
   ];
   const pairs = new Map<string, Map<string, string>>();
-  for (const { subject, peer, metric, ratio } of resultsOf(workload, result)) {
-    const pair = `${subject} / ${peer}`;
-    pairs.set(pair, (pairs.get(pair) ?? new Map<string, string>()).set(metric, ratio.toFixed(3)));
+  for (const row of rows) {
+    const metric = metrics.find(({ name }) => name === row.metric);
+    if (metric === undefined || !Number.isFinite(row.estimate)) continue;
+    const pair = `${row.subject} ${comparison === "ratio" ? "/" : "-"} ${row.peer}`;
+    const cell = formatComparative(row, comparison, metric);
+    pairs.set(pair, (pairs.get(pair) ?? new Map<string, string>()).set(row.metric, cell));
   }
-  const ratios = [
-    ["", ...metrics.map((metric) => metric.label)],
+  const compared = [
+    labels,
     ...[...pairs].map(([pair, cells]) => [pair, ...metrics.map((metric) => cells.get(metric.name) ?? "-")]),
   ];
-  const verdicts = verdictsOf(result).map(({ limit, ratio, met }) => {
-    const bound = limit.atMost === undefined ? `at least ${limit.atLeast}` : `at most ${limit.atMost}`;
-    const label = metrics.find((metric) => metric.name === limit.metric)?.label ?? limit.metric;
-    return `  limit ${met ? "met   " : "MISSED"}  ${limit.subject}, ${label}: ${ratio.toFixed(3)} times ${limit.peer}, required ${bound}`;
-  });
-  const indent = (text: string): string => text.replaceAll(/^(?=.)/gm, "  ");
+  const verdicts = verdictsOf(analysis).map((verdict) => formatVerdict(verdict, analysis));
   return [
     `${workload}: ${result.case.title}`,
     "",
-    `  medians (and spread) of ${rounds} round${rounds === 1 ? "" : "s"} of ${windowsPerRound} windows`,
+    `  medians (and spread) of ${rounds} round${rounds === 1 ? "" : "s"} of ${windows} window${windows === 1 ? "" : "s"}`,
     indent(formatTable(figures)),
-    ...(pairs.size > 0 ? ["", "  ratios (median of the ratios of each turn)", indent(formatTable(ratios))] : []),
+    ...(pairs.size > 0 ? ["", `  ${headingOf(comparison, rounds)}`, indent(formatTable(compared))] : []),
     ...(verdicts.length > 0 ? ["", ...verdicts] : []),
     "",
   ].join("\n");

@@ -2,10 +2,11 @@
 // speed of a shared machine changes from second to second, and so it meets all of them alike. One that is not being
 // measured waits for a connection and uses nothing.
 
+import type { Child } from "./children.js";
 import type { Placement } from "./machine.js";
-import type { Case, Contender, Sample, Subject } from "./workload.js";
+import type { Case, Contender, Sample, Subject, Window } from "./workload.js";
 
-/** How many windows each subject has in a round. */
+/** How many windows each subject has in a round, unless its case has another number. */
 export const windowsPerRound = 4;
 
 /** How much to measure: `measureMs` is the sum of a subject's windows in one round. */
@@ -27,6 +28,28 @@ export function chooseSubjects(subjects: readonly Subject[], names: readonly str
   return subjects.filter((subject) => (names.length === 0 ? subject.role !== "variant" : names.includes(subject.name)));
 }
 
+/** How long a process that failed may take to end, after whatever drives it has seen the failure. */
+const lastWordsMs = 500;
+
+/** The error of a measurement, with the name of whose it is, and with the reason when one of its processes ended. */
+async function failureOf(label: string, error: unknown, children: readonly Child[] = []): Promise<Error> {
+  const { message } = error as Error;
+  for (const child of children) {
+    const end = await child.endWithin(lastWordsMs);
+    if (end !== undefined) return new Error(`${label}: ${child.name} ended with ${end}`, { cause: error });
+  }
+  return new Error(`${label}: ${message}`, { cause: error });
+}
+
+/** Starts the processes of a subject; `label` names it in an error. */
+export async function openContender(subject: Subject, placement: Placement, label: string): Promise<Contender> {
+  try {
+    return await subject.open(placement);
+  } catch (error) {
+    throw await failureOf(label, error);
+  }
+}
+
 /** Measures `subjects`; `progress` hears of each round before it starts. */
 export async function runCase(
   which: Case,
@@ -35,14 +58,16 @@ export async function runCase(
   progress: (text: string) => void,
 ): Promise<CaseResult> {
   const runs = subjects.map((subject) => ({ subject, samples: [] as Sample[] }));
+  const windows = which.windows ?? windowsPerRound;
   for (let round = 1; round <= plan.rounds; round++) {
     progress(`round ${round} of ${plan.rounds}`);
     const contenders: Contender[] = [];
     try {
-      for (const { subject } of runs) contenders.push(await subject.open(plan.placement));
-      for (let window = 0; window < windowsPerRound; window++) {
+      for (const { subject } of runs) contenders.push(await openContender(subject, plan.placement, subject.name));
+      for (let window = 0; window < windows; window++) {
         for (const [i, { subject, samples }] of runs.entries()) {
-          samples.push(await measure(which, subject, contenders[i] as Contender, plan, window === 0));
+          const contender = contenders[i] as Contender;
+          samples.push(await measure(which, contender, windowOf(which, plan, window === 0), subject.name));
         }
       }
     } finally {
@@ -52,20 +77,24 @@ export async function runCase(
   return { case: which, rounds: plan.rounds, runs };
 }
 
-/** One window. The first of a process has a long warm-up, for its compiler; a later one fills buffers and caches only. */
-async function measure(
-  which: Case,
-  subject: Subject,
-  contender: Contender,
-  plan: Plan,
-  first: boolean,
-): Promise<Sample> {
-  const sample = await contender.measure({
-    warmupMs: Math.ceil(plan.measureMs / (first ? 2 : 20)),
-    measureMs: Math.ceil(plan.measureMs / windowsPerRound),
-  });
+/** The first window of a process has a long warm-up, for its compiler; a later one fills buffers and caches only. */
+export function windowOf(which: Case, { measureMs }: Plan, first: boolean): Window {
+  return {
+    warmupMs: Math.ceil(measureMs / (first ? 2 : 20)),
+    measureMs: Math.ceil(measureMs / (which.windows ?? windowsPerRound)),
+  };
+}
+
+/** One window; `label` names the subject in an error. */
+export async function measure(which: Case, contender: Contender, window: Window, label: string): Promise<Sample> {
+  let sample: Sample;
+  try {
+    sample = await contender.measure(window);
+  } catch (error) {
+    throw await failureOf(label, error, contender.children);
+  }
   for (const metric of which.metrics) {
-    if (!Number.isFinite(sample[metric.name])) throw new Error(`${subject.name} did not measure ${metric.name}`);
+    if (!Number.isFinite(sample[metric.name])) throw new Error(`${label} did not measure ${metric.name}`);
   }
   return sample;
 }

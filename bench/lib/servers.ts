@@ -1,22 +1,24 @@
 // The two kinds of measured process, and the usual shape of a subject: a server on its core, a C load generator on the
 // other, and the one line that the generator prints at the end.
 
+import { join } from "node:path";
+
 import { Child, type Line, numberIn } from "./children.js";
+import type { Site } from "./machine.js";
 import { nativeProgram } from "./native.js";
-import { serverScript } from "./paths.js";
 import type { Sample, Subject } from "./workload.js";
 
 /** The command that runs a program; the arguments follow. */
-export type Program = (...parameters: string[]) => Promise<[string, ...string[]]>;
+export type Program = (site: Site, ...parameters: string[]) => Promise<[string, ...string[]]>;
 
 /** `bench/native/<name>.c` */
 export function native(name: string): Program {
-  return async (...parameters) => [await nativeProgram(name), ...parameters];
+  return async (_site, ...parameters) => [await nativeProgram(name), ...parameters];
 }
 
-/** `bench/servers/<name>.ts`, on the Node that runs the harness */
+/** `bench/servers/<name>.ts`, which imports the library under test. */
 export function script(name: string): Program {
-  return async (...parameters) => [process.execPath, serverScript(name), ...parameters];
+  return async ({ node, bench }, ...parameters) => [node, join(bench, "servers", `${name}.js`), ...parameters];
 }
 
 /**
@@ -25,7 +27,7 @@ export function script(name: string): Program {
  */
 export function served(
   identity: Pick<Subject, "name" | "role">,
-  server: () => Promise<[string, ...string[]]>,
+  server: (site: Site) => Promise<[string, ...string[]]>,
   load: string,
   parameters: () => Promise<readonly string[]>,
   sampleOf: (line: Line) => Sample,
@@ -35,7 +37,7 @@ export function served(
     open: async (placement) => {
       const program = await nativeProgram(load);
       const rest = await parameters();
-      const child = await Child.start(placement.server, await server());
+      const child = await Child.start(placement.server, await server(placement.site));
       let port: number;
       try {
         port = numberIn(await child.nextObject(), "port");
@@ -51,13 +53,9 @@ export function served(
             ...rest,
             ...[warmupMs, measureMs].map(String),
           ]);
-          try {
-            return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
-          } catch (error) {
-            const state = child.end === undefined ? "still runs" : `ended with ${child.end}`;
-            throw new Error(`${identity.name}: ${(error as Error).message}; the server ${state}`, { cause: error });
-          }
+          return sampleOf(await generator.nextObject(warmupMs + measureMs + 30_000));
         },
+        children: [child],
         [Symbol.asyncDispose]: () => child.stop(),
       };
     },

@@ -1,12 +1,16 @@
 // What a workload is: a file of bench/workloads/ exports one, and the runner, the report and the command line know no more.
 
+import type { Child } from "./children.js";
 import type { Placement } from "./machine.js";
+import type { Comparison } from "./statistics.js";
 
 /** A figure that every subject of a case yields. `name` is the key in samples and in the JSON file. */
 export interface Metric {
   readonly name: string;
   readonly label: string;
   readonly digits: number;
+  /** A part of another figure, or one that varies much: left out of the text that compares two versions of ours. */
+  readonly detail?: boolean;
 }
 
 /** The figures of one measurement, by the metric's name. */
@@ -20,6 +24,8 @@ export interface Window {
 
 /** A subject with its processes running. */
 export interface Contender extends AsyncDisposable {
+  /** Its processes that last; when a measurement fails, the reason may be that one of them ended. */
+  readonly children?: readonly Child[];
   measure(window: Window): Promise<Sample>;
 }
 
@@ -33,7 +39,7 @@ export interface Subject {
   readonly open: (placement: Placement) => Promise<Contender>;
 }
 
-/** What the project promises: the ratio of a metric of `subject` to the same of `peer`. */
+/** What the project promises: the ratio of a metric of `subject` to the same of `peer`, or the difference of the two. */
 export interface Limit {
   readonly metric: string;
   readonly subject: string;
@@ -48,10 +54,18 @@ export interface Case {
   readonly metrics: readonly Metric[];
   readonly subjects: readonly Subject[];
   readonly limits: readonly Limit[];
+  /** How subject and peer are compared; "ratio" when not given. */
+  readonly comparison?: Comparison;
+  /** How many windows each subject has in a round; `windowsPerRound` when not given. */
+  readonly windows?: number;
 }
 
 /** What `npm run bench -- NAME` runs. The names of metrics are unique over its cases. */
 export interface Workload {
   readonly name: string;
   readonly cases: readonly Case[];
+  /** How many rounds when the command line does not say. */
+  readonly rounds?: number;
+  /** Makes what the subjects need, before the first round. */
+  readonly prepare?: () => Promise<void>;
 }

@@ -3,6 +3,8 @@
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 import { open } from "node:fs/promises";
 
+import { ignoreDisconnect } from "../lib/serving.js";
+
 const file = await open(process.argv[2] as string);
 
 async function answer(socket: Socket): Promise<void> {
@@ -22,6 +24,6 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 for await (const [socket] of server) {
   answer(socket)
-    .catch(() => undefined) // The load generator closes with requests in flight.
+    .catch(ignoreDisconnect) // The load generator closes with requests in flight.
     .finally(() => socket.close());
 }

@@ -2,6 +2,8 @@
 
 import { AF_INET, pump, SOCK_STREAM, Socket } from "berkeley";
 
+import { ignoreDisconnect } from "../lib/serving.js";
+
 const pipeSize = Number(process.argv[2]) * 1024;
 const target = Number(process.argv[3]);
 
@@ -19,6 +21,6 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 for await (const [client] of server) {
   proxy(client)
-    .catch(() => undefined) // The load generator ends without an end of its connections.
+    .catch(ignoreDisconnect) // The load generator ends without an end of its connections.
     .finally(() => client.close());
 }

@@ -3,6 +3,8 @@
 
 import { listen, type Stream } from "berkeley";
 
+import { ignoreDisconnect } from "../lib/serving.js";
+
 async function chunks(stream: Stream): Promise<void> {
   for (;;) {
     const chunk = await stream.read();
@@ -38,6 +40,6 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 for await (const stream of listener) {
   echo(stream)
-    .catch(() => undefined) // The load generator closes with messages in flight.
+    .catch(ignoreDisconnect) // The load generator closes with messages in flight.
     .finally(() => void stream.close());
 }

@@ -3,6 +3,8 @@
 
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 
+import { ignoreDisconnect } from "../lib/serving.js";
+
 async function echoTrying(socket: Socket): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
   // Messages are mostly as long as the one before: then its view does.
@@ -50,6 +52,6 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 for await (const [socket] of server) {
   echo(socket)
-    .catch(() => undefined) // The load generator closes with messages in flight.
+    .catch(ignoreDisconnect) // The load generator closes with messages in flight.
     .finally(() => socket.close());
 }

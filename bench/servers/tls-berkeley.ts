@@ -4,6 +4,8 @@
 import { readFileSync } from "node:fs";
 import { listen, TlsContext, type TlsConn, TlsListener } from "berkeley";
 
+import { ignoreDisconnect } from "../lib/serving.js";
+
 const [, , kind, cert = "", key = "", way] = process.argv;
 const blob = Buffer.alloc(65_536, 7);
 
@@ -43,6 +45,6 @@ if (address === undefined || !("port" in address)) {
 console.log(JSON.stringify({ port: address.port }));
 for await (const conn of listener) {
   serve(conn)
-    .catch(() => undefined) // The load ends with messages in flight.
+    .catch(ignoreDisconnect) // The load ends with messages in flight.
     .finally(() => void conn.close());
 }

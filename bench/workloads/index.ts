@@ -1,6 +1,7 @@
 // The workloads, in the order in which they are listed.
 
 import type { Workload } from "../lib/workload.js";
+import { importing } from "./import.js";
 import { proxy } from "./proxy.js";
 import { resp } from "./resp.js";
 import { sendfile } from "./sendfile.js";
@@ -10,4 +11,4 @@ import { tcpEcho } from "./tcp-echo.js";
 import { tls } from "./tls.js";
 import { udp } from "./udp.js";
 
-export const workloads: readonly Workload[] = [tcpEcho, udp, sendfile, splice, stream, proxy, resp, tls];
+export const workloads: readonly Workload[] = [tcpEcho, udp, sendfile, splice, stream, proxy, resp, tls, importing];

@@ -20,20 +20,20 @@ const atATime = 64;
 
 /** A proxy that leads to a port. */
 export interface Proxy extends AsyncDisposable {
-  readonly pid: number;
+  readonly child: Child;
   readonly port: number;
 }
 
-export type Start = (core: number, target: number) => Promise<Proxy>;
+export type Start = (placement: Placement, target: number) => Promise<Proxy>;
 
 /** A program of ours whose last argument is the port where it leads. */
 export const ours =
   (program: Program, ...parameters: readonly string[]): Start =>
-  async (core, target) => {
-    const child = await Child.start(core, await program(...parameters, String(target)));
+  async ({ server, site }, target) => {
+    const child = await Child.start(server, await program(site, ...parameters, String(target)));
     try {
       const port = numberIn(await child.nextObject(), "port");
-      return { pid: child.pid, port, [Symbol.asyncDispose]: () => child.stop() };
+      return { child, port, [Symbol.asyncDispose]: () => child.stop() };
     } catch (error) {
       await child.stop();
       throw error;
@@ -43,7 +43,7 @@ export const ours =
 /** HAProxy on one thread, with splice(2) where it finds that worth it, always, or never. */
 const haproxy =
   (...options: readonly string[]): Start =>
-  async (core, target) => {
+  async ({ server }, target) => {
     const port = await freePort();
     const folder = await mkdtemp(join(tmpdir(), "berkeley-haproxy-"));
     const file = join(folder, "haproxy.cfg");
@@ -65,12 +65,12 @@ const haproxy =
     ];
     try {
       await writeFile(file, `${lines.join("\n")}\n`);
-      const child = await startForeign(core, port, ["haproxy", "-db", "-q", "-f", file]);
+      const child = await startForeign(server, port, ["haproxy", "-db", "-q", "-f", file]);
       const stop = async (): Promise<void> => {
         await child.stop();
         await rm(folder, { recursive: true });
       };
-      return { pid: child.pid, port, [Symbol.asyncDispose]: stop };
+      return { child, port, [Symbol.asyncDispose]: stop };
     } catch (error) {
       await rm(folder, { force: true, recursive: true });
       throw error;
@@ -86,9 +86,10 @@ export function lasting(
 ): Subject {
   const open: Subject["open"] = async (placement) => {
     const far = await freePort();
-    const proxy = await start(placement.server, far);
+    const proxy = await start(placement, far);
     return {
       measure: (window) => measure(placement, window, proxy, far),
+      children: [proxy.child],
       [Symbol.asyncDispose]: () => proxy[Symbol.asyncDispose](),
     };
   };
@@ -98,7 +99,7 @@ export function lasting(
 /** Bytes through a few connections, one way. */
 export async function bulk(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
   const { measureMs, warmupMs } = window;
-  const parameters = [connections, warmupMs, measureMs, far, proxy.port, proxy.pid].map(String);
+  const parameters = [connections, warmupMs, measureMs, far, proxy.port, proxy.child.pid].map(String);
   const load: [string, ...string[]] = [await nativeProgram("splice_load"), await patternFile(fileSize), ...parameters];
   await using ends = await Child.start(placement.load, load);
   return byteSample(await ends.nextObject(warmupMs + measureMs + 30_000));
@@ -106,7 +107,7 @@ export async function bulk(placement: Placement, window: Window, proxy: Proxy, f
 
 async function short(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
   const { measureMs, warmupMs } = window;
-  const parameters = [proxy.port, proxy.pid, far, atATime, warmupMs, measureMs].map(String);
+  const parameters = [proxy.port, proxy.child.pid, far, atATime, warmupMs, measureMs].map(String);
   await using ends = await Child.start(placement.load, [await nativeProgram("connect_load"), ...parameters]);
   return shortSample(await ends.nextObject(warmupMs + measureMs + 30_000));
 }
@@ -144,8 +145,8 @@ export const proxy: Workload = {
       metrics: [
         { name: "connections_per_second", label: "connections/s", digits: 0 },
         { name: "cpu_us_per_connection", label: "CPU us/connection", digits: 1 },
-        { name: "user_us_per_connection", label: "user", digits: 1 },
-        { name: "system_us_per_connection", label: "system", digits: 1 },
+        { name: "user_us_per_connection", label: "user", digits: 1, detail: true },
+        { name: "system_us_per_connection", label: "system", digits: 1, detail: true },
       ],
       subjects: proxies.map(([name, role, start]) => lasting(name, role, start, short)),
       limits: [{ metric: "connections_per_second", subject: "berkeley", peer: "haproxy", atLeast: 0.9 }],

@@ -39,14 +39,14 @@ async function drive(placement: Placement, port: number, pipeline: number, count
   });
 }
 
-async function startRedis(core: number): Promise<{ child: Child; port: number }> {
+async function startRedis({ server }: Placement): Promise<{ child: Child; port: number }> {
   const port = await freePort();
   const settings = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-  return { child: await startForeign(core, port, ["redis-server", ...settings]), port };
+  return { child: await startForeign(server, port, ["redis-server", ...settings]), port };
 }
 
-async function startScript(core: number, name: string): Promise<{ child: Child; port: number }> {
-  const child = await Child.start(core, await script(name)());
+async function startScript({ server, site }: Placement, name: string): Promise<{ child: Child; port: number }> {
+  const child = await Child.start(server, await script(name)(site));
   try {
     return { child, port: numberIn(await child.nextObject(), "port") };
   } catch (error) {
@@ -59,13 +59,13 @@ function subject(
   name: string,
   role: Subject["role"],
   pipeline: number,
-  start: (core: number) => Promise<{ child: Child; port: number }>,
+  start: (placement: Placement) => Promise<{ child: Child; port: number }>,
 ): Subject {
   return {
     name,
     role,
     open: async (placement) => {
-      const { child, port } = await start(placement.server);
+      const { child, port } = await start(placement);
       /** So many requests per test that all tests together take so long. */
       const fitting = (rates: readonly number[], ms: number): number =>
         Math.max(trial, Math.ceil(ms / 1000 / rates.reduce((sum, rate) => sum + 1 / rate, 0)));
@@ -83,6 +83,7 @@ function subject(
           for (const [index, [, test]] of tests.entries()) sample[`${test}_per_second_p${pipeline}`] = result[index]!;
           return sample satisfies Sample;
         },
+        children: [child],
         [Symbol.asyncDispose]: () => child.stop(),
       };
     },
@@ -103,9 +104,9 @@ function situation(pipeline: number, ofRedis: number): Case {
     title: `redis-benchmark, ${clients} clients, ${pipeline === 1 ? "one request at a time" : `${pipeline} at a time`}`,
     metrics: [...rates, { name: `cpu_us_per_request_p${pipeline}`, label: "CPU us/request", digits: 2 }],
     subjects: [
-      subject("berkeley", "ours", pipeline, (core) => startScript(core, "resp-berkeley")),
+      subject("berkeley", "ours", pipeline, (placement) => startScript(placement, "resp-berkeley")),
       subject("redis-server", "peer", pipeline, startRedis),
-      subject("node:net", "peer", pipeline, (core) => startScript(core, "resp-node")),
+      subject("node:net", "peer", pipeline, (placement) => startScript(placement, "resp-node")),
     ],
     limits,
   };

@@ -1,6 +1,7 @@
 // sendfile: a file in the page cache, sent again and again over four connections.
 
 import { type Line, numberIn } from "../lib/children.js";
+import type { Site } from "../lib/machine.js";
 import { patternFile } from "../lib/native.js";
 import { type Program, native, script, served } from "../lib/servers.js";
 import { usageIn } from "../lib/usage.js";
@@ -13,8 +14,8 @@ const connections = 4;
 /** The figures of a workload that moves bytes. */
 export const byteMetrics: readonly Metric[] = [
   { name: "cpu_us_per_mb", label: "CPU us/MB", digits: 1 },
-  { name: "user_us_per_mb", label: "user", digits: 1 },
-  { name: "system_us_per_mb", label: "system", digits: 1 },
+  { name: "user_us_per_mb", label: "user", digits: 1, detail: true },
+  { name: "system_us_per_mb", label: "system", digits: 1, detail: true },
   { name: "mb_per_second", label: "MB/s", digits: 0 },
 ];
 
@@ -31,7 +32,7 @@ export function byteSample(line: Line): Sample {
 }
 
 function subject(name: string, role: Subject["role"], program: Program): Subject {
-  const server = async (): ReturnType<Program> => program(await patternFile(fileSize));
+  const server = async (site: Site): ReturnType<Program> => program(site, await patternFile(fileSize));
   const load = async (): Promise<string[]> => [await patternFile(fileSize), String(connections)];
   return served({ name, role }, server, "sendfile_load", load, byteSample);
 }

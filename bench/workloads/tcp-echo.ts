@@ -12,11 +12,11 @@ const size = 64;
 /** The figures of an echo; also used by other workloads that have one. */
 export const echoMetrics: readonly Metric[] = [
   { name: "cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
-  { name: "user_us_per_echo", label: "user", digits: 2 },
-  { name: "system_us_per_echo", label: "system", digits: 2 },
+  { name: "user_us_per_echo", label: "user", digits: 2, detail: true },
+  { name: "system_us_per_echo", label: "system", digits: 2, detail: true },
   { name: "echoes_per_second", label: "echoes/s", digits: 0 },
-  { name: "latency_p50_us", label: "p50 us", digits: 0 },
-  { name: "latency_p99_us", label: "p99 us", digits: 0 },
+  { name: "latency_p50_us", label: "p50 us", digits: 0, detail: true },
+  { name: "latency_p99_us", label: "p99 us", digits: 0, detail: true },
 ];
 
 /** The title of its case. */
@@ -38,7 +38,7 @@ function sampleOf(line: Line): Sample {
 /** A server that echoes. */
 export function echoSubject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
   const load = async (): Promise<string[]> => [String(connections), String(size)];
-  return served({ name, role }, () => program(...parameters), "tcp_echo_load", load, sampleOf);
+  return served({ name, role }, (site) => program(site, ...parameters), "tcp_echo_load", load, sampleOf);
 }
 
 export const tcpEcho: Workload = {

@@ -48,7 +48,7 @@ function subject(
   const connections = kind === "echo" ? echoConnections : bulkConnections;
   return served(
     { name, role },
-    async () => script(server[0])(kind, ...(await certificate()), ...server.slice(1)),
+    async (site) => script(server[0])(site, kind, ...(await certificate()), ...server.slice(1)),
     "tls_load",
     async () => [kind, String(connections), String(size)],
     (line) => sampleOf(numberIn(line, "count"), usageIn(line)),
@@ -81,7 +81,7 @@ function situation(
 function bulk(kind: "receive" | "send", title: string): Case {
   const metrics = [
     { name: `${kind}_cpu_us_per_mb`, label: "CPU us/MB", digits: 1 },
-    { name: `${kind}_user_us_per_mb`, label: "user", digits: 1 },
+    { name: `${kind}_user_us_per_mb`, label: "user", digits: 1, detail: true },
     { name: `${kind}_mb_per_second`, label: "MB/s", digits: 0 },
   ];
   return situation(kind, title, metrics, (bytes, { elapsedNs, cpuNs, userNs }) => ({
@@ -93,7 +93,7 @@ function bulk(kind: "receive" | "send", title: string): Case {
 
 const echoMetrics = [
   { name: "tls_cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
-  { name: "tls_user_us_per_echo", label: "user", digits: 2 },
+  { name: "tls_user_us_per_echo", label: "user", digits: 2, detail: true },
   { name: "tls_echoes_per_second", label: "echoes/s", digits: 0 },
 ];
 

@@ -31,7 +31,7 @@ function echoSample(line: Line): Sample {
 
 function echo(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
   const load = async (): Promise<string[]> => [sockets, inFlight, size].map(String);
-  return served({ name, role }, () => program(...parameters), "udp_echo_load", load, echoSample);
+  return served({ name, role }, (site) => program(site, ...parameters), "udp_echo_load", load, echoSample);
 }
 
 /** Tells a sender to send for so long; how much was delivered, and in what time. */
@@ -54,7 +54,7 @@ function bulk(name: string, role: Subject["role"], program: Program): Subject {
         for (const child of children) await child.stop();
       };
       const start = async (core: number, ...parameters: string[]): Promise<{ child: Child; port: number }> => {
-        const child = await Child.start(core, await program(...parameters));
+        const child = await Child.start(core, await program(placement.site, ...parameters));
         children.push(child);
         return { child, port: numberIn(await child.nextObject(), "port") };
       };
@@ -73,6 +73,7 @@ function bulk(name: string, role: Subject["role"], program: Program): Subject {
               bulk_send_cpu_us_per_mb: sending.cpuNs / result.megabytes / 1e3,
             };
           },
+          children,
           [Symbol.asyncDispose]: stop,
         };
       } catch (error) {
@@ -90,11 +91,11 @@ export const udp: Workload = {
       title: `echo of ${size}-byte datagrams, ${inFlight} in flight from ${sockets} sockets`,
       metrics: [
         { name: "cpu_us_per_packet", label: "CPU us/packet", digits: 2 },
-        { name: "user_us_per_packet", label: "user", digits: 2 },
-        { name: "system_us_per_packet", label: "system", digits: 2 },
+        { name: "user_us_per_packet", label: "user", digits: 2, detail: true },
+        { name: "system_us_per_packet", label: "system", digits: 2, detail: true },
         { name: "packets_per_second", label: "packets/s", digits: 0 },
-        { name: "latency_p50_us", label: "p50 us", digits: 0 },
-        { name: "latency_p99_us", label: "p99 us", digits: 0 },
+        { name: "latency_p50_us", label: "p50 us", digits: 0, detail: true },
+        { name: "latency_p99_us", label: "p99 us", digits: 0, detail: true },
       ],
       subjects: [
         echo("berkeley", "ours", script("udp-echo-berkeley")),

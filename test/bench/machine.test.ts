@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { allowedCores, choosePlacement, foreignShare, parseCoreList, parseCpu } from "../../bench/lib/machine.js";
+import { allowedCores, chooseCores, foreignShare, parseCoreList, parseCpu } from "../../bench/lib/machine.js";
 import { usageIn } from "../../bench/lib/usage.js";
 
 test("parseCoreList() reads single cores and ranges", () => {
@@ -17,10 +17,10 @@ test("allowedCores() names at least one core", () => {
   assert.ok(allowedCores().length >= 1);
 });
 
-test("choosePlacement() separates server and load where it can", () => {
-  assert.deepEqual(choosePlacement([0, 1]), { server: 1, load: 0 });
-  assert.deepEqual(choosePlacement([2, 3, 5]), { server: 5, load: 3 });
-  assert.deepEqual(choosePlacement([4]), { server: 4, load: 4 });
+test("chooseCores() separates server and load where it can", () => {
+  assert.deepEqual(chooseCores([0, 1]), { server: 1, load: 0 });
+  assert.deepEqual(chooseCores([2, 3, 5]), { server: 5, load: 3 });
+  assert.deepEqual(chooseCores([4]), { server: 4, load: 4 });
 });
 
 test("parseCpu() counts busy and idle ticks, and our own with those of ended children", () => {

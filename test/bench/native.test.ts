@@ -120,6 +120,25 @@ test("udp_echo_load refuses a shortened reply", async () => {
   );
 });
 
+test("start_to_exit measures the whole life of a program: clock, CPU and the most memory", async () => {
+  const program = `
+    const block = Buffer.alloc(100e6, 1);
+    while (process.cpuUsage().user < 100e3);
+    process.stdout.write("not for the reader of the line");`;
+  const { stdout } = await run(await nativeProgram("start_to_exit"), [process.execPath, "-e", program]);
+  const line = JSON.parse(stdout);
+  assert.ok(line.userNs >= 100e6 && line.userNs < 60e9);
+  assert.ok(line.elapsedNs >= 50e6);
+  assert.ok(line.maxRssBytes >= 100e6 && line.maxRssBytes < 1e9, `${line.maxRssBytes} bytes`);
+});
+
+test("start_to_exit refuses a program that fails", async () => {
+  const program = await nativeProgram("start_to_exit");
+  await assert.rejects(run(program, ["sh", "-c", "exit 3"]), /sh ended with status 3/);
+  await assert.rejects(run(program, ["sh", "-c", "kill -9 $$"]), /sh ended by signal 9/);
+  await assert.rejects(run(program, ["/no/such/program"]), /No such file/);
+});
+
 test("nativeProgram() compiles a program once", async () => {
   const [first, second] = await Promise.all([nativeProgram("probe"), nativeProgram("probe")]);
   assert.equal(first, second);

@@ -13,8 +13,12 @@ test("parseOptions() gives the defaults", () => {
   assert.deepEqual(parse("echo"), {
     workloads: ["echo"],
     subjects: [],
-    rounds: 5,
+    rounds: undefined,
     seconds: 2,
+    seed: 1,
+    against: undefined,
+    library: undefined,
+    node: undefined,
     json: undefined,
     list: false,
     help: false,
@@ -30,6 +34,8 @@ test("parseOptions() takes several workloads and every option", () => {
     "2",
     "--seconds",
     ".25",
+    "--seed",
+    "77",
     "--json",
     "x.json",
     "--subject",
@@ -39,6 +45,7 @@ test("parseOptions() takes several workloads and every option", () => {
   assert.deepEqual(options.subjects, ["ours"]);
   assert.equal(options.rounds, 2);
   assert.equal(options.seconds, 0.25);
+  assert.equal(options.seed, 77);
   assert.equal(options.json, "x.json");
 });
 
@@ -53,11 +60,13 @@ for (const [args, message] of [
   [["echo", "--rounds", "0"], /--rounds requires a whole number from 1, found "0"/],
   [["echo", "--rounds", "2.5"], /--rounds .* found "2.5"/],
   [["echo", "--rounds", ""], /--rounds .* found ""/],
+  [["echo", "--seed", "x"], /--seed requires a whole number from 1, found "x"/],
   [["echo", "--seconds", "0"], /--seconds requires a number above 0, found "0"/],
   [["echo", "--seconds", "1e3"], /--seconds .* found "1e3"/],
   [["echo", "--seconds", "."], /--seconds .* found "."/],
   [["echo", "--subject", "node"], /echo has none of the subjects node; it has: ours, c/],
   [["echo", "--subject", "c", "--subject", "rust"], /unknown subject "rust", required one of: ours, c/],
+  [["echo", "--library", "out"], /--library requires --against/],
   [["echo", "--fast"], /--fast/],
   [["echo", "--json"], /--json/],
 ] as const) {

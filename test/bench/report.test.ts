@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { formatCase, formatTable, resultsOf, verdictsOf } from "../../bench/lib/report.js";
+import type { Placement } from "../../bench/lib/machine.js";
+import { analyse, formatCase, formatTable, resultsOf, verdictsOf } from "../../bench/lib/report.js";
 import { type CaseResult, chooseSubjects, runCase } from "../../bench/lib/runner.js";
+import { bootstrapInterval } from "../../bench/lib/statistics.js";
 import type { Case, Contender, Limit, Subject, Window } from "../../bench/lib/workload.js";
 
+const placement: Placement = { server: 0, load: 0, site: { node: "node", bench: "/bench", shipped: "/shipped" } };
 const windows: Window[] = [];
 const closed: string[] = [];
 
@@ -26,7 +29,7 @@ function caseOf(limits: readonly Limit[], ...subjects: Subject[]): Case {
 }
 
 async function measured(rounds: number, limits: readonly Limit[], ...subjects: Subject[]): Promise<CaseResult> {
-  const plan = { placement: { server: 0, load: 0 }, rounds, measureMs: 2000 };
+  const plan = { placement, rounds, measureMs: 2000 };
   return runCase(caseOf(limits, ...subjects), subjects, plan, () => undefined);
 }
 
@@ -96,49 +99,100 @@ test("resultsOf() has one row per pair and metric, in the shape of the JSON file
     scripted("c", "peer", [2, 2, 2, 10]),
     scripted("node", "peer", [8]),
   );
-  assert.deepEqual(resultsOf("w", result), [
-    { workload: "w", subject: "ours", peer: "c", metric: "cost", value: 4, peerValue: 2, ratio: 2 },
-    { workload: "w", subject: "ours", peer: "node", metric: "cost", value: 4, peerValue: 8, ratio: 0.5 },
-    { workload: "w", subject: "ours-too", peer: "c", metric: "cost", value: 1, peerValue: 2, ratio: 0.5 },
-    { workload: "w", subject: "ours-too", peer: "node", metric: "cost", value: 1, peerValue: 8, ratio: 0.125 },
-    { workload: "w", subject: "c", peer: "node", metric: "cost", value: 2, peerValue: 8, ratio: 0.25 },
+  const common = { workload: "w", metric: "cost", interval: null };
+  assert.deepEqual(resultsOf(analyse("w", result)), [
+    { ...common, subject: "ours", peer: "c", value: 4, peerValue: 2, ratio: 2, rounds: [[1, 2, 2, 2]] },
+    { ...common, subject: "ours", peer: "node", value: 4, peerValue: 8, ratio: 0.5, rounds: [[0.25, 0.5, 0.5, 2.5]] },
+    { ...common, subject: "ours-too", peer: "c", value: 1, peerValue: 2, ratio: 0.5, rounds: [[0.5, 0.5, 0.5, 0.1]] },
+    {
+      ...common,
+      subject: "ours-too",
+      peer: "node",
+      value: 1,
+      peerValue: 8,
+      ratio: 0.125,
+      rounds: [[0.125, 0.125, 0.125, 0.125]],
+    },
+    { ...common, subject: "c", peer: "node", value: 2, peerValue: 8, ratio: 0.25, rounds: [[0.25, 0.25, 0.25, 1.25]] },
   ]);
 });
 
 test("resultsOf() leaves out a ratio to nothing, which JSON could not hold", async () => {
   const result = await measured(1, [], scripted("ours", "ours", [1]), scripted("c", "peer", [0]));
-  assert.deepEqual(resultsOf("w", result), []);
-  assert.match(formatCase("w", result), /ours +1\.0/);
+  assert.deepEqual(resultsOf(analyse("w", result)), []);
+  assert.match(formatCase(analyse("w", result)), /ours +1\.0/);
 });
 
 test("verdictsOf() meets a limit at the limit and misses it above", async () => {
   const limit = { metric: "cost", subject: "ours", peer: "c", atMost: 1.5 };
   const at = await measured(1, [limit], scripted("ours", "ours", [3]), scripted("c", "peer", [2]));
-  assert.deepEqual(verdictsOf(at), [{ limit, ratio: 1.5, met: true }]);
+  assert.deepEqual(verdictsOf(analyse("w", at)), [{ limit, estimate: 1.5, interval: undefined, met: true }]);
   const above = await measured(1, [limit], scripted("ours", "ours", [3.1]), scripted("c", "peer", [2]));
-  assert.equal(verdictsOf(above)[0]?.met, false);
-  assert.match(formatCase("w", above), /limit MISSED {2}ours, cost us: 1\.550 times c, required at most 1\.5/);
+  assert.equal(verdictsOf(analyse("w", above))[0]?.met, false);
+  assert.match(formatCase(analyse("w", above)), /limit MISSED {2}ours, cost us: 1\.550 times c, required at most 1\.5/);
 });
 
 test("verdictsOf() misses a lower limit below it", async () => {
   const limit = { metric: "cost", subject: "ours", peer: "c", atLeast: 10 };
   const below = await measured(1, [limit], scripted("ours", "ours", [9]), scripted("c", "peer", [1]));
-  assert.equal(verdictsOf(below)[0]?.met, false);
+  assert.equal(verdictsOf(analyse("w", below))[0]?.met, false);
   const above = await measured(1, [limit], scripted("ours", "ours", [11]), scripted("c", "peer", [1]));
-  assert.equal(verdictsOf(above)[0]?.met, true);
-  assert.match(formatCase("w", above), /limit met +ours, cost us: 11\.000 times c, required at least 10/);
+  assert.equal(verdictsOf(analyse("w", above))[0]?.met, true);
+  assert.match(formatCase(analyse("w", above)), /limit met +ours, cost us: 11\.000 times c, required at least 10/);
 });
 
 test("verdictsOf() says nothing on a limit whose subject was not run", async () => {
   const limit = { metric: "cost", subject: "ours", peer: "c", atMost: 1 };
-  assert.deepEqual(verdictsOf(await measured(1, [limit], scripted("c", "peer", [2]))), []);
+  assert.deepEqual(verdictsOf(analyse("w", await measured(1, [limit], scripted("c", "peer", [2])))), []);
 });
 
 test("formatCase() shows medians with their spread", async () => {
-  const text = formatCase("w", await measured(3, [], scripted("c", "peer", [3, 1, 2])));
+  const text = formatCase(analyse("w", await measured(3, [], scripted("c", "peer", [3, 1, 2]))));
   assert.match(text, /^w: a case$/m);
   assert.match(text, /medians \(and spread\) of 3 rounds of 4 windows/);
   assert.match(text, /c +2\.0 \(1\.0\.\.3\.0\)/);
+});
+
+test("resultsOf() keeps the ratios of each round, and the interval follows from them and the seed", async () => {
+  const result = await measured(3, [], scripted("ours", "ours", [2, 3, 4, 5, 6]), scripted("c", "peer", [1]));
+  const [row] = resultsOf(analyse("w", result, 9));
+  assert.deepEqual(row?.rounds, [
+    [2, 3, 4, 5],
+    [6, 2, 3, 4],
+    [5, 6, 2, 3],
+  ]);
+  assert.deepEqual(row?.interval, bootstrapInterval(row?.rounds ?? [], 9));
+});
+
+test("formatCase() prints the interval beside each ratio and each verdict", async () => {
+  const limit = { metric: "cost", subject: "ours", peer: "c", atMost: 1 };
+  const result = await measured(2, [limit], scripted("ours", "ours", [2]), scripted("c", "peer", [1]));
+  const text = formatCase(analyse("w", result));
+  assert.match(text, /ratios \(median of the ratios of each turn\) \[95 % bootstrap interval of it, n = 2 rounds\]/);
+  assert.match(text, /ours \/ c +2\.000 \[2\.000, 2\.000\]/);
+  assert.match(text, /MISSED {2}ours, cost us: 2\.000 \[2\.000, 2\.000\] times c/);
+});
+
+test("formatCase() says that one round has no interval", async () => {
+  const text = formatCase(
+    analyse("w", await measured(1, [], scripted("ours", "ours", [2]), scripted("c", "peer", [1]))),
+  );
+  assert.match(text, /n = 1 round, so no interval/);
+  assert.match(text, /ours \/ c +2\.000$/m);
+});
+
+test("a case can be compared by difference, with windows and limits of its own", async () => {
+  const subjects = [scripted("ours", "ours", [25, 31]), scripted("empty", "peer", [20, 20])];
+  const limits = [{ metric: "cost", subject: "ours", peer: "empty", atMost: 8 }];
+  const which: Case = { ...caseOf(limits, ...subjects), comparison: "difference", windows: 1 };
+  const plan = { placement, rounds: 2, measureMs: 2000 };
+  const analysis = analyse("w", await runCase(which, subjects, plan, () => undefined));
+  const [row] = resultsOf(analysis);
+  assert.deepEqual([row?.difference, row?.ratio, row?.rounds], [8, undefined, [[5], [11]]]);
+  const text = formatCase(analysis);
+  assert.match(text, /of 2 rounds of 1 window$/m);
+  assert.match(text, /ours - empty +\+8\.0 \[\+5\.0, \+11\.0\]/);
+  assert.match(text, /limit met +ours, cost us: \+8\.0 \[.*\] over empty, required at most 8/);
 });
 
 test("formatTable() aligns the first column to the left and the rest to the right", () => {

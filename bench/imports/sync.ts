@@ -1,0 +1,4 @@
+// A program that imports the synchronous sockets only and ends.
+
+// oxlint-disable-next-line import/no-unassigned-import -- what an import costs is measured
+import "berkeley/sync";
