@@ -225,9 +225,12 @@ function writeDevelopmentManifest() {
     version,
     private: true,
     type: "module",
-    exports: Object.fromEntries(
-      entries.map(([path, { types, default: file }]) => [path, { types: toLib(types), default: toLib(file) }]),
-    ),
+    exports: {
+      ...Object.fromEntries(
+        entries.map(([path, { types, default: file }]) => [path, { types: toLib(types), default: toLib(file) }]),
+      ),
+      "./package.json": "./package.json",
+    },
     imports: { "#berkeley/*.js": "./lib/*.js" },
   };
   writeFileSync(developmentManifest, `${JSON.stringify(manifest, undefined, 2)}\n`);

@@ -20,8 +20,10 @@ export function isBranded(value: unknown, name: string): boolean {
 export function quoteOther(value: unknown, name: string): string {
   try {
     const found: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];
-    if (found === name) return `a ${name} of another copy or entry of berkeley`;
-    if (typeof found === "string") return `a ${found}`;
+    if (typeof found !== "string") return quote(value);
+    // The entry "berkeley/sync" says in its marks that they are its own.
+    const same = found === name || found.startsWith(`${name} of `);
+    return same ? `a ${name} of another copy or entry of berkeley` : `a ${found}`;
   } catch {
     // A proxy that throws has no brand.
   }

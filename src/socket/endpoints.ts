@@ -1,6 +1,6 @@
 // What splice and pump take: a socket, or a stream. A stream over a socket is that socket, with what it has read ahead.
 
-import { quote } from "../addr/index.js";
+import { quoteOther } from "../addr/index.js";
 import { EBADF, socketError } from "../sys/errno.js";
 import { checkStream } from "../sys/requests/splicing.js";
 import { Stream } from "../stream/index.js";
@@ -23,7 +23,7 @@ export function endOf(value: unknown, name: string, action: string): MovingEnd {
       checkStream(value, isSocket, name, action);
       return { socket: value, stream: undefined };
     }
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a Socket or a Stream`);
+    throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(value, "Socket")}, required a Socket or a Stream`);
   }
   const stream: Stream = value;
   if (pullOf(stream).closed) throw socketError(EBADF, action);

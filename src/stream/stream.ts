@@ -29,12 +29,6 @@ import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
 import { checkOptions, kindOf, toBytes } from "./data.js";
 
-/** Of internal use: what a stream has read and nobody took, which stays there; throws while a read is pending or reading is over. */
-export let unreadOf: (stream: Stream) => Buffer;
-
-/** Of internal use: ends the reading of a stream whose connection was taken over, as of one that is closed. */
-export let giveUp: (stream: Stream) => void;
-
 /** The limits of a stream. */
 export interface StreamOptions {
   /** Most bytes asked of the connection at a time, and so most that are read beyond what a call needs. Default 64 KiB. */
@@ -86,8 +80,6 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   static {
     brand(Stream.prototype, "Stream");
     pullOf = (stream) => stream.#pull;
-    unreadOf = (stream) => stream.#pull.rest();
-    giveUp = (stream) => stream.#pull.close();
   }
 
   readonly #conn: C;

@@ -206,6 +206,7 @@ export class Socket extends TransferSocket {
    * const [client, server] = socketpair();
    * client.sendAll("a question and more that nobody reads");
    * server.sendAll("the answer");
+   * client.recv(100);
    * client.close();
    * console.log(server.end({ timeout: 1_000 })); // prints: { how: 'finished', dropped: 37 }
    * ```

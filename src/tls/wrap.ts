@@ -7,7 +7,7 @@ import { isUint8Array } from "node:util/types";
 import { isBranded, quote } from "../addr/index.js";
 import { BusyError, TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
-import { giveUp, Stream, unreadOf } from "../stream/stream.js";
+import { pullOf, Stream } from "../stream/stream.js";
 import { type Carrier, carry } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
@@ -125,18 +125,18 @@ function uncover(conn: Conn, takesBuffered: boolean): { readonly below: Conn; re
   const streams: Stream[] = [];
   let below = conn;
   for (; isStream(below); below = below.conn) streams.push(below);
-  const own = streams.filter((stream) => stream instanceof Stream);
-  const unread = own.map(unreadOf);
-  const size = streams.reduce((sum, { buffered }) => sum + buffered, 0);
-  // What a stream of another copy holds can't be taken out of it.
-  const inReach = unread.reduce((sum, { length }) => sum + length, 0);
-  if (size > 0 && (!takesBuffered || inReach < size)) {
+  const lowest = streams.at(-1);
+  // Those of the layers above included. What a stream of another copy holds can't be taken out of it.
+  const pull = lowest instanceof Stream ? pullOf(lowest) : undefined;
+  const size = pull?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
+  if (size > 0 && (!takesBuffered || pull === undefined)) {
     const reason = `the stream holds ${size} bytes that were read before, which TLS would not protect`;
     throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
   }
   if (below.reading === true) throw new BusyError("read");
-  own.forEach(giveUp);
-  return { below, before: Buffer.concat(unread) };
+  const before = pull === undefined ? Buffer.alloc(0) : pull.takeUnread(size);
+  for (const stream of streams) if (stream instanceof Stream) pullOf(stream).close();
+  return { below, before };
 }
 
 function isConn(value: unknown): value is Conn {

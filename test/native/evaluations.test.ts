@@ -106,9 +106,11 @@ for (const addon of ["same addon", "own addon"] as const) {
     assert.ok(first.isAddress(client.getpeername()));
 
     // What needs the queues of a socket says whose it has to be.
-    const required = /required a Socket of this copy of berkeley, as Socket\.fromfd\(socket\.detach\(\)\) makes/;
+    const required = /is a Socket of another copy or entry of berkeley, required a Socket/;
     await assert.rejects(first.poll([{ socket: left, events: first.POLLIN }], { timeout: 0 }), required);
-    await assert.rejects(first.send_fds(left, "x", [sender]), required);
+    // Only methods of the sender are called, so one of another evaluation is as good.
+    await first.send_fds(left, "x", [sender]);
+    (await second.recv_fds(right, 10, 1))[1].close();
     await assert.rejects(
       Promise.resolve().then(() => first.pump(copied, left)),
       required,
