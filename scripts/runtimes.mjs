@@ -35,7 +35,7 @@ const RUNTIMES = {
       const found = /^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+ ?m?s\])?$/.exec(line);
       return found === null ? undefined : { name: found[2].split(" > ").at(-1), how: found[1] };
     },
-    failed: (line) => /^error: these are left after the last test/.test(line),
+    failed: (line) => line.startsWith("error: these are left after the last test"),
   },
   deno: {
     title: "Deno",
@@ -118,7 +118,7 @@ function run(command, args) {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      process.kill(-child.pid, "SIGKILL");
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     }, limit * 1000);
     child.on("error", reject);
     child.on("exit", () => {

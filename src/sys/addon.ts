@@ -4,8 +4,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 import type { Calls } from "./calls.js";
-// First of all: another runtime may abort in the addon.
-import "./runtime.js";
+import { runtime } from "./runtime.js";
 
 /** What the addon exports: the calls, and the platform's numbers by name. */
 export interface Addon extends Calls {
@@ -14,6 +13,8 @@ export interface Addon extends Calls {
 }
 
 function load(): Addon {
+  // Known by now: in another runtime the addon might abort, so sys/runtime.ts refuses it when it is imported.
+  void runtime;
   const file = new URL("../../build/Release/berkeley.node", import.meta.url);
   try {
     return createRequire(import.meta.url)(fileURLToPath(file)) as Addon;

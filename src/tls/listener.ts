@@ -9,6 +9,7 @@ import type { Address } from "../addr/index.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { refusal, socketError, Wait } from "../stream/wait.js";
+import { checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, TlsContext } from "./context.js";
 import { checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
@@ -50,6 +51,7 @@ export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
 /** All that can be wrong before there is a listener. */
 export function checkListener(opts: unknown, action: string): CheckedListener {
+  checkServes(action);
   checkObject(opts, action);
   checkNames(opts, OPTIONS, action);
   const { tls, maxHandshakes = 256, onHandshakeError } = opts;

@@ -6,7 +6,7 @@ import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
 import { Stream } from "../stream/index.js";
-import { carry } from "./carrier.js";
+import { carry, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, nodeContext, TlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
@@ -77,7 +77,10 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   }
   const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
   const context = plan.context ?? contextFor(plan);
-  if (plan.isServer) checkCertificate(context, action);
+  if (plan.isServer) {
+    checkServes(action);
+    checkCertificate(context, action);
+  }
   return { plan, context, client };
 }
 

@@ -46,6 +46,8 @@ async function evaluate(path: string): Promise<Package> {
   return (await import(pathToFileURL(path).href)) as Package;
 }
 
+const descriptors = (): string[] => [...openDescriptors()].map(([fd, target]) => `${fd} ${target}`).sort();
+
 /** Both ends echo while others do: returns what came. */
 async function exchange(berkeley: Package, text: string): Promise<string> {
   const [left, right] = berkeley.socketpair();
@@ -130,7 +132,7 @@ for (const addon of ["same addon", "own addon"] as const) {
 }
 
 test("evaluations in a worker wait side by side, and the end of the worker closes all of their pollers", async () => {
-  const before = [...openDescriptors()].sort();
+  const before = descriptors();
   const paths = [entry, copies["same addon"].index, copies["own addon"].index];
   for (const way of ["by itself", "terminated"]) {
     const worker = new Worker(
@@ -151,7 +153,7 @@ test("evaluations in a worker wait side by side, and the end of the worker close
     const ended = new Promise((resolve) => worker.once("exit", resolve));
     if (way === "terminated") await worker.terminate();
     await ended;
-    assert.deepEqual([...openDescriptors()].sort(), before, way);
+    assert.deepEqual(descriptors(), before, way);
   }
 });
 
