@@ -78,7 +78,8 @@ bool arg_text(const struct args *args, size_t index, char **out) {
     return refuse(env, "a native call takes a string or null here");
   }
   if (type == napi_null || type == napi_undefined) return true;
-  if (napi_get_value_string_utf8(env, args->values[index], NULL, 0, &length) != napi_ok) {
+  /* Deno makes a string of anything. */
+  if (type != napi_string || napi_get_value_string_utf8(env, args->values[index], NULL, 0, &length) != napi_ok) {
     return refuse(env, "a native call takes a string or null here");
   }
   char *text = malloc(length + 1);

@@ -153,7 +153,7 @@ export interface Calls {
   /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */
   watchSignals(): number;
   /** There is a listener for the event `name`. What is no signal, and SIGCHLD and SIGWINCH, are passed over. */
-  readonly signalListened: (name: unknown) => void;
+  signalListened(this: void, name: unknown): void;
   /** How many have come since this was called last, less those whose listeners have run. */
   takeSignals(): number;
   /** How many have come of one signal whose listeners have not run. */

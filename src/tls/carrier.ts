@@ -193,6 +193,19 @@ class DuplexCarrier implements Carrier {
   }
 }
 
+/**
+ * Whether TLS on a socket of node:net that was made from a descriptor works. Bun's does not read from it, and Deno's sees neither its
+ * end nor whether it may write.
+ */
+const NATIVE = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
+
+/** Bun's node:tls has no server on a connection that it is given: the handshake would never end. */
+export function checkServes(action: string): void {
+  if (process.versions["bun"] === undefined) return;
+  const text = `Cannot ${action}: the runtime is Bun, whose node:tls is no server on a given connection, required Node.js or Deno`;
+  throw Object.assign(new Error(text), { code: "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM" });
+}
+
 /** Takes the connection over. `before`: what was read from it already, and comes before what it will give. */
 export function carry(conn: Conn, before: Uint8Array): Carrier {
   const carrier = carrierOf(conn);
@@ -206,7 +219,7 @@ export function carry(conn: Conn, before: Uint8Array): Carrier {
 
 function carrierOf(conn: Conn): Carrier {
   const { localAddress } = conn;
-  const fd = conn.detachNative?.();
+  const fd = NATIVE ? conn.detachNative?.() : undefined;
   if (fd === undefined) return new DuplexCarrier(conn);
   // What has a port can be reset; a UNIX socket can't.
   return new NativeCarrier(fd, localAddress !== undefined && "port" in localAddress);

@@ -16,7 +16,7 @@ import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../stream/timerRefs.js";
 import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
-import type { Carrier } from "./carrier.js";
+import { type Carrier, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
 import { checkBuffered, checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
@@ -86,6 +86,7 @@ export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
 /** All that can be wrong before there is a listener. */
 export function checkListener(opts: unknown, action: string): CheckedListener {
+  checkServes(action);
   checkObject(opts, action);
   checkNames(opts, OPTIONS, action);
   const { tls, maxHandshakes = 256, onHandshakeError } = opts;

@@ -8,7 +8,7 @@ import { isBranded, quote } from "../addr/index.js";
 import { BusyError, TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
 import { pullOf, Stream } from "../stream/stream.js";
-import { type Carrier, carry } from "./carrier.js";
+import { type Carrier, carry, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
 import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
@@ -81,7 +81,10 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   }
   const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
   const context = plan.context ?? contextFor(plan);
-  if (plan.isServer) checkCertificate(context, action);
+  if (plan.isServer) {
+    checkServes(action);
+    checkCertificate(context, action);
+  }
   return { plan, context, client };
 }
 

@@ -316,7 +316,7 @@ test("what only its own copy can work with is refused by name, before anything i
   const [blocking, end] = blockingPair();
   await assert.rejects(
     own.pump(mine, blocking as unknown as Socket),
-    /b is a Socket of berkeley\/sync, required a Socket/,
+    /b is a Socket of another copy or entry of berkeley, required a Socket/,
   );
   assert.throws(() => blockingPump(blocking, mine as never), named);
   for (const socket of [x, y, mine, far, blocking, end]) socket.close();
