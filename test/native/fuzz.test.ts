@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -22,14 +22,16 @@ const rounds = setting("BERKELEY_ROUNDS", 30_000);
 
 for (const run of [0, 1, 2]) {
   test(`the addon takes ${rounds} calls with random arguments, seed ${seed + run}`, async () => {
-    const mark = join(folder, `${run}`);
+    const mark = join(folder, `mark${run}`);
+    const place = join(folder, `place${run}`);
+    mkdirSync(place);
     const script = fileURLToPath(new URL("./fuzzCalls.js", import.meta.url));
     // No pipes: on a socket that blocks, a stray recv() could wait for ever.
     const child = spawn(process.execPath, [script, String(seed + run), String(rounds), mark], {
       stdio: "ignore",
       timeout: 60_000,
-      // bind() with a random path makes a socket file where it stands.
-      cwd: folder,
+      // bind() with a random path makes a socket file where it stands, under any name.
+      cwd: place,
     });
     const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
       child.on("exit", (...end) => resolve(end)),
