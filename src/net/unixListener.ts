@@ -20,7 +20,8 @@
 // Names are bytes; node:fs takes them as Buffers.
 
 import { Buffer } from "node:buffer";
-import { chmodSync, fchmodSync, lstatSync, readlinkSync, unlinkSync, type BigIntStats } from "node:fs";
+import type { BigIntStats } from "node:fs";
+import { fs } from "../builtins.js";
 import type { UnixAddress } from "../addr/index.js";
 import { AF_UNIX } from "../addr/index.js";
 import { SocketError } from "../errors.js";
@@ -49,10 +50,10 @@ export async function listenUnix(address: UnixAddress, mode: number | undefined,
       socket.listen(backlog);
       return { socket, remove: undefined };
     }
-    if (mode !== undefined) told(address, () => fchmodSync(socket.fileno(), mode));
+    if (mode !== undefined) told(address, () => fs().fchmodSync(socket.fileno(), mode));
     const bound = (file = await bindPath(socket, address));
-    const made = (own = told(address, () => lstatSync(bound, { bigint: true })));
-    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode) told(address, () => chmodSync(bound, mode));
+    const made = (own = told(address, () => fs().lstatSync(bound, { bigint: true })));
+    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode) told(address, () => fs().chmodSync(bound, mode));
     socket.listen(backlog);
     return { socket, remove: () => removeOwn(bound, made) };
   } catch (error) {
@@ -69,7 +70,7 @@ type File = Buffer;
 function absolute({ bytes }: UnixAddress): File {
   if (bytes[0] === SLASH) return Buffer.from(bytes);
   // The kernel's word, for process.cwd() is text.
-  return Buffer.concat([readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
+  return Buffer.concat([fs().readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
 }
 
 /** Makes a call of node:fs; its error is told as those of all other calls are. */
@@ -104,7 +105,8 @@ async function removeStale(address: UnixAddress, file: File): Promise<boolean> {
   if (found === undefined) return true;
   if (!found.isSocket() || !(await isDead(address))) return false;
   const now = told(address, () => look(file));
-  if (now !== undefined && isSame(now, found) && now.ctimeNs === found.ctimeNs) told(address, () => unlinkSync(file));
+  if (now !== undefined && isSame(now, found) && now.ctimeNs === found.ctimeNs)
+    told(address, () => fs().unlinkSync(file));
   return true;
 }
 
@@ -120,7 +122,7 @@ async function isDead(address: UnixAddress): Promise<boolean> {
 }
 
 function look(file: File): BigIntStats | undefined {
-  return lstatSync(file, { bigint: true, throwIfNoEntry: false });
+  return fs().lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
 function isSame(a: BigIntStats, b: BigIntStats): boolean {
@@ -130,7 +132,7 @@ function isSame(a: BigIntStats, b: BigIntStats): boolean {
 function removeOwn(file: File, own: BigIntStats): void {
   try {
     const now = look(file);
-    if (now !== undefined && isSame(now, own)) unlinkSync(file);
+    if (now !== undefined && isSame(now, own)) fs().unlinkSync(file);
   } catch {
     // A process that has given up its privileges may not remove it; the next one to listen there will.
   }

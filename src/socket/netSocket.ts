@@ -4,8 +4,8 @@
 // handle is closed: closing one of two descriptors sends nothing, ends nothing and takes nothing out of the kernel's queues
 // (close(2)). All of it happens in one step of JavaScript, so Node can't read or write meanwhile.
 
-import { Socket as NetSocket } from "node:net";
-import { TLSSocket } from "node:tls";
+import type { Socket as NetSocket } from "node:net";
+import { net, tls } from "../builtins.js";
 import { quote } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
@@ -25,7 +25,7 @@ const action = "Cannot adopt the socket of node:net";
 
 /** A duplicate of the descriptor, ours; the original is closed. */
 export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls): number {
-  if (source instanceof NetSocket) return takeConnected(source, calls);
+  if (source instanceof net().Socket) return takeConnected(source, calls);
   if (isBound(source)) return takeBound(source, calls);
   throw new TypeError(`${action}: found ${quote(source)}, required a net.Socket or a net.BoundSocket`);
 }
@@ -43,7 +43,7 @@ function takeConnected(socket: NetSocket, calls: Calls): number {
 
 /** Why nothing of this socket's state may be left behind in Node. */
 function unfit(socket: NetSocket): string | undefined {
-  if (socket instanceof TLSSocket) return "it carries TLS, whose state is Node's, required a plain one";
+  if (socket instanceof tls().TLSSocket) return "it carries TLS, whose state is Node's, required a plain one";
   if (socket.destroyed) return "it is destroyed, required an open one";
   if (socket.connecting) return "it is still connecting, required a connected one";
   if (socket.readableFlowing === true) {

@@ -6,8 +6,9 @@
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, PeerCertificate } from "node:tls";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { Address } from "../addr/index.js";
+import { stream } from "../builtins.js";
 import type { Conn, SecuredConn } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
 import { checkOptions, kindOf } from "./data.js";
@@ -26,6 +27,21 @@ export interface ToDuplexOptions {
 }
 
 const HIGH_WATER_MARK = 65_536;
+
+/**
+ * `Duplex` of node:stream. It takes the place of this class below {@link ConnDuplex} when the first one is made: most programs make
+ * none, and need not wait for node:stream.
+ */
+// oxlint-disable-next-line typescript/no-extraneous-class -- a place to be filled
+const LateDuplex: typeof Duplex = class {} as unknown as typeof Duplex;
+
+function insertDuplex(): void {
+  const { Duplex } = stream();
+  if (Object.getPrototypeOf(ConnDuplex) === Duplex) return;
+  // Both chains: super() looks for its constructor each time, and methods are found by the prototype.
+  Object.setPrototypeOf(ConnDuplex, Duplex);
+  Object.setPrototypeOf(ConnDuplex.prototype, Duplex.prototype);
+}
 
 /** Most bytes of a write at a time while a timeout runs, so that a long one shows that it goes on. */
 const PIECE = 262_144;
@@ -67,7 +83,7 @@ function addressOf(address: Address | undefined): DuplexAddress {
  * for await (const line of client.lines()) if (line.startsWith("hello")) console.log(line); // prints: hello, 127.0.0.1
  * ```
  */
-export class ConnDuplex extends Duplex {
+export class ConnDuplex extends LateDuplex {
   /** Bytes that have come from the connection. */
   bytesRead = 0;
   /** What a server of Node puts here, to report timeouts there. */
@@ -372,5 +388,13 @@ export class SecureConnDuplex extends ConnDuplex {
 export function toDuplex(conn: Conn, opts: ToDuplexOptions = {}): ConnDuplex | SecureConnDuplex {
   checkOptions(opts, "toDuplex()");
   const { secured } = conn;
-  return secured === undefined ? new ConnDuplex(conn, opts) : new SecureConnDuplex(conn, secured, opts);
+  if (secured === undefined) return plainDuplex(conn, opts);
+  insertDuplex();
+  return new SecureConnDuplex(conn, secured, opts);
+}
+
+/** As {@link toDuplex}, for the layer that puts TLS on it: it shows nothing of TLS. */
+export function plainDuplex(conn: Conn, opts: ToDuplexOptions): ConnDuplex {
+  insertDuplex();
+  return new ConnDuplex(conn, opts);
 }

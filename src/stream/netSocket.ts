@@ -3,8 +3,8 @@
 // A net.Socket reads in the turns to come, never while it is made, so what is put back at once is in front of whatever
 // it will read.
 
-import { closeSync, fstatSync } from "node:fs";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
+import { fs, net } from "../builtins.js";
 import type { Conn } from "../io.js";
 import { socketError } from "./wait.js";
 
@@ -25,11 +25,11 @@ export interface ToNetSocketOptions {
  */
 export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {
-    return new Socket({ fd, readable: true, writable: true, allowHalfOpen });
+    return new (net().Socket)({ fd, readable: true, writable: true, allowHalfOpen });
   } catch (error) {
     const kind = kindOf(fd);
     // What is no socket is not the one that we had, and belongs to somebody else.
-    if (kind === "socket") closeSync(fd);
+    if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
     // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's words for it; all others are those of a system call.
     if (typeof code === "string" && !code.startsWith("ERR_")) throw socketError(code, syscall, { cause: error });
@@ -39,7 +39,7 @@ export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string):
 
 function kindOf(fd: number): "socket" | "other" | "closed" {
   try {
-    return fstatSync(fd).isSocket() ? "socket" : "other";
+    return fs().fstatSync(fd).isSocket() ? "socket" : "other";
   } catch {
     return "closed";
   }

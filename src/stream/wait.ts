@@ -3,7 +3,7 @@
 // Whoever answers it calls resolve() or reject(); when the timeout or the signal is faster, cut() takes the call out of
 // its owner's queue and names the error. After either, timer and listener are gone.
 
-import { constants } from "node:os";
+import { os } from "../builtins.js";
 import { type Abortable, adoptSignal, countOn, offAbort, onAbort } from "../aborts.js";
 import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js";
 import type { IoOptions } from "../io.js";
@@ -14,16 +14,20 @@ import type { TimerRefs } from "./timerRefs.js";
 /** The longest time that Node's timers take, in milliseconds (24.8 days). */
 const LONGEST = 2_147_483_647;
 
-const numbers: Readonly<Record<string, number>> = constants.errno;
+/** The platform's number for a code, 0 where there is none. */
+function numberOf(code: string): number {
+  const numbers: Readonly<Record<string, number>> = os().constants.errno;
+  return numbers[code] ?? 0;
+}
 
 /** A `SocketError` for what this side found out without asking the kernel, with the platform's number for the code. */
 export function socketError(code: string, syscall: string, details?: SocketErrorDetails): SocketError {
-  return new SocketError(code, -(numbers[code] ?? 0), syscall, details);
+  return new SocketError(code, -numberOf(code), syscall, details);
 }
 
 /** The error of a deadline that passed. */
 export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
-  return new TimeoutError(-numbers["ETIMEDOUT"]!, syscall, details);
+  return new TimeoutError(-numberOf("ETIMEDOUT"), syscall, details);
 }
 
 /** A value as an AbortSignal of this realm; undefined if it is none. */

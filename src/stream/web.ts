@@ -2,8 +2,9 @@
 //
 // See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
 
-import { ReadableStream, WritableStream } from "node:stream/web";
+import type { ReadableStream, WritableStream } from "node:stream/web";
 import { isNativeError, isUint8Array } from "node:util/types";
+import { streamWeb } from "../builtins.js";
 import type { SocketError } from "../errors.js";
 import type { Conn, Data } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
@@ -90,7 +91,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
     return count;
   };
 
-  const readable = new ReadableStream({
+  const readable = new (streamWeb().ReadableStream)({
     type: "bytes",
     async pull(controller) {
       try {
@@ -109,7 +110,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
     },
   });
 
-  const writable = new WritableStream<Data>({
+  const writable = new (streamWeb().WritableStream)<Data>({
     start(controller) {
       // A pipe to it waits for its source and hears of its end only from here. Weakly: a watch is nobody's use of the pair.
       const weak = new WeakRef(controller);

@@ -3,8 +3,6 @@
 // Linux' layouts (struct sockaddr_in and its kin). The family and what the man pages call "host byte order" are in the
 // machine's order; ports, IPv4 addresses and IPv6 flow information are in network order.
 
-import { endianness } from "node:os";
-
 import {
   AF_INET,
   AF_INET6,
@@ -29,8 +27,8 @@ import {
 } from "../addr/index.js";
 import { readIPv4 } from "../addr/ipv4.js";
 import { nameText } from "../addr/utf8.js";
+import { LITTLE } from "./endian.js";
 
-const LITTLE = endianness() === "LE";
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;
 const SIZE_UN = 110;

@@ -9,13 +9,13 @@
 // alive, [2] number of events, [3] whether the batch follows another in the same turn, from [4] on slot, generation, events
 // for each.
 
-import { constants, endianness } from "node:os";
+import { constants } from "node:os";
 
 import type { Calls } from "../sys/calls.js";
 
 const MAX_EVENTS = 1024;
 const FIRST = 6;
-const LITTLE = endianness() === "LE";
+const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 const AF_UNIX = 1;
 const AF_INET = 2;
 const POLLOUT = 0x4;

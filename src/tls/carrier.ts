@@ -13,7 +13,7 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Conn } from "../io.js";
-import { ConnDuplex } from "../stream/connDuplex.js";
+import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";
 
 /** How an end of the records came about. */
@@ -160,7 +160,7 @@ class DuplexCarrier implements Carrier {
 
   constructor(conn: Conn) {
     this.#conn = conn;
-    this.duplex = new ConnDuplex(conn, {});
+    this.duplex = plainDuplex(conn, {});
     this.duplex.on("error", () => undefined);
   }
 

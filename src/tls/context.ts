@@ -4,9 +4,9 @@
 // makes one and keeps it. The server side is a tls.Server that never listens: connections are put into it, because it is
 // Node's own place for the checks of client certificates, for SNI, tickets, and for replacing the certificate.
 
-import { constants, randomBytes } from "node:crypto";
-import tls from "node:tls";
+import type tls from "node:tls";
 import { types } from "node:util";
+import { crypto, tls as nodeTls } from "../builtins.js";
 import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import { type Material, readMaterial, saidBy } from "./credentials.js";
@@ -64,7 +64,7 @@ export class TlsContext {
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
   /** Kept over a reload, so that tickets stay good. */
-  readonly #ticketKeys = randomBytes(48);
+  readonly #ticketKeys = crypto().randomBytes(48);
 
   /**
    * @throws TlsError for a key, a certificate or a list of names that can't be used, with OpenSSL's code, or `ERR_TLS_CONTEXT` where it
@@ -98,7 +98,7 @@ export class TlsContext {
 
   #make(native: tls.SecureContextOptions, action: string): tls.SecureContext {
     try {
-      return tls.createSecureContext(native);
+      return nodeTls().createSecureContext(native);
     } catch (error) {
       const { code, reason } = saidBy(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
@@ -121,13 +121,13 @@ export class TlsContext {
       ...Object.fromEntries(set),
       ...material,
       ticketKeys: this.#ticketKeys,
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      secureOptions: crypto().constants.SSL_OP_NO_RENEGOTIATION,
     };
   }
 
   #startServer(): tls.Server {
     const { alpnProtocols, requestCert = false, rejectUnauthorized = true, sniCallback } = this.#options;
-    return tls.createServer({
+    return nodeTls().createServer({
       ...this.#native(this.#options, this.#material),
       requestCert,
       rejectUnauthorized,

@@ -4,9 +4,9 @@
 // lists of revoked certificates the first, of parameters for Diffie-Hellman that can't be read none. Each of these would leave a
 // context that is less strict than it was meant to be. What is refused here has OpenSSL's code where OpenSSL has one.
 
-import { checkPrimeSync, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import tls from "node:tls";
+import type { KeyObject, X509Certificate } from "node:crypto";
 import { types } from "node:util";
+import { crypto, tls } from "../builtins.js";
 import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import type { Pem, TlsContextOptions } from "./options.js";
@@ -104,7 +104,7 @@ function blocksOf(pem: Pem, wanted: Kind, besides: readonly Kind[], action: stri
 
 /** One certificate, of which everything can be read. */
 function readCertificate(block: PemBlock, action: string, name: string): X509Certificate {
-  const certificate = attempt(action, name, () => new X509Certificate(block.text));
+  const certificate = attempt(action, name, () => new (crypto().X509Certificate)(block.text));
   try {
     void certificate.publicKey;
   } catch (error) {
@@ -173,7 +173,7 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
     }
     const { text } = blocks[0] as PemBlock;
     const opened = attempt(action, name, () =>
-      createPrivateKey({ key: text, format: "pem", ...given({ passphrase }) }),
+      crypto().createPrivateKey({ key: text, format: "pem", ...given({ passphrase }) }),
     );
     return { name, key: opened, text };
   });
@@ -197,7 +197,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
   if (!isOneValue(pfx)) {
     throw new TlsError(UNUSABLE, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
   }
-  attempt(action, "pfx", () => tls.createSecureContext({ ca: [], pfx, ...given({ passphrase }) }));
+  attempt(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...given({ passphrase }) }));
   return pfx;
 }
 
@@ -211,7 +211,7 @@ function readLists(value: unknown, action: string): string[] {
           `${name} can't be used: it is cut off, or there are bytes behind it`,
         );
       }
-      attempt(action, name, () => tls.createSecureContext({ ca: [], crl: text }));
+      attempt(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
       return text;
     }),
   );
@@ -234,8 +234,8 @@ function readDhparam(value: unknown, action: string): string {
   if (prime === undefined) throw refused("it is no DER of DH parameters");
   const bits = prime.toString(2).length;
   if (bits < LEAST_PRIME) throw refused(`its prime has ${bits} bits, required at least ${LEAST_PRIME}`);
-  if (!checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is none");
-  attempt(action, "dhparam", () => tls.createSecureContext({ ca: [], dhparam: text }));
+  if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is none");
+  attempt(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
   return text;
 }
 

@@ -6,9 +6,10 @@
 
 import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { isIP } from "node:net";
-import tls, { type TLSSocket } from "node:tls";
+import type tls from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { types } from "node:util";
+import { net, tls as nodeTls } from "../builtins.js";
 import { quote } from "../addr/index.js";
 import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, IoOptions } from "../io.js";
@@ -76,7 +77,7 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
 
   const identify = (legacy: tls.PeerCertificate, certificate: () => X509Certificate | undefined): Error | undefined => {
     if (name === undefined) return new Error("no name to check was given");
-    if (check === undefined) return tls.checkServerIdentity(name, legacy);
+    if (check === undefined) return nodeTls().checkServerIdentity(name, legacy);
     const found = certificate();
     return found === undefined ? new Error("the server showed no certificate") : verdict(check, name, found);
   };
@@ -92,7 +93,7 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
   const handshake = begin(shaking);
   let socket: TLSSocket;
   try {
-    socket = tls.connect({
+    socket = nodeTls().connect({
       socket: carrier.duplex,
       secureContext: inner.secureContext(),
       rejectUnauthorized,
@@ -106,7 +107,7 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
           return asError(error, "checkServerIdentity");
         }
       },
-      ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
+      ...(name === undefined || net().isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(offered === undefined ? {} : { session: offered.ticket }),
     });

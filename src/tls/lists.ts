@@ -1,7 +1,7 @@
 // Lists of cipher suites, signature algorithms and groups: OpenSSL passes over the names in them that it does not know, here
 // each has to mean something.
 
-import tls from "node:tls";
+import { tls } from "../builtins.js";
 import { quote } from "../addr/index.js";
 import { TlsError } from "../errors.js";
 import { saidBy } from "./credentials.js";
@@ -22,7 +22,7 @@ function checkName(list: ListName, name: string, action: string): void {
   const key = `${list} ${name}`;
   if (known.has(key)) return;
   try {
-    tls.createSecureContext({ ca: [], [list]: name });
+    tls().createSecureContext({ ca: [], [list]: name });
   } catch (error) {
     const { code, reason } = saidBy(error);
     const text = `${list} has ${quote(name)}, which OpenSSL does not know or has nothing for: ${reason}`;

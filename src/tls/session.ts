@@ -4,7 +4,8 @@
 // mixed up, or kept for longer than its certificate is good, would make one server be taken for another. With the
 // certificate at hand it is checked again before the session is offered, as Go does, and `peerCertificate` stays known.
 
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
+import { crypto } from "../builtins.js";
 
 /** In front of each: what it is, and the version of its form. */
 const MARK = Buffer.from("berkeley-tls\x02");
@@ -34,7 +35,7 @@ export function unpackSession(bytes: Uint8Array): Session | undefined {
   const end = HEAD + packed.readUInt32BE(MARK.length);
   if (end >= packed.length || end + packed.readUInt32BE(MARK.length + 4) !== packed.length) return undefined;
   try {
-    return { certificate: new X509Certificate(packed.subarray(HEAD, end)), ticket: packed.subarray(end) };
+    return { certificate: new (crypto().X509Certificate)(packed.subarray(HEAD, end)), ticket: packed.subarray(end) };
   } catch {
     return undefined;
   }

@@ -1,7 +1,6 @@
 // wrapTls(): TLS on any connection, in place.
 
 import { AsyncResource } from "node:async_hooks";
-import { setImmediate as immediate } from "node:timers/promises";
 import { domainToASCII } from "node:url";
 import { isUint8Array } from "node:util/types";
 import { isBranded, quote } from "../addr/index.js";
@@ -111,7 +110,7 @@ export async function secure(
     return await (client === undefined ? shakeAsServer(shaking) : shakeAsClient(shaking, client));
   } catch (error) {
     // Not on OpenSSL's stack, which is where Node reports errors.
-    await immediate();
+    await new Promise<void>((resolve) => setImmediate(resolve));
     await shaking.carrier.closed();
     throw error;
   }

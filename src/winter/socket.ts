@@ -8,8 +8,9 @@
 //   resolve it, but release the connection.
 // - `startTls()` waits for the write that is under way. One that was only queued is refused, as later ones are.
 
-import { ReadableStream, WritableStream, type WritableStreamDefaultController } from "node:stream/web";
+import type { ReadableStream, WritableStream, WritableStreamDefaultController } from "node:stream/web";
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
+import { streamWeb } from "../builtins.js";
 import { offAbort, onAbort } from "../aborts.js";
 import { quote } from "../addr/index.js";
 import type { Conn } from "../io.js";
@@ -100,13 +101,13 @@ export class WinterSocket implements Socket {
     this.secureTransport = options.secureTransport;
     this.#secure = secure;
     this.#options = options;
-    this.readable = new ReadableStream({
+    this.readable = new (streamWeb().ReadableStream)({
       type: "bytes",
       start: (controller) => void (this.#reader = controller as unknown as Reader),
       pull: () => this.#pull(),
       cancel: () => this.#cancel(),
     });
-    this.writable = new WritableStream({
+    this.writable = new (streamWeb().WritableStream)({
       start: (controller) => void (this.#writer = controller),
       write: (chunk) => this.#write(chunk),
       close: () => this.#finish(),

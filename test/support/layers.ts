@@ -20,22 +20,24 @@ export const policy: Readonly<Record<string, Policy>> = {
   aborts: { values: [] },
   // What becomes of an error that a callback of users throws: one rule for all layers that have such callbacks.
   callbacks: { values: [] },
+  // Modules of Node that are loaded late.
+  builtins: { values: [] },
   errors: { values: [], types: ["io", "addr"] },
   io: { values: [], types: ["errors", "addr"] },
   addr: { values: [], types: ["errors", "io"] },
-  sys: { values: ["aborts", "callbacks", "errors", "addr"] },
+  sys: { values: ["builtins", "aborts", "callbacks", "errors", "addr"] },
   reactor: { values: ["sys", "errors"] },
   fd: { values: ["reactor", "sys", "aborts", "errors"] },
   // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself knows Conn and no socket.
-  socket: { values: ["fd", "stream", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
+  socket: { values: ["builtins", "fd", "stream", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
   sync: { values: ["sys", "addr", "io", "errors"] },
-  stream: { values: ["aborts", "callbacks", "io", "errors", "addr"] },
-  tls: { values: ["callbacks", "stream", "io", "errors", "addr"] },
+  stream: { values: ["builtins", "aborts", "callbacks", "io", "errors", "addr"] },
+  tls: { values: ["builtins", "callbacks", "stream", "io", "errors", "addr"] },
   server: { values: ["tls", "stream", "io", "errors", "addr"] },
   // sys: for the resolver, and the constants and options of the sockets that net makes.
-  net: { values: ["socket", "stream", "tls", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
+  net: { values: ["builtins", "socket", "stream", "tls", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
   // Another face of connect(), for those who know the proposal's shapes.
-  winter: { values: ["net", "stream", "tls", "aborts", "addr", "io", "errors"] },
+  winter: { values: ["builtins", "net", "stream", "tls", "aborts", "addr", "io", "errors"] },
   inspect: {
     values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
   },
@@ -46,6 +48,9 @@ export const policy: Readonly<Record<string, Policy>> = {
 
 /** The only layer that loads the addon. */
 const nativeLayer = "sys";
+
+/** May load modules by require(), which are Node's. */
+const requiring: readonly string[] = [nativeLayer, "builtins"];
 
 interface Import {
   readonly specifier: string;
@@ -122,8 +127,11 @@ export function violations(files: ReadonlyMap<string, string>): string[] {
       return wrong === undefined ? [] : [`${path}:${imported.line}: ${wrong}`];
     });
     const code = withoutComments(text);
-    const native =
-      layerOf(path) === nativeLayer ? -1 : code.search(/\bcreateRequire\b|\bprocess\.dlopen\b|\.node["'`]/);
+    const layer = layerOf(path);
+    const loading = requiring.includes(layer)
+      ? /\bprocess\.dlopen\b|\.node["'`]/
+      : /\bcreateRequire\b|\bprocess\.dlopen\b|\.node["'`]/;
+    const native = layer === nativeLayer ? -1 : code.search(loading);
     if (native !== -1) found.push(`${path}:${lineAt(code, native)}: only ${nativeLayer} loads the addon`);
     if (/(^|\/)index\.ts$/.test(path) && code.replace(statement, "").trim() !== "") {
       found.push(`${path}:1: an index.ts only re-exports`);

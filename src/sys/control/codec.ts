@@ -1,7 +1,8 @@
 // A kind of control message: its level and type, and how its data look in bytes and in TypeScript.
 
 import { integer } from "../arguments.js";
-import { intBytes, LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { intBytes, view } from "../options/option.js";
 
 /**
  * What is known of a kind. A kind that is only received has no `encode`, one that is only sent no `decode`. Decoding must not

@@ -2,7 +2,8 @@
 
 import type { Calls } from "../calls.js";
 import { SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET } from "../constants.js";
-import { LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "../options/option.js";
 import type { Codec } from "./codec.js";
 import { ReceivedDescriptors } from "./descriptors.js";
 import { ERROR_CODECS } from "./errorMessages.js";

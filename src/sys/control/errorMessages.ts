@@ -3,7 +3,8 @@
 import type { Address } from "../../addr/index.js";
 import * as k from "../constants.js";
 import { errnoName } from "../errno.js";
-import { LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "../options/option.js";
 import { decodeAt } from "../sockaddr.js";
 import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 

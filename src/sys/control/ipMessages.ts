@@ -4,7 +4,8 @@
 import { formatIPv4, formatIPv6, type Address, parseIPv4, parseIPv6, quote } from "../../addr/index.js";
 import { integer } from "../arguments.js";
 import * as k from "../constants.js";
-import { intBytes, LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { intBytes, view } from "../options/option.js";
 import { decodeAt } from "../sockaddr.js";
 import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 

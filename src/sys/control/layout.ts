@@ -6,7 +6,8 @@
 
 import { integer } from "../arguments.js";
 import { SIZEOF_SIZE_T } from "../constants.js";
-import { LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "../options/option.js";
 
 /** `sizeof(struct cmsghdr)`. */
 export const HEADER: number = SIZEOF_SIZE_T + 8;

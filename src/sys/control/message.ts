@@ -3,7 +3,8 @@
 import type { Address } from "../../addr/index.js";
 import type { Calls } from "../calls.js";
 import { MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC } from "../constants.js";
-import { LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "../options/option.js";
 import { addressLength, decodeRoom, room } from "../sockaddr.js";
 import { decodeControl, descriptorsOf } from "./decode.js";
 import type { ControlMessage } from "./types.js";

@@ -4,7 +4,8 @@
 import { quote } from "../../addr/index.js";
 import { integer } from "../arguments.js";
 import * as k from "../constants.js";
-import { LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "../options/option.js";
 import { type Codec, uintCodec } from "./codec.js";
 
 /** Who sent a message, as the kernel has checked: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */

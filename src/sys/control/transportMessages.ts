@@ -2,7 +2,8 @@
 
 import { integer } from "../arguments.js";
 import * as k from "../constants.js";
-import { LITTLE, view } from "../options/option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "../options/option.js";
 import { type Codec, intCodec } from "./codec.js";
 
 /** Sends the data as datagrams of `gso_size` bytes each, the last of which may be shorter: UDP_SEGMENT of udp(7). */

@@ -1,10 +1,10 @@
 // Which files may be the addon, and whether one of them is.
 
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { fs } from "../../builtins.js";
 import { parseElf, parseMark } from "./elf.js";
 import type { Fault, Libc } from "./host.js";
 
@@ -25,9 +25,9 @@ const MARKS = ["prebuilds", "binding.gyp", join("build", "Release")];
 function isOurs(folder: string): boolean {
   const manifest = join(folder, "package.json");
   // Compiled files may have a package.json of their own, with our name and nothing to load beside it.
-  if (!existsSync(manifest) || !MARKS.some((name) => existsSync(join(folder, name)))) return false;
+  if (!fs().existsSync(manifest) || !MARKS.some((name) => fs().existsSync(join(folder, name)))) return false;
   try {
-    return (JSON.parse(readFileSync(manifest, "utf8")) as { name?: unknown }).name === "berkeley";
+    return (JSON.parse(fs().readFileSync(manifest, "utf8")) as { name?: unknown }).name === "berkeley";
   } catch {
     return false;
   }
@@ -77,7 +77,7 @@ const LARGEST = 32 << 20;
 function read(path: string): { readonly content: Buffer; readonly size: number } | Fault {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = fs().openSync(path, "r");
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
     const missing = code === "ENOENT" || code === "ENOTDIR";
@@ -86,12 +86,12 @@ function read(path: string): { readonly content: Buffer; readonly size: number }
       : { reason: "unreadable", text: `it cannot be opened (${code}), required a file that may be read` };
   }
   try {
-    const status = fstatSync(fd);
+    const status = fs().fstatSync(fd);
     if (!status.isFile()) return { reason: "foreign", text: "it is not a regular file, required an ELF file" };
     const content = Buffer.allocUnsafe(Math.min(status.size, LARGEST));
     let length = 0;
     while (length < content.length) {
-      const count = readSync(fd, content, length, content.length - length, length);
+      const count = fs().readSync(fd, content, length, content.length - length, length);
       if (count === 0) break;
       length += count;
     }
@@ -100,7 +100,7 @@ function read(path: string): { readonly content: Buffer; readonly size: number }
     const { code = "" } = error as NodeJS.ErrnoException;
     return { reason: "unreadable", text: `it cannot be read (${code}), required a file that may be read` };
   } finally {
-    closeSync(fd);
+    fs().closeSync(fd);
   }
 }
 

@@ -1,7 +1,6 @@
 // Where the package runs: the platform and the C library. The runtime is a matter of sys/runtime.ts.
 
-import { closeSync, openSync, readSync } from "node:fs";
-
+import { fs } from "../../builtins.js";
 import type { AddonError } from "../../errors.js";
 import { parseElf } from "./elf.js";
 
@@ -40,11 +39,11 @@ const HEAD = 4096;
 
 function interpreterOf(program: string): string | undefined {
   const head = Buffer.alloc(HEAD);
-  const fd = openSync(program, "r");
+  const fd = fs().openSync(program, "r");
   try {
-    return parseElf(head.subarray(0, readSync(fd, head, 0, HEAD, 0)))?.interpreter;
+    return parseElf(head.subarray(0, fs().readSync(fd, head, 0, HEAD, 0)))?.interpreter;
   } finally {
-    closeSync(fd);
+    fs().closeSync(fd);
   }
 }
 

@@ -1,10 +1,8 @@
 // Numbers between the byte order of the host and that of the network, which is big endian: byteorder(3).
 
-import { endianness } from "node:os";
-
 import { integer } from "../arguments.js";
+import { LITTLE } from "../endian.js";
 
-const LITTLE = endianness() === "LE";
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
 

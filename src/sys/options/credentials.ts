@@ -1,6 +1,7 @@
 // Who is at the other end of a UNIX socket, and what memory a socket holds: the structs behind SO_PEERCRED and SO_MEMINFO.
 
-import { LITTLE, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "./option.js";
 
 /** A process as the kernel vouches for it: `struct ucred`, unix(7). */
 export interface Ucred {

@@ -1,6 +1,7 @@
 // The request with which flow labels are managed: struct in6_flowlabel_req of linux/in6.h.
 
-import { LITTLE, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "./option.js";
 import { ipv6Member, numberMember, record } from "./values.js";
 
 /** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */

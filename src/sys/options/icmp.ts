@@ -1,7 +1,8 @@
 // Options of raw ICMP sockets, raw(7) and RFC 3542 section 3.2: which types of message come in.
 
 import * as k from "../constants.js";
-import { LITTLE, shapedOption, type SocketOption, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { shapedOption, type SocketOption, view } from "./option.js";
 import { arrayMember, numberMember, record } from "./values.js";
 
 /** Types of message, either those that come in or those that do not. */

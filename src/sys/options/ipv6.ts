@@ -6,12 +6,12 @@ import * as k from "../constants.js";
 import { encodeFlowLabel, type FlowLabelRequest } from "./flowLabel.js";
 import { unicastInterface } from "./ip.js";
 import { encodeIpv6Anycast, encodeIpv6Membership, type Ipv6Anycast, type Ipv6Membership } from "./multicast.js";
+import { LITTLE } from "../endian.js";
 import {
   booleanOption,
   bytesOption,
   intBytes,
   intOption,
-  LITTLE,
   readInt,
   readOption,
   setOption,

@@ -5,7 +5,8 @@
 
 import { formatIPv4 } from "../../addr/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../constants.js";
-import { LITTLE, readOption, setOption, type SocketOption, uintBytes, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { readOption, setOption, type SocketOption, uintBytes, view } from "./option.js";
 import {
   arrayMember,
   interfaceMember,

@@ -1,11 +1,9 @@
 // A typed socket option: a level, a name, and how its value looks in bytes and in TypeScript.
 
-import { endianness } from "node:os";
 import { isUint8Array } from "node:util/types";
 
+import { LITTLE } from "../endian.js";
 import { quote } from "../../addr/index.js";
-
-export const LITTLE: boolean = endianness() === "LE";
 
 /**
  * A socket option that knows its shape: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.

@@ -2,11 +2,11 @@
 
 import { isUint8Array } from "node:util/types";
 import * as k from "../constants.js";
+import { LITTLE } from "../endian.js";
 import {
   booleanOption,
   intBytes,
   intOption,
-  LITTLE,
   readInt,
   readOption,
   setOption,

@@ -12,6 +12,7 @@ import {
   type Ucred,
   UCRED_SIZE,
 } from "./credentials.js";
+import { LITTLE } from "../endian.js";
 import {
   actionOption,
   booleanOption,
@@ -20,7 +21,6 @@ import {
   idOption,
   intBytes,
   intOption,
-  LITTLE,
   readInt,
   readOnly,
   readOption,

@@ -2,7 +2,8 @@
 //
 // The kernel does not say which member of the union it gave; TCP_CONGESTION names the algorithm, and so the member to read.
 
-import { LITTLE, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "./option.js";
 
 /** TCP Vegas. */
 export interface TcpVegasInfo {

@@ -1,6 +1,7 @@
 // struct tcp_info of linux/tcp.h: what the kernel knows of a connection, decoded.
 
-import { LITTLE, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { view } from "./option.js";
 
 /** States of a TCP connection (RFC 9293, section 3.3.2), as the kernel names them. */
 export type TcpState =

@@ -1,6 +1,7 @@
 // The structs with which a TCP connection is taken apart and put together again (TCP_REPAIR of linux/tcp.h).
 
-import { LITTLE, refusal, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { refusal, view } from "./option.js";
 import { numberMember, record } from "./values.js";
 
 /** An option that was negotiated in the handshake: `struct tcp_repair_opt`. */

@@ -1,7 +1,8 @@
 // Options about time: timeouts as struct timeval, time stamps, the time at which a packet is to leave.
 
 import { SIZEOF_SIZE_T } from "../constants.js";
-import { LITTLE, refusal, shapedOption, type SocketOption, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { refusal, shapedOption, type SocketOption, view } from "./option.js";
 import { numberMember, record } from "./values.js";
 
 /** Bytes of a C long, of which a struct timeval has two. On Linux it is as long as a size. */

@@ -3,7 +3,8 @@
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6, quote } from "../../addr/index.js";
 import { calls } from "../calls.js";
 import { check } from "../errno.js";
-import { LITTLE, refusal, view } from "./option.js";
+import { LITTLE } from "../endian.js";
+import { refusal, view } from "./option.js";
 
 /** A network interface: its index, or its name (`"lo"`), which is looked up when the option is set. 0 is any. */
 export type NetworkInterface = number | string;

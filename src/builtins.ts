@@ -1,0 +1,27 @@
+// Modules of Node that few programs need, loaded when they are first used: together they cost as much time and memory as a third
+// of this package. A leaf.
+
+import type * as Crypto from "node:crypto";
+import type * as Fs from "node:fs";
+import { createRequire } from "node:module";
+import type * as Net from "node:net";
+import type * as Os from "node:os";
+import type * as Stream from "node:stream";
+import type * as StreamWeb from "node:stream/web";
+import type * as Tls from "node:tls";
+
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names what Node gives
+function lazily<Module>(name: string): () => Module {
+  let loaded: Module | undefined;
+  // Where the path leads is of no account: the module is the runtime's own.
+  return () => (loaded ??= createRequire("/")(name) as Module);
+}
+
+export const crypto: () => typeof Crypto = lazily("node:crypto");
+// Not for being late: an import of node:fs by a module loads its streams with it.
+export const fs: () => typeof Fs = lazily("node:fs");
+export const net: () => typeof Net = lazily("node:net");
+export const os: () => typeof Os = lazily("node:os");
+export const stream: () => typeof Stream = lazily("node:stream");
+export const streamWeb: () => typeof StreamWeb = lazily("node:stream/web");
+export const tls: () => typeof Tls = lazily("node:tls");
