@@ -82,7 +82,8 @@ for (const [name, program] of Object.entries(programs)) {
       await once(target, "listening");
       try {
         const env = {
-          LD_PRELOAD: library,
+          // Behind what is there already, such as the runtime of a sanitizer.
+          LD_PRELOAD: [process.env["LD_PRELOAD"], library].filter(Boolean).join(" "),
           REFUSAL: String(number),
           TARGET: String((target.address() as AddressInfo).port),
         };

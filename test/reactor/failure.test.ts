@@ -122,7 +122,7 @@ test("the loop does not spin when epoll_wait() fails, and the process ends", () 
     execFileSync("cc", ["-shared", "-fPIC", "-o", library, source]);
     const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
       encoding: "utf8",
-      env: { ...process.env, LD_PRELOAD: library },
+      env: { ...process.env, LD_PRELOAD: [process.env["LD_PRELOAD"], library].filter(Boolean).join(" ") },
       timeout: 30_000,
     });
     assert.deepEqual([status, stderr], [0, ""]);

@@ -66,7 +66,7 @@ test("accept() comes back when another process has taken the connection that pol
     execFileSync("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"]);
     const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", stolen], {
       encoding: "utf8",
-      env: { ...process.env, LD_PRELOAD: library },
+      env: { ...process.env, LD_PRELOAD: [process.env["LD_PRELOAD"], library].filter(Boolean).join(" ") },
       timeout: 30_000,
     });
     assert.deepEqual([status, stdout, stderr], [0, "accepted\n", ""]);
