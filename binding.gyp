@@ -8,6 +8,8 @@
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE", "BERKELEY_VERSION=\"<!(node -p \"require('./package.json').version\")\""],
       "cflags": ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
       "conditions": [["warnings_are_errors==1", { "cflags": ["-Werror"] }]],
+      # Before version 2.34 glibc has threads, timers and dlopen(3) in libraries of their own; since then these are empty.
+      "libraries": ["-lpthread", "-ldl", "-lrt"],
       "ldflags": ["-Wl,-z,relro,-z,now"]
     }
   ]

@@ -51,6 +51,11 @@ struct addon {
 
 /* instance.c */
 struct addon *addon_of(napi_env env);
+/*
+ * Keeps this library in memory, and so its variables, for as long as the process lives. To be called before anything outside of
+ * an environment refers to its code: Node unloads an addon when the last worker that loaded it ends. False when it fails.
+ */
+bool pin(void);
 /* Records fd as owned by this environment. Returns fd, or -ENOMEM. */
 int own(struct addon *addon, int fd);
 /* The same for a descriptor that was made just now: it is closed when it cannot be recorded. */

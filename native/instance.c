@@ -2,7 +2,9 @@
 #include "addon.h"
 #include "direct.h"
 
+#include <dlfcn.h>
 #include <features.h>
+#include <stdatomic.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,17 @@ struct addon *addon_of(napi_env env) {
   void *data = NULL;
   if (napi_get_instance_data(env, &data) != napi_ok) return NULL;
   return data;
+}
+
+bool pin(void) {
+  static const char anchor;
+  static atomic_bool done = false;
+  Dl_info info;
+  if (atomic_load(&done)) return true;
+  if (dladdr(&anchor, &info) == 0 || info.dli_fname == NULL) return false;
+  if (dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) == NULL) return false;
+  atomic_store(&done, true);
+  return true;
 }
 
 int own(struct addon *addon, int fd) {

@@ -23,7 +23,6 @@
  */
 #include "lookups.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -159,6 +158,8 @@ static bool wait_for_work(struct lookups *lookups) {
   return result == 0 || lookups->queued > 0;
 }
 
+static void staff(struct lookups *lookups);
+
 static void *serve(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
@@ -173,11 +174,11 @@ static void *serve(void *data) {
     }
   }
   lookups->threads--;
+  /* The signal for a lookup in the queue may have been for this thread. */
+  if (!lookups->closed) staff(lookups);
   release(lookups);
   return NULL;
 }
-
-static void staff(struct lookups *lookups);
 
 /* Goes through the queue while more lookups wait than may run: asks what is local, and leaves the rest in its place. */
 static void *serve_local(void *data) {
@@ -312,19 +313,9 @@ static void close_lookups(void *data) {
   napi_release_threadsafe_function(wake, napi_tsfn_abort);
 }
 
-/* Keeps this object in memory for as long as the process lives: a thread may return into it at any time. */
-static int pin(void) {
-  static const char anchor;
-  Dl_info info;
-  if (dladdr(&anchor, &info) == 0 || dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) == NULL) {
-    return -ELIBACC;
-  }
-  return 0;
-}
-
 static int open_lookups(napi_env env, struct addon *addon) {
-  int error = pin();
-  if (error != 0) return error;
+  /* A thread may return into this library at any time. */
+  if (!pin()) return -ELIBACC;
   struct lookups *lookups = calloc(1, sizeof *lookups);
   if (lookups == NULL) return -ENOMEM;
   lookups->addon = addon;

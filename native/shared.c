@@ -41,7 +41,8 @@ static uint64_t identity(int fd) {
 }
 
 int64_t share(struct addon *addon, int fd) {
-  if (!owns(addon, fd)) return -EBADF;
+  uint64_t file = owns(addon, fd) ? identity(fd) : 0;
+  if (file == 0) return -EBADF;
   struct shared *shared = &addon->shared;
   if ((size_t)fd >= shared->length) {
     size_t length = shared->length == 0 ? 64 : shared->length;
@@ -52,8 +53,8 @@ int64_t share(struct addon *addon, int fd) {
     shared->identities = identities;
     shared->length = length;
   }
-  shared->identities[fd] = identity(fd);
-  return (int64_t)shared->identities[fd];
+  shared->identities[fd] = file;
+  return (int64_t)file;
 }
 
 bool is_file(int fd, int64_t file) { return identity(fd) == (uint64_t)file; }
@@ -79,6 +80,8 @@ static atomic_int alarm_signal = 0;
 static atomic_flag choosing = ATOMIC_FLAG_INIT;
 
 static int choose_signal(void) {
+  /* The handler stays when the last environment has ended. */
+  if (!pin()) return 0;
   while (atomic_flag_test_and_set(&choosing)) continue;
   int chosen = atomic_load(&alarm_signal);
   for (int signal = SIGRTMAX; chosen == 0 && signal >= SIGRTMIN; signal--) {

@@ -15,7 +15,6 @@
 #include "addon.h"
 #include "uv_weak.h"
 
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -66,17 +65,8 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   }
 }
 
-/* The handler outlives every environment, so the library that it is in stays loaded. */
-static bool pinned(void) {
-  static bool done = false;
-  Dl_info info;
-  if (done) return true;
-  if (dladdr((void *)(uintptr_t)on_signal, &info) == 0 || info.dli_fname == NULL) return false;
-  return done = dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE) != NULL;
-}
-
 /*
- * Puts our handler before the runtime's. False when there is none, or one that is not known to be the runtime's: another copy of
+ * Puts our handler before the runtime's; it outlives every environment. False when there is none, or one that is not known to be the runtime's: another copy of
  * this library may have put its own handler before ours, and two that precede each other would call each other for ever. So the
  * first handler that was found is the only one that is ever preceded.
  */
@@ -89,7 +79,7 @@ static bool precede(int number) {
   if ((action.sa_flags & (int)SA_RESETHAND) != 0) return false;
   uintptr_t found = with_info ? (uintptr_t)action.sa_sigaction : (uintptr_t)action.sa_handler;
   uintptr_t known = atomic_load(&signals[number].next);
-  if ((known != 0 && known != found) || !pinned()) return false;
+  if ((known != 0 && known != found) || !pin()) return false;
   atomic_store(&signals[number].with_info, with_info);
   atomic_store(&signals[number].next, found);
   action.sa_flags |= SA_SIGINFO;

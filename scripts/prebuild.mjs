@@ -142,6 +142,10 @@ function check(name) {
       fail(`${name} needs GLIBC_${major}.${minor}, required at most ${OLDEST_GLIBC.join(".")}`);
     }
   }
+  // Newer C libraries load a file that lacks one of these, because they have all of it in libc.so.6.
+  for (const library of name.endsWith("glibc") ? ["libpthread.so.0", "libdl.so.2", "librt.so.1"] : []) {
+    if (!text.includes(`\0${library}\0`)) fail(`${name} does not name ${library} as needed`);
+  }
   const libc = name.endsWith("musl") ? "musl" : "glibc";
   if (!text.includes(`berkeley-addon ${version} ${libc}\0`)) fail(`${name} does not carry the mark of the loader`);
   for (const path of [root, homeOf(process.env)]) {

@@ -1,5 +1,6 @@
 // What the worker threads of the tests do; `workerData.task` says which.
 
+import { spawnSync } from "node:child_process";
 import { parentPort, workerData } from "node:worker_threads";
 import { AF_UNIX, pump, SOCK_DGRAM, Socket, socketpair } from "berkeley";
 
@@ -132,6 +133,21 @@ async function adopt(): Promise<void> {
   conn.close();
 }
 
+/** Accepts from a listener that another process has made blocking. */
+async function alarm(): Promise<void> {
+  const server = new Socket();
+  await server.bind("127.0.0.1:0");
+  server.listen();
+  const client = new Socket();
+  await client.connect(server.getsockname());
+  const set = spawnSync("python3", ["-c", "import os; os.set_blocking(3, True)"], {
+    stdio: ["ignore", "ignore", "ignore", server.fileno()],
+  });
+  const [conn] = await server.accept();
+  for (const socket of [conn, client, server]) socket.close();
+  report(set.status === 0 ? "accepted" : set.status);
+}
+
 const tasks: Readonly<Record<string, () => unknown>> = {
   echo,
   hold,
@@ -140,6 +156,7 @@ const tasks: Readonly<Record<string, () => unknown>> = {
   flood,
   finish,
   adopt,
+  alarm,
   exit: () => leave("exit"),
   throw: () => leave("throw"),
 };

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { socketpair } from "berkeley";
 import { checkLeaks, openDescriptors, POLLER_SIZE } from "../support/leaks.js";
+import { Program } from "../support/program.js";
 
 checkLeaks();
 
@@ -109,4 +110,26 @@ test("a connection can be handed to a worker by its descriptor", async () => {
   assert.equal((await left.recv(100)).length, 0, "closed by the worker");
   assert.equal(await exit, 0);
   left.close();
+});
+
+test("workers that accept from a listener which is blocking use one signal, though the last of them unloads the addon", async () => {
+  const worker = JSON.stringify(new URL("./worker.js", import.meta.url));
+  // This program does not load the addon itself.
+  const body = `
+    import { once } from "node:events";
+    import { readFileSync } from "node:fs";
+    import { Worker } from "node:worker_threads";
+    for (let round = 0; round < 3; round++) {
+      const worker = new Worker(new URL(${worker}), { execArgv: [], workerData: { task: "alarm" } });
+      const exit = once(worker, "exit");
+      console.log((await once(worker, "message"))[0]);
+      await exit;
+    }
+    const [, caught] = /^SigCgt:\\s*(\\w+)$/m.exec(readFileSync("/proc/self/status", "utf8"));
+    // Bit 34 is signal 35, the first that every C library leaves to programs.
+    console.log((BigInt("0x" + caught) >> 34n).toString(2).replaceAll("0", "").length);`;
+  await using program = Program.node(["--input-type=module", "--eval", body]);
+  const { status, stdout, stderr } = await program.ended;
+  assert.deepEqual([status, stderr], [0, ""]);
+  assert.equal(stdout, "accepted\naccepted\naccepted\n1\n");
 });
