@@ -207,6 +207,7 @@ export class Descriptor implements Source, Owner {
     this.reading.onFailure();
     this.#errors?.onFailure();
     this.#urgent?.onFailure();
+    this.#gone?.onFailure();
   }
 
   /** There is more to tell than bytes. Where it is the end and nothing else ever was, all bytes are there (tcp_fin in net/ipv4). */

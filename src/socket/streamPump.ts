@@ -7,7 +7,7 @@ import type { Writer } from "../io.js";
 import { Pull } from "../stream/pull.js";
 import { pipe, type PipeWatch } from "../stream/pipe.js";
 import { pullOf } from "../stream/stream.js";
-import { ETIMEDOUT, socketError } from "../sys/errno.js";
+import { timeoutError } from "../sys/errno.js";
 import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../sys/requests/splicing.js";
 import { aheadOf } from "./descriptorSocket.js";
 import type { MovingEnd } from "./endpoints.js";
@@ -76,7 +76,7 @@ export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): P
   const timers = new Set<NodeJS.Timeout>();
   const arm = (due: () => number): void => {
     const left = due() - performance.now();
-    if (left <= 0) return stop(socketError(ETIMEDOUT, "splice", { transferred: there.sent }));
+    if (left <= 0) return stop(timeoutError("splice", { transferred: there.sent }));
     const timer = setTimeout(
       () => {
         timers.delete(timer);

@@ -1,8 +1,8 @@
 // The calls that wait for the end of a connection in JavaScript: `whenBroken` of io.ts.
 
-import type { SocketError } from "../errors.js";
+import type { TimeoutError } from "../errors.js";
 import type { IoOptions } from "../io.js";
-import { refusal, socketError, Wait } from "./wait.js";
+import { refusal, socketError, timeoutError, Wait } from "./wait.js";
 
 class BrokenWait extends Wait<unknown> {
   readonly #waits: Set<BrokenWait>;
@@ -12,9 +12,9 @@ class BrokenWait extends Wait<unknown> {
     this.#waits = waits;
   }
 
-  protected override cut(): SocketError {
+  protected override cut(): TimeoutError {
     this.#waits.delete(this);
-    return socketError("ETIMEDOUT", "whenBroken");
+    return timeoutError("whenBroken");
   }
 }
 

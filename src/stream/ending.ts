@@ -7,7 +7,7 @@
 
 import { END_MAX_BYTES, END_TIMEOUT, type Conn, type EndOptions, type EndResult } from "../io.js";
 import { kindOf } from "./data.js";
-import { refusal } from "./wait.js";
+import { refusal, takeSignal } from "./wait.js";
 
 /** Where dropped bytes go, of all connections: nobody reads it. */
 let dump = new Uint8Array(0);
@@ -25,17 +25,28 @@ export interface EndingReader {
 export function endRefusal(opts: EndOptions | undefined): Error | undefined {
   const refused = refusal(opts);
   // An aborted signal closes.
-  if (refused !== undefined && opts?.signal?.aborted !== true) return refused.error as Error;
+  if (refused !== undefined && !isAbort(refused.error, opts)) return refused.error as Error;
   const max = opts?.maxBytes;
   if (max === undefined || max === Infinity || (Number.isSafeInteger(max) && max >= 0)) return undefined;
   const text = `Cannot end: maxBytes is ${typeof max === "number" ? max : kindOf(max)}, required an integer from 0 or Infinity`;
   return typeof max === "number" ? new RangeError(text) : new TypeError(text);
 }
 
+/** Whether the options are refused for nothing but their signal, which is aborted. */
+function isAbort(error: unknown, opts: EndOptions | undefined): boolean {
+  try {
+    const signal = takeSignal(opts?.signal);
+    return signal?.aborted === true && signal.reason === error;
+  } catch {
+    return false;
+  }
+}
+
 /** Shuts down writing, drops what comes until the peer's end within the bounds, and closes. */
 export async function endConn(conn: Conn, reader: EndingReader, opts: EndOptions | undefined): Promise<EndResult> {
   if (reader.closed) return { how: "closed", dropped: 0 };
-  const { maxBytes = END_MAX_BYTES, signal, timeout = END_TIMEOUT } = opts ?? {};
+  const { maxBytes = END_MAX_BYTES, timeout = END_TIMEOUT } = opts ?? {};
+  const signal = takeSignal(opts?.signal);
   const deadline = reader.now() + timeout;
   const left = (): number => Math.max(0, deadline - reader.now());
   const farewell: Farewell = { dropped: reader.seize(), maxBytes, left, signal };

@@ -4,7 +4,7 @@ import { type Abortable, offAbort, onAbort } from "../aborts.js";
 import { SocketError } from "../errors.js";
 import type { IoOptions, Writer } from "../io.js";
 import type { Pull } from "./pull.js";
-import { refusal } from "./wait.js";
+import { refusal, takeSignal } from "./wait.js";
 
 /** How to pipe. `timeout` bounds each read and each write, so it is an idle timeout; `signal` ends the whole. */
 export interface PipeOptions extends IoOptions {
@@ -31,11 +31,15 @@ class Guard implements Abortable {
   readonly #outer: AbortSignal | undefined;
   #over = false;
 
-  constructor(to: Writer, outer: AbortSignal | undefined, ends: (error: unknown) => boolean) {
+  constructor(outer: AbortSignal | undefined) {
     this.#outer = outer;
     if (outer !== undefined) onAbort(outer, this);
     // One member for as long as the pipe runs: each read would otherwise put a listener on and take it off.
     onAbort(this.signal, IDLE);
+  }
+
+  /** Ends the pipe when the destination is gone. */
+  watch(to: Writer, ends: (error: unknown) => boolean): void {
     const gone = (error: unknown): void => {
       if (!this.#over && ends(error)) this.#cut.abort(error);
     };
@@ -73,10 +77,13 @@ export async function pipe(
   pull.lock();
   const { buffer } = pull;
   let moved = 0;
-  const guard =
-    to.whenBroken === undefined ? undefined : new Guard(to, opts?.signal, (error) => watch.ends?.(error) ?? true);
-  const reads = guard === undefined ? opts : { timeout: opts?.timeout, signal: guard.signal };
+  let guard: Guard | undefined;
   try {
+    if (to.whenBroken !== undefined) {
+      guard = new Guard(takeSignal(opts?.signal));
+      guard.watch(to, (error) => watch.ends?.(error) ?? true);
+    }
+    const reads = guard === undefined ? opts : { timeout: opts?.timeout, signal: guard.signal };
     while (buffer.length > 0 || (await pull.fill(reads))) {
       const bytes = buffer.look();
       let taken = bytes.length;

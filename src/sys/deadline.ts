@@ -49,6 +49,11 @@ export function within<T>(
           abandon?.();
         },
       };
+      // Code of users may have run since the caller looked, and there is no event for what has been.
+      if (signal.aborted) {
+        member.aborted(signal.reason);
+        break;
+      }
       onAbort(signal, member);
       listeners.push(() => offAbort(signal, member));
     }

@@ -299,6 +299,8 @@ export class TlsListener implements Listener<TlsConn> {
 
   #arrived(conn: Conn): void {
     this.#fetching = undefined;
+    // A handshake that close() has cut counts until it is over, so the limit says nothing then.
+    if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
     else this.#begin(conn);
@@ -326,6 +328,8 @@ export class TlsListener implements Listener<TlsConn> {
       this.#timer = undefined;
       this.#fetch();
     }, Math.ceil(left));
+    // The handshake that it is for keeps the process alive, and may be over long before.
+    this.#timer.unref();
     return false;
   }
 
@@ -339,7 +343,6 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   #begin(conn: Conn): void {
-    if (this.#closed !== undefined) return conn.abort();
     const { remoteAddress } = conn;
     const { signal } = this.#closing;
     const shaking: Shaking = { since: performance.now(), carrier: undefined, dropped: false, over: undefined };

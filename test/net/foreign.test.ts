@@ -230,6 +230,46 @@ test("a signal that was made elsewhere ends every call that waits, and refuses t
   for (const conn of [memory, far, silent, plain]) await conn.close();
 });
 
+test("a signal that was made elsewhere ends what takes several calls: pipeTo(), pump(), end() and loops", async () => {
+  const busy: Promise<unknown>[] = [];
+  const conns: Conn[] = [];
+  const signal = new OtherSignal();
+  const opts = { signal: signal as unknown as AbortSignal };
+  const pair = (): [Stream, Stream] => {
+    const [one, other] = memoryPair();
+    conns.push(one, other);
+    return [new Stream(one), new Stream(other)];
+  };
+  const [left, right] = socketpair();
+  const source = pair()[1];
+  const bySocket = left.stream();
+  const piped = pair()[1];
+  busy.push(source.pipeTo(pair()[1], opts), piped.pipeTo(right.stream(), opts));
+  busy.push(own.pump(pair()[1], pair()[1], opts), bySocket.pipeTo(pair()[1], opts));
+  busy.push(pair()[1].lines(opts).next(), pair()[1].frames(delimited("\n"), opts).next());
+  const reason = new Error("enough");
+  const ending = pair()[1];
+  busy.push(ending.end(opts));
+  await new Promise((resolve) => setImmediate(resolve));
+  signal.abort(reason);
+  for (const [index, outcome] of (await Promise.allSettled(busy)).entries()) {
+    assert.ok(outcome.status === "rejected", String(index));
+    assert.equal(outcome.reason, reason, String(index));
+  }
+  // Reading goes on where the signal cut it.
+  await conns[0]!.write("more\n");
+  assert.equal(await source.readLine(), "more");
+  // One that was aborted before, and has no method but the two for listeners, closes at once.
+  const old = new OtherSignal();
+  old.abort();
+  const [peer, last] = pair();
+  await assert.rejects(last.end({ signal: old as unknown as AbortSignal }), { name: "AbortError" });
+  await assert.rejects(peer.read(), { code: "ECONNRESET" });
+  left.close();
+  right.close();
+  for (const conn of conns) await conn.close();
+});
+
 test("an error of another copy is an instance of the class, and subclasses are as always", async () => {
   assert.notEqual(other.SocketError, SocketError);
   const socket = new other.Socket();

@@ -1,6 +1,7 @@
 // UDP: packets and their addresses, the kernel's queue as the only one, errors of connected sockets.
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import {
   AF_INET,
@@ -266,4 +267,18 @@ test("bindUdp() and connectUdp() refuse what is wrong before they do anything", 
   assert.equal((await rejection(socket.send(5 as unknown as string))).name, "TypeError");
   assert.equal((await rejection(socket.send("x"))).code, "EDESTADDRREQ");
   assert.equal((await rejection(socket.send("x", "0177.0.0.1:1"))).name, "TypeError");
+});
+
+test("a resolver that aborts the signal of its call ends the call, although it never answers", async () => {
+  for (const make of [bindUdp, connectUdp]) {
+    const control = new AbortController();
+    const reason = new Error("enough");
+    const resolver = (): Promise<never> => {
+      control.abort(reason);
+      return new Promise(() => undefined);
+    };
+    const made = make("udp://name.invalid:1", { signal: control.signal, resolver, timeout: 10_000 });
+    await assert.rejects(made, reason);
+    assert.equal(getEventListeners(control.signal, "abort").length, 0);
+  }
 });

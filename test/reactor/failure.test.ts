@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Pollset } from "#berkeley/fd/index.js";
+import { SocketConn } from "#berkeley/socket/socketConn.js";
 import { Reactor } from "#berkeley/reactor/index.js";
 import { READABLE } from "#berkeley/sys/operations/connection.js";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
@@ -29,6 +30,7 @@ test("a lasting error of epoll_wait() ends every call that waits, and every call
     one.recv(1, { flags: 1 }),
     two.accept(),
     two.readable(),
+    new SocketConn(one).whenBroken(),
     set.run(READABLE, undefined, undefined, null, undefined),
   ].map((call: Promise<unknown>) => watch(call));
   await turn();

@@ -220,3 +220,15 @@ test("the defaults are named", () => {
   assert.equal(END_TIMEOUT, 5_000);
   assert.equal(END_MAX_BYTES, 64 << 20);
 });
+
+test("end() refuses a wrong option also where its signal is aborted already", async () => {
+  const [peer, conn] = memoryPair();
+  const stream = new Stream(conn);
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(stream.end({ timeout: -1, signal }), RangeError);
+  await assert.rejects(stream.end({ maxBytes: -1, signal }), RangeError);
+  await peer.write("nothing was done\n");
+  assert.equal(await stream.readLine(), "nothing was done");
+  await assert.rejects(stream.end({ signal }), { message: "enough" });
+  await peer.close();
+});

@@ -1,6 +1,7 @@
 // pipeTo: all bytes, the end passed on, no more read than written, and what is left when a write is cut.
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { Stream } from "berkeley";
 import { firstDifference, pattern, readFully, readToEnd } from "berkeley/testing";
@@ -120,4 +121,20 @@ test("two connections piped into each other make a proxy", async () => {
   await server.closeWrite();
   assert.equal((await readToEnd(client)).toString(), "answer");
   assert.deepEqual(await proxy, [8, 6]);
+});
+
+test("pipeTo() to a writer whose whenBroken() throws rejects with that, and leaves the stream free", async () => {
+  const [source, from] = memoryPair();
+  const [to, sink] = memoryPair();
+  const stream = new Stream(from);
+  const broken = new Error("a fault of the writer");
+  to.whenBroken = () => {
+    throw broken;
+  };
+  const { signal } = new AbortController();
+  await assert.rejects(stream.pipeTo(to, { signal }), broken);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+  await source.write("still there\n");
+  assert.equal(await stream.readLine(), "still there");
+  for (const conn of [source, stream, to, sink]) await conn.close();
 });

@@ -174,6 +174,24 @@ test("a connection that waits for a place is closed with the listener", async ()
   await Promise.all([slow.close(), waiting.close()]);
 });
 
+test("a connection that has come and is not looked at yet is closed with the listener", async () => {
+  const below = new MemoryListener();
+  const listener = new TlsListener(below, { tls: serving(), maxHandshakes: 1, silenceTimeout: 0 });
+  const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
+  const slow = await below.connect();
+  await until(() => listener.pending.handshakes === 1);
+  for (let turns = 0; turns < 5; turns++) await turn();
+  await slow.write(Uint8Array.of(22, 3, 1));
+  await until(() => slow.unread === 0);
+  // It is accepted below in microtasks, and looked at in the next turn.
+  const waiting = await below.connect();
+  await Promise.resolve();
+  await listener.close();
+  await accepting;
+  await assert.rejects(waiting.read(Buffer.alloc(1), { timeout: 5_000 }), { code: "ECONNRESET" });
+  await Promise.all([slow.close(), waiting.close()]);
+});
+
 test("a burst of more clients than there are places is served, and none is taken for silent", async () => {
   const failures: unknown[] = [];
   const tls = {
