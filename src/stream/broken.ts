@@ -2,13 +2,18 @@
 
 import type { TimeoutError } from "../errors.js";
 import type { IoOptions } from "../io.js";
+import { TimerRefs } from "./timerRefs.js";
 import { refusal, socketError, timeoutError, Wait } from "./wait.js";
+
+/** To watch a connection keeps no process alive, not even until the deadline. */
+const FREE = new TimerRefs();
+FREE.held = false;
 
 class BrokenWait extends Wait<unknown> {
   readonly #waits: Set<BrokenWait>;
 
   constructor(opts: IoOptions | undefined, waits: Set<BrokenWait>) {
-    super(opts);
+    super(opts, undefined, FREE);
     this.#waits = waits;
   }
 

@@ -236,9 +236,9 @@ test("a signal that was made elsewhere ends what takes several calls: pipeTo(), 
   const signal = new OtherSignal();
   const opts = { signal: signal as unknown as AbortSignal };
   const pair = (): [Stream, Stream] => {
-    const [one, other] = memoryPair();
-    conns.push(one, other);
-    return [new Stream(one), new Stream(other)];
+    const [near, distant] = memoryPair();
+    conns.push(near, distant);
+    return [new Stream(near), new Stream(distant)];
   };
   const [left, right] = socketpair();
   const source = pair()[1];

@@ -199,10 +199,16 @@ test("a pump whose one side has closed in order goes on for the other", async ()
 
 test("watching a connection keeps no process alive", async () => {
   const script = `
-    import { socketpair, toDuplex, toWeb } from "berkeley";
+    import { socketpair, Stream, toDuplex, toWeb } from "berkeley";
+    import { memoryPair } from "berkeley/testing";
     const [a, b] = socketpair();
     const [c, d] = socketpair();
     globalThis.kept = [a, toWeb(b.stream()), c, toDuplex(d.stream()), a.stream().whenBroken()];
+    const opts = { timeout: 3_600_000 };
+    const [e, f] = socketpair();
+    // A Duplex reads ahead, which keeps the process alive until unref().
+    const bridged = Stream.fromDuplex(toDuplex(f.stream())).unref();
+    kept.push(e, memoryPair()[0].whenBroken(opts), b.stream().whenBroken(opts), bridged.whenBroken(opts));
     console.log("done");
   `;
   await using program = new Program(process.execPath, ["--input-type=module", "-e", script]);
