@@ -210,18 +210,25 @@ static napi_value call_close(napi_env env, napi_callback_info info) {
 }
 
 /*
- * release(fd, blocking = 0): the descriptor stays open and is no longer ours; with `blocking` 1 O_NONBLOCK is cleared first. It
- * stays ours when that fails.
+ * release(fd, blocking = 0, file = any): the descriptor stays open and is no longer ours; with `blocking` 1 O_NONBLOCK is
+ * cleared first. It stays ours when that fails. `file` is as for close().
  */
 static napi_value call_release(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, blocking = 0;
+  int64_t file = 0;
   struct addon *addon = addon_of(env);
   if (addon == NULL || !read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd) ||
-      (args.count > 1 && !arg_i32(&args, 1, &blocking))) {
+      (args.count > 1 && !arg_i32(&args, 1, &blocking)) || (args.count > 2 && !arg_offset(&args, 2, &file))) {
     return NULL;
   }
   if (!owns(addon, fd)) return number(env, -EBADF);
+  bool other = replaced(addon, fd);
+  if (file > 0 && !other && !is_file(fd, file)) return number(env, -EBADF);
+  if (other) {
+    disown(addon, fd);
+    return number(env, -EBADF);
+  }
   if (blocking) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) return number(env, -errno);

@@ -285,15 +285,20 @@ static napi_value poller_add(napi_env env, napi_callback_info info) { return wat
 /* pollerModify(fd, slot, generation, reading only, poller) */
 static napi_value poller_modify(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_MOD); }
 
-/* pollerRemove(fd, poller) */
+/* pollerRemove(fd, poller, file = any): an entry of epoll is found by the number, which may be another socket's by now; shared.c */
 static napi_value poller_remove(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
+  int64_t file = 0;
   napi_value result;
   struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) ||
+      (args.count > 2 && !arg_offset(&args, 2, &file))) {
+    return NULL;
+  }
   struct poller *poller = arg_poller(addon, &args, 1, &result);
   if (poller == NULL) return result;
+  if (file > 0 && !is_file(fd, file)) return number(env, -EBADF);
   struct epoll_event unused = {0};
   return number(env, outcome(epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
 }

@@ -173,7 +173,7 @@ export class Descriptor implements Source, Owner {
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
     if (this.#gone?.busy === true) return;
-    this.reactor.remove(this.#fd, this.#slot, true);
+    this.reactor.remove(this.#fd, this.#slot, true, this.#file);
     this.#slot = -1;
     this.#lazy = true;
     reading.wake();
@@ -220,7 +220,7 @@ export class Descriptor implements Source, Owner {
 
   #forget(open: boolean): number {
     const fd = this.#fd;
-    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, open || this.duplicated);
+    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, open || this.duplicated, this.#file);
     this.#slot = -1;
     this.#fd = -1;
     return fd;
@@ -274,7 +274,9 @@ export class Descriptor implements Source, Owner {
     const fd = this.#fd;
     if (fd < 0) return EBADF;
     // A failure of a plain release means that the descriptor is not ours any more.
-    const result = blocking ? this.reactor.calls.release(fd, 1) : this.reactor.calls.release(fd);
+    const { calls } = this.reactor;
+    const mode = blocking ? 1 : 0;
+    const result = this.#file > 0 ? calls.release(fd, mode, this.#file) : calls.release(fd, mode);
     if (result < 0 && blocking) return result;
     this.#forget(true);
     this.#cancel();

@@ -153,9 +153,11 @@ export class Reactor {
    *
    * @param stays whether the descriptor stays open somewhere: the kernel keeps an entry for as long as any duplicate of it is.
    *   Where none is, close(2) does the rest; should one be there that nobody knows of, its events find nobody
+   * @param file which file a shared descriptor is: epoll_ctl(2) finds the entry by the number, which may be another's by now
    */
-  remove(fd: number, slot: number, stays: boolean): void {
-    if (stays) this.calls.pollerRemove(fd, this.#poller);
+  remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
+    if (stays && file > 0) this.calls.pollerRemove(fd, this.#poller, file);
+    else if (stays) this.calls.pollerRemove(fd, this.#poller);
     this.#sources[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
     this.#freeSlots.push(slot);

@@ -33,6 +33,11 @@ class OpenDescriptor implements Closable {
     if (this.#file === 0 && this.fd >= 0) this.#file = calls.share(this.fd);
   }
 
+  /** The descriptor stays `fd` here. */
+  release(blocking: number): number {
+    return this.#file > 0 ? calls.release(this.fd, blocking, this.#file) : calls.release(this.fd, blocking);
+  }
+
   close(): number {
     const { fd } = this;
     this.fd = -1;
@@ -201,7 +206,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   detach(opts?: DetachOptions): number {
     const blocking = isBlocking(opts);
     const fd = this.checkOpen("detach");
-    const result = blocking ? calls.release(fd, 1) : calls.release(fd);
+    const result = this.#descriptor.release(blocking ? 1 : 0);
     if (result < 0 && blocking) check(result, "detach");
     forgetCollected(this.#descriptor);
     this.#descriptor.fd = -1;

@@ -43,7 +43,7 @@ export interface Calls {
   /** EBADF when the descriptor is not ours, or not the `file` that `share` said. */
   close(fd: number, file?: number): number;
   /** The descriptor stays open and is no longer ours. With `blocking` 1 O_NONBLOCK is cleared; it stays ours if that fails. */
-  release(fd: number, blocking?: number): number;
+  release(fd: number, blocking?: number, file?: number): number;
   /**
    * Others get to know the number of a descriptor of ours, and may change or close what is behind it; native/shared.c. Returns which
    * file it is, for `close`.
@@ -141,7 +141,8 @@ export interface Calls {
   /** Edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
   pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
-  pollerRemove(fd: number, poller: number): number;
+  /** EBADF when the descriptor is not the `file` that `share` said. */
+  pollerRemove(fd: number, poller: number, file?: number): number;
   pollerRef(poller: number): number;
   /** The loop has turned since the callback was called, or since no call waits. 1 when it is to be called in the next turn too. */
   pollerTurned(poller: number): number;

@@ -276,7 +276,7 @@ const care: Readonly<Record<string, (() => unknown[]) | undefined>> = {
   sethostname: () => [pick(random, [undefined, null, 5, {}, Symbol("s")])],
   pollerAdd: () => [descriptor(), number(), number(), number(), random(3)],
   pollerModify: () => [descriptor(), number(), number(), anything(), random(3)],
-  pollerRemove: () => [descriptor(), random(3)],
+  pollerRemove: () => [descriptor(), random(3), random(2) > 0 ? number() : anything()],
   pollerRef: () => [random(3)],
   pollerTurned: () => [random(3)],
   openPoller: () => [random(2) === 0 ? () => {} : anything(), random(2)],

@@ -52,6 +52,24 @@ for (const [kind, make] of [
     assert.throws(() => fstatSync(fd), { code: "EBADF" });
   });
 
+  for (const blocking of [false, true]) {
+    test(`detach() of the ${kind} socket says EBADF when its number is another socket's (blocking: ${blocking})`, () => {
+      const socket = make();
+      const fd = socket.fileno();
+      closeSync(fd);
+      const other = make();
+      assert.equal(other.fileno(), fd, "the lowest number is free");
+      assert.throws(() => socket.detach({ blocking }), { code: "EBADF" });
+      assert.equal(other.detach(), fd, "it belongs to the other socket still");
+      closeSync(fd);
+      try {
+        socket.close();
+      } catch {
+        // EBADF, where it was not let go of.
+      }
+    });
+  }
+
   test(`close() of the ${kind} socket closes the same socket under the same number`, () => {
     const socket = make();
     const fd = socket.fileno();
@@ -73,6 +91,24 @@ test("a call that waits is settled although the number is another file's", async
   closeSync(fd);
   b.close();
 });
+
+for (const end of ["close", "detach"] as const) {
+  test(`${end}() of a socket whose number is another socket's leaves the events of that one alone`, async () => {
+    const [a, b] = socketpair();
+    const fd = a.fileno();
+    const waiting = assert.rejects(a.recv(10), { code: "ECANCELED" });
+    closeSync(fd);
+    const [c, d] = socketpair();
+    const [other, peer] = c.fileno() === fd ? [c, d] : [d, c];
+    assert.equal(other.fileno(), fd, "the lowest number is free");
+    const received = other.recv(10, { timeout: 10_000 });
+    assert.throws(() => a[end](), { code: "EBADF" });
+    await waiting;
+    await peer.send("x");
+    assert.equal(String(await received), "x");
+    for (const socket of [b, c, d]) socket.close();
+  });
+}
 
 test("the end of a worker does not close what others have opened under its numbers", async () => {
   const program = `
