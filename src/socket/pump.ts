@@ -9,7 +9,7 @@ import { type MoveSocket } from "./moveSocket.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
-import { type Activity, type FlowOwner, SpliceFlow } from "./spliceFlow.js";
+import { type Activity, type FlowOwner, SpliceFlow, watchLater } from "./spliceFlow.js";
 
 /** The two flows between a pair of sockets. */
 export class Pump implements FlowOwner {
@@ -41,7 +41,7 @@ export class Pump implements FlowOwner {
     this.there.start();
     if (this.#broken) return;
     this.back.start();
-    if (this.there.over && !this.back.over) this.back.watch(false);
+    if (this.there.over && !this.back.over) watchLater(this.back);
   }
 
   tellsEnd(flow: SpliceFlow): boolean {
@@ -53,7 +53,7 @@ export class Pump implements FlowOwner {
     const other = flow === this.there ? this.back : this.there;
     if (!other.over) {
       // This one read where the other writes, and would have heard of an error there. After an end in order there may be more.
-      other.watch(false);
+      watchLater(other);
       return;
     }
     this.#owner.settled({ aToB: this.there.sent, bToA: this.back.sent });

@@ -31,6 +31,19 @@ export interface FlowOwner {
   broke(flow: SpliceFlow, error: unknown): void;
 }
 
+/** Milliseconds after which the destination of a flow is watched. */
+const UNWATCHED_TIME = 100;
+const unwatched: SpliceFlow[] = [];
+
+function watchAll(): void {
+  for (const flow of unwatched.splice(0)) flow.watch(false);
+}
+
+/** Watches the destination of a flow that still runs in a moment. A short connection is over by then, and pays for no watch. */
+export function watchLater(flow: SpliceFlow): void {
+  if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
+}
+
 export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   readonly from: Descriptor;
   readonly to: Descriptor;
