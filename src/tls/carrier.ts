@@ -12,6 +12,7 @@
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { restated, SocketError } from "../errors.js";
 import type { Conn } from "../io.js";
 import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";
@@ -217,9 +218,18 @@ export function carry(conn: Conn, before: Uint8Array): Carrier {
   return carrier;
 }
 
+/** The descriptor, if there is one. It may have been closed elsewhere, and its number may be another file's. */
+function detachFrom(conn: Conn): number | undefined {
+  try {
+    return conn.detachNative?.();
+  } catch (error) {
+    throw error instanceof SocketError ? restated(error, "tls_handshake", { cause: error }) : error;
+  }
+}
+
 function carrierOf(conn: Conn): Carrier {
   const { localAddress } = conn;
-  const fd = NATIVE ? conn.detachNative?.() : undefined;
+  const fd = NATIVE ? detachFrom(conn) : undefined;
   if (fd === undefined) return new DuplexCarrier(conn);
   // What has a port can be reset; a UNIX socket can't.
   return new NativeCarrier(fd, localAddress !== undefined && "port" in localAddress);

@@ -266,7 +266,7 @@ test("a stream whose reading is over can't be wrapped", async () => {
   await Promise.all([a.close(), stream.close()]);
 });
 
-test("a descriptor that was closed behind our back is EBADF or ENOTSOCK, and what has its number now is left alone", async () => {
+test("a descriptor that was closed behind our back is EBADF, and what has its number now is left alone", async () => {
   for (const reuse of [false, true]) {
     for (const options of [trusting(), { ...serving(), isServer: true as const }]) {
       const [a, b] = await overTcp();
@@ -276,7 +276,7 @@ test("a descriptor that was closed behind our back is EBADF or ENOTSOCK, and wha
       while (reuse && !files.includes(fd)) files.push(openSync("/dev/null", "r"));
       await assert.rejects(wrapTls(a, options), {
         name: "SocketError",
-        code: reuse ? "ENOTSOCK" : "EBADF",
+        code: "EBADF",
         syscall: "tls_handshake",
       });
       if (reuse) assert.ok(fstatSync(fd).isCharacterDevice());
