@@ -261,12 +261,12 @@ export interface Conn extends Reader, Writer {
   /**
    * The settings of the socket of the kernel that the connection stands on. Optional: only such a connection has it.
    *
-   * @param fd the descriptor's number, -1 when it is closed, for who has it from `detachNative()`; without it the connection's own
+   * @param fd the descriptor's number, -1 when it is closed, after `detachNative()`; without it the connection's own
    */
   settings?(fd?: () => number): SocketSettings | undefined;
 
   /**
-   * Says that `layer` reads from this connection from now on, ahead of whom it reads for. Optional: a connection that gives its
+   * Says that `layer` reads from this connection from now on, and may read more than its user has taken. Optional: a connection that gives its
    * bytes to somebody else by another way (a socket that is spliced or detached) has to know. Throws a `BufferedError` when a
    * layer before has bytes that were not taken.
    */

@@ -111,7 +111,7 @@ export class Descriptor implements Source, Owner {
     return this.#urgent;
   }
 
-  /** For who waits for the end of the connection and nothing else: operations/connection.ts, GONE. */
+  /** For calls that wait only for the end of the connection: GONE in operations/connection.ts. */
   get gone(): Direction {
     return (this.#gone ??= new Direction(this));
   }

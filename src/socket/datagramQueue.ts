@@ -115,7 +115,7 @@ export class DatagramQueue {
     }
     this.#socket = socket;
     this.#flags = sendFlags(options.flags, action);
-    // It runs in the asynchronous context of who made the queue, not of who sends.
+    // It runs in the asynchronous context in which the queue was made, not in that of a send.
     this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
     this.#memory = batchMemory(
       integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),

@@ -16,8 +16,8 @@ import type { Plan } from "../../bench/lib/runner.js";
 import type { Case, Sample, Subject } from "../../bench/lib/workload.js";
 
 const versions: Versions = {
-  new: { path: "/lib/new", version: "2.0.0", bench: "/tmp/new/bench" },
-  old: { path: "/lib/old.tgz", version: "1.0.0", bench: "/tmp/old/bench" },
+  new: { path: "/lib/new", version: "2.0.0", bench: "/made/new/bench" },
+  old: { path: "/lib/old.tgz", version: "1.0.0", bench: "/made/old/bench" },
 };
 const placement: Placement = { server: 0, load: 0, site: { node: "node", bench: "/out", shipped: "/packed" } };
 const quiet = (): void => undefined;
@@ -80,7 +80,7 @@ test("runVersions() measures both versions of a subject one after the other, and
   assert.equal(control.length, 2);
   const measured = events.filter((event) => !/^(open|close) /.test(event));
   const turn = (first: string, second: string): string[] =>
-    ["berkeley", "berkeley-send"].flatMap((name) => [`${name} /tmp/${first}/bench`, `${name} /tmp/${second}/bench`]);
+    ["berkeley", "berkeley-send"].flatMap((name) => [`${name} /made/${first}/bench`, `${name} /made/${second}/bench`]);
   const newFirst = turn("new", "old");
   const oldFirst = turn("old", "new");
   assert.deepEqual(measured, [
@@ -94,7 +94,7 @@ test("runVersions() measures both versions of a subject one after the other, and
 });
 
 test("analyseVersions() compares each subject with its own old version only, new / old", async () => {
-  const ours = subject("berkeley", "ours", (bench) => sample(bench === "/tmp/new/bench" ? 3 : 2));
+  const ours = subject("berkeley", "ours", (bench) => sample(bench === "/made/new/bench" ? 3 : 2));
   const sending = subject("berkeley-send", "ours", () => sample(5));
   const measured = await runVersions(caseOf(ours, sending), [ours, sending], versions, planOf(3), quiet);
   const rows = resultsOf(analyseVersions("w", measured, 1));
@@ -112,7 +112,7 @@ test("analyseVersions() compares each subject with its own old version only, new
 
 test("formatVersions() prints the ratio with interval and spread, without the details of a figure", async () => {
   let turn = 0;
-  const ours = subject("berkeley", "ours", (bench) => sample(bench === "/tmp/new/bench" ? 2 + (turn++ % 2) : 2));
+  const ours = subject("berkeley", "ours", (bench) => sample(bench === "/made/new/bench" ? 2 + (turn++ % 2) : 2));
   const c = subject("c", "peer", () => sample(1));
   const measured = await runVersions(caseOf(ours, c), [ours], versions, planOf(2), quiet);
   const text = formatVersions(analyseVersions("w", measured, 1), measured);
@@ -133,7 +133,7 @@ test("tryVersions() names the subject and the library that fails, and closes wha
     "berkeley",
     "ours",
     (bench) => {
-      if (bench === "/tmp/old/bench") throw new Error("no connection");
+      if (bench === "/made/old/bench") throw new Error("no connection");
       return sample(1);
     },
     events,
