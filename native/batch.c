@@ -4,7 +4,7 @@
  *
  * A batch of N datagrams is three views:
  *   slab     N slots of the same size: the bytes of datagram i are at the start of slot i
- *   table    N entries, a `struct datagram` each, which src/sys/batch/table.ts lays out in the same way
+ *   table    N entries, a `struct datagram` each, which src/batch/table.ts lays out in the same way
  *   control  N rooms of the same size for the control data that come with a datagram
  * How many datagrams there are follows from the length of the table, the size of slots and rooms from N. Every length in
  * the table that the kernel is to follow is checked against its slot on each call: the table is memory of JavaScript.
@@ -43,8 +43,8 @@ struct datagram {
   struct sockaddr_storage name;
   alignas(struct cmsghdr) uint8_t control[32]; /* what goes out with a datagram that is to be cut into segments */
 };
-_Static_assert(sizeof(struct datagram) == 192, "src/sys/batch/table.ts counts on it");
-_Static_assert(offsetof(struct datagram, name) == 32, "src/sys/batch/table.ts counts on it");
+_Static_assert(sizeof(struct datagram) == 192, "src/batch/table.ts counts on it");
+_Static_assert(offsetof(struct datagram, name) == 32, "src/batch/table.ts counts on it");
 _Static_assert(CMSG_SPACE(sizeof(uint16_t)) <= 32, "the control data for a segment size must fit");
 
 struct batch {

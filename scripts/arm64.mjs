@@ -4,7 +4,7 @@
 //                                         tests that count in steps or time (random steps, starvation): the emulator is tens of
 //                                         times slower than a processor; the fuzz of the addon, which ends qemu 7.2 with
 //                                         an assertion of its own; and LD_PRELOAD, whose library would be for x64
-//   npm run test:arm64 -- fd/ sync/       test files whose path under test/ begins with one of these
+//   npm run test:arm64 -- reactor/ sync/       test files whose path under test/ begins with one of these
 //
 // It takes qemu-aarch64-static and the C and C++ libraries of arm64. On Debian and Ubuntu these are the packages
 // qemu-user-static, libc6-arm64-cross and libstdc++6-arm64-cross.
@@ -16,10 +16,10 @@ import { installTools } from "./installTools.mjs";
 import { fail, root, run } from "./variant.mjs";
 
 const core = (
-  "addr/ fd/ native/bounds native/collection native/ending native/workers reactor/ " +
+  "addr/ native/bounds native/collection native/ending native/workers reactor/ " +
   "socket/batch/ socket/closed socket/create socket/datagrams socket/errors socket/faults socket/net socket/options socket/pairs " +
   "socket/socketConn socket/streams socket/trying socket/waiting socket/messages/ socket/move/ socket/badInput " +
-  "stream/ sync/ sys/batch/ sys/control/ sys/errno sys/sockaddr sys/names/local sys/operations/ sys/options/"
+  "stream/ sync/ batch/ cmsg/ sys/errno sys/sockaddr netdb/local ops/ options/"
 ).split(" ");
 const sysroot = process.env.QEMU_LD_PREFIX ?? "/usr/aarch64-linux-gnu";
 const emulator = process.env.QEMU ?? "qemu-aarch64-static";
@@ -35,7 +35,7 @@ const known = {
     filters,
   "socket/pairs: a pair that the kernel does not make is refused, and leaves nothing open": types,
   "socket/pairs: *": types,
-  "fd/ending: deadlines run per call: a later call with an earlier deadline ends first, and the order of the rest stays":
+  "reactor/ending: deadlines run per call: a later call with an earlier deadline ends first, and the order of the rest stays":
     slow,
   "native/ending: a loop that is past its budget keeps the process alive": slow,
   "native/workers: *": slow,

@@ -1,7 +1,7 @@
 // Line coverage of src/ and native/ by the tests: which lines some process of theirs has run.
 //
 //   npm run coverage                    all tests
-//   npm run coverage -- fd/ sync/       the test files whose path contains one of these
+//   npm run coverage -- reactor/ sync/       the test files whose path contains one of these
 //   npm run coverage -- --uncovered     prints the lines that no process ran, too
 //
 // The addon is compiled by gcc with --coverage and read by gcov. V8 counts for src/, and c8 (tools/coverage, installed by the

@@ -8,7 +8,7 @@ import { root } from "./variant.mjs";
 export const folder = existsSync(join(root, "out", "package.json")) ? join(root, "out") : root;
 const prefix = folder === root ? join("out", "test") : "test";
 
-/** The compiled test files whose path begins with one of these: "fd/", "sync/socket". */
+/** The compiled test files whose path begins with one of these: "reactor/", "sync/socket". */
 export function testFiles(beginnings) {
   return readdirSync(join(root, "out", "test"), { recursive: true })
     .filter((path) => path.endsWith(".test.js") && beginnings.some((start) => path.startsWith(start)))

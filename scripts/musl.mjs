@@ -17,8 +17,8 @@ import { installTools } from "./installTools.mjs";
 import { compiler, fail, root, run } from "./variant.mjs";
 
 const core = (
-  "addr/ native/bounds sync/blocking sync/socket sys/batch/ sys/control/ sys/errno sys/sockaddr " +
-  "sys/operations/relay sys/options/filter sys/options/shapes sys/options/table sys/names/local"
+  "addr/ native/bounds sync/blocking sync/socket batch/ cmsg/ sys/errno sys/sockaddr " +
+  "ops/relay options/filter options/shapes options/table netdb/local"
 ).split(" ");
 
 /** What Bun does not do as Node does. */

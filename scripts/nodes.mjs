@@ -2,7 +2,7 @@
 //
 //   npm run test:nodes                        20, 22, 24 and 26
 //   npm run test:nodes -- 26                  one of them
-//   npm run test:nodes -- 24 -- fd/ net/      what stands behind the second -- goes to npm test
+//   npm run test:nodes -- 24 -- reactor/ net/      what stands behind the second -- goes to npm test
 //
 // The addon speaks Node-API, so the one that setup built serves all.
 import { spawnSync } from "node:child_process";

@@ -2,7 +2,7 @@
 // the tests of every folder that calls it.
 //
 //   npm run test:sanitize                  those folders
-//   npm run test:sanitize -- fd/ sync/     the test files whose path contains one of these
+//   npm run test:sanitize -- reactor/ sync/     the test files whose path contains one of these
 //
 // Every process writes its reports into out/sanitize. A report of any process fails the run, also when all tests pass. Leaks are
 // not looked for: Node frees little when it ends, and what a sanitizer says of that buries the rest.
@@ -11,7 +11,21 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { compileShared, compiler, fail, root, run, sources, test } from "./variant.mjs";
 
-const folders = ["native", "fd", "sys", "sync", "socket", "net", "tls", "stream"].map((name) => `test/${name}/`);
+const folders = [
+  "native",
+  "reactor",
+  "sys",
+  "batch",
+  "cmsg",
+  "netdb",
+  "ops",
+  "options",
+  "sync",
+  "socket",
+  "net",
+  "tls",
+  "stream",
+].map((name) => `test/${name}/`);
 const output = join(root, "out", "sanitize");
 const addon = join(output, "berkeley.node");
 // Undefined behaviour is a trap, which AddressSanitizer reports with its stack: in one process the two runtimes of gcc do not agree

@@ -1,7 +1,7 @@
 // Runs the compiled tests with node's test runner, a process for each file; the exit status is the runner's.
 //
 //   npm test                                   all of them
-//   npm test -- fd/ addr/ipv4                  the files whose path contains one of these
+//   npm test -- reactor/ addr/ipv4                  the files whose path contains one of these
 //   npm test -- --test-name-pattern=octal      flags go to the runner
 //   npm test -- --unpacked                     all against the compiled files, which is quicker to make
 //
@@ -85,7 +85,7 @@ const isInternal = (path) => importsInternals(join(out, path));
 
 // A test of what users see runs against what users get. A test of an internal is in the folder of an inner room, or its name
 // says so.
-const innerRooms = /^test\/(addr|fd|native|reactor|sys)\//;
+const innerRooms = /^test\/(addr|batch|cmsg|native|netdb|ops|options|reactor|sys)\//;
 const disguised = testFiles().filter(
   (path) => !innerRooms.test(path) && !path.endsWith(".internals.test.js") && isInternal(path),
 );

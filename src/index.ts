@@ -22,7 +22,7 @@ export {
   ProxyError,
   type ProxyErrorDetails,
   TlsError,
-} from "./errors.js";
+} from "./errors/index.js";
 export {
   type Conn,
   type Consumer,
@@ -143,7 +143,7 @@ export {
   type WebPair,
 } from "./stream/index.js";
 // Addresses, constants, options, control data, batches, names: all but what waits.
-export * from "./sys/index.js";
+export * from "./common.js";
 export {
   getaddrinfo,
   getnameinfo,
@@ -152,7 +152,7 @@ export {
   gethostbyname_ex,
   getfqdn,
   type LookupOptions,
-} from "./sys/names/index.js";
+} from "./netdb/index.js";
 export {
   type Pem,
   type SniCallback,

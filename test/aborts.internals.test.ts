@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { type Abortable, offAbort, onAbort } from "#berkeley/aborts.js";
+import { type Abortable, offAbort, onAbort } from "#berkeley/wait/aborts.js";
 import { checkLeaks } from "./support/leaks.js";
 
 checkLeaks();

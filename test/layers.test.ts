@@ -30,7 +30,7 @@ const check = (path: string, text: string): string[] => violations(new Map([[pat
 
 test("violations() allows what the table allows", () => {
   const fine: [path: string, text: string][] = [
-    ["fd/fd.ts", 'import { addon } from "../sys/addon.js";\nimport { own } from "./own.js";\nimport "node:os";\n'],
+    ["sys/errno.ts", 'import { addon } from "./addon.js";\nimport { own } from "./own.js";\nimport "node:os";\n'],
     ["io.ts", 'import type { Address } from "./addr/address.js";\n'],
     ["testing/fake.ts", 'import type {\n  Calls, // the table\n} from "../sys/calls.js";\n'],
     ["cli/main.ts", 'import { Socket } from "berkeley";\nconst sync = await import("berkeley/sync");\n'],
@@ -51,18 +51,22 @@ test("violations() names each import that the table forbids", () => {
       'sys/a.ts:1: sys may not import socket ("../socket/socket.js")',
     ],
     [
-      "fd/a.ts",
+      "reactor/a.ts",
       '\nimport {\n  a,\n  b,\n} from "../socket/a.js";',
-      'fd/a.ts:2: fd may not import socket ("../socket/a.js")',
+      'reactor/a.ts:2: reactor may not import socket ("../socket/a.js")',
     ],
-    ["fd/a.ts", 'export * from "../net/a.js";', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
-    ["fd/a.ts", 'import "../net/a.js";', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
-    ["fd/a.ts", 'const a = await import("../net/a.js");', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
-    ["fd/a.ts", 'type A = import("../net/a.js").A;', 'fd/a.ts:1: fd may not import net ("../net/a.js")'],
-    ["fd/a.ts", "const a = await import(name);", "fd/a.ts:1: a dynamic import names its module in a literal"],
-    ["fd/a.ts", 'import a from "lodash";', 'fd/a.ts:1: fd may not import the package "lodash"'],
-    ["fd/a.ts", 'import { a } from "berkeley";', 'fd/a.ts:1: fd may not import the package "berkeley"'],
-    ["fd/a.ts", 'import { a } from "../../test/a.js";', 'fd/a.ts:1: "../../test/a.js" is outside src/'],
+    ["reactor/a.ts", 'export * from "../net/a.js";', 'reactor/a.ts:1: reactor may not import net ("../net/a.js")'],
+    ["reactor/a.ts", 'import "../net/a.js";', 'reactor/a.ts:1: reactor may not import net ("../net/a.js")'],
+    [
+      "reactor/a.ts",
+      'const a = await import("../net/a.js");',
+      'reactor/a.ts:1: reactor may not import net ("../net/a.js")',
+    ],
+    ["reactor/a.ts", 'type A = import("../net/a.js").A;', 'reactor/a.ts:1: reactor may not import net ("../net/a.js")'],
+    ["reactor/a.ts", "const a = await import(name);", "reactor/a.ts:1: a dynamic import names its module in a literal"],
+    ["reactor/a.ts", 'import a from "lodash";', 'reactor/a.ts:1: reactor may not import the package "lodash"'],
+    ["reactor/a.ts", 'import { a } from "berkeley";', 'reactor/a.ts:1: reactor may not import the package "berkeley"'],
+    ["reactor/a.ts", 'import { a } from "../../test/a.js";', 'reactor/a.ts:1: "../../test/a.js" is outside src/'],
     [
       "cli/main.ts",
       'import { a } from "../socket/a.js";',
@@ -76,9 +80,13 @@ test("violations() names each import that the table forbids", () => {
     ],
     ["helpers/a.ts", "", "helpers/a.ts:1: helpers is not a layer of the table"],
     ["helpers.ts", "", "helpers.ts:1: helpers is not a layer of the table"],
-    ["fd/a.ts", '\nconst a = load("./build/Release/berkeley.node");', "fd/a.ts:2: only sys loads the addon"],
-    ["fd/a.ts", 'import { createRequire } from "node:module";', "fd/a.ts:1: only sys loads the addon"],
-    ["fd/index.ts", 'export * from "./a.js";\nexport const a = 1;', "fd/index.ts:1: an index.ts only re-exports"],
+    ["reactor/a.ts", '\nconst a = load("./build/Release/berkeley.node");', "reactor/a.ts:2: only sys loads the addon"],
+    ["reactor/a.ts", 'import { createRequire } from "node:module";', "reactor/a.ts:1: only sys loads the addon"],
+    [
+      "reactor/index.ts",
+      'export * from "./a.js";\nexport const a = 1;',
+      "reactor/index.ts:1: an index.ts only re-exports",
+    ],
   ];
   for (const [path, text, expected] of wrong) assert.deepEqual(check(path, text), [expected], text);
 });

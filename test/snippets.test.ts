@@ -169,7 +169,10 @@ describe("a snippet", () => {
 
   test("has the lines of its document in what the compiler and a stack say", () => {
     assert.equal(toDocumentPlaces("out/snippets/docs__a.md__4.ts(5,7): error"), "docs/a.md:5:7: error");
-    assert.equal(toDocumentPlaces("at f (file:///x/out/snippets/src__fd__a.ts__4.ts:5:7)"), "at f (src/fd/a.ts:5:7)");
+    assert.equal(
+      toDocumentPlaces("at f (file:///x/out/snippets/src__reactor__a.ts__4.ts:5:7)"),
+      "at f (src/reactor/a.ts:5:7)",
+    );
   });
 
   test("fails when its status, its output or its time is wrong", async () => {

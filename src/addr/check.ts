@@ -4,9 +4,9 @@
 import { types } from "node:util";
 
 import { HostPort, Inet6Address, InetAddress, UnixAddress } from "./address.js";
-import { isIPv4 } from "./ipv4.js";
-import { formatIPv6, isZone, parseIPv6, zoneIndex } from "./ipv6.js";
-import { quote } from "./quote.js";
+import { isIPv4 } from "./ipv4Text.js";
+import { formatIPv6, isZone, parseIPv6, zoneIndex } from "./ipv6Text.js";
+import { quote } from "../check/index.js";
 import { nameBytes, nameText, utf8Length } from "./utf8.js";
 
 /** What is being read, for the messages: all of the value, of which a check sees one part. */

@@ -13,7 +13,7 @@ import {
 import { type Subject, checkInteger, readInteger, refuse } from "./check.js";
 import { type AddressLike, type HostPortLike, type UnixLike, type VsockLike, readHostPort } from "./parse.js";
 import { readPair, readUnix, toAddress } from "./parse.js";
-import { quote } from "./quote.js";
+import { quote } from "../check/index.js";
 
 /** TCP, TLS over TCP, or UDP at a host and a port. */
 export interface HostEndpoint {

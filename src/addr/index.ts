@@ -25,8 +25,8 @@ export {
   type VsockEndpoint,
 } from "./endpoint.js";
 export { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
-export { formatIPv4, parseIPv4 } from "./ipv4.js";
-export { formatIPv6, parseIPv6 } from "./ipv6.js";
+export { formatIPv4, parseIPv4 } from "./ipv4Text.js";
+export { formatIPv6, parseIPv6 } from "./ipv6Text.js";
 export {
   type AddressLike,
   type HostPortLike,
@@ -38,5 +38,3 @@ export {
   type UnixLike,
   type VsockLike,
 } from "./parse.js";
-export { quote } from "./quote.js";
-export { brand, isBranded, quoteOther } from "./brand.js";

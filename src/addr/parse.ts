@@ -16,9 +16,9 @@ import {
 } from "./address.js";
 import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./check.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
-import { isIPv4 } from "./ipv4.js";
-import { isIPv6 } from "./ipv6.js";
-import { quote } from "./quote.js";
+import { isIPv4 } from "./ipv4Text.js";
+import { isIPv6 } from "./ipv6Text.js";
+import { quote } from "../check/index.js";
 
 /** A host, literal or name, and a port. `zone` is an interface's name or index, as after the `%` of a host. */
 export interface HostPortLike {

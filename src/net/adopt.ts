@@ -1,7 +1,7 @@
 // Descriptors that this process has already: inherited, or passed by another process.
 
 import { Socket } from "../socket/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError } from "../wait/pendingCall.js";
 
 /**
  * Makes a Socket of a descriptor when it has the type and a family that are needed and `check` does not throw. Otherwise it

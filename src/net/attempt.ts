@@ -2,11 +2,11 @@
 
 import { type Address, HostPort, type InetAddress, type Inet6Address } from "../addr/index.js";
 import { askLocalPort, connectTo, type Settler, Socket, WAITS } from "../socket/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError } from "../wait/pendingCall.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../sys/options/index.js";
+import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../options/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { applyTcp, type CheckedTcp, isTcp } from "./options.js";
+import { applyTcp, type CheckedTcp, isTcp } from "./endpointOptions.js";
 
 /** How the socket is to be made; checked. */
 export interface DialWay {

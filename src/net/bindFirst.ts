@@ -1,8 +1,8 @@
 // Binding to the first of several addresses that this machine has.
 
 import { HostPort, Inet6Address, InetAddress } from "../addr/index.js";
-import { restated, SocketError } from "../errors.js";
-import type { HostAddress } from "./resolver.js";
+import { restated, SocketError } from "../errors/index.js";
+import type { HostAddress } from "./customResolver.js";
 
 /** This machine lacks the address, or its family. */
 const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);

@@ -4,7 +4,7 @@
 // it, as `close()` does. `connect()` and `connectUdp()` make what belongs to a conversation with one peer; there the signal ends
 // the attempt and nothing else.
 
-import { type Abortable, offAbort, onAbort } from "../aborts.js";
+import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
 
 /** Closes something when a signal is aborted. `release()` is for when it is closed before that. */
 export class ClosingSignal implements Abortable {

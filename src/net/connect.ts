@@ -15,16 +15,16 @@ import {
   HostPort,
   InetAddress,
   parseEndpoint,
-  quote,
   type TlsEndpointLike,
   UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
+import { quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket, SocketConn } from "../socket/index.js";
-import { systemClock } from "../stream/clock.js";
+import { systemClock } from "../wait/clock.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { integer } from "../sys/arguments.js";
+import { integer } from "../check/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import type { TlsConn } from "../tls/index.js";
 import { adopt } from "./adopt.js";
@@ -45,9 +45,9 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
   time,
-} from "./options.js";
+} from "./endpointOptions.js";
 import { type CheckedProxy, checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
-import type { HostAddress, Resolver } from "./resolver.js";
+import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
 import { openTunnel } from "./tunnel.js";
 

@@ -1,18 +1,18 @@
 // One TCP connection to a host: the addresses that may do, a socket for each attempt, and one error for all that failed.
 
-import { offAbort, onAbort } from "../aborts.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
-import { SocketError, restated } from "../errors.js";
+import { SocketError, restated } from "../errors/index.js";
 import type { Socket } from "../socket/index.js";
-import type { Clock } from "../stream/clock.js";
-import { socketError, timeoutError } from "../stream/wait.js";
+import type { Clock } from "../wait/clock.js";
+import { socketError, timeoutError } from "../wait/pendingCall.js";
 import { calls } from "../sys/calls.js";
-import { resolveNow } from "../sys/resolve.js";
+import { resolveNow } from "../netdb/resolve.js";
 import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialWay, isWildcard } from "./attempt.js";
 import { type Attempt, type Course, type Pace, Race } from "./happyEyeballs.js";
-import type { CheckedWait } from "./options.js";
-import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolver.js";
+import type { CheckedWait } from "./endpointOptions.js";
+import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./customResolver.js";
 
 /** How to dial; checked. */
 export interface DialPlan extends CheckedWait, DialWay {

@@ -8,16 +8,16 @@ import {
   formatEndpoint,
   type HostPort,
   parseEndpoint,
-  quote,
 } from "../addr/index.js";
-import { integer } from "../sys/arguments.js";
-import { abortSignal } from "../sys/deadline.js";
-import { pipesOf } from "../sys/requests/splicing.js";
+import { quote } from "../check/index.js";
+import { integer } from "../check/index.js";
+import { abortSignal } from "../wait/waitOptions.js";
+import { pipesOf } from "../ops/spliceArguments.js";
 import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
 import { addressNow, type DialPlan } from "./dial.js";
 import { Engine, type Forwarded, type ForwardPlan } from "./forwarding.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { checkApplies, checkObject, LONGEST_TIMER, STREAM_OPTIONS, TCP_OPTIONS, time } from "./options.js";
+import { checkApplies, checkObject, LONGEST_TIMER, STREAM_OPTIONS, TCP_OPTIONS, time } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
 export { type Forwarded } from "./forwarding.js";

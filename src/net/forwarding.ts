@@ -5,7 +5,7 @@
 
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
-import { offAbort, onAbort } from "../aborts.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import {
@@ -18,12 +18,12 @@ import {
   type Socket,
   WAITS,
 } from "../socket/index.js";
-import { socketError, timeoutError } from "../stream/wait.js";
-import type { PipePool } from "../sys/operations/pipes.js";
+import { socketError, timeoutError } from "../wait/pendingCall.js";
+import type { PipePool } from "../ops/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
 import { dial, type DialPlan } from "./dial.js";
-import { Deadline, LONGEST_TIMER } from "./options.js";
+import { Deadline, LONGEST_TIMER } from "./endpointOptions.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
 /** Deadlines are looked at again after so many ms at the earliest. */

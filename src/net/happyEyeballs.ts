@@ -20,7 +20,7 @@
 //
 // Here is no socket and no resolver, only the order of events; both are handed in, and so is the clock.
 
-import type { Clock } from "../stream/clock.js";
+import type { Clock } from "../wait/clock.js";
 
 /** An attempt under way. */
 export interface Attempt<C> {

@@ -3,12 +3,13 @@
 // The answer is read line by line. A line may end with a bare LF (RFC 9112, section 2.2), so a header that ends in that way is read, and
 // none is waited for that has ended already. What can't be a header is refused with its first bytes or its first line.
 
-import { type HostPort, Inet6Address, quote } from "../addr/index.js";
-import { LimitError } from "../errors.js";
+import { type HostPort, Inet6Address } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { LimitError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, rest } from "./options.js";
+import { type CheckedWait, rest } from "./endpointOptions.js";
 import { type CheckedProxy, Refusal } from "./proxy.js";
-import type { HostAddress } from "./resolver.js";
+import type { HostAddress } from "./customResolver.js";
 
 const START = "HTTP/";
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: (.*))?$/;

@@ -11,19 +11,19 @@ import {
   type Inet6Address,
   type InetAddress,
   parseEndpoint,
-  quote,
   type TlsEndpointLike,
   VsockAddress,
 } from "../addr/index.js";
+import { quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { socketError } from "../stream/wait.js";
-import { int32, integer } from "../sys/arguments.js";
+import { socketError } from "../wait/pendingCall.js";
+import { int32, integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
-import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../sys/options/index.js";
-import { resolveNow } from "../sys/resolve.js";
+import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
+import { resolveNow } from "../netdb/resolve.js";
 import { adopt } from "./adopt.js";
 import { bindFirst, wildcards } from "./bindFirst.js";
 import {
@@ -42,8 +42,8 @@ import {
   STREAM_OPTIONS,
   TCP_OPTIONS,
   type TcpOptions,
-} from "./options.js";
-import { type HostAddress, resolveAddresses } from "./resolver.js";
+} from "./endpointOptions.js";
+import { type HostAddress, resolveAddresses } from "./customResolver.js";
 import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./tls.js";

@@ -1,11 +1,12 @@
 // Which proxy to go through, with whose credentials, and to where; all of it checked before anything is sent.
 
 import { domainToASCII } from "node:url";
-import { HostPort, Inet6Address, InetAddress, parseEndpoint, quote, toAddress, UnixAddress } from "../addr/index.js";
-import { integer } from "../sys/arguments.js";
+import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { integer } from "../check/index.js";
 import type { PreparedTls } from "../tls/wrap.js";
-import { checkApplies } from "./options.js";
-import type { HostAddress } from "./resolver.js";
+import { checkApplies } from "./endpointOptions.js";
+import type { HostAddress } from "./customResolver.js";
 import { prepareClient, type TlsConnectOptions } from "./tls.js";
 
 /** A proxy to go through: at `host` and `port`, or at the UNIX socket `path`. */

@@ -2,9 +2,9 @@
 
 import { HostPort, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, rest } from "./options.js";
+import { type CheckedWait, rest } from "./endpointOptions.js";
 import { type CheckedProxy, type Credentials, Refusal } from "./proxy.js";
-import type { HostAddress } from "./resolver.js";
+import type { HostAddress } from "./customResolver.js";
 
 const VERSION = 5;
 /** Version of the negotiation of RFC 1929. */

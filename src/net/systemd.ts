@@ -5,9 +5,9 @@
 // other than ours means that there is nothing for us. All of it is read strictly; a manager writes it, so what does not fit is
 // a mistake in a wrapper's script that is better found than guessed about.
 
-import { quote } from "../addr/index.js";
-import type { SocketError } from "../errors.js";
-import { socketError } from "../stream/wait.js";
+import { quote } from "../check/index.js";
+import type { SocketError } from "../errors/index.js";
+import { socketError } from "../wait/pendingCall.js";
 
 /** A descriptor that the service manager passed. */
 export interface ListenFd {

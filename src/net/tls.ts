@@ -3,17 +3,18 @@
 // All that can be wrong with keys, certificates and options is found before there is a socket. Whom the certificate has to
 // name is known from the endpoint, so that nobody can forget to say it.
 
-import { type HostPort, quote, type UnixAddress } from "../addr/index.js";
-import { SocketError, TlsError, restated } from "../errors.js";
+import { type HostPort, type UnixAddress } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { SocketError, TlsError, restated } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsConn } from "../tls/index.js";
 import type { TlsClientOptions, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
 import { checkListener, HANDSHAKE_OPTIONS } from "../tls/listener.js";
-import { CLIENT_OPTIONS, CONTEXT } from "../tls/options.js";
+import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, secure } from "../tls/wrap.js";
-import { checkApplies, type CheckedWait, rest } from "./options.js";
-import type { HostAddress } from "./resolver.js";
+import { checkApplies, type CheckedWait, rest } from "./endpointOptions.js";
+import type { HostAddress } from "./customResolver.js";
 
 /** How `connect()` speaks TLS. The name to verify and to ask for is the endpoint's host, unless there is a `servername`. */
 export interface TlsConnectOptions extends Omit<TlsClientOptions, "buffered" | "host" | "isServer" | "signal"> {}

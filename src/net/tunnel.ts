@@ -4,14 +4,14 @@
 // for the first read. The name of the destination goes to the proxy as it is, which resolves it where it stands.
 
 import type { HostPort } from "../addr/index.js";
-import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors.js";
+import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
-import { socketError } from "../stream/wait.js";
+import { socketError } from "../wait/pendingCall.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { httpConnect } from "./httpConnect.js";
-import type { CheckedWait } from "./options.js";
+import type { CheckedWait } from "./endpointOptions.js";
 import { type CheckedProxy, Refusal } from "./proxy.js";
-import type { HostAddress } from "./resolver.js";
+import type { HostAddress } from "./customResolver.js";
 import { socks5Connect } from "./socks5.js";
 
 /** Has the proxy at the other end of `stream` connect it to `target`. When it does not, the stream is closed. */

@@ -9,17 +9,18 @@
 // (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC 3542), and sends to the `address` of a packet from there. The address object stands
 // for that: it is found again by identity. An address that the machine has lost meanwhile is not insisted on.
 
-import { type AddressLike, AF_INET6, Inet6Address, InetAddress, quote, toAddress } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, withoutDefaultTimeout } from "../socket/index.js";
-import { integer } from "../sys/arguments.js";
-import type { ControlMessage, ControlToSend } from "../sys/control/index.js";
-import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../sys/options/index.js";
+import { integer } from "../check/index.js";
+import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
+import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
 import { isWildcard } from "./attempt.js";
 import { ClosingSignal } from "./closing.js";
-import { checkObject } from "./options.js";
-import type { HostAddress } from "./resolver.js";
+import { checkObject } from "./endpointOptions.js";
+import type { HostAddress } from "./customResolver.js";
 
 /** A datagram that came. */
 export interface Packet {

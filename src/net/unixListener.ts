@@ -24,7 +24,7 @@ import type { BigIntStats } from "node:fs";
 import { fs } from "../builtins.js";
 import type { UnixAddress } from "../addr/index.js";
 import { AF_UNIX } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { SocketError } from "../errors/index.js";
 import { Socket } from "../socket/index.js";
 import { SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
 import { addressDetails } from "../sys/sockaddr.js";

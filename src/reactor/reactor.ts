@@ -12,14 +12,14 @@
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of the loop,
 // [4] the number of the poller, [5] whether it is to be told when the loop has turned, from [6] on slot, generation, events for
-// each, up to MAX_EVENTS; then the table of sys/operations/relay.ts.
+// each, up to MAX_EVENTS; then the table of reactor/relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
 // resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
 // while a call waits, so the poller ends with the evaluation.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
-import { type Note, RelayTable } from "../sys/operations/relay.js";
+import { type Note, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
 
 const WAITING = 0;

@@ -1,16 +1,16 @@
 // The calls that move many datagrams at a time: recvmmsg, sendmmsg, and segmentation offload.
 
 import type { Data } from "../io.js";
-import { DatagramBatch, memoryOf } from "../sys/batch/index.js";
-import { RECVMMSG } from "../sys/operations/batch.js";
+import { DatagramBatch, memoryOf } from "../batch/index.js";
+import { RECVMMSG } from "../ops/batchCalls.js";
 import {
   recvmmsgRequest,
   segmentsRequest,
   type SendBatchOptions,
   sendmmsgRequest,
   type SendSegmentsOptions,
-} from "../sys/requests/batches.js";
-import type { TransferOptions } from "../sys/waitOptions.js";
+} from "../ops/batchArguments.js";
+import type { TransferOptions } from "../ops/flags.js";
 import { MessageSocket } from "./messageSocket.js";
 
 /** From so many datagrams on, a registration costs more while they go out than it costs to give it up and register anew. */

@@ -12,13 +12,13 @@ import {
   sendAllRequest,
   sendRequest,
   sendtoRequest,
-} from "../sys/requests/bytes.js";
-import { RECV_INTO } from "../sys/operations/receive.js";
-import { failure } from "../sys/operations/operation.js";
-import { SEND, SEND_ALL, type Sending } from "../sys/operations/send.js";
-import type { Request } from "../sys/requests/request.js";
-import { countOf, type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../sys/requests/trying.js";
-import type { TransferOptions } from "../sys/waitOptions.js";
+} from "../ops/byteArguments.js";
+import { RECV_INTO } from "../ops/recv.js";
+import { failure } from "../reactor/operation.js";
+import { SEND, SEND_ALL, type Sending } from "../ops/send.js";
+import type { Request } from "../ops/request.js";
+import { countOf, type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../ops/tryArguments.js";
+import type { TransferOptions } from "../ops/flags.js";
 import { checkAhead, DescriptorSocket } from "./descriptorSocket.js";
 
 /** `recvInto` for the layer that reads ahead itself. */

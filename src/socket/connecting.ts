@@ -1,15 +1,15 @@
 // Connecting and accepting for the layers above, where a promise for each would cost more than the rest.
 
 import type { Address } from "../addr/index.js";
-import type { WAITS } from "../fd/index.js";
-import { type Settler } from "../fd/index.js";
+import type { WAITS } from "../reactor/index.js";
+import { type Settler } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
-import { CONNECT } from "../sys/operations/connection.js";
+import { CONNECT } from "../ops/connection.js";
 import { encodeAddress, portInRoom, room } from "../sys/sockaddr.js";
 import { descriptorOf } from "./moveSocket.js";
 import { ACCEPT_ONLY, type Socket } from "./socket.js";
 
-export { type Settler, WAITS } from "../fd/index.js";
+export { type Settler, WAITS } from "../reactor/index.js";
 
 /**
  * Connects a socket that was made for this, and to which nothing else was done but setting options and binding: connect(2).

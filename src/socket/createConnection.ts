@@ -1,12 +1,12 @@
 // Connecting to a host by name: its addresses one after the other.
 
 import { type AddressLike, AF_UNSPEC, type HostPort } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { allFailed, connectionRequest, type CreateConnectionOptions, onlyCandidate } from "../sys/requests/dialling.js";
-import { signalOf } from "../sys/waitOptions.js";
-import { resolveNames } from "./resolve.js";
+import { allFailed, connectionRequest, type CreateConnectionOptions, onlyCandidate } from "../ops/createArguments.js";
+import { signalOf } from "../wait/waitOptions.js";
+import { resolveNames } from "./resolveAddress.js";
 import { Socket } from "./socket.js";
 
 /**

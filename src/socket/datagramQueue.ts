@@ -5,12 +5,14 @@
 // waits. Nothing is dropped by the queue itself.
 
 import { AsyncResource } from "node:async_hooks";
-import { offAbort, onAbort } from "../aborts.js";
-import { type Address, type AddressLike, quote, quoteOther } from "../addr/index.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
+import { type Address, type AddressLike } from "../addr/index.js";
+import { quote, quoteOther } from "../check/index.js";
 import { unawaited } from "../callbacks.js";
-import type { SocketError } from "../errors.js";
+import type { SocketError } from "../errors/index.js";
 import type { Data } from "../io.js";
-import { integer, sendFlags } from "../sys/arguments.js";
+import { integer } from "../check/index.js";
+import { sendFlags } from "../ops/flags.js";
 import {
   AddressCache,
   type AddOptions,
@@ -21,12 +23,13 @@ import {
   NAME,
   NAME_LENGTH,
   putDatagram,
-} from "../sys/batch/index.js";
+} from "../batch/index.js";
 import { EBADF, ECANCELED, socketError, timeoutError } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
-import { type BatchSending, SENDMMSG } from "../sys/operations/batch.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
+import { type BatchSending, SENDMMSG } from "../ops/batchCalls.js";
+import { checkOptions } from "../check/index.js";
+import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** Sizes of a {@link DatagramQueue}. */

@@ -1,22 +1,24 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort, brand } from "../addr/index.js";
-import { BufferedError } from "../errors.js";
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { brand } from "../check/index.js";
+import { BufferedError } from "../errors/index.js";
 import type { ReadAhead } from "../io.js";
-import type { Descriptor, Direction } from "../fd/index.js";
-import type { Operation } from "../sys/operations/operation.js";
-import { milliseconds } from "../sys/arguments.js";
+import type { Descriptor, WaitQueue } from "../reactor/index.js";
+import type { Operation } from "../reactor/operation.js";
+import { milliseconds } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
-import { closeWhenCollected, forgetCollected } from "../sys/collected.js";
+import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP as TCP_ULP_NUMBER } from "../sys/constants.js";
-import { getdefaulttimeout } from "../sys/defaultTimeout.js";
+import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
-import { PlainSocket } from "../sys/plainSocket.js";
-import { type DetachOptions, isBlocking } from "../sys/requests/sockets.js";
-import { READABLE, WRITABLE } from "../sys/operations/connection.js";
-import type { Addressed, Request } from "../sys/requests/request.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
-import { resolveName, resolveNow } from "./resolve.js";
+import { PlainSocket } from "../ops/plainSocket.js";
+import { type DetachOptions, isBlocking } from "../ops/socketArguments.js";
+import { READABLE, WRITABLE } from "../ops/connection.js";
+import type { Addressed, Request } from "../ops/request.js";
+import { checkOptions } from "../check/index.js";
+import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { resolveName, resolveNow } from "./resolveAddress.js";
 
 /** The descriptor of a socket, for the calls that are no methods. */
 export let descriptorOf: (socket: DescriptorSocket) => Descriptor;
@@ -82,7 +84,7 @@ export abstract class DescriptorSocket extends PlainSocket {
 
   /** @internal */
   protected override optionSet(level: number, name: number): void {
-    // Reads of an upper layer protocol stop between its records; see the top of fd/direction.ts.
+    // Reads of an upper layer protocol stop between its records; see the top of reactor/waitQueue.ts.
     if (level === IPPROTO_TCP && name === TCP_ULP_NUMBER) this.descriptor.distrustShortReads();
   }
 
@@ -184,7 +186,7 @@ export abstract class DescriptorSocket extends PlainSocket {
    *
    * @internal
    */
-  protected queueOf(flags: number): Direction {
+  protected queueOf(flags: number): WaitQueue {
     const { descriptor, family } = this;
     if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return descriptor.reading;
     if ((flags & MSG_ERRQUEUE) === 0) return descriptor.urgent;

@@ -1,8 +1,8 @@
 // What splice and pump take: a socket, or a stream. A stream over a socket is that socket, with what it has read ahead.
 
-import { quoteOther } from "../addr/index.js";
+import { quoteOther } from "../check/index.js";
 import { EBADF, socketError } from "../sys/errno.js";
-import { checkStream } from "../sys/requests/splicing.js";
+import { checkStream } from "../ops/spliceArguments.js";
 import { Stream } from "../stream/index.js";
 import { type Pull } from "../stream/pull.js";
 import { pullOf } from "../stream/stream.js";

@@ -5,7 +5,7 @@
 
 import type { Consumer } from "../io.js";
 import { EFAULT } from "../sys/errno.js";
-import { moved, operation, type Operation } from "../sys/operations/operation.js";
+import { moved, operation, type Operation } from "../reactor/operation.js";
 
 export const FILL: Operation<Consumer<unknown>, undefined, unknown> = operation<Consumer<unknown>, undefined, unknown>({
   syscall: "recv",

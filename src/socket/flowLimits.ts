@@ -1,8 +1,8 @@
 // What cuts flows short: a deadline for all of it, another for silence, and a signal.
 
-import { offAbort, onAbort } from "../aborts.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
 import { timeoutError } from "../sys/errno.js";
-import type { Limits } from "../sys/requests/splicing.js";
+import type { Limits } from "../ops/spliceArguments.js";
 import type { Activity, SpliceFlow } from "./spliceFlow.js";
 
 const LONGEST_TIMER = 0x7fff_ffff;

@@ -1,16 +1,17 @@
 // The awaitable socket.
 
-export { type SendBatchOptions, type SendSegmentsOptions } from "../sys/requests/batches.js";
+export { type SendBatchOptions, type SendSegmentsOptions } from "../ops/batchArguments.js";
 export { create_connection } from "./createConnection.js";
 export { create_server } from "./createServer.js";
-export { type CreateConnectionOptions, type CreateServerOptions } from "../sys/requests/dialling.js";
-export { type RecvmsgOptions, type SendmsgOptions } from "../sys/requests/messages.js";
+export { type CreateConnectionOptions, type CreateServerOptions } from "../ops/createArguments.js";
+export { type RecvmsgOptions, type SendmsgOptions } from "../ops/messageArguments.js";
 export { DatagramQueue, type DatagramQueueOptions, type DatagramQueueStats } from "./datagramQueue.js";
-export { type SendFileOptions } from "../sys/requests/files.js";
-export { type FileSource } from "../sys/operations/move.js";
-export { type NetBoundSocket } from "./netSocket.js";
-export { type FlagOptions } from "../sys/requests/trying.js";
-export { type TransferOptions, type WaitOptions } from "../sys/waitOptions.js";
+export { type SendFileOptions } from "../ops/sendfileArguments.js";
+export { type FileSource } from "../ops/transfer.js";
+export { type NetBoundSocket } from "./fromNetSocket.js";
+export { type FlagOptions } from "../ops/tryArguments.js";
+export { type TransferOptions } from "../ops/flags.js";
+export { type WaitOptions } from "../wait/waitOptions.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
 export { pump } from "./pump.js";
@@ -20,9 +21,9 @@ export {
   type PumpProgress,
   type SpliceOptions,
   type SpliceProgress,
-} from "../sys/requests/splicing.js";
+} from "../ops/spliceArguments.js";
 export { Socket } from "./socket.js";
-export { type AcceptOptions, type DetachOptions } from "../sys/requests/sockets.js";
+export { type AcceptOptions, type DetachOptions } from "../ops/socketArguments.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";

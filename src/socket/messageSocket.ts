@@ -1,14 +1,14 @@
 // The calls that move messages: data with flags, an address and control data.
 
 import type { Data } from "../io.js";
-import type { Message, MessageHeader } from "../sys/control/index.js";
+import type { Message, MessageHeader } from "../cmsg/index.js";
 import {
   recvmsgIntoRequest,
   type RecvmsgOptions,
   recvmsgRequest,
   type SendmsgOptions,
   sendmsgRequest,
-} from "../sys/requests/messages.js";
+} from "../ops/messageArguments.js";
 import { ByteSocket } from "./byteSocket.js";
 
 export abstract class MessageSocket extends ByteSocket {

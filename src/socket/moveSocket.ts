@@ -2,10 +2,10 @@
 
 import { AsyncResource } from "node:async_hooks";
 import { unawaited } from "../callbacks.js";
-import type { Descriptor, Direction } from "../fd/index.js";
-import { type FileSending, type FileSource, SENDFILE } from "../sys/operations/move.js";
-import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../sys/requests/files.js";
-import { signalOf, timeoutOf } from "../sys/waitOptions.js";
+import type { Descriptor, WaitQueue } from "../reactor/index.js";
+import { type FileSending, type FileSource, SENDFILE } from "../ops/transfer.js";
+import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../ops/sendfileArguments.js";
+import { signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 import { BatchSocket } from "./batchSocket.js";
 
@@ -83,7 +83,7 @@ export abstract class MoveSocket extends BatchSocket {
 function followed(
   sending: FileSending,
   onProgress: (transferred: number) => void,
-  writing: Direction,
+  writing: WaitQueue,
 ): { end(): void } {
   let next = PROGRESS_STEP;
   let told = -1;

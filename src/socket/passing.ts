@@ -1,8 +1,8 @@
 // Passing descriptors over UNIX sockets: send_fds and recv_fds, as Python names them.
 
-import { quote, isBranded } from "../addr/index.js";
+import { quote, isBranded } from "../check/index.js";
 import type { Data } from "../io.js";
-import type { HasFileno } from "../sys/control/index.js";
+import type { HasFileno } from "../cmsg/index.js";
 import {
   type DataWithFds,
   fdsOf,
@@ -10,7 +10,7 @@ import {
   type SendmsgOptions,
   withFds,
   withRoomForFds,
-} from "../sys/requests/messages.js";
+} from "../ops/messageArguments.js";
 import { MessageSocket } from "./messageSocket.js";
 
 function checkSocket(socket: unknown, action: string): void {

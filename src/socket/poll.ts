@@ -1,7 +1,7 @@
 // poll(): waiting for several descriptors at once.
 //
 // poll(2) itself says what is ready: it is asked when the call is made, and again whenever there may be something new, of which
-// an epoll set of the call's own tells (fd/pollset.ts). So a descriptor may stand in the list twice and be in use by a Socket,
+// an epoll set of the call's own tells (reactor/pollset.ts). So a descriptor may stand in the list twice and be in use by a Socket,
 // whose pending calls neither take readiness from poll() nor lose any to it. Descriptors that epoll refuses, such as regular
 // files, are always ready, as poll(2) says.
 //
@@ -9,14 +9,15 @@
 // POLLNVAL, as poll(2) has it for a number that is not open. A raw descriptor has to stay open while it is polled, which
 // poll(2) requires as well.
 
-import { TimeoutError } from "../errors.js";
-import { Pollset } from "../fd/index.js";
-import { operation, type Operation } from "../sys/operations/operation.js";
-import { type Entry, type PollResult, PollTable } from "../sys/pollTable.js";
+import { TimeoutError } from "../errors/index.js";
+import { Pollset } from "../reactor/index.js";
+import { operation, type Operation } from "../reactor/operation.js";
+import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
 import { descriptorOf, DescriptorSocket } from "./descriptorSocket.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
+import { checkOptions } from "../check/index.js";
+import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 
-export { type PollResult } from "../sys/pollTable.js";
+export { type PollResult } from "../ops/pollTable.js";
 
 /** What `poll` waits for: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
 export type PollEntry = Entry<DescriptorSocket>;

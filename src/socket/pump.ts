@@ -1,8 +1,8 @@
 // Bytes between two sockets inside the kernel, both ways. operations/move.ts explains how.
 
-import type { Settler } from "../fd/index.js";
-import { annotate, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../sys/requests/splicing.js";
-import type { PipePool } from "../sys/operations/pipes.js";
+import type { Settler } from "../reactor/index.js";
+import { annotate, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceArguments.js";
+import type { PipePool } from "../ops/pipes.js";
 import { watch } from "./flowLimits.js";
 import { endOf, hold } from "./endpoints.js";
 import { type MoveSocket } from "./moveSocket.js";

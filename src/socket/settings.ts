@@ -1,12 +1,12 @@
 // A socket whose descriptor Node reads from and writes to: its addresses and options are still ours to ask for and to set.
 
 import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { SocketError } from "../errors/index.js";
 import type { SocketSettings, TypedOption } from "../io.js";
 import type { Calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { SO_KEEPALIVE, TCP_KEEPIDLE, TCP_NODELAY } from "../sys/options/index.js";
-import { PlainSocket } from "../sys/plainSocket.js";
+import { SO_KEEPALIVE, TCP_KEEPIDLE, TCP_NODELAY } from "../options/index.js";
+import { PlainSocket } from "../ops/plainSocket.js";
 
 /** The kernel takes no more; MAX_TCP_KEEPIDLE of its tcp.h. */
 const MAX_KEEPIDLE = 32_767;

@@ -2,21 +2,22 @@
 
 import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
-import { Descriptor } from "../fd/index.js";
+import { Descriptor } from "../reactor/index.js";
 import type { EndOptions, EndResult } from "../io.js";
-import { operation, type Operation } from "../sys/operations/operation.js";
+import { operation, type Operation } from "../reactor/operation.js";
 import { Pull } from "../stream/pull.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
-import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../sys/requests/sockets.js";
+import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../ops/socketArguments.js";
 import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { copyTimeout } from "./descriptorSocket.js";
 import { MoveSocket } from "./moveSocket.js";
-import { type NetBoundSocket, takeNetSocket } from "./netSocket.js";
-import { ACCEPT, CONNECT } from "../sys/operations/connection.js";
-import { checkOptions, signalOf, timeoutOf, type WaitOptions } from "../sys/waitOptions.js";
+import { type NetBoundSocket, takeNetSocket } from "./fromNetSocket.js";
+import { ACCEPT, CONNECT } from "../ops/connection.js";
+import { checkOptions } from "../check/index.js";
+import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import { SocketConn } from "./socketConn.js";
 
 function isTcp(family: number, type: number, protocol: number): boolean {

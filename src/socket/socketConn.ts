@@ -4,20 +4,22 @@
 // needs no flag of its own, because the descriptor knows whether a call waits to receive; a read that got its bytes at
 // once is over when it returns.
 
-import { AF_INET, AF_INET6, AF_UNIX, type Address, quoteOther } from "../addr/index.js";
-import { BufferedError, BusyError } from "../errors.js";
-import type { Descriptor, Direction } from "../fd/index.js";
+import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
+import { quoteOther } from "../check/index.js";
+import { BufferedError, BusyError } from "../errors/index.js";
+import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
-import { within } from "../sys/deadline.js";
+import { within } from "../wait/within.js";
 import { EBADF, EPIPE, socketError, timeoutError } from "../sys/errno.js";
-import { SO_LINGER } from "../sys/options/index.js";
+import { SO_LINGER } from "../options/index.js";
 import { receiveInto } from "./byteSocket.js";
 import { aheadOf, descriptorOf, DescriptorSocket, setAhead, withoutDefaultTimeout } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
 import { settingsAt } from "./settings.js";
-import { FINISH, GONE } from "../sys/operations/connection.js";
-import { checkOptions, signalOf, timeoutOf } from "../sys/waitOptions.js";
+import { FINISH, GONE } from "../ops/connection.js";
+import { checkOptions } from "../check/index.js";
+import { signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** The addresses of a connection, where they are known. */
@@ -242,7 +244,7 @@ export function cutOnClose(socket: Socket): void {
 
 /** Runs FILL, whose result is the consumer's. */
 function fill<T>(
-  reading: Direction,
+  reading: WaitQueue,
   holder: object,
   consumer: Consumer<T>,
   timeout: number | null,

@@ -5,16 +5,16 @@
 
 // By name, for the global one is looked up by a getter each time.
 import { performance } from "node:perf_hooks";
-import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
-import type { SocketError } from "../errors.js";
-import { GONE } from "../sys/operations/connection.js";
+import { type Descriptor, type Settler, WAITS } from "../reactor/index.js";
+import type { SocketError } from "../errors/index.js";
+import { GONE } from "../ops/connection.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../sys/operations/move.js";
-import type { PipePool } from "../sys/operations/pipes.js";
-import type { Note } from "../sys/operations/relay.js";
-import type { Pipe } from "../sys/operations/pipes.js";
-import { endOf, progressOf, type SpliceProgress } from "../sys/requests/splicing.js";
-import { SEND_ALL, type Sending } from "../sys/operations/send.js";
+import { endNote, ENDED, type Flow, gather, SPLICE, SPLICE_REST } from "../ops/transfer.js";
+import type { PipePool } from "../ops/pipes.js";
+import type { Note } from "../reactor/relay.js";
+import type { Pipe } from "../reactor/relay.js";
+import { endOf, progressOf, type SpliceProgress } from "../ops/spliceArguments.js";
+import { SEND_ALL, type Sending } from "../ops/send.js";
 import { aheadOf } from "./descriptorSocket.js";
 import { descriptorOf, type MoveSocket } from "./moveSocket.js";
 

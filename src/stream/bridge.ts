@@ -7,12 +7,12 @@
 //   piece under way as taken, since it will go out; nothing more is handed over until it did. That is at most one piece.
 
 import type { Address } from "../addr/address.js";
-import { BusyError, type SocketError } from "../errors.js";
+import { BusyError, type SocketError } from "../errors/index.js";
 import type { Conn, Data, IoOptions } from "../io.js";
 import { Broken } from "./broken.js";
 import { Parts, toParts, wrongTarget } from "./data.js";
-import { TimerRefs } from "./timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "./wait.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
 
 /** Most bytes that are handed over at a time. */
 const PIECE = 65_536;

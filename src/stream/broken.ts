@@ -1,9 +1,9 @@
 // The calls that wait for the end of a connection in JavaScript: `whenBroken` of io.ts.
 
-import type { TimeoutError } from "../errors.js";
+import type { TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { TimerRefs } from "./timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "./wait.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
 
 /** To watch a connection keeps no process alive, not even until the deadline. */
 const FREE = new TimerRefs();

@@ -1,9 +1,10 @@
 // The codecs that most protocols need: a length before the payload, a delimiter behind it, or one size for all.
 
 import { isUint8Array } from "node:util/types";
-import { LimitError } from "../errors.js";
+import { LimitError } from "../errors/index.js";
 import type { Codec } from "./frames.js";
-import { checkOptions, kindOf, toBytes } from "./data.js";
+import { checkOptions, toBytes } from "./data.js";
+import { kindOf } from "../check/index.js";
 import { varintOf, varintSize, readVarint } from "./varint.js";
 
 /** How long a payload is, before it. */

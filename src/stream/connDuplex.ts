@@ -11,7 +11,8 @@ import type { Address } from "../addr/index.js";
 import { stream } from "../builtins.js";
 import type { Conn, SecuredConn } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
-import { checkOptions, kindOf } from "./data.js";
+import { checkOptions } from "./data.js";
+import { kindOf } from "../check/index.js";
 
 /** How the Duplex buffers. */
 export interface ToDuplexOptions {

@@ -1,6 +1,7 @@
 // What a write was given, as bytes; and where a long list of them stands when it is taken piece by piece.
 
 import { isUint8Array } from "node:util/types";
+import { kindOf } from "../check/index.js";
 import type { Data } from "../io.js";
 
 /** The parts of `data` as bytes, text in UTF-8. Throws a `TypeError` that quotes what is neither. */
@@ -27,18 +28,6 @@ export function copyBytes(from: Buffer, start: number, size: number): Buffer {
   if (size > LOOP_COPY) out.set(new Uint8Array(from.buffer, from.byteOffset + start, size));
   else for (let index = 0; index < size; index++) out[index] = from[start + index]!;
   return out;
-}
-
-/** What a value is, in a word, for the message that refuses it. */
-export function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (typeof value !== "object") return typeof value;
-  try {
-    return value.constructor?.name ?? "object";
-  } catch {
-    // A getter or a proxy that throws.
-    return "object";
-  }
 }
 
 /** What is wrong with the buffer of a read. */

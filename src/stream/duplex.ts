@@ -4,8 +4,8 @@ import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
 import type { Conn } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
-import { socketError } from "./wait.js";
-import type { SocketError } from "../errors.js";
+import { socketError } from "../wait/pendingCall.js";
+import type { SocketError } from "../errors/index.js";
 
 /** How a Conn treats the Duplex below it. */
 export interface FromDuplexOptions {

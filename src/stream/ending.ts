@@ -6,8 +6,8 @@
 // or send for ever, hence the bounds.
 
 import { END_MAX_BYTES, END_TIMEOUT, type Conn, type EndOptions, type EndResult } from "../io.js";
-import { kindOf } from "./data.js";
-import { refusal, takeSignal } from "./wait.js";
+import { kindOf } from "../check/index.js";
+import { refusal, takeSignal } from "../wait/pendingCall.js";
 
 /** Where dropped bytes go, of all connections: nobody reads it. */
 let dump = new Uint8Array(0);

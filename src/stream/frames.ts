@@ -1,7 +1,7 @@
 // Frames: messages cut out of a stream of bytes by a codec.
 
 import { unawaited } from "../callbacks.js";
-import { IncompleteReadError, LimitError } from "../errors.js";
+import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { ReadBuffer } from "./buffer.js";
 import type { Found } from "./items.js";

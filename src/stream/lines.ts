@@ -1,6 +1,6 @@
 // Lines: text up to a line feed, with or without a carriage return before it.
 
-import { LimitError } from "../errors.js";
+import { LimitError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { ReadBuffer } from "./buffer.js";
 import type { Take } from "./pull.js";

@@ -6,7 +6,7 @@
 import type { Socket } from "node:net";
 import { fs, net } from "../builtins.js";
 import type { Conn } from "../io.js";
-import { socketError } from "./wait.js";
+import { socketError } from "../wait/pendingCall.js";
 
 /** How the `net.Socket` shall be. */
 export interface ToNetSocketOptions {

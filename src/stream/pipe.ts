@@ -1,10 +1,10 @@
 // From the reading side of a stream to a writer, as fast as the writer takes it, through one buffer.
 
-import { type Abortable, offAbort, onAbort } from "../aborts.js";
-import { SocketError } from "../errors.js";
+import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
+import { SocketError } from "../errors/index.js";
 import type { IoOptions, Writer } from "../io.js";
 import type { Pull } from "./pull.js";
-import { refusal, takeSignal } from "./wait.js";
+import { refusal, takeSignal } from "../wait/pendingCall.js";
 
 /** How to pipe. `timeout` bounds each read and each write, so it is an idle timeout; `signal` ends the whole. */
 export interface PipeOptions extends IoOptions {

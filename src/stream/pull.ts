@@ -11,12 +11,12 @@
 // No timer is made here: timeout and signal go down with the read, and a Take that needs several reads passes on what is
 // left of its time. The usual read waits once, so this way costs one derived promise and no closure.
 
-import { BufferedError, BusyError, IncompleteReadError } from "../errors.js";
+import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
 import { wrongTarget } from "./data.js";
 import { endConn, endRefusal } from "./ending.js";
-import { refusal, socketError } from "./wait.js";
+import { refusal, socketError } from "../wait/pendingCall.js";
 
 /** What a reading method wants. */
 export interface Take<T> {

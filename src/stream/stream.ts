@@ -1,6 +1,6 @@
 // Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
 
-import { brand } from "../addr/index.js";
+import { brand } from "../check/index.js";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
@@ -27,7 +27,8 @@ import { pipe, type PipeOptions } from "./pipe.js";
 import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
-import { checkOptions, kindOf, toBytes } from "./data.js";
+import { checkOptions, toBytes } from "./data.js";
+import { kindOf } from "../check/index.js";
 
 /** The limits of a stream. */
 export interface StreamOptions {

@@ -1,6 +1,6 @@
 // What the reading methods of a stream want, a rule each: a chunk, an exact number, up to a delimiter, a look ahead.
 
-import { IncompleteReadError, LimitError } from "../errors.js";
+import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { ReadBuffer } from "./buffer.js";
 import type { Take } from "./pull.js";
 

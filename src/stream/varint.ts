@@ -1,7 +1,7 @@
 // Unsigned LEB128, the "base 128 varint" of Protocol Buffers: seven bits a byte, low bits first, the high bit of a byte
 // says that another follows. At most ten bytes, which is what 64 bits need.
 
-import { FrameError } from "../errors.js";
+import { FrameError } from "../errors/index.js";
 
 const LONGEST = 10;
 

@@ -5,11 +5,11 @@
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { isNativeError, isUint8Array } from "node:util/types";
 import { streamWeb } from "../builtins.js";
-import type { SocketError } from "../errors.js";
+import type { SocketError } from "../errors/index.js";
 import type { Conn, Data } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
 import { ReadBuffer } from "./buffer.js";
-import { socketError } from "./wait.js";
+import { socketError } from "../wait/pendingCall.js";
 
 /** The controller of a readable byte stream; Node's types lack the request. */
 export interface ByteController {

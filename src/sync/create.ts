@@ -1,14 +1,14 @@
 // Blocking sockets that are made and connected, or made and listening, in one call.
 
 import { type AddressLike, AF_UNIX, AF_UNSPEC, type HostPort } from "../addr/index.js";
-import { SocketError } from "../errors.js";
+import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { inquireNow } from "../sys/lookup.js";
-import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../sys/requests/dialling.js";
-import { resolveAll } from "../sys/resolve.js";
-import { type CreateConnectionOptions, type CreateServerOptions, timeoutOf } from "./options.js";
-import { Socket } from "./socket.js";
+import { inquireNow } from "../netdb/lookup.js";
+import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../ops/createArguments.js";
+import { resolveAll } from "../netdb/resolve.js";
+import { type CreateConnectionOptions, type CreateServerOptions, timeoutOf } from "./syncOptions.js";
+import { Socket } from "./syncSocket.js";
 
 /**
  * Two connected sockets without a name: socketpair(2).

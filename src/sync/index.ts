@@ -1,7 +1,7 @@
 // The blocking twin of the package: the same names, without waiting for promises.
 
 export { type Data, END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
-export * from "../sys/index.js";
+export * from "../common.js";
 export {
   getaddrinfo,
   getfqdn,
@@ -9,9 +9,9 @@ export {
   gethostbyname,
   gethostbyname_ex,
   getnameinfo,
-} from "../sys/names/blocking.js";
-export { type FileSource } from "../sys/operations/move.js";
-export { type EndOptions } from "./ending.js";
+} from "../netdb/blockingNames.js";
+export { type FileSource } from "../ops/transfer.js";
+export { type EndOptions } from "./syncEnding.js";
 export { create_connection, create_server, socketpair } from "./create.js";
 export {
   type AcceptOptions,
@@ -24,11 +24,11 @@ export {
   type SendSegmentsOptions,
   type TransferOptions,
   type WaitOptions,
-} from "./options.js";
-export { type DetachOptions } from "../sys/requests/sockets.js";
-export { recv_fds, send_fds } from "./passing.js";
-export { poll, type PollEntry, type PollResult } from "./poll.js";
-export { Socket } from "./socket.js";
+} from "./syncOptions.js";
+export { type DetachOptions } from "../ops/socketArguments.js";
+export { recv_fds, send_fds } from "./syncPassing.js";
+export { poll, type PollEntry, type PollResult } from "./syncPoll.js";
+export { Socket } from "./syncSocket.js";
 export {
   pump,
   type PumpCounts,
@@ -37,4 +37,4 @@ export {
   splice,
   type SpliceOptions,
   type SpliceProgress,
-} from "./splice.js";
+} from "./syncSplice.js";

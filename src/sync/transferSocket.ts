@@ -2,11 +2,11 @@
 
 import type { Address, AddressLike } from "../addr/index.js";
 import type { Data } from "../io.js";
-import type { DatagramBatch } from "../sys/batch/index.js";
+import type { DatagramBatch } from "../batch/index.js";
 import { POLLOUT } from "../sys/constants.js";
-import type { Message, MessageHeader } from "../sys/control/index.js";
-import { type FileSource, SENDFILE } from "../sys/operations/move.js";
-import { recvmmsgRequest, segmentsRequest, sendmmsgRequest } from "../sys/requests/batches.js";
+import type { Message, MessageHeader } from "../cmsg/index.js";
+import { type FileSource, SENDFILE } from "../ops/transfer.js";
+import { recvmmsgRequest, segmentsRequest, sendmmsgRequest } from "../ops/batchArguments.js";
 import {
   recvfromIntoRequest,
   recvfromRequest,
@@ -15,11 +15,11 @@ import {
   sendAllRequest,
   sendRequest,
   sendtoRequest,
-} from "../sys/requests/bytes.js";
-import { fileSending, sendfileRequest, sendfileRuns } from "../sys/requests/files.js";
-import { type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../sys/requests/trying.js";
-import { recvmsgIntoRequest, recvmsgRequest, sendmsgRequest } from "../sys/requests/messages.js";
-import { DescriptorSocket } from "./descriptorSocket.js";
+} from "../ops/byteArguments.js";
+import { fileSending, sendfileRequest, sendfileRuns } from "../ops/sendfileArguments.js";
+import { type FlagOptions, tryRecvIntoRequest, tryRecvRequest } from "../ops/tryArguments.js";
+import { recvmsgIntoRequest, recvmsgRequest, sendmsgRequest } from "../ops/messageArguments.js";
+import { DescriptorSocket } from "./syncDescriptorSocket.js";
 import {
   type RecvmsgOptions,
   type SendBatchOptions,
@@ -28,7 +28,7 @@ import {
   type SendSegmentsOptions,
   timeoutOf,
   type TransferOptions,
-} from "./options.js";
+} from "./syncOptions.js";
 
 export abstract class TransferSocket extends DescriptorSocket {
   /**

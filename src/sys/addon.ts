@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-import { AddonError } from "../errors.js";
+import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
 import { BY_ENVIRONMENT, type Candidate, candidates, examine, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, unsupported } from "./loading/host.js";

@@ -86,7 +86,7 @@ export interface Calls {
     control: Uint8Array | null,
   ): number;
 
-  // Many datagrams in one call; sys/batch/table.ts has the layout of the table.
+  // Many datagrams in one call; batch/table.ts has the layout of the table.
   /** Fills slots, entries and control rooms from the first on; returns how many. */
   recvmmsg(fd: number, slab: Uint8Array, table: Uint8Array, control: Uint8Array, flags: number): number;
   /** Sends the datagrams of the range [from, to); returns how many went out, from the first on. */
@@ -147,7 +147,7 @@ export interface Calls {
   /** The loop has turned since the callback was called, or since no call waits. 1 when it is to be called in the next turn too. */
   pollerTurned(poller: number): number;
 
-  /** What the word for the time of a relay's note would be now; sys/operations/relay.ts. */
+  /** What the word for the time of a relay's note would be now; reactor/relay.ts. */
   relayClock(): number;
 
   // Signals that the process listens for, for the main thread; sync/interrupts.ts.

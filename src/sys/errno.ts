@@ -1,6 +1,6 @@
 // Errno values, and the one function that turns -errno into an error.
 
-import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors.js";
+import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors/index.js";
 import { addon } from "./addon.js";
 
 const names = new Map<number, string>();

@@ -1,8 +1,8 @@
 // The runtime that this is, and what in it waits for events. To be known before the addon is loaded or calls any function of
 // libuv: Bun has functions of these names that abort the process, Deno has some of them.
 
-import { quote } from "../addr/index.js";
-import { AddonError } from "../errors.js";
+import { quote } from "../check/index.js";
+import { AddonError } from "../errors/index.js";
 
 /** What waits for the epoll descriptor: a handle of libuv on the loop, or a thread. */
 export type Poller = "uv" | "thread";

@@ -25,9 +25,9 @@ import {
   UnixAddress,
   VsockAddress,
 } from "../addr/index.js";
-import { readIPv4 } from "../addr/ipv4.js";
+import { readIPv4 } from "../addr/ipv4Text.js";
 import { nameText } from "../addr/utf8.js";
-import { LITTLE } from "./endian.js";
+import { LITTLE } from "./nativeInts.js";
 
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;

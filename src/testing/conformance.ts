@@ -1,7 +1,7 @@
 // The conformance suite: what every Conn must do, as a list of named checks for any test runner.
 
 import type { Conn } from "../io.js";
-import { later } from "./bytes.js";
+import { later } from "./testBytes.js";
 import { closeChecks } from "./conformanceClose.js";
 import { readChecks } from "./conformanceRead.js";
 import { writeChecks } from "./conformanceWrite.js";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { Conn } from "../io.js";
-import { fill, firstDifference, later, pattern, readToEnd, rejection } from "./bytes.js";
+import { fill, firstDifference, later, pattern, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

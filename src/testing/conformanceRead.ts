@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
-import { firstDifference, later, pattern, readFully, readToEnd, rejection } from "./bytes.js";
+import { firstDifference, later, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
 import { seededNumbers } from "./memory.js";
 

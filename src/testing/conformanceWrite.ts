@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import type { Data } from "../io.js";
-import { fill, firstDifference, later, pattern, readFully, readToEnd, rejection } from "./bytes.js";
+import { fill, firstDifference, later, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,6 +1,6 @@
 // A clock that stands still until a test moves it.
 
-import type { Clock } from "../stream/clock.js";
+import type { Clock } from "../wait/clock.js";
 
 interface Timer {
   readonly at: number;

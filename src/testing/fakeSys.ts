@@ -45,7 +45,7 @@ const ADDRESS: Readonly<Record<string, number>> = { connect: 1, sendto: 3, sendm
 function goesToUnix(name: FakeCall, args: readonly unknown[]): boolean {
   let address = args[ADDRESS[name] ?? -1];
   if (name === "sendmmsg") {
-    // sys/batch/table.ts
+    // batch/table.ts
     const entry = (args[2] as Uint8Array).subarray(192 * (args[3] as number));
     if (new DataView(entry.buffer, entry.byteOffset).getUint32(16, LITTLE) === 0) return false;
     address = entry.subarray(32);

@@ -1,6 +1,6 @@
 // Failures by script: which call of which side fails, after how many bytes, with what.
 
-import { socketError } from "../stream/wait.js";
+import { socketError } from "../wait/pendingCall.js";
 
 /** A failure that is due on a connection in memory. */
 export interface Fault {

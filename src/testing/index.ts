@@ -1,5 +1,5 @@
-export { firstDifference, pattern, readFully, readToEnd, rejection } from "./bytes.js";
-export { type Clock } from "../stream/clock.js";
+export { firstDifference, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
+export { type Clock } from "../wait/clock.js";
 export { FakeClock } from "./fakeClock.js";
 export { type Fault } from "./faults.js";
 export { MemoryConn, memoryPair, type MemoryOptions, seededChunks, seededNumbers } from "./memory.js";

@@ -1,11 +1,11 @@
 // Two connected ends in memory, which behave as a connection of the kernel does, or as badly as a test wants.
 
 import type { Address } from "../addr/address.js";
-import { BusyError } from "../errors.js";
+import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions } from "../io.js";
-import { type Clock, systemClock } from "../stream/clock.js";
+import { type Clock, systemClock } from "../wait/clock.js";
 import { toParts, wrongTarget } from "../stream/data.js";
-import { refusal, socketError } from "../stream/wait.js";
+import { refusal, socketError } from "../wait/pendingCall.js";
 import { type Fault, FaultScript } from "./faults.js";
 import { MemoryPipe } from "./memoryPipe.js";
 

@@ -2,10 +2,10 @@
 
 import type { Address } from "../addr/address.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type Clock, systemClock } from "../stream/clock.js";
-import { TimerRefs } from "../stream/timerRefs.js";
-import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
-import { type SocketError } from "../errors.js";
+import { type Clock, systemClock } from "../wait/clock.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, Wait, timeoutError } from "../wait/pendingCall.js";
+import { type SocketError } from "../errors/index.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
 /** How a listener in memory and the connections to it behave. */

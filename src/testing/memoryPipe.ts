@@ -1,12 +1,12 @@
 // One direction of a connection in memory: what one end wrote and the other has not read.
 
-import type { SocketError } from "../errors.js";
+import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import type { Clock } from "../stream/clock.js";
+import type { Clock } from "../wait/clock.js";
 import { Broken } from "../stream/broken.js";
 import { Parts } from "../stream/data.js";
-import { TimerRefs } from "../stream/timerRefs.js";
-import { socketError, Wait, timeoutError } from "../stream/wait.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { socketError, Wait, timeoutError } from "../wait/pendingCall.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */

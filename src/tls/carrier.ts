@@ -12,7 +12,7 @@
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { restated, SocketError } from "../errors.js";
+import { restated, SocketError } from "../errors/index.js";
 import type { Conn } from "../io.js";
 import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";

@@ -8,12 +8,13 @@
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { types } from "node:util";
-import { type Address, quote } from "../addr/index.js";
-import { type SocketError, TlsError } from "../errors.js";
+import { type Address } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { Broken } from "../stream/broken.js";
-import { TimerRefs } from "../stream/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
 import type { Carrier } from "./carrier.js";
 import { saidBy } from "./credentials.js";
 import { failure, truncated } from "./failure.js";

@@ -7,8 +7,8 @@
 import type tls from "node:tls";
 import { types } from "node:util";
 import { crypto, tls as nodeTls } from "../builtins.js";
-import { quote } from "../addr/index.js";
-import { TlsError } from "../errors.js";
+import { quote } from "../check/index.js";
+import { TlsError } from "../errors/index.js";
 import { type Material, readMaterial, saidBy } from "./credentials.js";
 import { asError } from "./failure.js";
 import {
@@ -17,7 +17,7 @@ import {
   type SniCallback,
   type TlsContextOptions,
   type TlsCredentials,
-} from "./options.js";
+} from "./tlsOptions.js";
 
 /** Of internal use: what a context is to Node. */
 export interface NodeContext {

@@ -7,9 +7,9 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { types } from "node:util";
 import { crypto, tls } from "../builtins.js";
-import { quote } from "../addr/index.js";
-import { TlsError } from "../errors.js";
-import type { Pem, TlsContextOptions } from "./options.js";
+import { quote } from "../check/index.js";
+import { TlsError } from "../errors/index.js";
+import type { Pem, TlsContextOptions } from "./tlsOptions.js";
 import { isOneValue, type PemBlock, pemBlocks } from "./pem.js";
 
 /** What a context shows of itself and what it trusts, as Node takes it. */

@@ -1,9 +1,9 @@
 // What node:tls fails with, as the errors of this library. A leaf.
 
 import { isNativeError } from "node:util/types";
-import { quote } from "../addr/index.js";
-import { BusyError, SocketError, TlsError } from "../errors.js";
-import { socketError } from "../stream/wait.js";
+import { quote } from "../check/index.js";
+import { BusyError, SocketError, TlsError } from "../errors/index.js";
+import { socketError } from "../wait/pendingCall.js";
 
 /** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
 const NOT_TLS: ReadonlySet<string> = new Set([

@@ -10,15 +10,15 @@ import type tls from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { types } from "node:util";
 import { net, tls as nodeTls } from "../builtins.js";
-import { quote } from "../addr/index.js";
-import { type SocketError, TlsError } from "../errors.js";
+import { quote } from "../check/index.js";
+import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
-import { socketError, Wait, timeoutError } from "../stream/wait.js";
+import { socketError, Wait, timeoutError } from "../wait/pendingCall.js";
 import type { Carrier } from "./carrier.js";
 import { TlsConn } from "./conn.js";
 import { nodeContext, type TlsContext } from "./context.js";
 import { asError, failure } from "./failure.js";
-import type { CheckedConnection, TlsClientOptions } from "./options.js";
+import type { CheckedConnection, TlsClientOptions } from "./tlsOptions.js";
 import { isCurrent, type Session } from "./session.js";
 
 /** What is handed to a handshake: the connection, what carries it, and the settings. */

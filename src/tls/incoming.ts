@@ -5,10 +5,10 @@
 // 64 KiB that Node reads at a time.
 
 import { isUint8Array } from "node:util/types";
-import { BusyError, type SocketError } from "../errors.js";
+import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import type { TimerRefs } from "../stream/timerRefs.js";
-import { refusal, socketError, Wait, timeoutError } from "../stream/wait.js";
+import type { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, Wait, timeoutError } from "../wait/pendingCall.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;

@@ -13,5 +13,5 @@ export type {
   TlsOptions,
   TlsServerOptions,
   TlsVersion,
-} from "./options.js";
+} from "./tlsOptions.js";
 export { wrapTls } from "./wrap.js";

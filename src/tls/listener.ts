@@ -9,17 +9,17 @@
 // read it yet. So it is given some time, and all that is there is read before one is dropped.
 
 import { AsyncResource } from "node:async_hooks";
-import { quote } from "../addr/index.js";
+import { quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
-import { type SocketError, TlsError } from "../errors.js";
+import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
-import { TimerRefs } from "../stream/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
 import { type Carrier, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
-import { checkBuffered, checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./options.js";
+import { checkBuffered, checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./tlsOptions.js";
 import { type PreparedTls, prepareTls, secure } from "./wrap.js";
 
 /** How handshakes are run. */

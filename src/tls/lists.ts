@@ -2,10 +2,10 @@
 // each has to mean something.
 
 import { tls } from "../builtins.js";
-import { quote } from "../addr/index.js";
-import { TlsError } from "../errors.js";
+import { quote } from "../check/index.js";
+import { TlsError } from "../errors/index.js";
 import { saidBy } from "./credentials.js";
-import type { TlsContextOptions } from "./options.js";
+import type { TlsContextOptions } from "./tlsOptions.js";
 
 type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
 

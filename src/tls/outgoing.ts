@@ -4,11 +4,11 @@
 // handed over, the one under way included; and a piece is small, so that a peer that does not read holds little of it.
 
 import { isUint8Array } from "node:util/types";
-import type { SocketError } from "../errors.js";
+import type { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { Parts, toParts } from "../stream/data.js";
-import type { TimerRefs } from "../stream/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../stream/wait.js";
+import type { TimerRefs } from "../wait/timerRefs.js";
+import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
 
 /** Most bytes that are handed over at a time: four full records. */
 const PIECE = 65_536;

@@ -4,7 +4,7 @@
 // a `ca` that is empty or cut off trusts other certificates than its owner meant. So the text is cut into blocks here, whatever is
 // no comment has to belong to one, and OpenSSL is given the blocks that were checked, one by one.
 
-import type { Pem } from "./options.js";
+import type { Pem } from "./tlsOptions.js";
 
 /** One block: RFC 7468. */
 export interface PemBlock {

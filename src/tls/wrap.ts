@@ -3,8 +3,8 @@
 import { AsyncResource } from "node:async_hooks";
 import { domainToASCII } from "node:url";
 import { isUint8Array } from "node:util/types";
-import { isBranded, quote } from "../addr/index.js";
-import { BusyError, TlsError } from "../errors.js";
+import { isBranded, quote } from "../check/index.js";
+import { BusyError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
 import { pullOf, Stream } from "../stream/stream.js";
 import { type Carrier, carry, checkServes } from "./carrier.js";
@@ -17,7 +17,7 @@ import {
   type CheckedConnection,
   type TlsClientOptions,
   type TlsOptions,
-} from "./options.js";
+} from "./tlsOptions.js";
 import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";

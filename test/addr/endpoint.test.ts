@@ -9,7 +9,7 @@ import {
   VsockAddress,
 } from "#berkeley/addr/address.js";
 import { type Endpoint, type EndpointLike, formatEndpoint, parseEndpoint } from "#berkeley/addr/endpoint.js";
-import { quote } from "#berkeley/addr/quote.js";
+import { quote } from "#berkeley/check/index.js";
 import { checkMessage, pick, seeded, thrown } from "./support.js";
 
 const local = new InetAddress("127.0.0.1", 8888);

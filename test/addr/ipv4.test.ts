@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { isIPv4 as nodeIsIPv4 } from "node:net";
 import { test } from "node:test";
-import { formatIPv4, isIPv4, parseIPv4, readIPv4 } from "#berkeley/addr/ipv4.js";
+import { formatIPv4, isIPv4, parseIPv4, readIPv4 } from "#berkeley/addr/ipv4Text.js";
 import { hex, mutate, python, seeded } from "./support.js";
 
 const good: readonly [string, number[]][] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { isIPv6 as nodeIsIPv6 } from "node:net";
 import { test } from "node:test";
-import { formatIPv6, isIPv6, isZone, parseIPv6, zoneIndex } from "#berkeley/addr/ipv6.js";
+import { formatIPv6, isIPv6, isZone, parseIPv6, zoneIndex } from "#berkeley/addr/ipv6Text.js";
 import { hex, mutate, pick, python, type Random, seeded } from "./support.js";
 
 // Text, bytes in hexadecimal, and the form of RFC 5952.

@@ -13,7 +13,7 @@ import {
 } from "#berkeley/addr/address.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "#berkeley/addr/families.js";
 import { type AddressLike, parseAddress, toAddress } from "#berkeley/addr/parse.js";
-import { quote } from "#berkeley/addr/quote.js";
+import { quote } from "#berkeley/check/index.js";
 import { checkMessage, mutate, pick, python, seeded, thrown } from "./support.js";
 
 const long = "a".repeat(107);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { quote } from "#berkeley/addr/quote.js";
+import { quote } from "#berkeley/check/index.js";
 
 const table: readonly [unknown, string][] = [
   ["a b", '"a b"'],

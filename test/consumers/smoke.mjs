@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_STREAM, Socket, SocketError, TCP_NODELAY } from "berkeley";
 import * as sync from "berkeley/sync";
 import { memoryPair } from "berkeley/testing";
-import { connect as winterConnect } from "berkeley/winter";
+import { connect as wintertcConnect } from "berkeley/wintertc";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -61,7 +61,7 @@ async function otherEntries() {
   assert.equal(await far.read(bytes), 6);
   await near.close();
   await far.close();
-  assert.equal(typeof winterConnect, "function");
+  assert.equal(typeof wintertcConnect, "function");
 }
 
 /** A stack trace leads to src/, and the map has its text. */

@@ -72,8 +72,8 @@ describe("module systems", () => {
       "main.js": `${program}
         import * as sync from "berkeley/sync";
         import * as testing from "berkeley/testing";
-        import * as winter from "berkeley/winter";
-        for (const entry of [sync, testing, winter]) if (Object.keys(entry).length === 0) throw new Error("empty entry");`,
+        import * as wintertc from "berkeley/wintertc";
+        for (const entry of [sync, testing, wintertc]) if (Object.keys(entry).length === 0) throw new Error("empty entry");`,
     });
     assert.match(await passes(folder, ["main.js"]), /^hello$/m);
   });
@@ -101,7 +101,7 @@ describe("TypeScript", () => {
     import { AF_INET, connect, listen, Socket, SocketError, SOCK_STREAM, type Address, type Conn, type Stream } from "berkeley";
     import { Socket as BlockingSocket } from "berkeley/sync";
     import { memoryPair } from "berkeley/testing";
-    import { connect as winterConnect } from "berkeley/winter";
+    import { connect as wintertcConnect } from "berkeley/wintertc";
 
     export async function main(): Promise<void> {
       const socket: Socket = new Socket(AF_INET, SOCK_STREAM);
@@ -110,7 +110,7 @@ describe("TypeScript", () => {
       const line: string | null = await stream.readLine();
       const [near]: readonly Conn[] = memoryPair();
       const blocking: number = new BlockingSocket().send("x");
-      console.log(name.family, line, near, blocking, winterConnect, listen, SocketError);
+      console.log(name.family, line, near, blocking, wintertcConnect, listen, SocketError);
       // @ts-expect-error a port is no string
       socket.listen("5");
     }

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Descriptor } from "#berkeley/fd/index.js";
+import { Descriptor } from "#berkeley/reactor/index.js";
 import { Reactor } from "#berkeley/reactor/index.js";
 import { calls } from "#berkeley/sys/calls.js";
-import { RECV } from "#berkeley/sys/operations/receive.js";
+import { RECV } from "#berkeley/ops/recv.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 
 checkLeaks();

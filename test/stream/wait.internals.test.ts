@@ -5,7 +5,7 @@ import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { type SocketError, socketpair } from "berkeley";
 import { FakeClock, memoryPair } from "berkeley/testing";
-import { socketError, Wait } from "#berkeley/stream/wait.js";
+import { socketError, Wait } from "#berkeley/wait/pendingCall.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();

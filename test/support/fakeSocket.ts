@@ -3,7 +3,7 @@
 import { after } from "node:test";
 import { setImmediate as immediate } from "node:timers/promises";
 import { Socket } from "berkeley";
-import { Descriptor } from "#berkeley/fd/index.js";
+import { Descriptor } from "#berkeley/reactor/index.js";
 import { Reactor } from "#berkeley/reactor/index.js";
 import { AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM } from "#berkeley/sys/constants.js";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";

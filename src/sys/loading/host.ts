@@ -1,7 +1,7 @@
 // Where the package runs: the platform and the C library. The runtime is a matter of sys/runtime.ts.
 
 import { fs } from "../../builtins.js";
-import type { AddonError } from "../../errors.js";
+import type { AddonError } from "../../errors/index.js";
 import { parseElf } from "./elf.js";
 
 /** What `process` says of the machine. */

@@ -117,7 +117,7 @@ test("a local build is loaded rather than what is shipped", () => {
 
 test("each entry loads the same file", () => {
   const folder = copy({ [SHIPPED]: built });
-  for (const entry of ["berkeley/sync", "berkeley/testing", "berkeley/winter"]) {
+  for (const entry of ["berkeley/sync", "berkeley/testing", "berkeley/wintertc"]) {
     const program = join(folder, "..", "..", "entry.mjs");
     writeFileSync(program, `await import("${entry}");\nconsole.log("loaded");\n`);
     const { stderr, stdout } = spawnSync(process.execPath, [program], { encoding: "utf8", env: environment({}) });

@@ -1,0 +1,152 @@
+// IPv6 addresses as text: every form of RFC 4291 section 2.2 is read, with the zones of RFC 4007 section 11; one form is
+// written, that of RFC 5952.
+
+import { formatIPv4, readIPv4 } from "./ipv4Text.js";
+import { utf8Length } from "./utf8.js";
+
+const COLON = 58;
+const DOT = 46;
+
+// IFNAMSIZ is 16 with the NUL; what no interface's name may hold is in dev_valid_name() of the kernel. Brackets and "%"
+// would make the printed form ambiguous.
+const ZONE = /^[^\s\p{Cc}\p{Cs}/:%[\]]+$/u;
+const ZONE_BYTES = 15;
+const ZONE_NUMBER = /^(?:0|[1-9][0-9]{0,9})$/;
+const DIGITS = /^[0-9]+$/;
+
+const scratch = new Uint8Array(16);
+
+/**
+ * Reads an IPv6 address (RFC 4291, section 2.2; inet_pton(3)), upper or lower case, with `::`, with an IPv4 address in
+ * the last 32 bits, and with a zone after `%`: an interface's name or its index.
+ *
+ * @returns the 16 bytes in network order and the zone as written, or undefined when the text is anything else
+ * @example
+ * parseIPv6("fe80::1%eth0"); // { bytes: Uint8Array(16), zone: "eth0" }
+ * parseIPv6(":::"); // undefined
+ */
+export function parseIPv6(text: string): { bytes: Uint8Array; zone: string | undefined } | undefined {
+  const percent = text.indexOf("%");
+  let zone: string | undefined;
+  if (percent >= 0) {
+    zone = text.slice(percent + 1);
+    if (!isZone(zone)) return undefined;
+    text = text.slice(0, percent);
+  }
+  const bytes = new Uint8Array(16);
+  return readIPv6(text, bytes) ? { bytes, zone } : undefined;
+}
+
+/** Whether a text is an IPv6 address without a zone; allocates nothing. */
+export function isIPv6(text: string): boolean {
+  return readIPv6(text, scratch);
+}
+
+/** The index that a zone stands for when it is written as a number, or undefined for a name. */
+export function zoneIndex(zone: string): number | undefined {
+  return ZONE_NUMBER.test(zone) ? Number(zone) : undefined;
+}
+
+/** Whether a text can be a zone: the name of an interface, or a number of 32 bits without leading zeros. */
+export function isZone(zone: string): boolean {
+  if (DIGITS.test(zone)) return ZONE_NUMBER.test(zone) && Number(zone) <= 0xffff_ffff;
+  return utf8Length(zone) <= ZONE_BYTES && ZONE.test(zone) && zone !== "." && zone !== "..";
+}
+
+// Groups are written from the left; at the end, those that came after "::" are moved to the right.
+function readIPv6(text: string, out: Uint8Array): boolean {
+  const end = text.length;
+  if (end < 2 || end > 45) return false;
+  let filled = 0;
+  let gap = -1;
+  let i = 0;
+  if (text.charCodeAt(0) === COLON) {
+    if (text.charCodeAt(1) !== COLON) return false;
+    gap = 0;
+    i = 2;
+  }
+  while (i < end) {
+    if (filled === 16) return false;
+    const start = i;
+    let group = 0;
+    let digit = -1;
+    while (i < end && i - start < 4 && (digit = hexDigit(text.charCodeAt(i))) >= 0) {
+      group = (group << 4) | digit;
+      i++;
+    }
+    if (i < end && text.charCodeAt(i) === DOT) {
+      if (filled > 12 || !readIPv4(text, start, out, filled)) return false;
+      filled += 4;
+      break;
+    }
+    if (i === start) return false;
+    out[filled++] = group >> 8;
+    out[filled++] = group & 255;
+    if (i === end) break;
+    if (text.charCodeAt(i++) !== COLON || i === end) return false;
+    if (text.charCodeAt(i) === COLON) {
+      if (gap >= 0) return false;
+      gap = filled;
+      i++;
+    }
+  }
+  if (gap < 0) return filled === 16;
+  // "::" stands for one group at least.
+  if (filled > 14) return false;
+  out.copyWithin(16 - (filled - gap), gap, filled);
+  out.fill(0, gap, 16 - (filled - gap));
+  return true;
+}
+
+function hexDigit(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  const lower = code | 32;
+  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}
+
+/**
+ * Prints 16 bytes in network order as RFC 5952 says: lower case, no leading zeros, the longest run of two or more zero
+ * groups (the first of equals) as `::`, and an IPv4-mapped address as `::ffff:192.0.2.1` (section 5).
+ *
+ * @param offset where the 16 bytes start
+ * @throws RangeError when fewer than 16 bytes are there
+ * @example
+ * formatIPv6(parseIPv6("2001:DB8:0:0:8:0:0:1")!.bytes); // "2001:db8::8:0:0:1"
+ */
+export function formatIPv6(bytes: Uint8Array, offset: number = 0): string {
+  if (!Number.isInteger(offset) || offset < 0 || offset + 16 > bytes.length) {
+    throw new RangeError(`Cannot print an IPv6 address: required 16 bytes at ${offset}, found ${bytes.length} in all`);
+  }
+  if (isMapped(bytes, offset)) return `::ffff:${formatIPv4(bytes, offset + 12)}`;
+  let best = -1;
+  let length = 1;
+  for (let from = 0; from < 8; from++) {
+    let to = from;
+    while (to < 8 && groupAt(bytes, offset, to) === 0) to++;
+    if (to - from > length) {
+      best = from;
+      length = to - from;
+    }
+    if (to > from) from = to;
+  }
+  let text = "";
+  for (let group = 0; group < 8; group++) {
+    if (group === best) {
+      text += "::";
+      group += length - 1;
+    } else {
+      if (group > 0 && group !== best + length) text += ":";
+      text += groupAt(bytes, offset, group).toString(16);
+    }
+  }
+  return text;
+}
+
+function groupAt(bytes: Uint8Array, offset: number, group: number): number {
+  return (bytes[offset + 2 * group]! << 8) | bytes[offset + 2 * group + 1]!;
+}
+
+function isMapped(bytes: Uint8Array, offset: number): boolean {
+  for (let i = 0; i < 10; i++) if (bytes[offset + i] !== 0) return false;
+  return bytes[offset + 10] === 255 && bytes[offset + 11] === 255;
+}

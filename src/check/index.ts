@@ -1,0 +1,7 @@
+// Checks of what users pass, and the texts that quote it in messages.
+
+export { brand, isBranded, quoteOther } from "./brand.js";
+export { byteCount, bytesToSend, byteView, EMPTY, type Sendable, totalLength } from "./bytes.js";
+export { int32, integer } from "./numbers.js";
+export { checkOptions } from "./optionsObject.js";
+export { kindOf, quote } from "./quote.js";

@@ -1,0 +1,19 @@
+// Numbers of public calls, checked before any system call.
+
+import { quote } from "./quote.js";
+
+/** `value` if it is a whole number from `min` to `max`; otherwise throws an error that names the action. */
+export function integer(value: unknown, action: string, name: string, min: number, max: number): number {
+  if (typeof value !== "number") {
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a whole number from ${min} to ${max}`);
+  }
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`Cannot ${action}: ${name} is ${value}, required a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+/** A C `int`: families, types, protocols, levels, names of options. */
+export function int32(value: unknown, action: string, name: string): number {
+  return integer(value, action, name, -0x8000_0000, 0x7fff_ffff);
+}

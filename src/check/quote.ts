@@ -1,0 +1,86 @@
+// Values inside error messages: bounded in length, on one line, and without characters that could play with a terminal.
+
+const TEXT = 80;
+const ITEMS = 6;
+
+// What JSON leaves alone although it does not print as itself: DEL and C1 controls, marks that change the direction of
+// writing, separators of lines, the byte order mark.
+const UNPRINTED = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/**
+ * A value as an error message quotes it: a string as JSON writes it, cut after 80 characters; of an array or an object
+ * the first 6 members, one level deep. Never throws, and calls no getter.
+ *
+ * @example
+ * quote("a\nb"); // "\"a\\nb\""
+ * quote(["localhost", "80"]); // "[\"localhost\", \"80\"]"
+ */
+export function quote(value: unknown): string {
+  return print(value, 1);
+}
+
+function print(value: unknown, depth: number): string {
+  switch (typeof value) {
+    case "string":
+      return quoteText(value);
+    case "bigint": {
+      const text = `${value}n`;
+      return text.length <= TEXT ? text : `${text.slice(0, TEXT)}…`;
+    }
+    case "number":
+      return Object.is(value, -0) ? "-0" : String(value);
+    case "symbol":
+      return `a symbol ${quoteText(value.description ?? "")}`;
+    case "function":
+      return "a function";
+    case "object":
+      if (value === null) return "null";
+      try {
+        return printObject(value, depth);
+      } catch {
+        return "an object that cannot be read";
+      }
+    default:
+      return String(value);
+  }
+}
+
+function quoteText(text: string): string {
+  const cut = text.length > TEXT ? text.slice(0, TEXT) : text;
+  const json = JSON.stringify(cut).replace(UNPRINTED, escapeUnit);
+  return text.length > TEXT ? `${json}… (${text.length} characters)` : json;
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+function printObject(value: object, depth: number): string {
+  if (ArrayBuffer.isView(value)) return `a view of ${value.byteLength} bytes`;
+  const list = Array.isArray(value);
+  if (depth === 0) return list ? "[…]" : "{…}";
+  const names = list ? undefined : Object.keys(value);
+  const total = names === undefined ? (value as unknown[]).length : names.length;
+  const parts: string[] = [];
+  for (let i = 0; i < Math.min(total, ITEMS); i++) {
+    const name = names === undefined ? String(i) : names[i]!;
+    const member = Object.getOwnPropertyDescriptor(value, name);
+    const text = member === undefined ? "undefined" : "value" in member ? print(member.value, depth - 1) : "(getter)";
+    parts.push(list ? text : `${/^[\w$]+$/.test(name) && name.length <= TEXT ? name : quoteText(name)}: ${text}`);
+  }
+  if (total > ITEMS) parts.push("…");
+  if (list) return `[${parts.join(", ")}]`;
+  return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
+}
+
+/** What a value is, in a word, for the message that refuses it. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value !== "object") return typeof value;
+  try {
+    return value.constructor?.name ?? "object";
+  } catch {
+    // A getter or a proxy that throws.
+    return "object";
+  }
+}

@@ -1,0 +1,149 @@
+// From typed control messages to the bytes that sendmsg() takes.
+
+import { isUint8Array } from "node:util/types";
+import { BufferedError } from "../errors/index.js";
+import { quote } from "../check/index.js";
+import { int32 } from "../check/index.js";
+import { SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { view } from "../sys/nativeInts.js";
+import type { Codec } from "./codec.js";
+import { CODECS } from "./decode.js";
+import { CMSG_SPACE, HEADER, MAX_CONTROL, writeHeader } from "./layout.js";
+import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from "./types.js";
+
+const byName = new Map<string, Codec>();
+for (const codec of CODECS) if (!byName.has(codec.name)) byName.set(codec.name, codec);
+
+interface Part {
+  readonly level: number;
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
+/** A socket among the descriptors, and where its number stands. */
+interface Live {
+  readonly at: number;
+  readonly socket: HasFileno;
+}
+
+/** Control data ready to be sent. */
+export class EncodedControl {
+  readonly bytes: Uint8Array;
+  /** Whether descriptors go along. */
+  readonly rights: boolean;
+  readonly #live: readonly Live[];
+
+  constructor(bytes: Uint8Array, rights: boolean, live: readonly Live[]) {
+    this.bytes = bytes;
+    this.rights = rights;
+    this.#live = live;
+  }
+
+  /**
+   * Puts the numbers of the sockets in anew, which has to come before each try: a socket that was closed while the call waited
+   * must not have somebody else's descriptor sent under its old number.
+   *
+   * @returns false when a socket is closed
+   */
+  renew(): boolean {
+    const out = view(this.bytes);
+    for (const { at, socket } of this.#live) {
+      const fd = socket.fileno();
+      if (fd < 0) return false;
+      out.setInt32(at, fd, LITTLE);
+    }
+    return true;
+  }
+}
+
+function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Part {
+  const fds: unknown = message.fds;
+  if (!Array.isArray(fds))
+    throw new TypeError(`Cannot sendmsg: ${name}.fds is ${quote(fds)}, required an array of descriptors`);
+  const data = new Uint8Array(4 * fds.length);
+  const out = view(data);
+  fds.forEach((fd: unknown, index) => {
+    if (typeof fd === "number") {
+      if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
+        throw new RangeError(`Cannot sendmsg: ${name}.fds[${index}] is ${fd}, required the number of a descriptor`);
+      }
+      out.setInt32(4 * index, fd, LITTLE);
+    } else if (typeof fd === "object" && fd !== null && "fileno" in fd && typeof fd.fileno === "function") {
+      const { buffered = 0 } = fd as HasFileno;
+      if (buffered > 0) throw new BufferedError(`pass ${name}.fds[${index}]`, buffered);
+      sockets.push({ at: 4 * index, socket: fd as HasFileno });
+    } else {
+      throw new TypeError(
+        `Cannot sendmsg: ${name}.fds[${index}] is ${quote(fd)}, required a Socket or the number of a descriptor`,
+      );
+    }
+  });
+  return { level: SOL_SOCKET, type: SCM_RIGHTS, data };
+}
+
+function isRaw(message: ControlToSend): message is RawControlToSend {
+  const { type } = message as { readonly type: unknown };
+  return typeof type === "number" || (typeof type === "object" && type !== null && "optname" in type);
+}
+
+function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): Part {
+  const type = typeof kind === "number" ? kind : kind.optname;
+  if (!isUint8Array(data)) throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
+  return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
+}
+
+function encodeTyped(message: ControlToSend, name: string): Part {
+  const codec = byName.get(message.type as string);
+  if (codec?.encode === undefined) {
+    const why =
+      codec === undefined
+        ? "which is not known; another kind goes as { level, type, data }"
+        : "which the kernel only lets be received";
+    throw new TypeError(`Cannot sendmsg: ${name}.type is ${quote(message.type)}, ${why}`);
+  }
+  return { level: codec.level, type: codec.cmsg, data: codec.encode(message as never, name) };
+}
+
+/**
+ * The bytes of these messages, one after the other.
+ *
+ * @throws TypeError or RangeError that says which message and which field is wrong
+ */
+export function encodeControl(messages: readonly ControlToSend[]): EncodedControl {
+  if (!Array.isArray(messages)) {
+    throw new TypeError(`Cannot sendmsg: control is ${quote(messages)}, required an array of control messages`);
+  }
+  const live: Live[] = [];
+  let total = 0;
+  let rights = false;
+  const parts = (messages as readonly ControlToSend[]).map((message, index) => {
+    const name = `control[${index}]`;
+    if (typeof message !== "object" || message === null) {
+      throw new TypeError(
+        `Cannot sendmsg: ${name} is ${quote(message)}, required a control message such as { type: "IP_TTL", ttl: 64 }`,
+      );
+    }
+    const sockets: Live[] = [];
+    const part =
+      message.type === "SCM_RIGHTS"
+        ? encodeRights(message, name, sockets)
+        : isRaw(message)
+          ? encodeRaw(message, name)
+          : encodeTyped(message, name);
+    rights ||= part.level === SOL_SOCKET && part.type === SCM_RIGHTS && part.data.length > 0;
+    for (const { at, socket } of sockets) live.push({ at: total + HEADER + at, socket });
+    total += CMSG_SPACE(part.data.length);
+    return part;
+  });
+  if (total > MAX_CONTROL)
+    throw new RangeError(`Cannot sendmsg: control data have ${total} bytes, required at most ${MAX_CONTROL}`);
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const { level, type, data } of parts) {
+    writeHeader(bytes, at, data.length, level, type);
+    bytes.set(data, at + HEADER);
+    at += CMSG_SPACE(data.length);
+  }
+  return new EncodedControl(bytes, rights, live);
+}

@@ -1,0 +1,71 @@
+// Control messages of the error queue: struct sock_extended_err of ip(7), with the address of who reported the error.
+
+import type { Address } from "../addr/index.js";
+import * as k from "../sys/constants.js";
+import { errnoName } from "../sys/errno.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { view } from "../sys/nativeInts.js";
+import { decodeAt } from "../sys/sockaddr.js";
+import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
+
+/**
+ * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The message's data
+ * are the beginning of the packet that it is about, its address is where that went.
+ *
+ * @see ip(7), IP_RECVERR
+ */
+export interface ExtendedErrorMessage {
+  readonly type: "IP_RECVERR" | "IPV6_RECVERR";
+  readonly ee_errno: number;
+  /** The name of `ee_errno`: `"ECONNREFUSED"`; undefined when that is 0. */
+  readonly code: string | undefined;
+  /** `SO_EE_ORIGIN_LOCAL`, `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`, `SO_EE_ORIGIN_TIMESTAMPING` … */
+  readonly ee_origin: number;
+  /** For ICMP its type. */
+  readonly ee_type: number;
+  /** For ICMP its code. */
+  readonly ee_code: number;
+  /** For EMSGSIZE the MTU. */
+  readonly ee_info: number;
+  readonly ee_data: number;
+  /** Who reported the error, where it is known. */
+  readonly offender: Address | undefined;
+}
+
+const SIZE = 16;
+const FAMILY = 2;
+
+/** @param address bytes of the address behind the error */
+function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: number, address: number): Codec {
+  return {
+    name,
+    level,
+    cmsg,
+    whole: SIZE + address,
+    decode: (data): ExtendedErrorMessage | undefined => {
+      if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY)) return undefined;
+      const input = view(data);
+      const ee_errno = input.getUint32(0, LITTLE);
+      // The family of no address is AF_UNSPEC; then the rest is not filled in.
+      const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE);
+      const offender = family !== k.AF_UNSPEC;
+      if (offender && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;
+      return {
+        type: name,
+        ee_errno,
+        code: ee_errno === 0 ? undefined : errnoName(-ee_errno),
+        ee_origin: data[4]!,
+        ee_type: data[5]!,
+        ee_code: data[6]!,
+        ee_info: input.getUint32(8, LITTLE),
+        ee_data: input.getUint32(12, LITTLE),
+        offender: offender ? decodeAt(data, SIZE, data.length - SIZE) : undefined,
+      };
+    },
+  };
+}
+
+export const ERROR_CODECS: readonly Codec[] = [
+  recverr("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR, SOCKADDR_IN),
+  recverr("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR, SOCKADDR_IN6),
+];

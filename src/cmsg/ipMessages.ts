@@ -1,0 +1,230 @@
+// Control messages of IPv4 and IPv6: which address and interface a packet came to, how far it has come, how it is marked.
+// ip(7), ipv6(7), RFC 3542.
+
+import { formatIPv4, formatIPv6, type Address, parseIPv4, parseIPv6 } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { integer } from "../check/index.js";
+import * as k from "../sys/constants.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { intBytes, view } from "../sys/nativeInts.js";
+import { decodeAt } from "../sys/sockaddr.js";
+import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
+
+/**
+ * Where an IPv4 packet came in: struct in_pktinfo of ip(7), after `IP_PKTINFO` was set. `addr` is the destination in the
+ * packet's header, `spec_dst` the local address to answer from.
+ */
+export interface PktinfoMessage {
+  readonly type: "IP_PKTINFO";
+  readonly ifindex: number;
+  readonly spec_dst: string;
+  readonly addr: string;
+}
+
+/**
+ * Where an IPv4 packet is to leave: from the address `spec_dst`, by the interface `ifindex`. A message that came can be given
+ * back to answer from the address that was asked; the kernel takes no notice of `addr`.
+ */
+export interface PktinfoToSend {
+  readonly type: "IP_PKTINFO";
+  readonly ifindex?: number | undefined;
+  readonly spec_dst?: string | undefined;
+  readonly addr?: string | undefined;
+}
+
+/** Where an IPv6 packet came in: struct in6_pktinfo of RFC 3542, after `IPV6_RECVPKTINFO` was set. */
+export interface Pktinfo6Message {
+  readonly type: "IPV6_PKTINFO";
+  readonly addr: string;
+  readonly ifindex: number;
+}
+
+/** Where an IPv6 packet is to leave: from the address `addr`, by the interface `ifindex`. */
+export interface Pktinfo6ToSend {
+  readonly type: "IPV6_PKTINFO";
+  readonly addr?: string | undefined;
+  readonly ifindex?: number | undefined;
+}
+
+/** The TTL of an IPv4 packet, after `IP_RECVTTL` was set, or for the packet that is sent. */
+export interface TtlMessage {
+  readonly type: "IP_TTL";
+  readonly ttl: number;
+}
+
+/** The hop limit of an IPv6 packet, after `IPV6_RECVHOPLIMIT` was set; to be sent, -1 is the default. */
+export interface HoplimitMessage {
+  readonly type: "IPV6_HOPLIMIT";
+  readonly hoplimit: number;
+}
+
+/** The type-of-service byte of an IPv4 packet, after `IP_RECVTOS` was set: DSCP and ECN (RFC 2474, RFC 3168). */
+export interface TosMessage {
+  readonly type: "IP_TOS";
+  readonly tos: number;
+  /** The upper six bits of `tos`. */
+  readonly dscp: number;
+  /** The lower two bits: 0 not capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced. */
+  readonly ecn: number;
+}
+
+export interface TosToSend {
+  readonly type: "IP_TOS";
+  readonly tos: number;
+}
+
+/** The traffic class of an IPv6 packet, after `IPV6_RECVTCLASS` was set: DSCP and ECN. */
+export interface TclassMessage {
+  readonly type: "IPV6_TCLASS";
+  readonly tclass: number;
+  /** The upper six bits of `tclass`. */
+  readonly dscp: number;
+  /** The lower two bits: 0 not capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced. */
+  readonly ecn: number;
+}
+
+export interface TclassToSend {
+  readonly type: "IPV6_TCLASS";
+  readonly tclass: number;
+}
+
+/** Traffic class and flow label of an IPv6 packet (28 bits), after `IPV6_FLOWINFO` was set. */
+export interface FlowinfoMessage {
+  readonly type: "IPV6_FLOWINFO";
+  readonly flowinfo: number;
+}
+
+/** The destination that the packet had before it was redirected here, after `IP_RECVORIGDSTADDR` or its IPv6 kin was set. */
+export interface OrigdstaddrMessage {
+  readonly type: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR";
+  readonly address: Address;
+}
+
+/** The size of the largest fragment that the packet came in, 0 if it came whole, after `IP_RECVFRAGSIZE` was set. */
+export interface FragsizeMessage {
+  readonly type: "IP_RECVFRAGSIZE" | "IPV6_RECVFRAGSIZE";
+  readonly fragsize: number;
+}
+
+/** Whether the packet must not be fragmented here. */
+export interface DontfragToSend {
+  readonly type: "IPV6_DONTFRAG";
+  readonly dontfrag: boolean;
+}
+
+function address(bytes: Uint8Array | undefined, value: unknown, name: string, kind: string): Uint8Array {
+  if (bytes !== undefined) return bytes;
+  throw new TypeError(`Cannot sendmsg: ${name} is ${quote(value)}, required a numeric ${kind} address`);
+}
+
+function ipv4(value: unknown, name: string): Uint8Array {
+  return address(typeof value === "string" ? parseIPv4(value) : undefined, value, name, "IPv4");
+}
+
+function ipv6(value: unknown, name: string): Uint8Array {
+  const parsed = typeof value === "string" ? parseIPv6(value) : undefined;
+  return address(parsed?.zone === undefined ? parsed?.bytes : undefined, value, name, "IPv6");
+}
+
+const PKTINFO: Codec = {
+  name: "IP_PKTINFO",
+  level: k.IPPROTO_IP,
+  cmsg: k.IP_PKTINFO,
+  decode: (data): PktinfoMessage | undefined =>
+    data.length < 12
+      ? undefined
+      : {
+          type: "IP_PKTINFO",
+          ifindex: view(data).getInt32(0, LITTLE),
+          spec_dst: formatIPv4(data, 4),
+          addr: formatIPv4(data, 8),
+        },
+  encode: ({ ifindex = 0, spec_dst = "0.0.0.0", addr = "0.0.0.0" }: PktinfoToSend, name) => {
+    const bytes = new Uint8Array(12);
+    view(bytes).setInt32(0, integer(ifindex, "sendmsg", `${name}.ifindex`, 0, 0x7fff_ffff), LITTLE);
+    bytes.set(ipv4(spec_dst, `${name}.spec_dst`), 4);
+    bytes.set(ipv4(addr, `${name}.addr`), 8);
+    return bytes;
+  },
+};
+
+const PKTINFO6: Codec = {
+  name: "IPV6_PKTINFO",
+  level: k.IPPROTO_IPV6,
+  cmsg: k.IPV6_PKTINFO,
+  decode: (data): Pktinfo6Message | undefined =>
+    data.length < 20
+      ? undefined
+      : { type: "IPV6_PKTINFO", addr: formatIPv6(data), ifindex: view(data).getUint32(16, LITTLE) },
+  encode: ({ addr = "::", ifindex = 0 }: Pktinfo6ToSend, name) => {
+    const bytes = new Uint8Array(20);
+    bytes.set(ipv6(addr, `${name}.addr`));
+    view(bytes).setUint32(16, integer(ifindex, "sendmsg", `${name}.ifindex`, 0, 0x7fff_ffff), LITTLE);
+    return bytes;
+  },
+};
+
+/** A byte of DSCP and ECN. The kernel sends IP_TOS as a byte and IPV6_TCLASS as an int. */
+function serviceCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsg: number, field: string): Codec {
+  const int = intCodec(name, level, cmsg, field, [0, 255]);
+  return {
+    ...int,
+    decode: (data): { type: string } | undefined => {
+      const byte = name === "IP_TOS" && data.length === 1;
+      if (!byte && data.length < 4) return undefined;
+      const value = byte ? data[0]! : view(data).getInt32(0, LITTLE) & 255;
+      const parts: Record<string, number> = { [field]: value, dscp: value >> 2, ecn: value & 3 };
+      return { type: name, ...parts };
+    },
+  };
+}
+
+const FLOWINFO: Codec = {
+  name: "IPV6_FLOWINFO",
+  level: k.IPPROTO_IPV6,
+  cmsg: k.IPV6_FLOWINFO,
+  decode: (data): FlowinfoMessage | undefined =>
+    data.length < 4 ? undefined : { type: "IPV6_FLOWINFO", flowinfo: view(data).getUint32(0) },
+  encode: ({ flowinfo }: FlowinfoMessage, name) => {
+    const bytes = new Uint8Array(4);
+    view(bytes).setUint32(0, integer(flowinfo, "sendmsg", `${name}.flowinfo`, 0, 0x0fff_ffff));
+    return bytes;
+  },
+};
+
+/** @param size bytes of its struct sockaddr_in or sockaddr_in6 */
+function origdstaddr(name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR", level: number, cmsg: number, size: number): Codec {
+  return {
+    name,
+    level,
+    cmsg,
+    decode: (data): OrigdstaddrMessage | undefined =>
+      data.length < size ? undefined : { type: name, address: decodeAt(data, 0, data.length) },
+  };
+}
+
+const DONTFRAG: Codec = {
+  name: "IPV6_DONTFRAG",
+  level: k.IPPROTO_IPV6,
+  cmsg: k.IPV6_DONTFRAG,
+  encode: ({ dontfrag }: DontfragToSend, name) => {
+    if (typeof dontfrag === "boolean") return intBytes(dontfrag ? 1 : 0);
+    throw new TypeError(`Cannot sendmsg: ${name}.dontfrag is ${quote(dontfrag)}, required true or false`);
+  },
+};
+
+export const IP_CODECS: readonly Codec[] = [
+  serviceCodec("IP_TOS", k.IPPROTO_IP, k.IP_TOS, "tos"),
+  intCodec("IP_TTL", k.IPPROTO_IP, k.IP_TTL, "ttl", [0, 255]),
+  PKTINFO,
+  // The option and its message have one number: IP_ORIGDSTADDR in <linux/in.h>.
+  origdstaddr("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SOCKADDR_IN),
+  intCodec("IP_RECVFRAGSIZE", k.IPPROTO_IP, k.IP_RECVFRAGSIZE, "fragsize"),
+  FLOWINFO,
+  PKTINFO6,
+  intCodec("IPV6_HOPLIMIT", k.IPPROTO_IPV6, k.IPV6_HOPLIMIT, "hoplimit", [-1, 255]),
+  DONTFRAG,
+  serviceCodec("IPV6_TCLASS", k.IPPROTO_IPV6, k.IPV6_TCLASS, "tclass"),
+  origdstaddr("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR, SOCKADDR_IN6),
+  intCodec("IPV6_RECVFRAGSIZE", k.IPPROTO_IPV6, k.IPV6_RECVFRAGSIZE, "fragsize"),
+];

@@ -1,0 +1,65 @@
+// Reads of a stream that found something else.
+
+import { mark } from "./mark.js";
+
+/**
+ * The peer finished before all that was asked for had come. What had come is in `received`; it is taken from the stream.
+ *
+ * @example
+ * ```ts
+ * import { IncompleteReadError } from "berkeley";
+ *
+ * const error = new IncompleteReadError(new Uint8Array(3), 8);
+ * console.log(error.code, error.received.length, error.expected); // prints: ERR_INCOMPLETE_READ 3 8
+ * ```
+ */
+export class IncompleteReadError extends Error {
+  /** Always `"ERR_INCOMPLETE_READ"`. */
+  readonly code: "ERR_INCOMPLETE_READ";
+  /** The bytes that had come before the end. */
+  readonly received: Uint8Array;
+  /** Bytes that were needed at least; absent where nobody can know, as in a search for a delimiter. */
+  declare readonly expected?: number;
+
+  constructor(received: Uint8Array, expected?: number) {
+    super(
+      expected === undefined
+        ? `The peer finished after ${received.length} bytes, before the delimiter`
+        : `The peer finished after ${received.length} bytes of at least ${expected}`,
+    );
+    this.code = "ERR_INCOMPLETE_READ";
+    this.received = received;
+    if (expected !== undefined) this.expected = expected;
+  }
+
+  static {
+    IncompleteReadError.prototype.name = "IncompleteReadError";
+    mark(IncompleteReadError);
+  }
+}
+
+/**
+ * Bytes that can't be a frame of the codec that reads them, such as a length with a letter in it. The stream they came
+ * from stays closed for reading.
+ *
+ * @example
+ * ```ts
+ * import { FrameError } from "berkeley";
+ *
+ * console.log(new FrameError("a varint has at most 10 bytes, found 11").code); // prints: ERR_FRAME
+ * ```
+ */
+export class FrameError extends Error {
+  /** Always `"ERR_FRAME"`. */
+  readonly code: "ERR_FRAME";
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = "ERR_FRAME";
+  }
+
+  static {
+    FrameError.prototype.name = "FrameError";
+    mark(FrameError);
+  }
+}

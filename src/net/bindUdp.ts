@@ -1,0 +1,268 @@
+// bindUdp() and connectUdp(): from an endpoint to a UDP socket.
+
+import {
+  type AddressLike,
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  type EndpointLike,
+  formatEndpoint,
+  HostPort,
+  InetAddress,
+  parseEndpoint,
+} from "../addr/index.js";
+import { quote } from "../check/index.js";
+import type { IoOptions } from "../io.js";
+import { Socket } from "../socket/index.js";
+import { integer } from "../check/index.js";
+import { calls } from "../sys/calls.js";
+import { SOCK_DGRAM } from "../sys/constants.js";
+import {
+  IPV6_V6ONLY,
+  SO_BINDTODEVICE,
+  SO_BROADCAST,
+  SO_RCVBUF,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SO_SNDBUF,
+} from "../options/index.js";
+import { resolveNow } from "../netdb/resolve.js";
+import { adopt } from "./adopt.js";
+import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
+import {
+  checkApplies,
+  checkDevice,
+  checkLocal,
+  checkObject,
+  checkWait,
+  type CheckedWait,
+  flag,
+  rest,
+} from "./endpointOptions.js";
+import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
+import { listenFd } from "./systemd.js";
+import { preparePlaces, UdpSocket } from "./udpSocket.js";
+
+/**
+ * Options of both kinds of UDP sockets. `timeout` is for the resolver, and for a `connectUdp()` that finds no free port; `signal` ends
+ * the call.
+ */
+export interface UdpOptions extends IoOptions {
+  /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
+  readonly receiveBuffer?: number | undefined;
+  /** Bytes of packets that wait to be sent: SO_SNDBUF; net.core.wmem_max cuts it. */
+  readonly sendBuffer?: number | undefined;
+  /** Lets it send to broadcast addresses: SO_BROADCAST. Default false. */
+  readonly broadcast?: boolean | undefined;
+  /** The only interface that is used: SO_BINDTODEVICE. */
+  readonly bindToDevice?: string | undefined;
+  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
+  readonly resolver?: Resolver | undefined;
+}
+
+/** Options of `bindUdp`. From when the socket is there, `signal` closes it. */
+export interface BindUdpOptions extends UdpOptions {
+  /** Takes an address that other sockets have too, if they allow it as well: SO_REUSEADDR, for multicast. Default false. */
+  readonly reuseAddr?: boolean | undefined;
+  /** Shares the packets of an address out among several sockets: SO_REUSEPORT. Default false. */
+  readonly reusePort?: boolean | undefined;
+  /** Takes no IPv4 packets at `[::]`: IPV6_V6ONLY. Default false. */
+  readonly ipv6Only?: boolean | undefined;
+  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  readonly unsetEnv?: boolean | undefined;
+}
+
+/** Options of `connectUdp`. */
+export interface ConnectUdpOptions extends UdpOptions {
+  /** Where packets are to come from: a numeric address, or `["", port]`. */
+  readonly localAddress?: AddressLike | undefined;
+}
+
+const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
+const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
+const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
+const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
+
+/**
+ * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
+ * bound one that was made elsewhere. Port 0 lets the kernel choose. A socket at the wildcard answers from the address that it was
+ * asked at; see {@link UdpSocket.send}. A signal closes the socket.
+ *
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another type),
+ *   `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @see bind(2), udp(7)
+ * @example
+ * ```ts
+ * import { bindUdp, connectUdp } from "berkeley";
+ *
+ * await using server = await bindUdp("udp://127.0.0.1:0", { receiveBuffer: 1 << 20 });
+ * await using client = await connectUdp(server.address);
+ * await client.send("ping");
+ * for await (const { data, address } of server) {
+ *   await server.send(`${data.toString()} pong`, address);
+ *   break;
+ * }
+ * console.log((await client.receive()).data.toString()); // prints: ping pong
+ * ```
+ */
+export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {}): Promise<UdpSocket> {
+  const target = udpTarget(endpoint, "bind");
+  const { action } = target;
+  checkObject(opts, action);
+  checkApplies(opts, target.fd === undefined ? BIND : [...ADOPT, "unsetEnv"], action, "such an endpoint");
+  const plan = checkPlan(opts, action);
+  const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
+  const reusePort = flag(opts.reusePort, false, action, "reusePort");
+  const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
+  const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
+  plan.signal?.throwIfAborted();
+  if (target.fd !== undefined) {
+    const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
+    let local!: HostAddress;
+    const adopted = adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
+      apply(socket, plan);
+      local = preparePlaces(socket);
+    });
+    return new UdpSocket(adopted, local, undefined, plan.signal);
+  }
+  const { address } = target;
+  const bind = (local: HostAddress): Promise<Made> =>
+    make(local.family, plan, async (socket) => {
+      if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
+      if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
+      if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
+      else if (ipv6Only) {
+        throw new TypeError(
+          `Cannot ${action}: ${String(local)} is an address of IPv4, required one of IPv6 with ipv6Only`,
+        );
+      }
+      await socket.bind(local);
+      return preparePlaces(socket);
+    });
+  const addresses = wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
+  const made = await bindFirst(addresses, bind, action);
+  return new UdpSocket(made.socket, made.address, undefined, plan.signal);
+}
+
+/**
+ * A UDP socket that is connected: it sends to one peer, receives from that peer only, and hears when a packet was refused. Of the
+ * addresses of a name the first is taken that there is a route to; no packet is sent.
+ *
+ * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES` …; with several addresses `cause` is an AggregateError;
+ *   `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong
+ * @see connect(2), udp(7)
+ * @example
+ * ```ts
+ * import { connectUdp } from "berkeley";
+ *
+ * await using socket = await connectUdp("udp://127.0.0.1:9");
+ * console.log(String(socket.remoteAddress)); // prints: 127.0.0.1:9
+ * ```
+ */
+export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions = {}): Promise<UdpSocket> {
+  const { action, address, fd } = udpTarget(endpoint, "connect");
+  if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
+    throw new TypeError(`Cannot ${action}: required udp://host:port`);
+  }
+  checkObject(opts, action);
+  checkApplies(opts, [...COMMON, "localAddress"], action, "connectUdp()");
+  const plan = checkPlan(opts, action);
+  const local = checkLocal(opts.localAddress, action);
+  plan.signal?.throwIfAborted();
+  const errors: unknown[] = [];
+  for (const remote of await candidates(address, AF_UNSPEC, plan)) {
+    try {
+      const made = await make(remote.family, plan, async (socket) => {
+        if (local !== undefined) await socket.bind(local);
+        // It waits while no port is free.
+        await socket.connect(remote, rest(plan));
+        return socket.getsockname() as HostAddress;
+      });
+      return new UdpSocket(made.socket, made.address, remote, undefined);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`);
+}
+
+interface UdpPlan extends CheckedWait {
+  readonly receiveBuffer: number | undefined;
+  readonly sendBuffer: number | undefined;
+  readonly broadcast: boolean;
+  readonly device: string | undefined;
+  readonly resolver: Resolver | undefined;
+}
+
+function checkPlan(opts: UdpOptions, action: string): UdpPlan {
+  const { receiveBuffer, sendBuffer, resolver } = opts;
+  if (resolver !== undefined && typeof resolver !== "function") {
+    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
+  }
+  const size = (value: unknown, name: string): number | undefined =>
+    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  return {
+    ...checkWait(opts, action),
+    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
+    sendBuffer: size(sendBuffer, "sendBuffer"),
+    broadcast: flag(opts.broadcast, false, action, "broadcast"),
+    device: checkDevice(opts.bindToDevice, action),
+    resolver,
+  };
+}
+
+interface UdpTarget {
+  readonly action: string;
+  readonly address: HostAddress | HostPort;
+  /** Instead of the address: a descriptor, or the name of one. */
+  readonly fd: number | string | undefined;
+}
+
+/** A host and a port without a scheme are taken for UDP's here. */
+function udpTarget(value: EndpointLike, verb: string): UdpTarget {
+  const named = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
+  const endpoint = parseEndpoint(value);
+  const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, named ? "tcp:" : "udp:"))}`;
+  const address = new InetAddress("0.0.0.0", 0);
+  if (endpoint.scheme === "fd") return { action, address, fd: endpoint.fd };
+  if (endpoint.scheme === "systemd") return { action, address, fd: endpoint.name };
+  if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !named)) {
+    return { action, address: endpoint.address, fd: undefined };
+  }
+  throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required udp`);
+}
+
+async function candidates(
+  target: HostAddress | HostPort,
+  family: HostFamily | typeof AF_UNSPEC,
+  plan: UdpPlan,
+): Promise<readonly HostAddress[]> {
+  const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
+  return known === undefined ? resolveAddresses(target as HostPort, family, plan) : [known as HostAddress];
+}
+
+/** A socket, and the address that it has. */
+interface Made {
+  readonly socket: Socket;
+  readonly address: HostAddress;
+}
+
+async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<HostAddress>): Promise<Made> {
+  const socket = new Socket(family, SOCK_DGRAM);
+  try {
+    apply(socket, plan);
+    return { socket, address: await prepare(socket) };
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+function apply(socket: Socket, plan: UdpPlan): void {
+  if (plan.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, plan.receiveBuffer);
+  if (plan.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, plan.sendBuffer);
+  if (plan.broadcast) socket.setsockopt(SO_BROADCAST, true);
+  if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
+}

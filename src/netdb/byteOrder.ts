@@ -1,0 +1,92 @@
+// Numbers between the byte order of the host and that of the network, which is big endian: byteorder(3).
+
+import { integer } from "../check/index.js";
+import { LITTLE } from "../sys/nativeInts.js";
+
+const U16_MAX = 0xffff;
+const U32_MAX = 0xffff_ffff;
+
+function swap16(value: number): number {
+  return ((value & 0xff) << 8) | (value >>> 8);
+}
+
+function swap32(value: number): number {
+  return ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
+}
+
+function order16(value: number, action: string): number {
+  const number = integer(value, action, "value", 0, U16_MAX);
+  return LITTLE ? swap16(number) : number;
+}
+
+function order32(value: number, action: string): number {
+  const number = integer(value, action, "value", 0, U32_MAX);
+  return LITTLE ? swap32(number) : number;
+}
+
+/**
+ * A number of 16 bits from the order of the host to that of the network: htons(3). The ports of addresses need it not, they
+ * are in the order of the host everywhere in this package.
+ *
+ * @throws RangeError outside 0 to 65535
+ * @see htons(3)
+ * @example
+ * ```ts
+ * import { htons, ntohs } from "berkeley";
+ *
+ * console.log(ntohs(htons(8080))); // prints: 8080
+ * ```
+ */
+export function htons(value: number): number {
+  return order16(value, "htons");
+}
+
+/**
+ * A number of 32 bits from the order of the host to that of the network: htonl(3).
+ *
+ * @throws RangeError outside 0 to 4294967295
+ * @see htonl(3)
+ * @example
+ * ```ts
+ * import { htonl, ntohl } from "berkeley";
+ *
+ * console.log(ntohl(htonl(0x7f000001)) === 0x7f000001); // prints: true
+ * ```
+ */
+export function htonl(value: number): number {
+  return order32(value, "htonl");
+}
+
+/**
+ * A number of 16 bits from the order of the network to that of the host: ntohs(3).
+ *
+ * @throws RangeError outside 0 to 65535
+ * @see ntohs(3)
+ * @example
+ * ```ts
+ * import { ntohs } from "berkeley";
+ *
+ * const inMemory = new Uint16Array(Uint8Array.of(0x1f, 0x90).buffer)[0] ?? 0;
+ * console.log(ntohs(inMemory)); // prints: 8080
+ * ```
+ */
+export function ntohs(value: number): number {
+  return order16(value, "ntohs");
+}
+
+/**
+ * A number of 32 bits from the order of the network to that of the host: ntohl(3).
+ *
+ * @throws RangeError outside 0 to 4294967295
+ * @see ntohl(3)
+ * @example
+ * ```ts
+ * import { ntohl } from "berkeley";
+ *
+ * const inMemory = new Uint32Array(Uint8Array.of(127, 0, 0, 1).buffer)[0] ?? 0;
+ * console.log(ntohl(inMemory).toString(16)); // prints: 7f000001
+ * ```
+ */
+export function ntohl(value: number): number {
+  return order32(value, "ntohl");
+}

@@ -1,0 +1,52 @@
+// What this machine can do with IPv6, found out by doing it.
+
+import { AF_INET6, Inet6Address } from "../addr/index.js";
+import { type Calls, calls } from "../sys/calls.js";
+import { IPPROTO_IPV6, IPV6_V6ONLY, SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
+import { intBytes } from "../sys/nativeInts.js";
+import { encodeAddress } from "../sys/sockaddr.js";
+
+/** Whether a new IPv6 socket stands up to a trial: a call on its descriptor that returns >= 0. */
+function stands(table: Calls, type: number, trial: (fd: number) => number): boolean {
+  const fd = table.socket(AF_INET6, type, 0);
+  if (fd < 0) return false;
+  const result = trial(fd);
+  table.close(fd);
+  return result >= 0;
+}
+
+/** The probe behind {@link has_ipv6}. */
+export function probeIPv6(table: Calls): boolean {
+  return stands(table, SOCK_DGRAM, (fd) => table.bind(fd, encodeAddress(new Inet6Address("::1", 0))));
+}
+
+/**
+ * Whether this machine has IPv6: a socket could be made and bound to `::1` when the package was loaded.
+ *
+ * @see ipv6(7)
+ * @example
+ * ```ts
+ * import { AF_INET, AF_INET6, has_ipv6, Socket } from "berkeley";
+ *
+ * await using server = new Socket(has_ipv6 ? AF_INET6 : AF_INET);
+ * await server.bind(has_ipv6 ? "[::1]:0" : "127.0.0.1:0");
+ * ```
+ */
+export const has_ipv6: boolean = probeIPv6(calls);
+
+/**
+ * Whether one IPv6 socket can take IPv4 connections too (IPV6_V6ONLY off), tried on a socket.
+ *
+ * @see ipv6(7)
+ * @example
+ * ```ts
+ * import { AF_INET6, create_server, has_dualstack_ipv6 } from "berkeley";
+ *
+ * await using server = has_dualstack_ipv6()
+ *   ? await create_server(["", 0], { family: AF_INET6, dualstack_ipv6: true })
+ *   : await create_server(["", 0]);
+ * ```
+ */
+export function has_dualstack_ipv6(): boolean {
+  return stands(calls, SOCK_STREAM, (fd) => calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, intBytes(0)));
+}

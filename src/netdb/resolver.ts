@@ -1,0 +1,161 @@
+// getaddrinfo(3) and getnameinfo(3).
+
+import {
+  type Address,
+  type AddressLike,
+  AF_UNSPEC,
+  HostPort,
+  Inet6Address,
+  parseIPv6,
+  toAddress,
+} from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { int32, integer } from "../check/index.js";
+import { type AddrinfoEntry, type Calls, calls } from "../sys/calls.js";
+import { check } from "../sys/errno.js";
+import { addrinfoQuestion, answerTo, type Inquiry, nameinfoQuestion } from "./lookup.js";
+import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
+import { hostText, look, type LookupOptions, plainText } from "./questions.js";
+
+/** What the answers of {@link getaddrinfo} shall be like: its `hints`. */
+export interface AddrInfoHints {
+  /** `AF_INET` or `AF_INET6`; `AF_UNSPEC` (the default) for both. */
+  readonly family?: number | undefined;
+  /** `SOCK_STREAM`, `SOCK_DGRAM` …; 0 (the default) gives an answer for each type. */
+  readonly type?: number | undefined;
+  /** `IPPROTO_TCP` …; 0 (the default) for any. */
+  readonly protocol?: number | undefined;
+  /** `AI_` flags. */
+  readonly flags?: number | undefined;
+}
+
+/** One answer of {@link getaddrinfo}: what `new Socket()` and `connect()` or `bind()` take. */
+export interface AddrInfo {
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  /** The host's official name, in the first answer if `AI_CANONNAME` asks for it; `""` otherwise. */
+  readonly canonname: string;
+  readonly address: Address;
+}
+
+/**
+ * The addresses of a host and a service: getaddrinfo(3), on a thread of its own.
+ *
+ * A host name, an address, or null for this machine: the loopback addresses, or with `AI_PASSIVE` the wildcard ones. Unlike
+ * the addresses that sockets take, `host` is read as the C library reads it, the old forms of inet_aton(3) included. An
+ * international name is looked up in its ASCII form (UTS 46).
+ *
+ * @param service a name such as `"http"`, a port, or null for port 0; host and service can't both be null
+ * @returns the answers in the order in which they should be tried (RFC 6724)
+ * @throws TypeError or RangeError for a host or service with a NUL in it, a host of more than 253 bytes, a port over 65535
+ * @throws SocketError `EAI_NONAME`, `EAI_SERVICE`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_FAMILY`, `EAI_SOCKTYPE`, `EAI_BADFLAGS`,
+ *   `EAI_ADDRFAMILY`, `EAI_NODATA`; `ETIMEDOUT`
+ * @see getaddrinfo(3), RFC 3493 section 6.1
+ * @example
+ * ```ts
+ * import { AF_INET, getaddrinfo, SOCK_STREAM } from "berkeley";
+ *
+ * const [first] = await getaddrinfo("localhost", 8080, { family: AF_INET, type: SOCK_STREAM });
+ * console.log(String(first?.address)); // prints: 127.0.0.1:8080
+ * ```
+ */
+export async function getaddrinfo(
+  host: string | null,
+  service: string | number | null,
+  hints?: AddrInfoHints & LookupOptions,
+): Promise<AddrInfo[]> {
+  return look(addresses(calls, host, service, hints), hints, "getaddrinfo", host);
+}
+
+/**
+ * The host name and the service name of an address: getnameinfo(3), on a thread of its own. What has no name comes back as a
+ * number, unless `NI_NAMEREQD` forbids it.
+ *
+ * @param address a numeric address; a name is refused
+ * @param flags `NI_` flags
+ * @returns `[host, service]`
+ * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_FAMILY`, `EAI_BADFLAGS`; `ETIMEDOUT`
+ * @see getnameinfo(3), RFC 3493 section 6.2
+ * @example
+ * ```ts
+ * import { getnameinfo, NI_NUMERICHOST } from "berkeley";
+ *
+ * console.log(await getnameinfo("127.0.0.1:80", NI_NUMERICHOST)); // prints: [ '127.0.0.1', 'http' ]
+ * ```
+ */
+export async function getnameinfo(
+  address: AddressLike,
+  flags: number = 0,
+  opts?: LookupOptions,
+): Promise<[host: string, service: string]> {
+  return look(nameOf(calls, address, flags), opts, "getnameinfo");
+}
+
+/** The inquiry of `getaddrinfo`. */
+export function* addresses(
+  table: Calls,
+  host: unknown,
+  service: unknown,
+  hints: AddrInfoHints | undefined,
+): Inquiry<AddrInfo[]> {
+  const action = "getaddrinfo";
+  if (hints !== undefined && (typeof hints !== "object" || hints === null)) {
+    throw new TypeError(
+      `Cannot ${action}: hints are ${quote(hints)}, required an object such as { family, type, flags }`,
+    );
+  }
+  const question = addrinfoQuestion(
+    table,
+    host === null || host === undefined ? null : hostText(host, action),
+    serviceText(service, action),
+    int32(hints?.family ?? AF_UNSPEC, action, "family"),
+    int32(hints?.type ?? 0, action, "type"),
+    int32(hints?.protocol ?? 0, action, "protocol"),
+    int32(hints?.flags ?? 0, action, "flags"),
+  );
+  return (yield* answerTo(question)).map(toAddrInfo);
+}
+
+function toAddrInfo([family, type, protocol, address, canonname]: AddrinfoEntry): AddrInfo {
+  return { family, type, protocol, canonname: canonname ?? "", address: decodeAddress(address) };
+}
+
+/**
+ * A service as the C library takes it. A number there is read by strtoul(3) and cut to 16 bits; here it is a port or an
+ * error.
+ */
+function serviceText(service: unknown, action: string): string | null {
+  if (service === null || service === undefined) return null;
+  if (typeof service === "number") return String(integer(service, action, "service", 0, 65535));
+  const text = plainText(service, action, "service");
+  if (!/^[\s+-]*[0-9]+$/.test(text)) return text;
+  if (!/^[0-9]+$/.test(text)) {
+    throw new TypeError(
+      `Cannot ${action}: service is ${quote(text)}, required a number without sign and spaces, or a name`,
+    );
+  }
+  if (Number(text) > 65535) {
+    throw new RangeError(`Cannot ${action}: service is ${quote(text)}, required a name or a port from 0 to 65535`);
+  }
+  return text;
+}
+
+/** The inquiry of `getnameinfo`. */
+export function* nameOf(table: Calls, address: AddressLike, flags: unknown): Inquiry<[host: string, service: string]> {
+  const numeric = numericAddress(table, address);
+  const question = nameinfoQuestion(table, encodeAddress(numeric), int32(flags, "getnameinfo", "flags"));
+  const [host, service] = yield* answerTo(question);
+  return [host, service];
+}
+
+function numericAddress(table: Calls, value: AddressLike): Address {
+  const address = toAddress(value);
+  if (!(address instanceof HostPort)) return address;
+  const { host, port, flowinfo, zone } = address;
+  if (zone === undefined || parseIPv6(host) === undefined) {
+    throw new TypeError(`Cannot getnameinfo: host is ${quote(host)}, required a numeric address`);
+  }
+  const index = check(table.if_nametoindex(zone), "if_nametoindex", () => ({ address: zone }));
+  return new Inet6Address(host, port, flowinfo, index);
+}

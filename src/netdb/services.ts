@@ -1,0 +1,68 @@
+// Services and protocols, as /etc/services and /etc/protocols (or what nsswitch.conf(5) names instead) have them.
+
+import { integer } from "../check/index.js";
+import { calls } from "../sys/calls.js";
+import { check, socketError } from "../sys/errno.js";
+import { optionalText, plainText } from "./questions.js";
+
+/**
+ * The port of a service: getservbyname(3). Reads a file, so it is a plain call.
+ *
+ * @param name such as `"http"`
+ * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
+ * @throws SocketError `ENOENT` if there is no such service
+ * @see getservbyname(3)
+ * @example
+ * ```ts
+ * import { getservbyname } from "berkeley";
+ *
+ * console.log(getservbyname("http", "tcp")); // prints: 80
+ * ```
+ */
+export function getservbyname(name: string, protocol?: string): number {
+  const service = plainText(name, "getservbyname", "name");
+  const proto = optionalText(protocol, "getservbyname", "protocol");
+  return check(calls.getservbyname(service, proto), "getservbyname", () => ({
+    address: proto === null ? service : `${service}/${proto}`,
+  }));
+}
+
+/**
+ * The service at a port: getservbyport(3). Reads a file, so it is a plain call.
+ *
+ * @param port 0 to 65535, in the byte order of the host
+ * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
+ * @throws SocketError `ENOENT` if there is no such service
+ * @see getservbyport(3)
+ * @example
+ * ```ts
+ * import { getservbyport } from "berkeley";
+ *
+ * console.log(getservbyport(53, "udp")); // prints: domain
+ * ```
+ */
+export function getservbyport(port: number, protocol?: string): string {
+  const number = integer(port, "getservbyport", "port", 0, 65535);
+  const proto = optionalText(protocol, "getservbyport", "protocol");
+  const name = calls.getservbyport(number, proto);
+  if (typeof name === "string") return name;
+  throw socketError(name, "getservbyport", { address: proto === null ? String(number) : `${number}/${proto}` });
+}
+
+/**
+ * The number of a protocol, as `socket(2)` takes it: getprotobyname(3). Reads a file, so it is a plain call.
+ *
+ * @param name such as `"tcp"` or `"icmp"`
+ * @throws SocketError `ENOENT` if there is no such protocol
+ * @see getprotobyname(3)
+ * @example
+ * ```ts
+ * import { getprotobyname, IPPROTO_UDP } from "berkeley";
+ *
+ * console.log(getprotobyname("udp") === IPPROTO_UDP); // prints: true
+ * ```
+ */
+export function getprotobyname(name: string): number {
+  const protocol = plainText(name, "getprotobyname", "name");
+  return check(calls.getprotobyname(protocol), "getprotobyname", () => ({ address: protocol }));
+}

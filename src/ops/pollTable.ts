@@ -1,0 +1,119 @@
+// The entries of poll(2), from what a user wrote to an array of struct pollfd and back.
+
+import { quote, quoteOther } from "../check/index.js";
+import { integer } from "../check/index.js";
+import type { Calls } from "../sys/calls.js";
+import { POLLNVAL } from "../sys/constants.js";
+import { EAGAIN } from "../sys/errno.js";
+
+/** What is to be known of a socket that is polled. */
+export interface PollSocket {
+  /** -1 once it is closed. */
+  fileno(): number;
+}
+
+/** What `poll` waits for: events of a socket or of a raw descriptor. */
+export type Entry<S extends PollSocket> =
+  | {
+      readonly socket: S;
+      /** `POLLIN`, `POLLPRI`, `POLLOUT`, `POLLRDHUP`, or 0 for errors and the end alone. */
+      readonly events: number;
+    }
+  | {
+      /** Number of an open descriptor of any kind. */
+      readonly fd: number;
+      readonly events: number;
+    };
+
+/** An entry that is ready, and why. */
+export interface PollResult<E extends Entry<PollSocket> = Entry<PollSocket>> {
+  /** The entry, as it was given. */
+  readonly entry: E;
+  /** Those of `events` that are ready, and `POLLERR`, `POLLHUP` and `POLLNVAL` without being asked for. */
+  readonly revents: number;
+}
+
+/** Words and half words of a struct pollfd. */
+const WORDS = 2;
+const HALVES = 4;
+const EVENTS = 2;
+const REVENTS = 3;
+
+/** The entries as an array of struct pollfd. */
+export class PollTable<E extends Entry<PollSocket>> {
+  readonly entries: readonly E[];
+  readonly #words: Int32Array;
+  readonly #halves: Int16Array;
+  readonly #bytes: Uint8Array;
+
+  /** @param isSocket what is a socket that can be polled here */
+  constructor(given: readonly E[], isSocket: (value: unknown) => value is PollSocket) {
+    if (!Array.isArray(given)) throw new TypeError(`Cannot poll: entries are ${quote(given)}, required an array`);
+    const entries = [...given] as readonly E[];
+    this.entries = entries;
+    this.#words = new Int32Array(WORDS * entries.length);
+    this.#halves = new Int16Array(this.#words.buffer);
+    this.#bytes = new Uint8Array(this.#words.buffer);
+    entries.forEach((entry, index) => {
+      this.#words[WORDS * index] = checkEntry(entry, index, isSocket);
+      this.#halves[HALVES * index + EVENTS] = integer(entry.events, "poll", `entries[${index}].events`, 0, 0x7fff);
+    });
+  }
+
+  /** poll(2), waiting for `timeout` ms, but not if a socket is closed: how many are ready, EAGAIN for none. */
+  ask(calls: Calls, timeout: number): number {
+    let closed = 0;
+    for (const [index, entry] of this.entries.entries()) {
+      if (!("socket" in entry)) continue;
+      // A number below 0 has poll(2) pass over the entry.
+      const fd = (this.#words[WORDS * index] = entry.socket.fileno());
+      if (fd < 0) closed++;
+    }
+    const count = calls.pollEntries(this.#bytes, closed > 0 ? 0 : timeout);
+    if (count < 0) return count;
+    if (closed > 0) {
+      for (let index = 0; index < this.entries.length; index++) {
+        if (this.#words[WORDS * index]! < 0) this.#halves[HALVES * index + REVENTS] = POLLNVAL;
+      }
+    }
+    return count + closed > 0 ? count + closed : EAGAIN;
+  }
+
+  ready(): PollResult<E>[] {
+    const results: PollResult<E>[] = [];
+    for (const [index, entry] of this.entries.entries()) {
+      const revents = this.#halves[HALVES * index + REVENTS]!;
+      if (revents !== 0) results.push({ entry, revents: revents & 0xffff });
+    }
+    return results;
+  }
+
+  /** The entries for the set, where each descriptor stands once. */
+  merged(): Uint8Array {
+    const events = new Map<number, number>();
+    for (let index = 0; index < this.entries.length; index++) {
+      const fd = this.#words[WORDS * index]!;
+      events.set(fd, (events.get(fd) ?? 0) | this.#halves[HALVES * index + EVENTS]!);
+    }
+    const words = new Int32Array(WORDS * events.size);
+    const halves = new Int16Array(words.buffer);
+    let index = 0;
+    for (const [fd, its] of events) {
+      words[WORDS * index] = fd;
+      halves[HALVES * index++ + EVENTS] = its;
+    }
+    return new Uint8Array(words.buffer);
+  }
+}
+
+/** The number of the descriptor. */
+function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
+  const name = `entries[${index}]`;
+  if (typeof entry !== "object" || entry === null || "socket" in entry === "fd" in entry) {
+    throw new TypeError(`Cannot poll: ${name} is ${quote(entry)}, required { socket, events } or { fd, events }`);
+  }
+  if ("fd" in entry) return integer(entry.fd, "poll", `${name}.fd`, 0, 0x7fff_ffff);
+  const { socket } = entry as { socket: unknown };
+  if (isSocket(socket)) return socket.fileno();
+  throw new TypeError(`Cannot poll: ${name}.socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+}

@@ -1,0 +1,40 @@
+// The request with which flow labels are managed: struct in6_flowlabel_req of linux/in6.h.
+
+import { LITTLE } from "../sys/nativeInts.js";
+import { view } from "../sys/nativeInts.js";
+import { ipv6Member, numberMember, record } from "./values.js";
+
+/** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */
+export interface FlowLabelRequest {
+  /** `IPV6_FL_A_GET` (to have one), `IPV6_FL_A_PUT` (to give it back), `IPV6_FL_A_RENEW`. */
+  readonly action: number;
+  /** The label, 1 to 0xfffff. */
+  readonly label: number;
+  /** Numeric address to which it is used; `"::"` if absent. */
+  readonly destination?: string;
+  /** Who may share it: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
+  readonly share?: number;
+  /** `IPV6_FL_F_CREATE`, `IPV6_FL_F_EXCL` …; 0 if absent. */
+  readonly flags?: number;
+  /** Seconds for which an idle label lasts; 0 if absent. */
+  readonly expires?: number;
+  /** Seconds for which it can't be used again afterwards; 0 if absent. */
+  readonly linger?: number;
+}
+
+export function encodeFlowLabel(name: string, value: FlowLabelRequest): Uint8Array {
+  const members = ["action", "label", "destination", "share", "flags", "expires", "linger"];
+  const given = record(name, value, members);
+  const { action, label, destination = "::", share = 0, flags = 0, expires = 0, linger = 0 } = given;
+  const bytes = new Uint8Array(32);
+  const out = view(bytes);
+  bytes.set(ipv6Member(name, "destination", destination));
+  // In network order, as it stands in the header.
+  out.setUint32(16, numberMember(name, "label", label, 1, 0xf_ffff));
+  out.setUint8(20, numberMember(name, "action", action, 0, 0xff));
+  out.setUint8(21, numberMember(name, "share", share, 0, 0xff));
+  out.setUint16(22, numberMember(name, "flags", flags, 0, 0xffff), LITTLE);
+  out.setUint16(24, numberMember(name, "expires", expires, 0, 0xffff), LITTLE);
+  out.setUint16(26, numberMember(name, "linger", linger, 0, 0xffff), LITTLE);
+  return bytes;
+}

@@ -1,0 +1,232 @@
+// Options of the level IPPROTO_IP, ip(7). In the order of their numbers; those of the MCAST_ family are in mcast.ts.
+
+import { formatIPv4, parseIPv4 } from "../addr/index.js";
+import * as k from "../sys/constants.js";
+import {
+  encodeIpv4Membership,
+  encodeIpv4Source,
+  type Ipv4Membership,
+  type Ipv4Source,
+  type Ipv4SourceFilterOption,
+  ipv4SourceFilterOption,
+} from "./multicast.js";
+import {
+  booleanOption,
+  bytesOption,
+  checkNumber,
+  intOption,
+  readOnly,
+  refusal,
+  setOption,
+  shapedOption,
+  type SocketOption,
+} from "./option.js";
+import { readInt, uintBytes, view } from "../sys/nativeInts.js";
+import { interfaceMember, ipv4Member, join, type NetworkInterface, record } from "./values.js";
+
+const L = k.IPPROTO_IP;
+/** The longest IP options of a packet, in bytes. */
+const OPTIONS_SIZE = 40;
+
+/** The type-of-service byte: DSCP and ECN. */
+export const IP_TOS: SocketOption<number, number> = intOption("IP_TOS", L, k.IP_TOS, 0, 255);
+/** Hops that a packet may take; -1 is the system's default. */
+export const IP_TTL: SocketOption<number, number> = intOption("IP_TTL", L, k.IP_TTL, -1, 255);
+/** What is sent begins with its own IP header. Raw sockets only. */
+export const IP_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IP_HDRINCL", L, k.IP_HDRINCL);
+/** IP options (RFC 791) of each packet that is sent, at most 40 bytes. */
+export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
+  "IP_OPTIONS",
+  L,
+  k.IP_OPTIONS,
+  0,
+  OPTIONS_SIZE,
+);
+/** Takes forwarded packets with the Router Alert option out of the stream. Raw sockets only. */
+export const IP_ROUTER_ALERT: SocketOption<boolean, boolean> = booleanOption("IP_ROUTER_ALERT", L, k.IP_ROUTER_ALERT);
+/** Delivers the IP options of each packet, filled in for this host. */
+export const IP_RECVOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RECVOPTS", L, k.IP_RECVOPTS);
+/** Delivers the IP options of each packet as they came, for an answer. */
+export const IP_RETOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RETOPTS", L, k.IP_RETOPTS);
+/** IP_RETOPTS under the name that BSD gives it. */
+export const IP_RECVRETOPTS: SocketOption<boolean, boolean> = IP_RETOPTS;
+/** Delivers the interface and the addresses of each packet. */
+export const IP_PKTINFO: SocketOption<boolean, boolean> = booleanOption("IP_PKTINFO", L, k.IP_PKTINFO);
+/** Path-MTU discovery: `IP_PMTUDISC_WANT`, `_DONT`, `_DO`, `_PROBE`, `_INTERFACE`, `_OMIT`. */
+export const IP_MTU_DISCOVER: SocketOption<number, number> = intOption("IP_MTU_DISCOVER", L, k.IP_MTU_DISCOVER);
+/** Queues errors of packets, to be received with `MSG_ERRQUEUE`. */
+export const IP_RECVERR: SocketOption<boolean, boolean> = booleanOption("IP_RECVERR", L, k.IP_RECVERR);
+/** Delivers the TTL of each packet. */
+export const IP_RECVTTL: SocketOption<boolean, boolean> = booleanOption("IP_RECVTTL", L, k.IP_RECVTTL);
+/** Delivers the type-of-service byte of each packet. */
+export const IP_RECVTOS: SocketOption<boolean, boolean> = booleanOption("IP_RECVTOS", L, k.IP_RECVTOS);
+/** The path MTU that is known (bytes); the socket must be connected, `ENOTCONN` otherwise. */
+export const IP_MTU: SocketOption<number, never> = readOnly(intOption("IP_MTU", L, k.IP_MTU));
+/** Lets `bind` take an address that no interface has yet. */
+export const IP_FREEBIND: SocketOption<boolean, boolean> = booleanOption("IP_FREEBIND", L, k.IP_FREEBIND);
+/** Delivers the security label of each packet. */
+export const IP_PASSSEC: SocketOption<boolean, boolean> = booleanOption("IP_PASSSEC", L, k.IP_PASSSEC);
+/** Lets the socket be bound to, and answer for, addresses of others: transparent proxying. */
+export const IP_TRANSPARENT: SocketOption<boolean, boolean> = booleanOption("IP_TRANSPARENT", L, k.IP_TRANSPARENT);
+/** Delivers the address to which each datagram was sent before it was redirected. */
+export const IP_RECVORIGDSTADDR: SocketOption<boolean, boolean> = booleanOption(
+  "IP_RECVORIGDSTADDR",
+  L,
+  k.IP_RECVORIGDSTADDR,
+);
+/** Packets with a lower TTL are dropped (RFC 5082). */
+export const IP_MINTTL: SocketOption<number, number> = intOption("IP_MINTTL", L, k.IP_MINTTL, 0, 255);
+/** Outgoing fragments are not put together by the packet filter. Raw sockets only. */
+export const IP_NODEFRAG: SocketOption<boolean, boolean> = booleanOption("IP_NODEFRAG", L, k.IP_NODEFRAG);
+/** Delivers the checksum that the kernel computed over each datagram. */
+export const IP_CHECKSUM: SocketOption<boolean, boolean> = booleanOption("IP_CHECKSUM", L, k.IP_CHECKSUM);
+/** `bind` to port 0 chooses no port yet: `connect` does, so that connections may share one. */
+export const IP_BIND_ADDRESS_NO_PORT: SocketOption<boolean, boolean> = booleanOption(
+  "IP_BIND_ADDRESS_NO_PORT",
+  L,
+  k.IP_BIND_ADDRESS_NO_PORT,
+);
+/** Delivers the size of the largest fragment of a datagram that came in several. */
+export const IP_RECVFRAGSIZE: SocketOption<boolean, boolean> = booleanOption("IP_RECVFRAGSIZE", L, k.IP_RECVFRAGSIZE);
+/** With `IP_RECVERR`: says where the extensions of RFC 4884 begin in an ICMP error. */
+export const IP_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
+  "IP_RECVERR_RFC4884",
+  L,
+  k.IP_RECVERR_RFC4884,
+);
+
+/**
+ * The interface of outgoing multicast: one of its addresses, its index, or `struct ip_mreqn` by name. `"0.0.0.0"` and 0
+ * leave it to the system.
+ */
+export type MulticastInterface = string | number | { readonly interface?: NetworkInterface; readonly address?: string };
+
+/** Set as in {@link MulticastInterface}; read, the address that was set (`"0.0.0.0"` after an index). */
+export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedOption<string, MulticastInterface>(
+  "IP_MULTICAST_IF",
+  L,
+  k.IP_MULTICAST_IF,
+  4,
+  (bytes) => formatIPv4(bytes),
+  (value) => {
+    const name = "IP_MULTICAST_IF";
+    if (typeof value === "string") {
+      const address = parseIPv4(value);
+      if (address !== undefined) return address;
+      throw new TypeError(`${refusal(name, value)}: required a numeric IPv4 address, an index, or { interface: name }`);
+    }
+    const given = typeof value === "number" ? { interface: value } : record(name, value, ["interface", "address"]);
+    const { interface: index = 0, address = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
+    return join(
+      new Uint8Array(4),
+      ipv4Member(name, "address", address),
+      uintBytes(interfaceMember(name, "interface", index)),
+    );
+  },
+);
+/** Hops that multicast may take: 1, the default, stays on the local network; -1 sets that again. */
+export const IP_MULTICAST_TTL: SocketOption<number, number> = intOption(
+  "IP_MULTICAST_TTL",
+  L,
+  k.IP_MULTICAST_TTL,
+  -1,
+  255,
+);
+/** Whether multicast that is sent also comes to the sockets of this host. */
+export const IP_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption(
+  "IP_MULTICAST_LOOP",
+  L,
+  k.IP_MULTICAST_LOOP,
+);
+/** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
+export const IP_ADD_MEMBERSHIP: SocketOption<never, Ipv4Membership> = setOption(
+  "IP_ADD_MEMBERSHIP",
+  L,
+  k.IP_ADD_MEMBERSHIP,
+  (value) => encodeIpv4Membership("IP_ADD_MEMBERSHIP", value),
+);
+/** Leaves a multicast group, with all its sources. */
+export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = setOption(
+  "IP_DROP_MEMBERSHIP",
+  L,
+  k.IP_DROP_MEMBERSHIP,
+  (value) => encodeIpv4Membership("IP_DROP_MEMBERSHIP", value),
+);
+/** Hears a source again. `EADDRNOTAVAIL` if it was not blocked. */
+export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = setOption(
+  "IP_UNBLOCK_SOURCE",
+  L,
+  k.IP_UNBLOCK_SOURCE,
+  (value) => encodeIpv4Source("IP_UNBLOCK_SOURCE", value),
+);
+/** Does not hear one source of a group that the socket has joined. */
+export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = setOption(
+  "IP_BLOCK_SOURCE",
+  L,
+  k.IP_BLOCK_SOURCE,
+  (value) => encodeIpv4Source("IP_BLOCK_SOURCE", value),
+);
+/** Joins a multicast group for this source only, or adds the source. */
+export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = setOption(
+  "IP_ADD_SOURCE_MEMBERSHIP",
+  L,
+  k.IP_ADD_SOURCE_MEMBERSHIP,
+  (value) => encodeIpv4Source("IP_ADD_SOURCE_MEMBERSHIP", value),
+);
+/** Gives a source up; with the last one the group is left. */
+export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = setOption(
+  "IP_DROP_SOURCE_MEMBERSHIP",
+  L,
+  k.IP_DROP_SOURCE_MEMBERSHIP,
+  (value) => encodeIpv4Source("IP_DROP_SOURCE_MEMBERSHIP", value),
+);
+/** All sources of a group that are heard, at once (RFC 3376). To read it: `IP_MSFILTER.of(group, address)`. */
+export const IP_MSFILTER: Ipv4SourceFilterOption = ipv4SourceFilterOption("IP_MSFILTER", L, k.IP_MSFILTER);
+/** Whether a socket that is bound to the wildcard hears groups that only others have joined. */
+export const IP_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
+  "IP_MULTICAST_ALL",
+  L,
+  k.IP_MULTICAST_ALL,
+);
+/** The interface of outgoing packets that are not multicast: set by index or name, read as an index, 0 for none. */
+export const IP_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastInterface(
+  "IP_UNICAST_IF",
+  L,
+  k.IP_UNICAST_IF,
+);
+/** The ports from which `bind` to port 0 and `connect` choose: lowest and highest; 0 for the system's. */
+export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOption<PortRange, PortRange>(
+  "IP_LOCAL_PORT_RANGE",
+  L,
+  k.IP_LOCAL_PORT_RANGE,
+  4,
+  (bytes) => [readInt(bytes) & 0xffff, readInt(bytes) >>> 16],
+  (value) => {
+    const name = "IP_LOCAL_PORT_RANGE";
+    if (!Array.isArray(value) || value.length !== 2)
+      throw new TypeError(`${refusal(name, value)}: required [lowest, highest]`);
+    const [low, high] = (value as unknown[]).map((port) => checkNumber(name, port, 0, 0xffff)) as [number, number];
+    return uintBytes(high * 0x1_0000 + low);
+  },
+);
+/** The protocol of a raw socket, as it looks to a packet filter of IPsec. */
+export const IP_PROTOCOL: SocketOption<number, never> = readOnly(intOption("IP_PROTOCOL", L, k.IP_PROTOCOL));
+
+/** The lowest and the highest port. */
+export type PortRange = readonly [low: number, high: number];
+
+/** IP_UNICAST_IF and IPV6_UNICAST_IF: an index in network byte order, unlike all others. */
+export function unicastInterface(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
+  return shapedOption<number, NetworkInterface>(
+    name,
+    level,
+    optname,
+    4,
+    (bytes) => view(bytes).getUint32(0),
+    (value) => {
+      const bytes = new Uint8Array(4);
+      view(bytes).setUint32(0, interfaceMember(name, "the value", value));
+      return bytes;
+    },
+  );
+}

@@ -1,0 +1,302 @@
+// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542. In the order of their numbers; those of the MCAST_ family are in
+// mcast.ts.
+
+import { formatIPv6 } from "../addr/index.js";
+import * as k from "../sys/constants.js";
+import { encodeFlowLabel, type FlowLabelRequest } from "./flowLabel.js";
+import { unicastInterface } from "./ip.js";
+import { encodeIpv6Anycast, encodeIpv6Membership, type Ipv6Anycast, type Ipv6Membership } from "./multicast.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import {
+  booleanOption,
+  bytesOption,
+  intOption,
+  readOption,
+  setOption,
+  shapedOption,
+  type SocketOption,
+  uintOption,
+} from "./option.js";
+import { intBytes, readInt, uintBytes, view } from "../sys/nativeInts.js";
+import { interfaceMember, ipv6Member, join, type NetworkInterface, record } from "./values.js";
+
+const L = k.IPPROTO_IPV6;
+/** The longest extension header: its length field counts units of 8 bytes after the first. */
+const HEADER_SIZE = 8 * 256;
+
+/** Turns a socket that is connected to an IPv4-mapped address into one of `AF_INET`. Its `family` here stays as it was. */
+export const IPV6_ADDRFORM: SocketOption<number, number> = intOption("IPV6_ADDRFORM", L, k.IPV6_ADDRFORM);
+/** Where the checksum is in what a raw socket sends and gets (even, bytes from the front); -1 for none. */
+export const IPV6_CHECKSUM: SocketOption<number, number> = intOption("IPV6_CHECKSUM", L, k.IPV6_CHECKSUM, -1);
+/** Delivers the flow label and traffic class of each packet. */
+export const IPV6_FLOWINFO: SocketOption<boolean, boolean> = booleanOption("IPV6_FLOWINFO", L, k.IPV6_FLOWINFO);
+/** Hops that a packet may take; -1 is the system's default. */
+export const IPV6_UNICAST_HOPS: SocketOption<number, number> = intOption(
+  "IPV6_UNICAST_HOPS",
+  L,
+  k.IPV6_UNICAST_HOPS,
+  -1,
+  255,
+);
+/** The interface of outgoing multicast: set by index or name, read as an index, 0 for none. */
+export const IPV6_MULTICAST_IF: SocketOption<number, NetworkInterface> = shapedOption<number, NetworkInterface>(
+  "IPV6_MULTICAST_IF",
+  L,
+  k.IPV6_MULTICAST_IF,
+  4,
+  readInt,
+  (value) => intBytes(interfaceMember("IPV6_MULTICAST_IF", "the value", value)),
+);
+/** Hops that multicast may take; -1 is the default, 1. */
+export const IPV6_MULTICAST_HOPS: SocketOption<number, number> = intOption(
+  "IPV6_MULTICAST_HOPS",
+  L,
+  k.IPV6_MULTICAST_HOPS,
+  -1,
+  255,
+);
+/** Whether multicast that is sent also comes to the sockets of this host. */
+export const IPV6_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_MULTICAST_LOOP",
+  L,
+  k.IPV6_MULTICAST_LOOP,
+);
+/** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
+export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOption(
+  "IPV6_ADD_MEMBERSHIP",
+  L,
+  k.IPV6_ADD_MEMBERSHIP,
+  (value) => encodeIpv6Membership("IPV6_ADD_MEMBERSHIP", value),
+);
+/** IPV6_ADD_MEMBERSHIP under the name that RFC 3493 gives it. */
+export const IPV6_JOIN_GROUP: SocketOption<never, Ipv6Membership> = IPV6_ADD_MEMBERSHIP;
+/** Leaves a multicast group. */
+export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOption(
+  "IPV6_DROP_MEMBERSHIP",
+  L,
+  k.IPV6_DROP_MEMBERSHIP,
+  (value) => encodeIpv6Membership("IPV6_DROP_MEMBERSHIP", value),
+);
+/** IPV6_DROP_MEMBERSHIP under the name that RFC 3493 gives it. */
+export const IPV6_LEAVE_GROUP: SocketOption<never, Ipv6Membership> = IPV6_DROP_MEMBERSHIP;
+/** The router alert value whose forwarded packets come here; -1 for none. Sockets of `IPPROTO_RAW` only. */
+export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
+  "IPV6_ROUTER_ALERT",
+  L,
+  k.IPV6_ROUTER_ALERT,
+  -1,
+  0xffff,
+);
+/** Path-MTU discovery: `IPV6_PMTUDISC_WANT`, `_DONT`, `_DO`, `_PROBE`, `_INTERFACE`, `_OMIT`. */
+export const IPV6_MTU_DISCOVER: SocketOption<number, number> = intOption("IPV6_MTU_DISCOVER", L, k.IPV6_MTU_DISCOVER);
+/** Read: the path MTU that is known (bytes), `ENOTCONN` unless connected. Set: the MTU to stay below, from 1280 on; 0 for none. */
+export const IPV6_MTU: SocketOption<number, number> = intOption("IPV6_MTU", L, k.IPV6_MTU, 0);
+/** Queues errors of packets, to be received with `MSG_ERRQUEUE`. */
+export const IPV6_RECVERR: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVERR", L, k.IPV6_RECVERR);
+/** Whether an IPv6 socket leaves IPv4 alone (no `::ffff:a.b.c.d`). */
+export const IPV6_V6ONLY: SocketOption<boolean, boolean> = booleanOption("IPV6_V6ONLY", L, k.IPV6_V6ONLY);
+/** Answers for an anycast address. */
+export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
+  "IPV6_JOIN_ANYCAST",
+  L,
+  k.IPV6_JOIN_ANYCAST,
+  (value) => encodeIpv6Anycast("IPV6_JOIN_ANYCAST", value),
+);
+/** Gives an anycast address up. */
+export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
+  "IPV6_LEAVE_ANYCAST",
+  L,
+  k.IPV6_LEAVE_ANYCAST,
+  (value) => encodeIpv6Anycast("IPV6_LEAVE_ANYCAST", value),
+);
+/** Whether a socket that is bound to the wildcard hears groups that only others have joined. */
+export const IPV6_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_MULTICAST_ALL",
+  L,
+  k.IPV6_MULTICAST_ALL,
+);
+/** Router alerts come from this network namespace only. */
+export const IPV6_ROUTER_ALERT_ISOLATE: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_ROUTER_ALERT_ISOLATE",
+  L,
+  k.IPV6_ROUTER_ALERT_ISOLATE,
+);
+/** With `IPV6_RECVERR`: says where the extensions of RFC 4884 begin in an ICMP error. */
+export const IPV6_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVERR_RFC4884",
+  L,
+  k.IPV6_RECVERR_RFC4884,
+);
+
+/** Has flow labels given out, renewed and taken back. */
+export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = setOption(
+  "IPV6_FLOWLABEL_MGR",
+  L,
+  k.IPV6_FLOWLABEL_MGR,
+  (value) => encodeFlowLabel("IPV6_FLOWLABEL_MGR", value),
+);
+/** Sends the flow information of addresses (`flowinfo`). */
+export const IPV6_FLOWINFO_SEND: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_FLOWINFO_SEND",
+  L,
+  k.IPV6_FLOWINFO_SEND,
+);
+/** What is sent begins with its own IPv6 header. Raw sockets only. */
+export const IPV6_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IPV6_HDRINCL", L, k.IPV6_HDRINCL);
+/** Delivers the interface and the destination of each packet. */
+export const IPV6_RECVPKTINFO: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVPKTINFO",
+  L,
+  k.IPV6_RECVPKTINFO,
+);
+
+/** Where packets leave from: `struct in6_pktinfo`. */
+export interface Ipv6PacketInfo {
+  /** Numeric source address; `"::"` if absent. */
+  readonly address?: string;
+  readonly interface?: NetworkInterface;
+}
+
+/** The source address and the interface of each packet that is sent. */
+export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = setOption(
+  "IPV6_PKTINFO",
+  L,
+  k.IPV6_PKTINFO,
+  (value) => {
+    const { address = "::", interface: index = 0 } = record("IPV6_PKTINFO", value, ["address", "interface"]);
+    return join(
+      ipv6Member("IPV6_PKTINFO", "address", address),
+      uintBytes(interfaceMember("IPV6_PKTINFO", "interface", index)),
+    );
+  },
+);
+/** Delivers the hop limit of each packet. */
+export const IPV6_RECVHOPLIMIT: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVHOPLIMIT",
+  L,
+  k.IPV6_RECVHOPLIMIT,
+);
+/** Delivers the hop-by-hop header of each packet. */
+export const IPV6_RECVHOPOPTS: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVHOPOPTS",
+  L,
+  k.IPV6_RECVHOPOPTS,
+);
+/** The hop-by-hop header of each packet that is sent; empty for none. */
+export const IPV6_HOPOPTS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
+  "IPV6_HOPOPTS",
+  L,
+  k.IPV6_HOPOPTS,
+  0,
+  HEADER_SIZE,
+);
+/** The destination options before the routing header of each packet that is sent; empty for none. */
+export const IPV6_RTHDRDSTOPTS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
+  "IPV6_RTHDRDSTOPTS",
+  L,
+  k.IPV6_RTHDRDSTOPTS,
+  0,
+  HEADER_SIZE,
+);
+/** Delivers the routing header of each packet. */
+export const IPV6_RECVRTHDR: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVRTHDR", L, k.IPV6_RECVRTHDR);
+/** The routing header of each packet that is sent; empty for none. */
+export const IPV6_RTHDR: SocketOption<Uint8Array, Uint8Array> = bytesOption(
+  "IPV6_RTHDR",
+  L,
+  k.IPV6_RTHDR,
+  0,
+  HEADER_SIZE,
+);
+/** Delivers the destination options of each packet. */
+export const IPV6_RECVDSTOPTS: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVDSTOPTS",
+  L,
+  k.IPV6_RECVDSTOPTS,
+);
+/** The destination options of each packet that is sent; empty for none. */
+export const IPV6_DSTOPTS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
+  "IPV6_DSTOPTS",
+  L,
+  k.IPV6_DSTOPTS,
+  0,
+  HEADER_SIZE,
+);
+/** Delivers changes of the path MTU. */
+export const IPV6_RECVPATHMTU: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVPATHMTU",
+  L,
+  k.IPV6_RECVPATHMTU,
+);
+
+/** A path MTU: `struct ip6_mtuinfo`. */
+export interface Ipv6PathMtu {
+  /** Numeric destination; Linux leaves it `"::"`. */
+  readonly address: string;
+  /** Bytes. */
+  readonly mtu: number;
+}
+
+/** The path MTU to the peer; `ENOTCONN` unless connected. */
+export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOption(
+  "IPV6_PATHMTU",
+  L,
+  k.IPV6_PATHMTU,
+  32,
+  (bytes) => ({
+    address: formatIPv6(bytes, 8),
+    mtu: view(bytes).getUint32(28, LITTLE),
+  }),
+);
+/** Sends no fragments: what is longer than the path MTU gives `EMSGSIZE`. */
+export const IPV6_DONTFRAG: SocketOption<boolean, boolean> = booleanOption("IPV6_DONTFRAG", L, k.IPV6_DONTFRAG);
+/** Delivers the traffic class of each packet. */
+export const IPV6_RECVTCLASS: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVTCLASS", L, k.IPV6_RECVTCLASS);
+/** The traffic class of what is sent: DSCP and ECN; -1 is the default, 0. */
+export const IPV6_TCLASS: SocketOption<number, number> = intOption("IPV6_TCLASS", L, k.IPV6_TCLASS, -1, 255);
+/** Makes a flow label for each flow. */
+export const IPV6_AUTOFLOWLABEL: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_AUTOFLOWLABEL",
+  L,
+  k.IPV6_AUTOFLOWLABEL,
+);
+/** Which source addresses to prefer: `IPV6_PREFER_SRC_` flags (RFC 5014). */
+export const IPV6_ADDR_PREFERENCES: SocketOption<number, number> = uintOption(
+  "IPV6_ADDR_PREFERENCES",
+  L,
+  k.IPV6_ADDR_PREFERENCES,
+);
+/** Packets with a lower hop limit are dropped (RFC 5082). */
+export const IPV6_MINHOPCOUNT: SocketOption<number, number> = intOption(
+  "IPV6_MINHOPCOUNT",
+  L,
+  k.IPV6_MINHOPCOUNT,
+  0,
+  255,
+);
+/** Delivers the address to which each datagram was sent before it was redirected. */
+export const IPV6_RECVORIGDSTADDR: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVORIGDSTADDR",
+  L,
+  k.IPV6_RECVORIGDSTADDR,
+);
+/** Lets the socket be bound to, and answer for, addresses of others: transparent proxying. */
+export const IPV6_TRANSPARENT: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_TRANSPARENT",
+  L,
+  k.IPV6_TRANSPARENT,
+);
+/** The interface of outgoing packets that are not multicast: set by index or name, read as an index, 0 for none. */
+export const IPV6_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastInterface(
+  "IPV6_UNICAST_IF",
+  L,
+  k.IPV6_UNICAST_IF,
+);
+/** Delivers the size of the largest fragment of a datagram that came in several. */
+export const IPV6_RECVFRAGSIZE: SocketOption<boolean, boolean> = booleanOption(
+  "IPV6_RECVFRAGSIZE",
+  L,
+  k.IPV6_RECVFRAGSIZE,
+);
+/** Lets `bind` take an address that no interface has yet. */
+export const IPV6_FREEBIND: SocketOption<boolean, boolean> = booleanOption("IPV6_FREEBIND", L, k.IPV6_FREEBIND);

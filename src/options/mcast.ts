@@ -1,0 +1,53 @@
+// The multicast options of RFC 3678 that serve IPv4 and IPv6. Both levels have them under the same numbers; the level that
+// is used follows from the family of the group.
+
+import * as k from "../sys/constants.js";
+import {
+  encodeGroupMembership,
+  encodeGroupSource,
+  type GroupMembership,
+  groupOption,
+  type GroupSource,
+  type GroupSourceFilterOption,
+  groupSourceFilterOption,
+} from "./multicast.js";
+import type { SocketOption } from "./option.js";
+
+/** Joins a multicast group of IPv4 or IPv6. `EADDRINUSE` if the socket has joined it. */
+export const MCAST_JOIN_GROUP: SocketOption<never, GroupMembership> = groupOption(
+  "MCAST_JOIN_GROUP",
+  k.MCAST_JOIN_GROUP,
+  (value) => encodeGroupMembership("MCAST_JOIN_GROUP", value),
+);
+/** Does not hear one source of a group that the socket has joined. */
+export const MCAST_BLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
+  "MCAST_BLOCK_SOURCE",
+  k.MCAST_BLOCK_SOURCE,
+  (value) => encodeGroupSource("MCAST_BLOCK_SOURCE", value),
+);
+/** Hears a source again. `EADDRNOTAVAIL` if it was not blocked. */
+export const MCAST_UNBLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
+  "MCAST_UNBLOCK_SOURCE",
+  k.MCAST_UNBLOCK_SOURCE,
+  (value) => encodeGroupSource("MCAST_UNBLOCK_SOURCE", value),
+);
+/** Leaves a multicast group, with all its sources. */
+export const MCAST_LEAVE_GROUP: SocketOption<never, GroupMembership> = groupOption(
+  "MCAST_LEAVE_GROUP",
+  k.MCAST_LEAVE_GROUP,
+  (value) => encodeGroupMembership("MCAST_LEAVE_GROUP", value),
+);
+/** Joins a multicast group for this source only, or adds the source. */
+export const MCAST_JOIN_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
+  "MCAST_JOIN_SOURCE_GROUP",
+  k.MCAST_JOIN_SOURCE_GROUP,
+  (value) => encodeGroupSource("MCAST_JOIN_SOURCE_GROUP", value),
+);
+/** Gives a source up; with the last one the group is left. */
+export const MCAST_LEAVE_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
+  "MCAST_LEAVE_SOURCE_GROUP",
+  k.MCAST_LEAVE_SOURCE_GROUP,
+  (value) => encodeGroupSource("MCAST_LEAVE_SOURCE_GROUP", value),
+);
+/** All sources of a group that are heard, at once. To read it: `MCAST_MSFILTER.of(group, interface)`. */
+export const MCAST_MSFILTER: GroupSourceFilterOption = groupSourceFilterOption("MCAST_MSFILTER", k.MCAST_MSFILTER);

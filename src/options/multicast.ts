@@ -1,0 +1,273 @@
+// The structs of multicast: ip_mreqn, ip_mreq_source, ip_msfilter, ipv6_mreq, group_req, group_source_req, group_filter.
+//
+// ip(7), ipv6(7), RFC 3678. Those whose names begin with "group" carry a sockaddr_storage, and so serve IPv4 and IPv6;
+// their option has the same number in both levels, and the family of the group says which level is meant.
+
+import { formatIPv4 } from "../addr/index.js";
+import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { readOption, setOption, type SocketOption } from "./option.js";
+import { uintBytes, view } from "../sys/nativeInts.js";
+import {
+  arrayMember,
+  interfaceMember,
+  ipv4Member,
+  ipv6Member,
+  isIPv6Storage,
+  join,
+  type NetworkInterface,
+  numberMember,
+  record,
+  storageHost,
+  storageMember,
+} from "./values.js";
+
+/** A membership in an IPv4 group: `struct ip_mreqn`. Without `interface` and `address` the system chooses the interface. */
+export interface Ipv4Membership {
+  /** Numeric address of the group, 224.0.0.0 to 239.255.255.255. */
+  readonly group: string;
+  /** The local interface. */
+  readonly interface?: NetworkInterface;
+  /** The local interface by one of its addresses; `interface` goes before it. */
+  readonly address?: string;
+}
+
+/** A source of an IPv4 group: `struct ip_mreq_source`. */
+export interface Ipv4Source {
+  /** Numeric address of the group. */
+  readonly group: string;
+  /** Numeric address of the sender. */
+  readonly source: string;
+  /** The local interface by one of its addresses; the system chooses if it is absent. */
+  readonly address?: string;
+}
+
+/** Which sources of an IPv4 group are heard: `struct ip_msfilter`. */
+export interface Ipv4SourceFilter {
+  /** Numeric address of the group. */
+  readonly group: string;
+  /** The local interface by one of its addresses; the system chooses if it is absent. */
+  readonly address?: string;
+  /** `MCAST_INCLUDE`: only `sources` are heard; `MCAST_EXCLUDE`: all but `sources`. */
+  readonly mode: number;
+  /** Numeric addresses. */
+  readonly sources: readonly string[];
+}
+
+/** A membership in an IPv6 group: `struct ipv6_mreq`. Without `interface` the system chooses. */
+export interface Ipv6Membership {
+  /** Numeric address of the group, in ff00::/8, without a zone. */
+  readonly group: string;
+  readonly interface?: NetworkInterface;
+}
+
+/** An IPv6 anycast address to take part in: `struct ipv6_mreq`. */
+export interface Ipv6Anycast {
+  /** Numeric address, without a zone. */
+  readonly address: string;
+  readonly interface?: NetworkInterface;
+}
+
+/** A membership in a group of either family: `struct group_req`. */
+export interface GroupMembership {
+  /** Numeric IPv4 or IPv6 address of the group, without a zone. */
+  readonly group: string;
+  readonly interface?: NetworkInterface;
+}
+
+/** A source of a group of either family: `struct group_source_req`. */
+export interface GroupSource extends GroupMembership {
+  /** Numeric address of the sender, of the same family. */
+  readonly source: string;
+}
+
+/** Which sources of a group of either family are heard: `struct group_filter`. */
+export interface GroupSourceFilter extends GroupMembership {
+  /** `MCAST_INCLUDE`: only `sources` are heard; `MCAST_EXCLUDE`: all but `sources`. */
+  readonly mode: number;
+  /** Numeric addresses of the same family. */
+  readonly sources: readonly string[];
+}
+
+const ANY = "0.0.0.0";
+
+export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uint8Array {
+  const { group, interface: index = 0, address = ANY } = record(option, value, ["group", "interface", "address"]);
+  return join(
+    ipv4Member(option, "group", group),
+    ipv4Member(option, "address", address),
+    uintBytes(interfaceMember(option, "interface", index)),
+  );
+}
+
+export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array {
+  const { group, source, address = ANY } = record(option, value, ["group", "source", "address"]);
+  return join(
+    ipv4Member(option, "group", group),
+    ipv4Member(option, "address", address),
+    ipv4Member(option, "source", source),
+  );
+}
+
+function filterMode(option: string, value: unknown): Uint8Array {
+  return uintBytes(
+    numberMember(option, "mode", value, Math.min(MCAST_EXCLUDE, MCAST_INCLUDE), Math.max(MCAST_EXCLUDE, MCAST_INCLUDE)),
+  );
+}
+
+const IPV4_FILTER = 16;
+
+function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
+  const { group, address = ANY, mode, sources } = record(option, value, ["group", "address", "mode", "sources"]);
+  const list = arrayMember(option, "sources", sources);
+  return join(
+    ipv4Member(option, "group", group),
+    ipv4Member(option, "address", address),
+    filterMode(option, mode),
+    uintBytes(list.length),
+    ...list.map((source, index) => ipv4Member(option, `sources[${index}]`, source)),
+  );
+}
+
+function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
+  const data = view(bytes);
+  // The kernel counts all its sources, also those for which there was no room.
+  const count = Math.min(data.getUint32(12, LITTLE), Math.floor((bytes.length - IPV4_FILTER) / 4));
+  return {
+    group: formatIPv4(bytes, 0),
+    address: formatIPv4(bytes, 4),
+    mode: data.getUint32(8, LITTLE),
+    sources: Array.from({ length: count }, (_, index) => formatIPv4(bytes, IPV4_FILTER + 4 * index)),
+  };
+}
+
+/** Sources for which `getsockopt` makes room when it asks for a filter; more than any system allows by default. */
+const SOURCES = 128;
+
+/** IP_MSFILTER: to set a filter, and with `of` to read the one of a group. */
+export interface Ipv4SourceFilterOption extends SocketOption<never, Ipv4SourceFilter> {
+  /**
+   * The option for reading the filter of `group` on the interface that has `address`:
+   * `getsockopt(IP_MSFILTER.of("239.1.2.3", "127.0.0.1"))`.
+   */
+  readonly of: (group: string, address?: string) => SocketOption<Ipv4SourceFilter, never>;
+}
+
+export function ipv4SourceFilterOption(name: string, level: number, optname: number): Ipv4SourceFilterOption {
+  return {
+    ...setOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
+    of: (group, address = ANY) => ({
+      ...readOption(name, level, optname, IPV4_FILTER + 4 * SOURCES, decodeIpv4Filter),
+      query: join(
+        ipv4Member(name, "group", group),
+        ipv4Member(name, "address", address),
+        uintBytes(0),
+        uintBytes(SOURCES),
+      ),
+    }),
+  };
+}
+
+export function encodeIpv6Membership(option: string, value: Ipv6Membership): Uint8Array {
+  const { group, interface: index = 0 } = record(option, value, ["group", "interface"]);
+  return join(ipv6Member(option, "group", group), uintBytes(interfaceMember(option, "interface", index)));
+}
+
+export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Array {
+  const { address, interface: index = 0 } = record(option, value, ["address", "interface"]);
+  return join(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", index)));
+}
+
+/** Where the sockaddr_storage begins after the 32 bits of the interface: it is aligned as a C long. */
+const GROUP = SIZEOF_SIZE_T;
+const STORAGE = 128;
+
+/** The level that the family of the group means. */
+function levelOfGroup(bytes: Uint8Array): number {
+  return isIPv6Storage(bytes, GROUP) ? IPPROTO_IPV6 : IPPROTO_IP;
+}
+
+function groupStart(option: string, group: unknown, index: unknown): Uint8Array[] {
+  const storage = storageMember(option, "group", group);
+  return [uintBytes(interfaceMember(option, "interface", index)), new Uint8Array(GROUP - 4), storage];
+}
+
+function sourceStorage(option: string, member: string, group: Uint8Array, value: unknown): Uint8Array {
+  const storage = storageMember(option, member, value);
+  if (isIPv6Storage(storage, 0) !== isIPv6Storage(group, 0)) {
+    throw new TypeError(
+      `Cannot set ${option}: ${member} is ${JSON.stringify(value)} and group ${JSON.stringify(storageHost(group, 0))}, required addresses of one family`,
+    );
+  }
+  return storage;
+}
+
+export function encodeGroupMembership(option: string, value: GroupMembership): Uint8Array {
+  const { group, interface: index = 0 } = record(option, value, ["group", "interface"]);
+  return join(...groupStart(option, group, index));
+}
+
+export function encodeGroupSource(option: string, value: GroupSource): Uint8Array {
+  const { group, interface: index = 0, source } = record(option, value, ["group", "interface", "source"]);
+  const start = groupStart(option, group, index);
+  return join(...start, sourceStorage(option, "source", start[2]!, source));
+}
+
+const FILTER_MODE = GROUP + STORAGE;
+const FILTER_SOURCES = FILTER_MODE + 8;
+
+function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array {
+  const members = ["group", "interface", "mode", "sources"];
+  const { group, interface: index = 0, mode, sources } = record(option, value, members);
+  const start = groupStart(option, group, index);
+  const list = arrayMember(option, "sources", sources);
+  return join(
+    ...start,
+    filterMode(option, mode),
+    uintBytes(list.length),
+    ...list.map((source, i) => sourceStorage(option, `sources[${i}]`, start[2]!, source)),
+  );
+}
+
+function decodeGroupFilter(bytes: Uint8Array): GroupSourceFilter {
+  const data = view(bytes);
+  const count = Math.min(
+    data.getUint32(FILTER_MODE + 4, LITTLE),
+    Math.floor((bytes.length - FILTER_SOURCES) / STORAGE),
+  );
+  return {
+    group: storageHost(bytes, GROUP),
+    interface: data.getUint32(0, LITTLE),
+    mode: data.getUint32(FILTER_MODE, LITTLE),
+    sources: Array.from({ length: count }, (_, index) => storageHost(bytes, FILTER_SOURCES + STORAGE * index)),
+  };
+}
+
+/** MCAST_MSFILTER: to set a filter, and with `of` to read the one of a group. */
+export interface GroupSourceFilterOption extends SocketOption<never, GroupSourceFilter> {
+  /**
+   * The option for reading the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`. The
+   * `ENODEV` of if_nametoindex(3) comes from here.
+   */
+  readonly of: (group: string, interface_?: NetworkInterface) => SocketOption<GroupSourceFilter, never>;
+}
+
+export function groupSourceFilterOption(name: string, optname: number): GroupSourceFilterOption {
+  return {
+    ...groupOption<GroupSourceFilter>(name, optname, (value) => encodeGroupFilter(name, value)),
+    of: (group, index = 0) => {
+      const query = join(...groupStart(name, group, index), uintBytes(0), uintBytes(SOURCES));
+      const size = FILTER_SOURCES + STORAGE * SOURCES;
+      return { ...readOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
+    },
+  };
+}
+
+/** An option that has its number in the levels of both families, and takes the level from the group. */
+export function groupOption<Set>(
+  name: string,
+  optname: number,
+  encode: (value: Set) => Uint8Array,
+): SocketOption<never, Set> {
+  return { ...setOption<Set>(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
+}

@@ -1,0 +1,62 @@
+// Options of the level SOL_NETLINK, netlink(7). In the order of their numbers.
+
+import * as k from "../sys/constants.js";
+import { decodeUints } from "./peerCredentials.js";
+import { booleanOption, readOption, setOnly, type SocketOption, uintOption } from "./option.js";
+
+const L = k.SOL_NETLINK;
+/** Room for the bits of 4096 groups; the largest family of the kernel has fewer than 100. */
+const GROUPS_SIZE = 512;
+
+/** Joins a group, such as `RTNLGRP_LINK`. */
+export const NETLINK_ADD_MEMBERSHIP: SocketOption<never, number> = setOnly(
+  uintOption("NETLINK_ADD_MEMBERSHIP", L, k.NETLINK_ADD_MEMBERSHIP),
+);
+/** Leaves a group. */
+export const NETLINK_DROP_MEMBERSHIP: SocketOption<never, number> = setOnly(
+  uintOption("NETLINK_DROP_MEMBERSHIP", L, k.NETLINK_DROP_MEMBERSHIP),
+);
+/** Delivers the group of each message. */
+export const NETLINK_PKTINFO: SocketOption<boolean, boolean> = booleanOption("NETLINK_PKTINFO", L, k.NETLINK_PKTINFO);
+/** Tells senders in the kernel when a message to several finds no room. */
+export const NETLINK_BROADCAST_ERROR: SocketOption<boolean, boolean> = booleanOption(
+  "NETLINK_BROADCAST_ERROR",
+  L,
+  k.NETLINK_BROADCAST_ERROR,
+);
+/** No `ENOBUFS` when messages were lost for want of room. */
+export const NETLINK_NO_ENOBUFS: SocketOption<boolean, boolean> = booleanOption(
+  "NETLINK_NO_ENOBUFS",
+  L,
+  k.NETLINK_NO_ENOBUFS,
+);
+/** Hears the messages of all network namespaces that have a number here. */
+export const NETLINK_LISTEN_ALL_NSID: SocketOption<boolean, boolean> = booleanOption(
+  "NETLINK_LISTEN_ALL_NSID",
+  L,
+  k.NETLINK_LISTEN_ALL_NSID,
+);
+/** The groups that the socket has joined, in order. */
+export const NETLINK_LIST_MEMBERSHIPS: SocketOption<number[], never> = readOption(
+  "NETLINK_LIST_MEMBERSHIPS",
+  L,
+  k.NETLINK_LIST_MEMBERSHIPS,
+  GROUPS_SIZE,
+  (bytes) => {
+    const groups: number[] = [];
+    decodeUints(bytes).forEach((word, index) => {
+      for (let bit = 0; bit < 32; bit++) if ((word >>> bit) & 1) groups.push(32 * index + bit + 1);
+    });
+    return groups;
+  },
+);
+/** Acknowledgements leave the payload of the request out. */
+export const NETLINK_CAP_ACK: SocketOption<boolean, boolean> = booleanOption("NETLINK_CAP_ACK", L, k.NETLINK_CAP_ACK);
+/** Acknowledgements carry attributes that explain an error. */
+export const NETLINK_EXT_ACK: SocketOption<boolean, boolean> = booleanOption("NETLINK_EXT_ACK", L, k.NETLINK_EXT_ACK);
+/** Checks requests for dumps strictly, and applies their filters. */
+export const NETLINK_GET_STRICT_CHK: SocketOption<boolean, boolean> = booleanOption(
+  "NETLINK_GET_STRICT_CHK",
+  L,
+  k.NETLINK_GET_STRICT_CHK,
+);

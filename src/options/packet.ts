@@ -1,0 +1,175 @@
+// Options of the level SOL_PACKET, packet(7). In the order of their numbers.
+
+import { isUint8Array } from "node:util/types";
+import * as k from "../sys/constants.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { booleanOption, intOption, readOption, setOption, shapedOption, type SocketOption } from "./option.js";
+import { intBytes, readInt, uintBytes, view } from "../sys/nativeInts.js";
+import { type BpfInstruction, encodeProgram } from "./program.js";
+import { interfaceMember, type NetworkInterface, numberMember, record } from "./values.js";
+
+const L = k.SOL_PACKET;
+
+/** What else an interface is to take in: `struct packet_mreq`. */
+export interface PacketMembership {
+  readonly interface: NetworkInterface;
+  /** `PACKET_MR_PROMISC`, `PACKET_MR_MULTICAST`, `PACKET_MR_ALLMULTI`, `PACKET_MR_UNICAST`. */
+  readonly type: number;
+  /** Physical-layer address, at most 8 bytes. */
+  readonly address?: Uint8Array;
+}
+
+function encodeMembership(option: string, value: PacketMembership): Uint8Array {
+  const {
+    interface: index,
+    type,
+    address = new Uint8Array(0),
+  } = record(option, value, ["interface", "type", "address"]);
+  if (!isUint8Array(address) || address.length > 8) {
+    throw new TypeError(`Cannot set ${option}: address is not a Uint8Array of at most 8 bytes`);
+  }
+  const bytes = new Uint8Array(16);
+  const out = view(bytes);
+  out.setInt32(0, interfaceMember(option, "interface", index), LITTLE);
+  out.setUint16(4, numberMember(option, "type", type, 0, 0xffff), LITTLE);
+  out.setUint16(6, address.length, LITTLE);
+  bytes.set(address, 8);
+  return bytes;
+}
+
+/** Has an interface take in more than what is for this host. */
+export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
+  "PACKET_ADD_MEMBERSHIP",
+  L,
+  k.PACKET_ADD_MEMBERSHIP,
+  (value) => encodeMembership("PACKET_ADD_MEMBERSHIP", value),
+);
+/** Ends PACKET_ADD_MEMBERSHIP. */
+export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
+  "PACKET_DROP_MEMBERSHIP",
+  L,
+  k.PACKET_DROP_MEMBERSHIP,
+  (value) => encodeMembership("PACKET_DROP_MEMBERSHIP", value),
+);
+
+/** Counters since they were last read: `struct tpacket_stats`. */
+export interface PacketStatistics {
+  readonly packets: number;
+  readonly drops: number;
+}
+
+/** Packets that came, dropped ones included; reading sets the counters to 0. */
+export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOption(
+  "PACKET_STATISTICS",
+  L,
+  k.PACKET_STATISTICS,
+  8,
+  (bytes) => ({
+    packets: view(bytes).getUint32(0, LITTLE),
+    drops: view(bytes).getUint32(4, LITTLE),
+  }),
+);
+/** Packets that do not fit into the ring go to the socket's queue if they are shorter (bytes). */
+export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
+  "PACKET_COPY_THRESH",
+  L,
+  k.PACKET_COPY_THRESH,
+  0,
+);
+/** Delivers the lengths, the status and the VLAN tag of each packet. */
+export const PACKET_AUXDATA: SocketOption<boolean, boolean> = booleanOption("PACKET_AUXDATA", L, k.PACKET_AUXDATA);
+/** Tells the interface on which a packet came, not the one that it was given to. */
+export const PACKET_ORIGDEV: SocketOption<boolean, boolean> = booleanOption("PACKET_ORIGDEV", L, k.PACKET_ORIGDEV);
+/** Version of the ring: `TPACKET_V1`, `TPACKET_V2`, `TPACKET_V3`; it also gives PACKET_STATISTICS its shape. */
+export const PACKET_VERSION: SocketOption<number, number> = intOption("PACKET_VERSION", L, k.PACKET_VERSION, 0);
+/** Room before each packet of the ring (bytes). */
+export const PACKET_RESERVE: SocketOption<number, number> = intOption("PACKET_RESERVE", L, k.PACKET_RESERVE, 0);
+/** Skips malformed packets of the sending ring. */
+export const PACKET_LOSS: SocketOption<boolean, boolean> = booleanOption("PACKET_LOSS", L, k.PACKET_LOSS);
+/** Each packet begins with a virtio_net_hdr. */
+export const PACKET_VNET_HDR: SocketOption<boolean, boolean> = booleanOption("PACKET_VNET_HDR", L, k.PACKET_VNET_HDR);
+/** Where the time stamps of the ring come from: `SOF_TIMESTAMPING_RAW_HARDWARE`; 0 for the software's. */
+export const PACKET_TIMESTAMP: SocketOption<number, number> = intOption("PACKET_TIMESTAMP", L, k.PACKET_TIMESTAMP, 0);
+
+/** The group of sockets among which packets are spread. */
+export interface PacketFanout {
+  /** Number of the group, 0 to 65535. */
+  readonly group: number;
+  /** `PACKET_FANOUT_HASH`, `_LB`, `_CPU`, `_ROLLOVER`, `_RND`, `_QM`, `_CBPF`, `_EBPF`. */
+  readonly mode: number;
+  /** `PACKET_FANOUT_FLAG_` flags; 0 if absent. */
+  readonly flags?: number;
+}
+
+/** Joins a fanout group; all zeros before. */
+export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> = shapedOption<
+  Required<PacketFanout>,
+  PacketFanout
+>(
+  "PACKET_FANOUT",
+  L,
+  k.PACKET_FANOUT,
+  4,
+  (bytes) => {
+    const value = readInt(bytes);
+    return { group: value & 0xffff, mode: (value >>> 16) & 0xff, flags: (value >>> 16) & 0xff00 };
+  },
+  (value) => {
+    const name = "PACKET_FANOUT";
+    const { group, mode, flags = 0 } = record(name, value, ["group", "mode", "flags"]);
+    const high = numberMember(name, "mode", mode, 0, 0xff) | numberMember(name, "flags", flags, 0, 0xffff);
+    return uintBytes(high * 0x1_0000 + numberMember(name, "group", group, 0, 0xffff));
+  },
+);
+/** Sends from the ring at offsets of the program's own. */
+export const PACKET_TX_HAS_OFF: SocketOption<boolean, boolean> = booleanOption(
+  "PACKET_TX_HAS_OFF",
+  L,
+  k.PACKET_TX_HAS_OFF,
+);
+/** Sends past the queueing discipline of the interface. */
+export const PACKET_QDISC_BYPASS: SocketOption<boolean, boolean> = booleanOption(
+  "PACKET_QDISC_BYPASS",
+  L,
+  k.PACKET_QDISC_BYPASS,
+);
+
+/** How often a packet rolled over to another socket of the group: `struct tpacket_rollover_stats`. */
+export interface PacketRollover {
+  readonly all: number;
+  readonly huge: number;
+  readonly failed: number;
+}
+
+/** Counters of a fanout group with `PACKET_FANOUT_ROLLOVER` or its flag; `EINVAL` otherwise. */
+export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOption(
+  "PACKET_ROLLOVER_STATS",
+  L,
+  k.PACKET_ROLLOVER_STATS,
+  24,
+  (bytes) => {
+    const u64 = (at: number): number => Number(view(bytes).getBigUint64(at, LITTLE));
+    return { all: u64(0), huge: u64(8), failed: u64(16) };
+  },
+);
+/** What chooses the socket: a classic program for `PACKET_FANOUT_CBPF`, a descriptor for `PACKET_FANOUT_EBPF`. */
+export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = setOption<
+  number | readonly BpfInstruction[]
+>("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
+  typeof value === "number"
+    ? intBytes(numberMember("PACKET_FANOUT_DATA", "the value", value, 0, 0x7fff_ffff))
+    : encodeProgram("PACKET_FANOUT_DATA", value),
+);
+/** Does not hear what this host sends. */
+export const PACKET_IGNORE_OUTGOING: SocketOption<boolean, boolean> = booleanOption(
+  "PACKET_IGNORE_OUTGOING",
+  L,
+  k.PACKET_IGNORE_OUTGOING,
+);
+/** Bytes of the virtio_net_hdr before each packet, 10 or 12; 0 for none. */
+export const PACKET_VNET_HDR_SZ: SocketOption<number, number> = intOption(
+  "PACKET_VNET_HDR_SZ",
+  L,
+  k.PACKET_VNET_HDR_SZ,
+  0,
+);

@@ -1,0 +1,65 @@
+// Classic BPF programs: struct sock_filter of linux/filter.h.
+//
+// The kernel takes a struct with a pointer to the instructions. Here the instructions are the value, and the addon makes
+// the struct, so that no address ever comes from JavaScript.
+
+import { LITTLE } from "../sys/nativeInts.js";
+import { refusal } from "./option.js";
+import { view } from "../sys/nativeInts.js";
+import { numberMember, record } from "./values.js";
+
+/** One instruction of classic BPF: BPF_STMT and BPF_JUMP of linux/filter.h make the same. */
+export interface BpfInstruction {
+  /** What it does, such as `BPF_RET | BPF_K`. */
+  readonly code: number;
+  /** Instructions to skip when a condition holds; 0 if absent. */
+  readonly jt?: number;
+  /** Instructions to skip when it does not; 0 if absent. */
+  readonly jf?: number;
+  /** The operand; 0 if absent. */
+  readonly k?: number;
+}
+
+const SIZE = 8;
+/** BPF_MAXINSNS of linux/bpf_common.h. */
+const MAX = 4096;
+/** Bytes of the longest program. */
+export const PROGRAM_SIZE: number = MAX * SIZE;
+
+const MEMBERS = ["code", "jt", "jf", "k"];
+
+export function encodeProgram(option: string, value: readonly BpfInstruction[]): Uint8Array {
+  if (!Array.isArray(value)) {
+    throw new TypeError(`${refusal(option, value)}: required an array of instructions { code, jt, jf, k }`);
+  }
+  if (value.length === 0 || value.length > MAX) {
+    throw new RangeError(`Cannot set ${option}: the program has ${value.length} instructions, required 1 to ${MAX}`);
+  }
+  const bytes = new Uint8Array(value.length * SIZE);
+  const out = view(bytes);
+  for (let index = 0; index < value.length; index++) {
+    const where = `${option}, instruction ${index}`;
+    const { code, jt = 0, jf = 0, k = 0 } = record(where, value[index], MEMBERS);
+    const at = index * SIZE;
+    out.setUint16(at, numberMember(where, "code", code, 0, 0xffff), LITTLE);
+    out.setUint8(at + 2, numberMember(where, "jt", jt, 0, 0xff));
+    out.setUint8(at + 3, numberMember(where, "jf", jf, 0, 0xff));
+    // Offsets of SKF_AD_OFF are negative; the kernel sees 32 bits.
+    out.setUint32(at + 4, numberMember(where, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE);
+  }
+  return bytes;
+}
+
+export function decodeProgram(bytes: Uint8Array): Required<BpfInstruction>[] {
+  const data = view(bytes);
+  const program: Required<BpfInstruction>[] = [];
+  for (let at = 0; at + SIZE <= bytes.length; at += SIZE) {
+    program.push({
+      code: data.getUint16(at, LITTLE),
+      jt: data.getUint8(at + 2),
+      jf: data.getUint8(at + 3),
+      k: data.getUint32(at + 4, LITTLE),
+    });
+  }
+  return program;
+}

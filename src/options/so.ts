@@ -1,0 +1,277 @@
+// Options of the level SOL_SOCKET, socket(7) and unix(7). In the order of their numbers.
+
+import { quote } from "../check/index.js";
+import * as k from "../sys/constants.js";
+import { errnoName } from "../sys/errno.js";
+import {
+  decodeMemInfo,
+  decodeUcred,
+  decodeUints,
+  type MemInfo,
+  MEMINFO_SIZE,
+  type Ucred,
+  UCRED_SIZE,
+} from "./peerCredentials.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import {
+  actionOption,
+  booleanOption,
+  byteCountOption,
+  checkNumber,
+  idOption,
+  intOption,
+  readOnly,
+  readOption,
+  setOnly,
+  setOption,
+  shapedOption,
+  type SocketOption,
+  textOption,
+  uintOption,
+} from "./option.js";
+import { intBytes, readInt, readText, view } from "../sys/nativeInts.js";
+import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./program.js";
+import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
+import { interfaceMember, type NetworkInterface } from "./values.js";
+
+const L = k.SOL_SOCKET;
+/** IFNAMSIZ: the longest name of an interface, its NUL included. */
+const IFNAMSIZ = 16;
+/** Room for groups: NGROUPS_MAX of limits.h would be 256 KiB; a process in more than 4096 groups gets ERANGE. */
+const GROUPS_SIZE = 4 * 4096;
+/** Room for a security label; NAME_MAX is what unix(7) advises. */
+const LABEL_SIZE = 256;
+
+/** SO_LINGER: what `close()` does with unsent data. `null` is off; a number is on, for so many seconds; 0 sends RST. */
+export type Linger = number | null;
+
+/** A pending error and its name. */
+export type PendingError = string | null;
+
+/** Records debugging information in the kernel. */
+export const SO_DEBUG: SocketOption<boolean, boolean> = booleanOption("SO_DEBUG", L, k.SO_DEBUG);
+/** Lets `bind` take an address of which old connections remain (TIME-WAIT); for datagrams, one that is in use. */
+export const SO_REUSEADDR: SocketOption<boolean, boolean> = booleanOption("SO_REUSEADDR", L, k.SO_REUSEADDR);
+/** The type of the socket, as `SOCK_STREAM`. */
+export const SO_TYPE: SocketOption<number, never> = readOnly(intOption("SO_TYPE", L, k.SO_TYPE));
+/** Takes the pending error away and returns its code, such as `"ECONNREFUSED"`, or null. */
+export const SO_ERROR: SocketOption<PendingError, never> = readOption("SO_ERROR", L, k.SO_ERROR, 4, (bytes) =>
+  readInt(bytes) === 0 ? null : errnoName(-readInt(bytes)),
+);
+/** Sends only to hosts on the local link, not through a gateway. */
+export const SO_DONTROUTE: SocketOption<boolean, boolean> = booleanOption("SO_DONTROUTE", L, k.SO_DONTROUTE);
+/** Lets a datagram socket send to a broadcast address. */
+export const SO_BROADCAST: SocketOption<boolean, boolean> = booleanOption("SO_BROADCAST", L, k.SO_BROADCAST);
+/** Bytes; the kernel doubles what is set for its own use, and says the doubled value. Cut by net.core.wmem_max. */
+export const SO_SNDBUF: SocketOption<number, number> = intOption("SO_SNDBUF", L, k.SO_SNDBUF, 0);
+/** Bytes; the kernel doubles what is set for its own use, and says the doubled value. Cut by net.core.rmem_max. */
+export const SO_RCVBUF: SocketOption<number, number> = intOption("SO_RCVBUF", L, k.SO_RCVBUF, 0);
+/** Probes a silent connection; see TCP_KEEPIDLE. */
+export const SO_KEEPALIVE: SocketOption<boolean, boolean> = booleanOption("SO_KEEPALIVE", L, k.SO_KEEPALIVE);
+/** Leaves urgent data in the stream. */
+export const SO_OOBINLINE: SocketOption<boolean, boolean> = booleanOption("SO_OOBINLINE", L, k.SO_OOBINLINE);
+/** Sends UDP over IPv4 without a checksum. */
+export const SO_NO_CHECK: SocketOption<boolean, boolean> = booleanOption("SO_NO_CHECK", L, k.SO_NO_CHECK);
+/** Priority of what is sent in the queues of the device; above 6 needs a privilege. */
+export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY", L, k.SO_PRIORITY);
+/**
+ * `null` is off, a number the seconds for which close lingers; 0 makes close send RST. With seconds above 0 `close()` stops
+ * the whole thread until the peer has acknowledged everything or the time is over, on a non-blocking socket too: so does
+ * close(2). To wait without that, `shutdown(SHUT_WR)` and read the end of the peer.
+ */
+export const SO_LINGER: SocketOption<Linger, Linger> = shapedOption<Linger, Linger>(
+  "SO_LINGER",
+  L,
+  k.SO_LINGER,
+  8,
+  (bytes) => (view(bytes).getInt32(0, LITTLE) === 0 ? null : view(bytes).getInt32(4, LITTLE)),
+  (value) => {
+    const bytes = new Uint8Array(8);
+    if (value === null) return bytes;
+    if (typeof value !== "number")
+      throw new TypeError(`Cannot set SO_LINGER to ${quote(value)}: required seconds, or null for off`);
+    view(bytes).setInt32(0, 1, LITTLE);
+    view(bytes).setInt32(4, checkNumber("SO_LINGER", value, 0, 0x7fff_ffff), LITTLE);
+    return bytes;
+  },
+);
+/** Lets several sockets of one user have the same address; the kernel spreads connections and datagrams over them. */
+export const SO_REUSEPORT: SocketOption<boolean, boolean> = booleanOption("SO_REUSEPORT", L, k.SO_REUSEPORT);
+/** Delivers the sender's process, user and group with each message of a UNIX socket. */
+export const SO_PASSCRED: SocketOption<boolean, boolean> = booleanOption("SO_PASSCRED", L, k.SO_PASSCRED);
+/** Process, user and group of the peer of a UNIX socket, as of its `connect`, `listen` or `socketpair`. */
+export const SO_PEERCRED: SocketOption<Ucred, never> = readOption(
+  "SO_PEERCRED",
+  L,
+  k.SO_PEERCRED,
+  UCRED_SIZE,
+  decodeUcred,
+);
+/** Bytes that must be there before the socket counts as readable. */
+export const SO_RCVLOWAT: SocketOption<number, number> = intOption("SO_RCVLOWAT", L, k.SO_RCVLOWAT);
+/** Always 1 on Linux. */
+export const SO_SNDLOWAT: SocketOption<number, never> = readOnly(intOption("SO_SNDLOWAT", L, k.SO_SNDLOWAT));
+/** ms that a blocking receive waits at most, 0 for no end. Calls of an awaitable socket never block: use `timeout`. */
+export const SO_RCVTIMEO: SocketOption<number, number> = timeoutOption("SO_RCVTIMEO", L, k.SO_RCVTIMEO);
+/** ms that a blocking send waits at most, 0 for no end. Calls of an awaitable socket never block: use `timeout`. */
+export const SO_SNDTIMEO: SocketOption<number, number> = timeoutOption("SO_SNDTIMEO", L, k.SO_SNDTIMEO);
+/** Name of the only interface that the socket uses; `""` is none, and takes the binding away. */
+export const SO_BINDTODEVICE: SocketOption<string, string> = textOption(
+  "SO_BINDTODEVICE",
+  L,
+  k.SO_BINDTODEVICE,
+  IFNAMSIZ,
+);
+/** The classic BPF program that says how much of each packet comes in: 0 drops it. Empty if there is none. */
+export const SO_ATTACH_FILTER: SocketOption<BpfInstruction[], readonly BpfInstruction[]> = shapedOption<
+  BpfInstruction[],
+  readonly BpfInstruction[]
+>("SO_ATTACH_FILTER", L, k.SO_ATTACH_FILTER, PROGRAM_SIZE, decodeProgram, (value) =>
+  encodeProgram("SO_ATTACH_FILTER", value),
+);
+/** Takes the filter away, classic or extended. `ENOENT` if there is none. */
+export const SO_DETACH_FILTER: SocketOption<never, true> = actionOption("SO_DETACH_FILTER", L, k.SO_DETACH_FILTER);
+/** SO_DETACH_FILTER under its other name. */
+export const SO_DETACH_BPF: SocketOption<never, true> = SO_DETACH_FILTER;
+/** Delivers the time of arrival in microseconds with each message. */
+export const SO_TIMESTAMP: SocketOption<boolean, boolean> = booleanOption("SO_TIMESTAMP", L, k.SO_TIMESTAMP);
+/** Whether the socket listens. */
+export const SO_ACCEPTCONN: SocketOption<boolean, never> = readOnly(booleanOption("SO_ACCEPTCONN", L, k.SO_ACCEPTCONN));
+/** Security label of the peer; `ENOPROTOOPT` where no security module gives one. */
+export const SO_PEERSEC: SocketOption<string, never> = readOption("SO_PEERSEC", L, k.SO_PEERSEC, LABEL_SIZE, readText);
+/** SO_SNDBUF without the limit of net.core.wmem_max. */
+export const SO_SNDBUFFORCE: SocketOption<never, number> = setOnly(intOption("SO_SNDBUFFORCE", L, k.SO_SNDBUFFORCE, 0));
+/** SO_RCVBUF without the limit of net.core.rmem_max. */
+export const SO_RCVBUFFORCE: SocketOption<never, number> = setOnly(intOption("SO_RCVBUFFORCE", L, k.SO_RCVBUFFORCE, 0));
+/** Delivers the sender's security label with each message of a UNIX socket. */
+export const SO_PASSSEC: SocketOption<boolean, boolean> = booleanOption("SO_PASSSEC", L, k.SO_PASSSEC);
+/** Delivers the time of arrival in nanoseconds with each message. */
+export const SO_TIMESTAMPNS: SocketOption<boolean, boolean> = booleanOption("SO_TIMESTAMPNS", L, k.SO_TIMESTAMPNS);
+/** Mark of the packets that are sent, for routing rules and packet filters. */
+export const SO_MARK: SocketOption<number, number> = uintOption("SO_MARK", L, k.SO_MARK);
+/** Which time stamps are made and reported: `SOF_TIMESTAMPING_` flags. */
+export const SO_TIMESTAMPING: SocketOption<Timestamping, number | Timestamping> = timestampingOption(
+  "SO_TIMESTAMPING",
+  L,
+  k.SO_TIMESTAMPING,
+);
+/** The protocol of the socket, as `IPPROTO_TCP`. */
+export const SO_PROTOCOL: SocketOption<number, never> = readOnly(intOption("SO_PROTOCOL", L, k.SO_PROTOCOL));
+/** The family of the socket, as `AF_INET`. */
+export const SO_DOMAIN: SocketOption<number, never> = readOnly(intOption("SO_DOMAIN", L, k.SO_DOMAIN));
+/** Delivers with each message how many were dropped so far for want of room. */
+export const SO_RXQ_OVFL: SocketOption<boolean, boolean> = booleanOption("SO_RXQ_OVFL", L, k.SO_RXQ_OVFL);
+/** Reports whether a wireless frame was acknowledged. */
+export const SO_WIFI_STATUS: SocketOption<boolean, boolean> = booleanOption("SO_WIFI_STATUS", L, k.SO_WIFI_STATUS);
+/** Where the next `MSG_PEEK` begins, which then moves on by what it saw; -1 always peeks at the front. */
+export const SO_PEEK_OFF: SocketOption<number, number> = intOption("SO_PEEK_OFF", L, k.SO_PEEK_OFF, -1);
+/** The last four bytes of each frame that is sent are its checksum. */
+export const SO_NOFCS: SocketOption<boolean, boolean> = booleanOption("SO_NOFCS", L, k.SO_NOFCS);
+/** Fixes the filter: it can't be changed or taken away any more, and this can't be undone (`EPERM`). */
+export const SO_LOCK_FILTER: SocketOption<boolean, boolean> = booleanOption("SO_LOCK_FILTER", L, k.SO_LOCK_FILTER);
+/** Reports `POLLPRI` with each `POLLERR`. */
+export const SO_SELECT_ERR_QUEUE: SocketOption<boolean, boolean> = booleanOption(
+  "SO_SELECT_ERR_QUEUE",
+  L,
+  k.SO_SELECT_ERR_QUEUE,
+);
+/** Microseconds for which a call polls the device instead of waiting for an interrupt. */
+export const SO_BUSY_POLL: SocketOption<number, number> = intOption("SO_BUSY_POLL", L, k.SO_BUSY_POLL, 0);
+/** Bytes per second at which is sent at most; Infinity for no limit. */
+export const SO_MAX_PACING_RATE: SocketOption<number, number> = byteCountOption(
+  "SO_MAX_PACING_RATE",
+  L,
+  k.SO_MAX_PACING_RATE,
+);
+/** Extensions of classic BPF that the kernel knows: the highest `SKF_AD_` offset, 64 on all current ones. */
+export const SO_BPF_EXTENSIONS: SocketOption<number, never> = readOnly(
+  intOption("SO_BPF_EXTENSIONS", L, k.SO_BPF_EXTENSIONS),
+);
+/** The CPU on which packets of the socket arrive, -1 before the first; set, it prefers the listener of that CPU. */
+export const SO_INCOMING_CPU: SocketOption<number, number> = intOption("SO_INCOMING_CPU", L, k.SO_INCOMING_CPU);
+/** Descriptor of an extended BPF program that filters what comes in, as bpf(2) returned it. */
+export const SO_ATTACH_BPF: SocketOption<never, number> = setOnly(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
+/** The classic BPF program that chooses the socket of a SO_REUSEPORT group: it returns an index in the order of binding. */
+export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstruction[]> = setOption(
+  "SO_ATTACH_REUSEPORT_CBPF",
+  L,
+  k.SO_ATTACH_REUSEPORT_CBPF,
+  (value) => encodeProgram("SO_ATTACH_REUSEPORT_CBPF", value),
+);
+/** Descriptor of an extended BPF program that chooses the socket of a SO_REUSEPORT group. */
+export const SO_ATTACH_REUSEPORT_EBPF: SocketOption<never, number> = setOnly(
+  intOption("SO_ATTACH_REUSEPORT_EBPF", L, k.SO_ATTACH_REUSEPORT_EBPF, 0),
+);
+/** Tells the kernel that the route seems bad, so that it looks for another. */
+export const SO_CNX_ADVICE: SocketOption<never, true> = actionOption("SO_CNX_ADVICE", L, k.SO_CNX_ADVICE);
+/** The memory that the socket holds. */
+export const SO_MEMINFO: SocketOption<MemInfo, never> = readOption(
+  "SO_MEMINFO",
+  L,
+  k.SO_MEMINFO,
+  MEMINFO_SIZE,
+  decodeMemInfo,
+);
+/** The receive queue of the device by which the last packet came; 0 for none. */
+export const SO_INCOMING_NAPI_ID: SocketOption<number, never> = readOnly(
+  uintOption("SO_INCOMING_NAPI_ID", L, k.SO_INCOMING_NAPI_ID),
+);
+/** A number that no other socket of this boot has. */
+export const SO_COOKIE: SocketOption<bigint, never> = idOption("SO_COOKIE", L, k.SO_COOKIE);
+/** Supplementary groups of the peer of a UNIX socket. */
+export const SO_PEERGROUPS: SocketOption<number[], never> = readOption(
+  "SO_PEERGROUPS",
+  L,
+  k.SO_PEERGROUPS,
+  GROUPS_SIZE,
+  decodeUints,
+);
+/** Allows `MSG_ZEROCOPY`, which the calls here refuse (docs/options.md); for a descriptor that is handed to another program. */
+export const SO_ZEROCOPY: SocketOption<boolean, boolean> = booleanOption("SO_ZEROCOPY", L, k.SO_ZEROCOPY);
+/** Allows a send time with each packet (SCM_TXTIME). */
+export const SO_TXTIME: SocketOption<TxTime, TxTime> = txTimeOption("SO_TXTIME", L, k.SO_TXTIME);
+/** SO_BINDTODEVICE by index: set by index or name, read as an index, 0 for none. */
+export const SO_BINDTOIFINDEX: SocketOption<number, NetworkInterface> = shapedOption<number, NetworkInterface>(
+  "SO_BINDTOIFINDEX",
+  L,
+  k.SO_BINDTOIFINDEX,
+  4,
+  readInt,
+  (value) => intBytes(interfaceMember("SO_BINDTOIFINDEX", "the value", value)),
+);
+/** Takes the program away that chooses the socket of a SO_REUSEPORT group. `ENOENT` if there is none. */
+export const SO_DETACH_REUSEPORT_BPF: SocketOption<never, true> = actionOption(
+  "SO_DETACH_REUSEPORT_BPF",
+  L,
+  k.SO_DETACH_REUSEPORT_BPF,
+);
+/** Prefers polling to interrupts of the device. */
+export const SO_PREFER_BUSY_POLL: SocketOption<boolean, boolean> = booleanOption(
+  "SO_PREFER_BUSY_POLL",
+  L,
+  k.SO_PREFER_BUSY_POLL,
+);
+/** Packets that one round of polling takes at most. */
+export const SO_BUSY_POLL_BUDGET: SocketOption<never, number> = setOnly(
+  intOption("SO_BUSY_POLL_BUDGET", L, k.SO_BUSY_POLL_BUDGET, 0, 0xffff),
+);
+/** A number that no other network namespace of this boot has. */
+export const SO_NETNS_COOKIE: SocketOption<bigint, never> = idOption("SO_NETNS_COOKIE", L, k.SO_NETNS_COOKIE);
+/** `SOCK_SNDBUF_LOCK`, `SOCK_RCVBUF_LOCK`: buffers whose size the kernel does not adjust. */
+export const SO_BUF_LOCK: SocketOption<number, number> = uintOption("SO_BUF_LOCK", L, k.SO_BUF_LOCK, 0, 3);
+/** Bytes of the cgroup's memory set aside for the socket; needs a memory cgroup. */
+export const SO_RESERVE_MEM: SocketOption<number, number> = intOption("SO_RESERVE_MEM", L, k.SO_RESERVE_MEM, 0);
+/** Whether another path is tried after timeouts: `SOCK_TXREHASH_DISABLED`, `_ENABLED`; -1 the system's default. */
+export const SO_TXREHASH: SocketOption<number, number> = intOption("SO_TXREHASH", L, k.SO_TXREHASH, -1, 1);
+/** Delivers the mark of each packet. */
+export const SO_RCVMARK: SocketOption<boolean, boolean> = booleanOption("SO_RCVMARK", L, k.SO_RCVMARK);
+/** Delivers a descriptor of the sender's process with each message of a UNIX socket. */
+export const SO_PASSPIDFD: SocketOption<boolean, boolean> = booleanOption("SO_PASSPIDFD", L, k.SO_PASSPIDFD);
+/** A new descriptor of the peer's process (pidfd_open(2)), close-on-exec, which is the caller's to close. */
+export const SO_PEERPIDFD: SocketOption<number, never> = readOnly(intOption("SO_PEERPIDFD", L, k.SO_PEERPIDFD));
+/** Delivers the priority of each packet. */
+export const SO_RCVPRIORITY: SocketOption<boolean, boolean> = booleanOption("SO_RCVPRIORITY", L, k.SO_RCVPRIORITY);
+/** Whether a UNIX socket takes descriptors; without it a message that carries some can't be sent to it (`EPERM`). */
+export const SO_PASSRIGHTS: SocketOption<boolean, boolean> = booleanOption("SO_PASSRIGHTS", L, k.SO_PASSRIGHTS);
+/** Delivers with each message of a UNIX stream how many bytes are left to read. */
+export const SO_INQ: SocketOption<never, boolean> = setOnly(booleanOption("SO_INQ", L, k.SO_INQ));

@@ -1,0 +1,85 @@
+// What a congestion control tells of itself: union tcp_cc_info of linux/inet_diag.h.
+//
+// The kernel does not say which member of the union it gave; TCP_CONGESTION names the algorithm, and so the member to read.
+
+import { LITTLE } from "../sys/nativeInts.js";
+import { view } from "../sys/nativeInts.js";
+
+/** TCP Vegas. */
+export interface TcpVegasInfo {
+  readonly tcpv_enabled: number;
+  /** Round trips measured. */
+  readonly tcpv_rttcnt: number;
+  /** The last round trip (us). */
+  readonly tcpv_rtt: number;
+  /** The shortest round trip (us). */
+  readonly tcpv_minrtt: number;
+}
+
+/** Data Center TCP (RFC 8257). */
+export interface TcpDctcpInfo {
+  readonly dctcp_enabled: number;
+  readonly dctcp_ce_state: number;
+  /** Estimate of the share of marked bytes, in 1/1024. */
+  readonly dctcp_alpha: number;
+  /** Acknowledged with a mark (bytes). */
+  readonly dctcp_ab_ecn: number;
+  /** Acknowledged in all (bytes). */
+  readonly dctcp_ab_tot: number;
+}
+
+/** BBR. */
+export interface TcpBbrInfo {
+  /** Estimate of the bandwidth (bytes/s). */
+  readonly bbr_bw: number;
+  /** Estimate of the shortest round trip (us). */
+  readonly bbr_min_rtt: number;
+  /** Gain of the pacing, in 1/256. */
+  readonly bbr_pacing_gain: number;
+  /** Gain of the congestion window, in 1/256. */
+  readonly bbr_cwnd_gain: number;
+}
+
+/**
+ * What `getsockopt(TCP_CC_INFO)` returns: a union, of which the member is real that is named as the algorithm of
+ * `TCP_CONGESTION`. An algorithm that tells nothing (cubic, reno) leaves `bytes` empty and all members null.
+ */
+export interface TcpCcInfo {
+  /** As the kernel gave it. */
+  readonly bytes: Uint8Array;
+  readonly vegas: TcpVegasInfo | null;
+  readonly dctcp: TcpDctcpInfo | null;
+  readonly bbr: TcpBbrInfo | null;
+}
+
+/** Room for the union, and for members that come later. */
+export const TCP_CC_INFO_SIZE: number = 64;
+
+export function decodeTcpCcInfo(bytes: Uint8Array): TcpCcInfo {
+  const data = view(bytes);
+  const u32 = (at: number): number => data.getUint32(at, LITTLE);
+  return {
+    bytes,
+    vegas:
+      bytes.length < 16 ? null : { tcpv_enabled: u32(0), tcpv_rttcnt: u32(4), tcpv_rtt: u32(8), tcpv_minrtt: u32(12) },
+    dctcp:
+      bytes.length < 16
+        ? null
+        : {
+            dctcp_enabled: data.getUint16(0, LITTLE),
+            dctcp_ce_state: data.getUint16(2, LITTLE),
+            dctcp_alpha: u32(4),
+            dctcp_ab_ecn: u32(8),
+            dctcp_ab_tot: u32(12),
+          },
+    bbr:
+      bytes.length < 20
+        ? null
+        : {
+            bbr_bw: u32(4) * 0x1_0000_0000 + u32(0),
+            bbr_min_rtt: u32(8),
+            bbr_pacing_gain: u32(12),
+            bbr_cwnd_gain: u32(16),
+          },
+  };
+}

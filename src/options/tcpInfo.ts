@@ -1,0 +1,254 @@
+// struct tcp_info of linux/tcp.h: what the kernel knows of a connection, decoded.
+
+import { LITTLE } from "../sys/nativeInts.js";
+import { view } from "../sys/nativeInts.js";
+
+/** States of a TCP connection (RFC 9293, section 3.3.2), as the kernel names them. */
+export type TcpState =
+  | "ESTABLISHED"
+  | "SYN_SENT"
+  | "SYN_RECV"
+  | "FIN_WAIT1"
+  | "FIN_WAIT2"
+  | "TIME_WAIT"
+  | "CLOSE"
+  | "CLOSE_WAIT"
+  | "LAST_ACK"
+  | "LISTEN"
+  | "CLOSING"
+  | "NEW_SYN_RECV";
+
+const STATES: readonly (TcpState | undefined)[] = [
+  undefined,
+  "ESTABLISHED",
+  "SYN_SENT",
+  "SYN_RECV",
+  "FIN_WAIT1",
+  "FIN_WAIT2",
+  "TIME_WAIT",
+  "CLOSE",
+  "CLOSE_WAIT",
+  "LAST_ACK",
+  "LISTEN",
+  "CLOSING",
+  "NEW_SYN_RECV",
+];
+
+/**
+ * What `getsockopt(TCP_INFO)` returns. Names as in linux/tcp.h. A field that the running kernel does not have (the optional
+ * ones came with Linux 4.18 to 6.7) is absent. 64-bit values are numbers; the kernel's "unlimited" is Infinity.
+ */
+export interface TcpInfo {
+  /** State of the connection. */
+  readonly tcpi_state: TcpState;
+  /** State of congestion control: 0 open, 1 disorder, 2 CWR, 3 recovery, 4 loss. */
+  readonly tcpi_ca_state: number;
+  /** Retransmission timeouts in a row for the segment under way. */
+  readonly tcpi_retransmits: number;
+  /** Unanswered window or keep-alive probes. */
+  readonly tcpi_probes: number;
+  /** Exponent of the back-off of the timers. */
+  readonly tcpi_backoff: number;
+  /** Bits of what was negotiated: 1 timestamps, 2 SACK, 4 window scale, 8 ECN, 16 ECN seen, 32 data in SYN. */
+  readonly tcpi_options: number;
+  /** Window scale that the peer asked for. */
+  readonly tcpi_snd_wscale: number;
+  /** Window scale that we asked for. */
+  readonly tcpi_rcv_wscale: number;
+  /** Whether the delivery rate was limited by the application. */
+  readonly tcpi_delivery_rate_app_limited: boolean;
+  /** Why Fast Open failed: 0 not at all or unknown. */
+  readonly tcpi_fastopen_client_fail: number;
+  /** Retransmission timeout (us). */
+  readonly tcpi_rto: number;
+  /** Delayed-ack timeout (us). */
+  readonly tcpi_ato: number;
+  /** Segment size for sending (bytes). */
+  readonly tcpi_snd_mss: number;
+  /** Segment size of what comes in (bytes). */
+  readonly tcpi_rcv_mss: number;
+  /** Sent and not acknowledged; on a listener, connections in the accept queue (segments). */
+  readonly tcpi_unacked: number;
+  /** Acknowledged selectively; on a listener, the backlog (segments). */
+  readonly tcpi_sacked: number;
+  /** Held for lost (segments). */
+  readonly tcpi_lost: number;
+  /** Retransmitted and not acknowledged (segments). */
+  readonly tcpi_retrans: number;
+  /** Always 0 since Linux 4.15 (segments). */
+  readonly tcpi_fackets: number;
+  /** Since data was sent (ms). */
+  readonly tcpi_last_data_sent: number;
+  /** Not recorded by the kernel (ms). */
+  readonly tcpi_last_ack_sent: number;
+  /** Since data came in (ms). */
+  readonly tcpi_last_data_recv: number;
+  /** Since an acknowledgement came in (ms). */
+  readonly tcpi_last_ack_recv: number;
+  /** Path MTU (bytes). */
+  readonly tcpi_pmtu: number;
+  /** Current receive window clamp (bytes). */
+  readonly tcpi_rcv_ssthresh: number;
+  /** Smoothed round-trip time (us). */
+  readonly tcpi_rtt: number;
+  /** Mean deviation of the round-trip time (us). */
+  readonly tcpi_rttvar: number;
+  /** Slow-start threshold (segments). */
+  readonly tcpi_snd_ssthresh: number;
+  /** Congestion window (segments). */
+  readonly tcpi_snd_cwnd: number;
+  /** Advertised segment size (bytes). */
+  readonly tcpi_advmss: number;
+  /** Reordering tolerated before loss is assumed (segments). */
+  readonly tcpi_reordering: number;
+  /** Round-trip time as the receiver sees it (us). */
+  readonly tcpi_rcv_rtt: number;
+  /** Receive queue space that the application keeps up with (bytes). */
+  readonly tcpi_rcv_space: number;
+  /** Retransmitted over the lifetime (segments). */
+  readonly tcpi_total_retrans: number;
+  /** Current pacing rate; Infinity for none (bytes/s). */
+  readonly tcpi_pacing_rate: number;
+  /** SO_MAX_PACING_RATE; Infinity for none (bytes/s). */
+  readonly tcpi_max_pacing_rate: number;
+  /** Acknowledged by the peer (RFC 4898) (bytes). */
+  readonly tcpi_bytes_acked: number;
+  /** Received in order (RFC 4898) (bytes). */
+  readonly tcpi_bytes_received: number;
+  /** Sent, of any kind (segments). */
+  readonly tcpi_segs_out: number;
+  /** Received, of any kind (segments). */
+  readonly tcpi_segs_in: number;
+  /** In the send queue, not sent yet (bytes). */
+  readonly tcpi_notsent_bytes: number;
+  /** Least round-trip time seen (us). */
+  readonly tcpi_min_rtt: number;
+  /** Received with data (segments). */
+  readonly tcpi_data_segs_in: number;
+  /** Sent with data (segments). */
+  readonly tcpi_data_segs_out: number;
+  /** Most recent delivery rate (bytes/s). */
+  readonly tcpi_delivery_rate: number;
+  /** With data to send (us). */
+  readonly tcpi_busy_time: number;
+  /** Held back by the peer's receive window (us). */
+  readonly tcpi_rwnd_limited: number;
+  /** Held back by the send buffer (us). */
+  readonly tcpi_sndbuf_limited: number;
+  /** Delivered to the peer (segments). */
+  readonly tcpi_delivered?: number;
+  /** Delivered with congestion marked (segments). */
+  readonly tcpi_delivered_ce?: number;
+  /** Sent, retransmissions included (bytes). */
+  readonly tcpi_bytes_sent?: number;
+  /** Retransmitted (bytes). */
+  readonly tcpi_bytes_retrans?: number;
+  /** Duplicates that the peer reported (segments). */
+  readonly tcpi_dsack_dups?: number;
+  /** Reorderings seen (events). */
+  readonly tcpi_reord_seen?: number;
+  /** Received out of order (segments). */
+  readonly tcpi_rcv_ooopack?: number;
+  /** The peer's receive window (bytes). */
+  readonly tcpi_snd_wnd?: number;
+  /** Our receive window as announced (bytes). */
+  readonly tcpi_rcv_wnd?: number;
+  /** Changes of path after signs of congestion or loss. */
+  readonly tcpi_rehash?: number;
+  /** Retransmission timeouts. */
+  readonly tcpi_total_rto?: number;
+  /** Recoveries that began with a retransmission timeout. */
+  readonly tcpi_total_rto_recoveries?: number;
+  /** Spent in such recoveries (ms). */
+  readonly tcpi_total_rto_time?: number;
+}
+
+/** Bytes of the struct as of Linux 6.7. */
+export const TCP_INFO_SIZE: number = 248;
+
+// [name, offset, bytes]
+const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
+  ["tcpi_rto", 8, 4],
+  ["tcpi_ato", 12, 4],
+  ["tcpi_snd_mss", 16, 4],
+  ["tcpi_rcv_mss", 20, 4],
+  ["tcpi_unacked", 24, 4],
+  ["tcpi_sacked", 28, 4],
+  ["tcpi_lost", 32, 4],
+  ["tcpi_retrans", 36, 4],
+  ["tcpi_fackets", 40, 4],
+  ["tcpi_last_data_sent", 44, 4],
+  ["tcpi_last_ack_sent", 48, 4],
+  ["tcpi_last_data_recv", 52, 4],
+  ["tcpi_last_ack_recv", 56, 4],
+  ["tcpi_pmtu", 60, 4],
+  ["tcpi_rcv_ssthresh", 64, 4],
+  ["tcpi_rtt", 68, 4],
+  ["tcpi_rttvar", 72, 4],
+  ["tcpi_snd_ssthresh", 76, 4],
+  ["tcpi_snd_cwnd", 80, 4],
+  ["tcpi_advmss", 84, 4],
+  ["tcpi_reordering", 88, 4],
+  ["tcpi_rcv_rtt", 92, 4],
+  ["tcpi_rcv_space", 96, 4],
+  ["tcpi_total_retrans", 100, 4],
+  ["tcpi_pacing_rate", 104, 8],
+  ["tcpi_max_pacing_rate", 112, 8],
+  ["tcpi_bytes_acked", 120, 8],
+  ["tcpi_bytes_received", 128, 8],
+  ["tcpi_segs_out", 136, 4],
+  ["tcpi_segs_in", 140, 4],
+  ["tcpi_notsent_bytes", 144, 4],
+  ["tcpi_min_rtt", 148, 4],
+  ["tcpi_data_segs_in", 152, 4],
+  ["tcpi_data_segs_out", 156, 4],
+  ["tcpi_delivery_rate", 160, 8],
+  ["tcpi_busy_time", 168, 8],
+  ["tcpi_rwnd_limited", 176, 8],
+  ["tcpi_sndbuf_limited", 184, 8],
+  ["tcpi_delivered", 192, 4],
+  ["tcpi_delivered_ce", 196, 4],
+  ["tcpi_bytes_sent", 200, 8],
+  ["tcpi_bytes_retrans", 208, 8],
+  ["tcpi_dsack_dups", 216, 4],
+  ["tcpi_reord_seen", 220, 4],
+  ["tcpi_rcv_ooopack", 224, 4],
+  ["tcpi_snd_wnd", 228, 4],
+  ["tcpi_rcv_wnd", 232, 4],
+  ["tcpi_rehash", 236, 4],
+  ["tcpi_total_rto", 240, 2],
+  ["tcpi_total_rto_recoveries", 242, 2],
+  ["tcpi_total_rto_time", 244, 4],
+];
+
+/** Decodes as much of the struct as the kernel gave. */
+export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
+  const data = view(bytes);
+  const scales = data.getUint8(6);
+  const limits = data.getUint8(7);
+  // Bit-fields are laid out from the lowest bit on little-endian machines, from the highest on others.
+  const info: Record<string, unknown> = {
+    tcpi_state: STATES[data.getUint8(0)] ?? "CLOSE",
+    tcpi_ca_state: data.getUint8(1),
+    tcpi_retransmits: data.getUint8(2),
+    tcpi_probes: data.getUint8(3),
+    tcpi_backoff: data.getUint8(4),
+    tcpi_options: data.getUint8(5),
+    tcpi_snd_wscale: LITTLE ? scales & 15 : scales >> 4,
+    tcpi_rcv_wscale: LITTLE ? scales >> 4 : scales & 15,
+    tcpi_delivery_rate_app_limited: (LITTLE ? limits & 1 : limits >> 7) === 1,
+    tcpi_fastopen_client_fail: LITTLE ? (limits >> 1) & 3 : (limits >> 5) & 3,
+  };
+  for (const [name, offset, size] of FIELDS) {
+    if (offset + size > bytes.length) break;
+    if (size === 2) info[name] = data.getUint16(offset, LITTLE);
+    else info[name] = size === 4 ? data.getUint32(offset, LITTLE) : wide(data.getBigUint64(offset, LITTLE));
+  }
+  return info as unknown as TcpInfo;
+}
+
+const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+
+function wide(value: bigint): number {
+  return value === UNLIMITED ? Infinity : Number(value);
+}

@@ -1,0 +1,55 @@
+// The structs with which a TCP connection is taken apart and put together again (TCP_REPAIR of linux/tcp.h).
+
+import { LITTLE } from "../sys/nativeInts.js";
+import { refusal } from "./option.js";
+import { view } from "../sys/nativeInts.js";
+import { numberMember, record } from "./values.js";
+
+/** An option that was negotiated in the handshake: `struct tcp_repair_opt`. */
+export interface TcpRepairOption {
+  /** Kind of the option (RFC 9293): 2 segment size, 3 window scale, 4 SACK permitted, 8 timestamps. */
+  readonly code: number;
+  /** Its value; for window scale the one of sending, and the one of receiving shifted left by 16. 0 if absent. */
+  readonly value?: number;
+}
+
+export function encodeRepairOptions(option: string, value: readonly TcpRepairOption[]): Uint8Array {
+  if (!Array.isArray(value)) throw new TypeError(`${refusal(option, value)}: required an array of { code, value }`);
+  const bytes = new Uint8Array(8 * value.length);
+  const out = view(bytes);
+  for (let index = 0; index < value.length; index++) {
+    const where = `${option}, option ${index}`;
+    const { code, value: given = 0 } = record(where, value[index], ["code", "value"]);
+    out.setUint32(8 * index, numberMember(where, "code", code, 0, 0xffff_ffff), LITTLE);
+    out.setUint32(8 * index + 4, numberMember(where, "value", given, 0, 0xffff_ffff), LITTLE);
+  }
+  return bytes;
+}
+
+/** The windows of a connection: `struct tcp_repair_window`. */
+export interface TcpRepairWindow {
+  readonly snd_wl1: number;
+  readonly snd_wnd: number;
+  readonly max_window: number;
+  readonly rcv_wnd: number;
+  readonly rcv_wup: number;
+}
+
+/** Bytes of the struct. */
+export const REPAIR_WINDOW_SIZE: number = 20;
+
+const MEMBERS = ["snd_wl1", "snd_wnd", "max_window", "rcv_wnd", "rcv_wup"];
+
+export function encodeRepairWindow(option: string, value: TcpRepairWindow): Uint8Array {
+  const given = record(option, value, MEMBERS);
+  const bytes = new Uint8Array(REPAIR_WINDOW_SIZE);
+  MEMBERS.forEach((member, index) => {
+    view(bytes).setUint32(4 * index, numberMember(option, member, given[member], 0, 0xffff_ffff), LITTLE);
+  });
+  return bytes;
+}
+
+export function decodeRepairWindow(bytes: Uint8Array): TcpRepairWindow {
+  const u32 = (index: number): number => view(bytes).getUint32(4 * index, LITTLE);
+  return { snd_wl1: u32(0), snd_wnd: u32(1), max_window: u32(2), rcv_wnd: u32(3), rcv_wup: u32(4) };
+}

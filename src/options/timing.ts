@@ -1,0 +1,108 @@
+// Options about time: timeouts as struct timeval, time stamps, the time at which a packet is to leave.
+
+import { SIZEOF_SIZE_T } from "../sys/constants.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { refusal, shapedOption, type SocketOption } from "./option.js";
+import { view } from "../sys/nativeInts.js";
+import { numberMember, record } from "./values.js";
+
+/** Bytes of a C long, of which a struct timeval has two. On Linux it is as long as a size. */
+const LONG = SIZEOF_SIZE_T;
+
+/** A timeout in ms, with the microseconds behind the point; 0 is none. The kernel rounds up to its timer's ticks. */
+export function timeoutOption(name: string, level: number, optname: number): SocketOption<number, number> {
+  return shapedOption<number, number>(
+    name,
+    level,
+    optname,
+    2 * LONG,
+    (bytes) => readLong(bytes, 0) * 1000 + readLong(bytes, LONG) / 1000,
+    (value) => {
+      if (typeof value !== "number")
+        throw new TypeError(`${refusal(name, value)}: required a number of milliseconds, 0 for none`);
+      if (!(value >= 0 && value <= MAX_MS)) {
+        throw new RangeError(`${refusal(name, value)}: required 0 (none) to ${MAX_MS} ms`);
+      }
+      // Less than a microsecond would become 0, which is no timeout at all.
+      const micros = Math.ceil(value * 1000);
+      const bytes = new Uint8Array(2 * LONG);
+      writeLong(bytes, 0, Math.floor(micros / 1_000_000));
+      writeLong(bytes, LONG, micros % 1_000_000);
+      return bytes;
+    },
+  );
+}
+
+/** As long as 32 bits of seconds last. */
+const MAX_MS = 0x7fff_ffff * 1000;
+
+function readLong(bytes: Uint8Array, at: number): number {
+  return LONG === 8 ? Number(view(bytes).getBigInt64(at, LITTLE)) : view(bytes).getInt32(at, LITTLE);
+}
+
+function writeLong(bytes: Uint8Array, at: number, value: number): void {
+  if (LONG === 8) view(bytes).setBigInt64(at, BigInt(value), LITTLE);
+  else view(bytes).setInt32(at, value, LITTLE);
+}
+
+/** What `SO_TIMESTAMPING` holds: `struct so_timestamping`. */
+export interface Timestamping {
+  /** `SOF_TIMESTAMPING_` flags. */
+  readonly flags: number;
+  /** Number of the virtual clock, with `SOF_TIMESTAMPING_BIND_PHC`; 0 if absent. */
+  readonly bindPhc?: number;
+}
+
+/** Flags and the clock; flags alone may be set as a number. */
+export function timestampingOption(
+  name: string,
+  level: number,
+  optname: number,
+): SocketOption<Timestamping, number | Timestamping> {
+  return shapedOption<Timestamping, number | Timestamping>(
+    name,
+    level,
+    optname,
+    8,
+    (bytes) => {
+      const data = view(bytes);
+      return { flags: data.getUint32(0, LITTLE), bindPhc: bytes.length < 8 ? 0 : data.getInt32(4, LITTLE) };
+    },
+    (value) => {
+      const given = typeof value === "number" ? { flags: value } : record(name, value, ["flags", "bindPhc"]);
+      const { flags, bindPhc } = given as { flags: unknown; bindPhc?: unknown };
+      // Kernels before 5.14 only know the flags.
+      const bytes = new Uint8Array(bindPhc === undefined ? 4 : 8);
+      view(bytes).setUint32(0, numberMember(name, "flags", flags, 0, 0x7fff_ffff), LITTLE);
+      if (bindPhc !== undefined)
+        view(bytes).setInt32(4, numberMember(name, "bindPhc", bindPhc, 0, 0x7fff_ffff), LITTLE);
+      return bytes;
+    },
+  );
+}
+
+/** What `SO_TXTIME` holds: `struct sock_txtime`. */
+export interface TxTime {
+  /** The clock that send times are of: `CLOCK_MONOTONIC`, `CLOCK_TAI`. */
+  readonly clockid: number;
+  /** `SOF_TXTIME_` flags; 0 if absent. */
+  readonly flags?: number;
+}
+
+/** The clock and the flags of send times. */
+export function txTimeOption(name: string, level: number, optname: number): SocketOption<TxTime, TxTime> {
+  return shapedOption<TxTime, TxTime>(
+    name,
+    level,
+    optname,
+    8,
+    (bytes) => ({ clockid: view(bytes).getInt32(0, LITTLE), flags: view(bytes).getUint32(4, LITTLE) }),
+    (value) => {
+      const { clockid, flags = 0 } = record(name, value, ["clockid", "flags"]);
+      const bytes = new Uint8Array(8);
+      view(bytes).setInt32(0, numberMember(name, "clockid", clockid, 0, 0x7fff_ffff), LITTLE);
+      view(bytes).setUint32(4, numberMember(name, "flags", flags, 0, 0xffff_ffff), LITTLE);
+      return bytes;
+    },
+  );
+}

@@ -1,0 +1,44 @@
+// Options of the levels IPPROTO_UDP, udp(7), and IPPROTO_UDPLITE, udplite(7). In the order of their numbers.
+
+import * as k from "../sys/constants.js";
+import { booleanOption, intOption, type SocketOption } from "./option.js";
+
+const L = k.IPPROTO_UDP;
+
+/** Gathers what is sent into one datagram, which goes out when it is taken off. */
+export const UDP_CORK: SocketOption<boolean, boolean> = booleanOption("UDP_CORK", L, k.UDP_CORK);
+/** What is encapsulated in the datagrams: `UDP_ENCAP_ESPINUDP` …; the kernel then takes those itself. */
+export const UDP_ENCAP: SocketOption<number, number> = intOption("UDP_ENCAP", L, k.UDP_ENCAP, 0);
+/** Sends UDP over IPv6 with a zero checksum (RFC 6935), for tunnels. */
+export const UDP_NO_CHECK6_TX: SocketOption<boolean, boolean> = booleanOption(
+  "UDP_NO_CHECK6_TX",
+  L,
+  k.UDP_NO_CHECK6_TX,
+);
+/** Takes UDP over IPv6 with a zero checksum (RFC 6935), for tunnels. */
+export const UDP_NO_CHECK6_RX: SocketOption<boolean, boolean> = booleanOption(
+  "UDP_NO_CHECK6_RX",
+  L,
+  k.UDP_NO_CHECK6_RX,
+);
+/** Bytes into which the kernel cuts what one call sends (segmentation offload); 0 for none. */
+export const UDP_SEGMENT: SocketOption<number, number> = intOption("UDP_SEGMENT", L, k.UDP_SEGMENT, 0, 0xffff);
+/** Lets one call receive several datagrams of one length and sender, with that length in the control data. */
+export const UDP_GRO: SocketOption<boolean, boolean> = booleanOption("UDP_GRO", L, k.UDP_GRO);
+
+/** Bytes from the front, header included, that the checksum of a UDP-Lite datagram covers; 0 for all. */
+export const UDPLITE_SEND_CSCOV: SocketOption<number, number> = intOption(
+  "UDPLITE_SEND_CSCOV",
+  k.IPPROTO_UDPLITE,
+  k.UDPLITE_SEND_CSCOV,
+  0,
+  0xffff,
+);
+/** Datagrams whose checksum covers less than so many bytes are dropped; 0 for none. */
+export const UDPLITE_RECV_CSCOV: SocketOption<number, number> = intOption(
+  "UDPLITE_RECV_CSCOV",
+  k.IPPROTO_UDPLITE,
+  k.UDPLITE_RECV_CSCOV,
+  0,
+  0xffff,
+);

@@ -1,0 +1,36 @@
+// Addresses of names, awaited: within a deadline, and until a signal.
+
+import type { Address, HostPort } from "../addr/index.js";
+import type { Calls } from "../sys/calls.js";
+import { within } from "../wait/within.js";
+import { timeoutError } from "../sys/errno.js";
+import { inquire } from "../netdb/lookup.js";
+import { type Kind, resolveAll } from "../netdb/resolve.js";
+import { addressDetails } from "../sys/sockaddr.js";
+
+export { type Kind, resolveNow } from "../netdb/resolve.js";
+
+/** Asks the resolver for the addresses of a name in a family, or in both with `AF_UNSPEC`: one at least. */
+export function resolveNames(
+  calls: Calls,
+  target: HostPort,
+  family: number,
+  timeout: number | null,
+  signals: readonly AbortSignal[],
+): Promise<Address[]> {
+  const late = (): Error => timeoutError("getaddrinfo", addressDetails(target));
+  const pending = inquire(resolveAll(calls, target, family));
+  return within(pending.result, timeout, signals, late, pending.cancel);
+}
+
+/** Asks the resolver for the first address of the socket's family. */
+export async function resolveName(
+  calls: Calls,
+  target: HostPort,
+  kind: Kind,
+  timeout: number | null,
+  signals: readonly AbortSignal[],
+): Promise<Address> {
+  const addresses = await resolveNames(calls, target, kind.family, timeout, signals);
+  return addresses[0]!;
+}

@@ -1,0 +1,59 @@
+// The end of a conversation, blocking; stream/ending.ts says why it takes more than close(2).
+
+import { quote } from "../check/index.js";
+import { SocketError } from "../errors/index.js";
+import { END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
+import type { EndOptions as AwaitableEnd } from "../io.js";
+import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
+import { deadlineIn } from "./blockingCall.js";
+import type { TransferSocket } from "./transferSocket.js";
+import { timeoutOf } from "./syncOptions.js";
+
+/** How to end a connection: `timeout` in ms, `maxBytes`. */
+export type EndOptions = Omit<AwaitableEnd, "signal">;
+
+const DUMP = 65_536;
+
+function maxBytesOf(opts: EndOptions | undefined): number {
+  const max: unknown = opts?.maxBytes ?? END_MAX_BYTES;
+  if (max === Infinity || (Number.isSafeInteger(max) && (max as number) >= 0)) return max as number;
+  const text = `Cannot end: maxBytes is ${quote(max)}, required an integer from 0 or Infinity`;
+  throw typeof max === "number" ? new RangeError(text) : new TypeError(text);
+}
+
+/** Shuts down writing, drops what comes until the peer's end within the bounds, and closes. */
+export function endSocket(socket: TransferSocket, opts: EndOptions | undefined): EndResult {
+  const deadline = deadlineIn(timeoutOf(opts, END_TIMEOUT, "end"));
+  const maxBytes = maxBytesOf(opts);
+  if (socket.type !== SOCK_STREAM) {
+    throw new TypeError(`Cannot end: the socket is of type ${socket.type}, required SOCK_STREAM`);
+  }
+  if (socket.closed) return { how: "closed", dropped: 0 };
+  const left = (): number => Math.max(0, deadline - performance.now());
+  const dump = new Uint8Array(DUMP);
+  let dropped = 0;
+  let how: EndResult["how"] = "maxBytes";
+  try {
+    socket.shutdown(SHUT_WR);
+    while (dropped <= maxBytes) {
+      // One byte more than may come tells that from the end.
+      const timeout = left();
+      const count = socket.recvInto(dump.subarray(0, Math.min(DUMP, maxBytes - dropped + 1)), { timeout });
+      if (count === 0) {
+        how = "finished";
+        break;
+      }
+      dropped += count;
+      if (timeout === 0) {
+        how = "timeout";
+        break;
+      }
+    }
+    return { how, dropped };
+  } catch (error) {
+    if (error instanceof SocketError && error.code === "ETIMEDOUT") return { how: "timeout", dropped };
+    return { how: "failed", dropped, error };
+  } finally {
+    socket.close();
+  }
+}

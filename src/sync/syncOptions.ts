@@ -1,0 +1,49 @@
+// What the blocking calls take besides their operands: what the awaitable ones take, without a signal.
+
+import { checkOptions } from "../check/index.js";
+import type { TransferOptions as AwaitableTransfer } from "../ops/flags.js";
+import { timeoutOf as timeoutIn, type WaitOptions as AwaitableWait } from "../wait/waitOptions.js";
+import type {
+  SendBatchOptions as AwaitableBatch,
+  SendSegmentsOptions as AwaitableSegments,
+} from "../ops/batchArguments.js";
+import type {
+  CreateConnectionOptions as AwaitableConnection,
+  CreateServerOptions as AwaitableServer,
+} from "../ops/createArguments.js";
+import type { SendFileOptions as AwaitableFile } from "../ops/sendfileArguments.js";
+import type {
+  RecvmsgOptions as AwaitableRecvmsg,
+  SendmsgOptions as AwaitableSendmsg,
+} from "../ops/messageArguments.js";
+import type { AcceptOptions as AwaitableAccept } from "../ops/socketArguments.js";
+
+/** Options of a call that may wait: `timeout` in ms. */
+export type WaitOptions = Omit<AwaitableWait, "signal">;
+/** Options of a call that moves bytes: `timeout` in ms, `flags`. */
+export type TransferOptions = Omit<AwaitableTransfer, "signal">;
+/** Options of `accept`: `timeout`, `patient`. */
+export type AcceptOptions = Omit<AwaitableAccept, "signal">;
+/** Options of `sendmsg`: `timeout`, `flags`, `address`, `control`. */
+export type SendmsgOptions = Omit<AwaitableSendmsg, "signal">;
+/** Options of `recvmsg`: `timeout`, `flags`, `controlSize`. */
+export type RecvmsgOptions = Omit<AwaitableRecvmsg, "signal">;
+/** Options of `sendmmsg`: `timeout`, `flags`, `start`, `skipRefused`. */
+export type SendBatchOptions = Omit<AwaitableBatch, "signal">;
+/** Options of `sendSegments`: `timeout`, `flags`, `address`. */
+export type SendSegmentsOptions = Omit<AwaitableSegments, "signal">;
+/** Options of `sendfile`: `timeout`, `offset`, `count`, `onProgress`. */
+export type SendFileOptions = Omit<AwaitableFile, "signal">;
+/** Options of `create_connection`: `timeout`, `source_address`, `all_errors`. */
+export type CreateConnectionOptions = Omit<AwaitableConnection, "signal">;
+/** Options of `create_server`: `timeout`, `family`, `backlog`, `reuse_port`, `dualstack_ipv6`. */
+export type CreateServerOptions = Omit<AwaitableServer, "signal">;
+
+/** The timeout that the options ask for, or `otherwise`. Refuses a signal, which a blocked thread could not hear. */
+export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
+  checkOptions(opts, action);
+  if (opts !== undefined && "signal" in opts && opts.signal !== undefined) {
+    throw new TypeError(`Cannot ${action}: signal is given, required none, because a blocked thread hears no signal`);
+  }
+  return timeoutIn(opts, otherwise, action);
+}

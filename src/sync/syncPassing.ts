@@ -1,0 +1,65 @@
+// Passing descriptors over UNIX sockets, blocking: send_fds and recv_fds.
+
+import { isBranded, quoteOther } from "../check/index.js";
+import type { Data } from "../io.js";
+import type { HasFileno } from "../cmsg/index.js";
+import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/messageArguments.js";
+import type { RecvmsgOptions, SendmsgOptions } from "./syncOptions.js";
+import { TransferSocket } from "./transferSocket.js";
+
+function checkSocket(socket: unknown, action: string): void {
+  // Only its methods are called, so one of another copy is as good.
+  if (socket instanceof TransferSocket || isBranded(socket, "Socket of berkeley/sync")) return;
+  throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+}
+
+/**
+ * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS, as the awaitable `send_fds`.
+ *
+ * @param data at least one byte on a stream
+ * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
+ * @returns the number of bytes that were taken
+ * @throws SocketError `EBADF`, `EINVAL`, `ETOOMANYREFS`, as `sendmsg`
+ * @see unix(7), SCM_RIGHTS
+ */
+export function send_fds(
+  socket: TransferSocket,
+  data: Data,
+  fds: readonly (number | HasFileno)[],
+  opts?: Omit<SendmsgOptions, "control">,
+): number {
+  checkSocket(socket, "send_fds");
+  return socket.sendmsg(data, withFds(fds, opts));
+}
+
+/**
+ * Receives data and up to `maxfds` descriptors with them: recvmsg(2) with SCM_RIGHTS, as the awaitable `recv_fds`.
+ *
+ * @returns data, descriptors (take them, or they are closed when the object is disposed or collected), flags and address
+ * @throws SocketError as `recvmsg`
+ * @see unix(7), SCM_RIGHTS
+ * @example
+ * ```ts
+ * import { recv_fds, send_fds, Socket, socketpair } from "berkeley/sync";
+ *
+ * const [left, right] = socketpair();
+ * const [one, other] = socketpair();
+ * send_fds(left, "here", [one]);
+ * one.close();
+ *
+ * const [data, descriptors] = recv_fds(right, 100, 1);
+ * using passed = Socket.fromfd(descriptors.take()[0]!);
+ * passed.sendAll("through a passed socket");
+ * console.log(data.toString(), other.recv(100).toString()); // prints: here through a passed socket
+ * for (const socket of [left, right, other]) socket.close();
+ * ```
+ */
+export function recv_fds(
+  socket: TransferSocket,
+  size: number,
+  maxfds: number,
+  opts?: Omit<RecvmsgOptions, "controlSize">,
+): DataWithFds {
+  checkSocket(socket, "recv_fds");
+  return fdsOf(socket.recvmsg(size, withRoomForFds(maxfds, opts)));
+}

@@ -1,0 +1,53 @@
+// poll(), blocking: waiting for several descriptors at once.
+
+import { calls } from "../sys/calls.js";
+import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
+import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
+import { deadlineIn, sliceUntil } from "./blockingCall.js";
+import { interrupted } from "./interrupts.js";
+import { DescriptorSocket } from "./syncDescriptorSocket.js";
+import { timeoutOf, type WaitOptions } from "./syncOptions.js";
+
+export { type PollResult } from "../ops/pollTable.js";
+
+/** What `poll` waits for: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
+export type PollEntry = Entry<DescriptorSocket>;
+
+function isSocket(value: unknown): value is DescriptorSocket {
+  return value instanceof DescriptorSocket;
+}
+
+/**
+ * Blocks until one of several sockets or descriptors is ready: poll(2). Nothing is consumed. A socket that is closed is ready
+ * with `POLLNVAL`.
+ *
+ * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`), the same one several times if need be
+ * @param opts `timeout` in ms
+ * @returns the entries that are ready, in their order; none when the timeout has passed
+ * @throws TypeError or RangeError for entries that are wrong
+ * @throws SocketError `EINTR` (a signal that the process listens for), `EINVAL` (more entries than RLIMIT_NOFILE), `ENOMEM`
+ * @see poll(2)
+ * @example
+ * ```ts
+ * import { poll, POLLIN, socketpair } from "berkeley/sync";
+ *
+ * const [left, right] = socketpair();
+ * console.log(poll([{ socket: right, events: POLLIN }], { timeout: 0 }).length); // prints: 0
+ * left.sendAll("x");
+ * console.log(poll([{ socket: right, events: POLLIN }])[0]?.revents === POLLIN); // prints: true
+ * left.close();
+ * right.close();
+ * ```
+ */
+export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOptions): PollResult<E>[] {
+  const deadline = deadlineIn(timeoutOf(opts, null, "poll"));
+  const table = new PollTable<E>(entries, isSocket);
+  for (;;) {
+    const slice = sliceUntil(deadline);
+    const count = table.ask(calls, slice);
+    if (count >= 0) return table.ready();
+    if (count !== EAGAIN && count !== EINTR) throw socketError(count, "poll");
+    if (slice === 0) return [];
+    if (interrupted(calls)) throw socketError(EINTR, "poll");
+  }
+}

@@ -1,0 +1,42 @@
+// The deadline and the signal that every waiting call takes.
+
+import { quote } from "../check/index.js";
+import { adoptSignal } from "./aborts.js";
+
+/** The longest delay of a timer of Node.js, in ms (24.8 days). */
+export const LONGEST_TIMER = 0x7fff_ffff;
+
+/** Options of a call that may wait. */
+export interface WaitOptions {
+  /** Deadline in ms from the call on; null or Infinity for none. Without it the socket's `timeout` holds. */
+  readonly timeout?: number | null | undefined;
+  /** Cancels the call, which then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A deadline in ms from now, or null for none. */
+export function milliseconds(value: unknown, action: string): number | null {
+  if (value === null || value === undefined || value === Infinity) return null;
+  if (typeof value !== "number") {
+    throw new TypeError(`Cannot ${action}: timeout is ${quote(value)}, required a number of milliseconds or null`);
+  }
+  if (!(value >= 0)) throw new RangeError(`Cannot ${action}: timeout is ${value}, required at least 0 ms`);
+  return value;
+}
+
+export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
+  if (opts === undefined || opts.timeout === undefined) return otherwise;
+  return milliseconds(opts.timeout, action);
+}
+
+/** `value` as an AbortSignal of this realm, or undefined; otherwise throws an error that names the action. */
+export function abortSignal(value: unknown, action: string): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  const signal = adoptSignal(value);
+  if (signal !== undefined) return signal;
+  throw new TypeError(`Cannot ${action}: signal is ${quote(value)}, required an AbortSignal`);
+}
+
+export function signalOf(opts: WaitOptions | undefined, action: string): AbortSignal | undefined {
+  return abortSignal(opts?.signal, action);
+}

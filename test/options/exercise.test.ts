@@ -1,0 +1,123 @@
+// Every exported option on the real kernel: read, set, and read back. What the kernel refuses has to be what docs/options.md
+// says: an option that is younger than the kernel, a privilege that is missing.
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { SocketError } from "berkeley";
+import { checkLeaks } from "../support/leaks.js";
+import { type Recipe, recipes, usual } from "./recipes.js";
+import { closeAll, kernelHas, kinds, type Prepared, privileged } from "./support.js";
+import { type AnyOption, documented, exported, type Row } from "./table.js";
+
+checkLeaks();
+
+const options = exported();
+const count = { read: 0, set: 0, options: 0 };
+const refusals: string[] = [];
+
+/** The code that says that a kind of socket does not exist here. */
+const NO_SOCKET = new Set(["EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"]);
+
+/** Whether `error` is one that docs/options.md or the recipe lets the kernel give. */
+function allowed(error: unknown, row: Row, recipe: Recipe): boolean {
+  if (!(error instanceof SocketError)) return false;
+  if (error.code === "ENOPROTOOPT" && !kernelHas(row.since)) return true;
+  if ((error.code === "EPERM" || error.code === "EACCES") && row.privilege !== "" && !privileged()) return true;
+  return recipe.refused?.includes(error.code) ?? false;
+}
+
+/** Whether the call went through; false if the kernel refused as it may. */
+function goes(row: Row, recipe: Recipe, call: () => void): boolean {
+  try {
+    call();
+    return true;
+  } catch (error) {
+    if (!allowed(error, row, recipe)) throw error;
+    refusals.push(`${row.name} ${(error as SocketError).code}`);
+    return false;
+  }
+}
+
+function read(prepared: Prepared, option: AnyOption): unknown {
+  const value = prepared.socket.getsockopt(option);
+  count.read++;
+  return value;
+}
+
+function write(prepared: Prepared, option: AnyOption, value: unknown): void {
+  prepared.socket.setsockopt(option, value);
+  count.set++;
+}
+
+function fits(recipe: Recipe, value: unknown, expected: unknown): void {
+  if (recipe.fits !== undefined) assert.ok(recipe.fits(value as never), `it says ${String(value)}`);
+  else
+    assert.deepEqual(
+      value instanceof Uint8Array ? [...value] : value,
+      expected instanceof Uint8Array ? [...expected] : expected,
+    );
+}
+
+/** Tries an option, and says whether the kernel did as it was told. */
+function exercise(prepared: Prepared, row: Row, option: AnyOption, recipe: Recipe): boolean {
+  const gets = row.get !== "never" && option.query === undefined && !("of" in option);
+  const sets = row.set !== "never";
+  let before: unknown;
+  if (gets && !goes(row, recipe, () => (before = read(prepared, option)))) return false;
+  if (!sets || (recipe.set === undefined && recipe.fits !== undefined)) {
+    assert.ok(recipe.fits !== undefined, `${row.name} has no recipe that says what is read`);
+    fits(recipe, before, undefined);
+    return true;
+  }
+  if (recipe.set === undefined && row.set === "boolean") {
+    assert.equal(typeof before, "boolean");
+    for (const value of [true, false, before]) {
+      if (!goes(row, recipe, () => write(prepared, option, value))) return false;
+      assert.equal(read(prepared, option), value);
+    }
+    return true;
+  }
+  assert.ok(recipe.set !== undefined, `${row.name} has no recipe that says what to set`);
+  if (!goes(row, recipe, () => write(prepared, option, recipe.set))) return false;
+  if (recipe.shows !== undefined) assert.ok(recipe.shows(prepared.socket));
+  else if (gets) fits(recipe, read(prepared, option), recipe.reads === undefined ? recipe.set : recipe.reads);
+  return true;
+}
+
+describe("each option does on the kernel what docs/options.md says", () => {
+  for (const row of documented()) {
+    test(row.name, async (t) => {
+      const recipe = recipes[row.name] ?? {};
+      const option = options.get(row.name)!;
+      const kind = recipe.on ?? usual[row.levels.at(-1)!]!;
+      let prepared: Prepared;
+      try {
+        prepared = await kinds[kind]();
+      } catch (error) {
+        const { code } = error as SocketError;
+        if (!NO_SOCKET.has(code) && (privileged() || code !== "EPERM")) throw error;
+        refusals.push(`${row.name} (${kind}) ${code}`);
+        t.skip(`no socket of the kind ${kind} here: ${code}`);
+        return;
+      }
+      try {
+        try {
+          await recipe.before?.(prepared.socket);
+        } catch (error) {
+          // Preparing takes the same privilege.
+          if (!allowed(error, row, recipe)) throw error;
+          refusals.push(`${row.name} ${(error as SocketError).code}`);
+          return;
+        }
+        if (exercise(prepared, row, option, recipe)) count.options++;
+      } finally {
+        closeAll(prepared);
+      }
+    });
+  }
+});
+
+after(() => {
+  const total = options.size;
+  console.log(`${count.options} of ${total} options exercised on Linux: ${count.read} reads, ${count.set} sets`);
+  console.log(`refused as documented: ${refusals.length === 0 ? "none" : refusals.join(", ")}`);
+});

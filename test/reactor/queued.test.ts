@@ -1,0 +1,66 @@
+// What a poller that passes bytes on by itself (sys/operations/relay.ts) hears of writes that queue up.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { descriptorOf } from "#berkeley/socket/descriptorSocket.js";
+import { RelayTable } from "#berkeley/reactor/relay.js";
+import { fakeKernel, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+// native/relay.c
+const FLAGS = 0;
+const OPEN = 1;
+const WANTS_OUT = 2;
+const BLOCKED = 4;
+const MISSED_OUT = 8;
+
+function note(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["note"]>> } {
+  const words = new Int32Array(20_000);
+  const open = RelayTable.at(words, 0)!.note(0, 0)!;
+  open.open(1, 2, 0, false, false, false);
+  return { words, open };
+}
+
+test("a write that waits for room goes before what the poller passes on to the same socket", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const conn = socket();
+  const { words, open } = note();
+  descriptorOf(conn).inflow = open;
+  sys.script("send", 2, "EAGAIN");
+  const sending = watch(conn.sendAll(Buffer.from("abcd")));
+  assert.equal(words[FLAGS], OPEN | BLOCKED);
+  fire(OUT, conn);
+  await turn();
+  assert.equal(sending.state, "resolved");
+});
+
+test("a write of which a part is out, and which waits for nothing but its turn, goes before it too", async () => {
+  const { sys, socket } = fakeKernel();
+  const conn = socket();
+  const { words, open } = note();
+  descriptorOf(conn).inflow = open;
+  // A part goes out, and takes the whole budget of this turn with it.
+  sys.script("send", 5 << 20);
+  const sending = watch(conn.sendAll(Buffer.alloc(6 << 20)));
+  assert.equal(sending.state, "pending");
+  assert.equal(sys.count("send"), 1);
+  assert.equal(words[FLAGS], OPEN | BLOCKED);
+  await turn();
+  assert.equal(sending.state, "resolved");
+});
+
+test("a write that queues up on a source hears of the room that nobody was told of", async () => {
+  const { sys, socket } = fakeKernel();
+  const conn = socket();
+  const { words, open } = note();
+  descriptorOf(conn).outflow = open;
+  words[FLAGS] = OPEN | MISSED_OUT;
+  sys.script("send", "EAGAIN");
+  const sending = watch(conn.sendAll(Buffer.from("abcd")));
+  assert.equal(words[FLAGS], OPEN | WANTS_OUT);
+  await turn();
+  assert.equal(sending.state, "resolved");
+});

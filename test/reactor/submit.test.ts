@@ -1,0 +1,162 @@
+// submit(): calls whose end is told to a part of ours, without a promise.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Address, Socket } from "berkeley";
+import { toAddress } from "#berkeley/addr/index.js";
+import { type Settler, WAITS } from "#berkeley/reactor/index.js";
+import { connectTo } from "#berkeley/socket/connecting.js";
+import { descriptorOf } from "#berkeley/socket/descriptorSocket.js";
+import { READABLE } from "#berkeley/ops/connection.js";
+import { ERR, fakeKernel, HUP, IN, keepAlive, OUT, turn } from "../support/fakeSocket.js";
+import { checkLeaks } from "../support/leaks.js";
+
+keepAlive();
+checkLeaks();
+
+class Heard implements Settler<void> {
+  readonly ends: unknown[] = [];
+  after: (() => void) | undefined;
+
+  settled(): void {
+    this.ends.push("settled");
+    this.after?.();
+  }
+
+  failed(error: unknown): void {
+    this.ends.push((error as { code?: string }).code ?? error);
+    this.after?.();
+  }
+}
+
+const submit = (socket: Socket, heard: Heard, timeout: number | null = null): unknown =>
+  descriptorOf(socket).reading.submit(heard, socket, READABLE, undefined, undefined, timeout);
+
+test("a result that is there is returned, and nobody is told", () => {
+  const { sys, socket } = fakeKernel();
+  sys.script("poll", IN);
+  const heard = new Heard();
+  assert.equal(submit(socket(), heard), undefined);
+  assert.deepEqual(heard.ends, []);
+});
+
+test("who waits is told within the event; an error that is there is thrown", () => {
+  const { sys, socket, fire } = fakeKernel();
+  const one = socket();
+  const heard = new Heard();
+  sys.script("poll", 0, IN);
+  assert.equal(submit(one, heard), WAITS);
+  fire(IN, one);
+  assert.deepEqual(heard.ends, ["settled"]);
+  sys.script("poll", "EINVAL");
+  assert.throws(() => submit(one, heard), { code: "EINVAL", syscall: "poll" });
+  one.close();
+  assert.throws(() => submit(one, heard), { code: "EBADF" });
+  assert.equal(heard.ends.length, 1);
+});
+
+test("who is told may wait again, or close the descriptor under those behind", () => {
+  const { sys, socket, fire } = fakeKernel();
+  const one = socket();
+  const [first, second, third] = [new Heard(), new Heard(), new Heard()];
+  sys.script("poll", 0, IN, 0);
+  submit(one, first);
+  submit(one, second);
+  first.after = () => {
+    first.after = () => one.close();
+    assert.equal(submit(one, first), WAITS, "behind the second");
+  };
+  fire(IN, one);
+  assert.deepEqual([first.ends, second.ends], [["settled"], []]);
+  submit(one, third);
+  sys.script("poll", IN, IN);
+  fire(IN, one);
+  assert.deepEqual([first.ends, second.ends, third.ends], [["settled", "settled"], ["settled"], ["ECANCELED"]]);
+  assert.equal(one.closed, true);
+});
+
+test("a deadline and close() are told; each call once, also when the first to hear closes the descriptor", async () => {
+  const { sys, socket } = fakeKernel();
+  const one = socket();
+  const [first, second] = [new Heard(), new Heard()];
+  sys.always("poll", 0);
+  submit(one, first, 5);
+  submit(one, second, 5);
+  first.after = () => one.close();
+  // Both are late when the timer has its turn.
+  for (const end = performance.now() + 20; performance.now() < end;);
+  while (first.ends.length + second.ends.length < 2) await turn();
+  await turn();
+  assert.deepEqual([first.ends, second.ends], [["ETIMEDOUT"], ["ETIMEDOUT"]]);
+  const other = socket();
+  const third = new Heard();
+  submit(other, third);
+  other.close();
+  assert.deepEqual(third.ends, ["ECANCELED"]);
+});
+
+const far = toAddress("192.0.2.1:9") as Address;
+const near = toAddress("127.0.0.1:9") as Address;
+
+test("that a fresh TCP socket is connected is told by the event alone", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const one = socket();
+  const heard = new Heard();
+  sys.script("connect", "EINPROGRESS");
+  assert.equal(connectTo(heard, one, far, true, null), WAITS);
+  fire(OUT, one);
+  assert.deepEqual(heard.ends, ["settled"]);
+  assert.equal(sys.count("connect"), 1);
+  // Nothing has come yet, so nothing is asked for before there is an event.
+  sys.script("recv", 3);
+  const received = one.recv(10);
+  assert.equal(sys.count("recv"), 0);
+  fire(IN, one);
+  assert.equal(sys.count("recv"), 1);
+  assert.equal((await received).length, 3);
+});
+
+test("an event with an error, and one that comes early, have the kernel asked", () => {
+  const { sys, socket, fire } = fakeKernel();
+  const one = socket();
+  const heard = new Heard();
+  sys.script("connect", "EINPROGRESS", "EALREADY", "ECONNREFUSED");
+  connectTo(heard, one, far, true, null);
+  fire(OUT | HUP, one);
+  assert.deepEqual(heard.ends, []);
+  fire(OUT | ERR | HUP, one);
+  assert.deepEqual(heard.ends, ["ECONNREFUSED"]);
+});
+
+test("a socket that is not TCP's, or has a past, has the kernel asked", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  const one = socket();
+  const heard = new Heard();
+  sys.script("connect", "EINPROGRESS", 0);
+  connectTo(heard, one, far, false, null);
+  fire(OUT, one);
+  assert.deepEqual(heard.ends, ["settled"]);
+  assert.equal(sys.count("connect"), 2);
+  const two = socket();
+  sys.script("connect", "EINPROGRESS", "EALREADY", 0);
+  const connecting = two.connect(far);
+  fire(OUT, two);
+  assert.equal(sys.count("connect"), 4);
+  fire(OUT, two);
+  await connecting;
+});
+
+test("a connection to this machine is asked about at once, and waited for when it is not there", async () => {
+  const { sys, socket, fire } = fakeKernel();
+  sys.script("connect", "EINPROGRESS", 0);
+  await socket().connect(near);
+  assert.equal(sys.count("connect"), 2);
+  sys.script("connect", "EINPROGRESS", "EALREADY", 0);
+  const one = socket();
+  const connecting = one.connect(toAddress("[::1]:9"));
+  assert.equal(sys.count("connect"), 4);
+  fire(OUT, one);
+  await connecting;
+  sys.script("connect", "EINPROGRESS", "ECONNREFUSED");
+  await assert.rejects(socket().connect(near), { code: "ECONNREFUSED" });
+});
