@@ -24,11 +24,11 @@ const core = (
 /** What Bun does not do as Node does. */
 const opens = "checkLeaks() finds an eventfd that Bun has opened for itself";
 const known = {
-  "sys/control/descriptors: a collected object has closed what nobody took, once":
+  "cmsg/descriptors: a collected object has closed what nobody took, once":
     "Bun collects when it pleases: there is no gc() as under node --expose-gc",
-  "sys/control/codecs: (the file: 1)": opens,
-  "sys/control/layout: (the file: 1)": opens,
-  "sys/names/local: (the file: 1)": opens,
+  "cmsg/codecs: (the file: 1)": opens,
+  "cmsg/layout: (the file: 1)": opens,
+  "netdb/local: (the file: 1)": opens,
 };
 
 const loader = "/lib/ld-musl-x86_64.so.1";

@@ -15,9 +15,9 @@ import type { Address } from "./addr/address.js";
 export interface IoOptions {
   /**
    * Milliseconds after which the call gives up with a `TimeoutError`, whose code is `ETIMEDOUT`. 0 takes what can be had
-   * without a wait. No timeout when absent or `Infinity`.
+   * without a wait. No timeout when absent or null.
    */
-  readonly timeout?: number | undefined;
+  readonly timeout?: number | null | undefined;
   /** Ends the wait; the call rejects with the signal's reason. An aborted signal refuses the call before it starts. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -29,8 +29,8 @@ export const END_MAX_BYTES = 67_108_864;
 
 /** How to end a connection. */
 export interface EndOptions {
-  /** Milliseconds for all of it: pending writes, and the wait for the peer's end. Default {@link END_TIMEOUT}. */
-  readonly timeout?: number | undefined;
+  /** Milliseconds for all of it: pending writes, and the wait for the peer's end. Default {@link END_TIMEOUT}; null for none. */
+  readonly timeout?: number | null | undefined;
   /** Closes at once; the call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /** Most bytes that are read and dropped; one more closes. Default {@link END_MAX_BYTES}. */

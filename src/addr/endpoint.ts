@@ -10,9 +10,17 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { type Subject, checkInteger, readInteger, refuse } from "./check.js";
-import { type AddressLike, type HostPortLike, type UnixLike, type VsockLike, readHostPort } from "./parse.js";
-import { readPair, readUnix, toAddress } from "./parse.js";
+import { checkInteger, readInteger, refuse, type Subject } from "./check.js";
+import {
+  type AddressLike,
+  type HostPortLike,
+  readHostPort,
+  readPair,
+  readUnix,
+  toAddress,
+  type UnixLike,
+  type VsockLike,
+} from "./parse.js";
 import { quote } from "../check/index.js";
 
 /** TCP, TLS over TCP, or UDP at a host and a port. */

@@ -5,8 +5,7 @@
 // the young one is full it becomes the old one, and the old one is forgotten, except for what is asked for again.
 
 import { type Address, type AddressLike, HostPort, toAddress } from "../addr/index.js";
-import { quote, brand } from "../check/index.js";
-import { integer } from "../check/index.js";
+import { brand, integer, quote } from "../check/index.js";
 import { decodeAt, encodeAddress } from "../sys/sockaddr.js";
 
 interface Known {

@@ -2,9 +2,8 @@
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike } from "../addr/index.js";
-import { quote, quoteOther, brand } from "../check/index.js";
+import { brand, bytesToSend, integer, quote, quoteOther, type Sendable, totalLength } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
-import { bytesToSend, integer, type Sendable, totalLength } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { MSG_TRUNC } from "../sys/constants.js";
 import { type ControlMessage, decodeControl } from "../cmsg/index.js";

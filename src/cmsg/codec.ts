@@ -1,8 +1,7 @@
 // A kind of control message: its level and type, and how its data look in bytes and in TypeScript.
 
 import { integer } from "../check/index.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { intBytes, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
 
 /**
  * What is known of a kind. A kind that is only received has no `encode`, one that is only sent no `decode`. Decoding must not

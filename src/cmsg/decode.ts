@@ -2,8 +2,7 @@
 
 import type { Calls } from "../sys/calls.js";
 import { SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import type { Codec } from "./codec.js";
 import { ReceivedDescriptors } from "./descriptors.js";
 import { ERROR_CODECS } from "./errorMessages.js";

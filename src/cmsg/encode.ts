@@ -2,11 +2,9 @@
 
 import { isUint8Array } from "node:util/types";
 import { BufferedError } from "../errors/index.js";
-import { quote } from "../check/index.js";
-import { int32 } from "../check/index.js";
+import { int32, quote } from "../check/index.js";
 import { SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import type { Codec } from "./codec.js";
 import { CODECS } from "./decode.js";
 import { CMSG_SPACE, HEADER, MAX_CONTROL, writeHeader } from "./layout.js";

@@ -3,8 +3,7 @@
 import type { Address } from "../addr/index.js";
 import * as k from "../sys/constants.js";
 import { errnoName } from "../sys/errno.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { decodeAt } from "../sys/sockaddr.js";
 import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 

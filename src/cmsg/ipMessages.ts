@@ -1,12 +1,10 @@
 // Control messages of IPv4 and IPv6: which address and interface a packet came to, how far it has come, how it is marked.
 // ip(7), ipv6(7), RFC 3542.
 
-import { formatIPv4, formatIPv6, type Address, parseIPv4, parseIPv6 } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { integer } from "../check/index.js";
+import { type Address, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
+import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { intBytes, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
 import { decodeAt } from "../sys/sockaddr.js";
 import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 

@@ -6,8 +6,7 @@
 
 import { integer } from "../check/index.js";
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 
 /** `sizeof(struct cmsghdr)`. */
 export const HEADER: number = SIZEOF_SIZE_T + 8;

@@ -3,8 +3,7 @@
 import type { Address } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { addressLength, decodeRoom, room } from "../sys/sockaddr.js";
 import { decodeControl, descriptorsOf } from "./decode.js";
 import type { ControlMessage } from "./types.js";

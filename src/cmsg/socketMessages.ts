@@ -1,11 +1,9 @@
 // Control messages of the level SOL_SOCKET: credentials, time stamps, counters. socket(7), unix(7).
 // SCM_RIGHTS and SCM_PIDFD, which bring descriptors, stand in decode.ts and encode.ts.
 
-import { quote } from "../check/index.js";
-import { integer } from "../check/index.js";
+import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { type Codec, uintCodec } from "./codec.js";
 
 /** Who sent a message, as the kernel has checked: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */

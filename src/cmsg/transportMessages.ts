@@ -2,8 +2,7 @@
 
 import { integer } from "../check/index.js";
 import * as k from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { type Codec, intCodec } from "./codec.js";
 
 /** Sends the data as datagrams of `gso_size` bytes each, the last of which may be shorter: UDP_SEGMENT of udp(7). */

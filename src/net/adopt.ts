@@ -1,7 +1,7 @@
 // Descriptors that this process has already: inherited, or passed by another process.
 
 import { Socket } from "../socket/index.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /**
  * Makes a Socket of a descriptor when it has the type and a family that are needed and `check` does not throw. Otherwise it
@@ -20,11 +20,11 @@ export function adopt(
   try {
     const found = `descriptor ${fd} is a socket of family ${socket.family} and type ${socket.type}`;
     if (socket.type !== type) {
-      throw socketError("EPROTOTYPE", syscall, { cause: new Error(`${found}, required type ${type}`) });
+      throw localError("EPROTOTYPE", syscall, { cause: new Error(`${found}, required type ${type}`) });
     }
     if (!families.includes(socket.family)) {
       const cause = new Error(`${found}, required family ${families.join(" or ")}`);
-      throw socketError("EAFNOSUPPORT", syscall, { cause });
+      throw localError("EAFNOSUPPORT", syscall, { cause });
     }
     check(socket);
     return socket;

@@ -2,7 +2,7 @@
 
 import { type Address, HostPort, type InetAddress, type Inet6Address } from "../addr/index.js";
 import { askLocalPort, connectTo, type Settler, Socket, WAITS } from "../socket/index.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../options/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -81,7 +81,7 @@ export class Dial implements Settler<void> {
     const address = this.#address;
     try {
       if (isTcp(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
-        throw socketError("ECONNREFUSED", "connect", addressDetails(address));
+        throw localError("ECONNREFUSED", "connect", addressDetails(address));
       }
       this.#owner.connected(this);
     } catch (error) {
@@ -105,7 +105,7 @@ export class Dial implements Settler<void> {
   }
 
   /** Gives the attempt up, with `reason` for the error, or closes what it has come to. */
-  cancel(reason: unknown = socketError("ECANCELED", "connect", addressDetails(this.#address))): void {
+  cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
     this.#cut = { reason };
     // Who waits for the kernel hears of that by way of failed().
     this.#socket?.close();

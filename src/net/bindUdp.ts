@@ -11,10 +11,9 @@ import {
   InetAddress,
   parseEndpoint,
 } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
-import { integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import {
@@ -32,11 +31,10 @@ import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
 import {
   checkApplies,
   checkDevice,
+  type CheckedWait,
   checkLocal,
   checkObject,
   checkWait,
-  type CheckedWait,
-  flag,
   rest,
 } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";

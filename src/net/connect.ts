@@ -2,12 +2,12 @@
 
 import {
   type Address,
+  type AddressLike,
   AF_INET,
   AF_INET6,
   AF_UNIX,
   AF_UNSPEC,
   AF_VSOCK,
-  type AddressLike,
   type Endpoint,
   type EndpointLike,
   formatEndpoint,
@@ -19,12 +19,11 @@ import {
   UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket, SocketConn } from "../socket/index.js";
 import { systemClock } from "../wait/clock.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { integer } from "../check/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import type { TlsConn } from "../tls/index.js";
 import { adopt } from "./adopt.js";
@@ -46,7 +45,7 @@ import {
   type TcpOptions,
   time,
 } from "./endpointOptions.js";
-import { type CheckedProxy, checkDestination, checkProxy, type ProxyOptions } from "./proxy.js";
+import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
 import { openTunnel } from "./tunnel.js";

@@ -15,7 +15,7 @@ import {
   toAddress,
 } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { socketError, timeoutError } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { within } from "../wait/within.js";
 import { inquire } from "../netdb/lookup.js";
@@ -104,7 +104,7 @@ export async function resolveAddresses(
     const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
     if (found.length > 0) return found;
     const failed = answers.find((answer) => answer.status === "rejected");
-    throw failed?.reason ?? socketError("EAI_NODATA", "getaddrinfo", { address: target.host });
+    throw failed?.reason ?? localError("EAI_NODATA", "getaddrinfo", { address: target.host });
   } finally {
     unneeded.abort();
   }

@@ -5,7 +5,7 @@ import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/in
 import { SocketError, restated } from "../errors/index.js";
 import type { Socket } from "../socket/index.js";
 import type { Clock } from "../wait/clock.js";
-import { socketError, timeoutError } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
@@ -161,7 +161,7 @@ function failureOf(target: HostAddress | HostPort, lookups: readonly unknown[], 
   if (failed.length === 0) {
     const telling = missing.findLast(({ code }) => !NO_ADDRESS_CODES.has(code)) ?? missing.at(-1);
     const host = target instanceof HostPort ? { address: target.host } : undefined;
-    return telling ?? socketError("EAI_NODATA", "getaddrinfo", host);
+    return telling ?? localError("EAI_NODATA", "getaddrinfo", host);
   }
   const telling = failed.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failed.at(-1)!;
   const all = [...missing.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failed];

@@ -10,14 +10,12 @@ import {
   HostPort,
   toAddress,
 } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { integer } from "../check/index.js";
-import { milliseconds } from "../wait/waitOptions.js";
+import { abortSignal, LONGEST_TIMER, milliseconds } from "../wait/waitOptions.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
-import { abortSignal } from "../wait/waitOptions.js";
 import { SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../options/index.js";
 
 /** When a silent connection is probed; tcp(7). What is absent is the system's default. */
@@ -65,8 +63,6 @@ export interface CheckedWait {
   readonly signal: AbortSignal | undefined;
 }
 
-/** setTimeout takes no more, 24.8 days. */
-export const LONGEST_TIMER: number = 0x7fff_ffff;
 /** The longest that TCP_KEEPIDLE and TCP_KEEPINTVL take: MAX_TCP_KEEPIDLE of the kernel, in seconds. */
 const LONGEST_PROBE = 32_767;
 /** MAX_TCP_KEEPCNT of the kernel. */
@@ -88,11 +84,6 @@ export function checkApplies(opts: object, allowed: readonly string[], action: s
       `Cannot ${action}: ${what} has no option ${quote(name)}, required one of ${allowed.join(", ")}`,
     );
   }
-}
-
-export function flag(value: unknown, otherwise: boolean, action: string, name: string): boolean {
-  if (value === undefined || typeof value === "boolean") return value ?? otherwise;
-  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
 }
 
 /** A time in ms within bounds. */

@@ -9,15 +9,14 @@ import {
   type HostPort,
   parseEndpoint,
 } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { integer } from "../check/index.js";
-import { abortSignal } from "../wait/waitOptions.js";
+import { integer, quote } from "../check/index.js";
+import { abortSignal, LONGEST_TIMER } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceArguments.js";
 import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
 import { addressNow, type DialPlan } from "./dial.js";
 import { Engine, type Forwarded, type ForwardPlan } from "./forwarding.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { checkApplies, checkObject, LONGEST_TIMER, STREAM_OPTIONS, TCP_OPTIONS, time } from "./endpointOptions.js";
+import { checkApplies, checkObject, STREAM_OPTIONS, TCP_OPTIONS, time } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
 export { type Forwarded } from "./forwarding.js";

@@ -18,12 +18,13 @@ import {
   type Socket,
   WAITS,
 } from "../socket/index.js";
-import { socketError, timeoutError } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
 import { dial, type DialPlan } from "./dial.js";
-import { Deadline, LONGEST_TIMER } from "./endpointOptions.js";
+import { Deadline } from "./endpointOptions.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
 /** Deadlines are looked at again after so many ms at the earliest. */
@@ -176,7 +177,7 @@ export class Engine implements Settler<Socket> {
     clearTimeout(this.#timer);
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     void this.#listener.close();
-    const reason = error ?? socketError("ECANCELED", "forward");
+    const reason = error ?? localError("ECANCELED", "forward");
     // Each takes itself out.
     for (let last = this.#connections.at(-1); last !== undefined; last = this.#connections.at(-1)) last.cut(reason);
     if (error === undefined) this.#resolve();

@@ -4,8 +4,8 @@ import {
   type Address,
   AF_INET6,
   AF_UNSPEC,
-  type EndpointLike,
   type Endpoint,
+  type EndpointLike,
   formatEndpoint,
   type HostPort,
   type Inet6Address,
@@ -14,12 +14,11 @@ import {
   type TlsEndpointLike,
   VsockAddress,
 } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { flag, int32, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { socketError } from "../wait/pendingCall.js";
-import { int32, integer } from "../check/index.js";
+import { localError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
@@ -30,13 +29,12 @@ import {
   applyTcp,
   checkApplies,
   checkDevice,
+  type CheckedTcp,
+  type CheckedWait,
   checkObject,
   checkStream,
   checkTcp,
   checkWait,
-  type CheckedTcp,
-  type CheckedWait,
-  flag,
   isTcp,
   STREAM_FAMILIES,
   STREAM_OPTIONS,
@@ -259,7 +257,7 @@ function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, actio
   const listening = adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
     if (!socket.getsockopt(SO_ACCEPTCONN)) {
       const cause = new Error(`descriptor ${fd} does not listen, required a socket on which listen(2) was called`);
-      throw socketError("EINVAL", "listen", { cause });
+      throw localError("EINVAL", "listen", { cause });
     }
     if (isTcp(socket)) applyTcp(socket, plan.tcp);
     else checkApplies(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");

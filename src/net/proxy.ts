@@ -2,8 +2,7 @@
 
 import { domainToASCII } from "node:url";
 import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { integer } from "../check/index.js";
+import { integer, quote } from "../check/index.js";
 import type { PreparedTls } from "../tls/wrap.js";
 import { checkApplies } from "./endpointOptions.js";
 import type { HostAddress } from "./customResolver.js";

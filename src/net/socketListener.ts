@@ -5,7 +5,8 @@ import type { IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn, withoutDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { ClosingSignal } from "./closing.js";
-import { checkObject, flag } from "./endpointOptions.js";
+import { checkObject } from "./endpointOptions.js";
+import { flag } from "../check/index.js";
 
 /** An address that streams can be listened for at. It can be passed to `connect()`. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;

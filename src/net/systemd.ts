@@ -7,7 +7,7 @@
 
 import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /** A descriptor that the service manager passed. */
 export interface ListenFd {
@@ -73,7 +73,7 @@ function read(pid: string | undefined, count: string | undefined, names: string 
 }
 
 function invalid(message: string): SocketError {
-  return socketError("EINVAL", "sd_listen_fds", { cause: new Error(message) });
+  return localError("EINVAL", "sd_listen_fds", { cause: new Error(message) });
 }
 
 /** The one descriptor that was passed under a name. */
@@ -82,10 +82,10 @@ export function listenFd(name: string, unsetEnv: boolean): number {
   const [first] = named;
   if (first === undefined) {
     const cause = new Error(`the service manager passed no descriptor under the name ${quote(name)}`);
-    throw socketError("ENOENT", "sd_listen_fds", { cause });
+    throw localError("ENOENT", "sd_listen_fds", { cause });
   }
   if (named.length === 1) return first.fd;
   const fds = named.map(({ fd }) => `fd:${fd}`).join(", ");
   const cause = new Error(`${named.length} descriptors have the name ${quote(name)}, required one: take ${fds}`);
-  throw socketError("EINVAL", "sd_listen_fds", { cause });
+  throw localError("EINVAL", "sd_listen_fds", { cause });
 }

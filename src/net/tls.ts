@@ -5,11 +5,10 @@
 
 import { type HostPort, type UnixAddress } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { SocketError, TlsError, restated } from "../errors/index.js";
+import { restated, SocketError, TlsError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import type { TlsConn } from "../tls/index.js";
-import type { TlsClientOptions, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
+import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
 import { checkListener, HANDSHAKE_OPTIONS } from "../tls/listener.js";
 import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, secure } from "../tls/wrap.js";

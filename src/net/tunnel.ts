@@ -6,7 +6,7 @@
 import type { HostPort } from "../addr/index.js";
 import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { httpConnect } from "./httpConnect.js";
 import type { CheckedWait } from "./endpointOptions.js";
@@ -33,11 +33,11 @@ export async function openTunnel(
 function connectError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
   if (error instanceof Refusal) {
-    const { code, errno } = socketError(error.code, "connect");
+    const { code, errno } = localError(error.code, "connect");
     return new ProxyError(code, errno, "connect", { ...details, ...error.answer });
   }
-  if (error instanceof IncompleteReadError) return socketError("ECONNRESET", "connect", details);
-  if (error instanceof LimitError) return socketError("EPROTO", "connect", details);
+  if (error instanceof IncompleteReadError) return localError("ECONNRESET", "connect", details);
+  if (error instanceof LimitError) return localError("EPROTO", "connect", details);
   if (error instanceof SocketError) return restated(error, "connect", details);
   return error;
 }

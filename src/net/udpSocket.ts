@@ -10,11 +10,10 @@
 // for that: it is found again by identity. An address that the machine has lost meanwhile is not insisted on.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { integer, quote } from "../check/index.js";
 import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, withoutDefaultTimeout } from "../socket/index.js";
-import { integer } from "../check/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
 import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
 import { isWildcard } from "./attempt.js";

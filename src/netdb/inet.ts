@@ -2,8 +2,7 @@
 
 import { isUint8Array } from "node:util/types";
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { int32 } from "../check/index.js";
+import { int32, quote } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { EAFNOSUPPORT, socketError } from "../sys/errno.js";
 import { plainText } from "./questions.js";

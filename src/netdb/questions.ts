@@ -1,11 +1,10 @@
 // Checking what the functions of this folder are given, before anything is looked up.
 
 import { quote } from "../check/index.js";
-import { milliseconds } from "../wait/waitOptions.js";
-import { abortSignal } from "../wait/waitOptions.js";
+import { abortSignal, milliseconds } from "../wait/waitOptions.js";
 import { within } from "../wait/within.js";
-import { timeoutError } from "../sys/errno.js";
-import { aboutHost, HOST_BYTES, type Inquiry, inquire } from "./lookup.js";
+import { timeoutError } from "../wait/localError.js";
+import { aboutHost, HOST_BYTES, inquire, type Inquiry } from "./lookup.js";
 
 /** Most bytes of the names in the databases of this machine. */
 const NAME_BYTES = 255;

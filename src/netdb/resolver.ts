@@ -9,9 +9,8 @@ import {
   parseIPv6,
   toAddress,
 } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { int32, integer } from "../check/index.js";
-import { type AddrinfoEntry, type Calls, calls } from "../sys/calls.js";
+import { int32, integer, quote } from "../check/index.js";
+import { type AddrinfoEntry, calls, type Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { addrinfoQuestion, answerTo, type Inquiry, nameinfoQuestion } from "./lookup.js";
 import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";

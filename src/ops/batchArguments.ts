@@ -2,11 +2,10 @@
 
 import { isUint8Array } from "node:util/types";
 import { type AddressLike, toAddress } from "../addr/index.js";
-import { quote, quoteOther } from "../check/index.js";
-import { bytesToSend, EMPTY, integer, type Sendable } from "../check/index.js";
+import { bytesToSend, EMPTY, integer, quote, quoteOther, type Sendable } from "../check/index.js";
 import { DatagramBatch, ENTRY_WORDS, ERROR, MAX_MESSAGE, MAX_SEGMENTS, memoryOf, segmentSize } from "../batch/index.js";
 import { encodeControl } from "../cmsg/index.js";
-import { type BatchSending, RECVMMSG, SEND_SEGMENTS, type SegmentSending, SENDMMSG } from "./batchCalls.js";
+import { type BatchSending, RECVMMSG, type SegmentSending, SEND_SEGMENTS, SENDMMSG } from "./batchCalls.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { flagsOf, sendFlagsOf, type TransferOptions } from "./flags.js";
 import type { Addressed, Request } from "./request.js";

@@ -1,16 +1,14 @@
 // create_connection and create_server: their arguments, checked, and what their sockets are set to.
 
 import { type Address, type AddressLike, AF_INET, AF_INET6, HostPort, toAddress } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { checkOptions, flag, int32, quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
-import { int32 } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { SOMAXCONN } from "../sys/constants.js";
 import { getdefaulttimeout } from "./defaultTimeout.js";
 import { IPV6_V6ONLY, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
 import type { PlainSocket } from "./plainSocket.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { checkOptions } from "../check/index.js";
 import { timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 
 /** Options of `create_connection`. */
@@ -40,7 +38,7 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
     target: toAddress(address),
     source: opts?.source_address === undefined ? undefined : toAddress(opts.source_address),
     timeout: timeoutOf(opts, getdefaulttimeout(), action),
-    all: flag(opts?.all_errors, action, "all_errors"),
+    all: flag(opts?.all_errors, false, action, "all_errors"),
   };
 }
 
@@ -81,8 +79,8 @@ export function serverRequest(address: AddressLike, opts: CreateServerOptions | 
   const action = "create_server";
   checkOptions(opts, action);
   const target = toAddress(address);
-  const reusePort = flag(opts?.reuse_port, action, "reuse_port");
-  const dualstack = flag(opts?.dualstack_ipv6, action, "dualstack_ipv6");
+  const reusePort = flag(opts?.reuse_port, false, action, "reuse_port");
+  const dualstack = flag(opts?.dualstack_ipv6, false, action, "dualstack_ipv6");
   const family = opts?.family ?? (dualstack ? AF_INET6 : familyOf(target));
   if (dualstack && family !== AF_INET6) {
     throw new TypeError(`Cannot ${action}: family is ${quote(family)}, required AF_INET6 with dualstack_ipv6`);
@@ -102,10 +100,4 @@ export function serverRequest(address: AddressLike, opts: CreateServerOptions | 
 function familyOf(target: Address | HostPort): number {
   if (!(target instanceof HostPort)) return target.family;
   return target.zone === undefined ? AF_INET : AF_INET6;
-}
-
-/** `value` as an option that is either set or not. */
-export function flag(value: unknown, action: string, name: string): boolean {
-  if (value === undefined || typeof value === "boolean") return value ?? false;
-  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
 }

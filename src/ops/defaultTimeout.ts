@@ -24,8 +24,8 @@ export function getdefaulttimeout(): number | null {
  * has its own. Listeners, streams and UDP sockets of `listen()`, `connect()` and `bindUdp()` take no notice of it, nor does a
  * stream of a socket: a call there that names no timeout has none, unless one was set on the socket itself.
  *
- * @param timeout ms; null or Infinity for none, which is how a process starts
- * @throws TypeError or RangeError for what is neither null nor a number of at least 0
+ * @param timeout ms; null for none, which is how a process starts
+ * @throws TypeError or RangeError for a value that is neither null nor a number from 0 to 2,147,483,647
  * @example
  * ```ts
  * import { getdefaulttimeout, setdefaulttimeout, Socket } from "berkeley";

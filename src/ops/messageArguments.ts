@@ -2,8 +2,7 @@
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, AF_UNIX, toAddress } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { byteCount, bytesToSend, integer, type Sendable, totalLength } from "../check/index.js";
+import { byteCount, bytesToSend, checkOptions, integer, quote, type Sendable, totalLength } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { IOV_MAX, SOCK_STREAM } from "../sys/constants.js";
 import {
@@ -21,7 +20,6 @@ import {
 import { incoming, type Outgoing, RECVMSG, RECVMSG_ALL, RECVMSG_ALL_INTO, RECVMSG_INTO, SENDMSG } from "./sendmsg.js";
 import { waitsForAll } from "./recvAll.js";
 import { encodeAddress } from "../sys/sockaddr.js";
-import { checkOptions } from "../check/index.js";
 import { flagsOf, sendFlagsOf, type TransferOptions } from "./flags.js";
 import { type WaitOptions } from "../wait/waitOptions.js";
 import type { Addressed, Request } from "./request.js";

@@ -2,8 +2,7 @@
 
 import { isUint8Array } from "node:util/types";
 import { type Address } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { int32, integer, byteView } from "../check/index.js";
+import { byteView, int32, integer, quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { SHUT_RD, SHUT_RDWR, SHUT_WR, SOMAXCONN } from "../sys/constants.js";
 import { check, EBADF, socketError } from "../sys/errno.js";

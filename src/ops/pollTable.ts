@@ -1,7 +1,6 @@
 // The entries of poll(2), from what a user wrote to an array of struct pollfd and back.
 
-import { quote, quoteOther } from "../check/index.js";
-import { integer } from "../check/index.js";
+import { integer, quote, quoteOther } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { POLLNVAL } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";

@@ -1,12 +1,11 @@
 // sendfile: its arguments, checked, and the pieces in which its caller hears of it.
 
 import { unawaited } from "../callbacks.js";
-import { quote } from "../check/index.js";
-import { integer } from "../check/index.js";
+import { checkOptions, integer, quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
-import { check, timeoutError } from "../sys/errno.js";
+import { check } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import type { FileSending, FileSource } from "./transfer.js";
-import { checkOptions } from "../check/index.js";
 import { type WaitOptions } from "../wait/waitOptions.js";
 
 /** Options of `sendfile`. */

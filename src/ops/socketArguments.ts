@@ -1,7 +1,6 @@
 // Making, adopting and accepting sockets: arguments, checked, and what the kernel says of a descriptor.
 
-import { quote } from "../check/index.js";
-import { int32, integer } from "../check/index.js";
+import { int32, integer, quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOL_SOCKET } from "../sys/constants.js";
 import { check, socketError } from "../sys/errno.js";

@@ -1,16 +1,12 @@
 // splice and pump: their arguments, checked; how a direction ends, and what is told of it when it fails.
 
-import { quoteOther } from "../check/index.js";
-import { integer } from "../check/index.js";
-import { milliseconds } from "../wait/waitOptions.js";
+import { checkOptions, flag, integer, quoteOther } from "../check/index.js";
+import { milliseconds, signalOf } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { EBADF, ENOTCONN, socketError } from "../sys/errno.js";
 import type { Flow } from "./transfer.js";
-import { pipePool, type PipePool } from "./pipes.js";
-import { checkOptions } from "../check/index.js";
-import { signalOf } from "../wait/waitOptions.js";
-import { flag } from "./createArguments.js";
+import { type PipePool, pipePool } from "./pipes.js";
 
 /** What `splice` and `pump` take. */
 export interface PumpOptions {
@@ -107,7 +103,7 @@ export function checkStream<S extends SpliceSocket>(
 export function extentOf(opts: SpliceOptions | undefined): { count: number; end: boolean } {
   const count =
     opts?.count === undefined ? Infinity : integer(opts.count, "splice", "count", 0, Number.MAX_SAFE_INTEGER);
-  return { count, end: flag(opts?.end ?? true, "splice", "end") };
+  return { count, end: flag(opts?.end, true, "splice", "end") };
 }
 
 /** Ends the destination's direction, if the source has ended. */

@@ -15,9 +15,8 @@
 import { moved, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../sys/errno.js";
-import type { Pipe } from "../reactor/relay.js";
+import type { Note, Pipe } from "../reactor/relay.js";
 import type { PipePool } from "./pipes.js";
-import type { Note } from "../reactor/relay.js";
 
 /**
  * Most bytes of one sendfile(2). The thread is blocked while the kernel reads a file that is not in memory, so not more is

@@ -1,7 +1,6 @@
 // The request with which flow labels are managed: struct in6_flowlabel_req of linux/in6.h.
 
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { ipv6Member, numberMember, record } from "./values.js";
 
 /** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */

@@ -1,9 +1,8 @@
 // Options of raw ICMP sockets, raw(7) and RFC 3542 section 3.2: which types of message come in.
 
 import * as k from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { shapedOption, type SocketOption } from "./option.js";
-import { view } from "../sys/nativeInts.js";
 import { arrayMember, numberMember, record } from "./values.js";
 
 /** Types of message, either those that come in or those that do not. */

@@ -6,7 +6,7 @@ import * as k from "../sys/constants.js";
 import { encodeFlowLabel, type FlowLabelRequest } from "./flowLabel.js";
 import { unicastInterface } from "./ip.js";
 import { encodeIpv6Anycast, encodeIpv6Membership, type Ipv6Anycast, type Ipv6Membership } from "./multicast.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import {
   booleanOption,
   bytesOption,
@@ -17,7 +17,6 @@ import {
   type SocketOption,
   uintOption,
 } from "./option.js";
-import { intBytes, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import { interfaceMember, ipv6Member, join, type NetworkInterface, record } from "./values.js";
 
 const L = k.IPPROTO_IPV6;

@@ -5,9 +5,8 @@
 
 import { formatIPv4 } from "../addr/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE, uintBytes, view } from "../sys/nativeInts.js";
 import { readOption, setOption, type SocketOption } from "./option.js";
-import { uintBytes, view } from "../sys/nativeInts.js";
 import {
   arrayMember,
   interfaceMember,

@@ -2,9 +2,8 @@
 
 import { isUint8Array } from "node:util/types";
 import * as k from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import { booleanOption, intOption, readOption, setOption, shapedOption, type SocketOption } from "./option.js";
-import { intBytes, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import { type BpfInstruction, encodeProgram } from "./program.js";
 import { interfaceMember, type NetworkInterface, numberMember, record } from "./values.js";
 

@@ -1,7 +1,6 @@
 // Who is at the other end of a UNIX socket, and what memory a socket holds: the structs behind SO_PEERCRED and SO_MEMINFO.
 
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 
 /** A process as the kernel vouches for it: `struct ucred`, unix(7). */
 export interface Ucred {

@@ -3,9 +3,8 @@
 // The kernel takes a struct with a pointer to the instructions. Here the instructions are the value, and the addon makes
 // the struct, so that no address ever comes from JavaScript.
 
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { refusal } from "./option.js";
-import { view } from "../sys/nativeInts.js";
 import { numberMember, record } from "./values.js";
 
 /** One instruction of classic BPF: BPF_STMT and BPF_JUMP of linux/filter.h make the same. */

@@ -12,7 +12,7 @@ import {
   type Ucred,
   UCRED_SIZE,
 } from "./peerCredentials.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { intBytes, LITTLE, readInt, readText, view } from "../sys/nativeInts.js";
 import {
   actionOption,
   booleanOption,
@@ -29,7 +29,6 @@ import {
   textOption,
   uintOption,
 } from "./option.js";
-import { intBytes, readInt, readText, view } from "../sys/nativeInts.js";
 import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./program.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
 import { interfaceMember, type NetworkInterface } from "./values.js";

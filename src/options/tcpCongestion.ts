@@ -2,8 +2,7 @@
 //
 // The kernel does not say which member of the union it gave; TCP_CONGESTION names the algorithm, and so the member to read.
 
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 
 /** TCP Vegas. */
 export interface TcpVegasInfo {

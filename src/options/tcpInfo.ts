@@ -1,7 +1,6 @@
 // struct tcp_info of linux/tcp.h: what the kernel knows of a connection, decoded.
 
-import { LITTLE } from "../sys/nativeInts.js";
-import { view } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 
 /** States of a TCP connection (RFC 9293, section 3.3.2), as the kernel names them. */
 export type TcpState =

@@ -1,8 +1,7 @@
 // The structs with which a TCP connection is taken apart and put together again (TCP_REPAIR of linux/tcp.h).
 
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { refusal } from "./option.js";
-import { view } from "../sys/nativeInts.js";
 import { numberMember, record } from "./values.js";
 
 /** An option that was negotiated in the handshake: `struct tcp_repair_opt`. */

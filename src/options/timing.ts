@@ -1,9 +1,8 @@
 // Options about time: timeouts as struct timeval, time stamps, the time at which a packet is to leave.
 
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { refusal, shapedOption, type SocketOption } from "./option.js";
-import { view } from "../sys/nativeInts.js";
 import { numberMember, record } from "./values.js";
 
 /** Bytes of a C long, of which a struct timeval has two. On Linux it is as long as a size. */

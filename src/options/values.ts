@@ -4,9 +4,8 @@ import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from 
 import { quote } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
 import { refusal } from "./option.js";
-import { view } from "../sys/nativeInts.js";
 
 /** A network interface: its index, or its name (`"lo"`), which is looked up when the option is set. 0 is any. */
 export type NetworkInterface = number | string;

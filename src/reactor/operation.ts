@@ -5,7 +5,8 @@
 
 import type { SocketErrorDetails } from "../errors/index.js";
 import type { Calls } from "../sys/calls.js";
-import { socketError, timeoutError } from "../sys/errno.js";
+import { socketError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 
 /**
  * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within

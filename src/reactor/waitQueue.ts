@@ -35,15 +35,13 @@
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
 // By name, for the global one is looked up by a getter each time.
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../wait/aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "./index.js";
 import { failure, FIRST_PAUSE, late, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "./operation.js";
 import { promised, type Settler, Waiter, WAITS } from "./waiter.js";
-
-/** setTimeout takes no more. */
-const LONGEST_TIMER = 0x7fff_ffff;
 
 /** What a direction needs to know of its descriptor. */
 export interface Owner {

@@ -7,28 +7,27 @@
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, type AddressLike } from "../addr/index.js";
-import { quote, quoteOther } from "../check/index.js";
+import { checkOptions, integer, quote, quoteOther } from "../check/index.js";
 import { unawaited } from "../callbacks.js";
 import type { SocketError } from "../errors/index.js";
 import type { Data } from "../io.js";
-import { integer } from "../check/index.js";
 import { sendFlags } from "../ops/flags.js";
 import {
-  AddressCache,
   type AddOptions,
-  type BatchMemory,
+  AddressCache,
   batchMemory,
+  type BatchMemory,
   ENTRY_WORDS,
   ERROR,
   NAME,
   NAME_LENGTH,
   putDatagram,
 } from "../batch/index.js";
-import { EBADF, ECANCELED, socketError, timeoutError } from "../sys/errno.js";
+import { EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, MoveSocket } from "./moveSocket.js";
 import { type BatchSending, SENDMMSG } from "../ops/batchCalls.js";
-import { checkOptions } from "../check/index.js";
 import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 

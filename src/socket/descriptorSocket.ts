@@ -1,12 +1,12 @@
 // What every awaitable socket is made of: a descriptor, a default deadline, the end; and the ways down to the reactor.
 
-import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
-import { brand } from "../check/index.js";
+import { type Address, AF_NETLINK, AF_UNIX, type HostPort } from "../addr/index.js";
+import { brand, checkOptions } from "../check/index.js";
 import { BufferedError } from "../errors/index.js";
 import type { ReadAhead } from "../io.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Operation } from "../reactor/operation.js";
-import { milliseconds } from "../wait/waitOptions.js";
+import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
 import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP as TCP_ULP_NUMBER } from "../sys/constants.js";
@@ -16,8 +16,6 @@ import { PlainSocket } from "../ops/plainSocket.js";
 import { type DetachOptions, isBlocking } from "../ops/socketArguments.js";
 import { READABLE, WRITABLE } from "../ops/connection.js";
 import type { Addressed, Request } from "../ops/request.js";
-import { checkOptions } from "../check/index.js";
-import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import { resolveName, resolveNow } from "./resolveAddress.js";
 
 /** The descriptor of a socket, for the calls that are no methods. */

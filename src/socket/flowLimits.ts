@@ -1,11 +1,10 @@
 // What cuts flows short: a deadline for all of it, another for silence, and a signal.
 
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
-import { timeoutError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import type { Limits } from "../ops/spliceArguments.js";
 import type { Activity, SpliceFlow } from "./spliceFlow.js";
-
-const LONGEST_TIMER = 0x7fff_ffff;
 
 /** Makes the deadlines and the signal end `flows`; returns what takes them away again. */
 export function watch(flows: readonly SpliceFlow[], limits: Limits, activity: Activity | undefined): () => void {

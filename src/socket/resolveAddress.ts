@@ -3,7 +3,7 @@
 import type { Address, HostPort } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { within } from "../wait/within.js";
-import { timeoutError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import { inquire } from "../netdb/lookup.js";
 import { type Kind, resolveAll } from "../netdb/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";

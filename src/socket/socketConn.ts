@@ -4,21 +4,21 @@
 // needs no flag of its own, because the descriptor knows whether a call waits to receive; a read that got its bytes at
 // once is over when it returns.
 
-import { AF_INET, AF_INET6, AF_UNIX, type Address } from "../addr/index.js";
-import { quoteOther } from "../check/index.js";
+import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
+import { checkOptions, quoteOther } from "../check/index.js";
 import { BufferedError, BusyError } from "../errors/index.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../wait/within.js";
-import { EBADF, EPIPE, socketError, timeoutError } from "../sys/errno.js";
+import { EBADF, EPIPE, socketError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
 import { receiveInto } from "./byteSocket.js";
 import { aheadOf, descriptorOf, DescriptorSocket, setAhead, withoutDefaultTimeout } from "./descriptorSocket.js";
 import { FILL } from "./fill.js";
 import { settingsAt } from "./settings.js";
 import { FINISH, GONE } from "../ops/connection.js";
-import { checkOptions } from "../check/index.js";
 import { signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 

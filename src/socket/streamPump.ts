@@ -2,18 +2,17 @@
 //
 // What was read and could not be written stays in the buffer of the stream it came from, so there is nothing "undelivered".
 
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
 import type { Writer } from "../io.js";
 import { Pull } from "../stream/pull.js";
 import { pipe, type PipeWatch } from "../stream/pipe.js";
 import { pullOf } from "../stream/stream.js";
-import { timeoutError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceArguments.js";
 import { aheadOf } from "./descriptorSocket.js";
 import type { MovingEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
-
-const LONGEST_TIMER = 0x7fff_ffff;
 
 /** One direction. */
 class Way implements PipeWatch {

@@ -12,7 +12,8 @@ import type { Conn, Data, IoOptions } from "../io.js";
 import { Broken } from "./broken.js";
 import { Parts, toParts, wrongTarget } from "./data.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 
 /** Most bytes that are handed over at a time. */
 const PIECE = 65_536;
@@ -67,8 +68,8 @@ class Writing extends Wait<void> {
 
   /** The error for a write that ends early, with how far it came. */
   failure(code: string): SocketError {
-    if (this.parts === undefined) return socketError(code, "closeWrite");
-    return socketError(code, "write", { transferred: this.transferred });
+    if (this.parts === undefined) return localError(code, "closeWrite");
+    return localError(code, "write", { transferred: this.transferred });
   }
 
   protected override cut(): SocketError {
@@ -117,7 +118,7 @@ export class BridgeConn implements Conn {
   }
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
     if (this.#reading !== undefined) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
@@ -133,7 +134,7 @@ export class BridgeConn implements Conn {
   }
 
   write(data: Data, opts?: IoOptions): Promise<void> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "write"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "write"));
     let parts;
     try {
       parts = new Parts(toParts(data));
@@ -142,13 +143,13 @@ export class BridgeConn implements Conn {
     }
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#finishing) return Promise.reject(socketError("EPIPE", "write"));
+    if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
     if (this.#writeError !== undefined) return Promise.reject(this.#writeError.error);
     return this.#enqueue(parts, opts);
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "closeWrite"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finished) return Promise.resolve();
@@ -173,7 +174,7 @@ export class BridgeConn implements Conn {
   abort(): void {
     if (this.#closed) return;
     this.#settle();
-    this.#shore.abort(socketError("ECONNRESET", "abort"));
+    this.#shore.abort(localError("ECONNRESET", "abort"));
   }
 
   /**
@@ -202,7 +203,7 @@ export class BridgeConn implements Conn {
     this.#closed = true;
     this.#chunk = undefined;
     this.#broken.close();
-    this.#reading?.reject(socketError("ECANCELED", "read"));
+    this.#reading?.reject(localError("ECANCELED", "read"));
     this.#reading = undefined;
     for (const job of this.#queue.splice(0)) job.reject(job.failure("ECANCELED"));
   }

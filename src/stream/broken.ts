@@ -3,7 +3,8 @@
 import type { TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 
 /** To watch a connection keeps no process alive, not even until the deadline. */
 const FREE = new TimerRefs();
@@ -32,7 +33,7 @@ export class Broken {
   wait(opts: IoOptions | undefined): Promise<unknown> {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#closed) return Promise.reject(socketError("EBADF", "whenBroken"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "whenBroken"));
     if (this.#error !== undefined) return Promise.resolve(this.#error.error);
     const wait = new BrokenWait(opts, this.#waits);
     this.#waits.add(wait);
@@ -53,7 +54,7 @@ export class Broken {
     this.#closed = true;
     for (const wait of this.#waits) {
       this.#waits.delete(wait);
-      wait.reject(socketError("ECANCELED", "whenBroken"));
+      wait.reject(localError("ECANCELED", "whenBroken"));
     }
   }
 }

@@ -3,9 +3,9 @@
 import { isUint8Array } from "node:util/types";
 import { LimitError } from "../errors/index.js";
 import type { Codec } from "./frames.js";
-import { checkOptions, toBytes } from "./data.js";
-import { kindOf } from "../check/index.js";
-import { varintOf, varintSize, readVarint } from "./varint.js";
+import { checkOptions, kindOf } from "../check/index.js";
+import { toBytes } from "./data.js";
+import { readVarint, varintOf, varintSize } from "./varint.js";
 
 /** How long a payload is, before it. */
 export interface LengthPrefixOptions {
@@ -32,7 +32,7 @@ const MIB = 1_048_576;
  * ```
  */
 export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, string | Uint8Array> {
-  checkOptions(opts, "lengthPrefixed()");
+  checkOptions(opts, "make a lengthPrefixed codec");
   const { bytes = 4, endian = "big" } = opts;
   if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8 && bytes !== "varint") {
     throw new RangeError(`bytes must be 1, 2, 4, 8 or "varint", found ${JSON.stringify(bytes)}`);
@@ -98,7 +98,7 @@ export function delimited(
   if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
     throw new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`);
   }
-  checkOptions(opts, "delimited()");
+  checkOptions(opts, "make a delimited codec");
   const end = Buffer.from(toBytes(delimiter));
   if (end.length === 0) throw new RangeError("delimiter must have at least 1 byte, found 0");
   const max = limit("max", opts.max ?? MIB, 0, Number.MAX_SAFE_INTEGER - end.length);

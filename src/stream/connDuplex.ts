@@ -4,6 +4,7 @@
 // What a Duplex has by itself is Node's. What is here says of the connection what it knows, and does nothing where there is nothing to do,
 // as a net.Socket does: no such member may throw only because the connection stands on no TCP socket.
 
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, PeerCertificate } from "node:tls";
 import type { Duplex } from "node:stream";
@@ -11,8 +12,7 @@ import type { Address } from "../addr/index.js";
 import { stream } from "../builtins.js";
 import type { Conn, SecuredConn } from "../io.js";
 import { ReadBuffer } from "./buffer.js";
-import { checkOptions } from "./data.js";
-import { kindOf } from "../check/index.js";
+import { checkOptions, kindOf } from "../check/index.js";
 
 /** How the Duplex buffers. */
 export interface ToDuplexOptions {
@@ -46,9 +46,6 @@ function insertDuplex(): void {
 
 /** Most bytes of a write at a time while a timeout runs, so that a long one shows that it goes on. */
 const PIECE = 262_144;
-
-/** The longest time that Node's timers take, in milliseconds. */
-const LONGEST = 2_147_483_647;
 
 type Done = (error?: Error | null) => void;
 
@@ -246,7 +243,7 @@ export class ConnDuplex extends LateDuplex {
       if (listener !== undefined) this.removeListener("timeout", listener);
       return this;
     }
-    this.#timer = setTimeout(() => this.emit("timeout"), Math.min(milliseconds, LONGEST)).unref();
+    this.#timer = setTimeout(() => this.emit("timeout"), Math.min(milliseconds, LONGEST_TIMER)).unref();
     if (listener !== undefined) this.once("timeout", listener);
     return this;
   }
@@ -387,7 +384,7 @@ export class SecureConnDuplex extends ConnDuplex {
  * ```
  */
 export function toDuplex(conn: Conn, opts: ToDuplexOptions = {}): ConnDuplex | SecureConnDuplex {
-  checkOptions(opts, "toDuplex()");
+  checkOptions(opts, "toDuplex");
   const { secured } = conn;
   if (secured === undefined) return plainDuplex(conn, opts);
   insertDuplex();

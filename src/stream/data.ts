@@ -36,12 +36,6 @@ export function wrongTarget(buffer: unknown): Error | undefined {
   return buffer.length === 0 ? new RangeError("buffer must have room for at least 1 byte, found 0") : undefined;
 }
 
-/** Refuses what is not an object where options are taken: of a number none would be found in it, and none missed. */
-export function checkOptions(opts: unknown, action: string): void {
-  if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) return;
-  throw new TypeError(`${action} takes options as an object, found ${kindOf(opts)}`);
-}
-
 function wrong(value: unknown, name: string): TypeError {
   return new TypeError(`${name} must be a string, a Uint8Array or an array of these, found ${kindOf(value)}`);
 }

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
 import type { Conn } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 import type { SocketError } from "../errors/index.js";
 
 /** How a Conn treats the Duplex below it. */
@@ -43,7 +43,7 @@ class DuplexShore implements Shore {
       if (duplex.readableEnded) return null;
       const error = this.#error ?? duplex.errored;
       if (error !== undefined && error !== null) throw error;
-      if (duplex.destroyed) throw socketError("ECONNRESET", "read");
+      if (duplex.destroyed) throw localError("ECONNRESET", "read");
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
@@ -51,8 +51,8 @@ class DuplexShore implements Shore {
   onBroken(tell: (error: unknown) => void): void {
     const duplex = this.#duplex;
     duplex.on("error", (error: Error) => tell(this.#written(error, "write")));
-    duplex.on("close", () => tell(socketError("EPIPE", "write")));
-    if (duplex.destroyed) tell(duplex.errored ?? socketError("EPIPE", "write"));
+    duplex.on("close", () => tell(localError("EPIPE", "write")));
+    if (duplex.destroyed) tell(duplex.errored ?? localError("EPIPE", "write"));
   }
 
   push(bytes: Uint8Array): Promise<void> {
@@ -113,7 +113,7 @@ class DuplexShore implements Shore {
       code === "ERR_STREAM_PREMATURE_CLOSE"
     ) {
       const first = this.#error ?? this.#duplex.errored;
-      return first && first !== error ? first : socketError("EPIPE", syscall, { cause: error });
+      return first && first !== error ? first : localError("EPIPE", syscall, { cause: error });
     }
     return error;
   }

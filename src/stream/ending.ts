@@ -47,8 +47,8 @@ export async function endConn(conn: Conn, reader: EndingReader, opts: EndOptions
   if (reader.closed) return { how: "closed", dropped: 0 };
   const { maxBytes = END_MAX_BYTES, timeout = END_TIMEOUT } = opts ?? {};
   const signal = takeSignal(opts?.signal);
-  const deadline = reader.now() + timeout;
-  const left = (): number => Math.max(0, deadline - reader.now());
+  const deadline = timeout === null ? undefined : reader.now() + timeout;
+  const left = (): number | null => (deadline === undefined ? null : Math.max(0, deadline - reader.now()));
   const farewell: Farewell = { dropped: reader.seize(), maxBytes, left, signal };
   let written = false;
   let how: EndResult["how"];
@@ -78,7 +78,7 @@ export async function endConn(conn: Conn, reader: EndingReader, opts: EndOptions
 interface Farewell {
   dropped: number;
   readonly maxBytes: number;
-  readonly left: () => number;
+  readonly left: () => number | null;
   readonly signal: AbortSignal | undefined;
 }
 

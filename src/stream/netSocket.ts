@@ -6,7 +6,7 @@
 import type { Socket } from "node:net";
 import { fs, net } from "../builtins.js";
 import type { Conn } from "../io.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /** How the `net.Socket` shall be. */
 export interface ToNetSocketOptions {
@@ -32,8 +32,8 @@ export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string):
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
     // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's words for it; all others are those of a system call.
-    if (typeof code === "string" && !code.startsWith("ERR_")) throw socketError(code, syscall, { cause: error });
-    throw socketError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
+    if (typeof code === "string" && !code.startsWith("ERR_")) throw localError(code, syscall, { cause: error });
+    throw localError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
   }
 }
 
@@ -54,7 +54,7 @@ export function handOver(conn: Conn, rest: Uint8Array, opts: ToNetSocketOptions)
   const fd = conn.detachNative();
   if (fd === undefined) {
     const cause = new Error("a call is pending, it is closed, or it is neither TCP nor UNIX");
-    throw socketError("EBUSY", "toNetSocket", { cause });
+    throw localError("EBUSY", "toNetSocket", { cause });
   }
   const socket = nodeSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
   if (rest.length > 0) socket.unshift(rest);

@@ -16,7 +16,8 @@ import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, Re
 import { ReadBuffer } from "./buffer.js";
 import { wrongTarget } from "./data.js";
 import { endConn, endRefusal } from "./ending.js";
-import { refusal, socketError } from "../wait/pendingCall.js";
+import { refusal } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /** What a reading method wants. */
 export interface Take<T> {
@@ -258,7 +259,7 @@ export class Pull implements Consumer<unknown>, ReadAhead {
   }
 
   #refusal(): { readonly error: unknown } | undefined {
-    if (this.#closed) return { error: socketError("EBADF", "read") };
+    if (this.#closed) return { error: localError("EBADF", "read") };
     if (this.#failure !== undefined) return this.#failure;
     return this.#busy || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
   }
@@ -276,7 +277,7 @@ export class Pull implements Consumer<unknown>, ReadAhead {
     this.#busy = true;
     this.#opts = opts;
     const timeout = opts?.timeout;
-    if (timeout !== undefined) {
+    if (timeout !== undefined && timeout !== null) {
       try {
         this.#deadline = this.#now() + timeout;
       } catch (error) {
@@ -297,7 +298,7 @@ export class Pull implements Consumer<unknown>, ReadAhead {
 
   #accept(count: number): void {
     // Closed meanwhile: the buffer that these bytes were read into is gone.
-    if (this.#closed) throw socketError("ECANCELED", "read");
+    if (this.#closed) throw localError("ECANCELED", "read");
     if (count === 0) this.#ended = true;
     else this.buffer.commit(count);
   }
@@ -330,7 +331,7 @@ export class Pull implements Consumer<unknown>, ReadAhead {
 
   #remaining(): IoOptions | undefined {
     const opts = this.#opts;
-    if (opts?.timeout === undefined || opts.timeout === Infinity) return opts;
+    if (opts?.timeout === undefined || opts.timeout === null) return opts;
     return { timeout: Math.max(0, this.#deadline - this.#now()), signal: opts.signal };
   }
 

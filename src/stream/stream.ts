@@ -1,6 +1,6 @@
 // Stream: a connection with a bounded buffer for reading, so that one reads what a protocol is made of.
 
-import { brand } from "../check/index.js";
+import { brand, checkOptions, kindOf } from "../check/index.js";
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
@@ -19,7 +19,7 @@ import type {
 import { Broken } from "./broken.js";
 import { type ConnDuplex, type SecureConnDuplex, toDuplex, type ToDuplexOptions } from "./connDuplex.js";
 import { fromDuplex, type FromDuplexOptions } from "./duplex.js";
-import { frameFinder, type Codec, type FrameOptions } from "./frames.js";
+import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { Items } from "./items.js";
 import { lineFinder, type LineOptions, LineTake } from "./lines.js";
 import { handOver, type ToNetSocketOptions } from "./netSocket.js";
@@ -27,8 +27,7 @@ import { pipe, type PipeOptions } from "./pipe.js";
 import { Pull } from "./pull.js";
 import { ANY_CHUNK, ChunkTake, ExactTake, PeekTake, UntilTake } from "./takes.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./web.js";
-import { checkOptions, toBytes } from "./data.js";
-import { kindOf } from "../check/index.js";
+import { toBytes } from "./data.js";
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -92,7 +91,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
 
   /** Puts a buffer on `conn`, which nobody else may read from now on. */
   constructor(conn: C, opts: StreamOptions = {}) {
-    checkOptions(opts, "A stream");
+    checkOptions(opts, "make a stream");
     this.#conn = conn;
     this.#pull = new Pull(conn, count("readSize", opts.readSize ?? 65_536, 1), opts.now ?? systemNow);
     conn.readAheadBy?.(this.#pull);

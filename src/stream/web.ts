@@ -9,7 +9,7 @@ import type { SocketError } from "../errors/index.js";
 import type { Conn, Data } from "../io.js";
 import { BridgeConn, type Shore } from "./bridge.js";
 import { ReadBuffer } from "./buffer.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /** The controller of a readable byte stream; Node's types lack the request. */
 export interface ByteController {
@@ -172,7 +172,7 @@ class WebShore implements Shore {
 
   onBroken(tell: (error: unknown) => void): void {
     this.#writer.closed.catch((error: unknown) =>
-      tell(error instanceof Error ? error : socketError("EPIPE", "write", { cause: error })),
+      tell(error instanceof Error ? error : localError("EPIPE", "write", { cause: error })),
     );
   }
 
@@ -201,7 +201,7 @@ class WebShore implements Shore {
     try {
       await written;
     } catch (error) {
-      throw error instanceof Error || isNativeError(error) ? error : socketError("EPIPE", "write", { cause: error });
+      throw error instanceof Error || isNativeError(error) ? error : localError("EPIPE", "write", { cause: error });
     }
   }
 }

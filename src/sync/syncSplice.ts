@@ -3,7 +3,8 @@
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
-import { check, EAGAIN, EINTR, socketError, timeoutError } from "../sys/errno.js";
+import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
+import { timeoutError } from "../wait/localError.js";
 import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/transfer.js";
 import { failure, MOVED } from "../reactor/operation.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";

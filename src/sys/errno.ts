@@ -1,6 +1,6 @@
 // Errno values, and the one function that turns -errno into an error.
 
-import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors/index.js";
+import { SocketError, type SocketErrorDetails } from "../errors/index.js";
 import { addon } from "./addon.js";
 
 const names = new Map<number, string>();
@@ -53,11 +53,6 @@ export function errnoName(errno: number): string {
 /** The error for what a call returned: the only place that makes a {@link SocketError} of an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   return new SocketError(errnoName(errno), errno, syscall, details);
-}
-
-/** The error of a deadline that passed, which the kernel knows nothing of. */
-export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
-  return new TimeoutError(ETIMEDOUT, syscall, details);
 }
 
 /** Passes on what a call returned if it is >= 0, and throws its error otherwise. */

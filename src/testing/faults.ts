@@ -1,6 +1,6 @@
 // Failures by script: which call of which side fails, after how many bytes, with what.
 
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /** A failure that is due on a connection in memory. */
 export interface Fault {
@@ -48,6 +48,6 @@ export class FaultScript {
     const fault = this.#due[0];
     if (fault === undefined || fault.after > this.#moved) return undefined;
     if (--fault.times <= 0) this.#due.shift();
-    return typeof fault.error === "string" ? socketError(fault.error, this.#call, { transferred }) : fault.error;
+    return typeof fault.error === "string" ? localError(fault.error, this.#call, { transferred }) : fault.error;
   }
 }

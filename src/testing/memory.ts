@@ -5,7 +5,8 @@ import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions } from "../io.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { toParts, wrongTarget } from "../stream/data.js";
-import { refusal, socketError } from "../wait/pendingCall.js";
+import { refusal } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 import { type Fault, FaultScript } from "./faults.js";
 import { MemoryPipe } from "./memoryPipe.js";
 
@@ -60,7 +61,7 @@ export class MemoryConn implements Conn {
   }
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
     if (this.#incoming.reading) return Promise.reject(new BusyError("read"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
@@ -70,7 +71,7 @@ export class MemoryConn implements Conn {
   }
 
   write(data: Data, opts?: IoOptions): Promise<void> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "write"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "write"));
     let parts;
     try {
       parts = toParts(data);
@@ -79,12 +80,12 @@ export class MemoryConn implements Conn {
     }
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#finishing !== undefined) return Promise.reject(socketError("EPIPE", "write"));
+    if (this.#finishing !== undefined) return Promise.reject(localError("EPIPE", "write"));
     return this.#outgoing.write(parts, opts);
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "closeWrite"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     // The first call queues the end; a later one only waits for it.

@@ -4,7 +4,8 @@ import type { Address } from "../addr/address.js";
 import type { IoOptions, Listener } from "../io.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, Wait, timeoutError } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 import { type SocketError } from "../errors/index.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -80,7 +81,7 @@ export class MemoryListener implements Listener<MemoryConn> {
   connect(opts?: IoOptions): Promise<MemoryConn> {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#closed) return Promise.reject(socketError("ECONNREFUSED", "connect"));
+    if (this.#closed) return Promise.reject(localError("ECONNREFUSED", "connect"));
     const call = new Connecting(opts, this.#clock, (cut) => {
       this.#connecting = this.#connecting.filter((other) => other !== cut);
     });
@@ -92,7 +93,7 @@ export class MemoryListener implements Listener<MemoryConn> {
   accept(opts?: IoOptions): Promise<MemoryConn> {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#closed) return Promise.reject(socketError("EBADF", "accept"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "accept"));
     const call = new Accepting(opts, this.#clock, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
     });
@@ -119,8 +120,8 @@ export class MemoryListener implements Listener<MemoryConn> {
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      for (const call of this.#accepting.splice(0)) call.reject(socketError("ECANCELED", "accept"));
-      for (const call of this.#connecting.splice(0)) call.reject(socketError("ECONNREFUSED", "connect"));
+      for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
+      for (const call of this.#connecting.splice(0)) call.reject(localError("ECONNREFUSED", "connect"));
       // As the kernel does with what nobody accepted.
       for (const conn of this.#made.splice(0)) conn.abort();
     }

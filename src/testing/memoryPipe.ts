@@ -6,7 +6,8 @@ import type { Clock } from "../wait/clock.js";
 import { Broken } from "../stream/broken.js";
 import { Parts } from "../stream/data.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { socketError, Wait, timeoutError } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
+import { Wait } from "../wait/pendingCall.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */
@@ -49,8 +50,8 @@ class Writing extends Wait<void> {
   }
 
   failure(code: string): SocketError {
-    if (this.parts === undefined) return socketError(code, "closeWrite");
-    return socketError(code, "write", { transferred: this.transferred });
+    if (this.parts === undefined) return localError(code, "closeWrite");
+    return localError(code, "write", { transferred: this.transferred });
   }
 
   late(): SocketError {
@@ -158,7 +159,7 @@ export class MemoryPipe {
     const reading = this.#reading;
     this.#reading = undefined;
     this.#sleep();
-    reading?.reject(socketError("ECANCELED", "read"));
+    reading?.reject(localError("ECANCELED", "read"));
     this.#segments.length = 0;
     this.#held = this.#arrived = this.#ready = 0;
     this.#fail(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
@@ -171,7 +172,7 @@ export class MemoryPipe {
 
   #fail(pending: string, later: string): void {
     if (pending === "ECANCELED") this.#watched.close();
-    else this.#watched.tell(socketError(later, "write"));
+    else this.#watched.tell(localError(later, "write"));
     this.#broken ??= later;
     for (const job of this.#queue.splice(0)) job.reject(job.failure(pending));
   }
@@ -180,7 +181,7 @@ export class MemoryPipe {
     const call = parts === undefined ? "closeWrite" : "write";
     // To say the end to a peer that has gone is no error, but to one that cut the connection it is.
     if (this.#broken === "EPIPE" && parts === undefined) return Promise.resolve();
-    if (this.#broken !== undefined) return Promise.reject(socketError(this.#broken, call));
+    if (this.#broken !== undefined) return Promise.reject(localError(this.#broken, call));
     const immediate = opts?.timeout === 0;
     const job = new Writing(this, parts, immediate ? { signal: opts?.signal } : opts, this.#opts.clock);
     this.#queue.push(job);
@@ -250,7 +251,7 @@ export class MemoryPipe {
   #over(): 0 | SocketError | undefined {
     if (this.#endAt === undefined || this.#segments.length > 0 || this.#endAt > this.#opts.clock.now())
       return undefined;
-    return this.#reset ? socketError("ECONNRESET", "read") : 0;
+    return this.#reset ? localError("ECONNRESET", "read") : 0;
   }
 
   #serve(target: Uint8Array, ready: number): number {

@@ -14,7 +14,8 @@ import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { Broken } from "../stream/broken.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 import type { Carrier } from "./carrier.js";
 import { saidBy } from "./credentials.js";
 import { failure, truncated } from "./failure.js";
@@ -233,8 +234,8 @@ export class TlsConn implements Conn, SecuredConn {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#session !== undefined) return Promise.resolve(this.#session);
-    if (this.#closed) return Promise.reject(socketError("EBADF", "nextSession"));
-    if (this.#incoming.over) return Promise.reject(socketError("ECONNRESET", "nextSession"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
+    if (this.#incoming.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
     const wait = new SessionWait(opts, this.#refs, (cut) => {
       this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
       if (this.#sessionWaits.length === 0 && !this.#incoming.waiting) this.#carrier.unref();
@@ -273,7 +274,7 @@ export class TlsConn implements Conn, SecuredConn {
     if (!types.isUint8Array(context)) {
       throw new TypeError(`Cannot ${action}: context is ${quote(context)}, required a Uint8Array`);
     }
-    if (this.#socket.destroyed) throw socketError("EBADF", "exportKeyingMaterial");
+    if (this.#socket.destroyed) throw localError("EBADF", "exportKeyingMaterial");
     try {
       return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
     } catch (error) {
@@ -283,7 +284,7 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
     return this.#incoming.read(buffer, opts);
   }
 
@@ -292,23 +293,23 @@ export class TlsConn implements Conn, SecuredConn {
    * Otherwise as `read`, which costs less where a buffer can be used again.
    */
   readChunk(opts?: IoOptions): Promise<Buffer | null> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "read"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
     return this.#incoming.readChunk(opts);
   }
 
   write(data: Data, opts?: IoOptions): Promise<void> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "write"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "write"));
     return this.#outgoing.write(data, opts);
   }
 
   /** As {@link Writer.tryWrite}: at most 64 KiB, and nothing before the layer below has all of what was written before. */
   tryWrite(data: Uint8Array): number {
-    if (this.#closed) throw socketError("EBADF", "write");
+    if (this.#closed) throw localError("EBADF", "write");
     return this.#outgoing.tryWrite(data);
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {
-    if (this.#closed) return Promise.reject(socketError("EBADF", "closeWrite"));
+    if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     return this.#outgoing.end(opts);
   }
 
@@ -364,7 +365,7 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   #refuseSessions(code: string): void {
-    for (const wait of this.#sessionWaits.splice(0)) wait.reject(socketError(code, "nextSession"));
+    for (const wait of this.#sessionWaits.splice(0)) wait.reject(localError(code, "nextSession"));
   }
 
   async #close(): Promise<void> {
@@ -401,8 +402,8 @@ export class TlsConn implements Conn, SecuredConn {
     // After both directions have ended the kernel knows no peer, which is no reset.
     if (ending === "reset" && this.#outgoing.finished) ending = "end";
     if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
-    else this.#incoming.fail(ending === "end" ? truncated() : socketError("ECONNRESET", "read"));
-    if (ending === "reset") this.#broken.tell(socketError("ECONNRESET", "write"));
+    else this.#incoming.fail(ending === "end" ? truncated() : localError("ECONNRESET", "read"));
+    if (ending === "reset") this.#broken.tell(localError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
@@ -415,6 +416,6 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   #gone(): void {
-    this.#failed(socketError("ECONNRESET", "read"));
+    this.#failed(localError("ECONNRESET", "read"));
   }
 }

@@ -3,7 +3,7 @@
 import { isNativeError } from "node:util/types";
 import { quote } from "../check/index.js";
 import { BusyError, SocketError, TlsError } from "../errors/index.js";
-import { socketError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
 
 /** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
 const NOT_TLS: ReadonlySet<string> = new Set([
@@ -42,10 +42,10 @@ export function failure(error: unknown, syscall: "tls_handshake" | "read" | "wri
   if (error instanceof BusyError || ofUsers.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
-  if (typeof errno === "number") return socketError(code, syscall, { cause: error });
+  if (typeof errno === "number") return localError(code, syscall, { cause: error });
   if (BROKEN.has(code)) {
     const reset = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
-    return socketError(reset, syscall, { cause: error });
+    return localError(reset, syscall, { cause: error });
   }
   const action = syscall === "tls_handshake" ? "TLS handshake failed" : "TLS failed";
   const said = typeof reason === "string" ? reason : error.message;

@@ -13,7 +13,8 @@ import { net, tls as nodeTls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
-import { socketError, Wait, timeoutError } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
+import { Wait } from "../wait/pendingCall.js";
 import type { Carrier } from "./carrier.js";
 import { TlsConn } from "./conn.js";
 import { nodeContext, type TlsContext } from "./context.js";
@@ -119,7 +120,7 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
     handshake.reject(failure(error, "tls_handshake"));
     socket.destroy();
   };
-  const gone = (): void => failed(socketError("ECONNRESET", "tls_handshake"));
+  const gone = (): void => failed(localError("ECONNRESET", "tls_handshake"));
   socket.on("session", (ticket) => conn?.offer(ticket));
   socket.on("error", failed);
   socket.on("close", gone);

@@ -8,7 +8,8 @@ import { isUint8Array } from "node:util/types";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, Wait, timeoutError } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
@@ -134,7 +135,7 @@ export class Incoming {
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
     // 0 bytes would look like the end.
-    if (this.#waits === INTO && this.#target.length === 0) this.#refuse(socketError("EFAULT", "read"));
+    if (this.#waits === INTO && this.#target.length === 0) this.#refuse(localError("EFAULT", "read"));
     if (this.#waits === INTO) {
       const target = this.#target;
       const resolve = this.#settle();
@@ -178,7 +179,7 @@ export class Incoming {
   /** The connection was given up on this side. What still comes is dropped, so that the peer is not held up by it. */
   cancel(): void {
     this.#chunks.length = 0;
-    this.#refuse(socketError("ECANCELED", "read"));
+    this.#refuse(localError("ECANCELED", "read"));
     this.#dropping = true;
     if (!this.over) this.#resume();
   }

@@ -15,7 +15,8 @@ import { report } from "../callbacks.js";
 import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 import { type Carrier, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
@@ -196,7 +197,7 @@ export class TlsListener implements Listener<TlsConn> {
   accept(opts?: IoOptions): Promise<TlsConn> {
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#closed !== undefined) return Promise.reject(socketError("EBADF", "accept"));
+    if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
     const call = new Accepting(opts, this.#refs, (cut) => {
@@ -231,7 +232,7 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   async #close(): Promise<void> {
-    for (const call of this.#accepting.splice(0)) call.reject(socketError("ECANCELED", "accept"));
+    for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
     this.#closing.abort();
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);

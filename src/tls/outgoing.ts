@@ -8,7 +8,8 @@ import type { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { Parts, toParts } from "../stream/data.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, socketError, timeoutError, Wait } from "../wait/pendingCall.js";
+import { refusal, Wait } from "../wait/pendingCall.js";
+import { localError, timeoutError } from "../wait/localError.js";
 
 /** Most bytes that are handed over at a time: four full records. */
 const PIECE = 65_536;
@@ -72,7 +73,7 @@ class TimedWrite extends Wait<void> implements Job {
 }
 
 function failureOf(job: Job, code: string, end: boolean): SocketError {
-  return end ? socketError(code, "closeWrite") : socketError(code, "write", { transferred: job.transferred });
+  return end ? localError(code, "closeWrite") : localError(code, "write", { transferred: job.transferred });
 }
 
 /** One part is written as it is, several small ones are put together. */
@@ -121,7 +122,7 @@ export class Outgoing {
     }
     const refused = refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#finishing) return Promise.reject(socketError("EPIPE", "write"));
+    if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     return this.#start(body, opts);
   }
@@ -132,7 +133,7 @@ export class Outgoing {
     const taken = this.#sink.put(data, this.#put);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
-      return Promise.reject(socketError(code, "write", { cause, transferred: data.length }));
+      return Promise.reject(localError(code, "write", { cause, transferred: data.length }));
     }
     if (taken || !this.#busy) return Promise.resolve();
     const job = new PlainWrite(NOTHING);
@@ -149,7 +150,7 @@ export class Outgoing {
     if (!isUint8Array(data)) {
       throw new TypeError(`Cannot write: data is a ${typeof data}, required a Uint8Array`);
     }
-    if (this.#finishing) throw socketError("EPIPE", "write");
+    if (this.#finishing) throw localError("EPIPE", "write");
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#busy || data.length === 0) return 0;
     const piece = data.length <= PIECE ? data : data.subarray(0, PIECE);
@@ -172,17 +173,17 @@ export class Outgoing {
   /** Nothing can be written any more. `error` says why, except that it says how far each write came. */
   fail(code: string, cause: unknown): void {
     this.#broken = true;
-    this.#failure ??= { error: socketError(code, "write", { cause }) };
+    this.#failure ??= { error: localError(code, "write", { cause }) };
     for (const job of this.#queue.splice(0)) {
       const details = job.data === undefined ? { cause } : { cause, transferred: job.transferred };
-      job.reject(socketError(code, job.data === undefined ? "closeWrite" : "write", details));
+      job.reject(localError(code, job.data === undefined ? "closeWrite" : "write", details));
     }
     this.#release();
   }
 
   /** The connection was given up on this side. */
   cancel(): void {
-    this.#failure ??= { error: socketError("EBADF", "write") };
+    this.#failure ??= { error: localError("EBADF", "write") };
     for (const job of this.#queue.splice(0)) job.reject(failureOf(job, "ECANCELED", job.data === undefined));
   }
 

@@ -99,10 +99,10 @@ export async function secure(
   within: IoOptions = {},
   begun?: (carrier: Carrier) => void,
 ): Promise<TlsConn> {
-  const { timeout = Infinity, signal = plan.signal } = within;
+  const { timeout, signal = plan.signal } = within;
   signal?.throwIfAborted();
   const { below, before } = uncover(conn, plan.takesBuffered);
-  const handshakeTimeout = Math.min(plan.handshakeTimeout, timeout);
+  const handshakeTimeout = Math.min(plan.handshakeTimeout, timeout ?? Infinity);
   const carrier = carry(below, before);
   begun?.(carrier);
   const shaking: Shaking = { conn: below, carrier, context, plan: { ...plan, handshakeTimeout, signal } };

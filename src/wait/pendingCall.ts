@@ -3,32 +3,13 @@
 // Whoever answers it calls resolve() or reject(); when the timeout or the signal is faster, cut() takes the call out of
 // its owner's queue and names the error. After either, timer and listener are gone.
 
-import { os } from "../builtins.js";
 import { type Abortable, adoptSignal, countOn, offAbort, onAbort } from "./aborts.js";
-import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors/index.js";
+import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import { type Clock, systemClock } from "./clock.js";
 import { kindOf } from "../check/index.js";
 import type { TimerRefs } from "./timerRefs.js";
-
-/** The longest time that Node's timers take, in milliseconds (24.8 days). */
-const LONGEST = 2_147_483_647;
-
-/** The platform's number for a code, 0 where there is none. */
-function numberOf(code: string): number {
-  const numbers: Readonly<Record<string, number>> = os().constants.errno;
-  return numbers[code] ?? 0;
-}
-
-/** A `SocketError` for what this side found out without asking the kernel, with the platform's number for the code. */
-export function socketError(code: string, syscall: string, details?: SocketErrorDetails): SocketError {
-  return new SocketError(code, -numberOf(code), syscall, details);
-}
-
-/** The error of a deadline that passed. */
-export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
-  return new TimeoutError(-numberOf("ETIMEDOUT"), syscall, details);
-}
+import { LONGEST_TIMER } from "./waitOptions.js";
 
 /** A value as an AbortSignal of this realm; undefined if it is none. */
 export function takeSignal(value: unknown): AbortSignal | undefined {
@@ -53,13 +34,13 @@ export function refusal(opts: IoOptions | undefined): { readonly error: unknown 
   if (given !== undefined && signal === undefined) {
     return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(given)}`) };
   }
-  if (timeout !== undefined) {
+  if (timeout !== undefined && timeout !== null) {
     if (typeof timeout !== "number") {
       return { error: new TypeError(`timeout must be a number of milliseconds, found ${typeof timeout}`) };
     }
-    if (!(timeout >= 0 && (timeout <= LONGEST || timeout === Infinity))) {
+    if (!(timeout >= 0 && timeout <= LONGEST_TIMER)) {
       return {
-        error: new RangeError(`timeout must be from 0 to ${LONGEST} milliseconds or Infinity, found ${timeout}`),
+        error: new RangeError(`timeout must be from 0 to ${LONGEST_TIMER} milliseconds or null, found ${timeout}`),
       };
     }
   }
@@ -86,7 +67,7 @@ export abstract class Wait<T> implements Abortable {
       this.#reject = reject;
     });
     const timeout = opts?.timeout;
-    if (timeout !== undefined && timeout !== Infinity) {
+    if (timeout !== undefined && timeout !== null) {
       this.#timer = clock.setTimeout(() => this.#expired(), timeout);
       refs?.add(this.#timer);
     }

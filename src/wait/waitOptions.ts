@@ -4,24 +4,22 @@ import { quote } from "../check/index.js";
 import { adoptSignal } from "./aborts.js";
 
 /** The longest delay of a timer of Node.js, in ms (24.8 days). */
-export const LONGEST_TIMER = 0x7fff_ffff;
+export const LONGEST_TIMER: number = 0x7fff_ffff;
 
 /** Options of a call that may wait. */
 export interface WaitOptions {
-  /** Deadline in ms from the call on; null or Infinity for none. Without it the socket's `timeout` holds. */
+  /** Deadline in ms from the call on; null for none. Without it the socket's `timeout` holds. */
   readonly timeout?: number | null | undefined;
   /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A deadline in ms from now, or null for none. */
-export function milliseconds(value: unknown, action: string): number | null {
-  if (value === null || value === undefined || value === Infinity) return null;
-  if (typeof value !== "number") {
-    throw new TypeError(`Cannot ${action}: timeout is ${quote(value)}, required a number of milliseconds or null`);
-  }
-  if (!(value >= 0)) throw new RangeError(`Cannot ${action}: timeout is ${value}, required at least 0 ms`);
-  return value;
+/** A deadline in ms from now: `value`, or null for none. */
+export function milliseconds(value: unknown, action: string, name: string = "timeout"): number | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "number" && value >= 0 && value <= LONGEST_TIMER) return value;
+  const text = `Cannot ${action}: ${name} is ${quote(value)}, required milliseconds from 0 to ${LONGEST_TIMER}, or null for none`;
+  throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
 export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {

@@ -40,8 +40,10 @@ test("the default timeout ends a call that waits", async () => {
 });
 
 test("setdefaulttimeout() refuses what is no time", () => {
-  for (const value of [-1, NaN]) assert.throws(() => setdefaulttimeout(value), RangeError);
+  for (const value of [-1, NaN, 2 ** 31, Infinity]) assert.throws(() => setdefaulttimeout(value), RangeError);
   for (const value of ["1", true, {}]) assert.throws(() => setdefaulttimeout(value as never), TypeError);
-  setdefaulttimeout(Infinity);
+  setdefaulttimeout(2 ** 31 - 1);
+  assert.equal(getdefaulttimeout(), 2 ** 31 - 1);
+  setdefaulttimeout(null);
   assert.equal(getdefaulttimeout(), null);
 });

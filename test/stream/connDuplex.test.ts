@@ -288,6 +288,6 @@ test("over TLS it has what a TLSSocket shows, and without TLS nothing that looks
 
 test("toDuplex() takes options as an object", async () => {
   const [a, b] = memoryPair();
-  assert.throws(() => toDuplex(a, 5 as never), /toDuplex\(\) takes options as an object, found number/);
+  assert.throws(() => toDuplex(a, 5 as never), /Cannot toDuplex: options are 5, required an object/);
   await Promise.all([a.close(), b.close()]);
 });

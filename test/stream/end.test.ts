@@ -145,7 +145,7 @@ test("close() and abort() end it at once", async () => {
   for (const cut of ["close", "abort"] as const) {
     const [a, b] = memoryPair();
     const stream = new Stream(b);
-    const ending = stream.end({ timeout: Infinity, maxBytes: Infinity });
+    const ending = stream.end({ timeout: null, maxBytes: Infinity });
     await stream[cut]();
     assert.deepEqual(await ending, { how: "closed", dropped: 0 });
     await a.close();

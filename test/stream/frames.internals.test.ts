@@ -209,13 +209,19 @@ test("what a decoder throws ends reading for good", async () => {
 
 test("codecs refuse arguments of another kind, a number of bytes in the place of options above all", () => {
   const none = 4 as unknown as object;
-  assert.throws(() => lengthPrefixed(none), /^TypeError: lengthPrefixed\(\) takes options as an object, found number/);
-  assert.throws(() => delimited(";", none), /^TypeError: delimited\(\) takes options as an object, found number/);
+  assert.throws(
+    () => lengthPrefixed(none),
+    /^TypeError: Cannot make a lengthPrefixed codec: options are 4, required an object/,
+  );
+  assert.throws(
+    () => delimited(";", none),
+    /^TypeError: Cannot make a delimited codec: options are 4, required an object/,
+  );
   assert.throws(() => delimited(none as unknown as string), /^TypeError: delimiter must be a string or a Uint8Array/);
   assert.throws(() => fixed("4" as unknown as number), /^TypeError: size must be an integer .*, found string/);
   assert.throws(
     () => new Stream(memoryPair()[0], none),
-    /^TypeError: A stream takes options as an object, found number/,
+    /^TypeError: Cannot make a stream: options are 4, required an object/,
   );
 });
 

@@ -5,7 +5,8 @@ import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { type SocketError, socketpair } from "berkeley";
 import { FakeClock, memoryPair } from "berkeley/testing";
-import { socketError, Wait } from "#berkeley/wait/pendingCall.js";
+import { localError } from "#berkeley/wait/localError.js";
+import { Wait } from "#berkeley/wait/pendingCall.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -17,7 +18,7 @@ class Call extends Wait<string> {
 
   protected override cut(): SocketError {
     this.cuts++;
-    return socketError("ETIMEDOUT", "call", { transferred: 3 });
+    return localError("ETIMEDOUT", "call", { transferred: 3 });
   }
 }
 

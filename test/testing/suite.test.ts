@@ -25,10 +25,10 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
       const read = conn.read.bind(conn);
       return {
         read: (buffer: Uint8Array, opts?: IoOptions) => {
-          if (opts?.timeout === undefined) return read(buffer);
+          if (opts?.timeout === undefined || opts.timeout === null) return read(buffer);
           void read(Buffer.alloc(64)).catch(() => undefined);
           return new Promise((_, reject) =>
-            setTimeout(reject, opts.timeout, Object.assign(new Error(), { code: "ETIMEDOUT" })),
+            setTimeout(reject, opts.timeout ?? undefined, Object.assign(new Error(), { code: "ETIMEDOUT" })),
           );
         },
       };
