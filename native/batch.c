@@ -10,7 +10,8 @@
  * the table that the kernel is to follow is checked against its slot on each call: the table is memory of JavaScript.
  */
 #include "addon.h"
-#include "direct.h"
+#include "cmsg.h"
+#include "syscalls.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -24,18 +25,15 @@
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 0x04
-#endif
 
 /* The kernel takes no more at a time (UIO_MAXIOV in sendmmsg(2)). */
-#define MAX_AT_ONCE 1024
+#define MAX_BATCH 1024
 
 struct datagram {
   uint32_t length;         /* bytes in the slot */
-  uint32_t whole;          /* bytes that the datagram had, if recvmmsg was asked with MSG_TRUNC; otherwise as length */
+  uint32_t full_length;          /* bytes that the datagram had, if recvmmsg was asked with MSG_TRUNC; otherwise as length */
   uint32_t flags;          /* msg_flags of a received datagram */
-  uint32_t segment;        /* size of the datagrams that this one is made of (GSO, GRO); 0 if it is a single one */
+  uint32_t segment_size;        /* size of the datagrams that this one is made of (GSO, GRO); 0 if it is a single one */
   uint32_t name_length;    /* 0: no address */
   uint32_t control_length; /* bytes of control data received */
   int32_t error;           /* written by JavaScript only */
@@ -49,7 +47,7 @@ _Static_assert(CMSG_SPACE(sizeof(uint16_t)) <= 32, "the control data for a segme
 
 struct batch {
   uint8_t *slab;
-  size_t slot;
+  size_t slot_size;
   struct datagram *entries;
   size_t count;
 };
@@ -65,7 +63,7 @@ static bool arg_batch(const struct args *args, size_t index, struct batch *batch
   }
   batch->entries = (struct datagram *)table;
   batch->count = table_size / sizeof(struct datagram);
-  batch->slot = slab_size / batch->count;
+  batch->slot_size = slab_size / batch->count;
   return true;
 }
 
@@ -74,21 +72,21 @@ static bool arg_batch(const struct args *args, size_t index, struct batch *batch
  * them here, and are closed.
  */
 static void read_control(struct msghdr *message, struct datagram *entry) {
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = next_control(message, c)) {
-    if (c->cmsg_len < CMSG_LEN(0)) return;
-    size_t size = c->cmsg_len - CMSG_LEN(0);
-    if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO && size >= sizeof(int)) {
-      int segment;
-      memcpy(&segment, CMSG_DATA(c), sizeof segment);
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = next_control(message, control)) {
+    if (control->cmsg_len < CMSG_LEN(0)) return;
+    size_t size = control->cmsg_len - CMSG_LEN(0);
+    if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
+      int segment_size;
+      memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
       /* The kernel tells the size of a lone datagram too, which is then its length. */
-      if (segment > 0 && (uint32_t)segment < entry->length) entry->segment = (uint32_t)segment;
-    } else if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD)) {
+      if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
+    } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
         int fd;
-        memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+        memcpy(&fd, CMSG_DATA(control) + at, sizeof fd);
         if (fd >= 0) close(fd);
       }
-      memset(CMSG_DATA(c), 0xff, size); /* -1: no number of a closed descriptor is handed out */
+      memset(CMSG_DATA(control), 0xff, size); /* -1: no number of a closed descriptor is handed out */
     }
   }
 }
@@ -107,37 +105,37 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
       !arg_bytes(&args, 3, &control, &control_size) || !arg_i32(&args, 4, &flags)) {
     return NULL;
   }
-  if (batch.slot == 0) return number(env, -EFAULT);
+  if (batch.slot_size == 0) return js_number(env, -EFAULT);
   /* The header of the first message in each room must be aligned. */
-  size_t room = control_size / batch.count;
-  if (room % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) room = 0;
-  size_t count = batch.count < MAX_AT_ONCE ? batch.count : MAX_AT_ONCE;
-  struct mmsghdr messages[MAX_AT_ONCE];
-  struct iovec slots[MAX_AT_ONCE];
+  size_t control_room = control_size / batch.count;
+  if (control_room % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_room = 0;
+  size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
+  struct mmsghdr messages[MAX_BATCH];
+  struct iovec slots[MAX_BATCH];
   for (size_t i = 0; i < count; i++) {
-    slots[i] = (struct iovec){batch.slab + i * batch.slot, batch.slot};
+    slots[i] = (struct iovec){batch.slab + i * batch.slot_size, batch.slot_size};
     messages[i].msg_hdr = (struct msghdr){
         .msg_name = &batch.entries[i].name,
         .msg_namelen = sizeof batch.entries[i].name,
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
-        .msg_control = room == 0 ? NULL : control + i * room,
-        .msg_controllen = room,
+        .msg_control = control_room == 0 ? NULL : control + i * control_room,
+        .msg_controllen = control_room,
     };
   }
   int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
   if (received < 0 && refuses_cloexec(fd)) {
     received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT, NULL);
   }
-  if (received < 0) return number(env, -errno);
+  if (received < 0) return js_number(env, -errno);
   for (int i = 0; i < received; i++) {
     struct datagram *entry = &batch.entries[i];
     struct msghdr *header = &messages[i].msg_hdr;
-    entry->whole = messages[i].msg_len;
-    entry->length = messages[i].msg_len <= batch.slot ? messages[i].msg_len : (uint32_t)batch.slot;
+    entry->full_length = messages[i].msg_len;
+    entry->length = messages[i].msg_len <= batch.slot_size ? messages[i].msg_len : (uint32_t)batch.slot_size;
     /* The kernel hands our own flag back with the others. */
     entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
-    entry->segment = 0;
+    entry->segment_size = 0;
     /* An UNIX address may be said to be a byte longer than what was copied. */
     entry->name_length = header->msg_namelen <= sizeof entry->name ? header->msg_namelen : sizeof entry->name;
     /* Addresses are compared word by word. */
@@ -146,44 +144,44 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     entry->error = 0;
     if (header->msg_controllen > 0) read_control(header, entry);
   }
-  return number(env, received);
+  return js_number(env, received);
 }
 
-static void ask_for_segments(struct datagram *entry, struct msghdr *header) {
+static void set_segment_size(struct datagram *entry, struct msghdr *header) {
   header->msg_control = entry->control;
   header->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-  struct cmsghdr *c = CMSG_FIRSTHDR(header);
-  uint16_t segment = (uint16_t)entry->segment;
-  c->cmsg_level = IPPROTO_UDP;
-  c->cmsg_type = UDP_SEGMENT;
-  c->cmsg_len = CMSG_LEN(sizeof segment);
-  memcpy(CMSG_DATA(c), &segment, sizeof segment);
+  struct cmsghdr *control = CMSG_FIRSTHDR(header);
+  uint16_t segment_size = (uint16_t)entry->segment_size;
+  control->cmsg_level = IPPROTO_UDP;
+  control->cmsg_type = UDP_SEGMENT;
+  control->cmsg_len = CMSG_LEN(sizeof segment_size);
+  memcpy(CMSG_DATA(control), &segment_size, sizeof segment_size);
 }
 
 /* sendmmsg(fd, slab, table, from, to, flags) -> number of datagrams of [from, to) that went out, from the first on. */
 static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
-  uint32_t from, to;
+  uint32_t first, end;
   struct batch batch;
   if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) || !arg_batch(&args, 1, &batch) ||
-      !arg_u32(&args, 3, &from) || !arg_u32(&args, 4, &to) || !arg_i32(&args, 5, &flags)) {
+      !arg_u32(&args, 3, &first) || !arg_u32(&args, 4, &end) || !arg_i32(&args, 5, &flags)) {
     return NULL;
   }
-  if (from > to || to > batch.count) {
+  if (first > end || end > batch.count) {
     napi_throw_range_error(env, NULL, "sendmmsg takes a range of entries inside its table");
     return NULL;
   }
-  if (batch.slot == 0) return number(env, -EFAULT);
-  size_t count = to - from < MAX_AT_ONCE ? to - from : MAX_AT_ONCE;
-  struct mmsghdr messages[MAX_AT_ONCE];
-  struct iovec slots[MAX_AT_ONCE];
+  if (batch.slot_size == 0) return js_number(env, -EFAULT);
+  size_t count = end - first < MAX_BATCH ? end - first : MAX_BATCH;
+  struct mmsghdr messages[MAX_BATCH];
+  struct iovec slots[MAX_BATCH];
   for (size_t i = 0; i < count; i++) {
-    struct datagram *entry = &batch.entries[from + i];
-    if (entry->length > batch.slot || entry->name_length > sizeof entry->name || entry->segment > UINT16_MAX) {
-      return number(env, -EFAULT);
+    struct datagram *entry = &batch.entries[first + i];
+    if (entry->length > batch.slot_size || entry->name_length > sizeof entry->name || entry->segment_size > UINT16_MAX) {
+      return js_number(env, -EFAULT);
     }
-    slots[i] = (struct iovec){batch.slab + (from + i) * batch.slot, entry->length};
+    slots[i] = (struct iovec){batch.slab + (first + i) * batch.slot_size, entry->length};
     struct msghdr *header = &messages[i].msg_hdr;
     *header = (struct msghdr){
         .msg_name = entry->name_length == 0 ? NULL : &entry->name,
@@ -191,15 +189,15 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
     };
-    if (entry->segment > 0) ask_for_segments(entry, header);
+    if (entry->segment_size > 0) set_segment_size(entry, header);
   }
-  return number(env, outcome(whole_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
+  return js_number(env, result_or_errno(sys_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 bool init_batch(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
+  static const struct exported_function functions[] = {
       {"recvmmsg", call_recvmmsg},
       {"sendmmsg", call_sendmmsg},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

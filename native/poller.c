@@ -25,13 +25,15 @@
  */
 #include "poller.h"
 
+#include "descriptors.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
 /* Events after which the rest of the loop gets its turn. */
-#define EVENTS_PER_LOOP 256
+#define MAX_EVENTS_PER_TURN 256
 /* Bytes that are relayed before the rest of the loop has its turn. */
-#define RELAYED_PER_LOOP (4u << 20)
+#define MAX_RELAYED_BYTES_PER_TURN (4u << 20)
 
 static bool dispatch(struct poller *poller) {
   napi_env env = poller->env;
@@ -42,21 +44,21 @@ static bool dispatch(struct poller *poller) {
   return called;
 }
 
-static void tell(struct poller *poller, uint64_t token, uint32_t events) {
-  int32_t *out = poller->shared + HEADER + 3 * poller->shared[COUNT]++;
+static void append_event(struct poller *poller, uint64_t token, uint32_t events) {
+  int32_t *out = poller->shared + HEADER_WORDS + 3 * poller->shared[EVENT_COUNT]++;
   out[0] = (int32_t)(uint32_t)token;
   out[1] = (int32_t)(uint32_t)(token >> 32);
   out[2] = (int32_t)events;
 }
 
 /* Moves what is ready now into the shared array, but for what is relayed at once; returns how much was ready. */
-static int fetch(struct poller *poller) {
+static int fetch_events(struct poller *poller) {
   int count = epoll_wait(poller->epfd, poller->events, MAX_EVENTS, 0);
-  poller->shared[COUNT] = 0;
+  poller->shared[EVENT_COUNT] = 0;
   for (int i = 0; i < count; i++) {
     uint64_t token = poller->events[i].data.u64;
     uint32_t events = poller->events[i].events;
-    if (!relay(&poller->relays, token, &events)) tell(poller, token, events);
+    if (!relay_event(&poller->relays, token, &events)) append_event(poller, token, events);
   }
   return count;
 }
@@ -65,9 +67,9 @@ static int fetch(struct poller *poller) {
  * epoll_wait(2) has failed otherwise than by a signal, and will fail again. The descriptor may stay readable for the loop, which
  * would then turn without a pause; so it is not watched any more.
  */
-static bool fail(struct poller *poller, int error) {
+static bool stop_after_error(struct poller *poller, int error) {
   poller->failed = true;
-  poller->shared[COUNT] = -error;
+  poller->shared[EVENT_COUNT] = -error;
   dispatch(poller);
   return true;
 }
@@ -79,38 +81,38 @@ static bool fail(struct poller *poller, int error) {
  *
  * Returns whether JavaScript was called; a worker that is being terminated runs none any more.
  */
-static bool fetch_all(struct poller *poller) {
-  bool told = false;
-  for (int handled = 0; handled < EVENTS_PER_LOOP;) {
-    int count = fetch(poller);
-    if (count < 0 && errno != EINTR) return fail(poller, errno);
+static bool dispatch_events(struct poller *poller) {
+  bool dispatched = false;
+  for (int handled = 0; handled < MAX_EVENTS_PER_TURN;) {
+    int count = fetch_events(poller);
+    if (count < 0 && errno != EINTR) return stop_after_error(poller, errno);
     if (count <= 0) break;
     handled += count;
-    if (poller->shared[COUNT] == 0) continue;
-    poller->shared[FOLLOWS] = told;
-    told = true;
+    if (poller->shared[EVENT_COUNT] == 0) continue;
+    poller->shared[IS_CONTINUATION] = dispatched;
+    dispatched = true;
     if (!dispatch(poller)) break;
   }
-  return told;
+  return dispatched;
 }
 
-static bool go_on(struct poller *poller, bool told) {
+static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
-  poller->shared[COUNT] = 0;
-  while (poller->shared[COUNT] < MAX_EVENTS && relay_next(&poller->relays, &token)) tell(poller, token, EPOLLIN);
-  if (poller->shared[COUNT] > 0) {
-    poller->shared[FOLLOWS] = told;
+  poller->shared[EVENT_COUNT] = 0;
+  while (poller->shared[EVENT_COUNT] < MAX_EVENTS && relay_queued(&poller->relays, &token)) append_event(poller, token, EPOLLIN);
+  if (poller->shared[EVENT_COUNT] > 0) {
+    poller->shared[IS_CONTINUATION] = dispatched;
     dispatch(poller);
   }
-  return poller->relays.queued > 0;
+  return poller->relays.queue_length > 0;
 }
 
-static bool turn(struct poller *poller, bool readable) {
-  poller->relays.budget = RELAYED_PER_LOOP;
-  bool told = readable && fetch_all(poller);
-  bool more = poller->relays.queued > 0 && go_on(poller, told);
-  if (poller->backend->turned != NULL && readable && !told) {
-    poller->shared[COUNT] = 0;
+static bool run_turn(struct poller *poller, bool readable) {
+  poller->relays.budget = MAX_RELAYED_BYTES_PER_TURN;
+  bool dispatched = readable && dispatch_events(poller);
+  bool more = poller->relays.queue_length > 0 && continue_relays(poller, dispatched);
+  if (poller->backend->loop_turned != NULL && readable && !dispatched) {
+    poller->shared[EVENT_COUNT] = 0;
     dispatch(poller);
   }
   return more;
@@ -120,28 +122,28 @@ static bool turn(struct poller *poller, bool readable) {
  * No call waits, so the references are weak. The array may have been collected already, with the memory that events would be
  * written to; else it is held by a handle for this turn.
  */
-static bool guarded_turn(struct poller *poller, bool readable) {
+static bool run_weak_turn(struct poller *poller, bool readable) {
   napi_handle_scope scope;
   napi_value array = NULL;
   bool more = false;
   if (napi_open_handle_scope(poller->env, &scope) != napi_ok) return false;
   if (napi_get_reference_value(poller->env, poller->array, &array) == napi_ok && array != NULL) {
-    more = turn(poller, readable);
+    more = run_turn(poller, readable);
   }
   napi_close_handle_scope(poller->env, scope);
   return more;
 }
 
 bool poller_readable(struct poller *poller) {
-  return poller->referenced ? turn(poller, true) : guarded_turn(poller, true);
+  return poller->referenced ? run_turn(poller, true) : run_weak_turn(poller, true);
 }
 
-bool poller_go_on(struct poller *poller) {
-  return poller->referenced ? turn(poller, false) : guarded_turn(poller, false);
+bool poller_continue_relays(struct poller *poller) {
+  return poller->referenced ? run_turn(poller, false) : run_weak_turn(poller, false);
 }
 
-void poller_rest(struct poller *poller) {
-  poller->shared[REFERENCED] = 0;
+void poller_unreference(struct poller *poller) {
+  poller->shared[KEEPS_ALIVE] = 0;
   poller->referenced = false;
   poller->backend->unref(poller);
   napi_reference_unref(poller->env, poller->array, NULL);
@@ -155,7 +157,7 @@ void poller_free(struct poller *poller) {
 
 void poller_end(struct poller *poller) {
   poller->addon->pollers[poller->number] = NULL;
-  if (poller->link != NULL) *poller->link = NULL;
+  if (poller->weak_pointer != NULL) *poller->weak_pointer = NULL;
   napi_delete_reference(poller->env, poller->array);
   napi_delete_reference(poller->env, poller->callback);
   poller->backend->end(poller);
@@ -165,13 +167,13 @@ void poller_end(struct poller *poller) {
 static void on_collected(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
-  struct poller **link = data;
-  if (*link != NULL) poller_end(*link);
-  free(link);
+  struct poller **weak_pointer = data;
+  if (*weak_pointer != NULL) poller_end(*weak_pointer);
+  free(weak_pointer);
 }
 
 /* A free place in the list, or -ENOMEM. */
-static int64_t free_number(struct addon *addon) {
+static int64_t allocate_number(struct addon *addon) {
   for (size_t i = 0; i < addon->poller_count; i++) {
     if (addon->pollers[i] == NULL) return (int64_t)i;
   }
@@ -193,10 +195,10 @@ static int open_epoll(struct poller *poller) {
 }
 
 /* Frees what open_poller() has made so far, in the order of its making. */
-static napi_value abandon(struct poller *poller, napi_value result) {
+static napi_value free_unopened(struct poller *poller, napi_value result) {
   if (poller->array != NULL) napi_delete_reference(poller->env, poller->array);
   if (poller->callback != NULL) napi_delete_reference(poller->env, poller->callback);
-  free(poller->link);
+  free(poller->weak_pointer);
   free(poller);
   return result;
 }
@@ -205,105 +207,105 @@ static napi_value abandon(struct poller *poller, napi_value result) {
 static napi_value open_poller(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t thread = 0;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 1, &args) || (args.count > 1 && !arg_i32(&args, 1, &thread))) return NULL;
-  if (addon->ended) return number(env, -ECANCELED);
+  if (addon->ended) return js_number(env, -ECANCELED);
   napi_valuetype type;
   if (napi_typeof(env, args.values[0], &type) != napi_ok || type != napi_function) {
     napi_throw_type_error(env, NULL, "openPoller takes a function");
     return NULL;
   }
-  int64_t place = free_number(addon);
-  if (place < 0) return number(env, place);
+  int64_t number = allocate_number(addon);
+  if (number < 0) return js_number(env, number);
   napi_value buffer, array;
   void *memory;
-  if (napi_create_arraybuffer(env, WORDS * sizeof(int32_t), &memory, &buffer) != napi_ok ||
-      napi_create_typedarray(env, napi_int32_array, WORDS, buffer, 0, &array) != napi_ok) {
+  if (napi_create_arraybuffer(env, SHARED_WORDS * sizeof(int32_t), &memory, &buffer) != napi_ok ||
+      napi_create_typedarray(env, napi_int32_array, SHARED_WORDS, buffer, 0, &array) != napi_ok) {
     return NULL;
   }
   struct poller *poller = calloc(1, sizeof *poller);
-  if (poller == NULL) return number(env, -ENOMEM);
+  if (poller == NULL) return js_number(env, -ENOMEM);
   poller->env = env;
   poller->addon = addon;
   poller->backend = thread ? &thread_backend : &uv_backend;
-  poller->number = (size_t)place;
+  poller->number = (size_t)number;
   poller->shared = memory;
-  poller->shared[NUMBER] = (int32_t)place;
+  poller->shared[POLLER_NUMBER] = (int32_t)number;
   poller->relays.addon = addon;
-  poller->relays.table = poller->shared + RELAY_TABLE;
-  poller->link = calloc(1, sizeof(struct poller *));
-  if (poller->link == NULL) return abandon(poller, number(env, -ENOMEM));
+  poller->relays.table = poller->shared + RELAY_TABLE_START;
+  poller->weak_pointer = calloc(1, sizeof(struct poller *));
+  if (poller->weak_pointer == NULL) return free_unopened(poller, js_number(env, -ENOMEM));
   if (napi_create_reference(env, array, 0, &poller->array) != napi_ok ||
       napi_create_reference(env, args.values[0], 0, &poller->callback) != napi_ok) {
-    return abandon(poller, NULL);
+    return free_unopened(poller, NULL);
   }
   int error = open_epoll(poller);
-  if (error < 0) return abandon(poller, number(env, error));
+  if (error < 0) return free_unopened(poller, js_number(env, error));
   addon->pollers[poller->number] = poller;
-  if (napi_add_finalizer(env, array, poller->link, on_collected, NULL, NULL) != napi_ok) {
-    free(poller->link);
-    poller->link = NULL;
+  if (napi_add_finalizer(env, array, poller->weak_pointer, on_collected, NULL, NULL) != napi_ok) {
+    free(poller->weak_pointer);
+    poller->weak_pointer = NULL;
     poller_end(poller);
     return NULL;
   }
-  *poller->link = poller;
+  *poller->weak_pointer = poller;
   return array;
 }
 
 /* The poller whose number is at `index`. NULL with *result for the caller to return: -ECANCELED, or an exception. */
 static struct poller *arg_poller(struct addon *addon, const struct args *args, size_t index, napi_value *result) {
-  uint32_t number_of;
+  uint32_t number;
   *result = NULL;
-  if (!arg_u32(args, index, &number_of)) return NULL;
-  struct poller *poller = number_of < addon->poller_count ? addon->pollers[number_of] : NULL;
-  if (poller == NULL) *result = number(args->env, -ECANCELED);
+  if (!arg_u32(args, index, &number)) return NULL;
+  struct poller *poller = number < addon->poller_count ? addon->pollers[number] : NULL;
+  if (poller == NULL) *result = js_number(args->env, -ECANCELED);
   return poller;
 }
 
-static napi_value watch(napi_env env, napi_callback_info info, int operation) {
+static napi_value control(napi_env env, napi_callback_info info, int operation) {
   struct args args;
-  int32_t fd, reading_only;
+  int32_t fd, read_only;
   uint32_t slot, generation;
   napi_value result;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_u32(&args, 1, &slot) ||
-      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &reading_only)) {
+      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &read_only)) {
     return NULL;
   }
   struct poller *poller = arg_poller(addon, &args, 4, &result);
   if (poller == NULL) return result;
   struct epoll_event event = {
-      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (reading_only ? 0 : EPOLLOUT),
+      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (read_only ? 0 : EPOLLOUT),
       .data.u64 = (uint64_t)generation << 32 | slot,
   };
-  return number(env, outcome(epoll_ctl(poller->epfd, operation, fd, &event)));
+  return js_number(env, result_or_errno(epoll_ctl(poller->epfd, operation, fd, &event)));
 }
 
 /* pollerAdd(fd, slot, generation, reading only, poller) */
-static napi_value poller_add(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_ADD); }
+static napi_value poller_add(napi_env env, napi_callback_info info) { return control(env, info, EPOLL_CTL_ADD); }
 
 /* pollerModify(fd, slot, generation, reading only, poller) */
-static napi_value poller_modify(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_MOD); }
+static napi_value poller_modify(napi_env env, napi_callback_info info) { return control(env, info, EPOLL_CTL_MOD); }
 
 /* pollerRemove(fd, poller, file = any): an entry of epoll is found by the number, which may be another socket's by now; shared.c */
 static napi_value poller_remove(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
-  int64_t file = 0;
+  int64_t identity = 0;
   napi_value result;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) ||
-      (args.count > 2 && !arg_offset(&args, 2, &file))) {
+      (args.count > 2 && !arg_offset(&args, 2, &identity))) {
     return NULL;
   }
   struct poller *poller = arg_poller(addon, &args, 1, &result);
   if (poller == NULL) return result;
-  if (file > 0 && !is_file(fd, file)) return number(env, -EBADF);
+  if (identity > 0 && !has_identity(fd, identity)) return js_number(env, -EBADF);
   struct epoll_event unused = {0};
-  return number(env, outcome(epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
+  return js_number(env, result_or_errno(epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
 }
 
-static bool reachable(napi_env env, napi_ref reference) {
+static bool is_reachable(napi_env env, napi_ref reference) {
   napi_value value = NULL;
   return napi_get_reference_value(env, reference, &value) == napi_ok && value != NULL;
 }
@@ -312,38 +314,38 @@ static bool reachable(napi_env env, napi_ref reference) {
 static napi_value poller_ref(napi_env env, napi_callback_info info) {
   struct args args;
   napi_value result;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
   struct poller *poller = arg_poller(addon, &args, 0, &result);
   if (poller == NULL) return result;
-  if (poller->referenced) return number(env, 0);
+  if (poller->referenced) return js_number(env, 0);
   /* Collected already, and about to be ended: the memory is gone. */
-  if (!reachable(env, poller->array) || !reachable(env, poller->callback)) return number(env, -ECANCELED);
-  if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return number(env, -ECANCELED);
+  if (!is_reachable(env, poller->array) || !is_reachable(env, poller->callback)) return js_number(env, -ECANCELED);
+  if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return js_number(env, -ECANCELED);
   if (napi_reference_ref(env, poller->callback, NULL) != napi_ok) {
     napi_reference_unref(env, poller->array, NULL);
-    return number(env, -ECANCELED);
+    return js_number(env, -ECANCELED);
   }
   poller->referenced = true;
-  poller->shared[REFERENCED] = 1;
+  poller->shared[KEEPS_ALIVE] = 1;
   poller->backend->ref(poller);
-  return number(env, 0);
+  return js_number(env, 0);
 }
 
 /* pollerTurned(poller) -> 1 when it is to be called in the next turn too. */
 static napi_value poller_turned(napi_env env, napi_callback_info info) {
   struct args args;
   napi_value result;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
   struct poller *poller = arg_poller(addon, &args, 0, &result);
   if (poller == NULL) return result;
-  if (poller_idles(poller)) poller_rest(poller);
-  return number(env, poller->backend->turned != NULL && poller->backend->turned(poller));
+  if (poller_is_idle(poller)) poller_unreference(poller);
+  return js_number(env, poller->backend->loop_turned != NULL && poller->backend->loop_turned(poller));
 }
 
 bool init_poller(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
+  static const struct exported_function functions[] = {
       {"openPoller", open_poller},
       {"pollerAdd", poller_add},
       {"pollerModify", poller_modify},
@@ -351,5 +353,5 @@ bool init_poller(napi_env env, napi_value exports) {
       {"pollerRef", poller_ref},
       {"pollerTurned", poller_turned},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

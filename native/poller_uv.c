@@ -14,14 +14,14 @@ struct handles {
   uv_poll_t poll;
   uv_prepare_t prepare;
   uv_idle_t idle;
-  int open;
+  int open_count;
   bool closing;
   napi_async_cleanup_hook_handle hook;
 };
 
 static void on_idle(uv_idle_t *handle) {
   struct handles *handles = handle->data;
-  if (!poller_go_on(handles->poller)) uv_idle_stop(handle);
+  if (!poller_continue_relays(handles->poller)) uv_idle_stop(handle);
 }
 
 /* With an error in `status` libuv has stopped the handle; epoll_wait(2) then says which. */
@@ -35,12 +35,12 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
 
 static void before_blocking(uv_prepare_t *handle) {
   struct handles *handles = handle->data;
-  if (poller_idles(handles->poller)) poller_rest(handles->poller);
+  if (poller_is_idle(handles->poller)) poller_unreference(handles->poller);
 }
 
 static void on_closed(uv_handle_t *handle) {
   struct handles *handles = handle->data;
-  if (--handles->open > 0) return;
+  if (--handles->open_count > 0) return;
   /* Only now: libuv must have let go of a watched descriptor before it is closed. */
   poller_free(handles->poller);
   napi_remove_async_cleanup_hook(handles->hook);
@@ -81,7 +81,7 @@ static int start(struct poller *poller) {
   poller->data = handles;
   handles->poller = poller;
   handles->poll.data = handles->prepare.data = handles->idle.data = handles;
-  handles->open = 3;
+  handles->open_count = 3;
   /* None of these can fail for a fresh handle and a descriptor that uv_poll_init() has accepted. */
   uv_prepare_init(loop, &handles->prepare);
   uv_idle_init(loop, &handles->idle);
@@ -98,4 +98,4 @@ static void ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct handles
 static void unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
 
 const struct backend uv_backend = {
-    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_loop};
+    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_uv};

@@ -30,31 +30,34 @@
  *
  * C trusts nobody: only descriptors that this environment owns are used, whatever the words say.
  */
-#include "addon.h"
+#include "relay.h"
+
+#include "descriptors.h"
+#include "splice.h"
 
 #include <sys/epoll.h>
 #include <time.h>
 
-enum { FLAGS, GENERATION, FROM, TO, PIPE, PASSED, PASSED_HIGH, HELD, RESULT, ACTIVE };
+enum { FLAGS, GENERATION, SOURCE, DESTINATION, PIPE, BYTES_LOW, BYTES_HIGH, BYTES_IN_PIPE, ERROR, LAST_ACTIVE };
 enum { READ_END, WRITE_END, CAPACITY };
 
 /* The note counts. */
-#define OPEN 1
+#define ENABLED 1
 /* A write waits on the source: it is to hear that there is room. */
-#define WANTS_OUT 2
+#define REPORT_WRITABLE 2
 /* A write waits on the destination, and goes first. */
-#define BLOCKED 4
+#define WRITER_WAITING 4
 /* Set here: there was an event for room that JavaScript did not hear of. */
-#define MISSED_OUT 8
+#define WRITABLE_UNREPORTED 8
 /* Set here: there may be more bytes, and the note stands in the queue of those that go on. */
-#define PENDING 16
+#define QUEUED 16
 /* Few bytes came the last time. */
-#define SMALL 32
+#define SMALL_TRANSFERS 32
 /* A short read empties the source, for as long as its events say nothing but that there are bytes. */
-#define SHORT_MEANS_EMPTY 64
+#define SHORT_READ_IS_EMPTY 64
 
 /* Bytes after which a note lets others have their turn. */
-#define CHUNK (1u << 20)
+#define MAX_CHUNK (1u << 20)
 
 static int32_t now_ms(void) {
   struct timespec time;
@@ -62,92 +65,93 @@ static int32_t now_ms(void) {
   return (int32_t)(uint32_t)((uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000);
 }
 
-enum outcome { DRAINED, MORE, STOPPED };
+enum forward_result { SOURCE_EMPTY, CHUNK_SPENT, RELAY_STOPPED };
 
-static int32_t *note_of(const struct relays *relays, uint32_t slot) {
-  uint32_t before = slot < FIRST_RELAYS ? 0 : RELAY_PIPES * RELAY_PIPE_WORDS;
+static int32_t *get_relay(const struct relays *relays, uint32_t slot) {
+  uint32_t before = slot < RELAYS_BEFORE_PIPES ? 0 : RELAY_PIPES * RELAY_PIPE_WORDS;
   return relays->table + slot * RELAY_WORDS + before;
 }
 
-static enum outcome pass(struct relays *relays, int32_t *note) {
-  int32_t *pipe = relays->table + FIRST_RELAYS * RELAY_WORDS + (note[PIPE] & (RELAY_PIPES - 1)) * RELAY_PIPE_WORDS;
+static enum forward_result forward(struct relays *relays, int32_t *relay) {
+  int32_t *pipe = relays->table + RELAYS_BEFORE_PIPES * RELAY_WORDS + (relay[PIPE] & (RELAY_PIPES - 1)) * RELAY_PIPE_WORDS;
   const struct addon *addon = relays->addon;
-  bool able = !(note[FLAGS] & BLOCKED) && owns(addon, note[FROM]) && owns(addon, note[TO]) &&
+  bool allowed = !(relay[FLAGS] & WRITER_WAITING) && owns(addon, relay[SOURCE]) && owns(addon, relay[DESTINATION]) &&
               owns(addon, pipe[READ_END]) && owns(addon, pipe[WRITE_END]) && pipe[CAPACITY] > 0;
-  if (!able) return STOPPED;
-  uint32_t progress[2], chunk = relays->budget < CHUNK ? relays->budget : CHUNK;
-  uint32_t how = (note[FLAGS] & SMALL ? THROUGH_FEW : 0) |
-                 (note[FLAGS] & SHORT_MEANS_EMPTY ? THROUGH_SHORT_MEANS_EMPTY : 0) |
-                 (may_wait(addon, note[FROM]) || may_wait(addon, note[TO]) ? THROUGH_COPY : 0);
-  int64_t result = splice_through(note[FROM], pipe[READ_END], pipe[WRITE_END], note[TO], (uint32_t)pipe[CAPACITY],
-                                  chunk, how, progress);
-  relays->budget -= progress[0];
-  if (progress[0] > 0) {
-    if (progress[0] < MANY) note[FLAGS] |= SMALL;
-    else note[FLAGS] &= ~SMALL;
-    uint64_t passed = ((uint64_t)(uint32_t)note[PASSED_HIGH] << 32 | (uint32_t)note[PASSED]) + progress[1];
-    note[PASSED] = (int32_t)(uint32_t)passed;
-    note[PASSED_HIGH] = (int32_t)(passed >> 32);
-    note[ACTIVE] = now_ms();
+  if (!allowed) return RELAY_STOPPED;
+  struct splice_progress progress;
+  uint32_t chunk = relays->budget < MAX_CHUNK ? relays->budget : MAX_CHUNK;
+  uint32_t flags = (relay[FLAGS] & SMALL_TRANSFERS ? SPLICE_COPY_FIRST : 0) |
+                 (relay[FLAGS] & SHORT_READ_IS_EMPTY ? SPLICE_SHORT_READ_IS_EMPTY : 0) |
+                 (may_block(addon, relay[SOURCE]) || may_block(addon, relay[DESTINATION]) ? SPLICE_COPY_ALL : 0);
+  int64_t result = splice_through(relay[SOURCE], pipe[READ_END], pipe[WRITE_END], relay[DESTINATION], (uint32_t)pipe[CAPACITY],
+                                  chunk, flags, &progress);
+  relays->budget -= progress.received;
+  if (progress.received > 0) {
+    if (progress.received < SPLICE_THRESHOLD) relay[FLAGS] |= SMALL_TRANSFERS;
+    else relay[FLAGS] &= ~SMALL_TRANSFERS;
+    uint64_t bytes = ((uint64_t)(uint32_t)relay[BYTES_HIGH] << 32 | (uint32_t)relay[BYTES_LOW]) + progress.sent;
+    relay[BYTES_LOW] = (int32_t)(uint32_t)bytes;
+    relay[BYTES_HIGH] = (int32_t)(bytes >> 32);
+    relay[LAST_ACTIVE] = now_ms();
   }
-  if (progress[0] == progress[1] && result == -EAGAIN) return DRAINED;
-  if (result == 1) return MORE;
-  note[HELD] = (int32_t)(progress[0] - progress[1]);
-  note[RESULT] = (int32_t)result;
-  if (note[HELD] > 0) pipe[READ_END] = -1;
-  return STOPPED;
+  if (progress.received == progress.sent && result == -EAGAIN) return SOURCE_EMPTY;
+  if (result == 1) return CHUNK_SPENT;
+  relay[BYTES_IN_PIPE] = (int32_t)(progress.received - progress.sent);
+  relay[ERROR] = (int32_t)result;
+  if (relay[BYTES_IN_PIPE] > 0) pipe[READ_END] = -1;
+  return RELAY_STOPPED;
 }
 
 /* To be called when there is room: a note that was closed and written anew may stand there twice. */
-static void queue(struct relays *relays, int32_t *note, uint32_t slot) {
-  note[FLAGS] |= PENDING;
-  relays->queue[(relays->first + relays->queued++) % RELAYS] = (uint16_t)slot;
+static void enqueue(struct relays *relays, int32_t *relay, uint32_t slot) {
+  relay[FLAGS] |= QUEUED;
+  relays->queue[(relays->queue_start + relays->queue_length++) % MAX_RELAYS] = (uint16_t)slot;
 }
 
-bool relay(struct relays *relays, uint64_t token, uint32_t *events) {
+bool relay_event(struct relays *relays, uint64_t token, uint32_t *events) {
   uint32_t slot = (uint32_t)token;
-  if (slot >= RELAYS) return false;
-  int32_t *note = note_of(relays, slot);
-  if (!(note[FLAGS] & OPEN) || note[GENERATION] != (int32_t)(token >> 32)) return false;
+  if (slot >= MAX_RELAYS) return false;
+  int32_t *relay = get_relay(relays, slot);
+  if (!(relay[FLAGS] & ENABLED) || relay[GENERATION] != (int32_t)(token >> 32)) return false;
   if (*events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) {
-    note[FLAGS] &= ~OPEN;
+    relay[FLAGS] &= ~ENABLED;
     return false;
   }
-  if ((*events & EPOLLIN) && !(note[FLAGS] & PENDING)) {
-    enum outcome outcome = relays->budget == 0 ? MORE : pass(relays, note);
-    if (outcome == MORE && relays->queued < RELAYS) queue(relays, note, slot);
-    else if (outcome != DRAINED) {
-      note[FLAGS] &= ~OPEN;
+  if ((*events & EPOLLIN) && !(relay[FLAGS] & QUEUED)) {
+    enum forward_result forward_result = relays->budget == 0 ? CHUNK_SPENT : forward(relays, relay);
+    if (forward_result == CHUNK_SPENT && relays->queue_length < MAX_RELAYS) enqueue(relays, relay, slot);
+    else if (forward_result != SOURCE_EMPTY) {
+      relay[FLAGS] &= ~ENABLED;
       return false;
     }
   }
   if (!(*events & EPOLLOUT)) return true;
-  if (note[FLAGS] & WANTS_OUT) {
+  if (relay[FLAGS] & REPORT_WRITABLE) {
     *events = EPOLLOUT;
     return false;
   }
-  note[FLAGS] |= MISSED_OUT;
+  relay[FLAGS] |= WRITABLE_UNREPORTED;
   return true;
 }
 
-bool relay_next(struct relays *relays, uint64_t *token) {
-  while (relays->queued > 0 && relays->budget > 0) {
-    uint32_t slot = relays->queue[relays->first];
-    relays->first = (relays->first + 1) % RELAYS;
-    relays->queued--;
-    int32_t *note = note_of(relays, slot);
+bool relay_queued(struct relays *relays, uint64_t *token) {
+  while (relays->queue_length > 0 && relays->budget > 0) {
+    uint32_t slot = relays->queue[relays->queue_start];
+    relays->queue_start = (relays->queue_start + 1) % MAX_RELAYS;
+    relays->queue_length--;
+    int32_t *relay = get_relay(relays, slot);
     /* Closed meanwhile, perhaps written anew by somebody who has met would-block. */
-    if (!(note[FLAGS] & OPEN) || !(note[FLAGS] & PENDING)) continue;
-    note[FLAGS] &= ~PENDING;
-    switch (pass(relays, note)) {
-      case DRAINED:
+    if (!(relay[FLAGS] & ENABLED) || !(relay[FLAGS] & QUEUED)) continue;
+    relay[FLAGS] &= ~QUEUED;
+    switch (forward(relays, relay)) {
+      case SOURCE_EMPTY:
         break;
-      case MORE:
-        queue(relays, note, slot);
+      case CHUNK_SPENT:
+        enqueue(relays, relay, slot);
         break;
-      case STOPPED:
-        note[FLAGS] &= ~OPEN;
-        *token = (uint64_t)(uint32_t)note[GENERATION] << 32 | slot;
+      case RELAY_STOPPED:
+        relay[FLAGS] &= ~ENABLED;
+        *token = (uint64_t)(uint32_t)relay[GENERATION] << 32 | slot;
         return true;
     }
   }
@@ -157,10 +161,10 @@ bool relay_next(struct relays *relays, uint64_t *token) {
 /* relayClock() -> what the word for the time of a note would be now. */
 static napi_value call_relay_clock(napi_env env, napi_callback_info info) {
   (void)info;
-  return number(env, now_ms());
+  return js_number(env, now_ms());
 }
 
 bool init_relay(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {{"relayClock", call_relay_clock}};
-  return EXPORT_ALL(env, exports, entries);
+  static const struct exported_function functions[] = {{"relayClock", call_relay_clock}};
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

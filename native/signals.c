@@ -22,25 +22,25 @@
 
 static struct {
   /* The handler that ours calls; 0 before it was installed. */
-  atomic_uintptr_t next;
+  atomic_uintptr_t runtime_handler;
   atomic_bool with_info;
   atomic_uint caught;
   unsigned heard;
   /* There are listeners, and the handler of the runtime was not there yet when that was said. */
-  bool wanted;
+  bool install_pending;
 } signals[NSIG];
 
 /* Of all signals: how many have come, and how many of them JavaScript knows of. */
 static atomic_uint caught;
-static unsigned told;
+static unsigned reported;
 
 static uv_async_t heard;
-static atomic_bool awake; /* heard may be sent */
+static atomic_bool async_active; /* heard may be sent */
 
 static const struct {
   const char *name;
   int number;
-} names[] = {
+} signal_names[] = {
     {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGTRAP", SIGTRAP}, {"SIGABRT", SIGABRT},
     {"SIGIOT", SIGABRT},      {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM},
     {"SIGTERM", SIGTERM},     {"SIGCONT", SIGCONT}, {"SIGTSTP", SIGTSTP}, {"SIGTTIN", SIGTTIN}, {"SIGTTOU", SIGTTOU},
@@ -55,13 +55,13 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   int error = errno;
   atomic_fetch_add(&signals[number].caught, 1);
   atomic_fetch_add(&caught, 1);
-  if (atomic_load(&awake)) uv_async_send(&heard);
+  if (atomic_load(&async_active)) uv_async_send(&heard);
   errno = error;
-  uintptr_t next = atomic_load(&signals[number].next);
+  uintptr_t runtime_handler = atomic_load(&signals[number].runtime_handler);
   if (atomic_load(&signals[number].with_info)) {
-    ((void (*)(int, siginfo_t *, void *))next)(number, info, context);
+    ((void (*)(int, siginfo_t *, void *))runtime_handler)(number, info, context);
   } else {
-    ((void (*)(int))next)(number);
+    ((void (*)(int))runtime_handler)(number);
   }
 }
 
@@ -70,7 +70,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
  * this library may have put its own handler before ours, and two that precede each other would call each other for ever. So the
  * first handler that was found is the only one that is ever preceded.
  */
-static bool precede(int number) {
+static bool install_handler(int number) {
   struct sigaction action;
   if (sigaction(number, NULL, &action) != 0) return false;
   bool with_info = (action.sa_flags & SA_SIGINFO) != 0;
@@ -78,10 +78,10 @@ static bool precede(int number) {
   if (!with_info && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) return false;
   if ((action.sa_flags & (int)SA_RESETHAND) != 0) return false;
   uintptr_t found = with_info ? (uintptr_t)action.sa_sigaction : (uintptr_t)action.sa_handler;
-  uintptr_t known = atomic_load(&signals[number].next);
-  if ((known != 0 && known != found) || !pin()) return false;
+  uintptr_t known = atomic_load(&signals[number].runtime_handler);
+  if ((known != 0 && known != found) || !pin_library()) return false;
   atomic_store(&signals[number].with_info, with_info);
-  atomic_store(&signals[number].next, found);
+  atomic_store(&signals[number].runtime_handler, found);
   action.sa_flags |= SA_SIGINFO;
   action.sa_sigaction = on_signal;
   return sigaction(number, &action, NULL) == 0;
@@ -101,14 +101,14 @@ static napi_value call_signal_listened(napi_env env, napi_callback_info info) {
       napi_get_value_string_utf8(env, value, name, sizeof name, &length) != napi_ok) {
     return NULL;
   }
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(name, names[i].name) == 0) signals[names[i].number].wanted = !precede(names[i].number);
+  for (size_t i = 0; i < sizeof signal_names / sizeof *signal_names; i++) {
+    if (strcmp(name, signal_names[i].name) == 0) signals[signal_names[i].number].install_pending = !install_handler(signal_names[i].number);
   }
   return NULL;
 }
 
-static void forget(void) {
-  told = atomic_load(&caught);
+static void mark_delivered(void) {
+  reported = atomic_load(&caught);
   for (int number = 1; number < NSIG; number++) signals[number].heard = atomic_load(&signals[number].caught);
 }
 
@@ -116,11 +116,11 @@ static void forget(void) {
 static napi_value call_take_signals(napi_env env, napi_callback_info info) {
   (void)info;
   for (int number = 1; number < NSIG; number++) {
-    if (signals[number].wanted) signals[number].wanted = !precede(number);
+    if (signals[number].install_pending) signals[number].install_pending = !install_handler(number);
   }
-  unsigned now = atomic_load(&caught), count = now - told;
-  told = now;
-  return number(env, count);
+  unsigned now = atomic_load(&caught), count = now - reported;
+  reported = now;
+  return js_number(env, count);
 }
 
 /* unheardSignals(number) -> how many have come whose listeners have not run yet. */
@@ -128,23 +128,23 @@ static napi_value call_unheard_signals(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t which;
   if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &which)) return NULL;
-  if (which < 1 || which >= NSIG) return number(env, -EINVAL);
-  return number(env, atomic_load(&signals[which].caught) - signals[which].heard);
+  if (which < 1 || which >= NSIG) return js_number(env, -EINVAL);
+  return js_number(env, atomic_load(&signals[which].caught) - signals[which].heard);
 }
 
 /* forgetSignals(): the listeners of all that have come have run. */
 static napi_value call_forget_signals(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
-  forget();
+  mark_delivered();
   return NULL;
 }
 
 static napi_async_cleanup_hook_handle hook;
 
-static void on_heard(uv_async_t *handle) {
+static void on_delivered(uv_async_t *handle) {
   (void)handle;
-  forget();
+  mark_delivered();
 }
 
 static void on_closed(uv_handle_t *handle) {
@@ -155,7 +155,7 @@ static void on_closed(uv_handle_t *handle) {
 static void end_environment(napi_async_cleanup_hook_handle handle, void *data) {
   (void)handle;
   (void)data;
-  atomic_store(&awake, false);
+  atomic_store(&async_active, false);
   uv_close((uv_handle_t *)&heard, on_closed);
 }
 
@@ -163,24 +163,24 @@ static void end_environment(napi_async_cleanup_hook_handle handle, void *data) {
 static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
   (void)info;
   uv_loop_t *loop;
-  if (atomic_load(&awake)) return number(env, 0);
-  if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return number(env, -ENOTSUP);
-  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return number(env, -ENOMEM);
-  int error = uv_async_init(loop, &heard, on_heard);
+  if (atomic_load(&async_active)) return js_number(env, 0);
+  if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return js_number(env, -ENOTSUP);
+  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return js_number(env, -ENOMEM);
+  int error = uv_async_init(loop, &heard, on_delivered);
   if (error != 0) {
     napi_remove_async_cleanup_hook(hook);
-    return number(env, error);
+    return js_number(env, error);
   }
   uv_unref((uv_handle_t *)&heard);
-  atomic_store(&awake, true);
-  return number(env, 0);
+  atomic_store(&async_active, true);
+  return js_number(env, 0);
 }
 
 bool init_signals(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
+  static const struct exported_function functions[] = {
       {"watchSignals", call_watch_signals},     {"signalListened", call_signal_listened},
       {"takeSignals", call_take_signals},       {"unheardSignals", call_unheard_signals},
       {"forgetSignals", call_forget_signals},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

@@ -1,11 +1,11 @@
 /* Whether the C library's own functions would be called: see direct.h. */
-#include "direct.h"
+#include "syscalls.h"
 
 #include <dlfcn.h>
 
-atomic_bool direct_calls = false;
+atomic_bool raw_syscalls = false;
 
-void init_direct(void) {
+void init_syscalls(void) {
   static const char *const names[] = {"recv", "send", "accept4", "connect", "close"};
   /* Another C library has another name, and is called as usual. */
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
@@ -16,5 +16,5 @@ void init_direct(void) {
     if (found == NULL || found != dlsym(RTLD_DEFAULT, names[i])) own = false;
   }
   dlclose(libc);
-  atomic_store_explicit(&direct_calls, own, memory_order_relaxed);
+  atomic_store_explicit(&raw_syscalls, own, memory_order_relaxed);
 }

@@ -1,5 +1,5 @@
 /* Between JavaScript and C: arguments with every bound checked, results, calls back. */
-#include "addon.h"
+#include "values.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +7,11 @@
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args) {
   args->env = env;
   /* Node-API fills what is not given with undefined, one by one: so ask for no more than the call could have. */
-  size_t room = required + MAX_OPTIONAL < MAX_ARGS ? required + MAX_OPTIONAL : MAX_ARGS;
-  args->count = room;
+  size_t capacity = required + MAX_OPTIONAL_ARGS < MAX_ARGS ? required + MAX_OPTIONAL_ARGS : MAX_ARGS;
+  args->count = capacity;
   if (napi_get_cb_info(env, info, &args->count, args->values, NULL, NULL) != napi_ok) return false;
   /* It tells how many were given, which may be more than there was room for. */
-  if (args->count > room) args->count = room;
+  if (args->count > capacity) args->count = capacity;
   if (args->count < required) {
     napi_throw_type_error(env, NULL, "too few arguments for a native call");
     return false;
@@ -19,25 +19,25 @@ bool read_args(napi_env env, napi_callback_info info, size_t required, struct ar
   return true;
 }
 
-static bool refuse(napi_env env, const char *text) {
-  napi_throw_type_error(env, NULL, text);
+static bool throw_type_error(napi_env env, const char *string) {
+  napi_throw_type_error(env, NULL, string);
   return false;
 }
 
 bool arg_i32(const struct args *args, size_t index, int32_t *out) {
   if (index < args->count && napi_get_value_int32(args->env, args->values[index], out) == napi_ok) return true;
-  return refuse(args->env, "a native call takes a number here");
+  return throw_type_error(args->env, "a native call takes a number here");
 }
 
 bool arg_u32(const struct args *args, size_t index, uint32_t *out) {
   if (index < args->count && napi_get_value_uint32(args->env, args->values[index], out) == napi_ok) return true;
-  return refuse(args->env, "a native call takes a number here");
+  return throw_type_error(args->env, "a native call takes a number here");
 }
 
 bool arg_offset(const struct args *args, size_t index, int64_t *out) {
   double value;
   if (index >= args->count || napi_get_value_double(args->env, args->values[index], &value) != napi_ok) {
-    return refuse(args->env, "a native call takes a number here");
+    return throw_type_error(args->env, "a native call takes a number here");
   }
   /* The comparison is written so that NaN fails it. */
   if (!(value >= 0 && value <= 9007199254740991.0)) {
@@ -53,11 +53,11 @@ bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
   size_t elements;
   void *start;
   if (napi_get_typedarray_info(env, value, &type, &elements, &start, NULL, NULL) != napi_ok) {
-    return refuse(env, "a native call takes a Uint8Array here");
+    return throw_type_error(env, "a native call takes a Uint8Array here");
   }
   /* A byte view only: with wider elements, a length would not be a count of bytes. */
   if (type != napi_uint8_array && type != napi_uint8_clamped_array && type != napi_int8_array) {
-    return refuse(env, "a native call takes a Uint8Array here");
+    return throw_type_error(env, "a native call takes a Uint8Array here");
   }
   *data = start;
   *length = start == NULL ? 0 : elements;
@@ -65,45 +65,45 @@ bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
 }
 
 bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length) {
-  if (index >= args->count) return refuse(args->env, "a native call takes a Uint8Array here");
+  if (index >= args->count) return throw_type_error(args->env, "a native call takes a Uint8Array here");
   return value_bytes(args->env, args->values[index], data, length);
 }
 
-bool arg_text(const struct args *args, size_t index, char **out) {
+bool arg_string(const struct args *args, size_t index, char **out) {
   napi_env env = args->env;
   napi_valuetype type;
   size_t length;
   *out = NULL;
   if (index >= args->count || napi_typeof(env, args->values[index], &type) != napi_ok) {
-    return refuse(env, "a native call takes a string or null here");
+    return throw_type_error(env, "a native call takes a string or null here");
   }
   if (type == napi_null || type == napi_undefined) return true;
   /* Deno makes a string of anything. */
   if (type != napi_string || napi_get_value_string_utf8(env, args->values[index], NULL, 0, &length) != napi_ok) {
-    return refuse(env, "a native call takes a string or null here");
+    return throw_type_error(env, "a native call takes a string or null here");
   }
-  char *text = malloc(length + 1);
-  if (text == NULL) {
+  char *string = malloc(length + 1);
+  if (string == NULL) {
     napi_throw_error(env, "ENOMEM", "out of memory");
     return false;
   }
-  if (napi_get_value_string_utf8(env, args->values[index], text, length + 1, &length) != napi_ok ||
-      strlen(text) != length) {
-    free(text);
-    return refuse(env, "a native call takes a string without NUL here");
+  if (napi_get_value_string_utf8(env, args->values[index], string, length + 1, &length) != napi_ok ||
+      strlen(string) != length) {
+    free(string);
+    return throw_type_error(env, "a native call takes a string without NUL here");
   }
-  *out = text;
+  *out = string;
   return true;
 }
 
-napi_value text_or_null(napi_env env, const char *text) {
+napi_value js_string_or_null(napi_env env, const char *string) {
   napi_value value;
   napi_status status =
-      text == NULL ? napi_get_null(env, &value) : napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+      string == NULL ? napi_get_null(env, &value) : napi_create_string_utf8(env, string, NAPI_AUTO_LENGTH, &value);
   return status == napi_ok ? value : NULL;
 }
 
-napi_value number(napi_env env, int64_t value) {
+napi_value js_number(napi_env env, int64_t value) {
   napi_value result;
   if (value >= INT32_MIN && value <= INT32_MAX) {
     if (napi_create_int32(env, (int32_t)value, &result) != napi_ok) return NULL;
@@ -113,12 +113,12 @@ napi_value number(napi_env env, int64_t value) {
   return result;
 }
 
-static bool found(napi_env env, napi_ref callback, napi_value *function, napi_value *global) {
+static bool get_callback(napi_env env, napi_ref callback, napi_value *function, napi_value *global) {
   return napi_get_reference_value(env, callback, function) == napi_ok && *function != NULL &&
          napi_get_global(env, global) == napi_ok;
 }
 
-static bool ended(napi_env env, napi_status status) {
+static bool report_exception(napi_env env, napi_status status) {
   if (status == napi_pending_exception) {
     napi_value error;
     if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
@@ -126,23 +126,23 @@ static bool ended(napi_env env, napi_status status) {
   return status == napi_ok;
 }
 
-bool call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
   napi_value function, global, result;
-  return found(env, callback, &function, &global) &&
-         ended(env, napi_call_function(env, global, function, count, arguments, &result));
+  return get_callback(env, callback, &function, &global) &&
+         report_exception(env, napi_call_function(env, global, function, count, arguments, &result));
 }
 
-bool call_from_loop(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
   napi_value function, global;
-  return found(env, callback, &function, &global) &&
-         ended(env, napi_make_callback(env, NULL, global, function, count, arguments, NULL));
+  return get_callback(env, callback, &function, &global) &&
+         report_exception(env, napi_make_callback(env, NULL, global, function, count, arguments, NULL));
 }
 
-bool export_all(napi_env env, napi_value exports, const struct entry *entries, size_t count) {
+bool export_functions(napi_env env, napi_value exports, const struct exported_function *functions, size_t count) {
   for (size_t i = 0; i < count; i++) {
     napi_value function;
-    if (napi_create_function(env, entries[i].name, NAPI_AUTO_LENGTH, entries[i].function, NULL, &function) != napi_ok ||
-        napi_set_named_property(env, exports, entries[i].name, function) != napi_ok) {
+    if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function) != napi_ok ||
+        napi_set_named_property(env, exports, functions[i].name, function) != napi_ok) {
       return false;
     }
   }

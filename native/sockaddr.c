@@ -1,5 +1,5 @@
 /* Socket addresses across the seam: the bytes of a sockaddr, in both directions. */
-#include "addon.h"
+#include "sockaddr.h"
 
 #include <string.h>
 
@@ -16,19 +16,19 @@ bool arg_address(const struct args *args, size_t index, const struct sockaddr **
   return true;
 }
 
-bool arg_address_room(const struct args *args, size_t index, uint8_t **room) {
+bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer) {
   size_t size;
-  if (!arg_bytes(args, index, room, &size)) return false;
-  if (size < ADDRESS_ROOM) {
+  if (!arg_bytes(args, index, buffer, &size)) return false;
+  if (size < ADDRESS_BUFFER_SIZE) {
     napi_throw_range_error(args->env, NULL, "the room for a socket address is too small");
     return false;
   }
   return true;
 }
 
-void put_address(uint8_t *room, const struct sockaddr_storage *address, socklen_t length) {
+void write_address(uint8_t *buffer, const struct sockaddr_storage *address, socklen_t length) {
   /* An UNIX address may be one byte longer than what was asked for: the kernel says so, and copies what fits. */
-  uint32_t known = length > sizeof *address ? (uint32_t)sizeof *address : (uint32_t)length;
-  memcpy(room, &known, sizeof known);
-  memcpy(room + sizeof known, address, known);
+  uint32_t stored = length > sizeof *address ? (uint32_t)sizeof *address : (uint32_t)length;
+  memcpy(buffer, &stored, sizeof stored);
+  memcpy(buffer + sizeof stored, address, stored);
 }

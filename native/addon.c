@@ -1,14 +1,12 @@
 /* The state of one environment, what it owns, and how it ends. */
 #include "addon.h"
-#include "direct.h"
+#include "descriptors.h"
+#include "syscalls.h"
 
 #include <dlfcn.h>
 #include <features.h>
 #include <stdatomic.h>
-
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #ifdef __GLIBC__
 #define C_LIBRARY "glibc"
@@ -23,65 +21,21 @@
 extern const char berkeley_addon_mark[];
 __attribute__((visibility("default"))) const char berkeley_addon_mark[] = "berkeley-addon " BERKELEY_VERSION " " C_LIBRARY;
 
-struct addon *addon_of(napi_env env) {
+struct addon *get_addon(napi_env env) {
   void *data = NULL;
   if (napi_get_instance_data(env, &data) != napi_ok) return NULL;
   return data;
 }
 
-bool pin(void) {
+bool pin_library(void) {
   static const char anchor;
-  static atomic_bool done = false;
+  static atomic_bool pinned = false;
   Dl_info info;
-  if (atomic_load(&done)) return true;
+  if (atomic_load(&pinned)) return true;
   if (dladdr(&anchor, &info) == 0 || info.dli_fname == NULL) return false;
   if (dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) == NULL) return false;
-  atomic_store(&done, true);
+  atomic_store(&pinned, true);
   return true;
-}
-
-int own(struct addon *addon, int fd) {
-  size_t word = (size_t)fd / 64;
-  if (word >= addon->owned.length) {
-    size_t length = addon->owned.length == 0 ? 16 : addon->owned.length;
-    while (length <= word) length *= 2;
-    uint64_t *words = realloc(addon->owned.words, length * sizeof *words);
-    if (words == NULL) return -ENOMEM;
-    memset(words + addon->owned.length, 0, (length - addon->owned.length) * sizeof *words);
-    addon->owned.words = words;
-    addon->owned.length = length;
-  }
-  addon->owned.words[word] |= UINT64_C(1) << (fd % 64);
-  /* Others have closed the number while it was recorded. */
-  if (is_shared(addon, fd)) addon->shared.identities[fd] = 0;
-  return fd;
-}
-
-int own_new(struct addon *addon, int fd) {
-  int result = own(addon, fd);
-  if (result < 0) close(fd);
-  return result;
-}
-
-bool owns(const struct addon *addon, int fd) {
-  if (fd < 0 || (size_t)fd / 64 >= addon->owned.length) return false;
-  return (addon->owned.words[fd / 64] >> (fd % 64)) & 1;
-}
-
-void disown(struct addon *addon, int fd) {
-  if (owns(addon, fd)) addon->owned.words[fd / 64] &= ~(UINT64_C(1) << (fd % 64));
-  if (is_shared(addon, fd)) addon->shared.identities[fd] = 0;
-}
-
-void close_owned(struct addon *addon) {
-  for (size_t word = 0; word < addon->owned.length; word++) {
-    while (addon->owned.words[word] != 0) {
-      int bit = __builtin_ctzll(addon->owned.words[word]);
-      addon->owned.words[word] &= addon->owned.words[word] - 1;
-      int fd = (int)(word * 64) + bit;
-      if (!replaced(addon, fd)) close(fd);
-    }
-  }
 }
 
 /*
@@ -99,9 +53,10 @@ static void free_addon(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
   struct addon *addon = data;
-  free(addon->owned.words);
+  free(addon->owned.items);
   free(addon->pollers);
-  forget_shared(addon);
+  free_shared(addon);
+  delete_alarm(addon);
   free(addon);
 }
 
@@ -121,12 +76,13 @@ static napi_value init(napi_env env, napi_value exports) {
     napi_throw_error(env, NULL, "the addon could not register its clean-up");
     return NULL;
   }
-  init_direct();
-  if (!init_lifecycle(env, exports) || !init_transfer(env, exports) || !init_batch(env, exports) ||
-      !init_move(env, exports) || !init_options(env, exports) ||
-      !init_pollset(env, exports) || !init_poller(env, exports) || !init_relay(env, exports) ||
-      !init_signals(env, exports) || !init_names(env, exports) || !init_lookups(env, exports) ||
-      !init_local(env, exports) || !init_shared(env, exports) || !init_constants(env, exports)) {
+  init_syscalls();
+  static bool (*const add_exports[])(napi_env, napi_value) = {
+      init_socket, init_ownership, init_shared_fds, init_sendrecv, init_batch,   init_sendfile, init_splice, init_sockopt,
+      init_poll,   init_poller,    init_relay,      init_signals,  init_resolver, init_lookups, init_netdb,  init_constants,
+  };
+  for (size_t i = 0; i < sizeof add_exports / sizeof *add_exports; i++) {
+    if (add_exports[i](env, exports)) continue;
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) napi_throw_error(env, NULL, "the addon could not build its exports");

@@ -6,6 +6,7 @@
  * order.
  */
 #include "addon.h"
+#include "descriptors.h"
 
 #include <poll.h>
 #include <stdalign.h>
@@ -25,6 +26,19 @@ static bool arg_entries(const struct args *args, size_t index, struct pollfd **e
   return true;
 }
 
+/* poll(fd, events, timeout in ms) -> revents, 0 when nothing is ready. With a timeout other than 0 it blocks the thread. */
+static napi_value call_poll(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd, events, timeout;
+  if (!read_args(env, info, 3, &args) || !arg_i32(&args, 0, &fd) || !arg_i32(&args, 1, &events) ||
+      !arg_i32(&args, 2, &timeout)) {
+    return NULL;
+  }
+  struct pollfd entry = {.fd = fd, .events = (short)events};
+  int count = poll(&entry, 1, timeout);
+  return js_number(env, count < 0 ? -errno : count == 0 ? 0 : entry.revents);
+}
+
 /*
  * pollEntries(entries, timeout in ms) -> how many have revents, which are stored. With a timeout other than 0 it blocks the
  * thread.
@@ -37,7 +51,7 @@ static napi_value call_poll_entries(napi_env env, napi_callback_info info) {
   if (!read_args(env, info, 2, &args) || !arg_entries(&args, 0, &entries, &count) || !arg_i32(&args, 1, &timeout)) {
     return NULL;
   }
-  return number(env, outcome(poll(entries, count, timeout)));
+  return js_number(env, result_or_errno(poll(entries, count, timeout)));
 }
 
 /*
@@ -48,25 +62,26 @@ static napi_value call_pollset(napi_env env, napi_callback_info info) {
   struct args args;
   struct pollfd *entries;
   nfds_t count;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 1, &args) || !arg_entries(&args, 0, &entries, &count)) return NULL;
-  int set = epoll_create1(EPOLL_CLOEXEC);
-  if (set < 0) return number(env, -errno);
+  int epfd = epoll_create1(EPOLL_CLOEXEC);
+  if (epfd < 0) return js_number(env, -errno);
   for (nfds_t i = 0; i < count; i++) {
     /* The bits of poll(2) are those of epoll(7). */
     struct epoll_event event = {.events = (uint16_t)entries[i].events};
-    if (epoll_ctl(set, EPOLL_CTL_ADD, entries[i].fd, &event) == 0 || errno == EPERM) continue;
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, entries[i].fd, &event) == 0 || errno == EPERM) continue;
     int error = errno;
-    close(set);
-    return number(env, -error);
+    close(epfd);
+    return js_number(env, -error);
   }
-  return number(env, own_new(addon, set));
+  return js_number(env, own_new(addon, epfd));
 }
 
-bool init_pollset(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
+bool init_poll(napi_env env, napi_value exports) {
+  static const struct exported_function functions[] = {
+      {"poll", call_poll},
       {"pollEntries", call_poll_entries},
       {"pollset", call_pollset},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }
