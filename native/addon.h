@@ -1,14 +1,14 @@
 /*
  * The state of one environment, and the functions that add the calls of each file to the exports.
  *
- * Every call takes numbers and byte views, checks their bounds, makes a system call and returns a number >= 0 or -errno.
- * Four files are exceptions:
+ * Every call takes numbers and byte views, checks their bounds, makes a system call and returns a number >= 0 or
+ * -errno. Four files are exceptions:
  *   resolver.c, netdb.c   return results of the C library's name functions: strings, lists and bytes.
  *   splice.c, relay.c     make several system calls in a row. A return to JavaScript between them would cost more than
  *                         the system calls.
- * No call creates a promise or an error message for the user, and none throws when a system call fails. A wrong argument
- * (not a number, a range outside its view) is a bug in our own TypeScript. Then the call throws a TypeError or RangeError,
- * and never reads or writes outside the view.
+ * No call creates a promise or an error message for the user, and none throws when a system call fails. A wrong
+ * argument (not a number, a range outside its view) is a bug in our own TypeScript. Then the call throws a TypeError or
+ * RangeError, and never reads or writes outside the view.
  *
  * All state belongs to the instance data of one environment (`struct addon`), so each worker thread has its own state.
  * The exceptions are constant facts of the process (syscalls.h), and the signal handlers, which belong to the process

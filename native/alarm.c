@@ -1,7 +1,10 @@
 /*
- * The alarm: a timer sends this thread a signal each millisecond until the call has returned, and the signal interrupts the call.
- * It is set only when the flag is found cleared and poll(2) has said that the call would not wait. Without the alarm the call
- * could still wait, because another process can take what poll(2) has seen: a connection that several processes accept.
+ * The alarm interrupts a system call that blocks. While it is set, a timer sends a signal to this thread every
+ * millisecond, and the system call fails with EINTR.
+ *
+ * The addon sets the alarm only if O_NONBLOCK is cleared (shared_fds.c) and poll(2) has reported that the call would
+ * not block. The alarm is needed in spite of poll(2): another process can take the connection that poll(2) has
+ * reported, if several processes accept from one listening socket.
  */
 #include "addon.h"
 #include "descriptors.h"
@@ -20,18 +23,22 @@
 
 static void on_alarm(int signal) { (void)signal; }
 
-/* The signal of the alarm: one that nobody else handles, the same for all threads; 0 before the first use, or if there is none. */
+/*
+ * The signal of the alarm, the same for all threads. No other code handles it. 0 before the first use, or if no signal
+ * is free.
+ */
 static atomic_int alarm_signal = 0;
 static atomic_flag choosing_signal = ATOMIC_FLAG_INIT;
 
 static int choose_signal(void) {
-  /* The handler stays when the last environment has ended. */
+  /* The handler stays installed after the last environment has ended. */
   if (!pin_library()) return 0;
   while (atomic_flag_test_and_set(&choosing_signal)) continue;
   int chosen = atomic_load(&alarm_signal);
   for (int signal = SIGRTMAX; chosen == 0 && signal >= SIGRTMIN; signal--) {
     struct sigaction before, action = {.sa_handler = on_alarm};
-    if (sigaction(signal, NULL, &before) < 0 || (before.sa_flags & SA_SIGINFO) || before.sa_handler != SIG_DFL) continue;
+    if (sigaction(signal, NULL, &before) < 0) continue;
+    if ((before.sa_flags & SA_SIGINFO) || before.sa_handler != SIG_DFL) continue;
     if (sigaction(signal, &action, NULL) == 0) chosen = signal;
   }
   atomic_store(&alarm_signal, chosen);

@@ -1,13 +1,13 @@
 /*
- * Many datagrams in one call: recvmmsg(2) and sendmmsg(2) over memory that JavaScript keeps from call to call, so that
- * nothing is allocated per datagram or per call.
+ * Batches of datagrams: recvmmsg(2) and sendmmsg(2). JavaScript reuses the memory of a batch for each call, so no call
+ * and no datagram allocates.
  *
- * A batch of N datagrams is three views:
- *   slab     N slots of the same size: the bytes of datagram i are at the start of slot i
- *   table    N entries, a `struct datagram` each, which src/sys/batch/table.ts lays out in the same way
- *   control  N rooms of the same size for the control data that come with a datagram
- * How many datagrams there are follows from the length of the table, the size of slots and rooms from N. Every length in
- * the table that the kernel is to follow is checked against its slot on each call: the table is memory of JavaScript.
+ * A batch of N datagrams has three views:
+ *   slab     N slots of equal size. The bytes of datagram i begin at the start of slot i.
+ *   table    N entries of type `struct datagram`. src/sys/batch/table.ts has the same layout.
+ *   control  N buffers of equal size for the control data of received datagrams.
+ * The length of the table determines N, and N determines the size of the slots and control buffers. JavaScript can
+ * write to the table, so each call checks every length in the table before the kernel uses it.
  */
 #include "addon.h"
 #include "cmsg.h"
@@ -26,20 +26,20 @@
 #define UDP_GRO 104
 #endif
 
-/* The kernel takes no more at a time (UIO_MAXIOV in sendmmsg(2)). */
+/* The limit of the kernel: UIO_MAXIOV, sendmmsg(2). */
 #define MAX_BATCH 1024
 
 struct datagram {
   uint32_t length;         /* bytes in the slot */
-  uint32_t full_length;          /* bytes that the datagram had, if recvmmsg was asked with MSG_TRUNC; otherwise as length */
+  uint32_t full_length;    /* original length of the datagram if recvmmsg had MSG_TRUNC, otherwise the same as length */
   uint32_t flags;          /* msg_flags of a received datagram */
-  uint32_t segment_size;        /* size of the datagrams that this one is made of (GSO, GRO); 0 if it is a single one */
+  uint32_t segment_size;   /* size of the datagrams that this one consists of (GSO, GRO), 0 for a single datagram */
   uint32_t name_length;    /* 0: no address */
   uint32_t control_length; /* bytes of control data received */
-  int32_t error;           /* written by JavaScript only */
+  int32_t error;           /* written only by JavaScript */
   uint32_t unused;
   struct sockaddr_storage name;
-  alignas(struct cmsghdr) uint8_t control[32]; /* what goes out with a datagram that is to be cut into segments */
+  alignas(struct cmsghdr) uint8_t control[32]; /* sent with a datagram that the kernel divides into segments */
 };
 _Static_assert(sizeof(struct datagram) == 192, "src/sys/batch/table.ts counts on it");
 _Static_assert(offsetof(struct datagram, name) == 32, "src/sys/batch/table.ts counts on it");
@@ -52,13 +52,17 @@ struct batch {
   size_t count;
 };
 
-/* Arguments index (slab) and index + 1 (table). A slab that was detached has slots of 0 bytes. */
+/* Reads arguments `index` (slab) and `index + 1` (table). The slots of a detached slab have 0 bytes. */
 static bool arg_batch(const struct args *args, size_t index, struct batch *batch) {
   uint8_t *table;
   size_t slab_size, table_size;
-  if (!arg_bytes(args, index, &batch->slab, &slab_size) || !arg_bytes(args, index + 1, &table, &table_size)) return false;
-  if (table_size == 0 || table_size % sizeof(struct datagram) != 0 || (uintptr_t)table % alignof(struct datagram) != 0) {
-    napi_throw_range_error(args->env, NULL, "the table of a batch is a whole number of aligned entries");
+  if (!arg_bytes(args, index, &batch->slab, &slab_size) || !arg_bytes(args, index + 1, &table, &table_size)) {
+    return false;
+  }
+  if (table_size == 0 || table_size % sizeof(struct datagram) != 0 ||
+      (uintptr_t)table % alignof(struct datagram) != 0) {
+    napi_throw_range_error(
+        args->env, NULL, "Cannot make a native call: table has a wrong length or alignment, required aligned entries");
     return false;
   }
   batch->entries = (struct datagram *)table;
@@ -68,8 +72,8 @@ static bool arg_batch(const struct args *args, size_t index, struct batch *batch
 }
 
 /*
- * What the kernel said about a received datagram besides its bytes. Descriptors that came with it have nobody to take
- * them here, and are closed.
+ * Reads the control data of a received datagram. A batch has no way to return descriptors, so it closes those that were
+ * received.
  */
 static void read_control(struct msghdr *message, struct datagram *entry) {
   for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = next_control(message, control)) {
@@ -78,7 +82,7 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
     if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
       int segment_size;
       memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
-      /* The kernel tells the size of a lone datagram too, which is then its length. */
+      /* The kernel also reports the size of a single datagram. That size is its length. */
       if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
     } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
@@ -86,14 +90,14 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
         memcpy(&fd, CMSG_DATA(control) + at, sizeof fd);
         if (fd >= 0) close(fd);
       }
-      memset(CMSG_DATA(control), 0xff, size); /* -1: no number of a closed descriptor is handed out */
+      memset(CMSG_DATA(control), 0xff, size); /* -1, so that no number of a closed descriptor reaches JavaScript */
     }
   }
 }
 
 /*
- * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. EFAULT when the slab has no room: detached, it would
- * swallow what came.
+ * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. EFAULT when the slots have 0 bytes, as in a
+ * detached slab: the kernel would discard the datagrams.
  */
 static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   struct args args;
@@ -106,9 +110,9 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (batch.slot_size == 0) return js_number(env, -EFAULT);
-  /* The header of the first message in each room must be aligned. */
-  size_t control_room = control_size / batch.count;
-  if (control_room % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_room = 0;
+  /* The first message header in each control buffer must be aligned. */
+  size_t control_slot = control_size / batch.count;
+  if (control_slot % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_slot = 0;
   size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
   struct mmsghdr messages[MAX_BATCH];
   struct iovec slots[MAX_BATCH];
@@ -119,8 +123,8 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
         .msg_namelen = sizeof batch.entries[i].name,
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
-        .msg_control = control_room == 0 ? NULL : control + i * control_room,
-        .msg_controllen = control_room,
+        .msg_control = control_slot == 0 ? NULL : control + i * control_slot,
+        .msg_controllen = control_slot,
     };
   }
   int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
@@ -133,12 +137,12 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     struct msghdr *header = &messages[i].msg_hdr;
     entry->full_length = messages[i].msg_len;
     entry->length = messages[i].msg_len <= batch.slot_size ? messages[i].msg_len : (uint32_t)batch.slot_size;
-    /* The kernel hands our own flag back with the others. */
+    /* The kernel returns this flag together with the others. */
     entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
     entry->segment_size = 0;
-    /* An UNIX address may be said to be a byte longer than what was copied. */
+    /* The kernel may report a UNIX address as one byte longer than the bytes that it stored. */
     entry->name_length = header->msg_namelen <= sizeof entry->name ? header->msg_namelen : sizeof entry->name;
-    /* Addresses are compared word by word. */
+    /* JavaScript compares addresses word by word, so the rest of the last word is cleared. */
     memset((uint8_t *)&entry->name + entry->name_length, 0, -entry->name_length & 3);
     entry->control_length = (uint32_t)header->msg_controllen;
     entry->error = 0;
@@ -158,7 +162,10 @@ static void set_segment_size(struct datagram *entry, struct msghdr *header) {
   memcpy(CMSG_DATA(control), &segment_size, sizeof segment_size);
 }
 
-/* sendmmsg(fd, slab, table, from, to, flags) -> number of datagrams of [from, to) that went out, from the first on. */
+/*
+ * sendmmsg(fd, slab, table, first, end, flags) -> number of datagrams sent, of the entries from `first` up to but not
+ * including `end`
+ */
 static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
@@ -169,7 +176,8 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (first > end || end > batch.count) {
-    napi_throw_range_error(env, NULL, "sendmmsg takes a range of entries inside its table");
+    napi_throw_range_error(
+        env, NULL, "Cannot call sendmmsg: range is outside the table, required first <= end <= number of entries");
     return NULL;
   }
   if (batch.slot_size == 0) return js_number(env, -EFAULT);
@@ -178,7 +186,8 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
   struct iovec slots[MAX_BATCH];
   for (size_t i = 0; i < count; i++) {
     struct datagram *entry = &batch.entries[first + i];
-    if (entry->length > batch.slot_size || entry->name_length > sizeof entry->name || entry->segment_size > UINT16_MAX) {
+    if (entry->length > batch.slot_size || entry->name_length > sizeof entry->name ||
+        entry->segment_size > UINT16_MAX) {
       return js_number(env, -EFAULT);
     }
     slots[i] = (struct iovec){batch.slab + (first + i) * batch.slot_size, entry->length};
@@ -191,7 +200,8 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
     };
     if (entry->segment_size > 0) set_segment_size(entry, header);
   }
-  return js_number(env, result_or_errno(sys_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
+  return js_number(env,
+                   result_or_errno(sys_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 bool init_batch(napi_env env, napi_value exports) {

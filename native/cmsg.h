@@ -25,14 +25,13 @@ static inline struct cmsghdr *next_control(const struct msghdr *message, struct 
 }
 
 static inline bool carries_descriptors(const struct cmsghdr *control) {
-  return control->cmsg_level == SOL_SOCKET &&
-         (control->cmsg_type == SCM_RIGHTS || control->cmsg_type == SCM_PIDFD);
+  return control->cmsg_level == SOL_SOCKET && (control->cmsg_type == SCM_RIGHTS || control->cmsg_type == SCM_PIDFD);
 }
 
 /*
- * Whether a receiving call failed (see errno) because of MSG_CMSG_CLOEXEC. If so, the caller calls again without the flag.
- * A packet socket refuses every flag that it does not support, and never delivers descriptors. For other sockets this
- * returns false, because EINVAL has other causes there. Does not change errno.
+ * Whether a receiving call failed (see errno) because of MSG_CMSG_CLOEXEC. If so, the caller calls again without the
+ * flag. A packet socket refuses every flag that it does not support, and never delivers descriptors. For other sockets
+ * this returns false, because EINVAL has other causes there. Does not change errno.
  */
 bool refuses_cloexec(int fd);
 

@@ -1,4 +1,7 @@
-/* Descriptors: which ones the environment owns (ownership.c), which ones others may use too (shared_fds.c), and the alarm. */
+/*
+ * Descriptors: which ones the environment owns (ownership.c), which ones others may use too (shared_fds.c), and the
+ * alarm.
+ */
 #ifndef BERKELEY_DESCRIPTORS_H
 #define BERKELEY_DESCRIPTORS_H
 
@@ -18,13 +21,17 @@ bool owns(const struct addon *addon, int fd);
 void close_owned(struct addon *addon);
 
 /* shared_fds.c */
-/* Records an owned descriptor as shared. Returns the identity of its file, a number above 0. Changes nothing on -errno. */
+/*
+ * Records an owned descriptor as shared. Returns the identity of its file, a number above 0. Changes nothing on -errno.
+ */
 int64_t mark_shared(struct addon *addon, int fd);
 bool has_identity(int fd, int64_t identity);
 static inline bool is_shared(const struct addon *addon, int fd) {
   return (size_t)fd < addon->shared.length && addon->shared.items[fd] != 0;
 }
-/* Whether other code has closed the number of a shared descriptor. The number is then free or belongs to another file. */
+/*
+ * Whether other code has closed the number of a shared descriptor. The number is then free or belongs to another file.
+ */
 bool is_replaced(const struct addon *addon, int fd);
 bool is_blocking(int fd);
 /* Whether a call without MSG_DONTWAIT could block, because other code has cleared O_NONBLOCK. */

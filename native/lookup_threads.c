@@ -1,25 +1,28 @@
 /*
- * Lookups on threads of our own.
+ * The queue of lookups and the threads that run them.
  *
- * getaddrinfo(3) and its kin block a thread, for many seconds when a server is silent, and nothing can stop them. On the thread
- * pool of the engine they would take the place of file reads, compression and cryptography. So each environment has threads
- * for its lookups, under these bounds:
+ * getaddrinfo(3) and similar functions block a thread, for many seconds when a server does not respond, and no call can
+ * stop them. On the thread pool of Node.js they would delay file reads, compression and cryptography. So each
+ * environment has its own threads for lookups, with these limits:
  *
- *   LOOKUPS          threads whose lookup a caller waits for. A lookup above the bound waits in a queue.
- *   LOOKUPS_AT_MOST  threads altogether. A lookup that every caller has abandoned goes on until the C library gives up, but
- *                    leaves its place: another thread may start. The difference is room for abandoned ones.
- *   LOCAL_LOOKUPS    threads that serve the queue in addition. They look for questions that need no server (a literal, an
- *                    entry of the file of hosts) and ask these at once, so that such a question never waits for the DNS.
+ *   MAX_AWAITED_LOOKUPS  threads that run a lookup for a waiting caller. Further lookups wait in the queue.
+ *   MAX_LOOKUP_THREADS   all threads except local ones. A lookup that all callers have abandoned runs until the C
+ *                        library returns, and does not count for MAX_AWAITED_LOOKUPS: another thread may start. The
+ *                        difference between the limits is the number of abandoned lookups that can run beside
+ *                        awaited ones.
+ *   MAX_LOCAL_THREADS    additional threads for lookups that need no server: a literal, or an entry of the hosts file.
+ *                        They find these lookups in the queue and run them at once, so these lookups never wait for
+ *                        the DNS.
  *
- * A thread ends when it has been idle for IDLE_SECONDS. All threads are detached and block every signal.
+ * A thread ends after IDLE_SECONDS without work. All threads are detached and block every signal.
  *
- * The end of an environment does not wait for a thread. `struct lookups` is counted: each thread holds a reference, and the
- * environment holds one. The closing hook sets `closed` under the mutex; a thread that returns from the C library after that
- * frees its question and calls nothing of Node-API. Node unloads an addon when the last worker that loaded it ends, so
- * the first thread pins the object: its code stays mapped for good.
+ * The end of an environment does not wait for a thread. `struct lookups` has a reference count: each thread holds one
+ * reference, and the environment holds one. The cleanup hook sets `closed` under the mutex. A thread that returns from
+ * the C library after that frees its request and calls no function of Node-API. Node unloads an addon when the last
+ * worker that loaded it ends. So the first lookup pins the library, and its code stays mapped.
  *
- * Answers go into a list. A threadsafe function is the signal that there are some; it keeps the loop alive exactly while a
- * caller waits. All calls of it stand under the mutex and the check of `closed`, so none can follow its end.
+ * Results go into a list, and a threadsafe function notifies the environment. It keeps the loop alive exactly while a
+ * caller waits. All calls of it are made under the mutex after a check of `closed`, so none is made after its release.
  */
 #include "lookup_threads.h"
 #include "threads.h"
@@ -67,8 +70,8 @@ static struct lookup_list *get_queue(struct lookups *lookups, const struct looku
   return lookup->state == LOOKUP_QUEUED ? &lookups->unclassified : &lookups->remote;
 }
 
-/* Puts a lookup into the queue, where its ticket has its place: mostly the end. */
-static void enqueue(struct lookups *lookups, struct lookup *lookup) {
+/* Inserts a lookup by its ticket, mostly at the end of its list. */
+static void enqueue_lookup(struct lookups *lookups, struct lookup *lookup) {
   struct lookup_list *list = get_queue(lookups, lookup);
   struct lookup *before = NULL, *last = list->last;
   for (; last != NULL && last->ticket > lookup->ticket; last = last->previous) before = last;
@@ -76,19 +79,18 @@ static void enqueue(struct lookups *lookups, struct lookup *lookup) {
   lookups->queue_length++;
 }
 
-void dequeue(struct lookups *lookups, struct lookup *lookup) {
+void dequeue_lookup(struct lookups *lookups, struct lookup *lookup) {
   list_remove(get_queue(lookups, lookup), lookup);
   lookups->queue_length--;
 }
 
-/* The one that has waited longest. */
+/* The lookup with the lowest ticket. */
 static struct lookup *oldest_queued(const struct lookups *lookups) {
   struct lookup *unclassified = lookups->unclassified.first, *remote = lookups->remote.first;
   if (unclassified == NULL || remote == NULL) return unclassified == NULL ? remote : unclassified;
   return unclassified->ticket < remote->ticket ? unclassified : remote;
 }
 
-/* Unlocks and drops a reference. */
 void release_lookups(struct lookups *lookups) {
   bool last = --lookups->references == 0;
   pthread_mutex_unlock(&lookups->mutex);
@@ -98,7 +100,7 @@ void release_lookups(struct lookups *lookups) {
   free(lookups);
 }
 
-/* A lookup has its answer. Called with the mutex. */
+/* Passes a finished lookup to the environment. The caller holds the mutex. */
 static void complete(struct lookups *lookups, struct lookup *lookup) {
   if (lookups->closed) {
     lookup->destroy(lookup);
@@ -110,8 +112,8 @@ static void complete(struct lookups *lookups, struct lookup *lookup) {
   if (first) napi_call_threadsafe_function(lookups->notify, NULL, napi_tsfn_nonblocking);
 }
 
-/* Asks, without the mutex meanwhile, a lookup that is in no list. */
-static void run_lookup(struct lookups *lookups, struct lookup *lookup, bool local) {
+/* Runs a lookup that is in no list. The mutex is unlocked while it runs. */
+static void run_unlocked(struct lookups *lookups, struct lookup *lookup, bool local) {
   lookup->state = LOOKUP_RUNNING;
   lookup->local = local;
   list_insert(&lookups->running, NULL, lookup);
@@ -125,7 +127,7 @@ static void run_lookup(struct lookups *lookups, struct lookup *lookup, bool loca
   complete(lookups, lookup);
 }
 
-/* Waits for work; false when there has been none for long enough. */
+/* Waits for work. Returns false after IDLE_SECONDS without work. */
 static bool wait_for_work(struct lookups *lookups) {
   struct timespec end;
   clock_gettime(CLOCK_MONOTONIC, &end);
@@ -136,34 +138,37 @@ static bool wait_for_work(struct lookups *lookups) {
   return result == 0 || lookups->queue_length > 0;
 }
 
-static void *run_thread(void *data) {
+static void *run_lookups(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
-  /* A thread that was started in place of an abandoned one ends when there is no room for both any more. */
+  /* When an abandoned lookup is resumed, there can be one thread too many, and this loop ends it. */
   while (!lookups->closed && lookups->threads - lookups->abandoned_threads <= MAX_AWAITED_LOOKUPS) {
     struct lookup *lookup = oldest_queued(lookups);
     if (lookup != NULL) {
-      dequeue(lookups, lookup);
-      run_lookup(lookups, lookup, false);
+      dequeue_lookup(lookups, lookup);
+      run_unlocked(lookups, lookup, false);
     } else if (!wait_for_work(lookups)) {
       break;
     }
   }
   lookups->threads--;
-  /* The signal for a lookup in the queue may have been for this thread. */
+  /* The signal of assign_threads() for a queued lookup may have woken this thread. */
   if (!lookups->closed) assign_threads(lookups);
   release_lookups(lookups);
   return NULL;
 }
 
-/* Goes through the queue while more lookups wait than may run: asks what is local, and leaves the rest in its place. */
-static void *run_local_thread(void *data) {
+/*
+ * Classifies the queued lookups, while there are more lookups than threads. Runs the local ones and puts the others
+ * back in their order.
+ */
+static void *run_local_lookups(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
   while (!lookups->closed && lookups->unclassified.first != NULL) {
     struct lookup *lookup = lookups->unclassified.first;
-    dequeue(lookups, lookup);
-    /* The list of those that run, where the closing hook and an abandoning caller find it. */
+    dequeue_lookup(lookups, lookup);
+    /* While it is classified, the lookup is in this list, so that the cleanup hook and abandonLookup() find it. */
     lookup->state = LOOKUP_CLASSIFYING;
     list_insert(&lookups->running, NULL, lookup);
     pthread_mutex_unlock(&lookups->mutex);
@@ -171,15 +176,15 @@ static void *run_local_thread(void *data) {
     pthread_mutex_lock(&lookups->mutex);
     list_remove(&lookups->running, lookup);
     if (lookups->closed || !lookup->awaited) {
-      /* Without a ticket no caller can take it up again. */
+      /* Without a ticket no caller can resume it. */
       lookup->ticket = 0;
       lookup->fail(lookup);
       complete(lookups, lookup);
     } else if (local) {
-      run_lookup(lookups, lookup, true);
+      run_unlocked(lookups, lookup, true);
     } else {
       lookup->state = LOOKUP_QUEUED_REMOTE;
-      enqueue(lookups, lookup);
+      enqueue_lookup(lookups, lookup);
       assign_threads(lookups);
     }
   }
@@ -188,7 +193,7 @@ static void *run_local_thread(void *data) {
   return NULL;
 }
 
-/* Starts a thread, which has a reference of its own. */
+/* Starts a thread, which holds its own reference. */
 static bool start_lookup_thread(struct lookups *lookups, void *(*run)(void *)) {
   pthread_t thread;
   pthread_attr_t attributes;
@@ -200,28 +205,27 @@ static bool start_lookup_thread(struct lookups *lookups, void *(*run)(void *)) {
   return started;
 }
 
-/* Sees to it that what is queued is served, as far as the bounds allow. Called with the mutex. */
 void assign_threads(struct lookups *lookups) {
   if (lookups->queue_length == 0) return;
   if (lookups->idle_threads > 0) pthread_cond_signal(&lookups->work_available);
   if (lookups->queue_length <= lookups->idle_threads) return;
   if (lookups->threads - lookups->abandoned_threads < MAX_AWAITED_LOOKUPS && lookups->threads < MAX_LOOKUP_THREADS &&
-      start_lookup_thread(lookups, run_thread)) {
+      start_lookup_thread(lookups, run_lookups)) {
     lookups->threads++;
     return;
   }
   if (lookups->unclassified.first != NULL && lookups->busy_local_threads == lookups->local_threads &&
-      lookups->local_threads < MAX_LOCAL_THREADS && start_lookup_thread(lookups, run_local_thread)) {
+      lookups->local_threads < MAX_LOCAL_THREADS && start_lookup_thread(lookups, run_local_lookups)) {
     lookups->local_threads++;
   }
 }
 
 bool submit_lookup(struct lookups *lookups, struct lookup *lookup) {
-  enqueue(lookups, lookup);
+  enqueue_lookup(lookups, lookup);
   assign_threads(lookups);
-  /* No thread will come back to it. One that runs an abandoned lookup may take many seconds. */
+  /* A thread that runs an abandoned lookup may not return for many seconds. */
   bool unserved = lookups->threads == lookups->abandoned_threads && lookups->local_threads == 0;
   if (!unserved || lookups->threads >= MAX_LOOKUP_THREADS) return true;
-  dequeue(lookups, lookup);
+  dequeue_lookup(lookups, lookup);
   return false;
 }

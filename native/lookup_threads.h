@@ -17,7 +17,10 @@ struct lookups {
   bool closed;
   napi_threadsafe_function notify; /* valid until `closed` is set */
 
-  /* The queue has two lists, each in the order of tickets: lookups that are not classified yet, and those that need a server. */
+  /*
+   * The queue has two lists, each in the order of tickets: lookups that are not classified yet, and those that need a
+   * server.
+   */
   struct lookup_list unclassified, remote;
   struct lookup_list running; /* also the lookups that are being classified */
   struct lookup_list completed;
@@ -43,7 +46,7 @@ static inline bool is_queued(const struct lookup *lookup) {
 }
 /* Returns false, with the lookup outside the queue, if there is no thread for it and none can be started. */
 bool submit_lookup(struct lookups *lookups, struct lookup *lookup);
-void dequeue(struct lookups *lookups, struct lookup *lookup);
+void dequeue_lookup(struct lookups *lookups, struct lookup *lookup);
 /* Wakes or starts a thread for the queue, within the limits. */
 void assign_threads(struct lookups *lookups);
 /* Unlocks the mutex and drops a reference. */

@@ -1,9 +1,11 @@
-/* HEAD */
+/*
+ * Lookups on the environment's side: starts and abandons them, and calls their callbacks. lookup_threads.c runs them.
+ */
 #include "lookup_threads.h"
 
 #include <stdlib.h>
 
-/* The loop is kept alive while a caller waits. */
+/* Keeps the loop alive exactly while a caller waits. */
 static void update_loop_reference(napi_env env, struct lookups *lookups) {
   bool awaited = lookups->awaited_count > 0;
   if (awaited == lookups->keeps_loop_alive) return;
@@ -21,7 +23,7 @@ static void on_completed(napi_env env, napi_value unused, void *context, void *d
   (void)unused;
   (void)data;
   struct lookups *lookups = context;
-  /* The environment is ending, and the hook below has done all there is to do. */
+  /* The environment is ending, and close_lookups() has released everything. */
   if (env == NULL) return;
   for (bool ok = true; ok;) {
     pthread_mutex_lock(&lookups->mutex);
@@ -42,7 +44,10 @@ static void on_completed(napi_env env, napi_value unused, void *context, void *d
   }
 }
 
-/* The hook of the environment's end. It runs before the one of the threadsafe function, which was registered earlier. */
+/*
+ * The cleanup hook of the environment. The hook of the threadsafe function was added earlier, so it runs after this
+ * one.
+ */
 static void close_lookups(void *data) {
   struct lookups *lookups = data;
   napi_env env = lookups->addon->env;
@@ -69,7 +74,7 @@ static void close_lookups(void *data) {
 }
 
 static int open_lookups(napi_env env, struct addon *addon) {
-  /* A thread may return into this library at any time. */
+  /* A lookup thread may return to this library after the environment has ended. */
   if (!pin_library()) return -ELIBACC;
   struct lookups *lookups = calloc(1, sizeof *lookups);
   if (lookups == NULL) return -ENOMEM;
@@ -83,8 +88,8 @@ static int open_lookups(napi_env env, struct addon *addon) {
   pthread_condattr_destroy(&attributes);
   napi_value name;
   if (napi_create_string_utf8(env, "berkeley lookups", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, lookups, on_completed, &lookups->notify) ==
-          napi_ok) {
+      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, lookups, on_completed,
+                                      &lookups->notify) == napi_ok) {
     napi_unref_threadsafe_function(env, lookups->notify);
     if (napi_add_env_cleanup_hook(env, close_lookups, lookups) == napi_ok) {
       addon->lookups = lookups;
@@ -122,8 +127,8 @@ int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback) {
 }
 
 /*
- * For the two calls below: reads the ticket and locks the mutex. Returns NULL, with the mutex unlocked and the result of the
- * call in *result, for wrong arguments or before the first lookup.
+ * For the two calls below: reads the ticket and locks the mutex. Returns NULL, with the mutex unlocked and the value to
+ * return in *result, for wrong arguments or before the first lookup.
  */
 static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64_t *ticket, napi_value *result) {
   struct args args;
@@ -139,9 +144,9 @@ static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64
 }
 
 /*
- * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 when the lookup has ended and its callback will
- * not be called. Returns 1 when the lookup can't be stopped: its callback will be called, and until then resumeLookup() can
- * attach a caller again.
+ * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 if the lookup has ended; its callback will
+ * not be called. Returns 1 if the lookup can't be stopped; its callback will be called, and until then resumeLookup()
+ * can attach a caller again.
  */
 static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   int64_t ticket;
@@ -150,7 +155,7 @@ static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   if (lookups == NULL) return result;
   struct lookup *lookup = find_lookup(lookups, ticket);
   bool removed = lookup != NULL && is_queued(lookup), was_awaited = lookup != NULL && lookup->awaited;
-  if (removed) dequeue(lookups, lookup);
+  if (removed) dequeue_lookup(lookups, lookup);
   if (was_awaited) {
     lookup->awaited = false;
     lookups->awaited_count--;

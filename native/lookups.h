@@ -17,8 +17,8 @@ enum lookup_state {
 
 struct lookup {
   /*
-   * Set by resolver.c. `run` and `is_local` run on a lookup thread. `destroy` runs on any thread. The others run on the
-   * thread of the environment, but `fail` may also run on a lookup thread.
+   * Set by resolver.c. `run`, `is_local` and `fail` run on a lookup thread, `create_result` on the thread of the
+   * environment, `destroy` on any thread.
    */
   void (*run)(struct lookup *);
   /* Whether the C library can answer without a server: a literal, or a name in the hosts file. */
@@ -40,8 +40,8 @@ struct lookup {
 };
 
 /*
- * Starts a lookup, whose callback is called with the result. Takes ownership of the lookup and returns a ticket above 0.
- * On failure it returns -errno, and the caller still owns the lookup. Runs on the thread of the environment.
+ * Starts a lookup, whose callback is called with the result. Takes ownership of the lookup and returns a ticket above
+ * 0. On failure it returns -errno, and the caller still owns the lookup. Runs on the thread of the environment.
  */
 int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback);
 

@@ -1,4 +1,4 @@
-/* Names that this machine answers by itself: services, protocols, interfaces, the host; and inet_aton(3). */
+/* Names that need no server: services, protocols, interfaces, the host name; and inet_aton(3). */
 #include "addon.h"
 
 #include <arpa/inet.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the C library may want for one line of a database. */
+/* Limit of the buffer that the C library needs for one entry of a database. */
 #define ENTRY_BUFFER_MAX (1 << 20)
 
 struct query {
@@ -17,17 +17,20 @@ struct query {
   int port;
 };
 
-/* A number, or a text inside the room. */
+/* A number, or a string inside the buffer. */
 struct entry {
   bool found;
   int number;
   const char *string;
 };
 
-/* One of the calls below that look into a database: 0 or an errno, ERANGE where the room is too small. */
+/* Reads one entry from a database. Returns 0 or an errno; ERANGE means that the buffer is too small. */
 typedef int (*query_function)(const struct query *query, char *buffer, size_t size, struct entry *entry);
 
-/* A number or a text, -ENOENT where the database has no such entry, -errno. Frees what the query holds. */
+/*
+ * Returns a number or a string, -ENOENT if the database has no such entry, or another -errno. Frees the strings of the
+ * query.
+ */
 static napi_value run_query(napi_env env, struct query *query, query_function run) {
   struct entry entry = {0};
   char *buffer = NULL;
@@ -47,8 +50,8 @@ static napi_value run_query(napi_env env, struct query *query, query_function ru
   return result;
 }
 
-/* musl knows services of tcp and udp only, and says EINVAL for any other protocol, where glibc finds no entry. */
-static int protocol_error(int error) {
+/* musl has services only for tcp and udp, and returns EINVAL for any other protocol. glibc finds no entry then. */
+static int map_protocol_error(int error) {
 #ifdef __GLIBC__
   return error;
 #else
@@ -61,7 +64,7 @@ static int find_service(const struct query *query, char *buffer, size_t size, st
   int error = getservbyname_r(query->name, query->protocol, &service, buffer, size, &found);
   entry->found = found != NULL;
   if (found != NULL) entry->number = ntohs((uint16_t)found->s_port);
-  return protocol_error(error);
+  return map_protocol_error(error);
 }
 
 static int find_port(const struct query *query, char *buffer, size_t size, struct entry *entry) {
@@ -69,7 +72,7 @@ static int find_port(const struct query *query, char *buffer, size_t size, struc
   int error = getservbyport_r(htons((uint16_t)query->port), query->protocol, &service, buffer, size, &found);
   entry->found = found != NULL;
   if (found != NULL) entry->string = found->s_name;
-  return protocol_error(error);
+  return map_protocol_error(error);
 }
 
 static int find_protocol(const struct query *query, char *buffer, size_t size, struct entry *entry) {
@@ -81,8 +84,9 @@ static int find_protocol(const struct query *query, char *buffer, size_t size, s
   return error;
 #else
   /*
-   * musl has no _r form. Its getprotobyname() walks a built-in table with an index of the whole process, and returns a
-   * static entry. Workers share both, so one thread at a time calls it and reads the entry.
+   * musl has no _r form. Its getprotobyname() iterates over a built-in table with an index that the whole process
+   * shares, and returns a static entry. Worker threads share both, so the mutex covers the call and the use of the
+   * entry.
    */
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   (void)buffer, (void)size;
@@ -163,7 +167,7 @@ static napi_value call_if_nameindex(napi_env env, napi_callback_info info) {
   for (struct if_nameindex *item = list; ok && item->if_index != 0; item++) {
     napi_value index = js_number(env, item->if_index), name = js_string_or_null(env, item->if_name);
     ok = index != NULL && name != NULL && napi_set_element(env, result, count++, index) == napi_ok &&
-           napi_set_element(env, result, count++, name) == napi_ok;
+         napi_set_element(env, result, count++, name) == napi_ok;
   }
   if_freenameindex(list);
   return ok ? result : NULL;
@@ -189,7 +193,7 @@ static napi_value call_sethostname(napi_env env, napi_callback_info info) {
   return js_number(env, result);
 }
 
-/* inet_aton(text) -> the address as a number in the host's order | -EINVAL */
+/* inet_aton(string) -> the address as a number in host byte order | -EINVAL */
 static napi_value call_inet_aton(napi_env env, napi_callback_info info) {
   struct args args;
   char *string;

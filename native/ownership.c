@@ -1,4 +1,7 @@
-/* HEAD */
+/*
+ * The descriptors that an environment owns: those that it created, received or adopted. They are closed when the
+ * environment ends.
+ */
 #include "addon.h"
 #include "descriptors.h"
 #include "syscalls.h"
@@ -23,7 +26,7 @@ bool grow_array(struct u64_array *array, size_t index) {
 int own(struct addon *addon, int fd) {
   if (!grow_array(&addon->owned, (size_t)fd / 64)) return -ENOMEM;
   addon->owned.items[fd / 64] |= UINT64_C(1) << (fd % 64);
-  /* Others have closed the number while it was recorded. */
+  /* The number was reused: other code closed the shared descriptor that had it before. */
   if (is_shared(addon, fd)) addon->shared.items[fd] = 0;
   return fd;
 }
@@ -68,7 +71,12 @@ void close_owned(struct addon *addon) {
   }
 }
 
-/* CHECK */
+/*
+ * Checks that the environment owns fd, and that the number still belongs to the same file. Other code can close a
+ * shared descriptor; then the kernel may give the number to another file, and the environment does not own it any more.
+ * `identity` is the result of share(), or 0 to accept any file: another socket of this environment may have the number
+ * now. Returns 0 or -EBADF.
+ */
 static int check_owned(struct addon *addon, int fd, int64_t identity) {
   if (!owns(addon, fd)) return -EBADF;
   if (is_replaced(addon, fd)) {
@@ -79,9 +87,8 @@ static int check_owned(struct addon *addon, int fd, int64_t identity) {
 }
 
 /*
- * close(fd, file = any): only what this environment owns, and of shared descriptors only what is still the same socket, so that a number which
- * others closed and the kernel gave to another file is never closed by mistake. `file` is what share() said: another socket of ours may have the number by
- * now. Linux releases the descriptor even when close() says EINTR, so there is no second try.
+ * close(fd, identity = any): closes a descriptor that check_owned() accepts. Linux releases the descriptor even when
+ * close(2) returns EINTR, so the call is not repeated.
  */
 static napi_value call_close(napi_env env, napi_callback_info info) {
   struct args args;
@@ -99,8 +106,8 @@ static napi_value call_close(napi_env env, napi_callback_info info) {
 }
 
 /*
- * release(fd, blocking = 0, file = any): the descriptor stays open and is no longer ours; with `blocking` 1 O_NONBLOCK is
- * cleared first. It stays ours when that fails. `file` is as for close().
+ * release(fd, blocking = 0, identity = any): ends the ownership and leaves the descriptor open. If `blocking` is 1, it
+ * clears O_NONBLOCK first; if that fails, the environment still owns the descriptor. `identity` is as for close().
  */
 static napi_value call_release(napi_env env, napi_callback_info info) {
   struct args args;
@@ -137,7 +144,10 @@ static int adopt(struct addon *addon, int fd) {
   return identity < 0 ? (int)identity : fd;
 }
 
-/* adopt(fd): a socket made elsewhere becomes ours, non-blocking and close-on-exec. EBUSY when it is ours already. */
+/*
+ * adopt(fd): takes ownership of a socket that other code created. Makes it non-blocking and close-on-exec. EBUSY if the
+ * environment owns it already.
+ */
 static napi_value call_adopt(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
@@ -155,7 +165,7 @@ static napi_value call_dup(napi_env env, napi_callback_info info) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return js_number(env, -errno);
   if (own_new(addon, copy) < 0) return js_number(env, -ENOMEM);
-  /* The original is a foreign one where a connection is taken over from node:net. */
+  /* The environment does not own `fd` if it belongs to a connection of node:net. */
   if ((owns(addon, fd) && mark_shared(addon, fd) < 0) || mark_shared(addon, copy) < 0) {
     disown(addon, copy);
     close(copy);

@@ -1,8 +1,7 @@
 /*
- * Many descriptors at once: poll(2) over a table of entries, and a descriptor that becomes readable when one of them may be
- * ready.
+ * poll(2) for one or many descriptors, and an epoll set that is readable when one of its descriptors may be ready.
  *
- * Entries cross the seam as an array of struct pollfd: fd as 32 bits, events and revents as 16 bits each, in the machine's
+ * Entries are passed as an array of struct pollfd: fd with 32 bits, events and revents with 16 bits each, in host byte
  * order.
  */
 #include "addon.h"
@@ -18,7 +17,9 @@ static bool arg_entries(const struct args *args, size_t index, struct pollfd **e
   size_t size;
   if (!arg_bytes(args, index, &data, &size)) return false;
   if (size % sizeof(struct pollfd) != 0 || (uintptr_t)data % alignof(struct pollfd) != 0) {
-    napi_throw_range_error(args->env, NULL, "a native call takes whole and aligned struct pollfd here");
+    napi_throw_range_error(
+        args->env, NULL,
+        "Cannot make a native call: view has a wrong length or alignment, required aligned struct pollfd entries");
     return false;
   }
   *entries = (struct pollfd *)data;
@@ -26,7 +27,7 @@ static bool arg_entries(const struct args *args, size_t index, struct pollfd **e
   return true;
 }
 
-/* poll(fd, events, timeout in ms) -> revents, 0 when nothing is ready. With a timeout other than 0 it blocks the thread. */
+/* poll(fd, events, timeout in ms) -> revents, 0 when nothing is ready. Blocks the thread if the timeout is not 0. */
 static napi_value call_poll(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, events, timeout;
@@ -40,8 +41,8 @@ static napi_value call_poll(napi_env env, napi_callback_info info) {
 }
 
 /*
- * pollEntries(entries, timeout in ms) -> how many have revents, which are stored. With a timeout other than 0 it blocks the
- * thread.
+ * pollEntries(entries, timeout in ms) -> number of entries with revents, which are stored. Blocks the thread if the
+ * timeout is not 0.
  */
 static napi_value call_poll_entries(napi_env env, napi_callback_info info) {
   struct args args;
@@ -55,8 +56,9 @@ static napi_value call_poll_entries(napi_env env, napi_callback_info info) {
 }
 
 /*
- * pollset(entries) -> a descriptor of ours that is readable while one of them is ready, each of which stands there once. What
- * epoll(7) refuses with EPERM, such as a regular file, is left out: nothing ever happens to it.
+ * pollset(entries) -> an owned epoll descriptor that is readable while one of the descriptors is ready. A descriptor
+ * may occur only once. epoll(7) refuses some files with EPERM, for example regular files. These are left out, because
+ * they have no events.
  */
 static napi_value call_pollset(napi_env env, napi_callback_info info) {
   struct args args;
@@ -67,7 +69,7 @@ static napi_value call_pollset(napi_env env, napi_callback_info info) {
   int epfd = epoll_create1(EPOLL_CLOEXEC);
   if (epfd < 0) return js_number(env, -errno);
   for (nfds_t i = 0; i < count; i++) {
-    /* The bits of poll(2) are those of epoll(7). */
+    /* poll(2) and epoll(7) use the same bits. */
     struct epoll_event event = {.events = (uint16_t)entries[i].events};
     if (epoll_ctl(epfd, EPOLL_CTL_ADD, entries[i].fd, &event) == 0 || errno == EPERM) continue;
     int error = errno;

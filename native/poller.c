@@ -1,27 +1,29 @@
 /*
- * Readiness: an epoll descriptor, and how JavaScript learns that it is readable.
+ * The poller: an epoll descriptor, and the delivery of its events to JavaScript.
  *
- * Descriptors are registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable, the
- * events are put into an Int32Array that JavaScript shares, and JavaScript is called once for all of them. A backend waits for
- * the descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
+ * Each descriptor is registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable,
+ * the poller stores the events in an Int32Array that it shares with JavaScript, and calls JavaScript once for all of
+ * them. A backend waits for the epoll descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
  *
  * Layout of the shared array, in 32-bit words:
- *   [0]  number of calls that wait, written by JavaScript
+ *   [0]  number of waiting calls, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
- *   [2]  number of events in this batch; -errno when epoll_wait(2) has failed, after which there are no more
- *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
- *   [4]  the number of the poller, by which the calls below name it
- *   [5]  1 when JavaScript has to call pollerTurned() in the turn after each call that it gets, and after no call waits any more
- *   [6…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
+ *   [2]  number of events in this batch; -errno after epoll_wait(2) has failed, and then there are no more batches
+ *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of the same turn
+ *   [4]  number of the poller, an argument of the calls below
+ *   [5]  1 if JavaScript must call pollerTurned() in the turn after each call that it gets, and when no call waits
+ *   [6…] slot, generation, events; slot, generation, events; … for MAX_EVENTS events
  *   then the table of relay.c
  *
- * An environment has as many pollers as there are evaluations of the package's JavaScript: a test runner that resets its
- * modules loads the JavaScript again, but the addon once. Each evaluation has a reactor, and each reactor opens a poller.
+ * An environment has one poller for each evaluation of the package's JavaScript. A test runner that resets its modules
+ * evaluates the JavaScript again, but loads the addon once. Each evaluation has a reactor, and each reactor opens a
+ * poller.
  *
- * While a call waits, the poller keeps the process alive and holds its array and its callback. While none does, both
- * references are weak. So an evaluation that nobody refers to any more is collected, and the finalizer of the array ends its
- * poller. JavaScript takes the strong references when the count of waiting calls leaves 0; they are dropped lazily, with libuv
- * right before the loop would block: a server whose count goes to 0 and back within a turn pays for neither.
+ * While a call waits, the poller keeps the process alive and holds strong references to its array and its callback.
+ * Otherwise both references are weak. Then the garbage collector can free an unreachable evaluation, and the finalizer
+ * of the array ends its poller. JavaScript takes the strong references when the number of waiting calls leaves 0. They
+ * are dropped late, with libuv right before the loop would block. So a server whose number of waiting calls goes to 0
+ * and back within a turn changes no reference.
  */
 #include "poller.h"
 
@@ -30,9 +32,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Events after which the rest of the loop gets its turn. */
+/* Limit of events before other handles of the loop run. */
 #define MAX_EVENTS_PER_TURN 256
-/* Bytes that are relayed before the rest of the loop has its turn. */
+/* Limit of relayed bytes before other handles of the loop run. */
 #define MAX_RELAYED_BYTES_PER_TURN (4u << 20)
 
 static bool dispatch(struct poller *poller) {
@@ -51,7 +53,10 @@ static void append_event(struct poller *poller, uint64_t token, uint32_t events)
   out[2] = (int32_t)events;
 }
 
-/* Moves what is ready now into the shared array, but for what is relayed at once; returns how much was ready. */
+/*
+ * Stores the events that are ready in the shared array, except those that a relay handles completely. Returns the
+ * number of events that were ready, or -1.
+ */
 static int fetch_events(struct poller *poller) {
   int count = epoll_wait(poller->epfd, poller->events, MAX_EVENTS, 0);
   poller->shared[EVENT_COUNT] = 0;
@@ -64,8 +69,8 @@ static int fetch_events(struct poller *poller) {
 }
 
 /*
- * epoll_wait(2) has failed otherwise than by a signal, and will fail again. The descriptor may stay readable for the loop, which
- * would then turn without a pause; so it is not watched any more.
+ * epoll_wait(2) has failed, not by a signal, and will fail again. The backend stops watching the descriptor: if it
+ * stayed readable, the loop would spin.
  */
 static bool stop_after_error(struct poller *poller, int error) {
   poller->failed = true;
@@ -75,11 +80,12 @@ static bool stop_after_error(struct poller *poller, int error) {
 }
 
 /*
- * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
- * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
- * so the number of events is bounded. A spurious wake-up or EINTR needs no care: backends wait level-triggered.
+ * While JavaScript handles one batch, further events often become ready. Fetching them here costs one epoll_wait(2), as
+ * in a server written in C. A turn of the loop would cost two, plus the other work of the loop. Timers and other
+ * handles wait in the meantime, so the number of events is limited. A spurious wake-up or EINTR needs no retry, because
+ * the backends wait level-triggered.
  *
- * Returns whether JavaScript was called; a worker that is being terminated runs none any more.
+ * Returns whether JavaScript was called. A worker that is being terminated runs no JavaScript.
  */
 static bool dispatch_events(struct poller *poller) {
   bool dispatched = false;
@@ -99,7 +105,9 @@ static bool dispatch_events(struct poller *poller) {
 static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
   poller->shared[EVENT_COUNT] = 0;
-  while (poller->shared[EVENT_COUNT] < MAX_EVENTS && relay_queued(&poller->relays, &token)) append_event(poller, token, EPOLLIN);
+  while (poller->shared[EVENT_COUNT] < MAX_EVENTS && relay_queued(&poller->relays, &token)) {
+    append_event(poller, token, EPOLLIN);
+  }
   if (poller->shared[EVENT_COUNT] > 0) {
     poller->shared[IS_CONTINUATION] = dispatched;
     dispatch(poller);
@@ -119,8 +127,8 @@ static bool run_turn(struct poller *poller, bool readable) {
 }
 
 /*
- * No call waits, so the references are weak. The array may have been collected already, with the memory that events would be
- * written to; else it is held by a handle for this turn.
+ * No call waits, so the references are weak. If the array was collected, its memory is freed and events must not be
+ * written. Otherwise a handle keeps the array alive for this turn.
  */
 static bool run_weak_turn(struct poller *poller, bool readable) {
   napi_handle_scope scope;
@@ -163,7 +171,10 @@ void poller_end(struct poller *poller) {
   poller->backend->end(poller);
 }
 
-/* The array was collected, and with it the reactor; or the environment has ended, and the poller before it. */
+/*
+ * The array and the reactor were collected, or the environment has ended. In the second case the poller has ended
+ * already, and the pointer is NULL.
+ */
 static void on_collected(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
@@ -172,7 +183,7 @@ static void on_collected(napi_env env, void *data, void *hint) {
   free(weak_pointer);
 }
 
-/* A free place in the list, or -ENOMEM. */
+/* Returns an unused poller number, or -ENOMEM. */
 static int64_t allocate_number(struct addon *addon) {
   for (size_t i = 0; i < addon->poller_count; i++) {
     if (addon->pollers[i] == NULL) return (int64_t)i;
@@ -194,7 +205,7 @@ static int open_epoll(struct poller *poller) {
   return error;
 }
 
-/* Frees what open_poller() has made so far, in the order of its making. */
+/* Frees a poller that is not open yet. */
 static napi_value free_unopened(struct poller *poller, napi_value result) {
   if (poller->array != NULL) napi_delete_reference(poller->env, poller->array);
   if (poller->callback != NULL) napi_delete_reference(poller->env, poller->callback);
@@ -204,7 +215,7 @@ static napi_value free_unopened(struct poller *poller, napi_value result) {
 }
 
 /* openPoller(callback, thread = 0) -> Int32Array | -errno */
-static napi_value open_poller(napi_env env, napi_callback_info info) {
+static napi_value call_open_poller(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t thread = 0;
   struct addon *addon = get_addon(env);
@@ -212,7 +223,7 @@ static napi_value open_poller(napi_env env, napi_callback_info info) {
   if (addon->ended) return js_number(env, -ECANCELED);
   napi_valuetype type;
   if (napi_typeof(env, args.values[0], &type) != napi_ok || type != napi_function) {
-    napi_throw_type_error(env, NULL, "openPoller takes a function");
+    napi_throw_type_error(env, NULL, "Cannot call openPoller: callback is not a function, required a function");
     return NULL;
   }
   int64_t number = allocate_number(addon);
@@ -252,7 +263,10 @@ static napi_value open_poller(napi_env env, napi_callback_info info) {
   return array;
 }
 
-/* The poller whose number is at `index`. NULL with *result for the caller to return: -ECANCELED, or an exception. */
+/*
+ * The poller whose number is argument `index`. Returns NULL if there is none, with the value to return in *result:
+ * -ECANCELED, or NULL with an exception pending.
+ */
 static struct poller *arg_poller(struct addon *addon, const struct args *args, size_t index, napi_value *result) {
   uint32_t number;
   *result = NULL;
@@ -262,7 +276,15 @@ static struct poller *arg_poller(struct addon *addon, const struct args *args, s
   return poller;
 }
 
-static napi_value control(napi_env env, napi_callback_info info, int operation) {
+/* For calls whose only argument is a poller. Returns the same as arg_poller(). */
+static struct poller *read_poller(napi_env env, napi_callback_info info, napi_value *result) {
+  struct args args;
+  struct addon *addon = get_addon(env);
+  *result = NULL;
+  return addon != NULL && read_args(env, info, 1, &args) ? arg_poller(addon, &args, 0, result) : NULL;
+}
+
+static napi_value register_fd(napi_env env, napi_callback_info info, int operation) {
   struct args args;
   int32_t fd, read_only;
   uint32_t slot, generation;
@@ -281,14 +303,21 @@ static napi_value control(napi_env env, napi_callback_info info, int operation) 
   return js_number(env, result_or_errno(epoll_ctl(poller->epfd, operation, fd, &event)));
 }
 
-/* pollerAdd(fd, slot, generation, reading only, poller) */
-static napi_value poller_add(napi_env env, napi_callback_info info) { return control(env, info, EPOLL_CTL_ADD); }
+/* pollerAdd(fd, slot, generation, read only, poller) */
+static napi_value call_poller_add(napi_env env, napi_callback_info info) {
+  return register_fd(env, info, EPOLL_CTL_ADD);
+}
 
-/* pollerModify(fd, slot, generation, reading only, poller) */
-static napi_value poller_modify(napi_env env, napi_callback_info info) { return control(env, info, EPOLL_CTL_MOD); }
+/* pollerModify(fd, slot, generation, read only, poller) */
+static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
+  return register_fd(env, info, EPOLL_CTL_MOD);
+}
 
-/* pollerRemove(fd, poller, file = any): an entry of epoll is found by the number, which may be another socket's by now; shared.c */
-static napi_value poller_remove(napi_env env, napi_callback_info info) {
+/*
+ * pollerRemove(fd, poller, identity = any): epoll finds the entry by the number, which may belong to another socket
+ * now; shared_fds.c.
+ */
+static napi_value call_poller_remove(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
   int64_t identity = 0;
@@ -310,16 +339,13 @@ static bool is_reachable(napi_env env, napi_ref reference) {
   return napi_get_reference_value(env, reference, &value) == napi_ok && value != NULL;
 }
 
-/* pollerRef(poller): it keeps the process alive from now on. */
-static napi_value poller_ref(napi_env env, napi_callback_info info) {
-  struct args args;
+/* pollerRef(poller): keeps the process alive from now on. */
+static napi_value call_poller_ref(napi_env env, napi_callback_info info) {
   napi_value result;
-  struct addon *addon = get_addon(env);
-  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
-  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  struct poller *poller = read_poller(env, info, &result);
   if (poller == NULL) return result;
   if (poller->referenced) return js_number(env, 0);
-  /* Collected already, and about to be ended: the memory is gone. */
+  /* The array was collected, its memory is freed, and its finalizer has not run yet. */
   if (!is_reachable(env, poller->array) || !is_reachable(env, poller->callback)) return js_number(env, -ECANCELED);
   if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return js_number(env, -ECANCELED);
   if (napi_reference_ref(env, poller->callback, NULL) != napi_ok) {
@@ -332,13 +358,10 @@ static napi_value poller_ref(napi_env env, napi_callback_info info) {
   return js_number(env, 0);
 }
 
-/* pollerTurned(poller) -> 1 when it is to be called in the next turn too. */
-static napi_value poller_turned(napi_env env, napi_callback_info info) {
-  struct args args;
+/* pollerTurned(poller) -> 1 if JavaScript must call it in the next turn too */
+static napi_value call_poller_turned(napi_env env, napi_callback_info info) {
   napi_value result;
-  struct addon *addon = get_addon(env);
-  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
-  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  struct poller *poller = read_poller(env, info, &result);
   if (poller == NULL) return result;
   if (poller_is_idle(poller)) poller_unreference(poller);
   return js_number(env, poller->backend->loop_turned != NULL && poller->backend->loop_turned(poller));
@@ -346,12 +369,8 @@ static napi_value poller_turned(napi_env env, napi_callback_info info) {
 
 bool init_poller(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {
-      {"openPoller", open_poller},
-      {"pollerAdd", poller_add},
-      {"pollerModify", poller_modify},
-      {"pollerRemove", poller_remove},
-      {"pollerRef", poller_ref},
-      {"pollerTurned", poller_turned},
+      {"openPoller", call_open_poller},     {"pollerAdd", call_poller_add}, {"pollerModify", call_poller_modify},
+      {"pollerRemove", call_poller_remove}, {"pollerRef", call_poller_ref}, {"pollerTurned", call_poller_turned},
   };
   return EXPORT_FUNCTIONS(env, exports, functions);
 }

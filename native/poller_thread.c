@@ -1,14 +1,15 @@
 /*
- * A poller without libuv: a thread waits for the epoll descriptor, and a threadsafe function brings that to the thread of the
- * environment. There all else is as with libuv: events are fetched, relays go on, JavaScript is called.
+ * The backend of the poller for runtimes without libuv. A thread waits for the epoll descriptor, and a threadsafe
+ * function continues on the thread of the environment. From there on all is the same as with libuv.
  *
- * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the descriptor is readable, it calls the
- * threadsafe function once, and waits for nothing but the eventfd until the loop of the environment has turned. A runtime makes the calls
- * that are queued by then one after the other; the thread would else queue the next while the first is dealt with, and
- * timers would wait for ever.
+ * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the epoll descriptor is readable, the
+ * thread calls the threadsafe function once, and then waits only for the eventfd until the loop of the environment has
+ * turned. Otherwise it would queue the next call while the environment runs the first one. A runtime runs queued calls
+ * one after the other, so timers would never run.
  *
- * Nothing here knows when the loop turns, so JavaScript calls pollerTurned() in the turn after each call: then relays go on, the thread
- * waits for events again, and the threadsafe function, which keeps the process alive while a call waits, lets go of it when none does.
+ * No function of Node-API reports a turn of the loop. So JavaScript calls pollerTurned() in the turn after each call.
+ * Then queued relays continue, and the thread waits for events again. If no call waits any more, the threadsafe
+ * function is unreferenced and does not keep the process alive.
  */
 #include "poller.h"
 #include "threads.h"
@@ -20,19 +21,19 @@
 #include <unistd.h>
 
 struct waiter {
-  /* NULL once the poller has ended; for the environment's thread alone. */
+  /* Used only on the environment's thread. NULL after the poller has ended. */
   struct poller *poller;
   int epfd, wake_fd;
   atomic_bool stop;
-  bool ending; /* with the environment */
-  bool waits_for_turn;    /* the thread waits until the loop has turned */
+  bool ending;         /* the environment is ending */
+  bool waits_for_turn; /* the thread waits until the loop has turned */
   pthread_t thread;
   napi_threadsafe_function notify;
 };
 
 static void wake_thread(struct waiter *waiter) {
   const uint64_t one = 1;
-  /* An eventfd takes it unless it has more than 2^64-2 already. */
+  /* The write can fail only if the counter of the eventfd is full. Then the thread wakes anyway. */
   ssize_t written = write(waiter->wake_fd, &one, sizeof one);
   (void)written;
 }
@@ -41,7 +42,7 @@ static void *wait_for_events(void *data) {
   struct waiter *waiter = data;
   bool notified = false;
   for (;;) {
-    /* A negative number has poll(2) pass over the entry. */
+    /* poll(2) ignores an entry whose descriptor is negative. */
     struct pollfd entries[] = {{.fd = waiter->wake_fd, .events = POLLIN},
                                {.fd = notified ? -1 : waiter->epfd, .events = POLLIN}};
     if (poll(entries, 2, -1) < 0) continue;
@@ -52,7 +53,7 @@ static void *wait_for_events(void *data) {
       continue;
     }
     napi_status status = napi_call_threadsafe_function(waiter->notify, NULL, napi_tsfn_nonblocking);
-    /* The environment is ending: the function must not be touched any more. */
+    /* The environment is ending, and the threadsafe function must not be used any more. */
     if (status == napi_closing) return NULL;
     notified = status == napi_ok;
   }
@@ -60,8 +61,8 @@ static void *wait_for_events(void *data) {
   return NULL;
 }
 
-static void on_call(napi_env env, napi_value notify, void *context, void *data) {
-  (void)notify;
+static void on_call(napi_env env, napi_value function, void *context, void *data) {
+  (void)function;
   (void)data;
   struct waiter *waiter = context;
   if (env == NULL || waiter->poller == NULL) return;
@@ -74,7 +75,7 @@ static bool loop_turned(struct poller *poller) {
   bool more = poller->relays.queue_length > 0 && poller_continue_relays(poller);
   if (waiter->waits_for_turn) {
     waiter->waits_for_turn = false;
-    /* Once epoll_wait(2) has failed the thread has nothing to wait for. */
+    /* After epoll_wait(2) has failed permanently, the thread must not wait for events. */
     if (!poller->failed) wake_thread(waiter);
   }
   return more;
@@ -102,7 +103,7 @@ static void stop(struct waiter *waiter) {
 
 static void end(struct poller *poller) {
   struct waiter *waiter = poller->data;
-  /* Not the hook that is running: Deno crashes in that. */
+  /* Only if the hook is not running at the moment: Deno crashes when a running hook is removed. */
   if (!waiter->ending) napi_remove_env_cleanup_hook(poller->env, end_environment, waiter);
   stop(waiter);
   poller_free(poller);

@@ -30,8 +30,8 @@ struct relays {
  */
 bool relay_event(struct relays *relays, uint64_t token, uint32_t *events);
 /*
- * Continues queued relays within the budget. Returns true when a relay has stopped, and stores its token: JavaScript must
- * handle it, and further relays may be queued. Returns false when the queue is empty or the budget is spent.
+ * Continues queued relays within the budget. Returns true when a relay has stopped, and stores its token: JavaScript
+ * must handle it, and further relays may be queued. Returns false when the queue is empty or the budget is spent.
  */
 bool relay_queued(struct relays *relays, uint64_t *token);
 

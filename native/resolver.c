@@ -1,10 +1,12 @@
 /*
  * The resolver: getaddrinfo(3), getnameinfo(3), gethostbyname2_r(3) and gethostbyaddr_r(3).
  *
- * Each may take seconds. With a function as the last argument a question is asked on a thread of lookups.c and answered
- * through that function, and the call returns a ticket; without one it blocks this thread and the answer is what the call
- * returns. Both give the same three things: a status (0 or an EAI_ number, also for the calls whose own numbers are those of
- * h_errno), an errno, which counts with EAI_SYSTEM, and the result or null.
+ * Each call may take seconds. With a function as the last argument, the request runs on a lookup thread (lookups.c),
+ * the function is called with the result, and the call returns a ticket. Without one, the call blocks this thread and
+ * returns the result. Both results have the same three parts:
+ * - status: 0 or an EAI_ number, also for the calls that report h_errno
+ * - errno, which is set only for EAI_SYSTEM
+ * - the value or null
  */
 #include "lookups.h"
 #include "sockaddr.h"
@@ -17,38 +19,41 @@
 #include <string.h>
 #include <strings.h>
 
-/* A C library without it, such as musl, never stores it: then it only means "no attempt has stored a reason yet". */
+/*
+ * Some C libraries, for example musl, do not define it and never store it. Then its only use is the initial value of
+ * h_error.
+ */
 #ifndef NETDB_INTERNAL
 #define NETDB_INTERNAL (-1)
 #endif
 
-/* What the C library may want for the names and addresses of one host. */
+/* Limit of the buffer that the C library needs for the names and addresses of one host. */
 #define HOST_BUFFER_MAX (1 << 20)
 
-/* The file that the C library looks names up in before it asks a server, where the system is set up so; hosts(5). */
+/* The C library searches this file before it asks a server, if the system is configured that way; hosts(5). */
 #define HOSTS_FILE "/etc/hosts"
 
 struct request {
-  struct lookup lookup; /* first: each is taken for the other */
+  struct lookup lookup; /* first member, because pointers to both types are converted into each other */
   void (*run)(struct request *);
-  napi_value (*result)(napi_env, const struct request *);
-  /* what is asked */
+  napi_value (*create_value)(napi_env, const struct request *);
+  /* arguments */
   char *host, *service;
   struct addrinfo hints;
   struct sockaddr_storage address;
   socklen_t address_length;
-  uint8_t raw[sizeof(struct in6_addr)];
+  uint8_t address_bytes[sizeof(struct in6_addr)];
   int family, flags;
-  /* what is answered */
+  /* results */
   int status, error;
-  struct addrinfo *found;
+  struct addrinfo *addresses;
   char name[NI_MAXHOST], port[NI_MAXSERV];
   struct hostent entry;
   char *buffer;
 };
 
 static void free_request(struct request *request) {
-  if (request->found != NULL) freeaddrinfo(request->found);
+  if (request->addresses != NULL) freeaddrinfo(request->addresses);
   free(request->host);
   free(request->service);
   free(request->buffer);
@@ -70,9 +75,9 @@ static napi_value js_bytes(napi_env env, const void *data, size_t length) {
   return view;
 }
 
-/* [status, errno, result | null] */
+/* Stores [status, errno, value | null] in `parts`. */
 static bool create_result(napi_env env, struct request *request, napi_value parts[3]) {
-  if (request->status != 0 || (parts[2] = request->result(env, request)) == NULL) {
+  if (request->status != 0 || (parts[2] = request->create_value(env, request)) == NULL) {
     bool pending = false;
     if (request->status == 0) request->status = EAI_MEMORY;
     if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
@@ -95,14 +100,17 @@ static napi_value resolve_now(napi_env env, struct request *request) {
   return result;
 }
 
-/* Asks now or, if there is a function at `callback`, on another thread. Owns the question in either case. */
+/*
+ * Runs a request: on this thread, or on a lookup thread if there is a function at `callback`. Takes ownership of the
+ * request.
+ */
 static napi_value resolve(const struct args *args, size_t callback, struct request *request) {
   napi_env env = args->env;
   napi_valuetype type;
   if (callback >= args->count) return resolve_now(env, request);
   if (napi_typeof(env, args->values[callback], &type) != napi_ok || type != napi_function) {
     free_request(request);
-    napi_throw_type_error(env, NULL, "a native call takes a function here");
+    napi_throw_type_error(env, NULL, "Cannot make a native call: callback is not a function, required a function");
     return NULL;
   }
   int64_t ticket = start_lookup(env, &request->lookup, args->values[callback]);
@@ -110,20 +118,20 @@ static napi_value resolve(const struct args *args, size_t callback, struct reque
   return js_number(env, ticket);
 }
 
-static void run_lookup(struct lookup *lookup) {
+static void run_request(struct lookup *lookup) {
   struct request *request = (struct request *)lookup;
   request->run(request);
 }
 
-static void fail_lookup(struct lookup *lookup) { ((struct request *)lookup)->status = EAI_AGAIN; }
+static void fail_request(struct lookup *lookup) { ((struct request *)lookup)->status = EAI_AGAIN; }
 
-static bool create_lookup_result(napi_env env, struct lookup *lookup, napi_value parts[3]) {
+static bool create_request_result(napi_env env, struct lookup *lookup, napi_value parts[3]) {
   return create_result(env, (struct request *)lookup, parts);
 }
 
-static void destroy_lookup(struct lookup *lookup) { free_request((struct request *)lookup); }
+static void destroy_request(struct lookup *lookup) { free_request((struct request *)lookup); }
 
-/* Whether a line of the file of hosts begins with the address, or has the name. */
+/* Whether the hosts file has a line that begins with the address, or a line that contains the name. */
 static bool is_in_hosts_file(const char *name, int family, const void *address, size_t length) {
   FILE *file = fopen(HOSTS_FILE, "re");
   char *line = NULL;
@@ -146,7 +154,7 @@ static bool is_in_hosts_file(const char *name, int family, const void *address, 
   return found;
 }
 
-/* Whether the C library can answer by itself. A guess that only decides which thread asks it. */
+/* Whether the C library can answer without a server. This is an estimate that only selects the thread. */
 static bool is_local(const struct lookup *lookup) {
   const struct request *request = (const struct request *)lookup;
   struct in_addr unused;
@@ -154,36 +162,40 @@ static bool is_local(const struct lookup *lookup) {
     return (request->hints.ai_flags & AI_NUMERICHOST) != 0 || strchr(request->host, ':') != NULL ||
            inet_aton(request->host, &unused) != 0 || is_in_hosts_file(request->host, 0, NULL, 0);
   }
-  if (request->family != 0) return is_in_hosts_file(NULL, request->family, request->raw, request->address_length);
+  if (request->family != 0)
+    return is_in_hosts_file(NULL, request->family, request->address_bytes, request->address_length);
   const struct sockaddr *address = (const struct sockaddr *)&request->address;
   if ((request->flags & NI_NUMERICHOST) != 0) return true;
   if (address->sa_family == AF_INET) {
     return is_in_hosts_file(NULL, AF_INET, &((const struct sockaddr_in *)address)->sin_addr, sizeof(struct in_addr));
   }
   if (address->sa_family == AF_INET6) {
-    return is_in_hosts_file(NULL, AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, sizeof(struct in6_addr));
+    return is_in_hosts_file(NULL, AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr,
+                            sizeof(struct in6_addr));
   }
-  /* getaddrinfo(3) without a host, and what getnameinfo(3) refuses. */
+  /* getaddrinfo(3) without a host, and addresses that getnameinfo(3) refuses. */
   return true;
 }
 
 static void run_getaddrinfo(struct request *request) {
-  request->status = getaddrinfo(request->host, request->service, &request->hints, &request->found);
+  request->status = getaddrinfo(request->host, request->service, &request->hints, &request->addresses);
   request->error = request->status == EAI_SYSTEM ? errno : 0;
 }
 
-/* [family, type, protocol, sockaddr, canonname | null] for each entry of the list. */
-static napi_value addrinfo_result(napi_env env, const struct request *request) {
+/* [family, type, protocol, sockaddr, canonname | null] for each entry of the list */
+static napi_value create_address_list(napi_env env, const struct request *request) {
   napi_value result;
   uint32_t count = 0;
   if (napi_create_array(env, &result) != napi_ok) return NULL;
-  for (const struct addrinfo *item = request->found; item != NULL; item = item->ai_next) {
+  for (const struct addrinfo *item = request->addresses; item != NULL; item = item->ai_next) {
     napi_value entry;
     if (napi_create_array_with_length(env, 5, &entry) != napi_ok ||
-        !set_element(env, entry, 0, js_number(env, item->ai_family)) || !set_element(env, entry, 1, js_number(env, item->ai_socktype)) ||
+        !set_element(env, entry, 0, js_number(env, item->ai_family)) ||
+        !set_element(env, entry, 1, js_number(env, item->ai_socktype)) ||
         !set_element(env, entry, 2, js_number(env, item->ai_protocol)) ||
         !set_element(env, entry, 3, js_bytes(env, item->ai_addr, item->ai_addrlen)) ||
-        !set_element(env, entry, 4, js_string_or_null(env, item->ai_canonname)) || !set_element(env, result, count++, entry)) {
+        !set_element(env, entry, 4, js_string_or_null(env, item->ai_canonname)) ||
+        !set_element(env, result, count++, entry)) {
       return NULL;
     }
   }
@@ -191,14 +203,13 @@ static napi_value addrinfo_result(napi_env env, const struct request *request) {
 }
 
 static void run_getnameinfo(struct request *request) {
-  request->status =
-      getnameinfo((struct sockaddr *)&request->address, request->address_length, request->name,
-                  sizeof request->name, request->port, sizeof request->port, request->flags);
+  request->status = getnameinfo((struct sockaddr *)&request->address, request->address_length, request->name,
+                                sizeof request->name, request->port, sizeof request->port, request->flags);
   request->error = request->status == EAI_SYSTEM ? errno : 0;
 }
 
 /* [host, service] */
-static napi_value nameinfo_result(napi_env env, const struct request *request) {
+static napi_value create_names(napi_env env, const struct request *request) {
   napi_value result;
   if (napi_create_array_with_length(env, 2, &result) != napi_ok ||
       !set_element(env, result, 0, js_string_or_null(env, request->name)) ||
@@ -208,20 +219,25 @@ static napi_value nameinfo_result(napi_env env, const struct request *request) {
   return result;
 }
 
-/* h_errno has the same four reasons under numbers of its own. */
+/* h_errno reports the same four causes with other numbers. */
 static int eai_from_h_errno(int h_error) {
   switch (h_error) {
-    case TRY_AGAIN: return EAI_AGAIN;
-    case NO_RECOVERY: return EAI_FAIL;
+    case TRY_AGAIN:
+      return EAI_AGAIN;
+    case NO_RECOVERY:
+      return EAI_FAIL;
 #ifdef EAI_NODATA
-    case NO_DATA: return EAI_NODATA;
+    case NO_DATA:
+      return EAI_NODATA;
 #endif
-    case NETDB_INTERNAL: return EAI_SYSTEM;
-    default: return EAI_NONAME;
+    case NETDB_INTERNAL:
+      return EAI_SYSTEM;
+    default:
+      return EAI_NONAME;
   }
 }
 
-/* By name if there is one, otherwise by address; again with more room as long as there is too little. */
+/* Looks up by name if the request has one, otherwise by address. Repeats the call with a larger buffer on ERANGE. */
 static void run_gethostby(struct request *request) {
   int error = ERANGE, h_error = NETDB_INTERNAL;
   struct hostent *found = NULL;
@@ -232,10 +248,10 @@ static void run_gethostby(struct request *request) {
       request->status = EAI_MEMORY;
       return;
     }
-    error = request->host != NULL ? gethostbyname2_r(request->host, request->family, &request->entry,
-                                                      request->buffer, size, &found, &h_error)
-                                   : gethostbyaddr_r(request->raw, request->address_length, request->family,
-                                                     &request->entry, request->buffer, size, &found, &h_error);
+    error = request->host != NULL ? gethostbyname2_r(request->host, request->family, &request->entry, request->buffer,
+                                                     size, &found, &h_error)
+                                  : gethostbyaddr_r(request->address_bytes, request->address_length, request->family,
+                                                    &request->entry, request->buffer, size, &found, &h_error);
   }
   if (found != NULL) return;
   request->status = eai_from_h_errno(h_error);
@@ -253,7 +269,7 @@ static napi_value js_strings(napi_env env, char *const *list) {
 }
 
 /* [name, [alias, …], [bytes of an address, …]] */
-static napi_value hostent_result(napi_env env, const struct request *request) {
+static napi_value create_host(napi_env env, const struct request *request) {
   napi_value result, addresses;
   uint32_t count = 0;
   const struct hostent *entry = &request->entry;
@@ -262,26 +278,26 @@ static napi_value hostent_result(napi_env env, const struct request *request) {
     if (!set_element(env, addresses, count++, js_bytes(env, *item, (size_t)entry->h_length))) return NULL;
   }
   if (napi_create_array_with_length(env, 3, &result) != napi_ok ||
-      !set_element(env, result, 0, js_string_or_null(env, entry->h_name)) || !set_element(env, result, 1, js_strings(env, entry->h_aliases)) ||
-      !set_element(env, result, 2, addresses)) {
+      !set_element(env, result, 0, js_string_or_null(env, entry->h_name)) ||
+      !set_element(env, result, 1, js_strings(env, entry->h_aliases)) || !set_element(env, result, 2, addresses)) {
     return NULL;
   }
   return result;
 }
 
 static struct request *new_request(void (*run)(struct request *),
-                                     napi_value (*result)(napi_env, const struct request *)) {
+                                   napi_value (*create_value)(napi_env, const struct request *)) {
   struct request *request = calloc(1, sizeof *request);
   if (request == NULL) return NULL;
   request->lookup = (struct lookup){
-      .run = run_lookup,
+      .run = run_request,
       .is_local = is_local,
-      .fail = fail_lookup,
-      .create_result = create_lookup_result,
-      .destroy = destroy_lookup,
+      .fail = fail_request,
+      .create_result = create_request_result,
+      .destroy = destroy_request,
   };
   request->run = run;
-  request->result = result;
+  request->create_value = create_value;
   return request;
 }
 
@@ -289,7 +305,7 @@ static struct request *new_request(void (*run)(struct request *),
 static napi_value call_getaddrinfo(napi_env env, napi_callback_info info) {
   struct args args;
   if (!read_args(env, info, 6, &args)) return NULL;
-  struct request *request = new_request(run_getaddrinfo, addrinfo_result);
+  struct request *request = new_request(run_getaddrinfo, create_address_list);
   if (request == NULL) return js_number(env, -ENOMEM);
   struct addrinfo *hints = &request->hints;
   if (!arg_string(&args, 0, &request->host) || !arg_string(&args, 1, &request->service) ||
@@ -305,7 +321,7 @@ static napi_value call_getaddrinfo(napi_env env, napi_callback_info info) {
 static napi_value call_getnameinfo(napi_env env, napi_callback_info info) {
   struct args args;
   if (!read_args(env, info, 2, &args)) return NULL;
-  struct request *request = new_request(run_getnameinfo, nameinfo_result);
+  struct request *request = new_request(run_getnameinfo, create_names);
   if (request == NULL) return js_number(env, -ENOMEM);
   const struct sockaddr *address;
   if (!arg_address(&args, 0, &address, &request->address_length) || !arg_i32(&args, 1, &request->flags)) {
@@ -320,13 +336,13 @@ static napi_value call_getnameinfo(napi_env env, napi_callback_info info) {
 static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
   struct args args;
   if (!read_args(env, info, 2, &args)) return NULL;
-  struct request *request = new_request(run_gethostby, hostent_result);
+  struct request *request = new_request(run_gethostby, create_host);
   if (request == NULL) return js_number(env, -ENOMEM);
   if (!arg_string(&args, 0, &request->host) || !arg_i32(&args, 1, &request->family)) {
     free_request(request);
     return NULL;
   }
-  /* glibc asserts that it is one of these two. */
+  /* glibc asserts that the family is one of these two. */
   if (request->host == NULL || (request->family != AF_INET && request->family != AF_INET6)) {
     free_request(request);
     return js_number(env, -EINVAL);
@@ -337,23 +353,23 @@ static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
 /* gethostbyaddr(bytes, family, callback?) */
 static napi_value call_gethostbyaddr(napi_env env, napi_callback_info info) {
   struct args args;
-  uint8_t *raw;
+  uint8_t *address_bytes;
   size_t length;
   if (!read_args(env, info, 2, &args)) return NULL;
-  struct request *request = new_request(run_gethostby, hostent_result);
+  struct request *request = new_request(run_gethostby, create_host);
   if (request == NULL) return js_number(env, -ENOMEM);
-  if (!arg_bytes(&args, 0, &raw, &length) || !arg_i32(&args, 1, &request->family)) {
+  if (!arg_bytes(&args, 0, &address_bytes, &length) || !arg_i32(&args, 1, &request->family)) {
     free_request(request);
     return NULL;
   }
   size_t required = request->family == AF_INET    ? sizeof(struct in_addr)
                     : request->family == AF_INET6 ? sizeof(struct in6_addr)
-                                                   : 0;
+                                                  : 0;
   if (required == 0 || length != required) {
     free_request(request);
     return js_number(env, -EINVAL);
   }
-  memcpy(request->raw, raw, length);
+  memcpy(request->address_bytes, address_bytes, length);
   request->address_length = (socklen_t)length;
   return resolve(&args, 2, request);
 }

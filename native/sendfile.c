@@ -1,4 +1,4 @@
-/* HEAD */
+/* Sending a file to a socket. */
 #include "addon.h"
 #include "descriptors.h"
 #include "syscalls.h"
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* sendfile(2) to a blocking socket would wait: see shared.c. The bytes are copied. */
+/* Copies, because sendfile(2) would block on a blocking socket; shared_fds.c. */
 static int64_t copy_file(int out, int in, off_t offset, uint32_t count) {
   uint8_t bytes[1 << 16];
   int64_t moved = 0;
@@ -23,7 +23,7 @@ static int64_t copy_file(int out, int in, off_t offset, uint32_t count) {
   return moved;
 }
 
-/* sendfile(out, in, offset, count) -> bytes moved; 0 at the end of the file. The file's own offset stays as it is. */
+/* sendfile(out, in, offset, count) -> bytes sent, 0 at the end of the file. Does not change the offset of the file. */
 static napi_value call_sendfile(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t out, in;
@@ -39,7 +39,10 @@ static napi_value call_sendfile(napi_env env, napi_callback_info info) {
   return js_number(env, result_or_errno(sendfile(out, in, &at, count)));
 }
 
-/* fileSize(fd): of a regular file its length, of a block device 0; EINVAL for what sendfile would have to wait for. */
+/*
+ * fileSize(fd): the size of a regular file, 0 for a block device. EINVAL for any other file, because sendfile(2) could
+ * block on it.
+ */
 static napi_value call_file_size(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

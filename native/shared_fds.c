@@ -1,10 +1,14 @@
 /*
- * Descriptors that others may use as well: they were made elsewhere, duplicated, or JavaScript has asked for their number.
+ * Shared descriptors: those that other code may use too. They were created elsewhere or duplicated, or JavaScript has
+ * requested their number.
  *
- * Two things follow for such a descriptor. Others may close its number, and the kernel gives it to another file. So close()
- * compares the inode first. And O_NONBLOCK belongs to the open file description: a child process, or the receiver of a passed descriptor,
- * may clear it for everybody. To set it again would break the other side, which relies on a blocking descriptor. So calls
- * that send or receive have MSG_DONTWAIT, always. The others have no such flag: for them this file has the alarm.
+ * Other code may close the number of a shared descriptor, and then the kernel may give it to another file. So close()
+ * compares the inode first.
+ *
+ * O_NONBLOCK belongs to the open file description. A child process, or the receiver of a passed descriptor, can clear
+ * it for all users of the description. The addon does not set it again, because the other process may rely on a
+ * blocking descriptor. So every call that sends or receives has MSG_DONTWAIT. accept4(2), connect(2), sendfile(2) and
+ * splice(2) have no such flag; for them see alarm.c.
  */
 #include "addon.h"
 #include "descriptors.h"
@@ -15,8 +19,8 @@
 #include <sys/stat.h>
 
 /*
- * Which file a descriptor is, of device and inode, in 52 bits, which a number of JavaScript holds. Each socket has an inode of its
- * own (sockfs). 0 for a number that is not open.
+ * Identifies the file of a descriptor: device and inode in 52 bits, because a JavaScript number holds 53. Each socket
+ * has its own inode (sockfs). Returns 0 for a number that is not open.
  */
 static uint64_t get_identity(int fd) {
   struct stat status;
@@ -54,7 +58,7 @@ void free_shared(struct addon *addon) {
   addon->shared = (struct u64_array){0};
 }
 
-/* share(fd): others get to know the number -> which file it is, for close(). */
+/* share(fd): the number becomes known to other code -> identity of the file, for close() */
 static napi_value call_share(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

@@ -1,4 +1,4 @@
-/* The calls that make, name, connect and end a socket. */
+/* The calls that create, bind, connect, accept and shut down sockets. */
 #include "addon.h"
 #include "descriptors.h"
 #include "sockaddr.h"
@@ -22,7 +22,7 @@ static napi_value call_socket(napi_env env, napi_callback_info info) {
   return js_number(env, fd < 0 ? -errno : own_new(addon, fd));
 }
 
-/* socketpair(family, type, protocol, room for two numbers as 8 bytes) */
+/* socketpair(family, type, protocol, buffer for two descriptors, 8 bytes) */
 static napi_value call_socketpair(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t family, type, protocol;
@@ -35,7 +35,7 @@ static napi_value call_socketpair(napi_env env, napi_callback_info info) {
   }
   int pair[2];
   if (size < sizeof pair) {
-    napi_throw_range_error(env, NULL, "socketpair takes room for two descriptors");
+    napi_throw_range_error(env, NULL, "Cannot call socketpair: view is too short, required 8 bytes");
     return NULL;
   }
   if (socketpair(family, type | NEW_SOCKET_FLAGS, protocol, pair) < 0) return js_number(env, -errno);
@@ -45,7 +45,7 @@ static napi_value call_socketpair(napi_env env, napi_callback_info info) {
   return js_number(env, 0);
 }
 
-/* accept4(2) on a blocking descriptor that others may accept from as well: see shared.c. */
+/* accept4(2) on a blocking descriptor. Other processes may accept from it too; alarm.c. */
 static int accept_blocking(struct addon *addon, int fd, struct sockaddr *address, socklen_t *length) {
   int listening = 0;
   socklen_t size = sizeof listening;
@@ -56,12 +56,15 @@ static int accept_blocking(struct addon *addon, int fd, struct sockaddr *address
   if (start_alarm(addon) < 0) return -1;
   int accepted = sys_accept4(fd, address, length, NEW_SOCKET_FLAGS);
   stop_alarm(addon);
-  /* Another signal may have interrupted it while there is a connection, for which no further event comes. */
+  /*
+   * The alarm or another signal interrupted the call. EAGAIN would be wrong while a connection waits, because the
+   * kernel reports no further event for it.
+   */
   if (accepted < 0 && errno == EINTR) errno = is_ready(fd, POLLIN) ? EINTR : EAGAIN;
   return accepted;
 }
 
-/* accept(fd, room for the peer's address) -> fd */
+/* accept(fd, buffer for the peer's address) -> fd */
 static napi_value call_accept(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
@@ -74,8 +77,8 @@ static napi_value call_accept(napi_env env, napi_callback_info info) {
   struct sockaddr_storage address;
   socklen_t length = sizeof address;
   struct sockaddr *peer = (struct sockaddr *)&address;
-  int accepted =
-      may_block(addon, fd) ? accept_blocking(addon, fd, peer, &length) : sys_accept4(fd, peer, &length, NEW_SOCKET_FLAGS);
+  int accepted = may_block(addon, fd) ? accept_blocking(addon, fd, peer, &length)
+                                      : sys_accept4(fd, peer, &length, NEW_SOCKET_FLAGS);
   if (accepted < 0) return js_number(env, -errno);
   write_address(buffer, &address, length);
   return js_number(env, own_new(addon, accepted));
@@ -98,8 +101,8 @@ static napi_value set_address(napi_env env, napi_callback_info info, address_set
 static napi_value call_bind(napi_env env, napi_callback_info info) { return set_address(env, info, bind); }
 
 /*
- * connect(2) on a blocking descriptor, with the results of a non-blocking one. A stream socket that is neither readable nor writable
- * nor hung up is being connected, unless it listens.
+ * connect(2) on a blocking descriptor, with the results of a non-blocking one. A stream socket is connecting if it is
+ * not listening and poll(2) reports neither readable, writable nor hung up.
  */
 static int connect_blocking(struct addon *addon, int fd, const struct sockaddr *address, socklen_t size) {
   int type = 0, listening = 0;
@@ -130,7 +133,7 @@ static napi_value call_connect(napi_env env, napi_callback_info info) {
     return NULL;
   }
   return js_number(env, result_or_errno(may_block(addon, fd) ? connect_blocking(addon, fd, address, length)
-                                                 : sys_connect(fd, address, length)));
+                                                             : sys_connect(fd, address, length)));
 }
 
 typedef int address_getter(int fd, struct sockaddr *address, socklen_t *length);
@@ -147,12 +150,12 @@ static napi_value get_address(napi_env env, napi_callback_info info, address_get
   return js_number(env, 0);
 }
 
-/* getsockname(fd, room) */
+/* getsockname(fd, buffer) */
 static napi_value call_getsockname(napi_env env, napi_callback_info info) {
   return get_address(env, info, getsockname);
 }
 
-/* getpeername(fd, room) */
+/* getpeername(fd, buffer) */
 static napi_value call_getpeername(napi_env env, napi_callback_info info) {
   return get_address(env, info, getpeername);
 }
@@ -174,14 +177,10 @@ static napi_value call_shutdown(napi_env env, napi_callback_info info) { return 
 
 bool init_socket(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {
-      {"socket", call_socket},
-      {"socketpair", call_socketpair},
-      {"accept", call_accept},
-      {"bind", call_bind},
-      {"connect", call_connect},
-      {"getsockname", call_getsockname},
-      {"getpeername", call_getpeername},
-      {"listen", call_listen},
+      {"socket", call_socket},           {"socketpair", call_socketpair},
+      {"accept", call_accept},           {"bind", call_bind},
+      {"connect", call_connect},         {"getsockname", call_getsockname},
+      {"getpeername", call_getpeername}, {"listen", call_listen},
       {"shutdown", call_shutdown},
   };
   return EXPORT_FUNCTIONS(env, exports, functions);

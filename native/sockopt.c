@@ -1,17 +1,17 @@
 /*
- * setsockopt(2), getsockopt(2), and poll(2) for one descriptor (pollset.c has it for many).
+ * setsockopt(2) and getsockopt(2).
  *
- * The value of an option is bytes. The kernel must never follow an address that came from JavaScript, and never write
- * outside the room, so some options are special:
+ * The value of an option is bytes. The kernel must never follow a pointer that comes from JavaScript, and never write
+ * outside the buffer. So some options are special:
  *
- * - Options that take a classic BPF program take a struct with a pointer to it. Their value here is the instructions, and
- *   set_program() makes the struct.
- * - The values of other options hold addresses, as the tables of netfilter do. setsockopt refuses such an option, or a value
- *   whose address is not 0, with EFAULT. getsockopt does the same for the content of the room.
- * - SO_GET_FILTER (the number of SO_ATTACH_FILTER) counts its length in instructions of eight bytes. Taken for bytes, it
- *   would let the kernel write eight times the room.
- * - For some options the kernel takes the number of items that it may write from the room, not from the length. getsockopt
- *   refuses a number that does not fit with EINVAL.
+ * - An option that takes a classic BPF program takes a struct with a pointer to the instructions. Here the value of the
+ *   option is the instructions, and set_program() creates the struct.
+ * - The values of other options contain pointers, for example the tables of netfilter. setsockopt refuses such an
+ *   option, or a value whose pointer is not 0, with EFAULT. getsockopt does the same for the content of the buffer.
+ * - SO_GET_FILTER (the number of SO_ATTACH_FILTER) counts its length in instructions of eight bytes. If the length were
+ *   passed in bytes, the kernel could write eight times the size of the buffer.
+ * - For some options the kernel reads the number of items that it may write from the buffer, and ignores the length.
+ *   getsockopt refuses a number that does not fit with EINVAL.
  */
 #include "addon.h"
 
@@ -26,13 +26,16 @@
 #define PACKET_FANOUT_DATA 22
 #endif
 
-/* PACKET_FANOUT_DATA takes a program or, as an int, a descriptor. */
+/* The value of PACKET_FANOUT_DATA is a program, or a descriptor as an int. */
 static bool takes_program(int32_t level, int32_t name, size_t size) {
   if (level == SOL_SOCKET) return name == SO_ATTACH_FILTER || name == SO_ATTACH_REUSEPORT_CBPF;
   return level == SOL_PACKET && name == PACKET_FANOUT_DATA && size != sizeof(int);
 }
 
-/* A copy, because the kernel declares the instructions as not constant, and a view need not be aligned for them. */
+/*
+ * Copies the program, because the kernel's struct requires non-const instructions, and the bytes of a view may not be
+ * aligned.
+ */
 static int64_t set_program(int32_t fd, int32_t level, int32_t name, const uint8_t *value, size_t size) {
   if (size % sizeof(struct sock_filter) != 0 || size / sizeof(struct sock_filter) > BPF_MAXINSNS) return -EINVAL;
   struct sock_fprog program = {.len = (unsigned short)(size / sizeof(struct sock_filter)), .filter = malloc(size + 1)};
@@ -43,7 +46,7 @@ static int64_t set_program(int32_t fd, int32_t level, int32_t name, const uint8_
   return result;
 }
 
-/* Known to newer headers, or to headers that do not go together with those above. */
+/* Some headers lack these names, and the headers that have them conflict with those above. */
 enum {
   LEVEL_XDP = 283,
   LEVEL_MPTCP = 284,
@@ -51,14 +54,14 @@ enum {
   OPTION_MPTCP_FULL_INFO = 4,
   OPTION_TCP_ZEROCOPY_RECEIVE = 35,
   OPTION_TCP_AO_GET_KEYS = 41,
-  /* Tables of netfilter, with pointers to counters and entries: ip_tables.h, arp_tables.h, ebtables.h. */
+  /* Tables of netfilter with pointers to counters and entries: ip_tables.h, arp_tables.h, ebtables.h. */
   OPTION_IPT_SET_REPLACE = 64,
   OPTION_ARPT_SET_REPLACE = 96,
   OPTION_EBT_FIRST = 128,
   OPTION_EBT_LAST = 131,
 };
 
-/* Where an address stands in the value of an option, as 64 bits. */
+/* The offset of a 64-bit pointer in the value of an option. */
 struct pointer_field {
   int level, name;
   size_t offset;
@@ -81,7 +84,7 @@ static bool is_ip_level(int32_t level) { return level == IPPROTO_IP || level == 
 static bool set_value_has_pointer(int32_t level, int32_t name, const uint8_t *value, size_t size) {
   static const struct pointer_field fields[] = {{LEVEL_XDP, OPTION_XDP_UMEM_REG, 0}};
   if (is_ip_level(level) && (name == OPTION_IPT_SET_REPLACE || name == OPTION_ARPT_SET_REPLACE ||
-                          (name >= OPTION_EBT_FIRST && name <= OPTION_EBT_LAST))) {
+                             (name >= OPTION_EBT_FIRST && name <= OPTION_EBT_LAST))) {
     return true;
   }
   return has_pointer(fields, sizeof fields / sizeof fields[0], level, name, value, size);
@@ -98,10 +101,11 @@ static bool get_value_has_pointer(int32_t level, int32_t name, const uint8_t *bu
   return has_pointer(fields, sizeof fields / sizeof fields[0], level, name, buffer, size);
 }
 
-/* Whether the room has no place for as many items as its own 32 bits at `count_at` allow the kernel to write. */
-static bool count_exceeds_buffer(const uint8_t *buffer, size_t size, size_t count_offset, size_t header_size, size_t item_size) {
+/* Whether the 32-bit item count at `count_offset` allows the kernel to write more items than the buffer holds. */
+static bool count_exceeds_buffer(const uint8_t *buffer, size_t size, size_t count_offset, size_t header_size,
+                                 size_t item_size) {
   uint32_t count;
-  /* Less than the header the kernel refuses itself. */
+  /* The kernel refuses a buffer that is shorter than the header. */
   if (size < header_size) return false;
   memcpy(&count, buffer + count_offset, sizeof count);
   return count > (size - header_size) / item_size;
@@ -110,13 +114,13 @@ static bool count_exceeds_buffer(const uint8_t *buffer, size_t size, size_t coun
 static bool kernel_would_overflow(int32_t level, int32_t name, const uint8_t *buffer, size_t size) {
   if (level == IPPROTO_IP && name == IP_MSFILTER) {
     return count_exceeds_buffer(buffer, size, offsetof(struct ip_msfilter, imsf_numsrc), IP_MSFILTER_SIZE(0),
-                         sizeof(struct in_addr));
+                                sizeof(struct in_addr));
   }
   if (is_ip_level(level) && name == MCAST_MSFILTER) {
     return count_exceeds_buffer(buffer, size, offsetof(struct group_filter, gf_numsrc), GROUP_FILTER_SIZE(0),
-                         sizeof(struct sockaddr_storage));
+                                sizeof(struct sockaddr_storage));
   }
-  /* The length is that of one struct tcp_ao_getsockopt, whose member nkeys tells how many there is room for. */
+  /* The length is always that of one struct tcp_ao_getsockopt. Its member nkeys is the number of items that fit. */
   if (level == IPPROTO_TCP && name == OPTION_TCP_AO_GET_KEYS && size >= 276) {
     return count_exceeds_buffer(buffer, size, 272, 0, size);
   }
@@ -139,7 +143,7 @@ static napi_value call_setsockopt(napi_env env, napi_callback_info info) {
   return js_number(env, result_or_errno(setsockopt(fd, level, name, value, (socklen_t)size)));
 }
 
-/* getsockopt(fd, level, name, room) -> length of the value */
+/* getsockopt(fd, level, name, buffer) -> length of the value */
 static napi_value call_getsockopt(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, level, name;
@@ -156,7 +160,10 @@ static napi_value call_getsockopt(napi_env env, napi_callback_info info) {
   socklen_t unit = is_filter ? sizeof(struct sock_filter) : 1;
   socklen_t length = (socklen_t)size / unit;
   if (getsockopt(fd, level, name, buffer, &length) < 0) return js_number(env, -errno);
-  /* Asked with room for less than one instruction, the kernel only counts, and has written nothing. */
+  /*
+   * If the buffer holds less than one instruction, the kernel only returns the number of instructions and writes
+   * nothing.
+   */
   if (is_filter && size > 0 && (size_t)length * unit > size) return js_number(env, -EINVAL);
   return js_number(env, (int64_t)length * unit);
 }

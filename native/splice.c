@@ -1,4 +1,4 @@
-/* Moving bytes inside the kernel: a file to a socket, a socket through a pipe to a socket. */
+/* Moving bytes from a socket through a pipe to a socket, inside the kernel. */
 #include "splice.h"
 
 #include "addon.h"
@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 /*
- * pipe(size, room for two numbers as 8 bytes) -> bytes that the pipe holds. The read end comes first. The kernel rounds the
- * size up, and where it does not grant it (pipe(7), "pipe-user-pages-soft") the pipe has what it has.
+ * pipe(size, buffer for two descriptors, 8 bytes) -> capacity of the pipe in bytes. The read end is first. The kernel
+ * rounds the size up. If it refuses the size (pipe(7), "pipe-user-pages-soft"), the pipe keeps its default capacity.
  */
 static napi_value call_pipe(napi_env env, napi_callback_info info) {
   struct args args;
@@ -28,7 +28,7 @@ static napi_value call_pipe(napi_env env, napi_callback_info info) {
   }
   int ends[2];
   if (buffer_size < sizeof ends) {
-    napi_throw_range_error(env, NULL, "pipe takes room for two descriptors");
+    napi_throw_range_error(env, NULL, "Cannot call pipe: view is too short, required 8 bytes");
     return NULL;
   }
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return js_number(env, -errno);
@@ -46,7 +46,7 @@ static napi_value call_pipe(napi_env env, napi_callback_info info) {
   return js_number(env, capacity);
 }
 
-/* From a socket to a pipe, by way of the program: bytes are taken from the socket only when the pipe has them. */
+/* Copies from a socket to a pipe. MSG_PEEK leaves the bytes in the socket until the pipe has them. */
 static ssize_t copy_to_pipe(int in, int out, size_t count) {
   uint8_t bytes[SPLICE_THRESHOLD];
   ssize_t moved = recv(in, bytes, count < SPLICE_THRESHOLD ? count : SPLICE_THRESHOLD, MSG_PEEK | MSG_DONTWAIT);
@@ -56,8 +56,8 @@ static ssize_t copy_to_pipe(int in, int out, size_t count) {
 }
 
 /*
- * splice(2) to or from a blocking socket: see shared.c. From a socket the bytes are copied. To a socket the alarm ends a wait; what went
- * out before it counts.
+ * splice(2) from or to a blocking socket; shared_fds.c. Bytes from a blocking socket are copied. On a blocking
+ * destination the alarm interrupts the call, which then returns the number of bytes moved so far.
  */
 static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t count) {
   if (may_block(addon, in)) return copy_to_pipe(in, out, count);
@@ -73,9 +73,10 @@ static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t coun
 }
 
 /*
- * splice(2), from a pipe or a socket. At TCP's urgent data it gets no further: it says would-block there, and the end once that
- * has come, whatever lies behind (tcp_read_sock in net/ipv4/tcp.c). recv(2) does get past, as an ordinary read does, without the
- * urgent byte; so there bytes are copied.
+ * splice(2) from a pipe or a socket, without blocking. At TCP's urgent data splice(2) makes no progress: it returns
+ * EAGAIN, or 0 after the peer has ended the connection, even if more bytes follow (tcp_read_sock in net/ipv4/tcp.c).
+ * recv(2) continues behind the urgent byte and skips that byte, like any ordinary read. So at the mark the bytes are
+ * copied.
  */
 static ssize_t splice_or_copy(int in, int out, size_t count) {
   ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -89,8 +90,8 @@ static ssize_t splice_or_copy(int in, int out, size_t count) {
 }
 
 /*
- * splice(in, out, count) -> bytes moved; 0 at the end of `in`. It never waits. SIGPIPE, which splice(2) has no flag
- * against, is ignored by every Node process.
+ * splice(in, out, count) -> bytes moved, 0 at the end of `in`. It never blocks. splice(2) has no flag against SIGPIPE,
+ * and every Node process ignores SIGPIPE.
  */
 static napi_value call_splice(napi_env env, napi_callback_info info) {
   struct args args;
@@ -101,17 +102,19 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
       !arg_u32(&args, 2, &count)) {
     return NULL;
   }
-  if (may_block(addon, in) || may_block(addon, out)) return js_number(env, result_or_errno(splice_blocking(addon, in, out, count)));
-  return js_number(env, result_or_errno(splice_or_copy(in, out, count)));
+  bool blocking = may_block(addon, in) || may_block(addon, out);
+  return js_number(env,
+                   result_or_errno(blocking ? splice_blocking(addon, in, out, count) : splice_or_copy(in, out, count)));
 }
 
 /*
- * Copies: a splice takes apart and puts together again what a packet is made of, which pays for many bytes only. True when there
- * may be more than a few; otherwise `result` is what ended it, as splice_through() returns it. What `to` does not take goes
- * into the pipe, which has room for it.
+ * Copies from `source` to `destination`. For small transfers a copy costs less, because splice(2) takes the pages of
+ * each packet apart and assembles them again. Returns true after a full read, when there may be more bytes to splice.
+ * Otherwise `result` is that of splice_through(). Bytes that `destination` does not accept are written into the pipe.
+ * They fit, because a read gets at most `capacity` bytes.
  */
 static bool copy_small(int source, int write_end, int destination, uint32_t capacity, uint32_t budget, uint32_t flags,
-                     struct splice_progress *progress, int64_t *result) {
+                       struct splice_progress *progress, int64_t *result) {
   uint8_t bytes[SPLICE_THRESHOLD];
   size_t max_size = capacity < SPLICE_THRESHOLD ? capacity : SPLICE_THRESHOLD;
   for (;;) {
@@ -132,7 +135,7 @@ static bool copy_small(int source, int write_end, int destination, uint32_t capa
     if (at < size) {
       *result = -errno;
       while (at < size && (count = write(write_end, bytes + at, size - at)) > 0) at += (size_t)count;
-      /* Without memory for the pipe the rest is gone, and must not be looked for there. */
+      /* The kernel had no memory for the pipe, and these bytes are lost. They do not count as bytes in the pipe. */
       progress->received -= (uint32_t)(size - at);
       if (at < size) *result = -ENOMEM;
       return false;
@@ -148,11 +151,12 @@ static bool copy_small(int source, int write_end, int destination, uint32_t capa
   }
 }
 
-int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget, uint32_t flags,
-                       struct splice_progress *progress) {
+int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget,
+                       uint32_t flags, struct splice_progress *progress) {
   int64_t result = 1;
   *progress = (struct splice_progress){0};
-  if ((flags & (SPLICE_COPY_FIRST | SPLICE_COPY_ALL)) && budget > 0 && !copy_small(source, write_end, destination, capacity, budget, flags, progress, &result)) {
+  if ((flags & (SPLICE_COPY_FIRST | SPLICE_COPY_ALL)) && budget > 0 &&
+      !copy_small(source, write_end, destination, capacity, budget, flags, progress, &result)) {
     return result;
   }
   while (result > 0 && progress->received < budget) {
@@ -165,7 +169,7 @@ int64_t splice_through(int source, int read_end, int write_end, int destination,
     while (progress->sent < progress->received) {
       count = splice_or_copy(read_end, destination, progress->received - progress->sent);
       if (count < 0 && errno == EINTR) continue;
-      /* A pipe that holds bytes does not end. */
+      /* A pipe with bytes in it does not return 0. */
       result = count == 0 ? -EIO : result_or_errno(count);
       if (count <= 0) break;
       progress->sent += (uint32_t)count;
@@ -175,15 +179,12 @@ int64_t splice_through(int source, int read_end, int write_end, int destination,
 }
 
 /*
- * spliceThrough(from, read end, write end, to, at a time, budget, out, how = 0): fills the pipe, which is empty, and empties it, again
- * and again, until something stops it or `budget` bytes have been taken. It is the one call that makes several system
- * calls: it saves a round through JavaScript for each fill of the pipe. With 1 in `how` it begins with recv(2) and send(2), and
- * splices once there are more bytes than a few; with 2 a recv(2) that gets less than it asked for has emptied the source,
- * and counts as would-block; with 4 it has got the last before the end, and counts as that.
+ * spliceThrough(source, read end, write end, destination, capacity, budget, out, flags = 0): splice_through(). It makes
+ * several system calls, so that JavaScript need not run after each fill of the pipe. `flags` are those of splice.h.
  *
- * -> 1 when the budget is spent, 0 at the end of `from`, or -errno. `out` takes two 32-bit numbers, as 8 bytes: bytes taken
- * from `from` and bytes that `to` took. If the two are equal, the pipe is empty and it was `from` that stopped it;
- * otherwise it was `to`.
+ * -> 1 when the budget is spent, 0 at the end of `source`, or -errno. `out` gets two 32-bit numbers, 8 bytes: bytes
+ * received from `source` and bytes sent to `destination`. If they are equal, the pipe is empty and the result is that
+ * of `source`; otherwise it is that of `destination`.
  */
 static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   struct args args;
@@ -192,15 +193,15 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   uint8_t *out;
   size_t out_size;
   struct addon *addon = get_addon(env);
-  if (addon == NULL || !read_args(env, info, 7, &args) || !arg_i32(&args, 0, &source) || !arg_i32(&args, 1, &read_end) ||
-      !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &destination) || !arg_u32(&args, 4, &capacity) ||
-      !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size) ||
+  if (addon == NULL || !read_args(env, info, 7, &args) || !arg_i32(&args, 0, &source) ||
+      !arg_i32(&args, 1, &read_end) || !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &destination) ||
+      !arg_u32(&args, 4, &capacity) || !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size) ||
       (args.count > 7 && !arg_u32(&args, 7, &flags))) {
     return NULL;
   }
   struct splice_progress progress;
   if (out_size < sizeof progress) {
-    napi_throw_range_error(env, NULL, "spliceThrough takes room for two numbers");
+    napi_throw_range_error(env, NULL, "Cannot call spliceThrough: result view is too short, required 8 bytes");
     return NULL;
   }
   if (may_block(addon, source) || may_block(addon, destination)) flags |= SPLICE_COPY_ALL;
@@ -209,7 +210,7 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   return js_number(env, result);
 }
 
-/* read(fd, view) -> bytes; for what a pipe still holds. */
+/* read(fd, view) -> bytes. For bytes that are left in a pipe. */
 static napi_value call_read(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * Transfers of fewer bytes are copied, because splice(2) then costs more than a copy. relay.c switches a flow to copying
- * after a transfer of fewer bytes. src/sys/operations/move.ts has the same number.
+ * Transfers of fewer bytes are copied, because splice(2) then costs more than a copy. relay.c switches a flow to
+ * copying after a transfer of fewer bytes. src/sys/operations/move.ts has the same number.
  */
 #define SPLICE_THRESHOLD (16u << 10)
 
@@ -28,8 +28,8 @@ struct splice_progress {
 
 /*
  * Fills the pipe, which must be empty, from `source` and empties it into `destination`. Repeats that until an operation
- * fails or `budget` bytes were received. `capacity` is the capacity of the pipe. Returns 1 when the budget is spent, 0 at
- * the end of `source`, or -errno.
+ * fails or `budget` bytes were received. `capacity` is the capacity of the pipe. Returns 1 when the budget is spent, 0
+ * at the end of `source`, or -errno.
  */
 int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget,
                        uint32_t flags, struct splice_progress *progress);

@@ -1,4 +1,4 @@
-/* Whether the C library's own functions would be called: see direct.h. */
+/* Detects whether system calls may bypass the C library; syscalls.h. */
 #include "syscalls.h"
 
 #include <dlfcn.h>
@@ -7,7 +7,7 @@ atomic_bool raw_syscalls = false;
 
 void init_syscalls(void) {
   static const char *const names[] = {"recv", "send", "accept4", "connect", "close"};
-  /* Another C library has another name, and is called as usual. */
+  /* Other C libraries have other file names. Then the wrappers are used. */
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (libc == NULL) return;
   bool own = true;

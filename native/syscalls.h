@@ -1,11 +1,12 @@
 /*
- * System calls without the C library's wrapper, for those that are made for every message and every connection.
+ * System calls without the C library's wrappers, for the calls that are made for each message and each connection.
  *
- * recv(3) and its kin are cancellation points: in a process with threads glibc marks the thread as cancellable before the call
- * and takes that back after it, with an atomic operation each. Nobody cancels threads here. syscall(2) does neither.
+ * recv(3) and similar functions are cancellation points. In a process with threads, glibc marks the thread as
+ * cancellable before the call and resets that after it, with an atomic operation each. This addon never cancels
+ * threads. syscall(2) makes neither operation.
  *
- * Where somebody has put other functions in the place of these (LD_PRELOAD: proxies, network stacks in user space, sanitizers),
- * the wrappers are called as usual, for those functions have to see every call.
+ * Other libraries can replace these functions (LD_PRELOAD: proxies, network stacks in user space, sanitizers). Then the
+ * wrappers are called, because the replacements must get every call.
  */
 #ifndef BERKELEY_SYSCALLS_H
 #define BERKELEY_SYSCALLS_H
@@ -16,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Whether the C library's functions are its own: a fact of the process, found out when the addon is loaded. */
+/* True if no library replaces the C library's functions. Set when the addon is loaded; constant for the process. */
 extern atomic_bool raw_syscalls;
 void init_syscalls(void);
 
@@ -43,10 +44,11 @@ static inline int sys_connect(int fd, const struct sockaddr *address, socklen_t 
 }
 
 /*
- * sendmsg(2) and sendmmsg(2) with no limit but the kernel's. musl's sendmsg(3) copies the control data and refuses more than
- * 1,040 bytes with ENOMEM, and its sendmmsg(3) makes a system call for each message. musl does so because its struct msghdr
- * has narrower lengths than the kernel's, with padding beside them: a struct whose padding is 0 is laid out as the kernel's.
- * An initializer sets the padding to 0. The control data are in the kernel's layout already.
+ * sendmsg(2) and sendmmsg(2) without the limits of musl. musl's sendmsg(3) copies the control data and fails with
+ * ENOMEM for more than 1,040 bytes. Its sendmmsg(3) makes a system call for each message. The reason is that the
+ * lengths in musl's struct msghdr are narrower than the kernel's and have padding beside them. If the padding is 0, the
+ * struct has the kernel's layout. An initializer sets the padding to 0, and the control data have the kernel's layout
+ * already.
  */
 static inline ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags) {
 #ifdef __GLIBC__
@@ -60,7 +62,8 @@ static inline int sys_sendmmsg(int fd, struct mmsghdr *messages, unsigned count,
 #ifdef __GLIBC__
   return sendmmsg(fd, messages, count, flags);
 #else
-  return use_raw_syscalls() ? (int)syscall(SYS_sendmmsg, fd, messages, count, flags) : sendmmsg(fd, messages, count, flags);
+  return use_raw_syscalls() ? (int)syscall(SYS_sendmmsg, fd, messages, count, flags)
+                            : sendmmsg(fd, messages, count, flags);
 #endif
 }
 

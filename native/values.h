@@ -35,14 +35,17 @@ bool arg_string(const struct args *args, size_t index, char **out);
 napi_value js_number(napi_env env, int64_t value);
 napi_value js_string_or_null(napi_env env, const char *string);
 
-/* The result of a system call, or -errno if it failed. No other call may come in between, because it could change errno. */
+/*
+ * The result of a system call, or -errno if it failed. No other call may come in between, because it could change
+ * errno.
+ */
 static inline int64_t result_or_errno(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
 
 /*
  * Both functions call JavaScript. call_from_node_api() is for callbacks that Node-API invokes: completed work and
- * threadsafe functions. There the runtime runs the microtasks afterwards. call_from_uv() is for callbacks of libuv, after
- * which Node does not run them. An exception of the function becomes an uncaught exception. Both return true if the
- * function returned normally.
+ * threadsafe functions. There the runtime runs the microtasks afterwards. call_from_uv() is for callbacks of libuv,
+ * after which Node does not run them. An exception of the function becomes an uncaught exception. Both return true if
+ * the function returned normally.
  */
 bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
