@@ -10,11 +10,11 @@ void init_syscalls(void) {
   /* Other C libraries have other file names. Then the wrappers are used. */
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (libc == NULL) return;
-  bool own = true;
+  bool original = true;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     void *found = dlsym(libc, names[i]);
-    if (found == NULL || found != dlsym(RTLD_DEFAULT, names[i])) own = false;
+    if (found == NULL || found != dlsym(RTLD_DEFAULT, names[i])) original = false;
   }
   dlclose(libc);
-  atomic_store_explicit(&raw_syscalls, own, memory_order_relaxed);
+  atomic_store_explicit(&raw_syscalls, original, memory_order_relaxed);
 }
