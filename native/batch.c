@@ -1,16 +1,17 @@
 /*
- * Many datagrams in one call: recvmmsg(2) and sendmmsg(2) over memory that JavaScript keeps from call to call, so that
- * nothing is allocated per datagram or per call.
+ * Batches of datagrams: recvmmsg(2) and sendmmsg(2). JavaScript reuses the memory of a batch for each call, so no call
+ * and no datagram allocates.
  *
- * A batch of N datagrams is three views:
- *   slab     N slots of the same size: the bytes of datagram i are at the start of slot i
- *   table    N entries, a `struct datagram` each, which src/batch/table.ts lays out in the same way
- *   control  N rooms of the same size for the control data that come with a datagram
- * How many datagrams there are follows from the length of the table, the size of slots and rooms from N. Every length in
- * the table that the kernel is to follow is checked against its slot on each call: the table is memory of JavaScript.
+ * A batch of N datagrams has three views:
+ *   slab     N slots of equal size. The bytes of datagram i begin at the start of slot i.
+ *   table    N entries of type `struct datagram`. src/batch/table.ts has the same layout.
+ *   control  N buffers of equal size for the control data of received datagrams.
+ * The length of the table determines N, and N determines the size of the slots and control buffers. JavaScript can
+ * write to the table, so each call checks every length in the table before the kernel uses it.
  */
 #include "addon.h"
-#include "direct.h"
+#include "cmsg.h"
+#include "syscalls.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -24,24 +25,21 @@
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 0x04
-#endif
 
-/* The kernel takes no more at a time (UIO_MAXIOV in sendmmsg(2)). */
-#define MAX_AT_ONCE 1024
+/* The limit of the kernel: UIO_MAXIOV, sendmmsg(2). */
+#define MAX_BATCH 1024
 
 struct datagram {
   uint32_t length;         /* bytes in the slot */
-  uint32_t whole;          /* bytes that the datagram had, if recvmmsg was asked with MSG_TRUNC; otherwise as length */
+  uint32_t full_length;    /* original length of the datagram if recvmmsg had MSG_TRUNC, otherwise the same as length */
   uint32_t flags;          /* msg_flags of a received datagram */
-  uint32_t segment;        /* size of the datagrams that this one is made of (GSO, GRO); 0 if it is a single one */
+  uint32_t segment_size;   /* size of the datagrams that this one consists of (GSO, GRO), 0 for a single datagram */
   uint32_t name_length;    /* 0: no address */
   uint32_t control_length; /* bytes of control data received */
-  int32_t error;           /* written by JavaScript only */
+  int32_t error;           /* written only by JavaScript */
   uint32_t unused;
   struct sockaddr_storage name;
-  alignas(struct cmsghdr) uint8_t control[32]; /* what goes out with a datagram that is to be cut into segments */
+  alignas(struct cmsghdr) uint8_t control[32]; /* sent with a datagram that the kernel divides into segments */
 };
 _Static_assert(sizeof(struct datagram) == 192, "src/batch/table.ts counts on it");
 _Static_assert(offsetof(struct datagram, name) == 32, "src/batch/table.ts counts on it");
@@ -49,53 +47,57 @@ _Static_assert(CMSG_SPACE(sizeof(uint16_t)) <= 32, "the control data for a segme
 
 struct batch {
   uint8_t *slab;
-  size_t slot;
+  size_t slot_size;
   struct datagram *entries;
   size_t count;
 };
 
-/* Arguments index (slab) and index + 1 (table). A slab that was detached has slots of 0 bytes. */
+/* Reads arguments `index` (slab) and `index + 1` (table). The slots of a detached slab have 0 bytes. */
 static bool arg_batch(const struct args *args, size_t index, struct batch *batch) {
   uint8_t *table;
   size_t slab_size, table_size;
-  if (!arg_bytes(args, index, &batch->slab, &slab_size) || !arg_bytes(args, index + 1, &table, &table_size)) return false;
-  if (table_size == 0 || table_size % sizeof(struct datagram) != 0 || (uintptr_t)table % alignof(struct datagram) != 0) {
-    napi_throw_range_error(args->env, NULL, "the table of a batch is a whole number of aligned entries");
+  if (!arg_bytes(args, index, &batch->slab, &slab_size) || !arg_bytes(args, index + 1, &table, &table_size)) {
+    return false;
+  }
+  if (table_size == 0 || table_size % sizeof(struct datagram) != 0 ||
+      (uintptr_t)table % alignof(struct datagram) != 0) {
+    napi_throw_range_error(
+        args->env, NULL, "Cannot make a native call: table has a wrong length or alignment, required aligned entries");
     return false;
   }
   batch->entries = (struct datagram *)table;
   batch->count = table_size / sizeof(struct datagram);
-  batch->slot = slab_size / batch->count;
+  batch->slot_size = slab_size / batch->count;
   return true;
 }
 
 /*
- * What the kernel said about a received datagram besides its bytes. Descriptors that came with it have nobody to take
- * them here, and are closed.
+ * Reads the control data of a received datagram. A batch has no way to return descriptors, so it closes those that were
+ * received.
  */
 static void read_control(struct msghdr *message, struct datagram *entry) {
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = next_control(message, c)) {
-    if (c->cmsg_len < CMSG_LEN(0)) return;
-    size_t size = c->cmsg_len - CMSG_LEN(0);
-    if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO && size >= sizeof(int)) {
-      int segment;
-      memcpy(&segment, CMSG_DATA(c), sizeof segment);
-      /* The kernel tells the size of a lone datagram too, which is then its length. */
-      if (segment > 0 && (uint32_t)segment < entry->length) entry->segment = (uint32_t)segment;
-    } else if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD)) {
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = next_control(message, control)) {
+    if (control->cmsg_len < CMSG_LEN(0)) return;
+    size_t size = control->cmsg_len - CMSG_LEN(0);
+    if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
+      int segment_size;
+      memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
+      /* The kernel also reports the size of a single datagram. That size is its length. */
+      if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
+    } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
         int fd;
-        memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+        memcpy(&fd, CMSG_DATA(control) + at, sizeof fd);
         if (fd >= 0) close(fd);
       }
-      memset(CMSG_DATA(c), 0xff, size); /* -1: no number of a closed descriptor is handed out */
+      memset(CMSG_DATA(control), 0xff, size); /* -1, so that no number of a closed descriptor reaches JavaScript */
     }
   }
 }
 
 /*
- * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. EFAULT when the slab has no room: detached, it would
- * swallow what came.
+ * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. EFAULT when the slots have 0 bytes, as in a
+ * detached slab: the kernel would discard the datagrams.
  */
 static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   struct args args;
@@ -107,83 +109,88 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
       !arg_bytes(&args, 3, &control, &control_size) || !arg_i32(&args, 4, &flags)) {
     return NULL;
   }
-  if (batch.slot == 0) return number(env, -EFAULT);
-  /* The header of the first message in each room must be aligned. */
-  size_t room = control_size / batch.count;
-  if (room % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) room = 0;
-  size_t count = batch.count < MAX_AT_ONCE ? batch.count : MAX_AT_ONCE;
-  struct mmsghdr messages[MAX_AT_ONCE];
-  struct iovec slots[MAX_AT_ONCE];
+  if (batch.slot_size == 0) return js_number(env, -EFAULT);
+  /* The first message header in each control buffer must be aligned. */
+  size_t control_slot = control_size / batch.count;
+  if (control_slot % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_slot = 0;
+  size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
+  struct mmsghdr messages[MAX_BATCH];
+  struct iovec slots[MAX_BATCH];
   for (size_t i = 0; i < count; i++) {
-    slots[i] = (struct iovec){batch.slab + i * batch.slot, batch.slot};
+    slots[i] = (struct iovec){batch.slab + i * batch.slot_size, batch.slot_size};
     messages[i].msg_hdr = (struct msghdr){
         .msg_name = &batch.entries[i].name,
         .msg_namelen = sizeof batch.entries[i].name,
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
-        .msg_control = room == 0 ? NULL : control + i * room,
-        .msg_controllen = room,
+        .msg_control = control_slot == 0 ? NULL : control + i * control_slot,
+        .msg_controllen = control_slot,
     };
   }
   int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
   if (received < 0 && refuses_cloexec(fd)) {
     received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT, NULL);
   }
-  if (received < 0) return number(env, -errno);
+  if (received < 0) return js_number(env, -errno);
   for (int i = 0; i < received; i++) {
     struct datagram *entry = &batch.entries[i];
     struct msghdr *header = &messages[i].msg_hdr;
-    entry->whole = messages[i].msg_len;
-    entry->length = messages[i].msg_len <= batch.slot ? messages[i].msg_len : (uint32_t)batch.slot;
-    /* The kernel hands our own flag back with the others. */
+    entry->full_length = messages[i].msg_len;
+    entry->length = messages[i].msg_len <= batch.slot_size ? messages[i].msg_len : (uint32_t)batch.slot_size;
+    /* The kernel returns this flag together with the others. */
     entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
-    entry->segment = 0;
-    /* An UNIX address may be said to be a byte longer than what was copied. */
+    entry->segment_size = 0;
+    /* The kernel may report a UNIX address as one byte longer than the bytes that it stored. */
     entry->name_length = header->msg_namelen <= sizeof entry->name ? header->msg_namelen : sizeof entry->name;
-    /* Addresses are compared word by word. */
+    /* JavaScript compares addresses word by word, so the rest of the last word is cleared. */
     memset((uint8_t *)&entry->name + entry->name_length, 0, -entry->name_length & 3);
     entry->control_length = (uint32_t)header->msg_controllen;
     entry->error = 0;
     if (header->msg_controllen > 0) read_control(header, entry);
   }
-  return number(env, received);
+  return js_number(env, received);
 }
 
-static void ask_for_segments(struct datagram *entry, struct msghdr *header) {
+static void set_segment_size(struct datagram *entry, struct msghdr *header) {
   header->msg_control = entry->control;
   header->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-  struct cmsghdr *c = CMSG_FIRSTHDR(header);
-  uint16_t segment = (uint16_t)entry->segment;
-  c->cmsg_level = IPPROTO_UDP;
-  c->cmsg_type = UDP_SEGMENT;
-  c->cmsg_len = CMSG_LEN(sizeof segment);
-  memcpy(CMSG_DATA(c), &segment, sizeof segment);
+  struct cmsghdr *control = CMSG_FIRSTHDR(header);
+  uint16_t segment_size = (uint16_t)entry->segment_size;
+  control->cmsg_level = IPPROTO_UDP;
+  control->cmsg_type = UDP_SEGMENT;
+  control->cmsg_len = CMSG_LEN(sizeof segment_size);
+  memcpy(CMSG_DATA(control), &segment_size, sizeof segment_size);
 }
 
-/* sendmmsg(fd, slab, table, from, to, flags) -> number of datagrams of [from, to) that went out, from the first on. */
+/*
+ * sendmmsg(fd, slab, table, first, end, flags) -> number of datagrams sent, of the entries from `first` up to but not
+ * including `end`
+ */
 static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
-  uint32_t from, to;
+  uint32_t first, end;
   struct batch batch;
   if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) || !arg_batch(&args, 1, &batch) ||
-      !arg_u32(&args, 3, &from) || !arg_u32(&args, 4, &to) || !arg_i32(&args, 5, &flags)) {
+      !arg_u32(&args, 3, &first) || !arg_u32(&args, 4, &end) || !arg_i32(&args, 5, &flags)) {
     return NULL;
   }
-  if (from > to || to > batch.count) {
-    napi_throw_range_error(env, NULL, "sendmmsg takes a range of entries inside its table");
+  if (first > end || end > batch.count) {
+    napi_throw_range_error(
+        env, NULL, "Cannot call sendmmsg: range is outside the table, required first <= end <= number of entries");
     return NULL;
   }
-  if (batch.slot == 0) return number(env, -EFAULT);
-  size_t count = to - from < MAX_AT_ONCE ? to - from : MAX_AT_ONCE;
-  struct mmsghdr messages[MAX_AT_ONCE];
-  struct iovec slots[MAX_AT_ONCE];
+  if (batch.slot_size == 0) return js_number(env, -EFAULT);
+  size_t count = end - first < MAX_BATCH ? end - first : MAX_BATCH;
+  struct mmsghdr messages[MAX_BATCH];
+  struct iovec slots[MAX_BATCH];
   for (size_t i = 0; i < count; i++) {
-    struct datagram *entry = &batch.entries[from + i];
-    if (entry->length > batch.slot || entry->name_length > sizeof entry->name || entry->segment > UINT16_MAX) {
-      return number(env, -EFAULT);
+    struct datagram *entry = &batch.entries[first + i];
+    if (entry->length > batch.slot_size || entry->name_length > sizeof entry->name ||
+        entry->segment_size > UINT16_MAX) {
+      return js_number(env, -EFAULT);
     }
-    slots[i] = (struct iovec){batch.slab + (from + i) * batch.slot, entry->length};
+    slots[i] = (struct iovec){batch.slab + (first + i) * batch.slot_size, entry->length};
     struct msghdr *header = &messages[i].msg_hdr;
     *header = (struct msghdr){
         .msg_name = entry->name_length == 0 ? NULL : &entry->name,
@@ -191,15 +198,16 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
     };
-    if (entry->segment > 0) ask_for_segments(entry, header);
+    if (entry->segment_size > 0) set_segment_size(entry, header);
   }
-  return number(env, outcome(whole_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
+  return js_number(env,
+                   result_or_errno(sys_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 bool init_batch(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
+  static const struct exported_function functions[] = {
       {"recvmmsg", call_recvmmsg},
       {"sendmmsg", call_sendmmsg},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

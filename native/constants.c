@@ -1,11 +1,11 @@
 /*
- * The numbers of this platform, under the names that its headers give them. Every name of the table is always there: an
- * option that is younger than the headers has the number that the kernel's ABI gives it. What the running kernel does not
- * know it refuses itself (ENOPROTOOPT).
+ * The constants of this platform, with the names and values of its headers. Every name of the table exists: if an
+ * option is newer than the headers, it has the number of the kernel's ABI. If the running kernel does not support the
+ * option, the kernel refuses it (ENOPROTOOPT).
  */
 #include "addon.h"
 
-/* The C library first: the kernel's headers then leave out what it has defined, and add what it does not know yet. */
+/* The C library comes first. The kernel's headers then omit what the C library has defined, and add what it lacks. */
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -28,7 +28,9 @@
 #include <linux/udp.h>
 #include <linux/vm_sockets.h>
 
-/* SOL_SOCKET has numbers of its own on these architectures: there only headers that know a name can say its number. */
+/*
+ * On these architectures SOL_SOCKET options have other numbers, so a name has a number only if the headers define it.
+ */
 #if !defined(__alpha__) && !defined(__mips__) && !defined(__hppa__) && !defined(__sparc__)
 #ifndef SO_REUSEPORT
 #define SO_REUSEPORT 15
@@ -158,7 +160,10 @@
 #endif
 #endif
 
-/* The same everywhere. Some are in the headers as the members of an enum, or only in the C library. */
+/*
+ * These numbers are the same on all architectures. Some headers have them only as members of an enum, or only the C
+ * library has them.
+ */
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -357,7 +362,7 @@
 #ifndef TCP_LAST_ACK
 #define TCP_LAST_ACK 9
 #endif
-/* Names outside ASCII, of the GNU C library; others answer EAI_BADFLAGS. */
+/* For names outside ASCII, only in the GNU C library. Other C libraries return EAI_BADFLAGS. */
 #ifndef AI_IDN
 #define AI_IDN 0x40
 #endif
@@ -489,8 +494,8 @@
 #endif
 
 /*
- * Each list is read twice: for the names, one after the other, and for the numbers. A table of pointers to names would need a
- * relocation for each, which takes more bytes than the name.
+ * Each list is expanded twice: for the names, which are concatenated, and for the numbers. A table of pointers to names
+ * would need a relocation for each pointer, which takes more bytes than the name.
  */
 /* clang-format off */
 #define CONSTANTS(C) \

@@ -1,300 +1,60 @@
 /*
- * Lookups on threads of our own.
- *
- * getaddrinfo(3) and its kin block a thread, for many seconds when a server is silent, and nothing can stop them. On the thread
- * pool of the engine they would take the place of file reads, compression and cryptography. So each environment has threads
- * for its lookups, under these bounds:
- *
- *   LOOKUPS          threads whose lookup a caller waits for. A lookup above the bound waits in a queue.
- *   LOOKUPS_AT_MOST  threads altogether. A lookup that every caller has abandoned goes on until the C library gives up, but
- *                    leaves its place: another thread may start. The difference is room for abandoned ones.
- *   LOCAL_LOOKUPS    threads that serve the queue in addition. They look for questions that need no server (a literal, an
- *                    entry of the file of hosts) and ask these at once, so that such a question never waits for the DNS.
- *
- * A thread ends when it has been idle for IDLE_SECONDS. All threads are detached and block every signal.
- *
- * The end of an environment does not wait for a thread. `struct lookups` is counted: each thread holds a reference, and the
- * environment holds one. The closing hook sets `closed` under the mutex; a thread that returns from the C library after that
- * frees its question and calls nothing of Node-API. Node unloads an addon when the last worker that loaded it ends, so
- * the first thread pins the object: its code stays mapped for good.
- *
- * Answers go into a list. A threadsafe function is the signal that there are some; it keeps the loop alive exactly while a
- * caller waits. All calls of it stand under the mutex and the check of `closed`, so none can follow its end.
+ * Lookups on the environment's side: starts and abandons them, and calls their callbacks. lookup_threads.c runs them.
  */
-#include "lookups.h"
+#include "lookup_threads.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
-#define LOOKUPS 64
-#define LOOKUPS_AT_MOST 192
-#define LOCAL_LOOKUPS 8
-#define IDLE_SECONDS 5
-
-struct list {
-  struct lookup *first, *last;
-};
-
-struct lookups {
-  pthread_mutex_t mutex;
-  pthread_cond_t work;
-  unsigned references;
-  bool closed;
-  napi_threadsafe_function wake; /* valid while not closed */
-
-  /* The queue, in the order of tickets: what no local thread has looked at, and what one has found to need a server. */
-  struct list fresh, remote;
-  struct list running; /* with those that are being looked at */
-  struct list answered;
-  unsigned queued; /* length of the queue */
-  unsigned threads;   /* without the local ones */
-  unsigned idle;      /* of these */
-  unsigned abandoned; /* of these: run a lookup that no caller waits for */
-  unsigned local_threads;
-  unsigned local_busy; /* of these: run a lookup */
-
-  /* Used by the thread of the environment alone. */
-  struct addon *addon;
-  int64_t last_ticket;
-  unsigned waiting; /* lookups that a caller waits for */
-  bool referenced;  /* the threadsafe function keeps the loop alive */
-};
-
-static void insert(struct list *list, struct lookup *before, struct lookup *lookup) {
-  lookup->next = before;
-  lookup->previous = before == NULL ? list->last : before->previous;
-  if (lookup->previous == NULL) list->first = lookup;
-  else lookup->previous->next = lookup;
-  if (before == NULL) list->last = lookup;
-  else before->previous = lookup;
-}
-
-static void take_out(struct list *list, struct lookup *lookup) {
-  if (lookup->previous == NULL) list->first = lookup->next;
-  else lookup->previous->next = lookup->next;
-  if (lookup->next == NULL) list->last = lookup->previous;
-  else lookup->next->previous = lookup->previous;
-}
-
-static struct lookup *find(const struct list *list, int64_t ticket) {
-  for (struct lookup *lookup = list->first; lookup != NULL; lookup = lookup->next) {
-    if (lookup->ticket == ticket) return lookup;
-  }
-  return NULL;
-}
-
-static struct list *queue_of(struct lookups *lookups, const struct lookup *lookup) {
-  return lookup->state == LOOKUP_QUEUED ? &lookups->fresh : &lookups->remote;
-}
-
-/* Puts a lookup into the queue, where its ticket has its place: mostly the end. */
-static void enqueue(struct lookups *lookups, struct lookup *lookup) {
-  struct list *list = queue_of(lookups, lookup);
-  struct lookup *before = NULL, *last = list->last;
-  for (; last != NULL && last->ticket > lookup->ticket; last = last->previous) before = last;
-  insert(list, before, lookup);
-  lookups->queued++;
-}
-
-static void dequeue(struct lookups *lookups, struct lookup *lookup) {
-  take_out(queue_of(lookups, lookup), lookup);
-  lookups->queued--;
-}
-
-/* The one that has waited longest. */
-static struct lookup *next_queued(const struct lookups *lookups) {
-  struct lookup *fresh = lookups->fresh.first, *remote = lookups->remote.first;
-  if (fresh == NULL || remote == NULL) return fresh == NULL ? remote : fresh;
-  return fresh->ticket < remote->ticket ? fresh : remote;
-}
-
-/* Unlocks and drops a reference. */
-static void release(struct lookups *lookups) {
-  bool last = --lookups->references == 0;
-  pthread_mutex_unlock(&lookups->mutex);
-  if (!last) return;
-  pthread_cond_destroy(&lookups->work);
-  pthread_mutex_destroy(&lookups->mutex);
-  free(lookups);
-}
-
-/* A lookup has its answer. Called with the mutex. */
-static void deliver(struct lookups *lookups, struct lookup *lookup) {
-  if (lookups->closed) {
-    lookup->discard(lookup);
-    return;
-  }
-  bool first = lookups->answered.first == NULL;
-  lookup->state = LOOKUP_ANSWERED;
-  insert(&lookups->answered, NULL, lookup);
-  if (first) napi_call_threadsafe_function(lookups->wake, NULL, napi_tsfn_nonblocking);
-}
-
-/* Asks, without the mutex meanwhile, a lookup that is in no list. */
-static void run(struct lookups *lookups, struct lookup *lookup, bool local) {
-  lookup->state = LOOKUP_RUNNING;
-  lookup->local = local;
-  insert(&lookups->running, NULL, lookup);
-  if (local) lookups->local_busy++;
-  pthread_mutex_unlock(&lookups->mutex);
-  lookup->ask(lookup);
-  pthread_mutex_lock(&lookups->mutex);
-  take_out(&lookups->running, lookup);
-  if (local) lookups->local_busy--;
-  else if (!lookup->wanted) lookups->abandoned--;
-  deliver(lookups, lookup);
-}
-
-/* Waits for work; false when there has been none for long enough. */
-static bool wait_for_work(struct lookups *lookups) {
-  struct timespec end;
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  end.tv_sec += IDLE_SECONDS;
-  lookups->idle++;
-  int result = pthread_cond_timedwait(&lookups->work, &lookups->mutex, &end);
-  lookups->idle--;
-  return result == 0 || lookups->queued > 0;
-}
-
-static void staff(struct lookups *lookups);
-
-static void *serve(void *data) {
-  struct lookups *lookups = data;
-  pthread_mutex_lock(&lookups->mutex);
-  /* A thread that was started in place of an abandoned one ends when there is no room for both any more. */
-  while (!lookups->closed && lookups->threads - lookups->abandoned <= LOOKUPS) {
-    struct lookup *lookup = next_queued(lookups);
-    if (lookup != NULL) {
-      dequeue(lookups, lookup);
-      run(lookups, lookup, false);
-    } else if (!wait_for_work(lookups)) {
-      break;
-    }
-  }
-  lookups->threads--;
-  /* The signal for a lookup in the queue may have been for this thread. */
-  if (!lookups->closed) staff(lookups);
-  release(lookups);
-  return NULL;
-}
-
-/* Goes through the queue while more lookups wait than may run: asks what is local, and leaves the rest in its place. */
-static void *serve_local(void *data) {
-  struct lookups *lookups = data;
-  pthread_mutex_lock(&lookups->mutex);
-  while (!lookups->closed && lookups->fresh.first != NULL) {
-    struct lookup *lookup = lookups->fresh.first;
-    dequeue(lookups, lookup);
-    /* The list of those that run, where the closing hook and an abandoning caller find it. */
-    lookup->state = LOOKUP_SORTED;
-    lookup->local = true;
-    insert(&lookups->running, NULL, lookup);
-    pthread_mutex_unlock(&lookups->mutex);
-    bool local = lookup->is_local(lookup);
-    pthread_mutex_lock(&lookups->mutex);
-    take_out(&lookups->running, lookup);
-    if (lookups->closed || !lookup->wanted) {
-      /* Without a ticket no caller can take it up again. */
-      lookup->ticket = 0;
-      lookup->fail(lookup);
-      deliver(lookups, lookup);
-    } else if (local) {
-      run(lookups, lookup, true);
-    } else {
-      lookup->local = false;
-      enqueue(lookups, lookup);
-      staff(lookups);
-    }
-  }
-  lookups->local_threads--;
-  release(lookups);
-  return NULL;
-}
-
-/* Starts a thread, which has a reference of its own. */
-static int start_thread(struct lookups *lookups, void *(*work)(void *)) {
-  pthread_t thread;
-  pthread_attr_t attributes;
-  sigset_t all, before;
-  int error = pthread_attr_init(&attributes);
-  if (error != 0) return -error;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  /* Signals are for the threads that can handle them. */
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  error = pthread_create(&thread, &attributes, work, lookups);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
-  if (error != 0) return -error;
-  lookups->references++;
-  return 0;
-}
-
-/* Sees to it that what is queued is served, as far as the bounds allow. Called with the mutex. */
-static void staff(struct lookups *lookups) {
-  if (lookups->queued == 0) return;
-  if (lookups->idle > 0) pthread_cond_signal(&lookups->work);
-  if (lookups->queued <= lookups->idle) return;
-  if (lookups->threads - lookups->abandoned < LOOKUPS && lookups->threads < LOOKUPS_AT_MOST &&
-      start_thread(lookups, serve) == 0) {
-    lookups->threads++;
-    return;
-  }
-  if (lookups->fresh.first != NULL && lookups->local_busy == lookups->local_threads &&
-      lookups->local_threads < LOCAL_LOOKUPS && start_thread(lookups, serve_local) == 0) {
-    lookups->local_threads++;
-  }
-}
-
-/* The loop is kept alive while a caller waits. */
-static void keep_alive(napi_env env, struct lookups *lookups) {
-  bool wanted = lookups->waiting > 0;
-  if (wanted == lookups->referenced) return;
-  lookups->referenced = wanted;
-  if (wanted) napi_ref_threadsafe_function(env, lookups->wake);
-  else napi_unref_threadsafe_function(env, lookups->wake);
+/* Keeps the loop alive exactly while a caller waits. */
+static void update_loop_reference(napi_env env, struct lookups *lookups) {
+  bool awaited = lookups->awaited_count > 0;
+  if (awaited == lookups->keeps_loop_alive) return;
+  lookups->keeps_loop_alive = awaited;
+  if (awaited) napi_ref_threadsafe_function(env, lookups->notify);
+  else napi_unref_threadsafe_function(env, lookups->notify);
 }
 
 static void free_lookup(napi_env env, struct lookup *lookup) {
   if (lookup->callback != NULL) napi_delete_reference(env, lookup->callback);
-  lookup->discard(lookup);
+  lookup->destroy(lookup);
 }
 
-static void on_wake(napi_env env, napi_value unused, void *context, void *data) {
+static void on_completed(napi_env env, napi_value unused, void *context, void *data) {
   (void)unused;
   (void)data;
   struct lookups *lookups = context;
-  /* The environment is ending, and the hook below has done all there is to do. */
+  /* The environment is ending, and close_lookups() has released everything. */
   if (env == NULL) return;
-  for (bool going = true; going;) {
+  for (bool ok = true; ok;) {
     pthread_mutex_lock(&lookups->mutex);
-    struct lookup *lookup = lookups->answered.first;
-    if (lookup != NULL) take_out(&lookups->answered, lookup);
+    struct lookup *lookup = lookups->completed.first;
+    if (lookup != NULL) list_remove(&lookups->completed, lookup);
     pthread_mutex_unlock(&lookups->mutex);
     if (lookup == NULL) break;
-    if (lookup->wanted) lookups->waiting--;
-    keep_alive(env, lookups);
+    if (lookup->awaited) lookups->awaited_count--;
+    update_loop_reference(env, lookups);
     napi_handle_scope scope;
-    going = napi_open_handle_scope(env, &scope) == napi_ok;
-    if (going) {
+    ok = napi_open_handle_scope(env, &scope) == napi_ok;
+    if (ok) {
       napi_value parts[3];
-      if (lookup->answer(env, lookup, parts)) call_back(env, lookup->callback, 3, parts);
+      if (lookup->create_result(env, lookup, parts)) call_from_node_api(env, lookup->callback, 3, parts);
       napi_close_handle_scope(env, scope);
     }
     free_lookup(env, lookup);
   }
 }
 
-/* The hook of the environment's end. It runs before the one of the threadsafe function, which was registered earlier. */
+/*
+ * The cleanup hook of the environment. The hook of the threadsafe function was added earlier, so it runs after this
+ * one.
+ */
 static void close_lookups(void *data) {
   struct lookups *lookups = data;
   napi_env env = lookups->addon->env;
   lookups->addon->lookups = NULL;
   pthread_mutex_lock(&lookups->mutex);
   lookups->closed = true;
-  struct list *const lists[] = {&lookups->fresh, &lookups->remote, &lookups->answered};
+  struct lookup_list *const lists[] = {&lookups->unclassified, &lookups->remote, &lookups->completed};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
     for (struct lookup *lookup = lists[i]->first, *next; lookup != NULL; lookup = next) {
       next = lookup->next;
@@ -302,20 +62,20 @@ static void close_lookups(void *data) {
     }
     lists[i]->first = lists[i]->last = NULL;
   }
-  lookups->queued = 0;
+  lookups->queue_length = 0;
   for (struct lookup *lookup = lookups->running.first; lookup != NULL; lookup = lookup->next) {
     napi_delete_reference(env, lookup->callback);
     lookup->callback = NULL;
   }
-  pthread_cond_broadcast(&lookups->work);
-  napi_threadsafe_function wake = lookups->wake;
-  release(lookups);
-  napi_release_threadsafe_function(wake, napi_tsfn_abort);
+  pthread_cond_broadcast(&lookups->work_available);
+  napi_threadsafe_function notify = lookups->notify;
+  release_lookups(lookups);
+  napi_release_threadsafe_function(notify, napi_tsfn_abort);
 }
 
 static int open_lookups(napi_env env, struct addon *addon) {
-  /* A thread may return into this library at any time. */
-  if (!pin()) return -ELIBACC;
+  /* A lookup thread may return to this library after the environment has ended. */
+  if (!pin_library()) return -ELIBACC;
   struct lookups *lookups = calloc(1, sizeof *lookups);
   if (lookups == NULL) return -ENOMEM;
   lookups->addon = addon;
@@ -324,26 +84,26 @@ static int open_lookups(napi_env env, struct addon *addon) {
   pthread_mutex_init(&lookups->mutex, NULL);
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&lookups->work, &attributes);
+  pthread_cond_init(&lookups->work_available, &attributes);
   pthread_condattr_destroy(&attributes);
   napi_value name;
   if (napi_create_string_utf8(env, "berkeley lookups", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, lookups, on_wake, &lookups->wake) ==
-          napi_ok) {
-    napi_unref_threadsafe_function(env, lookups->wake);
+      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, lookups, on_completed,
+                                      &lookups->notify) == napi_ok) {
+    napi_unref_threadsafe_function(env, lookups->notify);
     if (napi_add_env_cleanup_hook(env, close_lookups, lookups) == napi_ok) {
       addon->lookups = lookups;
       return 0;
     }
-    napi_release_threadsafe_function(lookups->wake, napi_tsfn_abort);
+    napi_release_threadsafe_function(lookups->notify, napi_tsfn_abort);
   }
   pthread_mutex_lock(&lookups->mutex);
-  release(lookups);
+  release_lookups(lookups);
   return -ENOMEM;
 }
 
-int64_t lookup_start(napi_env env, struct lookup *lookup, napi_value callback) {
-  struct addon *addon = addon_of(env);
+int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback) {
+  struct addon *addon = get_addon(env);
   if (addon == NULL || addon->ended) return -ECANCELED;
   if (addon->lookups == NULL) {
     int error = open_lookups(env, addon);
@@ -352,86 +112,89 @@ int64_t lookup_start(napi_env env, struct lookup *lookup, napi_value callback) {
   struct lookups *lookups = addon->lookups;
   if (napi_create_reference(env, callback, 1, &lookup->callback) != napi_ok) return -ENOMEM;
   lookup->ticket = ++lookups->last_ticket;
-  lookup->wanted = true;
+  lookup->awaited = true;
   pthread_mutex_lock(&lookups->mutex);
-  enqueue(lookups, lookup);
-  staff(lookups);
-  /* No thread will come back to it. One that runs an abandoned lookup may take many seconds. */
-  bool alone = lookups->threads == lookups->abandoned && lookups->local_threads == 0;
-  if (alone && lookups->threads < LOOKUPS_AT_MOST) dequeue(lookups, lookup);
-  else alone = false;
+  bool submitted = submit_lookup(lookups, lookup);
   pthread_mutex_unlock(&lookups->mutex);
-  if (alone) {
+  if (!submitted) {
     napi_delete_reference(env, lookup->callback);
     lookup->callback = NULL;
     return -EAGAIN;
   }
-  lookups->waiting++;
-  keep_alive(env, lookups);
+  lookups->awaited_count++;
+  update_loop_reference(env, lookups);
   return lookup->ticket;
 }
 
 /*
- * abandonLookup(ticket): no caller waits any more. 0 when the lookup is gone and its callback will not be called, 1 when it
- * can't be stopped: its callback will be called, and resumeLookup() may take it up again until then.
+ * For the two calls below: reads the ticket and locks the mutex. Returns NULL, with the mutex unlocked and the value to
+ * return in *result, for wrong arguments or before the first lookup.
+ */
+static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64_t *ticket, napi_value *result) {
+  struct args args;
+  struct addon *addon = get_addon(env);
+  *result = NULL;
+  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_offset(&args, 0, ticket)) return NULL;
+  if (addon->lookups == NULL) {
+    *result = js_number(env, -ENOENT);
+    return NULL;
+  }
+  pthread_mutex_lock(&addon->lookups->mutex);
+  return addon->lookups;
+}
+
+/*
+ * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 if the lookup has ended; its callback will
+ * not be called. Returns 1 if the lookup can't be stopped; its callback will be called, and until then resumeLookup()
+ * can attach a caller again.
  */
 static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
-  struct args args;
   int64_t ticket;
-  struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_offset(&args, 0, &ticket)) return NULL;
-  struct lookups *lookups = addon->lookups;
-  if (lookups == NULL) return number(env, -ENOENT);
-  pthread_mutex_lock(&lookups->mutex);
-  struct lookup *queued = find(&lookups->remote, ticket);
-  if (queued == NULL) queued = find(&lookups->fresh, ticket);
-  struct lookup *lookup = queued;
-  if (queued != NULL) dequeue(lookups, queued);
-  else lookup = find(&lookups->running, ticket);
-  if (lookup == NULL) lookup = find(&lookups->answered, ticket);
-  bool was_wanted = lookup != NULL && lookup->wanted;
-  if (was_wanted) {
-    lookup->wanted = false;
+  napi_value result;
+  struct lookups *lookups = lock_lookups(env, info, &ticket, &result);
+  if (lookups == NULL) return result;
+  struct lookup *lookup = find_lookup(lookups, ticket);
+  bool removed = lookup != NULL && is_queued(lookup), was_awaited = lookup != NULL && lookup->awaited;
+  if (removed) dequeue_lookup(lookups, lookup);
+  if (was_awaited) {
+    lookup->awaited = false;
+    lookups->awaited_count--;
     if (lookup->state == LOOKUP_RUNNING && !lookup->local) {
-      lookups->abandoned++;
-      staff(lookups);
+      lookups->abandoned_threads++;
+      assign_threads(lookups);
     }
   }
   pthread_mutex_unlock(&lookups->mutex);
-  if (lookup == NULL) return number(env, -ENOENT);
-  if (was_wanted) lookups->waiting--;
-  if (queued != NULL) free_lookup(env, queued);
-  keep_alive(env, lookups);
-  return number(env, queued == NULL);
+  if (lookup == NULL) return js_number(env, -ENOENT);
+  if (removed) free_lookup(env, lookup);
+  update_loop_reference(env, lookups);
+  return js_number(env, !removed);
 }
 
-/* resumeLookup(ticket): a caller waits again for one that was abandoned. */
+/* resumeLookup(ticket): a caller waits again for an abandoned lookup. */
 static napi_value call_resume_lookup(napi_env env, napi_callback_info info) {
-  struct args args;
   int64_t ticket;
-  struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args) || !arg_offset(&args, 0, &ticket)) return NULL;
-  struct lookups *lookups = addon->lookups;
-  if (lookups == NULL) return number(env, -ENOENT);
-  pthread_mutex_lock(&lookups->mutex);
-  struct lookup *lookup = find(&lookups->running, ticket);
-  if (lookup == NULL) lookup = find(&lookups->answered, ticket);
-  bool was_wanted = lookup != NULL && lookup->wanted;
-  if (lookup != NULL && !was_wanted) {
-    lookup->wanted = true;
-    if (lookup->state == LOOKUP_RUNNING && !lookup->local) lookups->abandoned--;
+  napi_value result;
+  struct lookups *lookups = lock_lookups(env, info, &ticket, &result);
+  if (lookups == NULL) return result;
+  struct lookup *lookup = find_lookup(lookups, ticket);
+  /* abandonLookup() frees queued lookups, so a queued lookup was not abandoned. */
+  bool found = lookup != NULL && !is_queued(lookup);
+  if (found && !lookup->awaited) {
+    lookup->awaited = true;
+    lookups->awaited_count++;
+    if (lookup->state == LOOKUP_RUNNING && !lookup->local) lookups->abandoned_threads--;
   }
   pthread_mutex_unlock(&lookups->mutex);
-  if (lookup == NULL) return number(env, -ENOENT);
-  if (!was_wanted) lookups->waiting++;
-  keep_alive(env, lookups);
-  return number(env, 0);
+  if (!found) return js_number(env, -ENOENT);
+  update_loop_reference(env, lookups);
+  return js_number(env, 0);
 }
 
 bool init_lookups(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
+  static const struct exported_function functions[] = {
       {"abandonLookup", call_abandon_lookup},
       {"resumeLookup", call_resume_lookup},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

@@ -1,39 +1,48 @@
 /*
- * lookups.c: questions to the resolver on threads of our own. A question of names.c begins with a struct lookup.
+ * lookups.c: runs resolver requests on threads of the addon, and delivers their results. A request of resolver.c begins
+ * with a struct lookup.
  */
 #ifndef BERKELEY_LOOKUPS_H
 #define BERKELEY_LOOKUPS_H
 
 #include "addon.h"
 
-enum lookup_state { LOOKUP_QUEUED, LOOKUP_SORTED, LOOKUP_RUNNING, LOOKUP_ANSWERED };
+enum lookup_state {
+  LOOKUP_QUEUED,        /* in the queue, not classified yet */
+  LOOKUP_CLASSIFYING,   /* a local thread calls is_local() */
+  LOOKUP_QUEUED_REMOTE, /* in the queue, needs a server */
+  LOOKUP_RUNNING,
+  LOOKUP_COMPLETED,
+};
 
 struct lookup {
-  /* What names.c sets. `ask` and `is_local` run on a thread of the pool, the others on that of the environment or, for
-     `discard`, on any. */
-  void (*ask)(struct lookup *);
-  /* Whether the answer needs no server: a literal, or a name that stands in the file of hosts. */
+  /*
+   * Set by resolver.c. `run`, `is_local` and `fail` run on a lookup thread, `create_result` on the thread of the
+   * environment, `destroy` on any thread.
+   */
+  void (*run)(struct lookup *);
+  /* Whether the C library can answer without a server: a literal, or a name in the hosts file. */
   bool (*is_local)(const struct lookup *);
-  /* The question ends without an answer of the resolver: this one is given instead. */
+  /* Sets the result of a lookup that ends without being run. */
   void (*fail)(struct lookup *);
-  /* Fills status, errno and result; false with a pending exception. */
-  bool (*answer)(napi_env, struct lookup *, napi_value parts[3]);
-  /* Frees the question; makes no call of Node-API. */
-  void (*discard)(struct lookup *);
+  /* Stores status, errno and result in `parts`. Returns false with a pending exception. */
+  bool (*create_result)(napi_env, struct lookup *, napi_value parts[3]);
+  /* Frees the request. Calls no function of Node-API. */
+  void (*destroy)(struct lookup *);
 
-  /* What lookups.c sets. */
+  /* Set by lookups.c and lookup_threads.c. */
   napi_ref callback;
   int64_t ticket;
   struct lookup *previous, *next;
   enum lookup_state state;
-  bool wanted; /* a caller waits for the answer */
-  bool local;  /* a thread for local questions has it */
+  bool awaited; /* a caller waits for the result */
+  bool local;   /* while running: a local thread runs it */
 };
 
 /*
- * Hands a question over; its callback is called with the answer. Returns a ticket > 0. On -errno the question remains the
- * caller's. Runs on the thread of the environment, as the two below.
+ * Starts a lookup, whose callback is called with the result. Takes ownership of the lookup and returns a ticket above
+ * 0. On failure it returns -errno, and the caller still owns the lookup. Runs on the thread of the environment.
  */
-int64_t lookup_start(napi_env env, struct lookup *lookup, napi_value callback);
+int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback);
 
 #endif

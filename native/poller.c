@@ -1,37 +1,41 @@
 /*
- * Readiness: an epoll descriptor, and how JavaScript learns that it is readable.
+ * The poller: an epoll descriptor, and the delivery of its events to JavaScript.
  *
- * Descriptors are registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable, the
- * events are put into an Int32Array that JavaScript shares, and JavaScript is called once for all of them. A backend waits for
- * the descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
+ * Each descriptor is registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable,
+ * the poller stores the events in an Int32Array that it shares with JavaScript, and calls JavaScript once for all of
+ * them. A backend waits for the epoll descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
  *
  * Layout of the shared array, in 32-bit words:
- *   [0]  number of calls that wait, written by JavaScript
+ *   [0]  number of waiting calls, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
- *   [2]  number of events in this batch; -errno when epoll_wait(2) has failed, after which there are no more
- *   [3]  0 in the first batch of a turn of the loop, 1 in those that follow it at once
- *   [4]  the number of the poller, by which the calls below name it
- *   [5]  1 when JavaScript has to call pollerTurned() in the turn after each call that it gets, and after no call waits any more
- *   [6…] slot, generation, events; slot, generation, events; … room for MAX_EVENTS
+ *   [2]  number of events in this batch; -errno after epoll_wait(2) has failed, and then there are no more batches
+ *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of the same turn
+ *   [4]  number of the poller, an argument of the calls below
+ *   [5]  1 if JavaScript must call pollerTurned() in the turn after each call that it gets, and when no call waits
+ *   [6…] slot, generation, events; slot, generation, events; … for MAX_EVENTS events
  *   then the table of relay.c
  *
- * An environment has as many pollers as there are evaluations of the package's JavaScript: a test runner that resets its
- * modules loads the JavaScript again, but the addon once. Each evaluation has a reactor, and each reactor opens a poller.
+ * An environment has one poller for each evaluation of the package's JavaScript. A test runner that resets its modules
+ * evaluates the JavaScript again, but loads the addon once. Each evaluation has a reactor, and each reactor opens a
+ * poller.
  *
- * While a call waits, the poller keeps the process alive and holds its array and its callback. While none does, both
- * references are weak. So an evaluation that nobody refers to any more is collected, and the finalizer of the array ends its
- * poller. JavaScript takes the strong references when the count of waiting calls leaves 0; they are dropped lazily, with libuv
- * right before the loop would block: a server whose count goes to 0 and back within a turn pays for neither.
+ * While a call waits, the poller keeps the process alive and holds strong references to its array and its callback.
+ * Otherwise both references are weak. Then the garbage collector can free an unreachable evaluation, and the finalizer
+ * of the array ends its poller. JavaScript takes the strong references when the number of waiting calls leaves 0. They
+ * are dropped late, with libuv right before the loop would block. So a server whose number of waiting calls goes to 0
+ * and back within a turn changes no reference.
  */
 #include "poller.h"
+
+#include "descriptors.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Events after which the rest of the loop gets its turn. */
-#define EVENTS_PER_LOOP 256
-/* Bytes that are relayed before the rest of the loop has its turn. */
-#define RELAYED_PER_LOOP (4u << 20)
+/* Limit of events before other handles of the loop run. */
+#define MAX_EVENTS_PER_TURN 256
+/* Limit of relayed bytes before other handles of the loop run. */
+#define MAX_RELAYED_BYTES_PER_TURN (4u << 20)
 
 static bool dispatch(struct poller *poller) {
   napi_env env = poller->env;
@@ -42,106 +46,112 @@ static bool dispatch(struct poller *poller) {
   return called;
 }
 
-static void tell(struct poller *poller, uint64_t token, uint32_t events) {
-  int32_t *out = poller->shared + HEADER + 3 * poller->shared[COUNT]++;
+static void append_event(struct poller *poller, uint64_t token, uint32_t events) {
+  int32_t *out = poller->shared + HEADER_WORDS + 3 * poller->shared[EVENT_COUNT]++;
   out[0] = (int32_t)(uint32_t)token;
   out[1] = (int32_t)(uint32_t)(token >> 32);
   out[2] = (int32_t)events;
 }
 
-/* Moves what is ready now into the shared array, but for what is relayed at once; returns how much was ready. */
-static int fetch(struct poller *poller) {
+/*
+ * Stores the events that are ready in the shared array, except those that a relay handles completely. Returns the
+ * number of events that were ready, or -1.
+ */
+static int fetch_events(struct poller *poller) {
   int count = epoll_wait(poller->epfd, poller->events, MAX_EVENTS, 0);
-  poller->shared[COUNT] = 0;
+  poller->shared[EVENT_COUNT] = 0;
   for (int i = 0; i < count; i++) {
     uint64_t token = poller->events[i].data.u64;
     uint32_t events = poller->events[i].events;
-    if (!relay(&poller->relays, token, &events)) tell(poller, token, events);
+    if (!relay_event(&poller->relays, token, &events)) append_event(poller, token, events);
   }
   return count;
 }
 
 /*
- * epoll_wait(2) has failed otherwise than by a signal, and will fail again. The descriptor may stay readable for the loop, which
- * would then turn without a pause; so it is not watched any more.
+ * epoll_wait(2) has failed, not by a signal, and will fail again. The backend stops watching the descriptor: if it
+ * stayed readable, the loop would spin.
  */
-static bool fail(struct poller *poller, int error) {
+static bool stop_after_error(struct poller *poller, int error) {
   poller->failed = true;
-  poller->shared[COUNT] = -error;
+  poller->shared[EVENT_COUNT] = -error;
   dispatch(poller);
   return true;
 }
 
 /*
- * While JavaScript dealt with one batch, the next has often come in. To fetch it right here costs one epoll_wait, as in a
- * server written in C; to go round the loop costs two and the rest of the loop. Timers and other handles wait meanwhile,
- * so the number of events is bounded. A spurious wake-up or EINTR needs no care: backends wait level-triggered.
+ * While JavaScript handles one batch, further events often become ready. Fetching them here costs one epoll_wait(2), as
+ * in a server written in C. A turn of the loop would cost two, plus the other work of the loop. Timers and other
+ * handles wait in the meantime, so the number of events is limited. A spurious wake-up or EINTR needs no retry, because
+ * the backends wait level-triggered.
  *
- * Returns whether JavaScript was called; a worker that is being terminated runs none any more.
+ * Returns whether JavaScript was called. A worker that is being terminated runs no JavaScript.
  */
-static bool fetch_all(struct poller *poller) {
-  bool told = false;
-  for (int handled = 0; handled < EVENTS_PER_LOOP;) {
-    int count = fetch(poller);
-    if (count < 0 && errno != EINTR) return fail(poller, errno);
+static bool dispatch_events(struct poller *poller) {
+  bool dispatched = false;
+  for (int handled = 0; handled < MAX_EVENTS_PER_TURN;) {
+    int count = fetch_events(poller);
+    if (count < 0 && errno != EINTR) return stop_after_error(poller, errno);
     if (count <= 0) break;
     handled += count;
-    if (poller->shared[COUNT] == 0) continue;
-    poller->shared[FOLLOWS] = told;
-    told = true;
+    if (poller->shared[EVENT_COUNT] == 0) continue;
+    poller->shared[IS_CONTINUATION] = dispatched;
+    dispatched = true;
     if (!dispatch(poller)) break;
   }
-  return told;
+  return dispatched;
 }
 
-static bool go_on(struct poller *poller, bool told) {
+static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
-  poller->shared[COUNT] = 0;
-  while (poller->shared[COUNT] < MAX_EVENTS && relay_next(&poller->relays, &token)) tell(poller, token, EPOLLIN);
-  if (poller->shared[COUNT] > 0) {
-    poller->shared[FOLLOWS] = told;
+  poller->shared[EVENT_COUNT] = 0;
+  while (poller->shared[EVENT_COUNT] < MAX_EVENTS && relay_queued(&poller->relays, &token)) {
+    append_event(poller, token, EPOLLIN);
+  }
+  if (poller->shared[EVENT_COUNT] > 0) {
+    poller->shared[IS_CONTINUATION] = dispatched;
     dispatch(poller);
   }
-  return poller->relays.queued > 0;
+  return poller->relays.queue_length > 0;
 }
 
-static bool turn(struct poller *poller, bool readable) {
-  poller->relays.budget = RELAYED_PER_LOOP;
-  bool told = readable && fetch_all(poller);
-  bool more = poller->relays.queued > 0 && go_on(poller, told);
-  if (poller->backend->turned != NULL && readable && !told) {
-    poller->shared[COUNT] = 0;
+static bool run_turn(struct poller *poller, bool readable) {
+  poller->relays.budget = MAX_RELAYED_BYTES_PER_TURN;
+  bool dispatched = readable && dispatch_events(poller);
+  bool more = poller->relays.queue_length > 0 && continue_relays(poller, dispatched);
+  if (poller->backend->loop_turned != NULL && readable && !dispatched) {
+    poller->shared[EVENT_COUNT] = 0;
     dispatch(poller);
   }
   return more;
 }
 
 /*
- * No call waits, so the references are weak. The array may have been collected already, with the memory that events would be
- * written to; else it is held by a handle for this turn.
+ * No call waits, so the references are weak. If the array was collected, its memory is freed and events must not be
+ * written. Otherwise a handle keeps the array alive for this turn.
  */
-static bool guarded_turn(struct poller *poller, bool readable) {
+static bool run_weak_turn(struct poller *poller, bool readable) {
   napi_handle_scope scope;
   napi_value array = NULL;
   bool more = false;
   if (napi_open_handle_scope(poller->env, &scope) != napi_ok) return false;
   if (napi_get_reference_value(poller->env, poller->array, &array) == napi_ok && array != NULL) {
-    more = turn(poller, readable);
+    more = run_turn(poller, readable);
   }
   napi_close_handle_scope(poller->env, scope);
   return more;
 }
 
 bool poller_readable(struct poller *poller) {
-  return poller->referenced ? turn(poller, true) : guarded_turn(poller, true);
+  return poller->referenced ? run_turn(poller, true) : run_weak_turn(poller, true);
 }
 
-bool poller_go_on(struct poller *poller) {
-  return poller->referenced ? turn(poller, false) : guarded_turn(poller, false);
+bool poller_continue_relays(struct poller *poller) {
+  return poller->referenced ? run_turn(poller, false) : run_weak_turn(poller, false);
 }
 
-void poller_rest(struct poller *poller) {
-  poller->shared[REFERENCED] = 0;
+void poller_unreference(struct poller *poller) {
+  poller->shared[KEEPS_ALIVE] = 0;
   poller->referenced = false;
   poller->backend->unref(poller);
   napi_reference_unref(poller->env, poller->array, NULL);
@@ -155,23 +165,26 @@ void poller_free(struct poller *poller) {
 
 void poller_end(struct poller *poller) {
   poller->addon->pollers[poller->number] = NULL;
-  if (poller->link != NULL) *poller->link = NULL;
+  if (poller->weak_pointer != NULL) *poller->weak_pointer = NULL;
   napi_delete_reference(poller->env, poller->array);
   napi_delete_reference(poller->env, poller->callback);
   poller->backend->end(poller);
 }
 
-/* The array was collected, and with it the reactor; or the environment has ended, and the poller before it. */
+/*
+ * The array and the reactor were collected, or the environment has ended. In the second case the poller has ended
+ * already, and the pointer is NULL.
+ */
 static void on_collected(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
-  struct poller **link = data;
-  if (*link != NULL) poller_end(*link);
-  free(link);
+  struct poller **weak_pointer = data;
+  if (*weak_pointer != NULL) poller_end(*weak_pointer);
+  free(weak_pointer);
 }
 
-/* A free place in the list, or -ENOMEM. */
-static int64_t free_number(struct addon *addon) {
+/* Returns an unused poller number, or -ENOMEM. */
+static int64_t allocate_number(struct addon *addon) {
   for (size_t i = 0; i < addon->poller_count; i++) {
     if (addon->pollers[i] == NULL) return (int64_t)i;
   }
@@ -192,164 +205,172 @@ static int open_epoll(struct poller *poller) {
   return error;
 }
 
-/* Frees what open_poller() has made so far, in the order of its making. */
-static napi_value abandon(struct poller *poller, napi_value result) {
+/* Frees a poller that is not open yet. */
+static napi_value free_unopened(struct poller *poller, napi_value result) {
   if (poller->array != NULL) napi_delete_reference(poller->env, poller->array);
   if (poller->callback != NULL) napi_delete_reference(poller->env, poller->callback);
-  free(poller->link);
+  free(poller->weak_pointer);
   free(poller);
   return result;
 }
 
 /* openPoller(callback, thread = 0) -> Int32Array | -errno */
-static napi_value open_poller(napi_env env, napi_callback_info info) {
+static napi_value call_open_poller(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t thread = 0;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 1, &args) || (args.count > 1 && !arg_i32(&args, 1, &thread))) return NULL;
-  if (addon->ended) return number(env, -ECANCELED);
+  if (addon->ended) return js_number(env, -ECANCELED);
   napi_valuetype type;
   if (napi_typeof(env, args.values[0], &type) != napi_ok || type != napi_function) {
-    napi_throw_type_error(env, NULL, "openPoller takes a function");
+    napi_throw_type_error(env, NULL, "Cannot call openPoller: callback is not a function, required a function");
     return NULL;
   }
-  int64_t place = free_number(addon);
-  if (place < 0) return number(env, place);
+  int64_t number = allocate_number(addon);
+  if (number < 0) return js_number(env, number);
   napi_value buffer, array;
   void *memory;
-  if (napi_create_arraybuffer(env, WORDS * sizeof(int32_t), &memory, &buffer) != napi_ok ||
-      napi_create_typedarray(env, napi_int32_array, WORDS, buffer, 0, &array) != napi_ok) {
+  if (napi_create_arraybuffer(env, SHARED_WORDS * sizeof(int32_t), &memory, &buffer) != napi_ok ||
+      napi_create_typedarray(env, napi_int32_array, SHARED_WORDS, buffer, 0, &array) != napi_ok) {
     return NULL;
   }
   struct poller *poller = calloc(1, sizeof *poller);
-  if (poller == NULL) return number(env, -ENOMEM);
+  if (poller == NULL) return js_number(env, -ENOMEM);
   poller->env = env;
   poller->addon = addon;
   poller->backend = thread ? &thread_backend : &uv_backend;
-  poller->number = (size_t)place;
+  poller->number = (size_t)number;
   poller->shared = memory;
-  poller->shared[NUMBER] = (int32_t)place;
+  poller->shared[POLLER_NUMBER] = (int32_t)number;
   poller->relays.addon = addon;
-  poller->relays.table = poller->shared + RELAY_TABLE;
-  poller->link = calloc(1, sizeof(struct poller *));
-  if (poller->link == NULL) return abandon(poller, number(env, -ENOMEM));
+  poller->relays.table = poller->shared + RELAY_TABLE_START;
+  poller->weak_pointer = calloc(1, sizeof(struct poller *));
+  if (poller->weak_pointer == NULL) return free_unopened(poller, js_number(env, -ENOMEM));
   if (napi_create_reference(env, array, 0, &poller->array) != napi_ok ||
       napi_create_reference(env, args.values[0], 0, &poller->callback) != napi_ok) {
-    return abandon(poller, NULL);
+    return free_unopened(poller, NULL);
   }
   int error = open_epoll(poller);
-  if (error < 0) return abandon(poller, number(env, error));
+  if (error < 0) return free_unopened(poller, js_number(env, error));
   addon->pollers[poller->number] = poller;
-  if (napi_add_finalizer(env, array, poller->link, on_collected, NULL, NULL) != napi_ok) {
-    free(poller->link);
-    poller->link = NULL;
+  if (napi_add_finalizer(env, array, poller->weak_pointer, on_collected, NULL, NULL) != napi_ok) {
+    free(poller->weak_pointer);
+    poller->weak_pointer = NULL;
     poller_end(poller);
     return NULL;
   }
-  *poller->link = poller;
+  *poller->weak_pointer = poller;
   return array;
 }
 
-/* The poller whose number is at `index`. NULL with *result for the caller to return: -ECANCELED, or an exception. */
+/*
+ * The poller whose number is argument `index`. Returns NULL if there is none, with the value to return in *result:
+ * -ECANCELED, or NULL with an exception pending.
+ */
 static struct poller *arg_poller(struct addon *addon, const struct args *args, size_t index, napi_value *result) {
-  uint32_t number_of;
+  uint32_t number;
   *result = NULL;
-  if (!arg_u32(args, index, &number_of)) return NULL;
-  struct poller *poller = number_of < addon->poller_count ? addon->pollers[number_of] : NULL;
-  if (poller == NULL) *result = number(args->env, -ECANCELED);
+  if (!arg_u32(args, index, &number)) return NULL;
+  struct poller *poller = number < addon->poller_count ? addon->pollers[number] : NULL;
+  if (poller == NULL) *result = js_number(args->env, -ECANCELED);
   return poller;
 }
 
-static napi_value watch(napi_env env, napi_callback_info info, int operation) {
+/* For calls whose only argument is a poller. Returns the same as arg_poller(). */
+static struct poller *read_poller(napi_env env, napi_callback_info info, napi_value *result) {
   struct args args;
-  int32_t fd, reading_only;
+  struct addon *addon = get_addon(env);
+  *result = NULL;
+  return addon != NULL && read_args(env, info, 1, &args) ? arg_poller(addon, &args, 0, result) : NULL;
+}
+
+static napi_value register_fd(napi_env env, napi_callback_info info, int operation) {
+  struct args args;
+  int32_t fd, read_only;
   uint32_t slot, generation;
   napi_value result;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_u32(&args, 1, &slot) ||
-      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &reading_only)) {
+      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &read_only)) {
     return NULL;
   }
   struct poller *poller = arg_poller(addon, &args, 4, &result);
   if (poller == NULL) return result;
   struct epoll_event event = {
-      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (reading_only ? 0 : EPOLLOUT),
+      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (read_only ? 0 : EPOLLOUT),
       .data.u64 = (uint64_t)generation << 32 | slot,
   };
-  return number(env, outcome(epoll_ctl(poller->epfd, operation, fd, &event)));
+  return js_number(env, result_or_errno(epoll_ctl(poller->epfd, operation, fd, &event)));
 }
 
-/* pollerAdd(fd, slot, generation, reading only, poller) */
-static napi_value poller_add(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_ADD); }
+/* pollerAdd(fd, slot, generation, read only, poller) */
+static napi_value call_poller_add(napi_env env, napi_callback_info info) {
+  return register_fd(env, info, EPOLL_CTL_ADD);
+}
 
-/* pollerModify(fd, slot, generation, reading only, poller) */
-static napi_value poller_modify(napi_env env, napi_callback_info info) { return watch(env, info, EPOLL_CTL_MOD); }
+/* pollerModify(fd, slot, generation, read only, poller) */
+static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
+  return register_fd(env, info, EPOLL_CTL_MOD);
+}
 
-/* pollerRemove(fd, poller, file = any): an entry of epoll is found by the number, which may be another socket's by now; shared.c */
-static napi_value poller_remove(napi_env env, napi_callback_info info) {
+/*
+ * pollerRemove(fd, poller, identity = any): epoll finds the entry by the number, which may belong to another socket
+ * now; shared_fds.c.
+ */
+static napi_value call_poller_remove(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
-  int64_t file = 0;
+  int64_t identity = 0;
   napi_value result;
-  struct addon *addon = addon_of(env);
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) ||
-      (args.count > 2 && !arg_offset(&args, 2, &file))) {
+      (args.count > 2 && !arg_offset(&args, 2, &identity))) {
     return NULL;
   }
   struct poller *poller = arg_poller(addon, &args, 1, &result);
   if (poller == NULL) return result;
-  if (file > 0 && !is_file(fd, file)) return number(env, -EBADF);
+  if (identity > 0 && !has_identity(fd, identity)) return js_number(env, -EBADF);
   struct epoll_event unused = {0};
-  return number(env, outcome(epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
+  return js_number(env, result_or_errno(epoll_ctl(poller->epfd, EPOLL_CTL_DEL, fd, &unused)));
 }
 
-static bool reachable(napi_env env, napi_ref reference) {
+static bool is_reachable(napi_env env, napi_ref reference) {
   napi_value value = NULL;
   return napi_get_reference_value(env, reference, &value) == napi_ok && value != NULL;
 }
 
-/* pollerRef(poller): it keeps the process alive from now on. */
-static napi_value poller_ref(napi_env env, napi_callback_info info) {
-  struct args args;
+/* pollerRef(poller): keeps the process alive from now on. */
+static napi_value call_poller_ref(napi_env env, napi_callback_info info) {
   napi_value result;
-  struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
-  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  struct poller *poller = read_poller(env, info, &result);
   if (poller == NULL) return result;
-  if (poller->referenced) return number(env, 0);
-  /* Collected already, and about to be ended: the memory is gone. */
-  if (!reachable(env, poller->array) || !reachable(env, poller->callback)) return number(env, -ECANCELED);
-  if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return number(env, -ECANCELED);
+  if (poller->referenced) return js_number(env, 0);
+  /* The array was collected, its memory is freed, and its finalizer has not run yet. */
+  if (!is_reachable(env, poller->array) || !is_reachable(env, poller->callback)) return js_number(env, -ECANCELED);
+  if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return js_number(env, -ECANCELED);
   if (napi_reference_ref(env, poller->callback, NULL) != napi_ok) {
     napi_reference_unref(env, poller->array, NULL);
-    return number(env, -ECANCELED);
+    return js_number(env, -ECANCELED);
   }
   poller->referenced = true;
-  poller->shared[REFERENCED] = 1;
+  poller->shared[KEEPS_ALIVE] = 1;
   poller->backend->ref(poller);
-  return number(env, 0);
+  return js_number(env, 0);
 }
 
-/* pollerTurned(poller) -> 1 when it is to be called in the next turn too. */
-static napi_value poller_turned(napi_env env, napi_callback_info info) {
-  struct args args;
+/* pollerTurned(poller) -> 1 if JavaScript must call it in the next turn too */
+static napi_value call_poller_turned(napi_env env, napi_callback_info info) {
   napi_value result;
-  struct addon *addon = addon_of(env);
-  if (addon == NULL || !read_args(env, info, 1, &args)) return NULL;
-  struct poller *poller = arg_poller(addon, &args, 0, &result);
+  struct poller *poller = read_poller(env, info, &result);
   if (poller == NULL) return result;
-  if (poller_idles(poller)) poller_rest(poller);
-  return number(env, poller->backend->turned != NULL && poller->backend->turned(poller));
+  if (poller_is_idle(poller)) poller_unreference(poller);
+  return js_number(env, poller->backend->loop_turned != NULL && poller->backend->loop_turned(poller));
 }
 
 bool init_poller(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
-      {"openPoller", open_poller},
-      {"pollerAdd", poller_add},
-      {"pollerModify", poller_modify},
-      {"pollerRemove", poller_remove},
-      {"pollerRef", poller_ref},
-      {"pollerTurned", poller_turned},
+  static const struct exported_function functions[] = {
+      {"openPoller", call_open_poller},     {"pollerAdd", call_poller_add}, {"pollerModify", call_poller_modify},
+      {"pollerRemove", call_poller_remove}, {"pollerRef", call_poller_ref}, {"pollerTurned", call_poller_turned},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

@@ -1,63 +1,63 @@
 /*
- * A poller without libuv: a thread waits for the epoll descriptor, and a threadsafe function brings that to the thread of the
- * environment. There all else is as with libuv: events are fetched, relays go on, JavaScript is called.
+ * The backend of the poller for runtimes without libuv. A thread waits for the epoll descriptor, and a threadsafe
+ * function continues on the thread of the environment. From there on all is the same as with libuv.
  *
- * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the descriptor is readable, it calls the
- * threadsafe function once, and waits for nothing but the eventfd until the loop of the environment has turned. A runtime makes the calls
- * that are queued by then one after the other; the thread would else queue the next while the first is dealt with, and
- * timers would wait for ever.
+ * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the epoll descriptor is readable, the
+ * thread calls the threadsafe function once, and then waits only for the eventfd until the loop of the environment has
+ * turned. Otherwise it would queue the next call while the environment runs the first one. A runtime runs queued calls
+ * one after the other, so timers would never run.
  *
- * Nothing here knows when the loop turns, so JavaScript calls pollerTurned() in the turn after each call: then relays go on, the thread
- * waits for events again, and the threadsafe function, which keeps the process alive while a call waits, lets go of it when none does.
+ * No function of Node-API reports a turn of the loop. So JavaScript calls pollerTurned() in the turn after each call.
+ * Then queued relays continue, and the thread waits for events again. If no call waits any more, the threadsafe
+ * function is unreferenced and does not keep the process alive.
  */
 #include "poller.h"
+#include "threads.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 struct waiter {
-  /* NULL once the poller has ended; for the environment's thread alone. */
+  /* Used only on the environment's thread. NULL after the poller has ended. */
   struct poller *poller;
-  int epfd, wake;
+  int epfd, wake_fd;
   atomic_bool stop;
-  bool ending; /* with the environment */
-  bool due;    /* the thread waits until the loop has turned */
+  bool ending;         /* the environment is ending */
+  bool waits_for_turn; /* the thread waits until the loop has turned */
   pthread_t thread;
-  napi_threadsafe_function function;
+  napi_threadsafe_function notify;
 };
 
-static void signal_thread(struct waiter *waiter) {
+static void wake_thread(struct waiter *waiter) {
   const uint64_t one = 1;
-  /* An eventfd takes it unless it has more than 2^64-2 already. */
-  ssize_t written = write(waiter->wake, &one, sizeof one);
+  /* The write can fail only if the counter of the eventfd is full. Then the thread wakes anyway. */
+  ssize_t written = write(waiter->wake_fd, &one, sizeof one);
   (void)written;
 }
 
 static void *wait_for_events(void *data) {
   struct waiter *waiter = data;
-  bool told = false;
+  bool notified = false;
   for (;;) {
-    /* A negative number has poll(2) pass over the entry. */
-    struct pollfd entries[] = {{.fd = waiter->wake, .events = POLLIN},
-                               {.fd = told ? -1 : waiter->epfd, .events = POLLIN}};
+    /* poll(2) ignores an entry whose descriptor is negative. */
+    struct pollfd entries[] = {{.fd = waiter->wake_fd, .events = POLLIN},
+                               {.fd = notified ? -1 : waiter->epfd, .events = POLLIN}};
     if (poll(entries, 2, -1) < 0) continue;
     if (atomic_load(&waiter->stop)) break;
     if (entries[0].revents != 0) {
       uint64_t count;
-      if (read(waiter->wake, &count, sizeof count) == sizeof count) told = false;
+      if (read(waiter->wake_fd, &count, sizeof count) == sizeof count) notified = false;
       continue;
     }
-    napi_status status = napi_call_threadsafe_function(waiter->function, NULL, napi_tsfn_nonblocking);
-    /* The environment is ending: the function must not be touched any more. */
+    napi_status status = napi_call_threadsafe_function(waiter->notify, NULL, napi_tsfn_nonblocking);
+    /* The environment is ending, and the threadsafe function must not be used any more. */
     if (status == napi_closing) return NULL;
-    told = status == napi_ok;
+    notified = status == napi_ok;
   }
-  napi_release_threadsafe_function(waiter->function, napi_tsfn_abort);
+  napi_release_threadsafe_function(waiter->notify, napi_tsfn_abort);
   return NULL;
 }
 
@@ -66,17 +66,17 @@ static void on_call(napi_env env, napi_value function, void *context, void *data
   (void)data;
   struct waiter *waiter = context;
   if (env == NULL || waiter->poller == NULL) return;
-  waiter->due = true;
+  waiter->waits_for_turn = true;
   poller_readable(waiter->poller);
 }
 
-static bool turned(struct poller *poller) {
+static bool loop_turned(struct poller *poller) {
   struct waiter *waiter = poller->data;
-  bool more = poller->relays.queued > 0 && poller_go_on(poller);
-  if (waiter->due) {
-    waiter->due = false;
-    /* Once epoll_wait(2) has failed the thread has nothing to wait for. */
-    if (!poller->failed) signal_thread(waiter);
+  bool more = poller->relays.queue_length > 0 && poller_continue_relays(poller);
+  if (waiter->waits_for_turn) {
+    waiter->waits_for_turn = false;
+    /* After epoll_wait(2) has failed permanently, the thread must not wait for events. */
+    if (!poller->failed) wake_thread(waiter);
   }
   return more;
 }
@@ -95,28 +95,18 @@ static void end_environment(void *data) {
 
 static void stop(struct waiter *waiter) {
   atomic_store(&waiter->stop, true);
-  signal_thread(waiter);
+  wake_thread(waiter);
   pthread_join(waiter->thread, NULL);
-  close(waiter->wake);
+  close(waiter->wake_fd);
   waiter->poller = NULL;
 }
 
 static void end(struct poller *poller) {
   struct waiter *waiter = poller->data;
-  /* Not the hook that is running: Deno crashes in that. */
+  /* Only if the hook is not running at the moment: Deno crashes when a running hook is removed. */
   if (!waiter->ending) napi_remove_env_cleanup_hook(poller->env, end_environment, waiter);
   stop(waiter);
   poller_free(poller);
-}
-
-/* Signals are for the threads of the runtime. */
-static int start_thread(struct waiter *waiter) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&waiter->thread, NULL, wait_for_events, waiter);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return -error;
 }
 
 static int start(struct poller *poller) {
@@ -126,45 +116,45 @@ static int start(struct poller *poller) {
   if (waiter == NULL) return -ENOMEM;
   waiter->poller = poller;
   waiter->epfd = poller->epfd;
-  waiter->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (waiter->wake < 0) {
+  waiter->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (waiter->wake_fd < 0) {
     int error = errno;
     free(waiter);
     return -error;
   }
   if (napi_create_string_utf8(env, "berkeley", NAPI_AUTO_LENGTH, &name) != napi_ok ||
       napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, waiter, on_finalized, waiter, on_call,
-                                      &waiter->function) != napi_ok) {
-    close(waiter->wake);
+                                      &waiter->notify) != napi_ok) {
+    close(waiter->wake_fd);
     free(waiter);
     return -ENOMEM;
   }
   /* From here on on_finalized() frees the waiter. */
-  int wake = waiter->wake;
-  napi_unref_threadsafe_function(env, waiter->function);
-  int error = start_thread(waiter);
+  int wake_fd = waiter->wake_fd;
+  napi_unref_threadsafe_function(env, waiter->notify);
+  int error = start_thread(&waiter->thread, NULL, wait_for_events, waiter);
   if (error == 0 && napi_add_env_cleanup_hook(env, end_environment, waiter) != napi_ok) {
     stop(waiter);
     return -ENOMEM;
   }
   if (error != 0) {
     waiter->poller = NULL;
-    close(wake);
-    napi_release_threadsafe_function(waiter->function, napi_tsfn_abort);
+    close(wake_fd);
+    napi_release_threadsafe_function(waiter->notify, napi_tsfn_abort);
     return error;
   }
   poller->data = waiter;
-  poller->shared[SAYS_TURNED] = 1;
+  poller->shared[NEEDS_TURNED] = 1;
   return 0;
 }
 
 static void ref(struct poller *poller) {
-  napi_ref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->function);
+  napi_ref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->notify);
 }
 
 static void unref(struct poller *poller) {
-  napi_unref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->function);
+  napi_unref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->notify);
 }
 
 const struct backend thread_backend = {
-    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_back, .turned = turned};
+    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_node_api, .loop_turned = loop_turned};

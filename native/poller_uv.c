@@ -1,8 +1,9 @@
 /*
- * A poller on libuv: one uv_poll_t on the environment's own loop watches the epoll descriptor.
+ * The backend of the poller on libuv. One uv_poll_t on the loop of the environment watches the epoll descriptor.
  *
- * The handle keeps the loop alive only while a call waits; a uv_prepare_t lets go of it right before the loop would block. A
- * uv_idle_t is active while relays are queued: the loop does not block, and they go on in its next turn.
+ * The uv_poll_t keeps the loop alive only while a call waits. A uv_prepare_t unreferences it right before the loop
+ * would block. A uv_idle_t is active while relays are queued, so that the loop does not block and continues them in its
+ * next turn.
  */
 #include "poller.h"
 #include "uv_weak.h"
@@ -14,17 +15,17 @@ struct handles {
   uv_poll_t poll;
   uv_prepare_t prepare;
   uv_idle_t idle;
-  int open;
+  int open_count;
   bool closing;
   napi_async_cleanup_hook_handle hook;
 };
 
 static void on_idle(uv_idle_t *handle) {
   struct handles *handles = handle->data;
-  if (!poller_go_on(handles->poller)) uv_idle_stop(handle);
+  if (!poller_continue_relays(handles->poller)) uv_idle_stop(handle);
 }
 
-/* With an error in `status` libuv has stopped the handle; epoll_wait(2) then says which. */
+/* If `status` is an error, libuv has stopped the handle. Then epoll_wait(2) returns the cause. */
 static void on_readable(uv_poll_t *handle, int status, int events) {
   (void)status;
   (void)events;
@@ -35,13 +36,13 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
 
 static void before_blocking(uv_prepare_t *handle) {
   struct handles *handles = handle->data;
-  if (poller_idles(handles->poller)) poller_rest(handles->poller);
+  if (poller_is_idle(handles->poller)) poller_unreference(handles->poller);
 }
 
 static void on_closed(uv_handle_t *handle) {
   struct handles *handles = handle->data;
-  if (--handles->open > 0) return;
-  /* Only now: libuv must have let go of a watched descriptor before it is closed. */
+  if (--handles->open_count > 0) return;
+  /* Not earlier: libuv must stop using a watched descriptor before it is closed. */
   poller_free(handles->poller);
   napi_remove_async_cleanup_hook(handles->hook);
   free(handles);
@@ -56,7 +57,7 @@ static void end(struct poller *poller) {
   uv_close((uv_handle_t *)&handles->idle, on_closed);
 }
 
-/* Handles need turns of the loop until they are closed, so the hook is an asynchronous one. on_closed() removes it. */
+/* Closing the handles takes turns of the loop, so the hook is asynchronous. on_closed() removes it. */
 static void end_environment(napi_async_cleanup_hook_handle hook, void *data) {
   (void)hook;
   struct handles *handles = data;
@@ -81,8 +82,8 @@ static int start(struct poller *poller) {
   poller->data = handles;
   handles->poller = poller;
   handles->poll.data = handles->prepare.data = handles->idle.data = handles;
-  handles->open = 3;
-  /* None of these can fail for a fresh handle and a descriptor that uv_poll_init() has accepted. */
+  handles->open_count = 3;
+  /* These calls cannot fail for new handles and a descriptor that uv_poll_init() has accepted. */
   uv_prepare_init(loop, &handles->prepare);
   uv_idle_init(loop, &handles->idle);
   uv_poll_start(&handles->poll, UV_READABLE, on_readable);
@@ -97,5 +98,4 @@ static void ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct handles
 
 static void unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
 
-const struct backend uv_backend = {
-    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_loop};
+const struct backend uv_backend = {.start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_uv};

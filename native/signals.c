@@ -1,16 +1,17 @@
 /*
- * Signals that have come while the thread was in our calls, or shortly before.
+ * Signals that arrive during a blocking call, or shortly before it.
  *
- * A listener for a signal is JavaScript, and runs when the loop turns. A thread that blocks has to know of a signal earlier, and
- * poll(2) says EINTR only when the signal comes within it. So the handler that the runtime has installed is preceded by one of
- * ours, which counts and then calls it. That needs nothing of the runtime but that it uses sigaction(2).
+ * The listener of a signal is JavaScript and runs when the loop turns. A thread that blocks must notice a signal
+ * earlier, and poll(2) returns EINTR only if the signal arrives during poll(2). So the addon installs a handler in
+ * front of the runtime's handler. The addon's handler counts the signal and calls the runtime's handler. This requires
+ * only that the runtime uses sigaction(2).
  *
- * A signal has been heard when its listener is about to run. The handler wakes a uv_async_t of the environment's loop before it
- * calls the runtime's handler, and libuv deals with signals at the end of a batch of events: so the callback of the uv_async_t
- * runs before the listener does. Without libuv JavaScript says that the loop has turned.
+ * A signal counts as handled when its listener is about to run. The addon's handler wakes a uv_async_t on the loop of
+ * the environment before it calls the runtime's handler. libuv processes signals at the end of a batch of events, so
+ * the callback of the uv_async_t runs before the listener. Without libuv JavaScript reports the turn of the loop.
  *
- * Signals belong to the process, and so does the state of this file. Only the main thread has listeners for signals; nothing here
- * is called from another one but the handler, which may run anywhere.
+ * Signals belong to the process, and so does the state of this file. Only the main thread has listeners for signals. So
+ * all functions here run on the main thread, except the handler, which can run on any thread.
  */
 #include "addon.h"
 #include "uv_weak.h"
@@ -21,31 +22,32 @@
 #include <string.h>
 
 static struct {
-  /* The handler that ours calls; 0 before it was installed. */
-  atomic_uintptr_t next;
+  /* The runtime's handler, which on_signal() calls. 0 until on_signal() is installed. */
+  atomic_uintptr_t runtime_handler;
   atomic_bool with_info;
   atomic_uint caught;
-  unsigned heard;
-  /* There are listeners, and the handler of the runtime was not there yet when that was said. */
-  bool wanted;
+  unsigned handled;
+  /* The signal has a listener, but the runtime had not installed its handler when the listener was added. */
+  bool install_pending;
 } signals[NSIG];
 
-/* Of all signals: how many have come, and how many of them JavaScript knows of. */
+/* For all signals: the number that arrived, and the number that takeSignals() has reported. */
 static atomic_uint caught;
-static unsigned told;
+static unsigned reported;
 
-static uv_async_t heard;
-static atomic_bool awake; /* heard may be sent */
+static uv_async_t handled_async;
+static atomic_bool async_active; /* handled_async may be sent */
 
 static const struct {
   const char *name;
   int number;
-} names[] = {
-    {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGTRAP", SIGTRAP}, {"SIGABRT", SIGABRT},
-    {"SIGIOT", SIGABRT},      {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM},
-    {"SIGTERM", SIGTERM},     {"SIGCONT", SIGCONT}, {"SIGTSTP", SIGTSTP}, {"SIGTTIN", SIGTTIN}, {"SIGTTOU", SIGTTOU},
-    {"SIGURG", SIGURG},       {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}, {"SIGVTALRM", SIGVTALRM},
-    {"SIGIO", SIGIO},         {"SIGPOLL", SIGIO},   {"SIGPWR", SIGPWR},   {"SIGSYS", SIGSYS},
+} signal_names[] = {
+    {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT},     {"SIGTRAP", SIGTRAP},
+    {"SIGABRT", SIGABRT},     {"SIGIOT", SIGABRT},  {"SIGUSR1", SIGUSR1},     {"SIGUSR2", SIGUSR2},
+    {"SIGPIPE", SIGPIPE},     {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},     {"SIGCONT", SIGCONT},
+    {"SIGTSTP", SIGTSTP},     {"SIGTTIN", SIGTTIN}, {"SIGTTOU", SIGTTOU},     {"SIGURG", SIGURG},
+    {"SIGXCPU", SIGXCPU},     {"SIGXFSZ", SIGXFSZ}, {"SIGVTALRM", SIGVTALRM}, {"SIGIO", SIGIO},
+    {"SIGPOLL", SIGIO},       {"SIGPWR", SIGPWR},   {"SIGSYS", SIGSYS},
 #ifdef SIGSTKFLT
     {"SIGSTKFLT", SIGSTKFLT},
 #endif
@@ -55,22 +57,23 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   int error = errno;
   atomic_fetch_add(&signals[number].caught, 1);
   atomic_fetch_add(&caught, 1);
-  if (atomic_load(&awake)) uv_async_send(&heard);
+  if (atomic_load(&async_active)) uv_async_send(&handled_async);
   errno = error;
-  uintptr_t next = atomic_load(&signals[number].next);
+  uintptr_t runtime_handler = atomic_load(&signals[number].runtime_handler);
   if (atomic_load(&signals[number].with_info)) {
-    ((void (*)(int, siginfo_t *, void *))next)(number, info, context);
+    ((void (*)(int, siginfo_t *, void *))runtime_handler)(number, info, context);
   } else {
-    ((void (*)(int))next)(number);
+    ((void (*)(int))runtime_handler)(number);
   }
 }
 
 /*
- * Puts our handler before the runtime's; it outlives every environment. False when there is none, or one that is not known to be the runtime's: another copy of
- * this library may have put its own handler before ours, and two that precede each other would call each other for ever. So the
- * first handler that was found is the only one that is ever preceded.
+ * Installs on_signal() in front of the runtime's handler. on_signal() stays installed after all environments have
+ * ended. Returns false if there is no handler, or if the handler may not be the runtime's: another copy of this library
+ * may have installed its own handler. Two copies that install in front of each other would call each other endlessly.
+ * So the first handler that was found is the only one that is ever replaced.
  */
-static bool precede(int number) {
+static bool install_handler(int number) {
   struct sigaction action;
   if (sigaction(number, NULL, &action) != 0) return false;
   bool with_info = (action.sa_flags & SA_SIGINFO) != 0;
@@ -78,18 +81,18 @@ static bool precede(int number) {
   if (!with_info && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) return false;
   if ((action.sa_flags & (int)SA_RESETHAND) != 0) return false;
   uintptr_t found = with_info ? (uintptr_t)action.sa_sigaction : (uintptr_t)action.sa_handler;
-  uintptr_t known = atomic_load(&signals[number].next);
-  if ((known != 0 && known != found) || !pin()) return false;
+  uintptr_t known = atomic_load(&signals[number].runtime_handler);
+  if ((known != 0 && known != found) || !pin_library()) return false;
   atomic_store(&signals[number].with_info, with_info);
-  atomic_store(&signals[number].next, found);
+  atomic_store(&signals[number].runtime_handler, found);
   action.sa_flags |= SA_SIGINFO;
   action.sa_sigaction = on_signal;
   return sigaction(number, &action, NULL) == 0;
 }
 
 /*
- * signalListened(name, …): to be registered for 'newListener' of the process. There is a listener for the event `name`, which may
- * be a signal. Those that come in every program which starts children or has a terminal are left alone.
+ * signalListened(name, …): a listener for 'newListener' of the process. The event `name` got a listener, and `name` may
+ * be a signal. Signals that every program with children or a terminal gets (SIGCHLD, SIGWINCH) are not in the table.
  */
 static napi_value call_signal_listened(napi_env env, napi_callback_info info) {
   size_t count = 1, length;
@@ -101,50 +104,51 @@ static napi_value call_signal_listened(napi_env env, napi_callback_info info) {
       napi_get_value_string_utf8(env, value, name, sizeof name, &length) != napi_ok) {
     return NULL;
   }
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(name, names[i].name) == 0) signals[names[i].number].wanted = !precede(names[i].number);
+  for (size_t i = 0; i < sizeof signal_names / sizeof *signal_names; i++) {
+    if (strcmp(name, signal_names[i].name) != 0) continue;
+    signals[signal_names[i].number].install_pending = !install_handler(signal_names[i].number);
   }
   return NULL;
 }
 
-static void forget(void) {
-  told = atomic_load(&caught);
-  for (int number = 1; number < NSIG; number++) signals[number].heard = atomic_load(&signals[number].caught);
+static void mark_handled(void) {
+  reported = atomic_load(&caught);
+  for (int number = 1; number < NSIG; number++) signals[number].handled = atomic_load(&signals[number].caught);
 }
 
-/* takeSignals() -> how many have come since this was called last, and were not heard in between. */
+/* takeSignals() -> number of signals since the last call, without those that were handled in between */
 static napi_value call_take_signals(napi_env env, napi_callback_info info) {
   (void)info;
   for (int number = 1; number < NSIG; number++) {
-    if (signals[number].wanted) signals[number].wanted = !precede(number);
+    if (signals[number].install_pending) signals[number].install_pending = !install_handler(number);
   }
-  unsigned now = atomic_load(&caught), count = now - told;
-  told = now;
-  return number(env, count);
+  unsigned now = atomic_load(&caught), count = now - reported;
+  reported = now;
+  return js_number(env, count);
 }
 
-/* unheardSignals(number) -> how many have come whose listeners have not run yet. */
+/* unheardSignals(number) -> number of signals whose listeners have not run yet */
 static napi_value call_unheard_signals(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t which;
   if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &which)) return NULL;
-  if (which < 1 || which >= NSIG) return number(env, -EINVAL);
-  return number(env, atomic_load(&signals[which].caught) - signals[which].heard);
+  if (which < 1 || which >= NSIG) return js_number(env, -EINVAL);
+  return js_number(env, atomic_load(&signals[which].caught) - signals[which].handled);
 }
 
-/* forgetSignals(): the listeners of all that have come have run. */
+/* forgetSignals(): the listeners of all signals so far have run. */
 static napi_value call_forget_signals(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
-  forget();
+  mark_handled();
   return NULL;
 }
 
 static napi_async_cleanup_hook_handle hook;
 
-static void on_heard(uv_async_t *handle) {
+static void on_handled(uv_async_t *handle) {
   (void)handle;
-  forget();
+  mark_handled();
 }
 
 static void on_closed(uv_handle_t *handle) {
@@ -155,32 +159,35 @@ static void on_closed(uv_handle_t *handle) {
 static void end_environment(napi_async_cleanup_hook_handle handle, void *data) {
   (void)handle;
   (void)data;
-  atomic_store(&awake, false);
-  uv_close((uv_handle_t *)&heard, on_closed);
+  atomic_store(&async_active, false);
+  uv_close((uv_handle_t *)&handled_async, on_closed);
 }
 
-/* watchSignals(): libuv says from now on when signals were heard. -ENOTSUP without libuv. For the main thread, on Node. */
+/*
+ * watchSignals(): from now on libuv reports when signals are handled. -ENOTSUP without libuv. Only for the main thread
+ * on Node.js.
+ */
 static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
   (void)info;
   uv_loop_t *loop;
-  if (atomic_load(&awake)) return number(env, 0);
-  if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return number(env, -ENOTSUP);
-  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return number(env, -ENOMEM);
-  int error = uv_async_init(loop, &heard, on_heard);
+  if (atomic_load(&async_active)) return js_number(env, 0);
+  if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return js_number(env, -ENOTSUP);
+  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return js_number(env, -ENOMEM);
+  int error = uv_async_init(loop, &handled_async, on_handled);
   if (error != 0) {
     napi_remove_async_cleanup_hook(hook);
-    return number(env, error);
+    return js_number(env, error);
   }
-  uv_unref((uv_handle_t *)&heard);
-  atomic_store(&awake, true);
-  return number(env, 0);
+  uv_unref((uv_handle_t *)&handled_async);
+  atomic_store(&async_active, true);
+  return js_number(env, 0);
 }
 
 bool init_signals(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
-      {"watchSignals", call_watch_signals},     {"signalListened", call_signal_listened},
-      {"takeSignals", call_take_signals},       {"unheardSignals", call_unheard_signals},
+  static const struct exported_function functions[] = {
+      {"watchSignals", call_watch_signals},   {"signalListened", call_signal_listened},
+      {"takeSignals", call_take_signals},     {"unheardSignals", call_unheard_signals},
       {"forgetSignals", call_forget_signals},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

@@ -1,7 +1,7 @@
 /*
- * libuv, where there is one. A runtime without it lacks its functions too, and the addon must load there all the same, so each of
- * them is a weak symbol. A runtime that has functions of these names may still abort in them: TypeScript says whether they may
- * be called (sys/runtime.ts), and has_uv() only whether they can.
+ * libuv as weak symbols, so that the addon also loads in a runtime without libuv. A runtime may have functions of these
+ * names that abort. TypeScript decides whether they may be called (src/sys/runtime.ts). has_uv() only checks that they
+ * exist.
  */
 #ifndef BERKELEY_UV_WEAK_H
 #define BERKELEY_UV_WEAK_H

@@ -1,7 +1,7 @@
 // Questions to the resolver, their errors, and the two ways to ask them: on a thread of the resolver, or blocking this thread.
 //
 // Equal questions that are in flight share one lookup, because each lookup occupies a thread for as long as a silent server takes.
-// A lookup that every caller has abandoned leaves the queue, or goes on in a thread that no longer counts (native/lookups.c).
+// A lookup that every caller has abandoned leaves the queue, or goes on in a thread that no longer counts (native/lookup_threads.c).
 //
 // What takes several questions (the names of the address of a name) is written once, as a generator that yields them; the
 // awaitable functions and the blocking ones differ only in who drives it.

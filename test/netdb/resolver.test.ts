@@ -213,7 +213,10 @@ test("a native call refuses text with a NUL, so that C can't cut it", () => {
     () => calls.if_nametoindex("lo\0x"),
     () => calls.inet_aton("127.0.0.1\0"),
   ]) {
-    assert.throws(call, { name: "TypeError", message: "a native call takes a string without NUL here" });
+    assert.throws(call, {
+      name: "TypeError",
+      message: "Cannot make a native call: string contains NUL, required a string without NUL",
+    });
   }
 });
 

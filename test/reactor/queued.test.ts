@@ -1,4 +1,4 @@
-// What a poller that passes bytes on by itself (sys/operations/relay.ts) hears of writes that queue up.
+// What a poller that passes bytes on by itself (reactor/relay.ts) hears of writes that queue up.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -69,7 +69,7 @@ export function parseElf(head: Buffer): Elf | undefined {
   return { arch, sharedObject: half(16) === SHARED_OBJECT && interpreter === undefined, interpreter, end };
 }
 
-/** Our mark: native/instance.c puts it into every build. */
+/** Our mark: native/addon.c puts it into every build. */
 const MARK = "berkeley-addon ";
 
 /** What a build of ours says of itself; undefined for the addon of another package. */

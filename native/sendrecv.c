@@ -1,9 +1,12 @@
 /*
- * The calls that move bytes: one buffer, with an address, or as a message. All have MSG_DONTWAIT, because others may have made a
- * descriptor blocking: see shared.c.
+ * The calls that send and receive: one buffer, one buffer with an address, or a message. All have MSG_DONTWAIT, because
+ * other processes can make the descriptor blocking; shared_fds.c.
  */
 #include "addon.h"
-#include "direct.h"
+#include "cmsg.h"
+#include "descriptors.h"
+#include "sockaddr.h"
+#include "syscalls.h"
 
 #include <limits.h>
 #include <stdalign.h>
@@ -12,18 +15,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define MAX_SEGMENTS IOV_MAX
-
-/* Known to the kernel since 6.5, to the C library's headers later. */
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 0x04
-#endif
-
 /*
- * recv(fd, view, length = all of it, flags = 0): at most `length` bytes into the start of the view.
+ * recv(fd, view, length = length of the view, flags = 0): receives at most `length` bytes to the start of the view.
  *
- * The numbers of recv and send that are mostly the same may be left out: reading an argument has its price, and these are
- * the calls that a server makes most.
+ * recv and send have optional arguments because a server makes these calls most often, and reading an argument takes
+ * time.
  */
 static napi_value call_recv(napi_env env, napi_callback_info info) {
   struct args args;
@@ -36,10 +32,13 @@ static napi_value call_recv(napi_env env, napi_callback_info info) {
     if (!arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags)) return NULL;
     if (length < size) size = length;
   }
-  return number(env, outcome(direct_recv(fd, data, size, flags | MSG_DONTWAIT)));
+  return js_number(env, result_or_errno(sys_recv(fd, data, size, flags | MSG_DONTWAIT)));
 }
 
-/* recvAt(fd, view, offset, length): at most `length` bytes into the view from `offset` on, for who fills one view bit by bit. */
+/*
+ * recvAt(fd, view, offset, length): receives at most `length` bytes to `offset` of the view. For callers that fill one
+ * view with several calls.
+ */
 static napi_value call_recv_at(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
@@ -52,10 +51,10 @@ static napi_value call_recv_at(napi_env env, napi_callback_info info) {
   }
   if (offset > size) offset = (uint32_t)size;
   if (length > size - offset) length = (uint32_t)(size - offset);
-  return number(env, outcome(direct_recv(fd, data + offset, length, MSG_DONTWAIT)));
+  return js_number(env, result_or_errno(sys_recv(fd, data + offset, length, MSG_DONTWAIT)));
 }
 
-/* send(fd, view, offset = 0, flags = 0): the bytes of the view from `offset` on. */
+/* send(fd, view, offset = 0, flags = 0): sends the bytes of the view from `offset` on. */
 static napi_value call_send(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags = 0;
@@ -64,18 +63,19 @@ static napi_value call_send(napi_env env, napi_callback_info info) {
   size_t size;
   if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size)) return NULL;
   if (args.count > 2) {
-    /* A view may have more than 2^32 bytes. */
+    /* A view can be longer than 2^32 bytes. */
     if (!arg_offset(&args, 2, &offset) || !arg_i32(&args, 3, &flags)) return NULL;
     if ((uint64_t)offset > size) offset = (int64_t)size;
   }
-  return number(env, outcome(direct_send(fd, data + offset, size - offset, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
+  return js_number(env,
+                   result_or_errno(sys_send(fd, data + offset, size - offset, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 /*
- * A datagram from a UNIX socket without a name comes with no address at all, while getpeername(2) and accept(2) give the
- * family alone for such a peer. Made the same here, so that it is known for what it is.
+ * For a sender without a name, recvfrom(2) on a UNIX socket stores no address, but getpeername(2) and accept(2) store
+ * the family. This stores the family too, so that all three calls return the same address.
  */
-static void name_sender(int fd, struct sockaddr_storage *address, socklen_t *length) {
+static void set_unix_family(int fd, struct sockaddr_storage *address, socklen_t *length) {
   int family;
   socklen_t size = sizeof family;
   if (*length > 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) < 0 || family != AF_UNIX) return;
@@ -84,27 +84,27 @@ static void name_sender(int fd, struct sockaddr_storage *address, socklen_t *len
 }
 
 /*
- * recvfrom(fd, view, length, flags, room): as recv, with the sender's address in `room`. With MSG_TRUNC among the flags the
- * result may be more than what was stored.
+ * recvfrom(fd, view, length, flags, buffer): like recv, and stores the sender's address in `buffer`. With MSG_TRUNC in
+ * `flags` the result can be larger than the number of stored bytes.
  */
 static napi_value call_recvfrom(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
   uint32_t length;
-  uint8_t *data, *room;
+  uint8_t *data, *buffer;
   size_t size;
   if (!read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
-      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags) || !arg_address_room(&args, 4, &room)) {
+      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags) || !arg_address_buffer(&args, 4, &buffer)) {
     return NULL;
   }
   if (length > size) length = (uint32_t)size;
   struct sockaddr_storage address;
   socklen_t address_length = sizeof address;
   ssize_t count = recvfrom(fd, data, length, flags | MSG_DONTWAIT, (struct sockaddr *)&address, &address_length);
-  if (count < 0) return number(env, -errno);
-  name_sender(fd, &address, &address_length);
-  put_address(room, &address, address_length);
-  return number(env, count);
+  if (count < 0) return js_number(env, -errno);
+  set_unix_family(fd, &address, &address_length);
+  write_address(buffer, &address, address_length);
+  return js_number(env, count);
 }
 
 /* sendto(fd, view, flags, address) */
@@ -119,24 +119,29 @@ static napi_value call_sendto(napi_env env, napi_callback_info info) {
       !arg_i32(&args, 2, &flags) || !arg_address(&args, 3, &address, &address_length)) {
     return NULL;
   }
-  return number(env, outcome(sendto(fd, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL, address, address_length)));
+  return js_number(
+      env, result_or_errno(sendto(fd, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL, address, address_length)));
 }
 
-/* The views of an array as an iovec, without the first `skip` bytes: at most IOV_MAX views. */
-static bool arg_segments(const struct args *args, size_t index, int64_t skip, struct iovec *segments, size_t *count) {
+/* Stores the views of an array as an iovec, without the first `skip` bytes. The array has at most IOV_MAX views. */
+static bool arg_iovec(const struct args *args, size_t index, int64_t skip, struct iovec *iov, size_t *count) {
   uint32_t length;
   bool is_array = false;
   if (index >= args->count || napi_is_array(args->env, args->values[index], &is_array) != napi_ok || !is_array ||
       napi_get_array_length(args->env, args->values[index], &length) != napi_ok) {
-    napi_throw_type_error(args->env, NULL, "a native call takes an array of Uint8Array here");
+    napi_throw_type_error(args->env, NULL,
+                          "Cannot make a native call: argument is not an array, required an array of Uint8Array");
     return false;
   }
-  if (length > MAX_SEGMENTS) {
-    napi_throw_range_error(args->env, NULL, "a native call takes at most IOV_MAX views here");
+  if (length > IOV_MAX) {
+    napi_throw_range_error(args->env, NULL,
+                           "Cannot make a native call: array is too long, required at most IOV_MAX views");
     return false;
   }
-  /* All of them before any memory is looked at: to get an element may run a getter, which may detach the ones before. */
-  napi_value items[MAX_SEGMENTS];
+  /*
+   * Gets all elements before it reads any pointer: an element may have a getter, which can detach the views before it.
+   */
+  napi_value items[IOV_MAX];
   for (uint32_t i = 0; i < length; i++) {
     if (napi_get_element(args->env, args->values[index], i, &items[i]) != napi_ok) return false;
   }
@@ -149,63 +154,61 @@ static bool arg_segments(const struct args *args, size_t index, int64_t skip, st
       skip -= (int64_t)size;
       continue;
     }
-    segments[*count].iov_base = data + skip;
-    segments[*count].iov_len = size - (size_t)skip;
+    iov[*count].iov_base = data + skip;
+    iov[*count].iov_len = size - (size_t)skip;
     skip = 0;
     (*count)++;
   }
   return true;
 }
 
-static bool is_nothing(napi_env env, const struct args *args, size_t index) {
+static bool is_absent(napi_env env, const struct args *args, size_t index) {
   napi_valuetype type;
   return index >= args->count || napi_typeof(env, args->values[index], &type) != napi_ok || type == napi_null ||
          type == napi_undefined;
 }
 
 /*
- * sendmsg(fd, views, skip, flags, address | null, control | null): the views one after the other without their first `skip`
- * bytes. Control data are the bytes of a msg_control, laid out by the caller.
+ * sendmsg(fd, views, skip, flags, address | null, control | null): sends the bytes of all views without the first
+ * `skip` bytes. `control` has the bytes of msg_control in the kernel's layout.
  */
 static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
   int64_t skip;
   size_t count;
-  struct iovec segments[MAX_SEGMENTS];
+  struct iovec iov[IOV_MAX];
   if (!read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) || !arg_offset(&args, 2, &skip) ||
-      !arg_segments(&args, 1, skip, segments, &count) || !arg_i32(&args, 3, &flags)) {
+      !arg_iovec(&args, 1, skip, iov, &count) || !arg_i32(&args, 3, &flags)) {
     return NULL;
   }
-  /* The type of a length in struct msghdr differs between C libraries. */
-  struct msghdr message = {.msg_iov = segments, .msg_iovlen = count};
-  if (!is_nothing(env, &args, 4)) {
+  /* C libraries use different types for the lengths in struct msghdr. */
+  struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+  if (!is_absent(env, &args, 4)) {
     const struct sockaddr *address;
     if (!arg_address(&args, 4, &address, &message.msg_namelen)) return NULL;
     message.msg_name = (void *)address;
   }
-  if (!is_nothing(env, &args, 5)) {
+  if (!is_absent(env, &args, 5)) {
     uint8_t *control;
     size_t size;
     if (!arg_bytes(&args, 5, &control, &size)) return NULL;
-    if (size > INT_MAX) return number(env, -ENOBUFS);
+    if (size > INT_MAX) return js_number(env, -ENOBUFS);
     message.msg_control = control;
     message.msg_controllen = size;
   }
-  return number(env, outcome(whole_sendmsg(fd, &message, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
+  return js_number(env, result_or_errno(sys_sendmsg(fd, &message, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));
 }
 
 /*
- * Descriptors that came with a message belong to the environment from here on, whatever becomes of the message. One that
- * cannot be recorded is closed, and -1 stands in its place.
+ * Records the descriptors in a message's control data as owned. Every successful recvmsg() with control data must be
+ * followed by this call, or descriptors leak. A descriptor that cannot be recorded is closed and replaced by -1.
  */
-void own_received(struct addon *addon, struct msghdr *message) {
+static void own_received(struct addon *addon, struct msghdr *message) {
   uint8_t *end = (uint8_t *)message->msg_control + message->msg_controllen;
   for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = next_control(message, control)) {
     if (control->cmsg_len < CMSG_LEN(0)) return;
-    if (control->cmsg_level != SOL_SOCKET || (control->cmsg_type != SCM_RIGHTS && control->cmsg_type != SCM_PIDFD)) {
-      continue;
-    }
+    if (!carries_descriptors(control)) continue;
     uint8_t *data = CMSG_DATA(control);
     size_t length = control->cmsg_len - CMSG_LEN(0);
     if (length > (size_t)(end - data)) length = (size_t)(end - data);
@@ -219,10 +222,6 @@ void own_received(struct addon *addon, struct msghdr *message) {
   }
 }
 
-/*
- * Whether a call failed (see errno) because of MSG_CMSG_CLOEXEC: a packet socket refuses every flag that it does not know, and
- * brings no descriptors. No other socket is asked without the flag, as EINVAL has other reasons there. Leaves errno alone.
- */
 bool refuses_cloexec(int fd) {
   int error = errno, family;
   socklen_t length = sizeof family;
@@ -232,41 +231,41 @@ bool refuses_cloexec(int fd) {
 }
 
 /*
- * recvmsg(fd, views, flags, room | null, control | null, out): fills the views one after the other. `out` takes two 32-bit
- * numbers, as 8 bytes: the length of the control data and the flags of the message. Descriptors that came along are
- * close-on-exec and owned by the environment. The view for control data begins where a struct cmsghdr may.
+ * recvmsg(fd, views, flags, address buffer | null, control | null, out): receives into the views in order. `out` gets
+ * two 32-bit numbers, 8 bytes: the length of the control data and the flags of the message. Received descriptors are
+ * close-on-exec and owned by the environment. The control view must be aligned for struct cmsghdr.
  */
 static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, flags;
-  uint8_t *room = NULL, *out;
+  uint8_t *buffer = NULL, *out;
   size_t out_size;
   struct sockaddr_storage address;
-  size_t segment_count;
-  struct iovec segments[MAX_SEGMENTS];
-  struct addon *addon = addon_of(env);
+  size_t iov_count;
+  struct iovec iov[IOV_MAX];
+  struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 6, &args) || !arg_i32(&args, 0, &fd) ||
-      !arg_segments(&args, 1, 0, segments, &segment_count) || !arg_i32(&args, 2, &flags) ||
-      !arg_bytes(&args, 5, &out, &out_size)) {
+      !arg_iovec(&args, 1, 0, iov, &iov_count) || !arg_i32(&args, 2, &flags) || !arg_bytes(&args, 5, &out, &out_size)) {
     return NULL;
   }
-  struct msghdr message = {.msg_iov = segments, .msg_iovlen = segment_count};
+  struct msghdr message = {.msg_iov = iov, .msg_iovlen = iov_count};
   uint32_t results[2];
   if (out_size < sizeof results) {
-    napi_throw_range_error(env, NULL, "recvmsg takes room for two numbers");
+    napi_throw_range_error(env, NULL, "Cannot call recvmsg: result view is too short, required 8 bytes");
     return NULL;
   }
-  if (!is_nothing(env, &args, 3)) {
-    if (!arg_address_room(&args, 3, &room)) return NULL;
+  if (!is_absent(env, &args, 3)) {
+    if (!arg_address_buffer(&args, 3, &buffer)) return NULL;
     message.msg_name = &address;
     message.msg_namelen = sizeof address;
   }
-  if (!is_nothing(env, &args, 4)) {
+  if (!is_absent(env, &args, 4)) {
     uint8_t *control;
     size_t size;
     if (!arg_bytes(&args, 4, &control, &size)) return NULL;
     if ((uintptr_t)control % alignof(struct cmsghdr) != 0) {
-      napi_throw_range_error(env, NULL, "recvmsg takes aligned room for control data");
+      napi_throw_range_error(
+          env, NULL, "Cannot call recvmsg: control view is not aligned, required the alignment of struct cmsghdr");
       return NULL;
     }
     message.msg_control = control;
@@ -274,29 +273,31 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
   }
   ssize_t count = recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (count < 0 && refuses_cloexec(fd)) count = recvmsg(fd, &message, flags | MSG_DONTWAIT);
-  if (count < 0) return number(env, -errno);
+  if (count < 0) return js_number(env, -errno);
   own_received(addon, &message);
-  if (room != NULL) put_address(room, &address, message.msg_namelen);
+  if (buffer != NULL) write_address(buffer, &address, message.msg_namelen);
   results[0] = (uint32_t)message.msg_controllen;
   results[1] = (uint32_t)message.msg_flags;
   memcpy(out, results, sizeof results);
-  return number(env, count);
+  return js_number(env, count);
 }
 
-/* inq(fd): bytes that a stream socket has for its next read, short of any mark: ioctl(2) with SIOCINQ, tcp(7), unix(7). */
+/*
+ * inq(fd): number of bytes that the next read of a stream socket can get before an urgent mark. ioctl(2) with SIOCINQ,
+ * tcp(7), unix(7).
+ */
 static napi_value call_inq(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;
   int count = 0;
   if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
-  return number(env, ioctl(fd, FIONREAD, &count) < 0 ? -errno : count);
+  return js_number(env, ioctl(fd, FIONREAD, &count) < 0 ? -errno : count);
 }
 
-bool init_transfer(napi_env env, napi_value exports) {
-  static const struct entry entries[] = {
-      {"recv", call_recv},         {"recvAt", call_recv_at},  {"send", call_send},
-      {"recvfrom", call_recvfrom}, {"sendto", call_sendto},   {"sendmsg", call_sendmsg},
-      {"recvmsg", call_recvmsg},   {"inq", call_inq},
+bool init_sendrecv(napi_env env, napi_value exports) {
+  static const struct exported_function functions[] = {
+      {"recv", call_recv},     {"recvAt", call_recv_at},  {"send", call_send},       {"recvfrom", call_recvfrom},
+      {"sendto", call_sendto}, {"sendmsg", call_sendmsg}, {"recvmsg", call_recvmsg}, {"inq", call_inq},
   };
-  return EXPORT_ALL(env, exports, entries);
+  return EXPORT_FUNCTIONS(env, exports, functions);
 }

@@ -1,0 +1,89 @@
+/*
+ * The alarm interrupts a system call that blocks. While it is set, a timer sends a signal to this thread every
+ * millisecond, and the system call fails with EINTR.
+ *
+ * The addon sets the alarm only if O_NONBLOCK is cleared (shared_fds.c) and poll(2) has reported that the call would
+ * not block. The alarm is needed in spite of poll(2): another process can take the connection that poll(2) has
+ * reported, if several processes accept from one listening socket.
+ */
+#include "addon.h"
+#include "descriptors.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define ALARM_PERIOD_NS 1000000
+
+static void on_alarm(int signal) { (void)signal; }
+
+/*
+ * The signal of the alarm, the same for all threads. No other code handles it. 0 before the first use, or if no signal
+ * is free.
+ */
+static atomic_int alarm_signal = 0;
+static atomic_flag choosing_signal = ATOMIC_FLAG_INIT;
+
+static int choose_signal(void) {
+  /* The handler stays installed after the last environment has ended. */
+  if (!pin_library()) return 0;
+  while (atomic_flag_test_and_set(&choosing_signal)) continue;
+  int chosen = atomic_load(&alarm_signal);
+  for (int signal = SIGRTMAX; chosen == 0 && signal >= SIGRTMIN; signal--) {
+    struct sigaction before, action = {.sa_handler = on_alarm};
+    if (sigaction(signal, NULL, &before) < 0) continue;
+    if ((before.sa_flags & SA_SIGINFO) || before.sa_handler != SIG_DFL) continue;
+    if (sigaction(signal, &action, NULL) == 0) chosen = signal;
+  }
+  atomic_store(&alarm_signal, chosen);
+  atomic_flag_clear(&choosing_signal);
+  return chosen;
+}
+
+static int set_alarm(struct addon *addon, long period) {
+  struct itimerspec value = {.it_interval.tv_nsec = period, .it_value.tv_nsec = period};
+  return timer_settime(addon->alarm, 0, &value, NULL);
+}
+
+int start_alarm(struct addon *addon) {
+  int signal = atomic_load(&alarm_signal);
+  if (signal == 0) signal = choose_signal();
+  if (signal == 0) {
+    errno = ENOTSUP;
+    return -1;
+  }
+  if (!addon->has_alarm) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal};
+    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    if (timer_create(CLOCK_MONOTONIC, &event, &addon->alarm) < 0) {
+      if (errno == EAGAIN) errno = ENOMEM;
+      return -1;
+    }
+    addon->has_alarm = true;
+  }
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  if (pthread_sigmask(SIG_UNBLOCK, &set, NULL) != 0) {
+    errno = ENOTSUP;
+    return -1;
+  }
+  return set_alarm(addon, ALARM_PERIOD_NS);
+}
+
+void stop_alarm(struct addon *addon) {
+  int error = errno;
+  set_alarm(addon, 0);
+  errno = error;
+}
+
+void delete_alarm(struct addon *addon) {
+  if (addon->has_alarm) timer_delete(addon->alarm);
+  addon->has_alarm = false;
+}

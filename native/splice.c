@@ -1,0 +1,231 @@
+/* Moving bytes from a socket through a pipe to a socket, inside the kernel. */
+#include "splice.h"
+
+#include "addon.h"
+#include "descriptors.h"
+#include "syscalls.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/*
+ * pipe(size, buffer for two descriptors, 8 bytes) -> capacity of the pipe in bytes. The read end is first. The kernel
+ * rounds the size up. If it refuses the size (pipe(7), "pipe-user-pages-soft"), the pipe keeps its default capacity.
+ */
+static napi_value call_pipe(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t size;
+  uint8_t *buffer;
+  size_t buffer_size;
+  struct addon *addon = get_addon(env);
+  if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &size) ||
+      !arg_bytes(&args, 1, &buffer, &buffer_size)) {
+    return NULL;
+  }
+  int ends[2];
+  if (buffer_size < sizeof ends) {
+    napi_throw_range_error(env, NULL, "Cannot call pipe: view is too short, required 8 bytes");
+    return NULL;
+  }
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return js_number(env, -errno);
+  int capacity = fcntl(ends[1], F_SETPIPE_SZ, size);
+  if (capacity < 0) capacity = fcntl(ends[1], F_GETPIPE_SZ);
+  if (capacity < 0) {
+    int error = errno;
+    close(ends[0]);
+    close(ends[1]);
+    return js_number(env, -error);
+  }
+  int error = own_new_pair(addon, ends);
+  if (error < 0) return js_number(env, error);
+  memcpy(buffer, ends, sizeof ends);
+  return js_number(env, capacity);
+}
+
+/* Copies from a socket to a pipe. MSG_PEEK leaves the bytes in the socket until the pipe has them. */
+static ssize_t copy_to_pipe(int in, int out, size_t count) {
+  uint8_t bytes[SPLICE_THRESHOLD];
+  ssize_t moved = recv(in, bytes, count < SPLICE_THRESHOLD ? count : SPLICE_THRESHOLD, MSG_PEEK | MSG_DONTWAIT);
+  if (moved <= 0) return moved;
+  moved = write(out, bytes, (size_t)moved);
+  return moved <= 0 ? moved : recv(in, bytes, (size_t)moved, MSG_DONTWAIT);
+}
+
+/*
+ * splice(2) from or to a blocking socket; shared_fds.c. Bytes from a blocking socket are copied. On a blocking
+ * destination the alarm interrupts the call, which then returns the number of bytes moved so far.
+ */
+static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t count) {
+  if (may_block(addon, in)) return copy_to_pipe(in, out, count);
+  if (!is_ready(out, POLLOUT)) {
+    errno = EAGAIN;
+    return -1;
+  }
+  if (start_alarm(addon) < 0) return -1;
+  ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  stop_alarm(addon);
+  if (moved < 0 && errno == EINTR) errno = is_ready(out, POLLOUT) ? EINTR : EAGAIN;
+  return moved;
+}
+
+/*
+ * splice(2) from a pipe or a socket, without blocking. At TCP's urgent data splice(2) makes no progress: it returns
+ * EAGAIN, or 0 after the peer has ended the connection, even if more bytes follow (tcp_read_sock in net/ipv4/tcp.c).
+ * recv(2) continues behind the urgent byte and skips that byte, like any ordinary read. So at the mark the bytes are
+ * copied.
+ */
+static ssize_t splice_or_copy(int in, int out, size_t count) {
+  ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (moved > 0 || (moved < 0 && errno != EAGAIN)) return moved;
+  int error = errno, at_mark = 0;
+  if (ioctl(in, SIOCATMARK, &at_mark) != 0 || !at_mark) {
+    errno = error;
+    return moved;
+  }
+  return copy_to_pipe(in, out, count);
+}
+
+/*
+ * splice(in, out, count) -> bytes moved, 0 at the end of `in`. It never blocks. splice(2) has no flag against SIGPIPE,
+ * and every Node process ignores SIGPIPE.
+ */
+static napi_value call_splice(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t in, out;
+  uint32_t count;
+  struct addon *addon = get_addon(env);
+  if (addon == NULL || !read_args(env, info, 3, &args) || !arg_i32(&args, 0, &in) || !arg_i32(&args, 1, &out) ||
+      !arg_u32(&args, 2, &count)) {
+    return NULL;
+  }
+  bool blocking = may_block(addon, in) || may_block(addon, out);
+  return js_number(env,
+                   result_or_errno(blocking ? splice_blocking(addon, in, out, count) : splice_or_copy(in, out, count)));
+}
+
+/*
+ * Copies from `source` to `destination`. For small transfers a copy costs less, because splice(2) takes the pages of
+ * each packet apart and assembles them again. Returns true after a full read, when there may be more bytes to splice.
+ * Otherwise `result` is that of splice_through(). Bytes that `destination` does not accept are written into the pipe.
+ * They fit, because a read gets at most `capacity` bytes.
+ */
+static bool copy_small(int source, int write_end, int destination, uint32_t capacity, uint32_t budget, uint32_t flags,
+                       struct splice_progress *progress, int64_t *result) {
+  uint8_t bytes[SPLICE_THRESHOLD];
+  size_t max_size = capacity < SPLICE_THRESHOLD ? capacity : SPLICE_THRESHOLD;
+  for (;;) {
+    size_t left = budget - progress->received, requested = left < max_size ? left : max_size;
+    ssize_t count = sys_recv(source, bytes, requested, MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    *result = result_or_errno(count);
+    if (count <= 0) return false;
+    progress->received += (uint32_t)count;
+    size_t size = (size_t)count, at = 0;
+    while (at < size) {
+      count = sys_send(destination, bytes + at, size - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) break;
+      at += (size_t)count;
+    }
+    progress->sent += (uint32_t)at;
+    if (at < size) {
+      *result = -errno;
+      while (at < size && (count = write(write_end, bytes + at, size - at)) > 0) at += (size_t)count;
+      /* The kernel had no memory for the pipe, and these bytes are lost. They do not count as bytes in the pipe. */
+      progress->received -= (uint32_t)(size - at);
+      if (at < size) *result = -ENOMEM;
+      return false;
+    }
+    *result = 1;
+    if (progress->received >= budget) return false;
+    if (flags & SPLICE_COPY_ALL) continue;
+    if (size == max_size) return true;
+    if ((flags & (SPLICE_SHORT_READ_IS_EMPTY | SPLICE_SHORT_READ_IS_END)) && size < requested) {
+      *result = flags & SPLICE_SHORT_READ_IS_END ? 0 : -EAGAIN;
+      return false;
+    }
+  }
+}
+
+int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget,
+                       uint32_t flags, struct splice_progress *progress) {
+  int64_t result = 1;
+  *progress = (struct splice_progress){0};
+  if ((flags & (SPLICE_COPY_FIRST | SPLICE_COPY_ALL)) && budget > 0 &&
+      !copy_small(source, write_end, destination, capacity, budget, flags, progress, &result)) {
+    return result;
+  }
+  while (result > 0 && progress->received < budget) {
+    uint32_t left = budget - progress->received;
+    ssize_t count = splice_or_copy(source, write_end, left < capacity ? left : capacity);
+    if (count < 0 && errno == EINTR) continue;
+    result = result_or_errno(count);
+    if (count <= 0) break;
+    progress->received += (uint32_t)count;
+    while (progress->sent < progress->received) {
+      count = splice_or_copy(read_end, destination, progress->received - progress->sent);
+      if (count < 0 && errno == EINTR) continue;
+      /* A pipe with bytes in it does not return 0. */
+      result = count == 0 ? -EIO : result_or_errno(count);
+      if (count <= 0) break;
+      progress->sent += (uint32_t)count;
+    }
+  }
+  return result > 0 ? 1 : result;
+}
+
+/*
+ * spliceThrough(source, read end, write end, destination, capacity, budget, out, flags = 0): splice_through(). It makes
+ * several system calls, so that JavaScript need not run after each fill of the pipe. `flags` are those of splice.h.
+ *
+ * -> 1 when the budget is spent, 0 at the end of `source`, or -errno. `out` gets two 32-bit numbers, 8 bytes: bytes
+ * received from `source` and bytes sent to `destination`. If they are equal, the pipe is empty and the result is that
+ * of `source`; otherwise it is that of `destination`.
+ */
+static napi_value call_splice_through(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t source, read_end, write_end, destination;
+  uint32_t capacity, budget, flags = 0;
+  uint8_t *out;
+  size_t out_size;
+  struct addon *addon = get_addon(env);
+  if (addon == NULL || !read_args(env, info, 7, &args) || !arg_i32(&args, 0, &source) ||
+      !arg_i32(&args, 1, &read_end) || !arg_i32(&args, 2, &write_end) || !arg_i32(&args, 3, &destination) ||
+      !arg_u32(&args, 4, &capacity) || !arg_u32(&args, 5, &budget) || !arg_bytes(&args, 6, &out, &out_size) ||
+      (args.count > 7 && !arg_u32(&args, 7, &flags))) {
+    return NULL;
+  }
+  struct splice_progress progress;
+  if (out_size < sizeof progress) {
+    napi_throw_range_error(env, NULL, "Cannot call spliceThrough: result view is too short, required 8 bytes");
+    return NULL;
+  }
+  if (may_block(addon, source) || may_block(addon, destination)) flags |= SPLICE_COPY_ALL;
+  int64_t result = splice_through(source, read_end, write_end, destination, capacity, budget, flags, &progress);
+  memcpy(out, &progress, sizeof progress);
+  return js_number(env, result);
+}
+
+/* read(fd, view) -> bytes. For bytes that are left in a pipe. */
+static napi_value call_read(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  uint8_t *data;
+  size_t size;
+  if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size)) return NULL;
+  return js_number(env, result_or_errno(read(fd, data, size)));
+}
+
+bool init_splice(napi_env env, napi_value exports) {
+  static const struct exported_function functions[] = {
+      {"pipe", call_pipe},
+      {"splice", call_splice},
+      {"spliceThrough", call_splice_through},
+      {"read", call_read},
+  };
+  return EXPORT_FUNCTIONS(env, exports, functions);
+}
