@@ -1,7 +1,7 @@
-// docs/python-parity.md: every public name of Python 3.11's `socket` module and every member of its socket class, read from
-// the installed python3, beside ours or beside the reason why there is none.
+// The second half of docs/python.md: every public name of Python 3.11's `socket` module and every member of its socket class,
+// read from the installed python3, beside ours or beside the reason why there is none. The first half is written by hand.
 //
-//   node scripts/parity.mjs            writes the page anew
+//   node scripts/parity.mjs            writes that half anew
 //   node scripts/parity.mjs --check    fails when it differs from what Python and the compiled package say now
 //   node scripts/parity.mjs --json     prints the rows instead
 import { spawnSync } from "node:child_process";
@@ -10,11 +10,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const page = join(root, "docs", "python-parity.md");
+const page = join(root, "docs", "python.md");
+/** The line above the half that this script writes. */
+const MARK = "<!-- node scripts/parity.mjs writes the rest of this page. -->\n";
 /** Share of the functions and members that must have a counterpart, in percent. */
 const LEAST = 95;
 
-/** What Python itself says. Modules and the enum machinery that `socket` happens to import are not its public names. */
+/** The program that prints the names. Modules and the enum machinery that `socket` happens to import are not its public names. */
 const questions = `
 import enum, inspect, json, socket, sys
 names = []
@@ -51,34 +53,34 @@ const renamed = {
   "function dup": { ours: ["Socket.dup"], how: "a method: the descriptor belongs to a socket" },
   "function fromfd": {
     ours: ["Socket.fromfd"],
-    how: "adopts the descriptor itself; `dup()` first to keep the old one",
+    how: "takes over the descriptor itself; call `dup()` to keep two",
   },
   "class AddressFamily": { ours: ["AF_INET"], how: "families are plain numbers" },
   "class AddressInfo": { ours: ["AI_PASSIVE"], how: "flags are plain numbers" },
   "class MsgFlag": { ours: ["MSG_PEEK"], how: "flags are plain numbers" },
   "class SocketKind": { ours: ["SOCK_STREAM"], how: "types are plain numbers" },
-  "class SocketIO": { ours: ["Stream"], how: "what `makefile` gives is the buffered stream" },
+  "class SocketIO": { ours: ["Stream"], how: "`makefile` returns a file; `stream()` returns the buffered stream" },
   "class SocketType": { ours: ["Socket"], how: "there is one class" },
-  "class socket": { ours: ["Socket"], how: "`with` is `using` and `await using`" },
+  "class socket": { ours: ["Socket"], how: "`with` becomes `using` or `await using`" },
   "exception error": { ours: ["SocketError"], how: "`code` has the name of the errno" },
-  "exception gaierror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
-  "exception herror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` and its kin" },
+  "exception gaierror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` or another `EAI_` code" },
+  "exception herror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` or another `EAI_` code" },
   "exception timeout": { ours: ["TimeoutError"], how: "a `SocketError` whose `code` is `ETIMEDOUT`" },
   "member connect_ex": { ours: ["Socket.connect"], how: "the number is `errno` of the SocketError, negative" },
-  "member get_inheritable": { ours: ["Socket.fileno"], how: "never: descriptors are close-on-exec from birth" },
+  "member get_inheritable": { ours: ["Socket.fileno"], how: "always false: every descriptor is made close-on-exec" },
   "member set_inheritable": {
     ours: ["Socket.fileno"],
-    how: "a child gets the descriptors in `stdio` of `spawn()`: `stdio: [0, 1, 2, socket.fileno()]`",
+    how: "no call: pass the descriptor to a child in `stdio` of `spawn()`: `stdio: [0, 1, 2, socket.fileno()]`",
   },
   "member getblocking": { ours: ["Socket.timeout"], how: "`timeout !== 0`" },
   "member setblocking": {
     ours: ["MSG_DONTWAIT", "Socket.timeout"],
-    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; `detach({ blocking: true })` hands a blocking descriptor over",
+    how: "`flags: MSG_DONTWAIT` for a call, `timeout = null` for the socket; `detach({ blocking: true })` returns a blocking descriptor",
   },
   "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member timeout": { ours: ["Socket.timeout"], how: "in ms; can be set" },
-  "member makefile": { ours: ["Socket.stream"], how: "the buffered stream; the blocking socket has none" },
+  "member makefile": { ours: ["Socket.stream"], how: "the buffered stream; `berkeley/sync` has none" },
   "member proto": { ours: ["Socket.protocol"] },
   "member recv_into": { ours: ["Socket.recvInto"] },
   "member recvfrom_into": { ours: ["Socket.recvfromInto"] },
@@ -100,10 +102,10 @@ const reasons = [
   [/^constant (AF_BLUETOOTH|BT|HCI_|BDADDR_)/, "Bluetooth is out of scope"],
   [
     /^constant AF_/,
-    "a family whose addresses are not known here; `new Socket()` takes its number, `OpaqueAddress` its addresses",
+    "the package has no class for addresses of this family: pass its number to `new Socket()`, and its addresses as `OpaqueAddress`",
   ],
-  [/^constant IOCTL_/, "there is no ioctl(2)"],
-  [/^constant CAPI$/, "a capsule for extensions of CPython"],
+  [/^constant IOCTL_/, "the package does not call ioctl(2)"],
+  [/^constant CAPI$/, "an interface for extensions of CPython"],
   [/^constant (SIO_|RCVALL_)/, "Windows only"],
 ];
 
@@ -173,11 +175,11 @@ function constants() {
   for (const { name, ours, reason } of its) {
     if (ours.length === 0) byReason.set(reason, [...(byReason.get(reason) ?? []), `\`${name}\``]);
   }
-  return `The same names, ${same.length} of them: ${same.join(", ")}.
+  return `${same.length} constants have the same name: ${same.join(", ")}.
 
 ${others.map(({ how, name, ours }) => `- \`${name}\`: \`${ours[0]}\`, ${how}`).join("\n")}
 
-The others have none:
+The other constants have no counterpart:
 
 | why | constants |
 |---|---|
@@ -187,12 +189,12 @@ ${[...byReason].map(([reason, names]) => `| ${reason} | ${names.join(", ")} |`).
 const summary = (label, { all, covered, percent }) => `| ${label} | ${all} | ${covered} | ${percent} % |`;
 const calls = count("function", "member");
 
-const text = `# Python's \`socket\` module, name by name
+const text = `
+## Name by name
 
-Every public name of the \`socket\` module of Python ${python.version.join(".")} and every member of its \`socket\` class, as the
-installed Python lists them, beside ours. \`node scripts/parity.mjs\` writes this page, and a test compares it with what
-Python and the package say. Numbers of time are milliseconds here and seconds there. Calls that may wait return a promise in
-\`berkeley\` and block in \`berkeley/sync\`.
+This part lists every public name of the \`socket\` module of Python ${python.version.join(".")}, and every member of its
+\`socket\` class, beside ours. \`node scripts/parity.mjs\` writes it from the lists of the installed Python and of the
+package, and a test compares it with them. The last column says whether \`berkeley/sync\` has the name too.
 
 | | in Python | here | |
 |---|---|---|---|
@@ -203,36 +205,41 @@ ${summary("classes", count("class"))}
 ${summary("exceptions", count("exception"))}
 ${summary("constants", count("constant"))}
 
-## Functions
+### Functions
 
 ${table("function")}
 
-## Members of the socket
+### Members of the socket
 
 ${table("member")}
 
-## Classes
+### Classes
 
 ${table("class")}
 
-## Exceptions
+### Exceptions
 
 ${table("exception")}
 
-## Constants
+### Constants
 
 ${constants()}
 `;
+
+const written = existsSync(page) ? readFileSync(page, "utf8") : "";
+const at = written.indexOf(MARK);
+if (at === -1) fail(`docs/python.md has no line ${MARK.trim()}`);
+const [byHand, generated] = [written.slice(0, at + MARK.length), written.slice(at + MARK.length)];
 
 if (calls.percent < LEAST)
   fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
 if (process.argv.includes("--json")) {
   process.stdout.write(JSON.stringify({ version: python.version, calls, rows }));
 } else if (process.argv.includes("--check")) {
-  if (!existsSync(page) || readFileSync(page, "utf8") !== text) {
-    fail("docs/python-parity.md differs from what Python and the package say: run node scripts/parity.mjs");
+  if (generated !== text) {
+    fail("docs/python.md differs from what Python and the package say: run node scripts/parity.mjs");
   }
 } else {
-  writeFileSync(page, text);
+  writeFileSync(page, byHand + text);
   process.stdout.write(`parity: ${calls.covered} of ${calls.all} functions and members (${calls.percent} %)\n`);
 }

@@ -1,4 +1,4 @@
-// docs/python-parity.md says what the installed Python and the package say, and every counterpart that it names exists.
+// docs/python.md says what the installed Python and the package say, and every counterpart that it names exists.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

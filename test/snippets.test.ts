@@ -130,6 +130,17 @@ test("README.md has TypeScript to run", () => {
   assert.ok(snippets.some((snippet) => snippet.path === "README.md" && snippet.run));
 });
 
+test("the first example of README.md runs on every Node.js as it stands: JavaScript, and without `using`", async () => {
+  const first = snippets.find((snippet) => snippet.path === "README.md") ?? assert.fail("README.md has no TypeScript");
+  assert.doesNotMatch(first.code, /\busing\b/);
+  assert.ok(first.code.trim().split("\n").length <= 15, "the first example is longer than 15 lines");
+  const port = ports.at(-1) ?? 0;
+  const file = join(folder, "readme.mjs");
+  writeFileSync(file, withPort(first.code, port));
+  const wrong = complaint(first, port, await run([file], workingFolder));
+  if (wrong !== undefined) assert.fail(wrong);
+});
+
 test("the snippets of the documents compile", () => {
   if (diagnostics !== "") assert.fail(`\n${diagnostics}`);
 });
