@@ -1328,7 +1328,8 @@
   C(EKEYREJECTED) \
   C(EOWNERDEAD) \
   C(ENOTRECOVERABLE) \
-  C(ERFKILL)
+  C(ERFKILL) \
+  C(EHWPOISON)
 /* clang-format on */
 
 #define NAME(name) #name "\0"
