@@ -1333,7 +1333,8 @@
   C(EKEYREJECTED) \
   C(EOWNERDEAD) \
   C(ENOTRECOVERABLE) \
-  C(ERFKILL)
+  C(ERFKILL) \
+  C(EHWPOISON)
 /* clang-format on */
 
 #define NAME(name) #name "\0"

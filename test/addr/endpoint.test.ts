@@ -9,8 +9,9 @@ import {
   VsockAddress,
 } from "#berkeley/addr/address.js";
 import { type Endpoint, type EndpointLike, formatEndpoint, parseEndpoint } from "#berkeley/addr/endpoint.js";
-import { quote } from "#berkeley/check/index.js";
-import { checkMessage, pick, seeded, thrown } from "./support.js";
+import { quote } from "#berkeley/check/quote.js";
+import { pick, testSeeds } from "../support/random.js";
+import { checkMessage, thrown } from "./support.js";
 
 const local = new InetAddress("127.0.0.1", 8888);
 
@@ -175,51 +176,54 @@ for (const [value, type, message] of wrong) {
   });
 }
 
-test("parseEndpoint() throws nothing but TypeError and RangeError, and what it reads it prints and reads again", () => {
-  const random = seeded(5);
-  const starts = ["tcp://", "tls://", "udp://", "unix:", "vsock://", "fd:", "systemd:", ""];
-  const tokens = [
-    "//",
-    "/",
-    "@",
-    "[",
-    "]",
-    ":",
-    "::1",
-    "[::1]",
-    "[fe80::1%2]",
-    "[fe80::1%25",
-    "%25",
-    ":80",
-    "%",
-    "127.0.0.1",
-    "h",
-    ".",
-    "0",
-    "1",
-    "65536",
-    "-",
-    "é",
-    "\0",
-    "\n",
-    " ",
-    "\ud800",
-    "x".repeat(60),
-    "*",
-  ];
-  let accepted = 0;
-  for (let i = 0; i < 40_000; i++) {
-    let text = pick(random, starts);
-    for (let n = random(5); n >= 0; n--) text += pick(random, tokens);
-    let endpoint: Endpoint;
-    try {
-      endpoint = parseEndpoint(text);
-    } catch (error) {
-      checkMessage(error, quote(text));
-      continue;
+testSeeds(
+  "parseEndpoint() throws nothing but TypeError and RangeError, and what it reads it prints and reads again",
+  [5],
+  (random) => {
+    const starts = ["tcp://", "tls://", "udp://", "unix:", "vsock://", "fd:", "systemd:", ""];
+    const tokens = [
+      "//",
+      "/",
+      "@",
+      "[",
+      "]",
+      ":",
+      "::1",
+      "[::1]",
+      "[fe80::1%2]",
+      "[fe80::1%25",
+      "%25",
+      ":80",
+      "%",
+      "127.0.0.1",
+      "h",
+      ".",
+      "0",
+      "1",
+      "65536",
+      "-",
+      "é",
+      "\0",
+      "\n",
+      " ",
+      "\ud800",
+      "x".repeat(60),
+      "*",
+    ];
+    let accepted = 0;
+    for (let i = 0; i < 40_000; i++) {
+      let text = pick(random, starts);
+      for (let n = random(5); n >= 0; n--) text += pick(random, tokens);
+      let endpoint: Endpoint;
+      try {
+        endpoint = parseEndpoint(text);
+      } catch (error) {
+        checkMessage(error, quote(text));
+        continue;
+      }
+      accepted++;
+      assert.deepEqual(parseEndpoint(formatEndpoint(endpoint)), endpoint, quote(text));
     }
-    accepted++;
-    assert.deepEqual(parseEndpoint(formatEndpoint(endpoint)), endpoint, quote(text));
-  }
-  assert.ok(accepted > 2000, `${accepted} accepted`);
-});
+    assert.ok(accepted > 2000, `${accepted} accepted`);
+  },
+);

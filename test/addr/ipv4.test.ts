@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { isIPv4 as nodeIsIPv4 } from "node:net";
 import { test } from "node:test";
 import { formatIPv4, isIPv4, parseIPv4, readIPv4 } from "#berkeley/addr/ipv4Text.js";
-import { hex, mutate, python, seeded } from "./support.js";
+import { testSeeds } from "../support/random.js";
+import { hex, mutate, python } from "./support.js";
 
 const good: readonly [string, number[]][] = [
   ["0.0.0.0", [0, 0, 0, 0]],
@@ -104,28 +105,30 @@ test("formatIPv4() refuses to print bytes that are not there", () => {
   assert.throws(() => formatIPv4(new Uint8Array(0)), RangeError);
 });
 
-test("parseIPv4() undoes formatIPv4() for random addresses", () => {
-  const random = seeded(4);
+testSeeds("parseIPv4() undoes formatIPv4() for random addresses", [4], (random) => {
   for (let i = 0; i < 5000; i++) {
     const bytes = Uint8Array.from({ length: 4 }, () => random(256));
     assert.deepEqual(parseIPv4(formatIPv4(bytes)), bytes);
   }
 });
 
-test("parseIPv4() agrees with Python's ipaddress and with node:net on texts that are nearly right", () => {
-  const random = seeded(44);
-  const cases = [...good.map(([text]) => text), ...bad];
-  for (let i = 0; i < 10_000; i++) {
-    const text = formatIPv4(Uint8Array.from({ length: 4 }, () => random(256)));
-    cases.push(mutate(random, text, "0123456789..x: "));
-  }
-  const answers = python("ipaddress.IPv4Address(case).packed.hex()", cases);
-  let accepted = 0;
-  cases.forEach((text, i) => {
-    const found = hex(parseIPv4(text));
-    if (found !== null) accepted++;
-    assert.equal(found, answers[i], JSON.stringify(text));
-    assert.equal(found !== null, nodeIsIPv4(text), JSON.stringify(text));
-  });
-  assert.ok(accepted > 1000 && accepted < cases.length - 1000, `${accepted} accepted`);
-});
+testSeeds(
+  "parseIPv4() agrees with Python's ipaddress and with node:net on texts that are nearly right",
+  [44],
+  (random) => {
+    const cases = [...good.map(([text]) => text), ...bad];
+    for (let i = 0; i < 10_000; i++) {
+      const text = formatIPv4(Uint8Array.from({ length: 4 }, () => random(256)));
+      cases.push(mutate(random, text, "0123456789..x: "));
+    }
+    const answers = python("ipaddress.IPv4Address(case).packed.hex()", cases);
+    let accepted = 0;
+    cases.forEach((text, i) => {
+      const found = hex(parseIPv4(text));
+      if (found !== null) accepted++;
+      assert.equal(found, answers[i], JSON.stringify(text));
+      assert.equal(found !== null, nodeIsIPv4(text), JSON.stringify(text));
+    });
+    assert.ok(accepted > 1000 && accepted < cases.length - 1000, `${accepted} accepted`);
+  },
+);

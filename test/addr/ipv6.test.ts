@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { isIPv6 as nodeIsIPv6 } from "node:net";
 import { test } from "node:test";
 import { formatIPv6, isIPv6, isZone, parseIPv6, zoneIndex } from "#berkeley/addr/ipv6Text.js";
-import { hex, mutate, pick, python, type Random, seeded } from "./support.js";
+import { pick, type Random, testSeeds } from "../support/random.js";
+import { hex, mutate, python } from "./support.js";
 
 // Text, bytes in hexadecimal, and the form of RFC 5952.
 const good: readonly [string, string, string][] = [
@@ -192,18 +193,20 @@ function randomText(random: Random, bytes: Uint8Array): string {
   return `${groups.slice(0, start).join(":")}::${groups.slice(end).join(":")}`;
 }
 
-test("parseIPv6() undoes formatIPv6() for random addresses, and reads every way of writing them", () => {
-  const random = seeded(6);
-  for (let i = 0; i < 10_000; i++) {
-    const bytes = i % 2 === 0 ? randomBytes(random) : Uint8Array.from({ length: 16 }, () => random(256));
-    assert.deepEqual(parseIPv6(formatIPv6(bytes))?.bytes, bytes);
-    const text = randomText(random, bytes);
-    assert.deepEqual(parseIPv6(text)?.bytes, bytes, text);
-  }
-});
+testSeeds(
+  "parseIPv6() undoes formatIPv6() for random addresses, and reads every way of writing them",
+  [6],
+  (random) => {
+    for (let i = 0; i < 10_000; i++) {
+      const bytes = i % 2 === 0 ? randomBytes(random) : Uint8Array.from({ length: 16 }, () => random(256));
+      assert.deepEqual(parseIPv6(formatIPv6(bytes))?.bytes, bytes);
+      const text = randomText(random, bytes);
+      assert.deepEqual(parseIPv6(text)?.bytes, bytes, text);
+    }
+  },
+);
 
-test("formatIPv6() prints what URL and Python's ipaddress print, mapped addresses apart", () => {
-  const random = seeded(66);
+testSeeds("formatIPv6() prints what URL and Python's ipaddress print, mapped addresses apart", [66], (random) => {
   const printed: string[] = [];
   for (let i = 0; i < 5000; i++) printed.push(formatIPv6(randomBytes(random)));
   const plain = printed.filter((text) => !text.includes("."));
@@ -219,20 +222,23 @@ test("formatIPv6() prints what URL and Python's ipaddress print, mapped addresse
   assert.deepEqual(mapped, library);
 });
 
-test("parseIPv6() agrees with Python's ipaddress and with node:net on texts that are nearly right", () => {
-  const random = seeded(666);
-  const cases = [...good.map(([text]) => text), ...bad.filter((text) => !/[%\ud800]/.test(text))];
-  for (let i = 0; i < 15_000; i++) {
-    const text = randomText(random, randomBytes(random));
-    cases.push(mutate(random, text, pick(random, ["0123456789abcdefABCDEF::::..", ":", ":.", "0:gx .-"])));
-  }
-  const answers = python("ipaddress.IPv6Address(case).packed.hex()", cases);
-  let accepted = 0;
-  cases.forEach((text, i) => {
-    const found = hex(parseIPv6(text)?.bytes);
-    if (found !== null) accepted++;
-    assert.equal(found, answers[i], JSON.stringify(text));
-    assert.equal(found !== null, nodeIsIPv6(text), JSON.stringify(text));
-  });
-  assert.ok(accepted > 1000 && accepted < cases.length - 1000, `${accepted} accepted`);
-});
+testSeeds(
+  "parseIPv6() agrees with Python's ipaddress and with node:net on texts that are nearly right",
+  [666],
+  (random) => {
+    const cases = [...good.map(([text]) => text), ...bad.filter((text) => !/[%\ud800]/.test(text))];
+    for (let i = 0; i < 15_000; i++) {
+      const text = randomText(random, randomBytes(random));
+      cases.push(mutate(random, text, pick(random, ["0123456789abcdefABCDEF::::..", ":", ":.", "0:gx .-"])));
+    }
+    const answers = python("ipaddress.IPv6Address(case).packed.hex()", cases);
+    let accepted = 0;
+    cases.forEach((text, i) => {
+      const found = hex(parseIPv6(text)?.bytes);
+      if (found !== null) accepted++;
+      assert.equal(found, answers[i], JSON.stringify(text));
+      assert.equal(found !== null, nodeIsIPv6(text), JSON.stringify(text));
+    });
+    assert.ok(accepted > 1000 && accepted < cases.length - 1000, `${accepted} accepted`);
+  },
+);

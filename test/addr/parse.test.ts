@@ -13,8 +13,9 @@ import {
 } from "#berkeley/addr/address.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "#berkeley/addr/families.js";
 import { type AddressLike, parseAddress, toAddress } from "#berkeley/addr/parse.js";
-import { quote } from "#berkeley/check/index.js";
-import { checkMessage, mutate, pick, python, seeded, thrown } from "./support.js";
+import { quote } from "#berkeley/check/quote.js";
+import { pick, testSeeds } from "../support/random.js";
+import { checkMessage, mutate, python, thrown } from "./support.js";
 
 const long = "a".repeat(107);
 const name253 = `${"a".repeat(63)}.`.repeat(3) + "b".repeat(61);
@@ -444,29 +445,31 @@ const tokens: readonly string[] = [
   "\u202e",
 ];
 
-test("parseAddress() throws nothing but TypeError and RangeError, and what it reads it prints and reads again", () => {
-  const random = seeded(1);
-  let accepted = 0;
-  for (let i = 0; i < 30_000; i++) {
-    let text = "";
-    if (random(2) === 0) text = mutate(random, pick(random, texts)[0], ":[]%@/.019af\0 ");
-    else for (let n = random(7); n >= 0; n--) text += pick(random, tokens);
-    if (random(4) === 0) text += String.fromCharCode(random(65536));
-    let address: Address | HostPort;
-    try {
-      address = parseAddress(text);
-    } catch (error) {
-      checkMessage(error, quote(text));
-      continue;
+testSeeds(
+  "parseAddress() throws nothing but TypeError and RangeError, and what it reads it prints and reads again",
+  [1],
+  (random) => {
+    let accepted = 0;
+    for (let i = 0; i < 30_000; i++) {
+      let text = "";
+      if (random(2) === 0) text = mutate(random, pick(random, texts)[0], ":[]%@/.019af\0 ");
+      else for (let n = random(7); n >= 0; n--) text += pick(random, tokens);
+      if (random(4) === 0) text += String.fromCharCode(random(65536));
+      let address: Address | HostPort;
+      try {
+        address = parseAddress(text);
+      } catch (error) {
+        checkMessage(error, quote(text));
+        continue;
+      }
+      accepted++;
+      assert.deepEqual(parseAddress(String(address)), address, quote(text));
     }
-    accepted++;
-    assert.deepEqual(parseAddress(String(address)), address, quote(text));
-  }
-  assert.ok(accepted > 3000, `${accepted} accepted`);
-});
+    assert.ok(accepted > 3000, `${accepted} accepted`);
+  },
+);
 
-test("toAddress() throws nothing but TypeError and RangeError for odd values in every place", () => {
-  const random = seeded(2);
+testSeeds("toAddress() throws nothing but TypeError and RangeError for odd values in every place", [2], (random) => {
   const odd: readonly unknown[] = [
     undefined,
     null,
@@ -529,8 +532,7 @@ test("toAddress() throws nothing but TypeError and RangeError for odd values in 
   assert.ok(accepted > 100, `${accepted} accepted`);
 });
 
-test("no host that inet_aton(3) would take for an address comes out as a name", () => {
-  const random = seeded(3);
+testSeeds("no host that inet_aton(3) would take for an address comes out as a name", [3], (random) => {
   const pieces = [
     "0",
     "1",

@@ -1,24 +1,8 @@
-// What the address tests share: seeded random numbers, and Python as a second opinion.
+// What the address tests share: texts that are nearly right, and Python as a second opinion.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-
-/** Uniform integers below a bound, the same ones for the same seed (mulberry32). */
-export type Random = (below: number) => number;
-
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-export function pick<T>(random: Random, from: ArrayLike<T>): T {
-  return from[random(from.length)]!;
-}
+import { pick, type Random } from "../support/random.js";
 
 /** A text with a few characters inserted, removed or replaced. */
 export function mutate(random: Random, text: string, alphabet: string): string {

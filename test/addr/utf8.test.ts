@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { nameBytes, nameText, utf8Length } from "#berkeley/addr/utf8.js";
-import { seeded } from "./support.js";
+import { testSeeds } from "../support/random.js";
 
 test("utf8Length() counts what Buffer counts for every code point", () => {
   for (let code = 0; code <= 0x10ffff; code++) {
@@ -22,8 +22,7 @@ test("utf8Length() is -1 for every lone surrogate, wherever it stands", () => {
   }
 });
 
-test("utf8Length() agrees with an encoder on random units", () => {
-  const random = seeded(8);
+testSeeds("utf8Length() agrees with an encoder on random units", [8], (random) => {
   const edges = [0, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xd800, 0xdbff, 0xdc00, 0xdfff, 0xe000, 0xffff];
   const encoder = new TextEncoder();
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -34,8 +33,7 @@ test("utf8Length() agrees with an encoder on random units", () => {
   }
 });
 
-test("nameText() and nameBytes() turn any bytes into a string and back, text into itself", () => {
-  const random = seeded(10);
+testSeeds("nameText() and nameBytes() turn any bytes into a string and back, text into itself", [10], (random) => {
   const edges = [0x00, 0x2f, 0x41, 0x5c, 0x7f, 0x80, 0x8f, 0x90, 0xa0, 0xbf, 0xc0, 0xc2, 0xc3, 0xdf, 0xe0, 0xe2, 0xed];
   edges.push(0xef, 0xf0, 0xf4, 0xf5, 0xff, 0xbd, 0x82, 0xac, 0x9f, 0x98);
   const seen = new Map<string, string>();
@@ -53,8 +51,7 @@ test("nameText() and nameBytes() turn any bytes into a string and back, text int
   }
 });
 
-test("nameText() gives the strings that Python gives", () => {
-  const random = seeded(11);
+testSeeds("nameText() gives the strings that Python gives", [11], (random) => {
   const names = Array.from({ length: 500 }, () =>
     Buffer.from(Array.from({ length: 1 + random(8) }, () => (random(3) === 0 ? random(128) : 128 + random(128)))),
   );

@@ -5,8 +5,8 @@ import type { ControlMessage, ControlToSend } from "berkeley";
 import * as k from "#berkeley/sys/constants.js";
 import { decodeControl, descriptorsOf, encodeControl } from "#berkeley/cmsg/index.js";
 import { align, HEADER, writeHeader } from "#berkeley/cmsg/layout.js";
-import { checkLeaks } from "../support/leaks.js";
-import { type Random, seeded } from "../support/random.js";
+import { checkLeaks } from "../../support/leaks.js";
+import { type Random, testSeeds } from "../../support/random.js";
 import { recorder } from "./support.js";
 
 checkLeaks();
@@ -66,27 +66,29 @@ function noise(length: number, below: Random): Uint8Array {
   return Uint8Array.from({ length }, () => below(256));
 }
 
-test("decodeControl() takes bytes at random", () => {
-  const below = seeded(1);
+testSeeds("decodeControl() takes bytes at random", [1], (below) => {
   for (let round = 0; round < ROUNDS; round++) check(noise(below(MOST), below), `round ${round}`);
 });
 
-test("decodeControl() takes messages of known kinds with lengths and contents at random, cut anywhere", () => {
-  const below = seeded(2);
-  for (let round = 0; round < ROUNDS; round++) {
-    const bytes = noise(MOST, below);
-    let at = 0;
-    while (at + HEADER <= bytes.length) {
-      const [level, type] = KINDS[below(KINDS.length)]!;
-      const length = below(60);
-      // Now and then a length that lies: too small, too large, or past every end.
-      const lie = [0, 0, 0, 0, 0, 0, -HEADER, -1, 500, 2 ** 31, 2 ** 40][below(11)]!;
-      writeHeader(bytes, at, length + lie, level, type);
-      at += align(HEADER + length);
+testSeeds(
+  "decodeControl() takes messages of known kinds with lengths and contents at random, cut anywhere",
+  [2],
+  (below) => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const bytes = noise(MOST, below);
+      let at = 0;
+      while (at + HEADER <= bytes.length) {
+        const [level, type] = KINDS[below(KINDS.length)]!;
+        const length = below(60);
+        // Now and then a length that lies: too small, too large, or past every end.
+        const lie = [0, 0, 0, 0, 0, 0, -HEADER, -1, 500, 2 ** 31, 2 ** 40][below(11)]!;
+        writeHeader(bytes, at, length + lie, level, type);
+        at += align(HEADER + length);
+      }
+      check(bytes.subarray(0, below(bytes.length + 1)), `round ${round}`);
     }
-    check(bytes.subarray(0, below(bytes.length + 1)), `round ${round}`);
-  }
-});
+  },
+);
 
 test("decodeControl() takes every prefix of a message in a message", () => {
   const inner = encodeControl([
@@ -105,8 +107,7 @@ test("decodeControl() takes every prefix of a message in a message", () => {
   ]);
 });
 
-test("decodeControl() takes every flip of a byte of what encodeControl() made", () => {
-  const below = seeded(3);
+testSeeds("decodeControl() takes every flip of a byte of what encodeControl() made", [3], (below) => {
   const { bytes } = encodeControl([
     { type: "IP_PKTINFO", ifindex: 1, spec_dst: "127.0.0.1" },
     { type: "IPV6_PKTINFO", addr: "::1" },
@@ -141,8 +142,7 @@ function anything(below: Random): ControlToSend {
   return kinds[below(kinds.length)]!();
 }
 
-test("what encodeControl() makes, decodeControl() gives back", () => {
-  const below = seeded(4);
+testSeeds("what encodeControl() makes, decodeControl() gives back", [4], (below) => {
   for (let round = 0; round < 5_000; round++) {
     const sent = Array.from({ length: below(6) }, () => anything(below));
     const { bytes } = encodeControl(sent);

@@ -12,7 +12,7 @@ import { Redis } from "ioredis";
 import connectors from "ioredis/built/connectors/AbstractConnector.js";
 import { RespServer } from "../../examples/resp.js";
 import { checkLeaks } from "../support/leaks.js";
-import { pick, seeded, setting } from "../support/random.js";
+import { pick, type Random, testSeeds } from "../support/random.js";
 import { missing, run, startRedis } from "./support.js";
 
 checkLeaks();
@@ -121,8 +121,7 @@ test("ioredis over its own connections against our own server", async () => {
 });
 
 /** Random requests, good and bad; the same for the same seed. None has a reply that depends on the time. */
-function requests(seed: number, count: number): string[][] {
-  const random = seeded(seed);
+function requests(random: Random, count: number): string[][] {
   const key = (): string => pick(random, ["a", "b", "c", "", "a key"]);
   const number = (): string =>
     pick(random, ["0", "1", "-1", "100", "x", "", "1.5", "007", "-0", "9223372036854775807", "1e3"]);
@@ -163,18 +162,19 @@ async function answers(endpoint: EndpointLike, all: readonly string[][]): Promis
   return Buffer.concat(chunks).toString("latin1");
 }
 
-test("our own server answers byte for byte as redis-server does", { skip: withoutServer }, async () => {
+const sameAnswers = async (random: Random): Promise<void> => {
   await using theirs = await startRedis();
   await using ours = await RespServer.start("tcp://127.0.0.1:0");
-  const seed = setting("BERKELEY_SEED", 1);
-  const all = requests(seed, 20_000);
+  const all = requests(random, 20_000);
   const [expected, found] = await Promise.all([answers(["127.0.0.1", theirs.port], all), answers(ours.address, all)]);
   const [expectedLines, foundLines] = [expected.split("\r\n"), found.split("\r\n")];
   const differs = expectedLines.findIndex((line, index) => line !== foundLines[index]);
   const around = (lines: readonly string[]): string => lines.slice(Math.max(0, differs - 5), differs + 2).join("\n");
-  assert.equal(differs, -1, `seed ${seed}:\n${around(expectedLines)}\n--- but ours:\n${around(foundLines)}`);
+  assert.equal(differs, -1, `redis-server:\n${around(expectedLines)}\n--- but ours:\n${around(foundLines)}`);
   assert.equal(found.length, expected.length);
-});
+};
+
+testSeeds("our own server answers byte for byte as redis-server does", [1], sameAnswers, { skip: withoutServer });
 
 test("redis-cli against our own server", { skip: withoutTools }, async () => {
   await using server = await RespServer.start("tcp://127.0.0.1:0");

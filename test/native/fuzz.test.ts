@@ -1,5 +1,5 @@
-// Every function of the addon under random arguments: it may throw and it may refuse, and the process lives. BERKELEY_SEED and
-// BERKELEY_ROUNDS choose others.
+// Every function of the addon under random arguments: it may throw and it may refuse, and the process lives. BERKELEY_ROUNDS
+// chooses how many calls each seed makes.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -10,37 +10,34 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { addon } from "#berkeley/sys/addon.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
-import { setting } from "../support/random.js";
+import { setting, testSeeds } from "../support/random.js";
 
 checkLeaks();
 
 const folder = mkdtempSync(join(tmpdir(), "berkeley-fuzz-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const seed = setting("BERKELEY_SEED", 1);
 const rounds = setting("BERKELEY_ROUNDS", 30_000);
 
-for (const run of [0, 1, 2]) {
-  test(`the addon takes ${rounds} calls with random arguments, seed ${seed + run}`, async () => {
-    const mark = join(folder, `mark${run}`);
-    const place = join(folder, `place${run}`);
-    mkdirSync(place);
-    const script = fileURLToPath(new URL("./fuzzCalls.js", import.meta.url));
-    // No pipes: on a socket that blocks, a stray recv() could wait for ever.
-    const child = spawn(process.execPath, [script, String(seed + run), String(rounds), mark], {
-      stdio: "ignore",
-      timeout: 60_000,
-      // bind() with a random path makes a socket file where it stands, under any name.
-      cwd: place,
-    });
-    const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
-      child.on("exit", (...end) => resolve(end)),
-    );
-    assert.deepEqual([status, signal], [0, null]);
-    assert.equal(existsSync(`${mark}.log`) ? readFileSync(`${mark}.log`, "utf8") : "", "");
-    assert.equal(readFileSync(mark, "utf8"), "", "calls that never got through their arguments' checks");
+testSeeds(`the addon takes ${rounds} calls with random arguments`, [1, 2], async (_random, seed) => {
+  const mark = join(folder, `mark${seed}`);
+  const place = join(folder, `place${seed}`);
+  mkdirSync(place);
+  const script = fileURLToPath(new URL("./fuzzCalls.js", import.meta.url));
+  // No pipes: on a socket that blocks, a stray recv() could wait for ever.
+  const child = spawn(process.execPath, [script, String(seed), String(rounds), mark], {
+    stdio: "ignore",
+    timeout: 60_000,
+    // bind() with a random path makes a socket file where it stands, under any name.
+    cwd: place,
   });
-}
+  const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+    child.on("exit", (...end) => resolve(end)),
+  );
+  assert.deepEqual([status, signal], [0, null]);
+  assert.equal(existsSync(`${mark}.log`) ? readFileSync(`${mark}.log`, "utf8") : "", "");
+  assert.equal(readFileSync(mark, "utf8"), "", "calls that never got through their arguments' checks");
+});
 
 const TAKES_NOTHING = [
   "gethostname",

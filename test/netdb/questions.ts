@@ -23,6 +23,7 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from "berkeley";
+import { type Random } from "../../support/random.js";
 import type { Question } from "./python.js";
 
 const hosts = [
@@ -187,24 +188,16 @@ export const localQuestions: readonly Question[] = [
     ["htonl", value],
     ["ntohl", value],
   ]),
-  ...inet6Texts().map((text): Question => ["inet_pton", AF_INET6, text]),
-  ...inet6Bytes().map((hex): Question => ["inet_ntop", AF_INET6, { hex }]),
 ];
 
-/** Numbers that look random and are the same in each run: xorshift of 32 bits. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
+/** Random addresses in text and in bytes. */
+export const randomQuestions = (random: Random): readonly Question[] => [
+  ...inet6Texts(random).map((text): Question => ["inet_pton", AF_INET6, text]),
+  ...inet6Bytes(random).map((hex): Question => ["inet_ntop", AF_INET6, { hex }]),
+];
 
 /** Texts made of the pieces of IPv6 addresses: most are none, in all ways. */
-function inet6Texts(): string[] {
-  const next = numbers(7);
+function inet6Texts(next: Random): string[] {
   const pieces = ["::", ":", "0", "1", "abcd", "FFFF", "00ab", "12345", "g", ":", ":", "1.2.3.4", "%1", ":0"];
   const texts = Array.from({ length: 1500 }, () =>
     Array.from({ length: 1 + next(16) }, () => pieces[next(pieces.length)]!).join(""),
@@ -216,8 +209,7 @@ function inet6Texts(): string[] {
 }
 
 /** Addresses with runs of zeros; not those that the C library writes with an IPv4 address and RFC 5952 without. */
-function inet6Bytes(): string[] {
-  const next = numbers(11);
+function inet6Bytes(next: Random): string[] {
   const random = Array.from({ length: 500 }, () =>
     Array.from({ length: 8 }, () => (next(2) === 0 ? 0 : next(4) === 0 ? 1 : next(0x1_0000)))
       .map((group) => group.toString(16).padStart(4, "0"))

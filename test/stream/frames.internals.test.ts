@@ -18,6 +18,7 @@ import { seededNumbers } from "berkeley/testing";
 import { memoryPair, type MemoryOptions, seededChunks } from "berkeley/testing";
 import type { Data } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
+import { testSeeds } from "../support/random.js";
 
 checkLeaks();
 
@@ -85,14 +86,14 @@ const headers: LengthPrefixOptions[] = [
 for (const opts of headers) {
   const name = `lengthPrefixed(${JSON.stringify(opts)})`;
 
-  test(`${name} gives back what it framed, however the bytes come`, async () => {
+  testSeeds(`${name} gives back what it framed, however the bytes come`, [9], async (_random, seed) => {
     const codec = lengthPrefixed(opts);
-    const random = seededNumbers(9);
+    const random = seededNumbers(seed);
     const most = opts.bytes === 1 ? 255 : 40_000;
     const payloads = Array.from({ length: 60 }, () => pattern(Math.floor(random() ** 4 * most), 7));
     payloads.push(pattern(0), pattern(1), pattern(127), pattern(128), pattern(most));
     const data = payloads.flatMap((payload) => codec.encode(payload) as Uint8Array[]);
-    for (const chunking of [seededChunks(1, 5), seededChunks(2, 5000), 65_536]) {
+    for (const chunking of [seededChunks(seed + 1, 5), seededChunks(seed + 2, 5000), 65_536]) {
       assert.deepEqual(await framesOf(codec, data, { chunking }, { readSize: 3000 }), payloads);
     }
   });

@@ -7,20 +7,25 @@ import { Stream } from "berkeley";
 import { firstDifference, pattern, readFully, readToEnd } from "berkeley/testing";
 import { memoryPair, seededChunks } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
+import { testSeeds } from "../support/random.js";
 
 checkLeaks();
 
-test("pipeTo() moves all bytes, those that were buffered first, and passes the end on", async () => {
-  const [source, from] = memoryPair({ chunking: seededChunks(4, 9000) });
-  const [to, sink] = memoryPair({ capacity: 5000, chunking: seededChunks(5, 4000) });
-  const stream = new Stream(from);
-  const writing = source.write(pattern(500_000)).then(() => source.closeWrite());
-  await stream.peek(100);
-  const [moved, all] = await Promise.all([stream.pipeTo(to), readToEnd(sink), writing]);
-  assert.equal(moved, 500_000);
-  assert.equal(all.length, 500_000);
-  assert.equal(firstDifference(all), -1);
-});
+testSeeds(
+  "pipeTo() moves all bytes, those that were buffered first, and passes the end on",
+  [4],
+  async (_random, seed) => {
+    const [source, from] = memoryPair({ chunking: seededChunks(seed, 9000) });
+    const [to, sink] = memoryPair({ capacity: 5000, chunking: seededChunks(seed + 1, 4000) });
+    const stream = new Stream(from);
+    const writing = source.write(pattern(500_000)).then(() => source.closeWrite());
+    await stream.peek(100);
+    const [moved, all] = await Promise.all([stream.pipeTo(to), readToEnd(sink), writing]);
+    assert.equal(moved, 500_000);
+    assert.equal(all.length, 500_000);
+    assert.equal(firstDifference(all), -1);
+  },
+);
 
 test("pipeTo() makes one buffer do", async () => {
   const [source, from] = memoryPair();

@@ -1,6 +1,7 @@
-// Errno values by name, and the one place that makes an error of them.
+// Errno values by name, beside the C headers and Python, and the one place that makes an error of them.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { constants } from "node:os";
 import { test } from "node:test";
 import { SocketError } from "berkeley";
@@ -10,16 +11,56 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-test("the addon's numbers are Node's, by every name that both have", () => {
-  let common = 0;
-  for (const [name, value] of Object.entries(constants.errno)) {
-    const own = addon.errnos[name];
-    if (own === undefined) continue;
-    assert.equal(own, value, name);
-    common++;
-  }
-  assert.ok(common > 70, `${common} names`);
-});
+/** The macros of errno.h, as the C preprocessor has them: an alias has the number of what it stands for. */
+function headers(): Map<string, number> {
+  const compiler = process.env["CC"]?.split(" ")[0] ?? "cc";
+  const text = execFileSync(compiler, ["-E", "-dM", "-include", "errno.h", "-x", "c", "/dev/null"], {
+    encoding: "utf8",
+  });
+  const macros = new Map(
+    [...text.matchAll(/^#define (E[A-Z0-9]+) (\w+)$/gm)].map(([, name, value]) => [name!, value!]),
+  );
+  return new Map([...macros].map(([name, value]) => [name, Number(macros.get(value) ?? value)]));
+}
+
+/** Python's names of errnos, with their numbers. */
+function python(): Map<string, number> {
+  const program =
+    "import errno, json; print(json.dumps({name: getattr(errno, name) for name in dir(errno) if name[0] == 'E'}))";
+  const names = JSON.parse(execFileSync("python3", ["-c", program], { encoding: "utf8" })) as Record<string, number>;
+  return new Map(Object.entries(names));
+}
+
+const sources = [
+  ["the C headers", headers(), 130],
+  ["Python", python(), 120],
+] as const;
+
+for (const [source, known, least] of sources) {
+  test(`the addon has every errno of ${source}, with its number`, () => {
+    assert.ok(known.size > least, `${known.size} names`);
+    const own = new Set(Object.values(addon.errnos));
+    for (const [name, value] of known) {
+      assert.ok(Number.isInteger(value) && value > 0, `${name} is ${value}`);
+      // Of two names with one number the addon has one.
+      assert.equal(addon.errnos[name] ?? value, value, name);
+      assert.ok(own.has(value), `${name} is missing`);
+    }
+  });
+
+  test(`errnoName() gives a name that ${source} has for the number`, () => {
+    for (const value of new Set(known.values())) {
+      const name = errno.errnoName(-value);
+      assert.equal(known.get(name), value, `${value} is ${name}`);
+    }
+  });
+
+  test(`each exported errno is the negative of the number in ${source}`, () => {
+    const exported = Object.entries(errno).filter(([, value]) => typeof value === "number");
+    assert.ok(exported.length > 25, `${exported.length} names`);
+    for (const [name, value] of exported) assert.equal(value, -known.get(name)!, name);
+  });
+}
 
 test("errnoName() knows the names of socket(7), each number by the name that its man pages use", () => {
   for (const name of [
@@ -61,7 +102,7 @@ test("errnoName() knows the names of socket(7), each number by the name that its
     "ECANCELED",
     "EDEADLK",
   ]) {
-    const value = addon.errnos[name];
+    const value = sources[0][1].get(name);
     assert.ok(value !== undefined && value > 0, name);
     assert.equal(errno.errnoName(-value), name);
   }
@@ -69,13 +110,6 @@ test("errnoName() knows the names of socket(7), each number by the name that its
 
 test("errnoName() of a number that nobody knows has the number", () => {
   assert.equal(errno.errnoName(-9999), "E9999");
-});
-
-test("each exported errno is the negative of its header's", () => {
-  for (const [name, value] of Object.entries(errno)) {
-    if (typeof value !== "number") continue;
-    assert.equal(value, -addon.errnos[name]!, name);
-  }
 });
 
 test("check() passes results on, and throws errors with what is known of the call", () => {

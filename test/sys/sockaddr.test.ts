@@ -22,7 +22,7 @@ import {
 } from "berkeley";
 import * as constants from "#berkeley/sys/constants.js";
 import { addressDetails, decodeAddress, decodeRoom, encodeAddress } from "#berkeley/sys/sockaddr.js";
-import { seeded } from "../support/random.js";
+import { testSeeds } from "../support/random.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -84,25 +84,28 @@ for (const address of addresses) {
   });
 }
 
-test("an address that is too short for its family is handed out as it is, and nothing is read past its end", () => {
-  const random = seeded(7);
-  for (const address of addresses) {
-    const bytes = encodeAddress(address);
-    for (let length = 0; length < bytes.length; length++) {
-      const decoded = decodeAddress(bytes.slice(0, length));
-      if (length < 2) assert.deepEqual(decoded, new OpaqueAddress(0, new Uint8Array(0)));
-      else assert.equal(decoded.family, address.family);
+testSeeds(
+  "an address that is too short for its family is handed out as it is, and nothing is read past its end",
+  [7],
+  (random) => {
+    for (const address of addresses) {
+      const bytes = encodeAddress(address);
+      for (let length = 0; length < bytes.length; length++) {
+        const decoded = decodeAddress(bytes.slice(0, length));
+        if (length < 2) assert.deepEqual(decoded, new OpaqueAddress(0, new Uint8Array(0)));
+        else assert.equal(decoded.family, address.family);
+      }
     }
-  }
-  for (let round = 0; round < 20_000; round++) {
-    const bytes = Uint8Array.from({ length: random(130) }, () => random(256));
-    if (bytes.length >= 2 && random(2) === 0)
-      bytes.set(short([AF_UNIX, AF_INET, AF_INET6, AF_PACKET, AF_VSOCK][random(5)]!));
-    const decoded = decodeAddress(bytes);
-    assert.equal(typeof String(decoded), "string");
-    assert.equal(typeof JSON.stringify(decoded), "string");
-  }
-});
+    for (let round = 0; round < 20_000; round++) {
+      const bytes = Uint8Array.from({ length: random(130) }, () => random(256));
+      if (bytes.length >= 2 && random(2) === 0)
+        bytes.set(short([AF_UNIX, AF_INET, AF_INET6, AF_PACKET, AF_VSOCK][random(5)]!));
+      const decoded = decodeAddress(bytes);
+      assert.equal(typeof String(decoded), "string");
+      assert.equal(typeof JSON.stringify(decoded), "string");
+    }
+  },
+);
 
 test("encodeAddress() refuses what is no address, which only a mistake of ours could bring", () => {
   assert.throws(() => encodeAddress(new InetAddress("localhost", 1)), TypeError);

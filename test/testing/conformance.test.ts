@@ -2,8 +2,9 @@
 
 import { test } from "node:test";
 import { fromDuplex, fromWeb, Stream, toDuplex, toWeb } from "berkeley";
-import { connConformance, memoryPair, seededChunks, type ConnTraits } from "berkeley/testing";
+import { connConformance, memoryPair, seededChunks, type ConnTraits, type MemoryConn } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
+import { seedsFor, withSeed } from "../support/random.js";
 
 checkLeaks();
 
@@ -12,11 +13,6 @@ const traits: ConnTraits = { maxHeld: 2_000_000, patience: 10, bulk: 1_000_000 }
 
 const kinds = [
   ...connConformance("memory pair", () => memoryPair(), traits),
-  ...connConformance(
-    "memory pair in small pieces",
-    () => memoryPair({ capacity: 5000, chunking: seededChunks(1, 3000) }),
-    traits,
-  ),
   ...connConformance("memory pair with latency", () => memoryPair({ latency: 1 }), { ...traits, bulk: 400_000 }),
   ...connConformance(
     "stream",
@@ -45,3 +41,14 @@ const kinds = [
 ];
 
 for (const { name, run } of kinds) test(name, run);
+
+for (const seed of seedsFor([1])) {
+  const pieces = `memory pair in pieces of ${seed === 1 ? "seed 1" : "a fresh seed"}`;
+  const pair = (): [MemoryConn, MemoryConn] => memoryPair({ capacity: 5000, chunking: seededChunks(seed, 3000) });
+  for (const { name, run } of connConformance(pieces, pair, traits)) {
+    test(name, async (t) => {
+      t.diagnostic(`seed ${seed}`);
+      await withSeed(seed, run);
+    });
+  }
+}
