@@ -5,8 +5,8 @@ import type { ControlMessage, ControlToSend } from "berkeley";
 import * as k from "#berkeley/sys/constants.js";
 import { decodeControl, descriptorsOf, encodeControl } from "#berkeley/cmsg/index.js";
 import { align, HEADER, writeHeader } from "#berkeley/cmsg/layout.js";
-import { checkLeaks } from "../../support/leaks.js";
-import { type Random, testSeeds } from "../../support/random.js";
+import { checkLeaks } from "../support/leaks.js";
+import { type Random, testSeeds } from "../support/random.js";
 import { recorder } from "./support.js";
 
 checkLeaks();

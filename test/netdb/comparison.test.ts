@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { checkLeaks } from "../../support/leaks.js";
-import { canUnshare, runUnshared } from "../../support/namespaces.js";
-import { testSeeds } from "../../support/random.js";
+import { checkLeaks } from "../support/leaks.js";
+import { canUnshare, runUnshared } from "../support/namespaces.js";
+import { testSeeds } from "../support/random.js";
 import { askBerkeley, askBlocking, askPython, differences, hasBlocking, paired, type Question } from "./python.js";
 import { localQuestions, randomQuestions, resolverQuestions } from "./questions.js";
 

@@ -23,7 +23,7 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from "berkeley";
-import { type Random } from "../../support/random.js";
+import { type Random } from "../support/random.js";
 import type { Question } from "./python.js";
 
 const hosts = [
