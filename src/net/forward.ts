@@ -11,7 +11,7 @@ import {
 } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { abortSignal, LONGEST_TIMER } from "../wait/waitOptions.js";
-import { pipesOf } from "../ops/spliceArguments.js";
+import { pipesOf } from "../ops/spliceOptions.js";
 import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
 import { addressNow, type DialPlan } from "./dial.js";
 import { Engine, type Forwarded, type ForwardPlan } from "./forwarding.js";

@@ -2,7 +2,7 @@
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type AcceptOptions, type Socket, SocketConn, withoutDefaultTimeout } from "../socket/index.js";
+import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { ClosingSignal } from "./closing.js";
 import { checkObject } from "./endpointOptions.js";
@@ -73,7 +73,7 @@ export class SocketListener implements Listener<Stream> {
   /** @internal */
   constructor(socket: Socket, address: ListenAddress, limits: StreamOptions, end: ListenerEnd = {}) {
     this.#socket = socket;
-    withoutDefaultTimeout(socket);
+    dropDefaultTimeout(socket);
     this.#address = address;
     this.#limits = limits;
     this.#local = isWildcard(address) ? undefined : address;

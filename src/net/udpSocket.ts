@@ -13,7 +13,7 @@ import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from
 import { integer, quote } from "../check/index.js";
 import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
-import { type Socket, withoutDefaultTimeout } from "../socket/index.js";
+import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
 import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
 import { isWildcard } from "./attempt.js";
@@ -70,7 +70,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
   /** @internal */
   constructor(socket: Socket, address: HostAddress, remote: HostAddress | undefined, signal: AbortSignal | undefined) {
     this.#socket = socket;
-    withoutDefaultTimeout(socket);
+    dropDefaultTimeout(socket);
     this.#address = address;
     this.#remote = remote;
     this.#told = remote === undefined && isWildcard(address);

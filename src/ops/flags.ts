@@ -1,7 +1,7 @@
 // The MSG_ flags of calls that send and receive.
 
-import { integer, checkOptions } from "../check/index.js";
-import { MSG_ZEROCOPY } from "../sys/constants.js";
+import { checkOptions, integer } from "../check/index.js";
+import { MSG_DONTWAIT, MSG_ZEROCOPY } from "../sys/constants.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
 
 /** Options of a call that moves bytes. */
@@ -10,6 +10,9 @@ export interface TransferOptions extends WaitOptions {
   readonly flags?: number | undefined;
 }
 
+/** Options of a call that never waits. */
+export type FlagOptions = Pick<TransferOptions, "flags">;
+
 /** MSG_ flags: 32 bits. */
 export function messageFlags(value: unknown, action: string): number {
   if (value === undefined) return 0;
@@ -17,16 +20,15 @@ export function messageFlags(value: unknown, action: string): number {
 }
 
 /**
- * MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: with it the kernel reads the memory after the call has settled,
- * until a message in the error queue says that it has finished. Here the memory may be collected by then and hold something
- * else, which would go out in its place. Over loopback
- * the kernel copies in the end, so that it only costs more there.
+ * MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: the kernel would read the memory after the call has settled,
+ * until a message in the error queue reports the end. V8 may have collected the memory by then and stored other data
+ * there, which the kernel would send.
  */
 export function sendFlags(value: unknown, action: string): number {
   const flags = messageFlags(value, action);
   if ((flags & MSG_ZEROCOPY) === 0) return flags;
   throw new TypeError(
-    `Cannot ${action}: flags have MSG_ZEROCOPY, required none of it: the memory could be collected before the kernel has sent it`,
+    `Cannot ${action}: flags contain MSG_ZEROCOPY, required flags without it, because the memory could be collected before the kernel has sent it`,
   );
 }
 
@@ -41,4 +43,10 @@ export function sendFlagsOf(opts: TransferOptions | undefined, action: string): 
   if (opts === undefined) return 0;
   checkOptions(opts, action);
   return sendFlags(opts.flags, action);
+}
+
+/** The flags of a read that never waits. MSG_DONTWAIT keeps a read with MSG_WAITALL from collecting bytes. */
+export function flagsWithoutWait(opts: FlagOptions | undefined): number {
+  const flags = flagsOf(opts, "recv");
+  return flags === 0 ? 0 : flags | MSG_DONTWAIT;
 }

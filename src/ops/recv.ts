@@ -1,13 +1,19 @@
-// The operations that read: recv, recvInto, recvfrom, recvfromInto.
+// recv, recvInto, recvfrom, recvfromInto, and tryRecv and tryRecvInto, which never wait.
 
 import type { Address } from "../addr/index.js";
+import { byteCount, byteView, EMPTY } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
-import { EMPTY } from "../check/index.js";
 import { MSG_DONTWAIT, MSG_TRUNC } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { decodeRoom, room } from "../sys/sockaddr.js";
+import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } from "./flags.js";
+import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, toFill, waitsForAll } from "./recvAll.js";
+import type { Mode, Outcome, Runner } from "./runner.js";
 
-/** What is read lands here first, and is copied out at its exact length. One per thread: an attempt and its completion are one step. */
+/**
+ * The memory of short reads, one per thread. The call copies the bytes out at their exact length. An attempt and its
+ * completion are one step of JavaScript, so no other read comes in between.
+ */
 export const SLAB_SIZE: number = 1 << 16;
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 
@@ -18,25 +24,25 @@ const LOOP_COPY = 24;
 export function copyOut(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
   if (count <= LOOP_COPY) for (let i = 0; i < count; i++) out[i] = slab[i]!;
-  // `slab.copy()` makes such a view too, and looks at its arguments before.
+  // Quicker than `slab.copy()`, which makes the same view and checks its arguments first.
   else out.set(new Uint8Array(slab.buffer, 0, count));
   return out;
 }
 
 /**
- * With MSG_TRUNC a TCP socket throws the bytes away and says how many they were (tcp(7)): memory that was not cleared would
- * show what somebody else received before.
+ * With MSG_TRUNC a TCP socket discards the bytes and returns their number (tcp(7)). Memory that was not cleared would show
+ * the bytes of an earlier read.
  */
-export function clearIfThrownAway(memory: Buffer, size: number, flags: number): void {
+export function clearForTruncation(memory: Buffer, size: number, flags: number): void {
   if ((flags & MSG_TRUNC) !== 0) memory.fill(0, 0, size);
 }
 
-/** Whether the flags of a call, its second operand, say that it must not wait. */
+/** Whether the flags of a call, its second operand, have MSG_DONTWAIT. */
 export function nowait(_a: unknown, flags: number): boolean {
   return (flags & MSG_DONTWAIT) !== 0;
 }
 
-/** A read for which the slab is too small. Its memory is taken at the first attempt. */
+/** A read that is larger than the slab. The first attempt allocates its memory. */
 export interface LargeRead {
   readonly size: number;
   buffer: Buffer | undefined;
@@ -44,14 +50,14 @@ export interface LargeRead {
 
 function largeBuffer(read: LargeRead, flags: number): Buffer {
   const buffer = (read.buffer ??= Buffer.allocUnsafeSlow(read.size));
-  clearIfThrownAway(buffer, read.size, flags);
+  clearForTruncation(buffer, read.size, flags);
   return buffer;
 }
 
-function cut(read: LargeRead, count: number): Buffer {
+function received(read: LargeRead, count: number): Buffer {
   const buffer = read.buffer!;
   const length = Math.min(count, read.size);
-  // A small piece must not keep a large buffer alive.
+  // A short piece must not keep a large buffer alive.
   return length < read.size / 2 ? Buffer.from(buffer.subarray(0, length)) : buffer.subarray(0, length);
 }
 
@@ -60,10 +66,10 @@ export const RECV: Operation<number, number, Buffer> = operation<number, number,
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, size, flags) => {
-    if (flags !== 0) clearIfThrownAway(slab, size, flags);
+    if (flags !== 0) clearForTruncation(slab, size, flags);
     return calls.recv(fd, slab, size, flags);
   },
-  // With MSG_TRUNC the result is the length of the datagram, which may be more than was asked for.
+  // With MSG_TRUNC the result is the length of the datagram, which may exceed the size of the read.
   complete: (count, size) => copyOut(count < size ? count : size),
   asked: (size, flags) => (flags === 0 ? size : 0),
   nowait,
@@ -73,7 +79,7 @@ export const RECV_LARGE: Operation<LargeRead, number, Buffer> = operation<LargeR
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read, flags), read.size, flags),
-  complete: (count, read) => cut(read, count),
+  complete: (count, read) => received(read, count),
   asked: (read, flags) => (flags === 0 ? read.size : 0),
   nowait,
 });
@@ -94,7 +100,7 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, size, flags) => {
-    clearIfThrownAway(slab, size, flags);
+    clearForTruncation(slab, size, flags);
     return calls.recvfrom(fd, slab, size, flags, room);
   },
   complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
@@ -109,7 +115,7 @@ export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = o
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, room),
-  complete: (count, read) => [cut(read, count), decodeRoom()],
+  complete: (count, read) => [received(read, count), decodeRoom()],
   nowait,
 });
 
@@ -125,3 +131,89 @@ export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = o
   complete: (count) => [count, decodeRoom()],
   nowait,
 });
+
+export function recv<M extends Mode>(
+  socket: Runner<M>,
+  size: number,
+  opts: TransferOptions | undefined,
+): Outcome<M, Buffer> {
+  try {
+    const count = byteCount(size, "recv");
+    const flags = flagsOf(opts, "recv");
+    if (flags !== 0 && waitsForAll(socket.type, count, flags)) {
+      return socket.receive(RECV_ALL, toFill(count), flags, opts);
+    }
+    if (count <= SLAB_SIZE) return socket.receive(RECV, count, flags, opts);
+    return socket.receive(RECV_LARGE, { size: count, buffer: undefined }, flags, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function recvInto<M extends Mode>(
+  socket: Runner<M>,
+  buffer: Uint8Array,
+  opts: TransferOptions | undefined,
+): Outcome<M, number> {
+  try {
+    // The most frequent call of a busy server: `instanceof` is quicker than the check of byteView().
+    if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
+      return socket.receive(RECV_INTO, buffer, 0, undefined);
+    }
+    const view = byteView(buffer, "recv");
+    const flags = flagsOf(opts, "recv");
+    if (!waitsForAll(socket.type, view.length, flags)) return socket.receive(RECV_INTO, view, flags, opts);
+    return socket.receive(RECV_ALL_INTO, toFill(view.length, view), flags, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function recvfrom<M extends Mode>(
+  socket: Runner<M>,
+  size: number,
+  opts: TransferOptions | undefined,
+): Outcome<M, [Buffer, Address]> {
+  try {
+    const count = byteCount(size, "recvfrom");
+    const flags = flagsOf(opts, "recvfrom");
+    if (waitsForAll(socket.type, count, flags)) return socket.receive(RECVFROM_ALL, toFill(count), flags, opts);
+    if (count <= SLAB_SIZE) return socket.receive(RECVFROM, count, flags, opts);
+    return socket.receive(RECVFROM_LARGE, { size: count, buffer: undefined }, flags, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function recvfromInto<M extends Mode>(
+  socket: Runner<M>,
+  buffer: Uint8Array,
+  opts: TransferOptions | undefined,
+): Outcome<M, [number, Address]> {
+  try {
+    const view = byteView(buffer, "recvfrom");
+    const flags = flagsOf(opts, "recvfrom");
+    if (!waitsForAll(socket.type, view.length, flags)) return socket.receive(RECVFROM_INTO, view, flags, opts);
+    return socket.receive(RECVFROM_ALL_INTO, toFill(view.length, view), flags, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function tryRecv(socket: Runner<Mode>, size: number, opts: FlagOptions | undefined): Buffer | undefined {
+  const count = byteCount(size, "recv");
+  const flags = flagsWithoutWait(opts);
+  if (count <= SLAB_SIZE) return socket.tryReceive(RECV, count, flags);
+  return socket.tryReceive(RECV_LARGE, { size: count, buffer: undefined }, flags);
+}
+
+export function tryRecvInto(
+  socket: Runner<Mode>,
+  buffer: Uint8Array,
+  opts: FlagOptions | undefined,
+): number | undefined {
+  if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
+    return socket.tryReceive(RECV_INTO, buffer, 0);
+  }
+  return socket.tryReceive(RECV_INTO, byteView(buffer, "recv"), flagsWithoutWait(opts));
+}

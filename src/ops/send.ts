@@ -1,18 +1,22 @@
-// The operations that write: send, sendAll, sendto.
+// send, sendAll, sendto, and trySend, which never waits.
 //
-// A datagram to a UNIX address meets EAGAIN when the receiver's queue is full, and no event tells when it is not: the event
-// that there is shows the room in our own buffer, which each failed try frees again (unix_dgram_sendmsg in
-// net/unix/af_unix.c), so that waiting for it would spin. reactor/waitQueue.ts has the rule for such a refusal. A socket that is
-// connected to the receiver has the event.
+// A datagram to a UNIX address meets EAGAIN when the receiver's queue is full. No event reports room in that queue: the
+// event that comes reports room in our own buffer, and each failed try makes such room (unix_dgram_sendmsg in
+// net/unix/af_unix.c). So waiting for the event would spin; reactor/waitQueue.ts pauses instead. A socket that is connected
+// to the receiver does get the event.
 
-import type { Address } from "../addr/index.js";
+import { isUint8Array } from "node:util/types";
+import { type Address, type AddressLike, type HostPort, toAddress } from "../addr/index.js";
+import { bytesToSend, EMPTY, type Sendable, totalLength } from "../check/index.js";
 import { moved, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
-import { EMPTY } from "../check/index.js";
+import { IOV_MAX } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
+import { type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
 import { nowait } from "./recv.js";
+import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
   if (Array.isArray(data)) return calls.sendmsg(fd, data, skip, flags, null, null);
@@ -32,7 +36,7 @@ export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = operat
   nowait,
 });
 
-/** How far a sendAll got. */
+/** The progress of a sendAll. */
 export interface Sending {
   readonly data: Uint8Array | Uint8Array[];
   readonly total: number;
@@ -45,7 +49,7 @@ export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, num
   attempt: (calls, fd, sending, flags) => {
     const result = sendOnce(calls, fd, sending.data, sending.sent, flags);
     if (result < 0) return result;
-    // Nothing taken of a rest that is not empty: the views have been detached or have shrunk.
+    // The kernel took nothing although there was data: the views have been detached or have shrunk.
     if (result === 0 && sending.total > 0) return EFAULT;
     sending.sent += result;
     return sending.sent < sending.total ? moved(result) : result;
@@ -55,18 +59,18 @@ export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, num
   nowait,
 });
 
-/** A datagram and where it goes. */
-export interface Datagram extends Opening {
+/** A datagram and its destination. */
+export interface Datagram extends Opening, Destination {
   readonly data: Uint8Array | Uint8Array[];
-  readonly address: Address;
-  readonly sockaddr: Uint8Array;
+  readonly target: Address | HostPort;
 }
 
 export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, number, number>({
   syscall: "sendto",
   movesBytes: true,
   attempt: (calls, fd, datagram, flags) => {
-    const { data, sockaddr } = datagram;
+    const { data } = datagram;
+    const sockaddr = datagram.sockaddr!;
     if (datagram.opening) return sendOnce(calls, fd, data, 0, flagsOnceOpen(flags));
     if (!Array.isArray(data) && data.length === 0 && data !== EMPTY) return EFAULT;
     const result = Array.isArray(data)
@@ -78,3 +82,64 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
   nowait,
   details: ({ address }) => addressDetails(address),
 });
+
+/**
+ * The data of a call as the kernel takes it. A message must go out in one call, and each call of a sendAll walks over the
+ * parts again, so a list that is longer than IOV_MAX is joined.
+ */
+function message(data: Sendable, action: string): Uint8Array | Uint8Array[] {
+  const bytes = bytesToSend(data, action);
+  return isUint8Array(bytes) || bytes.length <= IOV_MAX ? bytes : Buffer.concat(bytes);
+}
+
+export function send<M extends Mode>(
+  socket: Runner<M>,
+  data: Sendable,
+  opts: TransferOptions | undefined,
+): Outcome<M, number> {
+  try {
+    // The most frequent form: `instanceof` is quicker than the checks of message().
+    if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
+      return socket.write(SEND, data, 0, undefined);
+    }
+    return socket.write(SEND, message(data, "send"), sendFlagsOf(opts, "send"), opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function sendAll<M extends Mode>(
+  socket: Runner<M>,
+  data: Sendable,
+  opts: TransferOptions | undefined,
+): Outcome<M, void> {
+  try {
+    if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.sendWhole(data);
+    const bytes = message(data, "send");
+    const sending: Sending = { data: bytes, total: totalLength(bytes), sent: 0 };
+    return socket.write(SEND_ALL, sending, sendFlagsOf(opts, "send"), opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function trySend(socket: Runner<Mode>, data: Sendable, opts: FlagOptions | undefined): number | undefined {
+  if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.trySend(SEND, data, 0);
+  return socket.trySend(SEND, message(data, "send"), sendFlagsOf(opts, "send"));
+}
+
+export function sendto<M extends Mode>(
+  socket: Runner<M>,
+  data: Sendable,
+  address: AddressLike,
+  opts: TransferOptions | undefined,
+): Outcome<M, number> {
+  try {
+    const bytes = message(data, "sendto");
+    const flags = sendFlagsOf(opts, "sendto");
+    const datagram: Datagram = { data: bytes, target: toAddress(address), address: undefined, sockaddr: null };
+    return socket.sendTo(SENDTO, datagram, flags, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}

@@ -4,10 +4,11 @@ import type { Address } from "../addr/index.js";
 import type { WAITS } from "../reactor/index.js";
 import { type Settler } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
-import { CONNECT } from "../ops/connection.js";
-import { encodeAddress, portInRoom, room } from "../sys/sockaddr.js";
-import { descriptorOf } from "./moveSocket.js";
-import { ACCEPT_ONLY, type Socket } from "./socket.js";
+import { CONNECT, connecting } from "../ops/connect.js";
+import { portInRoom, room } from "../sys/sockaddr.js";
+import { descriptorOf } from "./promiseRunner.js";
+import { runnerOf } from "./promiseRunner.js";
+import { ACCEPT, type Socket } from "./socket.js";
 
 export { type Settler, WAITS } from "../reactor/index.js";
 
@@ -26,8 +27,8 @@ export function connectTo(
   timeout: number | null,
 ): void | typeof WAITS {
   const { reading, writing } = descriptorOf(socket);
-  const connecting = { address, sockaddr: encodeAddress(address), started: false, fresh: tcp };
-  const outcome = writing.submit(settler, socket, CONNECT, connecting, undefined, timeout);
+  const state = connecting(address, tcp);
+  const outcome = writing.submit(settler, socket, CONNECT, state, undefined, timeout);
   // There is hardly a byte yet: an event will tell of it, one of the registration that is made or the one that reading makes.
   if (tcp) reading.exhausted();
   return outcome;
@@ -41,7 +42,8 @@ export function connectTo(
  * @throws SocketError as `Socket.accept` rejects with
  */
 export function acceptFrom(settler: Settler<Socket>, listener: Socket): Socket | typeof WAITS {
-  return descriptorOf(listener).reading.submit(settler, listener, ACCEPT_ONLY, listener, true, null);
+  const runner = runnerOf(listener)!;
+  return runner.descriptor.reading.submit(settler, runner, ACCEPT.socketOnly, runner, true, null);
 }
 
 /** The local port of a socket of IP, whose whole address then stands in `room`: getsockname(2). */

@@ -4,7 +4,7 @@ import { type AddressLike, AF_UNSPEC, type HostPort } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { allFailed, connectionRequest, type CreateConnectionOptions, onlyCandidate } from "../ops/createArguments.js";
+import { allFailed, connectionRequest, type CreateConnectionOptions, onlyCandidate } from "../ops/createOptions.js";
 import { signalOf } from "../wait/waitOptions.js";
 import { resolveNames } from "./resolveAddress.js";
 import { Socket } from "./socket.js";

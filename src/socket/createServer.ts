@@ -2,7 +2,7 @@
 
 import type { AddressLike } from "../addr/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { type CreateServerOptions, serverRequest } from "../ops/createArguments.js";
+import { type CreateServerOptions, serverRequest } from "../ops/createOptions.js";
 import { Socket } from "./socket.js";
 
 /**

@@ -26,8 +26,8 @@ import {
 import { EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { descriptorOf, MoveSocket } from "./moveSocket.js";
-import { type BatchSending, SENDMMSG } from "../ops/batchCalls.js";
+import { descriptorOf, isSocket } from "./promiseRunner.js";
+import { type BatchSending, SENDMMSG } from "../ops/mmsg.js";
 import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -88,7 +88,7 @@ interface Waiting {
  * ```
  */
 export class DatagramQueue {
-  readonly #socket: MoveSocket;
+  readonly #socket: Socket;
   readonly #memory: BatchMemory;
   readonly #flags: number;
   readonly #onRefused: ((error: SocketError, address: Address | undefined) => void) | undefined;
@@ -106,7 +106,7 @@ export class DatagramQueue {
 
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     const action = "make a DatagramQueue";
-    if (!((socket as unknown) instanceof MoveSocket))
+    if (!isSocket(socket))
       throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { maxQueue }`);
@@ -214,7 +214,7 @@ export class DatagramQueue {
       who.add(waiting);
       if (signal !== undefined) onAbort(signal, member);
       if (timeout !== null) {
-        timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), Math.min(timeout, 0x7fff_ffff)).unref();
+        timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), timeout).unref();
       }
     });
   }

@@ -2,11 +2,11 @@
 
 import { quoteOther } from "../check/index.js";
 import { EBADF, socketError } from "../sys/errno.js";
-import { checkStream } from "../ops/spliceArguments.js";
+import { checkStream } from "../ops/spliceOptions.js";
 import { Stream } from "../stream/index.js";
 import { type Pull } from "../stream/pull.js";
 import { pullOf } from "../stream/stream.js";
-import { isSocket } from "./moveSocket.js";
+import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { SocketConn } from "./socketConn.js";
 

@@ -3,7 +3,7 @@
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { timeoutError } from "../wait/localError.js";
-import type { Limits } from "../ops/spliceArguments.js";
+import type { Limits } from "../ops/spliceOptions.js";
 import type { Activity, SpliceFlow } from "./spliceFlow.js";
 
 /** Makes the deadlines and the signal end `flows`; returns what takes them away again. */

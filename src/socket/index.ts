@@ -1,16 +1,16 @@
 // The awaitable socket.
 
-export { type SendBatchOptions, type SendSegmentsOptions } from "../ops/batchArguments.js";
+export { type SendBatchOptions } from "../ops/mmsg.js";
+export { type SendSegmentsOptions } from "../ops/segments.js";
 export { create_connection } from "./createConnection.js";
 export { create_server } from "./createServer.js";
-export { type CreateConnectionOptions, type CreateServerOptions } from "../ops/createArguments.js";
-export { type RecvmsgOptions, type SendmsgOptions } from "../ops/messageArguments.js";
+export { type CreateConnectionOptions, type CreateServerOptions } from "../ops/createOptions.js";
+export { type RecvmsgOptions } from "../ops/recvmsg.js";
+export { type SendmsgOptions } from "../ops/sendmsg.js";
 export { DatagramQueue, type DatagramQueueOptions, type DatagramQueueStats } from "./datagramQueue.js";
-export { type SendFileOptions } from "../ops/sendfileArguments.js";
-export { type FileSource } from "../ops/transfer.js";
+export { type FileSource, type SendFileOptions } from "../ops/sendfile.js";
 export { type NetBoundSocket } from "./fromNetSocket.js";
-export { type FlagOptions } from "../ops/tryArguments.js";
-export { type TransferOptions } from "../ops/flags.js";
+export { type FlagOptions, type TransferOptions } from "../ops/flags.js";
 export { type WaitOptions } from "../wait/waitOptions.js";
 export { recv_fds, send_fds } from "./passing.js";
 export { poll, type PollEntry, type PollResult } from "./poll.js";
@@ -21,15 +21,16 @@ export {
   type PumpProgress,
   type SpliceOptions,
   type SpliceProgress,
-} from "../ops/spliceArguments.js";
+} from "../ops/spliceOptions.js";
 export { Socket } from "./socket.js";
-export { type AcceptOptions, type DetachOptions } from "../ops/socketArguments.js";
+export { type AcceptOptions } from "../ops/accept.js";
+export { type DetachOptions } from "../ops/makeSocket.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
-export { withoutDefaultTimeout } from "./descriptorSocket.js";
+export { dropDefaultTimeout } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
 export { cutOnClose } from "./socketConn.js";
 export { type Activity } from "./spliceFlow.js";

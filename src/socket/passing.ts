@@ -3,19 +3,15 @@
 import { quote, isBranded } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
-import {
-  type DataWithFds,
-  fdsOf,
-  type RecvmsgOptions,
-  type SendmsgOptions,
-  withFds,
-  withRoomForFds,
-} from "../ops/messageArguments.js";
-import { MessageSocket } from "./messageSocket.js";
+import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
+import type { RecvmsgOptions } from "../ops/recvmsg.js";
+import type { SendmsgOptions } from "../ops/sendmsg.js";
+import { isSocket } from "./promiseRunner.js";
+import type { Socket } from "./socket.js";
 
 function checkSocket(socket: unknown, action: string): void {
   // Only its methods are called, so one of another copy is as good.
-  if (socket instanceof MessageSocket || isBranded(socket, "Socket")) return;
+  if (isSocket(socket) || isBranded(socket, "Socket")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
 }
 
@@ -30,7 +26,7 @@ function checkSocket(socket: unknown, action: string): void {
  * @see unix(7), SCM_RIGHTS
  */
 export async function send_fds(
-  socket: MessageSocket,
+  socket: Socket,
   data: Data,
   fds: readonly (number | HasFileno)[],
   opts?: Omit<SendmsgOptions, "control">,
@@ -64,7 +60,7 @@ export async function send_fds(
  * ```
  */
 export async function recv_fds(
-  socket: MessageSocket,
+  socket: Socket,
   size: number,
   maxfds: number,
   opts?: Omit<RecvmsgOptions, "controlSize">,

@@ -13,18 +13,15 @@ import { TimeoutError } from "../errors/index.js";
 import { Pollset } from "../reactor/index.js";
 import { operation, type Operation } from "../reactor/operation.js";
 import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
-import { descriptorOf, DescriptorSocket } from "./descriptorSocket.js";
+import { descriptorOf, isSocket } from "./promiseRunner.js";
+import type { Socket } from "./socket.js";
 import { checkOptions } from "../check/index.js";
 import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
 /** What `poll` waits for: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
-export type PollEntry = Entry<DescriptorSocket>;
-
-function isSocket(value: unknown): value is DescriptorSocket {
-  return value instanceof DescriptorSocket;
-}
+export type PollEntry = Entry<Socket>;
 
 const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = operation<
   PollTable<PollEntry>,

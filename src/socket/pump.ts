@@ -1,11 +1,10 @@
 // Bytes between two sockets inside the kernel, both ways. operations/move.ts explains how.
 
 import type { Settler } from "../reactor/index.js";
-import { annotate, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceArguments.js";
+import { annotate, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
 import type { PipePool } from "../ops/pipes.js";
 import { watch } from "./flowLimits.js";
 import { endOf, hold } from "./endpoints.js";
-import { type MoveSocket } from "./moveSocket.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
@@ -24,8 +23,8 @@ export class Pump implements FlowOwner {
    *   direction before
    */
   constructor(
-    a: MoveSocket,
-    b: MoveSocket,
+    a: Socket,
+    b: Socket,
     pipes: PipePool,
     activity: Activity | undefined,
     closes: boolean,

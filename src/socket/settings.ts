@@ -1,4 +1,4 @@
-// A socket whose descriptor Node reads from and writes to: its addresses and options are still ours to ask for and to set.
+// The addresses and options of a socket from which Node reads and to which it writes (TLS).
 
 import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
@@ -6,38 +6,20 @@ import type { SocketSettings, TypedOption } from "../io.js";
 import type { Calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { SO_KEEPALIVE, TCP_KEEPIDLE, TCP_NODELAY } from "../options/index.js";
-import { PlainSocket } from "../ops/plainSocket.js";
+import { getpeername, getsockname, getsockopt, setsockopt } from "../ops/plainCalls.js";
+import type { OpenSocket } from "../ops/runner.js";
+import { EBADF, socketError } from "../sys/errno.js";
 
-/** The kernel takes no more; MAX_TCP_KEEPIDLE of its tcp.h. */
+/** MAX_TCP_KEEPIDLE of the kernel, in seconds. */
 const MAX_KEEPIDLE = 32_767;
-
-class Borrowed extends PlainSocket {
-  readonly #fd: () => number;
-  readonly #calls: Calls;
-
-  constructor({ family, type, protocol }: PlainSocket, calls: Calls, fd: () => number) {
-    super(family, type, protocol);
-    this.#calls = calls;
-    this.#fd = fd;
-  }
-
-  override fileno(): number {
-    return this.#fd();
-  }
-
-  /** @internal */
-  protected override calls(): Calls {
-    return this.#calls;
-  }
-}
 
 class Settings implements SocketSettings {
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
-  readonly #socket: PlainSocket;
+  readonly #socket: OpenSocket;
 
-  constructor(socket: PlainSocket) {
+  constructor(socket: OpenSocket) {
     this.#socket = socket;
     this.family = socket.family;
     this.type = socket.type;
@@ -45,36 +27,36 @@ class Settings implements SocketSettings {
   }
 
   getsockname(): Address {
-    return this.#socket.getsockname();
+    return getsockname(this.#socket);
   }
 
   getpeername(): Address {
-    return this.#socket.getpeername();
+    return getpeername(this.#socket);
   }
 
   getsockopt<Get>(option: TypedOption<Get, never>): Get;
   getsockopt(level: number, name: number): number;
   getsockopt(level: number, name: number, size: number): Buffer;
   getsockopt(first: unknown, second?: unknown, third?: unknown): unknown {
-    return this.#socket.getsockopt(first as never, second as never, third as never);
+    return getsockopt(this.#socket, first, second, third);
   }
 
   setNoDelay(enable: unknown): void {
-    if (this.#isTcp()) this.#set(() => this.#socket.setsockopt(TCP_NODELAY, Boolean(enable)));
+    if (this.#isTcp()) this.#set(() => this.setsockopt(TCP_NODELAY, Boolean(enable)));
   }
 
   setKeepAlive(enable: unknown, initialDelay: number): void {
     if (!this.#isTcp()) return;
-    this.#set(() => this.#socket.setsockopt(SO_KEEPALIVE, Boolean(enable)));
+    this.#set(() => this.setsockopt(SO_KEEPALIVE, Boolean(enable)));
     const seconds = Math.min(Math.trunc(initialDelay / 1000), MAX_KEEPIDLE);
-    if (Boolean(enable) && seconds >= 1) this.#set(() => this.#socket.setsockopt(TCP_KEEPIDLE, seconds));
+    if (Boolean(enable) && seconds >= 1) this.#set(() => this.setsockopt(TCP_KEEPIDLE, seconds));
   }
 
   #isTcp(): boolean {
     return (this.family === AF_INET || this.family === AF_INET6) && this.type === SOCK_STREAM;
   }
 
-  /** A connection that is over takes no options, and has no use for them. */
+  /** Sets an option. A connection that has ended takes no options and needs none. */
   #set(set: () => void): void {
     try {
       set();
@@ -86,11 +68,20 @@ class Settings implements SocketSettings {
   setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
   setsockopt(level: number, name: number, value: number | Uint8Array): void;
   setsockopt(first: unknown, second: unknown, third?: unknown): void {
-    this.#socket.setsockopt(first as never, second as never, third as never);
+    setsockopt(this.#socket, first, second, third);
   }
 }
 
-/** The settings of a socket like `socket` whose descriptor `fd` knows, -1 when it is closed. */
-export function settingsAt(socket: PlainSocket, calls: Calls, fd: () => number): SocketSettings {
-  return new Settings(new Borrowed(socket, calls, fd));
+/** The settings of a socket whose descriptor Node holds: `fd` returns its number, -1 once it is closed. */
+export function settingsAt(
+  { family, protocol, type }: Pick<OpenSocket, "family" | "type" | "protocol">,
+  calls: Calls,
+  fd: () => number,
+): SocketSettings {
+  const checkOpen = (syscall: string): number => {
+    const number = fd();
+    if (number < 0) throw socketError(EBADF, syscall);
+    return number;
+  };
+  return new Settings({ family, type, protocol, calls, checkOpen });
 }

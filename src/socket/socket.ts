@@ -1,23 +1,39 @@
-// The socket: Berkeley's calls, awaitable. What may wait returns a promise, what may not is a plain call.
+// The socket: Berkeley's calls, awaitable. A call that can wait returns a promise, a call that can't is a plain call.
+//
+// This file is the list of the calls. Each call is a function of src/ops/ or of this folder, which gets the runner: the
+// part of the socket that holds the descriptor.
 
 import type { Socket as NetSocket } from "node:net";
-import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "../addr/index.js";
+import { AF_INET, AF_INET6, type Address, type AddressLike } from "../addr/index.js";
+import type { DatagramBatch } from "../batch/index.js";
+import { brand } from "../check/index.js";
+import type { Message, MessageHeader } from "../cmsg/index.js";
+import type { Data, EndOptions, EndResult } from "../io.js";
+import type { SocketOption } from "../options/option.js";
+import { accept, acceptOperations, type AcceptOperations, type AcceptOptions } from "../ops/accept.js";
+import { bind, connect } from "../ops/connect.js";
+import type { FlagOptions, TransferOptions } from "../ops/flags.js";
+import { adoptDescriptor, checkKind, type DetachOptions, isBlocking, pairOf, partsOf } from "../ops/makeSocket.js";
+import { recvmmsg, type SendBatchOptions, sendmmsg } from "../ops/mmsg.js";
+import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
+import { readable, writable } from "../ops/readiness.js";
+import { recv, recvfrom, recvfromInto, recvInto, tryRecv, tryRecvInto } from "../ops/recv.js";
+import { recvmsg, recvmsgInto, type RecvmsgOptions } from "../ops/recvmsg.js";
+import { sendSegments, type SendSegmentsOptions } from "../ops/segments.js";
+import { send, sendAll, sendto, trySend } from "../ops/send.js";
+import type { FileSource, SendFileOptions } from "../ops/sendfile.js";
+import { sendmsg, type SendmsgOptions } from "../ops/sendmsg.js";
 import { Descriptor } from "../reactor/index.js";
-import type { EndOptions, EndResult } from "../io.js";
-import { operation, type Operation } from "../reactor/operation.js";
-import { Pull } from "../stream/pull.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
-import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
+import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
-import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../ops/socketArguments.js";
-import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
-import { copyTimeout } from "./descriptorSocket.js";
-import { MoveSocket } from "./moveSocket.js";
+import type { WaitOptions } from "../wait/waitOptions.js";
+import { acceptIterator } from "./acceptIterator.js";
+import { endSocket } from "./endSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./fromNetSocket.js";
-import { ACCEPT, CONNECT } from "../ops/connection.js";
-import { checkOptions } from "../check/index.js";
-import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { PromiseRunner, setRunnerOf } from "./promiseRunner.js";
+import { sendfile } from "./sendfileProgress.js";
 import { SocketConn } from "./socketConn.js";
 
 function isTcp(family: number, type: number, protocol: number): boolean {
@@ -28,20 +44,18 @@ function isTcp(family: number, type: number, protocol: number): boolean {
   );
 }
 
-/** ACCEPT with its result made into a Socket, which only the class itself can make. */
-let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
-/** The same without the peer's address, which is left in `room`. */
-export let ACCEPT_ONLY: Operation<Socket, boolean, Socket>;
+/** The operations of accept, which make a Socket. */
+export let ACCEPT: AcceptOperations<Socket>;
 
 /**
  * A Berkeley socket: the kernel's own, with its calls under their own names.
  *
  * Every waiting call takes `{ timeout, signal }`. A `timeout` (ms) rejects with `ETIMEDOUT`, an abort with the signal's
- * reason; neither loses data: what was not received stays in the kernel. Calls that wait in the same direction are served
- * in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. Wrong arguments
- * give a TypeError or RangeError (a rejection from a call that returns a promise) before any system call.
+ * reason. Neither loses data: the kernel keeps the bytes that were not received. The calls that wait in one direction are
+ * served in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. A wrong
+ * argument gives a TypeError or RangeError before any system call (a rejection from a call that returns a promise).
  *
- * A waiting call keeps the process alive, unless `unref()` says otherwise; an idle socket does not.
+ * A waiting call keeps the process alive, unless `unref()` was called. A socket without a waiting call does not.
  *
  * @see socket(2), socket(7)
  * @example
@@ -62,51 +76,58 @@ export let ACCEPT_ONLY: Operation<Socket, boolean, Socket>;
  * conn.close();
  * ```
  */
-export class Socket extends MoveSocket {
+export class Socket {
+  readonly #runner: PromiseRunner;
   #stream: Stream | undefined;
 
-  /**
-   * Makes a socket: socket(2). It is close-on-exec and non-blocking from birth.
-   *
-   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX` …
-   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET` …
-   * @param protocol 0 for the family's default for this type
-   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`, `EMFILE`, `ENFILE`, `EPERM` …
-   */
-  constructor(family?: number, type?: number, protocol?: number);
-  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, descriptor?: Descriptor) {
-    const kind = checkKind(family, type, protocol, "make a socket");
-    super(
-      family,
-      kind,
-      protocol,
-      // The kernel is to hear the type as it was given.
-      descriptor ??
-        new Descriptor(check(nativeCalls.socket(family, type, protocol), "socket"), isTcp(family, kind, protocol)),
+  static {
+    brand(Socket.prototype, "Socket");
+    setRunnerOf((value) =>
+      typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
+    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd));
   }
 
-  /** A socket around a descriptor that is ours already. */
+  /**
+   * Makes a socket: socket(2). It is non-blocking and close-on-exec.
+   *
+   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX` …
+   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
+   * @param protocol 0 for the default of family and type
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
+   * @see socket(2)
+   */
+  constructor(family?: number, type?: number, protocol?: number);
+  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
+    const kind = checkKind(family, type, protocol, "make a socket");
+    // `made` is a descriptor of ours. Users have no Descriptor that they could pass.
+    const descriptor =
+      made instanceof Descriptor
+        ? made
+        : // The kernel gets the type with its flags.
+          new Descriptor(check(nativeCalls.socket(family, type, protocol), "socket"), isTcp(family, kind, protocol));
+    this.#runner = new PromiseRunner(family, kind, protocol, descriptor);
+  }
+
   static #around(family: number, type: number, protocol: number, fd: number): Socket {
-    const Around = Socket as new (family: number, type: number, protocol: number, descriptor: Descriptor) => Socket;
+    const Around = Socket as new (family: number, type: number, protocol: number, made: Descriptor) => Socket;
     return new Around(family, type, protocol, new Descriptor(fd, isTcp(family, type, protocol)));
   }
 
   /**
-   * As `#around`, for a descriptor with a past: it may have an upper layer protocol (TCP_ULP, such as kernel TLS), whose reads
-   * stop between records, so that a short one does not mean that the socket is empty.
+   * A socket around a descriptor that was in use before. It may have an upper layer protocol (TCP_ULP, such as kernel TLS).
+   * Reads stop between the records of such a protocol, so a short read does not mean that the socket is empty.
    */
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#around(family, type, protocol, fd);
-    socket.descriptor.reading.shortMeansEmpty = false;
-    socket.descriptor.share();
+    socket.#runner.descriptor.reading.shortMeansEmpty = false;
+    socket.#runner.descriptor.share();
     return socket;
   }
 
   /**
    * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type
-   * and protocol are read back from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the
-   * new socket.
+   * and protocol come from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the new socket.
    *
    * @param fd number of the descriptor
    * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread has it
@@ -123,18 +144,18 @@ export class Socket extends MoveSocket {
    * ```
    */
   static fromfd(fd: number): Socket {
-    return Socket.#adopted(...adopt(nativeCalls, fd));
+    return Socket.#adopted(...adoptDescriptor(nativeCalls, fd));
   }
 
   /**
-   * Takes a socket over from `node:net`: the connection of a `net.Socket`, or the TCP socket of a `net.BoundSocket`, to
-   * `listen()` or `connect()` with it. Node's object is destroyed without a word to the peer (a `net.Socket` emits
-   * `'close'`), and the connection lives on here, on a duplicate of the descriptor.
+   * Takes the connection of a `net.Socket` from Node, or the TCP socket of a `net.BoundSocket`, to call `listen()` or
+   * `connect()` on it. Node's object is destroyed, and the peer does not notice (a `net.Socket` emits `'close'`). The
+   * connection goes on here, on a duplicate of the descriptor.
    *
-   * What Node has read is Node's, so a `net.Socket` is refused when it flows or has bytes in its buffer. Make the server
-   * with `pauseOnConnect`, or take the bytes with `read()` first. It is also refused while bytes of it wait to be written.
+   * Node keeps the bytes that it has read, so a `net.Socket` that flows or has bytes in its buffer is refused. Make the server
+   * with `pauseOnConnect`, or take the bytes with `read()` first. A socket with pending writes is refused too.
    *
-   * @throws TypeError for one that is refused, that is not connected, or that carries TLS; for a bound UNIX socket
+   * @throws TypeError for a socket that is refused, not connected, or carries TLS; for a bound UNIX socket
    * @throws SocketError `EMFILE`
    * @see dup(2)
    * @example
@@ -160,90 +181,107 @@ export class Socket extends MoveSocket {
     return Socket.#adopted(...partsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
   }
 
-  /** Two connected sockets; see {@link socketpair}. */
+  /**
+   * Two connected sockets; see {@link socketpair}.
+   */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
     const [a, b] = pairOf(nativeCalls, family, type, protocol);
     return [Socket.#around(...a), Socket.#around(...b)];
   }
 
+  /** Address family, as `AF_INET`. */
+  get family(): number {
+    return this.#runner.family;
+  }
+
+  /** Socket type, as `SOCK_STREAM`. */
+  get type(): number {
+    return this.#runner.type;
+  }
+
+  /** Protocol; 0 for the default of the family. */
+  get protocol(): number {
+    return this.#runner.protocol;
+  }
+
+  /** Whether the socket is closed or detached. */
+  get closed(): boolean {
+    return this.#runner.descriptor.fd < 0;
+  }
+
+  /** Bytes that a stream on this socket has read from the kernel and that its reader has not taken. */
+  get buffered(): number {
+    return this.#runner.buffered;
+  }
+
+  /** The deadline in ms of every waiting call without one of its own; null for none. It starts as `getdefaulttimeout()`. */
+  get timeout(): number | null {
+    return this.#runner.timeout;
+  }
+
+  set timeout(value: number | null) {
+    this.#runner.setTimeout(value);
+  }
+
+  /** The descriptor, or -1 once the socket is closed or detached. */
+  fileno(): number {
+    // The caller can duplicate the descriptor, with a child process or SCM_RIGHTS, and close it.
+    this.#runner.descriptor.share();
+    return this.#runner.descriptor.fd;
+  }
+
   /**
-   * Names the socket: bind(2). A host name is resolved, to its first address of the socket's family; `["", port]` is the
-   * wildcard address; numeric and UNIX addresses do not touch the resolver. With port 0 the kernel chooses, and
-   * `getsockname()` tells. On a UNIX socket `""` has the kernel choose an abstract name (autobind).
+   * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family. `["", port]`
+   * is the wildcard address. Numeric and UNIX addresses need no resolver. With port 0 the kernel chooses a port, and
+   * `getsockname()` returns it. On a UNIX socket `""` makes the kernel choose an abstract name (autobind).
    *
    * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
    * @see bind(2)
    */
-  async bind(address: AddressLike, opts?: WaitOptions): Promise<void> {
-    const target = toLocalAddress(address, this.family);
-    checkOptions(opts, "bind");
-    const signal = signalOf(opts, "bind");
-    const timeout = timeoutOf(opts, this.timeout, "bind");
-    signal?.throwIfAborted();
-    this.checkOpen("bind");
-    const local = this.resolve(target, timeout, signal);
-    const known = local instanceof Promise ? await local : local;
-    check(this.calls().bind(this.checkOpen("bind"), encodeAddress(known)), "bind", () => addressDetails(known));
+  bind(address: AddressLike, opts?: WaitOptions): Promise<void> {
+    return bind(this.#runner, address, opts);
   }
 
   /**
-   * Connects to `address`, and resolves when the connection stands: connect(2). On a datagram socket it sets the peer. A
-   * host name is resolved, to its first address of the socket's family.
+   * Lets the socket accept connections: listen(2).
    *
-   * A connect that was cut short by `timeout` or `signal` goes on in the kernel; close the socket.
+   * @param backlog length of the accept queue; net.core.somaxconn limits it
+   * @throws SocketError `EADDRINUSE`, `EOPNOTSUPP`, `EBADF` after `close()`
+   * @see listen(2)
+   * @example
+   * ```ts
+   * import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
    *
-   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
-   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
-   * @see connect(2)
+   * await using server = new Socket(AF_INET, SOCK_STREAM);
+   * await server.bind(["127.0.0.1", 0]);
+   * server.listen(5);
+   * ```
    */
-  connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
-    try {
-      const target = toAddress(address);
-      checkOptions(opts, "connect");
-      const signal = signalOf(opts, "connect");
-      const timeout = timeoutOf(opts, this.timeout, "connect");
-      signal?.throwIfAborted();
-      this.checkOpen("connect");
-      const start = timeout === null ? 0 : performance.now();
-      const remote = this.resolve(target, timeout, signal);
-      if (!(remote instanceof Promise)) return this.#connect(remote, timeout, signal);
-      return remote.then((known) =>
-        this.#connect(known, timeout === null ? null : Math.max(0, timeout - (performance.now() - start)), signal),
-      );
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  #connect(address: Address, timeout: number | null, signal: AbortSignal | undefined): Promise<void> {
-    const connecting = { address, sockaddr: encodeAddress(address), started: false, fresh: false };
-    return this.descriptor.writing.run(this, CONNECT, connecting, undefined, timeout, signal);
+  listen(backlog: number = SOMAXCONN): void {
+    listen(this.#runner, backlog);
+    // The poller is opened now, because accept() also waits while descriptors are short.
+    this.#runner.descriptor.reactor.prepare();
   }
 
   /**
-   * Takes the next connection from the kernel's queue: accept4(2). The new socket is close-on-exec and non-blocking.
+   * Takes the next connection from the accept queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * Connections whose peer was gone before they were accepted (`ECONNABORTED` and pending network errors) are passed over; with
-   * pauses, when there are many in a row.
+   * Connections whose peer left before accept() (`ECONNABORTED` and pending network errors) are skipped, with pauses if there
+   * are many in a row.
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which the
-   *   connection waits in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of these with
+   *   connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of these with
    *   `patient`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket, Address]> {
-    try {
-      return this.startRead(ACCEPT_SOCKET, this, isPatient(opts), opts);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return accept(this.#runner, ACCEPT, opts);
   }
 
   /**
-   * Connections as they come, until the socket is closed. Lack of descriptors or memory (`EMFILE` and its like) is waited
-   * out: the connections stay in the kernel's queue meanwhile. What a firewall refuses (`EPERM`) is passed over.
-   *
+   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and similar),
+   * the loop waits and the connections stay in the accept queue. Connections that a firewall refuses (`EPERM`) are skipped.
    * @example
    * ```ts
    * import { Socket } from "berkeley";
@@ -261,25 +299,498 @@ export class Socket extends MoveSocket {
    * ```
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<[Socket, Address]> {
-    const next = async (): Promise<IteratorResult<[Socket, Address]>> => {
-      try {
-        return { done: false, value: await this.startRead(ACCEPT_SOCKET, this, true, undefined) };
-      } catch (error) {
-        if (this.closed) return { done: true, value: undefined };
-        throw error;
-      }
-    };
-    const iterator: AsyncIterableIterator<[Socket, Address]> = {
-      next,
-      return: () => Promise.resolve({ done: true, value: undefined }),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return acceptIterator(this.#runner, ACCEPT);
   }
 
   /**
-   * The buffered stream over this socket, to read lines and frames and exact numbers of bytes. It owns the socket from now
-   * on. A second call gives the same stream.
+   * Connects to `address`, and resolves when the connection is established: connect(2). On a datagram socket it sets the
+   * peer. A host name is resolved to its first address of the socket's family.
+   *
+   * The kernel goes on with a connect that `timeout` or `signal` ended; close the socket.
+   *
+   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
+   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   * @see connect(2)
+   */
+  connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
+    return connect(this.#runner, address, opts);
+  }
+
+  /**
+   * Receives the bytes that are there, and waits only if there are none: recv(2). The rest of a datagram that is longer than
+   * `size` is lost.
+   *
+   * Flags: `MSG_PEEK` leaves the bytes in the kernel. `MSG_WAITALL` on a stream waits for `size` bytes. It resolves with fewer
+   * at the end, before an error (which the next call reports), and when the call is cut short after some bytes came.
+   * `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, `MSG_ERRQUEUE` the error queue; these
+   * two do not wait behind ordinary reads.
+   *
+   * @param size the most bytes to receive
+   * @returns a Buffer of exactly the bytes that came. On a stream an empty Buffer is the end: the peer has finished
+   * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
+   * @see recv(2)
+   */
+  recv(size: number, opts?: TransferOptions): Promise<Buffer> {
+    return recv(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives into `buffer`, at most its length, without a copy: recv(2). The buffer belongs to the call until the promise
+   * settles.
+   *
+   * @returns the number of bytes; on a stream 0 is the end
+   * @throws SocketError as `recv`
+   * @see recv(2)
+   */
+  recvInto(buffer: Uint8Array, opts?: TransferOptions): Promise<number> {
+    return recvInto(this.#runner, buffer, opts);
+  }
+
+  /**
+   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer.
+   *
+   * @param size the most bytes to receive; the rest of a longer datagram is lost
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
+   * @see recvfrom(2)
+   */
+  recvfrom(size: number, opts?: TransferOptions): Promise<[Buffer, Address]> {
+    return recvfrom(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives a datagram into `buffer`: recvfrom(2).
+   *
+   * @returns the number of bytes and the address of the sender
+   * @throws SocketError as `recvfrom`
+   * @see recvfrom(2)
+   */
+  recvfromInto(buffer: Uint8Array, opts?: TransferOptions): Promise<[number, Address]> {
+    return recvfromInto(this.#runner, buffer, opts);
+  }
+
+  /**
+   * Receives the bytes that are there, without waiting and without a promise: one recv(2).
+   *
+   * @returns as `recv`; `undefined` if the call would block: there are no bytes, other calls wait to receive, or the budget of
+   *   this turn of the event loop is spent
+   * @throws SocketError as `recv` rejects with
+   * @see recv(2)
+   */
+  tryRecv(size: number, opts?: FlagOptions): Buffer | undefined {
+    return tryRecv(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives into `buffer`, without waiting and without a promise: one recv(2).
+   *
+   * @returns as `recvInto`; `undefined` as `tryRecv`
+   * @throws SocketError as `recvInto` rejects with
+   * @see recv(2)
+   */
+  tryRecvInto(buffer: Uint8Array, opts?: FlagOptions): number | undefined {
+    return tryRecvInto(this.#runner, buffer, opts);
+  }
+
+  /**
+   * Sends the bytes that the kernel takes now, and waits only if it takes none: send(2). A list goes out in one call
+   * (sendmsg(2)). No SIGPIPE is raised. `data` belongs to the call until the promise settles.
+   *
+   * @param data text (as UTF-8), bytes, or an array of these
+   * @returns the number of bytes that the kernel took; on a stream it may be fewer than `data` has
+   * @throws SocketError `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EDESTADDRREQ`, `EMSGSIZE` …
+   * @see send(2)
+   */
+  send(data: Data, opts?: TransferOptions): Promise<number> {
+    return send(this.#runner, data, opts);
+  }
+
+  /**
+   * Sends all of `data`: send(2), as often as necessary. It resolves when the kernel has taken everything; that is the
+   * backpressure.
+   *
+   * When the call is cut short (`timeout`, `close()`, an error), `transferred` of the error is the number of bytes that went
+   * out. An abort rejects with the signal's reason, which then has the property `transferred` if it is an object and bytes went
+   * out. A signal has one reason: if it ends several calls, the property is that of the last. Give each call a controller of its
+   * own if the counts matter.
+   *
+   * @throws SocketError as `send`, with `transferred`
+   * @see send(2)
+   */
+  sendAll(data: Data, opts?: TransferOptions): Promise<void> {
+    return sendAll(this.#runner, data, opts);
+  }
+
+  /**
+   * Sends the bytes that the kernel takes now, without waiting and without a promise: one send(2). It saves a server that
+   * answers small requests a turn of the event queue:
+   *
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair();
+   * const answer = Buffer.from("hello");
+   * const sent = left.trySend(answer) ?? 0;
+   * if (sent < answer.length) await left.sendAll(answer.subarray(sent));
+   * console.log((await right.recv(100)).toString()); // prints: hello
+   * left.close();
+   * right.close();
+   * ```
+   *
+   * @returns the number of bytes that the kernel took, on a stream perhaps fewer than `data` has; `undefined` if the call
+   *   would block: the kernel takes nothing, other calls wait to send, or the budget of this turn of the event loop is spent
+   *   (a loop that never awaits gets no further)
+   * @throws SocketError as `send` rejects with
+   * @see send(2)
+   */
+  trySend(data: Data, opts?: FlagOptions): number | undefined {
+    return trySend(this.#runner, data, opts);
+  }
+
+  /**
+   * Sends one datagram to `address`: sendto(2). A host name is resolved each time; pass an address to avoid that.
+   *
+   * @returns the number of bytes sent
+   * @throws SocketError `EMSGSIZE`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`, `EISCONN` …
+   * @see sendto(2)
+   */
+  sendto(data: Data, address: AddressLike, opts?: TransferOptions): Promise<number> {
+    return sendto(this.#runner, data, address, opts);
+  }
+
+  /**
+   * Sends a message with control data and an address: sendmsg(2). On a stream the kernel may take fewer bytes than the
+   * message has; control data go with the first of them. `data`, buffers and descriptors belong to the call until the promise
+   * settles.
+   *
+   * @param data text (as UTF-8), bytes, or an array of these, which go out in order as one message
+   * @returns the number of bytes that the kernel took
+   * @throws TypeError or RangeError for wrong control data, or descriptors without a byte on a stream
+   * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM` (credentials of others), `EBADF` (a descriptor to
+   *   pass is not open), `EINVAL` (control data that the kernel does not know here), `ETOOMANYREFS` …
+   * @see sendmsg(2), cmsg(3), unix(7), ip(7), ipv6(7)
+   * @example
+   * ```ts
+   * import { AF_INET, SOCK_DGRAM, Socket } from "berkeley";
+   *
+   * await using receiver = new Socket(AF_INET, SOCK_DGRAM);
+   * await receiver.bind("127.0.0.1:0");
+   * await using sender = new Socket(AF_INET, SOCK_DGRAM);
+   * const address = receiver.getsockname();
+   * console.log(await sender.sendmsg(["head", "body"], { address, control: [{ type: "IP_TTL", ttl: 3 }] })); // prints: 8
+   * console.log((await receiver.recv(100)).toString()); // prints: headbody
+   * ```
+   */
+  sendmsg(data: Data, opts?: SendmsgOptions): Promise<number> {
+    return sendmsg(this.#runner, data, opts);
+  }
+
+  /**
+   * Receives a message with its control data: recvmsg(2). A datagram that is longer than `size` is cut, and `truncated` is
+   * true. A datagram without bytes gives empty data; it is not the end, which only a stream has. The flags are those of `recv`:
+   * `MSG_ERRQUEUE` takes an entry of the error queue, and does not wait behind ordinary calls.
+   *
+   * The message owns its descriptors (SCM_RIGHTS) until they are taken, and closes them with itself: see `ReceivedDescriptors`.
+   *
+   * @param size room for data in bytes
+   * @throws SocketError as `recvfrom`
+   * @see recvmsg(2), cmsg(3)
+   * @example
+   * ```ts
+   * import { AF_INET, IPPROTO_IP, SOCK_DGRAM, Socket } from "berkeley";
+   *
+   * const IP_RECVTTL = 12;
+   * await using receiver = new Socket(AF_INET, SOCK_DGRAM);
+   * await receiver.bind("127.0.0.1:0");
+   * receiver.setsockopt(IPPROTO_IP, IP_RECVTTL, 1);
+   * await using sender = new Socket(AF_INET, SOCK_DGRAM);
+   * const control = [{ type: "IP_TTL", ttl: 3 }] as const;
+   * await sender.sendmsg("hop", { address: receiver.getsockname(), control });
+   *
+   * const message = await receiver.recvmsg(100);
+   * console.log(message.data.toString(), message.truncated); // prints: hop false
+   * for (const one of message.control) {
+   *   if (one.type === "IP_TTL") console.log(one.ttl); // prints: 3
+   * }
+   * ```
+   */
+  recvmsg(size: number, opts?: RecvmsgOptions): Promise<Message> {
+    return recvmsg(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives a message into `buffers`, one after the other, without a copy: recvmsg(2). The buffers belong to the call until
+   * the promise settles.
+   *
+   * @param buffers one buffer, or up to `IOV_MAX` (1024)
+   * @returns the message without its data; `bytes` is the number of bytes that were stored
+   * @throws SocketError as `recvfrom`
+   * @see recvmsg(2)
+   * @example
+   * ```ts
+   * import { SOCK_DGRAM, AF_UNIX, socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
+   * await left.sendmsg(["head", "the body"]);
+   * const head = Buffer.alloc(4);
+   * const body = Buffer.alloc(100);
+   * const { bytes } = await right.recvmsgInto([head, body]);
+   * console.log(head.toString(), body.toString("utf8", 0, bytes - 4)); // prints: head the body
+   * left.close();
+   * right.close();
+   * ```
+   */
+  recvmsgInto(buffers: Uint8Array | readonly Uint8Array[], opts?: RecvmsgOptions): Promise<MessageHeader> {
+    return recvmsgInto(this.#runner, buffers, opts);
+  }
+
+  /**
+   * Receives as many datagrams as are there and fit into the batch, and waits only if there are none: recvmmsg(2). It
+   * replaces the content of the batch. Descriptors that come with a datagram (SCM_RIGHTS) are closed; `recvmsg` takes them.
+   *
+   * With `UDP_GRO` on, an entry of the batch may consist of several datagrams: see `segmentSize` and `segments` of
+   * {@link DatagramBatch}, which then needs a `size` of 65536.
+   *
+   * @returns the number of datagrams: at least 1, at most the capacity of the batch or 1024
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`, `EFAULT` if the batch's memory was
+   *   transferred …
+   * @see recvmmsg(2)
+   * @example
+   * ```ts
+   * import { DatagramBatch, SOCK_DGRAM, socketpair, AF_UNIX } from "berkeley";
+   *
+   * const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
+   * await left.send("first");
+   * await left.send("");
+   * const batch = new DatagramBatch();
+   * console.log(await right.recvmmsg(batch)); // prints: 2
+   * for (const [data] of batch) console.log(`${data.length} bytes`);
+   * // prints: 5 bytes
+   * // prints: 0 bytes
+   * left.close();
+   * right.close();
+   * ```
+   */
+  recvmmsg(batch: DatagramBatch, opts?: TransferOptions): Promise<number> {
+    return recvmmsg(this.#runner, batch, opts);
+  }
+
+  /**
+   * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. It resolves when the kernel has
+   * taken all of them.
+   *
+   * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams that went
+   * out: number `start + transferred` is the refused one, and the call has sent none from there on. Call again with a later
+   * `start` to go on. On a connected UDP socket the error may belong to an earlier datagram (udp(7)); then go on at the same one.
+   *
+   * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of datagrams that
+   * went out, and `batch.error(i)` is the reason why number `i` did not.
+   *
+   * Sending to a UNIX socket with a full queue is faster on a connected socket: the kernel reports when there is room. Other
+   * sockets try again after a pause.
+   *
+   * @returns the number of datagrams that went out
+   * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`,
+   *   `ETIMEDOUT` …
+   * @see sendmmsg(2)
+   * @example
+   * ```ts
+   * import { AF_INET, DatagramBatch, SOCK_DGRAM, Socket } from "berkeley";
+   *
+   * await using receiver = new Socket(AF_INET, SOCK_DGRAM);
+   * await receiver.bind("127.0.0.1:0");
+   * await using sender = new Socket(AF_INET, SOCK_DGRAM);
+   * const batch = new DatagramBatch({ size: 65_536 });
+   * batch.add("small", receiver.getsockname());
+   * batch.add(new Uint8Array(65_536), receiver.getsockname());
+   * console.log(await sender.sendmmsg(batch, { skipRefused: true })); // prints: 1
+   * console.log(batch.error(1)?.code); // prints: EMSGSIZE
+   * ```
+   */
+  sendmmsg(batch: DatagramBatch, opts?: SendBatchOptions): Promise<number> {
+    return sendmmsg(this.#runner, batch, opts);
+  }
+
+  /**
+   * Sends one buffer as datagrams of `size` bytes, of which the last may be shorter: sendmsg(2) with UDP_SEGMENT. The kernel
+   * divides them at the end of its way, which costs about as much as sending one datagram. It pays from a dozen datagrams on.
+   *
+   * @param size bytes of each datagram, at most a packet of the path: 1472 with an MTU of 1500
+   * @returns the number of bytes sent
+   * @throws SocketError with `transferred` in bytes: `EINVAL` if a datagram would not fit into a packet, `EMSGSIZE`, `EIO` if
+   *   the device can't make checksums, `ENOPROTOOPT` on a socket that is not UDP …
+   * @see udp(7), UDP_SEGMENT, since Linux 4.18
+   * @example
+   * ```ts
+   * import { AF_INET, SOCK_DGRAM, Socket } from "berkeley";
+   *
+   * await using receiver = new Socket(AF_INET, SOCK_DGRAM);
+   * await receiver.bind("127.0.0.1:0");
+   * await using sender = new Socket(AF_INET, SOCK_DGRAM);
+   * console.log(await sender.sendSegments(new Uint8Array(2500), 1000, { address: receiver.getsockname() })); // prints: 2500
+   * console.log((await receiver.recv(2000)).length); // prints: 1000
+   * ```
+   */
+  sendSegments(data: Data, size: number, opts?: SendSegmentsOptions): Promise<number> {
+    return sendSegments(this.#runner, data, size, opts);
+  }
+
+  /**
+   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. It resolves when the kernel
+   * has taken all of them.
+   *
+   * When the call is cut short (`timeout`, `signal`, `close()`, an error), `transferred` of the error is the number of bytes that
+   * went out (an abort's reason has it if it is an object). To go on, send from `offset + transferred`. The descriptor belongs to
+   * the call until the promise settles. A FileHandle that is closed in between ends the call with `EBADF`.
+   *
+   * The kernel reads a file that is not in memory during the call, which blocks the thread: at most 1 MiB at a time, then other
+   * calls have their turn. With slow disks use a worker thread.
+   *
+   * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
+   * @returns the number of bytes sent: fewer than `count` if the file ends earlier
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if it is no
+   *   regular file …
+   * @see sendfile(2)
+   * @example
+   * ```ts
+   * import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+   * import { open } from "node:fs/promises";
+   * import { tmpdir } from "node:os";
+   * import { join } from "node:path";
+   * import { socketpair } from "berkeley";
+   *
+   * const folder = mkdtempSync(join(tmpdir(), "sendfile-"));
+   * writeFileSync(join(folder, "hello"), "Hello, Server");
+   * const file = await open(join(folder, "hello"));
+   * const [left, right] = socketpair();
+   *
+   * console.log(await left.sendfile(file, { offset: 7 })); // prints: 6
+   * console.log((await right.recv(100)).toString()); // prints: Server
+   *
+   * left.close();
+   * right.close();
+   * await file.close();
+   * rmSync(folder, { recursive: true });
+   * ```
+   */
+  sendfile(file: FileSource, opts?: SendFileOptions): Promise<number> {
+    return sendfile(this.#runner, file, opts);
+  }
+
+  /**
+   * Resolves when there is something to receive or accept, or the end, or an error. It takes nothing: poll(2).
+   *
+   * @see poll(2)
+   */
+  readable(opts?: WaitOptions): Promise<void> {
+    return readable(this.#runner, opts);
+  }
+
+  /**
+   * Resolves when the kernel would take bytes to send: poll(2).
+   *
+   * @see poll(2)
+   */
+  writable(opts?: WaitOptions): Promise<void> {
+    return writable(this.#runner, opts);
+  }
+
+  /**
+   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all data.
+   *
+   * @param how `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`
+   * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
+   * @see shutdown(2)
+   * @example
+   * ```ts
+   * import { SHUT_WR, socketpair } from "berkeley";
+   *
+   * const [a, b] = socketpair();
+   * a.shutdown(SHUT_WR);
+   * console.log((await b.recv(10)).length); // prints: 0
+   * a.close();
+   * b.close();
+   * ```
+   */
+  shutdown(how: number): void {
+    shutdown(this.#runner, how);
+  }
+
+  /**
+   * The address that the socket is bound to, with the port that the kernel chose: getsockname(2).
+   *
+   * @throws SocketError `EBADF` after `close()`
+   * @see getsockname(2)
+   * @example
+   * ```ts
+   * import { Socket } from "berkeley";
+   *
+   * await using socket = new Socket();
+   * await socket.bind("127.0.0.1:0");
+   * console.log(String(socket.getsockname()).startsWith("127.0.0.1:")); // prints: true
+   * ```
+   */
+  getsockname(): Address {
+    return getsockname(this.#runner);
+  }
+
+  /**
+   * The address of the peer: getpeername(2).
+   *
+   * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
+   * @see getpeername(2)
+   */
+  getpeername(): Address {
+    return getpeername(this.#runner);
+  }
+
+  /**
+   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed as a C
+   * `int`).
+   *
+   * @throws TypeError or RangeError for a value that does not fit the option, before any call
+   * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
+   * @see setsockopt(2), socket(7), ip(7), ipv6(7), tcp(7), udp(7)
+   * @example
+   * ```ts
+   * import { IPPROTO_TCP, Socket, TCP_NODELAY } from "berkeley";
+   *
+   * await using socket = new Socket();
+   * socket.setsockopt(TCP_NODELAY, true);
+   * socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1); // the same
+   * console.log(socket.getsockopt(TCP_NODELAY)); // prints: true
+   * ```
+   */
+  setsockopt<Set>(option: SocketOption<unknown, Set>, value: NoInfer<Set>): void;
+  setsockopt(level: number, name: number | SocketOption<unknown, never>, value: number | Uint8Array): void;
+  setsockopt(first: number | SocketOption<unknown, never>, second: unknown, third?: unknown): void {
+    setsockopt(this.#runner, first, second, third);
+  }
+
+  /**
+   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of a C
+   * `int`); with a size in bytes they give the bytes, as many as the kernel returned.
+   *
+   * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
+   * @see getsockopt(2)
+   * @example
+   * ```ts
+   * import { AF_INET, SO_TYPE, SOCK_STREAM, Socket, SOL_SOCKET } from "berkeley";
+   *
+   * await using socket = new Socket(AF_INET, SOCK_STREAM);
+   * console.log(socket.getsockopt(SO_TYPE) === SOCK_STREAM); // prints: true
+   * console.log(socket.getsockopt(SOL_SOCKET, SO_TYPE, 4).length); // prints: 4
+   * ```
+   */
+  getsockopt<Get>(option: SocketOption<Get, never>): Get;
+  getsockopt(level: number, name: number | SocketOption<unknown, never>): number;
+  getsockopt(level: number, name: number | SocketOption<unknown, never>, size: number): Buffer;
+  getsockopt(first: number | SocketOption<unknown, never>, second?: unknown, size?: number): unknown {
+    return getsockopt(this.#runner, first, second, size);
+  }
+
+  /**
+   * The buffered stream over this socket, to read lines, frames and exact numbers of bytes. It owns the socket from now on. A
+   * second call returns the same stream.
    *
    * @param opts limits of the stream's buffer; only the first call can set them
    * @throws TypeError if the socket is no stream socket, or if `opts` come too late
@@ -299,15 +810,15 @@ export class Socket extends MoveSocket {
   stream(opts?: StreamOptions): Stream {
     if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn(this), opts));
     if (opts === undefined) return this.#stream;
-    throw new TypeError("Cannot set the options of a stream that exists: pass them to the first call of stream()");
+    throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
   }
 
   /**
-   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)` after the pending sends, then reads and drops
-   * what comes until the peer finishes or the bounds are reached, then `close()`; see {@link Stream.end}.
+   * Ends a connection so that the peer gets the last bytes: `shutdown(SHUT_WR)` after the pending sends, then reads that drop
+   * the peer's bytes until it finishes or a bound is reached, then `close()`; see {@link Stream.end}.
    *
-   * @returns how it ended, and how many bytes were dropped
-   * @throws BusyError while a read is pending; TypeError if it is no stream socket; nothing has been done then
+   * @returns how it ended, and the number of bytes that were dropped
+   * @throws BusyError while a read is pending, TypeError if it is no stream socket; the call has done nothing then
    * @throws the reason of `signal`; the socket is closed
    * @see shutdown(2), recv(2), close(2)
    * @example
@@ -324,14 +835,7 @@ export class Socket extends MoveSocket {
    * ```
    */
   end(opts?: EndOptions): Promise<EndResult> {
-    try {
-      const { ahead } = this;
-      // The stream may be one that the user has made.
-      if (ahead instanceof Pull) return ahead.end(new SocketConn(this), opts);
-      return this.stream().end(opts);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return endSocket(this, this.#runner, opts);
   }
 
   /**
@@ -343,45 +847,99 @@ export class Socket extends MoveSocket {
    * @throws TypeError if it is no stream socket
    */
   toNetSocket(opts?: ToNetSocketOptions): NetSocket {
-    this.checkOpen("toNetSocket");
+    this.#runner.checkOpen("toNetSocket");
     return this.stream().toNetSocket(opts);
   }
 
   /**
-   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each is closed for itself.
+   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each of the two must be closed.
    *
    * @throws SocketError `EMFILE`, `EBADF`
    * @see dup(2)
    */
   dup(): Socket {
-    const fd = check(this.calls().dup(this.checkOpen("dup")), "dup");
-    this.descriptor.share();
-    // The copy can be given an upper layer protocol of which this one hears nothing.
-    this.descriptor.distrustShortReads();
+    const { calls, descriptor } = this.#runner;
+    const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
+    descriptor.share();
+    // An upper layer protocol that is set on the copy is not seen here.
+    descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
-    copyTimeout(this, copy);
+    copy.#runner.copyTimeout(this.#runner);
     return copy;
   }
 
-  static {
-    ACCEPT_ONLY = operation<Socket, boolean, Socket>({
-      ...ACCEPT,
-      complete: (fd, listener) => {
-        try {
-          return Socket.#around(listener.family, listener.type, listener.protocol, fd);
-        } catch (error) {
-          // No memory for the objects: nobody would ever close it.
-          listener.calls().close(fd);
-          throw error;
-        }
-      },
-    });
-    ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
-      ...ACCEPT,
-      complete: (fd, listener, patient) => {
-        const address = decodeRoom();
-        return [ACCEPT_ONLY.complete(fd, listener, patient), address];
-      },
-    });
+  /**
+   * Lets the process end while calls wait here: neither the calls that wait, nor later ones, nor their deadlines keep it
+   * alive. A name that is being looked up does, until the resolver has answered.
+   * @example
+   * ```ts
+   * import { Socket } from "berkeley";
+   *
+   * const server = new Socket();
+   * await server.bind("127.0.0.1:0");
+   * server.listen();
+   * // Nobody connects: the program ends all the same.
+   * void server.unref().accept();
+   * ```
+   */
+  unref(): this {
+    this.#runner.descriptor.keepsAlive = false;
+    return this;
+  }
+
+  /**
+   * Undoes `unref()`: a call that waits keeps the process alive, as at first.
+   */
+  ref(): this {
+    this.#runner.descriptor.keepsAlive = true;
+    return this;
+  }
+
+  /**
+   * Gives the descriptor away: it stays open, and the caller must close it. Pending calls reject with `ECANCELED`, and the
+   * socket counts as closed.
+   *
+   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to the open
+   *   file description, so all duplicates become blocking
+   * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
+   * @throws TypeError if `blocking` is neither true nor false
+   * @throws SocketError `EBADF` if it is closed
+   * @throws BufferedError if its stream holds bytes that its reader has not taken
+   * @see fcntl(2), F_SETFL
+   * @example
+   * ```ts
+   * import { closeSync, readSync } from "node:fs";
+   * import { socketpair } from "berkeley";
+   *
+   * const [a, b] = socketpair();
+   * await a.sendAll("hello");
+   * const fd = b.detach({ blocking: true });
+   * const bytes = Buffer.alloc(5);
+   * readSync(fd, bytes);
+   * console.log(bytes.toString()); // prints: hello
+   * closeSync(fd);
+   * a.close();
+   * ```
+   */
+  detach(opts?: DetachOptions): number {
+    return this.#runner.detach(isBlocking(opts));
+  }
+
+  /**
+   * Closes the descriptor: close(2). Pending calls reject with `ECANCELED`, later ones with `EBADF`. A second call does
+   * nothing. The kernel still sends the bytes that it has taken.
+   *
+   * @see close(2)
+   */
+  close(): void {
+    this.#runner.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
   }
 }

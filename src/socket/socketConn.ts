@@ -14,11 +14,12 @@ import { within } from "../wait/within.js";
 import { EBADF, EPIPE, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
-import { receiveInto } from "./byteSocket.js";
-import { aheadOf, descriptorOf, DescriptorSocket, setAhead, withoutDefaultTimeout } from "./descriptorSocket.js";
+import { byteView } from "../check/index.js";
+import { RECV_INTO } from "../ops/recv.js";
+import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { FILL } from "./fill.js";
 import { settingsAt } from "./settings.js";
-import { FINISH, GONE } from "../ops/connection.js";
+import { FINISH, GONE } from "../ops/readiness.js";
 import { signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -48,6 +49,7 @@ export interface ConnAddresses {
  */
 export class SocketConn implements Conn, DirectReader {
   readonly #socket: Socket;
+  readonly #runner: PromiseRunner;
   readonly #descriptor: Descriptor;
   readonly #remote: Address | undefined;
   #local: Address | undefined;
@@ -55,15 +57,17 @@ export class SocketConn implements Conn, DirectReader {
 
   /** @param addresses those that are known already, which saves the calls that ask for them */
   constructor(socket: Socket, addresses?: ConnAddresses) {
-    if (!isSocket(socket)) {
+    const runner = runnerOf(socket);
+    if (runner === undefined) {
       throw new TypeError(`Cannot make a connection: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
     }
     if (socket.type !== SOCK_STREAM) {
       throw new TypeError(`Cannot make a connection of a socket of type ${socket.type}, required SOCK_STREAM`);
     }
     this.#socket = socket;
-    withoutDefaultTimeout(socket);
-    this.#descriptor = descriptorOf(socket);
+    runner.dropDefaultTimeout();
+    this.#runner = runner;
+    this.#descriptor = runner.descriptor;
     this.#local = addresses?.local;
     this.#remote = addresses?.remote ?? ask(socket, "getpeername");
   }
@@ -85,10 +89,11 @@ export class SocketConn implements Conn, DirectReader {
     if (this.#descriptor.reading.busy) return Promise.reject(new BusyError("read"));
     try {
       if (buffer?.length === 0) throw new RangeError("Cannot read: buffer has no room, required at least 1 byte");
+      // Past the check of bytes that were read ahead: the layer that reads ahead reads by this call.
+      return this.#runner.read(RECV_INTO, byteView(buffer, "recv"), 0, opts);
     } catch (error) {
       return Promise.reject(error);
     }
-    return receiveInto(this.#socket, buffer, opts);
   }
 
   get reading(): boolean {
@@ -180,21 +185,21 @@ export class SocketConn implements Conn, DirectReader {
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= ask(this.#socket, "getsockname");
     // What was read ahead goes with its layer, which asks for the descriptor.
-    setAhead(this.#socket, undefined);
+    this.#runner.readAhead = undefined;
     return this.#socket.detach();
   }
 
   /** See {@link Conn.settings}. */
   settings(fd?: () => number): SocketSettings {
     const descriptor = this.#descriptor;
-    return settingsAt(this.#socket, descriptor.reactor.calls, fd ?? (() => descriptor.fd));
+    return settingsAt(this.#socket, this.#runner.calls, fd ?? (() => descriptor.fd));
   }
 
   readAheadBy(layer: ReadAhead): void {
-    const before = aheadOf(this.#socket);
+    const before = this.#runner.readAhead;
     const unread = before === undefined || before === layer ? 0 : before.unread;
     if (unread > 0) throw new BufferedError("put a stream on the connection", unread);
-    setAhead(this.#socket, layer);
+    this.#runner.readAhead = layer;
   }
 
   #close(): void {
@@ -225,10 +230,6 @@ export class SocketConn implements Conn, DirectReader {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function isSocket(value: unknown): boolean {
-  return value instanceof DescriptorSocket;
 }
 
 /** Has close() tell the peer of a TCP connection that it was given up: a reset instead of an end. */

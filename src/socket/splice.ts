@@ -1,6 +1,6 @@
 // Bytes from one socket to another inside the kernel, one way. operations/move.ts explains how.
 
-import { annotate, extentOf, limitsOf, type SpliceOptions } from "../ops/spliceArguments.js";
+import { annotate, extentOf, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
 import { watch } from "./flowLimits.js";
 import type { Stream } from "../stream/index.js";
 import { endOf, hold } from "./endpoints.js";

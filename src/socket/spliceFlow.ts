@@ -7,15 +7,15 @@
 import { performance } from "node:perf_hooks";
 import { type Descriptor, type Settler, WAITS } from "../reactor/index.js";
 import type { SocketError } from "../errors/index.js";
-import { GONE } from "../ops/connection.js";
+import { GONE } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { ENDED, endNote, type Flow, gather, SPLICE, SPLICE_REST } from "../ops/transfer.js";
+import { ENDED, endNote, type Flow, gather, SPLICE, SPLICE_REST } from "../ops/splice.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Note, Pipe } from "../reactor/relay.js";
-import { endOf, progressOf, type SpliceProgress } from "../ops/spliceArguments.js";
+import { endOf, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
-import { aheadOf } from "./descriptorSocket.js";
-import { descriptorOf, type MoveSocket } from "./moveSocket.js";
+import { descriptorOf, runnerOf } from "./promiseRunner.js";
+import type { Socket } from "./socket.js";
 
 /** When bytes last moved, by `performance.now()`. */
 export interface Activity {
@@ -53,8 +53,8 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   sent: number = 0;
   small: boolean = true;
   note: Note | undefined;
-  readonly #source: MoveSocket;
-  readonly #destination: MoveSocket;
+  readonly #source: Socket;
+  readonly #destination: Socket;
   readonly #activity: Activity | undefined;
   readonly #owner: FlowOwner;
   /** The destination is waited for. */
@@ -69,8 +69,8 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
    * @param activity is told when bytes have moved
    */
   constructor(
-    from: MoveSocket,
-    to: MoveSocket,
+    from: Socket,
+    to: Socket,
     pipes: PipePool,
     limit: number,
     activity: Activity | undefined,
@@ -102,7 +102,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
       return;
     }
     try {
-      const ahead = aheadOf(this.#source);
+      const ahead = runnerOf(this.#source)!.readAhead;
       if (ahead !== undefined && ahead.unread > 0) this.#takeAhead(ahead.takeUnread(this.limit));
     } catch (error) {
       this.pipes.leave(this.from.reactor.calls);

@@ -9,8 +9,8 @@ import { Pull } from "../stream/pull.js";
 import { pipe, type PipeWatch } from "../stream/pipe.js";
 import { pullOf } from "../stream/stream.js";
 import { timeoutError } from "../wait/localError.js";
-import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceArguments.js";
-import { aheadOf } from "./descriptorSocket.js";
+import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
+import { runnerOf } from "./promiseRunner.js";
 import type { MovingEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
 
@@ -50,7 +50,7 @@ class Way implements PipeWatch {
 
 function sourceOf({ socket, stream }: MovingEnd): Pull {
   if (stream !== undefined) return pullOf(stream);
-  const ahead = aheadOf(socket!);
+  const ahead = runnerOf(socket)!.readAhead;
   return ahead instanceof Pull ? ahead : pullOf(socket!.stream());
 }
 

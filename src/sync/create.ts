@@ -5,7 +5,7 @@ import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { inquireNow } from "../netdb/lookup.js";
-import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../ops/createArguments.js";
+import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../ops/createOptions.js";
 import { resolveAll } from "../netdb/resolve.js";
 import { type CreateConnectionOptions, type CreateServerOptions, timeoutOf } from "./syncOptions.js";
 import { Socket } from "./syncSocket.js";

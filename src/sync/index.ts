@@ -10,7 +10,7 @@ export {
   gethostbyname_ex,
   getnameinfo,
 } from "../netdb/blockingNames.js";
-export { type FileSource } from "../ops/transfer.js";
+export { type FileSource } from "../ops/sendfile.js";
 export { type EndOptions } from "./syncEnding.js";
 export { create_connection, create_server, socketpair } from "./create.js";
 export {
@@ -25,7 +25,7 @@ export {
   type TransferOptions,
   type WaitOptions,
 } from "./syncOptions.js";
-export { type DetachOptions } from "../ops/socketArguments.js";
+export { type DetachOptions } from "../ops/makeSocket.js";
 export { recv_fds, send_fds } from "./syncPassing.js";
 export { poll, type PollEntry, type PollResult } from "./syncPoll.js";
 export { Socket } from "./syncSocket.js";

@@ -6,7 +6,7 @@ import { END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
 import type { EndOptions as AwaitableEnd } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { deadlineIn } from "./blockingCall.js";
-import type { TransferSocket } from "./transferSocket.js";
+import type { Socket } from "./syncSocket.js";
 import { timeoutOf } from "./syncOptions.js";
 
 /** How to end a connection: `timeout` in ms, `maxBytes`. */
@@ -22,14 +22,14 @@ function maxBytesOf(opts: EndOptions | undefined): number {
 }
 
 /** Shuts down writing, drops what comes until the peer's end within the bounds, and closes. */
-export function endSocket(socket: TransferSocket, opts: EndOptions | undefined): EndResult {
+export function endSocket(socket: Socket, opts: EndOptions | undefined): EndResult {
   const deadline = deadlineIn(timeoutOf(opts, END_TIMEOUT, "end"));
   const maxBytes = maxBytesOf(opts);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(`Cannot end: the socket is of type ${socket.type}, required SOCK_STREAM`);
   }
   if (socket.closed) return { how: "closed", dropped: 0 };
-  const left = (): number => Math.max(0, deadline - performance.now());
+  const left = (): number | null => (deadline === Infinity ? null : Math.max(0, deadline - performance.now()));
   const dump = new Uint8Array(DUMP);
   let dropped = 0;
   let how: EndResult["how"] = "maxBytes";

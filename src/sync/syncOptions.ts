@@ -3,20 +3,16 @@
 import { checkOptions } from "../check/index.js";
 import type { TransferOptions as AwaitableTransfer } from "../ops/flags.js";
 import { timeoutOf as timeoutIn, type WaitOptions as AwaitableWait } from "../wait/waitOptions.js";
-import type {
-  SendBatchOptions as AwaitableBatch,
-  SendSegmentsOptions as AwaitableSegments,
-} from "../ops/batchArguments.js";
+import type { SendBatchOptions as AwaitableBatch } from "../ops/mmsg.js";
+import type { SendSegmentsOptions as AwaitableSegments } from "../ops/segments.js";
 import type {
   CreateConnectionOptions as AwaitableConnection,
   CreateServerOptions as AwaitableServer,
-} from "../ops/createArguments.js";
-import type { SendFileOptions as AwaitableFile } from "../ops/sendfileArguments.js";
-import type {
-  RecvmsgOptions as AwaitableRecvmsg,
-  SendmsgOptions as AwaitableSendmsg,
-} from "../ops/messageArguments.js";
-import type { AcceptOptions as AwaitableAccept } from "../ops/socketArguments.js";
+} from "../ops/createOptions.js";
+import type { SendFileOptions as AwaitableFile } from "../ops/sendfile.js";
+import type { RecvmsgOptions as AwaitableRecvmsg } from "../ops/recvmsg.js";
+import type { SendmsgOptions as AwaitableSendmsg } from "../ops/sendmsg.js";
+import type { AcceptOptions as AwaitableAccept } from "../ops/accept.js";
 
 /** Options of a call that may wait: `timeout` in ms. */
 export type WaitOptions = Omit<AwaitableWait, "signal">;

@@ -3,13 +3,14 @@
 import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
-import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/messageArguments.js";
+import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
 import type { RecvmsgOptions, SendmsgOptions } from "./syncOptions.js";
-import { TransferSocket } from "./transferSocket.js";
+import { isSocket } from "./blockingRunner.js";
+import type { Socket } from "./syncSocket.js";
 
 function checkSocket(socket: unknown, action: string): void {
   // Only its methods are called, so one of another copy is as good.
-  if (socket instanceof TransferSocket || isBranded(socket, "Socket of berkeley/sync")) return;
+  if (isSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
 }
 
@@ -23,7 +24,7 @@ function checkSocket(socket: unknown, action: string): void {
  * @see unix(7), SCM_RIGHTS
  */
 export function send_fds(
-  socket: TransferSocket,
+  socket: Socket,
   data: Data,
   fds: readonly (number | HasFileno)[],
   opts?: Omit<SendmsgOptions, "control">,
@@ -55,7 +56,7 @@ export function send_fds(
  * ```
  */
 export function recv_fds(
-  socket: TransferSocket,
+  socket: Socket,
   size: number,
   maxfds: number,
   opts?: Omit<RecvmsgOptions, "controlSize">,

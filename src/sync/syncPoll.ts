@@ -5,17 +5,14 @@ import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
 import { interrupted } from "./interrupts.js";
-import { DescriptorSocket } from "./syncDescriptorSocket.js";
+import { isSocket } from "./blockingRunner.js";
+import type { Socket } from "./syncSocket.js";
 import { timeoutOf, type WaitOptions } from "./syncOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
 /** What `poll` waits for: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
-export type PollEntry = Entry<DescriptorSocket>;
-
-function isSocket(value: unknown): value is DescriptorSocket {
-  return value instanceof DescriptorSocket;
-}
+export type PollEntry = Entry<Socket>;
 
 /**
  * Blocks until one of several sockets or descriptors is ready: poll(2). Nothing is consumed. A socket that is closed is ready

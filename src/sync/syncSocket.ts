@@ -1,35 +1,61 @@
-// The blocking socket: Berkeley's calls as they are in C, each of which returns when it is done.
+// The blocking socket: Berkeley's calls as they are in C. Each call returns when it is done.
+//
+// This file is the list of the calls. Each call is a function of src/ops/ or of this folder, which gets the runner: the
+// part of the socket that holds the descriptor.
 
-import type { EndResult } from "../io.js";
-import { type EndOptions, endSocket } from "./syncEnding.js";
-import { AF_INET, type Address, type AddressLike, toAddress } from "../addr/index.js";
+import { AF_INET, type Address, type AddressLike } from "../addr/index.js";
+import type { DatagramBatch } from "../batch/index.js";
+import { brand } from "../check/index.js";
+import type { Message, MessageHeader } from "../cmsg/index.js";
+import type { Data, EndResult } from "../io.js";
+import type { SocketOption } from "../options/option.js";
+import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.js";
+import { bind, connect } from "../ops/connect.js";
+import type { FlagOptions } from "../ops/flags.js";
+import { adoptDescriptor, checkKind, type DetachOptions, isBlocking, pairOf } from "../ops/makeSocket.js";
+import { recvmmsg, sendmmsg } from "../ops/mmsg.js";
+import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
+import { readable, writable } from "../ops/readiness.js";
+import { recv, recvfrom, recvfromInto, recvInto, tryRecv, tryRecvInto } from "../ops/recv.js";
+import { recvmsg, recvmsgInto } from "../ops/recvmsg.js";
+import { sendSegments } from "../ops/segments.js";
+import { send, sendAll, sendto, trySend } from "../ops/send.js";
+import type { FileSource } from "../ops/sendfile.js";
+import { sendmsg } from "../ops/sendmsg.js";
 import { calls } from "../sys/calls.js";
-import { POLLIN, POLLOUT, SOCK_STREAM } from "../sys/constants.js";
+import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
-import { ACCEPT, CONNECT } from "../ops/connection.js";
-import { operation, type Operation } from "../reactor/operation.js";
-import { adopt, checkKind, isPatient, pairOf } from "../ops/socketArguments.js";
-import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
-import { deadlineIn } from "./blockingCall.js";
-import { type AcceptOptions, timeoutOf, type WaitOptions } from "./syncOptions.js";
-import { TransferSocket } from "./transferSocket.js";
+import { milliseconds } from "../wait/waitOptions.js";
+import { BlockingRunner, setRunnerOf } from "./blockingRunner.js";
+import { type EndOptions, endSocket } from "./syncEnding.js";
+import type {
+  AcceptOptions,
+  RecvmsgOptions,
+  SendBatchOptions,
+  SendFileOptions,
+  SendmsgOptions,
+  SendSegmentsOptions,
+  TransferOptions,
+  WaitOptions,
+} from "./syncOptions.js";
+import { sendfile } from "./syncSendfile.js";
 
-/** ACCEPT with its result made into a Socket, which only the class itself can make. */
-let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
+/** The operations of accept, which make a Socket. */
+let ACCEPT: AcceptOperations<Socket>;
 
 /**
- * A Berkeley socket whose calls block: the blocking twin of the `Socket` of "berkeley", with the same names and no `await`. For
- * scripts, for worker threads, and to learn and teach with: nothing else happens in the thread while a call waits, no timer, no
- * other socket, no JavaScript that handles a signal. A server in the main thread of a program wants the awaitable one.
+ * A Berkeley socket whose calls block: the twin of the `Socket` of "berkeley", with the same names and without `await`. It is
+ * for scripts, for worker threads, and for learning and teaching. While a call waits, nothing else runs in the thread: no
+ * timer, no other socket, no listener of a signal. A server in the main thread needs the awaitable socket.
  *
- * `timeout` (ms), of the socket or of a call, throws `ETIMEDOUT`. There is no `signal`, for a blocked thread could not hear
- * it. The resolver, which host names are looked up with, has its own deadlines only. Wrong arguments throw a TypeError or
- * RangeError before any system call.
+ * `timeout` (ms), of the socket or of a call, throws `ETIMEDOUT`. There is no `signal`, because a blocked thread can't run
+ * the code that aborts it. The resolver has its own deadlines only. A wrong argument throws a TypeError or RangeError before
+ * any system call.
  *
- * Ctrl-C ends a process whose main thread waits here, since SIGINT does so by default. With a listener for `SIGINT` on `process`
- * the call that waits throws `EINTR`, as it does for any signal that the process listens for (signal(7)): the listener can't run
- * in a thread that is blocked, and runs when the program has returned to the loop of events. Left alone the error ends the
- * program; to catch it, let the listener run, and call again loses nothing:
+ * Ctrl-C ends a process whose main thread waits here, because that is the default action of SIGINT. With a listener for
+ * `SIGINT` on `process` the waiting call throws `EINTR`, as for each signal that the process listens for (signal(7)). The
+ * listener can't run in a blocked thread; it runs when the program returns to the event loop. If nothing catches the error,
+ * it ends the program. To go on, catch it, let the listener run, and call again; no data is lost:
  *
  * ```ts no-run
  * import { setImmediate } from "node:timers/promises";
@@ -48,8 +74,8 @@ let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
  * }
  * ```
  *
- * In a worker listeners don't wait for who is blocked: they run in the main thread. `worker.terminate()` ends a worker that is
- * blocked.
+ * In a worker thread the waiting call goes on, because listeners of signals run in the main thread. `worker.terminate()` ends a
+ * blocked worker.
  *
  * @see socket(2), socket(7)
  * @example
@@ -70,35 +96,50 @@ let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
  * conn.close();
  * ```
  */
-export class Socket extends TransferSocket {
+export class Socket {
+  readonly #runner: BlockingRunner;
+
+  static {
+    brand(Socket.prototype, "Socket of berkeley/sync");
+    setRunnerOf((value) =>
+      typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
+    );
+    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd));
+  }
+
   /**
    * Makes a socket: socket(2). It is close-on-exec.
    *
    * @param family `AF_INET`, `AF_INET6`, `AF_UNIX` …
-   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET` …
-   * @param protocol 0 for the family's default for this type
-   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `ESOCKTNOSUPPORT`, `EINVAL`, `EMFILE`, `ENFILE`, `EPERM` …
+   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
+   * @param protocol 0 for the default of family and type
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
+   * @see socket(2)
    */
   constructor(family?: number, type?: number, protocol?: number);
-  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, fd?: number) {
+  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
     const kind = checkKind(family, type, protocol, "make a socket");
-    // The kernel is to hear the type as it was given.
-    super(family, kind, protocol, fd ?? check(calls.socket(family, type, protocol), "socket"));
+    // `made` is a descriptor of ours. Users have no NewDescriptor that they could pass.
+    const fd =
+      made instanceof NewDescriptor
+        ? made.fd
+        : // The kernel gets the type with its flags.
+          check(calls.socket(family, type, protocol), "socket");
+    this.#runner = new BlockingRunner(family, kind, protocol, fd);
   }
 
-  /** A socket around a descriptor that is ours already. */
   static #around(family: number, type: number, protocol: number, fd: number): Socket {
-    const Around = Socket as new (family: number, type: number, protocol: number, fd: number) => Socket;
-    return new Around(family, type, protocol, fd);
+    const Around = Socket as new (family: number, type: number, protocol: number, made: NewDescriptor) => Socket;
+    return new Around(family, type, protocol, new NewDescriptor(fd));
   }
 
   /**
-   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type and
-   * protocol are read back from the kernel. The descriptor becomes non-blocking (the waiting is done here) and close-on-exec, and
-   * belongs to the new socket.
+   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type
+   * and protocol come from the kernel. The descriptor becomes close-on-exec, and belongs to the new socket.
    *
+   * @param fd number of the descriptor
    * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread has it
-   * @see SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
+   * @see getsockopt(2), SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
    * @example
    * ```ts
    * import { socketpair } from "berkeley";
@@ -112,68 +153,87 @@ export class Socket extends TransferSocket {
    * ```
    */
   static fromfd(fd: number): Socket {
-    return Socket.#around(...adopt(calls, fd));
+    return Socket.#around(...adoptDescriptor(calls, fd));
   }
 
-  /** Two connected sockets; see {@link socketpair}. */
+  /**
+   * Two connected sockets; see {@link socketpair}.
+   */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
     const [a, b] = pairOf(calls, family, type, protocol);
     return [Socket.#around(...a), Socket.#around(...b)];
   }
 
+  /** Address family, as `AF_INET`. */
+  get family(): number {
+    return this.#runner.family;
+  }
+
+  /** Socket type, as `SOCK_STREAM`. */
+  get type(): number {
+    return this.#runner.type;
+  }
+
+  /** Protocol; 0 for the default of the family. */
+  get protocol(): number {
+    return this.#runner.protocol;
+  }
+
+  /** Whether the socket is closed or detached. */
+  get closed(): boolean {
+    return this.#runner.descriptor.fd < 0;
+  }
+
+  /** The deadline in ms of every call that may wait and has none of its own; null for none. It starts as `getdefaulttimeout()`. */
+  get timeout(): number | null {
+    return this.#runner.timeout;
+  }
+
+  set timeout(value: number | null) {
+    this.#runner.timeout = milliseconds(value, "set timeout");
+  }
+
+  /** The descriptor, or -1 once the socket is closed or detached. */
+  fileno(): number {
+    this.#runner.descriptor.share();
+    return this.#runner.descriptor.fd;
+  }
+
   /**
-   * Names the socket: bind(2). A host name is resolved, to its first address of the socket's family; `["", port]` is the
-   * wildcard address. With port 0 the kernel chooses, and `getsockname()` tells.
+   * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family.
    *
    * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
    * @see bind(2)
    */
   bind(address: AddressLike, opts?: WaitOptions): void {
-    const target = toLocalAddress(address, this.family);
-    timeoutOf(opts, this.timeout, "bind");
-    const fd = this.checkOpen("bind");
-    const known = this.resolve(target);
-    check(calls.bind(fd, encodeAddress(known)), "bind", () => addressDetails(known));
+    bind(this.#runner, address, opts);
   }
 
   /**
-   * Connects to `address`, and returns when the connection stands: connect(2). On a datagram socket it sets the peer. A host
-   * name is resolved, to its first address of the socket's family. A connect that was cut short by `timeout` goes on in the
-   * kernel; close the socket.
+   * Lets the socket accept connections: listen(2).
    *
-   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
-   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
-   * @see connect(2)
+   * @param backlog length of the accept queue; net.core.somaxconn limits it
+   * @throws SocketError `EADDRINUSE`, `EOPNOTSUPP`, `EBADF` after `close()`
+   * @see listen(2)
    */
-  connect(address: AddressLike, opts?: WaitOptions): void {
-    const target = toAddress(address);
-    const timeout = timeoutOf(opts, this.timeout, "connect");
-    const deadline = deadlineIn(timeout);
-    this.checkOpen("connect");
-    const known = this.resolve(target);
-    const left = timeout === null ? null : Math.max(0, deadline - performance.now());
-    const connecting = { address: known, sockaddr: encodeAddress(known), started: false };
-    this.run(CONNECT, connecting, undefined, POLLOUT, left);
+  listen(backlog: number = SOMAXCONN): void {
+    listen(this.#runner, backlog);
   }
 
   /**
-   * Takes the next connection from the kernel's queue, and blocks while it is empty: accept4(2). Connections whose peer was gone
-   * before they were accepted are passed over; with pauses, when there are many in a row.
+   * Takes the next connection from the accept queue: accept4(2).
    *
    * @returns the connection and the address of its peer
-   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM` (a firewall
-   *   refused the connection), unless `patient`; `ETIMEDOUT`
+   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM` without `patient`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): [Socket, Address] {
-    const patient = isPatient(opts);
-    return this.run(ACCEPT_SOCKET, this, patient, POLLIN, timeoutOf(opts, this.timeout, "accept"));
+    return accept(this.#runner, ACCEPT, opts);
   }
 
   /**
-   * Connections as they come, until the socket is closed. Lack of descriptors or memory is waited out, and what a firewall
-   * refuses is passed over.
-   *
+   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and similar), the
+   * loop waits. Connections that a firewall refuses (`EPERM`) are skipped.
    * @example
    * ```ts
    * import { create_connection, create_server } from "berkeley/sync";
@@ -188,7 +248,293 @@ export class Socket extends TransferSocket {
    * ```
    */
   *[Symbol.iterator](): IterableIterator<[Socket, Address]> {
-    while (!this.closed) yield this.run(ACCEPT_SOCKET, this, true, POLLIN, this.timeout);
+    while (!this.closed) yield this.#runner.read(ACCEPT.withAddress, this.#runner, true, undefined);
+  }
+
+  /**
+   * Connects to `address`: connect(2). On a datagram socket it sets the peer. A host name is resolved to its first address of the
+   * socket's family.
+   *
+   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
+   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   * @see connect(2)
+   */
+  connect(address: AddressLike, opts?: WaitOptions): void {
+    connect(this.#runner, address, opts);
+  }
+
+  /**
+   * Receives the bytes that are there, and blocks only if there are none: recv(2). The flags are those of the awaitable `recv`;
+   * with `MSG_DONTWAIT` it throws `EAGAIN` instead of waiting.
+   *
+   * @param size the most bytes to receive
+   * @returns a Buffer of exactly the bytes that came. On a stream an empty Buffer is the end: the peer has finished
+   * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
+   * @see recv(2)
+   */
+  recv(size: number, opts?: TransferOptions): Buffer {
+    return recv(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives into `buffer`, at most its length, without a copy: recv(2).
+   *
+   * @returns the number of bytes; on a stream 0 is the end
+   * @throws SocketError as `recv`
+   * @see recv(2)
+   */
+  recvInto(buffer: Uint8Array, opts?: TransferOptions): number {
+    return recvInto(this.#runner, buffer, opts);
+  }
+
+  /**
+   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer.
+   *
+   * @param size the most bytes to receive; the rest of a longer datagram is lost
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
+   * @see recvfrom(2)
+   */
+  recvfrom(size: number, opts?: TransferOptions): [Buffer, Address] {
+    return recvfrom(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives a datagram into `buffer`: recvfrom(2).
+   *
+   * @returns the number of bytes and the address of the sender
+   * @throws SocketError as `recvfrom`
+   * @see recvfrom(2)
+   */
+  recvfromInto(buffer: Uint8Array, opts?: TransferOptions): [number, Address] {
+    return recvfromInto(this.#runner, buffer, opts);
+  }
+
+  /**
+   * Receives the bytes that are there, and never blocks: one recv(2).
+   *
+   * @returns as `recv`; `undefined` if the call would block
+   * @throws SocketError as `recv`
+   * @see recv(2)
+   */
+  tryRecv(size: number, opts?: FlagOptions): Buffer | undefined {
+    return tryRecv(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives into `buffer`, and never blocks: one recv(2).
+   *
+   * @returns as `recvInto`; `undefined` if the call would block
+   * @throws SocketError as `recv`
+   * @see recv(2)
+   */
+  tryRecvInto(buffer: Uint8Array, opts?: FlagOptions): number | undefined {
+    return tryRecvInto(this.#runner, buffer, opts);
+  }
+
+  /**
+   * Sends the bytes that the kernel takes now, and blocks only if it takes none: send(2). A list goes out in one call
+   * (sendmsg(2)). No SIGPIPE is raised.
+   *
+   * @param data text (as UTF-8), bytes, or an array of these
+   * @returns the number of bytes that the kernel took; on a stream it may be fewer than `data` has
+   * @throws SocketError `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EDESTADDRREQ`, `EMSGSIZE` …
+   * @see send(2)
+   */
+  send(data: Data, opts?: TransferOptions): number {
+    return send(this.#runner, data, opts);
+  }
+
+  /**
+   * Sends all of `data`: send(2), as often as necessary. When the call is cut short, `transferred` of the error is the number of
+   * bytes that went out.
+   *
+   * @throws SocketError as `send`, with `transferred`
+   * @see send(2)
+   */
+  sendAll(data: Data, opts?: TransferOptions): void {
+    sendAll(this.#runner, data, opts);
+  }
+
+  /**
+   * Sends the bytes that the kernel takes now, and never blocks: one send(2).
+   *
+   * @returns the number of bytes that the kernel took; `undefined` if the call would block
+   * @throws SocketError as `send`
+   * @see send(2)
+   */
+  trySend(data: Data, opts?: FlagOptions): number | undefined {
+    return trySend(this.#runner, data, opts);
+  }
+
+  /**
+   * Sends one datagram to `address`: sendto(2). A host name is resolved each time.
+   *
+   * @returns the number of bytes sent
+   * @throws SocketError `EMSGSIZE`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`, `EISCONN` …
+   * @see sendto(2)
+   */
+  sendto(data: Data, address: AddressLike, opts?: TransferOptions): number {
+    return sendto(this.#runner, data, address, opts);
+  }
+
+  /**
+   * Sends a message with control data and an address: sendmsg(2).
+   *
+   * @param data text (as UTF-8), bytes, or an array of these, which go out in order as one message
+   * @returns the number of bytes that the kernel took
+   * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM`, `EBADF`, `EINVAL` …
+   * @see sendmsg(2), cmsg(3)
+   */
+  sendmsg(data: Data, opts?: SendmsgOptions): number {
+    return sendmsg(this.#runner, data, opts);
+  }
+
+  /**
+   * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are taken,
+   * and closes them with itself.
+   *
+   * @param size room for data in bytes
+   * @throws SocketError as `recvfrom`
+   * @see recvmsg(2), cmsg(3)
+   */
+  recvmsg(size: number, opts?: RecvmsgOptions): Message {
+    return recvmsg(this.#runner, size, opts);
+  }
+
+  /**
+   * Receives a message into `buffers`, one after the other, without a copy: recvmsg(2).
+   *
+   * @returns the message without its data; `bytes` is the number of bytes that were stored
+   * @throws SocketError as `recvfrom`
+   * @see recvmsg(2)
+   */
+  recvmsgInto(buffers: Uint8Array | readonly Uint8Array[], opts?: RecvmsgOptions): MessageHeader {
+    return recvmsgInto(this.#runner, buffers, opts);
+  }
+
+  /**
+   * Receives as many datagrams as are there and fit into the batch, and blocks only if there are none: recvmmsg(2).
+   *
+   * @returns the number of datagrams: at least 1
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
+   * @see recvmmsg(2)
+   */
+  recvmmsg(batch: DatagramBatch, opts?: TransferOptions): number {
+    return recvmmsg(this.#runner, batch, opts);
+  }
+
+  /**
+   * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. `start` and `skipRefused` are those of
+   * the awaitable `sendmmsg`.
+   *
+   * @returns the number of datagrams that went out
+   * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `ETIMEDOUT` …
+   * @see sendmmsg(2)
+   */
+  sendmmsg(batch: DatagramBatch, opts?: SendBatchOptions): number {
+    return sendmmsg(this.#runner, batch, opts);
+  }
+
+  /**
+   * Sends one buffer as datagrams of `size` bytes, of which the last may be shorter: sendmsg(2) with UDP_SEGMENT.
+   *
+   * @returns the number of bytes sent
+   * @throws SocketError with `transferred` in bytes: `EINVAL`, `EMSGSIZE`, `EIO`, `ENOPROTOOPT` …
+   * @see udp(7), UDP_SEGMENT, since Linux 4.18
+   */
+  sendSegments(data: Data, size: number, opts?: SendSegmentsOptions): number {
+    return sendSegments(this.#runner, data, size, opts);
+  }
+
+  /**
+   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. When the call is cut short,
+   * `transferred` of the error is the number of bytes that went out.
+   *
+   * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
+   * @returns the number of bytes sent: fewer than `count` if the file ends earlier
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if it is no
+   *   regular file …
+   * @see sendfile(2)
+   */
+  sendfile(file: FileSource, opts?: SendFileOptions): number {
+    return sendfile(this.#runner, file, opts);
+  }
+
+  /**
+   * Blocks until there is something to receive or accept, or the end, or an error. It takes nothing: poll(2).
+   *
+   * @see poll(2)
+   */
+  readable(opts?: WaitOptions): void {
+    readable(this.#runner, opts);
+  }
+
+  /**
+   * Blocks until the kernel would take bytes to send: poll(2).
+   *
+   * @see poll(2)
+   */
+  writable(opts?: WaitOptions): void {
+    writable(this.#runner, opts);
+  }
+
+  /**
+   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all data.
+   *
+   * @param how `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`
+   * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
+   * @see shutdown(2)
+   */
+  shutdown(how: number): void {
+    shutdown(this.#runner, how);
+  }
+
+  /**
+   * The address that the socket is bound to, with the port that the kernel chose: getsockname(2).
+   *
+   * @throws SocketError `EBADF` after `close()`
+   * @see getsockname(2)
+   */
+  getsockname(): Address {
+    return getsockname(this.#runner);
+  }
+
+  /**
+   * The address of the peer: getpeername(2).
+   *
+   * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
+   * @see getpeername(2)
+   */
+  getpeername(): Address {
+    return getpeername(this.#runner);
+  }
+
+  /**
+   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed as a C
+   * `int`).
+   *
+   * @throws TypeError or RangeError for a value that does not fit the option, before any call
+   * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
+   * @see setsockopt(2), socket(7), ip(7), ipv6(7), tcp(7), udp(7)
+   */
+  setsockopt<Set>(option: SocketOption<unknown, Set>, value: NoInfer<Set>): void;
+  setsockopt(level: number, name: number | SocketOption<unknown, never>, value: number | Uint8Array): void;
+  setsockopt(first: number | SocketOption<unknown, never>, second: unknown, third?: unknown): void {
+    setsockopt(this.#runner, first, second, third);
+  }
+
+  /**
+   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of a C
+   * `int`); with a size in bytes they give the bytes, as many as the kernel returned.
+   *
+   * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
+   * @see getsockopt(2)
+   */
+  getsockopt<Get>(option: SocketOption<Get, never>): Get;
+  getsockopt(level: number, name: number | SocketOption<unknown, never>): number;
+  getsockopt(level: number, name: number | SocketOption<unknown, never>, size: number): Buffer;
+  getsockopt(first: number | SocketOption<unknown, never>, second?: unknown, size?: number): unknown {
+    return getsockopt(this.#runner, first, second, size);
   }
 
   /**
@@ -216,25 +562,51 @@ export class Socket extends TransferSocket {
   }
 
   /**
-   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each is closed for itself.
+   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each of the two must be closed.
    *
    * @throws SocketError `EMFILE`, `EBADF`
    * @see dup(2)
    */
   dup(): Socket {
-    const fd = check(calls.dup(this.checkOpen("dup")), "dup");
+    const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     const copy = Socket.#around(this.family, this.type, this.protocol, fd);
-    copy.timeout = this.timeout;
+    copy.#runner.timeout = this.timeout;
     return copy;
   }
 
-  static {
-    ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
-      ...ACCEPT,
-      complete: (fd, listener) => {
-        const address = decodeRoom();
-        return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
-      },
-    });
+  /**
+   * Gives the descriptor away: it stays open, and the caller must close it. The socket counts as closed.
+   *
+   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to the open
+   *   file description, so all duplicates become blocking
+   * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
+   * @throws TypeError if `blocking` is neither true nor false
+   * @throws SocketError `EBADF` if it is closed
+   * @see fcntl(2), F_SETFL
+   */
+  detach(opts?: DetachOptions): number {
+    return this.#runner.detach(isBlocking(opts));
+  }
+
+  /**
+   * Closes the descriptor: close(2). A second call does nothing. The kernel still sends the bytes that it has taken.
+   *
+   * @see close(2)
+   */
+  close(): void {
+    this.#runner.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Marks a descriptor that the constructor takes over. */
+class NewDescriptor {
+  readonly fd: number;
+
+  constructor(fd: number) {
+    this.fd = fd;
   }
 }

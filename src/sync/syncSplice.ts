@@ -1,11 +1,11 @@
-// Bytes from one blocking socket to another inside the kernel: splice() one way, pump() both ways. ops/transfer.ts
+// Bytes from one blocking socket to another inside the kernel: splice() one way, pump() both ways. ops/splice.ts
 // explains how.
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
 import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
-import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/transfer.js";
+import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/splice.js";
 import { failure, MOVED } from "../reactor/operation.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
@@ -19,23 +19,19 @@ import {
   type PumpCounts,
   type PumpOptions as AwaitablePump,
   type SpliceOptions as AwaitableSplice,
-} from "../ops/spliceArguments.js";
+} from "../ops/spliceOptions.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
-import { numberOf } from "./syncDescriptorSocket.js";
+import { isSocket, runnerOf } from "./blockingRunner.js";
 import { interrupted } from "./interrupts.js";
 import { timeoutOf } from "./syncOptions.js";
-import { Socket } from "./syncSocket.js";
+import type { Socket } from "./syncSocket.js";
 
-export { type PumpCounts, type PumpProgress, type SpliceProgress } from "../ops/spliceArguments.js";
+export { type PumpCounts, type PumpProgress, type SpliceProgress } from "../ops/spliceOptions.js";
 
 /** What `pump` takes: `timeout`, `idleTimeout`, `pipeSize`. */
 export type PumpOptions = Omit<AwaitablePump, "signal">;
 /** What `splice` takes: that, and `count` and `end`. */
 export type SpliceOptions = Omit<AwaitableSplice, "signal">;
-
-function isSocket(value: unknown): value is Socket {
-  return value instanceof Socket;
-}
 
 /** No raw descriptor of ours is polled as a socket. */
 function isNothing(_value: unknown): _value is never {
@@ -45,7 +41,7 @@ function isNothing(_value: unknown): _value is never {
 /** Nobody else writes in this thread, and there is no turn whose budget could be spent. */
 function endAt(socket: Socket): FlowEnd {
   return {
-    fd: numberOf(socket),
+    fd: runnerOf(socket)!.descriptor.fd,
     // poll(2) goes by what is there, so it costs nothing to ask again.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, exhausted: () => undefined, wake: () => undefined },

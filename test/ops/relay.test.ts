@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { EAGAIN, EPIPE } from "#berkeley/sys/errno.js";
-import { endNote, type Flow, type FlowEnd, gather, HELD, SPLICE } from "#berkeley/ops/transfer.js";
+import { endNote, type Flow, type FlowEnd, gather, HELD, SPLICE } from "#berkeley/ops/splice.js";
 import { PipePool } from "#berkeley/ops/pipes.js";
 import { type Note, RelayTable } from "#berkeley/reactor/relay.js";
 

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { Pollset } from "#berkeley/reactor/index.js";
 import { SocketConn } from "#berkeley/socket/socketConn.js";
 import { Reactor } from "#berkeley/reactor/index.js";
-import { READABLE } from "#berkeley/ops/connection.js";
+import { READABLE } from "#berkeley/ops/readiness.js";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { fakeKernel, keepAlive, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { descriptorOf } from "#berkeley/socket/descriptorSocket.js";
+import { descriptorOf } from "#berkeley/socket/promiseRunner.js";
 import { RelayTable } from "#berkeley/reactor/relay.js";
 import { fakeKernel, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";

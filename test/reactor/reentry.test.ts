@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AF_UNIX, SOCK_STREAM } from "berkeley";
+import { runnerOf } from "#berkeley/socket/promiseRunner.js";
 import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -98,7 +99,7 @@ test("a connection whose object cannot be made does not leave its descriptor ope
   const server = socket();
   sys.script("accept", () => {
     // No memory for the object, of all moments now.
-    Object.defineProperty(server, "family", {
+    Object.defineProperty(runnerOf(server)!, "family", {
       get: () => {
         throw new RangeError("no memory");
       },

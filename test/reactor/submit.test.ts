@@ -6,8 +6,8 @@ import type { Address, Socket } from "berkeley";
 import { toAddress } from "#berkeley/addr/index.js";
 import { type Settler, WAITS } from "#berkeley/reactor/index.js";
 import { connectTo } from "#berkeley/socket/connecting.js";
-import { descriptorOf } from "#berkeley/socket/descriptorSocket.js";
-import { READABLE } from "#berkeley/ops/connection.js";
+import { descriptorOf } from "#berkeley/socket/promiseRunner.js";
+import { READABLE } from "#berkeley/ops/readiness.js";
 import { ERR, fakeKernel, HUP, IN, keepAlive, OUT, turn } from "../support/fakeSocket.js";
 import { checkLeaks } from "../support/leaks.js";
 

@@ -57,8 +57,8 @@ export const policy: Readonly<Record<string, Policy>> = {
     types: ["cmsg"],
   },
   sync: {
-    values: ["common", "ops", "netdb", "sys", "wait", "reactor", "check", "errors", "io", "addr"],
-    types: ["batch", "cmsg"],
+    values: ["common", "ops", "netdb", "sys", "wait", "reactor", "callbacks", "check", "errors", "io", "addr"],
+    types: ["batch", "cmsg", "options"],
   },
   tls: { values: ["stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
   net: {

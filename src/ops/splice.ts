@@ -1,4 +1,4 @@
-// The operations that move bytes inside the kernel: sendfile, and splice through a pipe.
+// splice: bytes from socket to socket through a pipe, inside the kernel.
 //
 // Splicing from socket to socket takes a pipe in between, and EAGAIN is ambiguous there: the source has nothing, or the pipe
 // is full, which it may be with few bytes in it, as each fragment of a packet takes one of its places. So a pipe is filled
@@ -14,58 +14,15 @@
 
 import { moved, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
-import { EAGAIN, EBADF, ECANCELED, EINTR, EIO } from "../sys/errno.js";
+import { EAGAIN, ECANCELED, EINTR, EIO } from "../sys/errno.js";
 import type { Note, Pipe } from "../reactor/relay.js";
 import type { PipePool } from "./pipes.js";
-
-/**
- * Most bytes of one sendfile(2). The thread is blocked while the kernel reads a file that is not in memory, so not more is
- * asked for than a disk reads in a few milliseconds.
- */
-const SENDFILE_CHUNK = 1 << 20;
 
 /** Bytes after which a flow lets others have their turn. */
 const SPLICE_CHUNK = 1 << 20;
 
 /** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/splice.h. */
 const MANY = 16 << 10;
-
-/** A file, or what holds one: the descriptor is asked for at each call, so that a FileHandle that was closed is noticed. */
-export type FileSource = number | { readonly fd: number };
-
-/** How far a sendfile got. */
-export interface FileSending {
-  readonly file: FileSource;
-  /** Where in the file it starts. */
-  readonly offset: number;
-  /** How many bytes to send before the operation completes. */
-  until: number;
-  sent: number;
-  ended: boolean;
-  /** Told when bytes went out, and of the end of each chunk. It must not run code of users. */
-  moved?: (() => void) | undefined;
-}
-
-export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileSending, undefined, void>({
-  syscall: "sendfile",
-  movesBytes: true,
-  attempt: (calls, fd, sending) => {
-    const left = sending.until - sending.sent;
-    const file = typeof sending.file === "number" ? sending.file : sending.file.fd;
-    // A FileHandle has -1 once it is closed.
-    if (typeof file !== "number" || file < 0) return EBADF;
-    // Who hears of the progress hears of each whole chunk.
-    const chunk = sending.moved === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (sending.sent % SENDFILE_CHUNK);
-    const result = calls.sendfile(fd, file, sending.offset + sending.sent, Math.min(left, chunk));
-    if (result < 0) return result;
-    sending.sent += result;
-    if (result === 0) sending.ended = true;
-    else sending.moved?.();
-    return result === 0 || sending.sent >= sending.until ? result : moved(result);
-  },
-  complete: () => undefined,
-  transferred: (sending) => sending.sent,
-});
 
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
 export interface FlowEnd {

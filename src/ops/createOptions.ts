@@ -7,7 +7,7 @@ import type { Calls } from "../sys/calls.js";
 import { SOMAXCONN } from "../sys/constants.js";
 import { getdefaulttimeout } from "./defaultTimeout.js";
 import { IPV6_V6ONLY, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
-import type { PlainSocket } from "./plainSocket.js";
+import type { SocketOption } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 
@@ -67,12 +67,17 @@ export interface CreateServerOptions extends WaitOptions {
   readonly dualstack_ipv6?: boolean | undefined;
 }
 
+/** A socket whose options can be set. */
+export interface OptionTarget {
+  setsockopt<Set>(option: SocketOption<unknown, Set>, value: NoInfer<Set>): void;
+}
+
 export interface ServerRequest {
   readonly target: Address | HostPort;
   readonly family: number;
   readonly backlog: number;
   /** Sets the options that the socket is to have before it is bound. */
-  readonly prepare: (socket: PlainSocket) => void;
+  readonly prepare: (socket: OptionTarget) => void;
 }
 
 export function serverRequest(address: AddressLike, opts: CreateServerOptions | undefined): ServerRequest {

@@ -1,0 +1,127 @@
+// accept.
+//
+// accept(2), "Error handling": besides a connection the call returns ECONNABORTED when the peer left before accept(), and
+// pending network errors of the new connection. These errors concern a connection that the program has never seen, so the
+// call goes on to the next one. EPERM is a firewall's refusal of one connection: a single accept() fails with it, a loop
+// over connections skips it. After many such errors in a row there is a pause, because their cause may last.
+//
+// EMFILE, ENFILE, ENOBUFS and ENOMEM fail a single accept(). The connection stays in the kernel's queue, and a later
+// accept() gets it. The loop over connections waits and tries again, because its caller could not go on after an error.
+
+import type { Address } from "../addr/index.js";
+import { flag } from "../check/index.js";
+import { type Operation, operation } from "../reactor/operation.js";
+import type { Calls } from "../sys/calls.js";
+import {
+  ECONNABORTED,
+  EHOSTDOWN,
+  EHOSTUNREACH,
+  EMFILE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  ENONET,
+  ENOPROTOOPT,
+  EPERM,
+  EPROTO,
+} from "../sys/errno.js";
+import { decodeRoom, room } from "../sys/sockaddr.js";
+import type { WaitOptions } from "../wait/waitOptions.js";
+import type { Mode, Outcome, Runner } from "./runner.js";
+
+/** Options of `accept`. */
+export interface AcceptOptions extends WaitOptions {
+  /**
+   * Waits while descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of failing: the connection
+   * stays in the kernel's queue. Skips a connection that a firewall refused (`EPERM`).
+   */
+  readonly patient?: boolean | undefined;
+}
+
+/** Errors of one connection that the program has never seen. */
+const LOST_CONNECTION: ReadonlySet<number> = new Set([
+  ECONNABORTED,
+  ENETDOWN,
+  EPROTO,
+  ENOPROTOOPT,
+  EHOSTDOWN,
+  ENONET,
+  EHOSTUNREACH,
+  ENETUNREACH,
+]);
+/** Errors that end when descriptors or memory are free again. */
+const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
+
+/** This many lost connections in a row are skipped before a pause. */
+const MAX_SKIPPED = 16;
+
+function isSkipped(errno: number, patient: boolean): boolean {
+  return LOST_CONNECTION.has(errno) || (patient && errno === EPERM);
+}
+
+/** A listening socket: accepted sockets have its family, type and protocol. */
+export interface Listening {
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  readonly calls: Calls;
+}
+
+/** The operations of a class of sockets. Their second operand is `patient`: whether to wait while descriptors are short. */
+export interface AcceptOperations<S> {
+  /** Gives the socket and the address of its peer. */
+  readonly withAddress: Operation<Listening, boolean, [S, Address]>;
+  /** Gives the socket. The address of its peer stays in `room` of sys/sockaddr.ts. */
+  readonly socketOnly: Operation<Listening, boolean, S>;
+}
+
+/** @param make makes a socket of a new descriptor */
+export function acceptOperations<S>(
+  make: (family: number, type: number, protocol: number, fd: number) => S,
+): AcceptOperations<S> {
+  const accept: Omit<Operation<Listening, boolean, never>, "complete"> = {
+    syscall: "accept",
+    movesBytes: false,
+    attempt: (calls, fd, _listener, patient) => {
+      let result = calls.accept(fd, room);
+      for (let skipped = 1; result < 0 && skipped < MAX_SKIPPED && isSkipped(result, patient); skipped++) {
+        result = calls.accept(fd, room);
+      }
+      return result;
+    },
+    passes: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
+  };
+  const socketOf = (fd: number, listener: Listening): S => {
+    try {
+      return make(listener.family, listener.type, listener.protocol, fd);
+    } catch (error) {
+      // There was no memory for the objects, so nothing else would close the descriptor.
+      listener.calls.close(fd);
+      throw error;
+    }
+  };
+  return {
+    socketOnly: operation<Listening, boolean, S>({ ...accept, complete: socketOf }),
+    withAddress: operation<Listening, boolean, [S, Address]>({
+      ...accept,
+      complete: (fd, listener) => {
+        const address = decodeRoom();
+        return [socketOf(fd, listener), address];
+      },
+    }),
+  };
+}
+
+export function accept<M extends Mode, S>(
+  socket: Runner<M>,
+  { withAddress }: AcceptOperations<S>,
+  opts: AcceptOptions | undefined,
+): Outcome<M, [S, Address]> {
+  try {
+    return socket.read(withAddress, socket, flag(opts?.patient, false, "accept", "patient"), opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}

@@ -1,0 +1,105 @@
+// connect and bind.
+//
+// connect() on a non-blocking TCP socket returns EINPROGRESS, and an event for writing reports the end of the attempt.
+// A second connect() returns the outcome. Linux returns EALREADY while the attempt is under way, 0 once after a success,
+// and the error after a failure (inet_stream_connect in net/ipv4/af_inet.c). Unlike SO_ERROR, that is right even after
+// an early wake-up.
+//
+// A TCP socket that was made for this one connection does not need the second call: an event with EPOLLOUT and without
+// EPOLLERR and EPOLLHUP means that the connection is established (tcp_poll in net/ipv4/tcp.c reports EPOLLOUT alone in no
+// other state that can follow). On a socket with earlier calls the event may be an older one.
+//
+// Between two sockets of this machine the handshake runs inside connect(): the kernel handles its packets on the way out,
+// and the answers when the call releases the socket. So for a loopback address the second call comes at once, which saves
+// the registration, an event and a turn of the loop.
+//
+// On a UNIX socket EAGAIN means that the listener's accept queue is full, on an unbound UDP socket that no port is free
+// (connect(2)). No event reports a change of either; reactor/waitQueue.ts has the rule for that.
+
+import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
+import { type Operation, operation } from "../reactor/operation.js";
+import { check, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
+import { lent } from "../sys/scratch.js";
+import { addressDetails, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
+import type { WaitOptions } from "../wait/waitOptions.js";
+import type { Destination, Mode, Outcome, Runner } from "./runner.js";
+
+export interface Connecting extends Destination {
+  /** Whether an attempt was made, so that the connection is being established. */
+  started: boolean;
+  /** Whether this is a TCP socket and the first call on it besides options and bind(). */
+  readonly fresh: boolean;
+}
+
+/** The operand for a known address. */
+export function connecting(address: Address, fresh: boolean): Connecting {
+  return { target: address, address, sockaddr: encodeAddress(address), started: false, fresh };
+}
+
+// epoll(7); the same on every Linux.
+const EPOLLOUT = 0x4;
+const EPOLLERR = 0x8;
+const EPOLLHUP = 0x10;
+
+function isLoopback(address: Address | undefined): boolean {
+  if (address instanceof InetAddress) return address.host.startsWith("127.");
+  return address instanceof Inet6Address && address.host === "::1";
+}
+
+export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
+  syscall: "connect",
+  // Asks the kernel even after EAGAIN: while an earlier attempt is under way the kernel returns EALREADY.
+  eager: true,
+  movesBytes: false,
+  attempt: (calls, fd, state) => {
+    const sockaddr = state.sockaddr!;
+    let result = calls.connect(fd, lent(sockaddr));
+    if (result === EINPROGRESS && isLoopback(state.address)) {
+      state.started = true;
+      result = calls.connect(fd, lent(sockaddr));
+    }
+    if (result === EINPROGRESS || (result === EALREADY && state.started)) {
+      state.started = true;
+      return EAGAIN;
+    }
+    if (result === EINTR) {
+      // The kernel goes on with the attempt; another call returns its outcome (connect(2), EINTR).
+      state.started = true;
+      return EINTR;
+    }
+    return result === EISCONN && state.started ? 0 : result;
+  },
+  told: (events, { fresh, started }) => fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
+  complete: () => undefined,
+  details: ({ address }) => addressDetails(address),
+});
+
+export function connect<M extends Mode>(
+  socket: Runner<M>,
+  address: AddressLike,
+  opts: WaitOptions | undefined,
+): Outcome<M, void> {
+  try {
+    const target: Address | HostPort = toAddress(address);
+    const state: Connecting = { target, address: undefined, sockaddr: null, started: false, fresh: false };
+    return socket.sendTo(CONNECT, state, undefined, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function bind<M extends Mode>(
+  socket: Runner<M>,
+  address: AddressLike,
+  opts: WaitOptions | undefined,
+): Outcome<M, void> {
+  try {
+    const target = toLocalAddress(address, socket.family);
+    return socket.withAddress(target, "bind", opts, (local) => {
+      const result = socket.calls.bind(socket.checkOpen("bind"), encodeAddress(local));
+      check(result, "bind", () => addressDetails(local));
+    });
+  } catch (error) {
+    return socket.fail(error);
+  }
+}

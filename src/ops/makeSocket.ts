@@ -1,0 +1,61 @@
+// Making and adopting sockets: socket(2), socketpair(2), descriptors that were made elsewhere.
+
+import { checkOptions, flag, int32, integer } from "../check/index.js";
+import type { Calls } from "../sys/calls.js";
+import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOL_SOCKET } from "../sys/constants.js";
+import { check, socketError } from "../sys/errno.js";
+import { readInt } from "../sys/nativeInts.js";
+
+/** The type without SOCK_NONBLOCK and SOCK_CLOEXEC, which every socket has here. */
+const TYPE_MASK = 0xf;
+
+/** Options of `detach`. */
+export interface DetachOptions {
+  /** Clears O_NONBLOCK: the receiver gets a blocking descriptor. */
+  readonly blocking?: boolean | undefined;
+}
+
+export function isBlocking(opts: DetachOptions | undefined): boolean {
+  checkOptions(opts, "detach");
+  return flag(opts?.blocking, false, "detach", "blocking");
+}
+
+/** Checks the arguments of socket(2) and socketpair(2). Returns the type without its flags. */
+export function checkKind(family: unknown, type: unknown, protocol: unknown, action: string): number {
+  int32(family, action, "family");
+  int32(protocol, action, "protocol");
+  return int32(type, action, "type") & TYPE_MASK;
+}
+
+/** A descriptor and the kind of its socket, as the kernel reports it. */
+export type SocketParts = readonly [family: number, type: number, protocol: number, fd: number];
+
+/** Takes a descriptor that was made elsewhere. From now on this environment owns it. */
+export function adoptDescriptor(calls: Calls, fd: number): SocketParts {
+  const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
+  check(calls.adopt(number), "fromfd");
+  return partsOf(calls, number, (ours) => calls.release(ours));
+}
+
+/** The kind of a descriptor of ours. If the kernel does not report it, `giveUp` gets the descriptor. */
+export function partsOf(calls: Calls, fd: number, giveUp: (fd: number) => void): SocketParts {
+  const value = new Uint8Array(4);
+  const read = (name: number): number => {
+    const length = calls.getsockopt(fd, SOL_SOCKET, name, value);
+    if (length >= 0) return readInt(value);
+    giveUp(fd);
+    throw socketError(length, "getsockopt");
+  };
+  return [read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), fd];
+}
+
+/** Two connected sockets. */
+export function pairOf(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
+  const kind = checkKind(family, type, protocol, "make a socketpair");
+  const fds = new Uint8Array(8);
+  check(calls.socketpair(family, type, protocol, fds), "socketpair");
+  return [
+    [family, kind, protocol, readInt(fds)],
+    [family, kind, protocol, readInt(fds.subarray(4))],
+  ];
+}

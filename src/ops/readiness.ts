@@ -1,0 +1,67 @@
+// Calls that only wait: readable, writable, and the end of a connection. poll(2) decides; no bytes move.
+
+import type { SocketError } from "../errors/index.js";
+import { type Operation, operation } from "../reactor/operation.js";
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../sys/constants.js";
+import { EAGAIN, EBADF, ECONNRESET, EPIPE, socketError } from "../sys/errno.js";
+import type { WaitOptions } from "../wait/waitOptions.js";
+import type { Mode, Outcome, Runner } from "./runner.js";
+
+function readiness(events: number): Operation<undefined, undefined, void> {
+  return operation<undefined, undefined, void>({
+    syscall: "poll",
+    movesBytes: false,
+    attempt: (calls, fd) => {
+      const revents = calls.poll(fd, events, 0);
+      if (revents === 0) return EAGAIN;
+      return revents > 0 && (revents & POLLNVAL) !== 0 ? EBADF : revents;
+    },
+    complete: () => undefined,
+  });
+}
+
+export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);
+export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);
+
+/**
+ * The end of a connection on which no read and no write is pending: POLLHUP of poll(2) reports that both directions have
+ * ended. The result is ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error stays for the next
+ * call; a read would otherwise report an orderly end.
+ */
+export const GONE: Operation<object, undefined, SocketError> = operation<object, undefined, SocketError>({
+  syscall: "poll",
+  movesBytes: false,
+  idle: true,
+  attempt: (calls, fd) => {
+    const revents = calls.poll(fd, 0, 0);
+    if (revents < 0) return revents;
+    if ((revents & POLLNVAL) !== 0) return EBADF;
+    if ((revents & POLLHUP) === 0) return EAGAIN;
+    return (revents & POLLERR) === 0 ? -EPIPE : -ECONNRESET;
+  },
+  complete: (errno) => socketError(-errno, "send"),
+});
+
+/** shutdown(2) of writing, queued behind the pending writes. */
+export const FINISH: Operation<undefined, undefined, void> = operation<undefined, undefined, void>({
+  syscall: "shutdown",
+  movesBytes: false,
+  attempt: (calls, fd) => calls.shutdown(fd, SHUT_WR),
+  complete: () => undefined,
+});
+
+export function readable<M extends Mode>(socket: Runner<M>, opts: WaitOptions | undefined): Outcome<M, void> {
+  try {
+    return socket.read(READABLE, undefined, undefined, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}
+
+export function writable<M extends Mode>(socket: Runner<M>, opts: WaitOptions | undefined): Outcome<M, void> {
+  try {
+    return socket.write(WRITABLE, undefined, undefined, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}

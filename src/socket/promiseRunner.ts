@@ -1,0 +1,275 @@
+// The inside of the awaitable socket: it queues operations on the descriptor and returns promises.
+//
+// Only the class `Socket` can read its private field, so it passes a function for that to this file (`setRunnerOf`). The
+// other files of this folder get the runner of a socket from here. Users of a Socket can't reach it.
+
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { checkOptions } from "../check/index.js";
+import { BufferedError } from "../errors/index.js";
+import type { ReadAhead } from "../io.js";
+import { resolveNow } from "../netdb/resolve.js";
+import { getdefaulttimeout } from "../ops/defaultTimeout.js";
+import type { Destination, Runner } from "../ops/runner.js";
+import { SEND, SEND_ALL, type Sending } from "../ops/send.js";
+import type { Descriptor, WaitQueue } from "../reactor/index.js";
+import { failure, type Operation } from "../reactor/operation.js";
+import type { Calls } from "../sys/calls.js";
+import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP } from "../sys/constants.js";
+import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { encodeAddress } from "../sys/sockaddr.js";
+import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
+import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { resolveName } from "./resolveAddress.js";
+import type { Socket } from "./socket.js";
+
+/** From this many datagrams on, giving up the registration and registering again is cheaper than sending with it. */
+const MANY_DATAGRAMS = 16;
+
+export class PromiseRunner implements Runner<"promise"> {
+  declare readonly mode?: "promise";
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  readonly descriptor: Descriptor;
+  /** The layer that has read bytes ahead, if one has. Its bytes come before the bytes in the kernel. */
+  readAhead: ReadAhead | undefined;
+  #timeout: number | null = getdefaulttimeout();
+  #timeoutSet = false;
+  /** Aborted by close(), for calls that wait for the resolver. */
+  #closing: AbortController | undefined;
+
+  constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {
+    this.family = family;
+    this.type = type;
+    this.protocol = protocol;
+    this.descriptor = descriptor;
+    this.readAhead = undefined;
+    closeWhenCollected(this, descriptor);
+  }
+
+  get calls(): Calls {
+    return this.descriptor.reactor.calls;
+  }
+
+  checkOpen(syscall: string): number {
+    const { fd } = this.descriptor;
+    if (fd < 0) throw socketError(EBADF, syscall);
+    return fd;
+  }
+
+  optionSet(level: number, name: number): void {
+    // With an upper layer protocol a read stops at the end of a record; see the top of reactor/waitQueue.ts.
+    if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.distrustShortReads();
+  }
+
+  get timeout(): number | null {
+    return this.#timeout;
+  }
+
+  setTimeout(value: number | null): void {
+    this.#timeout = milliseconds(value, "set timeout");
+    this.#timeoutSet = true;
+  }
+
+  /** Takes the timeout of another runner, and whether it was set there. */
+  copyTimeout(other: PromiseRunner): void {
+    this.#timeout = other.#timeout;
+    this.#timeoutSet = other.#timeoutSet;
+  }
+
+  /**
+   * Removes the timeout of `setdefaulttimeout()`. Listeners and connections of ours own their socket, and promise that a call
+   * without a timeout waits without limit. A timeout that was set on the socket itself stays.
+   */
+  dropDefaultTimeout(): void {
+    if (!this.#timeoutSet) this.#timeout = null;
+  }
+
+  /** Unread bytes of the layer that reads ahead. */
+  get buffered(): number {
+    return this.readAhead === undefined ? 0 : this.readAhead.unread;
+  }
+
+  /** Refuses a call that would take bytes out of order, past those that were read ahead. */
+  checkNothingBuffered(action: string): void {
+    const { buffered } = this;
+    if (buffered > 0) throw new BufferedError(action, buffered);
+  }
+
+  #run<A, B, T>(
+    queue: WaitQueue,
+    operation: Operation<A, B, T>,
+    a: A,
+    b: B,
+    opts: WaitOptions | undefined,
+  ): Promise<T> {
+    if (opts === undefined) return queue.run(this, operation, a, b, this.#timeout, undefined);
+    const { syscall } = operation;
+    checkOptions(opts, syscall);
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    return queue.run(this, operation, a, b, timeout, signalOf(opts, syscall));
+  }
+
+  read<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): Promise<T> {
+    return this.#run(this.descriptor.reading, operation, a, b, opts);
+  }
+
+  write<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): Promise<T> {
+    return this.#run(this.descriptor.writing, operation, a, b, opts);
+  }
+
+  receive<A, T>(operation: Operation<A, number, T>, a: A, flags: number, opts: WaitOptions | undefined): Promise<T> {
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) !== 0) return this.#run(this.#queueOf(flags), operation, a, flags, opts);
+    if (this.readAhead !== undefined) this.checkNothingBuffered(operation.syscall);
+    return this.#run(this.descriptor.reading, operation, a, flags, opts);
+  }
+
+  #queueOf(flags: number): WaitQueue {
+    const { descriptor, family } = this;
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return descriptor.reading;
+    if ((flags & MSG_ERRQUEUE) === 0) return descriptor.urgent;
+    // These families have no error queue and ignore the flag, so the call is an ordinary read.
+    return family === AF_UNIX || family === AF_NETLINK ? descriptor.reading : descriptor.errors;
+  }
+
+  sendTo<A extends Destination, B, T>(
+    operation: Operation<A, B, T>,
+    a: A,
+    b: B,
+    opts: WaitOptions | undefined,
+  ): Promise<T> {
+    const { syscall } = operation;
+    checkOptions(opts, syscall);
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    const signal = signalOf(opts, syscall);
+    const { target } = a;
+    const send = (address: Address | undefined, left: number | null): Promise<T> => {
+      if (address !== undefined) {
+        a.address = address;
+        a.sockaddr = encodeAddress(address);
+      }
+      return this.descriptor.writing.run(this, operation, a, b, left, signal);
+    };
+    if (target === undefined) return send(undefined, timeout);
+    signal?.throwIfAborted();
+    this.checkOpen(syscall);
+    const start = timeout === null ? 0 : performance.now();
+    const address = this.#resolve(target, timeout, signal);
+    if (!(address instanceof Promise)) return send(address, timeout);
+    return address.then((known) =>
+      send(known, timeout === null ? null : Math.max(0, timeout - (performance.now() - start))),
+    );
+  }
+
+  withAddress<T>(
+    target: Address | HostPort,
+    syscall: string,
+    opts: WaitOptions | undefined,
+    use: (address: Address) => T,
+  ): Promise<T> {
+    checkOptions(opts, syscall);
+    const signal = signalOf(opts, syscall);
+    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    signal?.throwIfAborted();
+    this.checkOpen(syscall);
+    const address = this.#resolve(target, timeout, signal);
+    return address instanceof Promise ? address.then(use) : Promise.resolve(use(address));
+  }
+
+  /** The address of a name; a promise only if the resolver has to answer. */
+  #resolve(
+    target: Address | HostPort,
+    timeout: number | null,
+    signal: AbortSignal | undefined,
+  ): Address | Promise<Address> {
+    const known = resolveNow(this.calls, target, this);
+    if (known !== undefined) return known;
+    this.#closing ??= new AbortController();
+    const signals = signal === undefined ? [this.#closing.signal] : [signal, this.#closing.signal];
+    return resolveName(this.calls, target as HostPort, this, timeout, signals);
+  }
+
+  sendWhole(data: Uint8Array): Promise<void> {
+    const total = data.length;
+    const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
+    if (sent === total) return Promise.resolve();
+    const sending: Sending = { data, total, sent: Math.max(sent, 0) };
+    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw failure(SEND_ALL, sent, sending, 0);
+    return this.write(SEND_ALL, sending, 0, undefined);
+  }
+
+  tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined {
+    if (this.readAhead !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) {
+      this.checkNothingBuffered(operation.syscall);
+    }
+    const result = this.#queueOf(flags).tryNow(operation, a, flags);
+    if (result >= 0) return operation.complete(result, a, flags);
+    if (result === EAGAIN) return undefined;
+    throw failure(operation, result, a, flags);
+  }
+
+  trySend<A>(operation: Operation<A, number, number>, a: A, flags: number): number | undefined {
+    const result = this.descriptor.writing.tryNow(operation, a, flags);
+    if (result >= 0) return result;
+    if (result === EAGAIN) return undefined;
+    throw failure(operation, result, a, flags);
+  }
+
+  beforeDatagrams(count: number): void {
+    if (count >= MANY_DATAGRAMS) this.descriptor.unwatch();
+  }
+
+  done<T>(value: T, syscall: string, opts: WaitOptions | undefined): Promise<T> {
+    checkOptions(opts, syscall);
+    this.checkOpen(syscall);
+    return Promise.resolve(value);
+  }
+
+  fail<T>(error: unknown): Promise<T> {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it is what a check or a getter of users threw
+    return Promise.reject(error);
+  }
+
+  close(): void {
+    if (this.descriptor.fd < 0) return;
+    this.#forget();
+    check(this.descriptor.close(), "close");
+  }
+
+  /** Gives the descriptor away, open. */
+  detach(blocking: boolean): number {
+    this.checkOpen("detach");
+    this.checkNothingBuffered("detach");
+    const released = this.descriptor.release(blocking);
+    if (released >= 0) this.#forget();
+    return check(released, "detach");
+  }
+
+  #forget(): void {
+    forgetCollected(this.descriptor);
+    this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
+  }
+}
+
+/** The runner of a Socket of this copy of the package; undefined for another value. */
+export let runnerOf: (value: unknown) => PromiseRunner | undefined;
+
+/** Called once, by the class Socket. */
+export function setRunnerOf(read: (value: unknown) => PromiseRunner | undefined): void {
+  runnerOf = read;
+}
+
+/** Whether a value is a Socket of this copy of the package. */
+export function isSocket(value: unknown): value is Socket {
+  return runnerOf(value) !== undefined;
+}
+
+/** The descriptor of a socket. */
+export function descriptorOf(socket: Socket): Descriptor {
+  return runnerOf(socket)!.descriptor;
+}
+
+/** See {@link PromiseRunner.dropDefaultTimeout}. */
+export function dropDefaultTimeout(socket: Socket): void {
+  runnerOf(socket)!.dropDefaultTimeout();
+}

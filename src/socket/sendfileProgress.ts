@@ -1,0 +1,72 @@
+// Socket.sendfile(), with its reports of progress.
+
+import { AsyncResource } from "node:async_hooks";
+import { unawaited } from "../callbacks.js";
+import {
+  checkSendfile,
+  type FileSending,
+  fileSending,
+  type FileSource,
+  PROGRESS_STEP,
+  SENDFILE,
+  type SendFileOptions,
+} from "../ops/sendfile.js";
+import type { WaitQueue } from "../reactor/index.js";
+import { signalOf, timeoutOf } from "../wait/waitOptions.js";
+import type { PromiseRunner } from "./promiseRunner.js";
+
+export async function sendfile(
+  runner: PromiseRunner,
+  file: FileSource,
+  opts: SendFileOptions | undefined,
+): Promise<number> {
+  const checked = checkSendfile(file, opts);
+  const timeout = timeoutOf(opts, runner.timeout, "sendfile");
+  const signal = signalOf(opts, "sendfile");
+  signal?.throwIfAborted();
+  runner.checkOpen("sendfile");
+  const sending = fileSending(runner.calls, checked);
+  if (sending.until === 0) return 0;
+  const { writing } = runner.descriptor;
+  const { onProgress } = checked;
+  const progress =
+    onProgress === undefined ? undefined : reportProgress(sending, AsyncResource.bind(onProgress), writing);
+  // One operation for the whole file, so that later sends do not come in between.
+  await writing.run(runner, SENDFILE, sending, undefined, timeout, signal);
+  progress?.end();
+  return sending.sent;
+}
+
+/** Calls `onProgress` during the call. An error that it throws ends the call. */
+function reportProgress(
+  sending: FileSending,
+  onProgress: (transferred: number) => void,
+  writing: WaitQueue,
+): { end(): void } {
+  let next = PROGRESS_STEP;
+  let reported = -1;
+  let failed: { readonly error: unknown } | undefined;
+  const report = (sent: number): void => {
+    if (failed !== undefined) return;
+    reported = sent;
+    try {
+      unawaited("onProgress", onProgress(sent));
+    } catch (error) {
+      failed = { error };
+      writing.withdraw(sending, error);
+    }
+  };
+  sending.moved = () => {
+    const { sent } = sending;
+    if (sent < next) return;
+    next = PROGRESS_STEP * (Math.floor(sent / PROGRESS_STEP) + 1);
+    // In a microtask, because the reactor is dispatching events now.
+    queueMicrotask(() => report(sent));
+  };
+  return {
+    end: () => {
+      if (reported !== sending.sent) report(sending.sent);
+      if (failed !== undefined) throw failed.error;
+    },
+  };
+}

@@ -1,0 +1,165 @@
+// The inside of the blocking socket: it runs operations in the thread and returns their results.
+
+import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
+import { inquireNow } from "../netdb/lookup.js";
+import { resolveAll, resolveNow } from "../netdb/resolve.js";
+import { getdefaulttimeout } from "../ops/defaultTimeout.js";
+import type { Destination, Runner } from "../ops/runner.js";
+import { SEND_ALL, type Sending } from "../ops/send.js";
+import { failure, type Operation } from "../reactor/operation.js";
+import { type Calls, calls } from "../sys/calls.js";
+import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
+import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
+import { encodeAddress } from "../sys/sockaddr.js";
+import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
+import { block, deadlineIn } from "./blockingCall.js";
+import { OpenDescriptor } from "./openDescriptor.js";
+import type { Socket } from "./syncSocket.js";
+import { timeoutOf, type WaitOptions } from "./syncOptions.js";
+
+export class BlockingRunner implements Runner<"blocking"> {
+  declare readonly mode?: "blocking";
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  readonly descriptor: OpenDescriptor;
+  timeout: number | null = getdefaulttimeout();
+
+  /** @param fd a non-blocking descriptor that this environment owns */
+  constructor(family: number, type: number, protocol: number, fd: number) {
+    this.family = family;
+    this.type = type;
+    this.protocol = protocol;
+    this.descriptor = new OpenDescriptor(fd);
+    closeWhenCollected(this, this.descriptor);
+  }
+
+  get calls(): Calls {
+    return calls;
+  }
+
+  checkOpen(syscall: string): number {
+    const { fd } = this.descriptor;
+    if (fd < 0) throw socketError(EBADF, syscall);
+    return fd;
+  }
+
+  /** @param events the events of poll(2) that the operation waits for */
+  run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, events: number, timeout: number | null): T {
+    return block(calls, this.checkOpen(operation.syscall), operation, a, b, events, timeout);
+  }
+
+  read<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
+    return this.run(operation, a, b, POLLIN, timeoutOf(opts, this.timeout, operation.syscall));
+  }
+
+  write<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
+    return this.run(operation, a, b, POLLOUT, timeoutOf(opts, this.timeout, operation.syscall));
+  }
+
+  receive<A, T>(operation: Operation<A, number, T>, a: A, flags: number, opts: WaitOptions | undefined): T {
+    return this.run(operation, a, flags, this.#eventsOf(flags), timeoutOf(opts, this.timeout, operation.syscall));
+  }
+
+  #eventsOf(flags: number): number {
+    // POLLERR reports the error queue, and poll(2) returns POLLERR without a request.
+    if ((flags & MSG_ERRQUEUE) !== 0 && this.family !== AF_UNIX && this.family !== AF_NETLINK) return 0;
+    return (flags & MSG_OOB) !== 0 ? POLLPRI : POLLIN;
+  }
+
+  sendTo<A extends Destination, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
+    const { syscall } = operation;
+    const timeout = timeoutOf(opts, this.timeout, syscall);
+    const deadline = deadlineIn(timeout);
+    this.checkOpen(syscall);
+    if (a.target !== undefined) {
+      a.address = this.#resolve(a.target);
+      a.sockaddr = encodeAddress(a.address);
+    }
+    const left = timeout === null ? null : Math.max(0, deadline - performance.now());
+    return this.run(operation, a, b, POLLOUT, left);
+  }
+
+  withAddress<T>(
+    target: Address | HostPort,
+    syscall: string,
+    opts: WaitOptions | undefined,
+    use: (address: Address) => T,
+  ): T {
+    timeoutOf(opts, this.timeout, syscall);
+    this.checkOpen(syscall);
+    return use(this.#resolve(target));
+  }
+
+  /** The first address of a name. The resolver has its own deadlines only. */
+  #resolve(target: Address | HostPort): Address {
+    return resolveNow(calls, target, this) ?? inquireNow(resolveAll(calls, target as HostPort, this.family))[0]!;
+  }
+
+  sendWhole(data: Uint8Array): void {
+    const sending: Sending = { data, total: data.length, sent: 0 };
+    this.write(SEND_ALL, sending, 0, undefined);
+  }
+
+  tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined {
+    const result = this.#attempt(operation, a, flags);
+    return result === undefined ? undefined : operation.complete(result, a, flags);
+  }
+
+  trySend<A>(operation: Operation<A, number, number>, a: A, flags: number): number | undefined {
+    return this.#attempt(operation, a, flags);
+  }
+
+  #attempt<A, T>(operation: Operation<A, number, T>, a: A, flags: number): number | undefined {
+    const fd = this.checkOpen(operation.syscall);
+    let result = operation.attempt(calls, fd, a, flags);
+    while (result === EINTR) result = operation.attempt(calls, fd, a, flags);
+    if (result >= 0) return result;
+    if (result === EAGAIN) return undefined;
+    throw failure(operation, result, a, flags);
+  }
+
+  beforeDatagrams(): void {
+    // There is no registration with a poller here.
+  }
+
+  done<T>(value: T, syscall: string, opts: WaitOptions | undefined): T {
+    timeoutOf(opts, null, syscall);
+    this.checkOpen(syscall);
+    return value;
+  }
+
+  fail<T>(error: unknown): T {
+    throw error;
+  }
+
+  close(): void {
+    if (this.descriptor.fd < 0) return;
+    forgetCollected(this.descriptor);
+    check(this.descriptor.close(), "close");
+  }
+
+  /** Gives the descriptor away, open. */
+  detach(blocking: boolean): number {
+    const fd = this.checkOpen("detach");
+    const result = this.descriptor.release(blocking);
+    if (result < 0 && blocking) check(result, "detach");
+    forgetCollected(this.descriptor);
+    this.descriptor.fd = -1;
+    check(result, "detach");
+    return fd;
+  }
+}
+
+/** The runner of a blocking Socket of this copy of the package; undefined for another value. */
+export let runnerOf: (value: unknown) => BlockingRunner | undefined;
+
+/** Called once, by the class Socket. */
+export function setRunnerOf(read: (value: unknown) => BlockingRunner | undefined): void {
+  runnerOf = read;
+}
+
+/** Whether a value is a blocking Socket of this copy of the package. */
+export function isSocket(value: unknown): value is Socket {
+  return runnerOf(value) !== undefined;
+}

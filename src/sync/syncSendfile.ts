@@ -1,0 +1,48 @@
+// sendfile(), blocking.
+
+import { unawaited } from "../callbacks.js";
+import {
+  checkSendfile,
+  type FileSending,
+  fileSending,
+  type FileSource,
+  PROGRESS_STEP,
+  SENDFILE,
+} from "../ops/sendfile.js";
+import { POLLOUT } from "../sys/constants.js";
+import { timeoutError } from "../wait/localError.js";
+import type { BlockingRunner } from "./blockingRunner.js";
+import { type SendFileOptions, timeoutOf } from "./syncOptions.js";
+
+export function sendfile(runner: BlockingRunner, file: FileSource, opts: SendFileOptions | undefined): number {
+  const checked = checkSendfile(file, opts);
+  const { onProgress } = checked;
+  const timeout = timeoutOf(opts, runner.timeout, "sendfile");
+  runner.checkOpen("sendfile");
+  const sending = fileSending(runner.calls, checked);
+  if (sending.until === 0) return 0;
+  if (onProgress === undefined) runner.run(SENDFILE, sending, undefined, POLLOUT, timeout);
+  else sendInSteps(runner, sending, onProgress, timeout);
+  return sending.sent;
+}
+
+/** Runs the operation once for each step of the progress, so that `onProgress` is called between the runs. */
+function sendInSteps(
+  runner: BlockingRunner,
+  sending: FileSending,
+  onProgress: (transferred: number) => void,
+  timeout: number | null,
+): void {
+  const total = sending.until;
+  const deadline = timeout === null ? null : performance.now() + timeout;
+  sending.until = 0;
+  do {
+    const left = deadline === null ? null : deadline - performance.now();
+    if (left !== null && left <= 0 && sending.sent > 0) {
+      throw timeoutError("sendfile", { transferred: sending.sent });
+    }
+    sending.until = Math.min(total, sending.until + PROGRESS_STEP);
+    runner.run(SENDFILE, sending, undefined, POLLOUT, left);
+    unawaited("onProgress", onProgress(sending.sent));
+  } while (!sending.ended && sending.sent < total);
+}
