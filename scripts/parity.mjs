@@ -4,6 +4,10 @@
 //   node scripts/parity.mjs            writes that half anew
 //   node scripts/parity.mjs --check    fails when it differs from what Python and the compiled package say now
 //   node scripts/parity.mjs --json     prints the rows instead
+//   ... --names FILE                   reads FILE (JSON, what `questions` prints) instead of asking the installed python3
+//
+// The page is about one version of Python, PAGE_VERSION. `--check` works under every Python from OLDEST on: it makes the page
+// anew from the names on the page, and compares these names with those of the installed Python.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +17,16 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const page = join(root, "docs", "python.md");
 /** The line above the half that this script writes. */
 const MARK = "<!-- node scripts/parity.mjs writes the rest of this page. -->\n";
+/** The version that the page is about, and the oldest whose names can be compared with the page. */
+const PAGE_VERSION = [3, 11];
+const OLDEST = [3, 9];
+/**
+ * The functions, classes, exceptions and members that the module got after version 3.9, each with its first version. None up to
+ * Python 3.14.
+ */
+const ADDED = {};
+/** Constants depend on the headers that Python was compiled with: the share of the page's that another version must have, in percent. */
+const LEAST_CONSTANTS = 85;
 /** Share of the functions and members that must have a counterpart, in percent. */
 const LEAST = 95;
 
@@ -39,6 +53,8 @@ const fail = (message) => {
 };
 
 function askPython() {
+  const at = process.argv.indexOf("--names");
+  if (at !== -1) return JSON.parse(readFileSync(process.argv[at + 1], "utf8"));
   const { error, status, stderr, stdout } = spawnSync("python3", ["-c", questions], { encoding: "utf8" });
   if (error !== undefined || status !== 0) fail(`cannot ask python3: ${error?.message ?? stderr}`);
   return JSON.parse(stdout);
@@ -107,6 +123,8 @@ const reasons = [
   [/^constant IOCTL_/, "the package does not call ioctl(2)"],
   [/^constant CAPI$/, "an interface for extensions of CPython"],
   [/^constant (SIO_|RCVALL_)/, "Windows only"],
+  [/^constant ETHERTYPE_/, "types of Ethernet frames; the addresses of `AF_PACKET` take the number"],
+  [/^constant SO_ORIGINAL_DST$/, "an option of netfilter; `getsockopt` takes the number"],
 ];
 
 async function load(entry) {
@@ -145,7 +163,80 @@ function toRow([kind, name], awaitable, blocking) {
 const python = askPython();
 const awaitable = await load("");
 const blocking = await load("sync");
-const rows = python.names.map((name) => toRow(name, awaitable, blocking));
+
+/** The text of the page: what is written by hand, and what this script wrote. */
+function readPage() {
+  const written = existsSync(page) ? readFileSync(page, "utf8") : "";
+  const at = written.indexOf(MARK);
+  if (at === -1) fail(`docs/python.md has no line ${MARK.trim()}`);
+  return [written.slice(0, at + MARK.length), written.slice(at + MARK.length)];
+}
+
+const [byHand, generated] = readPage();
+
+/** The names on the page, in the order of Python's lists. */
+function pageNames() {
+  const names = [];
+  let kind = "";
+  const kinds = { Functions: "function", "Members of the socket": "member", Classes: "class", Exceptions: "exception" };
+  for (const line of generated.split("\n")) {
+    if (line.startsWith("### ")) kind = kinds[line.slice(4)] ?? "constant";
+    else if (kind === "constant") {
+      const listed = /^- `(\w+)`/.exec(line) ?? [];
+      if (listed.length > 0) names.push([kind, listed[1]]);
+      const several =
+        /^\d+ constants have the same name: (.*)\.$/.exec(line) ?? /^\| .* \| ((?:`\w+`(?:, )?)+) \|$/.exec(line);
+      for (const [, name] of several?.[1].matchAll(/`(\w+)`/g) ?? []) names.push([kind, name]);
+    } else {
+      const [, name] = /^\| `(?:socket\.)?(\w+)` \|/.exec(line) ?? [];
+      if (kind !== "" && name !== undefined) names.push([kind, name]);
+    }
+  }
+  // Python sorts by code units, the members behind all others.
+  const key = ([kind, name]) => `${kind === "member" ? 1 : 0}${name}`;
+  return names.sort((one, other) => (key(one) < key(other) ? -1 : 1));
+}
+
+const isBefore = ([major, minor], [otherMajor, otherMinor]) =>
+  major < otherMajor || (major === otherMajor && minor < otherMinor);
+
+/** Compares the names on the page with those of this Python, which may be of another version. */
+function compareNames(onPage) {
+  const version = python.version.join(".");
+  if (isBefore(python.version, OLDEST)) fail(`python3 is ${version}, required ${OLDEST.join(".")} or later`);
+  const key = ([kind, name]) => `${kind} ${name}`;
+  const [here, there] = [new Set(python.names.map(key)), new Set(onPage.map(key))];
+  const missing = [...there].filter((name) => !here.has(name));
+  const extra = [...here].filter((name) => !there.has(name));
+  const strict = (name) => version === PAGE_VERSION.join(".") || !name.startsWith("constant ");
+  const since = (name) => ADDED[name]?.split(".").map(Number);
+  for (const name of missing.filter(strict)) {
+    const first = since(name);
+    if (first === undefined || !isBefore(python.version, first)) {
+      fail(
+        `Python ${version} has no ${name}, which docs/python.md has: run node scripts/parity.mjs, or add it to ADDED`,
+      );
+    }
+  }
+  for (const name of extra.filter(strict)) {
+    const first = since(name);
+    if (first === undefined || !isBefore(PAGE_VERSION, first)) {
+      fail(`docs/python.md has no ${name} of Python ${version}: run node scripts/parity.mjs, or add it to ADDED`);
+    }
+  }
+  const constants = [...there].filter((name) => name.startsWith("constant "));
+  const found = constants.filter((name) => here.has(name)).length;
+  if (100 * found < LEAST_CONSTANTS * constants.length) {
+    fail(
+      `Python ${version} has ${found} of the ${constants.length} constants of docs/python.md, required ${LEAST_CONSTANTS} %`,
+    );
+  }
+}
+
+// Each name of this Python has to have a counterpart or a reason, whatever its version is.
+const ownRows = python.names.map((name) => toRow(name, awaitable, blocking));
+const checks = process.argv.includes("--check");
+const rows = checks ? pageNames().map((name) => toRow(name, awaitable, blocking)) : ownRows;
 
 /** How many rows of these kinds there are, and how many have a counterpart. */
 function count(...kinds) {
@@ -192,7 +283,7 @@ const calls = count("function", "member");
 const text = `
 ## Name by name
 
-This part lists every public name of the \`socket\` module of Python ${python.version.join(".")}, and every member of its
+This part lists every public name of the \`socket\` module of Python ${PAGE_VERSION.join(".")}, and every member of its
 \`socket\` class, beside ours. \`node scripts/parity.mjs\` writes it from the lists of the installed Python and of the
 package, and a test compares it with them. The last column says whether \`berkeley/sync\` has the name too.
 
@@ -226,19 +317,17 @@ ${table("exception")}
 ${constants()}
 `;
 
-const written = existsSync(page) ? readFileSync(page, "utf8") : "";
-const at = written.indexOf(MARK);
-if (at === -1) fail(`docs/python.md has no line ${MARK.trim()}`);
-const [byHand, generated] = [written.slice(0, at + MARK.length), written.slice(at + MARK.length)];
-
 if (calls.percent < LEAST)
   fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
 if (process.argv.includes("--json")) {
   process.stdout.write(JSON.stringify({ version: python.version, calls, rows }));
-} else if (process.argv.includes("--check")) {
+} else if (checks) {
+  compareNames(pageNames());
   if (generated !== text) {
-    fail("docs/python.md differs from what Python and the package say: run node scripts/parity.mjs");
+    fail("docs/python.md differs from what the package says: run node scripts/parity.mjs");
   }
+} else if (python.version.join(".") !== PAGE_VERSION.join(".")) {
+  fail(`python3 is ${python.version.join(".")}, required ${PAGE_VERSION.join(".")}, which the page is about`);
 } else {
   writeFileSync(page, byHand + text);
   process.stdout.write(`parity: ${calls.covered} of ${calls.all} functions and members (${calls.percent} %)\n`);
