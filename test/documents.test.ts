@@ -83,7 +83,7 @@ test("prose has at most 120 columns", () => {
   for (const page of pages) {
     // A script writes the second half of docs/python.md, with a list of constants on one line.
     const [byHand = ""] = (readFile(page) ?? "").split("<!-- node scripts/parity.mjs");
-    const long = proseOf(byHand).filter((line) => [...line].length > 120 && !line.startsWith("|"));
+    const long = proseOf(byHand).filter((line) => line.length > 120 && !line.startsWith("|"));
     assert.deepEqual(long, [], page);
   }
 });
