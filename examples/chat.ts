@@ -1,31 +1,31 @@
-// A chat: who connects says a name, and from then on hears what the others say.
+// A chat: a guest sends a name, and from then on gets the lines of the other guests.
 //
 //   node out/examples/chat.js [port]        then, in several terminals: nc 127.0.0.1 8888
 //
 //   /nick <name>   another name     /who   who is here     /quit   leave
 //
-// Everybody is written to by their own queue. Who reads too slowly for it has missed something, so they are shown out rather
-// than let the room wait, or the memory grow.
+// Each guest has a queue of lines. If a queue is full, the guest reads too slowly and is disconnected. So a slow guest
+// neither delays the others nor uses more memory.
 
 import { type EndpointLike, LimitError, listen, type Stream } from "berkeley";
 import { Clients } from "./lib/clients.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** How the chat is bounded. */
+/** The limits of the chat. */
 export interface ChatOptions {
-  /** Most guests at a time. Default 100. */
+  /** Maximum number of guests. Default 100. */
   readonly maxGuests?: number;
-  /** Most bytes of a line. Default 512. */
+  /** Maximum length of a line in bytes. Default 512. */
   readonly maxLine?: number;
-  /** Most lines that wait for one guest. Default 256. */
+  /** Maximum number of lines in the queue of a guest. Default 256. */
   readonly maxQueue?: number;
-  /** Milliseconds that a guest may be silent, or take to read. Default 600,000. */
+  /** Milliseconds without a line from a guest, or for a write to a guest. Default 600,000. */
   readonly idleTimeout?: number;
 }
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 
-/** Somebody in the room. */
+/** A guest. */
 class Guest {
   name: string;
   readonly stream: Stream;
@@ -41,7 +41,7 @@ class Guest {
     this.#timeout = timeout;
   }
 
-  /** Tells them a line, as soon as they have taken those before. */
+  /** Queues a line for this guest. */
   tell(line: string): void {
     if (this.#queue.length >= this.#max) {
       this.stream.abort();
@@ -59,7 +59,7 @@ class Guest {
         await this.stream.write(lines.join(""), { timeout: this.#timeout });
       }
     } catch {
-      // Their own reading ends too, and with it the visit.
+      // This ends the reads of the guest too, and so `visit`.
       this.stream.abort();
     } finally {
       this.#writing = false;
@@ -67,7 +67,7 @@ class Guest {
   }
 }
 
-/** What a terminal would obey is not passed on. */
+/** Removes control characters, which a terminal would execute. */
 const plain = (text: string): string => text.replace(/\p{Cc}/gu, "");
 
 class Room {
@@ -82,7 +82,7 @@ class Room {
     for (const guest of this.#guests.values()) if (guest !== but) guest.tell(line);
   }
 
-  /** One visit, from the first word to the last. */
+  /** Serves one guest until the connection ends. */
   async visit(stream: Stream): Promise<void> {
     const { idleTimeout: timeout, maxLine: max, maxQueue } = this.#opts;
     let guest: Guest | undefined;
@@ -132,7 +132,7 @@ class Room {
   }
 }
 
-/** Opens the chat; `close()` shows everybody out. */
+/** Starts the chat. `close()` disconnects all guests. */
 export async function startChat(endpoint: EndpointLike, opts: ChatOptions = {}): Promise<Clients> {
   const room = new Room({ maxGuests: 100, maxLine: 512, maxQueue: 256, idleTimeout: 600_000, ...opts });
   return new Clients(await listen(endpoint), opts.maxGuests ?? 100, (stream) => room.visit(stream));

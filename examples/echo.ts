@@ -1,9 +1,9 @@
-// A server that sends back whatever comes, to many clients at once, until Ctrl-C.
+// A server that sends all bytes back, to many clients at once, until Ctrl-C.
 //
 //   node out/examples/echo.js [port]
 import { AF_INET, SO_REUSEADDR, Socket, SocketError, SOCK_STREAM } from "berkeley";
 
-/** A client that is silent for so long (ms) is disconnected. */
+/** A client that sends nothing for this time (ms) is disconnected. */
 const PATIENCE = 60_000;
 const MAX_CLIENTS = 1_000;
 
@@ -14,11 +14,11 @@ async function echo(conn: Socket): Promise<void> {
     for (;;) {
       const count = await conn.recvInto(buffer);
       if (count === 0) return; // the client has finished
-      // Resolves when the kernel has taken everything: who does not read what we send is not read from either.
+      // Resolves when the kernel has taken all bytes. So the server does not read from a client that does not read.
       await conn.sendAll(buffer.subarray(0, count));
     }
   } catch (error) {
-    // A client that went away or was silent for too long ends its own connection and nothing else.
+    // A client that reset the connection, or sent nothing for too long, ends only its own connection.
     if (!(error instanceof SocketError)) throw error;
     console.log(`ended: ${error.message}`);
   } finally {
@@ -43,7 +43,7 @@ process.once("SIGINT", () => {
 for await (const [conn, address] of server) {
   console.log(`connected by ${address}`);
   clients.set(conn, echo(conn));
-  // The kernel's queue holds the others meanwhile.
+  // Further connections wait in the kernel's accept queue.
   if (clients.size >= MAX_CLIENTS) await Promise.race(clients.values());
 }
 await Promise.all(clients.values());

@@ -1,19 +1,20 @@
-// node:http on our listener: Node speaks HTTP, we accept. So the server can listen wherever we can: on a UNIX socket with a
-// mode, an abstract name, vsock or a descriptor of systemd, with the options of our sockets.
+// node:http on a listener of berkeley. Node.js speaks HTTP, and berkeley accepts the connections. So the server can
+// listen on a UNIX socket with a mode, an abstract name, vsock or a descriptor of systemd, and can set any socket
+// option.
 //
 //   node out/examples/http.js [port]        then: curl http://127.0.0.1:8080/
 //
-// A TCP or UNIX connection is handed to Node with its descriptor, so it is as fast as one of Node's own. Any other goes through a
-// Duplex.
+// Node.js gets the descriptor of a TCP or UNIX connection, so it is as fast as a connection of Node.js itself. Any
+// other connection is passed as a Duplex.
 
 import { createServer, type RequestListener, type Server } from "node:http";
 import { type EndpointLike, listen, type ListenAddress, type ListenOptions, type SocketListener } from "berkeley";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** A server of node:http that is fed by a listener of ours. */
+/** A server of node:http that gets its connections from a listener of berkeley. */
 export class HttpServer implements AsyncDisposable {
   readonly address: ListenAddress;
-  /** Node's own, for its limits, its events (such as `'upgrade'`) and its timeouts. */
+  /** The server of node:http, for its limits, events (such as `'upgrade'`) and timeouts. */
   readonly http: Server;
   readonly #listener: SocketListener;
   readonly #accepting: Promise<void>;
@@ -23,7 +24,7 @@ export class HttpServer implements AsyncDisposable {
     this.address = listener.address;
     this.#listener = listener;
     this.http = createServer(answer);
-    // From this event on Node looks after its timeouts for headers and requests.
+    // At this event Node.js starts the timer of its header and request timeouts.
     this.http.emit("listening");
     this.#accepting = this.#accept();
     this.#accepting.catch(() => undefined);
@@ -43,11 +44,11 @@ export class HttpServer implements AsyncDisposable {
     }
   }
 
-  /** Takes no more connections and cuts those that there are. */
+  /** Accepts no more connections and closes the open ones. */
   async close(): Promise<void> {
     await this.#listener.close();
     for (const socket of this.#open) socket.destroy();
-    // It never listened, which it says in vain; but this ends its looking after timeouts.
+    // This stops the timer of Node.js. It also reports that the server never listened, which is ignored.
     this.http.close(() => undefined);
     await this.#accepting;
   }
@@ -57,7 +58,7 @@ export class HttpServer implements AsyncDisposable {
   }
 }
 
-/** Says hello, and sends back what is posted. */
+/** Sends a greeting, or the body of a POST. */
 export const greet: RequestListener = (request, response) => {
   response.setHeader("content-type", "text/plain; charset=utf-8");
   if (request.method === "POST") request.pipe(response);

@@ -1,29 +1,30 @@
-// A protocol of lines, the shape of SMTP, FTP and their kin: a request is a line, the reply a line with a number in front.
+// A protocol of lines, like SMTP and FTP: a request is a line, and the reply is a line that begins with a number.
 //
 //   node out/examples/lineServer.js [port]        then: nc 127.0.0.1 8888
 //
 //   SET <name> <value>   200     GET <name>   200 <value> or 404     DEL <name>   200 or 404
 //   COUNT                200 <number>                                QUIT         221, and the connection ends
 //
-// A line that is too long can't be skipped, since nobody knows where it would end: 500, and the connection ends.
+// A line that is too long cannot be skipped, because its end is unknown: the server replies 500 and closes the
+// connection.
 
 import { connect, type EndpointLike, LimitError, listen, type Stream } from "berkeley";
 import { Clients } from "./lib/clients.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** How the server is bounded. */
+/** The limits of the server. */
 export interface LineServerOptions {
-  /** Most bytes of a line. Default 1024. */
+  /** Maximum length of a line in bytes. Default 1024. */
   readonly maxLine?: number;
-  /** Most names that are kept. Default 10,000. */
+  /** Maximum number of names. Default 10,000. */
   readonly maxNames?: number;
-  /** Milliseconds that a client may be silent. Default 60,000. */
+  /** Milliseconds without a request of a client. Default 60,000. */
   readonly idleTimeout?: number;
-  /** Most clients at a time. Default 1000. */
+  /** Maximum number of clients. Default 1000. */
   readonly maxClients?: number;
 }
 
-/** The reply to one request; null when it was the last one. */
+/** The reply to one request, or null after the last one. */
 function answer(line: string, values: Map<string, string>, maxNames: number): string | null {
   const [command = "", name, ...rest] = line.split(" ");
   const value = rest.join(" ");
@@ -62,16 +63,16 @@ async function serveClient(stream: Stream, values: Map<string, string>, opts: Li
   }
 }
 
-/** Starts the server; its `close()` ends it. */
+/** Starts the server. `close()` of the result ends it. */
 export async function startLineServer(endpoint: EndpointLike, opts: LineServerOptions = {}): Promise<Clients> {
   const values = new Map<string, string>();
   return new Clients(await listen(endpoint), opts.maxClients ?? 1000, (stream) => serveClient(stream, values, opts));
 }
 
-/** A client of such a server. Requests may be sent without waiting: the replies come in order. */
+/** A client of the server. It may send requests without waiting, because the replies come in order. */
 export class LineClient implements AsyncDisposable {
   readonly #stream: Stream;
-  /** The reply before, which is read first. */
+  /** The previous reply, which is read first. */
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(stream: Stream) {
@@ -82,7 +83,7 @@ export class LineClient implements AsyncDisposable {
     return new LineClient(await connect(endpoint));
   }
 
-  /** Sends a line, and gives the reply. */
+  /** Sends a request and returns the reply. */
   ask(line: string): Promise<string> {
     if (/[\r\n]/.test(line)) return Promise.reject(new TypeError("a request must be one line"));
     const written = this.#stream.write(`${line}\n`);

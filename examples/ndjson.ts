@@ -1,32 +1,32 @@
-// A codec of one's own: NDJSON, a value of JSON on each line (https://github.com/ndjson/ndjson-spec).
+// An example of a codec: NDJSON, a JSON value on each line (https://github.com/ndjson/ndjson-spec).
 //
 //   node out/examples/ndjson.js [port]        then: echo '{"hello": 1}' | nc -N 127.0.0.1 8888
 //
-// As a program it is a server that sends every value back with its number.
+// The program is a server that sends each value back with its number.
 
 import { type Codec, type EndpointLike, FrameError, LimitError, listen, type Stream } from "berkeley";
 import { Clients } from "./lib/clients.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** What JSON can say. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
-/** A value as the text of one line. What JSON has no text for is refused, for nothing would be sent. */
+/** A value as the text of one line. It refuses a value that JSON has no text for, because nothing would be sent. */
 function lineOf(value: Json): string {
   const text = JSON.stringify(value) as string | undefined;
   if (text === undefined) throw new TypeError(`JSON has no text for a value of type ${typeof value}`);
   return `${text}\n`;
 }
 
-/** Values of JSON, a line each. A line that is no JSON, such as an empty one, is a `FrameError`. */
+/** JSON values, one per line. A line that is not JSON, for example an empty one, is a `FrameError`. */
 export const ndjson: Codec<Json> = {
   max: 1_048_576,
   decoder: () => {
-    // Where the search for the line's end stands: a decoder is asked again with the same bytes and more.
+    // The position up to which the decoder has searched. The next call has the same bytes and more.
     let searched = 0;
     return (bytes, ended) => {
       const end = bytes.indexOf(10, searched);
-      // The last line may lack its end.
+      // The last line may lack its LF.
       if (end < 0 && !ended) {
         searched = bytes.length;
         return bytes.length + 1;
@@ -55,7 +55,7 @@ async function serveClient(stream: Stream): Promise<void> {
   }
 }
 
-/** Starts the server; its `close()` ends it. */
+/** Starts the server. `close()` of the result ends it. */
 export async function startNdjsonServer(endpoint: EndpointLike): Promise<Clients> {
   return new Clients(await listen(endpoint), 1000, serveClient);
 }

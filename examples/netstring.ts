@@ -1,8 +1,8 @@
-// A codec of one's own: netstrings, "5:hello," (https://cr.yp.to/proto/netstrings.txt).
+// An example of a codec: netstrings, "5:hello," (https://cr.yp.to/proto/netstrings.txt).
 //
 //   node out/examples/netstring.js [port]        then: printf '5:hello,' | nc -N 127.0.0.1 8888
 //
-// As a program it is a server that sends every string back.
+// The program is a server that sends each string back.
 
 import { type Codec, type EndpointLike, FrameError, LimitError, listen, type Stream } from "berkeley";
 import { Clients } from "./lib/clients.js";
@@ -10,13 +10,15 @@ import { isProgram, untilInterrupted } from "./lib/program.js";
 
 const COMMA = 44;
 
-/** Strings of bytes, at most `max` each. A length that is none, or is over `max`, is told before the string is waited for. */
+/**
+ * Strings of at most `max` bytes. A length that is not a number, or over `max`, is an error before the string arrives.
+ */
 export function netstring(max: number = 65_536): Codec<Buffer, string | Uint8Array> {
   const digits = String(max).length;
   return {
     max: digits + max + 2,
     decoder: () => (bytes) => {
-      // No more is looked at than a length can have, so that a peer can't make us search in vain.
+      // It searches only as many bytes as a length can have, so a peer cannot make it search a long buffer.
       const head = bytes.toString("latin1", 0, digits + 1);
       const [text = "", ...rest] = head.split(":");
       const complete = rest.length > 0;
@@ -51,7 +53,7 @@ async function serveClient(stream: Stream): Promise<void> {
   }
 }
 
-/** Starts the server; its `close()` ends it. */
+/** Starts the server. `close()` of the result ends it. */
 export async function startNetstringServer(endpoint: EndpointLike): Promise<Clients> {
   return new Clients(await listen(endpoint), 1000, serveClient);
 }

@@ -1,8 +1,8 @@
-// ping: is a host there, and how far away?
+// ping: sends ICMP echo requests to a host, and measures the round-trip time.
 //
 //   node out/examples/ping.js [-4 | -6] [-c count] [-i seconds] [-W seconds] [-s bytes] host
 //
-// Ctrl-C ends it with the statistics. As a module: for await (const event of ping("localhost", { count: 3 })) …
+// Ctrl-C ends it and prints the statistics. As a module: for await (const event of ping("localhost", { count: 3 })) …
 
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -17,7 +17,7 @@ export { type Kind, ping, type PingEvent, type PingOptions, Statistics };
 
 const USAGE = "usage: ping [-4 | -6] [-c count] [-i seconds] [-W seconds] [-s bytes] [--datagram | --raw] host";
 
-/** The line that tells of an event, if there is something to tell. */
+/** The line to print for an event, if any. */
 export function lineOf(event: PingEvent): string | undefined {
   switch (event.type) {
     case "reply": {
@@ -70,7 +70,7 @@ function readArguments(args: readonly string[]): { host: string; options: PingOp
   return { host, options: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 
-/** Returns the status of the process: 0 if anything answered, 1 if nothing did, 2 if it could not be tried. */
+/** Returns the status of the process: 0 after an answer, 1 without one, 2 if no request could be sent. */
 async function main(args: readonly string[]): Promise<number> {
   let host: string;
   let options: PingOptions;

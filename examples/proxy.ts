@@ -1,12 +1,12 @@
-// A TCP proxy: what comes from a client goes to the target, and back. Many bytes stay in the kernel (splice(2)), on their way
-// from one socket to the other; this program only says where.
+// A TCP proxy: it forwards the bytes of each client to the target, and the answers back. Large amounts stay in the
+// kernel (splice(2)); this program only names the two endpoints.
 //
 //   node out/examples/proxy.js <listen> <target>        such as: proxy.js tcp://127.0.0.1:8080 unix:/run/app.sock
 
 import { type EndpointLike, forward, type Forwarder, type ForwardOptions } from "berkeley";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** Starts the proxy; `close()` ends it. */
+/** Starts the proxy. `close()` of the result ends it. */
 export function startProxy(from: EndpointLike, to: EndpointLike, opts: ForwardOptions = {}): Promise<Forwarder> {
   return forward(from, to, { connectTimeout: 5000, ...opts });
 }

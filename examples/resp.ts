@@ -1,9 +1,9 @@
-// A server for Redis clients, with what fits in memory: GET, SET, DEL, INCR, EXPIRE, PING and their kin.
+// A server for Redis clients that keeps its data in memory: GET, SET, DEL, INCR, EXPIRE, PING and others.
 //
 //   node out/examples/resp.js [port]        then: redis-cli -p 6379, redis-benchmark -t ping,get,set
 //
-// Requests that come together are answered together: all that lie in one read, with one write. A client that does not read
-// its replies is not read from either.
+// The replies to all requests of one read are sent with one write. The server does not read from a client that does not
+// read its replies.
 
 import { type Conn, type EndpointLike, listen, SocketError } from "berkeley";
 import { Clients } from "./lib/clients.js";
@@ -16,26 +16,26 @@ import { Store, type StoreOptions } from "./resp/store.js";
 export { defaultLimits, type Limits, ProtocolError, RequestReader } from "./resp/protocol.js";
 export { Session, Store, type StoreOptions };
 
-/** How the server is bounded. */
+/** The limits of the server. */
 export interface RespOptions extends StoreOptions, Partial<Limits> {
-  /** Most clients at a time. Default 10,000. */
+  /** Maximum number of clients. Default 10,000. */
   readonly maxClients?: number | undefined;
-  /** Milliseconds that a client may take to read its replies. Default 60,000. */
+  /** Milliseconds for a client to read its replies. Default 60,000. */
   readonly writeTimeout?: number | undefined;
 }
 
-/** Milliseconds between two looks for keys that are due. */
+/** Milliseconds between two searches for expired keys. */
 const SWEEP = 100;
-/** What a client may still send, and how long, to get the reply that says why it is hung up on. */
+/** How much a client may still send, and for how long, so that it gets the error reply before the connection closes. */
 const LAST_BYTES = 1 << 20;
 const LAST_MS = 1000;
 
-/** Serves one client until it ends, and closes nothing. */
+/** Serves one client until the client ends. The caller closes the connection. */
 export async function serveClient(conn: Conn, store: Store, opts: RespOptions = {}): Promise<void> {
   const session = new Session(store, { ...defaultLimits, ...opts });
   const inbox = new Inbox();
   const { replies } = session;
-  const patience = { timeout: opts.writeTimeout ?? 60_000 };
+  const writeOptions = { timeout: opts.writeTimeout ?? 60_000 };
   while (!session.over) {
     const count = await conn.read(inbox.room());
     if (count === 0) return;
@@ -44,13 +44,13 @@ export async function serveClient(conn: Conn, store: Store, opts: RespOptions = 
       inbox.start = session.run(inbox.buffer, inbox.start, inbox.end);
       if (replies.size === 0) continue;
       const data = replies.take();
-      // Mostly the kernel takes all of it at once, and there is nothing to wait for.
+      // In most cases the kernel takes all bytes at once, and no wait is needed.
       const taken = data instanceof Uint8Array ? (conn.tryWrite?.(data) ?? 0) : 0;
-      if (taken < replies.size) await conn.write(taken === 0 ? data : (data as Buffer).subarray(taken), patience);
+      if (taken < replies.size) await conn.write(taken === 0 ? data : (data as Buffer).subarray(taken), writeOptions);
       replies.taken();
     } while (session.more);
   }
-  // To close with bytes unread would reset the connection, the last reply with it.
+  // Closing with unread bytes would reset the connection, and the client would lose the last reply.
   await conn.closeWrite();
   const rest = Buffer.allocUnsafe(65_536);
   for (let left = LAST_BYTES; left > 0;) {

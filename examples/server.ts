@@ -14,7 +14,7 @@ console.log(`listening on ${server.getsockname()}`);
 const [conn, address] = await server.accept();
 console.log(`connected by ${address}`);
 
-// What comes is a stream: a message may need more than one recv(). Here the first piece will do.
+// TCP is a stream: a message may need several recv(). This example reads only the first part.
 const message = await conn.recv(1024);
 console.log(`received ${JSON.stringify(message.toString())}`);
 

@@ -1,24 +1,24 @@
-// STARTTLS: a conversation that begins in the clear and goes on encrypted, on the same connection, as in SMTP and IMAP.
+// STARTTLS: a connection that begins without TLS and changes to TLS, as in SMTP and IMAP.
 //
 //   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 30 \
 //     -subj /CN=localhost -addext subjectAltName=DNS:localhost
 //   node out/examples/starttls.js server cert.pem key.pem [port]
 //   node out/examples/starttls.js client cert.pem [port]        cert.pem is what the client trusts
 //
-// What both sides have to mind: nothing that was said in the clear may count after the upgrade. Whoever sits on the line
-// can put commands behind STARTTLS that the server would read as if they had come encrypted. wrapTls() refuses a stream that
-// has read such bytes, and bytes that come later are no TLS.
+// Both sides must discard all bytes that arrived before TLS. An attacker on the network can insert commands after
+// STARTTLS, and the server would read them as if they had arrived over TLS. wrapTls() refuses a stream that has read
+// such bytes. If they arrive later, the handshake fails, because they are not TLS.
 
 import { readFileSync } from "node:fs";
 import { connect, type EndpointLike, listen, Stream, TlsContext, TlsError, wrapTls } from "berkeley";
 import { Clients } from "./lib/clients.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** A client may be silent for so long, in milliseconds. */
-const PATIENCE = 60_000;
-const LINE = { max: 512, timeout: PATIENCE };
+/** Milliseconds without a line of the client. */
+const IDLE_TIMEOUT = 60_000;
+const LINE = { max: 512, timeout: IDLE_TIMEOUT };
 
-/** The part that is the same with and without TLS; resolves with true when the client asks for TLS. */
+/** The commands that work with and without TLS. Resolves with true if the client requests TLS. */
 async function converse(stream: Stream, encrypted: boolean): Promise<boolean> {
   for await (const line of stream.lines(LINE)) {
     switch (line.toUpperCase()) {
@@ -51,14 +51,14 @@ async function serveClient(plain: Stream, context: TlsContext): Promise<void> {
   await converse(stream, true);
 }
 
-/** Starts the server; its `close()` ends it. */
+/** Starts the server. `close()` of the result ends it. */
 export async function startServer(endpoint: EndpointLike, context: TlsContext): Promise<Clients> {
   return new Clients(await listen(endpoint), 1000, (stream) => serveClient(stream, context));
 }
 
-/** Asks a server for its secret, over TLS. */
+/** Requests the secret of a server, over TLS. */
 export async function askSecret(endpoint: EndpointLike, servername: string, ca: string): Promise<string> {
-  await using plain = await connect(endpoint, { timeout: PATIENCE });
+  await using plain = await connect(endpoint, { timeout: IDLE_TIMEOUT });
   const expect = async (stream: Stream, code: string): Promise<string> => {
     const line = await stream.readLine(LINE);
     if (line === null || !line.startsWith(`${code} `)) throw new Error(`needed ${code}, found ${String(line)}`);
@@ -80,7 +80,7 @@ if (isProgram(import.meta.url)) {
   const read = (index: number): string => readFileSync(args[index] ?? "cert.pem", "utf8");
   if (role === "server") {
     const context = new TlsContext({ cert: read(0), key: read(1) });
-    // A new certificate in the same files is taken on SIGHUP; who is connected stays.
+    // SIGHUP reads a new certificate from the same files. Open connections continue.
     process.on("SIGHUP", () => context.reload({ cert: read(0), key: read(1) }));
     untilInterrupted(await startServer(`tcp://127.0.0.1:${args[2] ?? 8888}`, context));
   } else {

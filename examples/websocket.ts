@@ -1,25 +1,25 @@
-// WebSocket with the package `ws`, unchanged, both ways: a server on our listener, and a client on our stream.
+// WebSocket with the unchanged package `ws`: a server on a listener of berkeley, and a client on a stream of berkeley.
 //
 //   node out/examples/websocket.js [port]        then: npx wscat -c ws://127.0.0.1:8080
 //
-// What a client says goes to all of them.
+// The server sends each message of a client to all clients.
 
 import { type EndpointLike, connect } from "berkeley";
 import { WebSocket, WebSocketServer } from "ws";
 import { HttpServer } from "./http.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
-/** How the server is bounded. */
+/** The limits of the server. */
 export interface WebSocketOptions {
-  /** Most bytes of a message. Default 64 KiB. */
+  /** Maximum length of a message in bytes. Default 64 KiB. */
   readonly maxPayload?: number;
-  /** Most clients at a time. Default 1000. */
+  /** Maximum number of clients. Default 1000. */
   readonly maxClients?: number;
-  /** Most bytes that wait for one client before it is cut. Default 1 MiB. */
+  /** Maximum number of bytes queued for a client. A client over this limit is disconnected. Default 1 MiB. */
   readonly maxBuffered?: number;
 }
 
-/** A running server; `close()` ends it. */
+/** A running server. `close()` ends it. */
 export async function startWebSocketServer(endpoint: EndpointLike, opts: WebSocketOptions = {}): Promise<HttpServer> {
   const { maxBuffered = 1 << 20, maxClients = 1000, maxPayload = 65_536 } = opts;
   const server = await HttpServer.start(endpoint, (_, response) => response.writeHead(426).end("WebSocket only\n"));
@@ -34,7 +34,7 @@ export async function startWebSocketServer(endpoint: EndpointLike, opts: WebSock
       client.on("message", (data, binary) => {
         for (const other of sockets.clients) {
           if (other.readyState !== WebSocket.OPEN) continue;
-          // Who does not read what the others say is not waited for.
+          // A client that does not read is disconnected, so it does not delay the others.
           if (other.bufferedAmount > maxBuffered) other.terminate();
           else other.send(data, { binary });
         }
@@ -44,7 +44,7 @@ export async function startWebSocketServer(endpoint: EndpointLike, opts: WebSock
   return server;
 }
 
-/** A client of `ws` over a connection of ours, made wherever `connect()` can: also `unix:` and through a proxy. */
+/** A client of `ws` over a stream of `connect()`, so also over `unix:` and through a proxy. */
 export async function openWebSocket(endpoint: EndpointLike, path = "/"): Promise<WebSocket> {
   const stream = await connect(endpoint);
   const client = new WebSocket(`ws://localhost${path}`, { createConnection: () => stream.toNetSocket() });

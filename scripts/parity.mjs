@@ -14,7 +14,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const page = join(root, "docs", "python-parity.md");
+const page = join(root, "docs", "python.md");
+/** The line above the half that this script writes. */
+const MARK = "<!-- node scripts/parity.mjs writes the rest of this page. -->\n";
 /** The version that the page is about, and the oldest whose names can be compared with the page. */
 const PAGE_VERSION = [3, 11];
 const OLDEST = [3, 9];
@@ -162,18 +164,28 @@ const python = askPython();
 const awaitable = await load("");
 const blocking = await load("sync");
 
+/** The text of the page: what is written by hand, and what this script wrote. */
+function readPage() {
+  const written = existsSync(page) ? readFileSync(page, "utf8") : "";
+  const at = written.indexOf(MARK);
+  if (at === -1) fail(`docs/python.md has no line ${MARK.trim()}`);
+  return [written.slice(0, at + MARK.length), written.slice(at + MARK.length)];
+}
+
+const [byHand, generated] = readPage();
+
 /** The names on the page, in the order of Python's lists. */
 function pageNames() {
   const names = [];
   let kind = "";
   const kinds = { Functions: "function", "Members of the socket": "member", Classes: "class", Exceptions: "exception" };
-  for (const line of readFileSync(page, "utf8").split("\n")) {
-    if (line.startsWith("## ")) kind = kinds[line.slice(3)] ?? "constant";
+  for (const line of generated.split("\n")) {
+    if (line.startsWith("### ")) kind = kinds[line.slice(4)] ?? "constant";
     else if (kind === "constant") {
       const listed = /^- `(\w+)`/.exec(line) ?? [];
       if (listed.length > 0) names.push([kind, listed[1]]);
       const several =
-        /^The same names, \d+ of them: (.*)\.$/.exec(line) ?? /^\| .* \| ((?:`\w+`(?:, )?)+) \|$/.exec(line);
+        /^\d+ constants have the same name: (.*)\.$/.exec(line) ?? /^\| .* \| ((?:`\w+`(?:, )?)+) \|$/.exec(line);
       for (const [, name] of several?.[1].matchAll(/`(\w+)`/g) ?? []) names.push([kind, name]);
     } else {
       const [, name] = /^\| `(?:socket\.)?(\w+)` \|/.exec(line) ?? [];
@@ -181,7 +193,7 @@ function pageNames() {
     }
   }
   // Python sorts by code units, the members behind all others.
-  const key = ([kind, name]) => `${kind === "member" ? 1 : 0}${name}`;
+  const key = ([group, name]) => `${group === "member" ? 1 : 0}${name}`;
   return names.sort((one, other) => (key(one) < key(other) ? -1 : 1));
 }
 
@@ -202,23 +214,21 @@ function compareNames(onPage) {
     const first = since(name);
     if (first === undefined || !isBefore(python.version, first)) {
       fail(
-        `Python ${version} has no ${name}, which docs/python-parity.md has: run node scripts/parity.mjs, or add it to ADDED`,
+        `Python ${version} has no ${name}, which docs/python.md has: run node scripts/parity.mjs, or add it to ADDED`,
       );
     }
   }
   for (const name of extra.filter(strict)) {
     const first = since(name);
     if (first === undefined || !isBefore(PAGE_VERSION, first)) {
-      fail(
-        `docs/python-parity.md has no ${name} of Python ${version}: run node scripts/parity.mjs, or add it to ADDED`,
-      );
+      fail(`docs/python.md has no ${name} of Python ${version}: run node scripts/parity.mjs, or add it to ADDED`);
     }
   }
-  const constants = [...there].filter((name) => name.startsWith("constant "));
-  const found = constants.filter((name) => here.has(name)).length;
-  if (100 * found < LEAST_CONSTANTS * constants.length) {
+  const listed = [...there].filter((name) => name.startsWith("constant "));
+  const found = listed.filter((name) => here.has(name)).length;
+  if (100 * found < LEAST_CONSTANTS * listed.length) {
     fail(
-      `Python ${version} has ${found} of the ${constants.length} constants of docs/python-parity.md, required ${LEAST_CONSTANTS} %`,
+      `Python ${version} has ${found} of the ${listed.length} constants of docs/python.md, required ${LEAST_CONSTANTS} %`,
     );
   }
 }
@@ -273,10 +283,9 @@ const calls = count("function", "member");
 const text = `
 ## Name by name
 
-Every public name of the \`socket\` module of Python ${PAGE_VERSION.join(".")} and every member of its \`socket\` class, as the
-installed Python lists them, beside ours. \`node scripts/parity.mjs\` writes this page, and a test compares it with what
-Python and the package say. Numbers of time are milliseconds here and seconds there. Calls that may wait return a promise in
-\`berkeley\` and block in \`berkeley/sync\`.
+This part lists every public name of the \`socket\` module of Python ${PAGE_VERSION.join(".")}, and every member of its
+\`socket\` class, beside ours. \`node scripts/parity.mjs\` writes it from the lists of the installed Python and of the
+package, and a test compares it with them. The last column says whether \`berkeley/sync\` has the name too.
 
 | | in Python | here | |
 |---|---|---|---|
@@ -308,19 +317,14 @@ ${table("exception")}
 ${constants()}
 `;
 
-const written = existsSync(page) ? readFileSync(page, "utf8") : "";
-const at = written.indexOf(MARK);
-if (at === -1) fail(`docs/python.md has no line ${MARK.trim()}`);
-const [byHand, generated] = [written.slice(0, at + MARK.length), written.slice(at + MARK.length)];
-
 if (calls.percent < LEAST)
   fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
 if (process.argv.includes("--json")) {
   process.stdout.write(JSON.stringify({ version: python.version, calls, rows }));
 } else if (checks) {
   compareNames(pageNames());
-  if (readFileSync(page, "utf8") !== text) {
-    fail("docs/python-parity.md differs from what the package says: run node scripts/parity.mjs");
+  if (generated !== text) {
+    fail("docs/python.md differs from what the package says: run node scripts/parity.mjs");
   }
 } else if (python.version.join(".") !== PAGE_VERSION.join(".")) {
   fail(`python3 is ${python.version.join(".")}, required ${PAGE_VERSION.join(".")}, which the page is about`);

@@ -1,33 +1,37 @@
-// What the servers among the examples share: they take connections, so many at a time, until they are told to end.
+// Code that the example servers share: it accepts and serves a limited number of connections at a time, until
+// `close()`.
 
 import type { ListenAddress, SocketListener, Stream } from "berkeley";
 
-/** Milliseconds for a client to finish after us. */
+/** Milliseconds for a client to finish after the server has. */
 const FAREWELL = 2000;
 
-/** A connection that is served. */
+/** A connection in service. */
 interface Serving {
   readonly stream: Stream;
-  /** Where it stands among those that are served. */
+  /** Its index in the list of connections. */
   at: number;
   ended: Promise<void> | undefined;
 }
 
-/** Serves each connection of a listener with `handle`, and closes it when that has ended. */
+/** Serves each connection of a listener with `handle`, and closes the connection when `handle` has ended. */
 export class Clients implements AsyncDisposable {
   readonly address: ListenAddress;
   readonly #listener: SocketListener;
-  /** Those that are served, in no order. A Map that many come and leave keeps dead entries from the collector's quick passes. */
+  /**
+   * The connections in service, in no order. In a Map with many changes, removed entries would survive young
+   * collections.
+   */
   readonly #running: Serving[] = [];
   readonly #ended: Promise<void>;
   #room: (() => void) | undefined;
 
-  /** @param most connections that are served at a time; further ones wait in the kernel's queue */
+  /** @param most connections in service at a time; further connections wait in the kernel's accept queue */
   constructor(listener: SocketListener, most: number, handle: (stream: Stream) => Promise<void>) {
     this.address = listener.address;
     this.#listener = listener;
     this.#ended = this.#accept(most, handle);
-    // Who calls close() hears of it; who does not shall not be told twice.
+    // The caller of close() gets this error. Without a close() it must not become an unhandled rejection.
     this.#ended.catch(() => undefined);
   }
 
@@ -47,19 +51,20 @@ export class Clients implements AsyncDisposable {
   async #serve(serving: Serving, handle: (stream: Stream) => Promise<void>): Promise<void> {
     try {
       await handle(serving.stream);
-      // Not close(): what the client still sends, unread, would reset the connection, last answer and all.
+      // end() and not close(): bytes that the client still sends would reset the connection, and the last answer would
+      // be lost.
       await serving.stream.end({ timeout: FAREWELL });
     } catch {
-      // A connection that fails ends itself and nothing else.
+      // An error of a connection ends only that connection.
     }
     await serving.stream.close();
-    // The last one takes the place of the one that leaves.
+    // The last entry moves to the index of the removed one.
     const last = this.#running.pop()!;
     if (last !== serving) this.#running[(last.at = serving.at)] = last;
     this.#room?.();
   }
 
-  /** Takes no more connections, closes those that there are, and resolves when their handlers have ended. */
+  /** Accepts no more connections, closes the open ones, and resolves when their handlers have ended. */
   async close(): Promise<void> {
     await this.#listener.close();
     const running = [...this.#running];

@@ -1,4 +1,4 @@
-// Sending echo requests and matching what comes back: one loop that waits for the next answer until the next thing is due.
+// Sends echo requests and matches the answers. One loop waits for the next answer until the next deadline.
 
 import { randomBytes, randomInt } from "node:crypto";
 
@@ -31,17 +31,17 @@ import {
 import { decodeEcho, decodeReply, ECHO_HEADER, encodeRequest, withoutHeader } from "./packet.js";
 
 export interface PingOptions {
-  /** `AF_INET` or `AF_INET6`; without it that of the host's first address. */
+  /** `AF_INET` or `AF_INET6`. Default: the family of the host's first address. */
   readonly family?: number;
-  /** How many requests to send; Infinity is the default. */
+  /** Number of requests to send. Default Infinity. */
   readonly count?: number;
-  /** ms from one request to the next. */
+  /** Milliseconds from one request to the next. */
   readonly interval?: number;
-  /** ms after which a request counts as lost. */
+  /** Milliseconds after which a request counts as lost. */
   readonly wait?: number;
   /** Bytes of data in each request. */
   readonly size?: number;
-  /** Which kind of socket; without it a datagram socket where the system lets this user have one, or else a raw one. */
+  /** The kind of socket. Default: a datagram socket if the system permits it to this user, otherwise a raw socket. */
   readonly kind?: Kind;
   readonly signal?: AbortSignal;
 }
@@ -57,27 +57,30 @@ export type PingEvent =
       /** Bytes of the ICMP message. */
       readonly bytes: number;
       readonly from: string;
-      /** TTL or hop limit that the answer had left. */
+      /** TTL or hop limit of the answer. */
       readonly ttl: number | undefined;
-      /** Round-trip time in ms. */
+      /** Round-trip time in milliseconds. */
       readonly time: number;
-      /** The request had been answered already. */
+      /** Another answer to the request came before. */
       readonly duplicate: boolean;
-      /** The request had been given up as lost. */
+      /** The request was already counted as lost. */
       readonly late: boolean;
     }
   | { readonly type: "lost"; readonly sequence: number }
-  /** The network's answer to a request, `from` a router, or this machine's own if there is none. */
+  /** An ICMP error for a request, `from` a router, or from this machine if there is no `from`. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
 /** Sequence numbers have 16 bits. */
 const SEQUENCES = 0x1_0000;
-/** An IP packet with all of its options. */
+/** The largest header of an IPv4 packet, with all options. */
 const LARGEST = 0x1_0000;
 
 const STATE = { unused: 0, pending: 1, answered: 2, lost: 3 } as const;
 
-/** Makes the socket. Which groups may have a datagram one stands in net.ipv4.ping_group_range, for both families: icmp(7). */
+/**
+ * Makes the socket. net.ipv4.ping_group_range lists the groups that may have a datagram socket, for both families:
+ * icmp(7).
+ */
 export function openSocket(family: number, wanted?: Kind): { socket: Socket; kind: Kind } {
   const protocol = family === AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
   if (wanted !== "raw") {
@@ -89,17 +92,17 @@ export function openSocket(family: number, wanted?: Kind): { socket: Socket; kin
     }
   }
   const socket = new Socket(family, SOCK_RAW, protocol);
-  // Without these a raw socket is told of every ICMP message, our own requests to this machine included.
+  // Without these filters a raw socket gets every ICMP message, also our own requests to this machine.
   if (family === AF_INET6) socket.setsockopt(ICMP6_FILTER, { pass: [ICMP6_ECHO_REPLY] });
   else socket.setsockopt(ICMP_FILTER, { pass: [ICMP_ECHOREPLY] });
   return { socket, kind: "raw" };
 }
 
 /**
- * Sends echo requests to a host and tells what happens, as it happens. Ends when each of `count` requests is answered or
- * lost; leaving the loop early closes the socket.
+ * Sends echo requests to a host and yields an event for each answer, error and loss. It ends when each of `count`
+ * requests is answered or lost. Leaving the loop early closes the socket.
  *
- * @throws SocketError of the resolver, or `EACCES` and `EPERM` where neither kind of socket may be had
+ * @throws SocketError of the resolver, or `EACCES` or `EPERM` if the user may have neither kind of socket
  */
 export async function* ping(host: string, options: PingOptions = {}): AsyncGenerator<PingEvent, void, undefined> {
   const { count = Infinity, interval = 1_000, wait = 2_000, size = 56, signal } = options;
@@ -123,8 +126,9 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
   await socket.connect(target, { signal });
   yield { type: "start", address: hostOf(target), kind };
 
-  // The kernel replaces the identifier of a datagram socket by its port, and hands that socket no other answers. A raw
-  // socket hears all answers: the identifier may also be another program's, the random bytes are not.
+  // On a datagram socket the kernel replaces the identifier by the port, and delivers only answers with that
+  // identifier. A raw socket gets all answers. Another program may use the same identifier, but not the same random
+  // bytes.
   const identifier = randomInt(SEQUENCES);
   const payload = Buffer.alloc(size, 0x61);
   randomBytes(8).copy(payload);
@@ -153,7 +157,7 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
     };
   };
 
-  // Each entry holds the request that it is about.
+  // Each entry of the error queue contains the request that caused it.
   const takeErrors = async (): Promise<PingEvent[]> => {
     const events: PingEvent[] = [];
     for (;;) {
@@ -183,7 +187,7 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
       states[sequence] = STATE.pending;
       sentAt[sequence] = performance.now();
       pending.add(sequence);
-      // An error of an earlier request may come out of this send, which then has sent nothing.
+      // This send may return the error of an earlier request. Then it has sent nothing.
       const request = encodeRequest(inet6, { identifier, sequence, payload });
       let failure = await trySend(socket, request);
       if (failure !== undefined) {
@@ -220,7 +224,7 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
   }
 }
 
-/** The code of what the kernel said to it, if it did not take the request. */
+/** The code of the kernel's error, if the kernel refused the request. */
 async function trySend(socket: Socket, request: Buffer): Promise<string | undefined> {
   try {
     await socket.send(request);

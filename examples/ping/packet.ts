@@ -11,7 +11,7 @@ export interface Echo {
   readonly payload: Buffer;
 }
 
-/** The checksum of RFC 1071; 0 of a message that carries its own right one. */
+/** The checksum of RFC 1071. It is 0 for a message that contains its correct checksum. */
 export function internetChecksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
@@ -20,8 +20,8 @@ export function internetChecksum(bytes: Uint8Array): number {
 }
 
 /**
- * An echo request. Its checksum is only needed by raw sockets of IPv4: for datagram sockets, and for IPv6, whose checksum
- * counts the addresses too, the kernel puts in its own.
+ * An echo request. Only raw sockets of IPv4 need its checksum. For datagram sockets and for IPv6 the kernel computes
+ * the checksum; that of IPv6 includes the addresses.
  */
 export function encodeRequest(inet6: boolean, { identifier, sequence, payload }: Echo): Buffer {
   const bytes = Buffer.alloc(ECHO_HEADER + payload.length);
@@ -33,21 +33,21 @@ export function encodeRequest(inet6: boolean, { identifier, sequence, payload }:
   return bytes;
 }
 
-/** What an echo message holds, whichever type it has; undefined of what is too short for one. */
+/** The fields of an echo message of any type, or undefined if the bytes are too few. */
 export function decodeEcho(bytes: Buffer): Echo | undefined {
   if (bytes.length < ECHO_HEADER) return undefined;
   return { identifier: bytes.readUInt16BE(4), sequence: bytes.readUInt16BE(6), payload: bytes.subarray(ECHO_HEADER) };
 }
 
-/** The echo reply in a message; undefined of any other message, or of one whose bytes don't add up. */
+/** The echo reply in a message, or undefined for any other message and for a wrong checksum. */
 export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
   if (bytes[0] !== (inet6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || bytes[1] !== 0) return undefined;
-  // A raw socket gets a message before anybody has looked at its checksum; for IPv6 the kernel has.
+  // For IPv4 a raw socket gets messages whose checksum nothing has verified. For IPv6 the kernel has verified it.
   if (!inet6 && internetChecksum(bytes) !== 0) return undefined;
   return decodeEcho(bytes);
 }
 
-/** What follows the header of an IPv4 packet, with which a raw socket begins. */
+/** The bytes behind the header of an IPv4 packet, which a raw socket delivers too. */
 export function withoutHeader(packet: Buffer): Buffer {
   const words = (packet[0] ?? 0) & 0xf;
   return packet.subarray(words * 4);

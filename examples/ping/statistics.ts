@@ -1,4 +1,4 @@
-// What came of the requests, in numbers.
+// Counts of requests and answers, and statistics of their times.
 
 import type { PingEvent } from "./echo.js";
 
@@ -26,7 +26,7 @@ export class Statistics {
     }
   }
 
-  /** Share of the requests that nobody has answered, 0 to 1. */
+  /** Share of the requests without an answer, 0 to 1. */
   get loss(): number {
     return this.transmitted === 0 ? 0 : (this.transmitted - this.received) / this.transmitted;
   }

@@ -1,23 +1,24 @@
-// What the commands do: a table by name, and the reply to each request.
+// The commands: a table by name, and the reply to each request.
 //
-// The names of commands are letters, five bits each, so a name of up to ten is an exact number, found without a string.
+// Names of commands are letters. With five bits per letter, a name of up to ten letters is an exact number, so the
+// lookup needs no string.
 
 import type { Replies } from "./replies.js";
 import type { RequestReader } from "./protocol.js";
 import type { Store } from "./store.js";
 
-/** What a command has at hand. */
+/** The state that a command can use. */
 export interface Context {
   readonly store: Store;
   readonly request: RequestReader;
   readonly replies: Replies;
-  /** Set by QUIT: the connection ends behind the replies. */
+  /** QUIT sets it: the connection ends after the replies. */
   quit: boolean;
 }
 
 interface Command {
   readonly name: string;
-  /** Least and most arguments, the name included. */
+  /** Minimum and maximum number of arguments, the name included. */
   readonly least: number;
   readonly most: number;
   readonly run: (context: Context) => void;
@@ -39,14 +40,14 @@ function text({ request }: Context, index: number): string {
   return request.source.toString("latin1", request.starts[index], request.ends[index]);
 }
 
-/** An integer of 64 bits as Redis takes it: no sign but a minus, no leading zeros. */
+/** A 64-bit integer in the form that Redis accepts: an optional minus, no plus, no leading zeros. */
 function parseInteger(value: string): bigint | undefined {
   if (value.length > 20 || !/^(?:0|-?[1-9]\d*)$/.test(value)) return undefined;
   const number = BigInt(value);
   return number >= MIN_INT64 && number <= MAX_INT64 ? number : undefined;
 }
 
-/** Arguments: a key, then others up to `most` in all. */
+/** Arguments: a key, then others, at most `most` in all. */
 function command(name: string, least: number, most: number, run: (context: Context) => void): void {
   const key = codeOf(Buffer.from(name), 0, name.length);
   table.set(key, { name, least, most, run });
@@ -106,7 +107,7 @@ command("flushall", 1, 2, (context) => {
   context.replies.constant(OK);
 });
 
-// What clients ask of a server before they begin.
+// Commands that clients send when they connect.
 command("select", 2, 2, (context) => {
   const index = parseInteger(text(context, 1));
   if (index === 0n) context.replies.constant(OK);
@@ -173,7 +174,7 @@ function set(context: Context): void {
   else replies.constant(get || !wanted ? NIL : OK);
 }
 
-/** How many of the keys `test` is true for. */
+/** The number of keys for which `test` is true. */
 function count(context: Context, test: (key: string) => boolean): void {
   let total = 0;
   for (let index = 1; index < context.request.count; index++) if (test(text(context, index))) total++;
@@ -199,13 +200,13 @@ function expire(context: Context, unit: number): void {
   context.replies.integer(context.store.expire(text(context, 1), time) ? 1 : 0);
 }
 
-/** As a number of ms that a date still holds, or undefined. */
+/** The milliseconds as a number, or undefined if a date cannot hold them. */
 function milliseconds(number: bigint, unit: number): number | undefined {
   const time = Number(number) * unit;
   return Math.abs(time) <= 4e15 ? time : undefined;
 }
 
-/** The letters of a name as a number, upper and lower case alike; -1 when it has something else, or too many. */
+/** The letters of a name as a number, in upper or lower case. -1 for other characters or too many letters. */
 function codeOf(source: Buffer, start: number, end: number): number {
   if (end - start > LETTERS) return -1;
   let code = 0;
@@ -217,7 +218,7 @@ function codeOf(source: Buffer, start: number, end: number): number {
   return code;
 }
 
-/** Replies to the request that was just read. */
+/** Adds the reply to the last request. */
 export function execute(context: Context): void {
   const { replies, request } = context;
   const found = table.get(codeOf(request.source, request.starts[0]!, request.ends[0]!));

@@ -1,6 +1,8 @@
-// The bytes of one connection that have come and are not dealt with yet: what a read fills and a session takes from.
+// The received bytes of one connection that are not processed yet. A read fills the buffer, and a session takes from
+// it.
 //
-// It grows only when a request fills it, by what has come and not by what was announced, and shrinks when it is empty.
+// It grows only when a request fills it, in proportion to the received bytes and not to an announced length. It shrinks
+// when it is empty.
 
 const SMALL = 16_384;
 
@@ -13,7 +15,7 @@ export class Inbox {
     return this.#buffer;
   }
 
-  /** Where the next read puts its bytes; at least one. */
+  /** The room for the next read, at least one byte. */
   room(): Buffer {
     if (this.start === this.end) {
       this.start = this.end = 0;

@@ -1,28 +1,28 @@
-// RESP, the protocol of Redis: where a request ends in a buffer of bytes, and where its arguments lie.
+// RESP, the protocol of Redis: finds the end of a request in a buffer, and the positions of its arguments.
 //
-// A request is an array of bulk strings, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`, or a line of words, `GET k\r\n`, for people. What can't be
-// either is a ProtocolError: behind it nobody knows where the next request begins, so the connection is over.
+// A request is an array of bulk strings, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`, or a line of words, `GET k\r\n`, for people.
+// Any other bytes are a ProtocolError. The position of the next request is then unknown, so the connection ends.
 //
-// The reader makes no objects: a request's arguments are offsets, valid until the next call. A request that is not all there
-// is read again from its beginning, but not before the bytes have come that it is known to need.
+// The reader makes no objects: the arguments of a request are offsets, valid until the next call. An incomplete request
+// is read again from its beginning, as soon as the bytes have arrived that it needs at least.
 //
 // See https://redis.io/docs/latest/develop/reference/protocol-spec/
 
-/** How large requests may be, in bytes or numbers. */
+/** Limits of requests, in bytes or numbers. */
 export interface Limits {
-  /** Most bytes of one argument. Default 1 MiB. */
+  /** Maximum length of an argument in bytes. Default 1 MiB. */
   readonly maxBulk: number;
-  /** Most arguments of one request, its name included. Default 1024. */
+  /** Maximum number of arguments of a request, its name included. Default 1024. */
   readonly maxArguments: number;
-  /** Most bytes of a request that is a line. Default 64 KiB. */
+  /** Maximum length in bytes of a request that is a line. Default 64 KiB. */
   readonly maxInline: number;
-  /** Most bytes of one request. Default 4 MiB. */
+  /** Maximum length of a request in bytes. Default 4 MiB. */
   readonly maxRequest: number;
 }
 
 export const defaultLimits: Limits = { maxBulk: 1 << 20, maxArguments: 1024, maxInline: 65_536, maxRequest: 4 << 20 };
 
-/** The client does not speak RESP, or asks for more than a limit allows. */
+/** The bytes are not RESP, or a request exceeds a limit. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
 }
@@ -35,24 +35,24 @@ const ASTERISK = 42;
 const MINUS = 45;
 const ZERO = 48;
 
-/** Longer than the digits of every length that is allowed. */
+/** More digits than any allowed length has. */
 const MOST_DIGITS = 12;
 
-/** What `#number` returns for a line that is not all there. */
+/** The result of `#number` for an incomplete line. */
 const UNFINISHED = -2;
 
 /** Reads requests out of buffers. */
 export class RequestReader {
   readonly #limits: Limits;
-  /** Bytes that the unfinished request has at least. */
+  /** Minimum length of the incomplete request in bytes. */
   need = 0;
-  /** How many arguments the request has, its name included; 0 for an empty one. */
+  /** Number of arguments of the request, its name included. 0 for an empty request. */
   count = 0;
-  /** Where the arguments are; mostly the buffer that was given. */
+  /** The buffer with the arguments, mostly the one that was passed. */
   source: Buffer = Buffer.alloc(0);
   readonly starts: number[] = [];
   readonly ends: number[] = [];
-  /** Where the line ends that `#number` has read. */
+  /** End of the line that `#number` has read. */
   #after = 0;
 
   constructor(limits: Limits) {
@@ -60,8 +60,8 @@ export class RequestReader {
   }
 
   /**
-   * Reads the request that begins at `start`, of the bytes before `end`. Returns where the next one begins, or -1 when this one
-   * is not all there.
+   * Reads the request that begins at `start`, in the bytes before `end`. Returns the start of the next request, or -1 if
+   * this one is incomplete.
    */
   read(buffer: Buffer, start: number, end: number): number {
     this.count = 0;
@@ -88,14 +88,14 @@ export class RequestReader {
     return at;
   }
 
-  /** The request goes on at least until `end`. */
+  /** Stores that the request extends at least to `end`. */
   #unfinished(start: number, end: number): -1 {
     this.need = end - start;
     if (this.need > this.#limits.maxRequest) throw new ProtocolError("too big request");
     return -1;
   }
 
-  /** The number that stands from `at` to the end of its line: at most `max`, at least -1. */
+  /** The number between `at` and the end of its line, from -1 to `max`. */
   #number(buffer: Buffer, at: number, end: number, max: number, what: string): number {
     let value = 0;
     let index = at;
@@ -142,7 +142,7 @@ export class RequestReader {
     this.ends[this.count++] = last;
   }
 
-  /** A line with quotes: its words are not as they stand there. */
+  /** A line with quotes, whose words have to be decoded. */
   #readQuoted(line: string, next: number): number {
     this.count = 0;
     const words = wordsOf(line);
@@ -155,7 +155,7 @@ export class RequestReader {
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
 
-/** "double" quotes know \n, \x41 and their like, 'single' ones only \'. Behind a closing quote a word ends. */
+/** "Double" quotes have escapes such as \n and \x41, 'single' quotes only \'. A word ends after the closing quote. */
 function wordsOf(line: string): string[] {
   const word = /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s"']+))(?=\s|$)/sy;
   const words: string[] = [];

@@ -1,6 +1,6 @@
-// The replies to a batch of requests, put together for one write.
+// The replies to a batch of requests, joined for one write.
 //
-// Small ones are written one behind the other into a buffer; a large value goes out from where it is, as a part of its own.
+// Small replies are copied into a buffer. A large value is a part of its own and is not copied.
 
 import type { Data } from "berkeley";
 
@@ -8,24 +8,24 @@ const CR = 13;
 const LF = 10;
 const ZERO = 48;
 
-/** Below this a loop is cheaper than a call into the runtime. */
+/** For shorter text a loop costs less than a call of Buffer. */
 const SHORT = 40;
-/** Values from here on are parts of their own. */
+/** Values of this length and more are parts of their own. */
 const LONG = 16_384;
 const SMALLEST = 1024;
-/** Room for the mark, the digits and the two line ends of any reply. */
+/** Room for the type character, the digits and the two line ends of any reply. */
 const FRAME = 32;
 
 export class Replies {
   #buffer: Buffer = Buffer.allocUnsafeSlow(SMALLEST);
   #at = 0;
-  /** The parts that are finished, and how many bytes they have. */
+  /** The finished parts, and their length in bytes. */
   #parts: Uint8Array[] = [];
   #done = 0;
-  /** The last view that was given out: the next is mostly as long. */
+  /** The last view that was returned. The next one is mostly of the same length. */
   #view: Buffer = this.#buffer.subarray(0, 0);
 
-  /** Bytes that wait to be taken. */
+  /** Number of bytes in the replies. */
   get size(): number {
     return this.#done + this.#at;
   }
@@ -36,7 +36,7 @@ export class Replies {
     this.#at = copy(text, this.#buffer, this.#at);
   }
 
-  /** What a command that failed says; line ends in it would end the reply. */
+  /** The error reply of a command. Line ends in the text are replaced, because they would end the reply. */
   error(text: string): void {
     const line = `-${text.replace(/[\r\n]/g, " ")}\r\n`;
     this.#reserve(line.length);
@@ -47,12 +47,12 @@ export class Replies {
     this.constant(`:${value}\r\n`);
   }
 
-  /** The head of an array, whose elements follow. */
+  /** The header of an array. Its elements follow. */
   array(count: number): void {
     this.constant(`*${count}\r\n`);
   }
 
-  /** A value, a character for each byte. */
+  /** A value with one character per byte. */
   bulk(value: string): void {
     const { length } = value;
     this.#reserve(FRAME + (length < LONG ? length : 0));
@@ -68,7 +68,7 @@ export class Replies {
     this.#buffer[this.#at++] = LF;
   }
 
-  /** All of it, which is the caller's until `taken()`. */
+  /** All replies. The caller may use them until `taken()`. */
   take(): Data {
     if (this.#parts.length === 0) {
       if (this.#view.length !== this.#at) this.#view = this.#buffer.subarray(0, this.#at);
@@ -77,7 +77,7 @@ export class Replies {
     return [...this.#parts, this.#buffer.subarray(0, this.#at)];
   }
 
-  /** Forgets what has gone out. */
+  /** Removes the replies that were sent. */
   taken(): void {
     this.#at = 0;
     if (this.#buffer.length > LONG) this.#renew(SMALLEST);
@@ -95,7 +95,7 @@ export class Replies {
     buffer[this.#at++] = LF;
   }
 
-  /** Makes what is in the buffer a part, and begins another buffer. */
+  /** Adds the content of the buffer as a part, and begins a new buffer. */
   #cut(): void {
     this.#parts.push(this.#buffer.subarray(0, this.#at));
     this.#done += this.#at;
@@ -117,7 +117,7 @@ export class Replies {
   }
 }
 
-/** Puts characters below 256 into a buffer; returns where they end. */
+/** Writes characters below 256 into a buffer, and returns their end. */
 function copy(text: string, buffer: Buffer, at: number): number {
   for (let index = 0; index < text.length; index++) buffer[at + index] = text.charCodeAt(index);
   return at + text.length;

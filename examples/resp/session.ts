@@ -1,11 +1,11 @@
-// A client's side of the server without any connection: bytes in, replies out. What carries them is the caller's.
+// The state of one client, without a connection: bytes in, replies out. The caller reads and writes.
 
 import { type Context, execute } from "./commands.js";
 import { type Limits, ProtocolError, RequestReader } from "./protocol.js";
 import { Replies } from "./replies.js";
 import type { Store } from "./store.js";
 
-/** Replies are sent before more requests are answered once they are so many bytes: a client pays for what it asks. */
+/** At this number of bytes the replies are sent before further requests run. This bounds the memory for a client. */
 const MOST_REPLIES = 256 << 10;
 
 export class Session {
@@ -20,23 +20,23 @@ export class Session {
     this.#context = { store, request: this.#request, replies: this.replies, quit: false };
   }
 
-  /** Whether the connection shall end behind the replies. */
+  /** Whether the connection is to end after the replies. */
   get over(): boolean {
     return this.#over;
   }
 
-  /** Whether `run` stopped because of the replies: send them, and run again. */
+  /** Whether `run` stopped because of too many replies. Send them and call `run` again. */
   get more(): boolean {
     return this.#more;
   }
 
-  /** Answers the requests that lie whole between `start` and `end`; returns where the rest begins. */
+  /** Runs the complete requests between `start` and `end`, and returns the start of the rest. */
   run(buffer: Buffer, start: number, end: number): number {
     const request = this.#request;
     let at = start;
     this.#more = false;
     try {
-      // An unfinished request that still lacks bytes need not be looked at.
+      // An incomplete request that still lacks bytes is not parsed again.
       if (end - start < request.need) return start;
       request.need = 0;
       while (at < end) {

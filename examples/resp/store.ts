@@ -1,35 +1,35 @@
 // The keys and values, with their time to live.
 //
-// Keys and values are strings of one character per byte: what a Map looks up best, compact, and never changed.
+// Keys and values are strings with one character per byte. They are compact and immutable, and a Map finds them fast.
 //
-// A key whose time has come is gone for whoever asks for it. Those that nobody asks for are looked for by sweep(), which a
-// timer calls: it looks at some of the keys that have a time, and goes on at once as long as many of them were due.
+// A lookup treats an expired key as absent. sweep() removes expired keys that are not looked up. A timer calls it: it
+// tests some of the keys that have a time to live, and continues at once while many of these were expired.
 
-/** How the store is bounded, and its clock. */
+/** The limit of the store, and its clock. */
 export interface StoreOptions {
-  /** Most bytes of all keys and values, each with its overhead. Default 256 MiB. */
+  /** Maximum number of bytes of all keys and values, with their overhead. Default 256 MiB. */
   readonly maxMemory?: number | undefined;
-  /** The time in ms since the epoch. Default `Date.now`. */
+  /** The time in milliseconds since the epoch. Default `Date.now`. */
   readonly now?: (() => number) | undefined;
 }
 
-/** About what the engine needs for an entry beside its characters. */
+/** About the memory of an entry besides its characters. */
 const OVERHEAD = 96;
-/** Keys that a step of the sweep looks at. */
+/** Number of keys that one step of the sweep tests. */
 const SAMPLE = 20;
-/** Steps of one sweep at most, so that it never keeps clients waiting. */
+/** Maximum number of steps in one sweep, so that it does not delay clients. */
 const STEPS = 500;
 
 interface Entry {
   value: string;
-  /** Since the epoch in ms; 0 for ever. */
+  /** Milliseconds since the epoch, or 0 for no expiry. */
   expires: number;
 }
 
 export class Store {
   readonly #entries = new Map<string, Entry>();
-  /** Those of the entries that have a time. */
-  readonly #mortal = new Map<string, Entry>();
+  /** The entries that have a time to live. */
+  readonly #expiring = new Map<string, Entry>();
   readonly #now: () => number;
   readonly #maxMemory: number;
   #memory = 0;
@@ -40,14 +40,14 @@ export class Store {
     this.#maxMemory = opts.maxMemory ?? 256 << 20;
   }
 
-  /** Keys that there are, among them those that are due and have not been found. */
+  /** Number of keys, expired keys that were not yet removed included. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Keys that have a time to live. */
+  /** Number of keys with a time to live. */
   get mortal(): number {
-    return this.#mortal.size;
+    return this.#expiring.size;
   }
 
   get memory(): number {
@@ -58,7 +58,7 @@ export class Store {
     return this.#find(key)?.value;
   }
 
-  /** False when there is no memory for it; then nothing has changed. The key keeps its time to live only if told to. */
+  /** Returns false and changes nothing if there is no memory. The key keeps its time to live only with `keepTime`. */
   set(key: string, value: string, keepTime: boolean): boolean {
     const entry = this.#find(key);
     const more = entry === undefined ? key.length + value.length + OVERHEAD : value.length - entry.value.length;
@@ -67,7 +67,7 @@ export class Store {
     if (entry === undefined) this.#entries.set(key, { value, expires: 0 });
     else {
       entry.value = value;
-      if (entry.expires !== 0 && !keepTime) this.#makeImmortal(key, entry);
+      if (entry.expires !== 0 && !keepTime) this.#removeExpiry(key, entry);
     }
     return true;
   }
@@ -81,54 +81,54 @@ export class Store {
 
   clear(): void {
     this.#entries.clear();
-    this.#mortal.clear();
+    this.#expiring.clear();
     this.#cursor = undefined;
     this.#memory = 0;
   }
 
-  /** Ends a key in so many ms, at once if that is not in the future. False when there is no such key. */
+  /** Sets the expiry of a key, and removes the key if that time has passed. Returns false if there is no such key. */
   expire(key: string, ms: number): boolean {
     const entry = this.#find(key);
     if (entry === undefined) return false;
     if (ms <= 0) this.#remove(key, entry);
     else {
       entry.expires = this.#now() + ms;
-      this.#mortal.set(key, entry);
+      this.#expiring.set(key, entry);
     }
     return true;
   }
 
-  /** The ms that a key has left: -1 for ever, -2 when there is none. */
+  /** The time to live of a key in milliseconds: -1 without expiry, -2 if there is no such key. */
   left(key: string): number {
     const entry = this.#find(key);
     if (entry === undefined) return -2;
     return entry.expires === 0 ? -1 : entry.expires - this.#now();
   }
 
-  /** Takes its time from a key; false when it has none. */
+  /** Removes the expiry of a key. Returns false if it has none. */
   persist(key: string): boolean {
     const entry = this.#find(key);
     if (entry === undefined || entry.expires === 0) return false;
-    this.#makeImmortal(key, entry);
+    this.#removeExpiry(key, entry);
     return true;
   }
 
-  /** Removes keys that are due; returns how many. */
+  /** Removes expired keys, and returns their number. */
   sweep(): number {
     let removed = 0;
     for (let step = 0; step < STEPS; step++) {
-      const due = this.#sweepSome();
-      removed += due;
-      if (due * 4 < SAMPLE) break;
+      const expired = this.#sweepSome();
+      removed += expired;
+      if (expired * 4 < SAMPLE) break;
     }
     return removed;
   }
 
   #sweepSome(): number {
     const now = this.#now();
-    let due = 0;
+    let expired = 0;
     for (let seen = 0; seen < SAMPLE; seen++) {
-      const { done, value } = (this.#cursor ??= this.#mortal.entries()).next();
+      const { done, value } = (this.#cursor ??= this.#expiring.entries()).next();
       if (done === true) {
         this.#cursor = undefined;
         break;
@@ -136,9 +136,9 @@ export class Store {
       const [key, entry] = value;
       if (entry.expires > now) continue;
       this.#remove(key, entry);
-      due++;
+      expired++;
     }
-    return due;
+    return expired;
   }
 
   #find(key: string): Entry | undefined {
@@ -148,14 +148,14 @@ export class Store {
     return undefined;
   }
 
-  #makeImmortal(key: string, entry: Entry): void {
+  #removeExpiry(key: string, entry: Entry): void {
     entry.expires = 0;
-    this.#mortal.delete(key);
+    this.#expiring.delete(key);
   }
 
   #remove(key: string, entry: Entry): void {
     this.#memory -= key.length + entry.value.length + OVERHEAD;
     this.#entries.delete(key);
-    if (entry.expires !== 0) this.#mortal.delete(key);
+    if (entry.expires !== 0) this.#expiring.delete(key);
   }
 }
