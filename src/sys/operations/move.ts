@@ -27,7 +27,7 @@ const SENDFILE_CHUNK = 1 << 20;
 /** Bytes after which a flow lets others have their turn. */
 const SPLICE_CHUNK = 1 << 20;
 
-/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/splice.h. */
+/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/addon.h. */
 const MANY = 16 << 10;
 
 /** A file, or what holds one: the descriptor is asked for at each call, so that a FileHandle that was closed is noticed. */
@@ -203,7 +203,7 @@ function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   return result;
 }
 
-/** How `spliceThrough` is to go about it; the same bits as in native/splice.h. */
+/** How `spliceThrough` is to go about it; the same bits as in native/addon.h. */
 const FEW = 1;
 const SHORT_MEANS_EMPTY = 2;
 const SHORT_MEANS_END = 4;
