@@ -1,11 +1,8 @@
 /* The state of one environment: created when the addon is loaded, released when the environment ends. */
 #include "addon.h"
-#include "descriptors.h"
 #include "syscalls.h"
 
-#include <dlfcn.h>
 #include <features.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #ifdef __GLIBC__
@@ -26,17 +23,6 @@ struct addon *get_addon(napi_env env) {
   void *data = NULL;
   if (napi_get_instance_data(env, &data) != napi_ok) return NULL;
   return data;
-}
-
-bool pin_library(void) {
-  static const char anchor;
-  static atomic_bool pinned = false;
-  Dl_info info;
-  if (atomic_load(&pinned)) return true;
-  if (dladdr(&anchor, &info) == 0 || info.dli_fname == NULL) return false;
-  if (dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) == NULL) return false;
-  atomic_store(&pinned, true);
-  return true;
 }
 
 /*
@@ -79,9 +65,8 @@ static napi_value init(napi_env env, napi_value exports) {
   }
   init_syscalls();
   static bool (*const add_exports[])(napi_env, napi_value) = {
-      init_socket,   init_ownership, init_shared_fds, init_sendrecv,  init_batch, init_sendfile,
-      init_splice,   init_sockopt,   init_poll,       init_poller,    init_relay, init_signals,
-      init_resolver, init_lookups,   init_netdb,      init_constants,
+      init_socket, init_descriptors, init_sendrecv, init_batch,    init_splice,  init_sockopt, init_poll,
+      init_poller, init_relay,       init_signals,  init_resolver, init_lookups, init_netdb,   init_constants,
   };
   for (size_t i = 0; i < sizeof add_exports / sizeof *add_exports; i++) {
     if (add_exports[i](env, exports)) continue;

@@ -1,5 +1,5 @@
 /*
- * The state of one environment, and the functions that add the calls of each file to the exports.
+ * The state of one environment, and the functions that the files of the addon share.
  *
  * Every call takes numbers and byte views, checks their bounds, makes a system call and returns a number >= 0 or
  * -errno. Four files are exceptions:
@@ -11,20 +11,20 @@
  * RangeError, and never reads or writes outside the view.
  *
  * All state belongs to the instance data of one environment (`struct addon`), so each worker thread has its own state.
- * The exceptions are constant facts of the process (syscalls.h), and the signal handlers, which belong to the process
+ * The exceptions are constant facts of the process (process.c), and the signal handlers, which belong to the process
  * (alarm.c, signals.c).
  */
 #ifndef BERKELEY_ADDON_H
 #define BERKELEY_ADDON_H
 
-#include "values.h"
-
 #include <node_api.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <time.h>
 
 /* A growing array. Items that were not set are 0. */
@@ -44,7 +44,7 @@ struct addon {
   struct lookups *lookups; /* NULL before the first lookup */
   /* One bit per descriptor number. A set bit means that this environment owns the descriptor. */
   struct u64_array owned;
-  /* Indexed by descriptor number: the file identity of a shared descriptor, 0 for any other. shared_fds.c */
+  /* Indexed by descriptor number: the file identity of a shared descriptor, 0 for any other. descriptors.c */
   struct u64_array shared;
   timer_t alarm;
   bool has_alarm;
@@ -52,19 +52,190 @@ struct addon {
 };
 
 struct addon *get_addon(napi_env env);
+
+/* process.c */
+
 /*
  * Keeps this library mapped until the process ends. Node unloads an addon when the last worker that loaded it ends, so
  * this call must come before anything outside an environment stores a pointer to code of the addon. Returns false on
  * failure.
  */
 bool pin_library(void);
+/* Starts a thread that blocks every signal: signals are for the threads of the runtime. Returns 0 or -errno. */
+int start_thread(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data);
 
+/* values.c */
+
+/* Functions that read an argument return false with a TypeError or RangeError pending. */
+#define MAX_ARGS 12
+#define MAX_OPTIONAL_ARGS 2
+struct args {
+  napi_env env;
+  size_t count;
+  napi_value values[MAX_ARGS];
+};
+
+bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args);
+bool arg_i32(const struct args *args, size_t index, int32_t *out);
+bool arg_u32(const struct args *args, size_t index, uint32_t *out);
+/* An integer from 0 to 2^53-1. */
+bool arg_offset(const struct args *args, size_t index, int64_t *out);
+/* The bytes of a TypedArray or Buffer. A detached or out-of-bounds view has length 0. */
+bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
+bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
+/*
+ * A string as an allocated C string; null and undefined as NULL. A string that contains NUL is refused, because C would
+ * read only the part before NUL.
+ */
+bool arg_string(const struct args *args, size_t index, char **out);
+
+napi_value js_number(napi_env env, int64_t value);
+napi_value js_string_or_null(napi_env env, const char *string);
+
+/*
+ * The result of a system call, or -errno if it failed. No other call may come in between, because it could change
+ * errno.
+ */
+static inline int64_t result_or_errno(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
+
+/*
+ * Both functions call JavaScript. call_from_node_api() is for callbacks that Node-API invokes: completed work and
+ * threadsafe functions. There the runtime runs the microtasks afterwards. call_from_uv() is for callbacks of libuv,
+ * after which Node does not run them. An exception of the function becomes an uncaught exception. Both return true if
+ * the function returned normally.
+ */
+bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+
+struct exported_function {
+  const char *name;
+  napi_callback function;
+};
+bool export_functions(napi_env env, napi_value exports, const struct exported_function *functions, size_t count);
+#define EXPORT_FUNCTIONS(env, exports, functions) \
+  export_functions(env, exports, functions, sizeof(functions) / sizeof((functions)[0]))
+
+/*
+ * Socket addresses are passed as the bytes of a sockaddr. The kernel writes an address into a buffer of at least
+ * ADDRESS_BUFFER_SIZE bytes: first the length as a 32-bit number in host byte order, then the sockaddr.
+ */
+#define ADDRESS_BUFFER_SIZE (sizeof(uint32_t) + sizeof(struct sockaddr_storage))
+bool arg_address(const struct args *args, size_t index, const struct sockaddr **address, socklen_t *length);
+bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer);
+void write_address(uint8_t *buffer, const struct sockaddr_storage *address, socklen_t length);
+
+/* descriptors.c */
+
+/* Grows the array so that it has an item at `index`. Returns false without memory. */
+bool grow_array(struct u64_array *array, size_t index);
+/* Records fd as owned by this environment. Returns fd, or -ENOMEM. */
+int own(struct addon *addon, int fd);
+/* Records a new descriptor as owned. On failure the descriptor is closed. */
+int own_new(struct addon *addon, int fd);
+/* Records two new descriptors as owned. Returns 0, or -ENOMEM with both closed. */
+int own_new_pair(struct addon *addon, const int fds[2]);
+void disown(struct addon *addon, int fd);
+bool owns(const struct addon *addon, int fd);
+void close_owned(struct addon *addon);
+
+/*
+ * Records an owned descriptor as shared. Returns the identity of its file, a number above 0. Changes nothing on -errno.
+ */
+int64_t mark_shared(struct addon *addon, int fd);
+bool has_identity(int fd, int64_t identity);
+static inline bool is_shared(const struct addon *addon, int fd) {
+  return (size_t)fd < addon->shared.length && addon->shared.items[fd] != 0;
+}
+/*
+ * Whether other code has closed the number of a shared descriptor. The number is then free or belongs to another file.
+ */
+bool is_replaced(const struct addon *addon, int fd);
+bool is_blocking(int fd);
+/* Whether a call without MSG_DONTWAIT could block, because other code has cleared O_NONBLOCK. */
+static inline bool may_block(const struct addon *addon, int fd) { return is_shared(addon, fd) && is_blocking(fd); }
+/* poll(2) without waiting. Returns true for one of the events, an error or a hang-up. */
+bool is_ready(int fd, short events);
+void free_shared(struct addon *addon);
+
+/* alarm.c */
+
+/*
+ * Between these two calls, a system call of this thread that blocks fails with EINTR after one millisecond.
+ * start_alarm() returns 0, or -1 with errno set. stop_alarm() does not change errno.
+ */
+int start_alarm(struct addon *addon);
+void stop_alarm(struct addon *addon);
+void delete_alarm(struct addon *addon);
+
+/* sendrecv.c: control messages */
+
+/* In the kernel since 6.5, in the headers of C libraries later. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
+/*
+ * The next control message, or NULL. CMSG_NXTHDR() of some C libraries compares signed with unsigned numbers, and does
+ * not check that cmsg_len stays inside the control data.
+ */
+static inline struct cmsghdr *next_control(const struct msghdr *message, struct cmsghdr *control) {
+  size_t left = (size_t)message->msg_controllen - (size_t)((uint8_t *)control - (uint8_t *)message->msg_control);
+  size_t length = control->cmsg_len;
+  if (length < sizeof *control || length > left) return NULL;
+  size_t step = (length + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+  if (step > left || left - step < sizeof *control) return NULL;
+  return (struct cmsghdr *)((uint8_t *)control + step);
+}
+
+static inline bool carries_descriptors(const struct cmsghdr *control) {
+  return control->cmsg_level == SOL_SOCKET && (control->cmsg_type == SCM_RIGHTS || control->cmsg_type == SCM_PIDFD);
+}
+
+/*
+ * Whether a receiving call failed (see errno) because of MSG_CMSG_CLOEXEC. If so, the caller calls again without the
+ * flag. A packet socket refuses every flag that it does not support, and never delivers descriptors. For other sockets
+ * this returns false, because EINVAL has other causes there. Does not change errno.
+ */
+bool refuses_cloexec(int fd);
+
+/* splice.c */
+
+/*
+ * Transfers of fewer bytes are copied, because splice(2) then costs more than a copy. relay.c switches a flow to
+ * copying after a transfer of fewer bytes. src/ops/transfer.ts has the same number.
+ */
+#define SPLICE_THRESHOLD (16u << 10)
+
+/* Flags of splice_through(), the same as in src/ops/transfer.ts. */
+
+/* Copy first, and splice after a full read of SPLICE_THRESHOLD bytes. */
+#define SPLICE_COPY_FIRST 1u
+/* A recv(2) that returned fewer bytes than requested has emptied the source. A further recv(2) is not needed. */
+#define SPLICE_SHORT_READ_IS_EMPTY 2u
+/* The peer has ended the connection, and a recv(2) that returned fewer bytes than requested got the last bytes. */
+#define SPLICE_SHORT_READ_IS_END 4u
+/* Copy all bytes: one of the sockets is blocking, so splice(2) could block. */
+#define SPLICE_COPY_ALL 8u
+
+/* If both counts are equal, the pipe is empty. */
+struct splice_progress {
+  uint32_t received; /* bytes taken from the source */
+  uint32_t sent;     /* bytes that the destination accepted */
+};
+
+/*
+ * Fills the pipe, which must be empty, from `source` and empties it into `destination`. Repeats that until an operation
+ * fails or `budget` bytes were received. `capacity` is the capacity of the pipe. Returns 1 when the budget is spent, 0
+ * at the end of `source`, or -errno.
+ */
+int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget,
+                       uint32_t flags, struct splice_progress *progress);
+
+/* Each function adds the calls of one file to the exports. */
 bool init_socket(napi_env env, napi_value exports);
-bool init_ownership(napi_env env, napi_value exports);
-bool init_shared_fds(napi_env env, napi_value exports);
+bool init_descriptors(napi_env env, napi_value exports);
 bool init_sendrecv(napi_env env, napi_value exports);
 bool init_batch(napi_env env, napi_value exports);
-bool init_sendfile(napi_env env, napi_value exports);
 bool init_splice(napi_env env, napi_value exports);
 bool init_sockopt(napi_env env, napi_value exports);
 bool init_poll(napi_env env, napi_value exports);

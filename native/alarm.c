@@ -2,12 +2,11 @@
  * The alarm interrupts a system call that blocks. While it is set, a timer sends a signal to this thread every
  * millisecond, and the system call fails with EINTR.
  *
- * The addon sets the alarm only if O_NONBLOCK is cleared (shared_fds.c) and poll(2) has reported that the call would
+ * The addon sets the alarm only if O_NONBLOCK is cleared (descriptors.c) and poll(2) has reported that the call would
  * not block. The alarm is needed in spite of poll(2): another process can take the connection that poll(2) has
  * reported, if several processes accept from one listening socket.
  */
 #include "addon.h"
-#include "descriptors.h"
 
 #include <signal.h>
 #include <stdatomic.h>

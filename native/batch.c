@@ -10,7 +10,6 @@
  * write to the table, so each call checks every length in the table before the kernel uses it.
  */
 #include "addon.h"
-#include "cmsg.h"
 #include "syscalls.h"
 
 #include <netinet/in.h>

@@ -24,8 +24,7 @@
  * Results go into a list, and a threadsafe function notifies the environment. It keeps the loop alive exactly while a
  * caller waits. All calls of it are made under the mutex after a check of `closed`, so none is made after its release.
  */
-#include "lookup_threads.h"
-#include "threads.h"
+#include "lookups.h"
 
 #include <stdlib.h>
 #include <time.h>

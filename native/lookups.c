@@ -1,7 +1,7 @@
 /*
  * Lookups on the environment's side: starts and abandons them, and calls their callbacks. lookup_threads.c runs them.
  */
-#include "lookup_threads.h"
+#include "lookups.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,6 @@
  * order.
  */
 #include "addon.h"
-#include "descriptors.h"
 
 #include <poll.h>
 #include <stdalign.h>

@@ -27,8 +27,6 @@
  */
 #include "poller.h"
 
-#include "descriptors.h"
-
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -315,7 +313,7 @@ static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
 
 /*
  * pollerRemove(fd, poller, identity = any): epoll finds the entry by the number, which may belong to another socket
- * now; shared_fds.c.
+ * now; descriptors.c.
  */
 static napi_value call_poller_remove(napi_env env, napi_callback_info info) {
   struct args args;

@@ -12,7 +12,6 @@
  * function is unreferenced and does not keep the process alive.
  */
 #include "poller.h"
-#include "threads.h"
 
 #include <poll.h>
 #include <stdatomic.h>

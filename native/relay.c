@@ -33,10 +33,7 @@
  *
  * JavaScript can write any value to these words. So C uses only descriptors that this environment owns.
  */
-#include "relay.h"
-
-#include "descriptors.h"
-#include "splice.h"
+#include "poller.h"
 
 #include <sys/epoll.h>
 #include <time.h>

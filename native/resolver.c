@@ -9,7 +9,6 @@
  * - the value or null
  */
 #include "lookups.h"
-#include "sockaddr.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

@@ -1,11 +1,8 @@
 /*
  * The calls that send and receive: one buffer, one buffer with an address, or a message. All have MSG_DONTWAIT, because
- * other processes can make the descriptor blocking; shared_fds.c.
+ * other processes can make the descriptor blocking; descriptors.c.
  */
 #include "addon.h"
-#include "cmsg.h"
-#include "descriptors.h"
-#include "sockaddr.h"
 #include "syscalls.h"
 
 #include <limits.h>

@@ -1,7 +1,5 @@
 /* The calls that create, bind, connect, accept and shut down sockets. */
 #include "addon.h"
-#include "descriptors.h"
-#include "sockaddr.h"
 #include "syscalls.h"
 
 #include <poll.h>

@@ -1,8 +1,5 @@
-/* Moving bytes from a socket through a pipe to a socket, inside the kernel. */
-#include "splice.h"
-
+/* Moving bytes inside the kernel: sendfile(2), and splice(2) from a socket through a pipe to a socket. */
 #include "addon.h"
-#include "descriptors.h"
 #include "syscalls.h"
 
 #include <fcntl.h>
@@ -10,7 +7,55 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* Copies, because sendfile(2) would block on a blocking socket; descriptors.c. */
+static int64_t copy_file(int out, int in, off_t offset, uint32_t count) {
+  uint8_t bytes[1 << 16];
+  int64_t moved = 0;
+  while (moved < count) {
+    size_t left = (size_t)(count - moved), requested = left < sizeof bytes ? left : sizeof bytes;
+    ssize_t received = pread(in, bytes, requested, offset + moved);
+    if (received <= 0) return moved > 0 ? moved : result_or_errno(received);
+    ssize_t sent = sys_send(out, bytes, (size_t)received, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return moved > 0 ? moved : -errno;
+    moved += sent;
+    if (sent < received) break;
+  }
+  return moved;
+}
+
+/* sendfile(out, in, offset, count) -> bytes sent, 0 at the end of the file. Does not change the offset of the file. */
+static napi_value call_sendfile(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t out, in;
+  int64_t offset;
+  uint32_t count;
+  struct addon *addon = get_addon(env);
+  if (addon == NULL || !read_args(env, info, 4, &args) || !arg_i32(&args, 0, &out) || !arg_i32(&args, 1, &in) ||
+      !arg_offset(&args, 2, &offset) || !arg_u32(&args, 3, &count)) {
+    return NULL;
+  }
+  if (may_block(addon, out)) return js_number(env, copy_file(out, in, offset, count));
+  off_t at = offset;
+  return js_number(env, result_or_errno(sendfile(out, in, &at, count)));
+}
+
+/*
+ * fileSize(fd): the size of a regular file, 0 for a block device. EINVAL for any other file, because sendfile(2) could
+ * block on it.
+ */
+static napi_value call_file_size(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  struct stat status;
+  if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  if (fstat(fd, &status) < 0) return js_number(env, -errno);
+  if (S_ISREG(status.st_mode)) return js_number(env, status.st_size);
+  return js_number(env, S_ISBLK(status.st_mode) ? 0 : -EINVAL);
+}
 
 /*
  * pipe(size, buffer for two descriptors, 8 bytes) -> capacity of the pipe in bytes. The read end is first. The kernel
@@ -56,7 +101,7 @@ static ssize_t copy_to_pipe(int in, int out, size_t count) {
 }
 
 /*
- * splice(2) from or to a blocking socket; shared_fds.c. Bytes from a blocking socket are copied. On a blocking
+ * splice(2) from or to a blocking socket; descriptors.c. Bytes from a blocking socket are copied. On a blocking
  * destination the alarm interrupts the call, which then returns the number of bytes moved so far.
  */
 static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t count) {
@@ -180,7 +225,8 @@ int64_t splice_through(int source, int read_end, int write_end, int destination,
 
 /*
  * spliceThrough(source, read end, write end, destination, capacity, budget, out, flags = 0): splice_through(). It makes
- * several system calls, so that JavaScript need not run after each fill of the pipe. `flags` are those of splice.h.
+ * several system calls, so that JavaScript need not run after each fill of the pipe. `flags` are those of
+ * splice_through() in addon.h.
  *
  * -> 1 when the budget is spent, 0 at the end of `source`, or -errno. `out` gets two 32-bit numbers, 8 bytes: bytes
  * received from `source` and bytes sent to `destination`. If they are equal, the pipe is empty and the result is that
@@ -222,10 +268,8 @@ static napi_value call_read(napi_env env, napi_callback_info info) {
 
 bool init_splice(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {
-      {"pipe", call_pipe},
-      {"splice", call_splice},
-      {"spliceThrough", call_splice_through},
-      {"read", call_read},
+      {"sendfile", call_sendfile}, {"fileSize", call_file_size},           {"pipe", call_pipe},
+      {"splice", call_splice},     {"spliceThrough", call_splice_through}, {"read", call_read},
   };
   return EXPORT_FUNCTIONS(env, exports, functions);
 }

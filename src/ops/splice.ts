@@ -21,7 +21,7 @@ import type { PipePool } from "./pipes.js";
 /** Bytes after which a flow lets others have their turn. */
 const SPLICE_CHUNK = 1 << 20;
 
-/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/splice.h. */
+/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/addon.h. */
 const MANY = 16 << 10;
 
 /** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
@@ -160,7 +160,7 @@ function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   return result;
 }
 
-/** How `spliceThrough` is to go about it; the same bits as in native/splice.h. */
+/** How `spliceThrough` is to go about it; the same bits as in native/addon.h. */
 const FEW = 1;
 const SHORT_MEANS_EMPTY = 2;
 const SHORT_MEANS_END = 4;

@@ -6,7 +6,7 @@
 
 import { calls } from "../sys/calls.js";
 
-/** Slots that have a note, at most: MAX_RELAYS in native/relay.h. Each forwarded connection takes two. */
+/** Slots that have a note, at most: MAX_RELAYS in native/poller.h. Each forwarded connection takes two. */
 const NOTES = 1 << 16;
 /** So many of them stand before the pipes. */
 const FIRST_NOTES = 1024;

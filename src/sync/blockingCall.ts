@@ -1,7 +1,7 @@
 // The waiting of the blocking socket: try the call, block the thread in poll(2), try again. The operations are those of the
 // awaitable socket (sys/operations), and so are the outcomes; what differs is who waits.
 //
-// No call of the operations waits in the kernel (native/shared_fds.c), because only then has every call a deadline. The thread waits
+// No call of the operations waits in the kernel (native/descriptors.c), because only then has every call a deadline. The thread waits
 // in poll(2), in slices: between two of them the engine can end the thread, so that worker.terminate(), and process.exit() in the main thread, don't wait
 // for what may never come. A signal with the default action (Ctrl-C) ends the process wherever its threads are; one that the
 // process listens for ends the call: see interrupts.ts.

@@ -45,7 +45,7 @@ export interface Calls {
   /** The descriptor stays open and is no longer ours. With `blocking` 1 O_NONBLOCK is cleared; it stays ours if that fails. */
   release(fd: number, blocking?: number, file?: number): number;
   /**
-   * Others get to know the number of a descriptor of ours, and may change or close what is behind it; native/shared_fds.c. Returns which
+   * Others get to know the number of a descriptor of ours, and may change or close what is behind it; native/descriptors.c. Returns which
    * file it is, for `close`.
    */
   share(fd: number): number;
