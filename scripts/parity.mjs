@@ -165,19 +165,24 @@ const blocking = await load("sync");
 /** The names on the page, in the order of Python's lists. */
 function pageNames() {
   const names = [];
-  let kind = "";
-  const kinds = { Functions: "function", "Members of the socket": "member", Classes: "class", Exceptions: "exception" };
+  let section = "";
+  const sections = {
+    Functions: "function",
+    "Members of the socket": "member",
+    Classes: "class",
+    Exceptions: "exception",
+  };
   for (const line of readFileSync(page, "utf8").split("\n")) {
-    if (line.startsWith("## ")) kind = kinds[line.slice(3)] ?? "constant";
-    else if (kind === "constant") {
+    if (line.startsWith("## ")) section = sections[line.slice(3)] ?? "constant";
+    else if (section === "constant") {
       const listed = /^- `(\w+)`/.exec(line) ?? [];
-      if (listed.length > 0) names.push([kind, listed[1]]);
+      if (listed.length > 0) names.push([section, listed[1]]);
       const several =
         /^The same names, \d+ of them: (.*)\.$/.exec(line) ?? /^\| .* \| ((?:`\w+`(?:, )?)+) \|$/.exec(line);
-      for (const [, name] of several?.[1].matchAll(/`(\w+)`/g) ?? []) names.push([kind, name]);
+      for (const [, name] of several?.[1].matchAll(/`(\w+)`/g) ?? []) names.push([section, name]);
     } else {
       const [, name] = /^\| `(?:socket\.)?(\w+)` \|/.exec(line) ?? [];
-      if (kind !== "" && name !== undefined) names.push([kind, name]);
+      if (section !== "" && name !== undefined) names.push([section, name]);
     }
   }
   // Python sorts by code units, the members behind all others.
@@ -214,11 +219,11 @@ function compareNames(onPage) {
       );
     }
   }
-  const constants = [...there].filter((name) => name.startsWith("constant "));
-  const found = constants.filter((name) => here.has(name)).length;
-  if (100 * found < LEAST_CONSTANTS * constants.length) {
+  const numbers = [...there].filter((name) => name.startsWith("constant "));
+  const found = numbers.filter((name) => here.has(name)).length;
+  if (100 * found < LEAST_CONSTANTS * numbers.length) {
     fail(
-      `Python ${version} has ${found} of the ${constants.length} constants of docs/python-parity.md, required ${LEAST_CONSTANTS} %`,
+      `Python ${version} has ${found} of the ${numbers.length} constants of docs/python-parity.md, required ${LEAST_CONSTANTS} %`,
     );
   }
 }

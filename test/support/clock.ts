@@ -8,6 +8,8 @@ import { setImmediate as immediate } from "node:timers/promises";
 const LONGEST = 0x7fff_ffff;
 /** Turns of the loop after each timer: what it made ready, and what that made ready. */
 const TURNS = 3;
+/** Timers that one `advance()` runs. */
+const MOST = 1000;
 
 interface Timer {
   at: number;
@@ -39,7 +41,8 @@ export class TestClock implements Disposable {
   /** Lets `ms` pass: runs each timer that falls due, the earliest first, and the loop after it. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
-    for (;;) {
+    for (let ran = 0; ; ran++) {
+      if (ran === MOST) throw new Error(`${MOST} timers have run and one is still due: it is set again at once`);
       for (let turn = 0; turn < TURNS; turn++) await immediate();
       const due = [...this.#timers].filter(({ at }) => at <= end);
       if (due.length === 0) break;
