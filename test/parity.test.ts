@@ -91,8 +91,6 @@ test("the page is checked under Pythons of other versions, whose constants are o
 test("the check fails under any version when a call, a class or an exception is on one side alone", () => {
   for (const version of [
     [3, 9],
-    [3, 11],
-    [3, 14],
     [3, 99],
   ] as const) {
     assert.match(checkUnder(version, [["function", "htons_all"]]), /htons_all of Python has neither a counterpart nor/);
@@ -141,6 +139,7 @@ test("at least 95 % of the functions and members have a counterpart, and the res
   const calls = report.rows.filter(({ kind }) => kind === "function" || kind === "member");
   const covered = calls.filter(({ ours }) => ours.length > 0);
   assert.equal(calls.length, report.calls.all);
+  assert.ok(calls.length > 60, `${calls.length} functions and members`);
   assert.equal(covered.length, report.calls.covered);
   assert.ok(covered.length >= 0.95 * calls.length, `${covered.length} of ${calls.length}`);
   for (const { name, ours, reason } of report.rows) assert.ok(ours.length > 0 || (reason ?? "") !== "", name);

@@ -126,8 +126,11 @@ const snippets = findSnippets(root);
 const ports = await freePorts(snippets.length + 1);
 const diagnostics = await compile(snippets, ports);
 
-test("README.md has TypeScript to run", () => {
-  assert.ok(snippets.some((snippet) => snippet.path === "README.md" && snippet.run));
+test("README.md, the pages of docs/ and the comments of src/ have TypeScript to run", () => {
+  const run = (start: string): number =>
+    snippets.filter(({ path, run: runs }) => runs && path.startsWith(start)).length;
+  const counts = { readme: run("README.md"), docs: run("docs/"), src: run("src/") };
+  assert.ok(counts.readme > 0 && counts.docs > 10 && counts.src > 50, JSON.stringify(counts));
 });
 
 test("the snippets of the documents compile", () => {
