@@ -127,9 +127,9 @@ const ports = await freePorts(snippets.length + 1);
 const diagnostics = await compile(snippets, ports);
 
 test("README.md, the pages of docs/ and the comments of src/ have TypeScript to run", () => {
-  const run = (start: string): number =>
-    snippets.filter(({ path, run: runs }) => runs && path.startsWith(start)).length;
-  const counts = { readme: run("README.md"), docs: run("docs/"), src: run("src/") };
+  const count = (start: string): number =>
+    snippets.filter((snippet) => snippet.run && snippet.path.startsWith(start)).length;
+  const counts = { readme: count("README.md"), docs: count("docs/"), src: count("src/") };
   assert.ok(counts.readme > 0 && counts.docs > 10 && counts.src > 50, JSON.stringify(counts));
 });
 

@@ -29,7 +29,7 @@ export class TestClock implements Disposable {
 
   constructor() {
     globalThis.setTimeout = this.#setTimeout.bind(this) as unknown as typeof globalThis.setTimeout;
-    globalThis.clearTimeout = this.#clearTimeout.bind(this) as typeof globalThis.clearTimeout;
+    globalThis.clearTimeout = this.#clearTimeout.bind(this);
     performance.now = () => this.#now;
   }
 
