@@ -126,8 +126,11 @@ const snippets = findSnippets(root);
 const ports = await freePorts(snippets.length + 1);
 const diagnostics = await compile(snippets, ports);
 
-test("README.md has TypeScript to run", () => {
-  assert.ok(snippets.some((snippet) => snippet.path === "README.md" && snippet.run));
+test("README.md, the pages of docs/ and the comments of src/ have TypeScript to run", () => {
+  const count = (start: string): number =>
+    snippets.filter((snippet) => snippet.run && snippet.path.startsWith(start)).length;
+  const counts = { readme: count("README.md"), docs: count("docs/"), src: count("src/") };
+  assert.ok(counts.readme > 0 && counts.docs > 10 && counts.src > 50, JSON.stringify(counts));
 });
 
 test("the first example of README.md runs on every Node.js as it stands: JavaScript, and without `using`", async () => {

@@ -67,7 +67,13 @@ test("steps --once keeps its columns aligned", async () => {
   const lines = stdout.split("\n");
   const heading = lines.find((line) => line.includes("the kernel says")) ?? assert.fail(stdout);
   const [code, returned, kernel] = ["call", "returned", "the kernel says"].map((title) => heading.indexOf(title));
-  for (const line of lines.filter((text) => /^ {3}(?:server|client) /.test(text))) {
+  const rows = lines.filter((text) => /^ {3}(?:server|client) /.test(text));
+  assert.ok(rows.length >= 7, stdout);
+  assert.ok(
+    rows.some((line) => line.length > kernel!),
+    stdout,
+  );
+  for (const line of rows) {
     for (const column of [code!, returned!, kernel!]) {
       if (line.length > column) assert.match(line.slice(column - 2, column + 1), /^ {2}\S/, line);
     }

@@ -52,10 +52,12 @@ test("the signal of forward() closes it, and so does the one of its listener", a
   const first = await forward("tcp://127.0.0.1:0", target.address, { signal: one.signal });
   one.abort();
   await first.closed;
+  assert.equal((await rejection(connect(first.address))).code, "ECONNREFUSED");
   const two = new AbortController();
   const second = await forward("tcp://127.0.0.1:0", target.address, { listen: { signal: two.signal } });
   two.abort();
   await second.closed;
+  assert.equal((await rejection(connect(second.address))).code, "ECONNREFUSED");
 });
 
 test("the signal of connect() and connectUdp() ends the attempt, and leaves alone what was made", async () => {

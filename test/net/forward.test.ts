@@ -1,7 +1,6 @@
 // forward(): what goes through, how it ends, and how it is bounded.
 
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 import {
   AF_INET,
@@ -16,6 +15,7 @@ import {
   type SocketListener,
   type Stream,
 } from "berkeley";
+import { TestClock, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Folder, rejection } from "./support.js";
 
@@ -215,21 +215,25 @@ test("a side that is cut cuts the other, whichever it is", async () => {
 
 test("a connection that is silent for too long is cut on both sides; one that is not lives on", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
+  using clock = new TestClock();
   await using run = await started(target.address, { idleTimeout: 300 });
   const { forwarder, next } = run;
   const [silent, silentServer] = await through(forwarder, target);
   const [busy, busyServer] = await through(forwarder, target);
   const reading = Promise.all([rejection(silent.read()), rejection(silentServer.read())]);
   let over = false;
-  const ended = next().then((end) => {
-    over = true;
-    return end;
-  });
-  while (!over) {
+  const ended = next().finally(() => (over = true));
+  const talk = async (): Promise<void> => {
     await busy.write("x");
     await busyServer.readExactly(1);
-    await sleep(20);
-  }
+  };
+  await talk();
+  await clock.advance(200);
+  await talk();
+  await clock.advance(90);
+  assert.equal(over, false, "300 ms have not passed");
+  await talk();
+  await clock.advance(20);
   assert.equal(codeOf(await ended), "ETIMEDOUT");
   for (const error of await reading) assert.equal(error.code, "ECONNRESET");
   assert.equal(forwarder.connections, 1, "the other one lives");
@@ -284,7 +288,7 @@ test("close() cuts connections in every state, and tells of them", async () => {
   await using full = await crowded("unix:@berkeley-forward-crowd");
   const { forwarder: connecting, next: nextConnecting } = await started(full.target.address);
   const waiting = rejection(visit(connecting.address));
-  while (connecting.connections === 0) await sleep(1);
+  await until(() => connecting.connections > 0);
 
   await using target = await listen("tcp://127.0.0.1:0");
   const { forwarder: pumping, next: nextPumping } = await started(target.address);
@@ -296,7 +300,7 @@ test("close() cuts connections in every state, and tells of them", async () => {
     connect: { resolver, family: AF_INET },
   });
   const asking = rejection(visit(resolving.address));
-  while (resolving.connections === 0) await sleep(1);
+  await until(() => resolving.connections > 0);
 
   for (const forwarder of [connecting, pumping, resolving]) {
     await forwarder.close();

@@ -36,6 +36,7 @@ test(
     // For A and for AAAA, and once more if the C library asks again in that time.
     assert.ok(shared! > 0 && shared! <= 4, `${shared} questions for 50 equal ones`);
     for (const { count, state, alone, beside, codes } of lines.slice(1, 9)) {
+      assert.ok(Object.keys(beside!).length > 0, stdout);
       for (const [name, took] of Object.entries(beside!)) {
         const text = `${name} beside ${count} ${state}: ${took} ms, alone ${alone![name]} ms`;
         t.diagnostic(text);

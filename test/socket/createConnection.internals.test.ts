@@ -18,6 +18,7 @@ import { type AddrinfoEntry, calls } from "#berkeley/sys/calls.js";
 import { EINPROGRESS } from "#berkeley/sys/errno.js";
 import { encodeAddress } from "#berkeley/sys/sockaddr.js";
 import { checkLeaks } from "../support/leaks.js";
+import { errnoOfSocket } from "./families/kernel.js";
 
 checkLeaks();
 
@@ -162,12 +163,9 @@ test("create_connection() refuses wrong arguments with a rejection", async () =>
 });
 
 test("connect() resolves names for sockets whose protocol the resolver does not know", async (t) => {
-  let socket: Socket;
-  try {
-    socket = new Socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-  } catch (error) {
-    return t.skip(String(error));
-  }
+  const lacks = errnoOfSocket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+  if (lacks !== undefined) return t.skip(`the kernel has no MPTCP: ${lacks}`);
+  const socket = new Socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
   await using server = await create_server("127.0.0.1:0");
   await socket.connect(["localhost", portOf(server)]);
   assert.equal(String(socket.getpeername()), String(server.getsockname()));

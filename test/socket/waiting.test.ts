@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AF_UNIX, SOCK_STREAM, Socket, socketpair, type WaitOptions } from "berkeley";
 import { connected, datagram, families, listening } from "../support/families.js";
+import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -197,12 +198,9 @@ test("the default timeout can be set and read, and refuses what is no time", () 
 
 test("the longest timeout does not end early, and a longer one is refused", async () => {
   const [left, right] = socketpair();
-  for (const timeout of [2 ** 31, 2 ** 40, Infinity]) {
-    await assert.rejects(left.recv(10, { timeout }), RangeError);
-    assert.throws(() => (left.timeout = timeout), RangeError);
-  }
-  const received = left.recv(10, { timeout: 2 ** 31 - 1 });
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  using clock = new TestClock();
+  const received = left.recv(10, { timeout: 2 ** 40 });
+  await clock.advance(2 ** 39);
   await right.sendAll("x");
   assert.equal((await received).toString(), "x");
   left.close();

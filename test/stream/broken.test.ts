@@ -19,7 +19,7 @@ import {
 import { memoryPair } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { inMemory, type MakePair, overTcp, overUnix, tlsPair, withoutDescriptor } from "../tls/support.js";
+import { everyKind, overTcp, overUnix } from "../tls/support.js";
 
 // A source in memory keeps no process alive, nor does to watch a connection.
 const alive = setInterval(() => undefined, 60_000);
@@ -27,21 +27,9 @@ after(() => clearInterval(alive));
 
 checkLeaks();
 
-const kinds: Record<string, MakePair> = {
-  "in memory": inMemory,
-  "over TCP": overTcp,
-  "over a UNIX socket": overUnix,
-  "over TLS on TCP": () => tlsPair(overTcp),
-  "over TLS in JavaScript": () => tlsPair(withoutDescriptor(overTcp)),
-  "over a Duplex": async () => {
-    const [a, b] = await overTcp();
-    return [a, Stream.fromDuplex(toDuplex(b))];
-  },
-};
-
 const isGone = (error: unknown): boolean => ["ECONNRESET", "EPIPE"].includes((error as SocketError).code);
 
-for (const [name, makePair] of Object.entries(kinds)) {
+for (const [name, makePair] of Object.entries(everyKind)) {
   test(`pipeTo() from a silent source ends when the peer of its destination cuts the connection, ${name}`, async () => {
     const [far, source] = memoryPair();
     const [peer, destination] = await makePair();
@@ -104,7 +92,7 @@ for (const [name, makePair] of Object.entries(kinds)) {
 }
 
 test("whenBroken() can be cut short, and rejects with ECANCELED and EBADF as reads do", async () => {
-  for (const makePair of Object.values(kinds)) {
+  for (const makePair of Object.values(everyKind)) {
     const [a, b] = await makePair();
     await assert.rejects(b.whenBroken!({ timeout: 1 }), (error) => {
       return error instanceof TimeoutError && error.code === "ETIMEDOUT";

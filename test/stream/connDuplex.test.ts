@@ -20,6 +20,7 @@ import { memoryPair } from "berkeley/testing";
 import type { SocketConn } from "berkeley";
 import { readFully } from "berkeley/testing";
 import { tlsStreams } from "../net/tls/support.js";
+import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, serving } from "../tls/support.js";
 
@@ -143,15 +144,17 @@ test("setTimeout() emits 'timeout' when nothing moves, again after the next byte
 test("setTimeout(0) ends it, and takes its listener off", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
+  using clock = new TestClock();
   const listener = (): void => assert.fail("timeout");
   duplex.setTimeout(10, listener);
   assert.equal(duplex.listenerCount("timeout"), 1);
   duplex.setTimeout(0, listener);
   assert.equal(duplex.listenerCount("timeout"), 0);
   assert.equal(duplex.timeout, 0);
+  await clock.advance(30);
   duplex.setTimeout(10, listener);
   duplex.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await clock.advance(30);
   assert.equal(duplex.setTimeout(10, listener), duplex);
   await b.close();
 });
@@ -169,6 +172,7 @@ test("setTimeout() refuses what is no time, and no listener", async () => {
 test("a long write that the peer takes slowly is no silence", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
+  using clock = new TestClock();
   let timeouts = 0;
   duplex.setTimeout(200, () => timeouts++);
   const size = 4_000_000;
@@ -180,8 +184,7 @@ test("a long write that the peer takes slowly is no silence", async () => {
     assert.equal(chunk[count - 1], got + count > size ? 2 : 1);
     got += count;
     // Slower in all than the timeout is.
-    if (Math.floor(got / 400_000) > Math.floor((got - count) / 400_000))
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    if (Math.floor(got / 400_000) > Math.floor((got - count) / 400_000)) await clock.advance(20);
   }
   await ended;
   assert.equal(got, 2 * size);

@@ -11,28 +11,15 @@ import {
   LimitError,
   Stream,
   SocketError,
-  toDuplex,
 } from "berkeley";
 import { memoryPair } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
-import { inMemory, type MakePair, overTcp, overUnix, tlsPair, withoutDescriptor } from "../tls/support.js";
+import { everyKind } from "../tls/support.js";
 
 checkLeaks();
 
 const ANSWER = "413 too much\n";
 const UPLOAD = Buffer.alloc(1 << 20, "x");
-
-const kinds: Record<string, MakePair> = {
-  "in memory": inMemory,
-  "over TCP": overTcp,
-  "over a UNIX socket": overUnix,
-  "over TLS on TCP": () => tlsPair(overTcp),
-  "over TLS in JavaScript": () => tlsPair(withoutDescriptor(overTcp)),
-  "over a Duplex": async () => {
-    const [a, b] = await overTcp();
-    return [a, Stream.fromDuplex(toDuplex(b))];
-  },
-};
 
 /** Uploads without a look at what comes, as HTTP clients do, and only then reads the answer. */
 async function upload(conn: Conn, mebibytes: number): Promise<string> {
@@ -48,7 +35,7 @@ async function upload(conn: Conn, mebibytes: number): Promise<string> {
   }
 }
 
-for (const [name, makePair] of Object.entries(kinds)) {
+for (const [name, makePair] of Object.entries(everyKind)) {
   test(`a peer that still sends gets the answer before end(), ${name}`, async () => {
     for (let round = 0; round < (name.includes("TLS") ? 5 : 20); round++) {
       const [client, server] = await makePair();

@@ -7,9 +7,17 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Whether such namespaces can be made here; `flags` as unshare(1) takes them. */
+/**
+ * Whether such namespaces can be made here; `flags` as unshare(1) takes them. Root in CI has to have them, or its tests would be
+ * skipped in silence; user namespaces, which containers often refuse, apart.
+ */
 export function canUnshare(flags: readonly string[]): boolean {
-  return spawnSync("unshare", [...flags, "true"], { stdio: "ignore" }).status === 0;
+  const { status, stderr } = spawnSync("unshare", [...flags, "true"], { encoding: "utf8" });
+  if (status === 0) return true;
+  if (process.env["CI"] === "true" && process.getuid?.() === 0 && !flags.includes("--user")) {
+    throw new Error(`Cannot run tests in namespaces (unshare ${flags.join(" ")}): ${stderr.trim()}`);
+  }
+  return false;
 }
 
 /** Runs `script` with sh(1) in new namespaces; `$NODE` is this node, and `words` are its arguments. */

@@ -222,21 +222,27 @@ test("an idle connection does not keep the process alive, a read that waits does
     ]);
     await a.write("x");
     await b.read(Buffer.alloc(1));
+    process.on("beforeExit", () => console.log("nothing waits"));
     ${wait}
     console.log("at the end");`;
   const { server, ca } = certificates();
   const run = async (wait: string): Promise<string> => {
     const args = ["--input-type=module", "-e", script(wait), server.certFile, server.keyFile, ca.certFile];
     await using program = Program.node(args);
+    if (wait !== "") {
+      await program.line(/^reading$/);
+      // A listener for a signal keeps no process alive.
+      program.kill("SIGUSR2");
+    }
     const { status, stdout, stderr } = await program.ended;
     assert.equal(stderr, "");
     return `${status} ${stdout}`;
   };
-  assert.equal(await run(""), "0 at the end\n");
+  assert.equal(await run(""), "0 at the end\nnothing waits\n");
   const waits = `
-    const timer = setTimeout(() => void a.write("y"), 200);
-    timer.unref();
+    process.on("SIGUSR2", () => void a.write("y"));
     const reading = b.read(Buffer.alloc(1));
+    console.log("reading");
     console.log(await reading);`;
-  assert.equal(await run(waits), "0 1\nat the end\n");
+  assert.equal(await run(waits), "0 reading\n1\nat the end\nnothing waits\n");
 });

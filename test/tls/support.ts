@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import { AF_INET, SOCK_STREAM, Socket, SocketConn, socketpair, wrapTls } from "berkeley";
+import { AF_INET, SOCK_STREAM, Socket, SocketConn, socketpair, Stream, toDuplex, wrapTls } from "berkeley";
 import type { Conn, TlsClientOptions, TlsConn, TlsContextOptions, TlsServerOptions } from "berkeley";
 import { memoryPair } from "berkeley/testing";
 
@@ -111,6 +111,19 @@ export function withoutDescriptor(pair: MakePair): MakePair {
     return [a, b];
   };
 }
+
+/** A pair of connected ends of every kind, by what they go over. */
+export const everyKind: Readonly<Record<string, MakePair>> = {
+  "in memory": inMemory,
+  "over TCP": overTcp,
+  "over a UNIX socket": overUnix,
+  "over TLS on TCP": () => tlsPair(overTcp),
+  "over TLS in JavaScript": () => tlsPair(withoutDescriptor(overTcp)),
+  "over a Duplex": async () => {
+    const [a, b] = await overTcp();
+    return [a, Stream.fromDuplex(toDuplex(b))];
+  },
+};
 
 type Client = Omit<TlsClientOptions, "isServer">;
 type Server = Omit<TlsServerOptions, "isServer">;

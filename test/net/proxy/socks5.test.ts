@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AF_INET, connect, type ConnectOptions, listen, type Resolver, SocketError, type Stream } from "berkeley";
+import { until } from "../../support/clock.js";
 import { checkLeaks } from "../../support/leaks.js";
 import { causes, rejection } from "../support.js";
 import { bytes, expectBytes, FakeProxy, join } from "./fakeProxy.js";
@@ -217,14 +218,18 @@ test("connect() refuses what is no answer of SOCKS 5", async () => {
 });
 
 test("connect() has one timeout for the proxy and what it does, and one signal", async () => {
-  const silent = async (client: Stream): Promise<void> => void (await client.readUntil("never").catch(() => undefined));
+  let clients = 0;
+  const silent = async (client: Stream): Promise<void> => {
+    clients++;
+    await client.readUntil("never").catch(() => undefined);
+  };
   await using proxy = await FakeProxy.open(silent);
   const late = await rejection(connect("tcp://some.example:80", { ...through(proxy), timeout: 30 }));
   assert.equal(late.message, "connect ETIMEDOUT some.example:80");
   const control = new AbortController();
   const reason = new SocketError("ECANCELED", -125, "enough");
   const cut = rejection(connect("tcp://some.example:80", { ...through(proxy), signal: control.signal }));
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(() => clients === 2);
   control.abort(reason);
   assert.equal(await cut, reason);
 });

@@ -32,7 +32,8 @@ function canForce(): boolean {
   try {
     socket.setsockopt(SO_SNDBUFFORCE, ROOM);
     return true;
-  } catch {
+  } catch (error) {
+    assert.equal((error as { code?: string }).code, "EPERM");
     return false;
   }
 }
