@@ -19,6 +19,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static struct {
   /* The handler that ours calls; 0 before it was installed. */
@@ -159,10 +161,14 @@ static void end_environment(napi_async_cleanup_hook_handle handle, void *data) {
   uv_close((uv_handle_t *)&heard, on_closed);
 }
 
-/* watchSignals(): libuv says from now on when signals were heard. -ENOTSUP without libuv. For the main thread, on Node. */
+/*
+ * watchSignals(): libuv says from now on when signals were heard. -ENOTSUP without libuv, -EPERM on a worker thread: the
+ * main thread is the one that has the number of the process.
+ */
 static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
   (void)info;
   uv_loop_t *loop;
+  if (syscall(SYS_gettid) != getpid()) return number(env, -EPERM);
   if (atomic_load(&awake)) return number(env, 0);
   if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return number(env, -ENOTSUP);
   if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return number(env, -ENOMEM);

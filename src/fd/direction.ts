@@ -34,9 +34,8 @@
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
-// By name, for the global one is looked up by a getter each time.
-import { performance } from "node:perf_hooks";
 import { countOn, offAbort, onAbort } from "../aborts.js";
+import { clock } from "../builtins.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "../reactor/index.js";
 import {
@@ -258,7 +257,7 @@ export class Direction {
   #enqueue(waiter: Waiter, timeout: number | null): void {
     const owner = this.#owner;
     if (timeout !== null) {
-      waiter.deadline = performance.now() + timeout;
+      waiter.deadline = clock() + timeout;
       this.#arm(waiter.deadline);
     }
     if (owner.keepsAlive && waiter.operation.idle !== true) owner.reactor.hold();
@@ -486,7 +485,7 @@ export class Direction {
       clearTimeout(this.#timer);
     }
     this.#armedFor = deadline;
-    const delay = Math.min(Math.max(Math.ceil(deadline - performance.now()), 1), LONGEST_TIMER);
+    const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
     // Not what keeps the process alive: the waiting call does.
     this.#timer = setTimeout(() => this.#expire(), delay).unref();
   }
@@ -494,7 +493,7 @@ export class Direction {
   #expire(): void {
     this.#timer = undefined;
     this.#armedFor = Infinity;
-    const now = performance.now();
+    const now = clock();
     let earliest = Infinity;
     const expired: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {

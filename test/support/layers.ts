@@ -19,7 +19,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   // one listener whichever of them wait under it.
   aborts: { values: [] },
   // What becomes of an error that a callback of users throws: one rule for all layers that have such callbacks.
-  callbacks: { values: [] },
+  callbacks: { values: ["builtins"] },
   // Modules of Node that are loaded late.
   builtins: { values: [] },
   errors: { values: [], types: ["io", "addr"] },
@@ -27,10 +27,10 @@ export const policy: Readonly<Record<string, Policy>> = {
   addr: { values: [], types: ["errors", "io"] },
   sys: { values: ["builtins", "aborts", "callbacks", "errors", "addr"] },
   reactor: { values: ["sys", "errors"] },
-  fd: { values: ["reactor", "sys", "aborts", "errors"] },
+  fd: { values: ["builtins", "reactor", "sys", "aborts", "errors"] },
   // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself knows Conn and no socket.
   socket: { values: ["builtins", "fd", "stream", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
-  sync: { values: ["sys", "addr", "io", "errors"] },
+  sync: { values: ["builtins", "sys", "addr", "io", "errors"] },
   stream: { values: ["builtins", "aborts", "callbacks", "io", "errors", "addr"] },
   tls: { values: ["builtins", "callbacks", "stream", "io", "errors", "addr"] },
   server: { values: ["tls", "stream", "io", "errors", "addr"] },
