@@ -68,7 +68,7 @@ while [ $# -gt 0 ]; do
     -e | --eval) shift; exec "$deno" eval --v8-flags=--expose-gc "$@" ;;
     eval | run) exec "$deno" "$@" ;;
     -*) exec "$deno" "$@" ;;
-    *) exec "$deno" run --allow-all --no-check --v8-flags=--expose-gc "$@" ;;
+    *) exec "$deno" run --allow-all --no-check --node-modules-dir=manual --v8-flags=--expose-gc "$@" ;;
   esac
 done
 exec "$deno"
