@@ -167,7 +167,7 @@ test("a text file and a folder in its place are refused", () => {
 test("an ELF program is refused", () => {
   const folder = copy();
   mkdirSync(join(folder, "prebuilds"));
-  symlinkSync(process.execPath, join(folder, SHIPPED));
+  symlinkSync(realpathSync("/proc/self/exe"), join(folder, SHIPPED));
   assertRefused(load(folder), "foreign", "it is an ELF program, required a shared object");
 });
 
