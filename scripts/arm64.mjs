@@ -108,6 +108,7 @@ process.exit(
     },
     // Tens of times what the longest file takes on a processor.
     limit: 600_000,
+    logs: join(output, "logs"),
     results,
     known,
   }),

@@ -1,6 +1,6 @@
 // Tests in a runtime that is not this one: each compiled test file in a process of its own, and what came of it.
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./variant.mjs";
 
@@ -47,10 +47,11 @@ function finish(command, args, env, limit) {
 /**
  * Runs files, two at a time, and prints what came of each. `results` reads the output of one: the names of tests that passed,
  * failed and were skipped. `known` has the failures that the runtime causes, each with its reason: by "FILE: TEST", where "*" stands
- * for any test. Returns the exit status: 0 when nothing else failed.
+ * for any test. The output of a file that fails is in the folder `logs`. Returns the exit status: 0 when nothing else failed.
  */
-export async function runFiles({ what, files, command, env, limit, results, known }) {
+export async function runFiles({ what, files, command, env, limit, logs, results, known }) {
   withoutPaths();
+  mkdirSync(logs, { recursive: true });
   const sum = { files: 0, passed: 0, failed: 0, skipped: 0 };
   const expected = [];
   const unexpected = [];
@@ -70,6 +71,7 @@ export async function runFiles({ what, files, command, env, limit, results, know
       process.stdout.write(
         `${file.name}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped\n`,
       );
+      if (failed.length > 0) writeFileSync(join(logs, `${file.name.replaceAll("/", "-")}.log`), text);
       for (const test of failed) {
         process.stdout.write(`  failed: ${test}\n`);
         const reason = reasonOf(file.name, test);
