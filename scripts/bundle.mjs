@@ -68,6 +68,37 @@ const thinMaps = {
   },
 };
 
+/**
+ * The chunk of each module follows from the entries that reach it, so names change only if the entries do: "base" is what
+ * berkeley/testing and berkeley/sync have in common, "system" is for both kinds of socket, "stream" for the awaitable ones and
+ * for testing, "net" for the awaitable ones alone. A module imports nothing of a chunk that one of its entries does not load.
+ */
+const reached = new Map();
+const reachability = {
+  name: "reachability",
+  buildEnd() {
+    for (const stem of stems.filter((one) => !one.startsWith("cli/"))) {
+      const waiting = [join(lib, `${stem}.js`)];
+      const seen = new Set(waiting);
+      for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+        reached.set(id, (reached.get(id) ?? new Set()).add(stem));
+        for (const next of this.getModuleInfo(id)?.importedIds ?? []) {
+          if (!seen.has(next) && next.startsWith(lib)) waiting.push(next);
+          seen.add(next);
+        }
+      }
+    }
+  },
+};
+
+function chunkOf(id) {
+  const entries = reached.get(id);
+  // What one entry alone reaches is in its file. The main entry is a library of the command, so it is a chunk as well.
+  if (entries === undefined || (entries.size === 1 && !entries.has("index"))) return null;
+  if (entries.has("sync/index")) return entries.has("testing/index") ? "base" : "system";
+  return entries.has("testing/index") ? "stream" : "net";
+}
+
 /** Whatever is neither ours nor Node's would become a dependency, or be shipped without its licence. */
 const nothingElse = {
   name: "nothing-else",
@@ -86,8 +117,10 @@ function onLog(level, log) {
 async function writeCode() {
   const build = await rolldown({
     input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
-    plugins: [nothingElse, mapsOfTsc, thinMaps],
+    plugins: [nothingElse, mapsOfTsc, reachability, thinMaps],
     platform: "node",
+    // A chunk has the modules that chunkOf() gives it and no other; this goes with it.
+    preserveEntrySignatures: "allow-extension",
     treeshake: { moduleSideEffects: (id, external) => !external && id.startsWith(lib) },
     checks: { pluginTimings: false },
     onLog,
@@ -99,6 +132,11 @@ async function writeCode() {
     entryFileNames: "[name].js",
     // No hash: the files of a version are known beforehand.
     chunkFileNames: "chunks/[name].js",
+    codeSplitting: { groups: [{ name: chunkOf }], includeDependenciesRecursively: false },
+    // V8 keeps a text with one character beyond Latin-1 in two bytes for each character.
+    charset: "ascii",
+    // Shorter names of local variables are compiled sooner. Functions, classes and all of the top level keep theirs.
+    minify: { compress: false, mangle: { toplevel: false, keepNames: true }, codegen: false },
     // A path of this machine is nothing for a map: from dist/x.js.map the sources are at ../src.
     sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
     comments: false,
@@ -123,6 +161,7 @@ async function writeTypes() {
     format: "esm",
     entryFileNames: "[name].d.ts",
     chunkFileNames: "chunks/[name].d.ts",
+    codeSplitting: { groups: [{ name: "types", minShareCount: 2 }] },
   });
   await build.close();
 }

@@ -1,6 +1,6 @@
 // Tests in a runtime that is not this one: each compiled test file in a process of its own, and what came of it.
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./variant.mjs";
 
@@ -8,7 +8,15 @@ import { root } from "./variant.mjs";
 export const folder = existsSync(join(root, "out", "package.json")) ? join(root, "out") : root;
 const prefix = folder === root ? join("out", "test") : "test";
 
-/** The compiled test files whose path begins with one of these: "reactor/", "sync/socket". */
+/**
+ * Bun follows the paths of the next tsconfig.json above a program, and would run src/ itself under the name "berkeley". An
+ * empty one beside the compiled files has no paths.
+ */
+export function withoutPaths() {
+  writeFileSync(join(root, "out", "tsconfig.json"), "{}\n");
+}
+
+/** The compiled test files whose path begins with one of these: "fd/", "sync/socket". */
 export function testFiles(beginnings) {
   return readdirSync(join(root, "out", "test"), { recursive: true })
     .filter((path) => path.endsWith(".test.js") && beginnings.some((start) => path.startsWith(start)))
@@ -39,9 +47,11 @@ function finish(command, args, env, limit) {
 /**
  * Runs files, two at a time, and prints what came of each. `results` reads the output of one: the names of tests that passed,
  * failed and were skipped. `known` has the failures that the runtime causes, each with its reason: by "FILE: TEST", where "*" stands
- * for any test. Returns the exit status: 0 when nothing else failed.
+ * for any test. The output of a file that fails is in the folder `logs`. Returns the exit status: 0 when nothing else failed.
  */
-export async function runFiles({ what, files, command, env, limit, results, known }) {
+export async function runFiles({ what, files, command, env, limit, logs, results, known }) {
+  withoutPaths();
+  mkdirSync(logs, { recursive: true });
   const sum = { files: 0, passed: 0, failed: 0, skipped: 0 };
   const expected = [];
   const unexpected = [];
@@ -61,6 +71,7 @@ export async function runFiles({ what, files, command, env, limit, results, know
       process.stdout.write(
         `${file.name}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped\n`,
       );
+      if (failed.length > 0) writeFileSync(join(logs, `${file.name.replaceAll("/", "-")}.log`), text);
       for (const test of failed) {
         process.stdout.write(`  failed: ${test}\n`);
         const reason = reasonOf(file.name, test);

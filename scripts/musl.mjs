@@ -22,13 +22,9 @@ const core = (
 ).split(" ");
 
 /** What Bun does not do as Node does. */
-const opens = "checkLeaks() finds an eventfd that Bun has opened for itself";
 const known = {
   "cmsg/descriptors: a collected object has closed what nobody took, once":
     "Bun collects when it pleases: there is no gc() as under node --expose-gc",
-  "cmsg/codecs: (the file: 1)": opens,
-  "cmsg/layout: (the file: 1)": opens,
-  "netdb/local: (the file: 1)": opens,
 };
 
 const loader = "/lib/ld-musl-x86_64.so.1";
@@ -96,6 +92,7 @@ process.exit(
     command: (path) => [bun, "test", `./${path}`],
     env: { ...env, BERKELEY_ADDON: join(root, "prebuilds", "linux-x64-musl.node") },
     limit: 60_000,
+    logs: join(output, "logs"),
     results,
     known,
   }),

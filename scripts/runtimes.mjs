@@ -9,9 +9,10 @@
 // Each runtime runs a file with its own test runner, which maps node:test to it, and says of each test how it ended. A file that
 // crashes or takes too long says nothing of the tests behind that; their names come from Node, and they count as failed.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withoutPaths } from "./foreign.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const tests = join(root, "out", "test");
@@ -54,7 +55,11 @@ const RUNTIMES = {
   deno: {
     title: "Deno",
     binaries: [`@deno/${packages}-glibc/deno`],
-    command: (file) => ["test", "--allow-all", "--no-check", "--v8-flags=--expose-gc", file],
+    command: (file) => [
+      ...["test", "--allow-all", "--no-check", "--v8-flags=--expose-gc"],
+      ...[`--preload=${join(root, "scripts", "runtimes", "deno.mjs")}`, file],
+    ],
+    env: (binary) => ({ BERKELEY_DENO: denoForNode(binary) }),
     parse(line) {
       const found = /^\s*(.*) \.\.\. (ok|FAILED|ignored|cancelled)(?: .*)?$/.exec(line);
       if (found === null) return undefined;
@@ -65,6 +70,28 @@ const RUNTIMES = {
   },
 };
 const AFTER = "after the last test";
+
+/** A script that takes arguments of Node.js and starts Deno with its own for the same; the path of the script. */
+function denoForNode(binary) {
+  const path = join(cache, "deno-for-node");
+  const script = `#!/bin/sh
+deno='${binary}'
+while [ $# -gt 0 ]; do
+  case $1 in
+    --input-type=* | --expose-gc | --unhandled-rejections=*) shift ;;
+    -e | --eval) shift; exec "$deno" eval --v8-flags=--expose-gc "$@" ;;
+    eval | run) exec "$deno" "$@" ;;
+    -*) exec "$deno" "$@" ;;
+    *) exec "$deno" run --allow-all --no-check --node-modules-dir=manual --v8-flags=--expose-gc "$@" ;;
+  esac
+done
+exec "$deno"
+`;
+  mkdirSync(cache, { recursive: true });
+  writeFileSync(path, script);
+  chmodSync(path, 0o755);
+  return path;
+}
 
 function fail(message) {
   process.stderr.write(`test:runtimes: ${message}\n`);
@@ -115,9 +142,9 @@ const files = CORE.flatMap(filesOf).filter(
 if (files.length === 0) fail("no test file: run npm run setup, or choose another part of a path");
 
 /** Runs a command to its end or its limit: its lines, and how it ended. */
-function run(command, args) {
+function run(command, args, more = {}) {
   return new Promise((resolve, reject) => {
-    const env = { ...process.env, NO_COLOR: "1" };
+    const env = { ...process.env, ...more, NO_COLOR: "1" };
     // Deno takes any value of it for a yes.
     delete env.FORCE_COLOR;
     // A group of its own, so that what a test has started ends with it.
@@ -159,8 +186,8 @@ async function namesOnNode(file) {
 
 /** The tests that failed, each as "file: name", and counts. */
 async function runFile(runtime, binary, file) {
-  const { command, parse, failed } = RUNTIMES[runtime];
-  const result = await run(binary, command(join(tests, file)));
+  const { command, env, parse, failed } = RUNTIMES[runtime];
+  const result = await run(binary, command(join(tests, file)), env?.(binary));
   const how = new Map();
   for (const line of result.lines) {
     const test = parse(line);
@@ -195,6 +222,7 @@ function listed(title) {
   return rows;
 }
 
+withoutPaths();
 let wrong = false;
 for (const name of chosen) {
   const { title } = RUNTIMES[name];

@@ -6,9 +6,11 @@ import type * as Fs from "node:fs";
 import { createRequire } from "node:module";
 import type * as Net from "node:net";
 import type * as Os from "node:os";
+import type * as PerfHooks from "node:perf_hooks";
 import type * as Stream from "node:stream";
 import type * as StreamWeb from "node:stream/web";
 import type * as Tls from "node:tls";
+import type * as Util from "node:util";
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names what Node gives
 function lazily<Module>(name: string): () => Module {
@@ -25,3 +27,9 @@ export const os: () => typeof Os = lazily("node:os");
 export const stream: () => typeof Stream = lazily("node:stream");
 export const streamWeb: () => typeof StreamWeb = lazily("node:stream/web");
 export const tls: () => typeof Tls = lazily("node:tls");
+// `import { inspect } from "node:util"` has Node evaluate every export of it.
+export const util: () => typeof Util = lazily("node:util");
+
+const perfHooks: () => typeof PerfHooks = lazily("node:perf_hooks");
+/** `performance.now()`. By way of the module, because the global `performance` is looked up by a getter each time. */
+export const clock = (): number => perfHooks().performance.now();

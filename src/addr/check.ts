@@ -1,7 +1,7 @@
 // The checks that each part of an address has to pass, and the errors of those that fail. They run before any call to
 // the kernel: a wrong type or form is a TypeError, a number or a length outside its range a RangeError.
 
-import { types } from "node:util";
+import { isUint8Array } from "node:util/types";
 
 import { HostPort, Inet6Address, InetAddress, UnixAddress } from "./address.js";
 import { isIPv4 } from "./ipv4Text.js";
@@ -83,7 +83,7 @@ export function checkU32(subject: Subject, name: string, value: unknown): number
 
 /** A path, an abstract name (from "\0" on) or none (empty), as `sun_path` can hold it: a string, or its bytes. */
 export function checkUnix(subject: Subject, given: unknown): UnixAddress {
-  if (typeof given !== "string" && !types.isUint8Array(given)) {
+  if (typeof given !== "string" && !isUint8Array(given)) {
     throw refuse(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
   }
   const path = typeof given === "string" ? given : nameText(given);

@@ -3,10 +3,9 @@
 // A connection here is one object with two sockets, which goes from accepted to connecting to pumping to over. Nobody awaits
 // anything on the way: a short connection is little work for the kernel, and promises for its dozen steps would be as much again.
 
-// By name, for the global one is looked up by a getter each time.
-import { performance } from "node:perf_hooks";
-import { offAbort, onAbort } from "../wait/aborts.js";
+import { offAbort, onAbort } from "../aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
+import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
 import {
   acceptFrom,
@@ -130,7 +129,7 @@ export class Engine implements Settler<Socket> {
     const { connectTimeout, onEnd, target } = this.plan;
     const client = onEnd === undefined ? undefined : decodeRoom();
     // Where a name is dialled, that has a deadline of its own, which can tell what was tried.
-    const deadline = target instanceof HostPort ? Infinity : performance.now() + connectTimeout;
+    const deadline = target instanceof HostPort ? Infinity : clock() + connectTimeout;
     const connection = new Forwarding(this, socket, client, deadline);
     connection.place = this.#connections.length;
     this.#connections.push(connection);
@@ -152,14 +151,14 @@ export class Engine implements Settler<Socket> {
     if (due >= this.#armedFor) return;
     clearTimeout(this.#timer);
     this.#armedFor = due;
-    const delay = Math.min(Math.max(Math.ceil(due - performance.now()), PRECISION), LONGEST_TIMER);
+    const delay = Math.min(Math.max(Math.ceil(due - clock()), PRECISION), LONGEST_TIMER);
     // Not what keeps the process alive: the waiting calls do.
     this.#timer = setTimeout(() => this.#expire(), delay).unref();
   }
 
   #expire(): void {
     this.#armedFor = Infinity;
-    const now = performance.now();
+    const now = clock();
     let earliest = Infinity;
     // From the end, for the last one takes the place of one that leaves.
     for (let place = this.#connections.length - 1; place >= 0; place--) {
@@ -248,7 +247,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     this.#dial = this.#unneeded = undefined;
     this.#target = target;
     if (!this.#engine.held) target.unref();
-    this.#activity = { last: performance.now() };
+    this.#activity = { last: clock() };
     this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
     this.#engine.arm(this.#activity.last + idleTimeout);
     this.#pump.start();

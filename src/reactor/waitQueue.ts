@@ -34,10 +34,8 @@
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
-// By name, for the global one is looked up by a getter each time.
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
-import { performance } from "node:perf_hooks";
-import { countOn, offAbort, onAbort } from "../wait/aborts.js";
+import { countOn, offAbort, onAbort } from "../aborts.js";
+import { clock } from "../builtins.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "./index.js";
 import { failure, FIRST_PAUSE, late, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "./operation.js";
@@ -248,7 +246,7 @@ export class WaitQueue {
   #enqueue(waiter: Waiter, timeout: number | null): void {
     const owner = this.#owner;
     if (timeout !== null) {
-      waiter.deadline = performance.now() + timeout;
+      waiter.deadline = clock() + timeout;
       this.#arm(waiter.deadline);
     }
     if (owner.keepsAlive && waiter.operation.idle !== true) owner.reactor.hold();
@@ -476,7 +474,7 @@ export class WaitQueue {
       clearTimeout(this.#timer);
     }
     this.#armedFor = deadline;
-    const delay = Math.min(Math.max(Math.ceil(deadline - performance.now()), 1), LONGEST_TIMER);
+    const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
     // Not what keeps the process alive: the waiting call does.
     this.#timer = setTimeout(() => this.#expire(), delay).unref();
   }
@@ -484,7 +482,7 @@ export class WaitQueue {
   #expire(): void {
     this.#timer = undefined;
     this.#armedFor = Infinity;
-    const now = performance.now();
+    const now = clock();
     let earliest = Infinity;
     const expired: Waiter[] = [];
     for (let waiter = this.#head; waiter !== undefined;) {

@@ -3,11 +3,10 @@
 // It waits for its source as an operation of the source's reading direction, and, when the destination takes no more, as one of
 // the destination's writing direction. operations/move.ts explains what these do.
 
-// By name, for the global one is looked up by a getter each time.
-import { performance } from "node:perf_hooks";
-import { type Descriptor, type Settler, WAITS } from "../reactor/index.js";
-import type { SocketError } from "../errors/index.js";
-import { GONE } from "../ops/readiness.js";
+import { clock } from "../builtins.js";
+import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
+import type { SocketError } from "../errors.js";
+import { GONE } from "../sys/operations/connection.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { ENDED, endNote, type Flow, gather, SPLICE, SPLICE_REST } from "../ops/splice.js";
 import type { PipePool } from "../ops/pipes.js";
@@ -231,7 +230,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   }
 
   /** Bytes have moved. */
-  activity(at: number = performance.now()): void {
+  activity(at: number = clock()): void {
     const activity = this.#activity;
     if (activity !== undefined && at > activity.last) activity.last = at;
   }

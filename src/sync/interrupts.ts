@@ -16,10 +16,10 @@
 // Only the main thread listens for signals. A worker that blocks is not interrupted.
 
 import type { EventEmitter } from "node:events";
-import { constants } from "node:os";
-import { isMainThread } from "node:worker_threads";
+import { os } from "../builtins.js";
 import { addon } from "../sys/addon.js";
 import type { Calls } from "../sys/calls.js";
+import { EPERM } from "../sys/errno.js";
 import { runtime } from "../sys/runtime.js";
 
 /** So many signals of Ctrl-C whose listeners have not run end a program that waits again. */
@@ -46,7 +46,7 @@ function nothing(): void {}
  * first, for a moment: the handler is there then, and ours before it.
  */
 function listened(name: string | symbol, listener: unknown): void {
-  if (listener === nothing || typeof name !== "string" || !Object.hasOwn(constants.signals, name)) return;
+  if (listener === nothing || typeof name !== "string" || !Object.hasOwn(os().constants.signals, name)) return;
   untilTurn();
   const events: EventEmitter = process;
   if (events.listenerCount(name) > 0) return;
@@ -60,11 +60,14 @@ function listened(name: string | symbol, listener: unknown): void {
   queueMicrotask(() => events.off(name, nothing));
 }
 
+const watching = addon.watchSignals();
+/** By the addon: an import of node:worker_threads takes 2 MB on Node.js 26. */
+const isMainThread = watching !== EPERM;
 /** Whether the loop says when listeners have run. */
 const told = isMainThread && watch();
 
 function watch(): boolean {
-  const libuv = runtime.libuv && addon.watchSignals() === 0;
+  const libuv = runtime.libuv && watching === 0;
   const events: EventEmitter = process;
   // Another evaluation of the package may have registered it.
   const { signalListened } = addon;
@@ -88,7 +91,7 @@ export function interrupted(calls: Calls): boolean {
     untilTurn();
   }
   if (calls.takeSignals() > 0) return true;
-  if (calls.unheardSignals(constants.signals.SIGINT) >= ENOUGH) endByDefault("SIGINT");
+  if (calls.unheardSignals(os().constants.signals.SIGINT) >= ENOUGH) endByDefault("SIGINT");
   return false;
 }
 
@@ -97,5 +100,5 @@ function endByDefault(signal: "SIGINT"): never {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
   // Bun's handler stays.
-  process.exit(128 + constants.signals[signal]);
+  process.exit(128 + os().constants.signals[signal]);
 }

@@ -9,7 +9,7 @@ import { BY_ENVIRONMENT, type Candidate, candidates, examine, findPackage } from
 import { type Fault, currentLibc, unsupported } from "./loading/host.js";
 // Refuses a runtime in which the addon may abort.
 // oxlint-disable-next-line import/no-unassigned-import -- nothing of it is used but the check that it makes
-import "./runtime.js";
+import { runtime } from "./runtime.js";
 
 /** What the addon exports: the calls, and the platform's numbers by name. */
 export interface Addon extends Calls {
@@ -44,8 +44,8 @@ function advice({ reason, text }: Fault, { origin }: Candidate, root: string | u
 }
 
 function failure({ reason, text }: Fault, more: readonly string[] = [], tried: readonly string[] = []): AddonError {
-  const { arch, platform, version } = process;
-  const head = `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with Node.js ${version}`;
+  const { arch, platform } = process;
+  const head = `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with ${runtime.name} ${runtime.version}`;
   return new AddonError([`${head}: ${text}`, ...more].join("\n  "), reason, tried);
 }
 

@@ -151,7 +151,7 @@ export interface Calls {
   relayClock(): number;
 
   // Signals that the process listens for, for the main thread; sync/interrupts.ts.
-  /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv. */
+  /** Node's loop says from now on when the listeners of signals run. ENOTSUP without libuv, EPERM on a worker. */
   watchSignals(): number;
   /** There is a listener for the event `name`. What is no signal, and SIGCHLD and SIGWINCH, are passed over. */
   signalListened(this: void, name: unknown): void;

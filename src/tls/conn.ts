@@ -7,10 +7,9 @@
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
-import { types } from "node:util";
-import { type Address } from "../addr/index.js";
-import { quote } from "../check/index.js";
-import { type SocketError, TlsError } from "../errors/index.js";
+import { isUint8Array } from "node:util/types";
+import { type Address, quote } from "../addr/index.js";
+import { type SocketError, TlsError } from "../errors.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { Broken } from "../stream/broken.js";
 import { TimerRefs } from "../wait/timerRefs.js";
@@ -271,7 +270,7 @@ export class TlsConn implements Conn, SecuredConn {
     if (typeof label !== "string" || label === "") {
       throw new TypeError(`Cannot ${action}: label is ${quote(label)}, required a string that is not empty`);
     }
-    if (!types.isUint8Array(context)) {
+    if (!isUint8Array(context)) {
       throw new TypeError(`Cannot ${action}: context is ${quote(context)}, required a Uint8Array`);
     }
     if (this.#socket.destroyed) throw localError("EBADF", "exportKeyingMaterial");

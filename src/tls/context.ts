@@ -5,7 +5,7 @@
 // Node's own place for the checks of client certificates, for SNI, tickets, and for replacing the certificate.
 
 import type tls from "node:tls";
-import { types } from "node:util";
+import { isPromise } from "node:util/types";
 import { crypto, tls as nodeTls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
@@ -187,7 +187,7 @@ function choose(
     refuse(error);
     return;
   }
-  if (types.isPromise(chosen)) void Promise.resolve(chosen).then(answer, refuse);
+  if (isPromise(chosen)) void Promise.resolve(chosen).then(answer, refuse);
   else answer(chosen);
 }
 

@@ -5,7 +5,7 @@
 // context that is less strict than it was meant to be. What is refused here has OpenSSL's code where OpenSSL has one.
 
 import type { KeyObject, X509Certificate } from "node:crypto";
-import { types } from "node:util";
+import { isUint8Array } from "node:util/types";
 import { crypto, tls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
@@ -70,7 +70,7 @@ function attempt<T>(action: string, name: string, run: () => T): T {
 }
 
 function isPem(value: unknown): value is Pem {
-  return typeof value === "string" || types.isUint8Array(value);
+  return typeof value === "string" || isUint8Array(value);
 }
 
 /** The parts of an option in PEM, each with its name in messages. */
@@ -190,7 +190,7 @@ function given(options: { readonly passphrase: string | undefined }): { passphra
 }
 
 function readPfx(value: unknown, passphrase: string | undefined, action: string): Buffer {
-  if (!types.isUint8Array(value)) {
+  if (!isUint8Array(value)) {
     throw new TypeError(`Cannot ${action}: pfx is ${quote(value)}, required the bytes of a PKCS #12 file`);
   }
   const pfx = Buffer.from(value);

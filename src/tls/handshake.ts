@@ -8,7 +8,7 @@ import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type tls from "node:tls";
 import type { TLSSocket } from "node:tls";
-import { types } from "node:util";
+import { isNativeError, isPromise } from "node:util/types";
 import { net, tls as nodeTls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { type SocketError, TlsError } from "../errors/index.js";
@@ -142,9 +142,9 @@ function verdict(
 ): Error | undefined {
   const said: unknown = check(name, certificate);
   if (said === undefined) return undefined;
-  if (types.isNativeError(said) || said instanceof Error) return said;
+  if (isNativeError(said) || said instanceof Error) return said;
   // Nobody will wait for it.
-  if (types.isPromise(said)) said.catch(() => undefined);
+  if (isPromise(said)) said.catch(() => undefined);
   throw new TypeError(
     `Cannot verify a server: checkServerIdentity gave ${quote(said)}, required undefined or an Error, at once`,
   );

@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -48,6 +49,8 @@ function copy(files: Readonly<Record<string, Buffer | string>> = {}): string {
   return folder;
 }
 
+const onNode = !("bun" in process.versions || "deno" in process.versions);
+
 interface Outcome {
   readonly status: number | null;
   readonly stdout: string;
@@ -82,12 +85,18 @@ const assertLoaded = ({ status, stderr, stdout }: Outcome): void => {
 function assertRefused({ status, stderr, stdout }: Outcome, reason: string, ...parts: readonly string[]): void {
   assert.equal(status, 1, stdout + stderr);
   assert.equal(stdout, "");
-  assert.match(stderr, /AddonError: Cannot load the addon of berkeley \d+\.\d+\.\d+ on linux-\w+ with Node\.js v/);
-  for (const part of ["code: 'ERR_ADDON'", `reason: '${reason}'`, "  to do: ", ...parts]) {
+  assert.match(
+    stderr,
+    /Error: Cannot load the addon of berkeley \d+\.\d+\.\d+ on linux-\w+ with (Node\.js|Bun|Deno) \d/,
+  );
+  // Bun and Deno print less of an error that nobody catches.
+  const printed = onNode ? ["AddonError: ", "code: 'ERR_ADDON'", `reason: '${reason}'`] : [];
+  for (const part of [...printed, "  to do: ", ...parts]) {
     assert.ok(stderr.includes(part), `${JSON.stringify(part)} is not in:\n${stderr}`);
   }
-  assert.doesNotMatch(stderr, /^\s+at .*(addon\.js|loading\/|berkeley\/dist)/m);
   assert.equal(stderr.match(/Error:/g)?.length, 1, stderr);
+  // Bun prints the place of an error even when its `stack` has none.
+  if (!("bun" in process.versions)) assert.doesNotMatch(stderr, /^\s+at .*(addon\.js|loading\/|berkeley\/dist)/m);
 }
 
 /** Replaces what stands at each place of `from` by as many bytes. */
@@ -158,7 +167,7 @@ test("a text file and a folder in its place are refused", () => {
 test("an ELF program is refused", () => {
   const folder = copy();
   mkdirSync(join(folder, "prebuilds"));
-  symlinkSync(process.execPath, join(folder, SHIPPED));
+  symlinkSync(realpathSync("/proc/self/exe"), join(folder, SHIPPED));
   assertRefused(load(folder), "foreign", "it is an ELF program, required a shared object");
 });
 
@@ -302,7 +311,7 @@ test("on another platform the error names it, and no file is looked for", () => 
   const { status, stderr } = spawnSync(process.execPath, [program], { encoding: "utf8", env: environment({}) });
   assert.equal(status, 1);
   assert.match(stderr, /: the platform is darwin-\w+, required linux\n {2}berkeley makes the system calls of Linux/);
-  assert.match(stderr, /reason: 'platform',\n\s+tried: \[\]/);
+  if (onNode) assert.match(stderr, /reason: 'platform',\n\s+tried: \[\]/);
 });
 
 test("a worker gets the same error, and the program goes on", () => {
