@@ -166,17 +166,17 @@ static void end_environment(napi_async_cleanup_hook_handle handle, void *data) {
 }
 
 /*
- * watchSignals(): libuv says from now on when signals were heard. -ENOTSUP without libuv, -EPERM on a worker thread: the
- * main thread is the one that has the number of the process.
+ * watchSignals(): from now on libuv reports when signals are handled. -ENOTSUP without libuv, -EPERM on a worker thread. The
+ * main thread is the thread whose id is the process id.
  */
 static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
   (void)info;
   uv_loop_t *loop;
-  if (syscall(SYS_gettid) != getpid()) return number(env, -EPERM);
-  if (atomic_load(&awake)) return number(env, 0);
-  if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return number(env, -ENOTSUP);
-  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return number(env, -ENOMEM);
-  int error = uv_async_init(loop, &heard, on_heard);
+  if (syscall(SYS_gettid) != getpid()) return js_number(env, -EPERM);
+  if (atomic_load(&async_active)) return js_number(env, 0);
+  if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return js_number(env, -ENOTSUP);
+  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return js_number(env, -ENOMEM);
+  int error = uv_async_init(loop, &handled_async, on_handled);
   if (error != 0) {
     napi_remove_async_cleanup_hook(hook);
     return js_number(env, error);

@@ -3,7 +3,7 @@
 // A connection here is one object with two sockets, which goes from accepted to connecting to pumping to over. Nobody awaits
 // anything on the way: a short connection is little work for the kernel, and promises for its dozen steps would be as much again.
 
-import { offAbort, onAbort } from "../aborts.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";

@@ -34,7 +34,8 @@
 // A call settles once: it is taken out of the queue before its promise is settled, and an attempt and the settling are
 // one step of JavaScript. Nothing is read for a call that has been aborted or has timed out, so no bytes are lost.
 
-import { countOn, offAbort, onAbort } from "../aborts.js";
+import { countOn, offAbort, onAbort } from "../wait/aborts.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { clock } from "../builtins.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "./index.js";

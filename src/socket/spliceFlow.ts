@@ -4,9 +4,9 @@
 // the destination's writing direction. operations/move.ts explains what these do.
 
 import { clock } from "../builtins.js";
-import { type Descriptor, type Settler, WAITS } from "../fd/index.js";
-import type { SocketError } from "../errors.js";
-import { GONE } from "../sys/operations/connection.js";
+import { type Descriptor, type Settler, WAITS } from "../reactor/index.js";
+import type { SocketError } from "../errors/index.js";
+import { GONE } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { ENDED, endNote, type Flow, gather, SPLICE, SPLICE_REST } from "../ops/splice.js";
 import type { PipePool } from "../ops/pipes.js";

@@ -8,8 +8,9 @@
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { isUint8Array } from "node:util/types";
-import { type Address, quote } from "../addr/index.js";
-import { type SocketError, TlsError } from "../errors.js";
+import { type Address } from "../addr/index.js";
+import { quote } from "../check/index.js";
+import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { Broken } from "../stream/broken.js";
 import { TimerRefs } from "../wait/timerRefs.js";

@@ -15,31 +15,23 @@ interface Policy {
 
 /** A layer is a folder of src/, or a file directly in it, under the name without `.ts`; `index` is the public face. */
 export const policy: Readonly<Record<string, Policy>> = {
-  // Who hears of an abort. Below both the descriptors and the streams, which know nothing of each other, so that a signal has
-  // one listener whichever of them wait under it.
-  aborts: { values: [] },
-  // What becomes of an error that a callback of users throws: one rule for all layers that have such callbacks.
-  callbacks: { values: ["builtins"] },
-  // Modules of Node that are loaded late.
+  // Leaves: every layer may use them, and none of them uses another layer's values.
   builtins: { values: [] },
-  errors: { values: [], types: ["io", "addr"] },
-  io: { values: [], types: ["errors", "addr"] },
-  addr: { values: [], types: ["errors", "io"] },
-  sys: { values: ["builtins", "aborts", "callbacks", "errors", "addr"] },
-  reactor: { values: ["sys", "errors"] },
-  fd: { values: ["builtins", "reactor", "sys", "aborts", "errors"] },
-  // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself knows Conn and no socket.
-  socket: { values: ["builtins", "fd", "stream", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
-  sync: { values: ["builtins", "sys", "addr", "io", "errors"] },
-  stream: { values: ["builtins", "aborts", "callbacks", "io", "errors", "addr"] },
-  tls: { values: ["builtins", "callbacks", "stream", "io", "errors", "addr"] },
-  server: { values: ["tls", "stream", "io", "errors", "addr"] },
-  // sys: for the resolver, and the constants and options of the sockets that net makes.
-  net: { values: ["builtins", "socket", "stream", "tls", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
-  // Another face of connect(), for those who know the proposal's shapes.
-  winter: { values: ["builtins", "net", "stream", "tls", "aborts", "addr", "io", "errors"] },
-  inspect: {
-    values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
+  callbacks: { values: ["builtins"] },
+  check: { values: [] },
+  errors: { values: [] },
+  io: { values: [], types: ["addr"] },
+  addr: { values: ["check"] },
+  // The calls of sockets and the calls in JavaScript wait in layers that must not import each other.
+  wait: { values: ["builtins", "check", "errors"], types: ["io"] },
+  sys: { values: ["builtins", "check", "errors", "addr"] },
+  options: { values: ["sys", "check", "addr"] },
+  cmsg: { values: ["sys", "check", "errors", "addr"] },
+  batch: { values: ["cmsg", "sys", "check", "addr"], types: ["errors"] },
+  netdb: { values: ["sys", "wait", "check", "errors", "addr"] },
+  reactor: { values: ["sys", "wait", "builtins"], types: ["errors"] },
+  ops: {
+    values: ["reactor", "batch", "cmsg", "options", "netdb", "sys", "wait", "callbacks", "check", "errors", "addr"],
   },
   // The names that "berkeley" and "berkeley/sync" both export.
   common: { values: ["ops", "batch", "cmsg", "options", "netdb", "sys", "errors", "addr"] },
@@ -65,7 +57,7 @@ export const policy: Readonly<Record<string, Policy>> = {
     types: ["cmsg"],
   },
   sync: {
-    values: ["common", "ops", "netdb", "sys", "wait", "reactor", "callbacks", "check", "errors", "io", "addr"],
+    values: ["common", "ops", "netdb", "sys", "wait", "reactor", "builtins", "callbacks", "check", "errors", "io", "addr"],
     types: ["batch", "cmsg", "options"],
   },
   tls: { values: ["stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
