@@ -91,7 +91,7 @@ export function acceptOperations<S>(
       }
       return result;
     },
-    passes: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
+    isTransient: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
   };
   const socketOf = (fd: number, listener: Listening): S => {
     try {

@@ -49,7 +49,7 @@ function isLoopback(address: Address | undefined): boolean {
 export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
   syscall: "connect",
   // Asks the kernel even after EAGAIN: while an earlier attempt is under way the kernel returns EALREADY.
-  eager: true,
+  alwaysTries: true,
   movesBytes: false,
   attempt: (calls, fd, state) => {
     const sockaddr = state.sockaddr!;
@@ -69,7 +69,8 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
     }
     return result === EISCONN && state.started ? 0 : result;
   },
-  told: (events, { fresh, started }) => fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
+  completedBy: (events, { fresh, started }) =>
+    fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
   complete: () => undefined,
   details: ({ address }) => addressDetails(address),
 });

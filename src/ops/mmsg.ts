@@ -12,10 +12,10 @@
 
 import { flag, integer, quoteOther } from "../check/index.js";
 import { type BatchMemory, DatagramBatch, ENTRY_WORDS, ERROR, MAX_AT_ONCE, memoryOf } from "../batch/index.js";
-import { moved, type Operation, operation } from "../reactor/operation.js";
+import { progress, type Operation, operation } from "../reactor/operation.js";
 import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../sys/errno.js";
 import { flagsOf, sendFlagsOf, type TransferOptions } from "./flags.js";
-import { nowait } from "./recv.js";
+import { isNonblocking } from "./recv.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendmmsg`. */
@@ -39,8 +39,8 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchM
   movesBytes: true,
   attempt: (calls, fd, { slab, table, control }, flags) => calls.recvmmsg(fd, slab, table, control, flags),
   complete: (count, memory) => (memory.count = count),
-  nowait,
-  exhausted: (count, { capacity }) => count < Math.min(capacity, MAX_AT_ONCE),
+  isNonblocking,
+  drained: (count, { capacity }) => count < Math.min(capacity, MAX_AT_ONCE),
   cost,
 });
 
@@ -70,7 +70,7 @@ export const SENDMMSG: Operation<BatchSending, number, number> = operation<Batch
         sending.next += result;
         sending.sent += result;
         sending.refused = false;
-        if (end - sending.next > MAX_AT_ONCE) return moved(cost(result, memory));
+        if (end - sending.next > MAX_AT_ONCE) return progress(cost(result, memory));
       } else if (!skipRefused || GENERAL_ERRORS.has(result)) {
         return result;
       } else if (!sending.refused) {
@@ -79,14 +79,14 @@ export const SENDMMSG: Operation<BatchSending, number, number> = operation<Batch
         memory.words[sending.next * ENTRY_WORDS + ERROR] = result;
         sending.next++;
         sending.refused = false;
-        if (sending.next < end) return moved(BYTES_PER_DATAGRAM);
+        if (sending.next < end) return progress(BYTES_PER_DATAGRAM);
       }
     }
     return sending.sent;
   },
   complete: (_sent, sending) => sending.sent,
   cost: (sent, { memory }) => cost(sent, memory),
-  nowait,
+  isNonblocking,
   details: () => ({ unit: "datagrams" }),
   transferred: (sending) => sending.sent,
 });

@@ -1,4 +1,4 @@
-// The pipes through which bytes are spliced. They are open only while somebody splices, and handed from flow to flow.
+// The pipes of splice(2). They are open only while bytes are spliced, and each is used by one flow after another.
 
 import type { Calls } from "../sys/calls.js";
 import { readInt } from "../sys/nativeInts.js";
@@ -12,12 +12,12 @@ const KEPT = 8;
 
 export class PipePool {
   readonly #size: number;
-  /** Its place in the table of relay.ts. */
+  /** The place of the shared pipe in the table of reactor/relay.ts. */
   readonly #place: number;
   #free: Pipe[] = [];
   #users = 0;
-  /** The pipe that all flows share which wait for their source, and the table where it stands. */
-  #lent: Pipe | undefined;
+  /** The pipe that all relays share, and the table that has it. */
+  #shared: Pipe | undefined;
   #table: RelayTable | undefined;
 
   /** @param size bytes that each pipe is to hold */
@@ -26,7 +26,7 @@ export class PipePool {
     this.#place = Math.log2(size) - SMALLEST_LOG;
   }
 
-  /** One user more. Opens the first pipe, so that a lack of descriptors shows at once; 0 or -errno. */
+  /** One more user. Opens the first pipe, so that a shortage of descriptors fails here; 0 or -errno. */
   enter(calls: Calls): number {
     if (this.#free.length === 0) {
       const pipe = this.#open(calls);
@@ -37,13 +37,13 @@ export class PipePool {
     return 0;
   }
 
-  /** One user less. With the last one the pipes go. */
+  /** One user less. After the last one the pipes are closed. */
   leave(calls: Calls): void {
     if (--this.#users > 0) return;
-    if (this.#lent !== undefined) {
-      this.#table!.take(this.#place);
-      this.discard(calls, this.#lent);
-      this.#lent = this.#table = undefined;
+    if (this.#shared !== undefined) {
+      this.#table!.removePipe(this.#place);
+      this.discard(calls, this.#shared);
+      this.#shared = this.#table = undefined;
     }
     for (const pipe of this.#free.splice(0)) this.discard(calls, pipe);
   }
@@ -53,32 +53,32 @@ export class PipePool {
     return this.#free.pop() ?? this.#open(calls);
   }
 
-  /** Takes back a pipe, which must be empty. */
+  /** Takes an empty pipe back. */
   give(calls: Calls, pipe: Pipe): void {
     if (this.#free.length < KEPT && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);
   }
 
-  /** Has a pipe in the table, for the notes there; its place, or -1 when there is none to be had. */
-  lend(calls: Calls, table: RelayTable): number {
-    if (this.#lent === undefined) {
+  /** Puts a pipe into the table, for the relays there. Returns its place, or -1 if there is none. */
+  share(calls: Calls, table: RelayTable): number {
+    if (this.#shared === undefined) {
       const pipe = this.take(calls);
       if (typeof pipe === "number") return -1;
-      table.lend(this.#place, pipe);
-      this.#lent = pipe;
+      table.putPipe(this.#place, pipe);
+      this.#shared = pipe;
       this.#table = table;
     }
     return this.#table === table ? this.#place : -1;
   }
 
-  /** The pipe of the table, in which bytes have been left: it is the flow's, and the next one to wait puts another there. */
-  takeLent(): Pipe {
-    const pipe = this.#lent!;
-    this.#lent = this.#table = undefined;
+  /** Takes the pipe of the table, in which a relay left bytes, for a flow. The next relay puts another one there. */
+  takeShared(): Pipe {
+    const pipe = this.#shared!;
+    this.#shared = this.#table = undefined;
     return pipe;
   }
 
-  /** Closes a pipe, with whatever is in it. */
+  /** Closes a pipe. Bytes in it are lost. */
   discard(calls: Calls, pipe: Pipe): void {
     calls.close(pipe.readEnd);
     calls.close(pipe.writeEnd);

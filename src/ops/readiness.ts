@@ -28,10 +28,10 @@ export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT
  * ended. The result is ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error stays for the next
  * call; a read would otherwise report an orderly end.
  */
-export const GONE: Operation<object, undefined, SocketError> = operation<object, undefined, SocketError>({
+export const HANGUP: Operation<object, undefined, SocketError> = operation<object, undefined, SocketError>({
   syscall: "poll",
   movesBytes: false,
-  idle: true,
+  background: true,
   attempt: (calls, fd) => {
     const revents = calls.poll(fd, 0, 0);
     if (revents < 0) return revents;

@@ -38,7 +38,7 @@ export function clearForTruncation(memory: Buffer, size: number, flags: number):
 }
 
 /** Whether the flags of a call, its second operand, have MSG_DONTWAIT. */
-export function nowait(_a: unknown, flags: number): boolean {
+export function isNonblocking(_a: unknown, flags: number): boolean {
   return (flags & MSG_DONTWAIT) !== 0;
 }
 
@@ -71,8 +71,8 @@ export const RECV: Operation<number, number, Buffer> = operation<number, number,
   },
   // With MSG_TRUNC the result is the length of the datagram, which may exceed the size of the read.
   complete: (count, size) => copyOut(count < size ? count : size),
-  asked: (size, flags) => (flags === 0 ? size : 0),
-  nowait,
+  requested: (size, flags) => (flags === 0 ? size : 0),
+  isNonblocking,
 });
 
 export const RECV_LARGE: Operation<LargeRead, number, Buffer> = operation<LargeRead, number, Buffer>({
@@ -80,8 +80,8 @@ export const RECV_LARGE: Operation<LargeRead, number, Buffer> = operation<LargeR
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read, flags), read.size, flags),
   complete: (count, read) => received(read, count),
-  asked: (read, flags) => (flags === 0 ? read.size : 0),
-  nowait,
+  requested: (read, flags) => (flags === 0 ? read.size : 0),
+  isNonblocking,
 });
 
 export const RECV_INTO: Operation<Uint8Array, number, number> = operation<Uint8Array, number, number>({
@@ -92,8 +92,8 @@ export const RECV_INTO: Operation<Uint8Array, number, number> = operation<Uint8A
     return flags === 0 ? calls.recv(fd, buffer) : calls.recv(fd, buffer, buffer.length, flags);
   },
   complete: (count) => count,
-  asked: (buffer, flags) => (flags === 0 ? buffer.length : 0),
-  nowait,
+  requested: (buffer, flags) => (flags === 0 ? buffer.length : 0),
+  isNonblocking,
 });
 
 export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<number, number, [Buffer, Address]>({
@@ -104,7 +104,7 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<
     return calls.recvfrom(fd, slab, size, flags, room);
   },
   complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
-  nowait,
+  isNonblocking,
 });
 
 export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = operation<
@@ -116,7 +116,7 @@ export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = o
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, room),
   complete: (count, read) => [received(read, count), decodeRoom()],
-  nowait,
+  isNonblocking,
 });
 
 export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = operation<
@@ -129,7 +129,7 @@ export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = o
   attempt: (calls, fd, buffer, flags) =>
     buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, room),
   complete: (count) => [count, decodeRoom()],
-  nowait,
+  isNonblocking,
 });
 
 export function recv<M extends Mode>(

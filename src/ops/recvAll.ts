@@ -13,7 +13,7 @@
 // - With MSG_PEEK nothing is taken; the call waits until there is enough to see, or no more can come.
 
 import { OpaqueAddress, type Address } from "../addr/index.js";
-import { moved, NOT_ENOUGH, operation, type Operation } from "../reactor/operation.js";
+import { progress, INCOMPLETE, operation, type Operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import {
   MSG_DONTWAIT,
@@ -71,7 +71,7 @@ function attempt(calls: Calls, fd: number, call: Filling, flags: number): number
   if ((flags & MSG_PEEK) !== 0) {
     const count = calls.recv(fd, buffer, size, flags & ~MSG_WAITALL);
     if (count >= 0) call.got = count;
-    return count > 0 && count < size && !isOver(calls, fd) ? NOT_ENOUGH : count;
+    return count > 0 && count < size && !isOver(calls, fd) ? INCOMPLETE : count;
   }
   if (got > 0) {
     const count = more(calls, fd);
@@ -84,7 +84,7 @@ function attempt(calls: Calls, fd: number, call: Filling, flags: number): number
   if (count <= 0) return got === 0 || count === EAGAIN ? count : got;
   call.got = got + count;
   call.last = count;
-  return call.got < size ? moved(count) : call.got;
+  return call.got < size ? progress(count) : call.got;
 }
 
 function result(call: Filling): Buffer {

@@ -4,12 +4,12 @@ import { isUint8Array } from "node:util/types";
 import { AF_UNIX } from "../addr/index.js";
 import { byteCount, integer, quote, totalLength } from "../check/index.js";
 import { MAX_CONTROL, Message, MessageHeader, takeHeader, tryRecvmsg } from "../cmsg/index.js";
-import { moved, NOT_ENOUGH, type Operation, operation } from "../reactor/operation.js";
+import { progress, INCOMPLETE, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { IOV_MAX, MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../sys/constants.js";
 import { EAGAIN, EFAULT } from "../sys/errno.js";
 import { flagsOf, type TransferOptions } from "./flags.js";
-import { clearForTruncation, copyOut, nowait, slab, SLAB_SIZE } from "./recv.js";
+import { clearForTruncation, copyOut, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
 import { isOver, more, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -86,7 +86,7 @@ export const RECVMSG: Operation<IncomingMessage, number, Message> = operation<In
       header,
     );
   },
-  nowait,
+  isNonblocking,
 });
 
 export const RECVMSG_INTO: Operation<IncomingMessage, number, MessageHeader> = operation<
@@ -101,7 +101,7 @@ export const RECVMSG_INTO: Operation<IncomingMessage, number, MessageHeader> = o
     return totalLength(views) === message.size ? attemptOnce(calls, fd, message, views, flags) : EFAULT;
   },
   complete: (length, message) => takeHeader(message.calls!, length, message.size),
-  nowait,
+  isNonblocking,
 });
 
 /** The views without their first `skip` bytes. */
@@ -131,14 +131,14 @@ function attemptAll(calls: Calls, fd: number, message: IncomingMessage, flags: n
   if ((flags & MSG_PEEK) !== 0) {
     if (count > 0 && count < size && !ends && !isOver(calls, fd)) {
       header[Symbol.dispose]();
-      return NOT_ENOUGH;
+      return INCOMPLETE;
     }
   } else if (count === 0 && got > 0) {
     return got;
   }
   message.got = got + count;
   message.header = new MessageHeader(message.got, message.got, header.address, header.flags, header.control);
-  return message.got < size && count > 0 && !ends && (flags & MSG_PEEK) === 0 ? moved(count) : message.got;
+  return message.got < size && count > 0 && !ends && (flags & MSG_PEEK) === 0 ? progress(count) : message.got;
 }
 
 function receiveAll<T>(make: (message: IncomingMessage) => T): Operation<IncomingMessage, number, T> {

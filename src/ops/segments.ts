@@ -5,11 +5,11 @@ import { type AddressLike, toAddress } from "../addr/index.js";
 import { MAX_MESSAGE, MAX_SEGMENTS, segmentSize } from "../batch/index.js";
 import { bytesToSend, EMPTY, type Sendable } from "../check/index.js";
 import { encodeControl } from "../cmsg/index.js";
-import { moved, type Operation, operation } from "../reactor/operation.js";
+import { progress, type Operation, operation } from "../reactor/operation.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { sendFlagsOf, type TransferOptions } from "./flags.js";
-import { nowait } from "./recv.js";
+import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendSegments`. */
@@ -37,10 +37,10 @@ export const SEND_SEGMENTS: Operation<SegmentSending, number, number> = operatio
     if (result < 0) return result;
     sending.next++;
     sending.sent += result;
-    return sending.next < messages.length ? moved(result) : result;
+    return sending.next < messages.length ? progress(result) : result;
   },
   complete: (_result, sending) => sending.sent,
-  nowait,
+  isNonblocking,
   details: ({ address }) => addressDetails(address),
   transferred: (sending) => sending.sent,
 });

@@ -8,14 +8,14 @@
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, type HostPort, toAddress } from "../addr/index.js";
 import { bytesToSend, EMPTY, type Sendable, totalLength } from "../check/index.js";
-import { moved, type Operation, operation } from "../reactor/operation.js";
+import { progress, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { IOV_MAX } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
-import { nowait } from "./recv.js";
+import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
@@ -33,7 +33,7 @@ export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = operat
   movesBytes: true,
   attempt: (calls, fd, data, flags) => sendOnce(calls, fd, data, 0, flags),
   complete: (count) => count,
-  nowait,
+  isNonblocking,
 });
 
 /** The progress of a sendAll. */
@@ -52,11 +52,11 @@ export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, num
     // The kernel took nothing although there was data: the views have been detached or have shrunk.
     if (result === 0 && sending.total > 0) return EFAULT;
     sending.sent += result;
-    return sending.sent < sending.total ? moved(result) : result;
+    return sending.sent < sending.total ? progress(result) : result;
   },
   complete: () => undefined,
   transferred: (sending) => sending.sent,
-  nowait,
+  isNonblocking,
 });
 
 /** A datagram and its destination. */
@@ -79,7 +79,7 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
     return awaitOpening(result, datagram, flags);
   },
   complete: (count) => count,
-  nowait,
+  isNonblocking,
   details: ({ address }) => addressDetails(address),
 });
 

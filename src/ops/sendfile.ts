@@ -1,7 +1,7 @@
 // sendfile: the bytes of a file to a socket, inside the kernel.
 
 import { checkOptions, integer, quote } from "../check/index.js";
-import { moved, type Operation, operation } from "../reactor/operation.js";
+import { progress, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { check, EBADF } from "../sys/errno.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
@@ -58,7 +58,7 @@ export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileS
     sending.sent += result;
     if (result === 0) sending.ended = true;
     else sending.moved?.();
-    return result === 0 || sending.sent >= sending.until ? result : moved(result);
+    return result === 0 || sending.sent >= sending.until ? result : progress(result);
   },
   complete: () => undefined,
   transferred: (sending) => sending.sent,

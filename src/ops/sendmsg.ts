@@ -10,7 +10,7 @@ import { EBADF, EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
 import { sendFlagsOf, type TransferOptions } from "./flags.js";
-import { nowait } from "./recv.js";
+import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendmsg`. */
@@ -41,7 +41,7 @@ export const SENDMSG: Operation<OutgoingMessage, number, number> = operation<Out
     return awaitOpening(result, outgoing, flags);
   },
   complete: (count) => count,
-  nowait,
+  isNonblocking,
   details: ({ address }) => addressDetails(address),
 });
 

@@ -1,41 +1,41 @@
 // splice: bytes from socket to socket through a pipe, inside the kernel.
 //
-// Splicing from socket to socket takes a pipe in between, and EAGAIN is ambiguous there: the source has nothing, or the pipe
-// is full, which it may be with few bytes in it, as each fragment of a packet takes one of its places. So a pipe is filled
-// only when it is empty: EAGAIN then means that the source has nothing. What came is moved on until the pipe is empty
-// again: EAGAIN then means that the destination takes nothing. A flow that waits for its source therefore has no byte in
-// a pipe, and needs none: pipes are handed from flow to flow, and only those that wait for their destination keep one.
+// splice(2) between sockets needs a pipe in between, and its EAGAIN has two meanings: the source is empty, or the pipe is
+// full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of its places. So a pipe is
+// filled only when it is empty; EAGAIN then means that the source is empty. The bytes are moved on until the pipe is empty
+// again; EAGAIN then means that the destination is full. So a flow that waits for its source has no byte in a pipe and needs
+// no pipe. Only flows that wait for their destination keep one.
 //
-// A flow waits for its source as an operation of the source's reading direction, and does there what it can on the
-// destination too, without a promise and for a whole turn in one native call. It waits for its destination as an operation of the
-// destination's writing direction. Others who write there are before it or after it, never in between.
+// A flow waits for its source as an operation of the source's reading queue. There it also moves bytes to the destination, a
+// turn's worth in one native call. It waits for its destination as an operation of the destination's writing queue, so other
+// writes there come before or after it, never in between.
 //
-// While it waits for its source the poller does the same in C for as long as nothing but bytes comes: see relay.ts.
+// While a flow waits for its source, the poller moves bytes in C as long as nothing else happens: see reactor/relay.ts.
 
-import { moved, type Operation, operation } from "../reactor/operation.js";
+import { type Operation, operation, progress } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, ECANCELED, EINTR, EIO } from "../sys/errno.js";
-import type { Note, Pipe } from "../reactor/relay.js";
+import type { Pipe, Relay } from "../reactor/relay.js";
 import type { PipePool } from "./pipes.js";
 
-/** Bytes after which a flow lets others have their turn. */
+/** The bytes after which other calls have their turn. */
 const SPLICE_CHUNK = 1 << 20;
 
-/** A flow of which at least so many bytes came at a time is expected to go on like that; the same number as in native/addon.h. */
-const MANY = 16 << 10;
+/** A read of at least this many bytes makes a flow a large one; the same number as SPLICE_THRESHOLD in native/. */
+const SPLICE_THRESHOLD = 16 << 10;
 
-/** One of the two descriptors that a flow is between, and the queue of those who wait to write there. */
+/** The source or the destination of a flow. */
 export interface FlowEnd {
   readonly fd: number;
   readonly reading: { readonly shortMeansEmpty: boolean; readonly shortMeansEnd: boolean };
-  readonly writing: { readonly busy: boolean; exhausted(): void; wake(): void };
-  /** Who counts bytes against the budget of a turn. */
+  readonly writing: { readonly busy: boolean; setNotReady(): void; wake(): void };
+  /** Counts bytes against the budget of a turn. */
   readonly reactor: { spendBytes(count: number): void };
-  /** The note for the poller of which this is the source, or the destination. */
-  outflow?: Note | undefined;
-  inflow?: Note | undefined;
-  /** A note of which this is to be the source, if it can have one. */
-  makeNote?(): Note | undefined;
+  /** The relay of which this is the source, and the one of which it is the destination. */
+  outflow?: Relay | undefined;
+  inflow?: Relay | undefined;
+  /** A relay with this source, if it can have one. */
+  makeRelay?(): Relay | undefined;
 }
 
 /** Bytes on their way from one socket to another. */
@@ -43,74 +43,71 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   readonly from: E;
   readonly to: E;
   readonly pipes: PipePool;
-  /** Bytes to take from the source at most. */
+  /** The most bytes to take from the source. */
   readonly limit: number;
-  /** The pipe, while there are bytes in it. */
+  /** The pipe, while it holds bytes. */
   pipe: Pipe | undefined;
   /** Bytes taken from the source. */
   taken: number;
   /** Bytes that the destination has taken. The rest is in the pipe. */
   sent: number;
-  /** Bytes have moved: at a time of `performance.now()`, now if not given. */
+  /** Called when bytes have moved. `at` is a time of `performance.now()`, the default is now. */
   activity(at?: number): void;
-  /** Few bytes came the last time, and so few are expected: they are copied, which costs less than to splice them. */
+  /** Whether the last read got few bytes. The next bytes are then copied, which costs less than splicing a few. */
   small: boolean;
-  /** How the poller carries it on. */
-  note?: Note | undefined;
-  /** It was ended. */
+  /** The relay that the flow has used. */
+  relay?: Relay | undefined;
+  /** Whether the flow was cancelled. */
   readonly over?: boolean;
 }
 
-/** Has the poller carry the flow on, which has nothing in a pipe and waits for its source. */
-function noteDown(calls: Calls, fd: number, flow: Flow): void {
+/** Starts a relay for a flow that waits for its source and has no bytes in a pipe. */
+function startRelay(calls: Calls, fd: number, flow: Flow): void {
   const { from, pipes, to } = flow;
-  // A limit would have to be looked at for each event.
+  // A relay does not count bytes against a limit.
   if (flow.limit !== Infinity || to.writing.busy) return;
-  const note = flow.note ?? from.makeNote?.();
-  if (note === undefined || (from.outflow ?? note) !== note || (to.inflow ?? note) !== note) return;
-  const place = pipes.lend(calls, note.table);
+  const relay = flow.relay ?? from.makeRelay?.();
+  if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
+  const place = pipes.share(calls, relay.table);
   if (place < 0) return;
-  // Kept only together with the ends that know of it: a note names a slot, which must stay theirs.
-  flow.note = from.outflow = to.inflow = note;
-  note.open(fd, to.fd, place, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
+  // The two ends store the relay as well, so that neither gives up the slot that the relay refers to.
+  flow.relay = from.outflow = to.inflow = relay;
+  relay.open(fd, to.fd, place, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
 }
 
-/**
- * Adds to the flow what the poller has done for it, and has it do no more. Returns what has stopped it: HELD or -errno; undefined
- * if it only waited.
- */
-export function gather(flow: Flow): number | undefined {
-  const { note } = flow;
-  if (note === undefined) return undefined;
-  const last = note.lastActive();
-  if (!note.close()) return undefined;
+/** Closes the relay and adds its progress to the flow. Returns the reason why it ended, HELD or -errno, if there is one. */
+export function closeRelay(flow: Flow): number | undefined {
+  const { relay } = flow;
+  if (relay === undefined) return undefined;
+  const last = relay.lastActive();
+  if (!relay.close()) return undefined;
   if (last !== undefined) flow.activity(last);
-  flow.small = note.small;
-  flow.sent += note.passed;
-  flow.taken += note.passed + note.held;
-  if (note.held > 0) flow.pipe = flow.pipes.takeLent();
-  if (note.missedOut) flow.from.writing.wake();
-  // The destination is not told that it is exhausted: EAGAIN is some time ago, and the event for room may have come since.
-  if (note.held > 0 && note.result === EAGAIN) return HELD;
-  return note.result < 0 && note.result !== EAGAIN ? note.result : undefined;
+  flow.small = relay.small;
+  flow.sent += relay.passed;
+  flow.taken += relay.passed + relay.held;
+  if (relay.held > 0) flow.pipe = flow.pipes.takeShared();
+  if (relay.missedOut) flow.from.writing.wake();
+  // No setNotReady() for the destination: its EAGAIN is some time ago, and the event for room may have come since.
+  if (relay.held > 0 && relay.result === EAGAIN) return HELD;
+  return relay.result < 0 && relay.result !== EAGAIN ? relay.result : undefined;
 }
 
-/** The flow is over: its ends have no note any more. */
-export function endNote(flow: Flow): void {
-  const { from, note, to } = flow;
-  if (note === undefined) return;
-  gather(flow);
-  if (from.outflow === note) from.outflow = undefined;
-  if (to.inflow === note) to.inflow = undefined;
+/** Closes the relay of a flow that has ended, and takes it from the two ends. */
+export function endRelay(flow: Flow): void {
+  const { from, relay, to } = flow;
+  if (relay === undefined) return;
+  closeRelay(flow);
+  if (from.outflow === relay) from.outflow = undefined;
+  if (to.inflow === relay) to.inflow = undefined;
 }
 
-/** Moves on what is in the pipe; 0 when it is empty. */
-function empty(calls: Calls, to: number, flow: Flow): number {
+/** Moves the bytes of the pipe to the destination; 0 when the pipe is empty, or -errno. */
+function drainPipe(calls: Calls, to: number, flow: Flow): number {
   const pipe = flow.pipe!;
   while (flow.sent < flow.taken) {
     const result = calls.splice(pipe.readEnd, to, flow.taken - flow.sent);
     if (result > 0) flow.sent += result;
-    // A pipe that holds bytes does not end.
+    // 0 would be the end of the pipe, which has none while it holds bytes.
     else if (result !== EINTR) return result === 0 ? EIO : result;
   }
   flow.pipe = undefined;
@@ -118,7 +115,7 @@ function empty(calls: Calls, to: number, flow: Flow): number {
   return 0;
 }
 
-/** How a SPLICE came to its end: the source has ended or the limit is reached, or the destination is to be waited for. */
+/** The result of SPLICE: the source has ended or the limit is reached; or the destination is full. */
 export const ENDED = 0;
 export const HELD = 1;
 
@@ -127,31 +124,31 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
   movesBytes: false,
   attempt: (calls, fd, flow) => {
     const { pipes, to } = flow;
-    const stopped = gather(flow);
+    const stopped = closeRelay(flow);
     if (stopped !== undefined) return stopped;
-    // To gather may have others go on, who may have ended this.
+    // closeRelay() may wake other calls, which may have cancelled this flow.
     if (to.fd < 0 || flow.from.fd < 0 || flow.over === true) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
-    // Those who wait to write there are first.
+    // The writes that wait there go first.
     const wait = to.writing.busy;
-    const result = wait ? fill(calls, fd, flow, pipe) : pass(calls, fd, flow, pipe);
+    const result = wait ? fillPipe(calls, fd, flow, pipe) : passThrough(calls, fd, flow, pipe);
     if (flow.sent < flow.taken) {
       flow.pipe = pipe;
       if (!wait && result !== EAGAIN) return result;
-      if (!wait) to.writing.exhausted();
+      if (!wait) to.writing.setNotReady();
       return HELD;
     }
     pipes.give(calls, pipe);
-    if (result === EAGAIN) noteDown(calls, fd, flow);
-    return result > 0 ? (flow.taken < flow.limit ? moved(0) : ENDED) : result;
+    if (result === EAGAIN) startRelay(calls, fd, flow);
+    return result > 0 ? (flow.taken < flow.limit ? progress(0) : ENDED) : result;
   },
   complete: (outcome) => outcome,
   transferred: (flow) => flow.sent,
 });
 
-/** Takes from the source what the pipe holds, and passes nothing on. */
-function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
+/** Fills the pipe from the source, and passes nothing on. */
+function fillPipe(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.taken));
   if (result > 0) {
     flow.taken += result;
@@ -160,41 +157,41 @@ function fill(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   return result;
 }
 
-/** How `spliceThrough` is to go about it; the same bits as in native/addon.h. */
-const FEW = 1;
+/** The flags of `spliceThrough`; the same bits as SPLICE_* in native/. */
+const SMALL = 1;
 const SHORT_MEANS_EMPTY = 2;
 const SHORT_MEANS_END = 4;
 
-/** 32-bit numbers: bytes taken, bytes passed on. */
-const progress = new Uint32Array(2);
-const progressBytes = new Uint8Array(progress.buffer);
+/** Bytes taken, bytes passed on. */
+const counts = new Uint32Array(2);
+const countBytes = new Uint8Array(counts.buffer);
 
-/** Takes and passes on for as long as it goes: 1 when it may go on, 0 at the end of the source, or -errno. */
-function pass(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
+/** Takes bytes and passes them on until one end is not ready: 1 if it can go on, 0 at the end of the source, or -errno. */
+function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;
   const { shortMeansEmpty, shortMeansEnd } = flow.from.reading;
-  const how =
-    (flow.small ? FEW : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0) | (shortMeansEnd ? SHORT_MEANS_END : 0);
-  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, progressBytes, how);
-  const count = progress[0]!;
+  const flags =
+    (flow.small ? SMALL : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0) | (shortMeansEnd ? SHORT_MEANS_END : 0);
+  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, countBytes, flags);
+  const count = counts[0]!;
   if (count > 0) {
-    flow.small = count < MANY;
+    flow.small = count < SPLICE_THRESHOLD;
     flow.taken += count;
-    flow.sent += progress[1]!;
+    flow.sent += counts[1]!;
     flow.activity();
     flow.from.reactor.spendBytes(count);
   }
   return result;
 }
 
-/** Moves on what is in the pipe. */
+/** Moves the bytes of the pipe to the destination. */
 export const SPLICE_REST: Operation<Flow, undefined, void> = operation<Flow, undefined, void>({
   syscall: "splice",
   movesBytes: true,
   attempt: (calls, fd, flow) => {
     const before = flow.sent;
-    const result = empty(calls, fd, flow);
+    const result = drainPipe(calls, fd, flow);
     if (flow.sent > before) flow.activity();
     return result < 0 ? result : flow.sent - before;
   },

@@ -1,24 +1,25 @@
-// One descriptor: its directions, its registration, and its end.
+// One descriptor: its wait queues, its registration, and its end.
 //
-// Beside reading and writing there are two more queues, made when they are first used: for the error queue (MSG_ERRQUEUE),
-// and for urgent data (MSG_OOB). What is read there has nothing to do with what an ordinary read gets, so neither may wait
-// behind the other, and EAGAIN from one says nothing about the other. Each has an event of its own, EPOLLERR and EPOLLPRI.
+// Besides reading and writing there are three more queues, made when they are first used: for the error queue (MSG_ERRQUEUE),
+// for urgent data (MSG_OOB), and for the end of the connection. A read of the error queue or of urgent data has nothing to do
+// with an ordinary read, so neither waits behind the other, and EAGAIN from one says nothing about the other. Each has an
+// event of its own: EPOLLERR, EPOLLPRI and EPOLLHUP.
 //
-// A TCP socket is registered for both directions at once: it reports that there is room only after a write has found none
+// A TCP socket is registered for both directions at once, because it reports room only after a write that found none
 // (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report it for each packet that leaves their buffer
-// (sock_def_write_space, unix_write_space), so they are registered for that only when a write waits.
+// (sock_def_write_space, unix_write_space). So they are registered for it only while a write waits.
 //
-// They look for somebody to tell each time, though, and whoever is registered is found, whatever for: taking the locks on the
-// way to a registration that asks for nothing of the kind costs a sender about a tenth of what a small datagram costs in
-// all. Who is about to send many at a time may give the registration up (`unwatch`); the next call that waits registers
-// anew, and hears at once of what came in between. No event can say meanwhile that a direction is ready, so all count
-// as ready until the kernel says otherwise.
+// Even an epoll entry that does not ask for EPOLLOUT makes the kernel take a lock per datagram sent. That is about a tenth of
+// the cost of a small datagram. So a caller that is about to send many datagrams may give the registration up (`unwatch`).
+// The next call that waits registers again, and the kernel reports at once what has happened in the meantime. Without a
+// registration no event comes, so every queue counts as ready until an attempt returns EAGAIN.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { POLLOUT } from "../sys/constants.js";
 import { EBADF } from "../sys/errno.js";
-import type { Note } from "./relay.js";
-import { WaitQueue, type Owner } from "./waitQueue.js";
+import type { Relay } from "./relay.js";
+import { WaitQueue } from "./waitQueue.js";
+import type { QueueDescriptor } from "./waiterList.js";
 
 // epoll(7); the same on every Linux.
 const EPOLLIN = 0x1;
@@ -28,61 +29,62 @@ const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 const EPOLLRDHUP = 0x2000;
 
-/** A read may stop before it has emptied the socket, or have more than bytes to tell. */
-const NOT_ONLY_BYTES = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
-const READABLE = EPOLLIN | NOT_ONLY_BYTES;
+/** Events after which a short read does not mean that the socket is empty. */
+const MORE_THAN_DATA = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
+const READABLE = EPOLLIN | MORE_THAN_DATA;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 
-/** Who has to know that a descriptor is gone. */
-export interface Dependant {
+/** An object that uses the descriptor and must stop when it is closed or given away. */
+export interface CloseListener {
   ended(): void;
 }
 
-export class Descriptor implements Source, Owner {
+export class Descriptor implements Source, QueueDescriptor {
   readonly reactor: Reactor;
   readonly reading: WaitQueue;
   readonly writing: WaitQueue;
   /**
-   * Whether there may be a duplicate, with which the kernel would keep the registration: it was made elsewhere, duplicated, or
-   * somebody has asked for its number. Otherwise close(2) ends the registration, and saves the call that would.
+   * Whether there may be a duplicate: the descriptor was made elsewhere, duplicated, or its number was given out. The kernel
+   * keeps the registration while a duplicate is open. Without one close(2) ends it, which saves a system call.
    */
   duplicated: boolean = false;
-  /** Which file it is, as `calls.share` says, once others may close the number. */
+  /** The file, as `calls.share` returned it, once others may close the number. */
   #file = 0;
-  /** See sys/collected.ts. */
+  /** See sys/unclosed.ts. */
   young: number = -1;
   #keepsAlive = true;
-  /** What the poller does for flows that have their source here, or their destination; reactor/relay.ts. */
-  outflow: Note | undefined;
-  inflow: Note | undefined;
+  /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
+  outflow: Relay | undefined;
+  inflow: Relay | undefined;
   #errors: WaitQueue | undefined;
   #urgent: WaitQueue | undefined;
-  #gone: WaitQueue | undefined;
+  #hangup: WaitQueue | undefined;
   #fd: number;
   #slot = -1;
   readonly #tcp: boolean;
-  #lazy: boolean;
-  /** A pump has two flows, which are all that most sockets ever have to tell. */
-  #first: Dependant | undefined;
-  #second: Dependant | undefined;
-  #further: Dependant[] | undefined;
+  /** Whether the registration has no EPOLLOUT. */
+  #readingOnly: boolean;
+  /** Most sockets have at most two: the two flows of a pump. */
+  #firstListener: CloseListener | undefined;
+  #secondListener: CloseListener | undefined;
+  #furtherListeners: CloseListener[] | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
-   * @param tcp whether a read that gets less than it asked for has emptied the socket, and room for a write is reported only
-   *   to who waits for it
+   * @param tcp whether a short read means that the socket is empty, and the kernel reports room for a write only after a
+   *   write that found none
    */
   constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
     this.#fd = fd;
     this.#tcp = tcp;
-    this.#lazy = !tcp;
+    this.#readingOnly = !tcp;
     this.reactor = reactor;
     this.reading = new WaitQueue(this);
     this.reading.shortMeansEmpty = tcp;
     this.writing = new WaitQueue(this);
   }
 
-  /** Whether a call that waits keeps the process alive. */
+  /** Whether a waiting call keeps the process alive. */
   get keepsAlive(): boolean {
     return this.#keepsAlive;
   }
@@ -105,25 +107,25 @@ export class Descriptor implements Source, Owner {
   get urgent(): WaitQueue {
     if (this.#urgent === undefined) {
       this.#urgent = new WaitQueue(this);
-      // Urgent data that has been read is announced no more, and ordinary reads still stop where it was.
+      // The kernel does not announce urgent data that was read, and ordinary reads still stop there.
       this.distrustShortReads();
     }
     return this.#urgent;
   }
 
-  /** For calls that wait only for the end of the connection: GONE in operations/connection.ts. */
-  get gone(): WaitQueue {
-    return (this.#gone ??= new WaitQueue(this));
+  /** For calls that wait only for the end of the connection: HANGUP in ops/readiness.ts. */
+  get hangup(): WaitQueue {
+    return (this.#hangup ??= new WaitQueue(this));
   }
 
-  /** From now on a read that gets less than it asked for says nothing of what comes behind. */
+  /** From now on a short read does not mean that the socket is empty. */
   distrustShortReads(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
-    // What the poller was told does not hold any more: it is to hand the next event over.
+    // The relay relies on short reads, so the poller passes the next event on.
     this.outflow?.block();
   }
 
-  /** Others may duplicate the descriptor from now on, and close its number. */
+  /** From now on others may duplicate the descriptor, and close its number. */
   share(): void {
     if (this.#file > 0 || this.#fd < 0) return;
     this.duplicated = true;
@@ -135,47 +137,47 @@ export class Descriptor implements Source, Owner {
     return this.#fd;
   }
 
-  register(direction: WaitQueue): number {
+  register(queue: object): number {
     const { failure } = this.reactor;
     if (failure < 0) return failure;
-    const writes = direction === this.writing;
+    const writes = queue === this.writing;
     if (this.#slot < 0) {
-      if (writes) this.#lazy = false;
-      const slot = this.reactor.add(this.#fd, this, this.#lazy);
+      if (writes) this.#readingOnly = false;
+      const slot = this.reactor.add(this.#fd, this, this.#readingOnly);
       if (slot < 0) return slot;
       this.#slot = slot;
-    } else if (writes && this.#lazy) {
+    } else if (writes && this.#readingOnly) {
       const result = this.reactor.addWriting(this.#fd, this.#slot);
       if (result < 0) return result;
-      this.#lazy = false;
+      this.#readingOnly = false;
     }
     return 0;
   }
 
-  /** What waits to be written goes before what the poller would pass on, whether it waits for room or for its turn. */
-  queued(direction: WaitQueue): void {
-    if (direction !== this.writing) return;
+  /** A write that waits, for room or for its turn, goes before the bytes that a relay would pass on. */
+  onWaiting(queue: object): void {
+    if (queue !== this.writing) return;
     this.inflow?.block();
     if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
-  /** TCP has no refusal that no event ends, and is spared the system call. */
-  refuses(direction: WaitQueue): boolean {
-    if (this.#tcp || direction !== this.writing) return false;
+  /** On TCP an event comes after every refusal, so the system call is unnecessary. */
+  isReady(queue: object): boolean {
+    if (this.#tcp || queue !== this.writing) return false;
     const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
     return revents > 0 && (revents & POLLOUT) !== 0;
   }
 
-  /** Gives the registration up, unless a call waits or it costs nothing; see the top of the file. */
+  /** Gives the registration up, unless a call waits or the socket is TCP; see the top of the file. */
   unwatch(): void {
-    // A note for the poller names the slot.
+    // A relay refers to the slot of the registration.
     if (this.#slot < 0 || this.#tcp || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
-    if (this.#gone?.busy === true) return;
+    if (this.#hangup?.busy === true) return;
     this.reactor.remove(this.#fd, this.#slot, true, this.#file);
     this.#slot = -1;
-    this.#lazy = true;
+    this.#readingOnly = true;
     reading.wake();
     writing.wake();
     this.#errors?.wake();
@@ -183,23 +185,23 @@ export class Descriptor implements Source, Owner {
   }
 
   /** @returns undefined before the first wait */
-  makeNote(): Note | undefined {
-    return this.#slot < 0 ? undefined : this.reactor.makeNote(this.#slot);
+  makeRelay(): Relay | undefined {
+    return this.#slot < 0 ? undefined : this.reactor.makeRelay(this.#slot);
   }
 
   onReady(events: number): void {
-    if ((events & NOT_ONLY_BYTES) !== 0) this.#noteMore(events);
-    // Writing first: a failed connect() is to be told to who connects, before a read takes the error away.
+    if ((events & MORE_THAN_DATA) !== 0) this.#distrustAfter(events);
+    // Writing first: the error of a failed connect() belongs to that call, and a read would take it.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
       this.outflow?.wantOut(this.writing.busy);
     }
     if ((events & READABLE) !== 0) this.reading.wake();
-    // After reading: taking an ICMP error from the queue also takes it from the next ordinary call, which is to hear of it.
+    // After reading: a read of the error queue also clears the error that the next ordinary call must report.
     if ((events & EPOLLERR) !== 0) this.#errors?.wake();
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
-    // Last: who reads or writes is told by its own call.
-    if ((events & EPOLLHUP) !== 0) this.#gone?.wake();
+    // Last: calls that read or write report the end themselves.
+    if ((events & EPOLLHUP) !== 0) this.#hangup?.wake();
   }
 
   onFailure(): void {
@@ -207,20 +209,23 @@ export class Descriptor implements Source, Owner {
     this.reading.onFailure();
     this.#errors?.onFailure();
     this.#urgent?.onFailure();
-    this.#gone?.onFailure();
+    this.#hangup?.onFailure();
   }
 
-  /** There is more to tell than bytes. Where it is the end and nothing else ever was, all bytes are there (tcp_fin in net/ipv4). */
-  #noteMore(events: number): void {
+  /**
+   * A short read means nothing after an event with more than data. After the end of the stream alone it does mean the end,
+   * because all bytes have arrived (tcp_fin in net/ipv4).
+   */
+  #distrustAfter(events: number): void {
     const { reading } = this;
     if ((events & (EPOLLPRI | EPOLLERR)) !== 0) reading.shortMeansEnd = false;
     else if (reading.shortMeansEmpty && (events & EPOLLRDHUP) !== 0) reading.shortMeansEnd = true;
     reading.shortMeansEmpty = false;
   }
 
-  #forget(open: boolean): number {
+  #deregister(staysOpen: boolean): number {
     const fd = this.#fd;
-    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, open || this.duplicated, this.#file);
+    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, staysOpen || this.duplicated, this.#file);
     this.#slot = -1;
     this.#fd = -1;
     return fd;
@@ -231,33 +236,33 @@ export class Descriptor implements Source, Owner {
     this.writing.cancel();
     this.#errors?.cancel();
     this.#urgent?.cancel();
-    this.#gone?.cancel();
-    const first = this.#first;
-    const second = this.#second;
-    const further = this.#further;
-    this.#first = this.#second = this.#further = undefined;
+    this.#hangup?.cancel();
+    const first = this.#firstListener;
+    const second = this.#secondListener;
+    const further = this.#furtherListeners;
+    this.#firstListener = this.#secondListener = this.#furtherListeners = undefined;
     first?.ended();
     second?.ended();
     for (const one of further ?? []) one.ended();
   }
 
-  /** Tells `dependant` when the descriptor is closed or released: for a call that works here and waits on another one. */
-  addDependant(dependant: Dependant): void {
-    if (this.#first === undefined) this.#first = dependant;
-    else if (this.#second === undefined) this.#second = dependant;
-    else (this.#further ??= []).push(dependant);
+  /** Calls `listener.ended()` when the descriptor is closed or given away: for a call that waits on another descriptor. */
+  addCloseListener(listener: CloseListener): void {
+    if (this.#firstListener === undefined) this.#firstListener = listener;
+    else if (this.#secondListener === undefined) this.#secondListener = listener;
+    else (this.#furtherListeners ??= []).push(listener);
   }
 
-  removeDependant(dependant: Dependant): void {
-    if (this.#first === dependant) this.#first = undefined;
-    else if (this.#second === dependant) this.#second = undefined;
-    else this.#further = this.#further?.filter((one) => one !== dependant);
+  removeCloseListener(listener: CloseListener): void {
+    if (this.#firstListener === listener) this.#firstListener = undefined;
+    else if (this.#secondListener === listener) this.#secondListener = undefined;
+    else this.#furtherListeners = this.#furtherListeners?.filter((one) => one !== listener);
   }
 
   /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
   close(): number {
     if (this.#fd < 0) return 0;
-    const fd = this.#forget(false);
+    const fd = this.#deregister(false);
     const { calls } = this.reactor;
     const result = this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
     this.#cancel();
@@ -267,18 +272,18 @@ export class Descriptor implements Source, Owner {
   /**
    * Gives the descriptor away, open, and settles every pending call with ECANCELED.
    *
-   * @param blocking whether O_NONBLOCK is cleared; all stays as it is if that fails
+   * @param blocking whether to clear O_NONBLOCK; if that fails, nothing changes
    * @returns the descriptor, or -errno
    */
   release(blocking: boolean = false): number {
     const fd = this.#fd;
     if (fd < 0) return EBADF;
-    // A failure of a plain release means that the descriptor is not ours any more.
+    // If a plain release fails, the descriptor does not belong to us any more.
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
     const result = this.#file > 0 ? calls.release(fd, mode, this.#file) : calls.release(fd, mode);
     if (result < 0 && blocking) return result;
-    this.#forget(true);
+    this.#deregister(true);
     this.#cancel();
     return result < 0 ? result : fd;
   }

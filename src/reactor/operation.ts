@@ -1,129 +1,130 @@
-// What a call is, to the place that tries, waits and retries: a constant with functions, and its operands.
+// An operation: one kind of call, as the queue of a descriptor tries, waits and tries again.
 //
-// Operations are constants and operands are passed along, so that no closure is made per call. A call that has to remember
-// something between two tries (how far a sendAll got) has an object for an operand.
+// Operations are constants, and their operands are passed along, so a call makes no closure. If a call needs state between
+// two attempts (the progress of a sendAll), its first operand is an object.
 
 import type { SocketErrorDetails } from "../errors/index.js";
 import type { Calls } from "../sys/calls.js";
-import { socketError } from "../sys/errno.js";
+import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 
+/** Far below every errno. */
+export const PROGRESS = -0x4000_0000;
+
 /**
- * What an attempt returns when it has moved `count` bytes and can go on at once: `moved(count)`. It is tried again within
- * the budget of the turn, so that a large transfer to a fast peer does not keep everybody else waiting.
+ * The result of an attempt that moved `count` bytes and can go on at once. The queue tries again within the budget of the
+ * turn, so a large transfer to a fast peer does not hold up the other calls.
  */
-export function moved(count: number): number {
-  return MOVED - count;
+export function progress(count: number): number {
+  return PROGRESS - count;
 }
 
-/** Far below every errno. */
-export const MOVED = -0x4000_0000;
-
 /**
- * What an attempt returns that found something, but not enough for its call: it waits for the next event, and the kernel still
- * has what it found. Outside the range of errno.
+ * The result of an attempt that found data, but too little for its call. The call waits for the next event, and the data
+ * stay in the kernel. Outside the range of errno.
  */
-export const NOT_ENOUGH = -200_000;
-
-/** Pauses before a call is tried again for which there is no event, in ms: the first one, and the longest. */
-export const FIRST_PAUSE = 5;
-export const LONGEST_PAUSE = 100;
+export const INCOMPLETE = -200_000;
 
 export interface Operation<A, B, T> {
   /** The call's name in errors. */
   readonly syscall: string;
 
-  /** Whether the kernel is asked even if the last try said would-block, because that was of another call's doing. */
-  readonly eager?: boolean;
-
-  /** Whether a call that waits leaves the process free to end. */
-  readonly idle?: boolean;
-
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
 
+  /** Whether a call tries at once even if an earlier call of the queue got EAGAIN. */
+  readonly alwaysTries?: boolean;
+
+  /** Whether a waiting call does not keep the process alive. */
+  readonly background?: boolean;
+
   /**
-   * Tries once, and returns what the call returned: >= 0, or -errno. EAGAIN and NOT_ENOUGH wait, EINTR tries again;
-   * `moved()` is a part of the work.
+   * One attempt. It returns the result of the system call: >= 0, or -errno. After EAGAIN and INCOMPLETE the call waits,
+   * after EINTR it tries again, after `progress()` it goes on.
    */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
-  /** Whether what an event says (the bits of epoll(7)) is all that the call waits for, so that the kernel need not be asked: its result is 0. */
-  told?(events: number, a: A, b: B): boolean;
-
-  /** Makes the result of the number that an attempt returned. Runs right after it. */
+  /** Makes the result of the call from the number that an attempt returned. Runs right after the attempt. */
   complete(result: number, a: A, b: B): T;
 
-  /**
-   * How many bytes an attempt asked for, if a smaller result means that a TCP socket has no more for now; 0 if it does
-   * not. Only for reading.
-   */
-  asked?(a: A, b: B): number;
+  /** Whether an event with these bits of epoll(7) completes the call without an attempt. The result is then 0. */
+  completedBy?(events: number, a: A, b: B): boolean;
 
-  /**
-   * Whether the result shows that the kernel said would-block after it had done a part, on any kind of socket: a batch of
-   * datagrams that is not full.
-   */
-  exhausted?(result: number, a: A, b: B): boolean;
+  /** The number of bytes that an attempt requests, if a smaller result means that a TCP socket is empty; otherwise 0. */
+  requested?(a: A, b: B): number;
 
-  /** What an attempt counts for in bytes, against the budget of the turn, if not for its result. */
+  /** Whether the result shows that the socket is empty now, on any kind of socket: a batch of datagrams that is not full. */
+  drained?(result: number, a: A, b: B): boolean;
+
+  /** The cost of an attempt in bytes, against the budget of the turn, if it differs from the result. */
   cost?(result: number, a: A, b: B): number;
 
-  /** Whether this errno passes with time and there is no event for it, so that the call is tried again after a while. */
-  passes?(errno: number, a: A, b: B): boolean;
+  /** Whether this errno ends with time and without an event, so that the call is tried again after a pause. */
+  isTransient?(errno: number, a: A, b: B): boolean;
 
-  /** Whether the call fails with EAGAIN instead of waiting: MSG_DONTWAIT. */
-  nowait?(a: A, b: B): boolean;
+  /** Whether the call fails with EAGAIN instead of waiting (MSG_DONTWAIT). */
+  isNonblocking?(a: A, b: B): boolean;
 
   /**
-   * What the call has received already although it waits for more; undefined for nothing. A call that is cut short resolves
-   * with it, because those bytes are nowhere else any more.
+   * The result so far of a call that has received bytes and waits for more; undefined if it has none. A call that is cut
+   * short resolves with it, because the bytes exist nowhere else.
    */
   received?(a: A, b: B): T | undefined;
 
-  /** What an error says beside code and call. */
+  /** Details of an error besides code and call. */
   details?(a: A, b: B): SocketErrorDetails | undefined;
 
-  /** Bytes that have gone out although the call fails; undefined if the call has no such notion. */
+  /** The bytes that went out before the call failed. Absent if the call has no such count. */
   transferred?(a: A, b: B): number;
 }
 
 const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
   syscall: undefined,
-  eager: undefined,
-  idle: undefined,
   movesBytes: undefined,
+  alwaysTries: undefined,
+  background: undefined,
   attempt: undefined,
-  told: undefined,
   complete: undefined,
-  asked: undefined,
-  exhausted: undefined,
+  completedBy: undefined,
+  requested: undefined,
+  drained: undefined,
   cost: undefined,
-  passes: undefined,
-  nowait: undefined,
+  isTransient: undefined,
+  isNonblocking: undefined,
   received: undefined,
   details: undefined,
   transferred: undefined,
 };
 
 /**
- * An operation with every field in the same place, those included that it has no use for: a direction runs all kinds of them,
- * and finds each field where it was in the one before.
+ * An operation that has every field in the same place, also those that it does not use. A queue runs all kinds of operations,
+ * and V8 finds the fields of all of them at the same offsets.
  */
 export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
 }
 
-/** The error of a call whose deadline has passed. */
-export function late<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): Error {
+function detailsOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): SocketErrorDetails | undefined {
   const details = failed.details?.(a, b);
-  if (failed.transferred === undefined) return timeoutError(failed.syscall, details);
-  return timeoutError(failed.syscall, { ...details, transferred: failed.transferred(a, b) });
+  return failed.transferred === undefined ? details : { ...details, transferred: failed.transferred(a, b) };
 }
 
-/** The error of a call that ends with `errno`. */
-export function failure<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): Error {
-  const details = failed.details?.(a, b);
-  if (failed.transferred === undefined) return socketError(errno, failed.syscall, details);
-  return socketError(errno, failed.syscall, { ...details, transferred: failed.transferred(a, b) });
+/** The error of a call whose deadline has passed. */
+export function deadlineErrorOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): Error {
+  return timeoutError(failed.syscall, detailsOf(failed, a, b));
+}
+
+/** The error of a call that fails with `errno`. */
+export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): Error {
+  return socketError(errno, failed.syscall, detailsOf(failed, a, b));
+}
+
+/** Whether a call with this result waits, for an event or for its turn. */
+export function waits<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+  if (result === EAGAIN || result === INCOMPLETE || result === EINTR || result <= PROGRESS) return true;
+  return isTransient(operation, result, a, b);
+}
+
+export function isTransient<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
+  return operation.isTransient !== undefined && operation.isTransient(errno, a, b);
 }

@@ -1,32 +1,34 @@
-// Waiting for one of several descriptors: a set of them that the reactor watches as one.
+// A set of descriptors that the reactor watches as one, for a call that waits for any of them.
 //
-// The set is an epoll descriptor of its own, made when the call first has to wait and ended with it. What it holds need not be
-// registered with the reactor, so it can be in use elsewhere at the same time, and in several sets. It is level-triggered:
-// what nobody took is still there. It only says that there may be something; the operation finds out what.
+// The set is an epoll descriptor of its own. It is made when the call first has to wait, and closed with the call. Its members
+// need no registration with the reactor, so other calls can use them at the same time, and several sets can have them. The set
+// is level-triggered, so an event that no call has handled is reported again. An event only says that a member may be ready;
+// the operation finds out which.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
-import { WaitQueue, type Owner } from "./waitQueue.js";
+import { WaitQueue } from "./waitQueue.js";
+import type { QueueDescriptor } from "./waiterList.js";
 import type { Operation } from "./operation.js";
 
-export class Pollset implements Source, Owner {
+export class Pollset implements Source, QueueDescriptor {
   readonly reactor: Reactor;
   readonly keepsAlive = true;
-  readonly #direction: WaitQueue;
+  readonly #queue: WaitQueue;
   readonly #prepare: (wake: () => void) => Uint8Array;
   #set = -1;
   #slot = -1;
 
   /**
-   * @param prepare called once, when the call has to wait: returns the entries as `calls.pollset` takes them, and may keep
-   *   `wake` for whatever else changes the answer
+   * @param prepare called once, when the call has to wait. It returns the entries as `calls.pollset` takes them. It may keep
+   *   `wake`, which makes the operation try again
    */
   constructor(prepare: (wake: () => void) => Uint8Array, reactor: Reactor = defaultReactor()) {
     this.reactor = reactor;
-    this.#direction = new WaitQueue(this);
+    this.#queue = new WaitQueue(this);
     this.#prepare = prepare;
   }
 
-  /** The set, once there is one; the operation works on its entries and takes no notice of it. */
+  /** The descriptor of the set, 0 before there is one. The operation does not use it. */
   get fd(): number {
     return Math.max(this.#set, 0);
   }
@@ -36,9 +38,9 @@ export class Pollset implements Source, Owner {
     if (failure < 0) return failure;
     if (this.#slot >= 0) return 0;
     const { calls } = this.reactor;
-    const set = calls.pollset(this.#prepare(() => this.#direction.wake()));
+    const set = calls.pollset(this.#prepare(() => this.#queue.wake()));
     if (set < 0) return set;
-    // Kept before anything can fail, so that end() closes it.
+    // Stored before the next call can fail, so that end() closes it.
     this.#set = set;
     const slot = this.reactor.add(set, this);
     if (slot < 0) return slot;
@@ -47,14 +49,14 @@ export class Pollset implements Source, Owner {
   }
 
   onReady(): void {
-    this.#direction.wake();
+    this.#queue.wake();
   }
 
   onFailure(): void {
-    this.#direction.onFailure();
+    this.#queue.onFailure();
   }
 
-  /** Runs an operation until it has an answer. One per set. */
+  /** Runs an operation until it has its result. One per set. */
   run<A, B, T>(
     operation: Operation<A, B, T>,
     a: A,
@@ -62,7 +64,7 @@ export class Pollset implements Source, Owner {
     timeout: number | null,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    return this.#direction.run(this, operation, a, b, timeout, signal);
+    return this.#queue.run(this, operation, a, b, timeout, signal);
   }
 
   /** Ends the set. */
@@ -70,6 +72,6 @@ export class Pollset implements Source, Owner {
     if (this.#slot >= 0) this.reactor.remove(this.#set, this.#slot, true);
     if (this.#set >= 0) this.reactor.calls.close(this.#set);
     this.#slot = this.#set = -1;
-    this.#direction.cancel();
+    this.#queue.cancel();
   }
 }

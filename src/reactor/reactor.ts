@@ -1,25 +1,26 @@
-// Readiness: from the kernel's events to what waits for them, the turn budget, and what keeps the process alive.
+// Readiness: it passes the kernel's events to the descriptors that wait for them, keeps the budget of each turn, and keeps
+// the process alive while calls wait.
 //
-// One reactor per thread and evaluation. It registers each descriptor once, edge-triggered, for both directions, under a token: a slot
-// of its table and the slot's generation. The generation goes up when a slot is given back, so an event that was fetched
-// for a descriptor which has been closed since finds nobody, and never the descriptor that took over its slot or number.
+// There is one reactor per thread and evaluation. It registers each descriptor once, edge-triggered, under a token: a slot of
+// its table and the slot's generation. The generation increases when a slot is freed. So an event of a descriptor that was
+// closed in the meantime is dropped, and never reaches the descriptor that has its slot or number now.
 //
-// The turn budget. A call that succeeds at once settles in a microtask, and microtasks run until none is left: a loop over
-// a busy socket would keep timers and other sockets waiting for ever. So each turn of the loop has a budget of operations
-// and bytes. What comes after it is spent is deferred to the next turn, behind everything else that is ready. The budget
-// grows with the number of events of a turn, so that thousands of connections that are ready together are all served.
+// The turn budget. A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop over
+// a busy socket would stop timers and other sockets. Therefore each turn of the event loop has a budget of operations and
+// bytes. Calls beyond the budget are deferred to the next turn, behind everything else that is ready. The budget grows with
+// the number of events of a turn, so that thousands of connections that are ready together are all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of the loop,
-// [4] the number of the poller, [5] whether it is to be told when the loop has turned, from [6] on slot, generation, events for
-// each, up to MAX_EVENTS; then the table of reactor/relay.ts.
+// [4] the number of the poller, [5] whether JavaScript must report each turn of the loop, from [6] on slot, generation and
+// events of each, up to MAX_EVENTS; then the table of relay.ts.
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
 // resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
 // while a call waits, so the poller ends with the evaluation.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
-import { type Note, RelayTable } from "./relay.js";
+import { type Relay, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
 
 const WAITING = 0;
@@ -27,28 +28,29 @@ const REFERENCED = 1;
 const COUNT = 2;
 const FOLLOWS = 3;
 const NUMBER = 4;
-const SAYS_TURNED = 5;
+const REPORTS_TURNS = 5;
 const FIRST = 6;
 const MAX_EVENTS = 1024;
 
-/** Operations of a turn beside those that its events bring. */
+/** The operations of a turn without events. */
 const TURN_OPERATIONS = 256;
 const OPERATIONS_PER_EVENT = 4;
 const TURN_BYTES = 4 << 20;
 
-/** An error of ours, if any. It is thrown when the others have had their event or their turn, which come once. */
+/** An error of ours. It is thrown after the other descriptors have had their event or their turn, which come once. */
 interface Failure {
   readonly error: unknown;
 }
 
-/** Who hears of events: epoll(7)'s bits, for both directions. It must not run code of users. */
+/** A registered descriptor. It must not run code of users. */
 export interface Source {
+  /** @param events the bits of epoll(7) */
   onReady(events: number): void;
-  /** No event comes any more: registering fails from now on, with `Reactor.failure`. */
+  /** No event will come any more: from now on a registration fails with `Reactor.failure`. */
   onFailure?(): void;
 }
 
-/** Who goes on in the next turn, because the budget of this one was spent. It must not run code of users. */
+/** An object that goes on in the next turn, because the budget of this turn is spent. It must not run code of users. */
 export interface Deferred {
   resume(): void;
 }
@@ -56,13 +58,13 @@ export interface Deferred {
 export class Reactor {
   readonly calls: Calls;
   #shared: Int32Array | undefined;
-  /** Its number, once it is open. */
+  /** The number of the poller, once it is open. */
   #poller = -1;
-  /** Whether the native side does not see by itself that the loop has turned. */
-  #saysTurned = false;
+  /** Whether the native side needs a call after each turn of the loop. */
+  #reportsTurns = false;
   #turning = false;
-  /** Number of calls that wait, while the poller is not open: for their turn, which the immediate of `defer` brings. */
-  #early = 0;
+  /** The number of waiting calls before the poller is open. They wait for their turn, which `defer` brings. */
+  #waitingEarly = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
@@ -77,12 +79,12 @@ export class Reactor {
     this.calls = calls;
   }
 
-  /** Number of calls that wait. */
+  /** The number of waiting calls. */
   get waiting(): number {
-    return this.#shared?.[WAITING] ?? this.#early;
+    return this.#shared?.[WAITING] ?? this.#waitingEarly;
   }
 
-  /** Why epoll_wait(2) failed for good, as -errno; 0 if it did not. No call can wait then. */
+  /** The -errno with which epoll_wait(2) failed for good, or 0. After a failure no call can wait. */
   get failure(): number {
     return this.#failure;
   }
@@ -99,8 +101,7 @@ export class Reactor {
   }
 
   /**
-   * Opens the poller, should it not be open, for who is sure to wait. An error is told to the first call that does wait, which
-   * tries again.
+   * Opens the poller now, if it is not open. If that fails, the first call that waits tries again and reports the error.
    */
   prepare(): void {
     if (this.#shared === undefined) this.#open();
@@ -112,17 +113,17 @@ export class Reactor {
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[NUMBER]!;
-    this.#saysTurned = shared[SAYS_TURNED] === 1;
+    this.#reportsTurns = shared[REPORTS_TURNS] === 1;
     this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
-    shared[WAITING] = this.#early;
-    if (this.#early > 0) this.calls.pollerRef(this.#poller);
+    shared[WAITING] = this.#waitingEarly;
+    if (this.#waitingEarly > 0) this.calls.pollerRef(this.#poller);
     return 0;
   }
 
   /**
-   * Registers a descriptor for all events, edge-triggered. What is ready already is reported in the next turn.
+   * Registers a descriptor for all events, edge-triggered. The kernel reports what is ready already in the next turn.
    *
-   * @param readingOnly not for EPOLLOUT, until `addWriting`
+   * @param readingOnly whether to leave EPOLLOUT out until `addWriting`
    * @returns the slot, or -errno, of the call that `failedCall` names
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
@@ -151,9 +152,10 @@ export class Reactor {
   /**
    * Ends a registration, right before the descriptor is closed or given away.
    *
-   * @param stays whether the descriptor stays open somewhere: the kernel keeps an entry for as long as any duplicate of it is.
-   *   Where none is, close(2) does the rest; should one be there that nobody knows of, its events find nobody
-   * @param file which file a shared descriptor is: epoll_ctl(2) finds the entry by the number, which may be another's by now
+   * @param stays whether the descriptor, or a duplicate, stays open: the kernel keeps the entry of epoll that long. Otherwise
+   *   close(2) removes the entry. The events of an unknown duplicate are dropped
+   * @param file the file of a shared descriptor: epoll_ctl(2) finds the entry by the number, which may belong to another
+   *   file by now
    */
   remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
     if (stays && file > 0) this.calls.pollerRemove(fd, this.#poller, file);
@@ -163,31 +165,31 @@ export class Reactor {
     this.#freeSlots.push(slot);
   }
 
-  /** A note for the poller about a registered descriptor; undefined where there is no room for one. */
-  makeNote(slot: number): Note | undefined {
-    return this.#relays?.note(slot, this.#generations[slot]!);
+  /** A relay whose source is a registered descriptor; undefined if the table has no room for it. */
+  makeRelay(slot: number): Relay | undefined {
+    return this.#relays?.relay(slot, this.#generations[slot]!);
   }
 
-  /** One call more waits: the process stays alive. */
+  /** One more call waits, and keeps the process alive. */
   hold(): void {
     const shared = this.#shared;
     if (shared === undefined) {
-      this.#early++;
+      this.#waitingEarly++;
       return;
     }
     shared[WAITING]!++;
     if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
-  /** One call less waits. When none is left, the poller does not keep the process alive. */
+  /** One call less waits. After the last one the poller does not keep the process alive. */
   release(): void {
     const shared = this.#shared;
-    if (shared === undefined) this.#early--;
-    else if (--shared[WAITING]! === 0 && this.#saysTurned) this.#sayTurned();
+    if (shared === undefined) this.#waitingEarly--;
+    else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurn();
   }
 
-  /** In the next turn: a poller without libuv waits for it, and mostly another call waits by then. */
-  #sayTurned(): void {
+  /** In the next turn, because most often another call waits by then. Only the poller without libuv needs it. */
+  #reportTurn(): void {
     if (this.#turning) return;
     this.#turning = true;
     setImmediate(this.#turned);
@@ -195,10 +197,10 @@ export class Reactor {
 
   readonly #turned = (): void => {
     this.#turning = false;
-    if (this.calls.pollerTurned(this.#poller) === 1) this.#sayTurned();
+    if (this.calls.pollerTurned(this.#poller) === 1) this.#reportTurn();
   };
 
-  /** Takes one operation from the budget of this turn; false when it is spent. */
+  /** Takes one operation from the budget of this turn. False if the budget is spent. */
   spend(): boolean {
     return --this.#operations >= 0 && this.#bytes > 0;
   }
@@ -208,7 +210,7 @@ export class Reactor {
     this.#bytes -= count;
   }
 
-  /** Lets `deferred` go on in the next turn. */
+  /** Resumes `deferred` in the next turn. */
   defer(deferred: Deferred): void {
     this.#deferred.push(deferred);
     if (this.#immediate) return;
@@ -221,7 +223,7 @@ export class Reactor {
     this.#bytes = TURN_BYTES;
   }
 
-  /** A batch that follows another in the same turn brings its own operations and nothing else. */
+  /** A batch that follows another one in the same turn adds operations and no bytes. */
   #extend(events: number): void {
     this.#operations = Math.max(this.#operations, 0) + OPERATIONS_PER_EVENT * events;
   }
@@ -240,13 +242,13 @@ export class Reactor {
         failure ??= { error };
       }
     }
-    if (next < deferred.length) this.#goOnSoon(deferred, next);
+    if (next < deferred.length) this.#deferRest(deferred, next);
     if (failure !== undefined) throw failure.error;
   };
 
-  /** What has had no turn, from `next` on, has it in the next one. */
-  #goOnSoon(deferred: readonly Deferred[], next: number): void {
-    // Who had no turn goes before those who have had one and want another, or the first could keep it for ever.
+  /** Defers the objects from `next` on again. */
+  #deferRest(deferred: readonly Deferred[], next: number): void {
+    // They go before the objects that have had their turn and deferred again. Otherwise those could have every turn.
     const again = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const one of again) this.#deferred.push(one);
@@ -260,7 +262,7 @@ export class Reactor {
 
   #dispatch(): void {
     const shared = this.#shared!;
-    if (this.#saysTurned) this.#sayTurned();
+    if (this.#reportsTurns) this.#reportTurn();
     const count = shared[COUNT]!;
     if (count < 0) {
       this.#fail(count);

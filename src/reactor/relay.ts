@@ -1,21 +1,21 @@
-// Notes for the poller: "when this source has bytes, they go there". native/relay.c, which carries them out, has the layout of
-// the words and says what they are good for.
+// Relays: the poller moves the bytes of a source to a destination without JavaScript, while nothing but bytes arrives.
+// native/relay.c does the work; it has the layout of the shared words, and the reasons.
 //
-// A note is open while a flow waits for its source. It is closed by C when anything but the plain case has happened, and by
-// close() whenever somebody wants to know how far the flow is. Nothing here makes a call.
+// A relay is open while a flow waits for its source. C closes it after any other event. close() closes it when JavaScript
+// needs the progress of the flow. This file makes no system call.
 
 import { calls } from "../sys/calls.js";
 
-/** Slots that have a note, at most: MAX_RELAYS in native/poller.h. Each forwarded connection takes two. */
-const NOTES = 1 << 16;
-/** So many of them stand before the pipes. */
-const FIRST_NOTES = 1024;
-const NOTE_WORDS = 10;
+/** The most slots with a relay: MAX_RELAYS in native/poller.h. Each forwarded connection takes two. */
+const MAX_RELAYS = 1 << 16;
+/** This many relays are in the table before the pipes. */
+const FIRST_RELAYS = 1024;
+const RELAY_WORDS = 10;
 const PIPES = 16;
 const PIPE_WORDS = 3;
-const PIPES_AT = FIRST_NOTES * NOTE_WORDS;
+const PIPES_AT = FIRST_RELAYS * RELAY_WORDS;
 const PIPES_END = PIPES_AT + PIPES * PIPE_WORDS;
-const TABLE_WORDS = NOTES * NOTE_WORDS + PIPES * PIPE_WORDS;
+const TABLE_WORDS = MAX_RELAYS * RELAY_WORDS + PIPES * PIPE_WORDS;
 
 const FLAGS = 0;
 const GENERATION = 1;
@@ -43,7 +43,7 @@ export interface Pipe {
   readonly capacity: number;
 }
 
-/** The words of all notes, and of the pipes that they share. */
+/** The words of all relays, and of the pipes that they share. */
 export class RelayTable {
   readonly #words: Int32Array;
 
@@ -57,14 +57,14 @@ export class RelayTable {
     return new RelayTable(shared.subarray(start, start + TABLE_WORDS));
   }
 
-  /** The note of a slot of the reactor; undefined for slots that have none. */
-  note(slot: number, generation: number): Note | undefined {
-    const at = slot < FIRST_NOTES ? slot * NOTE_WORDS : slot * NOTE_WORDS + PIPES * PIPE_WORDS;
-    return at + NOTE_WORDS <= this.#words.length ? new Note(this, this.#words, at, generation) : undefined;
+  /** The relay of a slot of the reactor; undefined if the table has no room for it. */
+  relay(slot: number, generation: number): Relay | undefined {
+    const at = slot < FIRST_RELAYS ? slot * RELAY_WORDS : slot * RELAY_WORDS + PIPES * PIPE_WORDS;
+    return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
   }
 
-  /** Puts an empty pipe in the place that notes name by its number. */
-  lend(place: number, pipe: Pipe): void {
+  /** Puts an empty pipe into the place that relays name by its number. */
+  putPipe(place: number, pipe: Pipe): void {
     const at = PIPES_AT + place * PIPE_WORDS;
     this.#words[at] = pipe.readEnd;
     this.#words[at + 1] = pipe.writeEnd;
@@ -72,29 +72,29 @@ export class RelayTable {
   }
 
   /** Takes the pipe out of its place. */
-  take(place: number): void {
+  removePipe(place: number): void {
     this.#words[PIPES_AT + place * PIPE_WORDS] = -1;
   }
 }
 
-/** The note of one source. */
-export class Note {
+/** The relay of one source. */
+export class Relay {
   readonly table: RelayTable;
   readonly #words: Int32Array;
   readonly #at: number;
   readonly #generation: number;
-  #written = false;
-  /** Of the last closing: bytes passed on since the note was opened. */
+  #opened = false;
+  /** After close(): the bytes that the relay passed on. */
   passed: number = 0;
-  /** Bytes that are in the pipe, which is the flow's from then on. */
+  /** After close(): the bytes left in the pipe, which belongs to the flow from then on. */
   held: number = 0;
-  /** What stopped it: -errno, or 0. */
+  /** After close(): the -errno that ended it, or 0. */
   result: number = 0;
-  /** There was room for writing on the source, and nobody heard of it. */
+  /** After close(): whether an event for writing on the source was not passed on. */
   missedOut: boolean = false;
-  /** Whether few bytes came the last time. */
+  /** Whether the last read got few bytes. */
   small: boolean = true;
-  /** There may be bytes that the source has had an event for. */
+  /** After close(): whether the source may have bytes that an event has reported. */
   pending: boolean = false;
 
   constructor(table: RelayTable, words: Int32Array, at: number, generation: number) {
@@ -104,20 +104,20 @@ export class Note {
     this.#generation = generation;
   }
 
-  /** Whether it has been opened and not closed by close(), whatever C has done meanwhile. */
-  get written(): boolean {
-    return this.#written;
+  /** Whether open() was called and close() was not. C may have closed it. */
+  get opened(): boolean {
+    return this.#opened;
   }
 
   /**
-   * @param small whether few bytes came the last time
+   * @param small whether the last read got few bytes
    * @param wantsOut whether a write waits on the source
-   * @param shortMeansEmpty whether a read that gets less than it asked for has emptied the source
+   * @param shortMeansEmpty whether a short read means that the source is empty
    */
   open(from: number, to: number, pipe: number, small: boolean, wantsOut: boolean, shortMeansEmpty: boolean): void {
     const words = this.#words;
     const at = this.#at;
-    this.#written = true;
+    this.#opened = true;
     words[at + GENERATION] = this.#generation;
     words[at + FROM] = from;
     words[at + TO] = to;
@@ -130,9 +130,9 @@ export class Note {
       OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_OUT : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
   }
 
-  /** Ends the relaying; the fields say what it has come to. False when there was none since the last time. */
+  /** Ends the relay and sets the fields. False if it was not open. */
   close(): boolean {
-    if (!this.#written) return false;
+    if (!this.#opened) return false;
     const words = this.#words;
     const at = this.#at;
     this.passed = this.#passed();
@@ -142,31 +142,30 @@ export class Note {
     this.pending = (words[at + FLAGS]! & PENDING) !== 0;
     this.small = (words[at + FLAGS]! & SMALL) !== 0;
     words[at + FLAGS] = 0;
-    this.#written = false;
+    this.#opened = false;
     return true;
   }
 
-  /** A write waits on the destination, and goes first. */
+  /** Stops the relay at the next event, because a write waits on the destination and goes first. */
   block(): void {
-    if (this.#written) this.#words[this.#at]! |= BLOCKED;
+    if (this.#opened) this.#words[this.#at]! |= BLOCKED;
   }
 
   /**
-   * Whether a write waits on the source, and is to hear that there is room.
-   *
-   * @returns whether there was an event that nobody has heard of
+   * @param wanted whether a write waits on the source, so that events for writing are passed on
+   * @returns whether such an event has come and was not passed on
    */
   wantOut(wanted: boolean): boolean {
-    if (!this.#written) return false;
+    if (!this.#opened) return false;
     const flags = this.#words[this.#at]!;
     this.#words[this.#at] = (flags & ~(WANTS_OUT | MISSED_OUT)) | (wanted ? WANTS_OUT : 0);
     return (flags & MISSED_OUT) !== 0;
   }
 
-  /** When bytes were last relayed since the note was opened, by `performance.now()`; undefined if none were. */
+  /** The time of the last bytes, by `performance.now()`; undefined if there were none. */
   lastActive(): number | undefined {
-    if (!this.#written || this.#passed() + this.#words[this.#at + HELD]! === 0) return undefined;
-    // Not process.hrtime(), which begins with the process in some runtimes. Both are the low 32 bits of a clock in ms.
+    if (!this.#opened || this.#passed() + this.#words[this.#at + HELD]! === 0) return undefined;
+    // Not process.hrtime(), which starts at 0 in some runtimes. Both numbers are the low 32 bits of a clock in ms.
     const age = (calls.relayClock() - this.#words[this.#at + ACTIVE]!) | 0;
     return performance.now() - age;
   }

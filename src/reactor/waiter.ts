@@ -1,27 +1,27 @@
-// A call that waits in a direction, and who hears how it ends: a promise, or a part of ours that needs none.
+// A waiting call, and how it ends: with a promise, or with a handler for parts of ours that need none.
 
 import type { Operation } from "./operation.js";
 
 /**
- * Who hears how a call has ended that had to wait. It hears of it at once, within the direction's own work, and may begin other
- * calls there, or close the descriptor. It must not run code of users, and must not throw.
+ * Gets the outcome of a call that had to wait. It runs inside the work of the queue. It may start other calls there, and
+ * close the descriptor. It must not run code of users, and must not throw.
  */
 export interface Settler<T> {
   settled(value: T): void;
   failed(error: unknown): void;
 }
 
-/** Instead of a result: the call waits, and its settler will hear. */
+/** In the place of a result: the call waits, and its settler will get the outcome. */
 export const WAITS: unique symbol = Symbol("waits");
 
 type AnyOperation = Operation<unknown, unknown, unknown>;
 
-/** What a waiter asks of its direction. */
-interface Queue {
+/** The part of a queue that a waiter uses. */
+interface AbortableQueue {
   abort(waiter: Waiter): void;
 }
 
-// The executor of a promise runs at once, so its functions can be handed over in variables instead of a closure.
+// The executor of a promise runs at once. So it can pass its functions in variables, and needs no closure.
 let takenResolve: ((value: unknown) => void) | undefined;
 let takenReject: ((error: unknown) => void) | undefined;
 function take(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
@@ -29,8 +29,8 @@ function take(resolve: (value: unknown) => void, reject: (error: unknown) => voi
   takenReject = reject;
 }
 
-/** A promise for the next waiter that is made. */
-export function promised(): Promise<unknown> {
+/** A promise that the next waiter settles. */
+export function promiseOfNextWaiter(): Promise<unknown> {
   return new Promise<unknown>(take);
 }
 
@@ -42,25 +42,25 @@ export class Waiter {
   readonly b: unknown;
   deadline: number = Infinity;
   signal: AbortSignal | undefined;
-  /** It fails with EAGAIN when its turn has come and the kernel has nothing. */
-  impatient: boolean = false;
-  /** Keeps the public socket from being collected while a call on it waits. */
+  /** Whether the call fails with EAGAIN when its turn has come and the kernel has nothing. */
+  nonblocking: boolean = false;
+  /** An object that must not be collected while the call waits. */
   readonly holder: object;
-  readonly #direction: Queue;
+  readonly #queue: AbortableQueue;
   readonly #settler: Settler<unknown> | undefined;
   readonly #resolve: ((value: unknown) => void) | undefined;
   readonly #reject: ((error: unknown) => void) | undefined;
 
-  /** @param settler who hears of its end; without one it is the promise that `promised()` has just made */
+  /** @param settler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
   constructor(
-    direction: Queue,
+    queue: AbortableQueue,
     operation: AnyOperation,
     a: unknown,
     b: unknown,
     holder: object,
     settler: Settler<unknown> | undefined,
   ) {
-    this.#direction = direction;
+    this.#queue = queue;
     this.operation = operation;
     this.a = a;
     this.b = b;
@@ -81,7 +81,15 @@ export class Waiter {
     else this.#settler.failed(error);
   }
 
+  /** Resolves with the bytes that the call has received, if there are any. */
+  resolveWithReceived(): boolean {
+    const received = this.operation.received?.(this.a, this.b);
+    if (received === undefined) return false;
+    this.resolve(received);
+    return true;
+  }
+
   aborted(): void {
-    this.#direction.abort(this);
+    this.#queue.abort(this);
   }
 }

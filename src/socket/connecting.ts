@@ -30,7 +30,7 @@ export function connectTo(
   const state = connecting(address, tcp);
   const outcome = writing.submit(settler, socket, CONNECT, state, undefined, timeout);
   // There is hardly a byte yet: an event will tell of it, one of the registration that is made or the one that reading makes.
-  if (tcp) reading.exhausted();
+  if (tcp) reading.setNotReady();
   return outcome;
 }
 

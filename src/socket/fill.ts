@@ -5,7 +5,7 @@
 
 import type { Consumer } from "../io.js";
 import { EFAULT } from "../sys/errno.js";
-import { moved, operation, type Operation } from "../reactor/operation.js";
+import { progress, operation, type Operation } from "../reactor/operation.js";
 
 export const FILL: Operation<Consumer<unknown>, undefined, unknown> = operation<Consumer<unknown>, undefined, unknown>({
   syscall: "recv",
@@ -17,8 +17,8 @@ export const FILL: Operation<Consumer<unknown>, undefined, unknown> = operation<
     if (size === 0) return EFAULT;
     const count = calls.recvAt(fd, memory, start, size);
     if (count < 0) return count;
-    return consumer.filled(count) ? count : moved(count);
+    return consumer.filled(count) ? count : progress(count);
   },
   complete: (_count, consumer) => consumer.result(),
-  asked: ({ size }) => size,
+  requested: ({ size }) => size,
 });

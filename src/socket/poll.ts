@@ -78,7 +78,7 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
   let wake: { ended(): void } | undefined;
   const set = new Pollset((waken) => {
     wake = { ended: waken };
-    for (const descriptor of descriptors) descriptor.addDependant(wake);
+    for (const descriptor of descriptors) descriptor.addCloseListener(wake);
     return table.merged();
   });
   try {
@@ -87,7 +87,7 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
     if (error instanceof TimeoutError) return [];
     throw error;
   } finally {
-    if (wake !== undefined) for (const descriptor of descriptors) descriptor.removeDependant(wake);
+    if (wake !== undefined) for (const descriptor of descriptors) descriptor.removeCloseListener(wake);
     set.end();
   }
 }

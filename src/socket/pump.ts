@@ -43,7 +43,7 @@ export class Pump implements FlowOwner {
     if (this.there.over && !this.back.over) watchLater(this.back);
   }
 
-  tellsEnd(flow: SpliceFlow): boolean {
+  endsDestination(flow: SpliceFlow): boolean {
     return !this.#closes || !(flow === this.there ? this.back : this.there).over;
   }
 

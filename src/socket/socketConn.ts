@@ -19,7 +19,7 @@ import { RECV_INTO } from "../ops/recv.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { FILL } from "./fill.js";
 import { settingsAt } from "./settings.js";
-import { FINISH, GONE } from "../ops/readiness.js";
+import { FINISH, HANGUP } from "../ops/readiness.js";
 import { signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -157,11 +157,11 @@ export class SocketConn implements Conn, DirectReader {
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
     try {
-      checkOptions(opts, GONE.syscall);
-      const { gone } = this.#descriptor;
-      const timeout = timeoutOf(opts, null, GONE.syscall);
-      // Neither the socket nor this is kept by it: to watch a connection is no use of it.
-      return gone.run(gone, GONE, gone, undefined, timeout, signalOf(opts, GONE.syscall));
+      checkOptions(opts, HANGUP.syscall);
+      const { hangup } = this.#descriptor;
+      const timeout = timeoutOf(opts, null, HANGUP.syscall);
+      // The waiting call keeps neither the socket nor this object from collection.
+      return hangup.run(hangup, HANGUP, hangup, undefined, timeout, signalOf(opts, HANGUP.syscall));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -56,7 +56,7 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
   try {
     return await new Promise<number>((resolve, reject) => {
       const owner: FlowOwner = {
-        tellsEnd: () => end,
+        endsDestination: () => end,
         flowed: ({ sent }) => resolve(sent),
         broke: (_, error) => reject(error),
       };

@@ -1,35 +1,35 @@
-// One direction of bytes from socket to socket, from its start to its end: a machine of two states, which needs no promise.
+// A flow of bytes from one socket to another, from its start to its end. It is a state machine without promises.
 //
-// It waits for its source as an operation of the source's reading direction, and, when the destination takes no more, as one of
-// the destination's writing direction. operations/move.ts explains what these do.
+// It waits for its source as an operation of the source's reading queue, and, when the destination is full, as an operation
+// of the destination's writing queue. ops/splice.ts has these operations.
 
 import { clock } from "../builtins.js";
 import { type Descriptor, type Settler, WAITS } from "../reactor/index.js";
 import type { SocketError } from "../errors/index.js";
-import { GONE } from "../ops/readiness.js";
+import { HANGUP } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { ENDED, endNote, type Flow, gather, SPLICE, SPLICE_REST } from "../ops/splice.js";
+import { ENDED, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/splice.js";
 import type { PipePool } from "../ops/pipes.js";
-import type { Note, Pipe } from "../reactor/relay.js";
+import type { Pipe, Relay } from "../reactor/relay.js";
 import { endOf, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
-/** When bytes last moved, by `performance.now()`. */
+/** The time of the last bytes, by `performance.now()`. */
 export interface Activity {
   last: number;
 }
 
-/** Who hears of the end of a flow. It hears of it within the flow's own work, and must not run code of users. */
+/** Gets the end of a flow. It runs inside the work of the flow, and must not run code of users. */
 export interface FlowOwner {
-  /** Whether the flow's destination is to hear of its end (`SHUT_WR`), should the source have ended. */
-  tellsEnd(flow: SpliceFlow): boolean;
+  /** Whether the end of the source also ends the destination (`SHUT_WR`). */
+  endsDestination(flow: SpliceFlow): boolean;
   flowed(flow: SpliceFlow): void;
   broke(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Milliseconds after which the destination of a flow is watched. */
+/** The destination of a flow is watched after this time, in ms. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -37,7 +37,7 @@ function watchAll(): void {
   for (const flow of unwatched.splice(0)) flow.watch(false);
 }
 
-/** Watches the destination of a flow that still runs in a moment. A short connection is over by then, and pays for no watch. */
+/** Watches the destination of a flow a little later. A short connection has ended by then, and needs no watch. */
 export function watchLater(flow: SpliceFlow): void {
   if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
 }
@@ -51,12 +51,12 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   taken: number = 0;
   sent: number = 0;
   small: boolean = true;
-  note: Note | undefined;
+  relay: Relay | undefined;
   readonly #source: Socket;
   readonly #destination: Socket;
   readonly #activity: Activity | undefined;
   readonly #owner: FlowOwner;
-  /** The destination is waited for. */
+  /** Whether the pipe holds bytes, because the destination is full. */
   #held = false;
   #started = false;
   #running = false;
@@ -64,8 +64,8 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   #ahead: Sending | undefined;
 
   /**
-   * @param limit bytes to move at most
-   * @param activity is told when bytes have moved
+   * @param limit the most bytes to move
+   * @param activity gets the time whenever bytes have moved
    */
   constructor(
     from: Socket,
@@ -79,19 +79,19 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.to = descriptorOf(to);
     this.pipes = pipes;
     this.limit = limit;
-    this.pipe = this.note = undefined;
+    this.pipe = this.relay = undefined;
     this.#source = from;
     this.#destination = to;
     this.#activity = activity;
     this.#owner = owner;
   }
 
-  /** Whether it has been started, and has ended. */
+  /** Whether the flow was started and has ended. */
   get over(): boolean {
     return this.#started && !this.#running;
   }
 
-  /** It is over when the source has ended, or the limit is reached, and the destination has taken all of it. */
+  /** The flow ends when the source has ended or the limit is reached, and the destination has taken all bytes. */
   start(): void {
     this.#started = true;
     try {
@@ -109,13 +109,13 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
       return;
     }
     this.#running = true;
-    // Who waits for the one is to hear that the other was closed.
-    this.from.addDependant(this);
-    this.to.addDependant(this);
+    // A flow that waits for one descriptor must end when the other one is closed.
+    this.from.addCloseListener(this);
+    this.to.addCloseListener(this);
     this.#go();
   }
 
-  /** What a stream had read from the source goes first. */
+  /** The bytes that a stream has read ahead from the source go first. */
   #takeAhead(data: Uint8Array): void {
     this.taken = data.length;
     if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
@@ -130,7 +130,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   #go(): void {
     const { from, to } = this;
     try {
-      // Who wants nothing is not to wait for it.
+      // With a limit of 0 the flow does not wait.
       while (this.taken < this.limit || this.#held || this.#ahead !== undefined) {
         const { reading } = from;
         const { writing } = to;
@@ -149,8 +149,8 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
-          // Ended by somebody who went on within the attempt, which may have left a note since.
-          endNote(this);
+          // A call that ran inside the attempt has ended the flow. The attempt may have started a relay after that.
+          endRelay(this);
           if (outcome === WAITS) (this.#held ? writing : reading).withdraw(this, undefined);
           return;
         }
@@ -165,7 +165,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.#finish();
   }
 
-  /** An operation that had to wait is through. */
+  /** An operation that had to wait has its result. */
   settled(outcome: number | void): void {
     if (!this.#running) return;
     if (this.#ahead !== undefined) {
@@ -188,20 +188,20 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   }
 
   /**
-   * Ends the flow when its destination is gone: while the source is silent nothing is written, and no write would tell.
+   * Ends the flow when the connection of its destination ends. While the source is silent, no write would report that.
    *
-   * @param orderly also when the peer has closed without an error
+   * @param orderly whether an end without an error counts too
    */
   watch(orderly: boolean): void {
     if (!this.#running || this.#watch !== undefined) return;
     const settled = (error: SocketError): void => {
       if (orderly || error.code !== "EPIPE") this.cancel(error);
     };
-    // A flow that was ended by somebody else tells that itself.
+    // The flow reports other failures itself.
     this.#watch = { settled, failed: () => undefined };
     try {
-      const { gone } = this.to;
-      const outcome = gone.submit(this.#watch, this.#destination, GONE, this.#watch, undefined, null);
+      const { hangup } = this.to;
+      const outcome = hangup.submit(this.#watch, this.#destination, HANGUP, this.#watch, undefined, null);
       if (outcome !== WAITS) settled(outcome);
     } catch (error) {
       this.cancel(error);
@@ -210,7 +210,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
 
   #finish(): void {
     try {
-      if (this.#owner.tellsEnd(this)) endOf(this.from.reactor.calls, this);
+      if (this.#owner.endsDestination(this)) endOf(this.from.reactor.calls, this);
     } catch (error) {
       this.failed(error);
       return;
@@ -222,10 +222,10 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   #leave(): void {
     this.#running = false;
     const { from, to } = this;
-    endNote(this);
-    if (this.#watch !== undefined) to.gone.withdraw(this.#watch, undefined);
-    from.removeDependant(this);
-    to.removeDependant(this);
+    endRelay(this);
+    if (this.#watch !== undefined) to.hangup.withdraw(this.#watch, undefined);
+    from.removeCloseListener(this);
+    to.removeCloseListener(this);
     this.pipes.leave(from.reactor.calls);
   }
 
@@ -235,9 +235,9 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     if (activity !== undefined && at > activity.last) activity.last = at;
   }
 
-  /** When bytes last moved that the poller has passed on since it took the flow over; undefined if none have. */
+  /** The time of the last bytes that the relay passed on; undefined if there were none. */
   lastRelayed(): number | undefined {
-    return this.note?.lastActive();
+    return this.relay?.lastActive();
   }
 
   /** One of the descriptors was closed. */
@@ -245,28 +245,28 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
   }
 
-  /** Bytes that have gone out. */
+  /** The bytes that went out. */
   passed(): number {
-    gather(this);
+    closeRelay(this);
     return this.#ahead === undefined ? this.sent : this.#ahead.sent;
   }
 
-  /** Ends it now, with `reason`. */
+  /** Ends the flow now, with `reason`. */
   cancel(reason: unknown): void {
     if (!this.#running) return;
-    gather(this);
-    const unheard = this.note?.pending === true;
+    closeRelay(this);
+    const pending = this.relay?.pending === true;
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#ahead ?? this, reason);
-    // The source had an event that nobody but the poller has heard of.
-    if (unheard) this.from.reading.wake();
+    // The relay has got an event for the source and not passed it on.
+    if (pending) this.from.reading.wake();
   }
 
-  /** How far it got; for when it has failed. Takes what is in the pipe. */
+  /** The progress of a flow that has failed. Takes the bytes of the pipe. */
   progress(): SpliceProgress {
     const ahead = this.#ahead;
-    // Nothing has been taken from the socket before that was out.
+    // The flow takes nothing from the socket before these bytes are out.
     if (ahead !== undefined) {
       const { data, sent } = ahead;
       return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };

@@ -6,7 +6,7 @@ import { resolveAll, resolveNow } from "../netdb/resolve.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import type { Destination, Runner } from "../ops/runner.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
-import { failure, type Operation } from "../reactor/operation.js";
+import { errorOf, type Operation } from "../reactor/operation.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
 import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
@@ -116,7 +116,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     while (result === EINTR) result = operation.attempt(calls, fd, a, flags);
     if (result >= 0) return result;
     if (result === EAGAIN) return undefined;
-    throw failure(operation, result, a, flags);
+    throw errorOf(operation, result, a, flags);
   }
 
   beforeDatagrams(): void {

@@ -6,7 +6,7 @@ import { POLLIN, POLLOUT } from "../sys/constants.js";
 import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/splice.js";
-import { failure, MOVED } from "../reactor/operation.js";
+import { errorOf, PROGRESS } from "../reactor/operation.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
   annotate,
@@ -33,18 +33,18 @@ export type PumpOptions = Omit<AwaitablePump, "signal">;
 /** What `splice` takes: that, and `count` and `end`. */
 export type SpliceOptions = Omit<AwaitableSplice, "signal">;
 
-/** No raw descriptor of ours is polled as a socket. */
+/** The table polls no Socket. */
 function isNothing(_value: unknown): _value is never {
   return false;
 }
 
-/** Nobody else writes in this thread, and there is no turn whose budget could be spent. */
+/** No other call writes during this one, and there is no budget. */
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: runnerOf(socket)!.descriptor.fd,
-    // poll(2) goes by what is there, so it costs nothing to ask again.
+    // poll(2) is level-triggered, so a further read costs nothing.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
-    writing: { busy: false, exhausted: () => undefined, wake: () => undefined },
+    writing: { busy: false, setNotReady: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
   };
 }
@@ -80,10 +80,10 @@ class Splice {
         return [this.#held ? { fd: flow.to.fd, events: POLLOUT } : { fd: flow.from.fd, events: POLLIN }];
       }
       if (result === EINTR) continue;
-      if (result < 0 && result > MOVED) throw failure(SPLICE, result, flow, undefined);
+      if (result < 0 && result > PROGRESS) throw errorOf(SPLICE, result, flow, undefined);
       if (!this.#held && result === ENDED) break;
-      const moved = this.#held || result <= MOVED;
-      if (result > MOVED) this.#held = !this.#held;
+      const moved = this.#held || result <= PROGRESS;
+      if (result > PROGRESS) this.#held = !this.#held;
       if (!moved || (flow.taken >= flow.limit && !this.#held)) continue;
       this.goesOn = true;
       return [];

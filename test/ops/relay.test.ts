@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { EAGAIN, EPIPE } from "#berkeley/sys/errno.js";
-import { endNote, type Flow, type FlowEnd, gather, HELD, SPLICE } from "#berkeley/ops/splice.js";
+import { endRelay, type Flow, type FlowEnd, closeRelay, HELD, SPLICE } from "#berkeley/ops/splice.js";
 import { PipePool } from "#berkeley/ops/pipes.js";
-import { type Note, RelayTable } from "#berkeley/reactor/relay.js";
+import { type Relay, RelayTable } from "#berkeley/reactor/relay.js";
 
 // The layout of native/relay.c.
 const NOTE_WORDS = 10;
@@ -28,20 +28,20 @@ class End implements FlowEnd {
   readonly told: string[] = [];
   readonly writing = {
     busy: false,
-    exhausted: (): void => void this.told.push("exhausted"),
+    setNotReady: (): void => void this.told.push("exhausted"),
     wake: (): void => void this.told.push("wake"),
   };
-  outflow: Note | undefined;
-  inflow: Note | undefined;
-  readonly #note: (() => Note | undefined) | undefined;
+  outflow: Relay | undefined;
+  inflow: Relay | undefined;
+  readonly #relay: (() => Relay | undefined) | undefined;
 
-  constructor(fd: number, note?: () => Note | undefined) {
+  constructor(fd: number, relay?: () => Relay | undefined) {
     this.fd = fd;
-    this.#note = note;
+    this.#relay = relay;
   }
 
-  makeNote(): Note | undefined {
-    return this.#note?.();
+  makeRelay(): Relay | undefined {
+    return this.#relay?.();
   }
 }
 
@@ -68,7 +68,7 @@ function waiting(limit = Infinity): {
   pool.enter(sys.calls);
   const active: (number | undefined)[] = [];
   const flow: Flow<End> = {
-    from: new End(7, () => table.note(SLOT, 5)),
+    from: new End(7, () => table.relay(SLOT, 5)),
     to: new End(8),
     pipes: pool,
     limit,
@@ -83,7 +83,7 @@ function waiting(limit = Infinity): {
   return { words, sys, pool, flow, active, attempt };
 }
 
-test("a flow that waits for its source leaves a note that says from where, to where and through which pipe", () => {
+test("a flow that waits for its source leaves a relay that says from where, to where and through which pipe", () => {
   const { words } = waiting();
   const place = words[AT + 4]!;
   assert.deepEqual([...words.subarray(AT, AT + 4)], [OPEN | SMALL | SHORT_MEANS_EMPTY, 5, 7, 8]);
@@ -107,12 +107,12 @@ test("what was relayed is added to the flow, in more than 32 bits", () => {
   const { words, flow, active } = waiting();
   words[AT + 5] = 7;
   words[AT + 6] = 2;
-  assert.equal(gather(flow), undefined);
+  assert.equal(closeRelay(flow), undefined);
   assert.equal(flow.sent, 2 * 2 ** 32 + 7);
   assert.equal(flow.taken, flow.sent);
   assert.equal(words[AT], 0, "nothing is relayed any more");
   assert.equal(active.length, 1);
-  assert.equal(gather(flow), undefined);
+  assert.equal(closeRelay(flow), undefined);
   assert.equal(flow.sent, 2 * 2 ** 32 + 7, "it counts once");
 });
 
@@ -129,7 +129,7 @@ test("a destination that took a part holds the flow, which has the pipe from the
   assert.deepEqual([flow.taken, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
   // The event for room may have come since the poller met would-block: that it is exhausted would be news of yesterday.
   assert.deepEqual(flow.to.told, []);
-  assert.notEqual(pool.lend(sys.calls, RelayTable.at(words, 0)!), -1);
+  assert.notEqual(pool.share(sys.calls, RelayTable.at(words, 0)!), -1);
   assert.notEqual(words[pipeAt], readEnd);
 });
 
@@ -143,13 +143,13 @@ test("an error that the poller met is the flow's, and is told once", () => {
 test("a flow with a limit, or whose destination has writers that wait, is not relayed", () => {
   assert.equal(waiting(1000).words[AT], 0);
   const { words, flow, attempt } = waiting();
-  gather(flow);
+  closeRelay(flow);
   flow.to.writing.busy = true;
   attempt();
   assert.equal(words[AT], 0);
 });
 
-test("a write that waits on the destination blocks the note; one on the source has the events for room passed on", () => {
+test("a write that waits on the destination blocks the relay; one on the source has the events for room passed on", () => {
   const { words, flow } = waiting();
   flow.to.inflow!.block();
   assert.equal(words[AT]! & BLOCKED, BLOCKED);
@@ -159,28 +159,28 @@ test("a write that waits on the destination blocks the note; one on the source h
   assert.equal(words[AT]! & WANTS_OUT, 0);
 });
 
-test("an event for room that nobody heard of is told to who asks for it next, or when the note is closed", () => {
+test("an event for room that nobody heard of is told to who asks for it next, or when the relay is closed", () => {
   const { words, flow } = waiting();
   words[AT]! |= MISSED_OUT;
   assert.equal(flow.from.outflow!.wantOut(true), true);
   assert.equal(flow.from.outflow!.wantOut(true), false);
   words[AT]! |= MISSED_OUT;
-  gather(flow);
+  closeRelay(flow);
   assert.deepEqual(flow.from.told, ["wake"]);
 });
 
-test("whether bytes may be left at the source, and how many come at a time, is known after the note is closed", () => {
+test("whether bytes may be left at the source, and how many come at a time, is known after the relay is closed", () => {
   const { words, flow } = waiting();
   words[AT] = OPEN | PENDING;
-  gather(flow);
-  assert.equal(flow.note?.pending, true);
+  closeRelay(flow);
+  assert.equal(flow.relay?.pending, true);
   assert.equal(flow.small, false);
 });
 
-test("the end of a flow takes its note away, and the last one the pipe", () => {
+test("the end of a flow takes its relay away, and the last one the pipe", () => {
   const { words, sys, pool, flow } = waiting();
   const readEnd = words[PIPES_AT + words[AT + 4]! * 3]!;
-  endNote(flow);
+  endRelay(flow);
   assert.equal(words[AT], 0);
   assert.deepEqual([flow.from.outflow, flow.to.inflow], [undefined, undefined]);
   pool.leave(sys.calls);
@@ -190,5 +190,5 @@ test("the end of a flow takes its note away, and the last one the pipe", () => {
 
 test("slots beyond the notes, and arrays without room for them, have none", () => {
   assert.equal(RelayTable.at(new Int32Array(100), 0), undefined);
-  assert.equal(RelayTable.at(new Int32Array(PIPES_AT + 48), 0)!.note(1024, 0), undefined);
+  assert.equal(RelayTable.at(new Int32Array(PIPES_AT + 48), 0)!.relay(1024, 0), undefined);
 });

@@ -17,9 +17,9 @@ const WANTS_OUT = 2;
 const BLOCKED = 4;
 const MISSED_OUT = 8;
 
-function note(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["note"]>> } {
+function relay(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["relay"]>> } {
   const words = new Int32Array(20_000);
-  const open = RelayTable.at(words, 0)!.note(0, 0)!;
+  const open = RelayTable.at(words, 0)!.relay(0, 0)!;
   open.open(1, 2, 0, false, false, false);
   return { words, open };
 }
@@ -27,7 +27,7 @@ function note(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["n
 test("a write that waits for room goes before what the poller passes on to the same socket", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
-  const { words, open } = note();
+  const { words, open } = relay();
   descriptorOf(conn).inflow = open;
   sys.script("send", 2, "EAGAIN");
   const sending = watch(conn.sendAll(Buffer.from("abcd")));
@@ -40,7 +40,7 @@ test("a write that waits for room goes before what the poller passes on to the s
 test("a write of which a part is out, and which waits for nothing but its turn, goes before it too", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
-  const { words, open } = note();
+  const { words, open } = relay();
   descriptorOf(conn).inflow = open;
   // A part goes out, and takes the whole budget of this turn with it.
   sys.script("send", 5 << 20);
@@ -55,7 +55,7 @@ test("a write of which a part is out, and which waits for nothing but its turn, 
 test("a write that queues up on a source hears of the room that nobody was told of", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
-  const { words, open } = note();
+  const { words, open } = relay();
   descriptorOf(conn).outflow = open;
   words[FLAGS] = OPEN | MISSED_OUT;
   sys.script("send", "EAGAIN");

@@ -1,0 +1,124 @@
+// The waiting calls of a queue, in order, and the deadlines among them.
+
+import { clock } from "../builtins.js";
+import { offAbort } from "../wait/aborts.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import type { Reactor } from "./reactor.js";
+import type { Waiter } from "./waiter.js";
+
+/** The descriptor, or the set of descriptors, that a queue waits for. */
+export interface QueueDescriptor {
+  readonly reactor: Reactor;
+  /** Whether a waiting call keeps the process alive. After a change `recount()` of each queue must run. */
+  readonly keepsAlive: boolean;
+  /** -1 once closed. */
+  readonly fd: number;
+  /** Registers the descriptor, if necessary, for the events that `queue` waits for; 0 or -errno. */
+  register(queue: WaiterList): number;
+  /** Whether poll(2) reports the descriptor as ready for `queue`. Called after EAGAIN. */
+  isReady?(queue: WaiterList): boolean;
+  /** Called when the first call enters `queue`. */
+  onWaiting?(queue: WaiterList): void;
+}
+
+/** A doubly linked list: `head` is undefined exactly when no call waits. */
+export abstract class WaiterList {
+  protected head: Waiter | undefined;
+  #tail: Waiter | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #timerDeadline = Infinity;
+  /** How many calls of the list must not wait (MSG_DONTWAIT). */
+  protected nonblocking = 0;
+
+  protected abstract readonly owner: QueueDescriptor;
+
+  /** Whether a call waits. */
+  get busy(): boolean {
+    return this.head !== undefined;
+  }
+
+  protected append(waiter: Waiter, timeout: number | null): void {
+    if (timeout !== null) {
+      waiter.deadline = clock() + timeout;
+      this.#arm(waiter.deadline);
+    }
+    const { keepsAlive, reactor } = this.owner;
+    if (keepsAlive && waiter.operation.background !== true) reactor.hold();
+    if (this.head === undefined) this.head = waiter;
+    else {
+      waiter.previous = this.#tail;
+      this.#tail!.next = waiter;
+    }
+    this.#tail = waiter;
+  }
+
+  protected remove(waiter: Waiter): void {
+    if (waiter.previous === undefined) this.head = waiter.next;
+    else waiter.previous.next = waiter.next;
+    if (waiter.next === undefined) this.#tail = waiter.previous;
+    else waiter.next.previous = waiter.previous;
+    waiter.next = waiter.previous = undefined;
+    if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
+    if (waiter.nonblocking) this.nonblocking--;
+    const { keepsAlive, reactor } = this.owner;
+    if (keepsAlive && waiter.operation.background !== true) reactor.release();
+  }
+
+  /** Removes the calls that `chosen` selects, and returns them in order. */
+  protected removeAll(chosen: (waiter: Waiter) => boolean): Waiter[] {
+    const removed: Waiter[] = [];
+    for (let waiter = this.head; waiter !== undefined;) {
+      const next: Waiter | undefined = waiter.next;
+      if (chosen(waiter)) {
+        this.remove(waiter);
+        removed.push(waiter);
+      }
+      waiter = next;
+    }
+    return removed;
+  }
+
+  /** The owner's `keepsAlive` has changed. */
+  recount(): void {
+    const { keepsAlive, reactor } = this.owner;
+    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.operation.background === true) continue;
+      if (keepsAlive) reactor.hold();
+      else reactor.release();
+    }
+  }
+
+  /** One timer for all deadlines, armed for the earliest. It stays armed when a call settles before its deadline. */
+  #arm(deadline: number): void {
+    if (this.#timer !== undefined) {
+      if (deadline >= this.#timerDeadline) return;
+      clearTimeout(this.#timer);
+    }
+    this.#timerDeadline = deadline;
+    const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
+    // The waiting call keeps the process alive, so the timer does not.
+    this.#timer = setTimeout(() => this.#expire(), delay).unref();
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    this.#timerDeadline = Infinity;
+    const now = clock();
+    const expired = this.removeAll(({ deadline }) => deadline <= now);
+    let earliest = Infinity;
+    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
+      if (waiter.deadline < earliest) earliest = waiter.deadline;
+    }
+    if (earliest !== Infinity) this.#arm(earliest);
+    if (expired.length > 1) expired.sort((one, other) => one.deadline - other.deadline);
+    if (expired.length > 0) this.expired(expired);
+  }
+
+  /** The deadlines of these calls have passed. They have left the list. */
+  protected abstract expired(waiters: readonly Waiter[]): void;
+
+  protected disarm(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
