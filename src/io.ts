@@ -270,7 +270,7 @@ export interface Conn extends Reader, Writer {
    * bytes to somebody else by another way (a socket that is spliced or detached) has to know. Throws a `BufferedError` when a
    * layer before has bytes that were not taken.
    */
-  readAheadBy?(layer: ReadAhead): void;
+  registerReadAhead?(layer: ReadAhead): void;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -37,7 +37,7 @@
 // By name, for the global one is looked up by a getter each time.
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { performance } from "node:perf_hooks";
-import { countOn, offAbort, onAbort } from "../wait/aborts.js";
+import { setTransferred, offAbort, onAbort } from "../wait/aborts.js";
 import { ECANCELED, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import type { Reactor } from "./index.js";
 import { failure, FIRST_PAUSE, late, LONGEST_PAUSE, MOVED, NOT_ENOUGH, type Operation } from "./operation.js";
@@ -464,7 +464,7 @@ export class WaitQueue {
     const reason: unknown = waiter.signal!.reason;
     this.#remove(waiter);
     if (resolvesCut(waiter)) return this.#afterLeaving();
-    countOn(reason, operation.transferred?.(a, b) ?? 0);
+    setTransferred(reason, operation.transferred?.(a, b) ?? 0);
     waiter.reject(reason);
     this.#afterLeaving();
   }

@@ -5,7 +5,7 @@ import { AF_INET, AF_INET6, type Address, type AddressLike, toAddress } from "..
 import { Descriptor } from "../reactor/index.js";
 import type { EndOptions, EndResult } from "../io.js";
 import { operation, type Operation } from "../reactor/operation.js";
-import { Pull } from "../stream/pull.js";
+import { BufferedReader } from "../stream/bufferedReader.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
@@ -327,7 +327,7 @@ export class Socket extends MoveSocket {
     try {
       const { ahead } = this;
       // The stream may be one that the user has made.
-      if (ahead instanceof Pull) return ahead.end(new SocketConn(this), opts);
+      if (ahead instanceof BufferedReader) return ahead.end(new SocketConn(this), opts);
       return this.stream().end(opts);
     } catch (error) {
       return Promise.reject(error);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { firstDifference, later, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
-import { seededNumbers } from "./memory.js";
+import { seededNumbers } from "./seededNumbers.js";
 
 /** A macrotask: whatever could have been done by now was. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -12,7 +12,7 @@ import {
   Stream,
   type StreamOptions,
 } from "berkeley";
-import { readVarint, varintOf, varintSize } from "#berkeley/stream/varint.js";
+import { readVarint, encodeVarint, varintSize } from "#berkeley/stream/varint.js";
 import { pattern } from "berkeley/testing";
 import { seededNumbers } from "berkeley/testing";
 import { memoryPair, type MemoryOptions, seededChunks } from "berkeley/testing";
@@ -149,7 +149,7 @@ test("a varint keeps every number up to 2^53 - 1 and is refused past ten bytes",
   for (let power = 0; power <= 53; power++) {
     for (const value of [2 ** power - 1, 2 ** power, 2 ** power + 1]) {
       if (value > Number.MAX_SAFE_INTEGER) continue;
-      const bytes = varintOf(value);
+      const bytes = encodeVarint(value);
       assert.equal(bytes.length, varintSize(value));
       assert.deepEqual(readVarint(Buffer.concat([bytes, Buffer.of(1)])), { value, size: bytes.length });
       assert.equal(readVarint(bytes.subarray(0, -1)), undefined);
@@ -218,8 +218,14 @@ test("codecs refuse arguments of another kind, a number of bytes in the place of
     () => delimited(";", none),
     /^TypeError: Cannot make a delimited codec: options are 4, required an object/,
   );
-  assert.throws(() => delimited(none as unknown as string), /^TypeError: delimiter must be a string or a Uint8Array/);
-  assert.throws(() => fixed("4" as unknown as number), /^TypeError: size must be an integer .*, found string/);
+  assert.throws(
+    () => delimited(none as unknown as string),
+    /^TypeError: Cannot make a delimited codec: delimiter is 4, required a string or a Uint8Array$/,
+  );
+  assert.throws(
+    () => fixed("4" as unknown as number),
+    /^TypeError: Cannot make a fixed codec: size is "4", required a whole number from 1 to \d+$/,
+  );
   assert.throws(
     () => new Stream(memoryPair()[0], none),
     /^TypeError: Cannot make a stream: options are 4, required an object/,

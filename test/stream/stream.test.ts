@@ -332,7 +332,10 @@ test("arguments that can't be are refused before anything is read", async () => 
   }
   await assert.rejects(stream.readExactly(wrong), TypeError);
   for (const delimiter of [undefined, null, 5, {}, ["\n"]] as unknown as string[]) {
-    await assert.rejects(stream.readUntil(delimiter), /^TypeError: delimiter must be a string/);
+    await assert.rejects(
+      stream.readUntil(delimiter),
+      /^TypeError: Cannot readUntil: delimiter is .*, required a string or a Uint8Array$/,
+    );
   }
   assert.throws(() => stream.lines({ max: -1 }), RangeError);
   assert.throws(() => new Stream(peer, { readSize: 0 }), RangeError);

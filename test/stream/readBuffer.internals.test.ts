@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ReadBuffer } from "#berkeley/stream/buffer.js";
+import { ReadBuffer } from "#berkeley/stream/readBuffer.js";
 import { pattern } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -10,7 +10,7 @@ checkLeaks();
 
 function put(buffer: ReadBuffer, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
-    const room = buffer.room();
+    const room = buffer.freeSpace();
     const count = Math.min(room.length, bytes.length - done);
     room.set(bytes.subarray(done, done + count));
     buffer.commit(count);
@@ -42,34 +42,34 @@ test("peek() hands out bytes that stay theirs when the run moves", () => {
 test("room() uses one slab again while nothing was handed out", () => {
   const buffer = new ReadBuffer(65_536);
   put(buffer, Buffer.from("first line"));
-  const memory = buffer.look().buffer;
+  const memory = buffer.view().buffer;
   for (let round = 0; round < 1000; round++) {
-    buffer.text(buffer.length, "utf8");
+    buffer.takeText(buffer.length, "utf8");
     put(buffer, Buffer.from("another line, some of it longer".slice(0, 3 + (round % 28))));
-    assert.equal(buffer.look().buffer, memory);
+    assert.equal(buffer.view().buffer, memory);
   }
 });
 
 test("room() grows when reads fill it and shrinks when they hardly do", () => {
   const buffer = new ReadBuffer(65_536);
-  assert.equal(buffer.room().length, 4096);
+  assert.equal(buffer.freeSpace().length, 4096);
   for (let round = 0; round < 4; round++) {
-    buffer.commit(buffer.room().length);
+    buffer.commit(buffer.freeSpace().length);
     buffer.skip(buffer.length);
   }
-  assert.equal(buffer.room().length, 65_536);
+  assert.equal(buffer.freeSpace().length, 65_536);
   for (let round = 0; round < 16 * 4; round++) {
-    buffer.room();
+    buffer.freeSpace();
     buffer.commit(10);
     buffer.skip(10);
   }
-  assert.equal(buffer.room().length, 4096);
+  assert.equal(buffer.freeSpace().length, 4096);
 });
 
 test("room() never gives more than one read may bring", () => {
   const buffer = new ReadBuffer(100);
   for (let round = 0; round < 50; round++) {
-    const { length } = buffer.room();
+    const { length } = buffer.freeSpace();
     assert.ok(length >= 1 && length <= 100, `found ${length}`);
     buffer.commit(length);
   }
@@ -80,7 +80,7 @@ test("a run that grows by single bytes is moved seldom", () => {
   let moved = 0;
   let slab;
   for (let index = 0; index < 300_000; index++) {
-    const room = buffer.room();
+    const room = buffer.freeSpace();
     room[0] = index % 251;
     buffer.commit(1);
     if (slab !== room.buffer) moved += buffer.length;
@@ -124,7 +124,7 @@ test("position counts the bytes that were taken, wherever they are kept", () => 
     const count = (round * 131) % (buffer.length + 1);
     if (round % 3 === 0) buffer.take(count);
     else if (round % 3 === 1) buffer.skip(count);
-    else buffer.text(count, "latin1");
+    else buffer.takeText(count, "latin1");
     taken += count;
     assert.equal(buffer.position, taken);
   }
@@ -132,6 +132,6 @@ test("position counts the bytes that were taken, wherever they are kept", () => 
 
 test("commit() refuses a count that can't be", () => {
   const buffer = new ReadBuffer(100);
-  buffer.room();
+  buffer.freeSpace();
   for (const count of [-1, 101, 1.5, NaN]) assert.throws(() => buffer.commit(count), RangeError);
 });

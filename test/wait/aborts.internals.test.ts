@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { type Abortable, offAbort, onAbort } from "#berkeley/wait/aborts.js";
-import { checkLeaks } from "./support/leaks.js";
+import { type AbortListener, offAbort, onAbort } from "#berkeley/wait/aborts.js";
+import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
@@ -25,7 +25,7 @@ test("onAbort() tells everybody, in the order in which they came, with the reaso
 
 test("offAbort() lets go of the signal when the last one has gone, and the signal can be used again", () => {
   const { signal } = new AbortController();
-  const members: Abortable[] = [{ aborted: () => {} }, { aborted: () => {} }];
+  const members: AbortListener[] = [{ aborted: () => {} }, { aborted: () => {} }];
   for (let round = 0; round < 3; round++) {
     for (const member of members) onAbort(signal, member);
     assert.equal(listeners(signal), 1);
@@ -42,8 +42,8 @@ test("who is taken off while others are told is not told", () => {
   const controller = new AbortController();
   const { signal } = controller;
   const heard: string[] = [];
-  const second: Abortable = { aborted: () => heard.push("second") };
-  const first: Abortable = {
+  const second: AbortListener = { aborted: () => heard.push("second") };
+  const first: AbortListener = {
     aborted: () => {
       heard.push("first");
       offAbort(signal, first);

@@ -6,17 +6,17 @@ import { test } from "node:test";
 import { type SocketError, socketpair } from "berkeley";
 import { FakeClock, memoryPair } from "berkeley/testing";
 import { localError } from "#berkeley/wait/localError.js";
-import { Wait } from "#berkeley/wait/pendingCall.js";
+import { PendingCall } from "#berkeley/wait/pendingCall.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, "abort").length;
 
-class Call extends Wait<string> {
+class Call extends PendingCall<string> {
   cuts = 0;
 
-  protected override cut(): SocketError {
+  protected override cancel(): SocketError {
     this.cuts++;
     return localError("ETIMEDOUT", "call", { transferred: 3 });
   }
