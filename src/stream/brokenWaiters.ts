@@ -40,7 +40,10 @@ export class BrokenWaiters {
     return waiter.promise;
   }
 
-  /** The connection is broken: resolves all calls with `error`, and later calls with the error of the first `resolveAll`. */
+  /**
+   * The connection is broken: resolves all calls with `error`, and later calls with the error of the first
+   * `resolveAll`.
+   */
   resolveAll(error: unknown): void {
     this.#error ??= { error };
     for (const waiter of this.#waiters) {

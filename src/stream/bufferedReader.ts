@@ -1,16 +1,17 @@
 // The reading side of a stream: a buffer, and the one loop that reads from the source until a read rule has its result.
 //
-// Each reading method of a stream is a read rule (readRules.ts). The rule looks at the buffer and either takes its result or
-// asks for more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that have arrived stay in
-// the buffer, so no call loses bytes.
+// Each reading method of a stream is a read rule (readRules.ts). The rule takes its result from the buffer, or returns
+// `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
+// have arrived stay in the buffer, so no call loses bytes.
 //
-// A source that is a `DirectReader` (io.ts) gets this object as its consumer. It reads until the rule has its result, and then
-// settles the only promise of the call. Two kinds of calls take the other way, one `read()` of the source after another:
+// A source that is a `DirectReader` (io.ts) gets this object as its consumer. It reads until the rule has its result,
+// and then settles the only promise of the call. Two kinds of calls take the other way, one `read()` of the source
+// after another:
 // - the source has no `readFor()`, because it is a connection of another kind;
 // - the rule runs code of the user, such as a decoder. That code must not run while the reactor dispatches events.
 //
-// No timer is made here: the source gets the timeout and the signal. A call that needs several reads passes on the rest of
-// its time. Most calls need one read, which costs one derived promise and no closure.
+// No timer is made here: the source gets the timeout and the signal. A call that needs several reads passes on the rest
+// of its time. Most calls need one read, which costs one derived promise and no closure.
 
 import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
@@ -99,6 +100,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return target;
     }
     const { buffer } = this;
+    // After fill() the caller views the bytes in place, and the shared slab has no views.
     const own = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
     const memory = own ? buffer.ownSlab() : buffer.sharedSlab();
     this.start = buffer.freeStart;
@@ -198,7 +200,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#above = layer;
   }
 
-  /** The bytes in the buffer, which stay unread. Throws while a read is pending and after the reading has ended for good. */
+  /** The bytes in the buffer, which stay unread. Throws if a read could not start. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;

@@ -20,8 +20,8 @@ export interface LengthPrefixOptions {
 const MIB = 1_048_576;
 
 /**
- * Frames of a length and a payload of that length. The value is the payload, a view that belongs to the caller. Text is sent
- * as UTF-8. A length over `max` is a `LimitError` as soon as it is read, before the payload has arrived.
+ * Frames of a length and a payload of that length. The value is the payload, a view that belongs to the caller. Text is
+ * sent as UTF-8. A length over `max` is a `LimitError` as soon as it is read, before the payload has arrived.
  *
  * @example
  * ```ts
@@ -82,8 +82,8 @@ export interface DelimitedOptions {
 }
 
 /**
- * Frames that end with a delimiter. The value is the bytes before it. `encode` throws a `RangeError` for a value in which the
- * delimiter occurs, or at whose end the delimiter would begin too early: the reader would find another frame.
+ * Frames that end with a delimiter. The value is the bytes before it. `encode` throws a `RangeError` for a value in
+ * which the delimiter occurs, or at whose end the delimiter would begin too early: the reader would find another frame.
  *
  * @example
  * ```ts

@@ -1,8 +1,9 @@
-// A Duplex over a Conn, with the members of Node's own sockets. `node:http` and libraries around it use timeouts, addresses and TLS of
-// the socket that they get, and silently do without a member that is missing.
+// A Duplex over a Conn, with the members of Node's own sockets. `node:http` and libraries around it use timeouts,
+// addresses and TLS of the socket that they get, and silently do without a member that is missing.
 //
-// Members that a Duplex has itself are Node's. The members here return what the connection has. Where the connection has no such
-// setting, a method does nothing, as in a net.Socket: no method may throw only because the connection is not over TCP.
+// Members that a Duplex has itself are Node's. The members here return what the connection has. Where the connection
+// has no such setting, a method does nothing, as in a net.Socket: no method may throw only because the connection is
+// not over TCP.
 
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/index.js";
@@ -19,8 +20,8 @@ export interface ToDuplexOptions {
   /** When so many bytes wait to be written, `write()` returns false. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;
   /**
-   * Whether the writing side stays open when the peer has finished. With false, the Duplex ends it then, and is closed. A
-   * `net.Socket` does so by default, and some libraries rely on it. Default true.
+   * Whether the writing side stays open when the peer has finished. With false, the Duplex ends it then, and is closed.
+   * A `net.Socket` does so by default, and some libraries rely on it. Default true.
    */
   readonly allowHalfOpen?: boolean | undefined;
 }
@@ -28,8 +29,8 @@ export interface ToDuplexOptions {
 const HIGH_WATER_MARK = 65_536;
 
 /**
- * Stands for `Duplex` of node:stream as the base class of {@link ConnDuplex} until the first Duplex is made. Most programs make
- * none, so they need not load node:stream.
+ * Stands for `Duplex` of node:stream as the base class of {@link ConnDuplex} until the first Duplex is made. Most
+ * programs make none, so they need not load node:stream.
  */
 // oxlint-disable-next-line typescript/no-extraneous-class -- a placeholder
 const DuplexPlaceholder: typeof Duplex = class {} as unknown as typeof Duplex;
@@ -63,8 +64,8 @@ function duplexAddress(address: Address | undefined): DuplexAddress {
 }
 
 /**
- * The `Duplex` of {@link toDuplex}. It also has the members of a `net.Socket` that describe a connection or change its settings.
- * Their names and meanings are the same. Over TLS it is a {@link SecureConnDuplex}.
+ * The `Duplex` of {@link toDuplex}. It also has the members of a `net.Socket` that describe a connection or change its
+ * settings. Their names and meanings are the same. Over TLS it is a {@link SecureConnDuplex}.
  *
  * @example
  * ```ts
@@ -103,9 +104,9 @@ export class ConnDuplex extends DuplexPlaceholder {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
-    // A pipe to this Duplex waits for its source, so only whenBroken() tells it that the connection is broken. The reference is
-    // weak, so that whenBroken() does not keep the Duplex alive. After a regular close of the peer there may be bytes to read. So
-    // only a reset destroys the Duplex, and only while its writing side is open.
+    // A pipe to this Duplex waits for its source, so only whenBroken() tells it that the connection is broken. The
+    // reference is weak, so that whenBroken() does not keep the Duplex alive. After a regular close of the peer there
+    // may be bytes to read. So only a reset destroys the Duplex, and only while its writing side is open.
     const weak = new WeakRef(this);
     const onBroken = (error: unknown): void => {
       const duplex = weak.deref();
@@ -221,8 +222,9 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 
   /**
-   * Emits `'timeout'` when no byte was read or written for `milliseconds`, as a `net.Socket` does. 0 turns the timeout off. The
-   * connection stays as it is: the listener decides whether to end it. The timer does not keep the process alive.
+   * Emits `'timeout'` when no byte was read or written for `milliseconds`, as a `net.Socket` does. 0 turns the timeout
+   * off. The connection stays as it is: the listener decides whether to end it. The timer does not keep the process
+   * alive.
    *
    * @param milliseconds a finite number from 0. As in Node, more than 2147483647 counts as 2147483647
    * @param listener is added for the next `'timeout'`; with 0 it is removed
@@ -262,7 +264,8 @@ export class ConnDuplex extends DuplexPlaceholder {
   /**
    * Sets SO_KEEPALIVE and TCP_KEEPIDLE on the socket below. Does nothing if there is no TCP socket below.
    *
-   * @param initialDelay milliseconds of silence before the first probe, rounded down to seconds; 0 keeps the system's value
+   * @param initialDelay milliseconds of silence before the first probe, rounded down to seconds; 0 keeps the system's
+   *   value
    */
   setKeepAlive(enable: boolean = false, initialDelay: number = 0): this {
     this.#conn.settings?.()?.setKeepAlive(enable, initialDelay);

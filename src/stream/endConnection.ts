@@ -1,9 +1,10 @@
 // Ends a connection without a reset that would discard the last bytes that were sent.
 //
-// If a TCP socket has unread data when close(2) is called, or gets data afterwards, the kernel sends a reset. A reset makes the
-// peer's kernel discard data that the peer has received and not read (RFC 1122, section 4.2.2.13; RFC 9112, section 9.6). So a
-// server that answers before it has read everything finishes writing, reads on until the peer finishes, and then closes. A
-// peer may never finish, or send without end. So a time and a number of bytes limit the wait.
+// If a TCP socket has unread data when close(2) is called, or gets data afterwards, the kernel sends a reset. A reset
+// makes the peer's kernel discard data that the peer has received and not read (RFC 1122, section 4.2.2.13; RFC 9112,
+// section 9.6). So a server that answers before it has read everything finishes writing, reads on until the peer
+// finishes, and then closes. A peer may never finish, or send without end. So a time and a number of bytes limit the
+// wait.
 
 import { quote } from "../check/index.js";
 import { END_MAX_BYTES, END_TIMEOUT, type Conn, type EndOptions, type EndResult } from "../io.js";
@@ -65,7 +66,8 @@ export async function endConnection(
   } catch (error) {
     const code = (error as { readonly code?: unknown } | null)?.code;
     if (reader.closed || code === "EBADF" || code === "ECANCELED") how = "closed";
-    // The code and not the clock decides: a timer of Node may fire early, by the duration of the turn in which it was set.
+    // The code and not the clock decides: a timer of Node may fire early, by the duration of the turn in which it was
+    // set.
     else if (code === "ETIMEDOUT") how = "timeout";
     else {
       how = "failed";
@@ -97,7 +99,8 @@ async function discardUntilEnd(conn: Conn, state: DiscardState): Promise<EndResu
     const count = await conn.read(target, { timeout, signal });
     if (count === 0) return "finished";
     state.dropped += count;
-    // A read that finds data does not time out. Without this check, a peer that sends without a pause would be read forever.
+    // A read that finds data does not time out. Without this check, a peer that sends without a pause would be read
+    // forever.
     if (timeout === 0) return "timeout";
   }
   return "maxBytes";

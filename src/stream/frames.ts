@@ -13,15 +13,16 @@ export interface Frame<T> extends Found<T> {
 }
 
 /**
- * Searches for one frame at the beginning of the unread bytes. It returns the frame, or the number of bytes that it needs
- * before the next call makes sense: more than `bytes.length`.
+ * Searches for one frame at the beginning of the unread bytes. It returns the frame, or the number of bytes that it
+ * needs before the next call makes sense: more than `bytes.length`.
  *
- * `bytes` is never empty. `ended` says that no more bytes will come; if the decoder then returns a number, the read rejects
- * with an `IncompleteReadError`. The frame may contain views of `bytes`. The decoder must not keep other parts of `bytes`.
+ * `bytes` is never empty. `ended` says that no more bytes will come; if the decoder then returns a number, the read
+ * rejects with an `IncompleteReadError`. The frame may contain views of `bytes`. The decoder must not keep other parts
+ * of `bytes`.
  *
- * Until it returns a frame, the decoder is called again with bytes that begin at the same place. So it may remember how far
- * it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. That ends the
- * reading of the stream for good.
+ * Until it returns a frame, the decoder is called again with bytes that begin at the same place. So it may remember how
+ * far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. That ends
+ * the reading of the stream for good.
  */
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 
@@ -57,7 +58,9 @@ export interface Codec<T, In = T> {
 
 /** How to read frames. */
 export interface FrameOptions extends IoOptions {
-  /** Most bytes of a frame, including header and delimiter. Default: the codec's `max`, else the stream's `maxFrame`. */
+  /**
+   * Most bytes of a frame, including header and delimiter. Default: the codec's `max`, else the stream's `maxFrame`.
+   */
   readonly max?: number | undefined;
 }
 

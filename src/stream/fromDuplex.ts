@@ -107,9 +107,9 @@ class DuplexTransport implements Transport {
   }
 
   /**
-   * Node's own codes for a Duplex that has ended become `EPIPE`, or the error that ended it. `ECANCELED` is one of them: libuv
-   * returns it for a write on a handle that is closed meanwhile. Node (since version 22) closes the handle of a socket whose
-   * read was reset, so here the code does not mean that a caller has cancelled the write.
+   * Node's own codes for a Duplex that has ended become `EPIPE`, or the error that ended it. `ECANCELED` is one of
+   * them: libuv returns it for a write on a handle that is closed meanwhile. Node (since version 22) closes the handle
+   * of a socket whose read was reset, so here the code does not mean that a caller has cancelled the write.
    */
   #writeError(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;
@@ -127,11 +127,13 @@ class DuplexTransport implements Transport {
 }
 
 /**
- * A connection over a `Duplex` of bytes. The connection owns the Duplex: other code must not read from it or write to it.
- * `close()` lets the Duplex finish writing and destroys it. `abort()` destroys it with an error, and resets a `net.Socket`.
- * `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its high water mark.
+ * A connection over a `Duplex` of bytes. The connection owns the Duplex: other code must not read from it or write to
+ * it. `close()` lets the Duplex finish writing and destroys it. `abort()` destroys it with an error, and resets a
+ * `net.Socket`. `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its high water
+ * mark.
  *
- * @throws TypeError for a Duplex in object mode or with an encoding, which does not carry bytes; for an option that is wrong
+ * @throws TypeError for a Duplex in object mode or with an encoding, which does not carry bytes; for an option that is
+ *   wrong
  * @throws RangeError for a `closeTimeout` that is out of range
  * @example
  * ```ts

@@ -3,7 +3,7 @@
 import type { IoOptions } from "../io.js";
 import type { BufferedReader } from "./bufferedReader.js";
 import type { ReadBuffer } from "./readBuffer.js";
-import type { ReadRule } from "./readRules.js";
+import { ANY_CHUNK, type ReadRule } from "./readRules.js";
 
 /** An item that was found. The wrapper distinguishes an item that is null from the end. */
 export interface Found<T> {
@@ -12,6 +12,12 @@ export interface Found<T> {
 
 /** Takes the next item from the buffer. Returns null at the end, and `undefined` when it needs more bytes. */
 export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined;
+
+/** The search of `Items` for chunks: all bytes that there are. */
+export const findChunk: FindItem<Buffer> = (buffer, ended) => {
+  const value = ANY_CHUNK.apply(buffer, ended);
+  return value ? { value } : value;
+};
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 
@@ -71,8 +77,8 @@ export class Items<T> implements AsyncIterableIterator<T> {
   }
 
   /**
-   * The next item if all its bytes are in the stream's buffer, else `undefined`. It never waits. A server uses it to answer
-   * several requests with one write. Throws the errors with which `read` would reject.
+   * The next item if all its bytes are in the stream's buffer, else `undefined`. It never waits. A server uses it to
+   * answer several requests with one write. Throws the errors with which `read` would reject.
    */
   tryRead(): T | undefined {
     return this.#reader.tryRead(this.#tryReadRule)?.value;

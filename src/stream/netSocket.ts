@@ -1,7 +1,7 @@
 // From a connection to a net.Socket of node:net: its descriptor, and the bytes that were read from it.
 //
-// A net.Socket never reads while it is made, only in later turns of the event loop. So bytes that are put back right after that
-// come before all bytes that it reads.
+// A net.Socket never reads while it is made, only in later turns of the event loop. So bytes that are put back right
+// after that come before all bytes that it reads.
 
 import type { Socket } from "node:net";
 import { fs, net } from "../builtins.js";
@@ -11,17 +11,17 @@ import { localError } from "../wait/localError.js";
 /** The properties of the `net.Socket`. */
 export interface ToNetSocketOptions {
   /**
-   * Whether the writing side stays open when the peer has finished. With false, Node ends the writing side then, as it does
-   * for its own sockets. A server of `node:http` requires true. Default false.
+   * Whether the writing side stays open when the peer has finished. With false, Node ends the writing side then, as it
+   * does for its own sockets. A server of `node:http` requires true. Default false.
    */
   readonly allowHalfOpen?: boolean | undefined;
 }
 
 /**
- * Makes a `net.Socket` on a descriptor, which belongs to Node from now on. If Node refuses the descriptor, it is closed.
+ * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses it, it is closed.
  *
- * @throws SocketError `EBADF` or `ENOTSOCK` when other code has closed our descriptor, so that the number is free or belongs to
- *   another file; otherwise the error of Node, or of epoll below it
+ * @throws SocketError `EBADF` or `ENOTSOCK` when other code has closed our descriptor, so that the number is free or
+ *   belongs to another file; otherwise the error of Node, or of epoll below it
  */
 export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {
@@ -31,7 +31,8 @@ export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string):
     // A descriptor that is no socket is not ours, so it must stay open.
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
-    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's own codes for this case. All other codes are those of a system call.
+    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's own codes for this case. All other codes are those of a system
+    // call.
     if (typeof code === "string" && !code.startsWith("ERR_")) throw localError(code, syscall, { cause: error });
     throw localError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
   }

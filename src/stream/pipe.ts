@@ -1,4 +1,5 @@
-// Moves bytes from a stream to a writer through the stream's buffer. Each piece waits until the writer has taken the one before.
+// Moves bytes from a stream to a writer through the stream's buffer. Each piece waits until the writer has taken the
+// one before.
 
 import { SocketError } from "../errors/index.js";
 import type { IoOptions, Writer } from "../io.js";
@@ -17,8 +18,8 @@ export interface PipeObserver {
   /** Called after each write, with the number of its bytes. */
   onWritten?(count: number): void;
   /**
-   * The reason of the pipe's signal, if it is an object that no other call uses. Then its `transferred` counts the bytes of the
-   * write that the signal has ended.
+   * The reason of the pipe's signal, if it is an object that no other call uses. Then its `transferred` counts the
+   * bytes of the write that the signal has ended.
    */
   readonly stopReason?: { readonly transferred?: number };
   /** Whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */
@@ -26,8 +27,8 @@ export interface PipeObserver {
 }
 
 /**
- * Ends the reads of a pipe when its destination is broken. A source that sends nothing causes no write, so without this no
- * call would fail.
+ * Ends the reads of a pipe when its destination is broken. A source that sends nothing causes no write, so without this
+ * no call would fail.
  */
 class DestinationWatch implements AbortListener {
   readonly #controller = new AbortController();

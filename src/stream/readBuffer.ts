@@ -1,19 +1,19 @@
 // The read buffer of a stream: bytes that were read from the connection and not taken yet, in one contiguous slab.
 //
-// Because the bytes are contiguous, one native search finds a line or a frame, and the frame is returned as a view, without
-// a copy. Bytes that were returned as a view are never overwritten: reads put their bytes behind them. A slab that is used up
-// is kept alive by its views alone. A slab without views (lines become strings, a pipe returns what it wrote) is used again
-// from its beginning, so such a stream makes no garbage.
+// Because the bytes are contiguous, one native search finds a line or a frame, and the frame is returned as a view,
+// without a copy. Bytes that were returned as a view are never overwritten: reads put their bytes behind them. A slab
+// that is used up is kept alive by its views alone. A slab without views (lines become strings, a pipe returns what it
+// wrote) is used again from its beginning, so such a stream makes no garbage.
 //
-// Small reads share one block of memory per thread, each behind the one before. That needs a connection which reads at once
-// (`DirectReader.atOnce` in io.ts): the space is requested, filled and committed in one step, so two streams never have it at
-// the same time, and a stream that waits needs no memory. No view of the shared block leaves this file, because a user could
-// transfer its memory away (a byte stream of the web does that with its chunks). Bytes are copied out of the block, and
-// their space is free again.
+// Small reads share one block of memory per thread, each behind the one before. That needs a connection which reads at
+// once (`DirectReader.atOnce` in io.ts): the space is requested, filled and committed in one step, so two streams never
+// have it at the same time, and a stream that waits needs no memory. No view of the shared block leaves this file,
+// because a user could transfer its memory away (a byte stream of the web does that with its chunks). Bytes are copied
+// out of the block, and their space is free again.
 //
-// In all other cases the slab belongs to the stream. It grows when reads fill it, and shrinks after many small reads. If the
-// unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times the number of bytes,
-// so a long frame that arrives in small pieces takes linear time.
+// In all other cases the slab belongs to the stream. It grows when reads fill it, and shrinks after many small reads.
+// If the unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times the
+// number of bytes, so a long frame that arrives in small pieces takes linear time.
 
 /** Size of the first slab, and of the smallest one. */
 const MIN_SLAB = 4096;
@@ -22,8 +22,8 @@ const SHARED_BLOCK = 16_384;
 /** After so many reads in a row that fill less than an eighth of the slab, the next slab has half the size. */
 const SMALL_READS_TO_SHRINK = 16;
 /**
- * If at most so many bytes of the slab lie behind the unread ones, a search covers them as well: that costs less than a view
- * of the unread bytes alone.
+ * If at most so many bytes of the slab lie behind the unread ones, a search covers them as well: that costs less than a
+ * view of the unread bytes alone.
  */
 const MAX_OVERSEARCH = 4096;
 /** For fewer bytes, a loop finds a byte sooner than a native call. */
@@ -90,8 +90,8 @@ export class ReadBuffer {
   }
 
   /**
-   * Memory for a read that is made and committed before any other stream of the thread reads. The read may fill `freeSize`
-   * bytes from `freeStart` on.
+   * Memory for a read that is made and committed before any other stream of the thread reads. The read may fill
+   * `freeSize` bytes from `freeStart` on.
    */
   sharedSlab(): Buffer {
     const hasUnread = this.#start !== this.#end;
@@ -249,7 +249,10 @@ export class ReadBuffer {
     this.#start = this.#end = this.#viewsEnd = this.#freeSize = 0;
   }
 
-  /** Moves the unread bytes to the beginning of the slab, or of a new slab if this one is shared, too small or has views. */
+  /**
+   * Moves the unread bytes to the beginning of the slab, or of a new slab if this one is shared, too small or has
+   * views.
+   */
   #moveUnread(): void {
     const unread = this.length;
     const largeEnough = unread <= this.#slab.length >> 1 && this.#slab.length >= this.#nextSlabSize;

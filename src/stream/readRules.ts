@@ -6,8 +6,8 @@ import type { ReadBuffer } from "./readBuffer.js";
 /** What one reading method takes from the buffer. */
 export interface ReadRule<T> {
   /**
-   * Takes the result from the buffer, or returns `undefined` to ask for more bytes. `ended` says that no more bytes will
-   * come. An error that it throws ends the reading for good, except an `IncompleteReadError`.
+   * Takes the result from the buffer, or returns `undefined` if it needs more bytes. `ended` says that no more bytes
+   * will come. An error that it throws ends the reading for good, except an `IncompleteReadError`.
    */
   apply(buffer: ReadBuffer, ended: boolean): T | undefined;
   /** Whether `apply` runs code of the user. */

@@ -5,7 +5,7 @@ import type { CipherNameAndProtocol, PeerCertificate } from "node:tls";
 import type { Conn, SecuredConn } from "../io.js";
 import { ConnDuplex, type ToDuplexOptions } from "./connDuplex.js";
 
-/** The `Duplex` over a connection with TLS. It has the members of a `tls.TLSSocket` that describe TLS, under the same names. */
+/** The `Duplex` over a connection with TLS. It has the members of a `tls.TLSSocket` that describe TLS. */
 export class SecureConnDuplex extends ConnDuplex {
   override readonly encrypted = true;
   readonly #secured: SecuredConn;
@@ -55,7 +55,8 @@ export class SecureConnDuplex extends ConnDuplex {
   /**
    * The peer's certificate as an object. The object is empty if the peer has sent no certificate.
    *
-   * @param detailed whether to add `issuerCertificate`, up to the last known issuer, whose `issuerCertificate` is itself
+   * @param detailed whether to add `issuerCertificate`, up to the last known issuer, whose `issuerCertificate` is
+   *   itself
    */
   getPeerCertificate(detailed: boolean = false): PeerCertificate {
     const certificate = this.#secured.peerCertificate;

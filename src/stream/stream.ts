@@ -1,4 +1,4 @@
-// Stream: a connection with a bounded read buffer. Its methods read what protocols consist of: lines, frames, exact sizes.
+// Stream: a connection with a bounded read buffer. Its methods read lines, frames, and exact numbers of bytes.
 
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -21,7 +21,7 @@ import { BufferedReader } from "./bufferedReader.js";
 import type { ConnDuplex, ToDuplexOptions } from "./connDuplex.js";
 import { fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
-import { Items } from "./itemIterator.js";
+import { findChunk, Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "./lines.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { pipe, type PipeOptions } from "./pipe.js";
@@ -37,14 +37,14 @@ export let readerOf: (stream: Stream) => BufferedReader;
 /**
  * A connection with a buffer for reading. It is a {@link Conn} itself.
  *
- * Every reading method takes a `timeout`, for the whole call, and a `signal`. If one of them ends the call, it rejects with
- * `ETIMEDOUT` or the signal's reason, and all bytes that have arrived stay in the buffer for the next call. One call reads at
- * a time: a second one rejects with a {@link BusyError}. The stream reads only while a call reads, and at most `readSize`
- * bytes more than the call needs. The connection slows down a peer that sends faster.
+ * Every reading method takes a `timeout`, for the whole call, and a `signal`. If one of them ends the call, it rejects
+ * with `ETIMEDOUT` or the signal's reason, and all bytes that have arrived stay in the buffer for the next call. One
+ * call reads at a time: a second one rejects with a {@link BusyError}. The stream reads only while a call reads, and at
+ * most `readSize` bytes more than the call needs. The connection slows down a peer that sends faster.
  *
- * A {@link LimitError} (a line or a frame is too long) or an error of a codec ends the reading for good: all later reads
- * reject with the same error. If the end comes too early, the call rejects with an {@link IncompleteReadError}, which has the
- * bytes that have arrived. All other errors are those of the connection.
+ * A {@link LimitError} (a line or a frame is too long) or an error of a codec ends the reading for good: all later
+ * reads reject with the same error. If the end comes too early, the call rejects with an {@link IncompleteReadError},
+ * which has the bytes that have arrived. All other errors are those of the connection.
  *
  * Writing has no buffer: `write` is the connection's.
  *
@@ -125,8 +125,9 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Reads the next bytes: as many as there are, at most `max`. Waits only if there are none. Resolves with null at the end.
-   * The Buffer belongs to the caller. It may be a part of a larger block of memory, so copy bytes that are kept for long.
+   * Reads the next bytes: as many as there are, at most `max`. Waits only if there are none. Resolves with null at the
+   * end. The Buffer belongs to the caller. It may be a part of a larger block of memory, so copy bytes that are kept
+   * for long.
    *
    * @throws TypeError or RangeError (by rejecting) for a `max` that is no whole number from 1
    */
@@ -146,8 +147,8 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Reads exactly `size` bytes. Rejects with an {@link IncompleteReadError} if the end comes before. No other limit applies,
-   * so check a `size` that a peer has sent. Memory grows with the bytes that arrive, and not with `size`.
+   * Reads exactly `size` bytes. Rejects with an {@link IncompleteReadError} if the end comes before. No other limit
+   * applies, so check a `size` that a peer has sent. Memory grows with the bytes that arrive, and not with `size`.
    *
    * @throws TypeError or RangeError (by rejecting) for a `size` that is no whole number from 0
    */
@@ -161,8 +162,9 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Reads up to and including `delimiter`. Resolves with null at the end. Rejects with an {@link IncompleteReadError} if the
-   * end comes after some bytes without a delimiter, and with a {@link LimitError} if the delimiter is not within `max` bytes.
+   * Reads up to and including `delimiter`. Resolves with null at the end. Rejects with an {@link IncompleteReadError}
+   * if the end comes after some bytes without a delimiter, and with a {@link LimitError} if the delimiter is not within
+   * `max` bytes.
    *
    * @throws TypeError or RangeError (by rejecting) for an empty `delimiter` or a wrong `max`
    */
@@ -178,8 +180,8 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Reads the next line, without its end: LF or CR LF. Resolves with null at the end. The last line may lack its end; if that
-   * matters, use `readUntil("\n")`. Rejects with a {@link LimitError} if the line has more than `max` bytes.
+   * Reads the next line, without its end: LF or CR LF. Resolves with null at the end. The last line may lack its end;
+   * if that matters, use `readUntil("\n")`. Rejects with a {@link LimitError} if the line has more than `max` bytes.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `max` or `encoding`
    */
@@ -204,8 +206,8 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Reads the next `size` bytes and leaves them unread. Resolves with fewer if the end comes before, and with null if there
-   * are none.
+   * Reads the next `size` bytes and leaves them unread. Resolves with fewer if the end comes before, and with null if
+   * there are none.
    *
    * @throws TypeError or RangeError (by rejecting) for a `size` that is no whole number from 1
    */
@@ -219,14 +221,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
 
   /** The chunks as `read` returns them, until the end. The stream stays open when a loop ends early. */
   [Symbol.asyncIterator](): Items<Buffer> {
-    return new Items(
-      this.#reader,
-      (buffer, ended) => {
-        const value = ANY_CHUNK.apply(buffer, ended);
-        return value ? { value } : value;
-      },
-      undefined,
-    );
+    return new Items(this.#reader, findChunk, undefined);
   }
 
   /** Writes all of `data`. Resolves when the connection has taken it. See {@link Writer.write}. */
@@ -235,11 +230,12 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Writes as many bytes as the connection takes at once, without waiting and without a promise. A server that answers small
-   * requests saves a turn of the event queue. A connection that has no such call (a Duplex, a web stream) takes nothing.
+   * Writes as many bytes as the connection takes at once, without waiting and without a promise. A server that answers
+   * small requests saves a turn of the event queue. A connection that has no such call (a Duplex, a web stream) takes
+   * nothing.
    *
-   * @returns the number of bytes that were taken, from the start of `data` on; 0 if the call would have to wait. Pass the rest
-   *   to `write`
+   * @returns the number of bytes that were taken, from the start of `data` on; 0 if the call would have to wait. Pass
+   *   the rest to `write`
    * @throws SocketError the error with which `write` would reject
    * @example
    * ```ts
@@ -271,13 +267,13 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Writes all bytes that arrive to `destination`, and passes the end on with `closeWrite()`. Each write waits for the one
-   * before. Resolves with the number of bytes.
+   * Writes all bytes that arrive to `destination`, and passes the end on with `closeWrite()`. Each write waits for the
+   * one before. Resolves with the number of bytes.
    *
-   * If either side fails, the promise rejects with that error, and neither side is closed. A broken destination ends the pipe
-   * even while no bytes arrive ({@link Writer.whenBroken}). If a read is ended by its timeout or a signal, no byte is lost. If
-   * a write times out, the bytes that it has not taken stay unread here. If a signal ends a write, it is unknown which bytes
-   * were taken.
+   * If either side fails, the promise rejects with that error, and neither side is closed. A broken destination ends
+   * the pipe even while no bytes arrive ({@link Writer.whenBroken}). If a read is ended by its timeout or a signal, no
+   * byte is lost. If a write times out, the bytes that it has not taken stay unread here. If a signal ends a write, it
+   * is unknown which bytes were taken.
    */
   pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
     return pipe(this.#reader, destination, opts);
@@ -294,25 +290,27 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Hands the connection to `node:net`, for libraries that require a `net.Socket`: `node:http`, `node:http2`, `node:tls`, `ws`,
-   * `pg` and others. The `net.Socket` reads the bytes of the stream's buffer first. Node owns the descriptor from now on, and
-   * the stream is closed.
+   * Hands the connection to `node:net`, for libraries that require a `net.Socket`: `node:http`, `node:http2`,
+   * `node:tls`, `ws`, `pg` and others. The `net.Socket` reads the bytes of the stream's buffer first. Node owns the
+   * descriptor from now on, and the stream is closed.
    *
    * @throws BusyError while a read is pending
-   * @throws SocketError `EBADF` after `close()`; `EBUSY` while a write is pending, or for a family that Node has no handle for
-   * @throws TypeError for a connection without a socket of its own: TLS, a pair in memory, a Duplex. Use `toDuplex()` there
+   * @throws SocketError `EBADF` after `close()`; `EBUSY` while a write is pending, or for a family that Node has no
+   *   handle for
+   * @throws TypeError for a connection without a socket of its own: TLS, a pair in memory, a Duplex. Use `toDuplex()`
+   *   there
    * @example
    * ```ts
    * import { connect, listen } from "berkeley";
    * import { createServer } from "node:http";
    *
-   * const http = createServer((request, response) => response.end(`you asked for ${request.url}`));
+   * const http = createServer((request, response) => response.end(`you want ${request.url}`));
    * await using listener = await listen("tcp://127.0.0.1:8888");
    * await using client = await connect("tcp://127.0.0.1:8888");
    * await client.write("GET /tea HTTP/1.0\r\n\r\n");
    * const stream = await listener.accept();
    * http.emit("connection", stream.toNetSocket({ allowHalfOpen: true }));
-   * for await (const line of client.lines()) if (line.startsWith("you")) console.log(line); // prints: you asked for /tea
+   * for await (const line of client.lines()) if (line.startsWith("you")) console.log(line); // prints: you want /tea
    * ```
    */
   toNetSocket(opts: ToNetSocketOptions = {}): NetSocket {
@@ -321,7 +319,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return socket;
   }
 
-  /** From now on, neither waiting calls nor their deadlines keep the process alive. This includes calls that wait already. */
+  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
   unref(): this {
     this.#conn.unref?.();
     return this;
@@ -334,13 +332,15 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
-   * Ends the connection so that the peer receives the last bytes that were written. It finishes writing (`closeWrite`), drops
-   * what the peer still sends until the peer finishes too, and closes. `close()` alone would reset a TCP connection that has
-   * unread bytes or gets more, and a reset discards bytes that the peer has not read yet. Over TLS, close_notify is sent first.
+   * Ends the connection so that the peer receives the last bytes that were written. It finishes writing (`closeWrite`),
+   * drops what the peer still sends until the peer finishes too, and closes. `close()` alone would reset a TCP
+   * connection that has unread bytes or gets more, and a reset discards bytes that the peer has not read yet. Over TLS,
+   * close_notify is sent first.
    *
-   * `timeout` limits all of this ({@link END_TIMEOUT} by default), and `maxBytes` the dropped bytes ({@link END_MAX_BYTES}). When
-   * the promise settles, the connection is closed in every case. If not all bytes could be written in time, `abort()` cuts the
-   * connection. A second call waits for the first. `close()` and `abort()` end a pending call at once.
+   * `timeout` limits all of this ({@link END_TIMEOUT} by default), and `maxBytes` the dropped bytes
+   * ({@link END_MAX_BYTES}). When the promise settles, the connection is closed in every case. If not all bytes could
+   * be written in time, `abort()` cuts the connection. A second call waits for the first. `close()` and `abort()` end a
+   * pending call at once.
    *
    * @returns how the connection ended, and how many bytes were dropped
    * @throws BusyError while a read is pending; the connection stays as it is

@@ -8,8 +8,8 @@ import { toBytes } from "./writeParts.js";
 /** The limits of a stream. */
 export interface StreamOptions {
   /**
-   * Most bytes of one read from the connection. So it is the most that the stream reads beyond what a call needs. Default
-   * 64 KiB.
+   * Most bytes of one read from the connection. So it is the most that the stream reads beyond what a call needs.
+   * Default 64 KiB.
    */
   readonly readSize?: number | undefined;
   /** Most bytes of a line or of a result of `readUntil`, if the call has no `max`. Default 64 KiB. */
@@ -43,8 +43,8 @@ export function delimiterBytes(delimiter: unknown, action: string): Uint8Array {
 }
 
 /**
- * `value` if it is the name of an encoding. An object with a `toString` is refused: it would run code of the user while the
- * reactor dispatches events.
+ * `value` if it is the name of an encoding. An object with a `toString` is refused: it would run code of the user while
+ * the reactor dispatches events.
  */
 export function encodingOf(value: unknown, action: string): BufferEncoding {
   if (typeof value === "string" && Buffer.isEncoding(value)) return value;

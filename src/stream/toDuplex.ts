@@ -6,9 +6,10 @@ import { type ConnDuplex, loadDuplex, plainDuplex, type ToDuplexOptions } from "
 import { SecureConnDuplex } from "./secureConnDuplex.js";
 
 /**
- * A `Duplex` over a connection, for code that takes a `node:stream`. The Duplex owns the connection. When both sides have ended,
- * the connection is closed. `end()` ends the writing side only, `destroy()` closes the connection, and `destroy(error)` aborts
- * it. An error of the connection becomes the `'error'` event. {@link ConnDuplex} has members of a `net.Socket`.
+ * A `Duplex` over a connection, for code that takes a `node:stream`. The Duplex owns the connection. When both sides
+ * have ended, the connection is closed. `end()` ends the writing side only, `destroy()` closes the connection, and
+ * `destroy(error)` aborts it. An error of the connection becomes the `'error'` event. {@link ConnDuplex} has members of
+ * a `net.Socket`.
  *
  * @throws TypeError for options that are no object
  * @example

@@ -2,8 +2,9 @@
 //
 // Neither a request for a chunk nor a chunk that was handed over can be taken back. So:
 // - If a read is cancelled, the chunk that it requested is kept for the next read. That is at most one chunk.
-// - A write is handed over in pieces. Each piece is a copy and follows when the transport has taken the one before. If a write
-//   is cancelled, the piece under way counts as taken, because the transport will send it. At most one piece is under way.
+// - A write is handed over in pieces. Each piece is a copy and follows when the transport has taken the one before. If
+//   a write is cancelled, the piece under way counts as taken, because the transport will send it. At most one piece is
+//   under way.
 
 import type { Address } from "../addr/address.js";
 import { BusyError, type SocketError } from "../errors/index.js";
@@ -144,7 +145,7 @@ export class TransportConn implements Conn {
     this.#transport.abort(localError("ECONNRESET", "abort"));
   }
 
-  /** From now on, neither waiting calls nor their deadlines keep the process alive. This includes calls that wait already. */
+  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
   unref(): this {
     this.#refs.keepAlive = false;
     this.#transport.setKeepAlive?.(false);

@@ -1,11 +1,13 @@
-// Unsigned LEB128, the "base 128 varint" of Protocol Buffers: seven bits per byte, low bits first. The high bit of a byte says
-// that another byte follows. 64 bits need at most ten bytes.
+// Unsigned LEB128, the "base 128 varint" of Protocol Buffers: seven bits per byte, low bits first. The high bit of a
+// byte says that another byte follows. 64 bits need at most ten bytes.
 
 import { FrameError } from "../errors/index.js";
 
 const MAX_SIZE = 10;
 
-/** The number at the beginning of `input`, and the number of its bytes. `undefined` if its last byte has not arrived. */
+/**
+ * The number at the beginning of `input`, and the number of its bytes. `undefined` if its last byte has not arrived.
+ */
 export function readVarint(input: Uint8Array): { readonly value: number; readonly size: number } | undefined {
   let value = 0;
   for (let index = 0; index < MAX_SIZE; index++) {

@@ -21,8 +21,8 @@ export interface ByteController {
 }
 
 /**
- * Answers one `pull()` of a byte stream with one read. The bytes go into the memory of the BYOB reader, or else into `buffer`.
- * At the end it closes the stream. Resolves with the number of bytes.
+ * Answers one `pull()` of a byte stream with one read. The bytes go into the memory of the BYOB reader, or else into
+ * `buffer`. At the end it closes the stream. Resolves with the number of bytes.
  */
 export async function pullBytes(
   controller: ByteController,
@@ -59,12 +59,12 @@ export interface ToWebOptions {
 }
 
 /**
- * A connection as web streams. They own the connection. `readable` is a byte stream: the connection fills the buffer of a BYOB
- * reader without a copy, and reads only when a reader reads. `writable` takes strings and bytes. Its `ready` waits while a
- * write is pending.
+ * A connection as web streams. They own the connection. `readable` is a byte stream: the connection fills the buffer of
+ * a BYOB reader without a copy, and reads only when a reader reads. `writable` takes strings and bytes. Its `ready`
+ * waits while a write is pending.
  *
- * The connection is closed when both sides have ended: the readable has ended, failed or was cancelled, and the writable was
- * closed or has failed. Aborting the writable aborts the connection.
+ * The connection is closed when both sides have ended: the readable has ended, failed or was cancelled, and the
+ * writable was closed or has failed. Aborting the writable aborts the connection.
  *
  * @example
  * ```ts
@@ -116,8 +116,8 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
 
   const writable = new (streamWeb().WritableStream)<Data>({
     start(controller) {
-      // A pipe to the writable waits for its source, so only whenBroken() tells it that the connection is broken. The reference
-      // is weak, so that whenBroken() does not keep the streams alive.
+      // A pipe to the writable waits for its source, so only whenBroken() tells it that the connection is broken. The
+      // reference is weak, so that whenBroken() does not keep the streams alive.
       const weak = new WeakRef(controller);
       const onBroken = (error: unknown): void => {
         if (writeDone) return;
@@ -212,8 +212,9 @@ class WebStreamTransport implements Transport {
 }
 
 /**
- * A connection over a pair of web streams. The connection locks and owns them. `close()` closes the writable and cancels the
- * readable. `abort()` aborts the writable and cancels the readable. `read` and `write` reject with the errors of the streams.
+ * A connection over a pair of web streams. The connection locks and owns them. `close()` closes the writable and
+ * cancels the readable. `abort()` aborts the writable and cancels the readable. `read` and `write` reject with the
+ * errors of the streams.
  *
  * @throws TypeError when one of the streams is locked
  * @example

@@ -109,7 +109,7 @@ export class MemoryConn implements Conn {
     this.#close(true);
   }
 
-  /** From now on, neither waiting calls nor their deadlines keep the process alive. This includes calls that wait already. */
+  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
   unref(): this {
     this.#incoming.readerRefs.keepAlive = this.#outgoing.writerRefs.keepAlive = false;
     return this;

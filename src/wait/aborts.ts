@@ -1,12 +1,13 @@
 // Abort signals of calls that wait. All calls with the same signal share one event listener.
 //
-// A server has one signal for hundreds of calls. With an event listener for each call, Node would print a warning from the
-// eleventh on, and each call would pay for adding and removing it. The event listener is removed when the last call has
-// settled: a signal that has one is kept alive by the signals that it depends on (AbortSignal.any, AbortSignal.timeout).
+// A server has one signal for hundreds of calls. With an event listener for each call, Node would print a warning from
+// the eleventh on, and each call would pay for adding and removing it. The event listener is removed when the last call
+// has settled: a signal that has one is kept alive by the signals that it depends on (AbortSignal.any,
+// AbortSignal.timeout).
 
 /**
- * An object whose method is called when its signal is aborted. The method must not throw. The caller of `onAbort()` must
- * call `offAbort()`, even after the abort.
+ * An object whose method is called when its signal is aborted. The method must not throw. The caller of `onAbort()`
+ * must call `offAbort()`, even after the abort.
  */
 export interface AbortListener {
   aborted(reason: unknown): void;
@@ -27,8 +28,8 @@ class SignalListeners {
   }
 }
 
-// The methods of the prototype: a signal may have own properties of these names, which are code of the user, and code of
-// the user must not run while the reactor dispatches events.
+// The methods of the prototype: a signal may have own properties of these names, which are code of the user, and code
+// of the user must not run while the reactor dispatches events.
 const eventTarget = EventTarget.prototype;
 
 const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
@@ -53,9 +54,9 @@ export function offAbort(signal: AbortSignal, listener: AbortListener): void {
 const adoptedSignals = new WeakMap<object, AbortSignal>();
 
 /**
- * `value` as an AbortSignal of this realm, or undefined if it is no AbortSignal. A signal of another realm or of a library
- * such as jsdom is recognised by its members. It gets one event listener, which aborts a signal of this realm; that
- * signal is returned.
+ * `value` as an AbortSignal of this realm, or undefined if it is no AbortSignal. A signal of another realm or of a
+ * library such as jsdom is recognised by its members. It gets one event listener, which aborts a signal of this realm;
+ * that signal is returned.
  */
 export function adoptSignal(value: unknown): AbortSignal | undefined {
   if (value instanceof AbortSignal) return value;
@@ -76,8 +77,8 @@ export function adoptSignal(value: unknown): AbortSignal | undefined {
 }
 
 /**
- * Sets `transferred` on the reason of an abort, if some bytes were moved before it. The call rejects with that reason, so
- * there is no error of this library that could have the property.
+ * Sets `transferred` on the reason of an abort, if some bytes were moved before it. The call rejects with that reason,
+ * so there is no error of this library that could have the property.
  */
 export function setTransferred(reason: unknown, transferred: number): void {
   if (transferred <= 0 || typeof reason !== "object" || reason === null) return;

@@ -1,7 +1,7 @@
-// A call that waits in JavaScript instead of on a descriptor: one promise, with a timeout and a signal. It settles once.
+// A call that waits in JavaScript and not on a descriptor: a promise with a timeout and a signal. It settles once.
 //
-// The owner of the call settles it with resolve() or reject(). If the timeout or the signal comes first, cancel() removes
-// the call from its owner's queue. When the call has settled, its timer and its abort listener are gone.
+// The owner of the call settles it with resolve() or reject(). If the timeout or the signal comes first, cancel()
+// removes the call from its owner's queue. When the call has settled, its timer and its abort listener are gone.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -60,8 +60,8 @@ export abstract class PendingCall<T> implements AbortListener {
   }
 
   /**
-   * Removes the call from its owner's queue and returns the `ETIMEDOUT` error for it. After an abort the call rejects with
-   * the signal's reason instead, which gets the error's `transferred`.
+   * Removes the call from its owner's queue and returns the `ETIMEDOUT` error for it. After an abort the call rejects
+   * with the signal's reason instead, which gets the error's `transferred`.
    */
   protected abstract cancel(): SocketError;
 

@@ -18,8 +18,8 @@ export interface WaitOptions {
 }
 
 /**
- * `value` if it is a time that a timer can wait; null, for none, if it is null or undefined. Otherwise throws an error that
- * names the action.
+ * `value` if it is a time that a timer can wait; null, for none, if it is null or undefined. Otherwise throws an error
+ * that names the action.
  */
 export function milliseconds(value: unknown, action: string, name: string = "timeout"): number | null {
   if (value === null || value === undefined) return null;

@@ -4,8 +4,8 @@ import { offAbort, onAbort } from "./aborts.js";
 import { LONGEST_TIMER } from "./waitOptions.js";
 
 /**
- * Settles as `promise` does, or rejects with the reason of the first signal that is aborted, or with `late()` when `timeout`
- * ms have passed. After a signal or the timeout the outcome of `promise` is ignored, and `abandon` is called.
+ * Settles as `promise` does, or rejects with the reason of the first signal that is aborted, or with `late()` when
+ * `timeout` ms have passed. After a signal or the timeout the outcome of `promise` is ignored, and `abandon` is called.
  *
  * @param late makes the error of the timeout
  * @param keepsAlive whether the timer keeps the process alive
@@ -33,7 +33,8 @@ export function within<T>(
     const timer = delay === undefined ? undefined : setTimeout(() => giveUp(late()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
-      // Code of the user may have run since the caller checked the signal, and an aborted signal emits no further event.
+      // Code of the user may have run since the caller checked the signal, and an aborted signal emits no further
+      // event.
       if (signal.aborted) {
         giveUp(signal.reason);
         break;
