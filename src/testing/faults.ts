@@ -9,8 +9,8 @@ export interface Fault {
   /** Which call fails. */
   readonly call: "read" | "write" | "closeWrite";
   /**
-   * The number of bytes that the call moves on this end before it fails. Default 0: the next call fails. A read returns the
-   * bytes up to there, and the next read fails. A write fails there, with the number of its bytes in `transferred`.
+   * The number of bytes that the call moves on this end before it fails. Default 0: the next call fails. A read returns
+   * the bytes up to there, and the next read fails. A write fails there, with the number of its bytes in `transferred`.
    */
   readonly after?: number | undefined;
   /** The code of a `SocketError`, or any error. */

@@ -1,4 +1,5 @@
-// A connection in memory: two connected ends. They behave as a connection of the kernel, or with delays, small reads and faults.
+// A connection in memory: two connected ends. They behave as a connection of the kernel, or with delays, small reads
+// and faults.
 
 import type { Address } from "../addr/address.js";
 import { BusyError } from "../errors/index.js";

@@ -134,7 +134,8 @@ export class MemoryPipe {
 
   #enqueue(parts: WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
     const call = parts === undefined ? "closeWrite" : "write";
-    // As in the kernel: shutdown(2) succeeds after the peer has closed, and fails after the peer has reset the connection.
+    // As in the kernel: shutdown(2) succeeds after the peer has closed, and fails after the peer has reset the
+    // connection.
     if (this.#writeError === "EPIPE" && parts === undefined) return Promise.resolve();
     if (this.#writeError !== undefined) return Promise.reject(localError(this.#writeError, call));
     const immediate = opts?.timeout === 0;

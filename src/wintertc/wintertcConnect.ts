@@ -51,8 +51,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
         const { host, port } = target;
         const [scheme, security] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
         const stream = await dial({ scheme, host, port }, { ...binding.connect, ...security, signal });
-        // No buffer in between: what nobody has asked for stays in the kernel, also for TLS. But for what came along with the
-        // answer of a proxy, which is in the stream.
+        // No buffer in between: what nobody has asked for stays in the kernel, also for TLS. But for what came along
+        // with the answer of a proxy, which is in the stream.
         return stream.buffered > 0 ? stream : stream.conn;
       };
       return new WinterSocket(open, secure, checked);
@@ -63,8 +63,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
 const plain = createBinding();
 
 /**
- * Connects as the WinterTC sockets proposal says: gives a socket at once, whose streams can be used at once and move bytes as
- * soon as the connection stands. `opened` tells when that is.
+ * Connects as the WinterTC sockets proposal says: gives a socket at once, whose streams can be used at once and move
+ * bytes as soon as the connection stands. `opened` tells when that is.
  *
  * @throws SocketError for an address or an option that is wrong; all else is told by `opened` and `closed`
  * @see https://sockets-api.proposal.wintertc.org/#connect-section

@@ -3,8 +3,8 @@
 import { isNativeError } from "node:util/types";
 
 /**
- * What went wrong, as the proposal has it: a `TypeError` whose message begins with `SocketError: `. `cause` is the error
- * behind it, and `code` that error's code (`"ECONNREFUSED"`, `"CERT_HAS_EXPIRED"`), where it has one.
+ * What went wrong, as the proposal has it: a `TypeError` whose message begins with `SocketError: `. `cause` is the
+ * error behind it, and `code` that error's code (`"ECONNREFUSED"`, `"CERT_HAS_EXPIRED"`), where it has one.
  *
  * @see https://sockets-api.proposal.wintertc.org/#socket-error
  */

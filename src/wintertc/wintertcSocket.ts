@@ -4,8 +4,8 @@
 // - `readable` is a byte stream, so that a reader can bring its own memory; any other reader sees no difference.
 // - When the connection fails, `readable` errors; it would be the end of an empty stream if it were cancelled only.
 // - A reset closes the socket, with `allowHalfOpen` too: there is no half left.
-// - Both ends having come, `closed` resolves, with `allowHalfOpen` too. Cancelling the readable and closing the writable do not
-//   resolve it, but release the connection.
+// - Both ends having come, `closed` resolves, with `allowHalfOpen` too. Cancelling the readable and closing the
+//   writable do not resolve it, but release the connection.
 // - `startTls()` waits for the write that is under way. One that was only queued is refused, as later ones are.
 
 import type { ReadableStream, WritableStream, WritableStreamDefaultController } from "node:stream/web";
@@ -34,12 +34,13 @@ export interface Socket extends AsyncDisposable {
   readonly upgraded: boolean;
   readonly secureTransport: SecureTransportKind;
   /**
-   * Closes the socket. What was written is still delivered; reads end, writes reject with `reason`, and so does `opened`
-   * where it is pending. Returns `closed`.
+   * Closes the socket. What was written is still delivered; reads end, writes reject with `reason`, and so does
+   * `opened` where it is pending. Returns `closed`.
    */
   close(reason?: unknown): Promise<void>;
   /**
-   * Puts TLS on the connection and returns the socket for it; this one is closed, its readers and writers no longer work.
+   * Puts TLS on the connection and returns the socket for it; this one is closed, its readers and writers no longer
+   * work.
    *
    * @throws SocketError unless `secureTransport` is `"starttls"`, or when it was called before
    */
