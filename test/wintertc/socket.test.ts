@@ -199,14 +199,39 @@ test("writers are held back while the peer does not read", async () => {
 const wrong: readonly [what: string, address: unknown, options: unknown, message: RegExp][] = [
   ["an address without a port", "localhost", {}, /SocketError: /],
   ["an address that only looks numeric", "127.1:80", {}, /SocketError: /],
-  ["no address", undefined, {}, /required "hostname:port" or \{ hostname, port \}/],
+  [
+    "no address",
+    undefined,
+    {},
+    /^SocketError: Cannot connect: address is undefined, required "hostname:port" or \{ hostname, port \}$/,
+  ],
   ["a port out of range", { hostname: "localhost", port: 65_536 }, {}, /SocketError: /],
-  ["port 0", { hostname: "localhost", port: 0 }, {}, /required a host and a port/],
+  [
+    "port 0",
+    { hostname: "localhost", port: 0 },
+    {},
+    /^SocketError: Cannot connect: address is \{.*\}, required a host and a port from 1 to 65535$/,
+  ],
   ["a path", "unix:/run/x.sock", {}, /SocketError: /],
-  ["a secureTransport of its own", "localhost:1", { secureTransport: "tls" }, /required "off", "on" or "starttls"/],
-  ["alpn without TLS", "localhost:1", { alpn: ["h2"] }, /alpn takes TLS/],
-  ["sni without TLS", "localhost:1", { sni: "a.test" }, /sni takes TLS/],
-  ["options that are none", "localhost:1", null, /required an object/],
+  [
+    "a secureTransport of its own",
+    "localhost:1",
+    { secureTransport: "tls" },
+    /^SocketError: Cannot connect: secureTransport is "tls", required "off", "on" or "starttls"$/,
+  ],
+  [
+    "alpn without TLS",
+    "localhost:1",
+    { alpn: ["h2"] },
+    /^SocketError: Cannot connect: secureTransport is "off", required "on" or "starttls" with the option alpn$/,
+  ],
+  [
+    "sni without TLS",
+    "localhost:1",
+    { sni: "a.test" },
+    /^SocketError: Cannot connect: secureTransport is "off", required "on" or "starttls" with the option sni$/,
+  ],
+  ["options that are none", "localhost:1", null, /^SocketError: Cannot connect: options are null, required an object$/],
 ];
 
 for (const [what, address, options, message] of wrong) {
@@ -326,7 +351,10 @@ test("startTls() before the connection stands waits for it, and can be given up"
 
 test("startTls() is refused unless the socket was made for it", async () => {
   const [socket, peer] = await pair();
-  assert.throws(() => socket.startTls(), /SocketError: startTls\(\) takes secureTransport "starttls", found "off"/);
+  assert.throws(
+    () => socket.startTls(),
+    /^SocketError: SocketError: Cannot startTls: secureTransport is "off", required "starttls"$/,
+  );
   assert.equal(socket.upgraded, false);
   await socket.close();
   await peer.close();
