@@ -20,8 +20,8 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-/** A value of the wrong type. */
-const wrong = <T>(value: unknown): T => value as T;
+/** A value of a type that the call does not take. */
+const wrong = (value: unknown): never => value as never;
 
 /** The message of the error that `call` throws or rejects with. */
 async function messageOf(call: () => unknown): Promise<string> {
@@ -49,7 +49,7 @@ for (const [name, make] of connections) {
     const bytes = new Uint8Array(4);
     const milliseconds = "required milliseconds from 0 to 2147483647, or null for none";
     const rows: readonly [() => unknown, string][] = [
-      [() => conn.read(wrong<Uint8Array>("x".repeat(3))), "Cannot read: buffer is"],
+      [() => conn.read(wrong("x".repeat(3))), "Cannot read: buffer is"],
       [() => conn.read(new Uint8Array(0)), "Cannot read: buffer has 0 bytes, required at least 1"],
       [() => conn.read(bytes, { timeout: -1 }), `Cannot read: timeout is -1, ${milliseconds}`],
       [() => conn.read(bytes, { timeout: Infinity }), `Cannot read: timeout is Infinity, ${milliseconds}`],
@@ -59,7 +59,7 @@ for (const [name, make] of connections) {
       [() => conn.read(bytes, wrong(5)), "Cannot read: options are 5, required an object"],
       [() => conn.write("x", { timeout: NaN }), `Cannot write: timeout is NaN, ${milliseconds}`],
       [() => conn.write(wrong(5)), "Cannot write: data is 5, required a string, a Uint8Array or an array of those"],
-      [() => conn.write(["x", wrong<string>(5)]), "Cannot write: data[1] is 5, required a string or a Uint8Array"],
+      [() => conn.write(["x", wrong(5)]), "Cannot write: data[1] is 5, required a string or a Uint8Array"],
       [() => conn.closeWrite({ timeout: -1 }), `Cannot closeWrite: timeout is -1, ${milliseconds}`],
     ];
     for (const [call, expected] of rows) {
@@ -81,7 +81,7 @@ test("wrong arguments of a stream's own calls have messages that name the call, 
   const most = Number.MAX_SAFE_INTEGER;
   const rows: readonly [() => unknown, string][] = [
     [() => stream.read(0), `Cannot read: max is 0, required a whole number from 1 to ${most}`],
-    [() => stream.read(wrong<number>("1")), `Cannot read: max is "1", required a whole number from 1 to ${most}`],
+    [() => stream.read(wrong("1")), `Cannot read: max is "1", required a whole number from 1 to ${most}`],
     [() => stream.readExactly(-1), `Cannot readExactly: size is -1, required a whole number from 0 to ${most}`],
     [() => stream.peek(0), `Cannot peek: size is 0, required a whole number from 1 to ${most}`],
     [() => stream.readUntil(""), "Cannot readUntil: delimiter has 0 bytes, required at least 1"],
