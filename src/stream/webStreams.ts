@@ -66,6 +66,7 @@ export interface ToWebOptions {
  * The connection is closed when both sides have ended: the readable has ended, failed or was cancelled, and the
  * writable was closed or has failed. Aborting the writable aborts the connection.
  *
+ * @throws TypeError or RangeError for a `readSize` that is no whole number from 1
  * @example
  * ```ts
  * import { toWeb } from "berkeley";

@@ -6,7 +6,7 @@ interface Timer {
   unref?(): unknown;
 }
 
-function apply(timer: unknown, keepAlive: boolean): void {
+function setRef(timer: unknown, keepAlive: boolean): void {
   if (keepAlive) (timer as Timer).ref?.();
   else (timer as Timer).unref?.();
 }
@@ -25,14 +25,14 @@ export class TimerRefs {
   set keepAlive(value: boolean) {
     if (this.#keepAlive === value) return;
     this.#keepAlive = value;
-    for (const timer of this.#timers ?? []) apply(timer, value);
+    for (const timer of this.#timers ?? []) setRef(timer, value);
   }
 
   /** Adds a new timer. */
   add(timer: unknown): void {
     if (typeof timer !== "object" || timer === null) return;
     (this.#timers ??= new Set()).add(timer);
-    if (!this.#keepAlive) apply(timer, false);
+    if (!this.#keepAlive) setRef(timer, false);
   }
 
   /** Removes a timer that has run or was cleared. */

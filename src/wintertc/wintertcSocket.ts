@@ -48,14 +48,14 @@ export interface Socket extends AsyncDisposable {
   startTls(): Socket;
 }
 
-interface Deferred<T> {
+interface Resolvers<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
 }
 
 /** A promise with its functions. Its rejection may stay unhandled. */
-function deferred<T>(): Deferred<T> {
+function withResolvers<T>(): Resolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
   const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
@@ -76,8 +76,8 @@ export class WintertcSocket implements Socket {
   readonly secureTransport: SecureTransportKind;
   readonly #startTls: (conn: Conn, signal: AbortSignal) => Promise<Conn>;
   readonly #options: CheckedOptions;
-  readonly #opened = deferred<SocketInfo>();
-  readonly #closed = deferred<void>();
+  readonly #opened = withResolvers<SocketInfo>();
+  readonly #closed = withResolvers<void>();
   /** The connection. Rejects when it can't be made. */
   readonly #conn: Promise<Conn>;
   /** Aborted when the socket is closed: it ends the waiting calls of the connection. */

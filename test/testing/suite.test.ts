@@ -1,4 +1,4 @@
-// The conformance suite itself: a Conn with one defect fails the check that is for it, and the suite keeps its list.
+// The conformance suite itself: a Conn with one defect fails the check for that defect.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -134,7 +134,7 @@ for (const [name, { defect, fails }] of Object.entries(defects)) {
   });
 }
 
-test("connConformance() leaves out the checks that the traits rule out", () => {
+test("connConformance() leaves out checks of properties that the connection lacks", () => {
   const names = (traits: object): string[] => connConformance("x", () => memoryPair(), traits).map(({ name }) => name);
   const all = names({});
   assert.equal(new Set(all).size, all.length);
