@@ -1,4 +1,4 @@
-// The public face of berkeley: re-exports only.
+// The public entry "berkeley": it only re-exports.
 
 export {
   type Endpoint,
@@ -142,7 +142,7 @@ export {
   type UntilOptions,
   type WebPair,
 } from "./stream/index.js";
-// Addresses, constants, options, control data, batches, names: all but what waits.
+// The names that "berkeley/sync" exports too: addresses, constants, options, control messages, batches, names.
 export * from "./common.js";
 export {
   getaddrinfo,

@@ -1,59 +1,69 @@
-// The contracts between what moves bytes and what makes sense of them: Reader, Writer, Conn, Listener. A leaf.
+// The contracts of connections: Reader, Writer, Conn, Listener. This file imports only types.
 //
-// Buffering, TLS, framing and serving are written against these and never against a socket, so that each of them runs
-// on a TCP socket, on TLS, on a pair in memory and on whatever else keeps the promises below. The conformance suite in
-// `berkeley/testing` checks them; a Conn of one's own that passes it can be used wherever the library takes one.
+// Buffering, TLS, framing and servers use these interfaces and never a socket. So each of them runs on a TCP socket, on
+// TLS, on a pair in memory, and on any other object that keeps the contracts below. The conformance suite in
+// `berkeley/testing` checks a Conn. A Conn of your own that passes the suite can be used wherever the library takes
+// one.
 //
-// All of it has one rule about ending a wait: a `timeout` or a `signal` ends the wait, never the connection, and takes
-// no byte from it.
+// One rule holds for all of them: a `timeout` or a `signal` ends the wait of a call. It never ends the connection, and
+// no byte is lost.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol } from "node:tls";
 import type { Address } from "./addr/address.js";
 
-/** What every call that may wait takes. */
+/** The options of every call that may wait. */
 export interface IoOptions {
   /**
-   * Milliseconds after which the call gives up with a `TimeoutError`, whose code is `ETIMEDOUT`. 0 takes what can be had
-   * without a wait. No timeout when absent or null.
+   * Milliseconds after which the call rejects with a `TimeoutError`, whose code is `ETIMEDOUT`; from 0 to 2147483647.
+   * With 0 the call does what is possible without waiting. null or undefined: no timeout.
    */
   readonly timeout?: number | null | undefined;
-  /** Ends the wait; the call rejects with the signal's reason. An aborted signal refuses the call before it starts. */
+  /**
+   * Ends the wait: the call rejects with the signal's reason. If the signal is already aborted, the call does not
+   * start.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds that `end()` takes at most where the call names no `timeout`. */
+/** The default `timeout` of `end()`, in milliseconds. */
 export const END_TIMEOUT = 5_000;
-/** Most bytes that `end()` reads and drops where the call names no `maxBytes`: 64 MiB. */
+/** The default `maxBytes` of `end()`: 64 MiB. */
 export const END_MAX_BYTES = 67_108_864;
 
 /** How to end a connection. */
 export interface EndOptions {
-  /** Milliseconds for all of it: pending writes, and the wait for the peer's end. Default {@link END_TIMEOUT}; null for none. */
+  /**
+   * Milliseconds for all of it: the pending writes, and the wait for the peer's end; from 0 to 2147483647, null for no
+   * limit. Default {@link END_TIMEOUT}.
+   */
   readonly timeout?: number | null | undefined;
-  /** Closes at once; the call rejects with the signal's reason. */
+  /** Closes the connection at once. The call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Most bytes that are read and dropped; one more closes. Default {@link END_MAX_BYTES}. */
+  /**
+   * Most bytes that are read and dropped. If the peer sends more, the connection is closed. Default
+   * {@link END_MAX_BYTES}.
+   */
   readonly maxBytes?: number | undefined;
 }
 
-/** How a connection ended. It is closed in every case. */
+/** How a connection ended. The connection is closed in every case. */
 export interface EndResult {
   /**
-   * - `"finished"`: the peer has finished too, and nothing was left unread that would have reset the connection,
-   * - `"timeout"`: the time ran out, ours or that of the kernel (`TCP_USER_TIMEOUT`, keep-alive),
-   * - `"maxBytes"`: the peer sent more,
-   * - `"failed"`: the connection broke; `error` says how,
-   * - `"closed"`: it was closed before, or meanwhile, by another call.
+   * - `"finished"`: the peer has finished too. No unread byte was left that would have reset the connection.
+   * - `"timeout"`: the `timeout` has passed, or the kernel's own timeout (`TCP_USER_TIMEOUT`, keep-alive).
+   * - `"maxBytes"`: the peer has sent more than `maxBytes`.
+   * - `"failed"`: the connection has failed with `error`.
+   * - `"closed"`: another call has closed the connection, before or during this call.
    */
   readonly how: "finished" | "timeout" | "maxBytes" | "failed" | "closed";
-  /** Bytes that were read and dropped, those of a stream's buffer included. */
+  /** Bytes that were read and dropped, including those of a stream's buffer. */
   readonly dropped: number;
-  /** What the connection failed with. */
+  /** The error of the connection, with `"failed"`. */
   readonly error?: unknown;
 }
 
-/** What can be written: text (sent as UTF-8), bytes, or several of these that go out one after the other. */
+/** The data of a write: text (sent as UTF-8), bytes, or a list of these, which are sent one after the other. */
 export type Data = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /** A typed option of a socket, such as `TCP_NODELAY` or `TCP_INFO`. */
@@ -66,13 +76,13 @@ export interface TypedOption<Get, Set> {
 }
 
 /**
- * What can be asked of a socket of the kernel, and set on it, by others than its reader and writer: addresses and options. Each
- * member is the call that `Socket` has under this name; they throw `EBADF` once the socket is closed.
+ * The addresses and options of a socket of the kernel, without its reads and writes. Each member is the call that
+ * `Socket` has under this name. After the socket was closed, they throw `EBADF`.
  */
 export interface SocketSettings {
-  /** Address family, as `AF_INET`. */
+  /** Address family, such as `AF_INET`. */
   readonly family: number;
-  /** Socket type, as `SOCK_STREAM`. */
+  /** Socket type, such as `SOCK_STREAM`. */
   readonly type: number;
   readonly protocol: number;
   /** The address of this end: getsockname(2). */
@@ -86,126 +96,136 @@ export interface SocketSettings {
   /** Sets an option: setsockopt(2). */
   setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
   setsockopt(level: number, name: number, value: number | Uint8Array): void;
-  /** TCP_NODELAY. Nothing where this is no socket of TCP, or one that is closed, as with a `net.Socket`. */
+  /** Sets TCP_NODELAY. Does nothing on a closed socket, or on one that is not TCP, as in a `net.Socket`. */
   setNoDelay(enable: boolean): void;
-  /** SO_KEEPALIVE and, from one second of `initialDelay` (milliseconds) on, TCP_KEEPIDLE. Nothing under the same conditions. */
+  /**
+   * Sets SO_KEEPALIVE, and TCP_KEEPIDLE if `initialDelay` (milliseconds) is at least one second. Does nothing on a
+   * closed socket, or on one that is not TCP.
+   */
   setKeepAlive(enable: boolean, initialDelay: number): void;
 }
 
-/** Where bytes come from. */
+/** The reading side of a connection. */
 export interface Reader {
-  /** Whether a read is pending. Optional: who takes a connection over can refuse at once where it is there and true. */
+  /** Whether a read is pending. Optional: code that takes the connection over can refuse at once if this is true. */
   readonly reading?: boolean;
 
   /**
-   * Reads what there is, at most `buffer.length` bytes, and waits only while there is nothing.
+   * Reads the bytes that there are, at most `buffer.length`. Waits only while there are none.
    *
-   * Promised: the bytes come in order, each once. 0 is the end, and stays 0. A read that was ended by its timeout or
-   * signal took nothing: the next one gets what this one would have got. `buffer` belongs to the call until the promise
-   * settles. The promise rejects with
+   * Promised: the bytes come in order, each once. 0 is the end, and later reads return 0 again. A read that was ended
+   * by its timeout or signal takes no byte, so the next read gets all of them. The caller must not use `buffer` until
+   * the promise settles. The promise rejects with
    * - `ETIMEDOUT`, or the signal's reason,
-   * - a `BusyError` when another read is pending (one reader at a time),
-   * - `ECONNRESET` when the peer aborted (bytes that came before may be read first, but need not),
-   * - `ECANCELED` when the connection was closed during the call, `EBADF` when it was closed before,
-   * - a `RangeError` when `buffer` is empty, because 0 could not be told from the end.
+   * - a `BusyError` while another read is pending (one read at a time),
+   * - `ECONNRESET` when the peer has aborted (bytes from before the abort may be read first, but need not be),
+   * - `ECANCELED` when the connection is closed during the call, `EBADF` when it was closed before,
+   * - a `RangeError` when `buffer` is empty, because 0 stands for the end.
    *
-   * Not promised: that a read gives as much as one write of the peer took; that a full buffer means there is more.
+   * Not promised: that a read returns as many bytes as one write of the peer had; that more bytes follow a full buffer.
    */
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
 }
 
 /**
- * What reads from a {@link DirectReader}: memory for the bytes, and a rule for when there are enough.
+ * The consumer of a {@link DirectReader}: it has memory for the bytes, and decides when it has enough.
  *
- * Its methods are called while the connection deals with what is ready, and must not run code of users.
+ * The connection calls its methods while it handles an event, so they must not run code of the user.
  */
 export interface Consumer<T> {
   /**
-   * The memory that the next bytes go into, `size` of them at most, from `start` on. It is asked for right before they
-   * are read, so a consumer that waits needs none.
+   * Returns the memory for the next bytes: at most `size` of them, from `start` on. It is called right before the read,
+   * so a consumer that waits needs no memory.
    */
   room(): Uint8Array;
   readonly start: number;
   readonly size: number;
-  /** `count` bytes have come; 0 is the end. Whether the result is there, or more is to be read. What it throws ends the read. */
+  /**
+   * Called after a read of `count` bytes; 0 is the end. Returns true if the result is complete, and false to read more.
+   * If it throws, the read rejects with that error.
+   */
   filled(count: number): boolean;
-  /** The result; asked for once, right after `filled` has said that it is there. */
+  /** Returns the result. Called once, right after `filled` has returned true. */
   result(): T;
 }
 
 /**
- * A reader that reads on behalf of a consumer until that has what it wants: one promise, however many reads it takes, and
- * no memory while nothing comes. Optional for a connection: a {@link Stream} over one that lacks it asks `read`.
+ * A reader that reads until a consumer has its result. The call makes one promise for any number of reads, and needs no
+ * memory while no bytes arrive. Optional: over a connection without it, a {@link Stream} calls `read`.
  */
 export interface DirectReader extends Reader {
   /** Whether a read is pending. */
   readonly reading: boolean;
 
   /**
-   * Promises that no other code runs between a consumer's `room()` and its `filled()`, as where the read is a system call. Only then
-   * may the room be memory that readers share; others get memory of their own.
+   * Promises that no other code runs between `room()` and `filled()` of a consumer, for example because the read is a
+   * system call. Only then may `room()` return memory that several readers share.
    */
   readonly atOnce?: boolean;
 
   /**
-   * Reads as {@link Reader.read} promises; the timeout is for all of it. A read that is ended has left what had come with
-   * the consumer.
+   * Reads as {@link Reader.read} does, until the consumer has its result. The timeout applies to the whole call. If the
+   * call is ended, the consumer keeps the bytes that it has received.
    */
   readFor<T>(consumer: Consumer<T>, opts?: IoOptions): Promise<T>;
 }
 
-/** Where bytes go. */
+/** The writing side of a connection. */
 export interface Writer {
   /**
-   * Writes all of `data`. The promise resolves when all of it was taken by the layer below (for a socket, the kernel),
-   * and not before: to await it is the backpressure.
+   * Writes all of `data`. The promise resolves when the layer below (for a socket: the kernel) has taken all of it. So
+   * `await` slows the writer down to the speed of the connection (backpressure).
    *
-   * Promised: of several pending writes each goes out whole, in the order of the calls. No data is a write of no bytes,
-   * which resolves in its turn. `data` belongs to the call until the promise settles. The promise rejects with
-   * - `ETIMEDOUT`; `transferred` in the error says how many bytes had been taken, the rest was not and will not be,
-   * - the signal's reason; where that is an object and some bytes had been taken, `transferred` is put on it,
+   * Promised: pending writes are sent whole, in the order of the calls. A write without bytes resolves after the writes
+   * before it. The caller must not change `data` until the promise settles. The promise rejects with
+   * - `ETIMEDOUT`; `transferred` of the error counts the bytes that were taken. The rest is not sent,
+   * - the signal's reason; if that is an object, its `transferred` counts the bytes that were taken, if there were
+   *   some,
    * - `EPIPE` after `closeWrite()`; `EPIPE` or `ECONNRESET` when the peer is gone,
-   * - `ECANCELED` when the connection was closed during the call, `EBADF` when it was closed before,
-   * - a `TypeError` when `data` is something else.
+   * - `ECANCELED` when the connection is closed during the call, `EBADF` when it was closed before,
+   * - a `TypeError` when `data` has another type.
    *
-   * Not promised: that the peer has it, or will read it. A write to a peer that is gone may succeed once.
+   * Not promised: that the peer has received the bytes, or will read them. The first write to a peer that is gone may
+   * succeed.
    */
   write(data: Data, opts?: IoOptions): Promise<void>;
 
   /**
-   * Writes what can be taken at once, without a wait and without a promise. Optional: where it is missing, nothing can be.
+   * Writes as many bytes as are taken at once, without waiting and without a promise. Optional: without it, `write` is
+   * the only way.
    *
-   * Returns the number of bytes that were taken, from the start of `data` on: 0 when none can be taken now or when others
-   * wait to write, and then `write` is what waits. Throws what `write` would reject with.
+   * Returns the number of bytes that were taken, from the start of `data` on. It is 0 when none can be taken now, and
+   * when other writes are pending; then call `write`, which waits. Throws the errors with which `write` would reject.
    */
   tryWrite?(data: Uint8Array): number;
 
   /**
-   * Ends this direction after all pending writes: the peer reads 0 after the last byte, and can go on sending. A second
-   * call resolves as the first. The peer's answer is not awaited.
+   * Ends the writing side after all pending writes: after the last byte the peer reads 0. The peer can still send. A
+   * second call resolves as the first. The call does not wait for the peer.
    */
   closeWrite(opts?: IoOptions): Promise<void>;
 
   /**
-   * Waits until no write can succeed any more because the other end is gone, and resolves with the error: `ECONNRESET` where
-   * the connection was cut, `EPIPE` where the peer has closed. It takes nothing, and does not keep the process alive. Optional:
-   * without it a write is what finds out.
+   * Waits until no write can succeed any more because the other end is gone. Resolves with the error: `ECONNRESET` when
+   * the connection was reset, `EPIPE` when the peer has closed it. The call reads nothing, and does not keep the
+   * process alive. Optional: without it, only a write finds out.
    *
-   * The promise rejects with `ETIMEDOUT`, the signal's reason, `ECANCELED` when the connection was closed during the call,
-   * `EBADF` when it was closed before. Not promised: that it is found out while bytes lie unread.
+   * The promise rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the connection is closed
+   * during the call, and with `EBADF` when it was closed before. Not promised: that it resolves while there are unread
+   * bytes.
    */
   whenBroken?(opts?: IoOptions): Promise<unknown>;
 }
 
-/** A layer that reads ahead: what it has read from a connection and nobody has taken comes before what the connection still has. */
+/** A layer that reads ahead. Its unread bytes come before the bytes that the connection below still has. */
 export interface ReadAhead {
-  /** Bytes that were read and not taken, those of the layers above it included. */
+  /** Bytes that were read from the connection and not taken yet, including those of the layers above. */
   readonly unread: number;
-  /** Takes the first of them, at most `max`. Throws a `BusyError` while a read is pending. */
+  /** Takes the first unread bytes, at most `max`. Throws a `BusyError` while a read is pending. */
   takeUnread(max: number): Uint8Array;
 }
 
-/** What a connection with TLS on it shows of TLS; see {@link TlsConn}. */
+/** The properties of TLS that a connection has; see {@link TlsConn}. */
 export interface SecuredConn {
   readonly protocol: string;
   readonly cipher: CipherNameAndProtocol;
@@ -218,84 +238,85 @@ export interface SecuredConn {
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer;
 }
 
-/** A connection: bytes both ways, each direction with its own end. */
+/** A connection: bytes in both directions. Each direction has its own end. */
 export interface Conn extends Reader, Writer {
-  /** This end's address; `undefined` where it has none. Stays readable after `close()`. */
+  /** The address of this end; `undefined` if it has none. It stays readable after `close()`. */
   readonly localAddress: Address | undefined;
-  /** The other end's address; `undefined` where it has none. Stays readable after `close()`. */
+  /** The address of the other end; `undefined` if it has none. It stays readable after `close()`. */
   readonly remoteAddress: Address | undefined;
 
   /**
-   * Gives the connection up. Pending calls reject with `ECANCELED`, later ones with `EBADF`. What a write had resolved
-   * for is still delivered; then the peer reads 0. Never rejects, may be called twice.
+   * Closes the connection. Pending calls reject with `ECANCELED`, later ones with `EBADF`. Bytes of writes that have
+   * resolved are still delivered; then the peer reads 0. The promise never rejects. Later calls have no effect.
    */
   close(): Promise<void>;
 
   /**
-   * Gives the connection up at once and lets the peer know that it was cut (on TCP with RST): its reads reject with
-   * `ECONNRESET`. What is under way may be lost. Pending calls here reject with `ECANCELED`, later ones with `EBADF`.
-   * UNIX sockets have no such signal: there the peer sees an end.
+   * Cuts the connection. The peer sees that: its reads reject with `ECONNRESET`, over TCP because of a RST. Bytes under
+   * way may be lost. Pending calls here reject with `ECANCELED`, later ones with `EBADF`. UNIX sockets have no reset:
+   * their peer reads the end.
    */
   abort(): void;
 
   /**
-   * Gives away the descriptor below, for a layer that hands it to native code of Node. Optional: only a connection that is
-   * nothing but a stream socket of the kernel (TCP or UNIX) has it. From then on the connection counts as closed, but the
-   * descriptor, which is non-blocking, is open and the caller's to close.
+   * Detaches the descriptor, for a layer that passes it to native code of Node. Optional: only a connection over a
+   * stream socket of the kernel (TCP or UNIX) with no other layer has it. From then on the connection is closed. The
+   * descriptor stays open and non-blocking, and the caller must close it.
    *
-   * Returns `undefined`, and changes nothing, where there is none to give: while a call is pending, after `close()`, or for
-   * a kind of socket that Node has no handle for.
+   * Returns `undefined`, and changes nothing, while a call is pending, after `close()`, and for a kind of socket that
+   * Node has no handle for.
    */
   detachNative?(): number | undefined;
 
   /**
-   * Lets the process end while calls wait here, those that wait already included; `ref()` undoes it. Optional: without the two, a call
-   * that waits may keep the process alive. A connection that is idle never does.
+   * Waiting calls no longer keep the process alive, including calls that wait already. `ref()` undoes that. Optional:
+   * without these methods a waiting call may keep the process alive. A connection without a waiting call never does.
    */
   unref?(): this;
   ref?(): this;
 
-  /** What it shows of TLS; optional, and undefined where there is none on it. */
+  /** The properties of TLS. Optional, and undefined if the connection has no TLS. */
   readonly secured?: SecuredConn | undefined;
 
   /**
-   * The settings of the socket of the kernel that the connection stands on. Optional: only such a connection has it.
+   * The settings of the socket below. Optional: only a connection over a socket of the kernel has it.
    *
-   * @param fd the descriptor's number, -1 when it is closed, after `detachNative()`; without it the connection's own
+   * @param fd returns the number of the descriptor, and -1 if it is closed. Default: the connection's own descriptor.
+   *   It is needed after `detachNative()`
    */
   settings?(fd?: () => number): SocketSettings | undefined;
 
   /**
-   * Says that `layer` reads from this connection from now on, and may read more than its user has taken. Optional: a connection that gives its
-   * bytes to somebody else by another way (a socket that is spliced or detached) has to know. Throws a `BufferedError` when a
-   * layer before has bytes that were not taken.
+   * Registers a layer that reads from this connection from now on, and may read more than its user has taken. Optional:
+   * a connection needs it if its bytes can be read in another way, such as `splice` or `detach` of its socket. Throws a
+   * `BufferedError` when the layer that was registered before has unread bytes.
    */
-  readAheadBy?(layer: ReadAhead): void;
+  registerReadAhead?(layer: ReadAhead): void;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Where connections come from. */
+/** Accepts connections. */
 export interface Listener<C extends Conn = Conn> {
-  /** What it listens on, with the real port where 0 was asked for; `undefined` where it has none. */
+  /** The address that it listens on, with the real port if port 0 was requested; `undefined` if it has none. */
   readonly address: Address | undefined;
 
   /**
-   * Waits for the next connection. Rejects with `ETIMEDOUT`, the signal's reason, `ECANCELED` when the listener was
-   * closed during the call, `EBADF` when before. A wait that was ended so loses no connection. Several may be pending:
-   * they are served in order.
+   * Waits for the next connection. Rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the
+   * listener is closed during the call, and with `EBADF` when it was closed before. A call that was ended loses no
+   * connection. Several calls may be pending; they are served in their order.
    */
   accept(opts?: IoOptions): Promise<C>;
 
-  /** Takes no more connections; those accepted stay. Never rejects, may be called twice. */
+  /** Stops listening. Accepted connections stay open. The promise never rejects. Later calls have no effect. */
   close(): Promise<void>;
 
-  /** As those of a {@link Conn}, for the calls that wait to accept. */
+  /** As `unref()` and `ref()` of a {@link Conn}, for waiting calls of `accept()`. */
   unref?(): this;
   ref?(): this;
 
-  /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
+  /** The connections, one after the other, until the listener is closed. It stays open when a loop ends early. */
   [Symbol.asyncIterator](): AsyncIterator<C, undefined>;
 
   /** `close()`, for `await using`. */

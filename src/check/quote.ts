@@ -72,15 +72,3 @@ function printObject(value: object, depth: number): string {
   if (list) return `[${parts.join(", ")}]`;
   return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
 }
-
-/** What a value is, in a word, for the message that refuses it. */
-export function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (typeof value !== "object") return typeof value;
-  try {
-    return value.constructor?.name ?? "object";
-  } catch {
-    // A getter or a proxy that throws.
-    return "object";
-  }
-}

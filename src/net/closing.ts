@@ -4,10 +4,10 @@
 // it, as `close()` does. `connect()` and `connectUdp()` make what belongs to a conversation with one peer; there the signal ends
 // the attempt and nothing else.
 
-import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
+import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
 
 /** Closes something when a signal is aborted. `release()` is for when it is closed before that. */
-export class ClosingSignal implements Abortable {
+export class ClosingSignal implements AbortListener {
   readonly #signal: AbortSignal;
   readonly #close: () => void;
 

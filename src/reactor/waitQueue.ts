@@ -30,7 +30,7 @@
 // A call settles once: it leaves the queue before its promise is settled, and an attempt and the settling are one step of
 // JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
 
-import { countOn, onAbort } from "../wait/aborts.js";
+import { setTransferred, onAbort } from "../wait/aborts.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
 import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
 import { RetryPause } from "./retryPause.js";
@@ -371,7 +371,7 @@ export class WaitQueue extends WaiterList {
     const reason: unknown = waiter.signal!.reason;
     this.remove(waiter);
     if (!waiter.resolveWithReceived()) {
-      countOn(reason, operation.transferred?.(a, b) ?? 0);
+      setTransferred(reason, operation.transferred?.(a, b) ?? 0);
       waiter.reject(reason);
     }
     this.#afterRemoval();

@@ -1,7 +1,7 @@
 // Socket.end(): an orderly end, through the buffer of the socket's stream.
 
 import type { EndOptions, EndResult } from "../io.js";
-import { Pull } from "../stream/pull.js";
+import { BufferedReader } from "../stream/bufferedReader.js";
 import type { PromiseRunner } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { SocketConn } from "./socketConn.js";
@@ -13,7 +13,7 @@ export function endSocket(
 ): Promise<EndResult> {
   try {
     // The stream may be one that the user has made.
-    if (readAhead instanceof Pull) return readAhead.end(new SocketConn(socket), opts);
+    if (readAhead instanceof BufferedReader) return readAhead.end(new SocketConn(socket), opts);
     return socket.stream().end(opts);
   } catch (error) {
     return Promise.reject(error);

@@ -4,8 +4,8 @@ import { quoteOther } from "../check/index.js";
 import { EBADF, socketError } from "../sys/errno.js";
 import { checkStream } from "../ops/spliceOptions.js";
 import { Stream } from "../stream/index.js";
-import { type Pull } from "../stream/pull.js";
-import { pullOf } from "../stream/stream.js";
+import { type BufferedReader } from "../stream/bufferedReader.js";
+import { readerOf } from "../stream/stream.js";
 import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { SocketConn } from "./socketConn.js";
@@ -26,7 +26,7 @@ export function endOf(value: unknown, name: string, action: string): MovingEnd {
     throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(value, "Socket")}, required a Socket or a Stream`);
   }
   const stream: Stream = value;
-  if (pullOf(stream).closed) throw socketError(EBADF, action);
+  if (readerOf(stream).closed) throw socketError(EBADF, action);
   const below = layersOf(stream).at(-1)!.conn;
   if (!(below instanceof SocketConn)) return { socket: undefined, stream };
   checkStream(below.socket, isSocket, name, action);
@@ -41,16 +41,16 @@ function layersOf(stream: Stream): Stream[] {
 
 /** Takes the reading side of the streams for as long as their bytes are moved; returns what gives them back. */
 export function hold(...ends: readonly MovingEnd[]): () => void {
-  const held: Pull[] = [];
+  const held: BufferedReader[] = [];
   const release = (): void => {
-    for (const pull of held) pull.unlock();
+    for (const reader of held) reader.unlock();
   };
   try {
     for (const { stream } of ends) {
       for (const layer of stream === undefined ? [] : layersOf(stream)) {
-        const pull = pullOf(layer);
-        pull.lend();
-        held.push(pull);
+        const reader = readerOf(layer);
+        reader.lockForTransfer();
+        held.push(reader);
       }
     }
   } catch (error) {

@@ -3,11 +3,11 @@
 // What was read and could not be written stays in the buffer of the stream it came from, so there is nothing "undelivered".
 
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
-import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
+import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
 import type { Writer } from "../io.js";
-import { Pull } from "../stream/pull.js";
-import { pipe, type PipeWatch } from "../stream/pipe.js";
-import { pullOf } from "../stream/stream.js";
+import { BufferedReader } from "../stream/bufferedReader.js";
+import { pipe, type PipeObserver } from "../stream/pipe.js";
+import { readerOf } from "../stream/stream.js";
 import { timeoutError } from "../wait/localError.js";
 import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
 import { runnerOf } from "./promiseRunner.js";
@@ -15,9 +15,9 @@ import type { MovingEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
 
 /** One direction. */
-class Way implements PipeWatch {
+class Way implements PipeObserver {
   sent = 0;
-  readonly cut: { transferred?: number } = {};
+  readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
   readonly #onMoved: () => void;
 
@@ -25,33 +25,33 @@ class Way implements PipeWatch {
     this.#onMoved = onMoved;
   }
 
-  moved(count: number): void {
+  onWritten(count: number): void {
     this.sent += count;
     this.#onMoved();
   }
 
   /** A peer that has closed in order may have left bytes, and takes no more than an end does. */
-  ends(error: unknown): boolean {
+  endsOn(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
   }
 
-  run(from: Pull, to: Writer): Promise<number> {
+  run(from: BufferedReader, to: Writer): Promise<number> {
     return pipe(from, to, { signal: this.#stop.signal }, this);
   }
 
   stop(): void {
-    this.#stop.abort(this.cut);
+    this.#stop.abort(this.stopReason);
   }
 
   progress(): SpliceProgress {
-    return { transferred: this.sent + (this.cut.transferred ?? 0), undelivered: Buffer.alloc(0) };
+    return { transferred: this.sent + (this.stopReason.transferred ?? 0), undelivered: Buffer.alloc(0) };
   }
 }
 
-function sourceOf({ socket, stream }: MovingEnd): Pull {
-  if (stream !== undefined) return pullOf(stream);
+function sourceOf({ socket, stream }: MovingEnd): BufferedReader {
+  if (stream !== undefined) return readerOf(stream);
   const ahead = runnerOf(socket)!.readAhead;
-  return ahead instanceof Pull ? ahead : pullOf(socket!.stream());
+  return ahead instanceof BufferedReader ? ahead : readerOf(socket!.stream());
 }
 
 /** Both directions; see `pump`. */
@@ -71,7 +71,7 @@ export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): P
     there.stop();
     back.stop();
   };
-  const member: Abortable = { aborted: stop };
+  const member: AbortListener = { aborted: stop };
   const timers = new Set<NodeJS.Timeout>();
   const arm = (due: () => number): void => {
     const left = due() - performance.now();

@@ -1,27 +1,27 @@
-// The codecs that most protocols need: a length before the payload, a delimiter behind it, or one size for all.
+// The codecs that most protocols need: a length before the payload, a delimiter after it, or one size for all frames.
 
-import { isUint8Array } from "node:util/types";
+import { checkOptions, integer, quote } from "../check/index.js";
 import { LimitError } from "../errors/index.js";
 import type { Codec } from "./frames.js";
-import { checkOptions, kindOf } from "../check/index.js";
-import { toBytes } from "./data.js";
-import { readVarint, varintOf, varintSize } from "./varint.js";
+import { delimiterBytes } from "./streamArguments.js";
+import { encodeVarint, readVarint, varintSize } from "./varint.js";
+import { toBytes } from "./writeParts.js";
 
-/** How long a payload is, before it. */
+/** The length before a payload. */
 export interface LengthPrefixOptions {
-  /** Size of the length in bytes, or `"varint"`: LEB128, seven bits a byte, low bits first. Default 4. */
+  /** Size of the length in bytes, or `"varint"`: LEB128, seven bits per byte, low bits first. Default 4. */
   readonly bytes?: 1 | 2 | 4 | 8 | "varint" | undefined;
   /** Order of the length's bytes. Default `"big"`, which is network order. */
   readonly endian?: "big" | "little" | undefined;
-  /** Most bytes of a payload. Default 1 MiB, or what the length can say when that is less. */
+  /** Most bytes of a payload. Default 1 MiB, or the largest length that `bytes` can hold if that is less. */
   readonly max?: number | undefined;
 }
 
 const MIB = 1_048_576;
 
 /**
- * Frames of a length and as many bytes. The value is the payload, a view that is the caller's; text is sent as UTF-8.
- * A length over `max` is a `LimitError` as soon as it is read: the payload is not waited for.
+ * Frames of a length and a payload of that length. The value is the payload, a view that belongs to the caller. Text is
+ * sent as UTF-8. A length over `max` is a `LimitError` as soon as it is read, before the payload has arrived.
  *
  * @example
  * ```ts
@@ -35,53 +35,55 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   checkOptions(opts, "make a lengthPrefixed codec");
   const { bytes = 4, endian = "big" } = opts;
   if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8 && bytes !== "varint") {
-    throw new RangeError(`bytes must be 1, 2, 4, 8 or "varint", found ${JSON.stringify(bytes)}`);
+    throw new RangeError(
+      `Cannot make a lengthPrefixed codec: bytes is ${quote(bytes)}, required 1, 2, 4, 8 or "varint"`,
+    );
   }
   if (endian !== "big" && endian !== "little") {
-    throw new RangeError(`endian must be "big" or "little", found ${JSON.stringify(endian)}`);
+    throw new RangeError(`Cannot make a lengthPrefixed codec: endian is ${quote(endian)}, required "big" or "little"`);
   }
-  const sayable = bytes === "varint" || bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1;
-  const max = limit("max", opts.max ?? Math.min(MIB, sayable), 0, sayable);
+  const largest = bytes === "varint" || bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1;
+  const max = integer(opts.max ?? Math.min(MIB, largest), "make a lengthPrefixed codec", "max", 0, largest);
   const little = endian === "little";
 
-  const check = (length: number): number => {
+  const checkLength = (length: number): number => {
     if (length > max) throw new LimitError("max", max, length);
     return length;
   };
   return {
     max: max + (bytes === "varint" ? varintSize(max) : bytes),
     decoder: () => (input) => {
-      let head: number;
+      let headSize: number;
       let length: number;
       if (bytes === "varint") {
         const varint = readVarint(input);
         if (varint === undefined) return input.length + 1;
-        ({ size: head, value: length } = varint);
+        ({ size: headSize, value: length } = varint);
       } else {
         if (input.length < bytes) return bytes;
-        head = bytes;
+        headSize = bytes;
         length = readLength(input, bytes, little);
       }
-      const size = head + check(length);
-      return input.length < size ? size : { value: input.subarray(head, size), size };
+      const size = headSize + checkLength(length);
+      return input.length < size ? size : { value: input.subarray(headSize, size), size };
     },
     encode: (value) => {
       const payload = toBytes(value);
-      check(payload.length);
-      return [bytes === "varint" ? varintOf(payload.length) : writeLength(payload.length, bytes, little), payload];
+      checkLength(payload.length);
+      return [bytes === "varint" ? encodeVarint(payload.length) : encodeLength(payload.length, bytes, little), payload];
     },
   };
 }
 
-/** How a delimiter ends a frame. */
+/** The limit of frames with a delimiter. */
 export interface DelimitedOptions {
   /** Most bytes of a frame without its delimiter. Default 1 MiB. */
   readonly max?: number | undefined;
 }
 
 /**
- * Frames that a delimiter ends. The value is what is before it. `encode` refuses a value in which, or across whose end, the
- * delimiter would be found too early, because that would be read as another frame.
+ * Frames that end with a delimiter. The value is the bytes before it. `encode` throws a `RangeError` for a value in
+ * which the delimiter occurs, or at whose end the delimiter would begin too early: the reader would find another frame.
  *
  * @example
  * ```ts
@@ -95,13 +97,9 @@ export function delimited(
   delimiter: string | Uint8Array,
   opts: DelimitedOptions = {},
 ): Codec<Buffer, string | Uint8Array> {
-  if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
-    throw new TypeError(`delimiter must be a string or a Uint8Array, found ${kindOf(delimiter)}`);
-  }
+  const end = Buffer.from(delimiterBytes(delimiter, "make a delimited codec"));
   checkOptions(opts, "make a delimited codec");
-  const end = Buffer.from(toBytes(delimiter));
-  if (end.length === 0) throw new RangeError("delimiter must have at least 1 byte, found 0");
-  const max = limit("max", opts.max ?? MIB, 0, Number.MAX_SAFE_INTEGER - end.length);
+  const max = integer(opts.max ?? MIB, "make a delimited codec", "max", 0, Number.MAX_SAFE_INTEGER - end.length);
   return {
     max: max + end.length,
     decoder: () => {
@@ -118,13 +116,11 @@ export function delimited(
       const payload = toBytes(value);
       if (payload.length > max) throw new LimitError("max", max, payload.length);
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-      // The end of the payload and the beginning of the delimiter may look like a delimiter too.
+      // The end of the payload and the beginning of the delimiter may together look like a delimiter.
       const seam = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - end.length + 1)), end]);
       if (bytes.includes(end) || seam.indexOf(end) !== seam.length - end.length) {
-        const text = JSON.stringify(end.toString());
-        throw new RangeError(
-          `Cannot frame ${payload.length} bytes: the delimiter ${text} would be found before their end`,
-        );
+        const found = `the delimiter ${quote(end.toString())} is found in them`;
+        throw new RangeError(`Cannot encode a frame of ${payload.length} bytes: ${found}, required only at their end`);
       }
       return [payload, end];
     },
@@ -132,7 +128,7 @@ export function delimited(
 }
 
 /**
- * Frames that all have `size` bytes. `encode` refuses a value of another size.
+ * Frames that all have `size` bytes. `encode` throws a `RangeError` for a value of another size.
  *
  * @example
  * ```ts
@@ -142,35 +138,31 @@ export function delimited(
  * ```
  */
 export function fixed(size: number): Codec<Buffer, string | Uint8Array> {
-  limit("size", size, 1, Number.MAX_SAFE_INTEGER);
+  integer(size, "make a fixed codec", "size", 1, Number.MAX_SAFE_INTEGER);
   return {
     max: size,
     decoder: () => (input) => (input.length < size ? size : { value: input.subarray(0, size), size }),
     encode: (value) => {
       const payload = toBytes(value);
-      if (payload.length !== size) throw new RangeError(`A frame must have ${size} bytes, found ${payload.length}`);
+      if (payload.length !== size) {
+        throw new RangeError(`Cannot encode a frame: value has ${payload.length} bytes, required ${size}`);
+      }
       return payload;
     },
   };
-}
-
-function limit(name: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  const text = `${name} must be an integer from ${least} to ${most}, found `;
-  throw typeof value === "number" ? new RangeError(text + String(value)) : new TypeError(text + kindOf(value));
 }
 
 function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, little: boolean): number {
   if (bytes === 1) return input.readUInt8(0);
   if (bytes === 2) return little ? input.readUInt16LE(0) : input.readUInt16BE(0);
   if (bytes === 4) return little ? input.readUInt32LE(0) : input.readUInt32BE(0);
-  // Past 2^53 it is no longer exact, but then it is over every limit.
+  // The sum is not exact from 2^53 on, but such a length exceeds every limit.
   const low = little ? input.readUInt32LE(0) : input.readUInt32BE(4);
   const high = little ? input.readUInt32LE(4) : input.readUInt32BE(0);
   return high * 2 ** 32 + low;
 }
 
-function writeLength(length: number, bytes: 1 | 2 | 4 | 8, little: boolean): Buffer {
+function encodeLength(length: number, bytes: 1 | 2 | 4 | 8, little: boolean): Buffer {
   const head = Buffer.allocUnsafe(bytes);
   if (bytes === 8) {
     const low = length % 2 ** 32;

@@ -1,31 +1,33 @@
-// Frames: messages cut out of a stream of bytes by a codec.
+// Frames: messages that a codec finds in a stream of bytes.
 
 import { unawaited } from "../callbacks.js";
+import { quote } from "../check/index.js";
 import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
-import type { ReadBuffer } from "./buffer.js";
-import type { Found } from "./items.js";
+import type { FindItem, Found } from "./itemIterator.js";
 
-/** A frame that a decoder found at the head of the bytes. */
+/** A frame that a decoder found at the beginning of the bytes. */
 export interface Frame<T> extends Found<T> {
-  /** Bytes that it took, header and delimiter included; at least 1. */
+  /** The number of bytes of the frame, including header and delimiter; at least 1. */
   readonly size: number;
 }
 
 /**
- * Looks at the unread bytes for one frame at their head. It returns the frame, or, when that has not all come, the number
- * of bytes that it needs before it is worth to ask again: more than `bytes.length`.
+ * Searches for one frame at the beginning of the unread bytes. It returns the frame, or the number of bytes that it
+ * needs before the next call makes sense: more than `bytes.length`.
  *
- * `ended` says that no more bytes will come; a number returned then becomes an `IncompleteReadError`. `bytes` is never
- * empty. What is returned inside a frame may be a view of `bytes`; other parts of `bytes` must not be kept. Until it
- * returns a frame, a decoder is called again with bytes that begin at the same place, so it may remember how far it
- * searched. It throws when the bytes can't be a frame (a {@link FrameError} where it has no error of its own): the
- * stream stays closed for reading.
+ * `bytes` is never empty. `ended` says that no more bytes will come; if the decoder then returns a number, the read
+ * rejects with an `IncompleteReadError`. The frame may contain views of `bytes`. The decoder must not keep other parts
+ * of `bytes`.
+ *
+ * Until it returns a frame, the decoder is called again with bytes that begin at the same place. So it may remember how
+ * far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. That ends
+ * the reading of the stream for good.
  */
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 
 /**
- * How values become frames and frames become values. A codec is a plain object and serves any number of streams.
+ * Converts values into frames and frames into values. A codec is a plain object; any number of streams can use it.
  *
  * @example
  * ```ts
@@ -46,9 +48,9 @@ export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
  * ```
  */
 export interface Codec<T, In = T> {
-  /** Most bytes of a frame, header and delimiter included. Absent: the stream's `maxFrame`. */
+  /** Most bytes of a frame, including header and delimiter. Default: the stream's `maxFrame`. */
   readonly max?: number | undefined;
-  /** A decoder for one stream. Called for each `frames()`, and again when the stream was read in another way. */
+  /** Makes a decoder for one stream. Called by `frames()`, and again if other methods have read bytes of a frame. */
   decoder(): Decoder<T>;
   /** The bytes of one frame. */
   encode(value: In): Data;
@@ -56,45 +58,51 @@ export interface Codec<T, In = T> {
 
 /** How to read frames. */
 export interface FrameOptions extends IoOptions {
-  /** Most bytes of a frame, header and delimiter included. Default: the codec's `max`, else the stream's `maxFrame`. */
+  /**
+   * Most bytes of a frame, including header and delimiter. Default: the codec's `max`, else the stream's `maxFrame`.
+   */
   readonly max?: number | undefined;
 }
 
-/** The rule that `Items` wants, for a codec and its limit. */
-export function frameFinder<T>(
-  codec: Codec<T, never>,
-  max: number,
-  limit: string,
-): (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined {
+/**
+ * The search of `Items` for the frames of a codec.
+ *
+ * @param limit the name of the option that `max` comes from, for the `LimitError`
+ */
+export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: string): FindItem<T> {
   let decode: Decoder<T> = codec.decoder();
-  let need = 1;
+  /** The number that the decoder has returned for the bytes at `position`; 1 if it has returned a frame. */
+  let needed = 1;
   let position = -1;
   return (buffer, ended) => {
     if (buffer.length === 0) return ended ? null : undefined;
-    if (need > 1 && position !== buffer.position) {
+    // Bytes of the frame were read in another way, so the state of the decoder is of no use.
+    if (needed > 1 && position !== buffer.position) {
       decode = codec.decoder();
-      need = 1;
+      needed = 1;
     }
-    if (buffer.length < need && !ended) return undefined;
-    const bytes = buffer.look();
+    if (buffer.length < needed && !ended) return undefined;
+    const bytes = buffer.view();
     const found = decode(bytes, ended);
     if (typeof found === "number") {
       if (!(found > bytes.length)) {
-        throw new RangeError(`A decoder must ask for more than the ${bytes.length} bytes it was given, found ${found}`);
+        const required = `more than the ${bytes.length} bytes that it was given`;
+        throw new RangeError(`Cannot read a frame: the decoder's number of bytes is ${found}, required ${required}`);
       }
       if (found > max) throw new LimitError(limit, max, found);
       if (ended) throw new IncompleteReadError(buffer.take(bytes.length), found);
-      need = found;
+      needed = found;
       position = buffer.position;
       return undefined;
     }
     const { size } = found;
     if (!Number.isInteger(size) || size < 1 || size > bytes.length) {
       unawaited("a decoder", found);
-      throw new RangeError(`A decoder must take 1 to ${bytes.length} bytes for a frame, found ${size}`);
+      const required = `a whole number from 1 to ${bytes.length}`;
+      throw new RangeError(`Cannot read a frame: the decoder's size is ${quote(size)}, required ${required}`);
     }
     if (size > max) throw new LimitError(limit, max, size);
-    need = 1;
+    needed = 1;
     buffer.take(size);
     return found;
   };

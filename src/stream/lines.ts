@@ -2,9 +2,10 @@
 
 import { LimitError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import type { ReadBuffer } from "./buffer.js";
-import type { Take } from "./pull.js";
-import type { Found } from "./items.js";
+import type { FindItem } from "./itemIterator.js";
+import type { ReadBuffer } from "./readBuffer.js";
+import type { ReadRule } from "./readRules.js";
+import { encodingOf, sizeOf } from "./streamArguments.js";
 
 const LF = 10;
 const CR = 13;
@@ -13,53 +14,64 @@ const CR = 13;
 export interface LineOptions extends IoOptions {
   /** Most bytes of a line without its end. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
-  /** How bytes become text. Default `"utf8"`, which replaces what is not UTF-8 by U+FFFD. */
+  /** The encoding of the text. Default `"utf8"`, which replaces bytes that are not UTF-8 by U+FFFD. */
   readonly encoding?: BufferEncoding | undefined;
 }
 
-/** Finds lines in a buffer. Where the search stands is kept between calls that found none. */
-export class LineTake implements Take<string | null> {
+/** The next line as text, null at the end. It remembers how far it has searched. */
+class LineRule implements ReadRule<string | null> {
   readonly #max: number;
   readonly #limit: string;
   readonly #encoding: BufferEncoding;
-  /** There is no line feed before this position of the stream, or before where reading stands. */
+  /** No unread byte before this position of the stream is a line feed. */
   #searched = 0;
 
+  /** @param limit the name of the option that `max` comes from, for the `LimitError` */
   constructor(max: number, limit: string, encoding: BufferEncoding) {
     this.#max = max;
     this.#limit = limit;
     this.#encoding = encoding;
   }
 
-  take(buffer: ReadBuffer, ended: boolean): string | null | undefined {
+  apply(buffer: ReadBuffer, ended: boolean): string | null | undefined {
     const found = buffer.find(LF, Math.max(0, this.#searched - buffer.position));
     if (found >= 0) {
-      const size = found > 0 && buffer.at(found - 1) === CR ? found - 1 : found;
-      this.#check(size);
-      const line = buffer.text(size, this.#encoding);
+      const size = found > 0 && buffer.byteAt(found - 1) === CR ? found - 1 : found;
+      this.#checkSize(size);
+      const line = buffer.takeText(size, this.#encoding);
       buffer.skip(found + 1 - size);
       return line;
     }
     const size = buffer.length;
     if (ended) {
-      this.#check(size);
-      return size === 0 ? null : buffer.text(size, this.#encoding);
+      this.#checkSize(size);
+      return size === 0 ? null : buffer.takeText(size, this.#encoding);
     }
-    // A carriage return at the end may be half of the line's end and is not counted yet.
-    this.#check(size > 0 && buffer.at(size - 1) === CR ? size - 1 : size);
+    // A carriage return in the last place may belong to the line's end, so it does not count yet.
+    this.#checkSize(size > 0 && buffer.byteAt(size - 1) === CR ? size - 1 : size);
     this.#searched = buffer.position + size;
     return undefined;
   }
 
-  #check(size: number): void {
+  #checkSize(size: number): void {
     if (size > this.#max) throw new LimitError(this.#limit, this.#max, size);
   }
 }
 
-/** The rule as `Items` wants it. */
-export function lineFinder(take: LineTake): (buffer: ReadBuffer, ended: boolean) => Found<string> | null | undefined {
+/** The rule for these options. `defaultMax` is the stream's `maxLine`. */
+export function lineRule(opts: LineOptions | undefined, defaultMax: number, action: string): LineRule {
+  if (opts === undefined) return new LineRule(defaultMax, "maxLine", "utf8");
+  // `?.` because null is refused later, with the other options.
+  const encoding = encodingOf(opts?.encoding ?? "utf8", action);
+  const max = opts?.max;
+  if (max === undefined) return new LineRule(defaultMax, "maxLine", encoding);
+  return new LineRule(sizeOf(max, action, "max", 0), "max", encoding);
+}
+
+/** The search of `Items` for lines. */
+export function lineFinder(rule: LineRule): FindItem<string> {
   return (buffer, ended) => {
-    const line = take.take(buffer, ended);
+    const line = rule.apply(buffer, ended);
     return typeof line === "string" ? { value: line } : line;
   };
 }

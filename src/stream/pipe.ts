@@ -1,109 +1,115 @@
-// From the reading side of a stream to a writer, as fast as the writer takes it, through one buffer.
+// Moves bytes from a stream to a writer through the stream's buffer. Each piece waits until the writer has taken the
+// one before.
 
-import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
 import { SocketError } from "../errors/index.js";
 import type { IoOptions, Writer } from "../io.js";
-import type { Pull } from "./pull.js";
-import { refusal, takeSignal } from "../wait/pendingCall.js";
+import { type AbortListener, adoptSignal, offAbort, onAbort } from "../wait/aborts.js";
+import { optionsError } from "../wait/pendingCall.js";
+import type { BufferedReader } from "./bufferedReader.js";
 
-/** How to pipe. `timeout` bounds each read and each write, so it is an idle timeout; `signal` ends the whole. */
+/** How to pipe. `timeout` limits each read and each write, so it is an idle timeout. `signal` ends the whole pipe. */
 export interface PipeOptions extends IoOptions {
-  /** Leave the destination open for writing at the end; without it, the end is passed on by `closeWrite()`. */
+  /** Whether the destination stays open for writing at the end. Default false: `closeWrite()` passes the end on. */
   readonly keepOpen?: boolean | undefined;
 }
 
-/** How a pipe is looked after by who started it. */
-export interface PipeWatch {
-  /** Bytes have been written. */
-  moved?(count: number): void;
-  /** The reason of the pipe's signal, where it is an object of this pipe alone: a write that it cuts has counted on it. */
-  readonly cut?: { readonly transferred?: number };
-  /** Whether the pipe ends with this error of a destination that is gone, although nothing has come to be written. */
-  ends?(error: unknown): boolean;
+/** How the caller of `pipe()` follows and controls the pipe. */
+export interface PipeObserver {
+  /** Called after each write, with the number of its bytes. */
+  onWritten?(count: number): void;
+  /**
+   * The reason of the pipe's signal, if it is an object that no other call uses. Then its `transferred` counts the
+   * bytes of the write that the signal has ended.
+   */
+  readonly stopReason?: { readonly transferred?: number };
+  /** Whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */
+  endsOn?(error: unknown): boolean;
 }
 
 /**
- * Ends the reads of a pipe when its destination is gone: a source that is silent has nothing to write, so no write would
- * find out.
+ * Ends the reads of a pipe when its destination is broken. A source that sends nothing causes no write, so without this
+ * no call would fail.
  */
-class Guard implements Abortable {
-  readonly #cut = new AbortController();
-  readonly #outer: AbortSignal | undefined;
-  #over = false;
+class DestinationWatch implements AbortListener {
+  readonly #controller = new AbortController();
+  readonly #userSignal: AbortSignal | undefined;
+  #ended = false;
 
-  constructor(outer: AbortSignal | undefined) {
-    this.#outer = outer;
-    if (outer !== undefined) onAbort(outer, this);
-    // One member for as long as the pipe runs: each read would otherwise put a listener on and take it off.
-    onAbort(this.signal, IDLE);
+  constructor(userSignal: AbortSignal | undefined) {
+    this.#userSignal = userSignal;
+    if (userSignal !== undefined) onAbort(userSignal, this);
+    // Keeps one event listener on the signal while the pipe runs. Otherwise each read would add one and remove it.
+    onAbort(this.signal, NO_ACTION);
   }
 
-  /** Ends the pipe when the destination is gone. */
-  watch(to: Writer, ends: (error: unknown) => boolean): void {
-    const gone = (error: unknown): void => {
-      if (!this.#over && ends(error)) this.#cut.abort(error);
+  /** Aborts `signal` with the error when `to` is broken and `endsOn` returns true. */
+  start(to: Writer, endsOn: (error: unknown) => boolean): void {
+    const onBroken = (error: unknown): void => {
+      if (!this.#ended && endsOn(error)) this.#controller.abort(error);
     };
-    to.whenBroken?.({ signal: this.signal }).then(gone, gone);
+    to.whenBroken?.({ signal: this.signal }).then(onBroken, onBroken);
   }
 
+  /** Aborted when the destination is broken, and when the user's signal is aborted. */
   get signal(): AbortSignal {
-    return this.#cut.signal;
+    return this.#controller.signal;
   }
 
   aborted(reason: unknown): void {
-    this.#cut.abort(reason);
+    this.#controller.abort(reason);
   }
 
   end(): void {
-    this.#over = true;
-    if (this.#outer !== undefined) offAbort(this.#outer, this);
-    offAbort(this.signal, IDLE);
-    // Takes the wait for the destination's end away.
-    this.#cut.abort();
+    this.#ended = true;
+    if (this.#userSignal !== undefined) offAbort(this.#userSignal, this);
+    offAbort(this.signal, NO_ACTION);
+    // Ends the pending whenBroken().
+    this.#controller.abort();
   }
 }
 
-const IDLE: Abortable = { aborted: () => undefined };
+const NO_ACTION: AbortListener = { aborted: () => undefined };
 
-/** Moves all bytes; returns how many once the end has been passed on. */
+/** Moves all bytes and passes the end on. Resolves with the number of bytes. */
 export async function pipe(
-  pull: Pull,
+  reader: BufferedReader,
   to: Writer,
   opts: PipeOptions | undefined,
-  watch: PipeWatch = {},
+  observer: PipeObserver = {},
 ): Promise<number> {
-  const refused = refusal(opts);
+  const refused = optionsError(opts, "pipeTo");
   if (refused !== undefined) throw refused.error;
-  pull.lock();
-  const { buffer } = pull;
-  let moved = 0;
-  let guard: Guard | undefined;
+  reader.lock();
+  const { buffer } = reader;
+  let written = 0;
+  let watch: DestinationWatch | undefined;
   try {
     if (to.whenBroken !== undefined) {
-      guard = new Guard(takeSignal(opts?.signal));
-      guard.watch(to, (error) => watch.ends?.(error) ?? true);
+      watch = new DestinationWatch(adoptSignal(opts?.signal));
+      watch.start(to, (error) => observer.endsOn?.(error) ?? true);
     }
-    const reads = guard === undefined ? opts : { timeout: opts?.timeout, signal: guard.signal };
-    while (buffer.length > 0 || (await pull.fill(reads))) {
-      const bytes = buffer.look();
+    const readOptions = watch === undefined ? opts : { timeout: opts?.timeout, signal: watch.signal };
+    while (buffer.length > 0 || (await reader.fill(readOptions))) {
+      const bytes = buffer.view();
       let taken = bytes.length;
       try {
         await to.write(bytes, opts);
       } catch (error) {
-        // What the writer did not take stays unread, where that is known.
-        if (watch.cut !== undefined && error === watch.cut) taken = watch.cut.transferred ?? 0;
+        // If the error says how many bytes the writer has taken, the rest stays unread.
+        const { stopReason } = observer;
+        if (stopReason !== undefined && error === stopReason) taken = stopReason.transferred ?? 0;
         else if (error instanceof SocketError && error.transferred !== undefined) taken = error.transferred;
         throw error;
       } finally {
         buffer.skip(taken);
       }
-      moved += bytes.length;
-      watch.moved?.(bytes.length);
+      written += bytes.length;
+      observer.onWritten?.(bytes.length);
     }
     if (opts?.keepOpen !== true) await to.closeWrite(opts);
-    return moved;
+    return written;
   } finally {
-    guard?.end();
-    pull.unlock();
+    watch?.end();
+    reader.unlock();
   }
 }

@@ -1,51 +1,51 @@
-// The conformance suite: what every Conn must do, as a list of named checks for any test runner.
+// The conformance suite: the contract of a Conn (src/io.ts) as a list of named checks for any test runner.
 
 import type { Conn } from "../io.js";
-import { later } from "./testBytes.js";
 import { closeChecks } from "./conformanceClose.js";
 import { readChecks } from "./conformanceRead.js";
 import { writeChecks } from "./conformanceWrite.js";
+import { handled } from "./testBytes.js";
 
-/** Two connected ends, and how to clean up what is beneath them after both were closed. */
+/** Two connected ends, and a function that cleans up the layers below after both ends were closed. */
 export type ConnPair = readonly [a: Conn, b: Conn, cleanup?: () => Promise<void> | void];
 
-/** In what a kind of connection may differ from the others. */
+/** The properties in which kinds of connections may differ. */
 export interface ConnTraits {
-  /** Whether a peer can tell `abort()` from `close()`. Not so for UNIX sockets. Default true. */
+  /** Whether `abort()` causes a reset at the peer. UNIX sockets have none. Default true. */
   readonly reset?: boolean | undefined;
   /** Whether one direction can end before the other. Default true. */
   readonly halfClose?: boolean | undefined;
-  /** Bytes that all layers between writer and reader may hold for a peer that does not read. Default 64 MiB. */
+  /** Most bytes that the layers between writer and reader take while the peer does not read. Default 64 MiB. */
   readonly maxHeld?: number | undefined;
-  /** Milliseconds after which a write to a peer that does not read counts as stopped. Default 100. */
+  /** Milliseconds after which a write counts as waiting, if the peer does not read. Default 100. */
   readonly patience?: number | undefined;
-  /** Bytes that the transfer both ways moves in each direction. Default 4 MiB. */
+  /** Bytes that the check of both directions moves in each direction. Default 4 MiB. */
   readonly bulk?: number | undefined;
-  /** Milliseconds that a check may take before it fails as hanging. Default 20000. */
+  /** Milliseconds after which a check that has not ended fails. Default 20000. */
   readonly deadline?: number | undefined;
 }
 
-/** Traits with nothing left open. */
-export type KnownTraits = { readonly [K in keyof ConnTraits]-?: Exclude<ConnTraits[K], undefined> };
+/** Traits with the default values filled in. */
+export type CompleteTraits = { readonly [K in keyof ConnTraits]-?: Exclude<ConnTraits[K], undefined> };
 
-/** A check before it is bound to a kind of connection. */
+/** A check without the connection that it checks. */
 export interface Check {
   readonly name: string;
-  /** Traits that must be true; the check is left out where they are not. */
+  /** Traits that must be true. Otherwise the check is left out. */
   readonly needs?: readonly ("reset" | "halfClose")[];
-  run(a: Conn, b: Conn, traits: KnownTraits): Promise<void>;
+  run(a: Conn, b: Conn, traits: CompleteTraits): Promise<void>;
 }
 
-/** A check that a test runner can run. */
+/** A check for a test runner. */
 export interface ConnCheck {
   readonly name: string;
-  /** Makes a pair, checks it and cleans up; rejects with what is wrong. */
+  /** Makes a pair, checks it and cleans up. Rejects if the check fails. */
   readonly run: () => Promise<void>;
 }
 
 /**
- * The checks that a kind of connection must pass to be used as a {@link Conn}. `makePair` makes two connected ends for
- * each check. Checks that need what `traits` rules out are left out of the list.
+ * The checks that a kind of connection must pass to be used as a {@link Conn}. Each check calls `makePair` for two
+ * connected ends. The list has no checks for properties that the connection lacks according to `traits`.
  *
  * @example
  * ```ts
@@ -60,7 +60,7 @@ export function connConformance(
   makePair: () => Promise<ConnPair> | ConnPair,
   traits: ConnTraits = {},
 ): ConnCheck[] {
-  const known: KnownTraits = {
+  const complete: CompleteTraits = {
     reset: traits.reset ?? true,
     halfClose: traits.halfClose ?? true,
     maxHeld: traits.maxHeld ?? 67_108_864,
@@ -69,30 +69,31 @@ export function connConformance(
     deadline: traits.deadline ?? 20_000,
   };
   return [...readChecks, ...writeChecks, ...closeChecks]
-    .filter((check) => (check.needs ?? []).every((trait) => known[trait]))
-    .map((check) => ({ name: `${name}: ${check.name}`, run: () => runCheck(check, makePair, known) }));
+    .filter((check) => (check.needs ?? []).every((trait) => complete[trait]))
+    .map((check) => ({ name: `${name}: ${check.name}`, run: () => runCheck(check, makePair, complete) }));
 }
 
 async function runCheck(
   check: Check,
   makePair: () => Promise<ConnPair> | ConnPair,
-  traits: KnownTraits,
+  traits: CompleteTraits,
 ): Promise<void> {
   const [a, b, cleanup] = await makePair();
   try {
-    await within(traits.deadline, later(check.run(a, b, traits)), "the check");
+    await settleWithin(traits.deadline, handled(check.run(a, b, traits)), "run the check");
   } finally {
     a.abort();
     b.abort();
-    await within(traits.deadline, Promise.all([a.close(), b.close()]), "close()");
+    await settleWithin(traits.deadline, Promise.all([a.close(), b.close()]), "close both ends");
     await cleanup?.();
   }
 }
 
-async function within(ms: number, work: Promise<unknown>, what: string): Promise<void> {
+/** Rejects if `work` has not settled after `ms` milliseconds. */
+async function settleWithin(ms: number, work: Promise<unknown>, action: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} must end within ${ms} ms, but did not`)), ms);
+    timer = setTimeout(() => reject(new Error(`Cannot ${action}: it takes longer than ${ms} ms`)), ms);
   });
   try {
     await Promise.race([work, late]);

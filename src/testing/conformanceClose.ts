@@ -1,26 +1,25 @@
-// Conformance of the end of a connection: close, abort, and what they do to calls on both sides.
+// Conformance checks of close() and abort(), and of their effect on the calls of both ends.
 
 import assert from "node:assert/strict";
 import type { Conn } from "../io.js";
-import { fill, firstDifference, later, pattern, readToEnd, rejection } from "./testBytes.js";
+import { fillUntilBlocked, firstDifference, handled, nextTurn, pattern, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** What writes to a peer that is gone fail with, sooner or later. */
-async function writeFailure(conn: Conn): Promise<unknown> {
+/** Writes until a write fails, because the peer is gone. Resolves with the code of the error. */
+async function writeErrorCode(conn: Conn): Promise<unknown> {
   for (let round = 0; round < 1000; round++) {
     try {
       await conn.write(pattern(1000), { timeout: 5000 });
     } catch (error) {
       return (error as { code?: unknown }).code;
     }
-    await turn();
+    await nextTurn();
   }
-  throw new Error("1000 writes to a peer that is gone must not all be taken");
+  throw new Error("1000 writes have succeeded although the peer is gone, required an error");
 }
 
-async function refusesAll(conn: Conn): Promise<void> {
+/** All calls of a closed connection reject with EBADF. */
+async function assertClosed(conn: Conn): Promise<void> {
   assert.equal((await rejection(conn.read(Buffer.alloc(8)))).code, "EBADF");
   assert.equal((await rejection(conn.write("x"))).code, "EBADF");
   assert.equal((await rejection(conn.closeWrite())).code, "EBADF");
@@ -28,37 +27,37 @@ async function refusesAll(conn: Conn): Promise<void> {
 
 export const closeChecks: readonly Check[] = [
   {
-    name: "close() settles pending calls with ECANCELED and refuses later ones with EBADF",
+    name: "close() rejects pending calls with ECANCELED and later calls with EBADF",
     async run(a, b, { maxHeld, patience }) {
-      await fill(a, maxHeld, patience);
-      const reading = later(rejection(a.read(Buffer.alloc(8))));
-      const writing = later(rejection(a.write(pattern(1000))));
-      const behind = later(rejection(a.write("x")));
-      await turn();
-      const closing = later(a.close());
+      await fillUntilBlocked(a, maxHeld, patience);
+      const reading = handled(rejection(a.read(Buffer.alloc(8))));
+      const writing = handled(rejection(a.write(pattern(1000))));
+      const behind = handled(rejection(a.write("x")));
+      await nextTurn();
+      const closing = handled(a.close());
       assert.equal((await reading).code, "ECANCELED");
       assert.equal((await writing).code, "ECANCELED");
       assert.equal((await behind).code, "ECANCELED");
-      await refusesAll(a);
+      await assertClosed(a);
       b.abort();
       await closing;
     },
   },
   {
-    name: "abort() settles pending calls with ECANCELED and refuses later ones with EBADF",
+    name: "abort() rejects pending calls with ECANCELED and later calls with EBADF",
     async run(a, _, { maxHeld, patience }) {
-      await fill(a, maxHeld, patience);
-      const reading = later(rejection(a.read(Buffer.alloc(8))));
-      const writing = later(rejection(a.write(pattern(1000))));
-      await turn();
+      await fillUntilBlocked(a, maxHeld, patience);
+      const reading = handled(rejection(a.read(Buffer.alloc(8))));
+      const writing = handled(rejection(a.write(pattern(1000))));
+      await nextTurn();
       a.abort();
       assert.equal((await reading).code, "ECANCELED");
       assert.equal((await writing).code, "ECANCELED");
-      await refusesAll(a);
+      await assertClosed(a);
     },
   },
   {
-    name: "close() and abort() may come again, in any order",
+    name: "close() and abort() can be called again, in any order",
     async run(a, b) {
       await Promise.all([a.close(), a.close()]);
       a.abort();
@@ -66,12 +65,12 @@ export const closeChecks: readonly Check[] = [
       b.abort();
       b.abort();
       await b.close();
-      await refusesAll(a);
-      await refusesAll(b);
+      await assertClosed(a);
+      await assertClosed(b);
     },
   },
   {
-    name: "what was written before close() arrives, then the end",
+    name: "the peer reads the bytes written before close(), and then the end",
     async run(a, b) {
       await a.write(pattern(1000));
       const [all] = await Promise.all([readToEnd(b), a.close()]);
@@ -81,53 +80,53 @@ export const closeChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read that waits gets the end when the peer closes",
+    name: "a waiting read returns 0 when the peer closes",
     async run(a, b) {
-      const reading = later(b.read(Buffer.alloc(8)));
-      await turn();
+      const reading = handled(b.read(Buffer.alloc(8)));
+      await nextTurn();
       await a.close();
       assert.equal(await reading, 0);
     },
   },
   {
-    name: "writes to a peer that closed fail with EPIPE or ECONNRESET",
+    name: "writes fail with EPIPE or ECONNRESET after the peer has closed",
     async run(a, b) {
       await a.close();
-      const code = await writeFailure(b);
-      assert.ok(code === "EPIPE" || code === "ECONNRESET", `found ${String(code)}`);
+      const code = await writeErrorCode(b);
+      assert.ok(code === "EPIPE" || code === "ECONNRESET", `the code is ${String(code)}, required EPIPE or ECONNRESET`);
     },
   },
   {
-    name: "writes to a peer that aborted fail with EPIPE or ECONNRESET",
+    name: "writes fail with EPIPE or ECONNRESET after the peer has aborted",
     async run(a, b) {
       a.abort();
-      const code = await writeFailure(b);
-      assert.ok(code === "EPIPE" || code === "ECONNRESET", `found ${String(code)}`);
+      const code = await writeErrorCode(b);
+      assert.ok(code === "EPIPE" || code === "ECONNRESET", `the code is ${String(code)}, required EPIPE or ECONNRESET`);
     },
   },
   {
-    name: "abort() ends a write of the peer that waits",
+    name: "a waiting write fails with EPIPE or ECONNRESET when the peer aborts",
     async run(a, b, { maxHeld, patience }) {
-      await fill(b, maxHeld, patience);
-      const writing = later(rejection(b.write(pattern(100_000))));
-      await turn();
+      await fillUntilBlocked(b, maxHeld, patience);
+      const writing = handled(rejection(b.write(pattern(100_000))));
+      await nextTurn();
       a.abort();
       const { code } = await writing;
-      assert.ok(code === "EPIPE" || code === "ECONNRESET", `found ${String(code)}`);
+      assert.ok(code === "EPIPE" || code === "ECONNRESET", `the code is ${String(code)}, required EPIPE or ECONNRESET`);
     },
   },
   {
-    name: "abort() gives the peer ECONNRESET, in a read that waits",
+    name: "a waiting read rejects with ECONNRESET when the peer aborts",
     needs: ["reset"],
     async run(a, b) {
-      const reading = later(rejection(b.read(Buffer.alloc(8))));
-      await turn();
+      const reading = handled(rejection(b.read(Buffer.alloc(8))));
+      await nextTurn();
       a.abort();
       assert.equal((await reading).code, "ECONNRESET");
     },
   },
   {
-    name: "abort() gives the peer ECONNRESET and never the end, in later reads",
+    name: "later reads reject with ECONNRESET after the peer has aborted, and never return 0",
     needs: ["reset"],
     async run(a, b) {
       await a.write("x");
@@ -136,7 +135,7 @@ export const closeChecks: readonly Check[] = [
     },
   },
   {
-    name: "whenBroken(), where there is one, waits on when the peer has only finished",
+    name: "whenBroken(), if there is one, keeps waiting when the peer has only ended writing",
     needs: ["reset", "halfClose"],
     async run(a, b) {
       if (b.whenBroken === undefined) return;
@@ -149,22 +148,22 @@ export const closeChecks: readonly Check[] = [
     },
   },
   {
-    name: "whenBroken(), where there is one, resolves when the peer cuts the connection",
+    name: "whenBroken(), if there is one, resolves when the peer aborts",
     needs: ["reset"],
     async run(a, b) {
       if (b.whenBroken === undefined) return;
-      const broken = later(b.whenBroken({ timeout: 10_000 }));
-      await turn();
+      const broken = handled(b.whenBroken({ timeout: 10_000 }));
+      await nextTurn();
       a.abort();
       assert.ok(["ECONNRESET", "EPIPE"].includes(((await broken) as { code?: string }).code ?? ""));
     },
   },
   {
-    name: "whenBroken(), where there is one, settles with close()",
+    name: "whenBroken(), if there is one, rejects when its own end closes",
     async run(a, b) {
       if (b.whenBroken === undefined) return;
-      const broken = later(rejection(b.whenBroken()));
-      await turn();
+      const broken = handled(rejection(b.whenBroken()));
+      await nextTurn();
       await b.close();
       assert.equal((await broken).code, "ECANCELED");
       assert.equal((await rejection(b.whenBroken())).code, "EBADF");
@@ -172,14 +171,14 @@ export const closeChecks: readonly Check[] = [
     },
   },
   {
-    name: "`await using` closes",
+    name: "`await using` closes the connection",
     async run(a, b) {
       {
         await using conn = a;
         await conn.write("x");
       }
       assert.equal((await readToEnd(b)).toString(), "x");
-      await refusesAll(a);
+      await assertClosed(a);
     },
   },
   {

@@ -1,17 +1,14 @@
-// Conformance of reading: order, ends of waits without loss, one reader at a time.
+// Conformance checks of reading: the order of bytes, timeouts and signals without loss, one read at a time.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
-import { firstDifference, later, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
+import { firstDifference, handled, nextTurn, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
-import { seededNumbers } from "./memory.js";
-
-/** A macrotask: whatever could have been done by now was. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+import { seededNumbers } from "./seededNumbers.js";
 
 export const readChecks: readonly Check[] = [
   {
-    name: "bytes come in order, each once, whatever the sizes of writes and reads",
+    name: "bytes arrive in order, each once, for writes and reads of any size",
     async run(a, b) {
       const random = seededNumbers(1);
       const size = 300_000;
@@ -22,12 +19,15 @@ export const readChecks: readonly Check[] = [
           sent += count;
         }
       };
-      const writing = later(send());
+      const writing = handled(send());
       const sizes = seededNumbers(2);
       for (let got = 0; got < size;) {
         const buffer = Buffer.alloc(1 + Math.floor(sizes() ** 3 * 20_000));
         const count = await b.read(buffer);
-        assert.ok(count >= 1 && count <= buffer.length, `read gave ${count} for a buffer of ${buffer.length}`);
+        assert.ok(
+          count >= 1 && count <= buffer.length,
+          `read() is ${count}, required 1 to ${buffer.length}, the size of its buffer`,
+        );
         assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
         got += count;
       }
@@ -35,7 +35,7 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read takes no more than its buffer holds and leaves the rest",
+    name: "a read takes at most the size of its buffer and leaves the rest for the next read",
     async run(a, b) {
       await a.write("0123456789");
       assert.equal((await readFully(b, 4)).toString(), "0123");
@@ -43,7 +43,7 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read writes to nothing but what it counts",
+    name: "a read writes only to its buffer, and only the bytes that it counts",
     async run(a, b) {
       await a.write("xy");
       const memory = Buffer.alloc(64, 1);
@@ -54,12 +54,12 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read waits while there is nothing",
+    name: "a read waits while there are no bytes",
     async run(a, b) {
       let settled = false;
       const buffer = Buffer.alloc(8);
-      const reading = later(b.read(buffer).finally(() => (settled = true)));
-      for (let index = 0; index < 5; index++) await turn();
+      const reading = handled(b.read(buffer).finally(() => (settled = true)));
+      for (let index = 0; index < 5; index++) await nextTurn();
       assert.equal(settled, false);
       await a.write("x");
       assert.equal(await reading, 1);
@@ -67,7 +67,7 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read refuses an empty buffer",
+    name: "a read into an empty buffer rejects with a RangeError",
     async run(a, b) {
       await a.write("x");
       assert.equal((await rejection(b.read(new Uint8Array(0)))).name, "RangeError");
@@ -75,10 +75,10 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a second read meanwhile is refused as busy and takes nothing from the first",
+    name: "a second read while one is pending rejects with ERR_BUSY and takes no byte",
     async run(a, b) {
       const first = Buffer.alloc(8);
-      const reading = later(b.read(first));
+      const reading = handled(b.read(first));
       assert.equal((await rejection(b.read(Buffer.alloc(8)))).code, "ERR_BUSY");
       await a.write("x");
       assert.equal(await reading, 1);
@@ -88,7 +88,7 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "the end is 0 and stays 0",
+    name: "reads return 0 at the end, and again after it",
     needs: ["halfClose"],
     async run(a, b) {
       await a.write("x");
@@ -98,17 +98,17 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read that waits gets the end",
+    name: "a waiting read returns 0 when the peer ends writing",
     needs: ["halfClose"],
     async run(a, b) {
-      const reading = later(b.read(Buffer.alloc(8)));
-      await turn();
+      const reading = handled(b.read(Buffer.alloc(8)));
+      await nextTurn();
       await a.closeWrite();
       assert.equal(await reading, 0);
     },
   },
   {
-    name: "a read times out with ETIMEDOUT and loses nothing",
+    name: "a read times out with ETIMEDOUT and loses no byte",
     async run(a, b) {
       for (const timeout of [0, 1, 10]) {
         const error = await rejection(b.read(Buffer.alloc(8), { timeout }));
@@ -120,14 +120,14 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a read in time is not cut later, nor is the one after it",
+    name: "the timeout of a read that was in time ends neither it nor the next read",
     async run(a, b) {
       const timeout = 300;
-      const reading = later(b.read(Buffer.alloc(8), { timeout }));
+      const reading = handled(b.read(Buffer.alloc(8), { timeout }));
       await a.write("x");
       assert.equal(await reading, 1);
-      // What is left of the first one's timeout runs out under the second, which has none.
-      const next = later(b.read(Buffer.alloc(8)));
+      // The timeout of the first read passes while the second read waits, which has none.
+      const next = handled(b.read(Buffer.alloc(8)));
       await new Promise((resolve) => setTimeout(resolve, timeout + 20));
       await a.write("y");
       assert.equal(await next, 1);
@@ -135,10 +135,10 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a timeout that is no number of milliseconds is refused",
+    name: "a timeout outside 0 to 2147483647 rejects with a RangeError, and one of another type with a TypeError",
     async run(a, b) {
       await a.write("x");
-      for (const timeout of [-1, NaN]) {
+      for (const timeout of [-1, NaN, Infinity, 0x8000_0000]) {
         assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout }))).name, "RangeError");
         assert.equal((await rejection(b.write("x", { timeout }))).name, "RangeError");
       }
@@ -148,12 +148,12 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "a signal ends a read with its reason, leaves no listener and loses nothing",
+    name: "a signal ends a read with its reason, leaves no listener and loses no byte",
     async run(a, b) {
       const control = new AbortController();
       const reason = new Error("enough");
-      const reading = later(rejection(b.read(Buffer.alloc(8), { signal: control.signal })));
-      await turn();
+      const reading = handled(rejection(b.read(Buffer.alloc(8), { signal: control.signal })));
+      await nextTurn();
       control.abort(reason);
       assert.equal(await reading, reason);
       assert.equal(await rejection(b.read(Buffer.alloc(8), { signal: control.signal })), reason);
@@ -168,7 +168,7 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "an abort at the moment when bytes come loses none",
+    name: "an abort at the moment at which bytes arrive loses no byte",
     async run(a, b) {
       const rounds = 200;
       const random = seededNumbers(3);
@@ -176,7 +176,7 @@ export const readChecks: readonly Check[] = [
       const buffer = Buffer.alloc(64);
       for (let round = 0; round < rounds; round++) {
         const control = new AbortController();
-        const reading = later(
+        const reading = handled(
           b.read(buffer, { signal: control.signal }).then(
             (count) => {
               assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
@@ -185,8 +185,8 @@ export const readChecks: readonly Check[] = [
             (error: unknown) => assert.equal(error, control.signal.reason),
           ),
         );
-        const writing = later(a.write(pattern(3, round * 3)));
-        for (let wait = Math.floor(random() * 6); wait > 0; wait--) await (wait % 2 === 0 ? turn() : undefined);
+        const writing = handled(a.write(pattern(3, round * 3)));
+        for (let wait = Math.floor(random() * 6); wait > 0; wait--) await (wait % 2 === 0 ? nextTurn() : undefined);
         control.abort();
         await Promise.all([reading, writing]);
       }

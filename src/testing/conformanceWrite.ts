@@ -1,16 +1,23 @@
-// Conformance of writing: whole and in order, backpressure, the end of one direction.
+// Conformance checks of writing: the order of writes, backpressure, the end of one direction.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import type { Data } from "../io.js";
-import { fill, firstDifference, later, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
+import {
+  fillUntilBlocked,
+  firstDifference,
+  handled,
+  nextTurn,
+  pattern,
+  readFully,
+  readToEnd,
+  rejection,
+} from "./testBytes.js";
 import type { Check } from "./conformance.js";
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export const writeChecks: readonly Check[] = [
   {
-    name: "text, bytes and lists of these arrive as written",
+    name: "text, bytes and lists of these arrive as they were written",
     async run(a, b) {
       await a.write("grüße ");
       await a.write(Uint8Array.of(0, 255));
@@ -20,7 +27,7 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "a write of nothing resolves and sends nothing",
+    name: "a write without bytes resolves and sends nothing",
     async run(a, b) {
       for (const nothing of ["", new Uint8Array(0), [], ["", new Uint8Array(0)]]) await a.write(nothing);
       await a.write("x");
@@ -29,7 +36,7 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "a write refuses what is no data and sends nothing of it",
+    name: "a write of a value that is no data rejects with a TypeError and sends nothing",
     async run(a, b) {
       for (const wrong of [1, null, undefined, {}, ["x", 1], new ArrayBuffer(4)]) {
         assert.equal((await rejection(a.write(wrong as Data))).name, "TypeError");
@@ -39,10 +46,10 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "the caller may use a buffer again once its write has resolved",
+    name: "the caller may change a buffer when its write has resolved",
     async run(a, b) {
       const buffer = pattern(50_000);
-      const reading = later(readFully(b, 100_000));
+      const reading = handled(readFully(b, 100_000));
       await a.write(buffer);
       pattern(50_000, 50_000).copy(buffer);
       await a.write([buffer]);
@@ -51,13 +58,13 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "writes that are pending together go out whole and in order",
+    name: "pending writes arrive whole and in the order of the calls",
     async run(a, b) {
       const sizes = [100_000, 1, 0, 70_000, 30_001];
       let position = 0;
       const order: number[] = [];
       const writes = sizes.map((size, index) => {
-        const write = later(a.write(pattern(size, position)).then(() => order.push(index)));
+        const write = handled(a.write(pattern(size, position)).then(() => order.push(index)));
         position += size;
         return write;
       });
@@ -67,24 +74,30 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "tryWrite, where there is one, takes from the start, waits for nothing and goes before nobody",
+    name: "tryWrite(), if there is one, takes bytes from the start, does not wait, and overtakes no pending write",
     async run(a, b, { maxHeld }) {
       if (a.tryWrite === undefined) return;
       const size = 65_536;
       let position = 0;
       for (let taken = -1; taken !== 0;) {
         taken = a.tryWrite(pattern(size, position));
-        // It may be there and never take anything, where the layer below can't.
+        // Over a layer below without tryWrite(), it may always return 0.
         if (taken === 0 && position === 0) return;
-        assert.ok(Number.isInteger(taken) && taken >= 0 && taken <= size, `tryWrite() took ${taken} of ${size}`);
+        assert.ok(
+          Number.isInteger(taken) && taken >= 0 && taken <= size,
+          `tryWrite() is ${taken}, required 0 to ${size}, the size of its data`,
+        );
         position += taken;
-        assert.ok(position <= maxHeld + size, `${position} bytes were taken for a peer that does not read`);
+        assert.ok(
+          position <= maxHeld + size,
+          `${position} bytes were taken although the peer does not read, required at most ${maxHeld}`,
+        );
       }
-      const waiting = later(a.write(pattern(size, position)));
+      const waiting = handled(a.write(pattern(size, position)));
       position += size;
-      const early = a.tryWrite(pattern(1, position));
-      position += early;
-      // Where the write had room after all, there may be some for one more byte.
+      const overtaking = a.tryWrite(pattern(1, position));
+      position += overtaking;
+      // If the layers below have taken the whole write after all, they may also take one more byte.
       assert.equal(firstDifference(await readFully(b, position)), -1);
       await waiting;
       await a.closeWrite();
@@ -94,7 +107,7 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "both directions carry much at the same time",
+    name: "both directions carry many bytes at the same time",
     async run(a, b, { bulk }) {
       const send = async (conn: typeof a): Promise<void> => {
         for (let sent = 0; sent < bulk; sent += 65_536) await conn.write(pattern(Math.min(65_536, bulk - sent), sent));
@@ -103,7 +116,7 @@ export const writeChecks: readonly Check[] = [
         const buffer = Buffer.alloc(100_000);
         for (let got = 0; got < bulk;) {
           const count = await conn.read(buffer);
-          assert.notEqual(count, 0, `the end came after ${got} bytes`);
+          assert.notEqual(count, 0, `the end came after ${got} bytes, required ${bulk}`);
           assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
           got += count;
         }
@@ -112,37 +125,37 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "a peer that does not read stops the writer, and what was taken arrives",
+    name: "writes wait while the peer does not read, and all bytes that were taken arrive",
     async run(a, b, { maxHeld, patience }) {
-      const taken = await fill(a, maxHeld, patience);
+      const taken = await fillUntilBlocked(a, maxHeld, patience);
       assert.ok(taken > 0);
-      const writing = later(a.write(pattern(1000, taken)));
+      const writing = handled(a.write(pattern(1000, taken)));
       assert.equal(firstDifference(await readFully(b, taken + 1000)), -1);
       await writing;
       assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout: 5 }))).code, "ETIMEDOUT");
     },
   },
   {
-    name: "a write that waits goes on when the peer reads",
+    name: "a waiting write continues when the peer reads",
     async run(a, b, { maxHeld, patience }) {
-      const taken = await fill(a, maxHeld, patience);
+      const taken = await fillUntilBlocked(a, maxHeld, patience);
       let done = false;
-      const writing = later(a.write(pattern(500_000, taken)).then(() => (done = true)));
-      for (let index = 0; index < 5; index++) await turn();
+      const writing = handled(a.write(pattern(500_000, taken)).then(() => (done = true)));
+      for (let index = 0; index < 5; index++) await nextTurn();
       assert.equal(done, false);
       assert.equal(firstDifference(await readFully(b, taken + 500_000)), -1);
       await writing;
     },
   },
   {
-    name: "a signal ends a write that waits with its reason, says what was taken and leaves no listener",
+    name: "a signal ends a waiting write with its reason, counts the taken bytes and leaves no listener",
     async run(a, b, { maxHeld, patience }) {
-      const taken = await fill(a, maxHeld, patience);
+      const taken = await fillUntilBlocked(a, maxHeld, patience);
       const control = new AbortController();
       const reason = new Error("enough");
-      const writing = later(rejection(a.write(pattern(8_000_000, taken), { signal: control.signal })));
+      const writing = handled(rejection(a.write(pattern(8_000_000, taken), { signal: control.signal })));
       const some = await readFully(b, Math.min(taken, 300_000));
-      await turn();
+      await nextTurn();
       control.abort(reason);
       assert.equal(await writing, reason);
       assert.equal(getEventListeners(control.signal, "abort").length, 0);
@@ -154,14 +167,14 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "a write that waits behind another can be cut without touching it",
+    name: "a write that waits behind another one can time out without an effect on it",
     async run(a, b, { maxHeld, patience }) {
-      const taken = await fill(a, maxHeld, patience);
-      const first = later(a.write(pattern(200_000, taken)));
+      const taken = await fillUntilBlocked(a, maxHeld, patience);
+      const first = handled(a.write(pattern(200_000, taken)));
       const error = await rejection(a.write("lost", { timeout: 5 }));
       assert.equal(error.code, "ETIMEDOUT");
       assert.equal((error as { transferred?: number }).transferred, 0);
-      const last = later(a.write(pattern(10, taken + 200_000)));
+      const last = handled(a.write(pattern(10, taken + 200_000)));
       assert.equal(firstDifference(await readFully(b, taken + 200_010)), -1);
       await Promise.all([first, last]);
     },
@@ -179,11 +192,11 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "closeWrite() comes after the writes that are pending",
+    name: "closeWrite() ends writing after the pending writes",
     needs: ["halfClose"],
     async run(a, b) {
-      const writing = later(a.write(pattern(400_000)));
-      const ending = later(a.closeWrite());
+      const writing = handled(a.write(pattern(400_000)));
+      const ending = handled(a.closeWrite());
       assert.equal((await rejection(a.write("late"))).code, "EPIPE");
       const all = await readToEnd(b);
       assert.equal(all.length, 400_000);
@@ -192,7 +205,7 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
-    name: "closeWrite() again resolves, a write after it is refused with EPIPE",
+    name: "a second closeWrite() resolves, and a later write rejects with EPIPE",
     needs: ["halfClose"],
     async run(a, b) {
       await a.closeWrite();

@@ -1,14 +1,14 @@
-// A clock that stands still until a test moves it.
+// A clock for tests: its time passes only when a test advances it.
 
 import type { Clock } from "../wait/clock.js";
 
-interface Timer {
-  readonly at: number;
+interface FakeTimer {
+  readonly dueAt: number;
   readonly run: () => void;
 }
 
 /**
- * Time for tests: it passes when `advance` says so, and timers run then, in their order.
+ * A clock for tests. Time passes only in `advance()`, which runs the timers that are due in the order of their times.
  *
  * @example
  * ```ts
@@ -23,54 +23,54 @@ interface Timer {
  */
 export class FakeClock implements Clock {
   #now = 0;
-  readonly #timers: Set<Timer> = new Set();
+  readonly #timers: Set<FakeTimer> = new Set();
 
-  /** Milliseconds that have been passed so far. A property, so that it can be handed over as a function. */
+  /** The milliseconds that have passed. A property and not a method, so that it can be passed on as a function. */
   readonly now = (): number => this.#now;
 
-  /** Timers that have not run. */
+  /** The number of timers that have not run. */
   get pending(): number {
     return this.#timers.size;
   }
 
   setTimeout(run: () => void, ms: number): unknown {
-    const timer: Timer = { at: this.#now + ms, run };
+    const timer: FakeTimer = { dueAt: this.#now + ms, run };
     this.#timers.add(timer);
     return timer;
   }
 
   clearTimeout(timer: unknown): void {
-    this.#timers.delete(timer as Timer);
+    this.#timers.delete(timer as FakeTimer);
   }
 
   /**
-   * Lets `ms` pass: runs every timer that falls due, the earliest first, those too that are set meanwhile. Before the
-   * first, between two and after the last, all that is ready to run does.
+   * Advances the time by `ms` and runs the timers that are due then, the earliest first. This includes timers that are
+   * set meanwhile. Before and after each timer, callbacks of the event loop run that are ready.
    */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
-      await settled();
+      await runReady();
       const next = this.#next(end);
       if (next === undefined) break;
       this.#timers.delete(next);
-      this.#now = Math.max(this.#now, next.at);
+      this.#now = Math.max(this.#now, next.dueAt);
       next.run();
     }
     this.#now = end;
-    await settled();
+    await runReady();
   }
 
-  #next(end: number): Timer | undefined {
-    let next: Timer | undefined;
+  #next(end: number): FakeTimer | undefined {
+    let next: FakeTimer | undefined;
     for (const timer of this.#timers) {
-      if (timer.at <= end && (next === undefined || timer.at < next.at)) next = timer;
+      if (timer.dueAt <= end && (next === undefined || timer.dueAt < next.dueAt)) next = timer;
     }
     return next;
   }
 }
 
-/** Two turns of the loop: callbacks that are due, and what these made due. */
-async function settled(): Promise<void> {
+/** Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop. */
+async function runReady(): Promise<void> {
   for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
 }

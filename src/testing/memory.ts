@@ -1,29 +1,32 @@
-// Two connected ends in memory, which behave as a connection of the kernel does, or as badly as a test wants.
+// A connection in memory: two connected ends. They behave as a connection of the kernel, or with delays, small reads
+// and faults.
 
 import type { Address } from "../addr/address.js";
 import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions } from "../io.js";
+import { targetError } from "../stream/readTarget.js";
+import { toParts } from "../stream/writeParts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
-import { toParts, wrongTarget } from "../stream/data.js";
-import { refusal } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
+import { optionsError } from "../wait/pendingCall.js";
+import { milliseconds } from "../wait/waitOptions.js";
 import { type Fault, FaultScript } from "./faults.js";
 import { MemoryPipe } from "./memoryPipe.js";
 
-/** How a connection in memory behaves; both directions alike. */
+/** How a connection in memory behaves. Both directions behave alike. */
 export interface MemoryOptions {
   /** Bytes that each direction holds before writes wait. Default 64 KiB. */
   readonly capacity?: number | undefined;
-  /** Milliseconds from a write to the read that may get it. Default 0. */
-  readonly latency?: number | undefined;
+  /** Milliseconds from a write until its bytes can be read, from 0 to 2147483647; null for none. Default 0. */
+  readonly latency?: number | null | undefined;
   /**
-   * Most bytes that one read gives: a number, or a function of how many it could give (see {@link seededChunks}).
-   * Default: all that the buffer holds.
+   * Most bytes that one read returns: a number, or a function of the number of bytes that it could return (see
+   * {@link seededChunks}). Default: no limit.
    */
   readonly chunking?: number | ((available: number) => number) | undefined;
-  /** Failures by script. */
+  /** Scripted faults. */
   readonly faults?: readonly Fault[] | undefined;
-  /** Where latency and timeouts take their time from. Default: the system's clock. */
+  /** The clock of latencies and timeouts. Default: the clock of the system. */
   readonly clock?: Clock | undefined;
   /** The addresses of the two ends. Default: none. */
   readonly addresses?: readonly [Address | undefined, Address | undefined] | undefined;
@@ -46,7 +49,7 @@ export class MemoryConn implements Conn {
     this.remoteAddress = remote;
   }
 
-  /** Bytes that were written here and not read by the other end. */
+  /** Bytes that this end has written and the other end has not read. */
   get unread(): number {
     return this.#outgoing.held;
   }
@@ -63,9 +66,9 @@ export class MemoryConn implements Conn {
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(localError("EBADF", "read"));
     if (this.#incoming.reading) return Promise.reject(new BusyError("read"));
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "read");
     if (refused !== undefined) return Promise.reject(refused.error);
-    const wrong = wrongTarget(buffer);
+    const wrong = targetError(buffer);
     if (wrong !== undefined) return Promise.reject(wrong);
     return this.#incoming.read(buffer, opts);
   }
@@ -74,11 +77,11 @@ export class MemoryConn implements Conn {
     if (this.#closed) return Promise.reject(localError("EBADF", "write"));
     let parts;
     try {
-      parts = toParts(data);
+      parts = toParts(data, "write");
     } catch (error) {
       return Promise.reject(error);
     }
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "write");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finishing !== undefined) return Promise.reject(localError("EPIPE", "write"));
     return this.#outgoing.write(parts, opts);
@@ -86,9 +89,9 @@ export class MemoryConn implements Conn {
 
   closeWrite(opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "closeWrite");
     if (refused !== undefined) return Promise.reject(refused.error);
-    // The first call queues the end; a later one only waits for it.
+    // The first call puts the end into the queue. Later calls only wait for it.
     const ending = this.#outgoing.end(opts);
     this.#finishing ??= ending;
     return ending;
@@ -99,26 +102,23 @@ export class MemoryConn implements Conn {
   }
 
   close(): Promise<void> {
-    this.#leave(false);
+    this.#close(false);
     return Promise.resolve();
   }
 
   abort(): void {
-    this.#leave(true);
+    this.#close(true);
   }
 
-  /**
-   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
-   * from now on.
-   */
+  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
   unref(): this {
-    this.#incoming.readerRefs.held = this.#outgoing.writerRefs.held = false;
+    this.#incoming.readerRefs.keepAlive = this.#outgoing.writerRefs.keepAlive = false;
     return this;
   }
 
-  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
   ref(): this {
-    this.#incoming.readerRefs.held = this.#outgoing.writerRefs.held = true;
+    this.#incoming.readerRefs.keepAlive = this.#outgoing.writerRefs.keepAlive = true;
     return this;
   }
 
@@ -126,17 +126,18 @@ export class MemoryConn implements Conn {
     return this.close();
   }
 
-  #leave(reset: boolean): void {
+  #close(reset: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outgoing.leave(reset);
-    this.#incoming.refuse(reset);
+    this.#outgoing.closeWriter(reset);
+    this.#incoming.closeReader(reset);
   }
 }
 
 /**
- * Two connected ends.
+ * A connection in memory: two connected ends.
  *
+ * @throws RangeError for a `capacity` below 1, or a `latency` that is out of range
  * @example
  * ```ts
  * import { memoryPair } from "berkeley/testing";
@@ -147,9 +148,11 @@ export class MemoryConn implements Conn {
  * ```
  */
 export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
-  const { capacity = 65_536, latency = 0, chunking = Infinity, faults = [], clock = systemClock, addresses } = opts;
-  if (!(capacity >= 1)) throw new RangeError(`capacity must be at least 1 byte, found ${capacity}`);
-  if (!(latency >= 0)) throw new RangeError(`latency must be at least 0 milliseconds, found ${latency}`);
+  const { capacity = 65_536, chunking = Infinity, faults = [], clock = systemClock, addresses } = opts;
+  if (!(capacity >= 1)) {
+    throw new RangeError(`Cannot make a memory pair: capacity is ${capacity}, required at least 1 byte`);
+  }
+  const latency = milliseconds(opts.latency, "make a memory pair", "latency") ?? 0;
   const chunk = typeof chunking === "number" ? (): number => chunking : chunking;
   const pipe = (from: "a" | "b", to: "a" | "b"): MemoryPipe =>
     new MemoryPipe(
@@ -164,30 +167,4 @@ export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
   const back = pipe("b", "a");
   const [a, b] = addresses ?? [undefined, undefined];
   return [new MemoryConn(back, forth, a, b), new MemoryConn(forth, back, b, a)];
-}
-
-/**
- * Chunk sizes from 1 to `most` in an order that depends on `seed` only, for `chunking`.
- *
- * @example
- * ```ts
- * import { memoryPair, seededChunks } from "berkeley/testing";
- *
- * const [a, b] = memoryPair({ chunking: seededChunks(7, 100) });
- * ```
- */
-export function seededChunks(seed: number, most: number): (available: number) => number {
-  const next = seededNumbers(seed);
-  return () => 1 + Math.floor(next() * most);
-}
-
-/** A function that returns numbers from 0 to 1. They depend on `seed` only (mulberry32). */
-export function seededNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -1,52 +1,47 @@
-// A listener in memory: connect() on one side, accept() on the other.
+// A listener in memory: one side calls connect(), and the other side accept().
 
 import type { Address } from "../addr/address.js";
+import type { SocketError } from "../errors/index.js";
 import type { IoOptions, Listener } from "../io.js";
 import { type Clock, systemClock } from "../wait/clock.js";
-import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
-import { type SocketError } from "../errors/index.js";
+import { optionsError, PendingCall } from "../wait/pendingCall.js";
+import { TimerRefs } from "../wait/timerRefs.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
 /** How a listener in memory and the connections to it behave. */
 export interface MemoryListenerOptions extends Omit<MemoryOptions, "addresses"> {
-  /** Connections that are made before someone accepts them; more wait in `connect()`. Default 128. */
+  /** Connections that the accept queue holds. Further calls of `connect()` wait. Default 128. */
   readonly backlog?: number | undefined;
-  /** The listener's address, which is the local one of each accepted connection. Default: none. */
+  /** The address of the listener, and so the local address of each accepted connection. Default: none. */
   readonly address?: Address | undefined;
 }
 
-class Accepting extends Wait<MemoryConn> {
-  readonly #drop: (call: Accepting) => void;
+/** A pending `accept()` or `connect()`. */
+class PendingConn extends PendingCall<MemoryConn> {
+  readonly #syscall: string;
+  readonly #remove: (call: PendingConn) => void;
 
-  constructor(opts: IoOptions | undefined, clock: Clock, refs: TimerRefs, drop: (call: Accepting) => void) {
+  constructor(
+    syscall: string,
+    opts: IoOptions | undefined,
+    clock: Clock,
+    refs: TimerRefs | undefined,
+    remove: (call: PendingConn) => void,
+  ) {
     super(opts, clock, refs);
-    this.#drop = drop;
+    this.#syscall = syscall;
+    this.#remove = remove;
   }
 
-  protected override cut(): SocketError {
-    this.#drop(this);
-    return timeoutError("accept");
-  }
-}
-
-class Connecting extends Wait<MemoryConn> {
-  readonly #drop: (call: Connecting) => void;
-
-  constructor(opts: IoOptions | undefined, clock: Clock, drop: (call: Connecting) => void) {
-    super(opts, clock);
-    this.#drop = drop;
-  }
-
-  protected override cut(): SocketError {
-    this.#drop(this);
-    return timeoutError("connect");
+  protected override cancel(): SocketError {
+    this.#remove(this);
+    return timeoutError(this.#syscall);
   }
 }
 
 /**
- * A listener without a network, to run a server in a test.
+ * A listener without a network, for tests of a server.
  *
  * @example
  * ```ts
@@ -64,10 +59,11 @@ export class MemoryListener implements Listener<MemoryConn> {
   readonly #opts: MemoryListenerOptions;
   readonly #clock: Clock;
   readonly #backlog: number;
-  readonly #made: MemoryConn[] = [];
+  /** The accept queue. */
+  readonly #ready: MemoryConn[] = [];
   readonly #refs = new TimerRefs();
-  #accepting: Accepting[] = [];
-  #connecting: Connecting[] = [];
+  #accepting: PendingConn[] = [];
+  #connecting: PendingConn[] = [];
   #closed = false;
 
   constructor(opts: MemoryListenerOptions = {}) {
@@ -77,13 +73,13 @@ export class MemoryListener implements Listener<MemoryConn> {
     this.#backlog = Math.max(1, opts.backlog ?? 128);
   }
 
-  /** Makes a connection and returns the client's end. Rejects with `ECONNREFUSED` when the listener is closed. */
+  /** Connects and resolves with the client's end. Rejects with `ECONNREFUSED` if the listener is closed. */
   connect(opts?: IoOptions): Promise<MemoryConn> {
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "connect");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("ECONNREFUSED", "connect"));
-    const call = new Connecting(opts, this.#clock, (cut) => {
-      this.#connecting = this.#connecting.filter((other) => other !== cut);
+    const call = new PendingConn("connect", opts, this.#clock, undefined, (cancelled) => {
+      this.#connecting = this.#connecting.filter((other) => other !== cancelled);
     });
     this.#connecting.push(call);
     this.#match();
@@ -91,29 +87,26 @@ export class MemoryListener implements Listener<MemoryConn> {
   }
 
   accept(opts?: IoOptions): Promise<MemoryConn> {
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "accept");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("EBADF", "accept"));
-    const call = new Accepting(opts, this.#clock, this.#refs, (cut) => {
-      this.#accepting = this.#accepting.filter((other) => other !== cut);
+    const call = new PendingConn("accept", opts, this.#clock, this.#refs, (cancelled) => {
+      this.#accepting = this.#accepting.filter((other) => other !== cancelled);
     });
     this.#accepting.push(call);
     this.#match();
     return call.promise;
   }
 
-  /**
-   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
-   * from now on.
-   */
+  /** From now on, neither waiting calls of `accept()` nor their deadlines keep the process alive. */
   unref(): this {
-    this.#refs.held = false;
+    this.#refs.keepAlive = false;
     return this;
   }
 
-  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
   ref(): this {
-    this.#refs.held = true;
+    this.#refs.keepAlive = true;
     return this;
   }
 
@@ -122,8 +115,8 @@ export class MemoryListener implements Listener<MemoryConn> {
       this.#closed = true;
       for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
       for (const call of this.#connecting.splice(0)) call.reject(localError("ECONNREFUSED", "connect"));
-      // As the kernel does with what nobody accepted.
-      for (const conn of this.#made.splice(0)) conn.abort();
+      // As the kernel does with connections in the accept queue.
+      for (const conn of this.#ready.splice(0)) conn.abort();
     }
     return Promise.resolve();
   }
@@ -146,22 +139,23 @@ export class MemoryListener implements Listener<MemoryConn> {
     return this.close();
   }
 
+  /** Makes connections while the accept queue has space, and accepts them. */
   #match(): void {
-    while (this.#connecting.length > 0 && this.#made.length < this.#backlog) {
+    while (this.#connecting.length > 0 && this.#ready.length < this.#backlog) {
       const [client, server] = memoryPair({ ...this.#opts, addresses: [undefined, this.address] });
-      this.#made.push(server);
+      this.#ready.push(server);
       this.#connecting.shift()?.resolve(client);
-      this.#serve();
+      this.#settleAccepts();
     }
-    if (this.#made.length > 0 && this.#accepting.length > 0) {
-      this.#serve();
+    if (this.#ready.length > 0 && this.#accepting.length > 0) {
+      this.#settleAccepts();
       this.#match();
     }
   }
 
-  #serve(): void {
-    while (this.#made.length > 0 && this.#accepting.length > 0) {
-      this.#accepting.shift()?.resolve(this.#made.shift() as MemoryConn);
+  #settleAccepts(): void {
+    while (this.#ready.length > 0 && this.#accepting.length > 0) {
+      this.#accepting.shift()?.resolve(this.#ready.shift() as MemoryConn);
     }
   }
 }

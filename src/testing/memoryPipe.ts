@@ -1,101 +1,60 @@
-// One direction of a connection in memory: what one end wrote and the other has not read.
+// One direction of a connection in memory: the bytes that one end has written and the other end has not read.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
+import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { PendingRead, PendingWrite } from "../stream/pendingTransfers.js";
+import { WriteParts } from "../stream/writeParts.js";
 import type { Clock } from "../wait/clock.js";
-import { Broken } from "../stream/broken.js";
-import { Parts } from "../stream/data.js";
-import { TimerRefs } from "../wait/timerRefs.js";
 import { localError, timeoutError } from "../wait/localError.js";
-import { Wait } from "../wait/pendingCall.js";
+import { TimerRefs } from "../wait/timerRefs.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */
-export interface PipeOptions {
-  /** Bytes that are taken before writes wait. */
+export interface MemoryPipeOptions {
+  /** Bytes that the pipe holds before writes wait. */
   readonly capacity: number;
-  /** Milliseconds from write to read. */
+  /** Milliseconds from a write until its bytes can be read. */
   readonly latency: number;
-  /** Most bytes of a read, when `available` could be had. */
+  /** Most bytes of a read that could return `available` bytes. */
   readonly chunk: (available: number) => number;
   readonly clock: Clock;
 }
 
-class Reading extends Wait<number> {
-  readonly target: Uint8Array;
-  readonly #pipe: MemoryPipe;
-
-  constructor(pipe: MemoryPipe, target: Uint8Array, opts: IoOptions | undefined, clock: Clock) {
-    super(opts, clock, pipe.readerRefs);
-    this.#pipe = pipe;
-    this.target = target;
-  }
-
-  protected override cut(): SocketError {
-    this.#pipe.drop(this);
-    return timeoutError("read");
-  }
-}
-
-/** A write or, without parts, the end. */
-class Writing extends Wait<void> {
-  readonly parts: Parts | undefined;
-  transferred = 0;
-  readonly #pipe: MemoryPipe;
-
-  constructor(pipe: MemoryPipe, parts: Parts | undefined, opts: IoOptions | undefined, clock: Clock) {
-    super(opts, clock, pipe.writerRefs);
-    this.#pipe = pipe;
-    this.parts = parts;
-  }
-
-  failure(code: string): SocketError {
-    if (this.parts === undefined) return localError(code, "closeWrite");
-    return localError(code, "write", { transferred: this.transferred });
-  }
-
-  late(): SocketError {
-    if (this.parts === undefined) return timeoutError("closeWrite");
-    return timeoutError("write", { transferred: this.transferred });
-  }
-
-  protected override cut(): SocketError {
-    this.#pipe.drop(this);
-    return this.late();
-  }
-}
-
+/** The bytes of one step of a write, and the time from which they can be read. */
 interface Segment {
   bytes: Uint8Array;
-  /** When it can be read. */
-  readonly at: number;
+  readonly readableAt: number;
 }
 
-/** Bytes on their way from a writer to a reader, at most `capacity` of them. */
+/** Bytes on the way from a writing end to a reading end, at most `capacity`. */
 export class MemoryPipe {
-  /** Of the calls that wait at either end. */
+  /** The timers of the calls that wait at the reading end and at the writing end. */
   readonly readerRefs: TimerRefs = new TimerRefs();
   readonly writerRefs: TimerRefs = new TimerRefs();
-  readonly #opts: PipeOptions;
+  readonly #opts: MemoryPipeOptions;
   readonly #segments: Segment[] = [];
+  /** Bytes in all segments. */
   #held = 0;
-  /** How many segments, and bytes in them, have arrived. */
-  #arrived = 0;
-  #ready = 0;
-  #reading: Reading | undefined;
-  #queue: Writing[] = [];
+  /** The first `#arrivedSegments` segments can be read. They have `#arrivedBytes` bytes. */
+  #arrivedSegments = 0;
+  #arrivedBytes = 0;
+  #pendingRead: PendingRead | undefined;
+  #writes: PendingWrite[] = [];
+  /** Runs when the next segment, or the end, can be read. Only while a read waits. */
   #timer: unknown;
   /** When the end, or the reset, can be read. */
   #endAt: number | undefined;
+  /** The writing end was aborted, so the reading end gets `ECONNRESET` and not the end. */
   #reset = false;
-  /** Why writes fail from now on. */
-  #broken: string | undefined;
-  readonly #watched = new Broken();
+  /** The code with which writes fail from now on. */
+  #writeError: string | undefined;
+  readonly #brokenWaiters = new BrokenWaiters();
   readonly #readFaults: FaultScript;
   readonly #writeFaults: FaultScript;
   readonly #endFaults: FaultScript;
 
-  constructor(opts: PipeOptions, faults: { read: FaultScript; write: FaultScript; closeWrite: FaultScript }) {
+  constructor(opts: MemoryPipeOptions, faults: { read: FaultScript; write: FaultScript; closeWrite: FaultScript }) {
     this.#opts = opts;
     this.#readFaults = faults.read;
     this.#writeFaults = faults.write;
@@ -108,154 +67,164 @@ export class MemoryPipe {
   }
 
   get reading(): boolean {
-    return this.#reading !== undefined;
+    return this.#pendingRead !== undefined;
   }
 
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
-    const fault = this.#readFaults.next();
+    const fault = this.#readFaults.takeError();
     if (fault !== undefined) return Promise.reject(fault);
-    const ready = this.#arrive();
-    if (ready > 0) return Promise.resolve(this.#serve(target, ready));
-    const over = this.#over();
-    if (over !== undefined) return over === 0 ? Promise.resolve(0) : Promise.reject(over);
+    const available = this.#countArrived();
+    if (available > 0) return Promise.resolve(this.#copyTo(target, available));
+    const ending = this.#ending();
+    if (ending !== undefined) return ending === 0 ? Promise.resolve(0) : Promise.reject(ending);
     if (opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    this.#reading = new Reading(this, target, opts, this.#opts.clock);
-    this.#wake();
-    return this.#reading.promise;
+    this.#pendingRead = new PendingRead(target, opts, {
+      clock: this.#opts.clock,
+      refs: this.readerRefs,
+      remove: () => {
+        this.#pendingRead = undefined;
+        this.#stopTimer();
+      },
+    });
+    this.#startTimer();
+    return this.#pendingRead.promise;
   }
 
   write(parts: readonly Uint8Array[], opts: IoOptions | undefined): Promise<void> {
-    return this.#enqueue(new Parts(parts), opts);
+    return this.#enqueue(new WriteParts(parts), opts);
   }
 
   end(opts: IoOptions | undefined): Promise<void> {
     return this.#enqueue(undefined, opts);
   }
 
-  drop(call: Reading | Writing): void {
-    if (call === this.#reading) {
-      this.#reading = undefined;
-      this.#sleep();
-      return;
-    }
-    // The end stays due: only the wait for it was cut short.
-    if ((call as Writing).parts !== undefined) this.#queue = this.#queue.filter((job) => job !== call);
-    // The call that was in front may have been all that held the next one back.
-    this.#move();
-  }
-
-  /** The writing end is gone: pending writes fail, the reader gets what was taken and then 0, or ECONNRESET. */
-  leave(reset: boolean): void {
-    this.#fail("ECANCELED", "EBADF");
+  /** The writing end was closed: pending writes fail. The reader gets the bytes, and then 0 or `ECONNRESET`. */
+  closeWriter(reset: boolean): void {
+    this.#failWrites("ECANCELED", "EBADF");
     if (this.#endAt === undefined) {
       this.#endAt = this.#opts.clock.now() + this.#opts.latency;
       this.#reset = reset;
     }
-    this.#answer();
+    this.#settleRead();
   }
 
-  /** The reading end is gone: its pending read fails, nothing more is taken. */
-  refuse(reset: boolean): void {
-    const reading = this.#reading;
-    this.#reading = undefined;
-    this.#sleep();
-    reading?.reject(localError("ECANCELED", "read"));
+  /** The reading end was closed: its pending read fails, and the pipe takes no more bytes. */
+  closeReader(reset: boolean): void {
+    const read = this.#pendingRead;
+    this.#pendingRead = undefined;
+    this.#stopTimer();
+    read?.reject(localError("ECANCELED", "read"));
     this.#segments.length = 0;
-    this.#held = this.#arrived = this.#ready = 0;
-    this.#fail(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
+    this.#held = this.#arrivedSegments = this.#arrivedBytes = 0;
+    this.#failWrites(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
   }
 
-  /** Waits until writes fail because the reading end is gone. */
+  /** Waits until writes fail because the reading end was closed. */
   whenBroken(opts: IoOptions | undefined): Promise<unknown> {
-    return this.#watched.wait(opts);
+    return this.#brokenWaiters.wait(opts);
   }
 
-  #fail(pending: string, later: string): void {
-    if (pending === "ECANCELED") this.#watched.close();
-    else this.#watched.tell(localError(later, "write"));
-    this.#broken ??= later;
-    for (const job of this.#queue.splice(0)) job.reject(job.failure(pending));
+  /** Rejects pending writes with the code `pending`, and later ones with `later`. */
+  #failWrites(pending: string, later: string): void {
+    if (pending === "ECANCELED") this.#brokenWaiters.close();
+    else this.#brokenWaiters.resolveAll(localError(later, "write"));
+    this.#writeError ??= later;
+    for (const write of this.#writes.splice(0)) write.reject(write.errorWith(pending));
   }
 
-  #enqueue(parts: Parts | undefined, opts: IoOptions | undefined): Promise<void> {
+  #enqueue(parts: WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
     const call = parts === undefined ? "closeWrite" : "write";
-    // To say the end to a peer that has gone is no error, but to one that cut the connection it is.
-    if (this.#broken === "EPIPE" && parts === undefined) return Promise.resolve();
-    if (this.#broken !== undefined) return Promise.reject(localError(this.#broken, call));
+    // As in the kernel: shutdown(2) succeeds after the peer has closed, and fails after the peer has reset the
+    // connection.
+    if (this.#writeError === "EPIPE" && parts === undefined) return Promise.resolve();
+    if (this.#writeError !== undefined) return Promise.reject(localError(this.#writeError, call));
     const immediate = opts?.timeout === 0;
-    const job = new Writing(this, parts, immediate ? { signal: opts?.signal } : opts, this.#opts.clock);
-    this.#queue.push(job);
-    this.#move();
-    if (immediate && !job.settled) {
-      this.#queue = this.#queue.filter((other) => other !== job || parts === undefined);
-      job.reject(job.late());
+    const write = new PendingWrite(parts, immediate ? { signal: opts?.signal } : opts, {
+      clock: this.#opts.clock,
+      refs: this.writerRefs,
+      remove: (cancelled) => {
+        this.#removeWrite(cancelled);
+        // The next write may have waited only for this one.
+        this.#advanceWrites();
+      },
+    });
+    this.#writes.push(write);
+    this.#advanceWrites();
+    if (immediate && !write.settled) {
+      this.#removeWrite(write);
+      write.reject(write.timeoutError());
     }
-    return job.promise;
+    return write.promise;
   }
 
-  /** Takes from the writes in front what there is room for, and answers the reader. */
-  #move(): void {
+  /** A closeWrite() stays in the queue: only the wait for it ends. */
+  #removeWrite(removed: PendingWrite): void {
+    if (removed.parts !== undefined) this.#writes = this.#writes.filter((write) => write !== removed);
+  }
+
+  /** Takes as many bytes of the pending writes as there is space for, and settles the pending read. */
+  #advanceWrites(): void {
     const { capacity, latency, clock } = this.#opts;
-    for (let job = this.#queue[0]; job !== undefined; job = this.#queue[0]) {
-      if (job.parts === undefined) {
-        const fault = this.#endFaults.next();
+    for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) {
+      if (write.parts === undefined) {
+        const fault = this.#endFaults.takeError();
         if (fault === undefined) this.#endAt ??= clock.now() + latency;
-        this.#queue.shift();
-        if (fault === undefined) job.resolve();
-        else job.reject(fault);
+        this.#writes.shift();
+        if (fault === undefined) write.resolve();
+        else write.reject(fault);
         continue;
       }
-      const room = Math.min(capacity - this.#held, job.parts.left, this.#writeFaults.allowed);
-      if (room > 0) {
-        this.#segments.push({ bytes: job.parts.take(room), at: clock.now() + latency });
-        this.#held += room;
-        job.transferred += room;
-        this.#writeFaults.moved(room);
+      const count = Math.min(capacity - this.#held, write.parts.left, this.#writeFaults.bytesToNext);
+      if (count > 0) {
+        this.#segments.push({ bytes: write.parts.take(count), readableAt: clock.now() + latency });
+        this.#held += count;
+        write.transferred += count;
+        this.#writeFaults.count(count);
       }
-      const fault = this.#writeFaults.next(job.transferred);
-      if (fault === undefined && job.parts.left > 0) break;
-      this.#queue.shift();
-      if (fault === undefined) job.resolve();
-      else job.reject(fault);
+      const fault = this.#writeFaults.takeError(write.transferred);
+      if (fault === undefined && write.parts.left > 0) break;
+      this.#writes.shift();
+      if (fault === undefined) write.resolve();
+      else write.reject(fault);
     }
-    this.#answer();
+    this.#settleRead();
   }
 
-  /** Answers the pending read if that can be. */
-  #answer(): void {
-    const reading = this.#reading;
-    if (reading === undefined) return;
-    const ready = this.#arrive();
-    const over = ready > 0 ? undefined : this.#over();
-    if (ready === 0 && over === undefined) {
-      this.#wake();
+  /** Settles the pending read if bytes, the end or a reset can be read. */
+  #settleRead(): void {
+    const read = this.#pendingRead;
+    if (read === undefined) return;
+    const available = this.#countArrived();
+    const ending = available > 0 ? undefined : this.#ending();
+    if (available === 0 && ending === undefined) {
+      this.#startTimer();
       return;
     }
-    this.#reading = undefined;
-    this.#sleep();
-    if (over instanceof Error) reading.reject(over);
-    else reading.resolve(ready > 0 ? this.#serve(reading.target, ready) : 0);
+    this.#pendingRead = undefined;
+    this.#stopTimer();
+    if (ending instanceof Error) read.reject(ending);
+    else read.resolve(available > 0 ? this.#copyTo(read.target, available) : 0);
   }
 
-  /** Bytes that have arrived. */
-  #arrive(): number {
+  /** The number of bytes that can be read now. */
+  #countArrived(): number {
     const now = this.#opts.clock.now();
-    for (let next = this.#segments[this.#arrived]; next !== undefined && next.at <= now;) {
-      this.#ready += next.bytes.length;
-      next = this.#segments[++this.#arrived];
+    for (let next = this.#segments[this.#arrivedSegments]; next !== undefined && next.readableAt <= now;) {
+      this.#arrivedBytes += next.bytes.length;
+      next = this.#segments[++this.#arrivedSegments];
     }
-    return this.#ready;
+    return this.#arrivedBytes;
   }
 
-  /** 0 at the end, the error after a reset, `undefined` while there is more to come. */
-  #over(): 0 | SocketError | undefined {
-    if (this.#endAt === undefined || this.#segments.length > 0 || this.#endAt > this.#opts.clock.now())
-      return undefined;
+  /** 0 if the end can be read now, the error if a reset can, `undefined` otherwise. */
+  #ending(): 0 | SocketError | undefined {
+    if (this.#endAt === undefined || this.#segments.length > 0) return undefined;
+    if (this.#endAt > this.#opts.clock.now()) return undefined;
     return this.#reset ? localError("ECONNRESET", "read") : 0;
   }
 
-  #serve(target: Uint8Array, ready: number): number {
-    const most = Math.min(target.length, ready, this.#readFaults.allowed);
+  #copyTo(target: Uint8Array, available: number): number {
+    const most = Math.min(target.length, available, this.#readFaults.bytesToNext);
     const count = Math.max(1, Math.min(most, Math.floor(this.#opts.chunk(most))));
     let filled = 0;
     while (filled < count) {
@@ -265,36 +234,36 @@ export class MemoryPipe {
       filled += part.length;
       if (part.length === segment.bytes.length) {
         this.#segments.shift();
-        this.#arrived--;
+        this.#arrivedSegments--;
       } else {
         segment.bytes = segment.bytes.subarray(part.length);
       }
     }
     this.#held -= count;
-    this.#ready -= count;
-    this.#readFaults.moved(count);
-    // As the kernel does: writers are woken when there is room worth it.
-    if (this.#queue.length > 0 && this.#held <= this.#opts.capacity >> 1) this.#move();
+    this.#arrivedBytes -= count;
+    this.#readFaults.count(count);
+    // As the kernel does: writers continue when half of the capacity is free, and not after each byte.
+    if (this.#writes.length > 0 && this.#held <= this.#opts.capacity >> 1) this.#advanceWrites();
     return count;
   }
 
-  /** Looks again when the next bytes, or the end, arrive. */
-  #wake(): void {
-    const at = this.#segments[0]?.at ?? this.#endAt;
+  /** Settles the pending read when the next bytes, or the end, can be read. */
+  #startTimer(): void {
+    const at = this.#segments[0]?.readableAt ?? this.#endAt;
     if (at === undefined || this.#timer !== undefined) return;
     const { clock } = this.#opts;
     this.#timer = clock.setTimeout(
       () => {
         this.readerRefs.delete(this.#timer);
         this.#timer = undefined;
-        this.#answer();
+        this.#settleRead();
       },
       Math.max(0, at - clock.now()),
     );
     this.readerRefs.add(this.#timer);
   }
 
-  #sleep(): void {
+  #stopTimer(): void {
     if (this.#timer === undefined) return;
     this.#opts.clock.clearTimeout(this.#timer);
     this.readerRefs.delete(this.#timer);

@@ -1,14 +1,14 @@
-// Helpers for tests that move bytes: a pattern in which every position shows, reading to an end, what a promise became.
+// Helpers for tests that move bytes: a pattern of bytes, reads of all bytes, and the error of a promise.
 
 import type { Conn, IoOptions, Reader } from "../io.js";
 
-/** The byte at `position` of the pattern; its period is a prime, so that no shift by a power of two goes unseen. */
+/** The byte at `position` of the pattern. Its periods are primes, so a shift by a power of two changes the bytes. */
 function byteAt(position: number): number {
   return (position % 65_521) % 251;
 }
 
 /**
- * `size` bytes of a pattern, as it stands from `position` on. Bytes that were lost, doubled or moved show as a difference.
+ * `size` bytes of a pattern, from `position` on. Bytes that were lost, repeated or moved cause a difference.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export function pattern(size: number, position: number = 0): Buffer {
   return bytes;
 }
 
-/** The position at which `bytes` first differ from {@link pattern} as it stands from `position` on; -1 when they do not. */
+/** The position of the first difference between `bytes` and {@link pattern} from `position` on; -1 if there is none. */
 export function firstDifference(bytes: Uint8Array, position: number = 0): number {
   for (let index = 0; index < bytes.length; index++) {
     if (bytes[index] !== byteAt(position + index)) return position + index;
@@ -55,27 +55,30 @@ export async function readToEnd(reader: Reader, opts?: IoOptions): Promise<Buffe
   }
 }
 
-/** Reads exactly `size` bytes. Rejects with an Error when the end comes before. */
+/** Reads exactly `size` bytes. Rejects with an Error if the end comes before. */
 export async function readFully(reader: Reader, size: number): Promise<Buffer> {
   const out = Buffer.alloc(size);
   for (let filled = 0; filled < size;) {
     const count = await reader.read(out.subarray(filled));
-    if (count === 0) throw new Error(`Needed ${size} bytes, but the end came after ${filled}`);
+    if (count === 0) throw new Error(`Cannot readFully: the end came after ${filled} bytes, required ${size}`);
     filled += count;
   }
   return out;
 }
 
 /**
- * A promise that is awaited later in a check. When the check fails before that, its pair is torn down, and what then
- * rejects must not end the process as a rejection that nobody handles.
+ * Marks a promise as handled, and returns it. A check awaits it later. If the check fails before that, its connections
+ * are aborted, and the promise rejects; without a handler, that would end the process.
  */
-export function later<T>(promise: Promise<T>): Promise<T> {
+export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** Resolves with the reason that `promise` rejects with. Rejects with an Error when `promise` resolves. */
+/** Resolves in the next turn of the event loop. By then, all calls that could settle at once have settled. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Resolves with the error of `promise`. Rejects with an Error if `promise` resolves. */
 export async function rejection(
   promise: Promise<unknown>,
 ): Promise<{ readonly code?: unknown; readonly name?: unknown }> {
@@ -85,24 +88,29 @@ export async function rejection(
   } catch (error) {
     return error as { code?: unknown };
   }
-  throw new Error(`Needed a rejection, but the call resolved with ${String(value)}`);
+  throw new Error(`Cannot get the rejection: the call resolved with ${String(value)}, required a rejection`);
 }
 
-/** Writes the pattern until the peer, which does not read, makes a write wait for `patience` ms; returns the bytes taken. */
-export async function fill(conn: Conn, most: number, patience: number): Promise<number> {
+/**
+ * Writes the pattern until a write waits for `patience` ms, because the peer does not read. Resolves with the number of
+ * bytes that were taken.
+ */
+export async function fillUntilBlocked(conn: Conn, most: number, patience: number): Promise<number> {
   const piece = 65_536;
   for (let taken = 0; ;) {
-    if (taken > most)
-      throw new Error(`A peer that does not read must stop a writer within ${most} bytes, but ${taken} were taken`);
+    if (taken > most) {
+      const found = `${taken} bytes were taken although the peer does not read`;
+      throw new Error(`Cannot make a write wait: ${found}, required at most ${most}`);
+    }
     try {
       await conn.write(pattern(piece, taken), { timeout: patience });
       taken += piece;
     } catch (error) {
       const { code, transferred } = error as { code?: unknown; transferred?: unknown };
       if (code !== "ETIMEDOUT") throw error;
-      if (typeof transferred !== "number")
-        throw new Error("A write that timed out must say in transferred what was taken", { cause: error });
-      return taken + transferred;
+      if (typeof transferred === "number") return taken + transferred;
+      const found = `transferred of the timeout error is ${String(transferred)}`;
+      throw new Error(`Cannot make a write wait: ${found}, required the number of bytes taken`, { cause: error });
     }
   }
 }

@@ -12,9 +12,9 @@ import { type Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
-import { Broken } from "../stream/broken.js";
+import { BrokenWaiters } from "../stream/brokenWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
+import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import type { Carrier } from "./carrier.js";
 import { saidBy } from "./credentials.js";
@@ -37,7 +37,7 @@ export interface Established {
   readonly allowTruncation: boolean;
 }
 
-class SessionWait extends Wait<Buffer> {
+class SessionWait extends PendingCall<Buffer> {
   readonly #drop: (wait: SessionWait) => void;
 
   constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (wait: SessionWait) => void) {
@@ -45,7 +45,7 @@ class SessionWait extends Wait<Buffer> {
     this.#drop = drop;
   }
 
-  protected override cut(): SocketError {
+  protected override cancel(): SocketError {
     this.#drop(this);
     return timeoutError("nextSession");
   }
@@ -135,7 +135,7 @@ export class TlsConn implements Conn, SecuredConn {
   readonly #closeTimeout: number;
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
-  readonly #broken = new Broken();
+  readonly #broken = new BrokenWaiters();
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
@@ -231,7 +231,7 @@ export class TlsConn implements Conn, SecuredConn {
         new TypeError("Cannot wait for a session: this is a server's connection, required a client's"),
       );
     }
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "wait for a session");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
@@ -330,14 +330,14 @@ export class TlsConn implements Conn, SecuredConn {
    * still keeps it alive, as one of `node:tls` does.
    */
   unref(): this {
-    this.#refs.held = false;
+    this.#refs.keepAlive = false;
     this.#carrier.keepAlive(false);
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
-    this.#refs.held = true;
+    this.#refs.keepAlive = true;
     this.#carrier.keepAlive(true);
     return this;
   }
@@ -403,7 +403,7 @@ export class TlsConn implements Conn, SecuredConn {
     if (ending === "reset" && this.#outgoing.finished) ending = "end";
     if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
     else this.#incoming.fail(ending === "end" ? truncated() : localError("ECONNRESET", "read"));
-    if (ending === "reset") this.#broken.tell(localError("ECONNRESET", "write"));
+    if (ending === "reset") this.#broken.resolveAll(localError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
@@ -411,7 +411,7 @@ export class TlsConn implements Conn, SecuredConn {
   #failed(error: unknown): void {
     this.#incoming.fail(failure(error, "read"));
     this.#outgoing.fail(codeOf(error), error);
-    this.#broken.tell(failure(error, "write"));
+    this.#broken.resolveAll(failure(error, "write"));
     this.#refuseSessions("ECONNRESET");
   }
 

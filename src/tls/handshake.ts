@@ -14,7 +14,7 @@ import { quote } from "../check/index.js";
 import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
 import { localError, timeoutError } from "../wait/localError.js";
-import { Wait } from "../wait/pendingCall.js";
+import { PendingCall } from "../wait/pendingCall.js";
 import type { Carrier } from "./carrier.js";
 import { TlsConn } from "./conn.js";
 import { nodeContext, type TlsContext } from "./context.js";
@@ -30,7 +30,7 @@ export interface Shaking {
   readonly plan: CheckedConnection;
 }
 
-class Handshake extends Wait<TlsConn> {
+class Handshake extends PendingCall<TlsConn> {
   readonly #stop: () => void;
 
   constructor(opts: IoOptions, stop: () => void) {
@@ -38,7 +38,7 @@ class Handshake extends Wait<TlsConn> {
     this.#stop = stop;
   }
 
-  protected override cut(): SocketError {
+  protected override cancel(): SocketError {
     this.#stop();
     return timeoutError("tls_handshake");
   }

@@ -8,7 +8,7 @@ import { isUint8Array } from "node:util/types";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
+import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
@@ -42,7 +42,7 @@ function take(resolve: (value: never) => void): void {
   takenResolve = resolve;
 }
 
-class Timed<T> extends Wait<T> {
+class Timed<T> extends PendingCall<T> {
   readonly #drop: () => void;
 
   constructor(opts: IoOptions, refs: TimerRefs, drop: () => void) {
@@ -50,7 +50,7 @@ class Timed<T> extends Wait<T> {
     this.#drop = drop;
   }
 
-  protected override cut(): SocketError {
+  protected override cancel(): SocketError {
     this.#drop();
     return timeoutError("read");
   }
@@ -199,7 +199,7 @@ export class Incoming {
   }
 
   #refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
-    return this.#waits === IDLE ? refusal(opts) : { error: new BusyError("read") };
+    return this.#waits === IDLE ? optionsError(opts, "read") : { error: new BusyError("read") };
   }
 
   #wait<T extends number | Buffer | null>(what: typeof INTO | typeof CHUNK, opts: IoOptions | undefined): Promise<T> {

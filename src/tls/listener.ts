@@ -15,7 +15,7 @@ import { report } from "../callbacks.js";
 import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
+import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { type Carrier, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
@@ -115,7 +115,7 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
-class Accepting extends Wait<TlsConn> {
+class Accepting extends PendingCall<TlsConn> {
   readonly #drop: (call: Accepting) => void;
 
   constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: Accepting) => void) {
@@ -123,7 +123,7 @@ class Accepting extends Wait<TlsConn> {
     this.#drop = drop;
   }
 
-  protected override cut(): SocketError {
+  protected override cancel(): SocketError {
     this.#drop(this);
     return timeoutError("accept");
   }
@@ -195,7 +195,7 @@ export class TlsListener implements Listener<TlsConn> {
 
   /** Waits for the next connection whose handshake has succeeded. See {@link Listener.accept}. */
   accept(opts?: IoOptions): Promise<TlsConn> {
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "accept");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
@@ -214,14 +214,14 @@ export class TlsListener implements Listener<TlsConn> {
    * it is over.
    */
   unref(): this {
-    this.#refs.held = false;
+    this.#refs.keepAlive = false;
     this.#below.unref?.();
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
-    this.#refs.held = true;
+    this.#refs.keepAlive = true;
     this.#below.ref?.();
     return this;
   }

@@ -6,9 +6,9 @@
 import { isUint8Array } from "node:util/types";
 import type { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
-import { Parts, toParts } from "../stream/data.js";
+import { WriteParts, toParts } from "../stream/writeParts.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
+import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 
 /** Most bytes that are handed over at a time: four full records. */
@@ -30,20 +30,20 @@ export interface Sink {
 /** A write or, without data, the end of writing. */
 interface Job {
   /** What is left. */
-  data: Uint8Array | Parts | undefined;
+  data: Uint8Array | WriteParts | undefined;
   transferred: number;
   resolve(): void;
   reject(error: unknown): void;
 }
 
 class PlainWrite implements Job {
-  data: Uint8Array | Parts | undefined;
+  data: Uint8Array | WriteParts | undefined;
   transferred = 0;
   readonly promise: Promise<void>;
   resolve!: () => void;
   reject!: (error: unknown) => void;
 
-  constructor(data: Uint8Array | Parts | undefined) {
+  constructor(data: Uint8Array | WriteParts | undefined) {
     this.data = data;
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve;
@@ -52,20 +52,20 @@ class PlainWrite implements Job {
   }
 }
 
-class TimedWrite extends Wait<void> implements Job {
-  data: Uint8Array | Parts | undefined;
+class TimedWrite extends PendingCall<void> implements Job {
+  data: Uint8Array | WriteParts | undefined;
   transferred = 0;
   readonly #end: boolean;
   readonly #drop: (job: Job) => void;
 
-  constructor(data: Uint8Array | Parts | undefined, opts: IoOptions, refs: TimerRefs, drop: (job: Job) => void) {
+  constructor(data: Uint8Array | WriteParts | undefined, opts: IoOptions, refs: TimerRefs, drop: (job: Job) => void) {
     super(opts, undefined, refs);
     this.data = data;
     this.#end = data === undefined;
     this.#drop = drop;
   }
 
-  protected override cut(): SocketError {
+  protected override cancel(): SocketError {
     // The end of writing stays due: only the wait for it was cut short.
     if (!this.#end) this.#drop(this);
     return this.#end ? timeoutError("closeWrite") : timeoutError("write", { transferred: this.transferred });
@@ -77,11 +77,11 @@ function failureOf(job: Job, code: string, end: boolean): SocketError {
 }
 
 /** One part is written as it is, several small ones are put together. */
-function bodyOf(data: Data): Uint8Array | Parts {
+function bodyOf(data: Data): Uint8Array | WriteParts {
   if (isUint8Array(data)) return data;
   if (typeof data === "string") return Buffer.from(data);
-  const parts = toParts(data);
-  return parts.length === 1 ? (parts[0] as Uint8Array) : new Parts(parts);
+  const parts = toParts(data, "write");
+  return parts.length === 1 ? (parts[0] as Uint8Array) : new WriteParts(parts);
 }
 
 export class Outgoing {
@@ -120,7 +120,7 @@ export class Outgoing {
     } catch (error) {
       return Promise.reject(error);
     }
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "write");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
@@ -162,7 +162,7 @@ export class Outgoing {
   }
 
   end(opts: IoOptions | undefined): Promise<void> {
-    const refused = refusal(opts);
+    const refused = optionsError(opts, "closeWrite");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finished) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
@@ -192,7 +192,7 @@ export class Outgoing {
     return this.#busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
   }
 
-  #start(data: Uint8Array | Parts | undefined, opts: IoOptions | undefined): Promise<void> {
+  #start(data: Uint8Array | WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
     const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
     const job = plain
       ? new PlainWrite(data)
@@ -217,10 +217,10 @@ export class Outgoing {
           return;
         }
       } else {
-        const left = data instanceof Parts ? data.left : data.length;
+        const left = data instanceof WriteParts ? data.left : data.length;
         if (left > 0) {
           let piece;
-          if (data instanceof Parts) piece = data.take(PIECE);
+          if (data instanceof WriteParts) piece = data.take(PIECE);
           else if (left <= PIECE) {
             piece = data;
             job.data = NOTHING;

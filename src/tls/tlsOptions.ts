@@ -1,6 +1,6 @@
 // What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
 
-import { takeSignal } from "../wait/pendingCall.js";
+import { adoptSignal } from "../wait/aborts.js";
 import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
@@ -286,7 +286,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
   checkFlag(opts["allowTruncation"], action, "allowTruncation");
   const { context } = opts;
-  const signal = takeSignal(opts["signal"]);
+  const signal = adoptSignal(opts["signal"]);
   if (opts["signal"] !== undefined && signal === undefined) {
     throw new TypeError(`Cannot ${action}: signal is ${quote(opts["signal"])}, required an AbortSignal`);
   }

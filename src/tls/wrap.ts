@@ -6,7 +6,7 @@ import { isUint8Array } from "node:util/types";
 import { isBranded, quote } from "../check/index.js";
 import { BusyError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
-import { pullOf, Stream } from "../stream/stream.js";
+import { readerOf, Stream } from "../stream/stream.js";
 import { type Carrier, carry, checkServes } from "./carrier.js";
 import type { TlsConn } from "./conn.js";
 import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
@@ -129,15 +129,15 @@ function uncover(conn: Conn, takesBuffered: boolean): { readonly below: Conn; re
   for (; isStream(below); below = below.conn) streams.push(below);
   const lowest = streams.at(-1);
   // Those of the layers above included. What a stream of another copy holds can't be taken out of it.
-  const pull = lowest instanceof Stream ? pullOf(lowest) : undefined;
-  const size = pull?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
-  if (size > 0 && (!takesBuffered || pull === undefined)) {
+  const reader = lowest instanceof Stream ? readerOf(lowest) : undefined;
+  const size = reader?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
+  if (size > 0 && (!takesBuffered || reader === undefined)) {
     const reason = `the stream holds ${size} bytes that were read before, which TLS would not protect`;
     throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
   }
   if (below.reading === true) throw new BusyError("read");
-  const before = pull === undefined ? Buffer.alloc(0) : pull.takeUnread(size);
-  for (const stream of streams) if (stream instanceof Stream) pullOf(stream).close();
+  const before = reader === undefined ? Buffer.alloc(0) : reader.takeUnread(size);
+  for (const stream of streams) if (stream instanceof Stream) readerOf(stream).close();
   return { below, before };
 }
 

@@ -1,16 +1,21 @@
-// Who hears of an abort: one listener per signal for all the calls that wait under it, whatever they wait for. A leaf.
+// Abort signals of calls that wait. All calls with the same signal share one event listener.
 //
-// A server has one signal for hundreds of calls. With a listener each, Node warns of a leak from the eleventh on, and every
-// call pays for the bookkeeping of an event target. The listener goes when the last call has settled, because a signal that
-// has listeners is kept alive by those it was made of (AbortSignal.any, AbortSignal.timeout).
+// A server has one signal for hundreds of calls. With an event listener for each call, Node would print a warning from
+// the eleventh on, and each call would pay for adding and removing it. The event listener is removed when the last call
+// has settled: a signal that has one is kept alive by the signals that it depends on (AbortSignal.any,
+// AbortSignal.timeout).
 
-/** What is told when its signal is aborted. It does not throw. Who put it on takes it off, also when it has been told. */
-export interface Abortable {
+/**
+ * An object whose method is called when its signal is aborted. The method must not throw. The caller of `onAbort()`
+ * must call `offAbort()`, even after the abort.
+ */
+export interface AbortListener {
   aborted(reason: unknown): void;
 }
 
-class Group {
-  readonly members = new Set<Abortable>();
+/** The listeners of one signal; it is an `EventListenerObject`. */
+class SignalListeners {
+  readonly members = new Set<AbortListener>();
   readonly signal: AbortSignal;
 
   constructor(signal: AbortSignal) {
@@ -23,34 +28,35 @@ class Group {
   }
 }
 
-// Taken from where they are defined: what a signal has of its own under these names is code of users, which must not run while
-// events are dispatched.
-const target = EventTarget.prototype;
+// The methods of the prototype: a signal may have own properties of these names, which are code of the user, and code
+// of the user must not run while the reactor dispatches events.
+const eventTarget = EventTarget.prototype;
 
-const groups = new WeakMap<AbortSignal, Group>();
+const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
 
-/** Has `member` told when `signal`, which is not aborted yet, is. */
-export function onAbort(signal: AbortSignal, member: Abortable): void {
-  let group = groups.get(signal);
-  if (group === undefined) groups.set(signal, (group = new Group(signal)));
-  if (group.members.size === 0) target.addEventListener.call(signal, "abort", group);
-  group.members.add(member);
+/** Calls `listener.aborted()` when `signal` is aborted. The signal must not be aborted yet. */
+export function onAbort(signal: AbortSignal, listener: AbortListener): void {
+  let listeners = listenersOf.get(signal);
+  if (listeners === undefined) listenersOf.set(signal, (listeners = new SignalListeners(signal)));
+  if (listeners.members.size === 0) eventTarget.addEventListener.call(signal, "abort", listeners);
+  listeners.members.add(listener);
 }
 
-/** Takes `member` off; nothing if it is not on. */
-export function offAbort(signal: AbortSignal, member: Abortable): void {
-  const group = groups.get(signal);
-  if (group !== undefined && group.members.delete(member) && group.members.size === 0) {
-    target.removeEventListener.call(signal, "abort", group);
+/** Removes `listener`. Does nothing if it is not registered. */
+export function offAbort(signal: AbortSignal, listener: AbortListener): void {
+  const listeners = listenersOf.get(signal);
+  if (listeners !== undefined && listeners.members.delete(listener) && listeners.members.size === 0) {
+    eventTarget.removeEventListener.call(signal, "abort", listeners);
   }
 }
 
-/** The signals of this realm that stand for others, by these. */
-const adopted = new WeakMap<object, AbortSignal>();
+/** From a foreign signal to the signal of this realm that follows it. */
+const adoptedSignals = new WeakMap<object, AbortSignal>();
 
 /**
- * A value as an AbortSignal of this realm; undefined if it is none. One that was made elsewhere (in another realm, by a library such as
- * jsdom) is known by its shape, and has one listener of ours from then on, which aborts the signal that stands for it.
+ * `value` as an AbortSignal of this realm, or undefined if it is no AbortSignal. A signal of another realm or of a
+ * library such as jsdom is recognised by its members. It gets one event listener, which aborts a signal of this realm;
+ * that signal is returned.
  */
 export function adoptSignal(value: unknown): AbortSignal | undefined {
   if (value instanceof AbortSignal) return value;
@@ -58,24 +64,27 @@ export function adoptSignal(value: unknown): AbortSignal | undefined {
   const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
   if (typeof aborted !== "boolean") return undefined;
   if (typeof addEventListener !== "function" || typeof removeEventListener !== "function") return undefined;
-  const signal = value as AbortSignal;
-  const known = adopted.get(signal);
-  if (known !== undefined && known.aborted === aborted) return known;
+  const foreign = value as AbortSignal;
+  const adopted = adoptedSignals.get(foreign);
+  if (adopted !== undefined && adopted.aborted === aborted) return adopted;
   const controller = new AbortController();
-  // A signal of old has no reason: then it is the AbortError of this realm.
-  const abort = (): void => controller.abort(signal.reason);
+  // Old implementations have no reason: `abort(undefined)` makes an AbortError.
+  const abort = (): void => controller.abort(foreign.reason);
   if (aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true });
-  adopted.set(signal, controller.signal);
+  else foreign.addEventListener("abort", abort, { once: true });
+  adoptedSignals.set(foreign, controller.signal);
   return controller.signal;
 }
 
-/** Puts on the reason of an abort how much had gone out: there is no error of ours to put it on. */
-export function countOn(reason: unknown, transferred: number): void {
+/**
+ * Sets `transferred` on the reason of an abort, if some bytes were moved before it. The call rejects with that reason,
+ * so there is no error of this library that could have the property.
+ */
+export function setTransferred(reason: unknown, transferred: number): void {
   if (transferred <= 0 || typeof reason !== "object" || reason === null) return;
   try {
     Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
   } catch {
-    // It takes no property, or has one of its own by that name; it is the reason all the same.
+    // The object is frozen, or its own `transferred` can't be changed. The call rejects with it unchanged.
   }
 }

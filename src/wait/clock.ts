@@ -1,12 +1,12 @@
-// What tells the time and wakes up: the system's timers, or a clock that a test moves by hand.
+// A clock with timers: the system's, or one that a test advances.
 
 /** Time and timers, in milliseconds. */
 export interface Clock {
-  /** Milliseconds since some fixed moment; never goes back. */
+  /** Milliseconds since some fixed moment. It never decreases. */
   now(): number;
   /** Calls `run` once, `ms` from now. */
   setTimeout(run: () => void, ms: number): unknown;
-  /** Forgets what `setTimeout` returned; harmless when it has run. */
+  /** Cancels a timer that `setTimeout` returned. Does nothing if the timer has run. */
   clearTimeout(timer: unknown): void;
 }
 

@@ -1,20 +1,20 @@
-// Errors for what this side finds out without asking the kernel.
+// Errors that this side finds out without a system call, such as a timeout or a call on a closed connection.
 
 import { os } from "../builtins.js";
 import { SocketError, type SocketErrorDetails, TimeoutError } from "../errors/index.js";
 
-/** The platform's number for a code, 0 where there is none. */
+/** The platform's number for a code, 0 if it has none. */
 function numberOf(code: string): number {
   const numbers: Readonly<Record<string, number>> = os().constants.errno;
   return numbers[code] ?? 0;
 }
 
-/** A `SocketError` for what this side found out without asking the kernel, with the platform's number for the code. */
+/** A `SocketError` with this code and the platform's number for it. */
 export function localError(code: string, syscall: string, details?: SocketErrorDetails): SocketError {
   return new SocketError(code, -numberOf(code), syscall, details);
 }
 
-/** The error of a deadline that passed. */
+/** The error of a deadline that has passed. */
 export function timeoutError(syscall: string, details?: SocketErrorDetails): TimeoutError {
   return new TimeoutError(-numberOf("ETIMEDOUT"), syscall, details);
 }

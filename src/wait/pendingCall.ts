@@ -1,54 +1,35 @@
-// One pending call of a Conn that is written in JavaScript: a promise with a timeout and a signal that settles once.
+// A call that waits in JavaScript and not on a descriptor: a promise with a timeout and a signal. It settles once.
 //
-// Whoever answers it calls resolve() or reject(); when the timeout or the signal is faster, cut() takes the call out of
-// its owner's queue and names the error. After either, timer and listener are gone.
+// The owner of the call settles it with resolve() or reject(). If the timeout or the signal comes first, cancel()
+// removes the call from its owner's queue. When the call has settled, its timer and its abort listener are gone.
 
-import { type Abortable, adoptSignal, countOn, offAbort, onAbort } from "./aborts.js";
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
+import { checkOptions } from "../check/index.js";
+import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } from "./aborts.js";
 import { type Clock, systemClock } from "./clock.js";
-import { kindOf } from "../check/index.js";
 import type { TimerRefs } from "./timerRefs.js";
-import { LONGEST_TIMER } from "./waitOptions.js";
+import { abortSignal, milliseconds } from "./waitOptions.js";
 
-/** A value as an AbortSignal of this realm; undefined if it is none. */
-export function takeSignal(value: unknown): AbortSignal | undefined {
-  return value === undefined ? undefined : adoptSignal(value);
-}
-
-/** What is wrong with the options of a call, or its signal's reason when that is aborted already. */
-export function refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
+/**
+ * The error with which a call with these options rejects before it starts: an option is wrong, or the signal is aborted
+ * already. Undefined if the call may start. The error is in an object because a signal's reason can be any value.
+ */
+export function optionsError(opts: IoOptions | undefined, action: string): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
-  if (typeof opts !== "object" || opts === null) {
-    return { error: new TypeError(`options must be an object, found ${kindOf(opts)}`) };
-  }
-  let timeout: unknown;
-  let given: unknown;
   let signal: AbortSignal | undefined;
   try {
-    ({ timeout, signal: given } = opts);
-    signal = takeSignal(given);
+    checkOptions(opts, action);
+    milliseconds(opts.timeout, action);
+    signal = abortSignal(opts.signal, action);
   } catch (error) {
     return { error };
-  }
-  if (given !== undefined && signal === undefined) {
-    return { error: new TypeError(`signal must be an AbortSignal, found ${kindOf(given)}`) };
-  }
-  if (timeout !== undefined && timeout !== null) {
-    if (typeof timeout !== "number") {
-      return { error: new TypeError(`timeout must be a number of milliseconds, found ${typeof timeout}`) };
-    }
-    if (!(timeout >= 0 && timeout <= LONGEST_TIMER)) {
-      return {
-        error: new RangeError(`timeout must be from 0 to ${LONGEST_TIMER} milliseconds or null, found ${timeout}`),
-      };
-    }
   }
   return signal?.aborted === true ? { error: signal.reason } : undefined;
 }
 
-/** A pending call. */
-export abstract class Wait<T> implements Abortable {
+/** A call that waits until its owner, its timeout or its signal settles it. */
+export abstract class PendingCall<T> implements AbortListener {
   readonly promise: Promise<T>;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
@@ -58,7 +39,10 @@ export abstract class Wait<T> implements Abortable {
   readonly #refs: TimerRefs | undefined;
   #settled = false;
 
-  /** @param refs of the object that the call waits on; without it, a timeout keeps the process alive */
+  /**
+   * @param opts checked by `optionsError`
+   * @param refs decides whether the timer keeps the process alive; without it, the timer does
+   */
   constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs) {
     this.#clock = clock;
     this.#refs = refs;
@@ -68,18 +52,18 @@ export abstract class Wait<T> implements Abortable {
     });
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
-      this.#timer = clock.setTimeout(() => this.#expired(), timeout);
+      this.#timer = clock.setTimeout(() => this.#expire(), timeout);
       refs?.add(this.#timer);
     }
-    this.#signal = takeSignal(opts?.signal);
+    this.#signal = adoptSignal(opts?.signal);
     if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
 
   /**
-   * Takes the call out of its queue and returns the `ETIMEDOUT` error. A signal's reason replaces it, and takes over its
-   * `transferred` where some bytes were.
+   * Removes the call from its owner's queue and returns the `ETIMEDOUT` error for it. After an abort the call rejects
+   * with the signal's reason instead, which gets the error's `transferred`.
    */
-  protected abstract cut(): SocketError;
+  protected abstract cancel(): SocketError;
 
   get settled(): boolean {
     return this.#settled;
@@ -93,15 +77,15 @@ export abstract class Wait<T> implements Abortable {
     if (this.#settle()) this.#reject(error);
   }
 
-  /** The signal was aborted. */
+  /** Called when the signal is aborted. */
   aborted(reason: unknown): void {
     if (this.#settled) return;
-    countOn(reason, this.cut().transferred ?? 0);
+    setTransferred(reason, this.cancel().transferred ?? 0);
     this.reject(reason);
   }
 
-  #expired(): void {
-    if (!this.#settled) this.reject(this.cut());
+  #expire(): void {
+    if (!this.#settled) this.reject(this.cancel());
   }
 
   #settle(): boolean {

@@ -1,41 +1,41 @@
-// The timers of the calls that wait on one object, which keep the process alive or not, all alike: what ref() and unref() of
-// a connection that is written in JavaScript come to.
+// ref() and unref() of a connection that waits in JavaScript: they apply to all timers of its pending calls.
 
-/** What is used of Node's timers; those of another clock may lack it. */
+/** The methods of Node's timers that are used here. Timers of another clock may lack them. */
 interface Timer {
   ref?(): unknown;
   unref?(): unknown;
 }
 
-function apply(timer: unknown, held: boolean): void {
-  if (held) (timer as Timer).ref?.();
+function setRef(timer: unknown, keepAlive: boolean): void {
+  if (keepAlive) (timer as Timer).ref?.();
   else (timer as Timer).unref?.();
 }
 
+/** The timers of the calls that wait on one object. Either all of them keep the process alive, or none does. */
 export class TimerRefs {
-  #held = true;
-  /** Those that are pending. Made when there is one. */
+  #keepAlive = true;
+  /** The timers that are pending. Made for the first one. */
   #timers: Set<unknown> | undefined;
 
-  /** Whether waiting calls keep the process alive. */
-  get held(): boolean {
-    return this.#held;
+  /** Whether the timers keep the process alive. */
+  get keepAlive(): boolean {
+    return this.#keepAlive;
   }
 
-  set held(value: boolean) {
-    if (this.#held === value) return;
-    this.#held = value;
-    for (const timer of this.#timers ?? []) apply(timer, value);
+  set keepAlive(value: boolean) {
+    if (this.#keepAlive === value) return;
+    this.#keepAlive = value;
+    for (const timer of this.#timers ?? []) setRef(timer, value);
   }
 
-  /** A timer of this object was made. */
+  /** Adds a new timer. */
   add(timer: unknown): void {
     if (typeof timer !== "object" || timer === null) return;
     (this.#timers ??= new Set()).add(timer);
-    if (!this.#held) apply(timer, false);
+    if (!this.#keepAlive) setRef(timer, false);
   }
 
-  /** It has run, or was cleared. */
+  /** Removes a timer that has run or was cleared. */
   delete(timer: unknown): void {
     this.#timers?.delete(timer);
   }

@@ -1,4 +1,4 @@
-// The deadline and the signal that every waiting call takes.
+// The options `timeout` and `signal` of every call that waits, and their checks.
 
 import { quote } from "../check/index.js";
 import { adoptSignal } from "./aborts.js";
@@ -8,20 +8,28 @@ export const LONGEST_TIMER: number = 0x7fff_ffff;
 
 /** Options of a call that may wait. */
 export interface WaitOptions {
-  /** Deadline in ms from the call on; null for none. Without it the socket's `timeout` holds. */
+  /**
+   * Milliseconds after which the call rejects with `ETIMEDOUT`, from 0 to 2147483647; null for no timeout. Default: the
+   * `timeout` of the socket.
+   */
   readonly timeout?: number | null | undefined;
   /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A deadline in ms from now: `value`, or null for none. */
+/**
+ * `value` if it is a time that a timer can wait; null, for none, if it is null or undefined. Otherwise throws an error
+ * that names the action.
+ */
 export function milliseconds(value: unknown, action: string, name: string = "timeout"): number | null {
   if (value === null || value === undefined) return null;
   if (typeof value === "number" && value >= 0 && value <= LONGEST_TIMER) return value;
-  const text = `Cannot ${action}: ${name} is ${quote(value)}, required milliseconds from 0 to ${LONGEST_TIMER}, or null for none`;
+  const found = `Cannot ${action}: ${name} is ${quote(value)}`;
+  const text = `${found}, required milliseconds from 0 to ${LONGEST_TIMER}, or null for none`;
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
+/** The checked `timeout` of `opts`, or `otherwise` if it has none. */
 export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
   if (opts === undefined || opts.timeout === undefined) return otherwise;
   return milliseconds(opts.timeout, action);
@@ -35,6 +43,7 @@ export function abortSignal(value: unknown, action: string): AbortSignal | undef
   throw new TypeError(`Cannot ${action}: signal is ${quote(value)}, required an AbortSignal`);
 }
 
+/** The checked `signal` of `opts`, or undefined if it has none. */
 export function signalOf(opts: WaitOptions | undefined, action: string): AbortSignal | undefined {
   return abortSignal(opts?.signal, action);
 }

@@ -1,12 +1,13 @@
-// Deadlines and cancelling of what waits for something else than a descriptor: the resolver.
+// A promise with a timeout and signals, for waits that have no descriptor, such as a lookup of a name.
 
 import { offAbort, onAbort } from "./aborts.js";
 import { LONGEST_TIMER } from "./waitOptions.js";
 
 /**
- * The outcome of `promise`, or the reason of the first signal, or the error of the timeout (ms). After a signal or the timeout
- * the outcome is dropped, and `abandon` is called.
+ * Settles as `promise` does, or rejects with the reason of the first signal that is aborted, or with `late()` when
+ * `timeout` ms have passed. After a signal or the timeout the outcome of `promise` is ignored, and `abandon` is called.
  *
+ * @param late makes the error of the timeout
  * @param keepsAlive whether the timer keeps the process alive
  */
 export function within<T>(
@@ -18,41 +19,37 @@ export function within<T>(
   keepsAlive: boolean = true,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const listeners: (() => void)[] = [];
-    const end = (): void => {
+    const removals: (() => void)[] = [];
+    const cleanUp = (): void => {
       clearTimeout(timer);
-      for (const remove of listeners) remove();
+      for (const remove of removals) remove();
     };
-    const expire = (): void => {
-      end();
-      reject(late());
+    const giveUp = (error: unknown): void => {
+      cleanUp();
+      reject(error);
       abandon?.();
     };
-    const timer = timeout === null ? undefined : setTimeout(expire, Math.min(Math.max(timeout, 1), LONGEST_TIMER));
+    const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), LONGEST_TIMER);
+    const timer = delay === undefined ? undefined : setTimeout(() => giveUp(late()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
-      const member = {
-        aborted: (reason: unknown): void => {
-          end();
-          reject(reason);
-          abandon?.();
-        },
-      };
-      // Code of users may have run since the caller looked, and there is no event for what has been.
+      // Code of the user may have run since the caller checked the signal, and an aborted signal emits no further
+      // event.
       if (signal.aborted) {
-        member.aborted(signal.reason);
+        giveUp(signal.reason);
         break;
       }
-      onAbort(signal, member);
-      listeners.push(() => offAbort(signal, member));
+      const listener = { aborted: giveUp };
+      onAbort(signal, listener);
+      removals.push(() => offAbort(signal, listener));
     }
     promise.then(
       (value) => {
-        end();
+        cleanUp();
         resolve(value);
       },
       (error: unknown) => {
-        end();
+        cleanUp();
         reject(error);
       },
     );

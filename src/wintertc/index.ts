@@ -1,4 +1,4 @@
-// The shapes of the WinterTC sockets proposal.
+// The entry "berkeley/wintertc": the interface of the WinterTC sockets proposal.
 
 export { type Binding, type BindingOptions, connect, createBinding } from "./wintertcConnect.js";
 export { SocketError } from "./wintertcError.js";

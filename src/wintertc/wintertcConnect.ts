@@ -1,26 +1,27 @@
-// connect() of the proposal, and its "binding object": the same with more to say about TLS, proxies and addresses.
+// connect() of the proposal, and createBinding(): the same function with further options for TLS, proxies and
+// addresses.
 
 import type { Conn } from "../io.js";
 import { connect as dial, type ConnectOptions } from "../net/index.js";
 import { type TlsClientOptions, wrapTls } from "../tls/index.js";
-import { type AnySocketAddress, checkAddress, checkOptions, type SocketOptions } from "./wintertcOptions.js";
-import { type Socket, WinterSocket } from "./wintertcSocket.js";
+import { type AnySocketAddress, checkAddress, checkSocketOptions, type SocketOptions } from "./wintertcOptions.js";
+import { type Socket, WintertcSocket } from "./wintertcSocket.js";
 
-/** What a binding object adds to the proposal's options. */
+/** The options of a binding object, in addition to those of the proposal. */
 export interface BindingOptions {
-  /** How to dial: timeout (of the handshake, too), proxy, local address and the like. */
+  /** How to connect: timeout (for the handshake too), proxy, local address and others. */
   readonly connect?: Omit<ConnectOptions, "signal" | "tls"> | undefined;
-  /** How to speak TLS: the certificates that are trusted, those that are shown, and the like. */
+  /** The options of TLS: trusted certificates, own certificates and others. */
   readonly tls?: Omit<TlsClientOptions, "alpnProtocols" | "host" | "servername" | "signal"> | undefined;
 }
 
-/** The proposal's "binding object": a `connect()` with options of its own. */
+/** The "binding object" of the proposal: a `connect()` with options of its own. */
 export interface Binding {
   connect(address: AnySocketAddress, options?: SocketOptions): Socket;
 }
 
 /**
- * A binding object: `connect()` as the proposal has it, with these options for all its connections.
+ * Makes a binding object: a `connect()` of the proposal that uses these options for all its connections.
  *
  * @see https://sockets-api.proposal.wintertc.org/#binding-object-concept
  * @example
@@ -36,10 +37,10 @@ export function createBinding(binding: BindingOptions = {}): Binding {
   return {
     connect(address, options = {}) {
       const target = checkAddress(address);
-      const checked = checkOptions(options, target.host);
+      const checked = checkSocketOptions(options, target.host);
       const { alpn, secureTransport, servername } = checked;
       const tls = { ...binding.tls, ...(alpn.length > 0 ? { alpnProtocols: alpn } : {}), servername };
-      const secure = async (conn: Conn, signal: AbortSignal): Promise<Conn> => {
+      const startTls = async (conn: Conn, signal: AbortSignal): Promise<Conn> => {
         try {
           return await wrapTls(conn, { ...tls, signal });
         } catch (error) {
@@ -51,22 +52,22 @@ export function createBinding(binding: BindingOptions = {}): Binding {
         const { host, port } = target;
         const [scheme, security] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
         const stream = await dial({ scheme, host, port }, { ...binding.connect, ...security, signal });
-        // No buffer in between: what nobody has asked for stays in the kernel, also for TLS. But for what came along with the
-        // answer of a proxy, which is in the stream.
+        // The connection below the stream, so that unread bytes stay in the kernel, also over TLS. But if a proxy has
+        // sent bytes together with its answer, they are in the buffer of the stream.
         return stream.buffered > 0 ? stream : stream.conn;
       };
-      return new WinterSocket(open, secure, checked);
+      return new WintertcSocket(open, startTls, checked);
     },
   };
 }
 
-const plain = createBinding();
+const defaultBinding = createBinding();
 
 /**
- * Connects as the WinterTC sockets proposal says: gives a socket at once, whose streams can be used at once and move bytes as
- * soon as the connection stands. `opened` tells when that is.
+ * Connects as the WinterTC sockets proposal describes. It returns a socket at once. Its streams can be used at once,
+ * and move bytes when the connection is established. `opened` resolves then.
  *
- * @throws SocketError for an address or an option that is wrong; all else is told by `opened` and `closed`
+ * @throws SocketError for an address or an option that is wrong. All other errors reject `opened` and `closed`
  * @see https://sockets-api.proposal.wintertc.org/#connect-section
  * @example
  * ```ts
@@ -76,13 +77,13 @@ const plain = createBinding();
  * await using listener = await listen("tcp://127.0.0.1:8888");
  * const socket = connect("127.0.0.1:8888");
  * const writer = socket.writable.getWriter();
- * await writer.write("Hello, World!\n");
+ * await writer.write("Hello!\n");
  *
  * const peer = await listener.accept();
  * await peer.write(`you said ${await peer.readLine()}`);
  * await peer.close();
- * for await (const chunk of socket.readable) console.log(Buffer.from(chunk).toString()); // prints: you said Hello, World!
+ * for await (const chunk of socket.readable) console.log(Buffer.from(chunk).toString()); // prints: you said Hello!
  * await socket.closed;
  * ```
  */
-export const connect: Binding["connect"] = (address, options) => plain.connect(address, options);
+export const connect: Binding["connect"] = (address, options) => defaultBinding.connect(address, options);

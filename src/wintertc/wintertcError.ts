@@ -1,10 +1,10 @@
-// The proposal's error, which is a TypeError, around the one that says what happened.
+// The error of the proposal. It is a TypeError, and its cause is the error that has happened.
 
 import { isNativeError } from "node:util/types";
 
 /**
- * What went wrong, as the proposal has it: a `TypeError` whose message begins with `SocketError: `. `cause` is the error
- * behind it, and `code` that error's code (`"ECONNREFUSED"`, `"CERT_HAS_EXPIRED"`), where it has one.
+ * The error of the proposal: a `TypeError` whose message begins with `SocketError: `. `cause` is the error behind it,
+ * and `code` is the code of that error (`"ECONNREFUSED"`, `"CERT_HAS_EXPIRED"`), if it has one.
  *
  * @see https://sockets-api.proposal.wintertc.org/#socket-error
  */
@@ -23,7 +23,7 @@ export class SocketError extends TypeError {
   }
 }
 
-/** `error` as one of the proposal's; one that is already stays as it is. */
+/** `error` as the cause of a `SocketError`. A `SocketError` is returned as it is. */
 export function socketErrorOf(error: unknown): SocketError {
   if (error instanceof SocketError) return error;
   return new SocketError(error instanceof Error || isNativeError(error) ? error.message : String(error), {

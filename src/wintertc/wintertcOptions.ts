@@ -1,11 +1,11 @@
-// What the proposal's connect() takes, and the checks of it.
+// The arguments of connect() of the proposal, and their checks.
 
 import type { HostPort } from "../addr/index.js";
 import { type Inet6Address, type InetAddress, parseAddress, toAddress } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { SocketError, socketErrorOf } from "./wintertcError.js";
 
-/** Where to connect to. */
+/** The address to connect to. */
 export interface SocketAddress {
   /** A name or a numeric address. */
   readonly hostname: string;
@@ -15,32 +15,32 @@ export interface SocketAddress {
 /** `{ hostname, port }`, or `"hostname:port"`. */
 export type AnySocketAddress = string | SocketAddress;
 
-/** `"off"`: plain. `"on"`: TLS from the beginning. `"starttls"`: plain until `startTls()`. */
+/** `"off"`: no TLS. `"on"`: TLS from the beginning. `"starttls"`: no TLS until `startTls()`. */
 export type SecureTransportKind = "off" | "on" | "starttls";
 
 /** How to connect. */
 export interface SocketOptions {
   /** Default `"off"`. */
   readonly secureTransport?: SecureTransportKind | undefined;
-  /** Leaves the writable open when the peer has finished. Default false: then the whole socket is closed. */
+  /** Whether the writable stays open when the peer has finished. Default false: the socket is closed then. */
   readonly allowHalfOpen?: boolean | undefined;
-  /** The name that the server is asked for by TLS, and that its certificate must have. Default: the `hostname`. */
+  /** The server name that TLS sends, and that the certificate must have. Default: the `hostname`. */
   readonly sni?: string | null | undefined;
-  /** The protocols to agree on by TLS, the most wanted first. */
+  /** The protocols of ALPN, in the order of preference. */
   readonly alpn?: readonly string[] | undefined;
 }
 
-/** What is known of a connection that stands. */
+/** The properties of an established connection. */
 export interface SocketInfo {
-  /** The other end, as `"127.0.0.1:443"`. */
+  /** The address of the peer, such as `"127.0.0.1:443"`. */
   readonly remoteAddress: string | null;
-  /** This end. */
+  /** The address of this end. */
   readonly localAddress: string | null;
-  /** The protocol that was agreed on by TLS. */
+  /** The protocol of ALPN that both ends have agreed on. */
   readonly alpn: string | null;
 }
 
-/** Options that were checked. */
+/** The checked options. */
 export interface CheckedOptions {
   readonly secureTransport: SecureTransportKind;
   readonly allowHalfOpen: boolean;
@@ -48,12 +48,12 @@ export interface CheckedOptions {
   readonly alpn: readonly string[];
 }
 
-/** Where it leads; a name that is a number but no address is refused. */
+/** The checked address. A host that looks like a number and is no IP address is refused. */
 export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Address | HostPort {
   try {
-    const found = typeof address === "string" ? parseAddress(address) : toAddress(fromObject(address));
+    const found = typeof address === "string" ? parseAddress(address) : toAddress(hostPortOf(address));
     if (!("host" in found) || found.host === "" || found.port === 0) {
-      throw new TypeError(`an address is ${quote(address)}, required a host and a port from 1 to 65535`);
+      throw new TypeError(`Cannot connect: address is ${quote(address)}, required a host and a port from 1 to 65535`);
     }
     return found;
   } catch (error) {
@@ -61,34 +61,40 @@ export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Addr
   }
 }
 
-function fromObject(address: unknown): { host: string; port: number } {
+function hostPortOf(address: unknown): { host: string; port: number } {
   const { hostname, port } = (address ?? {}) as Partial<SocketAddress>;
   if (typeof hostname !== "string") {
-    throw new TypeError(`an address is ${quote(address)}, required "hostname:port" or { hostname, port }`);
+    throw new TypeError(`Cannot connect: address is ${quote(address)}, required "hostname:port" or { hostname, port }`);
   }
-  // As in a URL.
+  // An IPv6 address may be in brackets, as in a URL.
   const host = /^\[[^\]]*\]$/.test(hostname) ? hostname.slice(1, -1) : hostname;
   return { host, port: port as number };
 }
 
-export function checkOptions(options: unknown, host: string): CheckedOptions {
+/** The checked options. `host` is the default of `sni`. */
+export function checkSocketOptions(options: unknown, host: string): CheckedOptions {
   if (typeof options !== "object" || options === null) {
-    throw new SocketError(`options are ${quote(options)}, required an object`);
+    throw new SocketError(`Cannot connect: options are ${quote(options)}, required an object`);
   }
   const { allowHalfOpen, alpn, secureTransport = "off", sni } = options as Readonly<Record<string, unknown>>;
   if (secureTransport !== "off" && secureTransport !== "on" && secureTransport !== "starttls") {
-    throw new SocketError(`secureTransport is ${quote(secureTransport)}, required "off", "on" or "starttls"`);
+    throw new SocketError(
+      `Cannot connect: secureTransport is ${quote(secureTransport)}, required "off", "on" or "starttls"`,
+    );
   }
   if (sni !== undefined && sni !== null && typeof sni !== "string") {
-    throw new SocketError(`sni is ${quote(sni)}, required a name`);
+    throw new SocketError(`Cannot connect: sni is ${quote(sni)}, required a name`);
   }
   if (alpn !== undefined && !(Array.isArray(alpn) && alpn.every((name) => typeof name === "string" && name !== ""))) {
-    throw new SocketError(`alpn is ${quote(alpn)}, required an array of names`);
+    throw new SocketError(`Cannot connect: alpn is ${quote(alpn)}, required an array of names`);
   }
   const names = (alpn ?? []) as readonly string[];
   if (secureTransport === "off") {
-    if (typeof sni === "string") throw new SocketError('sni takes TLS, required secureTransport "on" or "starttls"');
-    if (names.length > 0) throw new SocketError('alpn takes TLS, required secureTransport "on" or "starttls"');
+    const option = typeof sni === "string" ? "sni" : names.length > 0 ? "alpn" : undefined;
+    if (option !== undefined) {
+      const required = 'required "on" or "starttls" with the option';
+      throw new SocketError(`Cannot connect: secureTransport is "off", ${required} ${option}`);
+    }
   }
   return { secureTransport, allowHalfOpen: Boolean(allowHalfOpen), servername: sni ?? host, alpn: names };
 }

@@ -1,12 +1,13 @@
-// The proposal's Socket: two web streams that exist before the connection does, and the promises that tell of its life.
+// The Socket of the proposal: two web streams that exist before the connection does, and promises of its states.
 //
-// Where the proposal leaves a choice, or is of two minds:
-// - `readable` is a byte stream, so that a reader can bring its own memory; any other reader sees no difference.
-// - When the connection fails, `readable` errors; it would be the end of an empty stream if it were cancelled only.
-// - A reset closes the socket, with `allowHalfOpen` too: there is no half left.
-// - Both ends having come, `closed` resolves, with `allowHalfOpen` too. Cancelling the readable and closing the writable do not
-//   resolve it, but release the connection.
-// - `startTls()` waits for the write that is under way. One that was only queued is refused, as later ones are.
+// The proposal leaves some choices open, and contradicts itself in places. This implementation decides:
+// - `readable` is a byte stream, so that a reader can bring its own memory. For other readers that makes no difference.
+// - When the connection fails, `readable` errors. If it were only cancelled, a reader would see the end of an empty
+//   stream.
+// - A reset closes the socket, even with `allowHalfOpen`: no direction is left.
+// - When both directions have ended, `closed` resolves, even with `allowHalfOpen`. Cancelling the readable and closing
+//   the writable do not resolve it, but they close the connection.
+// - `startTls()` waits for the write under way. A write that is only queued rejects, as later ones do.
 
 import type { ReadableStream, WritableStream, WritableStreamDefaultController } from "node:stream/web";
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
@@ -14,46 +15,47 @@ import { streamWeb } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { quote } from "../check/index.js";
 import type { Conn } from "../io.js";
-import { ReadBuffer } from "../stream/buffer.js";
-import { type ByteController, pullBytes } from "../stream/web.js";
+import { ReadBuffer } from "../stream/readBuffer.js";
+import { type ByteController, pullBytes } from "../stream/webStreams.js";
 import { TlsConn } from "../tls/index.js";
 import { SocketError, socketErrorOf } from "./wintertcError.js";
 import type { CheckedOptions, SecureTransportKind, SocketInfo } from "./wintertcOptions.js";
 
-/** A connection as the WinterTC sockets proposal has it. Made by `connect()`. */
+/** A connection with the interface of the WinterTC sockets proposal. Made by `connect()`. */
 export interface Socket extends AsyncDisposable {
-  /** What comes from the peer. Nothing is read before someone asks. */
+  /** The bytes from the peer. It reads from the connection only when a reader reads. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** What goes to the peer: bytes, or text as UTF-8. A write resolves when the kernel has it. */
+  /** The bytes to the peer; text is sent as UTF-8. A write resolves when the kernel has taken it. */
   readonly writable: WritableStream<string | ArrayBuffer | ArrayBufferView>;
-  /** Resolves when the connection stands, with TLS after the handshake; rejects with a `SocketError`. */
+  /** Resolves when the connection is established, with TLS after the handshake. Rejects with a `SocketError`. */
   readonly opened: Promise<SocketInfo>;
-  /** Resolves when the socket is closed, by `close()` or by the peer; rejects when it never opened. */
+  /** Resolves when the socket is closed, by `close()` or by the peer. Rejects when it could not connect. */
   readonly closed: Promise<void>;
-  /** Whether `startTls()` was called; then another socket has the connection. */
+  /** Whether `startTls()` was called. Then the socket that it returned has the connection. */
   readonly upgraded: boolean;
   readonly secureTransport: SecureTransportKind;
   /**
-   * Closes the socket. What was written is still delivered; reads end, writes reject with `reason`, and so does `opened`
-   * where it is pending. Returns `closed`.
+   * Closes the socket. Bytes of earlier writes are still delivered. Reads end. Writes reject with `reason`, and so does
+   * `opened` if it is pending. Returns `closed`.
    */
   close(reason?: unknown): Promise<void>;
   /**
-   * Puts TLS on the connection and returns the socket for it; this one is closed, its readers and writers no longer work.
+   * Starts TLS on the connection and returns the socket for it. This socket is closed; its readers and writers no
+   * longer work.
    *
-   * @throws SocketError unless `secureTransport` is `"starttls"`, or when it was called before
+   * @throws SocketError unless `secureTransport` is `"starttls"`, and when it was called before
    */
   startTls(): Socket;
 }
 
-interface Settling<T> {
+interface Resolvers<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-/** A promise that nobody need handle. */
-function settling<T>(): Settling<T> {
+/** A promise with its functions. Its rejection may stay unhandled. */
+function withResolvers<T>(): Resolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
   const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
@@ -62,30 +64,30 @@ function settling<T>(): Settling<T> {
 }
 
 /** The controller of the readable. */
-interface Reader extends ByteController {
+interface ReadableController extends ByteController {
   error(reason: unknown): void;
 }
 
 const READ_SIZE = 65_536;
 
-export class WinterSocket implements Socket {
+export class WintertcSocket implements Socket {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<string | ArrayBuffer | ArrayBufferView>;
   readonly secureTransport: SecureTransportKind;
-  readonly #secure: (conn: Conn, signal: AbortSignal) => Promise<Conn>;
+  readonly #startTls: (conn: Conn, signal: AbortSignal) => Promise<Conn>;
   readonly #options: CheckedOptions;
-  readonly #opened = settling<SocketInfo>();
-  readonly #closed = settling<void>();
-  /** The connection; rejects when there will be none. */
+  readonly #opened = withResolvers<SocketInfo>();
+  readonly #closed = withResolvers<void>();
+  /** The connection. Rejects when it can't be made. */
   readonly #conn: Promise<Conn>;
-  /** Aborted by the end, whoever brings it: it ends what waits. */
+  /** Aborted when the socket is closed: it ends the waiting calls of the connection. */
   readonly #ending = new AbortController();
   readonly #buffer = new ReadBuffer(READ_SIZE);
-  #reader!: Reader;
-  #writer!: WritableStreamDefaultController;
+  #readableController!: ReadableController;
+  #writableController!: WritableStreamDefaultController;
   #upgraded = false;
-  /** Closed, upgraded or failed. */
-  #over = false;
+  /** The socket was closed or upgraded, or could not connect. */
+  #ended = false;
   #failed = false;
   #pulling = false;
   #readEnded = false;
@@ -95,23 +97,23 @@ export class WinterSocket implements Socket {
 
   constructor(
     open: (signal: AbortSignal) => Promise<Conn>,
-    secure: (conn: Conn, signal: AbortSignal) => Promise<Conn>,
+    startTls: (conn: Conn, signal: AbortSignal) => Promise<Conn>,
     options: CheckedOptions,
   ) {
     this.secureTransport = options.secureTransport;
-    this.#secure = secure;
+    this.#startTls = startTls;
     this.#options = options;
     this.readable = new (streamWeb().ReadableStream)({
       type: "bytes",
-      start: (controller) => void (this.#reader = controller as unknown as Reader),
+      start: (controller) => void (this.#readableController = controller as unknown as ReadableController),
       pull: () => this.#pull(),
-      cancel: () => this.#cancel(),
+      cancel: () => this.#cancelReadable(),
     });
     this.writable = new (streamWeb().WritableStream)({
-      start: (controller) => void (this.#writer = controller),
+      start: (controller) => void (this.#writableController = controller),
       write: (chunk) => this.#write(chunk),
-      close: () => this.#finish(),
-      abort: (reason) => this.#abort(reason),
+      close: () => this.#closeWritable(),
+      abort: (reason) => this.#abortWritable(reason),
     });
     this.#conn = this.#open(open);
     this.#conn.catch(() => undefined);
@@ -153,14 +155,14 @@ export class WinterSocket implements Socket {
   async #pull(): Promise<void> {
     this.#pulling = true;
     try {
-      if ((await pullBytes(this.#reader, this.#buffer, this.#read)) > 0 || this.#over) return;
+      if ((await pullBytes(this.#readableController, this.#buffer, this.#read)) > 0 || this.#ended) return;
       this.#readEnded = true;
-      await this.#peerEnded();
+      await this.#onReadEnd();
     } catch (error) {
-      // Where it never opened the reader has been told.
-      if (this.#over) return;
+      // #end() has already passed an error to the readable, or closed it.
+      if (this.#ended) return;
       const why = socketErrorOf(error);
-      this.#reader.error(why);
+      this.#readableController.error(why);
       this.#end(why);
     } finally {
       this.#pulling = false;
@@ -172,26 +174,26 @@ export class WinterSocket implements Socket {
       const conn = await this.#conn;
       return await conn.read(target, { signal: this.#ending.signal });
     } catch (error) {
-      // What was closed from here has ended for its reader, without an error.
-      if (this.#over && !this.#failed) return 0;
+      // After close() a reader reads the end, and not an error.
+      if (this.#ended && !this.#failed) return 0;
       throw error;
     }
   };
 
-  /** The peer has finished. */
-  async #peerEnded(): Promise<void> {
+  /** The peer has ended writing. */
+  async #onReadEnd(): Promise<void> {
     if (this.#options.allowHalfOpen) {
       if (this.#writeEnded) this.#end();
       return;
     }
-    // What was written before goes out; a writer that is held by somebody can only be told.
+    // Pending writes are sent first. A writable that is locked can only get an error.
     if (!this.writable.locked && !this.#writeEnded) await this.writable.close().catch(() => undefined);
     else await this.#writing.catch(() => undefined);
-    this.#end(new SocketError("the peer has finished, and allowHalfOpen is false"));
+    this.#end(new SocketError("The socket is closed: the peer has finished, and allowHalfOpen is false"));
   }
 
-  /** What was written is not complete: the peer shall not take it for that. */
-  async #abort(reason: unknown): Promise<void> {
+  /** The written data is incomplete, so the peer must not see a regular end. */
+  async #abortWritable(reason: unknown): Promise<void> {
     this.#writeEnded = true;
     const cut = this.#conn.then(
       (conn) => conn.abort(),
@@ -201,71 +203,71 @@ export class WinterSocket implements Socket {
     await cut;
   }
 
-  async #cancel(): Promise<void> {
+  async #cancelReadable(): Promise<void> {
     this.#cancelled = true;
     this.#readEnded = true;
-    if (this.#writeEnded) await this.#release();
+    if (this.#writeEnded) await this.#closeConn();
   }
 
-  async #writeDone(): Promise<void> {
+  async #onWriteEnd(): Promise<void> {
     this.#writeEnded = true;
     if (!this.#readEnded) return;
-    if (this.#cancelled) await this.#release();
+    if (this.#cancelled) await this.#closeConn();
     else this.#end();
   }
 
-  /** Nobody wants it any more, which does not say that it is closed. */
-  async #release(): Promise<void> {
+  /** Closes the connection, unless another socket has it. `closed` does not depend on this. */
+  async #closeConn(): Promise<void> {
     if (!this.#upgraded) await (await this.#conn.catch(() => undefined))?.close();
   }
 
   async #write(chunk: unknown): Promise<void> {
-    const bytes = bytesOf(chunk);
+    const data = dataOf(chunk);
     const { signal } = this.#ending;
-    const writing = this.#conn.then((conn) => conn.write(bytes, { signal }));
+    const writing = this.#conn.then((conn) => conn.write(data, { signal }));
     this.#writing = writing;
     try {
       await writing;
     } catch (error) {
-      throw this.#over ? error : socketErrorOf(error);
+      throw this.#ended ? error : socketErrorOf(error);
     }
   }
 
-  async #finish(): Promise<void> {
+  async #closeWritable(): Promise<void> {
     const conn = await this.#conn;
     try {
       await conn.closeWrite();
     } catch (error) {
       throw socketErrorOf(error);
     } finally {
-      await this.#writeDone();
+      await this.#onWriteEnd();
     }
   }
 
   /**
-   * The socket is closed, and `reason` is what writers hear.
+   * Closes the socket. Writes reject with `reason`.
    *
-   * @param failed it never opened, by no will of its owner: readers and `closed` hear of it too
+   * @param failed whether the connection could not be made; then reads and `closed` reject with `reason` too
    */
   #end(reason?: unknown, failed = false): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#ended) return;
+    this.#ended = true;
     this.#failed = failed;
-    const why = reason ?? new SocketError("the socket is closed");
+    const why = reason ?? new SocketError("The socket is closed");
     this.#opened.reject(why);
-    if (failed) this.#reader.error(why);
-    else if (!this.#pulling) this.#endReader();
-    this.#writer.error(why);
+    if (failed) this.#readableController.error(why);
+    else if (!this.#pulling) this.#closeReadable();
+    this.#writableController.error(why);
     this.#ending.abort(why);
     if (failed) this.#closed.reject(why);
     else this.#closed.resolve();
-    void this.#release();
+    void this.#closeConn();
   }
 
-  #endReader(): void {
+  #closeReadable(): void {
     if (this.#readEnded) return;
     this.#readEnded = true;
-    this.#reader.close();
+    this.#readableController.close();
   }
 
   close(reason?: unknown): Promise<void> {
@@ -275,29 +277,29 @@ export class WinterSocket implements Socket {
 
   startTls(): Socket {
     if (this.secureTransport !== "starttls") {
-      throw new SocketError(`startTls() takes secureTransport "starttls", found ${quote(this.secureTransport)}`);
+      throw new SocketError(`Cannot startTls: secureTransport is ${quote(this.secureTransport)}, required "starttls"`);
     }
-    if (this.#upgraded) throw new SocketError("startTls() was called before: use the socket that it gave");
-    if (this.#over) throw new SocketError("startTls() takes an open socket, found one that is closed");
+    if (this.#upgraded) throw new SocketError("Cannot startTls: it was called before, use the socket that it returned");
+    if (this.#ended) throw new SocketError("Cannot startTls: the socket is closed, required an open one");
     this.#upgraded = true;
-    const why = new SocketError("the socket was upgraded by startTls(): use the socket that it gave");
+    const why = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
     const open = async (signal: AbortSignal): Promise<Conn> => {
-      const abandoned = { aborted: (reason: unknown): void => this.#ending.abort(reason) };
-      onAbort(signal, abandoned);
+      const listener = { aborted: (reason: unknown): void => this.#ending.abort(reason) };
+      onAbort(signal, listener);
       try {
         const conn = await this.#conn;
         await this.#writing.catch(() => undefined);
         this.#ending.abort(why);
-        return await this.#secure(conn, signal);
+        return await this.#startTls(conn, signal);
       } finally {
-        offAbort(signal, abandoned);
+        offAbort(signal, listener);
       }
     };
-    this.#over = true;
-    this.#writer.error(why);
-    if (!this.#pulling) this.#endReader();
+    this.#ended = true;
+    this.#writableController.error(why);
+    if (!this.#pulling) this.#closeReadable();
     this.#closed.resolve();
-    return new WinterSocket(open, this.#secure, { ...this.#options, secureTransport: "on" });
+    return new WintertcSocket(open, this.#startTls, { ...this.#options, secureTransport: "on" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -305,9 +307,9 @@ export class WinterSocket implements Socket {
   }
 }
 
-function bytesOf(chunk: unknown): string | Uint8Array {
+function dataOf(chunk: unknown): string | Uint8Array {
   if (typeof chunk === "string" || isUint8Array(chunk)) return chunk;
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   if (isAnyArrayBuffer(chunk)) return new Uint8Array(chunk);
-  throw new TypeError(`a chunk is ${quote(chunk)}, required bytes or text`);
+  throw new TypeError(`Cannot write: chunk is ${quote(chunk)}, required bytes or text`);
 }

@@ -1,4 +1,4 @@
-// A destination that is gone while its source is silent: whatever moves the bytes ends, with the destination's error.
+// A destination breaks while its source sends nothing: each pipe ends with the error of the destination.
 
 import assert from "node:assert/strict";
 import { pipeline } from "node:stream/promises";
@@ -21,7 +21,7 @@ import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
 import { everyKind, overTcp, overUnix } from "../tls/support.js";
 
-// A source in memory keeps no process alive, nor does to watch a connection.
+// Neither a source in memory nor whenBroken() keeps the process alive.
 const alive = setInterval(() => undefined, 60_000);
 after(() => clearInterval(alive));
 
@@ -30,7 +30,7 @@ checkLeaks();
 const isGone = (error: unknown): boolean => ["ECONNRESET", "EPIPE"].includes((error as SocketError).code);
 
 for (const [name, makePair] of Object.entries(everyKind)) {
-  test(`pipeTo() from a silent source ends when the peer of its destination cuts the connection, ${name}`, async () => {
+  test(`pipeTo() from a silent source ends when the peer of its destination resets the connection, ${name}`, async () => {
     const [far, source] = memoryPair();
     const [peer, destination] = await makePair();
     const stream = new Stream(source);
@@ -58,7 +58,7 @@ for (const [name, makePair] of Object.entries(everyKind)) {
     for (const conn of [far, stream, peer]) await conn.close();
   });
 
-  test(`a peer that has only finished is no end of it, ${name}`, async () => {
+  test(`pipeTo() goes on when the peer of the destination has only ended writing, ${name}`, async () => {
     const [far, source] = memoryPair();
     const [peer, destination] = await makePair();
     const piping = new Stream(source).pipeTo(destination);
@@ -71,7 +71,7 @@ for (const [name, makePair] of Object.entries(everyKind)) {
     for (const conn of [far, source, peer, destination]) await conn.close();
   });
 
-  test(`web streams and Duplexes that are piped into a connection end with it, ${name}`, async () => {
+  test(`web streams and Duplexes that are piped into a connection end when it breaks, ${name}`, async () => {
     for (const way of ["web", "duplex"] as const) {
       const [far, source] = memoryPair();
       const [peer, destination] = await makePair();
@@ -80,7 +80,7 @@ for (const [name, makePair] of Object.entries(everyKind)) {
           ? toWeb(source).readable.pipeTo(toWeb(destination).writable)
           : pipeline(toDuplex(source), toDuplex(destination));
       piping.catch(() => undefined);
-      // Orderly ends of a Duplex leave what is to be read.
+      // After a regular end of a Duplex its bytes can still be read.
       if (way === "duplex" && name.includes("UNIX")) await destination.close();
       else {
         peer.abort();
@@ -112,7 +112,7 @@ test("whenBroken() can be cut short, and rejects with ECANCELED and EBADF as rea
   }
 });
 
-test("a reset that whenBroken() told of is still an error for who reads, not an end", async () => {
+test("after whenBroken() has resolved with a reset, a read rejects with ECONNRESET and does not return the end", async () => {
   const [peer, conn] = await overTcp();
   const broken = conn.whenBroken!();
   peer.abort();
@@ -121,7 +121,7 @@ test("a reset that whenBroken() told of is still an error for who reads, not an 
   await conn.close();
 });
 
-test("a connection without whenBroken() is piped to as before, and to wait for its end is to wait for close()", async () => {
+test("a destination needs no whenBroken(), and that of a stream over it waits until close()", async () => {
   const [peer, conn] = memoryPair();
   const plain = new Stream({
     ...({} as Conn),
@@ -145,7 +145,7 @@ test("a connection without whenBroken() is piped to as before, and to wait for i
   for (const one of [peer, far, source]) await one.close();
 });
 
-test("splice() from a silent source ends with its destination, and loses nothing", async () => {
+test("splice() from a silent source ends when its destination breaks, and loses no byte", async () => {
   for (const makePair of [overTcp, overUnix]) {
     const [far, from] = (await makePair()) as [SocketConn, SocketConn];
     const [peer, to] = (await makePair()) as [SocketConn, SocketConn];
@@ -158,7 +158,7 @@ test("splice() from a silent source ends with its destination, and loses nothing
   }
 });
 
-test("pump() between two of which one has finished ends when that one is cut", async () => {
+test("pump() ends when an end that has finished writing is reset", async () => {
   const [far, a] = (await overTcp()) as [SocketConn, SocketConn];
   const [peer, b] = (await overTcp()) as [SocketConn, SocketConn];
   const pumping = pump(a.socket, b.socket);
@@ -170,7 +170,7 @@ test("pump() between two of which one has finished ends when that one is cut", a
   for (const conn of [far, a, peer, b]) await conn.close();
 });
 
-test("a pump whose one side has closed in order goes on for the other", async () => {
+test("pump() goes on in one direction when the other one has ended regularly", async () => {
   const [far, a] = (await overUnix()) as [SocketConn, SocketConn];
   const [peer, b] = (await overUnix()) as [SocketConn, SocketConn];
   const pumping = pump(a.socket, b.socket);
@@ -185,7 +185,7 @@ test("a pump whose one side has closed in order goes on for the other", async ()
   b.socket.close();
 });
 
-test("watching a connection keeps no process alive", async () => {
+test("whenBroken() does not keep the process alive", async () => {
   const script = `
     import { socketpair, Stream, toDuplex, toWeb } from "berkeley";
     import { memoryPair } from "berkeley/testing";

@@ -1,4 +1,4 @@
-// What toDuplex() has of a net.Socket, member by member, against a net.Socket where that says what is right.
+// The members of net.Socket that toDuplex() has, compared with a real net.Socket where possible.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -59,7 +59,7 @@ test("addresses are those of a net.Socket", async () => {
   server.close();
 });
 
-test("addresses of IPv6 are told as such, and what has no port has none", async () => {
+test("addresses of IPv6 have the family IPv6, and a connection without ports has no addresses", async () => {
   const addresses = [new Inet6Address("::1", 5), new InetAddress("192.0.2.1", 6)] as const;
   const [a, b] = memoryPair({ addresses });
   const six = toDuplex(a);
@@ -75,7 +75,7 @@ test("addresses of IPv6 are told as such, and what has no port has none", async 
   await Promise.all([b.close(), d.close()]);
 });
 
-test("bytes are counted both ways, those on their way included", async () => {
+test("bytesRead and bytesWritten count all bytes, including those under way", async () => {
   const [a, b] = memoryPair({ capacity: 10 });
   const duplex = toDuplex(a);
   assert.deepEqual([duplex.bytesRead, duplex.bytesWritten], [0, 0]);
@@ -96,7 +96,7 @@ test("bytes are counted both ways, those on their way included", async () => {
   await b.close();
 });
 
-test("readyState, connecting and pending say how far it is", async () => {
+test("readyState, connecting and pending are those of a net.Socket", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
   assert.deepEqual([duplex.connecting, duplex.pending, duplex.readyState], [false, false, "open"]);
@@ -117,7 +117,7 @@ test("readyState, connecting and pending say how far it is", async () => {
   await d.close();
 });
 
-test("setTimeout() emits 'timeout' when nothing moves, again after the next byte, and leaves the connection open", async () => {
+test("setTimeout() emits 'timeout' when no byte moves, again after the next byte, and leaves the connection open", async () => {
   const [a, b] = await tcp();
   const duplex = toDuplex(a);
   duplex.resume();
@@ -133,7 +133,7 @@ test("setTimeout() emits 'timeout' when nothing moves, again after the next byte
   assert.equal(duplex.destroyed, false);
   await b.write("x");
   await once(duplex, "timeout");
-  // The callback was for one time.
+  // The listener is called only once.
   assert.equal(called, 1);
   duplex.write("y");
   await once(duplex, "timeout");
@@ -141,7 +141,7 @@ test("setTimeout() emits 'timeout' when nothing moves, again after the next byte
   await b.close();
 });
 
-test("setTimeout(0) ends it, and takes its listener off", async () => {
+test("setTimeout(0) ends the timeout and removes its listener", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
   using clock = new TestClock();
@@ -159,7 +159,7 @@ test("setTimeout(0) ends it, and takes its listener off", async () => {
   await b.close();
 });
 
-test("setTimeout() refuses what is no time, and no listener", async () => {
+test("setTimeout() refuses values that are no time, and listeners that are no function", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
   for (const value of [-1, Number.NaN, Infinity]) assert.throws(() => duplex.setTimeout(value), RangeError);
@@ -169,7 +169,7 @@ test("setTimeout() refuses what is no time, and no listener", async () => {
   await b.close();
 });
 
-test("a long write that the peer takes slowly is no silence", async () => {
+test("a long write to a slow peer does not cause a timeout", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
   using clock = new TestClock();
@@ -208,12 +208,12 @@ test("setNoDelay() and setKeepAlive() set the options of the socket below", asyn
   duplex.setKeepAlive();
   assert.equal(socket.getsockopt(SO_KEEPALIVE), false);
   await gone(duplex);
-  // As with a net.Socket, an option comes too late without a word.
+  // As in a net.Socket, setting an option after the close does nothing.
   duplex.setNoDelay(true).setKeepAlive(true, 1000);
   await b.close();
 });
 
-test("options, ref() and unref() do nothing where there is nothing to do", async () => {
+test("options, ref() and unref() do nothing if the connection has none", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a);
   assert.equal(duplex.setNoDelay().setKeepAlive(true, 1000).ref().unref().ref(), duplex);
@@ -227,7 +227,7 @@ test("options, ref() and unref() do nothing where there is nothing to do", async
   await server.close();
 });
 
-test("destroySoon() closes when all has gone out", async () => {
+test("destroySoon() closes when all bytes are written", async () => {
   for (const ended of [false, true]) {
     const [a, b] = memoryPair({ capacity: 10 });
     const duplex = toDuplex(a);
@@ -252,7 +252,7 @@ test("resetAndDestroy() resets the connection", async () => {
   await b.close();
 });
 
-test("over TLS it has what a TLSSocket shows, and without TLS nothing that looks like it", async () => {
+test("over TLS it has the members of a TLSSocket, and without TLS it has none of them", async () => {
   const { client, ca } = certificates();
   const [a, b] = await tlsStreams(
     { cert: client.cert, key: client.key, alpnProtocols: ["echo"] },
@@ -289,7 +289,7 @@ test("over TLS it has what a TLSSocket shows, and without TLS nothing that looks
   await Promise.all([e.close(), f.close()]);
 });
 
-test("toDuplex() takes options as an object", async () => {
+test("toDuplex() refuses options that are no object", async () => {
   const [a, b] = memoryPair();
   assert.throws(() => toDuplex(a, 5 as never), /Cannot toDuplex: options are 5, required an object/);
   await Promise.all([a.close(), b.close()]);

@@ -1,5 +1,5 @@
-// Streams over a socket, whose reads are made by the socket on behalf of the stream: on a fake kernel, where it shows which calls
-// are made, and on the real one.
+// Streams over a socket, which makes the reads of the stream itself: on a fake kernel, which records the calls, and on
+// the real one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -27,7 +27,7 @@ function streamOn(socket: Socket): Stream {
   return new Stream(new SocketConn(socket));
 }
 
-test("readLine() over several events is one call that waits, and asks no more than once for each event", async () => {
+test("readLine() over several events is one waiting call, and makes at most one system call per event", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const stream = streamOn(conn);
@@ -42,12 +42,12 @@ test("readLine() over several events is one call that waits, and asks no more th
   await turn();
   assert.equal(line.value, "half a line");
   assert.equal(stream.buffered, 4);
-  // One try when the call was made; then a short read says that there is no more.
+  // One read when the call is made. After each short read the kernel has no more bytes.
   assert.equal(sys.count("recvAt"), 3);
   assert.equal(sys.waiting, 0);
 });
 
-test("a read that fills its room goes on at once, since there may be more", async () => {
+test("a read that fills its memory reads again at once, because there may be more", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const stream = streamOn(conn);
@@ -59,7 +59,7 @@ test("a read that fills its room goes on at once, since there may be more", asyn
   assert.equal(sys.count("recvAt"), 3);
 });
 
-test("a reset in the midst of a line rejects it and leaves what had come", async () => {
+test("a reset within a line rejects the read and leaves the bytes that have arrived", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const stream = streamOn(conn);
@@ -72,7 +72,7 @@ test("a reset in the midst of a line rejects it and leaves what had come", async
   assert.equal(String(await stream.read()), "half");
 });
 
-test("a limit that is met while events are dealt with rejects the call, ends the reading and nothing else", async () => {
+test("a limit that is exceeded during an event rejects the call and ends the reading, and has no other effect", async () => {
   const { sys, socket, fire } = fakeKernel();
   const [conn, other] = [socket(), socket()];
   const stream = streamOn(conn);
@@ -87,7 +87,7 @@ test("a limit that is met while events are dealt with rejects the call, ends the
   assert.equal(sys.waiting, 0);
 });
 
-test("a decoder of users never runs while events are dealt with", async () => {
+test("a decoder never runs while the reactor dispatches events", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   let dispatching = false;
@@ -111,7 +111,7 @@ test("a decoder of users never runs while events are dealt with", async () => {
   assert.equal(ran, 1);
 });
 
-test("while a read waits another is refused, and close() cancels it", async () => {
+test("while a read waits, another one is refused, and close() cancels the first", async () => {
   const [left, right] = socketpair();
   const stream = left.stream();
   const line = stream.readLine();
@@ -124,7 +124,7 @@ test("while a read waits another is refused, and close() cancels it", async () =
   right.close();
 });
 
-test("a timeout or a signal in the midst of a line leaves what had come to the next call", async () => {
+test("a timeout or a signal within a line leaves the bytes that have arrived for the next call", async () => {
   const [left, right] = socketpair();
   const stream = left.stream();
   await right.sendAll("half a ");
@@ -140,7 +140,7 @@ test("a timeout or a signal in the midst of a line leaves what had come to the n
   right.close();
 });
 
-test("an early end rejects with what had come, on a direct read as on any other", async () => {
+test("an early end rejects with the bytes that have arrived, in a direct read as in any other", async () => {
   const [left, right] = socketpair();
   const stream = left.stream();
   const exact = stream.readExactly(10);
@@ -151,7 +151,7 @@ test("an early end rejects with what had come, on a direct read as on any other"
   await stream.close();
 });
 
-test("what many streams hand out stays theirs, however their reads and takes interleave", async () => {
+test("the Buffers of many streams keep their bytes while reads of the streams interleave", async () => {
   const pairs = Array.from({ length: 20 }, () => socketpair());
   const streams = pairs.map(([left]) => left.stream());
   const held: (readonly [bytes: Buffer, expected: Buffer])[] = [];
@@ -175,7 +175,7 @@ test("what many streams hand out stays theirs, however their reads and takes int
     const waiting = streams.map((_, which) => take(which, (round + which) % 3, 1 + ((round * 31 + which * 7) % 200)));
     for (const [which, [, right]] of pairs.entries()) {
       const size = 1 + ((round * 31 + which * 7) % 200);
-      // A few more than are taken, every now and then, so that there is a rest to carry on.
+      // Sometimes a few bytes more than are taken, so that unread bytes are moved.
       const from = which * 1000 + counts[which]! - size;
       const whole = pattern(size, from);
       const cut = round % 2 === 0 ? size : size >> 1;
@@ -191,7 +191,7 @@ test("what many streams hand out stays theirs, however their reads and takes int
   }
 });
 
-test("lines make no garbage in the shared block: the next read is where the last one was", async () => {
+test("lines free their space in the shared block: the next read uses the same space", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const stream = streamOn(conn);
@@ -208,7 +208,7 @@ test("lines make no garbage in the shared block: the next read is where the last
   assert.equal(places.size, 1);
 });
 
-test("what a stream hands out is no part of the block that all streams share", async () => {
+test("the Buffers that a stream returns are no part of the shared block", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const stream = streamOn(conn);
@@ -226,7 +226,7 @@ test("what a stream hands out is no part of the block that all streams share", a
     assert.notEqual((reading.value as Buffer).buffer, shared(), way);
     if (way === "peek") await stream.read();
   }
-  // A decoder may hand out parts of what it looks at, which was read in another way before.
+  // A decoder may return parts of its bytes, some of which were peeked before.
   sys.script("recvAt", Buffer.from("line\nframe"));
   const line = watch(stream.readLine());
   fire(IN, conn);
@@ -250,7 +250,7 @@ test("frames, lines and chunks take turns on one stream over a socket", async ()
   right.close();
 });
 
-test("a reader of one's own that takes its time between room() and filled() gets memory of its own", async () => {
+test("a DirectReader that waits between room() and filled() gets memory that no other stream uses", async () => {
   const pairs = [memoryPair(), memoryPair()];
   const streams = pairs.map(([, conn]) => {
     const direct: Conn & DirectReader = Object.create(conn, {
@@ -289,7 +289,7 @@ test("an encoding that Buffer does not know is refused before anything is read",
   right.close();
 });
 
-test("options of another kind and a signal that is none are refused at once, with a timeout too", async () => {
+test("options that are no object and a wrong signal are refused at once, with a timeout too", async () => {
   const [a, b] = memoryPair();
   for (const opts of [5, null, { timeout: 5, signal: new AbortController() }, { signal: "x" }]) {
     await assert.rejects(b.read(Buffer.alloc(1), opts as never), TypeError);

@@ -1,4 +1,4 @@
-// Duplex bridges, each direction alone: what node:stream sees of a Conn, and what a Conn makes of a Duplex.
+// toDuplex() and fromDuplex(), each alone.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -62,7 +62,7 @@ test("toDuplex() holds back its writer while the peer does not read", async () =
   duplex.destroy();
 });
 
-test("toDuplex() gathers the writes that are waiting", async () => {
+test("toDuplex() joins the waiting writes to one write", async () => {
   const [a, b] = memoryPair();
   const sizes: number[] = [];
   const write = a.write.bind(a);
@@ -89,7 +89,7 @@ test("toDuplex() destroyed closes the connection, destroyed with an error aborts
   assert.match(String((await failed)[0]), /broken/);
 });
 
-test("toDuplex() emits what the connection rejects with", async () => {
+test("toDuplex() emits the error of the connection", async () => {
   const [a, b] = memoryPair();
   const duplex = toDuplex(a).resume();
   b.abort();
@@ -110,7 +110,7 @@ test("toDuplex() takes part in a pipeline", async () => {
   await echoing;
 });
 
-test("node:http serves and asks over toDuplex()", async () => {
+test("a server and a client of node:http work over toDuplex()", async () => {
   const [a, b] = memoryPair();
   const server = http.createServer((request, response) => {
     request.pipe(response);
@@ -125,7 +125,7 @@ test("node:http serves and asks over toDuplex()", async () => {
   assert.equal(Buffer.concat(chunks).length, 100_000);
 });
 
-test("fromDuplex() keeps a chunk that came for a read that was cut", async () => {
+test("fromDuplex() keeps a chunk that arrives after its read was cancelled", async () => {
   const through = new PassThrough();
   const conn = fromDuplex(through);
   await assert.rejects(conn.read(Buffer.alloc(4), { timeout: 1 }), { code: "ETIMEDOUT" });
@@ -160,7 +160,7 @@ test("fromDuplex() hands over at most one piece while the Duplex takes none", as
   assert.equal(stuck.destroyed, true);
 });
 
-test("fromDuplex() rejects with the error of the Duplex, and never throws it past its caller", async () => {
+test("fromDuplex() rejects with the error of the Duplex, which never becomes an uncaught exception", async () => {
   const through = new PassThrough();
   const conn = fromDuplex(through);
   const reading = rejection(conn.read(Buffer.alloc(4)));
@@ -171,7 +171,7 @@ test("fromDuplex() rejects with the error of the Duplex, and never throws it pas
   assert.equal(await rejection(conn.write("x")), broken);
 });
 
-test("fromDuplex() takes an end without an end for a reset", async () => {
+test("fromDuplex() rejects with ECONNRESET when the Duplex is destroyed without an end", async () => {
   const through = new PassThrough();
   const conn = fromDuplex(through);
   const reading = rejection(conn.read(Buffer.alloc(4)));
@@ -179,8 +179,8 @@ test("fromDuplex() takes an end without an end for a reset", async () => {
   assert.equal((await reading).code, "ECONNRESET");
 });
 
-test("fromDuplex() tells a write that was under way why its Duplex broke, not that a handle was closed under it", async () => {
-  // As node:net from version 22 on, when a read is reset while a write waits.
+test("fromDuplex() rejects a pending write with the error of its Duplex, and not with ECANCELED of the closed handle", async () => {
+  // As node:net of version 22 and later, when a read is reset while a write waits.
   let finish: ((error: Error) => void) | undefined;
   const socket = new Duplex({
     read: () => undefined,
@@ -225,10 +225,10 @@ async function netPair(): Promise<ConnPair> {
   return [fromDuplex(client), fromDuplex(peer), () => void server.close()];
 }
 
-// libuv takes POLLHUP behind a partial read for the end and never asks for the error, so that node:net gives a clean end
-// where the peer was reset behind its last bytes. That is below what a bridge can mend.
-const unmendable = "abort() gives the peer ECONNRESET and never the end, in later reads";
+// After a partial read libuv takes POLLHUP for the end and never reads the error of the socket. So node:net reports a
+// regular end after a reset. A Conn over a net.Socket can't find out.
+const impossible = "later reads reject with ECONNRESET after the peer has aborted, and never return 0";
 
 for (const { name, run } of connConformance("net.Socket over loopback", netPair, { bulk: 2_000_000 })) {
-  if (!name.endsWith(unmendable)) test(name, run);
+  if (!name.endsWith(impossible)) test(name, run);
 }

@@ -1,4 +1,4 @@
-// end(): the last words arrive, whatever the peer still sends; within bounds, once, and with word of how it ended.
+// end(): the last bytes arrive while the peer still sends; within limits, and with a result that says how it ended.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -51,14 +51,14 @@ for (const [name, makePair] of Object.entries(everyKind)) {
     }
   });
 
-  test(`a peer that never finishes is closed when the time is over, ${name}`, async () => {
+  test(`end() closes a connection whose peer never finishes when the timeout has passed, ${name}`, async () => {
     const [client, server] = await makePair();
     const ended = await new Stream(server).end({ timeout: 20 });
     assert.deepEqual(ended, { how: "timeout", dropped: 0 });
     await client.close();
   });
 
-  test(`a peer that never stops sending is closed after maxBytes, ${name}`, async () => {
+  test(`end() closes a connection whose peer never stops sending after maxBytes, ${name}`, async () => {
     const [client, server] = await makePair();
     const sending = (async () => {
       for (;;) await client.write(UPLOAD);
@@ -70,7 +70,7 @@ for (const [name, makePair] of Object.entries(everyKind)) {
     await client.close();
   });
 
-  test(`a peer that neither reads nor sends is cut off when the time is over, ${name}`, async () => {
+  test(`end() aborts a connection whose peer neither reads nor sends when the timeout has passed, ${name}`, async () => {
     const [client, server] = await makePair();
     const written = server.write(Buffer.alloc(32 << 20));
     written.catch(() => undefined);
@@ -80,7 +80,7 @@ for (const [name, makePair] of Object.entries(everyKind)) {
     await client.close();
   });
 
-  test(`end() refuses while a read is pending, and leaves the connection alone, ${name}`, async () => {
+  test(`end() rejects while a read is pending, and leaves the connection as it is, ${name}`, async () => {
     const [client, server] = await makePair();
     const stream = new Stream(server);
     const reading = stream.readLine();
@@ -103,7 +103,7 @@ test("bytes that were read ahead are dropped and counted", async () => {
   assert.deepEqual(await stream.end(), { how: "finished", dropped: 15 });
 });
 
-test("exactly maxBytes and the end is within the bound, with 0 too", async () => {
+test("a peer that sends exactly maxBytes and ends is within the limit, with 0 too", async () => {
   for (const [size, maxBytes, how] of [
     [5, 5, "finished"],
     [6, 5, "maxBytes"],
@@ -117,7 +117,7 @@ test("exactly maxBytes and the end is within the bound, with 0 too", async () =>
   }
 });
 
-test("a second end() waits for the first, and gives another promise", async () => {
+test("a second end() waits for the first, and returns another promise", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   const first = stream.end();
@@ -128,7 +128,7 @@ test("a second end() waits for the first, and gives another promise", async () =
   assert.deepEqual([await first, await second, await stream.end()], [ended, ended, ended]);
 });
 
-test("close() and abort() end it at once", async () => {
+test("close() and abort() end a pending end() at once", async () => {
   for (const cut of ["close", "abort"] as const) {
     const [a, b] = memoryPair();
     const stream = new Stream(b);
@@ -144,7 +144,7 @@ test("close() and abort() end it at once", async () => {
   assert.deepEqual(await closed.end(), { how: "closed", dropped: 0 });
 });
 
-test("an abort closes, and rejects with its reason, also one of before", async () => {
+test("an aborted signal closes the connection and rejects with its reason, also if it was aborted before", async () => {
   for (const early of [true, false]) {
     const [a, b] = memoryPair();
     const stream = new Stream(b);
@@ -159,7 +159,7 @@ test("an abort closes, and rejects with its reason, also one of before", async (
   }
 });
 
-test("a connection that broke is closed, and the error told", async () => {
+test("a connection that has failed is closed, and the result has the error", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   const ending = stream.end();
@@ -169,7 +169,7 @@ test("a connection that broke is closed, and the error told", async () => {
   assert.equal((ended.error as SocketError).code, "ECONNRESET");
 });
 
-test("a stream whose reading a long line has ended can still be ended well", async () => {
+test("end() works on a stream whose reading has failed because of a long line", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b, { maxLine: 10 });
   await a.write("much longer than ten");
@@ -181,7 +181,7 @@ test("a stream whose reading a long line has ended can still be ended well", asy
   assert.equal((await ending).how, "finished");
 });
 
-test("wrong options are refused and nothing is done", async () => {
+test("end() refuses wrong options and leaves the connection as it is", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   for (const [opts, kind] of [
@@ -203,12 +203,12 @@ test("wrong options are refused and nothing is done", async () => {
   await stream.close();
 });
 
-test("the defaults are named", () => {
+test("the default limits are exported constants", () => {
   assert.equal(END_TIMEOUT, 5_000);
   assert.equal(END_MAX_BYTES, 64 << 20);
 });
 
-test("end() refuses a wrong option also where its signal is aborted already", async () => {
+test("end() refuses a wrong option even if its signal is already aborted", async () => {
   const [peer, conn] = memoryPair();
   const stream = new Stream(conn);
   const signal = AbortSignal.abort(new Error("enough"));

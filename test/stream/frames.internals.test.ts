@@ -1,4 +1,4 @@
-// Frames: the codecs, a codec of one's own, limits, and streams that end or lie.
+// Frames: the codecs, codecs of the user, limits, early ends and wrong lengths.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,7 +12,7 @@ import {
   Stream,
   type StreamOptions,
 } from "berkeley";
-import { readVarint, varintOf, varintSize } from "#berkeley/stream/varint.js";
+import { readVarint, encodeVarint, varintSize } from "#berkeley/stream/varint.js";
 import { pattern } from "berkeley/testing";
 import { seededNumbers } from "berkeley/testing";
 import { memoryPair, type MemoryOptions, seededChunks } from "berkeley/testing";
@@ -98,7 +98,7 @@ for (const opts of headers) {
     }
   });
 
-  test(`${name} says an early end with what came`, async () => {
+  test(`${name} rejects at an early end with the bytes that have arrived`, async () => {
     const codec = lengthPrefixed(opts);
     const bytes = Buffer.concat(codec.encode(pattern(100)) as Uint8Array[]);
     for (const cut of [bytes.length - 1, bytes.length - 100, 1]) {
@@ -110,7 +110,7 @@ for (const opts of headers) {
     }
   });
 
-  test(`${name} refuses a length over max before the payload comes`, async () => {
+  test(`${name} refuses a length over max before the payload arrives`, async () => {
     const max = 100;
     const codec = lengthPrefixed({ ...opts, max });
     assert.throws(() => codec.encode(pattern(101)), { code: "ERR_LIMIT", limit: "max", max, found: 101 });
@@ -122,7 +122,7 @@ for (const opts of headers) {
   });
 }
 
-test("lengthPrefixed() writes the length as the protocol has it", () => {
+test("lengthPrefixed() writes the length in the given size and byte order", () => {
   const head = (opts: LengthPrefixOptions, size: number): string =>
     ((lengthPrefixed(opts).encode(Buffer.alloc(size)) as Buffer[])[0] as Buffer).toString("hex");
   assert.equal(head({ bytes: 1 }, 5), "05");
@@ -135,7 +135,7 @@ test("lengthPrefixed() writes the length as the protocol has it", () => {
   assert.equal(head({ bytes: "varint" }, 300), "ac02");
 });
 
-test("lengthPrefixed() takes no length of 2^63 for a small one", async () => {
+test("lengthPrefixed() refuses a length of 2^63", async () => {
   for (const hex of ["8000000000000001", "ffffffffffffffff"]) {
     await assert.rejects(framesOf(lengthPrefixed({ bytes: 8 }), Buffer.from(hex, "hex")), LimitError);
   }
@@ -145,11 +145,11 @@ test("lengthPrefixed() takes no length of 2^63 for a small one", async () => {
   );
 });
 
-test("a varint keeps every number up to 2^53 - 1 and is refused past ten bytes", () => {
+test("a varint keeps each number up to 2^53 - 1, and more than ten bytes are refused", () => {
   for (let power = 0; power <= 53; power++) {
     for (const value of [2 ** power - 1, 2 ** power, 2 ** power + 1]) {
       if (value > Number.MAX_SAFE_INTEGER) continue;
-      const bytes = varintOf(value);
+      const bytes = encodeVarint(value);
       assert.equal(bytes.length, varintSize(value));
       assert.deepEqual(readVarint(Buffer.concat([bytes, Buffer.of(1)])), { value, size: bytes.length });
       assert.equal(readVarint(bytes.subarray(0, -1)), undefined);
@@ -159,7 +159,7 @@ test("a varint keeps every number up to 2^53 - 1 and is refused past ten bytes",
   assert.equal(readVarint(Buffer.alloc(9, 0x80)), undefined);
 });
 
-test("delimited() gives back what it framed, however the bytes come", async () => {
+test("delimited() reads the values that it has encoded, in chunks of any size", async () => {
   for (const end of ["\0", "\r\n", "--end--"]) {
     const codec = delimited(end);
     const payloads = ["", "a", "\r", "-", "--en", "x".repeat(9000), "end--"].map((text) => Buffer.from(text));
@@ -168,7 +168,7 @@ test("delimited() gives back what it framed, however the bytes come", async () =
   }
 });
 
-test("delimited() keeps to its limit, says an early end and refuses a payload with the delimiter", async () => {
+test("delimited() applies its limit, rejects at an early end, and refuses a payload with the delimiter", async () => {
   const codec = delimited("\r\n", { max: 5 });
   assert.deepEqual((await framesOf(codec, "12345\r\n\r\n", { chunking: 1 })).map(String), ["12345", ""]);
   await assert.rejects(framesOf(codec, "123456\r\n", { chunking: 1 }), { code: "ERR_LIMIT", limit: "max", max: 5 });
@@ -180,14 +180,14 @@ test("delimited() keeps to its limit, says an early end and refuses a payload wi
   assert.throws(() => delimited(""), RangeError);
 });
 
-test("fixed() cuts frames of one size", async () => {
+test("fixed() reads frames of one size", async () => {
   assert.deepEqual((await framesOf(fixed(3), "abcdef", { chunking: 2 })).map(String), ["abc", "def"]);
   await assert.rejects(framesOf(fixed(3), "abcd"), { code: "ERR_INCOMPLETE_READ", expected: 3 });
   assert.throws(() => fixed(3).encode("ab"), RangeError);
   assert.throws(() => fixed(0), RangeError);
 });
 
-test("a codec of one's own reads JSON lines, null and the last without its end included", async () => {
+test("a codec of the user reads JSON lines, including null and a last line without its end", async () => {
   const values = [{ a: 1 }, null, "x", [1, 2], "last"];
   const data = values
     .map((value) => ndjson.encode(value) as string)
@@ -196,7 +196,7 @@ test("a codec of one's own reads JSON lines, null and the last without its end i
   for (const chunking of [1, 4, 1000]) assert.deepEqual(await framesOf(ndjson, data, { chunking }), values);
 });
 
-test("what a decoder throws ends reading for good", async () => {
+test("an error of a decoder ends the reading for good", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   await a.write("{}\n{oops\n{}\n");
@@ -208,7 +208,7 @@ test("what a decoder throws ends reading for good", async () => {
   await assert.rejects(stream.read(), error);
 });
 
-test("codecs refuse arguments of another kind, a number of bytes in the place of options above all", () => {
+test("codecs refuse arguments of another type, such as a number in the place of options", () => {
   const none = 4 as unknown as object;
   assert.throws(
     () => lengthPrefixed(none),
@@ -218,15 +218,21 @@ test("codecs refuse arguments of another kind, a number of bytes in the place of
     () => delimited(";", none),
     /^TypeError: Cannot make a delimited codec: options are 4, required an object/,
   );
-  assert.throws(() => delimited(none as unknown as string), /^TypeError: delimiter must be a string or a Uint8Array/);
-  assert.throws(() => fixed("4" as unknown as number), /^TypeError: size must be an integer .*, found string/);
+  assert.throws(
+    () => delimited(none as unknown as string),
+    /^TypeError: Cannot make a delimited codec: delimiter is 4, required a string or a Uint8Array$/,
+  );
+  assert.throws(
+    () => fixed("4" as unknown as number),
+    /^TypeError: Cannot make a fixed codec: size is "4", required a whole number from 1 to \d+$/,
+  );
   assert.throws(
     () => new Stream(memoryPair()[0], none),
     /^TypeError: Cannot make a stream: options are 4, required an object/,
   );
 });
 
-test("a codec of one's own reads netstrings and refuses what is none", async () => {
+test("a codec of the user reads netstrings and refuses other bytes", async () => {
   const payloads = [pattern(0), pattern(12), pattern(900)];
   const data = payloads.flatMap((payload) => netstring.encode(payload) as Uint8Array[]);
   for (const chunking of [1, 1000]) assert.deepEqual(await framesOf(netstring, data, { chunking }), payloads);
@@ -248,7 +254,7 @@ test("frames() takes its limit from the call, then the codec, then the stream", 
   assert.ok(await read(plain, { max: 50 }));
 });
 
-test("a decoder that asks for nothing new or takes what is not there is told so", async () => {
+test("a decoder that returns a wrong number of bytes fails the read", async () => {
   const broken = (result: number | { value: string; size: number }): Codec<unknown> => ({
     decoder: () => () => result,
     encode: String,
@@ -258,7 +264,7 @@ test("a decoder that asks for nothing new or takes what is not there is told so"
   await assert.rejects(framesOf(broken({ value: "x", size: 3 }), "ab"), RangeError);
 });
 
-test("a decoder starts afresh when the stream was read in another way", async () => {
+test("a new decoder is made when another method has read bytes of the frame", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   const frames = stream.frames(delimited(";"));
@@ -272,14 +278,14 @@ test("a decoder starts afresh when the stream was read in another way", async ()
   assert.equal(frames.tryRead(), undefined);
 });
 
-test("the payloads stay as they were while later frames come", async () => {
+test("payloads keep their bytes while later frames are read", async () => {
   const codec = lengthPrefixed({ bytes: 2 });
   const payloads = Array.from({ length: 300 }, (_, index) => pattern(500, index));
   const data = payloads.flatMap((payload) => codec.encode(payload) as Uint8Array[]);
   assert.deepEqual(await framesOf(codec, data, { chunking: 777 }), payloads);
 });
 
-test("codecs refuse options that can't be", () => {
+test("codecs refuse options that are out of range", () => {
   assert.throws(() => lengthPrefixed({ bytes: 3 as 4 }), RangeError);
   assert.throws(() => lengthPrefixed({ endian: "middle" as "big" }), RangeError);
   assert.throws(() => lengthPrefixed({ bytes: 1, max: 256 }), RangeError);

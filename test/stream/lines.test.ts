@@ -51,7 +51,7 @@ test("max counts the bytes of a line without its end", async () => {
   }
 });
 
-test("readLine() decodes as it is told, and replaces what is not UTF-8", async () => {
+test("readLine() decodes in the given encoding, and replaces bytes that are not UTF-8", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   await a.write(Buffer.of(0xe9, 0x0a, 0xe9, 0x0a));
@@ -59,7 +59,7 @@ test("readLine() decodes as it is told, and replaces what is not UTF-8", async (
   assert.equal(await stream.readLine(), "\ufffd");
 });
 
-test("a search goes on rightly after the stream was read in another way", async () => {
+test("a search for a line stays correct when other methods have read bytes of it", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   const lines = stream.lines();
@@ -72,7 +72,7 @@ test("a search goes on rightly after the stream was read in another way", async 
   assert.equal(await lines.read(), "last line");
 });
 
-test("tryRead() gives the lines that have come and never waits", async () => {
+test("tryRead() returns the lines that have arrived and never waits", async () => {
   const [a, b] = memoryPair();
   const lines = new Stream(b).lines();
   assert.equal(lines.tryRead(), undefined);
@@ -87,7 +87,7 @@ test("tryRead() gives the lines that have come and never waits", async () => {
   assert.equal(await lines.read(), null);
 });
 
-test("a timeout of lines() is for each line", async () => {
+test("the timeout of lines() applies to each line", async () => {
   const [a, b] = memoryPair();
   const lines = new Stream(b).lines({ timeout: 20 });
   await a.write("1\n2\n");

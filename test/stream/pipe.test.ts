@@ -1,4 +1,4 @@
-// pipeTo: all bytes, the end passed on, no more read than written, and what is left when a write is cut.
+// pipeTo(): all bytes arrive, the end is passed on, backpressure, and the bytes that stay unread after an error.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -12,7 +12,7 @@ import { testSeeds } from "../support/random.js";
 checkLeaks();
 
 testSeeds(
-  "pipeTo() moves all bytes, those that were buffered first, and passes the end on",
+  "pipeTo() moves all bytes, including those in the buffer, and passes the end on",
   [4],
   async (_random, seed) => {
     const [source, from] = memoryPair({ chunking: seededChunks(seed, 9000) });
@@ -27,7 +27,7 @@ testSeeds(
   },
 );
 
-test("pipeTo() makes one buffer do", async () => {
+test("pipeTo() uses one buffer for all bytes", async () => {
   const [source, from] = memoryPair();
   const [to, sink] = memoryPair();
   const memory = new Set<ArrayBufferLike>();
@@ -60,14 +60,14 @@ test("pipeTo() reads no more than the destination takes", async () => {
   await assert.rejects(piping, { code: "ETIMEDOUT", syscall: "write" });
   assert.equal(to.unread, 10_000);
   assert.ok(stream.buffered <= 4096);
-  // What the destination did not take is still to be read.
+  // The bytes that the destination has not taken are still unread.
   assert.equal(firstDifference(await readFully(sink, 10_000)), -1);
   assert.equal(firstDifference(await stream.readExactly(20_000), 10_000), -1);
   stream.abort();
   assert.equal(((await writing) as { code?: unknown }).code, "ECONNRESET");
 });
 
-test("pipeTo() that times out while it reads loses nothing and gives the stream back", async () => {
+test("pipeTo() that times out in a read loses no byte and unlocks the stream", async () => {
   const [source, from] = memoryPair();
   const [to, sink] = memoryPair();
   const stream = new Stream(from);
@@ -128,7 +128,7 @@ test("two connections piped into each other make a proxy", async () => {
   assert.deepEqual(await proxy, [8, 6]);
 });
 
-test("pipeTo() to a writer whose whenBroken() throws rejects with that, and leaves the stream free", async () => {
+test("pipeTo() to a writer whose whenBroken() throws rejects with that error and unlocks the stream", async () => {
   const [source, from] = memoryPair();
   const [to, sink] = memoryPair();
   const stream = new Stream(from);

@@ -1,4 +1,4 @@
-// Stream: each way to read, the ends of waits, limits, and who may read when.
+// Stream: each reading method, timeouts and signals, limits, and one read at a time.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -15,7 +15,7 @@ function pair(opts?: StreamOptions, memory?: MemoryOptions): [MemoryConn, Stream
   return [a, new Stream(b, opts), b];
 }
 
-test("read() gives what there is, then waits, then null at the end", async () => {
+test("read() returns the bytes that there are, then waits, and resolves with null at the end", async () => {
   const [peer, stream] = pair();
   await peer.write("one");
   await peer.write("two");
@@ -41,7 +41,7 @@ test("read() takes options in the place of max", async () => {
   await assert.rejects(stream.read({ timeout: 0 }), { code: "ETIMEDOUT" });
 });
 
-test("read(buffer) takes what is buffered, then reads straight into the buffer", async () => {
+test("read(buffer) first copies the bytes of the stream's buffer, then the connection fills the buffer", async () => {
   const [peer, stream, conn] = pair();
   await peer.write("abcdef");
   await stream.peek(1);
@@ -63,7 +63,7 @@ test("read(buffer) takes what is buffered, then reads straight into the buffer",
   assert.equal(await stream.read(target), 0);
 });
 
-test("the Buffers that read() gives keep their bytes", async () => {
+test("the Buffers that read() returns keep their bytes", async () => {
   const [peer, stream] = pair({}, { chunking: 700 });
   const writing = peer.write(pattern(200_000)).then(() => peer.closeWrite());
   const chunks: Buffer[] = [];
@@ -72,7 +72,7 @@ test("the Buffers that read() gives keep their bytes", async () => {
   assert.deepEqual(Buffer.concat(chunks), pattern(200_000));
 });
 
-test("readExactly() waits for as many bytes, however they come", async () => {
+test("readExactly() waits for all its bytes, in chunks of any size", async () => {
   const [peer, stream] = pair({}, { chunking: 3 });
   const reading = stream.readExactly(10);
   await peer.write("0123");
@@ -82,14 +82,14 @@ test("readExactly() waits for as many bytes, however they come", async () => {
   assert.equal((await stream.readExactly(0)).length, 0);
 });
 
-test("readExactly() of more than a read may bring works", async () => {
+test("readExactly() returns more bytes than one read", async () => {
   const [peer, stream] = pair({ readSize: 1000 });
   const writing = peer.write(pattern(1_000_000));
   assert.deepEqual(await stream.readExactly(1_000_000), pattern(1_000_000));
   await writing;
 });
 
-test("readExactly() reserves no memory for what a peer has only announced", async () => {
+test("readExactly() allocates no memory for bytes that have not arrived", async () => {
   const [peer, stream] = pair();
   const before = process.memoryUsage().arrayBuffers;
   const reading = stream.readExactly(2 ** 32);
@@ -99,7 +99,7 @@ test("readExactly() reserves no memory for what a peer has only announced", asyn
   assert.ok(process.memoryUsage().arrayBuffers - before < 8_000_000);
 });
 
-test("readExactly() rejects with what had come when the end comes before", async () => {
+test("readExactly() rejects at an early end with the bytes that have arrived", async () => {
   const [peer, stream] = pair();
   await peer.write("abc");
   await peer.closeWrite();
@@ -113,7 +113,7 @@ test("readExactly() rejects with what had come when the end comes before", async
   assert.equal(await stream.read(), null);
 });
 
-test("readUntil() gives the bytes with the delimiter, also when that comes in halves", async () => {
+test("readUntil() returns the bytes with the delimiter, also when the delimiter arrives in two chunks", async () => {
   const [peer, stream] = pair({}, { chunking: 1 });
   await peer.write("a\rb\r\r\nc\r\n");
   assert.equal(String(await stream.readUntil("\r\n")), "a\rb\r\r\n");
@@ -136,7 +136,7 @@ test("readUntil() counts the delimiter in max", async () => {
   await assert.rejects(stream.readUntil(";", { max: 4 }), { code: "ERR_LIMIT", limit: "max", max: 4 });
 });
 
-test("peek() shows bytes and leaves them, fewer at the end", async () => {
+test("peek() returns bytes and leaves them unread, and fewer at the end", async () => {
   const [peer, stream] = pair({}, { chunking: 2 });
   await peer.write("abcd");
   assert.equal(String(await stream.peek(3)), "abc");
@@ -147,7 +147,7 @@ test("peek() shows bytes and leaves them, fewer at the end", async () => {
   assert.equal(await stream.peek(1), null);
 });
 
-test("a call that times out leaves its bytes for the next", async () => {
+test("a call that times out leaves its bytes for the next call", async () => {
   const [peer, stream] = pair({}, { chunking: 2 });
   await peer.write("abcde");
   await assert.rejects(stream.readExactly(8, { timeout: 5 }), { code: "ETIMEDOUT" });
@@ -158,7 +158,7 @@ test("a call that times out leaves its bytes for the next", async () => {
   assert.equal(String(await stream.readExactly(8)), "abcdefgh");
 });
 
-test("a timeout is for the whole call, not for each of its reads", async () => {
+test("a timeout applies to the whole call, and not to each of its reads", async () => {
   const clock = new FakeClock();
   const [peer, stream] = pair({ now: clock.now }, { clock });
   const reading = stream.readExactly(10, { timeout: 100 });
@@ -172,14 +172,14 @@ test("a timeout is for the whole call, not for each of its reads", async () => {
   assert.equal(stream.buffered, 4);
 });
 
-test("a timeout of 0 takes what the connection has, in as many reads as that needs", async () => {
+test("a timeout of 0 takes the bytes that the connection has, in as many reads as necessary", async () => {
   const [peer, stream] = pair({}, { chunking: 1 });
   await peer.write("abcd");
   assert.equal(String(await stream.readExactly(4, { timeout: 0 })), "abcd");
   await assert.rejects(stream.readExactly(1, { timeout: 0 }), { code: "ETIMEDOUT" });
 });
 
-test("a signal ends a call with its reason and leaves its bytes for the next", async () => {
+test("a signal ends a call with its reason and leaves its bytes for the next call", async () => {
   const [peer, stream] = pair();
   const control = new AbortController();
   const reason = new Error("enough");
@@ -191,7 +191,7 @@ test("a signal ends a call with its reason and leaves its bytes for the next", a
   assert.equal(String(await stream.read()), "abc");
 });
 
-test("a second reader meanwhile is refused as busy and does not disturb the first", async () => {
+test("a second read while one is pending rejects with a BusyError and has no effect on the first", async () => {
   const [peer, stream] = pair();
   const reading = stream.readExactly(4);
   for (const second of [
@@ -210,7 +210,7 @@ test("a second reader meanwhile is refused as busy and does not disturb the firs
   assert.equal(String(await stream.read()), "ef");
 });
 
-test("reading in several ways, one after the other, gives every byte once", async () => {
+test("several reading methods, one after the other, return each byte once", async () => {
   const [peer, stream] = pair({ readSize: 64 }, { chunking: 7 });
   await peer.write("line\nexact;until;peekchunk");
   await peer.closeWrite();
@@ -223,7 +223,7 @@ test("reading in several ways, one after the other, gives every byte once", asyn
   assert.equal(rest, "peekchunk");
 });
 
-test("a loop that is left can be taken up again", async () => {
+test("a loop that has ended early can be continued", async () => {
   const [peer, stream] = pair();
   await peer.write("1\n2\n3\n");
   await peer.closeWrite();
@@ -236,7 +236,7 @@ test("a loop that is left can be taken up again", async () => {
   assert.deepEqual(seen, ["1", "2", "3"]);
 });
 
-test("a LimitError ends reading for good and leaves writing", async () => {
+test("a LimitError ends the reading for good, and writing goes on", async () => {
   const [peer, stream] = pair({ maxLine: 10 });
   await peer.write("0123456789ab\nshort\n");
   const failed = await stream.readLine().catch((error: unknown) => error);
@@ -252,7 +252,7 @@ test("a LimitError ends reading for good and leaves writing", async () => {
   assert.equal(answer.toString("utf8", 0, await peer.read(answer)), "too long");
 });
 
-test("a peer that never ends its line is held to the limit", async () => {
+test("a peer that never ends its line exceeds the limit", async () => {
   const [peer, stream] = pair({ maxLine: 20_000, readSize: 4096 }, { capacity: 4096 });
   const writing = peer.write(pattern(1_000_000).fill("x")).catch((error: unknown) => error);
   await assert.rejects(stream.readLine(), LimitError);
@@ -262,7 +262,7 @@ test("a peer that never ends its line is held to the limit", async () => {
   assert.ok(Number(error.transferred) <= 20_000 + 4096 + 4096, `took ${error.transferred}`);
 });
 
-test("nothing is read before a call asks", async () => {
+test("a stream reads nothing before a call", async () => {
   const [peer, stream] = pair();
   await peer.write("abc");
   await new Promise((resolve) => setImmediate(resolve));
@@ -270,14 +270,14 @@ test("nothing is read before a call asks", async () => {
   assert.equal(stream.buffered, 0);
 });
 
-test("an error of the connection reaches the call and leaves the bytes before it", async () => {
+test("a call rejects with the error of the connection and leaves the bytes before it", async () => {
   const [peer, stream] = pair({}, { faults: [{ side: "b", call: "read", after: 3, error: "EIO" }] });
   await peer.write("abcdef");
   await assert.rejects(stream.readExactly(6), { code: "EIO", syscall: "read" });
   assert.equal(String(await stream.readExactly(6)), "abcdef");
 });
 
-test("a connection that throws or counts wrongly does not leave the stream busy", async () => {
+test("a connection that throws or returns a wrong count does not leave the stream busy", async () => {
   const [, conn] = memoryPair();
   const stream = new Stream(conn);
   conn.read = () => {
@@ -290,7 +290,7 @@ test("a connection that throws or counts wrongly does not leave the stream busy"
   assert.equal(String(await stream.read()), "x");
 });
 
-test("close() settles a pending call with ECANCELED, drops the buffer and refuses later calls with EBADF", async () => {
+test("close() rejects a pending call with ECANCELED and later calls with EBADF, and drops the buffer", async () => {
   const [peer, stream] = pair();
   await peer.write("abc");
   const reading = stream.readExactly(9);
@@ -305,7 +305,7 @@ test("close() settles a pending call with ECANCELED, drops the buffer and refuse
   await stream.close();
 });
 
-test("close() right after bytes came settles the call with ECANCELED", async () => {
+test("close() right after bytes have arrived rejects the call with ECANCELED", async () => {
   const [peer, stream] = pair();
   const outcome = assert.rejects(stream.read(), { code: "ECANCELED" });
   void peer.write("abc");
@@ -313,7 +313,7 @@ test("close() right after bytes came settles the call with ECANCELED", async () 
   await outcome;
 });
 
-test("arguments that can't be are refused before anything is read", async () => {
+test("wrong arguments are refused before anything is read", async () => {
   const [peer, stream] = pair();
   await peer.write("abc\n");
   const wrong = "3" as unknown as number;
@@ -332,7 +332,10 @@ test("arguments that can't be are refused before anything is read", async () => 
   }
   await assert.rejects(stream.readExactly(wrong), TypeError);
   for (const delimiter of [undefined, null, 5, {}, ["\n"]] as unknown as string[]) {
-    await assert.rejects(stream.readUntil(delimiter), /^TypeError: delimiter must be a string/);
+    await assert.rejects(
+      stream.readUntil(delimiter),
+      /^TypeError: Cannot readUntil: delimiter is .*, required a string or a Uint8Array$/,
+    );
   }
   assert.throws(() => stream.lines({ max: -1 }), RangeError);
   assert.throws(() => new Stream(peer, { readSize: 0 }), RangeError);

@@ -12,7 +12,7 @@ checkLeaks();
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("toWeb() gives a default reader chunks of its own, then the end", async () => {
+test("toWeb() returns chunks with memory of their own to a default reader, and then the end", async () => {
   const [a, b] = memoryPair({ chunking: 700 });
   const writing = b.write(pattern(10_000)).then(() => b.closeWrite());
   const chunks: Uint8Array[] = [];
@@ -23,7 +23,7 @@ test("toWeb() gives a default reader chunks of its own, then the end", async () 
   assert.ok(chunks.every((chunk) => chunk.buffer.byteLength === chunk.length));
 });
 
-test("toWeb() reads into the buffer that a BYOB reader brings", async () => {
+test("toWeb() reads into the buffer of a BYOB reader", async () => {
   const [a, b] = memoryPair();
   const reader = toWeb(a).readable.getReader({ mode: "byob" });
   const reading = reader.read(new Uint8Array(new ArrayBuffer(64), 16, 8));
@@ -37,7 +37,7 @@ test("toWeb() reads into the buffer that a BYOB reader brings", async () => {
   assert.equal((await reader.read(new Uint8Array(8))).done, true);
 });
 
-test("toWeb() reads nothing before someone asks", async () => {
+test("toWeb() reads nothing before a reader reads", async () => {
   const [a, b] = memoryPair();
   const { readable } = toWeb(a);
   await b.write("abc");
@@ -89,7 +89,7 @@ test("toWeb() aborts the connection when the writable is aborted", async () => {
   assert.equal((await rejection(b.read(Buffer.alloc(1)))).code, "ECONNRESET");
 });
 
-test("toWeb() closes the connection when a side that failed was the last one", async () => {
+test("toWeb() closes the connection when the last side has failed", async () => {
   const [a, b] = memoryPair();
   const { readable, writable } = toWeb(a);
   await b.close();
@@ -105,12 +105,12 @@ test("toWeb() closes the connection when a side that failed was the last one", a
   d.abort();
   const reader = other.readable.getReader();
   await assert.rejects(reader.read(), { code: "ECONNRESET" });
-  // Of a reset the writable hears by itself.
+  // The writable finds out about a reset by itself.
   await assert.rejects(other.writable.getWriter().closed, { code: "ECONNRESET" });
   assert.equal(c.closed, true);
 });
 
-test("toWeb() errors the readable with what the connection rejects with", async () => {
+test("toWeb() errors the readable with the error of the connection", async () => {
   const [a, b] = memoryPair();
   const reader = toWeb(a).readable.getReader();
   const reading = reader.read();
@@ -128,7 +128,7 @@ test("fromWeb() reads lines from a pair of web streams", async () => {
   assert.deepEqual(lines, ["one", "two"]);
 });
 
-test("fromWeb() copies what it hands over", async () => {
+test("fromWeb() copies the bytes that it writes", async () => {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
     highWaterMark: 10,
   });
@@ -139,7 +139,7 @@ test("fromWeb() copies what it hands over", async () => {
   assert.equal((await readFully(conn, 3)).toString(), "abc");
 });
 
-test("fromWeb() says what is no bytes", async () => {
+test("fromWeb() refuses chunks that are no bytes", async () => {
   const { readable, writable } = new TransformStream<unknown, unknown>(undefined, undefined, { highWaterMark: 2 });
   await writable.getWriter().write("text");
   const sink = new TransformStream<Uint8Array, Uint8Array>();
@@ -153,7 +153,7 @@ test("fromWeb() refuses streams that are locked", () => {
   assert.throws(() => fromWeb({ readable, writable }), TypeError);
 });
 
-test("a response of fetch's kind is read to its end", async () => {
+test("a stream reads the body of a Response to its end", async () => {
   const [a, b] = memoryPair();
   const body = new Response(pattern(100_000)).body;
   assert.ok(body);

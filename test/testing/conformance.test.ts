@@ -8,7 +8,7 @@ import { seedsFor, withSeed } from "../support/random.js";
 
 checkLeaks();
 
-// In memory a write that waits waits for the peer alone: a moment is enough to know.
+// In memory a write waits for nothing but the peer, so a short patience is enough.
 const traits: ConnTraits = { maxHeld: 2_000_000, patience: 10, bulk: 1_000_000 };
 
 const kinds = [

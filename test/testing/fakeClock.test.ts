@@ -1,4 +1,4 @@
-// The fake clock: timers run when their time is passed, in its order, and only then.
+// The fake clock: timers run in the order of their times, and only when the clock is advanced.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-test("advance() runs what falls due in the order of time, then in that of the calls", async () => {
+test("advance() runs the due timers in the order of their times, and equal times in the order of the calls", async () => {
   const clock = new FakeClock();
   const seen: string[] = [];
   clock.setTimeout(() => seen.push(`b ${clock.now()}`), 20);
@@ -20,7 +20,7 @@ test("advance() runs what falls due in the order of time, then in that of the ca
   assert.equal(clock.pending, 1);
 });
 
-test("advance() runs timers that are set on the way, by timers and by what awaited them", async () => {
+test("advance() runs timers that are set meanwhile, by timers and by code that awaits them", async () => {
   const clock = new FakeClock();
   const seen: number[] = [];
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => clock.setTimeout(resolve, ms));
@@ -37,7 +37,7 @@ test("advance() runs timers that are set on the way, by timers and by what await
   assert.deepEqual(seen, [10, 20, 30]);
 });
 
-test("clearTimeout() forgets a timer", async () => {
+test("clearTimeout() cancels a timer", async () => {
   const clock = new FakeClock();
   let ran = false;
   clock.clearTimeout(clock.setTimeout(() => (ran = true), 5));

@@ -1,4 +1,4 @@
-// The memory pair: capacity, latency, chunking and faults do what their names say.
+// The memory pair: capacity, latency, chunking and faults.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-test("capacity is what a direction holds before writes wait", async () => {
+test("a direction holds capacity bytes before writes wait", async () => {
   const [a, b] = memoryPair({ capacity: 10 });
   await a.write(pattern(10));
   const error = (await rejection(a.write("xyz", { timeout: 0 }))) as { code?: string; transferred?: number };
@@ -24,7 +24,7 @@ test("capacity is what a direction holds before writes wait", async () => {
   await writing;
 });
 
-test("latency keeps bytes, and the end, from the reader until its time has passed", async () => {
+test("latency delays bytes and the end", async () => {
   const clock = new FakeClock();
   const [a, b] = memoryPair({ latency: 100, clock });
   await a.write("early");
@@ -50,7 +50,7 @@ test("latency keeps bytes, and the end, from the reader until its time has passe
   assert.equal(clock.pending, 0);
 });
 
-test("a timeout takes its time from the clock", async () => {
+test("a timeout uses the clock of the pair", async () => {
   const clock = new FakeClock();
   const [a, b] = memoryPair({ clock, capacity: 4 });
   const reading = rejection(b.read(Buffer.alloc(1), { timeout: 1000 }));
@@ -63,7 +63,7 @@ test("a timeout takes its time from the clock", async () => {
   assert.equal(clock.pending, 0);
 });
 
-test("chunking bounds what a read gives, and a seed gives the same sizes again", async () => {
+test("chunking limits the bytes of a read, and the same seed gives the same sizes", async () => {
   const sizes = async (chunking: number | ((available: number) => number)): Promise<number[]> => {
     const [a, b] = memoryPair({ chunking });
     await a.write(pattern(40));
@@ -79,7 +79,7 @@ test("chunking bounds what a read gives, and a seed gives the same sizes again",
   assert.notDeepEqual(await sizes(seededChunks(2, 9)), random);
 });
 
-test("a fault fails the call it names, on the side it names, after its bytes", async () => {
+test("a fault fails its call on its side after its number of bytes", async () => {
   const [a, b] = memoryPair({
     faults: [
       { side: "a", call: "write", after: 4, error: "ENOBUFS" },
@@ -101,7 +101,7 @@ test("a fault fails the call it names, on the side it names, after its bytes", a
   assert.equal((await rejection(a.closeWrite())).code, "ENOTCONN");
 });
 
-test("a fault that is due rejects a write that waits for room", async () => {
+test("a fault that is due rejects a write that waits for space", async () => {
   const [a, b] = memoryPair({ capacity: 4, faults: [{ side: "a", call: "write", after: 6, error: "ECONNRESET" }] });
   const writing = rejection(a.write("abcdefgh"));
   assert.equal((await readFully(b, 6)).toString(), "abcdef");
@@ -109,7 +109,7 @@ test("a fault that is due rejects a write that waits for room", async () => {
   assert.deepEqual([error.code, error.transferred], ["ECONNRESET", 6]);
 });
 
-test("addresses are those that were given, crosswise", () => {
+test("each end has the two given addresses, as local and remote address", () => {
   const addresses = [new InetAddress("127.0.0.1", 1000), new InetAddress("127.0.0.1", 80)] as const;
   const [a, b] = memoryPair({ addresses });
   assert.deepEqual([String(a.localAddress), String(a.remoteAddress)], ["127.0.0.1:1000", "127.0.0.1:80"]);
@@ -117,7 +117,7 @@ test("addresses are those that were given, crosswise", () => {
   assert.equal(memoryPair()[0].localAddress, undefined);
 });
 
-test("options that can't be are refused", () => {
+test("options that are out of range are refused", () => {
   assert.throws(() => memoryPair({ capacity: 0 }), RangeError);
   assert.throws(() => memoryPair({ latency: -1 }), RangeError);
 });

@@ -1,4 +1,4 @@
-// The memory listener: accept and connect meet in order, and close settles both.
+// The memory listener: accept() and connect() are matched in order, and close() settles both.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-test("accept() gives the other end of what connect() gave, in order", async () => {
+test("accept() resolves with the other ends of the connections of connect(), in order", async () => {
   await using listener = new MemoryListener();
   const waiting = [listener.accept(), listener.accept()];
   const clients = [await listener.connect(), await listener.connect()];
@@ -39,7 +39,7 @@ test("connect() waits while the backlog is full", async () => {
   assert.equal((await readFully(await listener.accept(), 1)).toString(), "3");
 });
 
-test("accept() that was cut loses no connection", async () => {
+test("an accept() that was cancelled loses no connection", async () => {
   await using listener = new MemoryListener();
   assert.equal((await rejection(listener.accept({ timeout: 5 }))).code, "ETIMEDOUT");
   const control = new AbortController();
@@ -51,7 +51,7 @@ test("accept() that was cut loses no connection", async () => {
   assert.equal((await readFully(await listener.accept(), 1)).toString(), "x");
 });
 
-test("`for await` gives connections until the listener is closed", async () => {
+test("`for await` yields connections until the listener is closed", async () => {
   const listener = new MemoryListener();
   const serving = (async () => {
     let count = 0;
@@ -69,7 +69,7 @@ test("`for await` gives connections until the listener is closed", async () => {
   assert.equal(await serving, 3);
 });
 
-test("close() cancels accept(), refuses connect() and resets what nobody accepted", async () => {
+test("close() cancels accept(), refuses connect() and resets connections that were not accepted", async () => {
   const listener = new MemoryListener();
   const forgotten = await listener.connect();
   await listener.close();
@@ -83,7 +83,7 @@ test("close() cancels accept(), refuses connect() and resets what nobody accepte
   assert.equal((await accepting).code, "ECANCELED");
 });
 
-test("the listener's address is the local one of what it accepts, and the remote one of its clients", async () => {
+test("the listener's address is the local address of accepted connections, and the remote address of clients", async () => {
   await using listener = new MemoryListener({ address: new InetAddress("127.0.0.1", 80) });
   const client = await listener.connect();
   const server = await listener.accept();

@@ -1,4 +1,4 @@
-// The conformance suite itself: a Conn with one defect fails the check that is for it, and the suite keeps its list.
+// The conformance suite itself: a Conn with one defect fails the check for that defect.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -33,14 +33,14 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
         },
       };
     },
-    fails: "a read times out with ETIMEDOUT and loses nothing",
+    fails: "a read times out with ETIMEDOUT and loses no byte",
   },
   "ignores signals": {
     defect: (conn) => {
       const read = conn.read.bind(conn);
       return { read: (buffer: Uint8Array) => read(buffer) };
     },
-    fails: "a signal ends a read with its reason, leaves no listener and loses nothing",
+    fails: "a signal ends a read with its reason, leaves no listener and loses no byte",
   },
   "resolves a write before it was taken": {
     defect: (conn) => {
@@ -52,7 +52,7 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
         },
       };
     },
-    fails: "a peer that does not read stops the writer, and what was taken arrives",
+    fails: "writes wait while the peer does not read, and all bytes that were taken arrive",
   },
   "lets writes overtake each other": {
     defect: (conn) => {
@@ -64,7 +64,7 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
         },
       };
     },
-    fails: "writes that are pending together go out whole and in order",
+    fails: "pending writes arrive whole and in the order of the calls",
   },
   "gives data again": {
     defect: (conn) => {
@@ -79,11 +79,11 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
         },
       };
     },
-    fails: "both directions carry much at the same time",
+    fails: "both directions carry many bytes at the same time",
   },
   "takes an abort for an end": {
     defect: (conn) => ({ abort: () => void conn.close() }),
-    fails: "abort() gives the peer ECONNRESET, in a read that waits",
+    fails: "a waiting read rejects with ECONNRESET when the peer aborts",
   },
   "ends both directions with one": {
     defect: (conn) => ({ closeWrite: () => conn.close() }),
@@ -100,7 +100,7 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
           }),
       };
     },
-    fails: "a second read meanwhile is refused as busy and takes nothing from the first",
+    fails: "a second read while one is pending rejects with ERR_BUSY and takes no byte",
   },
   "keeps the caller's buffer": {
     defect: (conn) => {
@@ -112,11 +112,11 @@ const defects: Record<string, { defect: Defect; fails: string }> = {
         },
       };
     },
-    fails: "the caller may use a buffer again once its write has resolved",
+    fails: "the caller may change a buffer when its write has resolved",
   },
   "never settles on close": {
     defect: () => ({ close: () => Promise.resolve() }),
-    fails: "close() settles pending calls with ECANCELED and refuses later ones with EBADF",
+    fails: "close() rejects pending calls with ECANCELED and later calls with EBADF",
   },
 };
 
@@ -134,7 +134,7 @@ for (const [name, { defect, fails }] of Object.entries(defects)) {
   });
 }
 
-test("connConformance() leaves out the checks that the traits rule out", () => {
+test("connConformance() leaves out checks of properties that the connection lacks", () => {
   const names = (traits: object): string[] => connConformance("x", () => memoryPair(), traits).map(({ name }) => name);
   const all = names({});
   assert.equal(new Set(all).size, all.length);

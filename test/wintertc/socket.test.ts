@@ -1,4 +1,4 @@
-// The WinterTC sockets proposal: what its text promises, on real connections.
+// The WinterTC sockets proposal, on real connections.
 
 import assert from "node:assert/strict";
 import { text } from "node:stream/consumers";
@@ -20,7 +20,7 @@ async function pair(options?: SocketOptions): Promise<[Socket, Stream]> {
 
 const port = ({ address }: SocketListener): number => ("port" in address ? address.port : 0);
 
-/** What a promise rejects with. */
+/** The error of a promise. */
 async function rejection(promise: Promise<unknown>): Promise<Error & { code?: string }> {
   try {
     await promise;
@@ -30,7 +30,7 @@ async function rejection(promise: Promise<unknown>): Promise<Error & { code?: st
   throw new Error("it resolved, required a rejection");
 }
 
-test("connect() gives a socket whose streams can be used at once", async () => {
+test("connect() returns a socket whose streams can be used at once", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const socket = connect({ hostname: "127.0.0.1", port: port(listener) });
   const writer = socket.writable.getWriter();
@@ -63,7 +63,7 @@ test("a reader can bring its own memory", async () => {
   await peer.close();
 });
 
-test("closed resolves when the peer has finished and all was read, and what was written arrives", async () => {
+test("closed resolves when the peer has finished and all bytes were read, and written bytes arrive", async () => {
   const [socket, peer] = await pair();
   await socket.writable.getWriter().write("last words");
   await peer.write("bye");
@@ -91,7 +91,7 @@ test("with allowHalfOpen the writable stays open after the peer's end, until it 
   await peer.close();
 });
 
-test("close() ends reads, refuses writes with its reason, and delivers what was written", async () => {
+test("close() ends reads, rejects writes with its reason, and delivers the written bytes", async () => {
   const [socket, peer] = await pair();
   const reader = socket.readable.getReader();
   const writer = socket.writable.getWriter();
@@ -111,7 +111,7 @@ test("close() ends reads, refuses writes with its reason, and delivers what was 
   await peer.close();
 });
 
-test("close() while it is connecting rejects opened with the reason, and ends what waits", async () => {
+test("close() while the socket connects rejects opened with the reason, and ends waiting calls", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const socket = connect(String(listener.address));
   const reading = socket.readable.getReader().read();
@@ -159,14 +159,14 @@ test("aborting the writable cuts the connection", async () => {
   await peer.close();
 });
 
-test("cancelling the readable and closing the writable release the connection, but closed stays pending", async () => {
+test("cancelling the readable and closing the writable close the connection, but closed stays pending", async () => {
   const [socket, peer] = await pair();
   let closed = false;
   void socket.closed.then(() => (closed = true));
   await socket.readable.cancel();
   await socket.writable.close();
   assert.equal(await peer.read(), null);
-  // Nobody reads there any more, and the kernel says so to who still writes.
+  // The reading side is closed, so the kernel rejects the peer's writes.
   const error = await rejection(
     (async () => {
       for (;;) await peer.write("anybody?");
@@ -186,7 +186,7 @@ test("writers are held back while the peer does not read", async () => {
   const filling = (async () => {
     for (; written < 64; written++) await writer.write(chunk);
   })();
-  // As long as it goes on by itself it resolves; then only reading lets it go on.
+  // Writes resolve until the buffers are full. Then they continue only when the peer reads.
   await peer.readExactly(1 << 20);
   assert.ok(written < 64, "64 MiB went out to a peer that has read one");
   let left = 63 << 20;
@@ -199,14 +199,39 @@ test("writers are held back while the peer does not read", async () => {
 const wrong: readonly [what: string, address: unknown, options: unknown, message: RegExp][] = [
   ["an address without a port", "localhost", {}, /SocketError: /],
   ["an address that only looks numeric", "127.1:80", {}, /SocketError: /],
-  ["no address", undefined, {}, /required "hostname:port" or \{ hostname, port \}/],
+  [
+    "no address",
+    undefined,
+    {},
+    /^SocketError: Cannot connect: address is undefined, required "hostname:port" or \{ hostname, port \}$/,
+  ],
   ["a port out of range", { hostname: "localhost", port: 65_536 }, {}, /SocketError: /],
-  ["port 0", { hostname: "localhost", port: 0 }, {}, /required a host and a port/],
+  [
+    "port 0",
+    { hostname: "localhost", port: 0 },
+    {},
+    /^SocketError: Cannot connect: address is \{.*\}, required a host and a port from 1 to 65535$/,
+  ],
   ["a path", "unix:/run/x.sock", {}, /SocketError: /],
-  ["a secureTransport of its own", "localhost:1", { secureTransport: "tls" }, /required "off", "on" or "starttls"/],
-  ["alpn without TLS", "localhost:1", { alpn: ["h2"] }, /alpn takes TLS/],
-  ["sni without TLS", "localhost:1", { sni: "a.test" }, /sni takes TLS/],
-  ["options that are none", "localhost:1", null, /required an object/],
+  [
+    "a secureTransport of its own",
+    "localhost:1",
+    { secureTransport: "tls" },
+    /^SocketError: Cannot connect: secureTransport is "tls", required "off", "on" or "starttls"$/,
+  ],
+  [
+    "alpn without TLS",
+    "localhost:1",
+    { alpn: ["h2"] },
+    /^SocketError: Cannot connect: secureTransport is "off", required "on" or "starttls" with the option alpn$/,
+  ],
+  [
+    "sni without TLS",
+    "localhost:1",
+    { sni: "a.test" },
+    /^SocketError: Cannot connect: secureTransport is "off", required "on" or "starttls" with the option sni$/,
+  ],
+  ["options that are none", "localhost:1", null, /^SocketError: Cannot connect: options are null, required an object$/],
 ];
 
 for (const [what, address, options, message] of wrong) {
@@ -216,7 +241,7 @@ for (const [what, address, options, message] of wrong) {
   });
 }
 
-/** A listener for TLS by hand, and a binding that trusts it. */
+/** A listener for tests of TLS, and a binding that trusts its certificate. */
 async function secure(): Promise<{
   listener: SocketListener;
   binding: ReturnType<typeof createBinding>;
@@ -233,7 +258,7 @@ async function secure(): Promise<{
   return { listener, binding: createBinding({ tls: { ca: ca.cert } }), accept };
 }
 
-test('secureTransport "on" opens with TLS, and tells what ALPN agreed on', async () => {
+test('secureTransport "on" opens with TLS, and opened has the protocol of ALPN', async () => {
   const { listener, binding, accept } = await secure();
   const options: SocketOptions = { secureTransport: "on", alpn: ["a", "b"] };
   const socket = binding.connect({ hostname: "localhost", port: port(listener) }, options);
@@ -272,7 +297,7 @@ test("a certificate that is not trusted, or has another name, rejects opened and
   await listener.close();
 });
 
-test("startTls() upgrades in place: another socket for the same connection, and the first is closed", async () => {
+test("startTls() returns another socket for the same connection, and closes the first", async () => {
   const { ca, server } = certificates();
   await using listener = await listen("tcp://127.0.0.1:0");
   const { connect: open } = createBinding({ tls: { ca: ca.cert } });
@@ -307,7 +332,7 @@ test("startTls() upgrades in place: another socket for the same connection, and 
   assert.equal(await peer.read(), null);
 });
 
-test("startTls() before the connection stands waits for it, and can be given up", async () => {
+test("startTls() before the connection is established waits for it, and can be cancelled", async () => {
   const { listener, binding, accept } = await secure();
   const address = { hostname: "localhost", port: port(listener) };
   const socket = binding.connect(address, { secureTransport: "starttls" }).startTls();
@@ -324,9 +349,12 @@ test("startTls() before the connection stands waits for it, and can be given up"
   await listener.close();
 });
 
-test("startTls() is refused unless the socket was made for it", async () => {
+test("startTls() is refused unless secureTransport is starttls", async () => {
   const [socket, peer] = await pair();
-  assert.throws(() => socket.startTls(), /SocketError: startTls\(\) takes secureTransport "starttls", found "off"/);
+  assert.throws(
+    () => socket.startTls(),
+    /^SocketError: SocketError: Cannot startTls: secureTransport is "off", required "starttls"$/,
+  );
   assert.equal(socket.upgraded, false);
   await socket.close();
   await peer.close();
@@ -343,7 +371,7 @@ test("the timeout of a binding covers the handshake", async () => {
   await rejection(socket.closed);
 });
 
-test("what came along with a proxy's answer is there for the reader", async () => {
+test("bytes that arrive together with a proxy's answer are read", async () => {
   await using proxy = await FakeProxy.open(async (client) => {
     await client.readUntil("\r\n\r\n");
     await client.write("HTTP/1.1 200 OK\r\n\r\n220 mail.example ready");

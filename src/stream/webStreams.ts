@@ -1,17 +1,19 @@
-// Between a Conn and web streams, both ways: a byte stream and a writable over a Conn, and a Conn over such a pair.
+// Conversions between a Conn and web streams, both ways. The readable is a byte stream.
 //
 // See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
 
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { isNativeError, isUint8Array } from "node:util/types";
 import { streamWeb } from "../builtins.js";
+import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { Conn, Data } from "../io.js";
-import { BridgeConn, type Shore } from "./bridge.js";
-import { ReadBuffer } from "./buffer.js";
 import { localError } from "../wait/localError.js";
+import { ReadBuffer } from "./readBuffer.js";
+import { sizeOf } from "./streamArguments.js";
+import { type Transport, TransportConn } from "./transportConn.js";
 
-/** The controller of a readable byte stream; Node's types lack the request. */
+/** The controller of a readable byte stream. Node's type lacks `byobRequest.respond`. */
 export interface ByteController {
   readonly byobRequest: { readonly view: Uint8Array; respond(bytesWritten: number): void } | null;
   enqueue(chunk: Uint8Array): void;
@@ -19,8 +21,8 @@ export interface ByteController {
 }
 
 /**
- * One pull of a byte stream: reads once, into the reader's own memory where it brought some, else into `buffer`, and closes
- * the stream at the end. Returns the number of bytes.
+ * Answers one `pull()` of a byte stream with one read. The bytes go into the memory of the BYOB reader, or else into
+ * `buffer`. At the end it closes the stream. Resolves with the number of bytes.
  */
 export async function pullBytes(
   controller: ByteController,
@@ -28,14 +30,14 @@ export async function pullBytes(
   read: (target: Uint8Array) => Promise<number>,
 ): Promise<number> {
   const request = controller.byobRequest;
-  const count = await read(request === null ? buffer.room() : request.view);
+  const count = await read(request === null ? buffer.freeSpace() : request.view);
   if (count === 0) {
     controller.close();
     request?.respond(0);
   } else if (request !== null) {
     request.respond(count);
   } else {
-    // A byte stream takes the memory of its chunk away, so it gets its own.
+    // A byte stream transfers the memory of its chunk, so each chunk gets memory of its own.
     buffer.commit(count);
     const chunk = new Uint8Array(count);
     buffer.copyInto(chunk);
@@ -50,18 +52,21 @@ export interface WebPair {
   readonly writable: WritableStream<Data>;
 }
 
-/** How the web streams buffer. */
+/** The read size of the web streams. */
 export interface ToWebOptions {
-  /** Most bytes of one read, where the reader brings no buffer of its own. Default 64 KiB. */
+  /** Most bytes of one read, if the reader has no buffer of its own (BYOB). Default 64 KiB. */
   readonly readSize?: number | undefined;
 }
 
 /**
- * A connection as web streams, which own it from now on. `readable` is a byte stream: a BYOB reader's buffer is filled by
- * the connection without a copy, and nothing is read before someone asks. `writable` takes strings and bytes; `ready`
- * waits while one write is under way. The connection is closed when the readable has ended, failed or was cancelled and
- * the writable was closed or has failed; aborting the writable aborts the connection.
+ * A connection as web streams. They own the connection. `readable` is a byte stream: the connection fills the buffer of
+ * a BYOB reader without a copy, and reads only when a reader reads. `writable` takes strings and bytes. Its `ready`
+ * waits while a write is pending.
  *
+ * The connection is closed when both sides have ended: the readable has ended, failed or was cancelled, and the
+ * writable was closed or has failed. Aborting the writable aborts the connection.
+ *
+ * @throws TypeError or RangeError for a `readSize` that is no whole number from 1
  * @example
  * ```ts
  * import { toWeb } from "berkeley";
@@ -75,18 +80,18 @@ export interface ToWebOptions {
  * ```
  */
 export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
-  const buffer = new ReadBuffer(opts.readSize ?? 65_536);
+  const buffer = new ReadBuffer(sizeOf(opts.readSize ?? 65_536, "toWeb", "readSize", 1));
   const cancelled = new AbortController();
   const { signal } = cancelled;
   let readDone = false;
   let writeDone = false;
-  const finish = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
+  const closeWhenDone = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
 
   const read = async (target: Uint8Array): Promise<number> => {
     const count = await conn.read(target, { signal });
     if (count === 0) {
       readDone = true;
-      await finish();
+      await closeWhenDone();
     }
     return count;
   };
@@ -99,35 +104,36 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
       } catch (error) {
         if (signal.aborted) return;
         readDone = true;
-        await finish();
+        await closeWhenDone();
         throw error;
       }
     },
     async cancel() {
       readDone = true;
       cancelled.abort();
-      await finish();
+      await closeWhenDone();
     },
   });
 
   const writable = new (streamWeb().WritableStream)<Data>({
     start(controller) {
-      // A pipe to it waits for its source and hears of its end only from here. Weakly: a watch is nobody's use of the pair.
+      // A pipe to the writable waits for its source, so only whenBroken() tells it that the connection is broken. The
+      // reference is weak, so that whenBroken() does not keep the streams alive.
       const weak = new WeakRef(controller);
-      const gone = (error: unknown): void => {
+      const onBroken = (error: unknown): void => {
         if (writeDone) return;
         writeDone = true;
         weak.deref()?.error(error);
-        void finish();
+        void closeWhenDone();
       };
-      conn.whenBroken?.().then(gone, () => undefined);
+      conn.whenBroken?.().then(onBroken, () => undefined);
     },
     async write(data) {
       try {
         await conn.write(data);
       } catch (error) {
         writeDone = true;
-        await finish();
+        await closeWhenDone();
         throw error;
       }
     },
@@ -136,7 +142,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
         await conn.closeWrite();
       } finally {
         writeDone = true;
-        await finish();
+        await closeWhenDone();
       }
     },
     abort() {
@@ -146,7 +152,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   return { readable, writable };
 }
 
-class WebShore implements Shore {
+class WebStreamTransport implements Transport {
   readonly localAddress = undefined;
   readonly remoteAddress = undefined;
   readonly #reader: ReadableStreamDefaultReader<unknown>;
@@ -156,33 +162,33 @@ class WebShore implements Shore {
   constructor(readable: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
     this.#reader = readable;
     this.#writer = writer;
-    // What goes wrong is told by read() and write(); these would be rejections that nobody handles.
+    // read() and write() reject with the same errors. Without handlers, these promises would be unhandled rejections.
     this.#reader.closed.catch(() => undefined);
     this.#writer.closed.catch(() => undefined);
     this.#writer.ready.catch(() => undefined);
   }
 
-  async pull(): Promise<Uint8Array | null> {
+  async readChunk(): Promise<Uint8Array | null> {
     const { done, value } = await this.#reader.read();
     if (done) return null;
     if (isUint8Array(value)) return value;
     await this.#reader.cancel();
-    throw new TypeError(`A readable must give bytes, found ${typeof value}`);
+    throw new TypeError(`Cannot read: a chunk of the readable is ${quote(value)}, required a Uint8Array`);
   }
 
-  onBroken(tell: (error: unknown) => void): void {
+  onBroken(listener: (error: unknown) => void): void {
     this.#writer.closed.catch((error: unknown) =>
-      tell(error instanceof Error ? error : localError("EPIPE", "write", { cause: error })),
+      listener(error instanceof Error ? error : localError("EPIPE", "write", { cause: error })),
     );
   }
 
-  push(bytes: Uint8Array): Promise<void> {
-    return this.#failing(this.#writer.write(bytes));
+  writeChunk(bytes: Uint8Array): Promise<void> {
+    return this.#withWriteError(this.#writer.write(bytes));
   }
 
   async end(): Promise<void> {
     this.#ended = true;
-    await this.#failing(this.#writer.close());
+    await this.#withWriteError(this.#writer.close());
   }
 
   async close(): Promise<void> {
@@ -195,8 +201,8 @@ class WebShore implements Shore {
     this.#reader.cancel(error).catch(() => undefined);
   }
 
-  /** A web stream may fail with anything; a write rejects with an error of its own kind where that says nothing. */
-  async #failing(written: Promise<void>): Promise<void> {
+  /** Rejects with the error of the web stream. If that is no Error, it becomes the cause of an `EPIPE`. */
+  async #withWriteError(written: Promise<void>): Promise<void> {
     this.#writer.ready.catch(() => undefined);
     try {
       await written;
@@ -207,14 +213,24 @@ class WebShore implements Shore {
 }
 
 /**
- * A connection over a pair of web streams, which it owns (and locks) from now on. `close()` closes the writable and cancels
- * the readable, `abort()` aborts and cancels them. What they fail with is what `read` and `write` reject with.
+ * A connection over a pair of web streams. The connection locks and owns them. `close()` closes the writable and
+ * cancels the readable. `abort()` aborts the writable and cancels the readable. `read` and `write` reject with the
+ * errors of the streams.
  *
- * Throws a `TypeError` when one of them is locked.
+ * @throws TypeError when one of the streams is locked
+ * @example
+ * ```ts
+ * import { fromWeb, Stream } from "berkeley";
+ *
+ * const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+ * const stream = new Stream(fromWeb({ readable, writable }));
+ * await Promise.all([stream.write("hello\n"), stream.readLine().then(console.log)]); // prints: hello
+ * await stream.close();
+ * ```
  */
 export function fromWeb(pair: {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
 }): Conn {
-  return new BridgeConn(new WebShore(pair.readable.getReader(), pair.writable.getWriter()));
+  return new TransportConn(new WebStreamTransport(pair.readable.getReader(), pair.writable.getWriter()));
 }

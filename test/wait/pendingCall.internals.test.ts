@@ -1,4 +1,4 @@
-// Calls of a Conn that is written in JavaScript: one listener per signal, and none that is left over.
+// Calls of a Conn that is written in JavaScript: one event listener per signal, which is removed in every case.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -6,23 +6,23 @@ import { test } from "node:test";
 import { type SocketError, socketpair } from "berkeley";
 import { FakeClock, memoryPair } from "berkeley/testing";
 import { localError } from "#berkeley/wait/localError.js";
-import { Wait } from "#berkeley/wait/pendingCall.js";
+import { PendingCall } from "#berkeley/wait/pendingCall.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, "abort").length;
 
-class Call extends Wait<string> {
-  cuts = 0;
+class Call extends PendingCall<string> {
+  cancels = 0;
 
-  protected override cut(): SocketError {
-    this.cuts++;
+  protected override cancel(): SocketError {
+    this.cancels++;
     return localError("ETIMEDOUT", "call", { transferred: 3 });
   }
 }
 
-test("calls in memory and calls on sockets share the one listener of their signal", async () => {
+test("calls in memory and calls on sockets share one event listener of their signal", async () => {
   const control = new AbortController();
   const { signal } = control;
   const reason = new Error("enough");
@@ -45,13 +45,13 @@ test("calls in memory and calls on sockets share the one listener of their signa
   for (const socket of sockets.flat()) socket.close();
 });
 
-test("a call lets go of its signal when it settles, is late, or is cut", async () => {
+test("a call removes its listener when it settles, times out or is aborted", async () => {
   const clock = new FakeClock();
   const control = new AbortController();
   const { signal } = control;
   const settled = new Call({ signal, timeout: 10 }, clock);
   const late = new Call({ signal, timeout: 20 }, clock);
-  const cut = new Call({ signal, timeout: 30 }, clock);
+  const aborted = new Call({ signal, timeout: 30 }, clock);
   assert.equal(listeners(signal), 1);
   settled.resolve("done");
   assert.equal(await settled.promise, "done");
@@ -61,14 +61,14 @@ test("a call lets go of its signal when it settles, is late, or is cut", async (
   assert.equal(listeners(signal), 1);
   const reason: { transferred?: number } = {};
   control.abort(reason);
-  await assert.rejects(cut.promise, (error) => error === reason);
+  await assert.rejects(aborted.promise, (error) => error === reason);
   assert.equal(reason.transferred, 3);
   assert.equal(listeners(signal), 0);
   await clock.advance(25);
-  assert.deepEqual([settled.cuts, late.cuts, cut.cuts], [0, 1, 1]);
+  assert.deepEqual([settled.cancels, late.cancels, aborted.cancels], [0, 1, 1]);
 });
 
-test("a reason that takes no property is passed on as it is, and the calls after it hear of it too", async () => {
+test("a reason whose transferred can't be set is passed on unchanged, to all calls", async () => {
   const control = new AbortController();
   const reason = Object.defineProperty({}, "transferred", { value: "mine" });
   const calls = [new Call({ signal: control.signal }), new Call({ signal: control.signal })];

@@ -1,31 +1,31 @@
-// One listener per signal, for all who wait under it.
+// One event listener per signal, for all calls that wait with it.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
-import { type Abortable, offAbort, onAbort } from "#berkeley/wait/aborts.js";
-import { checkLeaks } from "./support/leaks.js";
+import { type AbortListener, offAbort, onAbort } from "#berkeley/wait/aborts.js";
+import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, "abort").length;
 
-test("onAbort() tells everybody, in the order in which they came, with the reason", () => {
+test("onAbort() calls all listeners with the reason, in the order in which they were added", () => {
   const controller = new AbortController();
   const { signal } = controller;
-  const heard: unknown[] = [];
-  for (let i = 0; i < 20; i++) onAbort(signal, { aborted: (reason) => heard.push([i, reason]) });
+  const called: unknown[] = [];
+  for (let i = 0; i < 20; i++) onAbort(signal, { aborted: (reason) => called.push([i, reason]) });
   assert.equal(listeners(signal), 1);
   controller.abort("enough");
   assert.deepEqual(
-    heard,
+    called,
     Array.from({ length: 20 }, (_, i) => [i, "enough"]),
   );
 });
 
-test("offAbort() lets go of the signal when the last one has gone, and the signal can be used again", () => {
+test("offAbort() removes the event listener with the last listener, and the signal can be used again", () => {
   const { signal } = new AbortController();
-  const members: Abortable[] = [{ aborted: () => {} }, { aborted: () => {} }];
+  const members: AbortListener[] = [{ aborted: () => {} }, { aborted: () => {} }];
   for (let round = 0; round < 3; round++) {
     for (const member of members) onAbort(signal, member);
     assert.equal(listeners(signal), 1);
@@ -38,14 +38,14 @@ test("offAbort() lets go of the signal when the last one has gone, and the signa
   offAbort(new AbortController().signal, members[0]!);
 });
 
-test("who is taken off while others are told is not told", () => {
+test("a listener that is removed during an abort is not called", () => {
   const controller = new AbortController();
   const { signal } = controller;
-  const heard: string[] = [];
-  const second: Abortable = { aborted: () => heard.push("second") };
-  const first: Abortable = {
+  const called: string[] = [];
+  const second: AbortListener = { aborted: () => called.push("second") };
+  const first: AbortListener = {
     aborted: () => {
-      heard.push("first");
+      called.push("first");
       offAbort(signal, first);
       offAbort(signal, second);
     },
@@ -53,6 +53,6 @@ test("who is taken off while others are told is not told", () => {
   onAbort(signal, first);
   onAbort(signal, second);
   controller.abort();
-  assert.deepEqual(heard, ["first"]);
+  assert.deepEqual(called, ["first"]);
   assert.equal(listeners(signal), 0);
 });

@@ -1,8 +1,8 @@
-// The read buffer: what was handed out is safe, what is searched is found, and neither costs more than it should.
+// The read buffer: returned bytes are never overwritten, searches are correct, and both take linear time.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ReadBuffer } from "#berkeley/stream/buffer.js";
+import { ReadBuffer } from "#berkeley/stream/readBuffer.js";
 import { pattern } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -10,15 +10,15 @@ checkLeaks();
 
 function put(buffer: ReadBuffer, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
-    const room = buffer.room();
-    const count = Math.min(room.length, bytes.length - done);
-    room.set(bytes.subarray(done, done + count));
+    const space = buffer.freeSpace();
+    const count = Math.min(space.length, bytes.length - done);
+    space.set(bytes.subarray(done, done + count));
     buffer.commit(count);
     done += count;
   }
 }
 
-test("take() hands out bytes that later reads do not overwrite", () => {
+test("take() returns bytes that later reads do not overwrite", () => {
   const buffer = new ReadBuffer(65_536);
   const held: Buffer[] = [];
   for (let round = 0; round < 400; round++) {
@@ -30,7 +30,7 @@ test("take() hands out bytes that later reads do not overwrite", () => {
   assert.deepEqual(held[1], pattern(17, 20));
 });
 
-test("peek() hands out bytes that stay theirs when the run moves", () => {
+test("peek() returns bytes that stay the same when the unread bytes move", () => {
   const buffer = new ReadBuffer(65_536);
   put(buffer, pattern(3000));
   const seen = buffer.peek(3000);
@@ -39,52 +39,52 @@ test("peek() hands out bytes that stay theirs when the run moves", () => {
   assert.deepEqual(buffer.take(103_000).subarray(3000), pattern(100_000, 3000));
 });
 
-test("room() uses one slab again while nothing was handed out", () => {
+test("freeSpace() uses one slab again while it has no views", () => {
   const buffer = new ReadBuffer(65_536);
   put(buffer, Buffer.from("first line"));
-  const memory = buffer.look().buffer;
+  const memory = buffer.view().buffer;
   for (let round = 0; round < 1000; round++) {
-    buffer.text(buffer.length, "utf8");
+    buffer.takeText(buffer.length, "utf8");
     put(buffer, Buffer.from("another line, some of it longer".slice(0, 3 + (round % 28))));
-    assert.equal(buffer.look().buffer, memory);
+    assert.equal(buffer.view().buffer, memory);
   }
 });
 
-test("room() grows when reads fill it and shrinks when they hardly do", () => {
+test("the slab grows when reads fill it and shrinks after many small reads", () => {
   const buffer = new ReadBuffer(65_536);
-  assert.equal(buffer.room().length, 4096);
+  assert.equal(buffer.freeSpace().length, 4096);
   for (let round = 0; round < 4; round++) {
-    buffer.commit(buffer.room().length);
+    buffer.commit(buffer.freeSpace().length);
     buffer.skip(buffer.length);
   }
-  assert.equal(buffer.room().length, 65_536);
+  assert.equal(buffer.freeSpace().length, 65_536);
   for (let round = 0; round < 16 * 4; round++) {
-    buffer.room();
+    buffer.freeSpace();
     buffer.commit(10);
     buffer.skip(10);
   }
-  assert.equal(buffer.room().length, 4096);
+  assert.equal(buffer.freeSpace().length, 4096);
 });
 
-test("room() never gives more than one read may bring", () => {
+test("freeSpace() never has more bytes than the size of a read", () => {
   const buffer = new ReadBuffer(100);
   for (let round = 0; round < 50; round++) {
-    const { length } = buffer.room();
+    const { length } = buffer.freeSpace();
     assert.ok(length >= 1 && length <= 100, `found ${length}`);
     buffer.commit(length);
   }
 });
 
-test("a run that grows by single bytes is moved seldom", () => {
+test("unread bytes that grow by single bytes are seldom moved", () => {
   const buffer = new ReadBuffer(65_536);
   let moved = 0;
   let slab;
   for (let index = 0; index < 300_000; index++) {
-    const room = buffer.room();
-    room[0] = index % 251;
+    const space = buffer.freeSpace();
+    space[0] = index % 251;
     buffer.commit(1);
-    if (slab !== room.buffer) moved += buffer.length;
-    slab = room.buffer;
+    if (slab !== space.buffer) moved += buffer.length;
+    slab = space.buffer;
   }
   assert.equal(buffer.length, 300_000);
   assert.ok(moved < 3 * 300_000, `moved ${moved} bytes`);
@@ -105,7 +105,7 @@ test("find() finds a pattern across reads and not in bytes that were not read", 
   assert.equal(buffer.find(10, 0), 4);
 });
 
-test("find() stays within what was read in a slab with much room", () => {
+test("find() stays within the bytes that were read in a slab with much free space", () => {
   const buffer = new ReadBuffer(65_536);
   put(buffer, Buffer.concat([Buffer.alloc(60_000, "x"), Buffer.from("\n")]));
   buffer.skip(60_001);
@@ -116,7 +116,7 @@ test("find() stays within what was read in a slab with much room", () => {
   assert.equal(buffer.find(10, 0), -1);
 });
 
-test("position counts the bytes that were taken, wherever they are kept", () => {
+test("position counts the bytes that were taken, in the stream's own slab and in the shared block", () => {
   const buffer = new ReadBuffer(5000);
   let taken = 0;
   for (let round = 0; round < 300; round++) {
@@ -124,14 +124,14 @@ test("position counts the bytes that were taken, wherever they are kept", () => 
     const count = (round * 131) % (buffer.length + 1);
     if (round % 3 === 0) buffer.take(count);
     else if (round % 3 === 1) buffer.skip(count);
-    else buffer.text(count, "latin1");
+    else buffer.takeText(count, "latin1");
     taken += count;
     assert.equal(buffer.position, taken);
   }
 });
 
-test("commit() refuses a count that can't be", () => {
+test("commit() refuses a count that is out of range", () => {
   const buffer = new ReadBuffer(100);
-  buffer.room();
+  buffer.freeSpace();
   for (const count of [-1, 101, 1.5, NaN]) assert.throws(() => buffer.commit(count), RangeError);
 });

@@ -1,0 +1,348 @@
+// The reading side of a stream: a buffer, and the one loop that reads from the source until a read rule has its result.
+//
+// Each reading method of a stream is a read rule (readRules.ts). The rule takes its result from the buffer, or returns
+// `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
+// have arrived stay in the buffer, so no call loses bytes.
+//
+// A source that is a `DirectReader` (io.ts) gets this object as its consumer. It reads until the rule has its result,
+// and then settles the only promise of the call. Two kinds of calls take the other way, one `read()` of the source
+// after another:
+// - the source has no `readFor()`, because it is a connection of another kind;
+// - the rule runs code of the user, such as a decoder. That code must not run while the reactor dispatches events.
+//
+// No timer is made here: the source gets the timeout and the signal. A call that needs several reads passes on the rest
+// of its time. Most calls need one read, which costs one derived promise and no closure.
+
+import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
+import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
+import { localError } from "../wait/localError.js";
+import { optionsError } from "../wait/pendingCall.js";
+import { endConnection, endOptionsError } from "./endConnection.js";
+import { ReadBuffer } from "./readBuffer.js";
+import { HAS_BYTES, type ReadRule } from "./readRules.js";
+import { targetError } from "./readTarget.js";
+
+function isDirect(source: Reader): source is DirectReader {
+  return typeof (source as Partial<DirectReader>).readFor === "function";
+}
+
+/** Reads from one source through a buffer, one read rule at a time. */
+export class BufferedReader implements Consumer<unknown>, ReadAhead {
+  readonly buffer: ReadBuffer;
+  readonly #source: Reader;
+  readonly #direct: DirectReader | undefined;
+  readonly #now: () => number;
+  /** A call reads, or a caller of `lock()` has the reading side. A direct read is pending at the source instead. */
+  #busy = false;
+  /** `lockForTransfer()` has locked the reading side. */
+  #transferring = false;
+  #ended = false;
+  #closed = false;
+  /** Set by an error that ends the reading for good. */
+  #failure: { readonly error: unknown } | undefined;
+  #rule: ReadRule<unknown> | undefined;
+  #opts: IoOptions | undefined;
+  #deadline = 0;
+  /** The caller's memory that a direct read fills, instead of the buffer. */
+  #target: Uint8Array | undefined;
+  #result: unknown;
+  start = 0;
+  size = 0;
+  #ending: Promise<EndResult> | undefined;
+  /** The layer that reads from this one and may hold bytes of its own. */
+  #above: ReadAhead | undefined;
+
+  constructor(source: Reader, readSize: number, now: () => number) {
+    this.#source = source;
+    this.#direct = isDirect(source) ? source : undefined;
+    this.#now = now;
+    this.buffer = new ReadBuffer(readSize);
+  }
+
+  /** Whether the source has returned its end. The buffer may still have bytes. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether a read is pending here, or at the source by another caller. */
+  get reading(): boolean {
+    return this.#busy || this.#source.reading === true;
+  }
+
+  /** Resolves with the result of `rule`, at once or after as many reads as the rule needs. */
+  read<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
+    const refused = this.#readError() ?? optionsError(opts, "read");
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.buffer.length > 0 || this.#ended) {
+      let result;
+      try {
+        result = this.#apply(rule);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      if (result !== undefined) return Promise.resolve(result);
+    }
+    this.#rule = rule;
+    if (this.#direct !== undefined && rule.runsUserCode !== true) {
+      this.#target = undefined;
+      return this.#direct.readFor(this as Consumer<T>, opts);
+    }
+    return this.#firstRead(opts).then(this.#onFirstRead, this.#onError) as Promise<T>;
+  }
+
+  // The methods of `Consumer`, in the order of the calls.
+
+  room(): Uint8Array {
+    const target = this.#target;
+    if (target !== undefined) {
+      this.start = 0;
+      this.size = target.length;
+      return target;
+    }
+    const { buffer } = this;
+    // After fill() the caller views the bytes in place, and the shared slab has no views.
+    const own = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
+    const memory = own ? buffer.ownSlab() : buffer.sharedSlab();
+    this.start = buffer.freeStart;
+    this.size = buffer.freeSize;
+    return memory;
+  }
+
+  filled(count: number): boolean {
+    if (count === 0) this.#ended = true;
+    if (this.#target !== undefined) {
+      this.#result = count;
+      return true;
+    }
+    if (count > 0) this.buffer.commit(count);
+    this.#result = this.#apply(this.#rule as ReadRule<unknown>);
+    return this.#result !== undefined;
+  }
+
+  result(): unknown {
+    const result = this.#result;
+    this.#result = this.#target = this.#rule = undefined;
+    return result;
+  }
+
+  /** The result of `rule` from the bytes in the buffer, or `undefined` if it needs more. Makes no read. */
+  tryRead<T>(rule: ReadRule<T>): T | undefined {
+    const refused = this.#readError();
+    if (refused !== undefined) throw refused.error;
+    return this.buffer.length > 0 || this.#ended ? this.#apply(rule) : undefined;
+  }
+
+  /** Reads into `target`. If the buffer is empty, the source fills `target` without a copy. */
+  readInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
+    const refused = this.#readError() ?? optionsError(opts, "read");
+    if (refused !== undefined) return Promise.reject(refused.error);
+    const wrong = targetError(target);
+    if (wrong !== undefined) return Promise.reject(wrong);
+    if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
+    if (this.#ended) return Promise.resolve(0);
+    if (this.#direct !== undefined) {
+      this.#target = target;
+      return this.#direct.readFor(this as Consumer<number>, opts);
+    }
+    this.#busy = true;
+    return this.#readSource(target, opts).then(this.#onTargetRead, this.#onError);
+  }
+
+  /** Reserves the reading side for a caller that works on the buffer itself, until `unlock()`. */
+  lock(): void {
+    const refused = this.#readError();
+    if (refused !== undefined) throw refused.error;
+    this.#busy = true;
+  }
+
+  /** As `lock()`, for a caller that reads from the socket below and first takes the bytes of this buffer. */
+  lockForTransfer(): void {
+    this.lock();
+    this.#transferring = true;
+  }
+
+  unlock(): void {
+    this.#busy = this.#transferring = false;
+  }
+
+  /** Reads once into the buffer, for the holder of the lock. Resolves with false at the end. */
+  fill(opts: IoOptions | undefined): Promise<boolean> {
+    if (this.#direct === undefined || this.#ended) return this.#fillByRead(opts);
+    this.#rule = HAS_BYTES;
+    this.#target = undefined;
+    return this.#direct.readFor(this as Consumer<boolean>, opts);
+  }
+
+  async #fillByRead(opts: IoOptions | undefined): Promise<boolean> {
+    if (this.#ended) return false;
+    this.#commit(await this.#readSource(this.buffer.freeSpace(), opts));
+    return !this.#ended;
+  }
+
+  /** See `ReadAhead`. The bytes of the layer above were read from here, so they come first. */
+  get unread(): number {
+    return this.buffer.length + (this.#above?.unread ?? 0);
+  }
+
+  takeUnread(max: number): Uint8Array {
+    const refused = this.#closed || this.#transferring ? undefined : this.#readError();
+    if (refused !== undefined) throw refused.error;
+    const above = this.#above;
+    if (above === undefined || above.unread === 0) return this.buffer.take(max);
+    const first = above.takeUnread(max);
+    return Buffer.concat([first, this.buffer.take(max - first.length)]);
+  }
+
+  /** Another layer reads from here from now on. */
+  registerReadAhead(layer: ReadAhead): void {
+    const unread = this.#above?.unread ?? 0;
+    if (unread > 0 && this.#above !== layer) throw new BufferedError("put a stream on the connection", unread);
+    this.#above = layer;
+  }
+
+  /** The bytes in the buffer, which stay unread. Throws if a read could not start. */
+  peekUnread(): Buffer {
+    const refused = this.#readError();
+    if (refused !== undefined) throw refused.error;
+    const above = this.#above?.unread ?? 0;
+    if (above > 0) throw new BufferedError("hand the connection over", above);
+    return this.buffer.peek(this.buffer.length);
+  }
+
+  /** Ends the reading, as on a closed connection. The error is made when a call needs it: most streams never do. */
+  close(): void {
+    this.#closed = true;
+    this.buffer.clear();
+  }
+
+  /** Locks the reading side for good, even after a failure, and drops the bytes in the buffer. Returns their number. */
+  lockAndDiscard(): number {
+    if (this.#busy || this.#direct?.reading === true) throw new BusyError("read");
+    this.#busy = true;
+    const { length } = this.buffer;
+    this.buffer.clear();
+    return length;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  now(): number {
+    return this.#now();
+  }
+
+  /** Ends the connection; see `Stream.end`. Further calls wait for the first. */
+  end(conn: Conn, opts: EndOptions | undefined): Promise<EndResult> {
+    const refused = endOptionsError(opts);
+    if (refused !== undefined) return Promise.reject(refused);
+    const before = this.#ending;
+    if (before !== undefined) return before.then((result) => result);
+    if (!this.#closed && (this.#busy || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
+    const ending = endConnection(conn, this, opts).finally(() => this.close());
+    this.#ending = ending;
+    return ending.then((result) => result);
+  }
+
+  /** Makes all further reads reject with `error`. */
+  #fail(error: unknown): void {
+    this.#failure = { error };
+    this.buffer.clear();
+  }
+
+  /** The error with which a read rejects now, or undefined if it may start. */
+  #readError(): { readonly error: unknown } | undefined {
+    if (this.#closed) return { error: localError("EBADF", "read") };
+    if (this.#failure !== undefined) return this.#failure;
+    return this.#busy || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
+  }
+
+  #apply<T>(rule: ReadRule<T>): T | undefined {
+    try {
+      return rule.apply(this.buffer, this.#ended);
+    } catch (error) {
+      if (!(error instanceof IncompleteReadError)) this.#fail(error);
+      throw error;
+    }
+  }
+
+  #firstRead(opts: IoOptions | undefined): Promise<number> {
+    this.#busy = true;
+    this.#opts = opts;
+    const timeout = opts?.timeout;
+    if (timeout !== undefined && timeout !== null) {
+      try {
+        this.#deadline = this.#now() + timeout;
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    return this.#readSource(this.buffer.freeSpace(), opts);
+  }
+
+  /** A source must reject and not throw. If one throws all the same, the reading side must not stay locked. */
+  #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
+    try {
+      return this.#source.read(target, opts);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #commit(count: number): void {
+    // close() has dropped the memory that these bytes were read into.
+    if (this.#closed) throw localError("ECANCELED", "read");
+    if (count === 0) this.#ended = true;
+    else this.buffer.commit(count);
+  }
+
+  readonly #onFirstRead = (count: number): unknown => {
+    let result;
+    try {
+      this.#commit(count);
+      result = this.#apply(this.#rule as ReadRule<unknown>);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+    if (result === undefined) return this.#readMore();
+    this.#release();
+    return result;
+  };
+
+  async #readMore(): Promise<unknown> {
+    try {
+      for (;;) {
+        this.#commit(await this.#readSource(this.buffer.freeSpace(), this.#remaining()));
+        const result = this.#apply(this.#rule as ReadRule<unknown>);
+        if (result !== undefined) return result;
+      }
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** The options of the next read of the same call: the rest of its time. */
+  #remaining(): IoOptions | undefined {
+    const opts = this.#opts;
+    if (opts?.timeout === undefined || opts.timeout === null) return opts;
+    return { timeout: Math.max(0, this.#deadline - this.#now()), signal: opts.signal };
+  }
+
+  readonly #onTargetRead = (count: number): number => {
+    this.#busy = false;
+    if (count === 0) this.#ended = true;
+    return count;
+  };
+
+  readonly #onError = (error: unknown): never => {
+    this.#release();
+    throw error;
+  };
+
+  #release(): void {
+    this.#busy = false;
+    this.#rule = undefined;
+    this.#opts = undefined;
+  }
+}

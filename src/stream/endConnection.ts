@@ -1,0 +1,107 @@
+// Ends a connection without a reset that would discard the last bytes that were sent.
+//
+// If a TCP socket has unread data when close(2) is called, or gets data afterwards, the kernel sends a reset. A reset
+// makes the peer's kernel discard data that the peer has received and not read (RFC 1122, section 4.2.2.13; RFC 9112,
+// section 9.6). So a server that answers before it has read everything finishes writing, reads on until the peer
+// finishes, and then closes. A peer may never finish, or send without end. So a time and a number of bytes limit the
+// wait.
+
+import { quote } from "../check/index.js";
+import { END_MAX_BYTES, END_TIMEOUT, type Conn, type EndOptions, type EndResult } from "../io.js";
+import { adoptSignal } from "../wait/aborts.js";
+import { optionsError } from "../wait/pendingCall.js";
+
+const DISCARD_SIZE = 65_536;
+/** Memory for discarded bytes. All connections share it, because no code reads it. Made when it is first needed. */
+let discarded = new Uint8Array(0);
+
+/** The reading side of the connection, whose buffer may have bytes. */
+export interface EndingReader {
+  /** Locks the reading side for good, even after a failure, and drops the bytes in the buffer. Returns their number. */
+  lockAndDiscard(): number;
+  readonly closed: boolean;
+  now(): number;
+}
+
+/** The error of an option that is wrong, or undefined. An aborted signal is not wrong: `end()` then closes at once. */
+export function endOptionsError(opts: EndOptions | undefined): Error | undefined {
+  const refused = optionsError(opts, "end");
+  if (refused !== undefined && !isAbort(refused.error, opts)) return refused.error as Error;
+  const max = opts?.maxBytes;
+  if (max === undefined || max === Infinity || (Number.isSafeInteger(max) && max >= 0)) return undefined;
+  const text = `Cannot end: maxBytes is ${quote(max)}, required a whole number from 0, or Infinity`;
+  return typeof max === "number" ? new RangeError(text) : new TypeError(text);
+}
+
+/** Whether the signal is aborted and `error` is its reason. */
+function isAbort(error: unknown, opts: EndOptions | undefined): boolean {
+  try {
+    const signal = adoptSignal(opts?.signal);
+    return signal?.aborted === true && signal.reason === error;
+  } catch {
+    return false;
+  }
+}
+
+/** Ends writing, discards what the peer sends until the peer ends or a limit is reached, and closes. */
+export async function endConnection(
+  conn: Conn,
+  reader: EndingReader,
+  opts: EndOptions | undefined,
+): Promise<EndResult> {
+  if (reader.closed) return { how: "closed", dropped: 0 };
+  const { maxBytes = END_MAX_BYTES, timeout = END_TIMEOUT } = opts ?? {};
+  const signal = adoptSignal(opts?.signal);
+  const deadline = timeout === null ? undefined : reader.now() + timeout;
+  const timeLeft = (): number | null => (deadline === undefined ? null : Math.max(0, deadline - reader.now()));
+  const state: DiscardState = { dropped: reader.lockAndDiscard(), maxBytes, timeLeft, signal };
+  let written = false;
+  let how: EndResult["how"];
+  let failure: { readonly error?: unknown } = {};
+  try {
+    signal?.throwIfAborted();
+    await conn.closeWrite({ timeout: timeLeft(), signal });
+    written = true;
+    how = await discardUntilEnd(conn, state);
+  } catch (error) {
+    const code = (error as { readonly code?: unknown } | null)?.code;
+    if (reader.closed || code === "EBADF" || code === "ECANCELED") how = "closed";
+    // The code and not the clock decides: a timer of Node may fire early, by the duration of the turn in which it was
+    // set.
+    else if (code === "ETIMEDOUT") how = "timeout";
+    else {
+      how = "failed";
+      failure = { error };
+    }
+  }
+  // If not all was written, the peer must not see a regular end, and close() must not wait for the rest.
+  if (!written) conn.abort();
+  await conn.close();
+  if (signal?.aborted === true && how === "failed") throw signal.reason;
+  return { how, dropped: state.dropped, ...failure };
+}
+
+interface DiscardState {
+  dropped: number;
+  readonly maxBytes: number;
+  readonly timeLeft: () => number | null;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function discardUntilEnd(conn: Conn, state: DiscardState): Promise<EndResult["how"]> {
+  const { maxBytes, timeLeft, signal } = state;
+  while (state.dropped <= maxBytes) {
+    if (discarded.length === 0) discarded = new Uint8Array(DISCARD_SIZE);
+    // One byte more than allowed distinguishes a peer that sends too much from one that ends at the limit.
+    const size = Math.min(DISCARD_SIZE, maxBytes - state.dropped + 1);
+    const timeout = timeLeft();
+    const target = size === DISCARD_SIZE ? discarded : discarded.subarray(0, size);
+    const count = await conn.read(target, { timeout, signal });
+    if (count === 0) return "finished";
+    state.dropped += count;
+    // A read that finds data does not time out. Without this check, a peer that sends without a pause would be read
+    // forever.
+    if (timeout === 0) return "timeout";
+  }
+  return "maxBytes";
+}

@@ -1,0 +1,165 @@
+// A Conn over a Duplex of node:stream.
+
+import type { Duplex } from "node:stream";
+import { isUint8Array } from "node:util/types";
+import { checkOptions, quote } from "../check/index.js";
+import type { SocketError } from "../errors/index.js";
+import type { Conn } from "../io.js";
+import { localError } from "../wait/localError.js";
+import { milliseconds } from "../wait/waitOptions.js";
+import { type Transport, TransportConn } from "./transportConn.js";
+
+/** How a Conn uses the Duplex below it. */
+export interface FromDuplexOptions {
+  /**
+   * Milliseconds that `close()` waits for the Duplex to finish writing, before it destroys the Duplex; from 0 to
+   * 2147483647, null for no limit. Default 5000.
+   */
+  readonly closeTimeout?: number | null | undefined;
+}
+
+class DuplexTransport implements Transport {
+  readonly localAddress = undefined;
+  readonly remoteAddress = undefined;
+  readonly #duplex: Duplex;
+  readonly #closeTimeout: number | null;
+  #error: Error | undefined;
+  /** Resolves the wait of `readChunk()`. */
+  #wake: (() => void) | undefined;
+
+  constructor(duplex: Duplex, closeTimeout: number | null) {
+    this.#duplex = duplex;
+    this.#closeTimeout = closeTimeout;
+    const wake = (): void => this.#wake?.();
+    duplex.on("readable", wake);
+    duplex.on("end", wake);
+    duplex.on("close", wake);
+    duplex.on("error", (error: Error) => {
+      this.#error ??= error;
+      wake();
+    });
+  }
+
+  async readChunk(): Promise<Uint8Array | null> {
+    const duplex = this.#duplex;
+    for (;;) {
+      const chunk: unknown = duplex.read();
+      if (isUint8Array(chunk)) return chunk;
+      if (chunk !== null) throw new TypeError(`Cannot read: a chunk of the Duplex is ${quote(chunk)}, required bytes`);
+      if (duplex.readableEnded) return null;
+      const error = this.#error ?? duplex.errored;
+      if (error !== undefined && error !== null) throw error;
+      if (duplex.destroyed) throw localError("ECONNRESET", "read");
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  onBroken(listener: (error: unknown) => void): void {
+    const duplex = this.#duplex;
+    duplex.on("error", (error: Error) => listener(this.#writeError(error, "write")));
+    duplex.on("close", () => listener(localError("EPIPE", "write")));
+    if (duplex.destroyed) listener(duplex.errored ?? localError("EPIPE", "write"));
+  }
+
+  writeChunk(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#duplex.write(bytes, (error) => (error ? reject(this.#writeError(error, "write")) : resolve()));
+    });
+  }
+
+  end(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error?: Error | null): void => (error ? reject(this.#writeError(error, "closeWrite")) : resolve());
+      this.#duplex.end(done);
+    });
+  }
+
+  async close(): Promise<void> {
+    const duplex = this.#duplex;
+    if (!duplex.destroyed) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#closeTimeout === null ? undefined : setTimeout(resolve, this.#closeTimeout);
+        const done = (): void => {
+          clearTimeout(timer);
+          resolve();
+        };
+        duplex.once("close", done);
+        duplex.once("error", done);
+        // With or without an error, nothing is left to be written.
+        duplex.end(done);
+      });
+      duplex.destroy();
+    }
+    if (!duplex.closed) await new Promise<void>((resolve) => duplex.once("close", () => resolve()));
+  }
+
+  setKeepAlive(keepAlive: boolean): void {
+    // A net.Socket, a tls.TLSSocket and a Duplex of toDuplex() have these methods.
+    const { ref, unref } = this.#duplex as { ref?: unknown; unref?: unknown };
+    const method = keepAlive ? ref : unref;
+    if (typeof method === "function") method.call(this.#duplex);
+  }
+
+  abort(error: SocketError): void {
+    const duplex = this.#duplex as Duplex & { resetAndDestroy?: () => unknown };
+    if (typeof duplex.resetAndDestroy === "function") duplex.resetAndDestroy();
+    else duplex.destroy(error);
+  }
+
+  /**
+   * Node's own codes for a Duplex that has ended become `EPIPE`, or the error that ended it. `ECANCELED` is one of
+   * them: libuv returns it for a write on a handle that is closed meanwhile. Node (since version 22) closes the handle
+   * of a socket whose read was reset, so here the code does not mean that a caller has cancelled the write.
+   */
+  #writeError(error: Error, syscall: string): Error {
+    const code: unknown = (error as NodeJS.ErrnoException).code;
+    if (
+      code === "ECANCELED" ||
+      code === "ERR_STREAM_DESTROYED" ||
+      code === "ERR_STREAM_WRITE_AFTER_END" ||
+      code === "ERR_STREAM_PREMATURE_CLOSE"
+    ) {
+      const first = this.#error ?? this.#duplex.errored;
+      return first && first !== error ? first : localError("EPIPE", syscall, { cause: error });
+    }
+    return error;
+  }
+}
+
+/**
+ * A connection over a `Duplex` of bytes. The connection owns the Duplex: other code must not read from it or write to
+ * it. `close()` lets the Duplex finish writing and destroys it. `abort()` destroys it with an error, and resets a
+ * `net.Socket`. `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its high water
+ * mark.
+ *
+ * @throws TypeError for a Duplex in object mode or with an encoding, which does not carry bytes; for an option that is
+ *   wrong
+ * @throws RangeError for a `closeTimeout` that is out of range
+ * @example
+ * ```ts
+ * import { createServer, connect } from "node:net";
+ * import { once } from "node:events";
+ * import { fromDuplex } from "berkeley";
+ *
+ * const server = createServer((socket) => socket.end("hello")).listen(8888, "127.0.0.1");
+ * await once(server, "listening");
+ * const conn = fromDuplex(connect(8888, "127.0.0.1"));
+ * const buffer = Buffer.alloc(16);
+ * console.log(buffer.toString("utf8", 0, await conn.read(buffer))); // prints: hello
+ * await conn.close();
+ * server.close();
+ * ```
+ */
+export function fromDuplex(duplex: Duplex, opts: FromDuplexOptions = {}): Conn {
+  checkOptions(opts, "fromDuplex");
+  const { closeTimeout = 5000 } = opts;
+  const timeout = milliseconds(closeTimeout, "fromDuplex", "closeTimeout");
+  if (duplex.readableObjectMode || duplex.writableObjectMode) {
+    throw new TypeError("Cannot fromDuplex: duplex is in object mode, required a Duplex of bytes");
+  }
+  if (duplex.readableEncoding !== null) {
+    const encoding = quote(duplex.readableEncoding);
+    throw new TypeError(`Cannot fromDuplex: duplex has the encoding ${encoding}, required a Duplex of bytes`);
+  }
+  return new TransportConn(new DuplexTransport(duplex, timeout));
+}

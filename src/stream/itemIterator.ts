@@ -1,0 +1,100 @@
+// The async iterator over the items of a stream: chunks, lines or frames. `Items` is its public type.
+
+import type { IoOptions } from "../io.js";
+import type { BufferedReader } from "./bufferedReader.js";
+import type { ReadBuffer } from "./readBuffer.js";
+import { ANY_CHUNK, type ReadRule } from "./readRules.js";
+
+/** An item that was found. The wrapper distinguishes an item that is null from the end. */
+export interface Found<T> {
+  readonly value: T;
+}
+
+/** Takes the next item from the buffer. Returns null at the end, and `undefined` when it needs more bytes. */
+export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined;
+
+/** The search of `Items` for chunks: all bytes that there are. */
+export const findChunk: FindItem<Buffer> = (buffer, ended) => {
+  const value = ANY_CHUNK.apply(buffer, ended);
+  return value ? { value } : value;
+};
+
+const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
+
+/**
+ * The items of a stream: an async iterator that also has `read()` and `tryRead()`. It holds no bytes: what it has not
+ * returned is in the stream. So a program may leave the loop, read in another way and continue.
+ *
+ * @example
+ * ```ts
+ * import { memoryPair } from "berkeley/testing";
+ * import { Stream } from "berkeley";
+ *
+ * const [a, b] = memoryPair();
+ * const stream = new Stream(b);
+ * await a.write("one\ntwo\n");
+ * await a.closeWrite();
+ * for await (const line of stream.lines()) console.log(line);
+ * // prints: one
+ * // prints: two
+ * ```
+ */
+export class Items<T> implements AsyncIterableIterator<T> {
+  readonly #reader: BufferedReader;
+  readonly #opts: IoOptions | undefined;
+  readonly #readRule: ReadRule<T | null>;
+  readonly #tryReadRule: ReadRule<Found<T>>;
+  readonly #nextRule: ReadRule<IteratorResult<T, undefined>>;
+
+  /** @internal `runsUserCode` says whether `find` runs code of the user. */
+  constructor(reader: BufferedReader, find: FindItem<T>, opts: IoOptions | undefined, runsUserCode: boolean = false) {
+    this.#reader = reader;
+    this.#opts = opts;
+    this.#readRule = {
+      runsUserCode,
+      apply(buffer, ended) {
+        const found = find(buffer, ended);
+        return found ? found.value : found;
+      },
+    };
+    this.#tryReadRule = { apply: (buffer, ended) => find(buffer, ended) ?? undefined };
+    this.#nextRule = {
+      runsUserCode,
+      apply(buffer, ended) {
+        const found = find(buffer, ended);
+        if (found === undefined) return undefined;
+        return found === null ? DONE : { done: false, value: found.value };
+      },
+    };
+  }
+
+  /**
+   * Reads the next item. Resolves with null at the end. `opts` replaces the timeout and the signal of `lines()` or
+   * `frames()` for this call. Rejects as {@link Stream.read} does, and with a {@link LimitError} or the codec's error.
+   */
+  read(opts: IoOptions | undefined = this.#opts): Promise<T | null> {
+    return this.#reader.read(this.#readRule, opts);
+  }
+
+  /**
+   * The next item if all its bytes are in the stream's buffer, else `undefined`. It never waits. A server uses it to
+   * answer several requests with one write. Throws the errors with which `read` would reject.
+   */
+  tryRead(): T | undefined {
+    return this.#reader.tryRead(this.#tryReadRule)?.value;
+  }
+
+  /** Reads the next item for `for await`. */
+  next(): Promise<IteratorResult<T, undefined>> {
+    return this.#reader.read(this.#nextRule, this.#opts);
+  }
+
+  /** Ends a loop. The stream stays open and keeps the bytes that were not returned. */
+  return(): Promise<IteratorResult<T, undefined>> {
+    return Promise.resolve(DONE);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

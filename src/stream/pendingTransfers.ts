@@ -1,0 +1,65 @@
+// Pending reads and writes of a connection that is written in JavaScript. The connection keeps them in its queues.
+
+import type { SocketError } from "../errors/index.js";
+import type { IoOptions } from "../io.js";
+import type { Clock } from "../wait/clock.js";
+import { localError, timeoutError } from "../wait/localError.js";
+import { PendingCall } from "../wait/pendingCall.js";
+import type { TimerRefs } from "../wait/timerRefs.js";
+import type { WriteParts } from "./writeParts.js";
+
+/** Where a pending call gets its time from, and how it leaves the queue of its connection. */
+export interface PendingTransferOwner<Call> {
+  readonly clock?: Clock;
+  readonly refs: TimerRefs;
+  /** Removes the call from the queue, because its timeout has passed or its signal was aborted. */
+  remove(call: Call): void;
+}
+
+/** A read that waits for bytes. */
+export class PendingRead extends PendingCall<number> {
+  readonly target: Uint8Array;
+  readonly #owner: PendingTransferOwner<PendingRead>;
+
+  constructor(target: Uint8Array, opts: IoOptions | undefined, owner: PendingTransferOwner<PendingRead>) {
+    super(opts, owner.clock, owner.refs);
+    this.target = target;
+    this.#owner = owner;
+  }
+
+  protected override cancel(): SocketError {
+    this.#owner.remove(this);
+    return timeoutError("read");
+  }
+}
+
+/** A write, or a `closeWrite()` if it has no parts. */
+export class PendingWrite extends PendingCall<void> {
+  readonly parts: WriteParts | undefined;
+  /** Bytes that the layer below has taken. */
+  transferred = 0;
+  readonly #owner: PendingTransferOwner<PendingWrite>;
+
+  constructor(parts: WriteParts | undefined, opts: IoOptions | undefined, owner: PendingTransferOwner<PendingWrite>) {
+    super(opts, owner.clock, owner.refs);
+    this.parts = parts;
+    this.#owner = owner;
+  }
+
+  /** An error with this code, and with the number of bytes that were taken before it. */
+  errorWith(code: string): SocketError {
+    if (this.parts === undefined) return localError(code, "closeWrite");
+    return localError(code, "write", { transferred: this.transferred });
+  }
+
+  /** The `ETIMEDOUT` error, with the number of bytes that were taken before it. */
+  timeoutError(): SocketError {
+    if (this.parts === undefined) return timeoutError("closeWrite");
+    return timeoutError("write", { transferred: this.transferred });
+  }
+
+  protected override cancel(): SocketError {
+    this.#owner.remove(this);
+    return this.timeoutError();
+  }
+}

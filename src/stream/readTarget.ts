@@ -1,0 +1,13 @@
+// The caller's buffer of a read, checked before the call.
+
+import { byteView } from "../check/index.js";
+
+/** The error with which a read into `buffer` rejects, or undefined if the buffer has room. */
+export function targetError(buffer: unknown): Error | undefined {
+  try {
+    if (byteView(buffer, "read").length > 0) return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+  return new RangeError("Cannot read: buffer has 0 bytes, required at least 1, because 0 stands for the end");
+}

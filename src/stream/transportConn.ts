@@ -1,0 +1,242 @@
+// A Conn over a transport that reads and writes in chunks of its own: a Duplex or a pair of web streams.
+//
+// Neither a request for a chunk nor a chunk that was handed over can be taken back. So:
+// - If a read is cancelled, the chunk that it requested is kept for the next read. That is at most one chunk.
+// - A write is handed over in pieces. Each piece is a copy and follows when the transport has taken the one before. If
+//   a write is cancelled, the piece under way counts as taken, because the transport will send it. At most one piece is
+//   under way.
+
+import type { Address } from "../addr/address.js";
+import { BusyError, type SocketError } from "../errors/index.js";
+import type { Conn, Data, IoOptions } from "../io.js";
+import { localError } from "../wait/localError.js";
+import { optionsError } from "../wait/pendingCall.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { BrokenWaiters } from "./brokenWaiters.js";
+import { PendingRead, PendingWrite } from "./pendingTransfers.js";
+import { targetError } from "./readTarget.js";
+import { toParts, WriteParts } from "./writeParts.js";
+
+/** Most bytes that the transport gets at a time. */
+const PIECE = 65_536;
+
+/** What a `TransportConn` uses of the transport. It makes no call while the same call is pending. */
+export interface Transport {
+  readonly localAddress: Address | undefined;
+  readonly remoteAddress: Address | undefined;
+  /** Resolves with the next chunk, or with null at the end. */
+  readChunk(): Promise<Uint8Array | null>;
+  /** Resolves when the transport has taken `bytes`, which belong to it from then on. */
+  writeChunk(bytes: Uint8Array): Promise<void>;
+  /** Ends the writing side. */
+  end(): Promise<void>;
+  /** Closes the transport. It still sends the chunks that it has taken. */
+  close(): Promise<void>;
+  /** Calls `listener` when the transport can take no more chunks. */
+  onBroken(listener: (error: unknown) => void): void;
+  /** Closes the transport at once, as broken by `error`. */
+  abort(error: SocketError): void;
+  /** Sets whether the transport keeps the process alive. Optional: not every transport can do that. */
+  setKeepAlive?(keepAlive: boolean): void;
+}
+
+/** The Conn over a transport. */
+export class TransportConn implements Conn {
+  readonly #transport: Transport;
+  readonly #refs = new TimerRefs();
+  #closed = false;
+  #closing: Promise<void> | undefined;
+
+  #pendingRead: PendingRead | undefined;
+  /** `readChunk()` of the transport is pending. */
+  #readingChunk = false;
+  /** The rest of the last chunk. */
+  #chunk: Uint8Array | undefined;
+  #ended = false;
+  #readError: { readonly error: unknown } | undefined;
+
+  #writes: PendingWrite[] = [];
+  #writing = false;
+  /** `closeWrite()` was called. */
+  #finishing = false;
+  /** The transport has ended its writing side. */
+  #finished = false;
+  #writeError: { readonly error: unknown } | undefined;
+
+  readonly #broken = new BrokenWaiters();
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+    transport.onBroken((error) => this.#broken.resolveAll(error));
+  }
+
+  get localAddress(): Address | undefined {
+    return this.#transport.localAddress;
+  }
+
+  get remoteAddress(): Address | undefined {
+    return this.#transport.remoteAddress;
+  }
+
+  get reading(): boolean {
+    return this.#pendingRead !== undefined;
+  }
+
+  read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
+    if (this.#pendingRead !== undefined) return Promise.reject(new BusyError("read"));
+    const refused = optionsError(opts, "read");
+    if (refused !== undefined) return Promise.reject(refused.error);
+    const wrong = targetError(buffer);
+    if (wrong !== undefined) return Promise.reject(wrong);
+    if (this.#chunk !== undefined) return Promise.resolve(this.#copyChunk(buffer));
+    if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
+    if (this.#ended) return Promise.resolve(0);
+    const remove = (): void => {
+      this.#pendingRead = undefined;
+    };
+    this.#pendingRead = new PendingRead(buffer, opts, { refs: this.#refs, remove });
+    const { promise } = this.#pendingRead;
+    if (!this.#readingChunk) void this.#readChunk();
+    return promise;
+  }
+
+  write(data: Data, opts?: IoOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "write"));
+    let parts;
+    try {
+      parts = new WriteParts(toParts(data, "write"));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const refused = optionsError(opts, "write");
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
+    if (this.#writeError !== undefined) return Promise.reject(this.#writeError.error);
+    return this.#enqueue(parts, opts);
+  }
+
+  closeWrite(opts?: IoOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
+    const refused = optionsError(opts, "closeWrite");
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#finished) return Promise.resolve();
+    if (this.#writeError !== undefined) return Promise.reject(this.#writeError.error);
+    this.#finishing = true;
+    return this.#enqueue(undefined, opts);
+  }
+
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      const closing = this.#closed ? Promise.resolve() : this.#transport.close();
+      this.#closing = closing.catch(() => undefined);
+      this.#settleAll();
+    }
+    return this.#closing.then();
+  }
+
+  abort(): void {
+    if (this.#closed) return;
+    this.#settleAll();
+    this.#transport.abort(localError("ECONNRESET", "abort"));
+  }
+
+  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
+  unref(): this {
+    this.#refs.keepAlive = false;
+    this.#transport.setKeepAlive?.(false);
+    return this;
+  }
+
+  /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
+  ref(): this {
+    this.#refs.keepAlive = true;
+    this.#transport.setKeepAlive?.(true);
+    return this;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #settleAll(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#chunk = undefined;
+    this.#broken.close();
+    this.#pendingRead?.reject(localError("ECANCELED", "read"));
+    this.#pendingRead = undefined;
+    for (const write of this.#writes.splice(0)) write.reject(write.errorWith("ECANCELED"));
+  }
+
+  /** Reads one chunk from the transport and settles the read that waits, if there still is one. */
+  async #readChunk(): Promise<void> {
+    this.#readingChunk = true;
+    try {
+      let chunk;
+      do chunk = await this.#transport.readChunk();
+      while (chunk?.length === 0);
+      if (chunk === null) this.#ended = true;
+      else this.#chunk = chunk;
+    } catch (error) {
+      this.#readError = { error };
+    } finally {
+      this.#readingChunk = false;
+    }
+    const read = this.#pendingRead;
+    if (read === undefined) return;
+    this.#pendingRead = undefined;
+    if (this.#readError !== undefined) read.reject(this.#readError.error);
+    else read.resolve(this.#ended ? 0 : this.#copyChunk(read.target));
+  }
+
+  #copyChunk(target: Uint8Array): number {
+    const chunk = this.#chunk as Uint8Array;
+    const count = Math.min(chunk.length, target.length);
+    target.set(chunk.subarray(0, count));
+    this.#chunk = count === chunk.length ? undefined : chunk.subarray(count);
+    return count;
+  }
+
+  #enqueue(parts: WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
+    const remove = (cancelled: PendingWrite): void => {
+      // A cancelled closeWrite() stays in the queue: only the wait for it ends.
+      if (parts !== undefined) this.#writes = this.#writes.filter((other) => other !== cancelled);
+    };
+    const write = new PendingWrite(parts, opts, { refs: this.#refs, remove });
+    this.#writes.push(write);
+    if (!this.#writing) void this.#writeAll();
+    return write.promise;
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#writing = true;
+    try {
+      for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) await this.#advance(write);
+    } catch (error) {
+      this.#writeError = { error };
+      for (const write of this.#writes.splice(0)) write.reject(error);
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /** Hands over one piece of a write, and settles the write after its last piece. */
+  async #advance(write: PendingWrite): Promise<void> {
+    if (write.parts === undefined) {
+      if (!this.#finished) await this.#transport.end();
+      this.#finished = true;
+    } else if (write.parts.left > 0) {
+      const piece = write.parts.take(PIECE);
+      write.transferred += piece.length;
+      await this.#transport.writeChunk(piece);
+      if (write.parts.left > 0) return;
+    }
+    if (this.#writes[0] === write) this.#writes.shift();
+    write.resolve();
+  }
+}
