@@ -66,15 +66,15 @@ function checkUnder(
 }
 
 /** Constants that Python's documentation dates: "Changed in version". */
-const CONSTANTS_OF_314 = `
-  IP_PKTINFO IP_BLOCK_SOURCE IP_UNBLOCK_SOURCE IP_ADD_SOURCE_MEMBERSHIP IP_DROP_SOURCE_MEMBERSHIP
-  ETHERTYPE_ARP ETHERTYPE_IP ETHERTYPE_IPV6 ETHERTYPE_VLAN TCP_CC_INFO TCP_FASTOPEN_CONNECT TCP_ULP
-  TCP_MD5SIG TCP_MD5SIG_EXT TCP_FASTOPEN_KEY TCP_FASTOPEN_NO_COOKIE TCP_INQ TCP_TX_DELAY TCP_ZEROCOPY_RECEIVE
-  TCP_SAVE_SYN TCP_SAVED_SYN TCP_REPAIR TCP_REPAIR_QUEUE TCP_QUEUE_SEQ TCP_REPAIR_OPTIONS TCP_TIMESTAMP
-  TCP_THIN_LINEAR_TIMEOUTS TCP_THIN_DUPACK SO_BINDTOIFINDEX CAN_RAW_ERR_FILTER NI_IDN IP_RECVERR IPV6_RECVERR
-  IP_RECVTTL IP_RECVORIGDSTADDR SO_ORIGINAL_DST VMADDR_CID_LOCAL HCI_MAX_DEV BDADDR_BREDR`
-  .trim()
-  .split(/\s+/);
+const CONSTANTS_OF_314 = (
+  "IP_PKTINFO IP_BLOCK_SOURCE IP_UNBLOCK_SOURCE IP_ADD_SOURCE_MEMBERSHIP IP_DROP_SOURCE_MEMBERSHIP ETHERTYPE_ARP " +
+  "ETHERTYPE_IP ETHERTYPE_IPV6 ETHERTYPE_VLAN TCP_CC_INFO TCP_FASTOPEN_CONNECT TCP_ULP " +
+  "TCP_MD5SIG TCP_MD5SIG_EXT TCP_FASTOPEN_KEY TCP_FASTOPEN_NO_COOKIE TCP_INQ TCP_TX_DELAY " +
+  "TCP_ZEROCOPY_RECEIVE TCP_SAVE_SYN TCP_SAVED_SYN TCP_REPAIR TCP_REPAIR_QUEUE TCP_QUEUE_SEQ " +
+  "TCP_REPAIR_OPTIONS TCP_TIMESTAMP TCP_THIN_LINEAR_TIMEOUTS TCP_THIN_DUPACK SO_BINDTOIFINDEX CAN_RAW_ERR_FILTER " +
+  "NI_IDN IP_RECVERR IPV6_RECVERR IP_RECVTTL IP_RECVORIGDSTADDR SO_ORIGINAL_DST " +
+  "VMADDR_CID_LOCAL HCI_MAX_DEV BDADDR_BREDR"
+).split(" ");
 const others = CONSTANTS_OF_314.filter((name) => !report.rows.some((row) => row.name === name));
 
 test("the page is checked under Pythons of other versions, whose constants are others", () => {
@@ -91,6 +91,8 @@ test("the page is checked under Pythons of other versions, whose constants are o
 test("the check fails under any version when a call, a class or an exception is on one side alone", () => {
   for (const version of [
     [3, 9],
+    [3, 11],
+    [3, 14],
     [3, 99],
   ] as const) {
     assert.match(checkUnder(version, [["function", "htons_all"]]), /htons_all of Python has neither a counterpart nor/);
@@ -139,7 +141,6 @@ test("at least 95 % of the functions and members have a counterpart, and the res
   const calls = report.rows.filter(({ kind }) => kind === "function" || kind === "member");
   const covered = calls.filter(({ ours }) => ours.length > 0);
   assert.equal(calls.length, report.calls.all);
-  assert.ok(calls.length > 60, `${calls.length} functions and members`);
   assert.equal(covered.length, report.calls.covered);
   assert.ok(covered.length >= 0.95 * calls.length, `${covered.length} of ${calls.length}`);
   for (const { name, ours, reason } of report.rows) assert.ok(ours.length > 0 || (reason ?? "") !== "", name);

@@ -43,7 +43,7 @@ export const has_ipv6: boolean = probeIPv6(calls);
  * import { AF_INET6, create_server, has_dualstack_ipv6 } from "berkeley";
  *
  * await using server = has_dualstack_ipv6()
- *   ? await create_server(["", 0], { family: AF_INET6, dualstack_ipv6: true })
+ *   ? await create_server(["", 0], { family: AF_INET6, dualstackIpv6: true })
  *   : await create_server(["", 0]);
  * ```
  */

@@ -19,9 +19,9 @@ export interface CreateConnectionOptions extends WaitOptions {
    */
   readonly timeout?: number | null | undefined;
   /** Where the connection is to come from; port 0 lets the kernel choose. */
-  readonly source_address?: AddressLike | undefined;
+  readonly sourceAddress?: AddressLike | undefined;
   /** Rejects with an AggregateError of all attempts instead of the error of the last one. */
-  readonly all_errors?: boolean | undefined;
+  readonly allErrors?: boolean | undefined;
 }
 
 export interface ConnectionRequest {
@@ -36,9 +36,9 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
   checkOptions(opts, action);
   return {
     target: toAddress(address),
-    source: opts?.source_address === undefined ? undefined : toAddress(opts.source_address),
+    source: opts?.sourceAddress === undefined ? undefined : toAddress(opts.sourceAddress),
     timeout: timeoutOf(opts, getdefaulttimeout(), action),
-    all: flag(opts?.all_errors, false, action, "all_errors"),
+    all: flag(opts?.allErrors, false, action, "allErrors"),
   };
 }
 
@@ -62,9 +62,9 @@ export interface CreateServerOptions extends WaitOptions {
   /** As `listen()` takes it. */
   readonly backlog?: number | undefined;
   /** SO_REUSEPORT: other sockets may listen at the same address, and the kernel shares the connections out. */
-  readonly reuse_port?: boolean | undefined;
+  readonly reusePort?: boolean | undefined;
   /** Takes IPv4 connections as well, whose peers then have addresses such as `::ffff:192.0.2.1`. Needs `AF_INET6`. */
-  readonly dualstack_ipv6?: boolean | undefined;
+  readonly dualstackIpv6?: boolean | undefined;
 }
 
 /** A socket whose options can be set. */
@@ -84,11 +84,11 @@ export function serverRequest(address: AddressLike, opts: CreateServerOptions | 
   const action = "create_server";
   checkOptions(opts, action);
   const target = toAddress(address);
-  const reusePort = flag(opts?.reuse_port, false, action, "reuse_port");
-  const dualstack = flag(opts?.dualstack_ipv6, false, action, "dualstack_ipv6");
+  const reusePort = flag(opts?.reusePort, false, action, "reusePort");
+  const dualstack = flag(opts?.dualstackIpv6, false, action, "dualstackIpv6");
   const family = opts?.family ?? (dualstack ? AF_INET6 : familyOf(target));
   if (dualstack && family !== AF_INET6) {
-    throw new TypeError(`Cannot ${action}: family is ${quote(family)}, required AF_INET6 with dualstack_ipv6`);
+    throw new TypeError(`Cannot ${action}: family is ${quote(family)}, required AF_INET6 with dualstackIpv6`);
   }
   return {
     target,

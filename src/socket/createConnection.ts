@@ -17,7 +17,7 @@ import { Socket } from "./socket.js";
  * @returns the connected socket
  * @throws SocketError that of the last attempt: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `EADDRNOTAVAIL` …; of the
  *   resolver: `EAI_NONAME`, `EAI_AGAIN` …
- * @throws AggregateError with `all_errors`: the errors of all attempts, in order, in `errors`
+ * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`
  * @see getaddrinfo(3), socket(2), bind(2), connect(2)
  * @example
  * ```ts

@@ -8,7 +8,7 @@ import { Socket } from "./socket.js";
 /**
  * A stream socket that is bound to `address` and listens: Python's `create_server()`. It has SO_REUSEADDR, so that a server
  * can start again while connections of the one before it are in TIME_WAIT. A socket of IPv6 takes IPv6 connections only,
- * unless `dualstack_ipv6` is set.
+ * unless `dualstackIpv6` is set.
  *
  * @param address where to listen; `["", port]` is every address of the family
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
@@ -17,7 +17,7 @@ import { Socket } from "./socket.js";
  * ```ts
  * import { create_connection, create_server, has_dualstack_ipv6 } from "berkeley";
  *
- * await using server = await create_server(["", 8888], { dualstack_ipv6: has_dualstack_ipv6() });
+ * await using server = await create_server(["", 8888], { dualstackIpv6: has_dualstack_ipv6() });
  * await using client = await create_connection("127.0.0.1:8888");
  * const [conn, address] = await server.accept();
  * console.log("host" in address && address.host.endsWith("127.0.0.1")); // prints: true

@@ -39,7 +39,7 @@ export function socketpair(
  * its own deadlines only.
  *
  * @throws SocketError that of the last attempt; of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
- * @throws AggregateError with `all_errors`: the errors of all attempts, in order, in `errors`
+ * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`
  * @see getaddrinfo(3), socket(2), bind(2), connect(2)
  * @example
  * ```ts

@@ -30,9 +30,9 @@ export type SendBatchOptions = Omit<AwaitableBatch, "signal">;
 export type SendSegmentsOptions = Omit<AwaitableSegments, "signal">;
 /** Options of `sendfile`: `timeout`, `offset`, `count`, `onProgress`. */
 export type SendFileOptions = Omit<AwaitableFile, "signal">;
-/** Options of `create_connection`: `timeout`, `source_address`, `all_errors`. */
+/** Options of `create_connection`: `timeout`, `sourceAddress`, `allErrors`. */
 export type CreateConnectionOptions = Omit<AwaitableConnection, "signal">;
-/** Options of `create_server`: `timeout`, `family`, `backlog`, `reuse_port`, `dualstack_ipv6`. */
+/** Options of `create_server`: `timeout`, `family`, `backlog`, `reusePort`, `dualstackIpv6`. */
 export type CreateServerOptions = Omit<AwaitableServer, "signal">;
 
 /** The timeout that the options ask for, or `otherwise`. Refuses a signal, which a blocked thread could not hear. */

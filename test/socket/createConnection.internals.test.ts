@@ -69,7 +69,7 @@ test("create_connection() rejects with the error of the last address, and closes
   answerWith("127.0.0.1", "127.0.0.2");
   const last = { name: "SocketError", code: "ECONNREFUSED", message: `connect ECONNREFUSED 127.0.0.2:${port}` };
   await assert.rejects(create_connection(["several.example", port]), last);
-  const all: unknown = await create_connection(["several.example", port], { all_errors: true }).catch(
+  const all: unknown = await create_connection(["several.example", port], { allErrors: true }).catch(
     (error: unknown) => error,
   );
   assert.ok(all instanceof AggregateError);
@@ -87,15 +87,15 @@ test("create_connection() goes on to the next address when a socket can't be mad
   calls.socket = (family, type, protocol) => (++made === 1 ? -97 : real.socket(family, type, protocol));
   await using socket = await create_connection(["several.example", portOf(server)]);
   assert.equal(String(socket.getpeername()), String(server.getsockname()));
-  await assert.rejects(create_connection(["several.example", 1], { source_address: ["192.0.2.77", 0] }), {
+  await assert.rejects(create_connection(["several.example", 1], { sourceAddress: ["192.0.2.77", 0] }), {
     code: "EADDRNOTAVAIL",
     syscall: "bind",
   });
 });
 
-test("create_connection() comes from source_address", async () => {
+test("create_connection() comes from sourceAddress", async () => {
   await using server = await create_server("127.0.0.1:0");
-  await using socket = await create_connection(server.getsockname(), { source_address: ["127.0.0.9", 0] });
+  await using socket = await create_connection(server.getsockname(), { sourceAddress: ["127.0.0.9", 0] });
   assert.match(String(socket.getsockname()), /^127\.0\.0\.9:/);
 });
 
@@ -155,9 +155,9 @@ test("create_connection() refuses wrong arguments with a rejection", async () =>
   await assert.rejects(create_connection(["127.0.0.1", 65536]), RangeError);
   await assert.rejects(create_connection("127.0.0.1:80", 5 as never), { message: /options are 5/ });
   await assert.rejects(create_connection("127.0.0.1:80", { timeout: -1 }), RangeError);
-  await assert.rejects(create_connection("127.0.0.1:80", { source_address: "x" }), TypeError);
-  await assert.rejects(create_connection("127.0.0.1:80", { all_errors: 1 as never }), {
-    message: /all_errors is 1, required true or false$/,
+  await assert.rejects(create_connection("127.0.0.1:80", { sourceAddress: "x" }), TypeError);
+  await assert.rejects(create_connection("127.0.0.1:80", { allErrors: 1 as never }), {
+    message: /allErrors is 1, required true or false$/,
   });
   await assert.rejects(create_connection(["", 80]), { code: "EAI_NONAME", message: "getaddrinfo EAI_NONAME" });
 });

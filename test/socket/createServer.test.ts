@@ -44,8 +44,8 @@ test("create_server() takes the family of the address", { skip: withoutIPv6 }, a
   assert.equal(named.family, AF_INET);
 });
 
-test("create_server() with dualstack_ipv6 takes connections of both families", { skip: withoutDual }, async () => {
-  for (const opts of [{ dualstack_ipv6: true }, { dualstack_ipv6: true, family: AF_INET6 }]) {
+test("create_server() with dualstackIpv6 takes connections of both families", { skip: withoutDual }, async () => {
+  for (const opts of [{ dualstackIpv6: true }, { dualstackIpv6: true, family: AF_INET6 }]) {
     await using server = await create_server(["", 0], opts);
     assert.equal(server.getsockopt(IPV6_V6ONLY), false);
     const { port } = server.getsockname() as Inet6Address;
@@ -62,7 +62,7 @@ test("create_server() with dualstack_ipv6 takes connections of both families", {
   }
 });
 
-test("create_server() without dualstack_ipv6 leaves IPv4 to others", { skip: withoutDual }, async () => {
+test("create_server() without dualstackIpv6 leaves IPv4 to others", { skip: withoutDual }, async () => {
   await using inet6 = await create_server(["", 0], { family: AF_INET6 });
   const { port } = inet6.getsockname() as Inet6Address;
   await assert.rejects(create_connection(["127.0.0.1", port]), { code: "ECONNREFUSED" });
@@ -70,9 +70,9 @@ test("create_server() without dualstack_ipv6 leaves IPv4 to others", { skip: wit
   assert.equal((inet.getsockname() as InetAddress).port, port);
 });
 
-test("create_server() shares a port with reuse_port only", async () => {
-  await using first = await create_server("127.0.0.1:0", { reuse_port: true });
-  await using second = await create_server(first.getsockname(), { reuse_port: true });
+test("create_server() shares a port with reusePort only", async () => {
+  await using first = await create_server("127.0.0.1:0", { reusePort: true });
+  await using second = await create_server(first.getsockname(), { reusePort: true });
   assert.equal(String(second.getsockname()), String(first.getsockname()));
   await assert.rejects(create_server(first.getsockname()), { code: "EADDRINUSE", syscall: "bind" });
 });
@@ -86,9 +86,9 @@ test("create_server() passes the backlog on", async () => {
 test("create_server() refuses wrong arguments with a rejection, and leaves nothing open", async () => {
   const wrong = (opts: object, message: RegExp): Promise<void> =>
     assert.rejects(create_server(["", 0], opts), { name: "TypeError", message });
-  await wrong({ family: AF_INET, dualstack_ipv6: true }, /family is 2, required AF_INET6 with dualstack_ipv6$/);
-  await wrong({ reuse_port: 1 }, /reuse_port is 1, required true or false$/);
-  await wrong({ dualstack_ipv6: "yes" }, /dualstack_ipv6 is "yes", required true or false$/);
+  await wrong({ family: AF_INET, dualstackIpv6: true }, /family is 2, required AF_INET6 with dualstackIpv6$/);
+  await wrong({ reusePort: 1 }, /reusePort is 1, required true or false$/);
+  await wrong({ dualstackIpv6: "yes" }, /dualstackIpv6 is "yes", required true or false$/);
   await wrong({ family: "inet" }, /family is "inet"/);
   await assert.rejects(create_server("127.0.0.1"), TypeError);
   await assert.rejects(create_server(["", 0], 5 as never), TypeError);

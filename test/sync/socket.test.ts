@@ -274,7 +274,7 @@ test("create_server() and create_connection() find each other, dual-stack as wel
   using server = create_server("127.0.0.1:0", { backlog: 3 });
   using client = create_connection(["localhost", (server.getsockname() as awaitable.InetAddress).port], {
     timeout: 5_000,
-    source_address: "127.0.0.1:0",
+    sourceAddress: "127.0.0.1:0",
   });
   assert.equal(client.timeout, 5_000);
   for (const [conn, address] of server) {
@@ -283,7 +283,7 @@ test("create_server() and create_connection() find each other, dual-stack as wel
     server.close();
   }
   if (!has_dualstack_ipv6()) return;
-  using both = create_server(["", 0], { dualstack_ipv6: true });
+  using both = create_server(["", 0], { dualstackIpv6: true });
   assert.equal(both.family, AF_INET6);
   using four = create_connection(["127.0.0.1", (both.getsockname() as awaitable.Inet6Address).port]);
   const [conn] = both.accept();
@@ -297,7 +297,7 @@ test("create_connection() throws the last error, or all of them", () => {
   closed.close();
   assert.throws(() => create_connection(address), code("ECONNREFUSED"));
   assert.throws(
-    () => create_connection(address, { all_errors: true }),
+    () => create_connection(address, { allErrors: true }),
     (error: unknown) => error instanceof AggregateError && error.errors.length === 1,
   );
 });

@@ -270,29 +270,29 @@ export const create: Page = {
       await s.api.create_server(server.getsockname());
     }),
     row("create_server", "dual-stack without IPv6", "TypeError", (s) =>
-      s.api.create_server(["", 0], { family: AF_INET, dualstack_ipv6: true }),
+      s.api.create_server(["", 0], { family: AF_INET, dualstackIpv6: true }),
     ),
     row("create_server", "IPv6 alone takes no IPv4", "ECONNREFUSED", async (s) => {
       const server = s.own(await s.api.create_server(["", 0], { family: AF_INET6 }));
       await s.socket().connect(["127.0.0.1", (server.getsockname() as Inet6Address).port]);
     }),
-    row("create_server", "reuse_port is no boolean", "TypeError", (s) =>
-      s.api.create_server(["", 0], { reuse_port: 1 as never }),
+    row("create_server", "reusePort is no boolean", "TypeError", (s) =>
+      s.api.create_server(["", 0], { reusePort: 1 as never }),
     ),
     row("create_connection", "somebody listens", is(true), async (s) => {
       const server = await s.listener();
-      const client = s.own(await s.api.create_connection(server.getsockname(), { source_address: "127.0.0.1:0" }));
+      const client = s.own(await s.api.create_connection(server.getsockname(), { sourceAddress: "127.0.0.1:0" }));
       return String(client.getpeername()) === String(server.getsockname());
     }),
     row("create_connection", "nobody listens", "ECONNREFUSED", async (s) =>
       s.api.create_connection(await s.deadPort()),
     ),
-    row("create_connection", "all_errors", "AggregateError", async (s) =>
-      s.api.create_connection(await s.deadPort(), { all_errors: true }),
+    row("create_connection", "allErrors", "AggregateError", async (s) =>
+      s.api.create_connection(await s.deadPort(), { allErrors: true }),
     ),
     row("create_connection", "the source is not one of this machine", "EADDRNOTAVAIL", async (s) => {
       const server = await s.listener();
-      await s.api.create_connection(server.getsockname(), { source_address: "203.0.113.1:0" });
+      await s.api.create_connection(server.getsockname(), { sourceAddress: "203.0.113.1:0" });
     }),
     row("create_connection", "nobody accepts in time", "ETIMEDOUT", async (s) =>
       s.api.create_connection(await fullListener(s), { timeout: 20 }),

@@ -1,0 +1,32 @@
+// The paths of calls in docs/design.md name files that exist, and names that these files have.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const page = readFileSync(join(root, "docs", "design.md"), "utf8");
+const section = page.slice(page.indexOf("### Five calls, file by file"), page.indexOf("**The poller** ("));
+
+/** The steps of the section: `1. \`src/socket/socket.ts\`: \`recv\`, \`send\``. */
+const steps = [...section.matchAll(/^ *\d+\. `([\w./-]+)`: ((?:`[\w#.]+`(?:, )?)+)/gm)].map(([, file = "", names = ""]) => ({
+  file,
+  names: [...names.matchAll(/`([\w#.]+)`/g)].map(([, name = ""]) => name),
+}));
+
+test("docs/design.md has the paths of five calls", () => {
+  assert.deepEqual(
+    [...section.matchAll(/^\*\*`(.+)`/gm)].map(([, call]) => call),
+    ["socket.recv(1024)", "socket.sendmsg(data, { control })", "server.accept()", "stream.readLine()", 'connect("tls://…")'],
+  );
+  assert.ok(steps.length >= 25, `${steps.length} steps`);
+});
+
+for (const { file, names } of steps) {
+  test(`${file} has ${names.join(", ")}`, () => {
+    assert.ok(existsSync(join(root, file)), file);
+    const text = readFileSync(join(root, file), "utf8");
+    for (const name of names) assert.match(text, new RegExp(`(?<![\\w$])${name}(?![\\w$])`), name);
+  });
+}
