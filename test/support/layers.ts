@@ -42,7 +42,8 @@ export const policy: Readonly<Record<string, Policy>> = {
     values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
   },
   testing: { values: ["io", "stream", "errors", "addr"], types: ["sys"] },
-  cli: { values: [], packages: ["berkeley"] },
+  // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
+  cli: { values: [], packages: ["berkeley", "commander"] },
   index: { values: ["net", "server", "socket", "stream", "tls", "sys", "addr", "io", "errors"] },
 };
 

@@ -61,6 +61,7 @@ export class Program implements AsyncDisposable {
     });
     stderr!.on("data", (chunk: Buffer) => {
       this.#stderr += chunk.toString();
+      this.#news();
     });
     this.ended = new Promise((resolve, reject) => {
       this.child.on("error", reject);
@@ -87,10 +88,14 @@ export class Program implements AsyncDisposable {
     for (const look of this.#waiting.splice(0)) look();
   }
 
-  /** The first whole line that matches, once it is there. */
-  async line(pattern: RegExp): Promise<RegExpExecArray> {
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** The first whole line that matches, once it is there; of standard output unless told otherwise. */
+  async line(pattern: RegExp, of: "stdout" | "stderr" = "stdout"): Promise<RegExpExecArray> {
     for (;;) {
-      for (const line of this.#stdout.split("\n").slice(0, -1)) {
+      for (const line of (of === "stdout" ? this.#stdout : this.#stderr).split("\n").slice(0, -1)) {
         const match = pattern.exec(line);
         if (match !== null) return match;
       }

@@ -1,0 +1,33 @@
+// The commands: a line for each, and the file that has it, which is loaded when the command is used.
+
+import type { Command } from "./frame/command.js";
+
+export interface Entry {
+  readonly name: string;
+  /** The same as in the file of the command; a test compares them. */
+  readonly summary: string;
+  load(): Promise<{ readonly command: Command }>;
+}
+
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: "echo",
+    summary: "a server that sends back what it receives",
+    load: () => import("./commands/echo.js"),
+  },
+  {
+    name: "steps",
+    summary: "the seven steps of a server on real sockets, then a server to talk to",
+    load: () => import("./commands/steps.js"),
+  },
+  {
+    name: "completion",
+    summary: "the completions of this program for a shell",
+    load: () => import("./commands/completion.js"),
+  },
+  {
+    name: "man",
+    summary: "the manual page of a command",
+    load: () => import("./commands/man.js"),
+  },
+];
