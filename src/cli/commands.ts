@@ -11,6 +11,16 @@ export interface Entry {
 
 export const COMMANDS: readonly Entry[] = [
   {
+    name: "connect",
+    summary: "standard input to an endpoint, and what it answers to standard output",
+    load: () => import("./commands/connect.js"),
+  },
+  {
+    name: "listen",
+    summary: "waits for a connection, sends it standard input and prints what it sends",
+    load: () => import("./commands/listen.js"),
+  },
+  {
     name: "echo",
     summary: "a server that sends back what it receives",
     load: () => import("./commands/echo.js"),

@@ -26,7 +26,7 @@ export async function run(args: readonly string[], options?: ProgramOptions): Pr
 
 /** The endpoint on which a program of ours listens, from its note on standard error. */
 export async function listening(program: Program): Promise<string> {
-  const [, endpoint = ""] = program.child.spawnargs.includes("--json")
+  const [, endpoint = ""] = program.child.spawnargs.some((word) => word.includes("--json"))
     ? await program.line(/"event":"listening","endpoint":"([^"]+)"/)
     : await program.line(/^berkeley: listening on (\S+)$/, "stderr");
   return endpoint;

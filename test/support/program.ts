@@ -18,6 +18,8 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** What it reads on its standard input, which ends then; without it there is none. */
   readonly input?: string;
+  /** Whether its standard input is a pipe that stays open. */
+  readonly openInput?: boolean;
 }
 
 /** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
@@ -49,12 +51,12 @@ export class Program implements AsyncDisposable {
       cwd: compiled,
       env,
       killSignal: "SIGKILL",
-      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [options.input === undefined && options.openInput !== true ? "ignore" : "pipe", "pipe", "pipe"],
       timeout: LIMIT,
     });
     const { stdin, stdout, stderr } = this.child;
     stdin?.on("error", () => {});
-    stdin?.end(options.input);
+    if (options.openInput !== true) stdin?.end(options.input);
     stdout!.on("data", (chunk: Buffer) => {
       this.#stdout += chunk.toString();
       this.#news();

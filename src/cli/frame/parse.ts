@@ -47,6 +47,8 @@ function toOption(spec: OptionSpec): Option {
   const { parser } = spec;
   const option = new Option(spec.flags.replace(/ ([A-Z]\S*)$/, " <$1>"), spec.about);
   option.attributeName = () => nameIn(spec);
+  // For commander `--no-shutdown` is the opposite of `--shutdown`, which we don't have.
+  option.negate = false;
   if (parser === undefined) return option;
   return option.argParser((text: string, before: unknown) => {
     let value: unknown;

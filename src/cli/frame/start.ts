@@ -40,7 +40,13 @@ async function run(stdout: StandardOutput, word: string, rest: readonly string[]
     stdout.text(helpOf(command, width));
     return SUCCESS;
   }
-  return command.run({ args, options, output: new Output(options), interrupts: new Interrupts(), version });
+  const interrupts = new Interrupts();
+  try {
+    return await command.run({ args, options, output: new Output(options), interrupts, version });
+  } catch (error) {
+    // Whatever failed because of Ctrl-C is no failure.
+    throw interrupts.signal.aborted ? interrupts.signal.reason : error;
+  }
 }
 
 async function find(word: string): Promise<Command> {

@@ -17,6 +17,7 @@ export interface GivenTls {
   readonly cert: string | undefined;
   readonly key: string | undefined;
   readonly alpn: readonly string[];
+  readonly allowTruncation: boolean;
   readonly insecure?: boolean;
   readonly servername?: string | undefined;
 }
@@ -28,6 +29,7 @@ export type TlsServerOptions = {
   readonly cert: OptionSpec<string | undefined>;
   readonly key: OptionSpec<string | undefined>;
   readonly alpn: OptionSpec<readonly string[]>;
+  readonly allowTruncation: OptionSpec<boolean>;
 };
 
 export type TlsClientOptions = TlsServerOptions & {
@@ -41,6 +43,10 @@ export const TLS_SERVER: TlsServerOptions = {
   cert: option("--cert FILE", "the certificate and its chain, in PEM", file),
   key: option("--key FILE", "the key of the certificate, in PEM; default: the file of --cert", file),
   alpn: list("--alpn NAME", "a protocol that is offered, such as h2 (ALPN)", text),
+  allowTruncation: flag(
+    "--allow-truncation",
+    "take the end of the connection for the end of TLS: ncat and others send no close_notify",
+  ),
 };
 
 export const TLS_CLIENT: TlsClientOptions = {
@@ -60,12 +66,13 @@ export function readGiven(name: string, path: string): Buffer {
   }
 }
 
-function common({ ca, cert, key, alpn }: GivenTls): Partial<TlsConnectOptions> {
+function common({ ca, cert, key, alpn, allowTruncation }: GivenTls): Partial<TlsConnectOptions> {
   if (key !== undefined && cert === undefined) throw new UsageError("--key is given without --cert");
   return {
     ...(ca.length === 0 ? {} : { ca: ca.map((path) => readGiven("--ca", path)) }),
     ...(cert === undefined ? {} : { cert: readGiven("--cert", cert), key: readGiven("--key", key ?? cert) }),
     ...(alpn.length === 0 ? {} : { alpnProtocols: alpn }),
+    ...(allowTruncation ? { allowTruncation } : {}),
   };
 }
 
@@ -94,12 +101,13 @@ export function serverTls(given: GivenTls, secure: boolean): TlsListenOptions | 
 }
 
 function refuseWithoutTls(given: GivenTls): undefined {
-  const { ca, cert, key, alpn, insecure = false, servername } = given;
+  const { ca, cert, key, alpn, allowTruncation, insecure = false, servername } = given;
   const used = Object.entries({
     "--ca": ca.length > 0,
     "--cert": cert !== undefined,
     "--key": key !== undefined,
     "--alpn": alpn.length > 0,
+    "--allow-truncation": allowTruncation,
     "--insecure": insecure,
     "--servername": servername !== undefined,
   }).find(([, present]) => present);
