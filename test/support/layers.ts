@@ -38,8 +38,24 @@ export const policy: Readonly<Record<string, Policy>> = {
   net: { values: ["builtins", "socket", "stream", "tls", "sys", "aborts", "callbacks", "addr", "io", "errors"] },
   // Another face of connect(), for those who know the proposal's shapes.
   winter: { values: ["builtins", "net", "stream", "tls", "aborts", "addr", "io", "errors"] },
+  // A writer of captures: pure bytes, for the command line and the inspector.
+  pcapng: { values: ["addr"] },
   inspect: {
-    values: ["net", "server", "socket", "sync", "fd", "reactor", "stream", "tls", "sys", "addr", "io", "errors"],
+    values: [
+      "net",
+      "server",
+      "socket",
+      "sync",
+      "fd",
+      "reactor",
+      "stream",
+      "tls",
+      "sys",
+      "pcapng",
+      "addr",
+      "io",
+      "errors",
+    ],
   },
   testing: { values: ["io", "stream", "errors", "addr"], types: ["sys"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
