@@ -26,6 +26,11 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/echo.js"),
   },
   {
+    name: "proxy",
+    summary: "passes connections or datagrams on to a target, records them and slows them down",
+    load: () => import("./commands/proxy.js"),
+  },
+  {
     name: "steps",
     summary: "the seven steps of a server on real sockets, then a server to talk to",
     load: () => import("./commands/steps.js"),
