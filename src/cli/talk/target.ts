@@ -35,11 +35,17 @@ export function readTarget(text: string, options: TargetValues): Target {
   return { endpoint, messages, secure, options: options.option.map(readSocketOption) };
 }
 
+/** What a text without a port, or an address of IPv6 without brackets, can stand for. */
+function sourceForms(text: string): string[] {
+  if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
+  return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];
+}
+
 /** The address of --source: `HOST`, `HOST:PORT`, `:PORT`, or the path of a UNIX socket. */
 export function readSource(text: string | undefined): AddressLike | undefined {
   if (text === undefined) return undefined;
   if (/^:\d{1,5}$/.test(text)) return ["", Number(text.slice(1))];
-  const candidates = text.includes("/") || text.startsWith("@") ? [`unix:${text}`] : [text, `${text}:0`, `[${text}]:0`];
+  const candidates = sourceForms(text);
   let refusal: unknown;
   for (const candidate of candidates) {
     try {
