@@ -51,7 +51,7 @@ export const command: Command = define({
       import("../frame/tlsOptions.js"),
       import("../talk/input.js"),
     ]);
-    const target = readTarget(args[0] ?? "", options);
+    const target = await readTarget(args[0] ?? "", options);
     const { keepOpen, max, exec, timeout, allowRemoteExec } = options;
     const { isLocal } = await import("../frame/endpoints.js");
     if (exec !== undefined && !allowRemoteExec && !isLocal(target.endpoint)) {

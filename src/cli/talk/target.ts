@@ -16,7 +16,7 @@ export interface Target {
 
 type TargetValues = Pick<TalkValues, "udp" | "datagram" | "seqpacket" | "option"> & { readonly tls: boolean };
 
-export function readTarget(text: string, options: TargetValues): Target {
+export async function readTarget(text: string, options: TargetValues): Promise<Target> {
   const { udp, datagram, seqpacket, tls } = options;
   const found = readEndpoint(text, { scheme: udp ? "udp" : tls ? "tls" : "tcp" });
   const messages = seqpacket ? "seqpacket" : datagram || (udp && found.scheme === "unix") ? "datagram" : undefined;
@@ -32,7 +32,7 @@ export function readTarget(text: string, options: TargetValues): Target {
   }
   const secure = tls || found.scheme === "tls";
   const endpoint: Endpoint = tls && found.scheme === "tcp" ? { ...found, scheme: "tls" } : found;
-  return { endpoint, messages, secure, options: options.option.map(readSocketOption) };
+  return { endpoint, messages, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
 /** What a text without a port, or an address of IPv6 without brackets, can stand for. */
