@@ -4,13 +4,14 @@
 //
 // Entries share their declarations as they share their code: a class with private members is compatible only with itself,
 // so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decode, encode } from "@jridgewell/sourcemap-codec";
 import { rolldown } from "rolldown";
 import { dts } from "rolldown-plugin-dts";
+import { BUNDLED } from "./bundled.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lib = join(root, "out", "lib");
@@ -62,6 +63,10 @@ const thinMaps = {
   generateBundle(_, files) {
     for (const file of Object.values(files)) {
       if (!file.fileName.endsWith(".map")) continue;
+      if (BUNDLED.some((name) => file.fileName === `cli/${name}.js.map`)) {
+        delete files[file.fileName];
+        continue;
+      }
       const map = JSON.parse(file.source);
       file.source = JSON.stringify({ ...map, names: [], mappings: encode(oneForEachLine(decode(map.mappings))) });
     }
@@ -99,16 +104,44 @@ function chunkOf(id) {
   return entries.has("testing/index") ? "stream" : "net";
 }
 
-/** Whatever is neither ours nor Node's would become a dependency, or be shipped without its licence. */
+/** The files of the command line that each command loads. */
+const FRAME = [
+  "commands",
+  ...["command", "common", "escape", "failure", "help", "interrupts", "output", "progress"].map(
+    (name) => `frame/${name}`,
+  ),
+  ...["standardOutput", "start", "suggest", "tlsOptions", "units", "values"].map((name) => `frame/${name}`),
+];
+
+const modules = join(root, "node_modules");
+
+/** The package of a file under node_modules/, or undefined. */
+const packageOf = (id) => (id.startsWith(modules + sep) ? id.slice(modules.length + 1).split(sep)[0] : undefined);
+
+/** Other packages would become a dependency, or be shipped without their licence. Only the command line may have any. */
 const nothingElse = {
   name: "nothing-else",
-  resolveId(source) {
+  resolveId(source, importer) {
     if (builtin.has(source)) return { id: source, external: true };
-    if (source === manifest.name) return { id: join(lib, "index.js") };
-    if (!/^[./]/.test(source)) fail(`${JSON.stringify(source)} is imported, and neither Node nor the package has it`);
-    return undefined;
+    if (builtin.has(`node:${source}`)) return { id: `node:${source}`, external: true };
+    if (source === manifest.name || source.startsWith(`${manifest.name}/`)) {
+      const target = manifest.exports[`.${source.slice(manifest.name.length)}`]?.default;
+      if (target !== undefined) return { id: join(lib, target.replace("./dist/", "")) };
+    }
+    if (/^[./]/.test(source)) return undefined;
+    if (BUNDLED.includes(source) && importer?.startsWith(join(lib, "cli") + sep)) return undefined;
+    return fail(`${JSON.stringify(source)} is imported, and neither Node nor the package has it`);
   },
 };
+
+/** The comment with which the chunk of a bundled package begins: its name, version and licence. */
+function licenceOf(chunk) {
+  const name = chunk.moduleIds.map(packageOf).find((found) => found !== undefined);
+  if (name === undefined) return "";
+  const { version } = JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8"));
+  const licence = readFileSync(join(modules, name, "LICENSE"), "utf8").trim();
+  return `/*! ${name} ${version}\n\n${licence.replaceAll("*/", "* /")}\n*/`;
+}
 
 function onLog(level, log) {
   if (level !== "debug" && level !== "info") fail(log.message);
@@ -121,7 +154,9 @@ async function writeCode() {
     platform: "node",
     // A chunk has the modules that chunkOf() gives it and no other; this goes with it.
     preserveEntrySignatures: "allow-extension",
-    treeshake: { moduleSideEffects: (id, external) => !external && id.startsWith(lib) },
+    treeshake: {
+      moduleSideEffects: (id, external) => !external && (id.startsWith(lib) || packageOf(id) !== undefined),
+    },
     checks: { pluginTimings: false },
     onLog,
   });
@@ -131,8 +166,20 @@ async function writeCode() {
     sourcemap: true,
     entryFileNames: "[name].js",
     // No hash: the files of a version are known beforehand.
-    chunkFileNames: "chunks/[name].js",
-    codeSplitting: { groups: [{ name: chunkOf }], includeDependenciesRecursively: false },
+    chunkFileNames: ({ moduleIds }) =>
+      moduleIds.every((id) => id.startsWith(join(lib, "cli") + sep)) || moduleIds.some(packageOf)
+        ? "cli/[name].js"
+        : "chunks/[name].js",
+    codeSplitting: {
+      groups: [
+        ...BUNDLED.map((name) => ({ name, test: (id) => packageOf(id) === name })),
+        // What each command needs, in one file instead of a dozen.
+        { name: "frame", test: (id) => FRAME.some((file) => id === join(lib, "cli", `${file}.js`)) },
+        { name: chunkOf },
+      ],
+      includeDependenciesRecursively: false,
+    },
+    banner: licenceOf,
     // V8 keeps a text with one character beyond Latin-1 in two bytes for each character.
     charset: "ascii",
     // Shorter names of local variables are compiled sooner. Functions, classes and all of the top level keep theirs.
@@ -141,7 +188,8 @@ async function writeCode() {
     sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
     comments: false,
     minifyInternalExports: false,
-    polyfillRequire: false,
+    // For the bundled packages, which are CommonJS.
+    polyfillRequire: true,
   });
   await build.close();
 }
@@ -166,9 +214,23 @@ async function writeTypes() {
   await build.close();
 }
 
+/** The manual pages, from the same descriptions as the help. */
+async function writeManPages() {
+  const { COMMANDS } = await import(join(lib, "cli", "commands.js"));
+  const { manOf, manOfAll } = await import(join(lib, "cli", "frame", "manPage.js"));
+  const folder = join(root, manifest.directories.man);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "berkeley.1"), manOfAll(COMMANDS, manifest.version));
+  for (const { name, load } of COMMANDS) {
+    const { command } = await load();
+    writeFileSync(join(folder, `berkeley-${name}.1`), manOf(command, manifest.version));
+  }
+}
+
 if (!existsSync(join(lib, "index.js"))) fail("out/lib/index.js is missing: run npm run setup");
 rmSync(dist, { force: true, recursive: true });
 mkdirSync(dist, { recursive: true });
 await writeCode();
 await writeTypes();
+await writeManPages();
 for (const path of Object.values(manifest.bin)) chmodSync(join(root, path), 0o755);

@@ -16,6 +16,7 @@ import { createServer } from "node:net";
 import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { BUNDLED } from "./bundled.mjs";
 import { installConsumers } from "./consumers.mjs";
 import { nodesInstalled } from "./nodes.mjs";
 import { npm, pack } from "./packed.mjs";
@@ -27,8 +28,9 @@ const { values: options } = parseArgs({
   options: { update: { type: "boolean", default: false }, node: { type: "string", multiple: true, default: [] } },
 });
 
-/** Limits of the package; man pages and the inspector's page do not count. */
-const LIMITS = { packed: 1_200_000, unpacked: 3_500_000, files: 80 };
+/** Limits of the package; of `unpacked` and `files` the command line and its man pages have limits of their own. */
+const LIMITS = { packed: 1_300_000, unpacked: 3_500_000, files: 80, commandLine: 1_000_000 };
+const COMMAND_LINE = /^dist\/(?:cli|man)\//;
 /** Of the host's PATH only these may be found by the programs that use the package: no compiler, no make, no python3. */
 const COMMANDS = ["sh", "env"];
 
@@ -67,12 +69,17 @@ function checkFiles(names) {
 }
 
 function checkSizes(description) {
-  const { size, unpackedSize, entryCount } = description;
-  const figures = { packed: size, unpacked: unpackedSize, files: entryCount };
-  say(
-    `${description.filename}: ${size} bytes packed (limit ${LIMITS.packed}), ${unpackedSize} unpacked (limit ` +
-      `${LIMITS.unpacked}), ${entryCount} files (limit ${LIMITS.files})`,
-  );
+  const { size, unpackedSize, files } = description;
+  const ofCommands = files.filter(({ path }) => COMMAND_LINE.test(path));
+  const commandLine = ofCommands.reduce((sum, file) => sum + file.size, 0);
+  const figures = {
+    packed: size,
+    unpacked: unpackedSize - commandLine,
+    files: files.length - ofCommands.length,
+    commandLine,
+  };
+  const shown = Object.entries(figures).map(([name, figure]) => `${figure} ${name} (limit ${LIMITS[name]})`);
+  say(`${description.filename}: ${shown.join(", ")}`);
   for (const [name, limit] of Object.entries(LIMITS)) {
     if (figures[name] > limit) fail(`the package has ${figures[name]} ${name}, required at most ${limit}`);
   }
@@ -92,6 +99,30 @@ function checkImports(installed) {
       if (!/^(node:|\.{1,2}\/)/.test(specifier))
         fail(`dist/${name} imports ${JSON.stringify(specifier)}: the package has no dependency`);
     }
+  }
+}
+
+/** The packages inside the bundle: each has its licence, and only the command line loads them. */
+function checkBundled(installed) {
+  const dist = join(installed, "dist");
+  for (const name of BUNDLED) {
+    const path = join(dist, "cli", `${name}.js`);
+    if (!existsSync(path)) fail(`dist/cli/${name}.js is missing, required the bundled package ${name}`);
+    const { version } = JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8"));
+    const licence = readFileSync(join(root, "node_modules", name, "LICENSE"), "utf8").trim();
+    const begins = `/*! ${name} ${version}\n\n${licence.replaceAll("*/", "* /")}\n*/`;
+    if (!readFileSync(path, "utf8").startsWith(begins)) fail(`dist/cli/${name}.js does not begin with its licence`);
+  }
+  const { exports } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const entries = Object.values(exports).flatMap((target) => target.default ?? []);
+  const seen = new Set(entries.map((target) => join(installed, target)));
+  for (const file of seen) {
+    const loaded = BUNDLED.find((name) => file === join(dist, "cli", `${name}.js`));
+    if (loaded !== undefined || file.startsWith(join(dist, "cli"))) {
+      fail(`an entry of the library loads ${file.slice(installed.length + 1)}, required none of the command line`);
+    }
+    const named = readFileSync(file, "utf8").matchAll(/(?:\bfrom\s*|^import\s*|\bimport\()"(\.{1,2}\/[^"]+)"/gm);
+    for (const [, specifier] of named) seen.add(join(file, "..", specifier));
   }
 }
 
@@ -182,6 +213,7 @@ mkdirSync(installed);
 run("tar", "tar", ["-xzf", description.path, "-C", installed, "--strip-components=1"]);
 checkManifest(JSON.parse(readFileSync(join(installed, "package.json"), "utf8")));
 checkImports(installed);
+checkBundled(installed);
 checkText(installed, names);
 say(`${names.filter((name) => name.startsWith("prebuilds/")).join(", ")}`);
 

@@ -45,6 +45,7 @@ function madeOf() {
   const files = [
     "package.json",
     "scripts/bundle.mjs",
+    "scripts/bundled.mjs",
     "scripts/packed.mjs",
     "out/.setup",
     "build/Release/berkeley.node",

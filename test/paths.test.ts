@@ -10,15 +10,23 @@ const page = readFileSync(join(root, "docs", "design.md"), "utf8");
 const section = page.slice(page.indexOf("### Five calls, file by file"), page.indexOf("**The poller** ("));
 
 /** The steps of the section: `1. \`src/socket/socket.ts\`: \`recv\`, \`send\``. */
-const steps = [...section.matchAll(/^ *\d+\. `([\w./-]+)`: ((?:`[\w#.]+`(?:, )?)+)/gm)].map(([, file = "", names = ""]) => ({
-  file,
-  names: [...names.matchAll(/`([\w#.]+)`/g)].map(([, name = ""]) => name),
-}));
+const steps = [...section.matchAll(/^ *\d+\. `([\w./-]+)`: ((?:`[\w#.]+`(?:, )?)+)/gm)].map(
+  ([, file = "", names = ""]) => ({
+    file,
+    names: [...names.matchAll(/`([\w#.]+)`/g)].map(([, name = ""]) => name),
+  }),
+);
 
 test("docs/design.md has the paths of five calls", () => {
   assert.deepEqual(
     [...section.matchAll(/^\*\*`(.+)`/gm)].map(([, call]) => call),
-    ["socket.recv(1024)", "socket.sendmsg(data, { control })", "server.accept()", "stream.readLine()", 'connect("tls://…")'],
+    [
+      "socket.recv(1024)",
+      "socket.sendmsg(data, { control })",
+      "server.accept()",
+      "stream.readLine()",
+      'connect("tls://…")',
+    ],
   );
   assert.ok(steps.length >= 25, `${steps.length} steps`);
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_REQUEST, response, tooLarge, understand, welcome } from "#berkeley/cli/steps/answer.js";
-import { quoteBytes } from "#berkeley/cli/output.js";
+import { quoteBytes } from "#berkeley/cli/frame/escape.js";
 
 const heard = (text: string): object => understand(Buffer.from(text));
 

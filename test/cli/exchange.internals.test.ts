@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "berkeley";
-import { Output } from "#berkeley/cli/output.js";
+import { Output } from "#berkeley/cli/frame/output.js";
 import { exchange } from "#berkeley/cli/steps/exchange.js";
 import { Narrator } from "#berkeley/cli/steps/narrator.js";
 import { checkLeaks } from "../support/leaks.js";

@@ -133,7 +133,7 @@ test("steps ends with 1 and one line when the kernel refuses the address", async
   // 192.0.2.0/24 belongs to nobody (RFC 5737).
   const { status, stdout, stderr } = await run(["steps", "--once", "--host", "192.0.2.1", "--port", "0"]);
   assert.equal(status, 1);
-  assert.equal(stderr, "berkeley: bind EADDRNOTAVAIL 192.0.2.1:0\n");
+  assert.equal(stderr, "berkeley: bind EADDRNOTAVAIL 192.0.2.1:0: address not available\n");
   assert.match(stdout, /server\.bind\(.*\) +EADDRNOTAVAIL$/m);
 });
 

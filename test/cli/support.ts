@@ -1,10 +1,19 @@
 // The command, started and looked at.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Socket } from "berkeley";
 import { type Ended, Program, type ProgramOptions } from "../support/program.js";
 
 /** The compiled command, beside the tests that run. */
 export const MAIN: string = fileURLToPath(new URL("cli/main.js", import.meta.resolve("berkeley")));
+
+/** Why a test that needs a program is skipped; false when it is installed. Where CI runs, all of them are there. */
+export function missing(...names: readonly string[]): string | false {
+  const folders = [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin"];
+  const lacking = names.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
+  return lacking.length === 0 || process.env["CI"] === "true" ? false : `${lacking.join(", ")} missing`;
+}
 
 export function start(args: readonly string[], options?: ProgramOptions): Program {
   return Program.node([MAIN, ...args], options);
@@ -13,6 +22,29 @@ export function start(args: readonly string[], options?: ProgramOptions): Progra
 export async function run(args: readonly string[], options?: ProgramOptions): Promise<Ended> {
   await using program = start(args, options);
   return await program.ended;
+}
+
+/** The endpoint on which a program of ours listens, from its note on standard error. */
+export async function listening(program: Program): Promise<string> {
+  const [, endpoint = ""] = program.child.spawnargs.some((word) => word.includes("--json"))
+    ? await program.line(/"event":"listening","endpoint":"([^"]+)"/)
+    : await program.line(/^berkeley: listening on (\S+)$/, "stderr");
+  return endpoint;
+}
+
+/** The objects of --json. */
+export function objects(stdout: string): Record<string, unknown>[] {
+  return stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** The commands that the program lists. */
+export async function commands(): Promise<{ readonly name: string; readonly summary: string }[]> {
+  const { stdout } = await run([]);
+  const [, list = ""] = /^Commands:\n((?: {2}.*\n)+)/m.exec(stdout) ?? [];
+  return [...list.matchAll(/^ {2}(\S+) +(.*)$/gm)].map(([, name = "", summary = ""]) => ({ name, summary }));
 }
 
 /** The command in the state of serving, on a port of the kernel's choice. */

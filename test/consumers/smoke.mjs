@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_STREAM, Socket, SocketError, TCP_NODELAY } from "berkeley";
 import * as sync from "berkeley/sync";
+import { Capture } from "berkeley/pcapng";
 import { memoryPair } from "berkeley/testing";
 import { connect as wintertcConnect } from "berkeley/wintertc";
 import { readFileSync } from "node:fs";
@@ -62,6 +63,9 @@ async function otherEntries() {
   await near.close();
   await far.close();
   assert.equal(typeof wintertcConnect, "function");
+  let blocks = 0;
+  new Capture({ write: () => blocks++ }).addInterface();
+  assert.equal(blocks, 2);
 }
 
 /** A stack trace leads to src/, and the map has its text. */

@@ -95,7 +95,10 @@ export const policy: Readonly<Record<string, Policy>> = {
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "wait", "builtins", "check", "addr"], types: ["io"] },
   testing: { values: ["stream", "wait", "errors"], types: ["sys", "io", "addr"] },
-  cli: { values: [], packages: ["berkeley"] },
+  // A writer of captures, for the command line.
+  pcapng: { values: ["check", "addr"] },
+  // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
+  cli: { values: [], packages: ["berkeley", "commander"] },
   index: { values: ["net", "socket", "tls", "stream", "common", "netdb", "errors", "io", "addr"] },
 };
 

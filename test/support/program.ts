@@ -18,6 +18,8 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** What it reads on its standard input, which ends then; without it there is none. */
   readonly input?: string;
+  /** Whether its standard input is a pipe that stays open. */
+  readonly openInput?: boolean;
 }
 
 /** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
@@ -49,18 +51,19 @@ export class Program implements AsyncDisposable {
       cwd: compiled,
       env,
       killSignal: "SIGKILL",
-      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [options.input === undefined && options.openInput !== true ? "ignore" : "pipe", "pipe", "pipe"],
       timeout: LIMIT,
     });
     const { stdin, stdout, stderr } = this.child;
     stdin?.on("error", () => {});
-    stdin?.end(options.input);
+    if (options.openInput !== true) stdin?.end(options.input);
     stdout!.on("data", (chunk: Buffer) => {
       this.#stdout += chunk.toString();
       this.#news();
     });
     stderr!.on("data", (chunk: Buffer) => {
       this.#stderr += chunk.toString();
+      this.#news();
     });
     this.ended = new Promise((resolve, reject) => {
       this.child.on("error", reject);
@@ -87,10 +90,14 @@ export class Program implements AsyncDisposable {
     for (const look of this.#waiting.splice(0)) look();
   }
 
-  /** The first whole line that matches, once it is there. */
-  async line(pattern: RegExp): Promise<RegExpExecArray> {
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** The first whole line that matches, once it is there; of standard output unless told otherwise. */
+  async line(pattern: RegExp, of: "stdout" | "stderr" = "stdout"): Promise<RegExpExecArray> {
     for (;;) {
-      for (const line of this.#stdout.split("\n").slice(0, -1)) {
+      for (const line of (of === "stdout" ? this.#stdout : this.#stderr).split("\n").slice(0, -1)) {
         const match = pattern.exec(line);
         if (match !== null) return match;
       }

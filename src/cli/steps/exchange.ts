@@ -3,7 +3,8 @@
 
 import { AF_INET, AF_INET6, type Address, SO_REUSEADDR, Socket, SOCK_STREAM, SocketError } from "berkeley";
 
-import { plural, quoteBytes } from "../output.js";
+import { quoteBytes } from "../frame/escape.js";
+import { plural } from "../frame/units.js";
 import { viewOf } from "./kernelView.js";
 import type { Narrator } from "./narrator.js";
 

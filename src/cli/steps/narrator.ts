@@ -1,6 +1,7 @@
-// Who called what, what it returned, what the kernel says: one line for each call where there is room for it.
+// Who called what, what it returned, what the kernel says: one line for each call where there is room for it, or with --json an
+// object.
 
-import { type Output, type Style } from "../output.js";
+import type { Output, Style } from "../frame/output.js";
 
 const WHO = 13;
 const CODE = 50;
@@ -22,9 +23,19 @@ export class Narrator {
     this.#wide = output.columns >= WIDE;
   }
 
+  /** What the narration is about. */
+  title(text: string): void {
+    if (!this.output.json) this.output.line(this.output.style("bold", text));
+  }
+
+  /** An empty line. */
+  gap(): void {
+    if (!this.output.json) this.output.line();
+  }
+
   /** The names of the columns. */
   heading(): void {
-    if (!this.#wide) return;
+    if (!this.#wide || this.output.json) return;
     this.output.line();
     const text = `${INDENT}${"who".padEnd(WHO)}${"call".padEnd(CODE)}${"returned".padEnd(RETURNED)}the kernel says`;
     this.output.line(this.output.style("dim", text));
@@ -33,6 +44,7 @@ export class Narrator {
   /** The title of one of the steps. */
   step(number: number, name: string, meaning: string): void {
     const { output } = this;
+    if (output.json) return output.object({ event: "step", number, name, meaning });
     output.line();
     output.line(output.style("bold", `${number}  ${name.padEnd(8)}`) + output.style("dim", meaning));
   }
@@ -40,6 +52,7 @@ export class Narrator {
   /** A call. `views`: what the kernel says of the sockets that it concerns. */
   call(who: string, code: string, returned: string, views: readonly string[] = [], failed: boolean = false): void {
     const { output } = this;
+    if (output.json) return output.object({ event: "call", who, code, returned, kernel: views, failed });
     const name = output.style(styleOf(who), who.padEnd(WHO));
     const result = (text: string): string => output.style(failed ? "red" : "green", text);
     if (!this.#wide) {
@@ -58,6 +71,7 @@ export class Narrator {
 
   /** A remark between the calls. */
   note(text: string): void {
+    if (this.output.json) return this.output.object({ event: "note", text });
     this.output.line(`${INDENT}${this.output.style("yellow", text)}`);
   }
 }

@@ -5,7 +5,8 @@
 
 import { type Address, type Socket, SocketError } from "berkeley";
 
-import { plural, quoteBytes } from "../output.js";
+import { quoteBytes } from "../frame/escape.js";
+import { plural } from "../frame/units.js";
 import { type Heard, MAX_REQUEST, response, tooLarge, understand, welcome } from "./answer.js";
 import { stateOf } from "./kernelView.js";
 import type { Narrator } from "./narrator.js";

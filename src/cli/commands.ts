@@ -1,0 +1,78 @@
+// The commands: a line for each, and the file that has it, which is loaded when the command is used.
+
+import type { Command } from "./frame/command.js";
+
+export interface Entry {
+  readonly name: string;
+  /** The same as in the file of the command; a test compares them. */
+  readonly summary: string;
+  load(): Promise<{ readonly command: Command }>;
+}
+
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: "connect",
+    summary: "standard input to an endpoint, and what it answers to standard output",
+    load: () => import("./commands/connect.js"),
+  },
+  {
+    name: "listen",
+    summary: "waits for a connection, sends it standard input and prints what it sends",
+    load: () => import("./commands/listen.js"),
+  },
+  {
+    name: "send",
+    summary: "sends one message and prints one answer",
+    load: () => import("./commands/send.js"),
+  },
+  {
+    name: "file",
+    summary: "sends a file or receives one, with its size and checksum",
+    load: () => import("./commands/file.js"),
+  },
+  {
+    name: "echo",
+    summary: "a server that sends back what it receives",
+    load: () => import("./commands/echo.js"),
+  },
+  {
+    name: "discard",
+    summary: "a server that throws away what it receives",
+    load: () => import("./commands/discard.js"),
+  },
+  {
+    name: "chargen",
+    summary: "a server that sends characters without end",
+    load: () => import("./commands/chargen.js"),
+  },
+  {
+    name: "daytime",
+    summary: "a server that says what time it is",
+    load: () => import("./commands/daytime.js"),
+  },
+  {
+    name: "chat",
+    summary: "a server that sends each line of a client to all others",
+    load: () => import("./commands/chat.js"),
+  },
+  {
+    name: "proxy",
+    summary: "passes connections or datagrams on to a target, records them and slows them down",
+    load: () => import("./commands/proxy.js"),
+  },
+  {
+    name: "steps",
+    summary: "the seven steps of a server on real sockets, then a server to talk to",
+    load: () => import("./commands/steps.js"),
+  },
+  {
+    name: "completion",
+    summary: "the completions of this program for a shell",
+    load: () => import("./commands/completion.js"),
+  },
+  {
+    name: "man",
+    summary: "the manual page of a command",
+    load: () => import("./commands/man.js"),
+  },
+];

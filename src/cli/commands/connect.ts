@@ -1,0 +1,77 @@
+// The command `connect`: standard input to an endpoint, and its answer to standard output.
+
+import { type Command, define, option } from "../frame/command.js";
+import { TLS_CLIENT } from "../frame/tlsOptions.js";
+import { text } from "../frame/values.js";
+import { TALK } from "../talk/options.js";
+
+export const command: Command = define({
+  name: "connect",
+  summary: "standard input to an endpoint, and what it answers to standard output",
+  description: [
+    "Connects, sends standard input, and prints what the peer sends. At the end of standard input the sending direction " +
+      "is finished (a half-close), and the answer is printed to its end. When the peer finishes first, a file is sent to its " +
+      "end, a pipe until it brings nothing for the time of --linger, and a terminal is read no more.",
+    "A file on standard input is sent by sendfile(2) where nothing has to be changed in it. What the peer sends is printed " +
+      "unchanged in a pipe; on a terminal, control characters are shown as escapes.",
+  ],
+  arguments: [
+    {
+      name: "ENDPOINT",
+      about:
+        "where to connect: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, vsock://CID:PORT, " +
+        "fd:N; HOST:PORT is one of tcp, and a port alone one of 127.0.0.1",
+    },
+  ],
+  options: {
+    ...TALK,
+    source: option("-s, --source ADDRESS", "the address to connect from: HOST, HOST:PORT, :PORT or a path", text),
+    via: option("--via URL", "a proxy: socks5://[USER:PASSWORD@]HOST:PORT, socks5h://…, http://… or https://…", text),
+    ...TLS_CLIENT,
+  },
+  examples: [
+    {
+      about: "A request to a web server",
+      command: "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | berkeley connect localhost:80",
+    },
+    {
+      about: "A line by TLS, through a proxy",
+      command: "berkeley connect tls://example.org:443 --via socks5://localhost:1080",
+    },
+    { about: "A file to a server, with progress", command: "berkeley connect localhost:9000 < backup.tar" },
+    { about: "A datagram, and its answer", command: "echo status | berkeley connect udp://localhost:9999 --linger 1s" },
+    {
+      about: "A message to a service of this machine",
+      command: "echo hello | berkeley connect --datagram /run/log.sock",
+    },
+  ],
+  seeAlso: ["berkeley-listen(1)", "berkeley-send(1)", "ncat(1)", "socat(1)"],
+  async run({ args, options, output, interrupts }) {
+    const [{ open }, { readSource, readTarget }, { clientTls }, { StandardInput }] = await Promise.all([
+      import("../talk/open.js"),
+      import("../talk/target.js"),
+      import("../frame/tlsOptions.js"),
+      import("../talk/input.js"),
+    ]);
+    const { timeout, via, source } = options;
+    const target = await readTarget(args[0] ?? "", options);
+    const { signal } = interrupts;
+    const tls = clientTls(options, target.secure);
+    const channel = await open({ ...target, tls, via, timeout, source: readSource(source), signal });
+    output.detail(`connected to ${channel.name}`, { event: "connected", peer: channel.name });
+    if (options.exec !== undefined) {
+      const { execute } = await import("../talk/exec.js");
+      await execute(options.exec, channel, signal);
+      signal.throwIfAborted();
+      return 0;
+    }
+    const input = new StandardInput();
+    try {
+      const { converse } = await import("../talk/converse.js");
+      await converse({ channel, input, output, options, signal });
+    } finally {
+      input.close();
+    }
+    return 0;
+  },
+});

@@ -1,0 +1,51 @@
+// The command `steps`: the seven steps on real sockets, then a server to talk to, until Ctrl-C.
+
+import { define, flag, optionOr, type Command } from "../frame/command.js";
+import { text, whole } from "../frame/values.js";
+
+const HOST = "127.0.0.1";
+const PORT = 8888;
+const MAX_VISITORS = 32;
+const VISITOR_TIMEOUT = 60_000;
+
+export const command: Command = define({
+  name: "steps",
+  summary: "the seven steps of a server on real sockets, then a server to talk to",
+  description: [
+    "A server does socket, bind, listen, accept, recv, send and close, a client talks to it, and each line shows the " +
+      "call, what it returned and what the kernel says of the socket. Then the server goes on: nc, Python or a browser " +
+      "can talk to it until Ctrl-C, which ends it with status 0.",
+  ],
+  options: {
+    once: flag("--once", "end after the steps"),
+    port: optionOr(
+      "--port N",
+      "the port; if it is taken, the kernel chooses another; 0 has it choose at once",
+      whole(0, 65_535),
+      PORT,
+    ),
+    host: optionOr("--host HOST", "the address or name to listen on", text, HOST),
+    maxVisitors: optionOr(
+      "--max-visitors N",
+      "visitors at a time; others wait in the kernel's queue",
+      whole(1, 10_000),
+      MAX_VISITORS,
+    ),
+    visitorTimeout: optionOr(
+      "--visitor-timeout MS",
+      "milliseconds that a visitor may take",
+      whole(1, 86_400_000),
+      VISITOR_TIMEOUT,
+    ),
+  },
+  examples: [
+    { about: "The steps, and then a server on port 8888", command: "berkeley steps" },
+    { about: "Only the steps, on a port that the kernel chooses", command: "berkeley steps --once --port 0" },
+  ],
+  seeAlso: ["socket(2)", "tcp(7)", "berkeley-echo(1)"],
+  async run({ options, output, interrupts }) {
+    const { runSteps } = await import("../steps/run.js");
+    const { port, host, maxVisitors, visitorTimeout: timeout, once } = options;
+    return runSteps({ output, interrupts, port, host, once, limits: { maxVisitors, timeout } });
+  },
+});

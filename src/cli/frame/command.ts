@@ -1,0 +1,129 @@
+// What a command is: one description from which the parser, the help, the man page and the shell completions are made, and
+// a function that runs it.
+//
+// A file of a command imports nothing of "berkeley" at its top, only types. So help, completion and man pages need no
+// addon, and a command loads the library when it runs: `const { connect } = await import("berkeley")`.
+
+import type { Interrupts } from "./interrupts.js";
+import type { Output } from "./output.js";
+import type { ValueParser } from "./values.js";
+
+/** An option of a command. */
+export interface OptionSpec<T = unknown> {
+  /** As help prints it: `-u, --udp` or `--timeout TIME`. */
+  readonly flags: string;
+  /** One sentence without a full stop. */
+  readonly about: string;
+  readonly kind: "flag" | "value" | "list";
+  /** What the option is when it is not given. */
+  readonly initial: T;
+  /** `initial` as help prints it. */
+  readonly shown?: string | undefined;
+  /** Absent for a flag. */
+  readonly parser?: ValueParser<unknown> | undefined;
+}
+
+/** An argument of a command, in the order of the command line. */
+export interface ArgumentSpec {
+  /** As help prints it, in capitals. */
+  readonly name: string;
+  readonly about: string;
+  readonly optional?: boolean;
+  /** The last one may take all that is left. */
+  readonly variadic?: boolean;
+  /** Words that a shell may offer, or `file` for names of files. */
+  readonly complete?: readonly string[] | "file";
+}
+
+export interface Example {
+  readonly about: string;
+  readonly command: string;
+}
+
+type Options = Readonly<Record<string, OptionSpec>>;
+
+/** The values of options, by the names under which they were declared. */
+export type OptionValues<O extends Options> = {
+  readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
+};
+
+/** What a run of a command gets. */
+export interface Invocation<O extends Options = Options> {
+  readonly args: readonly string[];
+  readonly options: OptionValues<O>;
+  readonly output: Output;
+  /** Ctrl-C and its kin. */
+  readonly interrupts: Interrupts;
+  /** The version of the package. */
+  readonly version: string;
+}
+
+/** The description of a command. */
+export interface CommandSpec<O extends Options = Options> {
+  readonly name: string;
+  /** One line, without a full stop. */
+  readonly summary: string;
+  /** Paragraphs, which help breaks into lines. */
+  readonly description: readonly string[];
+  readonly arguments?: readonly ArgumentSpec[];
+  readonly options: O;
+  readonly examples: readonly Example[];
+  /** What the statuses of every command do not say already. */
+  readonly exitStatus?: readonly (readonly [status: string, about: string])[];
+  /** Names of Linux's and our manual that the man page points to, as `ss(8)`. */
+  readonly seeAlso?: readonly string[];
+  /** Runs it; resolves with the exit status. */
+  run(invocation: Invocation<O>): Promise<number>;
+}
+
+/** A command whose options are of some type. */
+export interface Command extends Omit<CommandSpec, "run"> {
+  run(invocation: Invocation): Promise<number>;
+}
+
+/** Makes a command, whose `run` sees each option with its type. */
+export function define<const O extends Options>(spec: CommandSpec<O>): Command {
+  return spec;
+}
+
+/** An option without a value. */
+export function flag(flags: string, about: string): OptionSpec<boolean> {
+  return { flags, about, kind: "flag", initial: false };
+}
+
+/** An option with a value, undefined when it is not given. */
+export function option<T>(flags: string, about: string, parser: ValueParser<T>): OptionSpec<T | undefined> {
+  return { flags, about, kind: "value", initial: undefined, parser };
+}
+
+/** An option with a value that has a default; `shown` is the default as help prints it. */
+export function optionOr<T>(
+  flags: string,
+  about: string,
+  parser: ValueParser<T>,
+  initial: T,
+  shown: string = String(initial),
+): OptionSpec<T> {
+  return { flags, about, kind: "value", initial, shown, parser };
+}
+
+/** An option that may be given several times. */
+export function list<T>(flags: string, about: string, parser: ValueParser<T>): OptionSpec<readonly T[]> {
+  return { flags, about, kind: "list", initial: [], parser };
+}
+
+/** The long name of an option: `--udp` of `-u, --udp`. */
+export function longOf(spec: OptionSpec): string {
+  return /--[\w-]+/.exec(spec.flags)![0];
+}
+
+/** The short name of an option, if it has one. */
+export function shortOf(spec: OptionSpec): string | undefined {
+  return /^-\w\b/.exec(spec.flags)?.[0];
+}
+
+/** How help prints an argument: `[PORT...]`. */
+export function usageOf(argument: ArgumentSpec): string {
+  const name = `${argument.name}${argument.variadic === true ? "..." : ""}`;
+  return argument.optional === true ? `[${name}]` : name;
+}

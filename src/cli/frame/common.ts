@@ -1,0 +1,23 @@
+// The options that every command has.
+
+import { flag, type OptionSpec, optionOr } from "./command.js";
+import { choice } from "./values.js";
+
+export const COLORS = ["auto", "always", "never"] as const;
+
+export interface CommonOptions {
+  readonly json: OptionSpec<boolean>;
+  readonly color: OptionSpec<(typeof COLORS)[number]>;
+  readonly quiet: OptionSpec<boolean>;
+  readonly verbose: OptionSpec<boolean>;
+}
+
+export const COMMON: CommonOptions = {
+  json: flag("--json", "print each result as a JSON object on a line of its own, and errors so on standard error"),
+  color: optionOr("--color WHEN", "when to use colors: auto, always or never", choice(COLORS), "auto"),
+  quiet: flag("-q, --quiet", "print no notes on standard error, only errors"),
+  verbose: flag("-v, --verbose", "print more notes on standard error"),
+};
+
+/** Printed by help beside these. */
+export const HELP_FLAGS = "-h, --help";

@@ -1,0 +1,70 @@
+// Endpoints as a user types them. The library's parser reads them and names what is wrong; this file adds the short forms:
+// a port alone or after a colon is one of the loopback interface, `host:port` is TCP, `*:port` is every interface, a path with a
+// slash and `@name` are UNIX sockets.
+
+import { type Endpoint, formatEndpoint, InetAddress, Inet6Address, parseEndpoint, UnixAddress } from "berkeley";
+
+import { UsageError } from "./failure.js";
+import { didYouMean } from "./suggest.js";
+
+export const SCHEMES: readonly string[] = ["tcp", "tls", "udp", "unix", "vsock", "fd", "systemd"];
+
+export interface EndpointOptions {
+  /** What errors call it. Default `ENDPOINT`. */
+  readonly name?: string;
+  /** The scheme of what has none. Default `tcp`. */
+  readonly scheme?: "tcp" | "tls" | "udp";
+  /** The schemes that the command has a use for. Default all. */
+  readonly schemes?: readonly Endpoint["scheme"][];
+}
+
+/** @throws UsageError that quotes the text and says what is required */
+export function readEndpoint(text: string, options: EndpointOptions = {}): Endpoint {
+  const { name = "ENDPOINT", scheme = "tcp", schemes } = options;
+  const endpoint = parse(text, name, scheme);
+  if (schemes === undefined || schemes.includes(endpoint.scheme)) return endpoint;
+  throw new UsageError(
+    `${name} is ${JSON.stringify(text)}, an endpoint of ${endpoint.scheme}, required one of ${schemes.join(", ")}`,
+  );
+}
+
+function parse(text: string, name: string, scheme: "tcp" | "tls" | "udp"): Endpoint {
+  const everywhere = /^(?:(tcp|tls|udp):\/\/)?\*:(\d{1,5})$/.exec(text);
+  try {
+    if (everywhere !== null) {
+      const [, given = scheme, port] = everywhere;
+      return parseEndpoint({ scheme: given as "tcp", host: "", port: Number(port) });
+    }
+    return parseEndpoint(withScheme(text, scheme));
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    const [, given = ""] = /^([\w+.-]+):(?:\/\/|[/@])/.exec(text) ?? [];
+    const near = given === "" || SCHEMES.includes(given) ? "" : didYouMean(given, SCHEMES);
+    throw new UsageError(
+      `${name} is ${JSON.stringify(text)}: ${error.message.replace(/^Cannot [^:]*?"(?:[^"\\]|\\.)*"[^:]*: /, "")}${near}`,
+    );
+  }
+}
+
+function withScheme(text: string, scheme: string): string {
+  if (/^:?\d{1,5}$/.test(text)) return `${scheme}://127.0.0.1:${text.replace(":", "")}`;
+  if (/^(?:fd|systemd|unix):/.test(text) || text.includes("://")) return text;
+  if (text.startsWith("@") || (text.includes("/") && !/^[\w+.-]+:/.test(text))) return `unix:${text}`;
+  return `${scheme}://${text}`;
+}
+
+/** Whether only this machine can reach it: loopback, a UNIX socket, a descriptor. */
+export function isLocal(endpoint: Endpoint): boolean {
+  if (endpoint.scheme === "unix" || endpoint.scheme === "fd" || endpoint.scheme === "systemd") return true;
+  const { address } = endpoint;
+  if (address instanceof InetAddress) return address.host.startsWith("127.");
+  if (address instanceof Inet6Address) return address.host === "::1" || address.host.startsWith("::ffff:127.");
+  return "host" in address && address.host === "localhost";
+}
+
+/** An endpoint, or the address of a listener, as people and {@link readEndpoint} read it. */
+export function showEndpoint(scheme: Endpoint["scheme"], address: object | undefined): string {
+  if (address === undefined) return `${scheme}:`;
+  if (address instanceof UnixAddress) return address.path === "" ? "unix: (unnamed)" : String(address);
+  return formatEndpoint({ scheme, address } as Endpoint);
+}

@@ -1,0 +1,88 @@
+// What goes wrong: the classes of errors, the line that is printed for each, and the exit status.
+
+import { getSystemErrorMap } from "node:util";
+
+/** All went well, or a server was ended by Ctrl-C. */
+export const SUCCESS = 0;
+/** The network, the peer or the kernel refused. */
+export const FAILURE = 1;
+/** The command line is wrong, or a file that it names can't be used. */
+export const USAGE = 2;
+
+/** The statuses of every command, for help and man pages. */
+export const EXIT_STATUS: readonly (readonly [status: string, about: string])[] = [
+  ["0", "all went well; a server was ended by Ctrl-C"],
+  ["1", "a failure of the network, the peer or the kernel: a refused connection, a timeout, an unknown host"],
+  ["2", "a wrong command line, or a file that it names and that can't be used"],
+  ["130", "Ctrl-C ended a command that was not finished; 143 after SIGTERM, 129 after SIGHUP"],
+];
+
+/** A mistake in the command line: one line on stderr, and status 2. */
+export class UsageError extends Error {}
+
+/** A failure that is told in the words of the command: one line on stderr, and status 1. */
+export class Failure extends Error {}
+
+/** The reason of the signal that Ctrl-C aborts; nothing is printed. */
+export class Interrupted extends Error {
+  readonly number: number;
+
+  constructor(signal: string, number: number) {
+    super(`ended by ${signal}`);
+    this.number = number;
+  }
+}
+
+/** Codes of getaddrinfo(3) in words. */
+const RESOLVER: Readonly<Record<string, string>> = {
+  EAI_NONAME: "no such host",
+  EAI_NODATA: "the host has no address",
+  EAI_ADDRFAMILY: "the host has no address of this family",
+  EAI_AGAIN: "no name server answers; try again later",
+  EAI_FAIL: "the name server reports a failure",
+};
+
+interface Coded extends Error {
+  readonly code?: unknown;
+  readonly errno?: unknown;
+  readonly syscall?: unknown;
+  readonly address?: unknown;
+  readonly port?: unknown;
+  readonly path?: unknown;
+}
+
+/** The meaning of an error's code in words, "" when its message says all there is. */
+function meaningOf({ code, errno, message }: Coded): string {
+  if (typeof code !== "string") return "";
+  const words = RESOLVER[code] ?? (typeof errno === "number" ? getSystemErrorMap().get(errno)?.[1] : undefined);
+  return words === undefined || message.includes(words) ? "" : `: ${words}`;
+}
+
+/** Whether a user or the system can have caused it; anything else is a mistake of ours, and has its stack printed. */
+function isExpected(error: Coded): boolean {
+  return (
+    error instanceof UsageError ||
+    error instanceof Failure ||
+    typeof error.code === "string" ||
+    error.message.startsWith("cannot load")
+  );
+}
+
+/** An error in one line. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!isExpected(error)) return error.stack ?? error.message;
+  return `${error.message}${meaningOf(error)}`.replaceAll(/\s*\n\s*/g, " ");
+}
+
+/** The exit status that an error ends a command with. */
+export function statusOf(error: unknown): number {
+  if (error instanceof Interrupted) return 128 + error.number;
+  return error instanceof UsageError ? USAGE : FAILURE;
+}
+
+/** An error as an object for programs: `{"error": {...}, "status": 1}`. */
+export function toJson(error: unknown): object {
+  const { code, syscall, address, port, path } = (error instanceof Error ? error : {}) as Coded;
+  return { error: { message: explain(error), code, syscall, address, port, path }, status: statusOf(error) };
+}

@@ -1,0 +1,99 @@
+// A manual page for each command, in the language of man(7), from the same descriptions as the help.
+
+import { type Command, usageOf } from "./command.js";
+import { COMMON, HELP_FLAGS } from "./common.js";
+import { EXIT_STATUS } from "./failure.js";
+import { type Listed, optionText } from "./help.js";
+
+/** The page of a command: berkeley-NAME(1). */
+export function manOf(command: Command, version: string): string {
+  const { name, summary, description, examples, seeAlso = [] } = command;
+  const given = command.arguments ?? [];
+  return page(`berkeley-${name}`, version, [
+    section("NAME", `berkeley\\-${roff(name)} \\- ${roff(summary)}`),
+    section(
+      "SYNOPSIS",
+      `.B berkeley ${roff(name)}\n[\\fIOPTION\\fR...]${given.map((one) => ` ${italic(usageOf(one))}`).join("")}`,
+    ),
+    section("DESCRIPTION", description.map(roff).join("\n.PP\n")),
+    ...(given.length === 0
+      ? []
+      : [section("ARGUMENTS", given.map((one) => tagged(italic(one.name), one.about)).join("\n"))]),
+    section(
+      "OPTIONS",
+      [...Object.values(command.options), ...Object.values(COMMON)]
+        .map((spec) => tagged(flagsInRoff(spec.flags), optionText(spec)))
+        .concat(tagged(flagsInRoff(HELP_FLAGS), "print help and end"))
+        .join("\n"),
+    ),
+    section(
+      "EXIT STATUS",
+      [...EXIT_STATUS, ...(command.exitStatus ?? [])].map(([s, t]) => tagged(`\\fB${s}\\fR`, t)).join("\n"),
+    ),
+    section(
+      "EXAMPLES",
+      examples.map((one) => `${roff(one.about)}:\n.PP\n.EX\n    ${roff(one.command)}\n.EE`).join("\n.PP\n"),
+    ),
+    section("SEE ALSO", references(["berkeley(1)", ...seeAlso])),
+  ]);
+}
+
+/** The page of the program: berkeley(1). */
+export function manOfAll(commands: readonly Listed[], version: string): string {
+  return page("berkeley", version, [
+    section("NAME", "berkeley \\- the sockets of this machine, from the command line"),
+    section("SYNOPSIS", ".B berkeley\n\\fICOMMAND\\fR [\\fIOPTION\\fR...] [\\fIARGUMENT\\fR...]"),
+    section(
+      "DESCRIPTION",
+      "Results go to standard output, notes and errors to standard error.\nEach command has a page of its own.",
+    ),
+    section("COMMANDS", commands.map(({ name, summary }) => tagged(`\\fB${roff(name)}\\fR`, summary)).join("\n")),
+    section("EXIT STATUS", EXIT_STATUS.map(([status, about]) => tagged(`\\fB${status}\\fR`, about)).join("\n")),
+    section(
+      "ENVIRONMENT",
+      tagged(
+        "\\fBNO_COLOR\\fR",
+        "no colors, when it is set and not empty and \\-\\-color does not say otherwise",
+        true,
+      ),
+    ),
+    section("SEE ALSO", references(commands.map(({ name }) => `berkeley-${name}(1)`))),
+  ]);
+}
+
+function page(title: string, version: string, sections: readonly string[]): string {
+  return `.TH ${roff(title).toUpperCase()} 1 "" "berkeley ${roff(version)}" "User Commands"\n${sections.join("\n")}\n`;
+}
+
+const section = (title: string, body: string): string => `.SH ${title}\n${body}`;
+
+const tagged = (tag: string, text: string, ready: boolean = false): string =>
+  `.TP\n${tag}\n${ready ? text : roff(text)}`;
+
+const italic = (usage: string): string => usage.replace(/[A-Z][A-Z_-]*/g, (name) => `\\fI${roff(name)}\\fR`);
+
+const references = (names: readonly string[]): string =>
+  names
+    .map((name, index) => {
+      const [, word = name, number = ""] = /^(.*)(\(\w+\))$/.exec(name) ?? [];
+      return `.BR ${roff(word)} ${number}${index < names.length - 1 ? " ," : ""}`;
+    })
+    .join("\n");
+
+/** `-u, --udp` in bold, the name of a value in italics. */
+function flagsInRoff(flags: string): string {
+  return flags.replace(/--?[\w-]+|[A-Z][A-Z_=-]*/g, (word) =>
+    word.startsWith("-") ? `\\fB${roff(word)}\\fR` : `\\fI${roff(word)}\\fR`,
+  );
+}
+
+/** Text in which nothing is a command or an escape of roff. */
+function roff(text: string): string {
+  return text
+    .replaceAll("\\", "\\e")
+    .replaceAll("-", "\\-")
+    .replaceAll("~", "\\(ti")
+    .replaceAll("^", "\\(ha")
+    .replaceAll("`", "\\(ga")
+    .replace(/^([.'])/gm, "\\&$1");
+}

@@ -1,0 +1,152 @@
+// What a command prints. Results go to standard output and nothing else does: lines for people, or with --json an object a
+// line. Notes, progress and errors go to standard error.
+
+import { Escaper } from "./escape.js";
+import { toJson } from "./failure.js";
+import { explain } from "./failure.js";
+import { Gone, StandardOutput } from "./standardOutput.js";
+
+const SGR = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+} as const;
+
+export type Style = keyof typeof SGR;
+
+export interface OutputOptions {
+  readonly json?: boolean | undefined;
+  readonly color?: "auto" | "always" | "never" | undefined;
+  readonly quiet?: boolean | undefined;
+  readonly verbose?: boolean | undefined;
+}
+
+/** Removes the progress line, which is the only one that is written over. */
+const CLEAR_LINE = "\r\u001b[K";
+
+export class Output {
+  /** Whether the results are objects for programs. */
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly #colors: boolean;
+  readonly #stdout: StandardOutput;
+  #escaper: Escaper | undefined;
+  #progress = "";
+
+  constructor(options: OutputOptions = {}) {
+    const { stdout, env } = process;
+    this.json = options.json ?? false;
+    this.quiet = options.quiet ?? false;
+    this.verbose = options.verbose ?? false;
+    const { color = "auto" } = options;
+    // https://no-color.org: set and not empty means no colors.
+    const auto = stdout.isTTY && !env["NO_COLOR"] && env["TERM"] !== "dumb";
+    this.#colors = !this.json && (color === "always" || (color === "auto" && auto));
+    this.#stdout = StandardOutput.get();
+  }
+
+  /** Columns of the terminal at this moment; Infinity where standard output is none. */
+  get columns(): number {
+    const { stdout } = process;
+    return stdout.isTTY ? stdout.columns || 80 : Infinity;
+  }
+
+  /** Whether a person reads standard output. */
+  get isTerminal(): boolean {
+    return process.stdout.isTTY;
+  }
+
+  style(style: Style, text: string): string {
+    if (!this.#colors || text === "") return text;
+    const [on, off] = SGR[style];
+    return `\u001b[${on}m${text}\u001b[${off}m`;
+  }
+
+  /** A line for people. */
+  line(text: string = ""): void {
+    this.#hideProgress();
+    this.#stdout.text(`${text}\n`);
+  }
+
+  /** An object for programs: bigints as text, no line breaks. */
+  object(value: object): void {
+    const plain = (_: string, field: unknown): unknown => (typeof field === "bigint" ? String(field) : field);
+    this.line(JSON.stringify(value, plain));
+  }
+
+  /** A result: the object with --json, else the lines. */
+  result(value: object, text: () => string): void {
+    if (this.json) this.object(value);
+    else this.line(text());
+  }
+
+  /** A remark on standard error, such as where a server listens. With --json an object on standard output. */
+  note(text: string, value?: object): void {
+    if (this.json && value !== undefined) this.object(value);
+    else if (!this.quiet && !this.json) this.#error(`berkeley: ${text}\n`);
+  }
+
+  /** A remark that only --verbose prints. With --json an object on standard output in any case. */
+  detail(text: string, value?: object): void {
+    if (this.verbose || (this.json && value !== undefined)) this.note(text, value);
+  }
+
+  /** An error that ends nothing but a part of the work, such as one connection of a server. */
+  problem(error: unknown, about: string = ""): void {
+    const before = about === "" ? "" : `${about}: `;
+    this.#error(this.json ? `${JSON.stringify(toJson(error))}\n` : `berkeley: ${before}${explain(error)}\n`);
+  }
+
+  /**
+   * Bytes that a peer sent, unchanged in a pipe or a file; on a terminal, all that it would obey is escaped. Resolves when
+   * they are written.
+   *
+   * @throws Gone when nobody reads any more
+   */
+  async data(bytes: Uint8Array): Promise<void> {
+    if (!this.isTerminal) return this.#stdout.bytes(bytes);
+    this.#hideProgress();
+    this.#escaper ??= new Escaper();
+    return this.#stdout.bytes(Buffer.from(this.#escaper.write(bytes)));
+  }
+
+  /** The end of such bytes. */
+  async endOfData(): Promise<void> {
+    const rest = this.#escaper?.end() ?? "";
+    if (rest !== "") await this.#stdout.bytes(Buffer.from(rest));
+  }
+
+  /** Calls `stop` when standard output can't be written any more: `| head -1`, or a full disk. */
+  whenGone(stop: () => void): void {
+    this.#stdout.whenGone(stop);
+  }
+
+  /** @throws Gone when standard output can't be written any more */
+  throwIfGone(): void {
+    if (this.#stdout.gone) throw new Gone();
+  }
+
+  /** Shows `text` as the progress line, "" to remove it. For progress.ts. */
+  showProgress(text: string): void {
+    if (text === this.#progress) return;
+    if (text === "") this.#hideProgress();
+    else process.stderr.write(`${CLEAR_LINE}${text}`);
+    this.#progress = text;
+  }
+
+  #hideProgress(): void {
+    if (this.#progress === "") return;
+    process.stderr.write(CLEAR_LINE);
+    this.#progress = "";
+  }
+
+  #error(text: string): void {
+    this.#hideProgress();
+    process.stderr.write(text);
+  }
+}

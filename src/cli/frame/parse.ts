@@ -1,0 +1,89 @@
+// A command line, parsed by commander after the description of its command. Its errors become one line in our words.
+
+import { Command as Parser, CommanderError, Option } from "commander";
+
+import { type Command, longOf, type OptionSpec, usageOf } from "./command.js";
+import { COMMON } from "./common.js";
+import { UsageError } from "./failure.js";
+import { didYouMean } from "./suggest.js";
+import { ValueError } from "./values.js";
+
+export interface Parsed {
+  /** --help was given: nothing else was checked. */
+  readonly help: boolean;
+  readonly args: readonly string[];
+  /** Under the names of the description, the common ones included. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export function parse(command: Command, argv: readonly string[]): Parsed {
+  const specs = { ...command.options, ...COMMON };
+  const parser = new Parser(command.name);
+  const quiet = (): void => {};
+  parser.exitOverride().configureOutput({ writeOut: quiet, writeErr: quiet, outputError: quiet });
+  parser.helpOption("-h, --help").showSuggestionAfterError(false);
+  parser.helpInformation = () => "";
+  for (const spec of Object.values(specs)) parser.addOption(toOption(spec));
+  for (const argument of command.arguments ?? []) parser.argument(toArgument(usageOf(argument)));
+  parser.action(() => {});
+  try {
+    parser.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === "commander.helpDisplayed") return { help: true, args: [], options: {} };
+    throw new UsageError(inOurWords(error, command, Object.values(specs)));
+  }
+  const options = Object.fromEntries(
+    Object.entries(specs).map(([name, spec]) => [name, parser.getOptionValue(nameIn(spec)) ?? spec.initial]),
+  );
+  return { help: false, args: parser.args, options };
+}
+
+/** Under which name commander keeps the value: the long name as it is. */
+const nameIn = (spec: OptionSpec): string => longOf(spec).slice(2);
+
+/** `--timeout TIME` is `--timeout <TIME>` for commander. */
+function toOption(spec: OptionSpec): Option {
+  const { parser } = spec;
+  const option = new Option(spec.flags.replace(/ ([A-Z]\S*)$/, " <$1>"), spec.about);
+  option.attributeName = () => nameIn(spec);
+  // For commander `--no-shutdown` is the opposite of `--shutdown`, which we don't have.
+  option.negate = false;
+  if (parser === undefined) return option;
+  return option.argParser((text: string, before: unknown) => {
+    let value: unknown;
+    try {
+      value = parser(text);
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new UsageError(`${longOf(spec)} is ${JSON.stringify(text)}, ${error.message}`);
+    }
+    return spec.kind === "list" ? [...((before as unknown[] | undefined) ?? []), value] : value;
+  });
+}
+
+/** `[PORT...]` stays, `HOST` is `<HOST>`. */
+const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `<${usage}>`);
+
+function inOurWords(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
+  const given = /'([^']*)'/.exec(error.message)?.[1] ?? "";
+  switch (error.code) {
+    case "commander.unknownOption":
+      return `unknown option ${JSON.stringify(given)}${didYouMean(given, [...specs.map(longOf), "--help"])}`;
+    case "commander.missingArgument": {
+      const argument = command.arguments?.find(({ name }) => name === given.replace(/\.\.\.$/, ""));
+      return `${given} is missing: ${argument?.about.replace(/[:;,].*/, "") ?? "an argument"}`;
+    }
+    case "commander.optionMissingArgument": {
+      const [name = "", value = "a value"] = given.replace(/^-\w, /, "").split(" ");
+      return `${name} is without a value, required ${value.replace(/[<>]/g, "")}`;
+    }
+    case "commander.excessArguments": {
+      const most = command.arguments?.length ?? 0;
+      const wanted = most === 0 ? "none" : command.arguments!.map(usageOf).join(" ");
+      return `there are too many arguments, required ${wanted}`;
+    }
+    default:
+      return error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  }
+}

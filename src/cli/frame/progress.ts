@@ -1,0 +1,66 @@
+// Progress of long work: bytes, rate, and the time left where the end is known. It is one line on standard error, only if that is a
+// terminal, and none while a person types at the same terminal.
+
+import type { Output } from "./output.js";
+import { formatBytes, formatClock, formatRate } from "./units.js";
+
+/** ms before the first line: short work shows none. */
+const FIRST = 500;
+const EACH = 200;
+const BAR = 24;
+
+export class Progress {
+  readonly #output: Output;
+  readonly #total: number | undefined;
+  readonly #began = performance.now();
+  readonly #timer: NodeJS.Timeout | undefined;
+  #done = 0;
+
+  /** @param total bytes of all the work, if that is known */
+  constructor(output: Output, total?: number) {
+    this.#output = output;
+    this.#total = total;
+    if (!process.stderr.isTTY || output.quiet || output.json) return;
+    // A person who types, or reads what a peer sends, needs the terminal.
+    if (process.stdin.isTTY || output.isTerminal) {
+      if (total === undefined) return;
+    }
+    this.#timer = setInterval(() => this.#show(), EACH);
+    this.#timer.unref();
+  }
+
+  add(bytes: number): void {
+    this.#done += bytes;
+  }
+
+  /** Sets how much is done. */
+  set(bytes: number): void {
+    this.#done = bytes;
+  }
+
+  /** Removes the line. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#output.showProgress("");
+  }
+
+  #show(): void {
+    const elapsed = performance.now() - this.#began;
+    if (elapsed < FIRST) return;
+    const columns = process.stderr.columns || 80;
+    const text = progressLine(this.#done, elapsed, this.#total);
+    // A line that is broken could not be removed.
+    this.#output.showProgress(text.slice(0, columns - 1));
+  }
+}
+
+/** As `  42%  [==========>           ]  420 MB  84.0 MB/s  0:07 left`. */
+export function progressLine(done: number, elapsed: number, total?: number): string {
+  const facts = [formatBytes(done), formatRate(done, elapsed)];
+  if (total === undefined || total === 0) return [...facts, formatClock(elapsed)].join("  ");
+  const part = Math.min(1, done / total);
+  if (done > 0) facts.push(`${formatClock((elapsed * (1 - part)) / part)} left`);
+  const filled = Math.round(part * BAR);
+  const bar = `${"=".repeat(filled)}${filled < BAR ? ">" : ""}`.slice(0, BAR).padEnd(BAR);
+  return `${String(Math.floor(part * 100)).padStart(3)}%  [${bar}]  ${facts.join("  ")}`;
+}

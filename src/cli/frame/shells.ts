@@ -1,0 +1,130 @@
+// Completions for shells, from the same descriptions as the help: the commands, their options, and the words of values.
+
+import { type Command, longOf, type OptionSpec, shortOf } from "./command.js";
+import { COMMON } from "./common.js";
+
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof SHELLS)[number];
+
+export function completionFor(shell: Shell, commands: readonly Command[]): string {
+  return shell === "bash" ? bash(commands) : shell === "zsh" ? zsh(commands) : fish(commands);
+}
+
+const optionsOf = (command: Command): OptionSpec[] => [...Object.values(command.options), ...Object.values(COMMON)];
+
+const namesOf = (spec: OptionSpec): string[] => [shortOf(spec), longOf(spec)].flatMap((name) => name ?? []);
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** The words or files that a command's arguments may be. */
+function wordsOfArguments(command: Command): { readonly words: readonly string[]; readonly files: boolean } {
+  const all = (command.arguments ?? []).map(({ complete }) => complete);
+  return { words: all.flatMap((one) => (one === undefined || one === "file" ? [] : one)), files: all.includes("file") };
+}
+
+function bash(commands: readonly Command[]): string {
+  const names = commands.map(({ name }) => name).join(" ");
+  const cases = commands.map((command) => {
+    const options = optionsOf(command);
+    const values = options.flatMap((spec) => {
+      const complete = spec.parser?.complete;
+      if (spec.kind === "flag") return [];
+      const reply =
+        complete === "file"
+          ? 'COMPREPLY=($(compgen -f -- "$cur"))'
+          : `COMPREPLY=($(compgen -W ${quote((complete ?? []).join(" "))} -- "$cur"))`;
+      return `        ${namesOf(spec).join("|")}) ${reply}; return ;;`;
+    });
+    const { words, files } = wordsOfArguments(command);
+    const all = [...options.flatMap(namesOf), "--help"].join(" ");
+    return [
+      `    ${command.name})`,
+      '      case "$prev" in',
+      ...values,
+      "      esac",
+      `      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W ${quote(all)} -- "$cur"))`,
+      `      else COMPREPLY=($(compgen ${files ? "-f " : ""}-W ${quote(words.join(" "))} -- "$cur")); fi ;;`,
+    ].join("\n");
+  });
+  return `# bash completion for berkeley: source <(berkeley completion bash)
+_berkeley() {
+  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}"
+  COMPREPLY=()
+  if [[ $COMP_CWORD -eq 1 ]]; then
+    COMPREPLY=($(compgen -W ${quote(`${names} --help --version`)} -- "$cur"))
+    return
+  fi
+  case "\${COMP_WORDS[1]}" in
+${cases.join("\n")}
+  esac
+}
+complete -o filenames -F _berkeley berkeley
+`;
+}
+
+function zsh(commands: readonly Command[]): string {
+  const clean = (text: string): string => text.replace(/[[\]:\\]/g, (character) => `\\${character}`);
+  const list = commands.map(({ name, summary }) => `    ${quote(`${name}:${summary.replaceAll(":", "\\:")}`)}`);
+  const cases = commands.map((command) => {
+    const specs = optionsOf(command).flatMap((spec) =>
+      namesOf(spec).map((name) => {
+        const complete = spec.parser?.complete;
+        const action = complete === "file" ? "_files" : complete === undefined ? " " : `(${complete.join(" ")})`;
+        const many = spec.kind === "list" ? "*" : "";
+        const value = spec.kind === "flag" ? "" : `:${clean(spec.flags.split(" ").at(-1)!)}:${action}`;
+        return quote(`${many}${name}[${clean(spec.about)}]${value}`);
+      }),
+    );
+    const { words, files } = wordsOfArguments(command);
+    const action = files ? "_files" : words.length === 0 ? " " : `(${words.join(" ")})`;
+    const all = [...specs, quote(`--help[print help]`), quote(`*:argument:${action}`)];
+    return `    ${command.name})\n      _arguments -s \\\n        ${all.join(" \\\n        ")} ;;`;
+  });
+  return `#compdef berkeley
+# zsh completion for berkeley: source <(berkeley completion zsh), or a file _berkeley in a folder of $fpath
+_berkeley() {
+  local -a commands
+  commands=(
+${list.join("\n")}
+  )
+  if (( CURRENT == 2 )); then
+    _describe -t commands command commands
+    return
+  fi
+  local name="\${words[2]}"
+  shift words
+  (( CURRENT-- ))
+  case "$name" in
+${cases.join("\n")}
+  esac
+}
+if [[ "\${funcstack[1]}" == _berkeley ]]; then _berkeley "$@"; else compdef _berkeley berkeley; fi
+`;
+}
+
+function fish(commands: readonly Command[]): string {
+  const lines = commands.flatMap((command) => {
+    const when = quote(`__fish_seen_subcommand_from ${command.name}`);
+    const { words, files } = wordsOfArguments(command);
+    return [
+      `complete -c berkeley -n __fish_use_subcommand -a ${command.name} -d ${quote(command.summary)}`,
+      ...(files ? [`complete -c berkeley -n ${when} -F`] : []),
+      ...(words.length === 0 ? [] : [`complete -c berkeley -n ${when} -a ${quote(words.join(" "))}`]),
+      ...optionsOf(command).map((spec) => {
+        const complete = spec.parser?.complete;
+        const short = shortOf(spec);
+        const value =
+          spec.kind === "flag"
+            ? ""
+            : complete === "file"
+              ? " -r -F"
+              : complete === undefined
+                ? " -x"
+                : ` -x -a ${quote(complete.join(" "))}`;
+        const name = `-l ${longOf(spec).slice(2)}${short === undefined ? "" : ` -s ${short.slice(1)}`}`;
+        return `complete -c berkeley -n ${when} ${name}${value} -d ${quote(spec.about)}`;
+      }),
+    ];
+  });
+  return `# fish completion for berkeley: berkeley completion fish | source\ncomplete -c berkeley -f\n${lines.join("\n")}\n`;
+}

@@ -1,0 +1,79 @@
+// Socket options by name, as `--option TCP_NODELAY=1`: the options of the library, with values as a user types them.
+
+import type { SocketOption } from "berkeley";
+
+import { UsageError } from "./failure.js";
+import { didYouMean } from "./suggest.js";
+
+type AnyOption = SocketOption<unknown, unknown>;
+
+/** An option with its value, checked. */
+export interface GivenOption {
+  readonly option: AnyOption;
+  readonly value: unknown;
+}
+
+/** Whatever sets options: a socket, or the settings of a connection. */
+export interface Settable {
+  setsockopt<T>(option: SocketOption<never, T>, value: T): void;
+}
+
+/** All socket options of the library, by name. */
+export async function socketOptions(): Promise<ReadonlyMap<string, AnyOption>> {
+  // By its namespace, because the names are those that users type.
+  const library = await import("berkeley");
+  const found = new Map<string, AnyOption>();
+  for (const [name, value] of Object.entries(library)) {
+    if (typeof value === "object" && value !== null && "optname" in value && "encode" in value) {
+      found.set(name, value as unknown as AnyOption);
+    }
+  }
+  return found;
+}
+
+/** Reads `NAME=VALUE`, or `NAME` alone for one that is switched on. */
+export async function readSocketOption(text: string): Promise<GivenOption> {
+  const at = text.indexOf("=");
+  const name = at < 0 ? text : text.slice(0, at);
+  const all = await socketOptions();
+  const option = all.get(name);
+  if (option === undefined) {
+    const near = didYouMean(name, all.keys());
+    throw new UsageError(
+      `--option is ${JSON.stringify(text)}, required NAME=VALUE with the name of a socket option${near}`,
+    );
+  }
+  let refusal: unknown;
+  for (const value of readings(at < 0 ? "true" : text.slice(at + 1))) {
+    try {
+      option.encode(value);
+      return { option, value };
+    } catch (error) {
+      refusal ??= error;
+    }
+  }
+  throw new UsageError(`--option is ${JSON.stringify(text)}: ${(refusal as Error).message}`);
+}
+
+/** What a text can mean, the likeliest first. */
+function readings(text: string): unknown[] {
+  if (/^(?:true|on|yes)$/i.test(text)) return [true, 1, text];
+  if (/^(?:false|off|no)$/i.test(text)) return [false, null, 0, text];
+  if (/^(?:null|none)$/i.test(text)) return [null, text];
+  if (/^-?(?:\d+|0x[\da-f]+)$/i.test(text)) {
+    const number = Number(text);
+    return [number, ...(number === 0 || number === 1 ? [number === 1] : []), BigInt(text), text];
+  }
+  if (/^[[{]/.test(text)) {
+    try {
+      return [JSON.parse(text)];
+    } catch {
+      return [text];
+    }
+  }
+  return [text];
+}
+
+export function applyOptions(socket: Settable, given: readonly GivenOption[]): void {
+  for (const { option, value } of given) socket.setsockopt(option as SocketOption<never, unknown>, value);
+}

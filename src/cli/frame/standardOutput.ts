@@ -1,0 +1,86 @@
+// Standard output until nobody reads any more. The end of the readers (`| head -1`) is no failure; a full disk is one.
+
+import { fstatSync, writeSync } from "node:fs";
+
+/** Standard output can't be written any more. Ends a command with status 0, unless the reason is a failure. */
+export class Gone extends Error {
+  constructor() {
+    super("standard output is closed");
+  }
+}
+
+let instance: StandardOutput | undefined;
+
+export class StandardOutput {
+  /** Files and devices take bytes at once, without a turn of the event loop. */
+  readonly #direct: boolean;
+  #gone = false;
+  #lost: NodeJS.ErrnoException | undefined;
+  #onGone: (() => void)[] = [];
+
+  /** The only one of the process. */
+  static get(): StandardOutput {
+    return (instance ??= new StandardOutput());
+  }
+
+  private constructor() {
+    this.#direct = isDirect();
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#failed(error));
+    process.stderr.on("error", () => {});
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** Why standard output can't be written, when that is a failure. */
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  whenGone(stop: () => void): void {
+    if (this.#gone) stop();
+    else this.#onGone.push(stop);
+  }
+
+  text(text: string): void {
+    if (!this.#gone) process.stdout.write(text);
+  }
+
+  /** Resolves when the bytes are written, and so may be changed. */
+  async bytes(bytes: Uint8Array): Promise<void> {
+    if (this.#gone) throw new Gone();
+    if (this.#direct) {
+      try {
+        for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
+        return;
+      } catch (error) {
+        this.#failed(error as NodeJS.ErrnoException);
+        throw new Gone();
+      }
+    }
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(bytes, (error) => {
+        if (error === undefined || error === null) resolve();
+        else reject(new Gone());
+      });
+    });
+  }
+
+  #failed(error: NodeJS.ErrnoException): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    if (error.code !== "EPIPE") this.#lost = error;
+    for (const stop of this.#onGone.splice(0)) stop();
+  }
+}
+
+function isDirect(): boolean {
+  if (process.stdout.isTTY) return false;
+  try {
+    const stat = fstatSync(1);
+    return stat.isFile() || stat.isCharacterDevice();
+  } catch {
+    return false;
+  }
+}

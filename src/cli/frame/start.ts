@@ -1,0 +1,77 @@
+// From a command line to an exit status: finds the command, parses its options, runs it, and prints its error.
+
+import { COMMANDS } from "../commands.js";
+import type { Command } from "./command.js";
+import { explain, statusOf, SUCCESS, toJson, UsageError, FAILURE, Interrupted } from "./failure.js";
+import { helpOf, helpOfAll, widthOf } from "./help.js";
+import { didYouMean } from "./suggest.js";
+import { Gone, StandardOutput } from "./standardOutput.js";
+
+/** Runs the program, of this version of the package; sets the exit status. */
+export async function start(argv: readonly string[], version: string): Promise<void> {
+  const stdout = StandardOutput.get();
+  const [word = "", ...rest] = argv;
+  try {
+    process.exitCode = await run(stdout, word, rest, version);
+  } catch (error) {
+    process.exitCode = failed(error, word, rest);
+  }
+  process.on("exit", () => {
+    if (stdout.lost === undefined) return;
+    process.stderr.write(`berkeley: cannot write the output: ${explain(stdout.lost)}\n`);
+    process.exitCode ||= FAILURE;
+  });
+}
+
+async function run(stdout: StandardOutput, word: string, rest: readonly string[], version: string): Promise<number> {
+  const width = widthOf(process.stdout.columns || Infinity);
+  if (word === "" || word === "--help" || word === "-h") {
+    stdout.text(helpOfAll(COMMANDS, width));
+    return SUCCESS;
+  }
+  const command = await find(word);
+  const [{ parse }, { Output }, { Interrupts }] = await Promise.all([
+    import("./parse.js"),
+    import("./output.js"),
+    import("./interrupts.js"),
+  ]);
+  const { help, args, options } = parse(command, rest);
+  if (help) {
+    stdout.text(helpOf(command, width));
+    return SUCCESS;
+  }
+  const interrupts = new Interrupts();
+  try {
+    return await command.run({ args, options, output: new Output(options), interrupts, version });
+  } catch (error) {
+    // Whatever failed because of Ctrl-C is no failure.
+    throw interrupts.signal.aborted ? interrupts.signal.reason : error;
+  }
+}
+
+async function find(word: string): Promise<Command> {
+  const entry = COMMANDS.find(({ name }) => name === word);
+  if (entry !== undefined) return (await entry.load()).command;
+  const names = COMMANDS.map(({ name }) => name);
+  if (!word.startsWith("-")) {
+    throw new UsageError(`unknown command ${JSON.stringify(word)}${didYouMean(word, names)}`);
+  }
+  throw new UsageError(
+    `unknown option ${JSON.stringify(word)}${didYouMean(word, ["--help", "--version"])}; other options stand after a command`,
+  );
+}
+
+/** Prints an error; its status. */
+function failed(error: unknown, word: string, rest: readonly string[]): number {
+  if (error instanceof Gone) return SUCCESS;
+  const status = statusOf(error);
+  if (error instanceof Interrupted) return status;
+  if (rest.includes("--json")) process.stderr.write(`${JSON.stringify(toJson(error))}\n`);
+  else {
+    const known = COMMANDS.some(({ name }) => name === word);
+    const where = known ? `berkeley ${word} --help` : "berkeley --help";
+    const hint = error instanceof UsageError ? ` (see ${where})` : "";
+    process.stderr.write(`berkeley: ${explain(error)}${hint}\n`);
+  }
+  return status;
+}

@@ -1,0 +1,116 @@
+// The options of TLS, for clients and for servers, and the files that they name.
+
+import { readFileSync } from "node:fs";
+
+import type { ListenOptions, TlsConnectOptions } from "berkeley";
+
+import { flag, list, option, type OptionSpec } from "./command.js";
+import { UsageError } from "./failure.js";
+import { file, text } from "./values.js";
+
+type TlsListenOptions = NonNullable<ListenOptions["tls"]>;
+
+/** What `--tls` and its kin were given. */
+export interface GivenTls {
+  readonly tls: boolean;
+  readonly ca: readonly string[];
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly alpn: readonly string[];
+  readonly allowTruncation: boolean;
+  readonly insecure?: boolean;
+  readonly servername?: string | undefined;
+}
+
+// Types and no interfaces, whose names would not count as those of options.
+export type TlsServerOptions = {
+  readonly tls: OptionSpec<boolean>;
+  readonly ca: OptionSpec<readonly string[]>;
+  readonly cert: OptionSpec<string | undefined>;
+  readonly key: OptionSpec<string | undefined>;
+  readonly alpn: OptionSpec<readonly string[]>;
+  readonly allowTruncation: OptionSpec<boolean>;
+};
+
+export type TlsClientOptions = TlsServerOptions & {
+  readonly insecure: OptionSpec<boolean>;
+  readonly servername: OptionSpec<string | undefined>;
+};
+
+export const TLS_SERVER: TlsServerOptions = {
+  tls: flag("--tls", "speak TLS; the same as the scheme tls://"),
+  ca: list("--ca FILE", "require clients to show a certificate of an authority in this file", file),
+  cert: option("--cert FILE", "the certificate and its chain, in PEM", file),
+  key: option("--key FILE", "the key of the certificate, in PEM; default: the file of --cert", file),
+  alpn: list("--alpn NAME", "a protocol that is offered, such as h2 (ALPN)", text),
+  allowTruncation: flag(
+    "--allow-truncation",
+    "take the end of the connection for the end of TLS: ncat and others send no close_notify",
+  ),
+};
+
+export const TLS_CLIENT: TlsClientOptions = {
+  ...TLS_SERVER,
+  ca: list("--ca FILE", "trust only the authorities in this file, in PEM", file),
+  cert: option("--cert FILE", "the certificate of the client and its chain, in PEM", file),
+  insecure: flag("--insecure", "do not verify the certificate of the server"),
+  servername: option("--servername NAME", "the name that the certificate must have, and that is sent (SNI)", text),
+};
+
+/** Reads a file that an option names. */
+export function readGiven(name: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`${name} is ${JSON.stringify(path)}, which can't be read: ${(error as Error).message}`);
+  }
+}
+
+function common({ ca, cert, key, alpn, allowTruncation }: GivenTls): Partial<TlsConnectOptions> {
+  if (key !== undefined && cert === undefined) throw new UsageError("--key is given without --cert");
+  return {
+    ...(ca.length === 0 ? {} : { ca: ca.map((path) => readGiven("--ca", path)) }),
+    ...(cert === undefined ? {} : { cert: readGiven("--cert", cert), key: readGiven("--key", key ?? cert) }),
+    ...(alpn.length === 0 ? {} : { alpnProtocols: alpn }),
+    ...(allowTruncation ? { allowTruncation } : {}),
+  };
+}
+
+/** @param secure whether the endpoint is one of TLS: otherwise no option of TLS may be given */
+export function clientTls(given: GivenTls, secure: boolean): TlsConnectOptions | undefined {
+  if (!secure) return refuseWithoutTls(given);
+  const { insecure = false, servername } = given;
+  return {
+    ...common(given),
+    ...(insecure ? { rejectUnauthorized: false } : {}),
+    ...(servername === undefined ? {} : { servername }),
+  };
+}
+
+export function serverTls(given: GivenTls, secure: boolean): TlsListenOptions | undefined {
+  if (!secure) return refuseWithoutTls(given);
+  if (given.cert === undefined) {
+    throw new UsageError(
+      "--cert is missing, required the certificate of the server; openssl req -x509 -newkey ec -pkeyopt " +
+        'ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -addext "subjectAltName=DNS:localhost" -keyout key.pem ' +
+        "-out cert.pem makes one",
+    );
+  }
+  const { ca } = given;
+  return { ...common(given), ...(ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true }) };
+}
+
+function refuseWithoutTls(given: GivenTls): undefined {
+  const { ca, cert, key, alpn, allowTruncation, insecure = false, servername } = given;
+  const used = Object.entries({
+    "--ca": ca.length > 0,
+    "--cert": cert !== undefined,
+    "--key": key !== undefined,
+    "--alpn": alpn.length > 0,
+    "--allow-truncation": allowTruncation,
+    "--insecure": insecure,
+    "--servername": servername !== undefined,
+  }).find(([, present]) => present);
+  if (used !== undefined) throw new UsageError(`${used[0]} is given without --tls or a tls:// endpoint`);
+  return undefined;
+}

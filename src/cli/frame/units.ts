@@ -1,0 +1,44 @@
+// Sizes, rates and times as people read them.
+
+const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
+
+/** A number of bytes in units of 1000: `999 B`, `1.50 kB`, `104 MB`. */
+export function formatBytes(count: number): string {
+  let value = count;
+  let unit = 0;
+  // 999.5 would be printed as 1000.
+  while (value >= 999.5 && unit < SIZES.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? Math.round(value) : threeDigits(value)} ${SIZES[unit]}`;
+}
+
+/** Bytes per second. */
+export function formatRate(bytes: number, milliseconds: number): string {
+  return milliseconds <= 0 ? "-" : `${formatBytes((bytes * 1000) / milliseconds)}/s`;
+}
+
+/** A time: `850 µs`, `12.3 ms`, `4.20 s`, `2:05`, `1:00:00`. */
+export function formatTime(milliseconds: number): string {
+  if (milliseconds < 0.9995) return `${Math.round(milliseconds * 1000)} µs`;
+  if (milliseconds < 999.5) return `${threeDigits(milliseconds)} ms`;
+  if (milliseconds < 59_950) return `${threeDigits(milliseconds / 1000)} s`;
+  return formatClock(milliseconds);
+}
+
+/** A time as minutes and seconds, with hours when there are some. */
+export function formatClock(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1000);
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (number: number): string => String(number).padStart(2, "0");
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+export function plural(count: number, one: string, many: string = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+function threeDigits(value: number): string {
+  return value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+}

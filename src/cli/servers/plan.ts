@@ -1,0 +1,29 @@
+// What the small servers have in common, for the descriptions of their commands: the endpoint and the limits.
+
+import type { ArgumentSpec, OptionSpec } from "../frame/command.js";
+import { flag, option, optionOr } from "../frame/command.js";
+import { TLS_SERVER, type TlsServerOptions } from "../frame/tlsOptions.js";
+import { duration, whole } from "../frame/values.js";
+
+export const WHERE_TO_LISTEN: ArgumentSpec = {
+  name: "ENDPOINT",
+  about:
+    "where to listen: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, vsock://CID:PORT, or a " +
+    "port alone, which is one of 127.0.0.1; port 0 lets the kernel choose, *:PORT is every interface",
+};
+
+// A type and no interface, whose names would not count as those of options.
+export type ServerOptions = TlsServerOptions & {
+  readonly udp: OptionSpec<boolean>;
+  readonly max: OptionSpec<number>;
+  readonly idle: OptionSpec<number | undefined>;
+  readonly count: OptionSpec<number | undefined>;
+};
+
+export const SERVER_OPTIONS: ServerOptions = {
+  udp: flag("-u, --udp", "datagrams of UDP; the same as the scheme udp://"),
+  max: optionOr("--max N", "connections at a time; others wait in the kernel's queue", whole(1, 100_000), 1000),
+  idle: option("--idle TIME", "end a connection after this time without data", duration),
+  count: option("--count N", "end after this number of connections, or of datagrams", whole(1, 1e9)),
+  ...TLS_SERVER,
+};

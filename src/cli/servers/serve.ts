@@ -1,0 +1,242 @@
+// A small server: accepts connections or receives datagrams until Ctrl-C, prints a line for each connection, and the totals.
+
+import {
+  type Address,
+  bindUdp,
+  type Conn,
+  type Endpoint,
+  type IoOptions,
+  listen,
+  type Listener,
+  type Stream,
+  type UdpSocket,
+} from "berkeley";
+
+import type { Invocation, OptionValues } from "../frame/command.js";
+import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
+import { explain, Interrupted, UsageError } from "../frame/failure.js";
+import type { Output } from "../frame/output.js";
+import { serverTls } from "../frame/tlsOptions.js";
+import { formatBytes, formatTime, plural } from "../frame/units.js";
+import type { ServerOptions } from "./plan.js";
+
+type Options = OptionValues<ServerOptions>;
+
+/** What a server does with a connection, and with a datagram. */
+export interface Service {
+  /** Serves a connection; resolves when it is to be closed. */
+  stream(client: Client): Promise<void>;
+  /** The answer to a datagram, undefined for none. Absent when the service has none over UDP. */
+  readonly datagram?: (data: Buffer) => Buffer | string | undefined;
+}
+
+/** The connection of a client, whose bytes are counted. */
+export class Client {
+  readonly stream: Stream;
+  readonly name: string;
+  readonly began: number = performance.now();
+  received = 0;
+  sent = 0;
+  readonly #wait: IoOptions;
+
+  constructor(stream: Stream, name: string, idle: number | undefined) {
+    this.stream = stream;
+    this.name = name;
+    this.#wait = idle === undefined ? {} : { timeout: idle };
+  }
+
+  /** Reads into the buffer; 0 at the end. */
+  async read(buffer: Uint8Array): Promise<number> {
+    const length = await this.stream.read(buffer, this.#wait);
+    this.received += length;
+    return length;
+  }
+
+  /** Reads a line without its end; null at the end. */
+  async readLine(max: number): Promise<string | null> {
+    const line = await this.stream.readLine({ max, ...this.#wait });
+    if (line !== null) this.received += Buffer.byteLength(line) + 1;
+    return line;
+  }
+
+  async write(data: Uint8Array): Promise<void> {
+    await this.stream.write(data, this.#wait);
+    this.sent += data.length;
+  }
+}
+
+interface Totals {
+  connections: number;
+  failed: number;
+  received: number;
+  sent: number;
+}
+
+/** Runs a service on the endpoint of the command line; the exit status. */
+export async function serve(invocation: Invocation<ServerOptions>, service: Service): Promise<number> {
+  const { args, output, interrupts, options } = invocation;
+  const scheme = options.udp ? "udp" : options.tls ? "tls" : "tcp";
+  if (options.udp && options.tls) throw new UsageError("--udp and --tls are given together");
+  const endpoint = readEndpoint(args[0] ?? "", { scheme });
+  const ending = new AbortController();
+  const stop = (): void => ending.abort(new Interrupted("the end", 0));
+  interrupts.onStop(stop);
+  output.whenGone(stop);
+  const began = performance.now();
+  const totals: Totals = { connections: 0, failed: 0, received: 0, sent: 0 };
+  const run = endpoint.scheme === "udp" ? serveDatagrams : serveStreams;
+  await run({ endpoint, options, output, service, signal: ending.signal, stop, totals });
+  const milliseconds = Math.round(performance.now() - began);
+  output.result(
+    { event: "total", ...totals, milliseconds },
+    () =>
+      `total: ${plural(totals.connections, endpoint.scheme === "udp" ? "datagram" : "connection")}, ` +
+      `received ${formatBytes(totals.received)}, sent ${formatBytes(totals.sent)} in ${formatTime(milliseconds)}`,
+  );
+  return 0;
+}
+
+interface Run {
+  readonly endpoint: Endpoint;
+  readonly options: Options;
+  readonly output: Output;
+  readonly service: Service;
+  readonly signal: AbortSignal;
+  readonly totals: Totals;
+  readonly stop: () => void;
+}
+
+async function serveStreams({ endpoint, options, output, service, signal, totals, stop }: Run): Promise<void> {
+  const secure = endpoint.scheme === "tls" || options.tls;
+  const target: Endpoint = secure && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
+  const tls = serverTls(options, target.scheme === "tls");
+  const onHandshakeError = (error: unknown, from?: Address): void => output.problem(error, String(from ?? "handshake"));
+  const listener = await listen(target, {
+    signal,
+    ...(tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),
+  });
+  announce(output, target.scheme, listener.address);
+  const present = new Map<Client, Promise<void>>();
+  let count = 0;
+  signal.addEventListener("abort", () => {
+    for (const client of present.keys()) client.stream.abort();
+  });
+  for await (const stream of until(listener, signal)) {
+    const client = new Client(stream, nameOf(stream, ++count), options.idle);
+    output.detail(`connection from ${client.name}`, { event: "connected", number: count, peer: client.name });
+    const number = count;
+    const visit = serveOne(client, service, signal).then((error) => {
+      present.delete(client);
+      report(output, client, number, totals, error);
+    });
+    present.set(client, visit);
+    if (count === options.count) await listener.close();
+    while (present.size >= options.max) await Promise.race(present.values());
+  }
+  await Promise.all(present.values());
+  stop();
+}
+
+/** The connections of a listener until it is closed. */
+async function* until(listener: Listener<Stream>, signal: AbortSignal): AsyncGenerator<Stream> {
+  try {
+    yield* { [Symbol.asyncIterator]: () => listener[Symbol.asyncIterator]() };
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await listener.close();
+  }
+}
+
+/** Serves a client to its end; the error of a connection that failed. */
+async function serveOne(client: Client, service: Service, signal: AbortSignal): Promise<unknown> {
+  try {
+    await service.stream(client);
+    await client.stream.end({ timeout: 5000 });
+    return undefined;
+  } catch (error) {
+    client.stream.abort();
+    return signal.aborted ? undefined : error;
+  }
+}
+
+function report(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
+  const { name, received, sent, began } = client;
+  const milliseconds = Math.round(performance.now() - began);
+  totals.connections++;
+  totals.received += received;
+  totals.sent += sent;
+  if (error !== undefined) totals.failed++;
+  const failure = error === undefined ? undefined : explain(error);
+  output.result(
+    { event: "connection", number, peer: name, received, sent, milliseconds, error: failure },
+    () =>
+      `${name}  received ${formatBytes(received)}, sent ${formatBytes(sent)} in ${formatTime(milliseconds)}` +
+      (failure === undefined ? "" : output.style("red", `  ${failure}`)),
+  );
+}
+
+async function serveDatagrams({ endpoint, options, output, service, signal, totals }: Run): Promise<void> {
+  serverTls(options, false);
+  const { datagram } = service;
+  if (datagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
+  const socket = await bindUdp(endpoint, { signal });
+  announce(output, "udp", socket.address);
+  try {
+    for await (const { data, address } of packets(socket, signal)) {
+      totals.connections++;
+      totals.received += data.length;
+      const peer = String(address);
+      const answer = datagram(data);
+      let error: unknown;
+      try {
+        if (answer !== undefined) await socket.send(answer, address, { signal });
+      } catch (caught) {
+        if (signal.aborted) break;
+        error = caught;
+        totals.failed++;
+      }
+      const sent = answer === undefined || error !== undefined ? 0 : Buffer.byteLength(answer);
+      totals.sent += sent;
+      if (error !== undefined) output.problem(error, peer);
+      output.detail(`datagram from ${peer}: ${formatBytes(data.length)}`, {
+        event: "datagram",
+        peer,
+        received: data.length,
+        sent,
+      });
+      if (totals.connections === options.count) return;
+    }
+  } finally {
+    await socket.close();
+  }
+}
+
+async function* packets(
+  socket: UdpSocket,
+  signal: AbortSignal,
+): AsyncGenerator<Awaited<ReturnType<UdpSocket["receive"]>>> {
+  while (!signal.aborted) {
+    try {
+      yield await socket.receive();
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+  }
+}
+
+/** Says where a server listens: its users need the port that the kernel chose. */
+export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
+  const named =
+    "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
+  const endpoint = showEndpoint(named, address);
+  output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
+}
+
+/** The peer of a connection in words; clients of UNIX sockets mostly have no name. */
+export function nameOf(conn: Conn, number: number): string {
+  const { remoteAddress } = conn;
+  if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
+  return String(remoteAddress);
+}

@@ -1,0 +1,87 @@
+// The steps, then the server, until Ctrl-C.
+
+import { parseAddress } from "berkeley";
+
+import { UsageError } from "../frame/failure.js";
+import type { Interrupts } from "../frame/interrupts.js";
+import type { Output } from "../frame/output.js";
+import { exchange } from "./exchange.js";
+import { Narrator } from "./narrator.js";
+import { type Limits, Visitors } from "./visitors.js";
+
+export interface Plan {
+  readonly output: Output;
+  readonly interrupts: Interrupts;
+  readonly host: string;
+  readonly port: number;
+  /** Ends after the steps. */
+  readonly once: boolean;
+  readonly limits: Limits;
+}
+
+export async function runSteps({ output, interrupts, host, port, once, limits }: Plan): Promise<number> {
+  checkHost(host);
+  const narrator = new Narrator(output);
+  narrator.title("The seven steps of a server, and a client that talks to it");
+  narrator.heading();
+  const { server, early } = await exchange(narrator, host, port);
+
+  if (once) {
+    for (const [conn] of early) conn.close();
+    server.close();
+    narrator.call("server", "server.close()", "nothing");
+    return 0;
+  }
+
+  const address = server.getsockname();
+  const visitors = new Visitors(server, narrator, limits);
+  let stopped = false;
+  const stop = (): void => {
+    if (stopped) return;
+    stopped = true;
+    visitors.stop();
+    narrator.gap();
+    narrator.call("server", "server.close()", "nothing");
+  };
+  // Nobody reads the narration any more.
+  output.whenGone(stop);
+  // Last: its reader may send the signal at once.
+  invite(output, host, "port" in address ? address.port : port);
+  interrupts.onStop(stop);
+  try {
+    await visitors.serve(early);
+  } finally {
+    visitors.stop();
+  }
+  return 0;
+}
+
+function checkHost(host: string): void {
+  try {
+    parseAddress(host.includes(":") ? `[${host}]:0` : `${host}:0`);
+  } catch (error) {
+    throw new UsageError(
+      `--host is ${JSON.stringify(host)}: ${(error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "")}`,
+    );
+  }
+}
+
+/** What to type to talk to the server. */
+function invite(output: Output, host: string, port: number): void {
+  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const inUrl = reached.includes(":") ? `[${reached}]` : reached;
+  if (output.json) return output.object({ event: "listening", endpoint: `tcp://${inUrl}:${port}` });
+  const python =
+    `python3 -c 'import socket; s = socket.create_connection(("${reached}", ${port})); ` +
+    `s.sendall(b"Hello, Server"); print(s.recv(1024).decode())'`;
+  output.line();
+  output.line(output.style("bold", `Serving on ${inUrl}:${port} until Ctrl-C. Talk to it from another terminal:`));
+  output.line();
+  const ways = [
+    [`nc ${reached} ${port}`, "and type a line"],
+    [`http://${inUrl}:${port}/`, "in a browser"],
+  ] as const;
+  for (const [what, how] of ways) output.line(`   ${what.padEnd(28)}${output.style("dim", how)}`);
+  output.line(`   ${python}`);
+  output.line();
+}

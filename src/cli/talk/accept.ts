@@ -1,0 +1,211 @@
+// Listening: from an endpoint and the options of a command to the channels of those who connect.
+
+import { lstatSync, unlinkSync } from "node:fs";
+
+import {
+  AF_UNIX,
+  bindUdp,
+  type Endpoint,
+  type IoOptions,
+  listen,
+  type ListenOptions,
+  type Listener,
+  SO_REUSEADDR,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  Socket,
+  SocketError,
+  Stream,
+  TlsListener,
+  type UnixAddress,
+} from "berkeley";
+
+import { showEndpoint } from "../frame/endpoints.js";
+import { UsageError } from "../frame/failure.js";
+import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
+import { type Bound, type Channel, MessageChannel, StreamChannel } from "./channel.js";
+import { asUsage } from "./open.js";
+
+type TlsOptions = NonNullable<ListenOptions["tls"]>;
+
+export interface ListenPlan {
+  readonly endpoint: Endpoint;
+  readonly messages: "datagram" | "seqpacket" | undefined;
+  readonly tls: TlsOptions | undefined;
+  readonly options: readonly GivenOption[];
+  readonly signal: AbortSignal;
+  /** A handshake that failed. */
+  readonly onHandshakeError: (error: unknown) => void;
+}
+
+/** Accepts channels. */
+export interface Acceptor {
+  /** Where it listens, as a user types it. */
+  readonly endpoint: string;
+  accept(opts: IoOptions): Promise<Channel>;
+  close(): Promise<void>;
+}
+
+export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
+  const { endpoint, messages } = plan;
+  if (messages === "seqpacket" && endpoint.scheme === "unix") return acceptMessages(plan, endpoint.address);
+  const listener = await openListener(plan);
+  let count = 0;
+  return {
+    endpoint: showListener(endpoint, listener.address),
+    async accept(opts) {
+      const conn = await listener.accept(opts);
+      const stream = conn instanceof Stream ? conn : new Stream(conn);
+      return new StreamChannel(stream, clientName(stream.remoteAddress, ++count));
+    },
+    close: () => listener.close(),
+  };
+}
+
+async function openListener(plan: ListenPlan): Promise<Listener> {
+  const { endpoint, tls, options, signal, onHandshakeError } = plan;
+  const secure = tls === undefined ? undefined : { ...tls, onHandshakeError };
+  if (options.length === 0 && (tls === undefined || endpoint.scheme === "tls")) {
+    return asUsage(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
+  }
+  const plain =
+    options.length === 0 ? await asUsage(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
+  if (secure === undefined) return plain;
+  const { onHandshakeError: report, ...context } = secure;
+  return new TlsListener(plain, { tls: context, onHandshakeError: report });
+}
+
+/** Makes the socket itself, for options that have to be set before bind(2); what is accepted inherits them. */
+async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<Listener<Stream>> {
+  if (!("address" in endpoint) || endpoint.scheme === "udp") {
+    const listener = await asUsage(() => listen(endpoint, { signal }));
+    applyOptions(listener.socket, options);
+    return listener;
+  }
+  const { address } = endpoint;
+  const family = "family" in address ? address.family : undefined;
+  const socket = family === undefined ? new Socket() : new Socket(family, SOCK_STREAM);
+  try {
+    if (endpoint.scheme === "tcp" || endpoint.scheme === "tls") socket.setsockopt(SO_REUSEADDR, true);
+    applyOptions(socket, options);
+    await socket.bind("family" in address ? address : [address.host, address.port]);
+    socket.listen();
+    return await listen({ fd: socket.detach() }, { signal });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+async function acceptMessages({ options, signal }: ListenPlan, address: UnixAddress): Promise<Acceptor> {
+  const socket = new Socket(AF_UNIX, SOCK_SEQPACKET);
+  const remove = await bindUnix(socket, address, options);
+  socket.listen();
+  signal.addEventListener("abort", () => socket.close(), { once: true });
+  let count = 0;
+  return {
+    endpoint: showEndpoint("unix", address),
+    async accept(opts) {
+      const [conn, from] = await socket.accept(opts);
+      return new MessageChannel(conn, clientName(from, ++count), true);
+    },
+    async close() {
+      socket.close();
+      remove();
+    },
+  };
+}
+
+/** A socket of datagrams that is bound to the endpoint. */
+export async function bindDatagrams({
+  endpoint,
+  options,
+  signal,
+}: ListenPlan): Promise<Bound & { readonly endpoint: string }> {
+  if (endpoint.scheme === "udp") {
+    const socket = await asUsage(() => bindUdp(endpoint, { signal }));
+    applyOptions(socket.socket, options);
+    return {
+      endpoint: showEndpoint("udp", socket.address),
+      async receive(opts) {
+        const { data, address } = await socket.receive(opts);
+        return [data, address];
+      },
+      send: (data, to, opts) => socket.send(data, to, opts),
+      close: () => socket.close(),
+    };
+  }
+  if (endpoint.scheme !== "unix") throw new UsageError(`an endpoint of ${endpoint.scheme} has no datagrams`);
+  const socket = new Socket(AF_UNIX, SOCK_DGRAM);
+  const remove = await bindUnix(socket, endpoint.address, options);
+  return {
+    endpoint: showEndpoint("unix", endpoint.address),
+    async receive(opts) {
+      const [data, from] = await socket.recvfrom(256 << 10, opts);
+      const unnamed = from === undefined || ("path" in from && from.path === "");
+      return [data, unnamed ? undefined : from];
+    },
+    send: (data, to, opts) => socket.sendto(data, to, opts),
+    close() {
+      socket.close();
+      remove();
+    },
+  };
+}
+
+/** Binds a UNIX socket, in place of a file that a crash left behind; the function that removes its own file. */
+async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
+  const { path } = address;
+  const isFile = !path.startsWith("\0");
+  try {
+    applyOptions(socket, options);
+    try {
+      await socket.bind(address);
+    } catch (error) {
+      if (!(isFile && error instanceof SocketError && error.code === "EADDRINUSE" && (await isLeft(socket, path))))
+        throw error;
+      unlinkSync(path);
+      await socket.bind(address);
+    }
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  if (!isFile) return () => {};
+  const { ino, dev } = lstatSync(path);
+  return () => {
+    try {
+      const now = lstatSync(path);
+      if (now.ino === ino && now.dev === dev) unlinkSync(path);
+    } catch {
+      // Somebody else removed it.
+    }
+  };
+}
+
+/** Whether nobody listens at the path. */
+async function isLeft({ type }: Socket, path: string): Promise<boolean> {
+  const probe = new Socket(AF_UNIX, type);
+  try {
+    await probe.connect({ path });
+    return false;
+  } catch (error) {
+    return error instanceof SocketError && error.code === "ECONNREFUSED";
+  } finally {
+    probe.close();
+  }
+}
+
+function showListener(endpoint: Endpoint, address: Listener["address"]): string {
+  const { scheme } = endpoint;
+  const named =
+    address !== undefined && "path" in address ? "unix" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
+  return showEndpoint(named, address);
+}
+
+/** The peer in words; clients of UNIX sockets mostly have no name. */
+function clientName(address: Stream["remoteAddress"], number: number): string {
+  const unnamed = address === undefined || ("path" in address && address.path === "");
+  return unnamed ? `client ${number}` : String(address);
+}

@@ -1,0 +1,227 @@
+// What a conversation is had over: a stream, or a socket of messages. All kinds have one shape here.
+
+import {
+  type Address,
+  type IoOptions,
+  type Socket,
+  type SocketConn,
+  SocketError,
+  type Stream,
+  type UdpSocket,
+} from "berkeley";
+
+export interface Channel {
+  /** The peer in words; of several the one that sent last. */
+  readonly name: string;
+  /** Each send is a message of its own. */
+  readonly messages: boolean;
+  /** Whether the peer can finish: datagrams have no end. */
+  readonly ends: boolean;
+  /** The next bytes, valid until the next call; null at the end. */
+  receive(opts: IoOptions): Promise<Buffer | null>;
+  send(data: Buffer, opts: IoOptions): Promise<void>;
+  /** Finishes the sending direction. */
+  finish(): Promise<void>;
+  close(): Promise<void>;
+  /** Closes it at once, with a reset where there is one. */
+  abort(): void;
+  /** Sends a file by sendfile(2), where that can be done. */
+  readonly sendFile?: (fd: number, offset: number, opts: SendFileOptions) => Promise<number>;
+}
+
+export interface SendFileOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (sent: number) => void;
+}
+
+/** Bytes that are received at a time. */
+const BUFFER = 256 << 10;
+/** The largest message of any kind of socket that is received whole: UDP has 65507 bytes at most. */
+const MESSAGE = 256 << 10;
+
+export class StreamChannel implements Channel {
+  readonly name: string;
+  readonly messages = false;
+  readonly ends = true;
+  readonly stream: Stream;
+  readonly sendFile?: NonNullable<Channel["sendFile"]>;
+  #buffer: Buffer | undefined;
+
+  constructor(stream: Stream, name: string) {
+    this.stream = stream;
+    this.name = name;
+    const conn = stream.conn as Partial<SocketConn>;
+    if (stream.secured === undefined && "sendfile" in (conn.socket ?? {})) {
+      this.sendFile = (fd, offset, opts) => (conn.socket as Socket).sendfile(fd, { offset, ...opts });
+    }
+  }
+
+  async receive(opts: IoOptions): Promise<Buffer | null> {
+    this.#buffer ??= Buffer.allocUnsafe(BUFFER);
+    const length = await this.stream.read(this.#buffer, opts);
+    return length === 0 ? null : this.#buffer.subarray(0, length);
+  }
+
+  send(data: Buffer, opts: IoOptions): Promise<void> {
+    return this.stream.write(data, opts);
+  }
+
+  finish(): Promise<void> {
+    return this.stream.closeWrite();
+  }
+
+  close(): Promise<void> {
+    return this.stream.close();
+  }
+
+  abort(): void {
+    this.stream.abort();
+  }
+}
+
+/** A connected socket of messages: UNIX datagrams or SOCK_SEQPACKET. */
+export class MessageChannel implements Channel {
+  readonly name: string;
+  readonly messages = true;
+  readonly ends: boolean;
+  readonly #socket: Socket;
+
+  /** @param ends whether an empty message is the end, as with SOCK_SEQPACKET */
+  constructor(socket: Socket, name: string, ends: boolean) {
+    this.#socket = socket;
+    this.name = name;
+    this.ends = ends;
+  }
+
+  async receive(opts: IoOptions): Promise<Buffer | null> {
+    const data = await this.#socket.recv(MESSAGE, opts);
+    return data.length === 0 && this.ends ? null : data;
+  }
+
+  async send(data: Buffer, opts: IoOptions): Promise<void> {
+    await this.#socket.send(data, opts);
+  }
+
+  async finish(): Promise<void> {
+    if (this.ends) this.#socket.shutdown(SHUT_WR);
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close();
+  }
+
+  abort(): void {
+    this.#socket.close();
+  }
+}
+
+// shutdown(2) takes the number of POSIX.
+const SHUT_WR = 1;
+
+/** A UDP socket that is connected to its peer. */
+export class UdpChannel implements Channel {
+  readonly name: string;
+  readonly messages = true;
+  readonly ends = false;
+  readonly #socket: UdpSocket;
+
+  constructor(socket: UdpSocket) {
+    this.#socket = socket;
+    this.name = String(socket.remoteAddress);
+  }
+
+  async receive(opts: IoOptions): Promise<Buffer | null> {
+    return (await this.#socket.receive(opts)).data;
+  }
+
+  send(data: Buffer, opts: IoOptions): Promise<void> {
+    return this.#socket.send(data, undefined, opts);
+  }
+
+  async finish(): Promise<void> {}
+
+  close(): Promise<void> {
+    return this.#socket.close();
+  }
+
+  abort(): void {
+    this.#socket.socket.close();
+  }
+}
+
+/** What a bound socket of datagrams does, of UDP or of UNIX. */
+export interface Bound {
+  receive(opts: IoOptions): Promise<readonly [data: Buffer, from: Address | undefined]>;
+  send(data: Buffer, to: Address, opts: IoOptions): Promise<unknown>;
+  close(): void | Promise<void>;
+}
+
+/** A bound socket: it talks with the first peer that sends, or with several, which all get what is sent. */
+export class BoundChannel implements Channel {
+  name = "";
+  readonly messages = true;
+  readonly ends = false;
+  readonly #bound: Bound;
+  readonly #most: number;
+  readonly #peers = new Map<string, Address | undefined>();
+  readonly #onPeer: (name: string) => void;
+  #arrived!: () => void;
+  readonly #first: Promise<void> = new Promise((resolve) => (this.#arrived = resolve));
+
+  /** @param most number of peers; what others send is dropped */
+  constructor(bound: Bound, most: number, onPeer: (name: string) => void) {
+    this.#bound = bound;
+    this.#most = most;
+    this.#onPeer = onPeer;
+  }
+
+  async receive(opts: IoOptions): Promise<Buffer | null> {
+    for (;;) {
+      const [data, from] = await this.#bound.receive(opts);
+      const name = from === undefined ? "" : String(from);
+      if (!this.#peers.has(name)) {
+        if (this.#peers.size >= this.#most) continue;
+        this.#peers.set(name, from);
+        this.#onPeer(name);
+        this.#arrived();
+      }
+      this.name = name;
+      return data;
+    }
+  }
+
+  /** Waits for a first peer, then sends to all; a peer that has gone is no failure while there are others. */
+  async send(data: Buffer, opts: IoOptions): Promise<void> {
+    await Promise.race([this.#first, aborted(opts.signal)]);
+    let failure: SocketError | undefined;
+    for (const [name, address] of this.#peers) {
+      if (address === undefined) continue;
+      try {
+        await this.#bound.send(data, address, opts);
+      } catch (error) {
+        if (!(error instanceof SocketError)) throw error;
+        this.#peers.delete(name);
+        failure = error;
+      }
+    }
+    if (failure !== undefined && this.#peers.size === 0) throw failure;
+  }
+
+  async finish(): Promise<void> {}
+
+  async close(): Promise<void> {
+    await this.#bound.close();
+  }
+
+  abort(): void {
+    void this.#bound.close();
+  }
+}
+
+/** Rejects with the reason of the signal when it is aborted. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted === true) reject(signal.reason);
+    else signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}

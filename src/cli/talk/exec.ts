@@ -1,0 +1,75 @@
+// A command that talks with the peer: its standard output is sent, and what comes is its standard input.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+
+import type { Channel } from "./channel.js";
+
+/** ms after which a command that does not end is ended for good. */
+const PATIENCE = 2000;
+
+/** Runs the command until it ends, and closes the channel; the bytes that went each way. */
+export async function execute(
+  command: string,
+  channel: Channel,
+  signal: AbortSignal,
+): Promise<{ readonly sent: number; readonly received: number }> {
+  const counts = { sent: 0, received: 0 };
+  const ending = new AbortController();
+  const env = { ...process.env, BERKELEY_PEER: channel.name };
+  const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
+  // A group of its own: the commands of the shell end with it.
+  const end = (how: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    try {
+      process.kill(-child.pid, how);
+    } catch {
+      // It has ended meanwhile.
+    }
+  };
+  const onAbort = (): void => end();
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) end();
+  const exited = once(child, "exit");
+  exited.catch(() => undefined);
+  child.stdin.on("error", () => {});
+  const feeding = (async () => {
+    for (;;) {
+      const data = await channel.receive({ signal: ending.signal });
+      if (data === null) break;
+      counts.received += data.length;
+      // The buffer of the channel is used again.
+      if (!child.stdin.destroyed && !child.stdin.write(Buffer.from(data))) {
+        await Promise.race([once(child.stdin, "drain"), once(child.stdin, "close")]);
+      }
+    }
+    child.stdin.end();
+  })().catch((error: unknown) => {
+    if (ending.signal.aborted) return;
+    // The peer is gone: nobody reads what the command says.
+    end();
+    throw error;
+  });
+  // It is awaited at the end.
+  feeding.catch(() => undefined);
+  try {
+    for await (const chunk of child.stdout) {
+      await channel.send(chunk as Buffer, { signal });
+      counts.sent += (chunk as Buffer).length;
+    }
+    await channel.finish();
+    await exited;
+  } catch (error) {
+    end();
+    throw error;
+  } finally {
+    ending.abort();
+    signal.removeEventListener("abort", onAbort);
+    const patience = setTimeout(() => end("SIGKILL"), PATIENCE);
+    await exited.catch(() => undefined);
+    clearTimeout(patience);
+    await channel.close();
+    await feeding;
+  }
+  return counts;
+}

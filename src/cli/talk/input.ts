@@ -1,0 +1,105 @@
+// Standard input as a source that is read when somebody wants more: a terminal, a file, or a pipe.
+
+import { fstatSync, read as readFd, readFileSync } from "node:fs";
+import { promisify } from "node:util";
+
+import { Failure } from "../frame/failure.js";
+
+const readAt = promisify(readFd);
+
+/** Bytes of a file that are read at a time. */
+const FILE_CHUNK = 256 << 10;
+
+export class StandardInput {
+  readonly isTerminal: boolean = process.stdin.isTTY;
+  /** The size of what is left, of a regular file. */
+  readonly size: number | undefined;
+  /** Where a regular file is read next. */
+  position = 0;
+  #stopped = false;
+  #ended = false;
+  #failed: Error | undefined;
+  #wake: (() => void) | undefined;
+  #buffer: Buffer | undefined;
+
+  constructor() {
+    let stat;
+    try {
+      stat = fstatSync(0);
+    } catch (error) {
+      // Closed by the caller: `<&-`.
+      if ((error as NodeJS.ErrnoException).code !== "EBADF") throw error;
+      this.#ended = true;
+      return;
+    }
+    if (stat.isFile()) {
+      this.position = positionOf(0);
+      this.size = Math.max(0, stat.size - this.position);
+    }
+  }
+
+  /** Whether it is a regular file, whose end is known. */
+  get isFile(): boolean {
+    return this.size !== undefined;
+  }
+
+  /** Ends a read that waits, and every later one, as if the end were reached. */
+  stop(): void {
+    this.#stopped = true;
+    this.#wake?.();
+  }
+
+  /** Gives standard input up, so that it does not keep the process alive. */
+  close(): void {
+    this.stop();
+    if (!this.isFile && !this.#ended) process.stdin.destroy();
+  }
+
+  /** The next bytes, null at the end. They are valid until the next call. */
+  async read(): Promise<Buffer | null> {
+    if (this.#stopped || this.#ended) return null;
+    if (this.isFile) return this.#readFile();
+    this.#listen();
+    for (;;) {
+      const chunk = process.stdin.read() as Buffer | null;
+      if (chunk !== null) return chunk;
+      if (this.#failed !== undefined) throw this.#failed;
+      if (this.#stopped || this.#ended) return null;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  async #readFile(): Promise<Buffer | null> {
+    this.#buffer ??= Buffer.allocUnsafe(FILE_CHUNK);
+    const { bytesRead } = await readAt(0, this.#buffer, 0, FILE_CHUNK, this.position);
+    this.position += bytesRead;
+    this.#ended = bytesRead === 0;
+    return bytesRead === 0 ? null : this.#buffer.subarray(0, bytesRead);
+  }
+
+  #listening = false;
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    const wake = (): void => this.#wake?.();
+    process.stdin.on("readable", wake);
+    process.stdin.on("end", () => {
+      this.#ended = true;
+      wake();
+    });
+    process.stdin.on("error", (error) => {
+      this.#failed = new Failure(`cannot read standard input: ${error.message}`);
+      wake();
+    });
+  }
+}
+
+/** The offset of an open file, which a shell may have moved: proc_pid_fdinfo(5). */
+function positionOf(fd: number): number {
+  try {
+    return Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,155 @@
+// Connecting: from an endpoint and the options of a command to a channel.
+
+import {
+  type Address,
+  AF_UNIX,
+  connect,
+  type ConnectOptions,
+  connectUdp,
+  type Endpoint,
+  getaddrinfo,
+  HostPort,
+  SO_TYPE,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  Socket,
+  Stream,
+  TimeoutError,
+  type TlsConnectOptions,
+  type UnixAddress,
+  wrapTls,
+} from "berkeley";
+
+import { showEndpoint } from "../frame/endpoints.js";
+import { UsageError } from "../frame/failure.js";
+import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
+import { type Channel, MessageChannel, StreamChannel, UdpChannel } from "./channel.js";
+
+export interface OpenPlan {
+  readonly endpoint: Endpoint;
+  /** How messages of a UNIX socket are sent, if they are. */
+  readonly messages: "datagram" | "seqpacket" | undefined;
+  readonly tls: TlsConnectOptions | undefined;
+  readonly source: ConnectOptions["localAddress"];
+  readonly via: string | undefined;
+  readonly timeout: number | undefined;
+  readonly options: readonly GivenOption[];
+  readonly signal: AbortSignal;
+}
+
+export async function open(plan: OpenPlan): Promise<Channel> {
+  const { endpoint, messages, via, tls } = plan;
+  const name = showEndpoint(endpoint.scheme, "address" in endpoint ? endpoint.address : undefined);
+  if (via !== undefined && endpoint.scheme !== "tcp" && endpoint.scheme !== "tls") {
+    throw new UsageError(`--via is given with an endpoint of ${endpoint.scheme}, required one of tcp or tls`);
+  }
+  if (messages !== undefined && endpoint.scheme === "unix") return openMessages(plan, endpoint.address, name);
+  if (endpoint.scheme === "udp") {
+    const { signal, timeout, source, options } = plan;
+    const socket = await asUsage(() => connectUdp(endpoint, { ...given({ signal, timeout }), ...local(source) }));
+    applyOptions(socket.socket, options);
+    return new UdpChannel(socket);
+  }
+  // Without options there is nothing that connect() can't do.
+  const direct = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
+  const stream = await (direct || via !== undefined ? openStream(plan) : openWithOptions(plan));
+  return new StreamChannel(stream, String(stream.remoteAddress ?? name));
+}
+
+async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
+  const stream = await asUsage(() =>
+    connect(endpoint, { ...given({ signal, timeout, via }), ...local(source), ...(tls === undefined ? {} : { tls }) }),
+  );
+  const settings = stream.settings();
+  if (options.length > 0 && settings !== undefined) applyOptions(settings, options);
+  return stream;
+}
+
+/** Makes the socket itself, for options that have to be set before it connects. */
+async function openWithOptions(plan: OpenPlan): Promise<Stream> {
+  const { endpoint, tls, timeout, signal } = plan;
+  const deadline = timeout === undefined ? undefined : performance.now() + timeout;
+  const left = (): number | undefined =>
+    deadline === undefined ? undefined : Math.max(0, deadline - performance.now());
+  const stream = endpoint.scheme === "fd" ? await asUsage(() => connect(endpoint)) : (await dial(plan, left)).stream();
+  if (endpoint.scheme === "fd") applyOptions(stream.settings()!, plan.options);
+  if (tls === undefined) return stream;
+  try {
+    const host = "address" in endpoint && "host" in endpoint.address ? { host: endpoint.address.host } : {};
+    const time = left();
+    return new Stream(
+      await wrapTls(stream, { ...tls, ...host, signal, ...(time === undefined ? {} : { handshakeTimeout: time }) }),
+    );
+  } catch (error) {
+    stream.abort();
+    throw error;
+  }
+}
+
+/** Tries the addresses one after the other; the error of the last one when none connects. */
+async function dial(plan: OpenPlan, left: () => number | undefined): Promise<Socket> {
+  const { endpoint, signal, source, options } = plan;
+  if (!("address" in endpoint)) throw new UsageError(`an endpoint of ${endpoint.scheme} can't be connected to`);
+  let failure: unknown;
+  for (const address of await addressesOf(endpoint.address, left(), signal)) {
+    const socket = new Socket(address.family, SOCK_STREAM);
+    try {
+      applyOptions(socket, options);
+      if (source !== undefined) await socket.bind(source);
+      await socket.connect(address, given({ signal, timeout: left() }));
+      return socket;
+    } catch (error) {
+      socket.close();
+      if (signal.aborted || error instanceof TimeoutError) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+type Addresses = Extract<Endpoint, { address: object }>["address"];
+
+async function addressesOf(
+  address: Addresses,
+  timeout: number | undefined,
+  signal: AbortSignal,
+): Promise<readonly Address[]> {
+  if (!(address instanceof HostPort)) return [address];
+  const found = await getaddrinfo(address.host, address.port, { type: SOCK_STREAM, ...given({ timeout, signal }) });
+  return found.map((one) => one.address);
+}
+
+async function openMessages(plan: OpenPlan, address: UnixAddress, name: string): Promise<Channel> {
+  const datagrams = plan.messages === "datagram";
+  const socket = new Socket(AF_UNIX, datagrams ? SOCK_DGRAM : SOCK_SEQPACKET);
+  try {
+    applyOptions(socket, plan.options);
+    // Without a name of its own a socket of datagrams gets no answer; the kernel chooses one (autobind of unix(7)).
+    if (plan.source !== undefined) await socket.bind(plan.source);
+    else if (datagrams) await socket.bind({ path: "" });
+    await socket.connect(address, given({ signal: plan.signal, timeout: plan.timeout }));
+    return new MessageChannel(socket, name, socket.getsockopt(SO_TYPE) === SOCK_SEQPACKET);
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** The fields that have a value. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
+
+const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
+  source === undefined ? {} : { localAddress: source };
+
+/** What the library says of an argument is what is wrong with the command line. */
+export async function asUsage<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) throw new UsageError(error.message);
+    throw error;
+  }
+}

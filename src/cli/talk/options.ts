@@ -1,0 +1,56 @@
+// The options that `connect` and `listen` have in common, for the descriptions of both.
+
+import { flag, list, option, optionOr, type OptionSpec, type OptionValues } from "../frame/command.js";
+import { duration, text } from "../frame/values.js";
+
+// A type and no interface, whose names would not count as those of options.
+export type TalkOptions = {
+  readonly udp: OptionSpec<boolean>;
+  readonly datagram: OptionSpec<boolean>;
+  readonly seqpacket: OptionSpec<boolean>;
+  readonly crlf: OptionSpec<boolean>;
+  readonly line: OptionSpec<boolean>;
+  readonly hex: OptionSpec<boolean>;
+  readonly noShutdown: OptionSpec<boolean>;
+  readonly sendOnly: OptionSpec<boolean>;
+  readonly receiveOnly: OptionSpec<boolean>;
+  readonly timeout: OptionSpec<number | undefined>;
+  readonly idle: OptionSpec<number | undefined>;
+  readonly linger: OptionSpec<number>;
+  readonly exec: OptionSpec<string | undefined>;
+  readonly option: OptionSpec<readonly string[]>;
+};
+
+export type TalkValues = OptionValues<TalkOptions>;
+
+export const TALK: TalkOptions = {
+  udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp://; with a UNIX socket the same as --datagram"),
+  datagram: flag("--datagram", "datagrams of a UNIX socket"),
+  seqpacket: flag("--seqpacket", "messages of a UNIX socket, in order (SOCK_SEQPACKET)"),
+  crlf: flag("--crlf", "send CR LF at the end of each line"),
+  line: flag("--line", "send whole lines only: each in one write, or one datagram"),
+  hex: flag("--hex", "print what is received and sent as hexadecimal numbers, instead of what is received"),
+  noShutdown: flag("--no-shutdown", "do not finish the sending direction at the end of standard input"),
+  sendOnly: flag("--send-only", "receive nothing, and end when all is sent"),
+  receiveOnly: flag("--receive-only", "read no standard input"),
+  timeout: option("-w, --timeout TIME", "give up when there is no connection after this time", duration),
+  idle: option("-i, --idle TIME", "give up after this time without data in either direction", duration),
+  linger: optionOr(
+    "--linger TIME",
+    "how long to wait in silence for more: after the peer has finished and standard input is a pipe, and with datagrams " +
+      "after the end of standard input",
+    duration,
+    500,
+    "500ms",
+  ),
+  exec: option(
+    "-e, --exec COMMAND",
+    "run a command with /bin/sh for the connection, instead of standard input and output",
+    text,
+  ),
+  option: list(
+    "--option NAME=VALUE",
+    "set a socket option before connecting or listening, such as TCP_NODELAY=1",
+    text,
+  ),
+};

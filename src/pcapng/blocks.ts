@@ -1,0 +1,92 @@
+// The blocks of a pcapng file: https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html
+//
+// A block has its type, its length, its content padded to 32 bits, and its length again. The byte order is that of the writer;
+// here it is always little-endian, which the magic number of the section header says.
+
+/** Frames with an Ethernet header. */
+export const LINKTYPE_ETHERNET = 1;
+/** Packets that begin with the header of IPv4 or IPv6. */
+export const LINKTYPE_RAW = 101;
+
+/** The link types whose packets this module makes. */
+export type LinkType = typeof LINKTYPE_ETHERNET | typeof LINKTYPE_RAW;
+
+const SECTION_HEADER = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION = 1;
+const ENHANCED_PACKET = 6;
+const BYTE_ORDER = 0x1a2b_3c4d;
+
+/** Numbers of options. Each kind of block has its own, but for the first two. */
+export const OPTION = {
+  end: 0,
+  comment: 1,
+  hardware: 2,
+  os: 3,
+  application: 4,
+  interfaceName: 2,
+  interfaceDescription: 3,
+  timestampResolution: 9,
+  packetFlags: 2,
+} as const;
+
+export type Option = readonly [code: number, value: string | Uint8Array];
+
+const padded = (length: number): number => (length + 3) & ~3;
+
+function options(given: readonly Option[]): Buffer {
+  if (given.length === 0) return Buffer.alloc(0);
+  const parts = given.map(([code, value]) => {
+    // The length has 16 bits.
+    const bytes = (typeof value === "string" ? Buffer.from(value) : Buffer.from(value)).subarray(0, 0xffff);
+    const part = Buffer.alloc(4 + padded(bytes.length));
+    part.writeUInt16LE(code, 0);
+    part.writeUInt16LE(bytes.length, 2);
+    part.set(bytes, 4);
+    return part;
+  });
+  return Buffer.concat([...parts, Buffer.alloc(4)]);
+}
+
+function block(type: number, content: readonly Uint8Array[]): Buffer {
+  const length = 12 + content.reduce((sum, part) => sum + part.length, 0);
+  const [head, tail] = [Buffer.alloc(8), Buffer.alloc(4)];
+  head.writeUInt32LE(type, 0);
+  head.writeUInt32LE(length, 4);
+  tail.writeUInt32LE(length, 0);
+  return Buffer.concat([head, ...content, tail]);
+}
+
+export function sectionHeader(given: readonly Option[]): Buffer {
+  const fields = Buffer.alloc(16);
+  fields.writeUInt32LE(BYTE_ORDER, 0);
+  // Version 1.0.
+  fields.writeUInt16LE(1, 4);
+  // The length of the section is not known: -1.
+  fields.fill(0xff, 8, 16);
+  return block(SECTION_HEADER, [fields, options(given)]);
+}
+
+export function interfaceDescription(linkType: number, snapLength: number, given: readonly Option[]): Buffer {
+  const fields = Buffer.alloc(8);
+  fields.writeUInt16LE(linkType, 0);
+  fields.writeUInt32LE(snapLength, 4);
+  return block(INTERFACE_DESCRIPTION, [fields, options(given)]);
+}
+
+/** @param captured the bytes that are kept; `length` is what the packet had */
+export function enhancedPacket(
+  interfaceId: number,
+  time: bigint,
+  captured: Uint8Array,
+  length: number,
+  given: readonly Option[],
+): Buffer {
+  const fields = Buffer.alloc(20);
+  fields.writeUInt32LE(interfaceId, 0);
+  fields.writeUInt32LE(Number(time >> 32n), 4);
+  fields.writeUInt32LE(Number(time & 0xffff_ffffn), 8);
+  fields.writeUInt32LE(captured.length, 12);
+  fields.writeUInt32LE(length, 16);
+  const padding = Buffer.alloc(padded(captured.length) - captured.length);
+  return block(ENHANCED_PACKET, [fields, captured, padding, options(given)]);
+}

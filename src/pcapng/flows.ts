@@ -1,0 +1,227 @@
+// Flows of TCP and UDP for a capture, from what a program sends and receives: packets as they could have been on the wire, with the
+// real addresses and bytes. A program does not see the packets, so sequence numbers begin at a chosen number, and every
+// piece is acknowledged at once.
+
+import { quote } from "../check/index.js";
+import { LINKTYPE_ETHERNET } from "./blocks.js";
+import {
+  ACK,
+  bytesOf,
+  type End,
+  ethernetFrame,
+  FIN,
+  type IpAddress,
+  PSH,
+  RST,
+  SYN,
+  tcpPacket,
+  udpPacket,
+} from "./headers.js";
+import type { CaptureInterface, PacketOptions } from "./writer.js";
+
+/** The ends of a flow. Both have the same family. */
+export interface FlowEnds {
+  readonly client: IpAddress;
+  readonly server: IpAddress;
+}
+
+/** Which end sends. */
+export type FlowSide = "client" | "server";
+
+export interface TcpFlowOptions extends FlowEnds {
+  /** Payload bytes of a segment at most, 1 to 65000. Default 32768. */
+  readonly segmentSize?: number | undefined;
+  /** The sequence number with which both ends begin, 0 to 4294967295. Default 0. */
+  readonly initialSequence?: number | undefined;
+}
+
+/** What is known of a piece. */
+export type FlowOptions = Pick<PacketOptions, "time" | "comment">;
+
+const SIDES = ["client", "server"] as const;
+/** The largest payload whose packet has a length of 16 bits, over IPv6 and over IPv4. */
+const MAX_SEGMENT = 65_000;
+const MAX_DATAGRAM = 65_507;
+const WINDOW = 0xffff;
+/** The window is 2^14 as large, so that readers never see it full: the largest shift of RFC 7323. */
+const SCALE = 14;
+
+function checkEnds(action: string, { client, server }: FlowEnds): Record<FlowSide, End> {
+  const ends = { client: endOf(client), server: endOf(server) };
+  if (ends.client.bytes.length !== ends.server.bytes.length) {
+    throw new TypeError(
+      `Cannot ${action}: client is ${quote(String(client))} and server ${quote(String(server))}, required one family`,
+    );
+  }
+  return ends;
+}
+
+const endOf = (address: IpAddress): End => ({ bytes: bytesOf(address), port: address.port });
+
+function checkSide(action: string, side: FlowSide): FlowSide {
+  if (SIDES.includes(side)) return side;
+  throw new TypeError(`Cannot ${action}: side is ${quote(side)}, required "client" or "server"`);
+}
+
+const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
+
+class Flow {
+  protected readonly ends: Record<FlowSide, End>;
+  readonly #to: CaptureInterface;
+  protected packets = 0;
+
+  constructor(to: CaptureInterface, ends: Record<FlowSide, End>) {
+    this.#to = to;
+    this.ends = ends;
+  }
+
+  protected write(side: FlowSide, packet: Buffer, opts: FlowOptions): void {
+    this.packets++;
+    const { linkType } = this.#to;
+    const frame =
+      linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
+    // Seen from the server's machine.
+    this.#to.packet(frame, { ...opts, direction: side === "client" ? "inbound" : "outbound" });
+  }
+}
+
+/**
+ * A connection of TCP in a capture. `open()` writes the handshake, `data()` segments and their acknowledgement, `finish()` and
+ * `reset()` the end; "follow stream" of a reader shows the bytes.
+ *
+ * @throws TypeError or RangeError for an option that is wrong
+ * @see RFC 9293
+ * @example
+ * ```ts
+ * import { Inet6Address } from "berkeley";
+ * import { Capture, TcpFlow } from "berkeley/pcapng";
+ *
+ * let bytes = 0;
+ * const capture = new Capture({ write: (block) => (bytes += block.length) });
+ * const flow = new TcpFlow(capture.addInterface(), {
+ *   client: new Inet6Address("::1", 50_000),
+ *   server: new Inet6Address("::1", 7),
+ * });
+ * flow.open({ comment: "accepted" });
+ * flow.data("client", Buffer.from("ping"));
+ * flow.data("server", Buffer.from("pong"));
+ * flow.finish("client");
+ * flow.finish("server");
+ * console.log(bytes > 0); // prints: true
+ * ```
+ */
+export class TcpFlow extends Flow {
+  readonly #segmentSize: number;
+  readonly #next: Record<FlowSide, number>;
+  readonly #finished: Record<FlowSide, boolean> = { client: false, server: false };
+  #opened = false;
+
+  constructor(to: CaptureInterface, opts: TcpFlowOptions) {
+    const { segmentSize = 32_768, initialSequence = 0 } = opts;
+    if (!Number.isInteger(segmentSize) || segmentSize < 1 || segmentSize > MAX_SEGMENT) {
+      throw new RangeError(
+        `Cannot record a connection: segmentSize is ${quote(segmentSize)}, required an integer from 1 to ${MAX_SEGMENT}`,
+      );
+    }
+    if (!Number.isInteger(initialSequence) || initialSequence < 0 || initialSequence > 0xffff_ffff) {
+      throw new RangeError(
+        `Cannot record a connection: initialSequence is ${quote(initialSequence)}, required an integer from 0 to 4294967295`,
+      );
+    }
+    super(to, checkEnds("record a connection", opts));
+    this.#segmentSize = segmentSize;
+    this.#next = { client: initialSequence, server: initialSequence };
+  }
+
+  /** Writes the three segments of the handshake. The first piece of data does so too, when nobody has. */
+  open(opts: FlowOptions = {}): void {
+    if (this.#opened) return;
+    this.#opened = true;
+    const options = Buffer.from([2, 4, this.#segmentSize >> 8, this.#segmentSize & 0xff, 1, 3, 3, SCALE]);
+    this.#segment("client", SYN, opts, options);
+    this.#segment("server", SYN | ACK, {}, options);
+    this.#segment("client", ACK, {});
+  }
+
+  /** Writes what a side has sent, in as many segments as it takes. */
+  data(side: FlowSide, bytes: Uint8Array, opts: FlowOptions = {}): void {
+    checkSide("record data", side);
+    if (bytes.length === 0) return;
+    this.open(opts.time === undefined ? {} : { time: opts.time });
+    for (let at = 0; at < bytes.length; at += this.#segmentSize) {
+      const payload = bytes.subarray(at, at + this.#segmentSize);
+      const last = at + payload.length === bytes.length;
+      this.#segment(side, last ? ACK | PSH : ACK, at === 0 ? opts : { time: opts.time }, undefined, payload);
+    }
+    this.#acknowledge(other(side), opts);
+  }
+
+  /** Writes that a side has finished sending. */
+  finish(side: FlowSide, opts: FlowOptions = {}): void {
+    checkSide("record the end", side);
+    if (this.#finished[side]) return;
+    this.open(opts.time === undefined ? {} : { time: opts.time });
+    this.#segment(side, FIN | ACK, opts);
+    this.#finished[side] = true;
+    this.#acknowledge(other(side), opts);
+  }
+
+  /** Writes that a side has reset the connection. */
+  reset(side: FlowSide, opts: FlowOptions = {}): void {
+    checkSide("record a reset", side);
+    this.open(opts.time === undefined ? {} : { time: opts.time });
+    this.#segment(side, RST | ACK, opts);
+  }
+
+  #acknowledge(side: FlowSide, { time }: FlowOptions): void {
+    this.#segment(side, ACK, { time });
+  }
+
+  #segment(side: FlowSide, flags: number, opts: FlowOptions, options?: Uint8Array, payload?: Uint8Array): void {
+    const peer = other(side);
+    const packet = tcpPacket(this.ends[side], this.ends[peer], {
+      flags,
+      sequence: this.#next[side],
+      acknowledgement: (flags & ACK) === 0 ? 0 : this.#next[peer],
+      window: WINDOW,
+      id: this.packets,
+      ...(options === undefined ? {} : { options }),
+      ...(payload === undefined ? {} : { payload }),
+    });
+    const counted = (payload?.length ?? 0) + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
+    this.#next[side] = (this.#next[side] + counted) >>> 0;
+    this.write(side, packet, opts);
+  }
+}
+
+/**
+ * Datagrams of UDP between two addresses in a capture.
+ *
+ * @throws TypeError for addresses of two families; RangeError for a datagram that UDP can't carry
+ * @see RFC 768
+ * @example
+ * ```ts
+ * import { InetAddress } from "berkeley";
+ * import { Capture, UdpFlow } from "berkeley/pcapng";
+ *
+ * let bytes = 0;
+ * const capture = new Capture({ write: (block) => (bytes += block.length) });
+ * const [client, server] = [new InetAddress("127.0.0.1", 50_000), new InetAddress("127.0.0.1", 53)];
+ * new UdpFlow(capture.addInterface(), { client, server }).datagram("client", Buffer.from("question"));
+ * console.log(bytes > 0); // prints: true
+ * ```
+ */
+export class UdpFlow extends Flow {
+  constructor(to: CaptureInterface, ends: FlowEnds) {
+    super(to, checkEnds("record datagrams", ends));
+  }
+
+  /** Writes a datagram that a side has sent. */
+  datagram(side: FlowSide, bytes: Uint8Array, opts: FlowOptions = {}): void {
+    checkSide("record a datagram", side);
+    if (bytes.length > MAX_DATAGRAM) {
+      throw new RangeError(`Cannot record a datagram: it has ${bytes.length} bytes, required at most ${MAX_DATAGRAM}`);
+    }
+    this.write(side, udpPacket(this.ends[side], this.ends[other(side)], bytes, this.packets), opts);
+  }
+}
