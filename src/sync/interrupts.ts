@@ -41,6 +41,13 @@ function untilTurn(): void {
 
 function nothing(): void {}
 
+/** Signals for which `nothing` listens. */
+const held: string[] = [];
+
+function letGo(): void {
+  for (const name of held.splice(0)) process.off(name, nothing);
+}
+
 /**
  * Bun and Deno say that there will be a listener, and install their handler after that. So a listener that does nothing comes
  * first, for a moment: the handler is there then, and ours before it.
@@ -57,7 +64,8 @@ function listened(name: string | symbol, listener: unknown): void {
     return;
   }
   addon.signalListened(name);
-  queueMicrotask(() => events.off(name, nothing));
+  held.push(name);
+  queueMicrotask(letGo);
 }
 
 const watching = addon.watchSignals();
@@ -86,12 +94,16 @@ function watch(): boolean {
  */
 export function interrupted(calls: Calls): boolean {
   if (!isMainThread) return false;
+  // No microtask runs while a call blocks, and with a listener a signal has no default action.
+  if (held.length > 0) letGo();
   if (!told && !turning) {
     calls.forgetSignals();
     untilTurn();
   }
+  // Before takeSignals(): a signal that comes between the two calls interrupts, and ends nothing yet.
+  const unheard = calls.unheardSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
-  if (calls.unheardSignals(os().constants.signals.SIGINT) >= ENOUGH) endByDefault("SIGINT");
+  if (unheard >= ENOUGH) endByDefault("SIGINT");
   return false;
 }
 
