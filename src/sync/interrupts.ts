@@ -16,7 +16,7 @@
 // Only the main thread listens for signals. A worker that blocks is not interrupted.
 
 import type { EventEmitter } from "node:events";
-import { os } from "../builtins.js";
+import { os, workerThreads } from "../builtins.js";
 import { addon } from "../sys/addon.js";
 import type { Calls } from "../sys/calls.js";
 import { EPERM } from "../sys/errno.js";
@@ -69,8 +69,11 @@ function listened(name: string | symbol, listener: unknown): void {
 }
 
 const watching = addon.watchSignals();
-/** By the addon: an import of node:worker_threads takes 2 MB on Node.js 26. */
-const isMainThread = watching !== EPERM;
+/**
+ * On Node.js by the addon: an import of node:worker_threads takes 2 MB on version 26. Elsewhere by that module: `deno test` runs
+ * the main program on another thread than the first one of the process.
+ */
+const isMainThread = runtime.libuv ? watching !== EPERM : workerThreads().isMainThread;
 /** Whether the loop says when listeners have run. */
 const told = isMainThread && watch();
 
