@@ -56,8 +56,12 @@ const RUNTIMES = {
     title: "Deno",
     binaries: [`@deno/${packages}-glibc/deno`],
     command: (file) => [
-      ...["test", "--allow-all", "--no-check", "--v8-flags=--expose-gc"],
-      ...[`--preload=${join(root, "scripts", "runtimes", "deno.mjs")}`, file],
+      "test",
+      "--allow-all",
+      "--no-check",
+      "--v8-flags=--expose-gc",
+      `--preload=${join(root, "scripts", "runtimes", "deno.mjs")}`,
+      file,
     ],
     env: (binary) => ({ BERKELEY_DENO: denoForNode(binary) }),
     parse(line) {

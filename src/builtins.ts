@@ -11,6 +11,7 @@ import type * as Stream from "node:stream";
 import type * as StreamWeb from "node:stream/web";
 import type * as Tls from "node:tls";
 import type * as Util from "node:util";
+import type * as WorkerThreads from "node:worker_threads";
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names what Node gives
 function lazily<Module>(name: string): () => Module {
@@ -29,6 +30,7 @@ export const streamWeb: () => typeof StreamWeb = lazily("node:stream/web");
 export const tls: () => typeof Tls = lazily("node:tls");
 // `import { inspect } from "node:util"` has Node evaluate every export of it.
 export const util: () => typeof Util = lazily("node:util");
+export const workerThreads: () => typeof WorkerThreads = lazily("node:worker_threads");
 
 const perfHooks: () => typeof PerfHooks = lazily("node:perf_hooks");
 /** `performance.now()`. By way of the module, because the global `performance` is looked up by a getter each time. */

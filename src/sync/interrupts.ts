@@ -16,7 +16,7 @@
 // Only the main thread listens for signals. A worker that blocks is not interrupted.
 
 import type { EventEmitter } from "node:events";
-import { os } from "../builtins.js";
+import { os, workerThreads } from "../builtins.js";
 import { addon } from "../sys/addon.js";
 import type { Calls } from "../sys/calls.js";
 import { EPERM } from "../sys/errno.js";
@@ -41,6 +41,13 @@ function untilTurn(): void {
 
 function nothing(): void {}
 
+/** Signals for which `nothing` listens. */
+const held: string[] = [];
+
+function letGo(): void {
+  for (const name of held.splice(0)) process.off(name, nothing);
+}
+
 /**
  * Bun and Deno say that there will be a listener, and install their handler after that. So a listener that does nothing comes
  * first, for a moment: the handler is there then, and ours before it.
@@ -57,12 +64,16 @@ function listened(name: string | symbol, listener: unknown): void {
     return;
   }
   addon.signalListened(name);
-  queueMicrotask(() => events.off(name, nothing));
+  held.push(name);
+  queueMicrotask(letGo);
 }
 
 const watching = addon.watchSignals();
-/** By the addon: an import of node:worker_threads takes 2 MB on Node.js 26. */
-const isMainThread = watching !== EPERM;
+/**
+ * On Node.js by the addon: an import of node:worker_threads takes 2 MB on version 26. Elsewhere by that module: `deno test` runs
+ * the main program on another thread than the first one of the process.
+ */
+const isMainThread = runtime.libuv ? watching !== EPERM : workerThreads().isMainThread;
 /** Whether the loop says when listeners have run. */
 const told = isMainThread && watch();
 
@@ -86,12 +97,16 @@ function watch(): boolean {
  */
 export function interrupted(calls: Calls): boolean {
   if (!isMainThread) return false;
+  // No microtask runs while a call blocks, and with a listener a signal has no default action.
+  if (held.length > 0) letGo();
   if (!told && !turning) {
     calls.forgetSignals();
     untilTurn();
   }
+  // Before takeSignals(): a signal that comes between the two calls interrupts, and ends nothing yet.
+  const unheard = calls.unheardSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
-  if (calls.unheardSignals(os().constants.signals.SIGINT) >= ENOUGH) endByDefault("SIGINT");
+  if (unheard >= ENOUGH) endByDefault("SIGINT");
   return false;
 }
 

@@ -80,6 +80,33 @@ test("readiness that is of no use again and again does not spin", () => {
   right.close();
 });
 
+test("a second Ctrl-C that comes while the call looks for signals interrupts it, and does not end the program", () => {
+  const [left, right] = socketpair();
+  let caught = 1;
+  let told = 1;
+  let looks = 0;
+  /** The second signal comes right after the first look, whichever that is. */
+  const look = (): number => {
+    const now = caught;
+    if (looks++ === 0) caught = 2;
+    return now;
+  };
+  withCalls(
+    {
+      unheardSignals: () => look(),
+      takeSignals: () => {
+        const now = look();
+        const count = now - told;
+        told = now;
+        return count;
+      },
+    },
+    () => assert.throws(() => right.recv(1, { timeout: 5_000 }), failing("EINTR")),
+  );
+  left.close();
+  right.close();
+});
+
 test("a lack of descriptors is EMFILE for accept(), and waited out by a patient one and by the loop", () => {
   using server = new Socket();
   server.bind("127.0.0.1:0");
