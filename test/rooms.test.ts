@@ -108,7 +108,8 @@ test("no file name occurs in two folders of src/", () => {
   const folders = new Map<string, string[]>();
   for (const path of files.keys()) {
     const name = basename(path);
-    if (name !== "index.ts") folders.set(name, [...(folders.get(name) ?? []), path]);
+    // A file of the command line has the name of its command. It imports the package as users do.
+    if (name !== "index.ts" && !path.startsWith("cli/")) folders.set(name, [...(folders.get(name) ?? []), path]);
   }
   assert.deepEqual(
     [...folders.values()].filter((paths) => paths.length > 1),
