@@ -195,7 +195,7 @@ export class SocketConn implements Conn, DirectReader {
     return settingsAt(this.#socket, this.#runner.calls, fd ?? (() => descriptor.fd));
   }
 
-  readAheadBy(layer: ReadAhead): void {
+  registerReadAhead(layer: ReadAhead): void {
     const before = this.#runner.readAhead;
     const unread = before === undefined || before === layer ? 0 : before.unread;
     if (unread > 0) throw new BufferedError("put a stream on the connection", unread);
