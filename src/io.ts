@@ -96,7 +96,7 @@ export interface SocketSettings {
   /** Sets an option: setsockopt(2). */
   setsockopt<Set>(option: TypedOption<unknown, Set>, value: NoInfer<Set>): void;
   setsockopt(level: number, name: number, value: number | Uint8Array): void;
-  /** Sets TCP_NODELAY. Does nothing on a closed socket, or on one that is not TCP, as in a `net.Socket`. */
+  /** Sets TCP_NODELAY. As in a `net.Socket`, it does nothing on a closed socket, or on one that is not TCP. */
   setNoDelay(enable: boolean): void;
   /**
    * Sets SO_KEEPALIVE, and TCP_KEEPIDLE if `initialDelay` (milliseconds) is at least one second. Does nothing on a

@@ -38,7 +38,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #transferring = false;
   #ended = false;
   #closed = false;
-  /** Set by an error that ends the reading for good. */
+  /** Set by an error after which no read is possible. */
   #failure: { readonly error: unknown } | undefined;
   #rule: ReadRule<unknown> | undefined;
   #opts: IoOptions | undefined;
@@ -215,7 +215,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.buffer.clear();
   }
 
-  /** Locks the reading side for good, even after a failure, and drops the bytes in the buffer. Returns their number. */
+  /**
+   * Locks the reading side permanently, even after a failure, and drops the bytes in the buffer. Returns their number.
+   */
   lockAndDiscard(): number {
     if (this.#busy || this.#direct?.reading === true) throw new BusyError("read");
     this.#busy = true;

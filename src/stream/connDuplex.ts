@@ -104,9 +104,9 @@ export class ConnDuplex extends DuplexPlaceholder {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
-    // A pipe to this Duplex waits for its source, so only whenBroken() tells it that the connection is broken. The
-    // reference is weak, so that whenBroken() does not keep the Duplex alive. After a regular close of the peer there
-    // may be bytes to read. So only a reset destroys the Duplex, and only while its writing side is open.
+    // A pipe to this Duplex waits for its source and makes no write. So only whenBroken() finds a broken connection.
+    // The reference is weak, so that whenBroken() does not keep the Duplex alive. After a regular close of the peer
+    // there may be bytes to read. So only a reset destroys the Duplex, and only while its writing side is open.
     const weak = new WeakRef(this);
     const onBroken = (error: unknown): void => {
       const duplex = weak.deref();

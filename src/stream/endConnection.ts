@@ -17,7 +17,9 @@ let discarded = new Uint8Array(0);
 
 /** The reading side of the connection, whose buffer may have bytes. */
 export interface EndingReader {
-  /** Locks the reading side for good, even after a failure, and drops the bytes in the buffer. Returns their number. */
+  /**
+   * Locks the reading side permanently, even after a failure, and drops the bytes in the buffer. Returns their number.
+   */
   lockAndDiscard(): number;
   readonly closed: boolean;
   now(): number;

@@ -21,8 +21,8 @@ export interface Frame<T> extends Found<T> {
  * of `bytes`.
  *
  * Until it returns a frame, the decoder is called again with bytes that begin at the same place. So it may remember how
- * far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. That ends
- * the reading of the stream for good.
+ * far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. Then all
+ * later reads of the stream reject with that error.
  */
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 

@@ -84,7 +84,7 @@ export class ReadBuffer {
     return this.#end - this.#start;
   }
 
-  /** The position in the stream of the first unread byte. It tells a search whether it can continue. */
+  /** The position in the stream of the first unread byte. Searches compare it to notice taken bytes. */
   get position(): number {
     return this.#slabPosition + this.#start;
   }

@@ -7,7 +7,7 @@ import type { ReadBuffer } from "./readBuffer.js";
 export interface ReadRule<T> {
   /**
    * Takes the result from the buffer, or returns `undefined` if it needs more bytes. `ended` says that no more bytes
-   * will come. An error that it throws ends the reading for good, except an `IncompleteReadError`.
+   * will come. After an error that it throws no read is possible, except after an `IncompleteReadError`.
    */
   apply(buffer: ReadBuffer, ended: boolean): T | undefined;
   /** Whether `apply` runs code of the user. */

@@ -42,7 +42,7 @@ export let readerOf: (stream: Stream) => BufferedReader;
  * call reads at a time: a second one rejects with a {@link BusyError}. The stream reads only while a call reads, and at
  * most `readSize` bytes more than the call needs. The connection slows down a peer that sends faster.
  *
- * A {@link LimitError} (a line or a frame is too long) or an error of a codec ends the reading for good: all later
+ * A {@link LimitError} (a line or a frame is too long) or an error of a codec ends the reading: all later
  * reads reject with the same error. If the end comes too early, the call rejects with an {@link IncompleteReadError},
  * which has the bytes that have arrived. All other errors are those of the connection.
  *

@@ -117,8 +117,8 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
 
   const writable = new (streamWeb().WritableStream)<Data>({
     start(controller) {
-      // A pipe to the writable waits for its source, so only whenBroken() tells it that the connection is broken. The
-      // reference is weak, so that whenBroken() does not keep the streams alive.
+      // A pipe to the writable waits for its source and makes no write. So only whenBroken() finds a broken connection.
+      // The reference is weak, so that whenBroken() does not keep the streams alive.
       const weak = new WeakRef(controller);
       const onBroken = (error: unknown): void => {
         if (writeDone) return;

@@ -45,7 +45,7 @@ export class FakeClock implements Clock {
 
   /**
    * Advances the time by `ms` and runs the timers that are due then, the earliest first. This includes timers that are
-   * set meanwhile. Before and after each timer, callbacks of the event loop run that are ready.
+   * set meanwhile. Callbacks of the event loop that are ready run before and after each timer.
    */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;

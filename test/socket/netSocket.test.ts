@@ -138,7 +138,7 @@ test("toNetSocket() refuses a connection without a descriptor, which stays usabl
   const stream = new Stream(b);
   assert.throws(
     () => stream.toNetSocket(),
-    /^TypeError: Cannot hand the connection to node:net: \w+ has no descriptor/,
+    /^TypeError: Cannot toNetSocket: a \w+ has no descriptor, required a connection over a socket/,
   );
   await a.write("hello\n");
   assert.equal(await stream.readLine(), "hello");
