@@ -5,7 +5,7 @@ import { restated, SocketError } from "../errors/index.js";
 import type { HostAddress } from "./customResolver.js";
 
 /** This machine lacks the address, or its family. */
-const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
+const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /** The addresses of the wildcard, if `target` is the wildcard of no family: that of IPv6, which takes IPv4 too, and that of IPv4. */
 export function wildcards(
@@ -32,7 +32,7 @@ export async function bindFirst<T>(
       return await bind(address);
     } catch (error) {
       errors.push(error);
-      if (!(error instanceof SocketError) || !ABSENT.has(error.code)) break;
+      if (!(error instanceof SocketError) || !UNAVAILABLE_CODES.has(error.code)) break;
     }
   }
   throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be bound`);

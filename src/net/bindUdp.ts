@@ -11,7 +11,7 @@ import {
   InetAddress,
   parseEndpoint,
 } from "../addr/index.js";
-import { flag, integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import { calls } from "../sys/calls.js";
@@ -26,20 +26,12 @@ import {
   SO_SNDBUF,
 } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { adopt } from "./adopt.js";
+import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
-import {
-  checkApplies,
-  checkDevice,
-  type CheckedWait,
-  checkLocal,
-  checkObject,
-  checkWait,
-  rest,
-} from "./endpointOptions.js";
+import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFd } from "./systemd.js";
-import { preparePlaces, UdpSocket } from "./udpSocket.js";
+import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
 
 /**
  * Options of both kinds of UDP sockets. `timeout` is for the resolver, and for a `connectUdp()` that finds no free port; `signal` ends
@@ -79,7 +71,7 @@ export interface ConnectUdpOptions extends UdpOptions {
 const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
 const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
 const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
-const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
+const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 
 /**
  * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
@@ -107,26 +99,26 @@ const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {}): Promise<UdpSocket> {
   const target = udpTarget(endpoint, "bind");
   const { action } = target;
-  checkObject(opts, action);
-  checkApplies(opts, target.fd === undefined ? BIND : [...ADOPT, "unsetEnv"], action, "such an endpoint");
-  const plan = checkPlan(opts, action);
+  checkOptions(opts, action);
+  checkNames(opts, target.fd === undefined ? BIND : [...DESCRIPTOR_OPTIONS, "unsetEnv"], action, "such an endpoint");
+  const checked = checkUdp(opts, action);
   const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
   const reusePort = flag(opts.reusePort, false, action, "reusePort");
   const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
-  plan.signal?.throwIfAborted();
+  checked.signal?.throwIfAborted();
   if (target.fd !== undefined) {
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
     let local!: HostAddress;
-    const adopted = adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
-      apply(socket, plan);
-      local = preparePlaces(socket);
+    const taken = takeDescriptor(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
+      apply(socket, checked);
+      local = reportLocalAddresses(socket);
     });
-    return new UdpSocket(adopted, local, undefined, plan.signal);
+    return new UdpSocket(taken, local, undefined, checked.signal);
   }
   const { address } = target;
   const bind = (local: HostAddress): Promise<Made> =>
-    make(local.family, plan, async (socket) => {
+    make(local.family, checked, async (socket) => {
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
       if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
@@ -136,11 +128,12 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
         );
       }
       await socket.bind(local);
-      return preparePlaces(socket);
+      return reportLocalAddresses(socket);
     });
-  const addresses = wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
+  const addresses =
+    wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
   const made = await bindFirst(addresses, bind, action);
-  return new UdpSocket(made.socket, made.address, undefined, plan.signal);
+  return new UdpSocket(made.socket, made.address, undefined, checked.signal);
 }
 
 /**
@@ -164,18 +157,18 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
     throw new TypeError(`Cannot ${action}: required udp://host:port`);
   }
-  checkObject(opts, action);
-  checkApplies(opts, [...COMMON, "localAddress"], action, "connectUdp()");
-  const plan = checkPlan(opts, action);
+  checkOptions(opts, action);
+  checkNames(opts, [...COMMON, "localAddress"], action, "connectUdp()");
+  const checked = checkUdp(opts, action);
   const local = checkLocal(opts.localAddress, action);
-  plan.signal?.throwIfAborted();
+  checked.signal?.throwIfAborted();
   const errors: unknown[] = [];
-  for (const remote of await candidates(address, AF_UNSPEC, plan)) {
+  for (const remote of await candidates(address, AF_UNSPEC, checked)) {
     try {
-      const made = await make(remote.family, plan, async (socket) => {
+      const made = await make(remote.family, checked, async (socket) => {
         if (local !== undefined) await socket.bind(local);
         // It waits while no port is free.
-        await socket.connect(remote, rest(plan));
+        await socket.connect(remote, remaining(checked));
         return socket.getsockname() as HostAddress;
       });
       return new UdpSocket(made.socket, made.address, remote, undefined);
@@ -186,7 +179,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`);
 }
 
-interface UdpPlan extends CheckedWait {
+interface CheckedUdp extends CheckedWait {
   readonly receiveBuffer: number | undefined;
   readonly sendBuffer: number | undefined;
   readonly broadcast: boolean;
@@ -194,7 +187,7 @@ interface UdpPlan extends CheckedWait {
   readonly resolver: Resolver | undefined;
 }
 
-function checkPlan(opts: UdpOptions, action: string): UdpPlan {
+function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
   const { receiveBuffer, sendBuffer, resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
@@ -235,10 +228,10 @@ function udpTarget(value: EndpointLike, verb: string): UdpTarget {
 async function candidates(
   target: HostAddress | HostPort,
   family: HostFamily | typeof AF_UNSPEC,
-  plan: UdpPlan,
+  checked: CheckedUdp,
 ): Promise<readonly HostAddress[]> {
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  return known === undefined ? resolveAddresses(target as HostPort, family, plan) : [known as HostAddress];
+  return known === undefined ? resolveAddresses(target as HostPort, family, checked) : [known as HostAddress];
 }
 
 /** A socket, and the address that it has. */
@@ -247,10 +240,14 @@ interface Made {
   readonly address: HostAddress;
 }
 
-async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<HostAddress>): Promise<Made> {
+async function make(
+  family: number,
+  checked: CheckedUdp,
+  prepare: (socket: Socket) => Promise<HostAddress>,
+): Promise<Made> {
   const socket = new Socket(family, SOCK_DGRAM);
   try {
-    apply(socket, plan);
+    apply(socket, checked);
     return { socket, address: await prepare(socket) };
   } catch (error) {
     socket.close();
@@ -258,9 +255,9 @@ async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => 
   }
 }
 
-function apply(socket: Socket, plan: UdpPlan): void {
-  if (plan.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, plan.receiveBuffer);
-  if (plan.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, plan.sendBuffer);
-  if (plan.broadcast) socket.setsockopt(SO_BROADCAST, true);
-  if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
+function apply(socket: Socket, checked: CheckedUdp): void {
+  if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);
+  if (checked.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, checked.sendBuffer);
+  if (checked.broadcast) socket.setsockopt(SO_BROADCAST, true);
+  if (checked.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, checked.device);
 }

@@ -19,41 +19,39 @@ import {
   UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket, SocketConn } from "../socket/index.js";
 import { systemClock } from "../wait/clock.js";
+import { millisecondsWithin } from "../wait/waitOptions.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import type { TlsConn } from "../tls/index.js";
-import { adopt } from "./adopt.js";
-import { dial, type DialPlan } from "./dial.js";
+import { takeDescriptor } from "./takeDescriptor.js";
+import { connectHost, type CheckedConnect } from "./connectHost.js";
 import {
   applyTcp,
-  checkApplies,
   checkDevice,
   checkLocal,
-  checkObject,
-  checkStream,
+  checkStreamLimits,
   checkTcp,
   checkWait,
-  isTcp,
-  rest,
+  isTcpSocket,
+  remaining,
   STREAM_FAMILIES,
   STREAM_OPTIONS,
   TCP_OPTIONS,
   type TcpOptions,
-  time,
 } from "./endpointOptions.js";
 import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
-import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
+import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
 import { openTunnel } from "./tunnel.js";
 
 /** How to connect, and the limits of the stream that comes out of it. */
 export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
-  /** Milliseconds for all of it: the resolver, all attempts, the proxy, the handshake of TLS. No timeout when absent. */
-  readonly timeout?: number | undefined;
+  /** Milliseconds for the resolver, all attempts, the proxy and the TLS handshake together. Default: null, no limit. */
+  readonly timeout?: number | null | undefined;
   /** Where the connection is to come from: a numeric address, or `["", port]`. Port 0 lets the kernel choose. */
   readonly localAddress?: AddressLike | undefined;
   /** The only interface that is used: SO_BINDTODEVICE. */
@@ -69,9 +67,9 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly resolver?: Resolver | undefined;
   /** Milliseconds for which an answer of `resolver` for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
   readonly resolutionDelay?: number | undefined;
-  /** Milliseconds after which the next address is tried beside those under way, 10 to 2000. Default 250; RFC 8305, section 5. */
+  /** Milliseconds after which the next address is attempts beside those under way, 10 to 2000. Default 250; RFC 8305, section 5. */
   readonly attemptDelay?: number | undefined;
-  /** Most addresses of a host that are tried. Default 32. */
+  /** Most addresses of a host that are attempts. Default 32. */
   readonly maxAttempts?: number | undefined;
   /** How to speak TLS, with a `tls://` endpoint. By default the server is verified, by what Node trusts. */
   readonly tls?: TlsConnectOptions | undefined;
@@ -156,26 +154,26 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
-  checkObject(opts, action);
-  checkApplies(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
-  const limits = checkStream(opts, action);
-  const plan = checkPlan(opts, action);
-  plan.signal?.throwIfAborted();
-  if (target.scheme === "fd") return new Stream(adoptConnected(target.fd, opts, plan, action), limits);
+  checkOptions(opts, action);
+  checkNames(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
+  const limits = checkStreamLimits(opts, action);
+  const checked = checkConnect(opts, action);
+  checked.signal?.throwIfAborted();
+  if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    return new Stream(await openLocal(target.address, plan, action), limits);
+    return new Stream(await openLocal(target.address, checked, action), limits);
   }
-  if (target.scheme === "tls") return openTls(target, opts, plan, limits, action);
-  if (opts.via !== undefined) return openTunnelled(target, opts, plan, limits, action);
-  const dialled = await dial(destinationOf(target, action), plan);
-  return new Stream(new SocketConn(dialled.socket, dialled), limits);
+  if (target.scheme === "tls") return openTls(target, opts, checked, limits, action);
+  if (opts.via !== undefined) return openTunnelled(target, opts, checked, limits, action);
+  const connected = await connectHost(destinationOf(target, action), checked);
+  return new Stream(new SocketConn(connected.socket, connected), limits);
 }
 
 /** TLS over a TCP connection, which goes through a proxy if one is wanted. */
 async function openTls(
   target: HostEndpoint,
   opts: ConnectOptions,
-  plan: DialPlan,
+  checked: CheckedConnect,
   limits: StreamOptions,
   action: string,
 ): Promise<Stream> {
@@ -183,16 +181,16 @@ async function openTls(
   const prepared = prepareClient(opts.tls, address, action);
   let stream: Stream;
   if (opts.via === undefined) {
-    const dialled = await dial(destinationOf(target, action), plan);
-    stream = new Stream(new SocketConn(dialled.socket, dialled), limits);
-  } else stream = await openTunnelled(target, opts, plan, limits, action);
-  return new Stream(await shake(stream, prepared, address, plan), limits);
+    const connected = await connectHost(destinationOf(target, action), checked);
+    stream = new Stream(new SocketConn(connected.socket, connected), limits);
+  } else stream = await openTunnelled(target, opts, checked, limits, action);
+  return new Stream(await wrapStream(stream, prepared, address, checked), limits);
 }
 
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 
-/** `parseEndpoint()`, which need not look twice at the same host and port. */
+/** `parseEndpoint()`, which need not fileStatus twice at the same host and port. */
 function targetOf(endpoint: EndpointLike): Endpoint {
   if (Array.isArray(endpoint) && endpoint.length === 2 && lastTarget?.scheme === "tcp") {
     const { address } = lastTarget;
@@ -206,12 +204,12 @@ function targetOf(endpoint: EndpointLike): Endpoint {
 
 /** What errors call the endpoint. Most programs connect to the same one again and again. */
 function actionOf(target: Endpoint): string {
-  if (lastTarget !== undefined && isSame(target, lastTarget)) return lastAction;
+  if (lastTarget !== undefined && isSameTcpAddress(target, lastTarget)) return lastAction;
   lastTarget = target;
   return (lastAction = `connect to ${quote(formatEndpoint(target))}`);
 }
 
-function isSame(one: Endpoint, other: Endpoint): boolean {
+function isSameTcpAddress(one: Endpoint, other: Endpoint): boolean {
   if (one.scheme !== "tcp" || other.scheme !== "tcp") return false;
   const [a, b] = [one.address, other.address];
   return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
@@ -228,16 +226,16 @@ export function destinationOf({ address }: HostEndpoint, action: string): HostAd
 async function openTunnelled(
   target: HostEndpoint,
   opts: ConnectOptions,
-  plan: DialPlan,
+  checked: CheckedConnect,
   limits: StreamOptions,
   action: string,
 ): Promise<Stream> {
   const address = destinationOf(target, action);
   const proxy = checkProxy(opts.via, action);
   const destination = checkDestination(address, action);
-  let stream: Stream = new Stream(await openProxy(proxy, opts, plan, action), limits);
-  if (proxy.tls !== undefined) stream = new Stream(await shake(stream, proxy.tls, proxy.address, plan), limits);
-  await openTunnel(stream, proxy, destination, plan);
+  let stream: Stream = new Stream(await openProxy(proxy, opts, checked, action), limits);
+  if (proxy.tls !== undefined) stream = new Stream(await wrapStream(stream, proxy.tls, proxy.address, checked), limits);
+  await openTunnel(stream, proxy, destination, checked);
   return stream;
 }
 
@@ -245,26 +243,30 @@ async function openTunnelled(
 async function openProxy(
   { address }: CheckedProxy,
   opts: ConnectOptions,
-  plan: DialPlan,
+  checked: CheckedConnect,
   action: string,
 ): Promise<SocketConn> {
   if (address instanceof UnixAddress) {
-    checkApplies(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
-    return openLocal(address, plan, action);
+    checkNames(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
+    return openLocal(address, checked, action);
   }
-  const dialled = await dial(address, plan);
-  return new SocketConn(dialled.socket, dialled);
+  const connected = await connectHost(address, checked);
+  return new SocketConn(connected.socket, connected);
 }
 
 /** A connection to a socket of this machine, or of its host. */
-async function openLocal(address: UnixAddress | VsockAddress, plan: DialPlan, action: string): Promise<SocketConn> {
+async function openLocal(
+  address: UnixAddress | VsockAddress,
+  checked: CheckedConnect,
+  action: string,
+): Promise<SocketConn> {
   const { family } = address;
-  const { local } = plan;
+  const { local } = checked;
   const socket = new Socket(family === AF_UNIX ? AF_UNIX : AF_VSOCK, SOCK_STREAM);
   try {
     checkSameFamily(local, family, action);
     if (local !== undefined) await socket.bind(local);
-    const { timeout = null, signal } = rest(plan);
+    const { timeout = null, signal } = remaining(checked);
     await socket.connect(address, { timeout, signal });
     return new SocketConn(socket, { remote: address });
   } catch (error) {
@@ -280,19 +282,19 @@ export function checkSameFamily(local: Address | HostPort | undefined, family: n
 }
 
 /** A descriptor that is connected. When it is refused it stays open, and the caller's. */
-function adoptConnected(fd: number, opts: ConnectOptions, plan: DialPlan, action: string): SocketConn {
+function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect, action: string): SocketConn {
   let conn: SocketConn | undefined;
-  adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
+  takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
     const remote = socket.getpeername();
-    if (isTcp(socket)) applyTcp(socket, plan.tcp);
-    else checkApplies(opts, ALLOWED.unix, action, "a descriptor that is not TCP's");
+    if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
+    else checkNames(opts, ALLOWED.unix, action, "a descriptor that is not TCP's");
     conn = new SocketConn(socket, { remote });
   });
   return conn as unknown as SocketConn;
 }
 
 /** Checks what sockets are concerned with; the time runs from here on. */
-export function checkPlan(opts: ConnectOptions, action: string): DialPlan {
+export function checkConnect(opts: ConnectOptions, action: string): CheckedConnect {
   const { resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
@@ -307,9 +309,9 @@ export function checkPlan(opts: ConnectOptions, action: string): DialPlan {
     device: checkDevice(opts.bindToDevice, action),
     family: checkFamily(opts.family, action),
     resolver,
-    pace: {
-      resolutionDelay: time(opts.resolutionDelay, 50, action, "resolutionDelay", 0, 2000),
-      attemptDelay: time(opts.attemptDelay, 250, action, "attemptDelay", 10, 2000),
+    limits: {
+      resolutionDelay: millisecondsWithin(opts.resolutionDelay, 50, action, "resolutionDelay", 0, 2000),
+      attemptDelay: millisecondsWithin(opts.attemptDelay, 250, action, "attemptDelay", 10, 2000),
       maxAttempts: opts.maxAttempts === undefined ? 32 : integer(opts.maxAttempts, action, "maxAttempts", 1, 1000),
     },
     clock: systemClock,

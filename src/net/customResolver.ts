@@ -30,7 +30,7 @@ export type HostFamily = typeof AF_INET | typeof AF_INET6;
 export type HostAddress = InetAddress | Inet6Address;
 
 /**
- * Finds the addresses of a host in one family, in the order in which they are to be tried; none is an empty list, or a
+ * Finds the addresses of a host in one family, in the order in which they are to be attempts; none is an empty list, or a
  * rejection that says why. A literal needs no port, and the port of an address counts for nothing: it is the endpoint's.
  *
  * `signal` is aborted when nobody needs the answer any more.
@@ -83,7 +83,7 @@ export interface Lookup extends CheckedWait {
 }
 
 /**
- * All addresses of a name in the order in which they are to be tried, within the deadline and until the signal. A resolver of the
+ * All addresses of a name in the order in which they are to be attempts, within the deadline and until the signal. A resolver of the
  * caller answers for each family on its own; IPv6 goes first then, as in the default table of RFC 6724.
  */
 export async function resolveAddresses(

@@ -10,12 +10,11 @@ import {
   HostPort,
   toAddress,
 } from "../addr/index.js";
-import { flag, integer, quote } from "../check/index.js";
+import { checkNames, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
-import type { Socket } from "../socket/index.js";
+import { isTcp, type Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { abortSignal, LONGEST_TIMER, milliseconds } from "../wait/waitOptions.js";
-import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
+import { abortSignal, LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
 import { SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../options/index.js";
 
 /** When a silent connection is probed; tcp(7). What is absent is the system's default. */
@@ -70,46 +69,14 @@ const MOST_PROBES = 127;
 /** IFNAMSIZ without the NUL. */
 const DEVICE_NAME = 15;
 
-/** Refuses what is not an object where options are taken. */
-export function checkObject(opts: unknown, action: string): void {
-  if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) return;
-  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object such as { timeout, signal }`);
-}
-
-/** Refuses options that the endpoint has no use for: nothing is accepted and ignored. */
-export function checkApplies(opts: object, allowed: readonly string[], action: string, what: string): void {
-  for (const name of Object.keys(opts)) {
-    if (allowed.includes(name) || (opts as Record<string, unknown>)[name] === undefined) continue;
-    throw new TypeError(
-      `Cannot ${action}: ${what} has no option ${quote(name)}, required one of ${allowed.join(", ")}`,
-    );
-  }
-}
-
-/** A time in ms within bounds. */
-export function time(
-  value: unknown,
-  otherwise: number,
-  action: string,
-  name: string,
-  min: number,
-  max: number,
-): number {
-  if (value === undefined) return otherwise;
-  if (typeof value !== "number") {
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a number of milliseconds`);
-  }
-  if (value >= min && value <= max) return value;
-  throw new RangeError(`Cannot ${action}: ${name} is ${value}, required ${min} to ${max} milliseconds`);
-}
-
+/** Checks `timeout` and `signal`. The time runs from this call on. */
 export function checkWait(opts: IoOptions, action: string): CheckedWait {
   const signal = abortSignal(opts.signal, action);
   return { deadline: new Deadline(milliseconds(opts.timeout, action)), signal };
 }
 
-/** What is left, as the next step takes it. */
-export function rest({ deadline, signal }: CheckedWait): IoOptions {
+/** The options of the next step: the remaining time and the signal. */
+export function remaining({ deadline, signal }: CheckedWait): IoOptions {
   return { timeout: deadline.left(), signal };
 }
 
@@ -125,7 +92,7 @@ function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
       `Cannot ${action}: keepAlive is ${quote(value)}, required true, false or { idle, interval, count }`,
     );
   }
-  checkApplies(value, ["idle", "interval", "count"], action, "keepAlive");
+  checkNames(value, ["idle", "interval", "count"], action, "keepAlive");
   const { idle, interval, count } = value as KeepAlive;
   return {
     idle: idle === undefined ? undefined : seconds(idle, action, "keepAlive.idle"),
@@ -136,7 +103,7 @@ function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
 
 /** Whole seconds out of ms. */
 function seconds(value: unknown, action: string, name: string): number {
-  const ms = time(value, 0, action, name, 1000, LONGEST_PROBE * 1000);
+  const ms = millisecondsWithin(value, 0, action, name, 1000, LONGEST_PROBE * 1000);
   if (ms % 1000 === 0) return ms / 1000;
   throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000, as the kernel counts seconds`);
 }
@@ -144,7 +111,7 @@ function seconds(value: unknown, action: string, name: string): number {
 const LIMITS = ["readSize", "maxLine", "maxFrame"] as const;
 
 /** The limits of a stream, checked as `Stream` will. */
-export function checkStream(opts: StreamOptions, action: string): StreamOptions {
+export function checkStreamLimits(opts: StreamOptions, action: string): StreamOptions {
   const { readSize, maxLine, maxFrame, now } = opts;
   for (const name of LIMITS) {
     const value: unknown = opts[name];
@@ -159,7 +126,7 @@ export function checkStream(opts: StreamOptions, action: string): StreamOptions 
 /** The names of the options that `checkTcp` reads. */
 export const TCP_OPTIONS: readonly string[] = ["noDelay", "keepAlive"];
 
-/** The names of the options that `checkStream` reads. */
+/** The names of the options that `checkStreamLimits` reads. */
 export const STREAM_OPTIONS: readonly string[] = ["readSize", "maxLine", "maxFrame", "now"];
 
 export function checkDevice(value: unknown, action: string): string | undefined {
@@ -182,10 +149,9 @@ export function checkLocal(value: unknown, action: string): Address | HostPort |
 /** The families that an endpoint of streams can be of. */
 export const STREAM_FAMILIES: readonly number[] = [AF_INET, AF_INET6, AF_UNIX, AF_VSOCK];
 
-export function isTcp(socket: Socket): boolean {
-  const { family, type, protocol } = socket;
-  const inet = family === AF_INET || family === AF_INET6;
-  return inet && type === SOCK_STREAM && (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
+/** Whether the socket speaks TCP. */
+export function isTcpSocket({ family, type, protocol }: Socket): boolean {
+  return isTcp(family, type, protocol);
 }
 
 /** Sets the options of a TCP connection, or of the listener whose connections inherit them. */

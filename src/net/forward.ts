@@ -9,17 +9,17 @@ import {
   type HostPort,
   parseEndpoint,
 } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
-import { abortSignal, LONGEST_TIMER } from "../wait/waitOptions.js";
+import { checkNames, checkOptions, integer, quote } from "../check/index.js";
+import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceArguments.js";
-import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
-import { addressNow, type DialPlan } from "./dial.js";
-import { Engine, type Forwarded, type ForwardPlan } from "./forwarding.js";
+import { checkConnect, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
+import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
+import { ForwardServer, type Forwarded, type CheckedForward } from "./forwardServer.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { checkApplies, checkObject, STREAM_OPTIONS, TCP_OPTIONS, time } from "./endpointOptions.js";
+import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
-export { type Forwarded } from "./forwarding.js";
+export { type Forwarded } from "./forwardServer.js";
 
 /** How to forward. */
 export interface ForwardOptions {
@@ -28,8 +28,8 @@ export interface ForwardOptions {
    * while nothing but bytes comes.
    */
   readonly maxConnections?: number | undefined;
-  /** Milliseconds for the connection to the target. Default 10,000. */
-  readonly connectTimeout?: number | undefined;
+  /** Milliseconds for the connection to the target; null for no limit. Default 10,000. */
+  readonly connectTimeout?: number | null | undefined;
   /** Milliseconds without a byte in either direction after which a connection is cut; null for never. Default 300,000. */
   readonly idleTimeout?: number | null | undefined;
   /** Bytes of the pipes, as `pump()` takes it. Default 262144. */
@@ -89,27 +89,27 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   const source = parseEndpoint(from);
   const target = parseEndpoint(to);
   const action = `forward ${quote(formatEndpoint(source))} to ${quote(formatEndpoint(target))}`;
-  checkObject(opts, action);
-  checkApplies(opts, NAMES, action, "forward");
+  checkOptions(opts, action);
+  checkNames(opts, NAMES, action, "forward");
   if (source.scheme === "tls" || source.scheme === "udp") {
     throw new TypeError(`Cannot ${action}: it listens on ${source.scheme}, required tcp, unix, vsock, fd or systemd`);
   }
   const { listen: listening = {} } = opts;
-  checkObject(listening, `${action}, listen`);
+  checkOptions(listening, `${action}, listen`);
   const allowed = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
-  checkApplies(listening, allowed, action, `listening on a ${source.scheme} endpoint`);
+  checkNames(listening, allowed, action, `listening on a ${source.scheme} endpoint`);
   const signal = abortSignal(opts.signal, action);
-  const plan = checkForward(target, opts, action);
+  const checked = checkForward(target, opts, action);
   signal?.throwIfAborted();
   const listener = await listen(from, listening);
   if (signal?.aborted === true) {
     await listener.close();
     throw signal.reason;
   }
-  return forwarderOf(new Engine(listener, plan, signal));
+  return makeForwarder(new ForwardServer(listener, checked, signal));
 }
 
-function checkForward(target: Endpoint, opts: ForwardOptions, action: string): ForwardPlan {
+function checkForward(target: Endpoint, opts: ForwardOptions, action: string): CheckedForward {
   const { connect = {}, idleTimeout, onEnd } = opts;
   if (onEnd !== undefined && typeof onEnd !== "function") {
     throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
@@ -117,8 +117,8 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): F
   const { address, way } = checkTarget(target, connect, action);
   return {
     maxConnections: integer(opts.maxConnections ?? 1000, action, "maxConnections", 1, MOST_CONNECTIONS),
-    connectTimeout: time(opts.connectTimeout, 10_000, action, "connectTimeout", 1, LONGEST_TIMER),
-    idleTimeout: idleTimeout === null ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
+    connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
+    idleTimeout: millisecondsOr(idleTimeout, 300_000, action, "idleTimeout"),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
     // Both run in the asynchronous context that they were given in, not in that of a connection's events.
@@ -131,12 +131,12 @@ function checkTarget(
   target: Endpoint,
   connect: ForwardConnectOptions,
   action: string,
-): { address: Address | HostPort; way: DialPlan } {
-  checkObject(connect, `${action}, connect`);
+): { address: Address | HostPort; way: CheckedConnect } {
+  checkOptions(connect, `${action}, connect`);
   const what = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
-    checkApplies(connect, INET_OPTIONS, action, what);
-    const way = checkPlan(connect, action);
+    checkNames(connect, INET_OPTIONS, action, what);
+    const way = checkConnect(connect, action);
     const { local } = way;
     if (local !== undefined && "port" in local && local.port !== 0) {
       throw new TypeError(
@@ -144,39 +144,39 @@ function checkTarget(
       );
     }
     const destination = destinationOf(target, action);
-    return { address: addressNow(destination, way) ?? destination, way };
+    return { address: addressWithoutLookup(destination, way) ?? destination, way };
   }
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    checkApplies(connect, [], action, what);
-    return { address: target.address, way: checkPlan(connect, action) };
+    checkNames(connect, [], action, what);
+    return { address: target.address, way: checkConnect(connect, action) };
   }
   throw new TypeError(`Cannot ${action}: it leads to ${target.scheme}, required tcp, unix or vsock`);
 }
 
 /** Only forward() makes them. */
-let forwarderOf: (engine: Engine) => Forwarder;
+let makeForwarder: (server: ForwardServer) => Forwarder;
 
 /** What `forward()` gives. */
 export class Forwarder implements AsyncDisposable {
   static {
-    forwarderOf = (engine) => new Forwarder(engine);
+    makeForwarder = (server) => new Forwarder(server);
   }
 
-  readonly #engine: Engine;
+  readonly #server: ForwardServer;
 
-  private constructor(engine: Engine) {
-    this.#engine = engine;
-    engine.accept();
+  private constructor(server: ForwardServer) {
+    this.#server = server;
+    server.accept();
   }
 
   /** Where it listens, with the real port where 0 was asked for. */
   get address(): ListenAddress {
-    return this.#engine.address;
+    return this.#server.address;
   }
 
   /** How many connections are led at present, those that are being connected to the target included. */
   get connections(): number {
-    return this.#engine.count;
+    return this.#server.count;
   }
 
   /**
@@ -184,26 +184,26 @@ export class Forwarder implements AsyncDisposable {
    * that nobody hears is an unhandled rejection.
    */
   get closed(): Promise<void> {
-    return this.#engine.closed;
+    return this.#server.closed;
   }
 
   /**
    * Lets the process end while it forwards: neither the wait for connections nor those that there are keep it alive from now on.
    */
   unref(): this {
-    this.#engine.keepAlive(false);
+    this.#server.keepAlive(false);
     return this;
   }
 
   /** Undoes `unref()`: it keeps the process alive until it is closed, as from the beginning. */
   ref(): this {
-    this.#engine.keepAlive(true);
+    this.#server.keepAlive(true);
     return this;
   }
 
   /** Takes no more connections, and cuts those that there are, on both sides. */
   close(): Promise<void> {
-    this.#engine.end();
+    this.#server.end();
     return Promise.resolve();
   }
 

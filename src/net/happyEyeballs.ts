@@ -1,12 +1,12 @@
 // Happy Eyeballs, version 2: RFC 8305. Which address of a host to try, and when.
 //
 // A host that is to be reached may have addresses of both families of which some do not answer, and a SYN without an answer
-// costs minutes. So the addresses are tried in a row with a short delay between them, all attempts go on until the first
+// costs minutes. So the addresses are attempts in a row with a short delay between them, all attempts go on until the first
 // one succeeds, and the rest is closed. The algorithm, with the sections of the RFC:
 //
 // - Where each family is a question of its own, both are looked up at the same time, IPv6 first (3). The answer for IPv6 starts
 //   the first attempt at once. One for IPv4 that comes before it waits for it, but no longer than the resolution delay; a
-//   negative answer ends that wait. What is answered later joins the addresses that were not tried yet.
+//   negative answer ends that wait. What is answered later joins the addresses that were not attempts yet.
 // - Where one question has both families, the answer starts the first attempt. The system's resolver is asked so: only then does it
 //   sort both families together, by RFC 6724 and by what the machine's owner has set in gai.conf(5) (4).
 // - Within a family the order is the resolver's (4).
@@ -30,7 +30,7 @@ export interface Attempt<C> {
 }
 
 /** What is raced for. */
-export interface Course<A, C> {
+export interface RaceOperations<A, C> {
   /** The families that are looked up, the preferred one first; AF_UNSPEC for both in one question. */
   readonly families: readonly number[];
   /** The addresses of a family, in order; none is an empty list or a rejection. */
@@ -41,20 +41,20 @@ export interface Course<A, C> {
   failure(lookups: readonly unknown[], attempts: readonly unknown[]): unknown;
 }
 
-/** The delays, in ms, and how many addresses are tried at most. */
-export interface Pace {
+/** The delays, in ms, and how many addresses are attempts at most. */
+export interface RaceLimits {
   readonly resolutionDelay: number;
   readonly attemptDelay: number;
   readonly maxAttempts: number;
 }
 
-/** What became of an address that was tried: its error, or none while the attempt goes on. */
-export interface Tried<A> {
+/** What became of an address that was attempts: its error, or none while the attempt goes on. */
+export interface AttemptState<A> {
   readonly address: A;
   readonly failed?: { readonly error: unknown };
 }
 
-interface Runner<A, C> extends Tried<A> {
+interface StartedAttempt<A, C> extends AttemptState<A> {
   readonly attempt: Attempt<C>;
   failed?: { readonly error: unknown };
 }
@@ -62,14 +62,14 @@ interface Runner<A, C> extends Tried<A> {
 /** One race. It begins at once; `result` is its winner. */
 export class Race<A, C> {
   readonly result: Promise<C>;
-  readonly #course: Course<A, C>;
-  readonly #pace: Pace;
+  readonly #operations: RaceOperations<A, C>;
+  readonly #limits: RaceLimits;
   readonly #clock: Clock;
   #resolve!: (winner: C) => void;
   #reject!: (error: unknown) => void;
   #over = false;
 
-  /** Addresses that were not tried, by family; the preferred family first. */
+  /** Addresses that were not attempts, by family; the preferred family first. */
   readonly #waiting = new Map<number, A[]>();
   #preferredAnswered = false;
   readonly #lookupErrors: unknown[] = [];
@@ -77,25 +77,25 @@ export class Race<A, C> {
   /** The first attempt has been made, or could be but for a lack of addresses. */
   #begun = false;
 
-  readonly #runners: Runner<A, C>[] = [];
+  readonly #attempts: StartedAttempt<A, C>[] = [];
   #running = 0;
   #lastFamily: number | undefined;
   /** The next attempt is due, but there was no address for it. */
   #due = false;
   #timer: unknown;
 
-  constructor(course: Course<A, C>, pace: Pace, clock: Clock) {
-    this.#course = course;
-    this.#pace = pace;
+  constructor(operations: RaceOperations<A, C>, limits: RaceLimits, clock: Clock) {
+    this.#operations = operations;
+    this.#limits = limits;
     this.#clock = clock;
-    this.#unanswered = course.families.length;
-    if (course.families.length > 1) for (const family of course.families) this.#waiting.set(family, []);
+    this.#unanswered = operations.families.length;
+    if (operations.families.length > 1) for (const family of operations.families) this.#waiting.set(family, []);
     this.result = new Promise<C>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    for (const family of course.families) {
-      course.lookup(family).then(
+    for (const family of operations.families) {
+      operations.lookup(family).then(
         (addresses) => this.#answered(family, addresses),
         (error: unknown) => {
           this.#lookupErrors.push(error);
@@ -105,9 +105,9 @@ export class Race<A, C> {
     }
   }
 
-  /** What was tried so far, in order. */
-  get tried(): readonly Tried<A>[] {
-    return this.#runners;
+  /** What was attempts so far, in order. */
+  get attempts(): readonly AttemptState<A>[] {
+    return this.#attempts;
   }
 
   /** Ends the race without a winner. */
@@ -120,19 +120,19 @@ export class Race<A, C> {
     if (this.#over) return;
     this.#unanswered--;
     for (const address of addresses) {
-      const of = this.#course.familyOf(address);
+      const of = this.#operations.familyOf(address);
       const known = this.#waiting.get(of);
       if (known === undefined) this.#waiting.set(of, [address]);
       else known.push(address);
     }
-    if (family === this.#course.families[0]) this.#preferredAnswered = true;
+    if (family === this.#operations.families[0]) this.#preferredAnswered = true;
     if (this.#begun) {
       if (this.#due) this.#next();
       return;
     }
     if (this.#preferredAnswered || this.#unanswered === 0) this.#begin();
     else if (addresses.length > 0 && this.#timer === undefined) {
-      this.#timer = this.#clock.setTimeout(() => this.#begin(), this.#pace.resolutionDelay);
+      this.#timer = this.#clock.setTimeout(() => this.#begin(), this.#limits.resolutionDelay);
     }
   }
 
@@ -152,30 +152,30 @@ export class Race<A, C> {
   #next(): void {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
-    const family = this.#runners.length < this.#pace.maxAttempts ? this.#available() : undefined;
+    const family = this.#attempts.length < this.#limits.maxAttempts ? this.#available() : undefined;
     this.#due = family === undefined;
     if (family === undefined) {
-      const over = this.#runners.length === this.#pace.maxAttempts || this.#unanswered === 0;
+      const over = this.#attempts.length === this.#limits.maxAttempts || this.#unanswered === 0;
       if (over && this.#running === 0) this.#fail();
       return;
     }
     this.#lastFamily = family;
-    this.#timer = this.#clock.setTimeout(() => this.#next(), this.#pace.attemptDelay);
+    this.#timer = this.#clock.setTimeout(() => this.#next(), this.#limits.attemptDelay);
     this.#run(this.#waiting.get(family)!.shift() as A);
   }
 
   #run(address: A): void {
-    const attempt = this.#course.attempt(address);
-    const runner: Runner<A, C> = { address, attempt };
-    this.#runners.push(runner);
+    const attempt = this.#operations.attempt(address);
+    const started: StartedAttempt<A, C> = { address, attempt };
+    this.#attempts.push(started);
     this.#running++;
     attempt.promise.then(
       (winner) => {
         // One that comes in when the race is over has been cancelled, and with that closed.
-        if (this.#end(runner)) this.#resolve(winner);
+        if (this.#end(started)) this.#resolve(winner);
       },
       (error: unknown) => {
-        runner.failed = { error };
+        started.failed = { error };
         this.#running--;
         if (!this.#over) this.#next();
       },
@@ -184,16 +184,17 @@ export class Race<A, C> {
 
   #fail(): void {
     this.#end();
-    const errors = this.#runners.map(({ failed }) => failed?.error);
-    this.#reject(this.#course.failure(this.#lookupErrors, errors));
+    const errors = this.#attempts.map(({ failed }) => failed?.error);
+    this.#reject(this.#operations.failure(this.#lookupErrors, errors));
   }
 
   /** Stops everything but the winner; false when that was done before. */
-  #end(winner?: Runner<A, C>): boolean {
+  #end(winner?: StartedAttempt<A, C>): boolean {
     if (this.#over) return false;
     this.#over = true;
     this.#clock.clearTimeout(this.#timer);
-    for (const runner of this.#runners) if (runner !== winner && runner.failed === undefined) runner.attempt.cancel();
+    for (const started of this.#attempts)
+      if (started !== winner && started.failed === undefined) started.attempt.cancel();
     return true;
   }
 }

@@ -7,8 +7,8 @@ import { type HostPort, Inet6Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { LimitError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, rest } from "./endpointOptions.js";
-import { type CheckedProxy, Refusal } from "./proxy.js";
+import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
 const START = "HTTP/";
@@ -40,7 +40,7 @@ export async function httpConnect(
   const { host, port } = target;
   const authority = target instanceof Inet6Address ? `[${host}]:${port}` : `${host}:${port}`;
   const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${proxy.fields}\r\n`;
-  await stream.write(Buffer.from(request, "latin1"), rest(wait));
+  await stream.write(Buffer.from(request, "latin1"), remaining(wait));
   const answer = new Answer(stream, proxy, wait);
   for (;;) {
     const { headers, status, statusText } = await answer.read();
@@ -48,7 +48,7 @@ export async function httpConnect(
     if (status >= 200 && status < 300) return;
     if (status >= 300) {
       const said = `the proxy answered ${status} ${quote(statusText)}`;
-      throw new Refusal(CODES[status] ?? "EPROTO", said, { status, statusText, headers });
+      throw new ProxyRefusal(CODES[status] ?? "EPROTO", said, { status, statusText, headers });
     }
   }
 }
@@ -75,7 +75,7 @@ class Answer {
   }
 
   async read(): Promise<Head> {
-    const start = (await this.#stream.peek(START.length, rest(this.#wait)))?.toString("latin1") ?? "";
+    const start = (await this.#stream.peek(START.length, remaining(this.#wait)))?.toString("latin1") ?? "";
     // Its end may never come.
     if (!START.startsWith(start)) throw notHttp(start);
     const first = await this.#line();
@@ -88,7 +88,10 @@ class Answer {
       }
       const field = FIELD.exec(line);
       if (field === null || line.includes("\r") || line.includes("\0")) {
-        throw new Refusal("EPROTO", `the proxy answered ${quote(line.slice(0, 200))}, required a field of a header`);
+        throw new ProxyRefusal(
+          "EPROTO",
+          `the proxy answered ${quote(line.slice(0, 200))}, required a field of a header`,
+        );
       }
       const name = field[1]!.toLowerCase();
       const before = headers[name];
@@ -102,13 +105,16 @@ class Answer {
     const { maxHeader } = this.#proxy;
     const max = maxHeader - this.#bytes;
     if (max <= 0) throw new LimitError("maxHeader", maxHeader, this.#bytes + 1);
-    const bytes = await this.#stream.readUntil("\n", { ...rest(this.#wait), max });
-    if (bytes === null) throw new Refusal("ECONNRESET", "the proxy ended the connection without a whole answer");
+    const bytes = await this.#stream.readUntil("\n", { ...remaining(this.#wait), max });
+    if (bytes === null) throw new ProxyRefusal("ECONNRESET", "the proxy ended the connection without a whole answer");
     this.#bytes += bytes.length;
     return bytes.toString("latin1").replace(/\r?\n$/, "");
   }
 }
 
-function notHttp(found: string): Refusal {
-  return new Refusal("EPROTO", `the proxy answered ${quote(found.slice(0, 200))}, required a status line of HTTP/1.1`);
+function notHttp(found: string): ProxyRefusal {
+  return new ProxyRefusal(
+    "EPROTO",
+    `the proxy answered ${quote(found.slice(0, 200))}, required a status line of HTTP/1.1`,
+  );
 }

@@ -14,7 +14,7 @@ import {
   type TlsEndpointLike,
   VsockAddress,
 } from "../addr/index.js";
-import { flag, int32, integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, flag, int32, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
@@ -23,19 +23,17 @@ import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { adopt } from "./adopt.js";
+import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, wildcards } from "./bindFirst.js";
 import {
   applyTcp,
-  checkApplies,
   checkDevice,
   type CheckedTcp,
   type CheckedWait,
-  checkObject,
-  checkStream,
+  checkStreamLimits,
   checkTcp,
   checkWait,
-  isTcp,
+  isTcpSocket,
   STREAM_FAMILIES,
   STREAM_OPTIONS,
   TCP_OPTIONS,
@@ -44,7 +42,7 @@ import {
 import { type HostAddress, resolveAddresses } from "./customResolver.js";
 import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
-import { prepareListener, type TlsListenOptions } from "./tls.js";
+import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
@@ -88,7 +86,7 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
 /**
  * Listens on `tls://host:port`: as on `tcp://`, but what is accepted are connections whose handshake has succeeded, each with
  * a {@link TlsConn} as the stream's `conn`. `tls` has at least `cert` and `key`, or a `context` with them, and the limits of
- * the handshakes, which are told to `onHandshakeError` when they fail.
+ * the handshakes, which are withSocketErrors to `onHandshakeError` when they fail.
  *
  * @throws TlsError for a key or certificate that can't be used
  * @throws what listening on another endpoint does
@@ -104,7 +102,7 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
  * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
  *
  * let tell!: (error: unknown) => void;
- * const told = new Promise<unknown>((resolve) => (tell = resolve));
+ * const withSocketErrors = new Promise<unknown>((resolve) => (tell = resolve));
  * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError: tell } });
  * const accepting = listener.accept();
  * await using stranger = await connect("tcp://127.0.0.1:8888");
@@ -112,7 +110,7 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
  * await using client = await connect("tls://localhost:8888", { tls: { ca: pem } });
  * await using stream = await accepting;
  * console.log(stream.conn.servername); // prints: localhost
- * console.log(((await told) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
+ * console.log(((await withSocketErrors) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
  * ```
  */
 export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
@@ -144,39 +142,44 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   const target = parseEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
-  checkObject(opts, action);
-  checkApplies(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
-  const plan = checkPlan(opts, action);
-  plan.signal?.throwIfAborted();
-  const { limits, backlog = SOMAXCONN, signal } = plan;
+  checkOptions(opts, action);
+  checkNames(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
+  const checked = checkListen(opts, action);
+  checked.signal?.throwIfAborted();
+  const { limits, backlog = SOMAXCONN, signal } = checked;
   switch (target.scheme) {
     case "fd":
-      return adoptListening(target.fd, opts, plan, action);
+      return takeListening(target.fd, opts, checked, action);
     case "systemd":
-      return adoptListening(listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")), opts, plan, action);
+      return takeListening(
+        listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")),
+        opts,
+        checked,
+        action,
+      );
     case "unix": {
-      if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
+      if (checked.mode !== undefined && target.address.path.startsWith("\0")) {
         throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
       }
-      const { socket, remove } = await listenUnix(target.address, plan.mode, backlog);
-      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: plan.unlink, signal });
+      const { socket, remove } = await listenUnix(target.address, checked.mode, backlog);
+      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: checked.unlink, signal });
     }
     case "tls": {
       const tls = prepareListener(opts.tls, action);
-      const socket = await listenTcp(target.address, plan, action);
+      const socket = await listenTcp(target.address, checked, action);
       return new TlsSocketListener(socket, addressOf(socket), limits, tls, signal);
     }
     default: {
       const { address } = target;
       const socket =
-        address instanceof VsockAddress ? await listenAt(address, plan) : await listenTcp(address, plan, action);
+        address instanceof VsockAddress ? await listenAt(address, checked) : await listenTcp(address, checked, action);
       return new SocketListener(socket, addressOf(socket), limits, { signal });
     }
   }
 }
 
 /** `ListenOptions` that were checked. */
-interface ListenPlan extends CheckedWait {
+interface CheckedListen extends CheckedWait {
   readonly limits: StreamOptions;
   readonly tcp: CheckedTcp;
   readonly backlog: number | undefined;
@@ -188,11 +191,11 @@ interface ListenPlan extends CheckedWait {
   readonly unlink: boolean;
 }
 
-function checkPlan(opts: ListenOptions, action: string): ListenPlan {
+function checkListen(opts: ListenOptions, action: string): CheckedListen {
   const { backlog, mode } = opts;
   return {
     ...checkWait(opts, action),
-    limits: checkStream(opts, action),
+    limits: checkStreamLimits(opts, action),
     tcp: checkTcp(opts, action),
     backlog: backlog === undefined ? undefined : int32(backlog, action, "backlog"),
     reuseAddr: flag(opts.reuseAddr, true, action, "reuseAddr"),
@@ -206,44 +209,44 @@ function checkPlan(opts: ListenOptions, action: string): ListenPlan {
 
 async function listenTcp(
   target: InetAddress | Inet6Address | HostPort,
-  plan: ListenPlan,
+  checked: CheckedListen,
   action: string,
 ): Promise<Socket> {
-  const addresses = wildcards(target, plan.ipv6Only) ?? (await resolve(target, plan));
+  const addresses = wildcards(target, checked.ipv6Only) ?? (await resolve(target, checked));
   const listenAtOne = async (address: HostAddress): Promise<Socket> => {
-    if (plan.ipv6Only && address.family !== AF_INET6) {
+    if (checked.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
         `Cannot ${action}: ${String(address)} is an address of IPv4, required one of IPv6 with ipv6Only`,
       );
     }
-    return listenAt(address, plan);
+    return listenAt(address, checked);
   };
   return bindFirst(addresses, listenAtOne, action);
 }
 
 async function resolve(
   target: InetAddress | Inet6Address | HostPort,
-  plan: ListenPlan,
+  checked: CheckedListen,
 ): Promise<readonly HostAddress[]> {
   const known = resolveNow(calls, target, { family: AF_INET6 });
   if (known !== undefined) return [known as HostAddress];
-  return resolveAddresses(target as HostPort, plan.ipv6Only ? AF_INET6 : AF_UNSPEC, plan);
+  return resolveAddresses(target as HostPort, checked.ipv6Only ? AF_INET6 : AF_UNSPEC, checked);
 }
 
 /** A socket that listens at an address, which needs no resolver any more. */
-async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
+async function listenAt(address: Address, checked: CheckedListen): Promise<Socket> {
   const socket = new Socket(address.family, SOCK_STREAM);
   try {
-    if (isTcp(socket)) {
-      socket.setsockopt(SO_REUSEADDR, plan.reuseAddr);
-      if (plan.reusePort) socket.setsockopt(SO_REUSEPORT, true);
-      if (address.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, plan.ipv6Only);
-      if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
+    if (isTcpSocket(socket)) {
+      socket.setsockopt(SO_REUSEADDR, checked.reuseAddr);
+      if (checked.reusePort) socket.setsockopt(SO_REUSEPORT, true);
+      if (address.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, checked.ipv6Only);
+      if (checked.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, checked.device);
       // Connections inherit them, so that they cost no call for each.
-      applyTcp(socket, plan.tcp);
+      applyTcp(socket, checked.tcp);
     }
     await socket.bind(address);
-    socket.listen(plan.backlog);
+    socket.listen(checked.backlog);
     return socket;
   } catch (error) {
     socket.close();
@@ -252,17 +255,17 @@ async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
 }
 
 /** A descriptor that listens. When it is refused it stays open, and the caller's. */
-function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): SocketListener {
+function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, action: string): SocketListener {
   let address!: ListenAddress;
-  const listening = adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
+  const listening = takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
     if (!socket.getsockopt(SO_ACCEPTCONN)) {
       const cause = new Error(`descriptor ${fd} does not listen, required a socket on which listen(2) was called`);
       throw localError("EINVAL", "listen", { cause });
     }
-    if (isTcp(socket)) applyTcp(socket, plan.tcp);
-    else checkApplies(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
-    if (plan.backlog !== undefined) socket.listen(plan.backlog);
+    if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
+    else checkNames(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
+    if (checked.backlog !== undefined) socket.listen(checked.backlog);
     address = socket.getsockname() as ListenAddress;
   });
-  return new SocketListener(listening, address, plan.limits, { signal: plan.signal });
+  return new SocketListener(listening, address, checked.limits, { signal: checked.signal });
 }

@@ -2,11 +2,10 @@
 
 import { domainToASCII } from "node:url";
 import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
-import type { PreparedTls } from "../tls/wrap.js";
-import { checkApplies } from "./endpointOptions.js";
+import { checkNames, integer, quote } from "../check/index.js";
+import type { PreparedTls } from "../tls/wrapTls.js";
 import type { HostAddress } from "./customResolver.js";
-import { prepareClient, type TlsConnectOptions } from "./tls.js";
+import { prepareClient, type TlsConnectOptions } from "./endpointTls.js";
 
 /** A proxy to go through: at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
@@ -68,7 +67,7 @@ export interface ProxyAnswer {
 }
 
 /** What a proxy answered instead of opening the tunnel: the code for the error, and the words for its cause. */
-export class Refusal extends Error {
+export class ProxyRefusal extends Error {
   readonly code: string;
   readonly answer: ProxyAnswer;
 
@@ -98,7 +97,7 @@ export function checkProxy(value: unknown, action: string): CheckedProxy {
       `Cannot ${action}: via is ${quote(value)}, ${FORM}, or { protocol, host, port } or { protocol, path }`,
     );
   }
-  checkApplies(value, FIELDS, action, "via");
+  checkNames(value, FIELDS, action, "via");
   return check(value as ProxyOptions, action);
 }
 

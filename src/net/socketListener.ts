@@ -4,9 +4,8 @@ import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress
 import type { IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn, withoutDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { ClosingSignal } from "./closing.js";
-import { checkObject } from "./endpointOptions.js";
-import { flag } from "../check/index.js";
+import { ClosingSignal } from "./closingSignal.js";
+import { checkOptions, flag } from "../check/index.js";
 
 /** An address that streams can be listened for at. It can be passed to `connect()`. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -15,7 +14,7 @@ export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddr
 export interface CloseListenerOptions {
   /**
    * Removes the file of a UNIX socket, if it is still the listener's. False where the socket lives on elsewhere: in a process that
-   * it was passed to, or in a child. Default: what `listen()` was told, which is true if nothing.
+   * it was passed to, or in a child. Default: what `listen()` was withSocketErrors, which is true if nothing.
    */
   readonly unlink?: boolean | undefined;
 }
@@ -24,7 +23,7 @@ export interface CloseListenerOptions {
 interface ListenerEnd {
   /** Removes the file, if there is one of ours. */
   readonly remove?: (() => void) | undefined;
-  /** Whether `close()` removes the file when it is not told. */
+  /** Whether `close()` removes the file when it is not withSocketErrors. */
   readonly unlink?: boolean | undefined;
   /** Closes the listener when it is aborted. */
   readonly signal?: AbortSignal | undefined;
@@ -76,7 +75,7 @@ export class SocketListener implements Listener<Stream> {
     withoutDefaultTimeout(socket);
     this.#address = address;
     this.#limits = limits;
-    this.#local = isWildcard(address) ? undefined : address;
+    this.#local = hasManyLocalAddresses(address) ? undefined : address;
     this.#end = end;
     if (end.signal !== undefined) this.#closing = new ClosingSignal(end.signal, () => void this.close());
   }
@@ -133,7 +132,7 @@ export class SocketListener implements Listener<Stream> {
     let { unlink = true } = this.#end;
     if (opts !== undefined) {
       try {
-        checkObject(opts, "close");
+        checkOptions(opts, "close");
         unlink = flag(opts.unlink, unlink, "close", "unlink");
       } catch (error) {
         return Promise.reject(error);
@@ -175,7 +174,7 @@ export class SocketListener implements Listener<Stream> {
 const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
 
 function patiently(opts: IoOptions): AcceptOptions {
-  checkObject(opts, "accept");
+  checkOptions(opts, "accept");
   return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 
@@ -183,7 +182,7 @@ const PATIENT = { patient: true } as const;
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether connections to this address can have different local addresses: those of TCP do at a wildcard. */
-function isWildcard(address: ListenAddress): boolean {
+function hasManyLocalAddresses(address: ListenAddress): boolean {
   if (address instanceof InetAddress) return address.host === "0.0.0.0";
   if (address instanceof Inet6Address) return address.host === "::" || address.scopeid !== 0;
   // A connection that is accepted on vsock knows which of the machine's ids was called.

@@ -10,7 +10,7 @@ import { type ListenAddress, SocketListener } from "./socketListener.js";
  * What `listen("tls://…")` gives: the connections to an endpoint whose handshake has succeeded, as streams over a
  * {@link TlsConn}, which is the stream's `conn`.
  *
- * Handshakes run beside each other, as {@link TlsListener} says; one that fails is no error of `accept()`, but told to
+ * Handshakes run beside each other, as {@link TlsListener} says; one that fails is no error of `accept()`, but withSocketErrors to
  * `onHandshakeError`. A new certificate is put in place by `context.reload()`.
  *
  * @example

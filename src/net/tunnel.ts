@@ -10,7 +10,7 @@ import { localError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { httpConnect } from "./httpConnect.js";
 import type { CheckedWait } from "./endpointOptions.js";
-import { type CheckedProxy, Refusal } from "./proxy.js";
+import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 import { socks5Connect } from "./socks5.js";
 
@@ -26,13 +26,13 @@ export async function openTunnel(
     await handshake(stream, proxy, target, wait);
   } catch (error) {
     stream.abort();
-    throw wait.signal?.aborted === true ? wait.signal.reason : connectError(error, target);
+    throw wait.signal?.aborted === true ? wait.signal.reason : tunnelError(error, target);
   }
 }
 
-function connectError(error: unknown, target: HostAddress | HostPort): unknown {
+function tunnelError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
-  if (error instanceof Refusal) {
+  if (error instanceof ProxyRefusal) {
     const { code, errno } = localError(error.code, "connect");
     return new ProxyError(code, errno, "connect", { ...details, ...error.answer });
   }

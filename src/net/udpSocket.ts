@@ -10,15 +10,14 @@
 // for that: it is found again by identity. An address that the machine has lost meanwhile is not insisted on.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
+import { checkOptions, integer, quote } from "../check/index.js";
 import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, withoutDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
 import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
-import { isWildcard } from "./attempt.js";
-import { ClosingSignal } from "./closing.js";
-import { checkObject } from "./endpointOptions.js";
+import { isWildcard } from "./connectAttempt.js";
+import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
 
 /** A datagram that came. */
@@ -45,7 +44,7 @@ export interface UdpSendOptions extends IoOptions {
 }
 
 /** Where a packet came to, or is to leave from. */
-interface Place {
+interface LocalEnd {
   readonly localAddress: HostAddress | undefined;
   readonly ifindex: number | undefined;
 }
@@ -60,11 +59,11 @@ export class UdpSocket implements AsyncIterable<Packet> {
   readonly #address: HostAddress;
   readonly #remote: HostAddress | undefined;
   /** Where packets come to, if there is but one address. */
-  readonly #own: HostAddress | undefined;
+  readonly #onlyLocalAddress: HostAddress | undefined;
   /** The kernel tells where packets come to. */
-  readonly #told: boolean;
+  readonly #reportsLocalAddress: boolean;
   /** Where the packet came to that had this address. */
-  readonly #places = new WeakMap<object, Place>();
+  readonly #localEnds = new WeakMap<object, LocalEnd>();
   readonly #closing: ClosingSignal | undefined;
 
   /** @internal */
@@ -73,8 +72,8 @@ export class UdpSocket implements AsyncIterable<Packet> {
     withoutDefaultTimeout(socket);
     this.#address = address;
     this.#remote = remote;
-    this.#told = remote === undefined && isWildcard(address);
-    this.#own = this.#told || isMulticast(address.host) ? undefined : address;
+    this.#reportsLocalAddress = remote === undefined && isWildcard(address);
+    this.#onlyLocalAddress = this.#reportsLocalAddress || isMulticast(address.host) ? undefined : address;
     if (signal !== undefined) this.#closing = new ClosingSignal(signal, () => void this.close());
   }
 
@@ -106,14 +105,14 @@ export class UdpSocket implements AsyncIterable<Packet> {
    * @see recvfrom(2)
    */
   async receive(opts?: IoOptions): Promise<Packet> {
-    if (!this.#told) {
+    if (!this.#reportsLocalAddress) {
       const [data, address] = await this.#socket.recvfrom(LONGEST, opts);
-      return { data, address: address as HostAddress, localAddress: this.#own, ifindex: undefined };
+      return { data, address: address as HostAddress, localAddress: this.#onlyLocalAddress, ifindex: undefined };
     }
     const { data, address, control } = await this.#socket.recvmsg(LONGEST, opts);
     const from = address as HostAddress;
-    const place = placeOf(control, this.#address.port);
-    this.#places.set(from, place);
+    const place = localEndOf(control, this.#address.port);
+    this.#localEnds.set(from, place);
     return { data, address: from, localAddress: place.localAddress, ifindex: place.ifindex };
   }
 
@@ -143,9 +142,9 @@ export class UdpSocket implements AsyncIterable<Packet> {
    * ```
    */
   async send(data: Data, address?: AddressLike, opts?: UdpSendOptions): Promise<void> {
-    const asked = opts === undefined ? undefined : this.#placeIn(opts);
-    const known = typeof address === "object" && asked === undefined ? this.#places.get(address) : undefined;
-    const control = this.#controlFor(asked ?? (known === undefined ? undefined : answerFrom(known)));
+    const asked = opts === undefined ? undefined : this.#localEndIn(opts);
+    const known = typeof address === "object" && asked === undefined ? this.#localEnds.get(address) : undefined;
+    const control = this.#controlFor(asked ?? (known === undefined ? undefined : localEndForAnswer(known)));
     if (control === undefined) {
       // A datagram goes out whole or not at all, so the count says nothing.
       await (address === undefined ? this.#socket.send(data, opts) : this.#socket.sendto(data, address, opts));
@@ -155,15 +154,15 @@ export class UdpSocket implements AsyncIterable<Packet> {
     try {
       await this.#socket.sendmsg(data, { address, control, timeout, signal });
     } catch (error) {
-      const lost = error instanceof SocketError && LOST.has(error.code);
+      const lost = error instanceof SocketError && LOST_ADDRESS_CODES.has(error.code);
       if (known === undefined || !lost) throw error;
       await this.#socket.sendto(data, address!, opts);
     }
   }
 
   /** Where the options ask to send from; undefined where they do not. */
-  #placeIn(opts: UdpSendOptions): Place | undefined {
-    checkObject(opts, "send");
+  #localEndIn(opts: UdpSendOptions): LocalEnd | undefined {
+    checkOptions(opts, "send");
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
     const index = ifindex === undefined ? undefined : integer(ifindex, "send", "ifindex", 0, 0x7fff_ffff);
@@ -178,7 +177,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
     return { localAddress: local, ifindex: index };
   }
 
-  #controlFor(place: Place | undefined): readonly ControlToSend[] | undefined {
+  #controlFor(place: LocalEnd | undefined): readonly ControlToSend[] | undefined {
     if (place === undefined) return undefined;
     const { localAddress, ifindex = 0 } = place;
     if (localAddress === undefined && ifindex === 0) return undefined;
@@ -238,10 +237,10 @@ export class UdpSocket implements AsyncIterable<Packet> {
 }
 
 /** The machine has lost the address or the interface that a packet came to. */
-const LOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EINVAL", "ENETUNREACH", "ENODEV", "ENXIO"]);
+const LOST_ADDRESS_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EINVAL", "ENETUNREACH", "ENODEV", "ENXIO"]);
 
 /** Has the kernel tell where each packet comes to, if the socket is at the wildcard; gives its address. */
-export function preparePlaces(socket: Socket): HostAddress {
+export function reportLocalAddresses(socket: Socket): HostAddress {
   const address = socket.getsockname() as HostAddress;
   if (isWildcard(address)) socket.setsockopt(address.family === AF_INET6 ? IPV6_RECVPKTINFO : IP_PKTINFO, true);
   return address;
@@ -251,15 +250,15 @@ export function preparePlaces(socket: Socket): HostAddress {
  * From where to answer. The way back need not be the way that the packet came, so the interface is left to the route, unless the
  * address has a meaning on its link only, or there is none.
  */
-function answerFrom(place: Place): Place {
+function localEndForAnswer(place: LocalEnd): LocalEnd {
   const { localAddress } = place;
   const linked = localAddress === undefined || (localAddress instanceof Inet6Address && localAddress.scopeid !== 0);
   return linked ? place : { localAddress, ifindex: undefined };
 }
 
-const NOWHERE: Place = { localAddress: undefined, ifindex: undefined };
+const NO_LOCAL_END: LocalEnd = { localAddress: undefined, ifindex: undefined };
 
-function placeOf(control: readonly ControlMessage[], port: number): Place {
+function localEndOf(control: readonly ControlMessage[], port: number): LocalEnd {
   for (const message of control) {
     if (message.type === "IP_PKTINFO") {
       return { localAddress: new InetAddress(message.spec_dst, port), ifindex: message.ifindex };
@@ -271,7 +270,7 @@ function placeOf(control: readonly ControlMessage[], port: number): Place {
       return { localAddress, ifindex };
     }
   }
-  return NOWHERE;
+  return NO_LOCAL_END;
 }
 
 /** fe80::/10, which has a meaning on its link only. */

@@ -29,7 +29,7 @@ import { Socket } from "../socket/index.js";
 import { SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
-/** How often the path is tried when others make and remove files there at the same time. */
+/** How often the path is attempts when others make and remove files there at the same time. */
 const TRIES = 5;
 const SLASH = 0x2f;
 
@@ -43,21 +43,22 @@ export interface BoundUnix {
 export async function listenUnix(address: UnixAddress, mode: number | undefined, backlog: number): Promise<BoundUnix> {
   const socket = new Socket(AF_UNIX, SOCK_STREAM);
   let file: File | undefined;
-  let own: BigIntStats | undefined;
+  let created: BigIntStats | undefined;
   try {
     if (address.path.startsWith("\0")) {
       await socket.bind(address);
       socket.listen(backlog);
       return { socket, remove: undefined };
     }
-    if (mode !== undefined) told(address, () => fs().fchmodSync(socket.fileno(), mode));
+    if (mode !== undefined) withSocketErrors(address, () => fs().fchmodSync(socket.fileno(), mode));
     const bound = (file = await bindPath(socket, address));
-    const made = (own = told(address, () => fs().lstatSync(bound, { bigint: true })));
-    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode) told(address, () => fs().chmodSync(bound, mode));
+    const made = (created = withSocketErrors(address, () => fs().lstatSync(bound, { bigint: true })));
+    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode)
+      withSocketErrors(address, () => fs().chmodSync(bound, mode));
     socket.listen(backlog);
-    return { socket, remove: () => removeOwn(bound, made) };
+    return { socket, remove: () => removeIfSame(bound, made) };
   } catch (error) {
-    if (file !== undefined && own !== undefined) removeOwn(file, own);
+    if (file !== undefined && created !== undefined) removeIfSame(file, created);
     socket.close();
     throw error;
   }
@@ -73,8 +74,8 @@ function absolute({ bytes }: UnixAddress): File {
   return Buffer.concat([fs().readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
 }
 
-/** Makes a call of node:fs; its error is told as those of all other calls are. */
-function told<T>(address: UnixAddress, call: () => T): T {
+/** Makes a call of node:fs; its error is withSocketErrors as those of all other calls are. */
+function withSocketErrors<T>(address: UnixAddress, call: () => T): T {
   try {
     return call();
   } catch (cause) {
@@ -87,7 +88,7 @@ function told<T>(address: UnixAddress, call: () => T): T {
 /** Returns the file that was made. */
 async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
   for (let left = TRIES; ; left--) {
-    const file = told(address, () => absolute(address));
+    const file = withSocketErrors(address, () => absolute(address));
     try {
       // Binds before it returns, since no name has to be resolved: the current directory is the same as above.
       await socket.bind(address);
@@ -101,16 +102,16 @@ async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
 
 /** Removes what is at the path if it is a socket that nobody has open. False when it has to stay. */
 async function removeStale(address: UnixAddress, file: File): Promise<boolean> {
-  const found = told(address, () => look(file));
+  const found = withSocketErrors(address, () => fileStatus(file));
   if (found === undefined) return true;
-  if (!found.isSocket() || !(await isDead(address))) return false;
-  const now = told(address, () => look(file));
-  if (now !== undefined && isSame(now, found) && now.ctimeNs === found.ctimeNs)
-    told(address, () => fs().unlinkSync(file));
+  if (!found.isSocket() || !(await isUnused(address))) return false;
+  const now = withSocketErrors(address, () => fileStatus(file));
+  if (now !== undefined && isSameFile(now, found) && now.ctimeNs === found.ctimeNs)
+    withSocketErrors(address, () => fs().unlinkSync(file));
   return true;
 }
 
-async function isDead(address: UnixAddress): Promise<boolean> {
+async function isUnused(address: UnixAddress): Promise<boolean> {
   await using probe = new Socket(AF_UNIX, SOCK_DGRAM);
   try {
     await probe.connect(address, { timeout: 0 });
@@ -121,18 +122,18 @@ async function isDead(address: UnixAddress): Promise<boolean> {
   }
 }
 
-function look(file: File): BigIntStats | undefined {
+function fileStatus(file: File): BigIntStats | undefined {
   return fs().lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
-function isSame(a: BigIntStats, b: BigIntStats): boolean {
+function isSameFile(a: BigIntStats, b: BigIntStats): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-function removeOwn(file: File, own: BigIntStats): void {
+function removeIfSame(file: File, created: BigIntStats): void {
   try {
-    const now = look(file);
-    if (now !== undefined && isSame(now, own)) fs().unlinkSync(file);
+    const now = fileStatus(file);
+    if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);
   } catch {
     // A process that has given up its privileges may not remove it; the next one to listen there will.
   }

@@ -20,7 +20,8 @@ import { checkOptions } from "../check/index.js";
 import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import { SocketConn } from "./socketConn.js";
 
-function isTcp(family: number, type: number, protocol: number): boolean {
+/** Whether a socket of this family, type and protocol speaks TCP. */
+export function isTcp(family: number, type: number, protocol: number): boolean {
   return (
     (family === AF_INET || family === AF_INET6) &&
     type === SOCK_STREAM &&

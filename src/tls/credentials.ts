@@ -49,22 +49,22 @@ const BESIDES: readonly Kind[] = ["private key", "set of EC parameters"];
 /** Shortest prime of Diffie-Hellman that Node takes, in bits. */
 const LEAST_PRIME = 1024;
 
-function kindOf({ label }: PemBlock): Kind | undefined {
+function blockKind({ label }: PemBlock): Kind | undefined {
   return /(?:^| )PRIVATE KEY$/.test(label) ? "private key" : KINDS[label];
 }
 
 /** The code of an error of Node's and what it says. */
-export function saidBy(error: unknown): { readonly code: string; readonly reason: string } {
+export function describeNodeError(error: unknown): { readonly code: string; readonly reason: string } {
   const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
   return { code: typeof code === "string" ? code : UNUSABLE, reason: typeof reason === "string" ? reason : message };
 }
 
 /** Runs what OpenSSL may refuse; its error says that `name` is what was refused. */
-function attempt<T>(action: string, name: string, run: () => T): T {
+function tryOpenssl<T>(action: string, name: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    const { code, reason } = saidBy(error);
+    const { code, reason } = describeNodeError(error);
     throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: ${reason}`, { cause: error });
   }
 }
@@ -93,22 +93,22 @@ function blocksOf(pem: Pem, wanted: Kind, besides: readonly Kind[], action: stri
   const all = pemBlocks(pem);
   if ("code" in all) throw refused(all.code, all.reason);
   for (const block of all) {
-    const kind = kindOf(block);
+    const kind = blockKind(block);
     if (kind === wanted || (kind !== undefined && besides.includes(kind))) continue;
     throw refused(UNUSABLE, `it holds a block ${quote(block.label)}, required a ${wanted} alone`);
   }
-  const found = all.filter((block) => kindOf(block) === wanted);
+  const found = all.filter((block) => blockKind(block) === wanted);
   if (found.length > 0) return found;
   throw refused("ERR_OSSL_PEM_NO_START_LINE", `there is no ${wanted} in it`);
 }
 
 /** One certificate, of which everything can be read. */
 function readCertificate(block: PemBlock, action: string, name: string): X509Certificate {
-  const certificate = attempt(action, name, () => new (crypto().X509Certificate)(block.text));
+  const certificate = tryOpenssl(action, name, () => new (crypto().X509Certificate)(block.text));
   try {
     void certificate.publicKey;
   } catch (error) {
-    const { code } = saidBy(error);
+    const { code } = describeNodeError(error);
     // A key of a kind that this OpenSSL does not know makes a certificate of no use, not a damaged one.
     if (!/UNSUPPORTED|UNKNOWN/.test(code)) {
       throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: its key can't be read`, { cause: error });
@@ -172,7 +172,7 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
       throw new TlsError(UNUSABLE, `Cannot ${action}`, `${name} holds ${blocks.length} private keys, required one`);
     }
     const { text } = blocks[0] as PemBlock;
-    const opened = attempt(action, name, () =>
+    const opened = tryOpenssl(action, name, () =>
       crypto().createPrivateKey({ key: text, format: "pem", ...given({ passphrase }) }),
     );
     return { name, key: opened, text };
@@ -197,7 +197,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
   if (!isOneValue(pfx)) {
     throw new TlsError(UNUSABLE, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
   }
-  attempt(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...given({ passphrase }) }));
+  tryOpenssl(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...given({ passphrase }) }));
   return pfx;
 }
 
@@ -211,7 +211,7 @@ function readLists(value: unknown, action: string): string[] {
           `${name} can't be used: it is cut off, or there are bytes behind it`,
         );
       }
-      attempt(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
+      tryOpenssl(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
       return text;
     }),
   );
@@ -235,7 +235,7 @@ function readDhparam(value: unknown, action: string): string {
   const bits = prime.toString(2).length;
   if (bits < LEAST_PRIME) throw refused(`its prime has ${bits} bits, required at least ${LEAST_PRIME}`);
   if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is none");
-  attempt(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
+  tryOpenssl(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
   return text;
 }
 

@@ -1,12 +1,12 @@
 // What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
 
-import { takeSignal } from "../wait/pendingCall.js";
 import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
-import { quote } from "../check/index.js";
-import type { TlsContext } from "./context.js";
-import { checkLists } from "./lists.js";
+import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
+import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
+import type { TlsContext } from "./tlsContext.js";
+import { checkLists } from "./nameLists.js";
 
 /** A key or certificate in PEM: its text or the bytes of its file. */
 export type Pem = string | Uint8Array;
@@ -25,9 +25,9 @@ export interface TlsCredentials {
   readonly cert?: Pem | readonly Pem[] | undefined;
   /** Opens an encrypted `key` or `pfx`. */
   readonly passphrase?: string | undefined;
-  /** Key and certificates in PKCS #12, instead of `key` and `cert`: the bytes of the file. */
+  /** Key and certificates in PKCS #12, withoutReplaced of `key` and `cert`: the bytes of the file. */
   readonly pfx?: Uint8Array | undefined;
-  /** The certificates that are trusted instead of the system-independent list that Node brings along: at least one. */
+  /** The certificates that are trusted withoutReplaced of the system-independent list that Node brings along: at least one. */
   readonly ca?: Pem | readonly Pem[] | undefined;
   /** Lists of revoked certificates, all of which are used. Then every certificate needs a list of its issuer. */
   readonly crl?: Pem | readonly Pem[] | undefined;
@@ -40,7 +40,7 @@ export interface TlsCredentials {
  * is a name in a list that OpenSSL does not know: nothing is passed over, and nothing falls back to a default.
  */
 export interface TlsContextOptions extends TlsCredentials {
-  /** The lowest version that is spoken. Default `"TLSv1.2"`. */
+  /** The lowest version that is hasReceived. Default `"TLSv1.2"`. */
   readonly minVersion?: TlsVersion | undefined;
   /** The highest. Default `"TLSv1.3"`. */
   readonly maxVersion?: TlsVersion | undefined;
@@ -80,12 +80,15 @@ export type SniCallback = (
 
 /** What both sides take for one connection. */
 export interface TlsConnectionOptions {
-  /** Milliseconds for the handshake. Default 10000; `Infinity` for no limit. */
-  readonly handshakeTimeout?: number | undefined;
-  /** Ends the handshake; `wrapTls` rejects with the signal's reason. */
+  /** Milliseconds for the handshake; null for no limit. Default 10,000. */
+  readonly handshakeTimeout?: number | null | undefined;
+  /** TlsSocketIo the handshake; `wrapTls` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds that `close()` gives to what was written and to close_notify before it gives up. Default 5000. */
-  readonly closeTimeout?: number | undefined;
+  /**
+   * Milliseconds for which `close()` waits until the bytes that were written and close_notify have been sent; null for no
+   * limit. After that time it drops them. Default 5000.
+   */
+  readonly closeTimeout?: number | null | undefined;
   /**
    * Takes an end of the connection below without close_notify for an end, as some old servers send none. Default false:
    * such an end is a `TlsError` of code `ERR_TLS_TRUNCATED`, because it may be an attacker's.
@@ -97,7 +100,7 @@ export interface TlsConnectionOptions {
    * TLS, which then goes on with what the connection below gives. Default `"refuse"`.
    */
   readonly buffered?: "refuse" | "tls" | undefined;
-  /** Made beforehand and shared; instead of the options of {@link TlsContextOptions}. */
+  /** Made beforehand and shared; withoutReplaced of the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
 
@@ -112,7 +115,7 @@ export interface TlsClientOptions extends TlsContextOptions, TlsConnectionOption
   /** What was dialled: a name or an IP address. */
   readonly host?: string | undefined;
   /**
-   * Checks the name instead of RFC 6125's rules; returns what is wrong. What it throws, and a value that is neither an Error nor
+   * Checks the name withoutReplaced of RFC 6125's rules; returns what is wrong. What it throws, and a value that is neither an Error nor
    * `undefined`, refuses the server, whatever `rejectUnauthorized` says.
    */
   readonly checkServerIdentity?: ((name: string, certificate: X509Certificate) => Error | undefined) | undefined;
@@ -166,37 +169,24 @@ const CLIENT_CONTEXT: readonly string[] = CONTEXT.filter((name) => !SERVER_ONLY.
 /** The names of {@link TlsClientOptions}. */
 export const CLIENT_OPTIONS: readonly string[] = [...CONNECTION, ...CLIENT, ...CLIENT_CONTEXT];
 
-/** setTimeout takes no more. */
-const LONGEST = 0x7fff_ffff;
+/** OpenSSL stores the time in a C int. */
+const MAX_SESSION_SECONDS = 0x7fff_ffff;
 
-export function checkObject(value: unknown, action: string): asserts value is Readonly<Record<string, unknown>> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot ${action}: options are ${quote(value)}, required an object`);
-  }
+/** As `checkOptions`, for options that are required. */
+function requireOptions(opts: unknown, action: string): asserts opts is Readonly<Record<string, unknown>> {
+  checkOptions(opts, action);
+  if (opts === undefined) throw new TypeError(`Cannot ${action}: options are undefined, required an object`);
 }
 
-export function checkNames(opts: Readonly<Record<string, unknown>>, known: readonly string[], action: string): void {
-  for (const [name, value] of Object.entries(opts)) {
-    if (value === undefined || known.includes(name)) continue;
-    throw new TypeError(
-      `Cannot ${action}: there is no option ${quote(name)} here, required one of ${known.join(", ")}`,
-    );
-  }
-}
-
-/** Milliseconds from 0 on, or `Infinity`. */
-export function checkTime(value: unknown, otherwise: number, action: string, name: string): number {
-  if (value === undefined) return otherwise;
-  if (typeof value !== "number") {
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a number of milliseconds`);
-  }
-  if (value === Infinity || (value >= 0 && value <= LONGEST)) return value;
-  throw new RangeError(`Cannot ${action}: ${name} is ${value}, required 0 to ${LONGEST} milliseconds or Infinity`);
-}
-
-export function checkFlag(value: unknown, action: string, name: string): void {
-  if (value === undefined || typeof value === "boolean") return;
-  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
+/** Checks the names of options that are required, and returns the options as a record. */
+export function checkRecord(
+  opts: unknown,
+  known: readonly string[],
+  action: string,
+): Readonly<Record<string, unknown>> {
+  requireOptions(opts, action);
+  checkNames(opts, known, action);
+  return opts;
 }
 
 function checkVersion(value: unknown, otherwise: TlsVersion, action: string, name: string): TlsVersion {
@@ -219,29 +209,23 @@ function checkProtocols(value: unknown, action: string): void {
 
 /** The options of a context, checked, with the versions filled in. */
 export function checkContext(
-  opts: unknown,
+  given: unknown,
   action: string,
 ): TlsContextOptions & { readonly minVersion: SecureVersion } {
-  checkObject(opts, action);
-  checkNames(opts, CONTEXT, action);
+  const opts = checkRecord(given, CONTEXT, action);
   const minVersion = checkVersion(opts["minVersion"], "TLSv1.2", action, "minVersion");
   const maxVersion = checkVersion(opts["maxVersion"], "TLSv1.3", action, "maxVersion");
   if (minVersion > maxVersion) {
     throw new RangeError(`Cannot ${action}: minVersion ${minVersion} is above maxVersion ${maxVersion}`);
   }
   checkProtocols(opts["alpnProtocols"], action);
-  checkFlag(opts["rejectUnauthorized"], action, "rejectUnauthorized");
-  checkFlag(opts["requestCert"], action, "requestCert");
+  flag(opts["rejectUnauthorized"], false, action, "rejectUnauthorized");
+  flag(opts["requestCert"], false, action, "requestCert");
   const { sniCallback, sessionTimeout } = opts;
   if (sniCallback !== undefined && typeof sniCallback !== "function") {
     throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
   }
-  const seconds = sessionTimeout === undefined ? 1 : sessionTimeout;
-  if (!(Number.isInteger(seconds) && (seconds as number) > 0 && (seconds as number) <= LONGEST)) {
-    throw new RangeError(
-      `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 to ${LONGEST}`,
-    );
-  }
+  if (sessionTimeout !== undefined) integer(sessionTimeout, action, "sessionTimeout", 1, MAX_SESSION_SECONDS);
   checkLists(opts, action);
   const checked = { ...opts, minVersion, maxVersion };
   if (sniCallback === undefined) return checked;
@@ -251,9 +235,9 @@ export function checkContext(
 
 /** The options of credentials alone. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
-  checkObject(opts, action);
-  checkNames(opts, CREDENTIALS, action);
-  return Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(
+    Object.entries(checkRecord(opts, CREDENTIALS, action)).filter(([, value]) => value !== undefined),
+  );
 }
 
 /** Whether buffered bytes are TLS's. */
@@ -266,8 +250,9 @@ export function checkBuffered(value: unknown, action: string): boolean {
 /** What one connection takes, checked. */
 export interface CheckedConnection {
   readonly isServer: boolean;
-  readonly handshakeTimeout: number;
-  readonly closeTimeout: number;
+  /** Milliseconds; null for no limit, as for `closeTimeout`. */
+  readonly handshakeTimeout: number | null;
+  readonly closeTimeout: number | null;
   readonly allowTruncation: boolean;
   readonly signal: AbortSignal | undefined;
   /** Whether what a stream has read is the beginning of TLS. */
@@ -279,17 +264,13 @@ export interface CheckedConnection {
 
 /** Splits the options into those of the connection and those of its context, and checks the former. */
 export function checkConnection(opts: unknown, action: string): CheckedConnection {
-  checkObject(opts, action);
-  checkFlag(opts["isServer"], action, "isServer");
-  const isServer = opts["isServer"] === true;
+  requireOptions(opts, action);
+  const isServer = flag(opts["isServer"], false, action, "isServer");
   const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
   checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
-  checkFlag(opts["allowTruncation"], action, "allowTruncation");
+  const allowTruncation = flag(opts["allowTruncation"], false, action, "allowTruncation");
   const { context } = opts;
-  const signal = takeSignal(opts["signal"]);
-  if (opts["signal"] !== undefined && signal === undefined) {
-    throw new TypeError(`Cannot ${action}: signal is ${quote(opts["signal"])}, required an AbortSignal`);
-  }
+  const signal = abortSignal(opts["signal"], action);
   const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
   if (context !== undefined) {
     const doubled = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
@@ -298,12 +279,12 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     }
   }
   checkProtocols(inline["alpnProtocols"], action);
-  checkFlag(inline["rejectUnauthorized"], action, "rejectUnauthorized");
+  flag(inline["rejectUnauthorized"], false, action, "rejectUnauthorized");
   return {
     isServer,
-    handshakeTimeout: checkTime(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
-    closeTimeout: checkTime(opts["closeTimeout"], 5_000, action, "closeTimeout"),
-    allowTruncation: opts["allowTruncation"] === true,
+    handshakeTimeout: millisecondsOr(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
+    closeTimeout: millisecondsOr(opts["closeTimeout"], 5_000, action, "closeTimeout"),
+    allowTruncation,
     signal,
     takesBuffered: checkBuffered(opts["buffered"], action),
     context: context as TlsContext | undefined,

@@ -4,7 +4,7 @@
 import { tls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import { saidBy } from "./credentials.js";
+import { describeNodeError } from "./credentials.js";
 import type { TlsContextOptions } from "./tlsOptions.js";
 
 type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
@@ -24,7 +24,7 @@ function checkName(list: ListName, name: string, action: string): void {
   try {
     tls().createSecureContext({ ca: [], [list]: name });
   } catch (error) {
-    const { code, reason } = saidBy(error);
+    const { code, reason } = describeNodeError(error);
     const text = `${list} has ${quote(name)}, which OpenSSL does not know or has nothing for: ${reason}`;
     throw new TlsError(code, `Cannot ${action}`, text, { cause: error });
   }

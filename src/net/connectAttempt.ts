@@ -6,35 +6,35 @@ import { localError } from "../wait/localError.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../options/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { applyTcp, type CheckedTcp, isTcp } from "./endpointOptions.js";
+import { applyTcp, type CheckedTcp, isTcpSocket } from "./endpointOptions.js";
 
 /** How the socket is to be made; checked. */
-export interface DialWay {
+export interface AttemptOptions {
   readonly tcp: CheckedTcp;
   readonly local: Address | HostPort | undefined;
   readonly device: string | undefined;
 }
 
 /** Who hears how it went, perhaps before `start` returns. It must not run code of users. */
-export interface DialOwner {
+export interface AttemptListener {
   /**
    * The socket is connected. If it is one of IP, its local address stands in `room` of sys/sockaddr.ts. What this throws counts as a
    * refusal.
    */
-  connected(dial: Dial): void;
+  connected(dial: ConnectAttempt): void;
   /** It is not, and closed. */
-  refused(dial: Dial, error: unknown): void;
+  refused(dial: ConnectAttempt, error: unknown): void;
 }
 
-export class Dial implements Settler<void> {
+export class ConnectAttempt implements Settler<void> {
   readonly #address: Address;
-  readonly #way: DialWay;
-  readonly #owner: DialOwner;
+  readonly #way: AttemptOptions;
+  readonly #owner: AttemptListener;
   #socket: Socket | undefined;
   #over = false;
   #cut: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, way: DialWay, owner: DialOwner) {
+  constructor(address: Address, way: AttemptOptions, owner: AttemptListener) {
     this.#address = address;
     this.#way = way;
     this.#owner = owner;
@@ -45,12 +45,12 @@ export class Dial implements Settler<void> {
     return this.#socket!;
   }
 
-  /** @param timeout ms, or null where others look after the time */
+  /** @param timeout ms, or null where others fileStatus after the time */
   start(timeout: number | null): void {
     const { device, local, tcp } = this.#way;
     try {
       const socket = (this.#socket = new Socket(this.#address.family, SOCK_STREAM));
-      if (isTcp(socket)) applyTcp(socket, tcp);
+      if (isTcpSocket(socket)) applyTcp(socket, tcp);
       if (device !== undefined) socket.setsockopt(SO_BINDTODEVICE, device);
       if (local === undefined) this.#connect(timeout);
       else {
@@ -68,7 +68,7 @@ export class Dial implements Settler<void> {
     try {
       if (this.#over) return;
       const socket = this.#socket!;
-      if (connectTo(this, socket, this.#address, isTcp(socket), timeout) === WAITS) return;
+      if (connectTo(this, socket, this.#address, isTcpSocket(socket), timeout) === WAITS) return;
     } catch (error) {
       this.failed(error);
       return;
@@ -80,7 +80,7 @@ export class Dial implements Settler<void> {
     if (this.#over) return;
     const address = this.#address;
     try {
-      if (isTcp(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
+      if (isTcpSocket(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
         throw localError("ECONNREFUSED", "connect", addressDetails(address));
       }
       this.#owner.connected(this);
@@ -132,7 +132,7 @@ function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address)
 async function bindLocal(socket: Socket, local: Address | HostPort): Promise<void> {
   if (local instanceof HostPort || "port" in local) {
     const { port } = local as InetAddress | Inet6Address | HostPort;
-    if (isTcp(socket)) {
+    if (isTcpSocket(socket)) {
       // A port is chosen by connect(), which can give the same one to different destinations; ip(7).
       if (port === 0) socket.setsockopt(IP_BIND_ADDRESS_NO_PORT, true);
       // Attempts that run at the same time share the port that was asked for.

@@ -9,7 +9,7 @@
 // read it yet. So it is given some time, and all that is there is read before one is dropped.
 
 import { AsyncResource } from "node:async_hooks";
-import { quote } from "../check/index.js";
+import { flag, integer, quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import { type SocketError, TlsError } from "../errors/index.js";
@@ -17,32 +17,33 @@ import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { refusal, Wait } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
-import { type Carrier, checkServes } from "./carrier.js";
-import type { TlsConn } from "./conn.js";
-import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
-import { checkBuffered, checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./tlsOptions.js";
-import { type PreparedTls, prepareTls, secure } from "./wrap.js";
+import { type Transport, checkServes } from "./transport.js";
+import type { TlsConn } from "./tlsConn.js";
+import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
+import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions.js";
+import { millisecondsOr } from "../wait/waitOptions.js";
+import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
 /** How handshakes are run. */
 export interface TlsListenerOptions {
   /** The server's keys and certificates, or the context made of them, which can be reloaded. */
   readonly tls: TlsContext | TlsContextOptions;
-  /** Milliseconds for each handshake. Default 10000. */
-  readonly handshakeTimeout?: number | undefined;
+  /** Milliseconds for each handshake; null for no limit. Default 10,000. */
+  readonly handshakeTimeout?: number | null | undefined;
   /**
    * Most connections that are in a handshake, or through it and not accepted yet. When there are so many and another one comes, the
    * oldest client that has sent nothing is dropped (see `silenceTimeout`); where there is none, the new one waits. Default 256.
    */
   readonly maxHandshakes?: number | undefined;
   /**
-   * Milliseconds that a client may take to send its first byte where others wait for its place; `Infinity` for the whole handshake.
-   * Default 100.
+   * Milliseconds after which a client that has sent nothing can be dropped to make room for a new connection; null for
+   * never. Default 100.
    */
-  readonly silenceTimeout?: number | undefined;
+  readonly silenceTimeout?: number | null | undefined;
   /** See {@link TlsConnectionOptions.buffered}: for listeners whose connections are streams that something was read from. */
   readonly buffered?: "refuse" | "tls" | undefined;
   /** See {@link TlsConnectionOptions.closeTimeout}. */
-  readonly closeTimeout?: number | undefined;
+  readonly closeTimeout?: number | null | undefined;
   /** See {@link TlsConnectionOptions.allowTruncation}. */
   readonly allowTruncation?: boolean | undefined;
   /**
@@ -58,14 +59,15 @@ type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]
 interface CheckedListener extends TlsListenerOptions {
   readonly tls: TlsContext;
   readonly maxHandshakes: number;
-  readonly silenceTimeout: number;
+  /** Milliseconds; null for no limit. */
+  readonly silenceTimeout: number | null;
 }
 
 /** A handshake under way. */
-interface Shaking {
+interface RunningHandshake {
   /** By `performance.now()`. */
   readonly since: number;
-  carrier: Carrier | undefined;
+  transport: Transport | undefined;
   /** Another one has its place. */
   dropped: boolean;
   over: Promise<void> | undefined;
@@ -86,19 +88,16 @@ const OPTIONS = [
 export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
 /** All that can be wrong before there is a listener. */
-export function checkListener(opts: unknown, action: string): CheckedListener {
+export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServes(action);
-  checkObject(opts, action);
-  checkNames(opts, OPTIONS, action);
-  const { tls, maxHandshakes = 256, onHandshakeError } = opts;
-  if (!Number.isInteger(maxHandshakes) || (maxHandshakes as number) < 1) {
-    throw new RangeError(`Cannot ${action}: maxHandshakes is ${quote(maxHandshakes)}, required 1 or more`);
-  }
-  checkTime(opts["handshakeTimeout"], 0, action, "handshakeTimeout");
-  const silenceTimeout = checkTime(opts["silenceTimeout"], 100, action, "silenceTimeout");
+  const opts = checkRecord(given, OPTIONS, action);
+  const { tls, onHandshakeError } = opts;
+  const maxHandshakes = integer(opts["maxHandshakes"] ?? 256, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
+  millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
+  const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
   checkBuffered(opts["buffered"], action);
-  checkTime(opts["closeTimeout"], 0, action, "closeTimeout");
-  checkFlag(opts["allowTruncation"], action, "allowTruncation");
+  millisecondsOr(opts["closeTimeout"], null, action, "closeTimeout");
+  flag(opts["allowTruncation"], false, action, "allowTruncation");
   if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
     throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
   }
@@ -107,7 +106,7 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   const checked = {
     ...(opts as Omit<TlsListenerOptions, "tls">),
     tls: context,
-    maxHandshakes: maxHandshakes as number,
+    maxHandshakes,
     silenceTimeout,
   };
   if (onHandshakeError === undefined) return checked;
@@ -115,10 +114,10 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
-class Accepting extends Wait<TlsConn> {
-  readonly #drop: (call: Accepting) => void;
+class TlsAcceptCall extends Wait<TlsConn> {
+  readonly #drop: (call: TlsAcceptCall) => void;
 
-  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: Accepting) => void) {
+  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: TlsAcceptCall) => void) {
     super(opts, undefined, refs);
     this.#drop = drop;
   }
@@ -151,17 +150,17 @@ export class TlsListener implements Listener<TlsConn> {
   /** Aborted by close(). */
   readonly #closing = new AbortController();
   readonly #refs = new TimerRefs();
-  #accepting: Accepting[] = [];
+  #accepting: TlsAcceptCall[] = [];
   readonly #ready: TlsConn[] = [];
   /** In the order in which they began, with those that were dropped and are not closed yet. */
-  readonly #shaking = new Set<Shaking>();
+  readonly #handshake = new Set<RunningHandshake>();
   /** Those that were not dropped. */
   #handshakes = 0;
   /** A connection that came when there was no place for it after all. */
   #held: Conn | undefined;
   /** Looks whether the oldest silent client has been silent for long enough. */
   #timer: NodeJS.Timeout | undefined;
-  /** Ends the wait for the next connection below. */
+  /** TlsSocketIo the wait for the next connection below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
 
@@ -174,7 +173,7 @@ export class TlsListener implements Listener<TlsConn> {
     if (typeof (listener as Partial<Listener> | null | undefined)?.accept !== "function") {
       throw new TypeError(`Cannot ${action}: listener is ${quote(listener)}, required a Listener`);
     }
-    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = (this.#opts = checkListener(
+    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = (this.#opts = checkTlsListener(
       opts,
       action,
     ));
@@ -200,7 +199,7 @@ export class TlsListener implements Listener<TlsConn> {
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    const call = new Accepting(opts, this.#refs, (cut) => {
+    const call = new TlsAcceptCall(opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
       this.#rest();
     });
@@ -237,7 +236,7 @@ export class TlsListener implements Listener<TlsConn> {
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);
     this.#held?.abort();
-    await Promise.all([this.#below.close(), ...[...this.#shaking].map(({ over }) => over)]);
+    await Promise.all([this.#below.close(), ...[...this.#handshake].map(({ over }) => over)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -313,16 +312,17 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   /** The handshake that has been silent for longest. */
-  #silent(): Shaking | undefined {
-    for (const shaking of this.#shaking) if (!shaking.dropped && shaking.carrier?.silent === true) return shaking;
+  #oldestSilent(): RunningHandshake | undefined {
+    for (const handshake of this.#handshake)
+      if (!handshake.dropped && handshake.transport?.silent === true) return handshake;
     return undefined;
   }
 
   /** Whether there will be room for another one, because a client has been silent for long enough; looks again when one has. */
   #hasRoom(): boolean {
-    const silent = this.#silent();
+    const silent = this.#oldestSilent();
     const { silenceTimeout } = this.#opts;
-    if (silent === undefined || silenceTimeout === Infinity) return false;
+    if (silent === undefined || silenceTimeout === null) return false;
     const left = silent.since + silenceTimeout - performance.now();
     if (left <= 0) return true;
     this.#timer ??= setTimeout(() => {
@@ -336,22 +336,34 @@ export class TlsListener implements Listener<TlsConn> {
 
   /** Gives up the client that has been silent for longest, if that is long enough. */
   #dropSilent(): void {
-    const silent = this.#silent();
-    if (silent === undefined || performance.now() - silent.since < this.#opts.silenceTimeout) return;
+    const silent = this.#oldestSilent();
+    const { silenceTimeout } = this.#opts;
+    if (silent === undefined || silenceTimeout === null) return;
+    if (performance.now() - silent.since < silenceTimeout) return;
     silent.dropped = true;
     this.#handshakes--;
-    silent.carrier?.duplex.destroy();
+    silent.transport?.duplex.destroy();
   }
 
   #begin(conn: Conn): void {
     const { remoteAddress } = conn;
     const { signal } = this.#closing;
-    const shaking: Shaking = { since: performance.now(), carrier: undefined, dropped: false, over: undefined };
-    this.#shaking.add(shaking);
+    const handshake: RunningHandshake = {
+      since: performance.now(),
+      transport: undefined,
+      dropped: false,
+      over: undefined,
+    };
+    this.#handshake.add(handshake);
     this.#handshakes++;
-    shaking.over = secure(conn, this.#prepared, { signal }, (carrier) => (shaking.carrier = carrier)).then(
+    handshake.over = wrapPrepared(
+      conn,
+      this.#prepared,
+      { signal },
+      (transport) => (handshake.transport = transport),
+    ).then(
       (wrapped) => {
-        this.#left(shaking);
+        this.#left(handshake);
         const call = this.#accepting.shift();
         if (call !== undefined) {
           call.resolve(wrapped);
@@ -361,18 +373,18 @@ export class TlsListener implements Listener<TlsConn> {
         this.#fetch();
       },
       (error: unknown) => {
-        this.#left(shaking);
+        this.#left(handshake);
         // What could not even be begun was left alone.
-        if (shaking.carrier === undefined) conn.abort();
+        if (handshake.transport === undefined) conn.abort();
         this.#fetch();
-        if (!signal.aborted) this.#report(shaking.dropped ? this.#silence(error) : error, remoteAddress);
+        if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
       },
     );
   }
 
-  #left(shaking: Shaking): void {
-    this.#shaking.delete(shaking);
-    if (!shaking.dropped) this.#handshakes--;
+  #left(handshake: RunningHandshake): void {
+    this.#handshake.delete(handshake);
+    if (!handshake.dropped) this.#handshakes--;
   }
 
   #report(error: unknown, remoteAddress: Address | undefined): void {

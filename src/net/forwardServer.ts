@@ -21,8 +21,8 @@ import {
 import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
-import { Dial, type DialOwner } from "./attempt.js";
-import { dial, type DialPlan } from "./dial.js";
+import { ConnectAttempt, type AttemptListener } from "./connectAttempt.js";
+import { connectHost, type CheckedConnect } from "./connectHost.js";
 import { Deadline } from "./endpointOptions.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
@@ -43,24 +43,25 @@ export interface Forwarded {
 }
 
 /** How to forward; checked. */
-export interface ForwardPlan {
+export interface CheckedForward {
   readonly maxConnections: number;
-  readonly connectTimeout: number;
-  readonly idleTimeout: number;
+  /** Milliseconds; null for no limit, as for `idleTimeout`. */
+  readonly connectTimeout: number | null;
+  readonly idleTimeout: number | null;
   readonly pipes: PipePool;
   /** The target: its address, or its name where a resolver has to be asked. */
   readonly target: Address | HostPort;
-  readonly way: DialPlan;
+  readonly way: CheckedConnect;
   readonly onEnd: ((forwarded: Forwarded) => void) | undefined;
 }
 
 /** Accepts connections and looks after their deadlines. */
-export class Engine implements Settler<Socket> {
-  readonly plan: ForwardPlan;
+export class ForwardServer implements Settler<Socket> {
+  readonly checked: CheckedForward;
   readonly closed: Promise<void>;
   readonly #listener: SocketListener;
   /** In no order. */
-  readonly #connections: Forwarding[] = [];
+  readonly #connections: ForwardedConnection[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = { aborted: (): void => this.end() };
   /** Whether it keeps the process alive. */
@@ -72,8 +73,8 @@ export class Engine implements Settler<Socket> {
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
 
-  constructor(listener: SocketListener, plan: ForwardPlan, signal: AbortSignal | undefined) {
-    this.plan = plan;
+  constructor(listener: SocketListener, checked: CheckedForward, signal: AbortSignal | undefined) {
+    this.checked = checked;
     this.#listener = listener;
     this.#signal = signal;
     this.closed = new Promise((resolve, reject) => {
@@ -100,7 +101,7 @@ export class Engine implements Settler<Socket> {
 
   /** Takes connections for as long as there are some, and room for them. */
   accept(): void {
-    while (!this.#over && !this.#accepting && this.#connections.length < this.plan.maxConnections) {
+    while (!this.#over && !this.#accepting && this.#connections.length < this.checked.maxConnections) {
       let socket: Socket | typeof WAITS;
       try {
         socket = acceptFrom(this, this.#listener.socket);
@@ -127,11 +128,11 @@ export class Engine implements Settler<Socket> {
   }
 
   #begin(socket: Socket): void {
-    const { connectTimeout, onEnd, target } = this.plan;
+    const { connectTimeout, onEnd, target } = this.checked;
     const client = onEnd === undefined ? undefined : decodeRoom();
-    // Where a name is dialled, that has a deadline of its own, which can tell what was tried.
-    const deadline = target instanceof HostPort ? Infinity : performance.now() + connectTimeout;
-    const connection = new Forwarding(this, socket, client, deadline);
+    // Where a name is connected, that has a deadline of its own, which can tell what was attempts.
+    const deadline = target instanceof HostPort ? Infinity : after(performance.now(), connectTimeout);
+    const connection = new ForwardedConnection(this, socket, client, deadline);
     connection.place = this.#connections.length;
     this.#connections.push(connection);
     this.arm(connection.deadline);
@@ -139,11 +140,11 @@ export class Engine implements Settler<Socket> {
   }
 
   /** A connection is over. */
-  left(connection: Forwarding): void {
+  left(connection: ForwardedConnection): void {
     const last = this.#connections.pop()!;
     if (last !== connection) this.#connections[(last.place = connection.place)] = last;
     // Not from here, where one of its descriptors may still be at work.
-    if (!this.#accepting && this.#connections.length + 1 === this.plan.maxConnections)
+    if (!this.#accepting && this.#connections.length + 1 === this.checked.maxConnections)
       queueMicrotask(() => this.accept());
   }
 
@@ -186,56 +187,56 @@ export class Engine implements Settler<Socket> {
 }
 
 /** One connection. */
-class Forwarding implements DialOwner, Settler<PumpCounts> {
-  /** Its place among the engine's. */
+class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
+  /** Its place among the server's. */
   place: number = -1;
   /** When it has to be connected to the target, by `performance.now()`; Infinity where another deadline looks after that. */
   readonly deadline: number;
-  readonly #engine: Engine;
+  readonly #server: ForwardServer;
   readonly #client: Socket;
   readonly #address: Address | undefined;
-  #dial: Dial | undefined;
+  #dial: ConnectAttempt | undefined;
   #unneeded: AbortController | undefined;
   #target: Socket | undefined;
   #pump: Pump | undefined;
   #activity: Activity | undefined;
   #over = false;
 
-  constructor(engine: Engine, client: Socket, address: Address | undefined, deadline: number) {
-    this.#engine = engine;
+  constructor(server: ForwardServer, client: Socket, address: Address | undefined, deadline: number) {
+    this.#server = server;
     this.#client = client;
     this.#address = address;
     this.deadline = deadline;
   }
 
   start(): void {
-    const { target, way } = this.#engine.plan;
-    if (!this.#engine.held) this.#client.unref();
+    const { target, way } = this.#server.checked;
+    if (!this.#server.held) this.#client.unref();
     if (target instanceof HostPort) {
       // Not from here: the resolver may be code of users.
-      queueMicrotask(() => this.#dialName(target));
+      queueMicrotask(() => this.#connectName(target));
       return;
     }
-    this.#dial = new Dial(target, way, this);
+    this.#dial = new ConnectAttempt(target, way, this);
     this.#dial.start(null);
-    if (!this.#engine.held) this.#dial?.keepAlive(false);
+    if (!this.#server.held) this.#dial?.keepAlive(false);
   }
 
-  #dialName(target: HostPort): void {
+  #connectName(target: HostPort): void {
     if (this.#over) return;
-    const { connectTimeout, way } = this.#engine.plan;
+    const { connectTimeout, way } = this.#server.checked;
     const { signal } = (this.#unneeded = new AbortController());
-    dial(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
+    connectHost(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
       ({ socket }) => this.#lead(socket),
       (error: unknown) => this.cut(error),
     );
   }
 
-  connected({ socket }: Dial): void {
+  connected({ socket }: ConnectAttempt): void {
     this.#lead(socket);
   }
 
-  refused(_dial: Dial, error: unknown): void {
+  refused(_dial: ConnectAttempt, error: unknown): void {
     this.cut(error);
   }
 
@@ -244,13 +245,13 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
       target.close();
       return;
     }
-    const { idleTimeout, pipes } = this.#engine.plan;
+    const { idleTimeout, pipes } = this.#server.checked;
     this.#dial = this.#unneeded = undefined;
     this.#target = target;
-    if (!this.#engine.held) target.unref();
+    if (!this.#server.held) target.unref();
     this.#activity = { last: performance.now() };
     this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
-    this.#engine.arm(this.#activity.last + idleTimeout);
+    this.#server.arm(after(this.#activity.last, idleTimeout));
     this.#pump.start();
   }
 
@@ -276,7 +277,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     const pump = this.#pump;
     if (pump === undefined) return this.deadline;
     const relayed = Math.max(pump.there.lastRelayed() ?? 0, pump.back.lastRelayed() ?? 0);
-    return Math.max(this.#activity!.last, relayed) + this.#engine.plan.idleTimeout;
+    return after(Math.max(this.#activity!.last, relayed), this.#server.checked.idleTimeout);
   }
 
   /** The time is over. */
@@ -301,12 +302,17 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
   #leave(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
-    this.#engine.left(this);
-    const { onEnd } = this.#engine.plan;
+    this.#server.left(this);
+    const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };
     queueMicrotask(() => report("onEnd", onEnd, forwarded));
   }
+}
+
+/** The moment `timeout` ms after `start`; Infinity if there is no limit. */
+function after(start: number, timeout: number | null): number {
+  return timeout === null ? Infinity : start + timeout;
 }
 
 function holdSocket(socket: Socket, yes: boolean): void {

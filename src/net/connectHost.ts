@@ -9,40 +9,40 @@ import { localError, timeoutError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
-import { Dial, type DialWay, isWildcard } from "./attempt.js";
-import { type Attempt, type Course, type Pace, Race } from "./happyEyeballs.js";
+import { ConnectAttempt, type AttemptOptions, isWildcard } from "./connectAttempt.js";
+import { type Attempt, type RaceOperations, type RaceLimits, Race } from "./happyEyeballs.js";
 import type { CheckedWait } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./customResolver.js";
 
 /** How to dial; checked. */
-export interface DialPlan extends CheckedWait, DialWay {
+export interface CheckedConnect extends CheckedWait, AttemptOptions {
   /** `AF_UNSPEC` for both. */
   readonly family: number;
   readonly resolver: Resolver | undefined;
-  readonly pace: Pace;
+  readonly limits: RaceLimits;
   readonly clock: Clock;
 }
 
 /** A socket that is connected. */
-export interface Dialled {
+export interface ConnectedSocket {
   readonly socket: Socket;
   readonly local: Address;
   readonly remote: Address;
 }
 
 /** Connects to a host: to the first of its addresses that answers. */
-export function dial(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
+export function connectHost(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
   try {
-    return start(target, plan);
+    return start(target, checked);
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
-function start(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled> {
-  plan.signal?.throwIfAborted();
-  const known = addressNow(target, plan);
-  return known === undefined ? dialName(target as HostPort, plan) : dialAddress(target, known, plan);
+function start(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
+  checked.signal?.throwIfAborted();
+  const known = addressWithoutLookup(target, checked);
+  return known === undefined ? connectName(target as HostPort, checked) : connectAddress(target, known, checked);
 }
 
 /**
@@ -50,14 +50,14 @@ function start(target: HostAddress | HostPort, plan: DialPlan): Promise<Dialled>
  *
  * @throws TypeError when `family` and `localAddress` do not go with it, or with each other
  */
-export function addressNow(
+export function addressWithoutLookup(
   target: HostAddress | HostPort,
-  plan: Pick<DialPlan, "family" | "local">,
+  checked: Pick<CheckedConnect, "family" | "local">,
 ): HostAddress | undefined {
-  const families = familiesFor(plan);
+  const families = familiesFor(checked);
   if (families.length === 0) {
     throw new TypeError(
-      `Cannot connect to ${String(target)}: localAddress is ${String(plan.local)}, which does not go with it`,
+      `Cannot connect to ${String(target)}: localAddress is ${String(checked.local)}, which does not go with it`,
     );
   }
   // An interface's name as the zone takes a system call, but no resolver.
@@ -69,19 +69,23 @@ export function addressNow(
 }
 
 /** To a single address: there is nothing to race, and nothing that a race costs. */
-function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan: DialPlan): Promise<Dialled> {
-  const { deadline, signal } = plan;
+function connectAddress(
+  target: HostAddress | HostPort,
+  address: HostAddress,
+  checked: CheckedConnect,
+): Promise<ConnectedSocket> {
+  const { deadline, signal } = checked;
   return new Promise((resolve, reject) => {
     let member: { aborted: (reason: unknown) => void } | undefined;
-    const way = new Dial(address, plan, {
+    const way = new ConnectAttempt(address, checked, {
       connected: (done) => {
-        const dialled = dialledBy(done, address);
+        const connected = connectedSocketOf(done, address);
         if (member !== undefined) offAbort(signal!, member);
-        resolve(dialled);
+        resolve(connected);
       },
       refused: (_dial, error) => {
         if (member !== undefined) offAbort(signal!, member);
-        reject(signal?.aborted === true && error === signal.reason ? error : failureOf(target, [], [error]));
+        reject(signal?.aborted === true && error === signal.reason ? error : mostSpecificError(target, [], [error]));
       },
     });
     if (signal !== undefined) onAbort(signal, (member = { aborted: (reason) => way.cancel(reason) }));
@@ -90,17 +94,17 @@ function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan:
 }
 
 /** What connecting has come to; to be asked for within `connected`, when the local address is at hand. */
-function dialledBy({ socket }: Dial, address: HostAddress): Dialled {
+function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
   const local = decodeRoom();
   return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
 }
 
 /** An attempt in a race. */
-function attempt(address: HostAddress, plan: DialPlan): Attempt<Dialled> {
-  let way!: Dial;
-  const promise = new Promise<Dialled>((resolve, reject) => {
-    way = new Dial(address, plan, {
-      connected: (done) => resolve(dialledBy(done, address)),
+function attempt(address: HostAddress, checked: CheckedConnect): Attempt<ConnectedSocket> {
+  let way!: ConnectAttempt;
+  const promise = new Promise<ConnectedSocket>((resolve, reject) => {
+    way = new ConnectAttempt(address, checked, {
+      connected: (done) => resolve(connectedSocketOf(done, address)),
       refused: (_dial, error) => reject(error),
     });
     way.start(null);
@@ -108,22 +112,23 @@ function attempt(address: HostAddress, plan: DialPlan): Attempt<Dialled> {
   return { promise, cancel: () => way.cancel() };
 }
 
-async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {
-  const families = familiesFor(plan);
-  const { signal, clock, resolver } = plan;
-  const timeout = plan.deadline.left();
+async function connectName(name: HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
+  const families = familiesFor(checked);
+  const { signal, clock, resolver } = checked;
+  const timeout = checked.deadline.left();
   const unneeded = new AbortController();
-  const course: Course<HostAddress, Dialled> = {
+  const operations: RaceOperations<HostAddress, ConnectedSocket> = {
     families: resolver === undefined && families.length > 1 ? [AF_UNSPEC] : families,
     lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, unneeded.signal),
     familyOf: ({ family }) => family,
-    attempt: (address) => attempt(address, plan),
-    failure: (lookups, attempts) => failureOf(name, lookups, attempts),
+    attempt: (address) => attempt(address, checked),
+    failure: (lookups, attempts) => mostSpecificError(name, lookups, attempts),
   };
-  const race = new Race<HostAddress, Dialled>(course, plan.pace, clock);
+  const race = new Race<HostAddress, ConnectedSocket>(operations, checked.limits, clock);
   const member = { aborted: (reason: unknown): void => race.cancel(reason) };
-  const timer = timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(lateError(name, race)), timeout);
-  // To look a name up may run code of users, who may have ended it with that.
+  const timer =
+    timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(connectTimeoutError(name, race)), timeout);
+  // To fileStatus a name up may run code of users, who may have ended it with that.
   if (signal !== undefined && signal.aborted) race.cancel(signal.reason);
   else if (signal !== undefined) onAbort(signal, member);
   try {
@@ -135,7 +140,7 @@ async function dialName(name: HostPort, plan: DialPlan): Promise<Dialled> {
   }
 }
 
-function familiesFor({ family, local }: Pick<DialPlan, "family" | "local">): HostFamily[] {
+function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">): HostFamily[] {
   const both: HostFamily[] = [AF_INET6, AF_INET];
   const bound = local === undefined || local instanceof HostPort ? AF_UNSPEC : local.family;
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
@@ -153,7 +158,11 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
 /** The most telling of the errors of all attempts, with all of them in `cause`. */
-function failureOf(target: HostAddress | HostPort, lookups: readonly unknown[], attempts: readonly unknown[]): unknown {
+function mostSpecificError(
+  target: HostAddress | HostPort,
+  lookups: readonly unknown[],
+  attempts: readonly unknown[],
+): unknown {
   const odd = [...lookups, ...attempts].find((error) => !(error instanceof SocketError));
   if (odd !== undefined) return odd;
   const missing = lookups as readonly SocketError[];
@@ -168,20 +177,20 @@ function failureOf(target: HostAddress | HostPort, lookups: readonly unknown[], 
   return restated(telling, telling.syscall, {
     address: telling.address,
     port: telling.port,
-    cause: allOf(target, all),
+    cause: aggregateOf(target, all),
   });
 }
 
 /** The error of a timeout, with what became of each attempt. */
-function lateError(target: HostAddress | HostPort, race: Race<HostAddress, Dialled>): SocketError {
+function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddress, ConnectedSocket>): SocketError {
   const details = addressDetails(target);
-  if (race.tried.length === 0) return timeoutError("getaddrinfo", details);
-  const errors = race.tried.map(
+  if (race.attempts.length === 0) return timeoutError("getaddrinfo", details);
+  const errors = race.attempts.map(
     ({ address, failed }) => failed?.error ?? timeoutError("connect", addressDetails(address)),
   );
-  return timeoutError("connect", { ...details, cause: allOf(target, errors) });
+  return timeoutError("connect", { ...details, cause: aggregateOf(target, errors) });
 }
 
-function allOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError {
+function aggregateOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError {
   return new AggregateError(errors, `Cannot connect to ${String(target)}: no attempt of ${errors.length} succeeded`);
 }

@@ -4,6 +4,7 @@
 // handed over, the one under way included; and a piece is small, so that a peer that does not read holds little of it.
 
 import { isUint8Array } from "node:util/types";
+import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { Parts, toParts } from "../stream/data.js";
@@ -72,7 +73,7 @@ class TimedWrite extends Wait<void> implements Job {
   }
 }
 
-function failureOf(job: Job, code: string, end: boolean): SocketError {
+function writeError(job: Job, code: string, end: boolean): SocketError {
   return end ? localError(code, "closeWrite") : localError(code, "write", { transferred: job.transferred });
 }
 
@@ -84,7 +85,7 @@ function bodyOf(data: Data): Uint8Array | Parts {
   return parts.length === 1 ? (parts[0] as Uint8Array) : new Parts(parts);
 }
 
-export class Outgoing {
+export class TlsWriter {
   readonly #sink: Sink;
   readonly #refs: TimerRefs;
   #queue: Job[] = [];
@@ -148,7 +149,7 @@ export class Outgoing {
    */
   tryWrite(data: Uint8Array): number {
     if (!isUint8Array(data)) {
-      throw new TypeError(`Cannot write: data is a ${typeof data}, required a Uint8Array`);
+      throw new TypeError(`Cannot write: data is ${quote(data)}, required a Uint8Array`);
     }
     if (this.#finishing) throw localError("EPIPE", "write");
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -184,7 +185,7 @@ export class Outgoing {
   /** The connection was given up on this side. */
   cancel(): void {
     this.#failure ??= { error: localError("EBADF", "write") };
-    for (const job of this.#queue.splice(0)) job.reject(failureOf(job, "ECANCELED", job.data === undefined));
+    for (const job of this.#queue.splice(0)) job.reject(writeError(job, "ECANCELED", job.data === undefined));
   }
 
   /** Resolves when no piece is under way. */

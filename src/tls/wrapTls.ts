@@ -7,10 +7,10 @@ import { isBranded, quote } from "../check/index.js";
 import { BusyError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
 import { pullOf, Stream } from "../stream/stream.js";
-import { type Carrier, carry, checkServes } from "./carrier.js";
-import type { TlsConn } from "./conn.js";
-import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./context.js";
-import { type ClientPlan, shakeAsClient, shakeAsServer, type Shaking } from "./handshake.js";
+import { type Transport, openTransport, checkServes } from "./transport.js";
+import type { TlsConn } from "./tlsConn.js";
+import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./tlsContext.js";
+import { type CheckedClient, clientHandshake, serverHandshake, type HandshakeSetup } from "./handshake.js";
 import {
   checkConnection,
   checkName,
@@ -38,7 +38,7 @@ let common: TlsContext | undefined;
  *
  * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; it needs `servername` or
  * `host` for that. A server needs `cert` and `key` (or `pfx`), or a `context` with them, which costs less where there are
- * many connections. TLS 1.2 and 1.3 are spoken, nothing older.
+ * many connections. TLS 1.2 and 1.3 are hasReceived, nothing older.
  *
  * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
  *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_BUFFERED`,
@@ -61,59 +61,65 @@ let common: TlsContext | undefined;
  * ```
  */
 export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
-  return secure(conn, prepareTls(opts, ACTION));
+  return wrapPrepared(conn, prepareTls(opts, ACTION));
 }
 
 /** Options that were checked, and the context that they come to: all that can be wrong before there is a connection. */
 export interface PreparedTls {
-  readonly plan: CheckedConnection;
+  readonly checked: CheckedConnection;
   readonly context: TlsContext;
   /** Where this is to be the client. */
-  readonly client: ClientPlan | undefined;
+  readonly client: CheckedClient | undefined;
 }
 
 /** What `wrapTls` does before it touches the connection. */
 export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
-  const plan = checkConnection(opts, action);
-  if (plan.context !== undefined && !isTlsContext(plan.context)) {
-    throw new TypeError(`Cannot ${action}: context is ${quote(plan.context)}, required a TlsContext`);
+  const checked = checkConnection(opts, action);
+  if (checked.context !== undefined && !isTlsContext(checked.context)) {
+    throw new TypeError(`Cannot ${action}: context is ${quote(checked.context)}, required a TlsContext`);
   }
-  const client = plan.isServer ? undefined : checkClient(opts as TlsClientOptions, plan, action);
-  const context = plan.context ?? contextFor(plan);
-  if (plan.isServer) {
+  const client = checked.isServer ? undefined : checkClient(opts as TlsClientOptions, checked, action);
+  const context = checked.context ?? contextFor(checked);
+  if (checked.isServer) {
     checkServes(action);
     checkCertificate(context, action);
   }
-  return { plan, context, client };
+  return { checked, context, client };
 }
 
 /**
  * Does the handshake.
  *
  * @param within cuts the handshake short as well: `timeout` when it is less than the `handshakeTimeout`, and `signal`
- *   instead of that of the options
+ *   withoutReplaced of that of the options
  */
-export async function secure(
+export async function wrapPrepared(
   conn: Conn,
-  { plan, context, client }: PreparedTls,
+  { checked, context, client }: PreparedTls,
   within: IoOptions = {},
-  begun?: (carrier: Carrier) => void,
+  begun?: (transport: Transport) => void,
 ): Promise<TlsConn> {
-  const { timeout, signal = plan.signal } = within;
+  const { timeout, signal = checked.signal } = within;
   signal?.throwIfAborted();
-  const { below, before } = uncover(conn, plan.takesBuffered);
-  const handshakeTimeout = Math.min(plan.handshakeTimeout, timeout ?? Infinity);
-  const carrier = carry(below, before);
-  begun?.(carrier);
-  const shaking: Shaking = { conn: below, carrier, context, plan: { ...plan, handshakeTimeout, signal } };
+  const { below, before } = connBelow(conn, checked.takesBuffered);
+  const handshakeTimeout = shorter(checked.handshakeTimeout, timeout ?? null);
+  const transport = openTransport(below, before);
+  begun?.(transport);
+  const setup: HandshakeSetup = { conn: below, transport, context, checked: { ...checked, handshakeTimeout, signal } };
   try {
-    return await (client === undefined ? shakeAsServer(shaking) : shakeAsClient(shaking, client));
+    return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
   } catch (error) {
     // Not on OpenSSL's stack, which is where Node reports errors.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    await shaking.carrier.closed();
+    await setup.transport.closed();
     throw error;
   }
+}
+
+/** The shorter of two times in ms; null is no limit. */
+function shorter(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return Math.min(one, other);
 }
 
 /** Of this copy or of another. */
@@ -122,7 +128,7 @@ function isStream(conn: Conn): conn is Stream {
 }
 
 /** The connection below streams, and what these have read of it. */
-function uncover(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly before: Uint8Array } {
+function connBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly before: Uint8Array } {
   if (!isConn(conn)) throw new TypeError(`Cannot ${ACTION}: conn is ${quote(conn)}, required a Conn`);
   const streams: Stream[] = [];
   let below = conn;
@@ -146,19 +152,19 @@ function isConn(value: unknown): value is Conn {
   return typeof read === "function" && typeof write === "function";
 }
 
-function contextFor(plan: CheckedConnection): TlsContext {
-  const names = Object.keys(plan.inline);
-  if (!plan.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
+function contextFor(checked: CheckedConnection): TlsContext {
+  const names = Object.keys(checked.inline);
+  if (!checked.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
     return (common ??= new TlsContext());
   }
-  return new TlsContext(plan.inline);
+  return new TlsContext(checked.inline);
 }
 
-function checkClient(opts: TlsClientOptions, plan: CheckedConnection, action: string): ClientPlan {
+function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
   const { checkServerIdentity: check, session } = opts;
   let name = checkName(opts.servername, action, "servername") ?? checkName(opts.host, action, "host");
-  const shared = plan.context === undefined ? undefined : nodeContext(plan.context).options.rejectUnauthorized;
-  const verifies = plan.inline.rejectUnauthorized ?? shared ?? true;
+  const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
+  const verifies = checked.inline.rejectUnauthorized ?? shared ?? true;
   if (name === undefined && verifies) {
     throw new TypeError(`Cannot ${action}: nothing to verify the server by, required servername or host`);
   }

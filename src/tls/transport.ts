@@ -18,15 +18,15 @@ import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";
 
 /** How an end of the records came about. */
-export type Ending = "close_notify" | "end" | "reset";
+export type EndKind = "close_notify" | "end" | "reset";
 
 /** What the TLS socket is put on. */
-export interface Carrier {
+export interface Transport {
   readonly duplex: Duplex;
   /** Asked while the TLS socket reports an end. */
-  ending(paused: boolean): Ending;
+  ending(paused: boolean): EndKind;
   /** Whether something had come before. */
-  spoken: boolean;
+  hasReceived: boolean;
   /** Whether not one byte has come. */
   readonly silent: boolean;
   /** Gives the number of the descriptor, -1 once it is closed; undefined where TLS does not stand on one. */
@@ -60,18 +60,18 @@ function handleOf(socket: Socket): Handle | null {
 }
 
 /** Milliseconds that an idle connection may keep the process alive: to say so for each read would be paid for by each. */
-const GRACE = 20;
-let released: NativeCarrier[] = [];
+const UNREF_DELAY = 20;
+let released: NativeTransport[] = [];
 
-function sweep(): void {
+function unrefIdle(): void {
   const due = released;
   released = [];
-  for (const carrier of due) carrier.settle();
+  for (const transport of due) transport.settle();
 }
 
-class NativeCarrier implements Carrier {
+class NativeTransport implements Transport {
   readonly duplex: Socket;
-  spoken = false;
+  hasReceived = false;
   readonly #reset: boolean;
   /** Kept, because a socket of Node's is an object that is slow to ask. */
   readonly #handle: Handle | null;
@@ -89,7 +89,7 @@ class NativeCarrier implements Carrier {
     this.duplex.on("error", () => undefined);
   }
 
-  ending(paused: boolean): Ending {
+  ending(paused: boolean): EndKind {
     if (paused) return "close_notify";
     const handle = handleOf(this.duplex);
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
@@ -98,7 +98,7 @@ class NativeCarrier implements Carrier {
   }
 
   get silent(): boolean {
-    return !this.spoken && this.duplex.bytesRead === 0;
+    return !this.hasReceived && this.duplex.bytesRead === 0;
   }
 
   readonly fd = (): number => Math.max(-1, this.#handle?.fd ?? -1);
@@ -118,7 +118,7 @@ class NativeCarrier implements Carrier {
     this.#wanted = false;
     if (this.#due) return;
     this.#due = true;
-    if (released.push(this) === 1) setTimeout(sweep, GRACE).unref();
+    if (released.push(this) === 1) setTimeout(unrefIdle, UNREF_DELAY).unref();
   }
 
   settle(): void {
@@ -152,9 +152,9 @@ class NativeCarrier implements Carrier {
   }
 }
 
-class DuplexCarrier implements Carrier {
+class DuplexTransport implements Transport {
   readonly duplex: ConnDuplex;
-  spoken = false;
+  hasReceived = false;
   readonly sent = false;
   readonly fd = undefined;
   readonly #conn: Conn;
@@ -166,10 +166,10 @@ class DuplexCarrier implements Carrier {
   }
 
   get silent(): boolean {
-    return !this.spoken && this.duplex.bytesRead === 0;
+    return !this.hasReceived && this.duplex.bytesRead === 0;
   }
 
-  ending(): Ending {
+  ending(): EndKind {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
@@ -208,14 +208,14 @@ export function checkServes(action: string): void {
 }
 
 /** Takes the connection over. `before`: what was read from it already, and comes before what it will give. */
-export function carry(conn: Conn, before: Uint8Array): Carrier {
-  const carrier = carrierOf(conn);
+export function openTransport(conn: Conn, before: Uint8Array): Transport {
+  const transport = transportOf(conn);
   // Node gives what a stream holds to TLS when that begins to read; lib/_tls_wrap.js, initRead().
   if (before.length > 0) {
-    carrier.duplex.unshift(before);
-    carrier.spoken = true;
+    transport.duplex.unshift(before);
+    transport.hasReceived = true;
   }
-  return carrier;
+  return transport;
 }
 
 /** The descriptor, if there is one. It may have been closed elsewhere, and its number may be another file's. */
@@ -227,10 +227,10 @@ function detachFrom(conn: Conn): number | undefined {
   }
 }
 
-function carrierOf(conn: Conn): Carrier {
+function transportOf(conn: Conn): Transport {
   const { localAddress } = conn;
   const fd = NATIVE ? detachFrom(conn) : undefined;
-  if (fd === undefined) return new DuplexCarrier(conn);
+  if (fd === undefined) return new DuplexTransport(conn);
   // What has a port can be reset; a UNIX socket can't.
-  return new NativeCarrier(fd, localAddress !== undefined && "port" in localAddress);
+  return new NativeTransport(fd, localAddress !== undefined && "port" in localAddress);
 }

@@ -33,7 +33,7 @@ let view: Buffer;
  * Has `take` called with what is decrypted, which is only there during the call; false asks for a pause. Returns false, and
  * has changed nothing, where this Node can't do that.
  */
-export function decryptInto(socket: TLSSocket, take: (bytes: Buffer) => boolean): boolean {
+export function useRecordBuffer(socket: TLSSocket, take: (bytes: Buffer) => boolean): boolean {
   // oxlint-disable-next-line no-underscore-dangle
   const handle = (socket as unknown as { readonly _handle?: Handle | null })._handle;
   if (typeof handle?.useUserBuffer !== "function") return false;

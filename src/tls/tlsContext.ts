@@ -9,8 +9,9 @@ import { types } from "node:util";
 import { crypto, tls as nodeTls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import { type Material, readMaterial, saidBy } from "./credentials.js";
-import { asError } from "./failure.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { type Material, readMaterial, describeNodeError } from "./credentials.js";
+import { callbackError } from "./nodeError.js";
 import {
   checkContext,
   checkCredentials,
@@ -87,7 +88,7 @@ export class TlsContext {
   reload(credentials: TlsCredentials): void {
     const action = "reload a TlsContext";
     const given = checkCredentials(credentials, action);
-    const options = { ...instead(this.#options, given), ...given };
+    const options = { ...withoutReplaced(this.#options, given), ...given };
     const material = readMaterial(options, action);
     const native = this.#native(options, material);
     this.#secureContext = this.#make(native, action);
@@ -100,7 +101,7 @@ export class TlsContext {
     try {
       return nodeTls().createSecureContext(native);
     } catch (error) {
-      const { code, reason } = saidBy(error);
+      const { code, reason } = describeNodeError(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }
@@ -132,7 +133,7 @@ export class TlsContext {
       requestCert,
       rejectUnauthorized,
       // There is a timer of our own, with a name of its own; this one can't be switched off.
-      handshakeTimeout: 0x7fff_ffff,
+      handshakeTimeout: LONGEST_TIMER,
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(sniCallback === undefined
         ? {}
@@ -158,7 +159,7 @@ export class TlsContext {
 }
 
 /** The options that stay beside what replaces others. */
-function instead(options: TlsContextOptions, given: TlsCredentials): TlsContextOptions {
+function withoutReplaced(options: TlsContextOptions, given: TlsCredentials): TlsContextOptions {
   if (given.pfx !== undefined) return { ...options, key: undefined, cert: undefined };
   return given.key === undefined && given.cert === undefined ? options : { ...options, pfx: undefined };
 }
@@ -179,7 +180,7 @@ function choose(
     }
     done(null, context);
   };
-  const refuse = (thrown: unknown): void => done(asError(thrown, "sniCallback"));
+  const refuse = (thrown: unknown): void => done(callbackError(thrown, "sniCallback"));
   let chosen: unknown;
   try {
     chosen = sniCallback(servername);

@@ -4,15 +4,15 @@
 // name is known from the endpoint, so that nobody can forget to say it.
 
 import { type HostPort, type UnixAddress } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { checkNames, quote } from "../check/index.js";
 import { restated, SocketError, TlsError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
-import { checkListener, HANDSHAKE_OPTIONS } from "../tls/listener.js";
+import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListener.js";
 import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
-import { type PreparedTls, prepareTls, secure } from "../tls/wrap.js";
-import { checkApplies, type CheckedWait, rest } from "./endpointOptions.js";
+import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
+import { type CheckedWait, remaining } from "./endpointOptions.js";
 import type { HostAddress } from "./customResolver.js";
 
 /** How `connect()` speaks TLS. The name to verify and to ask for is the endpoint's host, unless there is a `servername`. */
@@ -39,7 +39,7 @@ function checkTls(
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required an object`);
   }
-  checkApplies(value, allowed, action, name);
+  checkNames(value, allowed, action, name);
   return value as Readonly<Record<string, unknown>>;
 }
 
@@ -67,18 +67,18 @@ export function prepareListener(value: unknown, action: string): TlsListenerOpti
     throw new TypeError(`Cannot ${action}: ${inline[0]![0]} belongs to the context, required either of them`);
   }
   const handshakes = given.filter(([name]) => HANDSHAKE_OPTIONS.includes(name));
-  return checkListener({ ...Object.fromEntries(handshakes), tls: context ?? Object.fromEntries(inline) }, action);
+  return checkTlsListener({ ...Object.fromEntries(handshakes), tls: context ?? Object.fromEntries(inline) }, action);
 }
 
 /** Does the handshake over a stream, in what is left of the time. The stream is closed when it fails. */
-export async function shake(
+export async function wrapStream(
   stream: Stream,
   prepared: PreparedTls,
   target: HostAddress | HostPort | UnixAddress,
   wait: CheckedWait,
 ): Promise<TlsConn> {
   try {
-    return await secure(stream, prepared, rest(wait));
+    return await wrapPrepared(stream, prepared, remaining(wait));
   } catch (error) {
     // Where the handshake has not begun it has not closed anything either.
     stream.abort();

@@ -9,31 +9,33 @@ import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { types } from "node:util";
 import { type Address } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { integer, quote } from "../check/index.js";
 import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { Broken } from "../stream/broken.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { refusal, Wait } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
-import type { Carrier } from "./carrier.js";
-import { saidBy } from "./credentials.js";
-import { failure, truncated } from "./failure.js";
-import { Incoming, type Source } from "./incoming.js";
-import { codeOf, type Done, Outgoing, type Sink } from "./outgoing.js";
+import type { Transport } from "./transport.js";
+import { describeNodeError } from "./credentials.js";
+import { fromNodeError, truncationError } from "./nodeError.js";
+import { TlsReader } from "./tlsReader.js";
+import { codeOf, TlsWriter } from "./tlsWriter.js";
 import { packSession } from "./session.js";
-import { decryptInto } from "./slab.js";
+import { useRecordBuffer } from "./recordBuffer.js";
+import { TlsSocketIo } from "./tlsSocketIo.js";
 
 /** What a handshake ends with. */
 export interface Established {
   readonly socket: TLSSocket;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   readonly conn: Conn;
   readonly isServer: boolean;
   readonly servername: string | undefined;
   /** The peer's, where Node does not give it any more: it was asked for already, or is that of a session. */
   readonly certificate: X509Certificate | undefined;
-  readonly closeTimeout: number;
+  /** Milliseconds; null for no limit. */
+  readonly closeTimeout: number | null;
   readonly allowTruncation: boolean;
 }
 
@@ -48,50 +50,6 @@ class SessionWait extends Wait<Buffer> {
   protected override cut(): SocketError {
     this.#drop(this);
     return timeoutError("nextSession");
-  }
-}
-
-/** The TLS socket as source and sink. */
-class Ends implements Source, Sink {
-  /** The end of writing was handed to Node, which has not sent it yet. */
-  ending = false;
-  readonly #socket: TLSSocket;
-  readonly #carrier: Carrier;
-  /** Its `_write`, which it would take long to look up for each piece. */
-  readonly #write: TLSSocket["_write"];
-
-  constructor(socket: TLSSocket, carrier: Carrier) {
-    this.#socket = socket;
-    this.#carrier = carrier;
-    // oxlint-disable-next-line no-underscore-dangle, unbound-method
-    this.#write = socket._write;
-  }
-
-  get broken(): boolean {
-    return this.#socket.destroyed;
-  }
-
-  resume(): void {
-    // oxlint-disable-next-line no-underscore-dangle
-    if (!this.#socket.destroyed) this.#socket._read(0);
-  }
-
-  waiting(yes: boolean): void {
-    if (yes) this.#carrier.ref();
-    else this.#carrier.unref();
-  }
-
-  put(bytes: Uint8Array, done: Done): boolean {
-    this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
-    return this.#carrier.sent;
-  }
-
-  end(done: Done): void {
-    this.ending = true;
-    this.#socket.end((error?: Error | null) => {
-      this.ending = false;
-      done(error);
-    });
   }
 }
 
@@ -128,11 +86,11 @@ export class TlsConn implements Conn, SecuredConn {
   readonly sessionReused: boolean;
 
   readonly #socket: TLSSocket;
-  readonly #carrier: Carrier;
-  readonly #ends: Ends;
-  readonly #incoming: Incoming;
-  readonly #outgoing: Outgoing;
-  readonly #closeTimeout: number;
+  readonly #transport: Transport;
+  readonly #io: TlsSocketIo;
+  readonly #reader: TlsReader;
+  readonly #writer: TlsWriter;
+  readonly #closeTimeout: number | null;
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
   readonly #broken = new Broken();
@@ -147,7 +105,7 @@ export class TlsConn implements Conn, SecuredConn {
 
   /** @internal Made by {@link wrapTls}, while the TLS socket reports that the handshake is over. */
   constructor(established: Established) {
-    const { socket, carrier, conn } = established;
+    const { socket, transport, conn } = established;
     this.conn = conn;
     this.localAddress = conn.localAddress;
     this.remoteAddress = conn.remoteAddress;
@@ -161,20 +119,20 @@ export class TlsConn implements Conn, SecuredConn {
     this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
     this.sessionReused = socket.isSessionReused();
     this.#socket = socket;
-    this.#carrier = carrier;
+    this.#transport = transport;
     this.#certificate = established.certificate;
     this.#closeTimeout = established.closeTimeout;
     this.#allowTruncation = established.allowTruncation;
-    const ends = new Ends(socket, carrier);
-    this.#ends = ends;
-    const incoming = new Incoming(ends, this.#refs);
-    this.#incoming = incoming;
-    this.#outgoing = new Outgoing(ends, this.#refs);
-    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : incoming.push(chunk));
-    decryptInto(socket, (bytes) => incoming.copy(bytes));
+    const io = new TlsSocketIo(socket, transport);
+    this.#io = io;
+    const reader = new TlsReader(io, this.#refs);
+    this.#reader = reader;
+    this.#writer = new TlsWriter(io, this.#refs);
+    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : reader.push(chunk));
+    useRecordBuffer(socket, (bytes) => reader.copy(bytes));
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
-    carrier.unref();
+    transport.unref();
   }
 
   /** See {@link Conn.secured}. */
@@ -184,7 +142,7 @@ export class TlsConn implements Conn, SecuredConn {
 
   /** Whether a read is pending. */
   get reading(): boolean {
-    return this.#incoming.waiting;
+    return this.#reader.waiting;
   }
 
   /**
@@ -205,7 +163,7 @@ export class TlsConn implements Conn, SecuredConn {
 
   /** See {@link Conn.settings}. */
   settings(): SocketSettings | undefined {
-    return this.conn.settings?.(this.#carrier.fd);
+    return this.conn.settings?.(this.#transport.fd);
   }
 
   /** The peer's certificate; `undefined` where it showed none. Ask while the connection is open: then it stays known. */
@@ -235,13 +193,13 @@ export class TlsConn implements Conn, SecuredConn {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
-    if (this.#incoming.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
+    if (this.#reader.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
     const wait = new SessionWait(opts, this.#refs, (cut) => {
       this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
-      if (this.#sessionWaits.length === 0 && !this.#incoming.waiting) this.#carrier.unref();
+      if (this.#sessionWaits.length === 0 && !this.#reader.waiting) this.#transport.unref();
     });
     this.#sessionWaits.push(wait);
-    this.#carrier.ref();
+    this.#transport.ref();
     return wait.promise;
   }
 
@@ -252,7 +210,7 @@ export class TlsConn implements Conn, SecuredConn {
     const session = packSession(certificate, ticket);
     this.#session = session;
     const waits = this.#sessionWaits.splice(0);
-    if (waits.length > 0 && !this.#incoming.waiting) this.#carrier.unref();
+    if (waits.length > 0 && !this.#reader.waiting) this.#transport.unref();
     for (const wait of waits) wait.resolve(session);
   }
 
@@ -265,9 +223,7 @@ export class TlsConn implements Conn, SecuredConn {
    */
   exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
     const action = "export keying material";
-    if (!Number.isInteger(length) || length < 1 || length > 65_535) {
-      throw new RangeError(`Cannot ${action}: length is ${quote(length)}, required an integer from 1 to 65535`);
-    }
+    integer(length, action, "length", 1, 65_535);
     if (typeof label !== "string" || label === "") {
       throw new TypeError(`Cannot ${action}: label is ${quote(label)}, required a string that is not empty`);
     }
@@ -278,14 +234,14 @@ export class TlsConn implements Conn, SecuredConn {
     try {
       return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
     } catch (error) {
-      const { code, reason } = saidBy(error);
+      const { code, reason } = describeNodeError(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }
 
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#closed) return Promise.reject(localError("EBADF", "read"));
-    return this.#incoming.read(buffer, opts);
+    return this.#reader.read(buffer, opts);
   }
 
   /**
@@ -294,23 +250,23 @@ export class TlsConn implements Conn, SecuredConn {
    */
   readChunk(opts?: IoOptions): Promise<Buffer | null> {
     if (this.#closed) return Promise.reject(localError("EBADF", "read"));
-    return this.#incoming.readChunk(opts);
+    return this.#reader.readChunk(opts);
   }
 
   write(data: Data, opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(localError("EBADF", "write"));
-    return this.#outgoing.write(data, opts);
+    return this.#writer.write(data, opts);
   }
 
   /** As {@link Writer.tryWrite}: at most 64 KiB, and nothing before the layer below has all of what was written before. */
   tryWrite(data: Uint8Array): number {
     if (this.#closed) throw localError("EBADF", "write");
-    return this.#outgoing.tryWrite(data);
+    return this.#writer.tryWrite(data);
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
-    return this.#outgoing.end(opts);
+    return this.#writer.end(opts);
   }
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
@@ -331,14 +287,14 @@ export class TlsConn implements Conn, SecuredConn {
    */
   unref(): this {
     this.#refs.held = false;
-    this.#carrier.keepAlive(false);
+    this.#transport.keepAlive(false);
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
     this.#refs.held = true;
-    this.#carrier.keepAlive(true);
+    this.#transport.keepAlive(true);
     return this;
   }
 
@@ -348,7 +304,7 @@ export class TlsConn implements Conn, SecuredConn {
     this.#settle();
     // The TLS socket goes with it, but later. To destroy it now, when what is below it is gone, would free what OpenSSL works
     // with, and OpenSSL may be below us on the stack: code that awaits a handshake or a read runs when Node's callback ends.
-    this.#carrier.abort(this.#ends.ending);
+    this.#transport.abort(this.#io.ending);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -358,8 +314,8 @@ export class TlsConn implements Conn, SecuredConn {
   #settle(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#incoming.cancel();
-    this.#outgoing.cancel();
+    this.#reader.cancel();
+    this.#writer.cancel();
     this.#refuseSessions("ECANCELED");
     this.#broken.close();
   }
@@ -371,10 +327,10 @@ export class TlsConn implements Conn, SecuredConn {
   async #close(): Promise<void> {
     const socket = this.#socket;
     if (!this.#cut && !socket.destroyed) {
-      this.#carrier.ref();
+      this.#transport.ref();
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
-        if (this.#closeTimeout !== Infinity) timer = setTimeout(resolve, this.#closeTimeout);
+        if (this.#closeTimeout !== null) timer = setTimeout(resolve, this.#closeTimeout);
         if (timer !== undefined) this.#refs.add(timer);
       });
       await Promise.race([late, this.#finish()]);
@@ -382,36 +338,36 @@ export class TlsConn implements Conn, SecuredConn {
       this.#refs.delete(timer);
       if (!this.#cut) socket.destroy();
     }
-    await this.#carrier.closed();
+    await this.#transport.closed();
   }
 
   /** What is under way, then close_notify. */
   async #finish(): Promise<void> {
     const socket = this.#socket;
-    await this.#outgoing.idle();
-    if (this.#outgoing.finished || this.#outgoing.broken || socket.destroyed) return;
+    await this.#writer.idle();
+    if (this.#writer.finished || this.#writer.broken || socket.destroyed) return;
     await new Promise<void>((resolve) => {
       socket.once("close", () => resolve());
-      this.#ends.end(() => resolve());
+      this.#io.end(() => resolve());
     });
   }
 
   /** Node reports an end. */
   #ended(): boolean {
-    let ending = this.#carrier.ending(this.#incoming.paused);
+    let ending = this.#transport.ending(this.#reader.paused);
     // After both directions have ended the kernel knows no peer, which is no reset.
-    if (ending === "reset" && this.#outgoing.finished) ending = "end";
-    if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#incoming.end();
-    else this.#incoming.fail(ending === "end" ? truncated() : localError("ECONNRESET", "read"));
+    if (ending === "reset" && this.#writer.finished) ending = "end";
+    if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#reader.end();
+    else this.#reader.fail(ending === "end" ? truncationError() : localError("ECONNRESET", "read"));
     if (ending === "reset") this.#broken.tell(localError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
 
   #failed(error: unknown): void {
-    this.#incoming.fail(failure(error, "read"));
-    this.#outgoing.fail(codeOf(error), error);
-    this.#broken.tell(failure(error, "write"));
+    this.#reader.fail(fromNodeError(error, "read"));
+    this.#writer.fail(codeOf(error), error);
+    this.#broken.tell(fromNodeError(error, "write"));
     this.#refuseSessions("ECONNRESET");
   }
 

@@ -9,7 +9,7 @@ import { localError } from "../wait/localError.js";
  *
  * @throws SocketError `EBADF`, `ENOTSOCK`, `EBUSY`; `EPROTOTYPE` and `EAFNOSUPPORT` for another type or family
  */
-export function adopt(
+export function takeDescriptor(
   fd: number,
   type: number,
   families: readonly number[],

@@ -5,6 +5,7 @@
 // 64 KiB that Node reads at a time.
 
 import { isUint8Array } from "node:util/types";
+import { quote } from "../check/index.js";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
@@ -36,13 +37,13 @@ function forget(): void {}
 
 type Resolve = (value: number | Buffer | null | Promise<never>) => void;
 
-// The executor of a promise runs at once, so its function can be handed over in a variable instead of a closure.
+// The executor of a promise runs at once, so its function can be handed over in a variable withoutReplaced of a closure.
 let takenResolve: (value: never) => void;
 function take(resolve: (value: never) => void): void {
   takenResolve = resolve;
 }
 
-class Timed<T> extends Wait<T> {
+class TimedRead<T> extends Wait<T> {
   readonly #drop: () => void;
 
   constructor(opts: IoOptions, refs: TimerRefs, drop: () => void) {
@@ -64,7 +65,7 @@ export interface Source {
   waiting(yes: boolean): void;
 }
 
-export class Incoming {
+export class TlsReader {
   readonly #source: Source;
   readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
@@ -105,7 +106,7 @@ export class Incoming {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (!isUint8Array(target)) {
-      return Promise.reject(new TypeError(`Cannot read: buffer is a ${typeof target}, required a Uint8Array`));
+      return Promise.reject(new TypeError(`Cannot read: buffer is ${quote(target)}, required a Uint8Array`));
     }
     if (target.length === 0) {
       return Promise.reject(new RangeError("Cannot read: buffer has no room, required at least 1 byte"));
@@ -208,7 +209,7 @@ export class Incoming {
       promise = new Promise<T>(take);
       this.#resolve = takenResolve as Resolve;
     } else {
-      const timed = new Timed<T>(opts, this.#refs, () => void this.#settle());
+      const timed = new TimedRead<T>(opts, this.#refs, () => void this.#settle());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
     }

@@ -37,9 +37,9 @@ interface NodeError extends Error {
  * The error for what Node failed with. Errors of a connection below that is ours, and those that a callback of users threw or
  * returned without a code, stay as they are.
  */
-export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
+export function fromNodeError(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
   if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
-  if (error instanceof BusyError || ofUsers.has(error)) return error;
+  if (error instanceof BusyError || callbackErrors.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return localError(code, syscall, { cause: error });
@@ -61,19 +61,19 @@ function isError(value: unknown): value is Error {
 }
 
 /** Errors that callbacks of users threw, whatever code they have. */
-const ofUsers = new WeakSet<Error>();
+const callbackErrors = new WeakSet<Error>();
 
 /** What a callback of users threw, as the Error that Node needs; its `cause` is the value where that is no Error. */
-export function asError(thrown: unknown, callback: string): Error {
+export function callbackError(thrown: unknown, callback: string): Error {
   const error = isError(thrown)
     ? thrown
     : new TypeError(`${callback} threw ${quote(thrown)}, required an Error`, { cause: thrown });
-  ofUsers.add(error);
+  callbackErrors.add(error);
   return error;
 }
 
 /** The peer's end came without close_notify. */
-export function truncated(): TlsError {
+export function truncationError(): TlsError {
   const reason = "the connection below ended without close_notify, so what the peer sent may be cut short";
   return new TlsError("ERR_TLS_TRUNCATED", "TLS failed", reason);
 }
