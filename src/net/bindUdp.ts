@@ -1,4 +1,4 @@
-// bindUdp() and connectUdp(): from an endpoint to a UDP socket.
+// bindUdp() and connectUdp(): make a UDP socket at an endpoint.
 
 import {
   type AddressLike,
@@ -34,37 +34,37 @@ import { listenFd } from "./systemd.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
 
 /**
- * Options of both kinds of UDP sockets. `timeout` is for the resolver, and for a `connectUdp()` that finds no free port; `signal` ends
- * the call.
+ * Options of both kinds of UDP sockets. `timeout` limits the lookup, and the wait of `connectUdp()` for a free port.
+ * `signal` ends the call.
  */
 export interface UdpOptions extends IoOptions {
-  /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
+  /** Size of the receive buffer in bytes, without the kernel's overhead: SO_RCVBUF, limited by net.core.rmem_max. */
   readonly receiveBuffer?: number | undefined;
-  /** Bytes of packets that wait to be sent: SO_SNDBUF; net.core.wmem_max cuts it. */
+  /** Size of the send buffer in bytes: SO_SNDBUF, limited by net.core.wmem_max. */
   readonly sendBuffer?: number | undefined;
-  /** Lets it send to broadcast addresses: SO_BROADCAST. Default false. */
+  /** Allows to send to broadcast addresses: SO_BROADCAST. Default false. */
   readonly broadcast?: boolean | undefined;
-  /** The only interface that is used: SO_BINDTODEVICE. */
+  /** Uses only this interface: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
-  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
+  /** Finds the addresses of a name. Default: getaddrinfo(3), on another thread. */
   readonly resolver?: Resolver | undefined;
 }
 
-/** Options of `bindUdp`. From when the socket is there, `signal` closes it. */
+/** Options of `bindUdp`. After the call has returned, `signal` closes the socket. */
 export interface BindUdpOptions extends UdpOptions {
-  /** Takes an address that other sockets have too, if they allow it as well: SO_REUSEADDR, for multicast. Default false. */
+  /** Shares the address with other sockets that have this option, as for multicast: SO_REUSEADDR. Default false. */
   readonly reuseAddr?: boolean | undefined;
-  /** Shares the packets of an address out among several sockets: SO_REUSEPORT. Default false. */
+  /** Lets the kernel distribute packets among the sockets at this address: SO_REUSEPORT. Default false. */
   readonly reusePort?: boolean | undefined;
-  /** Takes no IPv4 packets at `[::]`: IPV6_V6ONLY. Default false. */
+  /** Receives no IPv4 packets at `[::]`: IPV6_V6ONLY. Default false. */
   readonly ipv6Only?: boolean | undefined;
-  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
   readonly unsetEnv?: boolean | undefined;
 }
 
 /** Options of `connectUdp`. */
 export interface ConnectUdpOptions extends UdpOptions {
-  /** Where packets are to come from: a numeric address, or `["", port]`. */
+  /** The local address: numeric, or `["", port]`. */
   readonly localAddress?: AddressLike | undefined;
 }
 
@@ -74,13 +74,14 @@ const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
 const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 
 /**
- * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
- * bound one that was made elsewhere. Port 0 lets the kernel choose. A socket at the wildcard answers from the address that it was
- * asked at; see {@link UdpSocket.send}. A signal closes the socket.
+ * Makes a UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families. `fd:N` and
+ * `systemd:name` take a bound socket of this process. For port 0 the kernel chooses the port. A socket at the wildcard
+ * answers a packet from the address that the packet was sent to; see {@link UdpSocket.send}. A signal closes the
+ * socket.
  *
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another type),
- *   `EAI_NONAME` …
- * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another
+ *   type), `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), udp(7)
  * @example
  * ```ts
@@ -100,7 +101,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const target = udpTarget(endpoint, "bind");
   const { action } = target;
   checkOptions(opts, action);
-  checkNames(opts, target.fd === undefined ? BIND : [...DESCRIPTOR_OPTIONS, "unsetEnv"], action, "such an endpoint");
+  checkNames(opts, target.fd === undefined ? BIND : [...DESCRIPTOR_OPTIONS, "unsetEnv"], action, "this endpoint");
   const checked = checkUdp(opts, action);
   const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
   const reusePort = flag(opts.reusePort, false, action, "reusePort");
@@ -111,14 +112,14 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
     let local!: HostAddress;
     const taken = takeDescriptor(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
-      apply(socket, checked);
+      applyUdp(socket, checked);
       local = reportLocalAddresses(socket);
     });
     return new UdpSocket(taken, local, undefined, checked.signal);
   }
   const { address } = target;
-  const bind = (local: HostAddress): Promise<Made> =>
-    make(local.family, checked, async (socket) => {
+  const bind = (local: HostAddress): Promise<BoundSocket> =>
+    makeSocket(local.family, checked, async (socket) => {
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
       if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
@@ -137,8 +138,8 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
 }
 
 /**
- * A UDP socket that is connected: it sends to one peer, receives from that peer only, and hears when a packet was refused. Of the
- * addresses of a name the first is taken that there is a route to; no packet is sent.
+ * Makes a connected UDP socket. It sends to one peer, receives from this peer only, and reports `ECONNREFUSED` if the
+ * peer has no socket at the port. Of the addresses of a name, it uses the first that has a route. It sends no packet.
  *
  * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES` …; with several addresses `cause` is an AggregateError;
  *   `EAI_NONAME` …
@@ -155,7 +156,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
 export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions = {}): Promise<UdpSocket> {
   const { action, address, fd } = udpTarget(endpoint, "connect");
   if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
-    throw new TypeError(`Cannot ${action}: required udp://host:port`);
+    throw new TypeError(`Cannot ${action}: the endpoint is a wildcard or a descriptor, required udp://host:port`);
   }
   checkOptions(opts, action);
   checkNames(opts, [...COMMON, "localAddress"], action, "connectUdp()");
@@ -165,9 +166,9 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   const errors: unknown[] = [];
   for (const remote of await candidates(address, AF_UNSPEC, checked)) {
     try {
-      const made = await make(remote.family, checked, async (socket) => {
+      const made = await makeSocket(remote.family, checked, async (socket) => {
         if (local !== undefined) await socket.bind(local);
-        // It waits while no port is free.
+        // connect(2) of UDP waits only while no port is free.
         await socket.connect(remote, remaining(checked));
         return socket.getsockname() as HostAddress;
       });
@@ -207,11 +208,11 @@ function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
 interface UdpTarget {
   readonly action: string;
   readonly address: HostAddress | HostPort;
-  /** Instead of the address: a descriptor, or the name of one. */
+  /** A descriptor or the name of one, which replaces the address. */
   readonly fd: number | string | undefined;
 }
 
-/** A host and a port without a scheme are taken for UDP's here. */
+/** Parses an endpoint. A host and a port without a scheme are a udp endpoint here. */
 function udpTarget(value: EndpointLike, verb: string): UdpTarget {
   const named = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
   const endpoint = parseEndpoint(value);
@@ -234,20 +235,20 @@ async function candidates(
   return known === undefined ? resolveAddresses(target as HostPort, family, checked) : [known as HostAddress];
 }
 
-/** A socket, and the address that it has. */
-interface Made {
+/** A socket and its local address. */
+interface BoundSocket {
   readonly socket: Socket;
   readonly address: HostAddress;
 }
 
-async function make(
+async function makeSocket(
   family: number,
   checked: CheckedUdp,
   prepare: (socket: Socket) => Promise<HostAddress>,
-): Promise<Made> {
+): Promise<BoundSocket> {
   const socket = new Socket(family, SOCK_DGRAM);
   try {
-    apply(socket, checked);
+    applyUdp(socket, checked);
     return { socket, address: await prepare(socket) };
   } catch (error) {
     socket.close();
@@ -255,7 +256,7 @@ async function make(
   }
 }
 
-function apply(socket: Socket, checked: CheckedUdp): void {
+function applyUdp(socket: Socket, checked: CheckedUdp): void {
   if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);
   if (checked.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, checked.sendBuffer);
   if (checked.broadcast) socket.setsockopt(SO_BROADCAST, true);

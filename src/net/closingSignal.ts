@@ -1,17 +1,16 @@
-// What is made to last (a listener, a UDP socket, a forwarder) is closed by the signal that it was made with.
+// The `signal` of listen(), bindUdp() and forward().
 //
-// The rule: until it is there, the signal ends the call, which rejects with the signal's reason; from then on the signal closes
-// it, as `close()` does. `connect()` and `connectUdp()` make what belongs to a conversation with one peer; there the signal ends
-// the attempt and nothing else.
+// Until the call has returned its object, an abort ends the call, which rejects with the signal's reason. After that,
+// an abort closes the object, as `close()` does. In connect() and connectUdp() the signal ends only the attempt.
 
 import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
 
-/** Closes something when a signal is aborted. `release()` is for when it is closed before that. */
+/** Calls `close` when the signal is aborted. `release()` removes the listener from the signal. */
 export class ClosingSignal implements Abortable {
   readonly #signal: AbortSignal;
   readonly #close: () => void;
 
-  /** @throws the signal's reason, after `close`, when it is aborted already */
+  /** @throws the signal's reason if the signal is aborted already; `close` is called before */
   constructor(signal: AbortSignal, close: () => void) {
     this.#signal = signal;
     this.#close = close;

@@ -1,4 +1,4 @@
-// One TCP connection to a host: the addresses that may do, a socket for each attempt, and one error for all that failed.
+// Connects to a host over TCP: finds its addresses, attempts them, and makes one error of all that failed.
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
@@ -14,23 +14,23 @@ import { type Attempt, type RaceOperations, type RaceLimits, Race } from "./happ
 import type { CheckedWait } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./customResolver.js";
 
-/** How to dial; checked. */
+/** The options of connect() for sockets, checked. */
 export interface CheckedConnect extends CheckedWait, AttemptOptions {
-  /** `AF_UNSPEC` for both. */
+  /** `AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both. */
   readonly family: number;
   readonly resolver: Resolver | undefined;
   readonly limits: RaceLimits;
   readonly clock: Clock;
 }
 
-/** A socket that is connected. */
+/** A connected socket and its addresses. */
 export interface ConnectedSocket {
   readonly socket: Socket;
   readonly local: Address;
   readonly remote: Address;
 }
 
-/** Connects to a host: to the first of its addresses that answers. */
+/** Connects to the first address of a host that accepts the connection. */
 export function connectHost(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
   try {
     return start(target, checked);
@@ -46,9 +46,9 @@ function start(target: HostAddress | HostPort, checked: CheckedConnect): Promise
 }
 
 /**
- * The address of a host, if no resolver has to be asked.
+ * The address of a host, if it is a literal; undefined if a lookup is necessary.
  *
- * @throws TypeError when `family` and `localAddress` do not go with it, or with each other
+ * @throws TypeError if `family`, `localAddress` and the address are not of one family
  */
 export function addressWithoutLookup(
   target: HostAddress | HostPort,
@@ -57,18 +57,20 @@ export function addressWithoutLookup(
   const families = familiesFor(checked);
   if (families.length === 0) {
     throw new TypeError(
-      `Cannot connect to ${String(target)}: localAddress is ${String(checked.local)}, which does not go with it`,
+      `Cannot connect to ${String(target)}: localAddress is ${String(checked.local)}, required one of the same family`,
     );
   }
-  // An interface's name as the zone takes a system call, but no resolver.
+  // A zone that is the name of an interface takes a system call, but no lookup.
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
   if (known !== undefined && !families.includes(known.family as HostFamily)) {
-    throw new TypeError(`Cannot connect to ${String(target)}: family or localAddress is of the other family`);
+    throw new TypeError(
+      `Cannot connect to ${String(target)}: family or localAddress is of the other family, required one of the same family`,
+    );
   }
   return known as HostAddress | undefined;
 }
 
-/** To a single address: there is nothing to race, and nothing that a race costs. */
+/** Connects to a single address, without the cost of a race. */
 function connectAddress(
   target: HostAddress | HostPort,
   address: HostAddress,
@@ -93,13 +95,13 @@ function connectAddress(
   });
 }
 
-/** What connecting has come to; to be asked for within `connected`, when the local address is at hand. */
+/** The connected socket with its addresses. Call it only in `connected()`, while `room` has the local address. */
 function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
   const local = decodeRoom();
   return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
 }
 
-/** An attempt in a race. */
+/** Starts an attempt as a part of a race. */
 function attempt(address: HostAddress, checked: CheckedConnect): Attempt<ConnectedSocket> {
   let way!: ConnectAttempt;
   const promise = new Promise<ConnectedSocket>((resolve, reject) => {
@@ -122,13 +124,13 @@ async function connectName(name: HostPort, checked: CheckedConnect): Promise<Con
     lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, unneeded.signal),
     familyOf: ({ family }) => family,
     attempt: (address) => attempt(address, checked),
-    failure: (lookups, attempts) => mostSpecificError(name, lookups, attempts),
+    combineErrors: (lookups, attempts) => mostSpecificError(name, lookups, attempts),
   };
   const race = new Race<HostAddress, ConnectedSocket>(operations, checked.limits, clock);
   const member = { aborted: (reason: unknown): void => race.cancel(reason) };
   const timer =
     timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(connectTimeoutError(name, race)), timeout);
-  // To fileStatus a name up may run code of users, who may have ended it with that.
+  // The lookup may run code of users, which may abort the signal.
   if (signal !== undefined && signal.aborted) race.cancel(signal.reason);
   else if (signal !== undefined) onAbort(signal, member);
   try {
@@ -146,7 +148,7 @@ function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
 }
 
-/** What says more of this machine than of the host: another attempt that came further is more telling. */
+/** Errors that are about this machine. An error of another attempt says more about the host. */
 const LOCAL_CODES: ReadonlySet<string> = new Set([
   "EADDRNOTAVAIL",
   "EAFNOSUPPORT",
@@ -154,10 +156,10 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
   "ENETDOWN",
   "ENETUNREACH",
 ]);
-/** No addresses in one family, which is no error where the other has some. */
+/** A family has no addresses. That is no error if the other family has some. */
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
-/** The most telling of the errors of all attempts, with all of them in `cause`. */
+/** The error that says most about the host. Its `cause` has the errors of all lookups and attempts. */
 function mostSpecificError(
   target: HostAddress | HostPort,
   lookups: readonly unknown[],
@@ -181,7 +183,7 @@ function mostSpecificError(
   });
 }
 
-/** The error of a timeout, with what became of each attempt. */
+/** The error of a timeout. Its `cause` has an error for each attempt. */
 function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddress, ConnectedSocket>): SocketError {
   const details = addressDetails(target);
   if (race.attempts.length === 0) return timeoutError("getaddrinfo", details);

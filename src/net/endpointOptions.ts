@@ -1,4 +1,4 @@
-// What connect(), listen() and the UDP calls take besides the endpoint: checked before any call, then set on sockets.
+// Options that connect(), listen() and the UDP calls share: checked before any system call, then set on sockets.
 
 import {
   type Address,
@@ -17,13 +17,13 @@ import type { StreamOptions } from "../stream/index.js";
 import { abortSignal, LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
 import { SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../options/index.js";
 
-/** When a silent connection is probed; tcp(7). What is absent is the system's default. */
+/** When the kernel probes an idle connection; tcp(7). The system has a default for each absent member. */
 export interface KeepAlive {
-  /** Milliseconds of silence before the first probe: whole seconds, which is what the kernel counts. */
+  /** Milliseconds without data before the first probe: a multiple of 1000. */
   readonly idle?: number | undefined;
-  /** Milliseconds between two probes: whole seconds. */
+  /** Milliseconds between two probes: a multiple of 1000. */
   readonly interval?: number | undefined;
-  /** Unanswered probes after which the connection is given up. */
+  /** Number of unanswered probes after which the kernel ends the connection. */
   readonly count?: number | undefined;
 }
 
@@ -31,17 +31,17 @@ export interface KeepAlive {
 export interface TcpOptions {
   /** Sends small writes at once: TCP_NODELAY. Default true. */
   readonly noDelay?: boolean | undefined;
-  /** Probes a silent connection: SO_KEEPALIVE. Default false. */
+  /** Probes an idle connection: SO_KEEPALIVE. Default false. */
   readonly keepAlive?: boolean | KeepAlive | undefined;
 }
 
-/** `TcpOptions` that were checked. */
+/** `TcpOptions`, checked. */
 export interface CheckedTcp {
   readonly noDelay: boolean;
   readonly keepAlive: KeepAlive | undefined;
 }
 
-/** The end of the time that a call of several steps has. */
+/** The deadline of a call that has several steps. */
 export class Deadline {
   readonly #at: number;
 
@@ -49,25 +49,25 @@ export class Deadline {
     this.#at = timeout === null ? Infinity : performance.now() + timeout;
   }
 
-  /** Milliseconds that are left, 0 when none are, undefined when there is no end. */
+  /** The remaining milliseconds, 0 after the deadline, undefined if there is no deadline. */
   left(): number | undefined {
     if (this.#at === Infinity) return undefined;
     return Math.min(Math.max(0, this.#at - performance.now()), LONGEST_TIMER);
   }
 }
 
-/** `IoOptions` that were checked. The time runs from the check on. */
+/** `IoOptions`, checked. The time starts with the check. */
 export interface CheckedWait {
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;
 }
 
-/** The longest that TCP_KEEPIDLE and TCP_KEEPINTVL take: MAX_TCP_KEEPIDLE of the kernel, in seconds. */
-const LONGEST_PROBE = 32_767;
+/** Maximum of TCP_KEEPIDLE and TCP_KEEPINTVL in seconds: MAX_TCP_KEEPIDLE of the kernel. */
+const MAX_KEEPALIVE_SECONDS = 32_767;
 /** MAX_TCP_KEEPCNT of the kernel. */
-const MOST_PROBES = 127;
+const MAX_KEEPALIVE_PROBES = 127;
 /** IFNAMSIZ without the NUL. */
-const DEVICE_NAME = 15;
+const MAX_DEVICE_NAME = 15;
 
 /** Checks `timeout` and `signal`. The time runs from this call on. */
 export function checkWait(opts: IoOptions, action: string): CheckedWait {
@@ -97,20 +97,20 @@ function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
   return {
     idle: idle === undefined ? undefined : seconds(idle, action, "keepAlive.idle"),
     interval: interval === undefined ? undefined : seconds(interval, action, "keepAlive.interval"),
-    count: count === undefined ? undefined : integer(count, action, "keepAlive.count", 1, MOST_PROBES),
+    count: count === undefined ? undefined : integer(count, action, "keepAlive.count", 1, MAX_KEEPALIVE_PROBES),
   };
 }
 
-/** Whole seconds out of ms. */
+/** Checks a time in ms and converts it to whole seconds. */
 function seconds(value: unknown, action: string, name: string): number {
-  const ms = millisecondsWithin(value, 0, action, name, 1000, LONGEST_PROBE * 1000);
+  const ms = millisecondsWithin(value, 0, action, name, 1000, MAX_KEEPALIVE_SECONDS * 1000);
   if (ms % 1000 === 0) return ms / 1000;
-  throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000, as the kernel counts seconds`);
+  throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000`);
 }
 
 const LIMITS = ["readSize", "maxLine", "maxFrame"] as const;
 
-/** The limits of a stream, checked as `Stream` will. */
+/** Checks the limits of a stream before there is a connection. */
 export function checkStreamLimits(opts: StreamOptions, action: string): StreamOptions {
   const { readSize, maxLine, maxFrame, now } = opts;
   for (const name of LIMITS) {
@@ -123,10 +123,10 @@ export function checkStreamLimits(opts: StreamOptions, action: string): StreamOp
   return { readSize, maxLine, maxFrame, now };
 }
 
-/** The names of the options that `checkTcp` reads. */
+/** The names of the options that `checkTcp` checks. */
 export const TCP_OPTIONS: readonly string[] = ["noDelay", "keepAlive"];
 
-/** The names of the options that `checkStreamLimits` reads. */
+/** The names of the options that `checkStreamLimits` checks. */
 export const STREAM_OPTIONS: readonly string[] = ["readSize", "maxLine", "maxFrame", "now"];
 
 export function checkDevice(value: unknown, action: string): string | undefined {
@@ -134,19 +134,19 @@ export function checkDevice(value: unknown, action: string): string | undefined 
   if (typeof value !== "string" || !/^[^\0/\s]+$/.test(value)) {
     throw new TypeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required the name of an interface`);
   }
-  if (Buffer.byteLength(value) <= DEVICE_NAME) return value;
-  throw new RangeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${DEVICE_NAME} bytes`);
+  if (Buffer.byteLength(value) <= MAX_DEVICE_NAME) return value;
+  throw new RangeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${MAX_DEVICE_NAME} bytes`);
 }
 
-/** An address to bind to: numeric, or a port of the wildcard (`["", port]`). */
+/** An address for bind(2): numeric, or a port of the wildcard (`["", port]`). */
 export function checkLocal(value: unknown, action: string): Address | HostPort | undefined {
   if (value === undefined) return undefined;
   const address = toAddress(value as AddressLike);
   if (!(address instanceof HostPort) || address.host === "" || address.zone !== undefined) return address;
-  throw new TypeError(`Cannot ${action}: localAddress is ${quote(value)}, required a numeric address, not a name`);
+  throw new TypeError(`Cannot ${action}: localAddress is ${quote(value)}, required a numeric address`);
 }
 
-/** The families that an endpoint of streams can be of. */
+/** The families of stream endpoints. */
 export const STREAM_FAMILIES: readonly number[] = [AF_INET, AF_INET6, AF_UNIX, AF_VSOCK];
 
 /** Whether the socket speaks TCP. */
@@ -154,7 +154,7 @@ export function isTcpSocket({ family, type, protocol }: Socket): boolean {
   return isTcp(family, type, protocol);
 }
 
-/** Sets the options of a TCP connection, or of the listener whose connections inherit them. */
+/** Sets the options on a TCP socket. Accepted connections inherit them from the listening socket. */
 export function applyTcp(socket: Socket, { noDelay, keepAlive }: CheckedTcp): void {
   if (noDelay) socket.setsockopt(TCP_NODELAY, true);
   if (keepAlive === undefined) return;

@@ -1,9 +1,9 @@
-// What forward() does: it accepts connections, and leads each to the target and back, inside the kernel.
+// Accepts connections for forward(), connects each to the target, and starts a pump between the two sockets.
 //
-// A connection here is one object with two sockets, which goes from accepted to connecting to pumping to over. Nobody awaits
-// anything on the way: a short connection is little work for the kernel, and promises for its dozen steps would be as much again.
+// A forwarded connection is one object with two sockets. Its states are accepted, connecting, pumping and over. It uses
+// callbacks and no promises: for a short connection, promises for a dozen steps would cost as much as the system calls.
 
-// By name, for the global one is looked up by a getter each time.
+// Imported, because the global `performance` is a getter that runs at each use.
 import { performance } from "node:perf_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
@@ -30,32 +30,32 @@ import type { ListenAddress, SocketListener } from "./socketListener.js";
 /** Deadlines are looked at again after so many ms at the earliest. */
 const PRECISION = 5;
 
-/** What became of a connection that `forward()` led on. */
+/** A forwarded connection that has ended. */
 export interface Forwarded {
-  /** Where it came from. */
+  /** The address of the client. */
   readonly client: Address;
-  /** Bytes that the target has taken. */
+  /** Bytes that were sent to the target. */
   readonly toTarget: number;
-  /** Bytes that the client has taken. */
+  /** Bytes that were sent to the client. */
   readonly toClient: number;
-  /** Why it was cut; absent when both sides have ended it. */
+  /** The error that ended the connection; absent if both sides finished in order. */
   readonly error?: unknown;
 }
 
-/** How to forward; checked. */
+/** The options of forward(), checked. */
 export interface CheckedForward {
   readonly maxConnections: number;
   /** Milliseconds; null for no limit, as for `idleTimeout`. */
   readonly connectTimeout: number | null;
   readonly idleTimeout: number | null;
   readonly pipes: PipePool;
-  /** The target: its address, or its name where a resolver has to be asked. */
+  /** The address of the target, or its name if a lookup is necessary. */
   readonly target: Address | HostPort;
   readonly way: CheckedConnect;
   readonly onEnd: ((forwarded: Forwarded) => void) | undefined;
 }
 
-/** Accepts connections and looks after their deadlines. */
+/** Accepts connections and checks their deadlines. */
 export class ForwardServer implements Settler<Socket> {
   readonly checked: CheckedForward;
   readonly closed: Promise<void>;
@@ -64,7 +64,7 @@ export class ForwardServer implements Settler<Socket> {
   readonly #connections: ForwardedConnection[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = { aborted: (): void => this.end() };
-  /** Whether it keeps the process alive. */
+  /** Whether the server and its connections keep the process alive. */
   held = true;
   #accepting = false;
   #over = false;
@@ -92,14 +92,14 @@ export class ForwardServer implements Settler<Socket> {
     return this.#connections.length;
   }
 
-  /** Has it and all its connections keep the process alive, or not. */
+  /** Sets whether the server and all its connections keep the process alive. */
   keepAlive(yes: boolean): void {
     this.held = yes;
     holdSocket(this.#listener.socket, yes);
     for (const connection of this.#connections) connection.keepAlive(yes);
   }
 
-  /** Takes connections for as long as there are some, and room for them. */
+  /** Accepts connections until the accept queue is empty or there are `maxConnections`. */
   accept(): void {
     while (!this.#over && !this.#accepting && this.#connections.length < this.checked.maxConnections) {
       let socket: Socket | typeof WAITS;
@@ -123,14 +123,14 @@ export class ForwardServer implements Settler<Socket> {
   /** The listener accepts no more. */
   failed(error: unknown): void {
     this.#accepting = false;
-    // The signal of the listener closes it: that is an end, and no failure.
+    // If the signal of `listen` has closed the listener, that is no error.
     this.end(this.#listener.socket.closed ? undefined : error);
   }
 
   #begin(socket: Socket): void {
     const { connectTimeout, onEnd, target } = this.checked;
     const client = onEnd === undefined ? undefined : decodeRoom();
-    // Where a name is connected, that has a deadline of its own, which can tell what was attempts.
+    // connectHost() has a deadline of its own, whose error lists the attempts.
     const deadline = target instanceof HostPort ? Infinity : after(performance.now(), connectTimeout);
     const connection = new ForwardedConnection(this, socket, client, deadline);
     connection.place = this.#connections.length;
@@ -139,22 +139,25 @@ export class ForwardServer implements Settler<Socket> {
     connection.start();
   }
 
-  /** A connection is over. */
-  left(connection: ForwardedConnection): void {
+  /** A connection has ended. */
+  remove(connection: ForwardedConnection): void {
     const last = this.#connections.pop()!;
     if (last !== connection) this.#connections[(last.place = connection.place)] = last;
-    // Not from here, where one of its descriptors may still be at work.
+    // Deferred, because a descriptor of the connection may be in the middle of a callback.
     if (!this.#accepting && this.#connections.length + 1 === this.checked.maxConnections)
       queueMicrotask(() => this.accept());
   }
 
-  /** Looks at the deadlines when `due` has come: one timer for all, which is left alone by those that come later. */
+  /**
+   * Makes sure that the deadlines are checked at `due`. One timer serves all connections; only an earlier `due` resets
+   * it.
+   */
   arm(due: number): void {
     if (due >= this.#armedFor) return;
     clearTimeout(this.#timer);
     this.#armedFor = due;
     const delay = Math.min(Math.max(Math.ceil(due - performance.now()), PRECISION), LONGEST_TIMER);
-    // Not what keeps the process alive: the waiting calls do.
+    // The waiting calls keep the process alive, and not this timer.
     this.#timer = setTimeout(() => this.#expire(), delay).unref();
   }
 
@@ -162,7 +165,7 @@ export class ForwardServer implements Settler<Socket> {
     this.#armedFor = Infinity;
     const now = performance.now();
     let earliest = Infinity;
-    // From the end, for the last one takes the place of one that leaves.
+    // Backwards, because the last connection moves to the place of one that is removed.
     for (let place = this.#connections.length - 1; place >= 0; place--) {
       const connection = this.#connections[place]!;
       const due = connection.dueAt();
@@ -179,18 +182,18 @@ export class ForwardServer implements Settler<Socket> {
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     void this.#listener.close();
     const reason = error ?? localError("ECANCELED", "forward");
-    // Each takes itself out.
+    // cut() removes the connection from the array.
     for (let last = this.#connections.at(-1); last !== undefined; last = this.#connections.at(-1)) last.cut(reason);
     if (error === undefined) this.#resolve();
     else this.#reject(error);
   }
 }
 
-/** One connection. */
+/** One forwarded connection. */
 class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
-  /** Its place among the server's. */
+  /** Its index in the array of the server. */
   place: number = -1;
-  /** When it has to be connected to the target, by `performance.now()`; Infinity where another deadline looks after that. */
+  /** The deadline of connecting, as of `performance.now()`; Infinity if connectHost() has the deadline. */
   readonly deadline: number;
   readonly #server: ForwardServer;
   readonly #client: Socket;
@@ -213,7 +216,7 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
     const { target, way } = this.#server.checked;
     if (!this.#server.held) this.#client.unref();
     if (target instanceof HostPort) {
-      // Not from here: the resolver may be code of users.
+      // Deferred, because the resolver may be code of users.
       queueMicrotask(() => this.#connectName(target));
       return;
     }
@@ -227,20 +230,20 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
     const { connectTimeout, way } = this.#server.checked;
     const { signal } = (this.#unneeded = new AbortController());
     connectHost(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
-      ({ socket }) => this.#lead(socket),
+      ({ socket }) => this.#startPump(socket),
       (error: unknown) => this.cut(error),
     );
   }
 
   connected({ socket }: ConnectAttempt): void {
-    this.#lead(socket);
+    this.#startPump(socket);
   }
 
   refused(_dial: ConnectAttempt, error: unknown): void {
     this.cut(error);
   }
 
-  #lead(target: Socket): void {
+  #startPump(target: Socket): void {
     if (this.#over) {
       target.close();
       return;
@@ -261,7 +264,7 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
     if (this.#target !== undefined) holdSocket(this.#target, yes);
   }
 
-  /** Both sides have ended. */
+  /** Both directions have finished. */
   settled({ aToB, bToA }: PumpCounts): void {
     if (this.#over) return;
     this.#over = true;
@@ -272,7 +275,7 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
     this.cut(error);
   }
 
-  /** When it is to be cut unless bytes move before. */
+  /** The moment at which the connection expires if no byte moves before. */
   dueAt(): number {
     const pump = this.#pump;
     if (pump === undefined) return this.deadline;
@@ -280,15 +283,15 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
     return after(Math.max(this.#activity!.last, relayed), this.#server.checked.idleTimeout);
   }
 
-  /** The time is over. */
+  /** The deadline has passed. */
   expire(): void {
     this.cut(timeoutError(this.#pump === undefined ? "connect" : "splice"));
   }
 
-  /** Ends it with a reset on both sides. */
+  /** Resets both sides. */
   cut(error: unknown): void {
     if (this.#over) return;
-    // From here on those who are still under way tell nobody.
+    // Callbacks of the attempt and of the pump do nothing from here on.
     this.#over = true;
     this.#dial?.cancel();
     this.#unneeded?.abort();
@@ -302,7 +305,7 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
   #leave(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
-    this.#server.left(this);
+    this.#server.remove(this);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };
@@ -320,11 +323,11 @@ function holdSocket(socket: Socket, yes: boolean): void {
   else socket.unref();
 }
 
-/** The descriptor is gone whatever close(2) says. */
+/** The descriptor is closed even if close(2) fails. */
 function closeQuietly(socket: Socket): void {
   try {
     socket.close();
   } catch {
-    // Nobody can do anything about it.
+    // No caller could handle this error.
   }
 }

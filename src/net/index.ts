@@ -1,4 +1,4 @@
-// Dialling, listening, UDP.
+// Endpoints: connect, listen, forward, UDP.
 
 export { connect, type ConnectOptions } from "./connect.js";
 export {

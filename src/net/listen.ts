@@ -1,4 +1,4 @@
-// listen(): from an endpoint to a listener.
+// listen(): makes a listener on an endpoint.
 
 import {
   type Address,
@@ -47,32 +47,32 @@ import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
 /**
- * How to listen, and the limits of the streams that are accepted. `timeout` is for the resolver. `signal` ends the call, and from then
- * on closes the listener.
+ * Options of {@link listen}, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
+ * after the call has returned, it closes the listener.
  */
 export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
-  /** Length of the kernel's queue of connections that nobody has accepted; net.core.somaxconn cuts it. Default SOMAXCONN. */
+  /** Length of the accept queue, limited by net.core.somaxconn. Default SOMAXCONN. */
   readonly backlog?: number | undefined;
-  /** Takes a port of which old connections remain (TIME-WAIT): SO_REUSEADDR. Default true. */
+  /** Allows a port that has old connections in TIME-WAIT: SO_REUSEADDR. Default true. */
   readonly reuseAddr?: boolean | undefined;
-  /** Lets several sockets listen at the port, among which the kernel spreads connections: SO_REUSEPORT. Default false. */
+  /** Lets the kernel distribute connections among the sockets that listen at this port: SO_REUSEPORT. Default false. */
   readonly reusePort?: boolean | undefined;
-  /** Takes no IPv4 connections at `[::]`: IPV6_V6ONLY. Default false. */
+  /** Accepts no IPv4 connections at `[::]`: IPV6_V6ONLY. Default false. */
   readonly ipv6Only?: boolean | undefined;
-  /** The only interface that is listened on: SO_BINDTODEVICE. */
+  /** Listens on this interface only: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
-  /** Permissions of a UNIX socket's file, such as 0o660. Default: as the umask has it. */
+  /** Permissions of the file of a UNIX socket, such as 0o660. Default: 0o777 without the bits of the umask. */
   readonly mode?: number | undefined;
-  /** Whether closing the listener removes a UNIX socket's file; {@link SocketListener.close}. Default true. */
+  /** Whether closing the listener removes the file of a UNIX socket; see {@link SocketListener.close}. Default true. */
   readonly unlink?: boolean | undefined;
-  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
   readonly unsetEnv?: boolean | undefined;
-  /** Keys and certificates, with a `tls://` endpoint, and how handshakes are run. */
+  /** Keys, certificates and the limits of handshakes, for a `tls://` endpoint. */
   readonly tls?: TlsListenOptions | undefined;
 }
 
 const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
-/** What each kind of endpoint has a use for. */
+/** The options that apply to each kind of endpoint. */
 export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
   tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
@@ -84,47 +84,49 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
 };
 
 /**
- * Listens on `tls://host:port`: as on `tcp://`, but what is accepted are connections whose handshake has succeeded, each with
- * a {@link TlsConn} as the stream's `conn`. `tls` has at least `cert` and `key`, or a `context` with them, and the limits of
- * the handshakes, which are withSocketErrors to `onHandshakeError` when they fail.
+ * Listens on `tls://host:port`. It listens as on `tcp://`, and `accept()` returns a connection after its TLS handshake.
+ * The stream's `conn` is a {@link TlsConn}. `tls` requires `cert` and `key`, `pfx`, or a `context` with them. Failed
+ * handshakes are reported to `onHandshakeError`.
  *
  * @throws TlsError for a key or certificate that can't be used
- * @throws what listening on another endpoint does
+ * @throws the errors of listening on other endpoints
  * @see RFC 8446, RFC 6066, RFC 7301
  * @example
  * ```ts
  * import { execFileSync } from "node:child_process";
  * import { connect, listen, type TlsError } from "berkeley";
  *
- * // A key and a certificate that nobody but this program trusts.
+ * // A key and a certificate for this example.
  * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
  * const names = ["-addext", "subjectAltName=DNS:localhost"];
  * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
  *
- * let tell!: (error: unknown) => void;
- * const withSocketErrors = new Promise<unknown>((resolve) => (tell = resolve));
- * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError: tell } });
+ * let onHandshakeError!: (error: unknown) => void;
+ * const failed = new Promise<unknown>((resolve) => (onHandshakeError = resolve));
+ * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError } });
  * const accepting = listener.accept();
  * await using stranger = await connect("tcp://127.0.0.1:8888");
  * await stranger.write("GET / HTTP/1.1\r\n\r\n");
  * await using client = await connect("tls://localhost:8888", { tls: { ca: pem } });
  * await using stream = await accepting;
  * console.log(stream.conn.servername); // prints: localhost
- * console.log(((await withSocketErrors) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
+ * console.log(((await failed) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
  * ```
  */
 export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
 /**
- * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening
- * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
+ * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N`
+ * (a listening socket of this process) or `systemd:name` (a socket that the service manager passed under this name).
  *
- * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
- * first address is taken that this machine has, in the resolver's order. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
- * is replaced, and it is removed when the listener is closed. A signal closes the listener.
+ * `tcp://[::]:port` accepts IPv4 connections too. So does `["", port]`, which also works without IPv6. Of the addresses
+ * of a name, it uses the first that this machine has, in the resolver's order. The file of a UNIX socket has its `mode`
+ * before any process can connect. A file that no process has open is replaced. Closing the listener removes the file. A
+ * signal closes the listener.
  *
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
- *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
- * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`,
+ *   `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`;
+ *   `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
  * @example
  * ```ts
@@ -159,7 +161,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
       );
     case "unix": {
       if (checked.mode !== undefined && target.address.path.startsWith("\0")) {
-        throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+        throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
       }
       const { socket, remove } = await listenUnix(target.address, checked.mode, backlog);
       return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: checked.unlink, signal });
@@ -178,7 +180,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   }
 }
 
-/** `ListenOptions` that were checked. */
+/** `ListenOptions`, checked. */
 interface CheckedListen extends CheckedWait {
   readonly limits: StreamOptions;
   readonly tcp: CheckedTcp;
@@ -233,7 +235,7 @@ async function resolve(
   return resolveAddresses(target as HostPort, checked.ipv6Only ? AF_INET6 : AF_UNSPEC, checked);
 }
 
-/** A socket that listens at an address, which needs no resolver any more. */
+/** Makes a socket that listens at an address. */
 async function listenAt(address: Address, checked: CheckedListen): Promise<Socket> {
   const socket = new Socket(address.family, SOCK_STREAM);
   try {
@@ -242,7 +244,7 @@ async function listenAt(address: Address, checked: CheckedListen): Promise<Socke
       if (checked.reusePort) socket.setsockopt(SO_REUSEPORT, true);
       if (address.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, checked.ipv6Only);
       if (checked.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, checked.device);
-      // Connections inherit them, so that they cost no call for each.
+      // Accepted connections inherit these options, so they cost no call per connection.
       applyTcp(socket, checked.tcp);
     }
     await socket.bind(address);
@@ -254,7 +256,7 @@ async function listenAt(address: Address, checked: CheckedListen): Promise<Socke
   }
 }
 
-/** A descriptor that listens. When it is refused it stays open, and the caller's. */
+/** Takes a listening descriptor. If it is refused, it stays open and belongs to the caller. */
 function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, action: string): SocketListener {
   let address!: ListenAddress;
   const listening = takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
@@ -263,7 +265,7 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
       throw localError("EINVAL", "listen", { cause });
     }
     if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
-    else checkNames(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
+    else checkNames(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor of another protocol than TCP");
     if (checked.backlog !== undefined) socket.listen(checked.backlog);
     address = socket.getsockname() as ListenAddress;
   });

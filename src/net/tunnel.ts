@@ -1,7 +1,7 @@
-// The tunnel through a proxy: the handshake of its protocol, and what a refusal is to who wanted a connection.
+// Opens a tunnel through a proxy, and makes errors of connect() out of the proxy's refusals.
 //
-// What the proxy has to say comes out of the stream's buffer, so that bytes of the destination that follow at once are there
-// for the first read. The name of the destination goes to the proxy as it is, which resolves it where it stands.
+// The response of the proxy is read through the stream's buffer. So bytes of the destination that follow the response
+// stay in the buffer for the first read. The proxy gets the name of the destination and resolves it.
 
 import type { HostPort } from "../addr/index.js";
 import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors/index.js";
@@ -14,7 +14,7 @@ import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 import { socks5Connect } from "./socks5.js";
 
-/** Has the proxy at the other end of `stream` connect it to `target`. When it does not, the stream is closed. */
+/** Makes the proxy at the other end of `stream` connect to `target`. If that fails, the stream is closed. */
 export async function openTunnel(
   stream: Stream,
   proxy: CheckedProxy,

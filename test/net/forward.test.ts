@@ -350,10 +350,16 @@ test("what is wrong is refused before anything listens", async () => {
   const from = "tcp://127.0.0.1:0";
   const to = "tcp://127.0.0.1:9";
   const wrong: [from: unknown, to: unknown, opts: unknown, kind: string, text: RegExp][] = [
-    ["tls://127.0.0.1:0", to, {}, "TypeError", /it listens on tls, required tcp, unix, vsock, fd or systemd/],
-    ["udp://127.0.0.1:0", to, {}, "TypeError", /it listens on udp/],
-    [from, "tls://127.0.0.1:9", {}, "TypeError", /it leads to tls, required tcp, unix or vsock/],
-    [from, "fd:3", {}, "TypeError", /it leads to fd/],
+    [
+      "tls://127.0.0.1:0",
+      to,
+      {},
+      "TypeError",
+      /the source is a tls endpoint, required tcp, unix, vsock, fd or systemd/,
+    ],
+    ["udp://127.0.0.1:0", to, {}, "TypeError", /the source is a udp endpoint/],
+    [from, "tls://127.0.0.1:9", {}, "TypeError", /the target is a tls endpoint, required tcp, unix or vsock/],
+    [from, "fd:3", {}, "TypeError", /the target is a fd endpoint/],
     [from, ["", 9], {}, "TypeError", /the wildcard is no destination/],
     [from, to, { maxConnections: 0 }, "RangeError", /maxConnections/],
     [from, to, { connectTimeout: -1 }, "RangeError", /connectTimeout is -1/],

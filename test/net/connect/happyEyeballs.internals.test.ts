@@ -51,7 +51,7 @@ class Meeting {
           this.tracks.set(address, track);
           return track;
         },
-        failure: (lookups, attempts) => new Error(`lookups: ${lookups.join()}; attempts: ${attempts.join()}`),
+        combineErrors: (lookups, attempts) => new Error(`lookups: ${lookups.join()}; attempts: ${attempts.join()}`),
       },
       { ...PACE, ...pace },
       this.clock,

@@ -293,7 +293,7 @@ test("connect() refuses TLS where there is none, and options that are wrong, bef
     [{ alpnProtocols: "h2" }, /alpnProtocols is "h2"/],
     [{ minVersion: "TLSv1.1" }, /minVersion is "TLSv1.1"/],
     [{ context: {} }, /context is .*, required a TlsContext/],
-    [{ session: new Uint8Array(4) }, /session is .*, required what nextSession\(\) gave/],
+    [{ session: new Uint8Array(4) }, /session is .*, required a result of nextSession\(\)/],
     [{ context: new TlsContext(), ca: certificates().ca.cert }, /ca belongs to the context/],
   ];
   for (const [tls, pattern] of wrong) {
