@@ -1,8 +1,8 @@
-// The two sides of the handshake, each from a transport to a TlsConn.
+// The handshakes of a client and of a server: each makes a TlsConn on a transport.
 //
-// A client is tls.connect() on the transport. A server is the context's tls.Server with the transport put into it, as Node
-// allows for any stream. That server reports all its handshakes as its own events; so that each of ours hears of its own
-// and of nothing else, the connection is given to an object that is that server in all but `emit`.
+// A client calls tls.connect() on the transport. A server passes the transport to the tls.Server of its context, as
+// Node allows for any stream. A tls.Server emits the events of all its handshakes. So the transport is passed to an
+// object that inherits from the server and overrides `emit`; its events are those of one handshake.
 
 import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
@@ -22,7 +22,7 @@ import { callbackError, fromNodeError } from "./nodeError.js";
 import type { CheckedConnection, TlsClientOptions } from "./tlsOptions.js";
 import { isCurrent, type Session } from "./session.js";
 
-/** What is handed to a handshake: the connection, what carries it, and the settings. */
+/** The arguments of a handshake. */
 export interface HandshakeSetup {
   readonly conn: Conn;
   readonly transport: Transport;
@@ -45,7 +45,7 @@ class HandshakeCall extends Wait<TlsConn> {
 }
 
 function begin({ transport, checked }: HandshakeSetup): HandshakeCall {
-  // Node's end of it is destroyed with what it stands on.
+  // The TLS socket is destroyed together with the transport.
   return new HandshakeCall({ timeout: checked.handshakeTimeout, signal: checked.signal }, () =>
     transport.duplex.destroy(),
   );
@@ -62,9 +62,9 @@ function establish(
   return new TlsConn({ socket, transport, conn, isServer, servername, certificate, closeTimeout, allowTruncation });
 }
 
-/** What the client's own options come to. */
+/** The options of a client, checked. */
 export interface CheckedClient {
-  /** What the certificate is checked for; undefined where nothing is checked. */
+  /** The name that the certificate must have; undefined if the name is not checked. */
   readonly name: string | undefined;
   readonly check: TlsClientOptions["checkServerIdentity"];
   readonly session: Session | undefined;
@@ -88,9 +88,9 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
     const legacy = certificate.toLegacyObject();
     return isCurrent(certificate) && identify(legacy, () => certificate) === undefined;
   };
-  // One that does not fit is not offered: then the handshake is a full one.
+  // A session that does not match is not offered. Then the handshake is a full one.
   const offered = session !== undefined && fits(session) ? session : undefined;
-  // Node gives the server's certificate once: a second call finds none.
+  // Stored, because Node returns the server's certificate only once.
   let shown: X509Certificate | undefined;
 
   const handshake = begin(setup);
@@ -104,7 +104,8 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
         try {
           return identify(legacy, () => (shown = socket.getPeerX509Certificate()));
         } catch (error) {
-          // Thrown here it would end the process, and with `rejectUnauthorized: false` Node goes on in spite of it.
+          // Thrown here, the error would end the process. With `rejectUnauthorized: false` Node would ignore a returned
+          // error.
           handshake.reject(error);
           socket.destroy();
           return callbackError(error, "checkServerIdentity");
@@ -136,19 +137,19 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
   return handshake.promise;
 }
 
-/** What `checkServerIdentity` says, which is undefined or an Error and nothing else. */
+/** Calls `checkServerIdentity`, and refuses a result that is neither undefined nor an Error. */
 function verifyIdentity(
   check: NonNullable<CheckedClient["check"]>,
   name: string,
   certificate: X509Certificate,
 ): Error | undefined {
-  const said: unknown = check(name, certificate);
-  if (said === undefined) return undefined;
-  if (types.isNativeError(said) || said instanceof Error) return said;
-  // Nobody will wait for it.
-  if (types.isPromise(said)) said.catch(() => undefined);
+  const result: unknown = check(name, certificate);
+  if (result === undefined) return undefined;
+  if (types.isNativeError(result) || result instanceof Error) return result;
+  // No code awaits this promise.
+  if (types.isPromise(result)) result.catch(() => undefined);
   throw new TypeError(
-    `Cannot verify a server: checkServerIdentity gave ${quote(said)}, required undefined or an Error, at once`,
+    `Cannot verify a server: the result of checkServerIdentity is ${quote(result)}, required undefined or an Error, and no Promise`,
   );
 }
 
@@ -168,8 +169,8 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
     }
     return true;
   };
-  // The TLS socket takes this over from what it is made on. Until the handshake is over, an end is the end of it; after that
-  // it is not asked any more.
+  // The TLS socket copies `allowHalfOpen` from the transport. With false, an end during the handshake ends the
+  // handshake. After the handshake the copy has no effect.
   transport.duplex.allowHalfOpen = false;
   try {
     EventEmitter.prototype.emit.call(serverView, "connection", transport.duplex);
@@ -180,7 +181,7 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   return handshake.promise;
 }
 
-/** Node closes the connection of a client whose certificate does not verify, and says no more than that it is closed. */
+/** The error for a client without a valid certificate. Node reports only that it has closed the connection. */
 function refusedClient(socket: TLSSocket): TlsError | undefined {
   const code = socket.authorizationError as unknown;
   if (typeof code !== "string") return undefined;

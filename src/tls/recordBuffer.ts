@@ -1,37 +1,37 @@
-// Where Node puts what it decrypts: left to itself, into memory made for each record; asked to, always into the same.
+// Makes Node decrypt all records into one shared buffer, in place of a new Buffer for each record.
 //
-// A net.Socket can read into memory of its user: its option `onread`. node:tls passes that on for connections that it dials
-// itself, and drops it for those that it is put on (`TLSSocket` in lib/_tls_wrap.js), as it is here; yet its handle can do it
-// as any other. So here is set what the option comes to: two properties of the socket, under symbols that Node keeps to
-// itself, and one call of the handle. Nothing of that is documented. All of it is looked for, and where something is missing
-// or in use already, every record comes as a Buffer of its own, by `push`: the same bytes, at the speed of node:tls.
+// A net.Socket can read into a buffer of the caller: its option `onread`. node:tls applies this option only to
+// connections that it makes itself, and ignores it on a given connection (`TLSSocket` in lib/_tls_wrap.js). The handle
+// supports it in both cases. So this file does what the option does: it sets two properties of the socket, whose
+// symbols Node does not export, and calls the handle. None of that is documented. If a part is missing or in use,
+// nothing is changed, and every record arrives as a Buffer of its own in `push`.
 //
-// The reason is what it saves: an allocation of up to 16 KiB for each record, its collection, and caches that never see the
-// same memory again. docs/benchmarks.md tells how to measure it.
+// The shared buffer saves an allocation of up to 16 KiB for each record and its collection, and it stays in the caches.
+// docs/benchmarks.md says how to measure that.
 //
-// One slab serves all connections of the thread, because what is in it is copied out within Node's call, before any other
-// code runs. It is never handed out.
+// One buffer serves all connections of the thread, because its bytes are copied during Node's call, before any other
+// code runs. No reference to it leaves this file and its callback.
 
 import type { TLSSocket } from "node:tls";
 
-/** The most that one record holds: RFC 8446, section 5.1. Node hands over no more at a time. */
-const RECORD = 16_384;
+/** Maximum size of a record: RFC 8446, section 5.1. Node delivers at most one record at a time. */
+const MAX_RECORD = 16_384;
 
-/** What is used of Node's handle of a TLS socket. */
+/** The used method of the handle of a TLS socket. */
 interface Handle {
   useUserBuffer?(memory: Uint8Array): unknown;
 }
 
-/** The properties of a socket that Node's `onread` is kept in; null where it is not used. */
+/** The descriptions of the symbols in which Node stores `onread`. The properties are null if it is not used. */
 const NAMES = ["kBuffer", "kBufferCb", "kBufferGen"];
 
-let slab: Buffer | undefined;
-/** The beginning of the slab. Records are mostly as long as the one before: then its view does. */
+let buffer: Buffer | undefined;
+/** A view of the last record in `buffer`. It is reused while records have the same length. */
 let view: Buffer;
 
 /**
- * Has `take` called with what is decrypted, which is only there during the call; false asks for a pause. Returns false, and
- * has changed nothing, where this Node can't do that.
+ * Calls `take` with decrypted bytes, which are valid only during the call. If `take` returns false, Node pauses.
+ * Returns false, and changes nothing, if this version of Node does not support that.
  */
 export function useRecordBuffer(socket: TLSSocket, take: (bytes: Buffer) => boolean): boolean {
   // oxlint-disable-next-line no-underscore-dangle
@@ -42,13 +42,13 @@ export function useRecordBuffer(socket: TLSSocket, take: (bytes: Buffer) => bool
   const [memory, callback, generator] = NAMES.map((name) => symbols.find(({ description }) => description === name));
   if (memory === undefined || callback === undefined || generator === undefined) return false;
   if ([memory, callback, generator].some((symbol) => properties[symbol] !== null)) return false;
-  slab ??= view = Buffer.allocUnsafeSlow(RECORD);
-  const whole = slab;
+  buffer ??= view = Buffer.allocUnsafeSlow(MAX_RECORD);
+  const whole = buffer;
   properties[callback] = (count: number): boolean => {
     if (view.length !== count) view = whole.subarray(0, count);
     return take(view);
   };
-  properties[memory] = slab;
-  handle.useUserBuffer(slab);
+  properties[memory] = buffer;
+  handle.useUserBuffer(buffer);
   return true;
 }

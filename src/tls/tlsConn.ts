@@ -1,9 +1,9 @@
-// The connection that a handshake leaves behind: a Conn over Node's TLS socket.
+// TlsConn: the Conn on Node's TLS socket after a handshake.
 //
-// The machinery of node:stream, in which a chunk passes a queue, an event and a copy of both for writing, is left out: what
-// was decrypted is taken where Node hands it over (in the slab of slab.ts, or by `push`), and what is to be encrypted is given
-// where Node takes it (`_write`). `push` and `_write` are the methods that an implementation of a stream has; here they are
-// used of one that nobody else can see. What is saved pays for the promises, and a bit more.
+// The queues and events of node:stream are bypassed. Decrypted bytes are taken where Node delivers them: in the buffer
+// of recordBuffer.ts, or in `push`. Bytes to encrypt are passed to `_write`. A subclass of a stream implements `push`
+// and `_write`; here they belong to a TLS socket that no other code can reach. That saves more time than the promises
+// cost.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
@@ -25,14 +25,14 @@ import { packSession } from "./session.js";
 import { useRecordBuffer } from "./recordBuffer.js";
 import { TlsSocketIo } from "./tlsSocketIo.js";
 
-/** What a handshake ends with. */
+/** The result of a handshake. */
 export interface Established {
   readonly socket: TLSSocket;
   readonly transport: Transport;
   readonly conn: Conn;
   readonly isServer: boolean;
   readonly servername: string | undefined;
-  /** The peer's, where Node does not give it any more: it was asked for already, or is that of a session. */
+  /** The peer's certificate, if Node no longer has it: it was read already, or it is that of a resumed session. */
   readonly certificate: X509Certificate | undefined;
   /** Milliseconds; null for no limit. */
   readonly closeTimeout: number | null;
@@ -54,19 +54,19 @@ class SessionWait extends Wait<Buffer> {
 }
 
 /**
- * A connection with TLS on it, made by {@link wrapTls}: a {@link Conn} whose bytes are encrypted on the connection below.
+ * A TLS connection, made by {@link wrapTls}: a {@link Conn} whose bytes are encrypted on the connection below.
  *
  * `closeWrite()` sends close_notify and ends the connection below for writing; reading goes on. An end below without
- * close_notify rejects reads with a `TlsError` of code `ERR_TLS_TRUNCATED` (see `allowTruncation`). With TLS 1.3 a server
- * refuses a client's certificate after the client's handshake is over: then the first `read` rejects with the server's
- * alert, as `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED`.
+ * close_notify rejects reads with a `TlsError` of code `ERR_TLS_TRUNCATED` (see `allowTruncation`). With TLS 1.3 a
+ * server can refuse the client's certificate after the client has finished its handshake. Then the first `read` rejects
+ * with the alert of the server, such as `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED`.
  *
  * @see RFC 8446, RFC 5246
  */
 export class TlsConn implements Conn, SecuredConn {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
-  /** The connection below. It belongs to this one. */
+  /** The connection below. This connection closes it. */
   readonly conn: Conn;
   /** Whether this is the server's end. */
   readonly isServer: boolean;
@@ -74,15 +74,15 @@ export class TlsConn implements Conn, SecuredConn {
   readonly protocol: string;
   /** The cipher suite, by OpenSSL's name and by its IANA name (`standardName`). */
   readonly cipher: CipherNameAndProtocol;
-  /** The protocol that both sides agreed on by ALPN. */
+  /** The protocol that was negotiated by ALPN. */
   readonly alpnProtocol: string | undefined;
-  /** The name that was verified, or that the client asked for; `undefined` where it asked for none. */
+  /** Client: the verified name. Server: the name that the client sent (SNI), `undefined` if it sent none. */
   readonly servername: string | undefined;
-  /** Whether the peer showed a certificate that verifies, and has the name that was asked for. */
+  /** Whether the peer has sent a valid certificate for the expected name. */
   readonly authorized: boolean;
-  /** Why not, as a code, where `rejectUnauthorized` is false. */
+  /** The code of the verification error, if `authorized` is false. */
   readonly authorizationError: string | undefined;
-  /** Whether an earlier session was resumed. */
+  /** Whether the handshake resumed an earlier session. */
   readonly sessionReused: boolean;
 
   readonly #socket: TLSSocket;
@@ -99,11 +99,10 @@ export class TlsConn implements Conn, SecuredConn {
   #session: Buffer | undefined;
   #sessionWaits: SessionWait[] = [];
   #closed = false;
-  /** abort() was called. */
-  #cut = false;
+  #aborted = false;
   #closing: Promise<void> | undefined;
 
-  /** @internal Made by {@link wrapTls}, while the TLS socket reports that the handshake is over. */
+  /** @internal Called while the TLS socket reports the end of the handshake. */
   constructor(established: Established) {
     const { socket, transport, conn } = established;
     this.conn = conn;
@@ -115,7 +114,7 @@ export class TlsConn implements Conn, SecuredConn {
     this.alpnProtocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
     this.servername = established.servername;
     this.authorized = socket.authorized;
-    // Its type says Error, but it is the code.
+    // The declared type is Error, but the value is the code.
     this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
     this.sessionReused = socket.isSessionReused();
     this.#socket = socket;
@@ -146,8 +145,9 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   /**
-   * The socket of the kernel below, for its options and addresses: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It can't be read from,
-   * written to or closed by this. `undefined` where TLS stands on no socket. Every member throws `EBADF` once it is closed.
+   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It has no methods to read,
+   * write or close. `undefined` if the connection below is no socket. After the connection was closed, every member
+   * throws `EBADF`.
    *
    * @example
    * ```ts no-run
@@ -166,7 +166,10 @@ export class TlsConn implements Conn, SecuredConn {
     return this.conn.settings?.(this.#transport.fd);
   }
 
-  /** The peer's certificate; `undefined` where it showed none. Ask while the connection is open: then it stays known. */
+  /**
+   * The peer's certificate; `undefined` if it sent none. Read it while the connection is open; after that it stays
+   * available.
+   */
   get peerCertificate(): X509Certificate | undefined {
     return (this.#certificate ??= this.#socket.getPeerX509Certificate());
   }
@@ -177,11 +180,12 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   /**
-   * Client: a session for the `session` option of a later connection; waits for the server to offer one. With TLS 1.3 that
-   * is after the handshake, and a server may offer several: `session` is the latest. It holds the server's certificate too,
-   * and is offered only where that has the name which is wanted and has not expired. Keep it as secret as a key.
+   * Client: waits until the server offers a session, and returns it for the `session` option of a later connection.
+   * With TLS 1.3 the server offers sessions after the handshake, perhaps several; `session` is the latest. The session
+   * contains the server's certificate. A later connection uses the session only if this certificate is valid for its
+   * name. Keep a session as secret as a key.
    *
-   * @throws SocketError `ETIMEDOUT`, `ECONNRESET` when the connection ended before, `ECANCELED`, `EBADF`
+   * @throws SocketError `ETIMEDOUT`; `ECONNRESET` if the connection ended before; `ECANCELED`, `EBADF`
    */
   nextSession(opts?: IoOptions): Promise<Buffer> {
     if (this.isServer) {
@@ -203,7 +207,7 @@ export class TlsConn implements Conn, SecuredConn {
     return wait.promise;
   }
 
-  /** @internal The server offers a new session. */
+  /** @internal Stores a session that the server has offered. */
   offer(ticket: Buffer): void {
     const certificate = this.peerCertificate;
     if (certificate === undefined) return;
@@ -215,11 +219,11 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   /**
-   * Keying material that both ends know and nobody else: RFC 5705, RFC 8446 section 7.5.
+   * Exports keying material, which only the two peers can compute: RFC 5705; RFC 8446, section 7.5.
    *
    * @param length bytes, from 1 to 65535
    * @throws SocketError `EBADF` after the end of the connection
-   * @throws TlsError where OpenSSL refuses it, as a length beyond what the hash of TLS 1.3 gives
+   * @throws TlsError if OpenSSL refuses, for example a length that is too long for the hash of TLS 1.3
    */
   exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
     const action = "export keying material";
@@ -245,8 +249,8 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   /**
-   * The next bytes as they were decrypted, at most one record of 16 KiB, in a Buffer that is the caller's; null at the end.
-   * Otherwise as `read`, which costs less where a buffer can be used again.
+   * Reads the bytes of at most one record of 16 KiB, in a Buffer that belongs to the caller; null at the end. Errors
+   * are those of `read`, which costs less if the caller reuses its buffer.
    */
   readChunk(opts?: IoOptions): Promise<Buffer | null> {
     if (this.#closed) return Promise.reject(localError("EBADF", "read"));
@@ -258,7 +262,9 @@ export class TlsConn implements Conn, SecuredConn {
     return this.#writer.write(data, opts);
   }
 
-  /** As {@link Writer.tryWrite}: at most 64 KiB, and nothing before the layer below has all of what was written before. */
+  /**
+   * As {@link Writer.tryWrite}. It takes at most 64 KiB, and 0 bytes until the layer below has taken all earlier bytes.
+   */
   tryWrite(data: Uint8Array): number {
     if (this.#closed) throw localError("EBADF", "write");
     return this.#writer.tryWrite(data);
@@ -282,8 +288,8 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   /**
-   * Lets the process end while calls wait here, those that wait already included. A write that Node has and the kernel does not take
-   * still keeps it alive, as one of `node:tls` does.
+   * Lets the process end while calls wait here. That includes calls that wait already. A write that the kernel has not
+   * taken still keeps the process alive, as in `node:tls`.
    */
   unref(): this {
     this.#refs.held = false;
@@ -299,11 +305,12 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   abort(): void {
-    if (this.#cut || this.#socket.destroyed) return;
-    this.#cut = true;
+    if (this.#aborted || this.#socket.destroyed) return;
+    this.#aborted = true;
     this.#settle();
-    // The TLS socket goes with it, but later. To destroy it now, when what is below it is gone, would free what OpenSSL works
-    // with, and OpenSSL may be below us on the stack: code that awaits a handshake or a read runs when Node's callback ends.
+    // The transport destroys the TLS socket in a later turn. This call may run below OpenSSL on the stack, because code
+    // that awaits a handshake or a read runs at the end of Node's callback. Destroying the TLS socket now would free
+    // memory that OpenSSL still uses.
     this.#transport.abort(this.#io.ending);
   }
 
@@ -326,7 +333,7 @@ export class TlsConn implements Conn, SecuredConn {
 
   async #close(): Promise<void> {
     const socket = this.#socket;
-    if (!this.#cut && !socket.destroyed) {
+    if (!this.#aborted && !socket.destroyed) {
       this.#transport.ref();
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
@@ -336,12 +343,12 @@ export class TlsConn implements Conn, SecuredConn {
       await Promise.race([late, this.#finish()]);
       clearTimeout(timer);
       this.#refs.delete(timer);
-      if (!this.#cut) socket.destroy();
+      if (!this.#aborted) socket.destroy();
     }
     await this.#transport.closed();
   }
 
-  /** What is under way, then close_notify. */
+  /** Waits for pending writes, then sends close_notify. */
   async #finish(): Promise<void> {
     const socket = this.#socket;
     await this.#writer.idle();
@@ -352,14 +359,14 @@ export class TlsConn implements Conn, SecuredConn {
     });
   }
 
-  /** Node reports an end. */
+  /** Node has reported an end. */
   #ended(): boolean {
-    let ending = this.#transport.ending(this.#reader.paused);
-    // After both directions have ended the kernel knows no peer, which is no reset.
-    if (ending === "reset" && this.#writer.finished) ending = "end";
-    if (ending === "close_notify" || (ending === "end" && this.#allowTruncation)) this.#reader.end();
-    else this.#reader.fail(ending === "end" ? truncationError() : localError("ECONNRESET", "read"));
-    if (ending === "reset") this.#broken.tell(localError("ECONNRESET", "write"));
+    let kind = this.#transport.endKind(this.#reader.paused);
+    // After both directions have ended, getpeername(2) fails too. That is no reset.
+    if (kind === "reset" && this.#writer.finished) kind = "end";
+    if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
+    else this.#reader.fail(kind === "end" ? truncationError() : localError("ECONNRESET", "read"));
+    if (kind === "reset") this.#broken.tell(localError("ECONNRESET", "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }

@@ -1,12 +1,12 @@
-// A listener whose connections have done their handshake.
+// TlsListener: accepts connections of another listener, and returns them after their TLS handshake.
 //
-// Handshakes run beside each other, so that a client that is slow, or says nothing, holds up nobody. Connections are taken
-// from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
-// that nobody took is under its limit; the others stay in the kernel's queue.
+// Handshakes run concurrently, so a slow or silent client delays no other client. Connections are accepted from the
+// listener below only while an accept() waits and the number of handshakes and ready connections is below
+// `maxHandshakes`. Other connections stay in the accept queue of the kernel.
 //
-// At the limit the oldest client that has sent nothing makes way for the next connection, so that as many silent ones as there are
-// places hold up nobody for the time of a handshake. A client that has just come has sent nothing either, perhaps because nobody has
-// read it yet. So it is given some time, and all that is there is read before one is dropped.
+// At this limit, the oldest client that has sent nothing is dropped for the next connection. So silent clients can't
+// block the listener for the time of a handshake. A new client has sent nothing either, perhaps because its bytes were
+// not read yet. So a client has `silenceTimeout`, and all available bytes are read before a client is dropped.
 
 import { AsyncResource } from "node:async_hooks";
 import { flag, integer, quote } from "../check/index.js";
@@ -24,15 +24,16 @@ import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/** How handshakes are run. */
+/** Options of {@link TlsListener}. */
 export interface TlsListenerOptions {
-  /** The server's keys and certificates, or the context made of them, which can be reloaded. */
+  /** The server's keys and certificates, or a context with them, which can be reloaded. */
   readonly tls: TlsContext | TlsContextOptions;
   /** Milliseconds for each handshake; null for no limit. Default 10,000. */
   readonly handshakeTimeout?: number | null | undefined;
   /**
-   * Most connections that are in a handshake, or through it and not accepted yet. When there are so many and another one comes, the
-   * oldest client that has sent nothing is dropped (see `silenceTimeout`); where there is none, the new one waits. Default 256.
+   * Maximum number of connections that are in a handshake, or ready and not accepted. At the maximum, a new
+   * connection replaces the oldest client that has sent nothing (see `silenceTimeout`). If there is none, it waits.
+   * Default 256.
    */
   readonly maxHandshakes?: number | undefined;
   /**
@@ -40,22 +41,24 @@ export interface TlsListenerOptions {
    * never. Default 100.
    */
   readonly silenceTimeout?: number | null | undefined;
-  /** See {@link TlsConnectionOptions.buffered}: for listeners whose connections are streams that something was read from. */
+  /**
+   * See {@link TlsConnectionOptions.buffered}. It is for listeners of streams that have read bytes already.
+   */
   readonly buffered?: "refuse" | "tls" | undefined;
   /** See {@link TlsConnectionOptions.closeTimeout}. */
   readonly closeTimeout?: number | null | undefined;
   /** See {@link TlsConnectionOptions.allowTruncation}. */
   readonly allowTruncation?: boolean | undefined;
   /**
-   * Called for each handshake that failed: a stranger's mistake is no error of `accept()`. What it throws is a warning of the process, and
-   * the listener goes on.
+   * Called for each failed handshake, because a mistake of a client is no error of `accept()`. An error that it
+   * throws is emitted as a warning of the process, and the listener continues.
    */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
 
 type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
 
-/** `TlsListenerOptions` that were checked. */
+/** `TlsListenerOptions`, checked. */
 interface CheckedListener extends TlsListenerOptions {
   readonly tls: TlsContext;
   readonly maxHandshakes: number;
@@ -63,12 +66,12 @@ interface CheckedListener extends TlsListenerOptions {
   readonly silenceTimeout: number | null;
 }
 
-/** A handshake under way. */
+/** A handshake that runs. */
 interface RunningHandshake {
-  /** By `performance.now()`. */
+  /** The start, as of `performance.now()`. */
   readonly since: number;
   transport: Transport | undefined;
-  /** Another one has its place. */
+  /** Whether it was dropped for another connection. */
   dropped: boolean;
   over: Promise<void> | undefined;
 }
@@ -84,10 +87,10 @@ const OPTIONS = [
   "onHandshakeError",
 ] as const;
 
-/** The names of the options that say how handshakes are run. */
+/** The names of all options except `tls`. */
 export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
-/** All that can be wrong before there is a listener. */
+/** Checks the options of a listener. */
 export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServes(action);
   const opts = checkRecord(given, OPTIONS, action);
@@ -110,7 +113,7 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
     silenceTimeout,
   };
   if (onHandshakeError === undefined) return checked;
-  // It runs in the asynchronous context that it was given in, not in that of an accept().
+  // It runs in the asynchronous context of the constructor, not in that of an accept().
   return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
@@ -142,7 +145,7 @@ class TlsAcceptCall extends Wait<TlsConn> {
  * ```
  */
 export class TlsListener implements Listener<TlsConn> {
-  /** To be reloaded with a new certificate. */
+  /** The keys and certificates. `context.reload()` replaces them. */
   readonly context: TlsContext;
   readonly #below: Listener;
   readonly #opts: CheckedListener;
@@ -152,20 +155,20 @@ export class TlsListener implements Listener<TlsConn> {
   readonly #refs = new TimerRefs();
   #accepting: TlsAcceptCall[] = [];
   readonly #ready: TlsConn[] = [];
-  /** In the order in which they began, with those that were dropped and are not closed yet. */
+  /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
   readonly #handshake = new Set<RunningHandshake>();
-  /** Those that were not dropped. */
+  /** The number of handshakes that were not dropped. */
   #handshakes = 0;
-  /** A connection that came when there was no place for it after all. */
+  /** A connection that was accepted below while the listener was at its limit. */
   #held: Conn | undefined;
-  /** Looks whether the oldest silent client has been silent for long enough. */
+  /** Expires when the oldest silent client may be dropped. */
   #timer: NodeJS.Timeout | undefined;
-  /** TlsSocketIo the wait for the next connection below. */
+  /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
 
   /**
-   * @throws TypeError or RangeError for an option that is wrong, or where there is no certificate
+   * @throws TypeError or RangeError for an option that is wrong, or if there is no certificate
    * @throws TlsError for a key or certificate that can't be used
    */
   constructor(listener: Listener, opts: TlsListenerOptions) {
@@ -187,7 +190,7 @@ export class TlsListener implements Listener<TlsConn> {
     return this.#below.address;
   }
 
-  /** Connections in a handshake, and those that nobody has accepted yet. */
+  /** Number of connections in a handshake, and of those that are ready for `accept()`. */
   get pending(): { readonly handshakes: number; readonly ready: number } {
     return { handshakes: this.#handshakes, ready: this.#ready.length };
   }
@@ -201,7 +204,7 @@ export class TlsListener implements Listener<TlsConn> {
     if (ready !== undefined) return Promise.resolve(ready);
     const call = new TlsAcceptCall(opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
-      this.#rest();
+      this.#stopIfIdle();
     });
     this.#accepting.push(call);
     this.#fetch();
@@ -209,8 +212,8 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   /**
-   * Lets the process end while calls wait here, those that wait already included. A handshake that is under way keeps it alive until
-   * it is over.
+   * Lets the process end while calls wait here. That includes calls that wait already. A running handshake keeps the
+   * process alive until it is over.
    */
   unref(): this {
     this.#refs.held = false;
@@ -225,7 +228,7 @@ export class TlsListener implements Listener<TlsConn> {
     return this;
   }
 
-  /** Closes the listener below and gives up what was not accepted. See {@link Listener.close}. */
+  /** Closes the listener below, and the connections that were not accepted. See {@link Listener.close}. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close()).then();
   }
@@ -257,12 +260,12 @@ export class TlsListener implements Listener<TlsConn> {
     return this.close();
   }
 
-  /** When nobody waits any more, the process shall not wait either. */
-  #rest(): void {
+  /** Stops to accept below when no accept() waits, because the pending accept would keep the process alive. */
+  #stopIfIdle(): void {
     if (this.#accepting.length === 0) this.#fetching?.abort();
   }
 
-  /** Waits for a connection below, unless that is done already or there is no need. */
+  /** Accepts a connection below, unless an accept is pending, no accept() waits, or the listener is at its limit. */
   #fetch(): void {
     if (this.#fetching !== undefined || this.#closed !== undefined) return;
     if (this.#held !== undefined && !this.#full) {
@@ -271,13 +274,13 @@ export class TlsListener implements Listener<TlsConn> {
       this.#begin(held);
     }
     if (this.#held !== undefined || this.#accepting.length === 0) return;
-    if (this.#full && !this.#hasRoom()) return;
+    if (this.#full && !this.#canDropSilent()) return;
     const fetching = new AbortController();
     this.#fetching = fetching;
     this.#next(fetching.signal).then(
       (conn) => {
         if (!this.#full) return this.#arrived(conn);
-        // What has come of the silent ones by now is read before this: an immediate runs behind the events of its turn.
+        // An immediate runs after the events of this turn, so available bytes of silent clients are read before.
         setImmediate(() => this.#arrived(conn));
       },
       (error: unknown) => {
@@ -288,7 +291,7 @@ export class TlsListener implements Listener<TlsConn> {
     );
   }
 
-  /** A listener is promised to reject, not to throw. */
+  /** Accepts below. An error that accept() throws becomes a rejection. */
   #next(signal: AbortSignal): Promise<Conn> {
     try {
       return this.#below.accept({ signal });
@@ -299,7 +302,7 @@ export class TlsListener implements Listener<TlsConn> {
 
   #arrived(conn: Conn): void {
     this.#fetching = undefined;
-    // A handshake that close() has cut counts until it is over, so the limit says nothing then.
+    // Checked first: handshakes that close() has ended still count for the limit.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
@@ -311,15 +314,16 @@ export class TlsListener implements Listener<TlsConn> {
     return this.#handshakes + this.#ready.length >= this.#opts.maxHandshakes;
   }
 
-  /** The handshake that has been silent for longest. */
+  /** The oldest handshake whose client has sent nothing. */
   #oldestSilent(): RunningHandshake | undefined {
     for (const handshake of this.#handshake)
       if (!handshake.dropped && handshake.transport?.silent === true) return handshake;
     return undefined;
   }
 
-  /** Whether there will be room for another one, because a client has been silent for long enough; looks again when one has. */
-  #hasRoom(): boolean {
+  /**
+   * Whether a client can be dropped for the next connection. If not yet, a timer calls `#fetch()` at that time. */
+  #canDropSilent(): boolean {
     const silent = this.#oldestSilent();
     const { silenceTimeout } = this.#opts;
     if (silent === undefined || silenceTimeout === null) return false;
@@ -329,12 +333,12 @@ export class TlsListener implements Listener<TlsConn> {
       this.#timer = undefined;
       this.#fetch();
     }, Math.ceil(left));
-    // The handshake that it is for keeps the process alive, and may be over long before.
+    // Unreferenced, because the handshake itself keeps the process alive and may end before.
     this.#timer.unref();
     return false;
   }
 
-  /** Gives up the client that has been silent for longest, if that is long enough. */
+  /** Drops the oldest silent client, if `silenceTimeout` has passed. */
   #dropSilent(): void {
     const silent = this.#oldestSilent();
     const { silenceTimeout } = this.#opts;
@@ -363,18 +367,18 @@ export class TlsListener implements Listener<TlsConn> {
       (transport) => (handshake.transport = transport),
     ).then(
       (wrapped) => {
-        this.#left(handshake);
+        this.#remove(handshake);
         const call = this.#accepting.shift();
         if (call !== undefined) {
           call.resolve(wrapped);
-          this.#rest();
+          this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
         this.#fetch();
       },
       (error: unknown) => {
-        this.#left(handshake);
-        // What could not even be begun was left alone.
+        this.#remove(handshake);
+        // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
         this.#fetch();
         if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
@@ -382,7 +386,7 @@ export class TlsListener implements Listener<TlsConn> {
     );
   }
 
-  #left(handshake: RunningHandshake): void {
+  #remove(handshake: RunningHandshake): void {
     this.#handshake.delete(handshake);
     if (!handshake.dropped) this.#handshakes--;
   }
@@ -393,7 +397,7 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   #silence(cause: unknown): TlsError {
-    const reason = `the client has sent nothing, and another one needed its place: maxHandshakes is ${this.#opts.maxHandshakes}`;
+    const reason = `the client has sent nothing and was dropped for another one: maxHandshakes is ${this.#opts.maxHandshakes}`;
     return new TlsError("ERR_TLS_SILENT", "TLS handshake failed", reason, { cause });
   }
 }

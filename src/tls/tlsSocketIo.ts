@@ -7,11 +7,11 @@ import type { Transport } from "./transport.js";
 
 /** The TLS socket of Node as `Source` and `Sink`. */
 export class TlsSocketIo implements Source, Sink {
-  /** The end of writing was handed to Node, which has not sent it yet. */
+  /** Whether Node has the end of writing and has not sent it yet. */
   ending = false;
   readonly #socket: TLSSocket;
   readonly #transport: Transport;
-  /** Its `_write`, which it would take long to look up for each piece. */
+  /** The `_write` of the TLS socket. Stored, because the lookup for each piece is slow. */
   readonly #write: TLSSocket["_write"];
 
   constructor(socket: TLSSocket, transport: Transport) {

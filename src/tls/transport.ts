@@ -1,14 +1,15 @@
-// What carries the records of TLS, as node:tls takes it: a native socket where the connection is one, else a Duplex.
+// The transport of TLS records that node:tls reads and writes: a net.Socket if the connection has a descriptor, or a
+// Duplex.
 //
 // With a descriptor, Node reads, decrypts, encrypts and writes without a step through JavaScript, so this is as fast as
-// node:tls. A connection of another kind goes through the Duplex of the stream layer.
+// node:tls. Other connections use the Duplex of the stream layer.
 //
-// An end of TLS is close_notify; the end of the connection below is none (RFC 8446, section 6.1), but Node reports both
-// alike. They are told apart here, at the moment of the report:
-// - A Duplex has ended itself in the second case, and in the first has not.
-// - A native socket is still being read from in the first case: libuv answers UV_EALREADY when told to read. After an end of
-//   its own it has stopped. A paused one is not read from, so there an end is always close_notify.
-// A reset behind the last bytes also shows as an end (libuv takes POLLHUP for one). Then the kernel names no peer any more.
+// TLS ends with close_notify. An end of the connection below is not an end of TLS (RFC 8446, section 6.1), but Node
+// reports both in the same way. This file distinguishes them at the moment of the report:
+// - Over a Duplex: the Duplex itself has ended, or it has not.
+// - Over a net.Socket: after close_notify libuv still reads, so readStart() returns UV_EALREADY. After an end of the
+//   socket, libuv has stopped to read. A paused socket is not read, so there an end is always close_notify. A reset
+//   after the last bytes is also reported as an end, because libuv takes POLLHUP for one. Then getpeername(2) fails.
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -17,38 +18,40 @@ import type { Conn } from "../io.js";
 import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";
 
-/** How an end of the records came about. */
+/** The cause of an end: TLS itself, an end of the connection below, or its reset. */
 export type EndKind = "close_notify" | "end" | "reset";
 
-/** What the TLS socket is put on. */
+/** The connection below the TLS socket, in the form that node:tls takes. */
 export interface Transport {
   readonly duplex: Duplex;
-  /** Asked while the TLS socket reports an end. */
-  ending(paused: boolean): EndKind;
-  /** Whether something had come before. */
+  /** The cause of an end; to be called while the TLS socket reports the end. */
+  endKind(paused: boolean): EndKind;
+  /** Whether bytes of TLS were read before the transport was made. */
   hasReceived: boolean;
-  /** Whether not one byte has come. */
+  /** Whether no byte has been received. */
   readonly silent: boolean;
-  /** Gives the number of the descriptor, -1 once it is closed; undefined where TLS does not stand on one. */
+  /** Returns the descriptor, -1 after it was closed; undefined over a Duplex. */
   readonly fd: (() => number) | undefined;
-  /** Whether the kernel has all that was written; false where that is not known. */
+  /** Whether the kernel has taken all written bytes; false if that is unknown. */
   readonly sent: boolean;
-  /** Keeps the process alive, or lets it go, unless `keepAlive(false)` was called. */
+  /** A call waits: keeps the process alive, unless `keepAlive(false)` was called. `unref()` is the opposite. */
   ref(): void;
   unref(): void;
-  /** Whether a call that waits keeps the process alive at all. */
+  /** Sets whether waiting calls keep the process alive. */
   keepAlive(yes: boolean): void;
-  /** Cuts the connection, and with it, in a later turn, the TLS socket. `ending`: the end of writing is under way. */
+  /**
+   * Resets the connection. The TLS socket is destroyed in a later turn. `ending`: Node is sending the end of writing.
+   */
   abort(ending: boolean): void;
-  /** Closes what is not closed yet, the TLS socket being destroyed; resolves when all is. */
+  /** Closes the connection after the TLS socket was destroyed. Resolves when both are closed. */
   closed(): Promise<void>;
 }
 
-/** What is used of a handle of Node's. */
+/** The used properties of a handle of Node. */
 interface Handle {
-  /** Bytes that libuv holds because the kernel did not take them. */
+  /** Number of bytes that libuv holds because the kernel has not taken them. */
   readonly writeQueueSize?: number;
-  /** The number of the descriptor, negative once it is closed. */
+  /** The descriptor, negative after it was closed. */
   readonly fd?: number;
   readStart?(): number;
   readStop?(): number;
@@ -59,7 +62,10 @@ function handleOf(socket: Socket): Handle | null {
   return (socket as unknown as { readonly _handle: Handle | null })._handle;
 }
 
-/** Milliseconds that an idle connection may keep the process alive: to say so for each read would be paid for by each. */
+/**
+ * Milliseconds for which an idle connection keeps the process alive. The unref() is delayed, because calling ref() and
+ * unref() for each read would slow down each read.
+ */
 const UNREF_DELAY = 20;
 let released: NativeTransport[] = [];
 
@@ -73,23 +79,26 @@ class NativeTransport implements Transport {
   readonly duplex: Socket;
   hasReceived = false;
   readonly #reset: boolean;
-  /** Kept, because a socket of Node's is an object that is slow to ask. */
+  /** Stored, because reading a property of a net.Socket is slow. */
   readonly #handle: Handle | null;
-  /** What Node was told, what it is to be told, and whether that is due. */
+  /** Whether the net.Socket is referenced. */
   #held = true;
+  /** Whether a call waits. */
   #wanted = true;
+  /** Set by `keepAlive()`. */
   #allowed = true;
+  /** Whether a delayed `unref()` is pending. */
   #due = false;
 
   constructor(fd: number, reset: boolean) {
     this.duplex = nodeSocket(fd, true, "tls_handshake");
     this.#reset = reset;
     this.#handle = handleOf(this.duplex);
-    // The TLS socket hears of it and reports.
+    // The TLS socket reports this error.
     this.duplex.on("error", () => undefined);
   }
 
-  ending(paused: boolean): EndKind {
+  endKind(paused: boolean): EndKind {
     if (paused) return "close_notify";
     const handle = handleOf(this.duplex);
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
@@ -139,7 +148,7 @@ class NativeTransport implements Transport {
   }
 
   abort(ending: boolean): void {
-    // libuv refuses to reset a socket that is just ending, and would keep it.
+    // libuv refuses to reset a socket that is ending, and would not close it.
     if (this.#reset && !ending && !this.duplex.destroyed) this.duplex.resetAndDestroy();
     else this.duplex.destroy();
   }
@@ -169,11 +178,11 @@ class DuplexTransport implements Transport {
     return !this.hasReceived && this.duplex.bytesRead === 0;
   }
 
-  ending(): EndKind {
+  endKind(): EndKind {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
-  // The Duplex reads ahead, and writes: to tell when none of it is waited for is left to who unrefs the connection.
+  // A Duplex always reads ahead, so its waiting calls do not matter. keepAlive() decides.
   ref(): void {}
 
   unref(): void {}
@@ -195,22 +204,24 @@ class DuplexTransport implements Transport {
 }
 
 /**
- * Whether TLS on a socket of node:net that was made from a descriptor works. Bun's does not read from it, and Deno's sees neither its
- * end nor whether it may write.
+ * Whether TLS works on a net.Socket that was made from a descriptor. Bun does not read from such a socket. Deno reports
+ * neither its end nor when it can be written.
  */
-const NATIVE = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
+const SUPPORTS_DESCRIPTORS = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
 
-/** Bun's node:tls has no server on a connection that it is given: the handshake would never end. */
+/**
+ * Refuses servers under Bun: its node:tls can't be a server on a given connection, and the handshake would never end.
+ */
 export function checkServes(action: string): void {
   if (process.versions["bun"] === undefined) return;
   const text = `Cannot ${action}: the runtime is Bun, whose node:tls is no server on a given connection, required Node.js or Deno`;
   throw Object.assign(new Error(text), { code: "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM" });
 }
 
-/** Takes the connection over. `before`: what was read from it already, and comes before what it will give. */
+/** Takes the connection. `before` has bytes that were read from it already; TLS reads them first. */
 export function openTransport(conn: Conn, before: Uint8Array): Transport {
   const transport = transportOf(conn);
-  // Node gives what a stream holds to TLS when that begins to read; lib/_tls_wrap.js, initRead().
+  // TLS first reads the buffer of the stream; initRead() in lib/_tls_wrap.js.
   if (before.length > 0) {
     transport.duplex.unshift(before);
     transport.hasReceived = true;
@@ -218,7 +229,7 @@ export function openTransport(conn: Conn, before: Uint8Array): Transport {
   return transport;
 }
 
-/** The descriptor, if there is one. It may have been closed elsewhere, and its number may be another file's. */
+/** Detaches the descriptor, if there is one. It fails if other code has closed the descriptor. */
 function detachFrom(conn: Conn): number | undefined {
   try {
     return conn.detachNative?.();
@@ -229,8 +240,8 @@ function detachFrom(conn: Conn): number | undefined {
 
 function transportOf(conn: Conn): Transport {
   const { localAddress } = conn;
-  const fd = NATIVE ? detachFrom(conn) : undefined;
+  const fd = SUPPORTS_DESCRIPTORS ? detachFrom(conn) : undefined;
   if (fd === undefined) return new DuplexTransport(conn);
-  // What has a port can be reset; a UNIX socket can't.
+  // TCP sockets have a port and can be reset. UNIX sockets can not.
   return new NativeTransport(fd, localAddress !== undefined && "port" in localAddress);
 }

@@ -1,4 +1,4 @@
-// wrapTls(): TLS on any connection, in place.
+// wrapTls(): performs a TLS handshake on any connection, and returns the TLS connection.
 
 import { AsyncResource } from "node:async_hooks";
 import { domainToASCII } from "node:url";
@@ -22,32 +22,33 @@ import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";
 
-/** For clients that ask for nothing special. */
+/** The context of all clients without options of a context. */
 let common: TlsContext | undefined;
 
 /**
- * Puts TLS on a connection and resolves when the handshake is over. The other end does the same as the other side.
+ * Performs a TLS handshake on a connection, and resolves with the TLS connection.
  *
- * It works over any {@link Conn}. Over a socket the descriptor goes to Node's own TLS, so that it is as fast as `node:tls`.
- * The connection belongs to the result from now on; nobody else may use it, and when the handshake fails it is closed.
+ * It works over any {@link Conn}. A socket passes its descriptor to Node's own TLS, so it is as fast as `node:tls`.
+ * After the call, the connection belongs to the result, and no other code may use it. If the handshake fails, it is
+ * closed.
  *
- * Over a {@link Stream}, as after STARTTLS, the upgrade is in place: it fails with `ERR_TLS_BUFFERED`, and leaves the stream
- * alone, when the stream has read bytes that nobody took. They came before the peer could know of TLS, and to go on with
- * them would let an attacker put commands in front of what is encrypted (RFC 3207, section 6). Where they are the beginning of TLS,
- * because the stream was only looked at, or a header was read from it, `buffered: "tls"` says so.
+ * Over a {@link Stream}, as after STARTTLS, it fails with `ERR_TLS_BUFFERED` if the stream has read bytes ahead, and
+ * leaves the stream open. The peer sent these bytes before TLS began. Accepting them would let an attacker insert
+ * commands before the encrypted ones (RFC 3207, section 6). If they are the first bytes of TLS, as after `peek()` or
+ * after a header, pass `buffered: "tls"`.
  *
- * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; it needs `servername` or
- * `host` for that. A server needs `cert` and `key` (or `pfx`), or a `context` with them, which costs less where there are
- * many connections. TLS 1.2 and 1.3 are hasReceived, nothing older.
+ * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; that requires `servername`
+ * or `host`. A server requires `cert` and `key`, `pfx`, or a `context` with them. A context costs less if there are
+ * many connections. TLS 1.2 and 1.3 are supported.
  *
  * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
  *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_BUFFERED`,
  *   `ERR_SSL_…` for what OpenSSL or the peer refused
- * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` when `handshakeTimeout` ran out, `ECONNRESET` when the
- *   peer went away
- * @throws BusyError while a read is pending, at once: then the connection is left alone
+ * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` when `handshakeTimeout` ran out, `ECONNRESET` when
+ *   the peer went away
+ * @throws BusyError if a read is pending; the connection stays open
  * @throws the reason of `signal`
- * @throws TypeError or RangeError for an option that is wrong: then the connection is left alone
+ * @throws TypeError or RangeError for an option that is wrong; the connection stays open
  * @see RFC 8446, RFC 6066, RFC 7301
  * @example
  * ```ts no-run
@@ -64,15 +65,15 @@ export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
   return wrapPrepared(conn, prepareTls(opts, ACTION));
 }
 
-/** Options that were checked, and the context that they come to: all that can be wrong before there is a connection. */
+/** The options of a handshake, checked, and its context. */
 export interface PreparedTls {
   readonly checked: CheckedConnection;
   readonly context: TlsContext;
-  /** Where this is to be the client. */
+  /** The options of a client; undefined for a server. */
   readonly client: CheckedClient | undefined;
 }
 
-/** What `wrapTls` does before it touches the connection. */
+/** Checks the options of a handshake before there is a connection. */
 export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const checked = checkConnection(opts, action);
   if (checked.context !== undefined && !isTlsContext(checked.context)) {
@@ -88,10 +89,10 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
 }
 
 /**
- * Does the handshake.
+ * Performs the handshake with checked options.
  *
  * @param within cuts the handshake short as well: `timeout` when it is less than the `handshakeTimeout`, and `signal`
- *   withoutReplaced of that of the options
+ *   instead of that of the options
  */
 export async function wrapPrepared(
   conn: Conn,
@@ -109,7 +110,7 @@ export async function wrapPrepared(
   try {
     return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
   } catch (error) {
-    // Not on OpenSSL's stack, which is where Node reports errors.
+    // Deferred, because Node reports errors while OpenSSL is on the stack.
     await new Promise<void>((resolve) => setImmediate(resolve));
     await setup.transport.closed();
     throw error;
@@ -122,23 +123,23 @@ function shorter(one: number | null, other: number | null): number | null {
   return Math.min(one, other);
 }
 
-/** Of this copy or of another. */
+/** Whether `conn` is a Stream of this copy of the package or of another one. */
 function isStream(conn: Conn): conn is Stream {
   return isBranded(conn, "Stream");
 }
 
-/** The connection below streams, and what these have read of it. */
+/** The connection below all streams, and the bytes that they have read ahead. Closes the streams. */
 function connBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly before: Uint8Array } {
   if (!isConn(conn)) throw new TypeError(`Cannot ${ACTION}: conn is ${quote(conn)}, required a Conn`);
   const streams: Stream[] = [];
   let below = conn;
   for (; isStream(below); below = below.conn) streams.push(below);
   const lowest = streams.at(-1);
-  // Those of the layers above included. What a stream of another copy holds can't be taken out of it.
+  // The lowest stream has the bytes of all. The buffer of a stream of another copy can't be read.
   const pull = lowest instanceof Stream ? pullOf(lowest) : undefined;
   const size = pull?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
   if (size > 0 && (!takesBuffered || pull === undefined)) {
-    const reason = `the stream holds ${size} bytes that were read before, which TLS would not protect`;
+    const reason = `the stream has ${size} bytes that were read before the handshake, which TLS does not protect`;
     throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
   }
   if (below.reading === true) throw new BusyError("read");
@@ -166,12 +167,13 @@ function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action:
   const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
   const verifies = checked.inline.rejectUnauthorized ?? shared ?? true;
   if (name === undefined && verifies) {
-    throw new TypeError(`Cannot ${action}: nothing to verify the server by, required servername or host`);
+    throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }
   // oxlint-disable-next-line no-control-regex
   if (name !== undefined && /[^\0-\x7f]/.test(name)) {
     const ascii = domainToASCII(name);
-    if (ascii === "") throw new TypeError(`Cannot ${action}: ${quote(name)} is no name of a host`);
+    if (ascii === "")
+      throw new TypeError(`Cannot ${action}: servername is ${quote(name)}, required the name of a host`);
     name = ascii;
   }
   if (check !== undefined && typeof check !== "function") {
@@ -179,7 +181,7 @@ function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action:
   }
   const unpacked = isUint8Array(session) ? unpackSession(session) : undefined;
   if (session !== undefined && unpacked === undefined) {
-    throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required what nextSession() gave`);
+    throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required a result of nextSession()`);
   }
   return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
 }

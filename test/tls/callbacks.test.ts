@@ -57,13 +57,13 @@ const refusals: readonly [what: string, sniCallback: () => unknown, expected: un
   ["throws no Error", () => runInContext("throw 5", createContext()), /sniCallback threw 5/],
   ["rejects with undefined", () => rejecting(undefined), /sniCallback threw undefined/],
   ["rejects with null", () => rejecting(null), /sniCallback threw null/],
-  ["gives false", () => false, /sniCallback gave false, required a TlsContext/],
-  ["gives a number", () => 5, /sniCallback gave 5/],
-  ["gives options", () => serving(), /sniCallback gave /],
-  ["gives a Promise of options", () => Promise.resolve(serving()), /sniCallback gave /],
-  ["gives a Promise of text", () => Promise.resolve("localhost"), /sniCallback gave "localhost"/],
-  ["gives a foreign thenable", () => thenable((resolve) => resolve(null)), /sniCallback gave /],
-  ["gives a thenable that throws", () => thenable(() => thrower(own)), /sniCallback gave /],
+  ["gives false", () => false, /the result of sniCallback is false, required a TlsContext/],
+  ["gives a number", () => 5, /the result of sniCallback is 5/],
+  ["gives options", () => serving(), /the result of sniCallback is /],
+  ["gives a Promise of options", () => Promise.resolve(serving()), /the result of sniCallback is /],
+  ["gives a Promise of text", () => Promise.resolve("localhost"), /the result of sniCallback is "localhost"/],
+  ["gives a foreign thenable", () => thenable((resolve) => resolve(null)), /the result of sniCallback is /],
+  ["gives a thenable that throws", () => thenable(() => thrower(own)), /the result of sniCallback is /],
   ["gives a context without a certificate", () => new TlsContext(), /without a certificate/],
 ];
 
@@ -115,12 +115,12 @@ const verdicts: readonly [what: string, check: () => unknown, expected: unknown]
   ["throws", () => thrower(own), own],
   ["throws no Error", () => runInContext("throw 5", createContext()), 5],
   ["throws an error with a code", () => thrower(withCode), withCode],
-  ["gives null", () => null, /checkServerIdentity gave null, required undefined or an Error, at once/],
+  ["gives null", () => null, /the result of checkServerIdentity is null, required undefined or an Error/],
   ["gives false", () => false, /gave false/],
   ["gives true", () => true, /gave true/],
   ["gives text", () => "no", /gave "no"/],
-  ["is async", async () => undefined, /at once/],
-  ["is async and rejects", () => Promise.reject(own), /at once/],
+  ["is async", async () => undefined, /required undefined or an Error, and no Promise/],
+  ["is async and rejects", () => Promise.reject(own), /required undefined or an Error, and no Promise/],
 ];
 
 for (const [what, check, expected] of verdicts) {
