@@ -48,7 +48,7 @@ import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
 import { openTunnel } from "./tunnel.js";
 
-/** Options of {@link connect}, and the limits of its stream. */
+/** Options of `connect()`, and the limits of its stream. */
 export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   /** Milliseconds for the resolver, all attempts, the proxy and the TLS handshake together. Default: null, no limit. */
   readonly timeout?: number | null | undefined;

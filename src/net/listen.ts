@@ -47,7 +47,7 @@ import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
 /**
- * Options of {@link listen}, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
+ * Options of `listen()`, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
  * after the call has returned, it closes the listener.
  */
 export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
