@@ -10,12 +10,13 @@ import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 import { types } from "node:util";
 import { type Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
-import { type SocketError, TlsError } from "../errors/index.js";
+import { TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
 import { Broken } from "../stream/broken.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
-import { localError, timeoutError } from "../wait/localError.js";
+import { refusal } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
+import { QueuedCall } from "./queuedCall.js";
 import type { Transport } from "./transport.js";
 import { describeNodeError } from "./credentials.js";
 import { fromNodeError, truncationError } from "./nodeError.js";
@@ -37,20 +38,6 @@ export interface Established {
   /** Milliseconds; null for no limit. */
   readonly closeTimeout: number | null;
   readonly allowTruncation: boolean;
-}
-
-class SessionWait extends Wait<Buffer> {
-  readonly #drop: (wait: SessionWait) => void;
-
-  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (wait: SessionWait) => void) {
-    super(opts, undefined, refs);
-    this.#drop = drop;
-  }
-
-  protected override cut(): SocketError {
-    this.#drop(this);
-    return timeoutError("nextSession");
-  }
 }
 
 /**
@@ -97,7 +84,7 @@ export class TlsConn implements Conn, SecuredConn {
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
-  #sessionWaits: SessionWait[] = [];
+  #sessionWaits: QueuedCall<Buffer>[] = [];
   #closed = false;
   #aborted = false;
   #closing: Promise<void> | undefined;
@@ -198,7 +185,7 @@ export class TlsConn implements Conn, SecuredConn {
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
     if (this.#reader.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
-    const wait = new SessionWait(opts, this.#refs, (cut) => {
+    const wait = new QueuedCall<Buffer>("nextSession", opts, this.#refs, (cut) => {
       this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
       if (this.#sessionWaits.length === 0 && !this.#reader.waiting) this.#transport.unref();
     });

@@ -12,11 +12,12 @@ import { AsyncResource } from "node:async_hooks";
 import { flag, integer, quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
-import { type SocketError, TlsError } from "../errors/index.js";
+import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { refusal, Wait } from "../wait/pendingCall.js";
-import { localError, timeoutError } from "../wait/localError.js";
+import { refusal } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
+import { QueuedCall } from "./queuedCall.js";
 import { type Transport, checkServes } from "./transport.js";
 import type { TlsConn } from "./tlsConn.js";
 import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
@@ -94,8 +95,8 @@ export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServes(action);
   const opts = checkRecord(given, OPTIONS, action);
-  const { tls, onHandshakeError } = opts;
-  const maxHandshakes = integer(opts["maxHandshakes"] ?? 256, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
+  const { tls, maxHandshakes: most = 256, onHandshakeError } = opts;
+  const maxHandshakes = integer(most, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
   millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
   const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
   checkBuffered(opts["buffered"], action);
@@ -115,20 +116,6 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
   if (onHandshakeError === undefined) return checked;
   // It runs in the asynchronous context of the constructor, not in that of an accept().
   return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
-}
-
-class TlsAcceptCall extends Wait<TlsConn> {
-  readonly #drop: (call: TlsAcceptCall) => void;
-
-  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: TlsAcceptCall) => void) {
-    super(opts, undefined, refs);
-    this.#drop = drop;
-  }
-
-  protected override cut(): SocketError {
-    this.#drop(this);
-    return timeoutError("accept");
-  }
 }
 
 /**
@@ -153,10 +140,10 @@ export class TlsListener implements Listener<TlsConn> {
   /** Aborted by close(). */
   readonly #closing = new AbortController();
   readonly #refs = new TimerRefs();
-  #accepting: TlsAcceptCall[] = [];
+  #accepting: QueuedCall<TlsConn>[] = [];
   readonly #ready: TlsConn[] = [];
   /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
-  readonly #handshake = new Set<RunningHandshake>();
+  readonly #running = new Set<RunningHandshake>();
   /** The number of handshakes that were not dropped. */
   #handshakes = 0;
   /** A connection that was accepted below while the listener was at its limit. */
@@ -202,7 +189,7 @@ export class TlsListener implements Listener<TlsConn> {
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    const call = new TlsAcceptCall(opts, this.#refs, (cut) => {
+    const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
       this.#stopIfIdle();
     });
@@ -239,7 +226,7 @@ export class TlsListener implements Listener<TlsConn> {
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);
     this.#held?.abort();
-    await Promise.all([this.#below.close(), ...[...this.#handshake].map(({ over }) => over)]);
+    await Promise.all([this.#below.close(), ...[...this.#running].map(({ over }) => over)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -316,7 +303,7 @@ export class TlsListener implements Listener<TlsConn> {
 
   /** The oldest handshake whose client has sent nothing. */
   #oldestSilent(): RunningHandshake | undefined {
-    for (const handshake of this.#handshake)
+    for (const handshake of this.#running)
       if (!handshake.dropped && handshake.transport?.silent === true) return handshake;
     return undefined;
   }
@@ -358,7 +345,7 @@ export class TlsListener implements Listener<TlsConn> {
       dropped: false,
       over: undefined,
     };
-    this.#handshake.add(handshake);
+    this.#running.add(handshake);
     this.#handshakes++;
     handshake.over = wrapPrepared(
       conn,
@@ -387,7 +374,7 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   #remove(handshake: RunningHandshake): void {
-    this.#handshake.delete(handshake);
+    this.#running.delete(handshake);
     if (!handshake.dropped) this.#handshakes--;
   }
 

@@ -116,9 +116,9 @@ const verdicts: readonly [what: string, check: () => unknown, expected: unknown]
   ["throws no Error", () => runInContext("throw 5", createContext()), 5],
   ["throws an error with a code", () => thrower(withCode), withCode],
   ["gives null", () => null, /the result of checkServerIdentity is null, required undefined or an Error/],
-  ["gives false", () => false, /gave false/],
-  ["gives true", () => true, /gave true/],
-  ["gives text", () => "no", /gave "no"/],
+  ["gives false", () => false, /checkServerIdentity is false, required/],
+  ["gives true", () => true, /checkServerIdentity is true, required/],
+  ["gives text", () => "no", /checkServerIdentity is "no", required/],
   ["is async", async () => undefined, /required undefined or an Error, and no Promise/],
   ["is async and rejects", () => Promise.reject(own), /required undefined or an Error, and no Promise/],
 ];

@@ -473,7 +473,7 @@ test("every other option of a context is refused when it is none or has no meani
   const wrong: readonly [object, RegExp][] = [
     [{ minVersion: "TLSv1.1" }, /minVersion/],
     [{ maxVersion: null }, /maxVersion/],
-    [{ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" }, /above/],
+    [{ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" }, /required at most maxVersion/],
     [{ alpnProtocols: [] }, /alpnProtocols/],
     [{ alpnProtocols: "h2" }, /alpnProtocols/],
     [{ rejectUnauthorized: 0 }, /rejectUnauthorized/],
