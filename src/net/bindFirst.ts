@@ -4,10 +4,13 @@ import { HostPort, Inet6Address, InetAddress } from "../addr/index.js";
 import { restated, SocketError } from "../errors/index.js";
 import type { HostAddress } from "./customResolver.js";
 
-/** This machine lacks the address, or its family. */
-const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
+/** The errors of bind(2) if this machine lacks the address or its family. */
+const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
-/** The addresses of the wildcard, if `target` is the wildcard of no family: that of IPv6, which takes IPv4 too, and that of IPv4. */
+/**
+ * The wildcard addresses of `target`, if it is a wildcard without a family: `::`, which also accepts IPv4, then
+ * `0.0.0.0`.
+ */
 export function wildcards(
   target: InetAddress | Inet6Address | HostPort,
   ipv6Only: boolean,
@@ -18,8 +21,8 @@ export function wildcards(
 }
 
 /**
- * Calls `bind` with one address after the other until one is there: without IPv6 in the kernel, or with IPv6 switched off, `::1`
- * fails where `127.0.0.1` does not.
+ * Calls `bind` with one address after the other until this machine has the address. If IPv6 is switched off or not in
+ * the kernel, `::1` fails and `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],
@@ -32,13 +35,13 @@ export async function bindFirst<T>(
       return await bind(address);
     } catch (error) {
       errors.push(error);
-      if (!(error instanceof SocketError) || !ABSENT.has(error.code)) break;
+      if (!(error instanceof SocketError) || !UNAVAILABLE_CODES.has(error.code)) break;
     }
   }
   throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be bound`);
 }
 
-/** The last error, with all of them in `cause` when there are several. */
+/** The last error. If there are several, its `cause` has all of them. */
 export function lastOf(errors: readonly unknown[], message: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;

@@ -1,4 +1,4 @@
-// bindUdp() and connectUdp(): from an endpoint to a UDP socket.
+// bindUdp() and connectUdp(): make a UDP socket at an endpoint.
 
 import {
   type AddressLike,
@@ -11,7 +11,7 @@ import {
   InetAddress,
   parseEndpoint,
 } from "../addr/index.js";
-import { flag, integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import { calls } from "../sys/calls.js";
@@ -26,69 +26,62 @@ import {
   SO_SNDBUF,
 } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { adopt } from "./adopt.js";
+import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
-import {
-  checkApplies,
-  checkDevice,
-  type CheckedWait,
-  checkLocal,
-  checkObject,
-  checkWait,
-  rest,
-} from "./endpointOptions.js";
+import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFd } from "./systemd.js";
-import { preparePlaces, UdpSocket } from "./udpSocket.js";
+import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
 
 /**
- * Options of both kinds of UDP sockets. `timeout` is for the resolver, and for a `connectUdp()` that finds no free port; `signal` ends
- * the call.
+ * Options of both kinds of UDP sockets. `timeout` limits the lookup, and the wait of `connectUdp()` for a free port.
+ * `signal` ends the call.
  */
 export interface UdpOptions extends IoOptions {
-  /** Bytes of packets that wait to be received, the kernel's own use not counted: SO_RCVBUF; net.core.rmem_max cuts it. */
+  /** Size of the receive buffer in bytes, without the kernel's overhead: SO_RCVBUF, limited by net.core.rmem_max. */
   readonly receiveBuffer?: number | undefined;
-  /** Bytes of packets that wait to be sent: SO_SNDBUF; net.core.wmem_max cuts it. */
+  /** Size of the send buffer in bytes: SO_SNDBUF, limited by net.core.wmem_max. */
   readonly sendBuffer?: number | undefined;
-  /** Lets it send to broadcast addresses: SO_BROADCAST. Default false. */
+  /** Allows to send to broadcast addresses: SO_BROADCAST. Default false. */
   readonly broadcast?: boolean | undefined;
-  /** The only interface that is used: SO_BINDTODEVICE. */
+  /** Uses only this interface: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
-  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
+  /** Finds the addresses of a name. Default: getaddrinfo(3), on another thread. */
   readonly resolver?: Resolver | undefined;
 }
 
-/** Options of `bindUdp`. From when the socket is there, `signal` closes it. */
+/** Options of `bindUdp`. After the call has returned, `signal` closes the socket. */
 export interface BindUdpOptions extends UdpOptions {
-  /** Takes an address that other sockets have too, if they allow it as well: SO_REUSEADDR, for multicast. Default false. */
+  /** Shares the address with other sockets that have this option, as for multicast: SO_REUSEADDR. Default false. */
   readonly reuseAddr?: boolean | undefined;
-  /** Shares the packets of an address out among several sockets: SO_REUSEPORT. Default false. */
+  /** Lets the kernel distribute packets among the sockets at this address: SO_REUSEPORT. Default false. */
   readonly reusePort?: boolean | undefined;
-  /** Takes no IPv4 packets at `[::]`: IPV6_V6ONLY. Default false. */
+  /** Receives no IPv4 packets at `[::]`: IPV6_V6ONLY. Default false. */
   readonly ipv6Only?: boolean | undefined;
-  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
   readonly unsetEnv?: boolean | undefined;
 }
 
 /** Options of `connectUdp`. */
 export interface ConnectUdpOptions extends UdpOptions {
-  /** Where packets are to come from: a numeric address, or `["", port]`. */
+  /** The local address: numeric, or `["", port]`. */
   readonly localAddress?: AddressLike | undefined;
 }
 
 const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
 const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
 const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
-const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
+const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 
 /**
- * A UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families, `fd:N` or `systemd:name` for a
- * bound one that was made elsewhere. Port 0 lets the kernel choose. A socket at the wildcard answers from the address that it was
- * asked at; see {@link UdpSocket.send}. A signal closes the socket.
+ * Makes a UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families. `fd:N` and
+ * `systemd:name` take a bound socket of this process. For port 0 the kernel chooses the port. A socket at the wildcard
+ * answers a packet from the address that the packet was sent to; see {@link UdpSocket.send}. A signal closes the
+ * socket.
  *
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another type),
- *   `EAI_NONAME` …
- * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another
+ *   type), `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), udp(7)
  * @example
  * ```ts
@@ -107,26 +100,26 @@ const ADOPT = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
 export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {}): Promise<UdpSocket> {
   const target = udpTarget(endpoint, "bind");
   const { action } = target;
-  checkObject(opts, action);
-  checkApplies(opts, target.fd === undefined ? BIND : [...ADOPT, "unsetEnv"], action, "such an endpoint");
-  const plan = checkPlan(opts, action);
+  checkOptions(opts, action);
+  checkNames(opts, target.fd === undefined ? BIND : [...DESCRIPTOR_OPTIONS, "unsetEnv"], action, "this endpoint");
+  const checked = checkUdp(opts, action);
   const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
   const reusePort = flag(opts.reusePort, false, action, "reusePort");
   const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
-  plan.signal?.throwIfAborted();
+  checked.signal?.throwIfAborted();
   if (target.fd !== undefined) {
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
     let local!: HostAddress;
-    const adopted = adopt(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
-      apply(socket, plan);
-      local = preparePlaces(socket);
+    const taken = takeDescriptor(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
+      applyUdp(socket, checked);
+      local = reportLocalAddresses(socket);
     });
-    return new UdpSocket(adopted, local, undefined, plan.signal);
+    return new UdpSocket(taken, local, undefined, checked.signal);
   }
   const { address } = target;
-  const bind = (local: HostAddress): Promise<Made> =>
-    make(local.family, plan, async (socket) => {
+  const bind = (local: HostAddress): Promise<BoundSocket> =>
+    makeSocket(local.family, checked, async (socket) => {
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
       if (local.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, ipv6Only);
@@ -136,16 +129,17 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
         );
       }
       await socket.bind(local);
-      return preparePlaces(socket);
+      return reportLocalAddresses(socket);
     });
-  const addresses = wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, plan));
+  const addresses =
+    wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
   const made = await bindFirst(addresses, bind, action);
-  return new UdpSocket(made.socket, made.address, undefined, plan.signal);
+  return new UdpSocket(made.socket, made.address, undefined, checked.signal);
 }
 
 /**
- * A UDP socket that is connected: it sends to one peer, receives from that peer only, and hears when a packet was refused. Of the
- * addresses of a name the first is taken that there is a route to; no packet is sent.
+ * Makes a connected UDP socket. It sends to one peer, receives from this peer only, and reports `ECONNREFUSED` if the
+ * peer has no socket at the port. Of the addresses of a name, it uses the first that has a route. It sends no packet.
  *
  * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES` …; with several addresses `cause` is an AggregateError;
  *   `EAI_NONAME` …
@@ -162,20 +156,20 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
 export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions = {}): Promise<UdpSocket> {
   const { action, address, fd } = udpTarget(endpoint, "connect");
   if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
-    throw new TypeError(`Cannot ${action}: required udp://host:port`);
+    throw new TypeError(`Cannot ${action}: the endpoint is a wildcard or a descriptor, required udp://host:port`);
   }
-  checkObject(opts, action);
-  checkApplies(opts, [...COMMON, "localAddress"], action, "connectUdp()");
-  const plan = checkPlan(opts, action);
+  checkOptions(opts, action);
+  checkNames(opts, [...COMMON, "localAddress"], action, "connectUdp()");
+  const checked = checkUdp(opts, action);
   const local = checkLocal(opts.localAddress, action);
-  plan.signal?.throwIfAborted();
+  checked.signal?.throwIfAborted();
   const errors: unknown[] = [];
-  for (const remote of await candidates(address, AF_UNSPEC, plan)) {
+  for (const remote of await candidates(address, AF_UNSPEC, checked)) {
     try {
-      const made = await make(remote.family, plan, async (socket) => {
+      const made = await makeSocket(remote.family, checked, async (socket) => {
         if (local !== undefined) await socket.bind(local);
-        // It waits while no port is free.
-        await socket.connect(remote, rest(plan));
+        // connect(2) of UDP waits only while no port is free.
+        await socket.connect(remote, remaining(checked));
         return socket.getsockname() as HostAddress;
       });
       return new UdpSocket(made.socket, made.address, remote, undefined);
@@ -186,7 +180,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`);
 }
 
-interface UdpPlan extends CheckedWait {
+interface CheckedUdp extends CheckedWait {
   readonly receiveBuffer: number | undefined;
   readonly sendBuffer: number | undefined;
   readonly broadcast: boolean;
@@ -194,7 +188,7 @@ interface UdpPlan extends CheckedWait {
   readonly resolver: Resolver | undefined;
 }
 
-function checkPlan(opts: UdpOptions, action: string): UdpPlan {
+function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
   const { receiveBuffer, sendBuffer, resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
@@ -214,11 +208,11 @@ function checkPlan(opts: UdpOptions, action: string): UdpPlan {
 interface UdpTarget {
   readonly action: string;
   readonly address: HostAddress | HostPort;
-  /** Instead of the address: a descriptor, or the name of one. */
+  /** A descriptor or the name of one, which replaces the address. */
   readonly fd: number | string | undefined;
 }
 
-/** A host and a port without a scheme are taken for UDP's here. */
+/** Parses an endpoint. A host and a port without a scheme are a udp endpoint here. */
 function udpTarget(value: EndpointLike, verb: string): UdpTarget {
   const named = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
   const endpoint = parseEndpoint(value);
@@ -235,22 +229,26 @@ function udpTarget(value: EndpointLike, verb: string): UdpTarget {
 async function candidates(
   target: HostAddress | HostPort,
   family: HostFamily | typeof AF_UNSPEC,
-  plan: UdpPlan,
+  checked: CheckedUdp,
 ): Promise<readonly HostAddress[]> {
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  return known === undefined ? resolveAddresses(target as HostPort, family, plan) : [known as HostAddress];
+  return known === undefined ? resolveAddresses(target as HostPort, family, checked) : [known as HostAddress];
 }
 
-/** A socket, and the address that it has. */
-interface Made {
+/** A socket and its local address. */
+interface BoundSocket {
   readonly socket: Socket;
   readonly address: HostAddress;
 }
 
-async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => Promise<HostAddress>): Promise<Made> {
+async function makeSocket(
+  family: number,
+  checked: CheckedUdp,
+  prepare: (socket: Socket) => Promise<HostAddress>,
+): Promise<BoundSocket> {
   const socket = new Socket(family, SOCK_DGRAM);
   try {
-    apply(socket, plan);
+    applyUdp(socket, checked);
     return { socket, address: await prepare(socket) };
   } catch (error) {
     socket.close();
@@ -258,9 +256,9 @@ async function make(family: number, plan: UdpPlan, prepare: (socket: Socket) => 
   }
 }
 
-function apply(socket: Socket, plan: UdpPlan): void {
-  if (plan.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, plan.receiveBuffer);
-  if (plan.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, plan.sendBuffer);
-  if (plan.broadcast) socket.setsockopt(SO_BROADCAST, true);
-  if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
+function applyUdp(socket: Socket, checked: CheckedUdp): void {
+  if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);
+  if (checked.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, checked.sendBuffer);
+  if (checked.broadcast) socket.setsockopt(SO_BROADCAST, true);
+  if (checked.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, checked.device);
 }

@@ -1,4 +1,4 @@
-// connect(): from an endpoint to a stream.
+// connect(): makes a stream to an endpoint.
 
 import {
   type Address,
@@ -19,67 +19,72 @@ import {
   UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket, SocketConn } from "../socket/index.js";
 import { systemClock } from "../wait/clock.js";
+import { millisecondsWithin } from "../wait/waitOptions.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import type { TlsConn } from "../tls/index.js";
-import { adopt } from "./adopt.js";
-import { dial, type DialPlan } from "./dial.js";
+import { takeDescriptor } from "./takeDescriptor.js";
+import { connectHost, type CheckedConnect } from "./connectHost.js";
 import {
   applyTcp,
-  checkApplies,
   checkDevice,
   checkLocal,
-  checkObject,
-  checkStream,
+  checkStreamLimits,
   checkTcp,
   checkWait,
-  isTcp,
-  rest,
+  isTcpSocket,
+  remaining,
   STREAM_FAMILIES,
   STREAM_OPTIONS,
   TCP_OPTIONS,
   type TcpOptions,
-  time,
 } from "./endpointOptions.js";
 import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
-import { prepareClient, shake, type TlsConnectOptions } from "./tls.js";
+import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
 import { openTunnel } from "./tunnel.js";
 
-/** How to connect, and the limits of the stream that comes out of it. */
+/** Options of `connect()`, and the limits of its stream. */
 export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
-  /** Milliseconds for all of it: the resolver, all attempts, the proxy, the handshake of TLS. No timeout when absent. */
-  readonly timeout?: number | undefined;
-  /** Where the connection is to come from: a numeric address, or `["", port]`. Port 0 lets the kernel choose. */
+  /** Milliseconds for the resolver, all attempts, the proxy and the TLS handshake together. Default: null, no limit. */
+  readonly timeout?: number | null | undefined;
+  /** The local address: a numeric address, or `["", port]`. For port 0 the kernel chooses the port. */
   readonly localAddress?: AddressLike | undefined;
-  /** The only interface that is used: SO_BINDTODEVICE. */
+  /** Uses only this interface: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
   /** Connects to addresses of this family only: `AF_INET` or `AF_INET6`. */
   readonly family?: number | undefined;
   /**
-   * A proxy to go through: `"socks5://user:password@host:port"` (or `socks5h`), `"http://…"`, `"https://…"` for TLS with the proxy,
-   * `"http+unix:/path"` for one on a UNIX socket, or its parts. The proxy resolves the name. What it refuses is a {@link ProxyError}.
+   * The proxy: `"socks5://user:password@host:port"` (or `socks5h`), `"http://…"`, `"https://…"` for TLS to the proxy,
+   * `"http+unix:/path"` for a proxy at a UNIX socket, or an object with these parts. The proxy resolves the name. If it
+   * refuses the connection, `connect()` rejects with a {@link ProxyError}.
    */
   readonly via?: string | ProxyOptions | undefined;
-  /** Finds the addresses of a name. Default: getaddrinfo(3), off this thread. */
+  /** Finds the addresses of a name. Default: getaddrinfo(3), on another thread. */
   readonly resolver?: Resolver | undefined;
-  /** Milliseconds for which an answer of `resolver` for IPv4 waits for the one for IPv6. Default 50; RFC 8305, section 3. */
+  /**
+   * Milliseconds from 0 to 2000 for which the IPv4 addresses of `resolver` wait for its IPv6 addresses. Default 50;
+   * RFC 8305, section 3.
+   */
   readonly resolutionDelay?: number | undefined;
-  /** Milliseconds after which the next address is tried beside those under way, 10 to 2000. Default 250; RFC 8305, section 5. */
+  /** Milliseconds from 10 to 2000 between the starts of two attempts. Default 250; RFC 8305, section 5. */
   readonly attemptDelay?: number | undefined;
-  /** Most addresses of a host that are tried. Default 32. */
+  /** Maximum number of addresses of a host that are attempted. Default 32. */
   readonly maxAttempts?: number | undefined;
-  /** How to speak TLS, with a `tls://` endpoint. By default the server is verified, by what Node trusts. */
+  /**
+   * Options of TLS, for a `tls://` endpoint. By default the certificate of the server must lead to an authority that
+   * Node trusts.
+   */
   readonly tls?: TlsConnectOptions | undefined;
 }
 
 const WAIT = ["timeout", "signal"];
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
-/** What each kind of endpoint has a use for. */
+/** The options that apply to each kind of endpoint. */
 const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
   tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
@@ -91,25 +96,24 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
 };
 
 /**
- * Connects to `tls://host:port`: as to `tcp://`, and then does the handshake of TLS, also behind a proxy. The promise resolves
- * when it is over.
+ * Connects to `tls://host:port`: connects as to `tcp://`, perhaps through a proxy, and then performs the TLS handshake.
  *
- * The server has to show a certificate for the host that leads to an authority which is trusted; the host is also the name
- * that it is asked for (SNI), unless it is an address. `tls` has what else there is to say: `ca`, `alpnProtocols`, `cert` and
- * `key` of a client, a `session` to resume. What was agreed on is at the stream's `conn`, a {@link TlsConn}. A handshake has
- * 10 s, or what is left of `timeout` if that is less.
+ * The server must have a certificate for the host from a trusted authority. The host is also the server name of the
+ * handshake (SNI), unless it is an address. `tls` takes further options: `ca`, `alpnProtocols`, `cert` and `key` of a
+ * client, a `session` to resume. The stream's `conn` is a {@link TlsConn}, which has the results of the handshake. The
+ * time limit of the handshake is 10 s, or the rest of `timeout` if that is less.
  *
  * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
- *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_SSL_…`; SocketError of
- *   `syscall` `"tls_handshake"`: `ETIMEDOUT`, `ECONNRESET`
- * @throws what connecting to another endpoint does
+ *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_SSL_…`;
+ *   SocketError of `syscall` `"tls_handshake"`: `ETIMEDOUT`, `ECONNRESET`
+ * @throws the errors of connecting to other endpoints
  * @see RFC 8446, RFC 6066, RFC 7301
  * @example
  * ```ts
  * import { execFileSync } from "node:child_process";
  * import { connect, listen } from "berkeley";
  *
- * // A key and a certificate that nobody but this program trusts.
+ * // A key and a certificate for this example.
  * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
  * const names = ["-addext", "subjectAltName=DNS:localhost"];
  * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
@@ -125,18 +129,19 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
  */
 export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promise<Stream<TlsConn>>;
 /**
- * Connects to an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or `fd:N`, a
- * connected stream socket that this process has already.
+ * Connects to an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, or
+ * `fd:N`, a connected stream socket of this process.
  *
- * The name of a host is resolved off this thread, and its addresses race as RFC 8305 says: in the resolver's order, but
- * IPv6 and IPv4 in turn, the next one as soon as an attempt has failed or 250 ms have passed, until the first connects. The
- * others are closed.
+ * The name of a host is resolved on another thread. Its addresses race as RFC 8305 describes: in the resolver's order,
+ * with IPv6 and IPv4 in turn. The next attempt starts when one has failed or after 250 ms. The first connection wins,
+ * and the others are closed.
  *
- * @throws SocketError when all attempts failed, that of the most telling one: `ECONNREFUSED`, `EHOSTUNREACH`,
- *   `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause` is an AggregateError with those of all attempts, in order. `EAI_NONAME` and its
- *   kin when the name has no address, `ETIMEDOUT` when `timeout` ran out; what a proxy refused has the code that fits best
+ * @throws SocketError if all attempts failed: `ECONNREFUSED`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause`
+ *   is an AggregateError with the errors of all attempts, in order. `EAI_NONAME` and other `EAI_` codes if the name has
+ *   no address; `ETIMEDOUT` if `timeout` passed
+ * @throws ProxyError if the proxy refused the connection
  * @throws the reason of `signal`
- * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see RFC 8305, connect(2), getaddrinfo(3)
  * @example
  * ```ts
@@ -155,27 +160,27 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   const action = actionOf(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
-    throw new TypeError(`Cannot ${action}: it names listening sockets, required listen()`);
-  checkObject(opts, action);
-  checkApplies(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
-  const limits = checkStream(opts, action);
-  const plan = checkPlan(opts, action);
-  plan.signal?.throwIfAborted();
-  if (target.scheme === "fd") return new Stream(adoptConnected(target.fd, opts, plan, action), limits);
+    throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
+  checkOptions(opts, action);
+  checkNames(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
+  const limits = checkStreamLimits(opts, action);
+  const checked = checkConnect(opts, action);
+  checked.signal?.throwIfAborted();
+  if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    return new Stream(await openLocal(target.address, plan, action), limits);
+    return new Stream(await openLocal(target.address, checked, action), limits);
   }
-  if (target.scheme === "tls") return openTls(target, opts, plan, limits, action);
-  if (opts.via !== undefined) return openTunnelled(target, opts, plan, limits, action);
-  const dialled = await dial(destinationOf(target, action), plan);
-  return new Stream(new SocketConn(dialled.socket, dialled), limits);
+  if (target.scheme === "tls") return openTls(target, opts, checked, limits, action);
+  if (opts.via !== undefined) return openTunnelled(target, opts, checked, limits, action);
+  const connected = await connectHost(destinationOf(target, action), checked);
+  return new Stream(new SocketConn(connected.socket, connected), limits);
 }
 
-/** TLS over a TCP connection, which goes through a proxy if one is wanted. */
+/** TLS over a TCP connection, through the proxy of `via` if there is one. */
 async function openTls(
   target: HostEndpoint,
   opts: ConnectOptions,
-  plan: DialPlan,
+  checked: CheckedConnect,
   limits: StreamOptions,
   action: string,
 ): Promise<Stream> {
@@ -183,16 +188,16 @@ async function openTls(
   const prepared = prepareClient(opts.tls, address, action);
   let stream: Stream;
   if (opts.via === undefined) {
-    const dialled = await dial(destinationOf(target, action), plan);
-    stream = new Stream(new SocketConn(dialled.socket, dialled), limits);
-  } else stream = await openTunnelled(target, opts, plan, limits, action);
-  return new Stream(await shake(stream, prepared, address, plan), limits);
+    const connected = await connectHost(destinationOf(target, action), checked);
+    stream = new Stream(new SocketConn(connected.socket, connected), limits);
+  } else stream = await openTunnelled(target, opts, checked, limits, action);
+  return new Stream(await wrapStream(stream, prepared, address, checked), limits);
 }
 
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 
-/** `parseEndpoint()`, which need not look twice at the same host and port. */
+/** `parseEndpoint()`, with a short way for the host and port of the previous call. */
 function targetOf(endpoint: EndpointLike): Endpoint {
   if (Array.isArray(endpoint) && endpoint.length === 2 && lastTarget?.scheme === "tcp") {
     const { address } = lastTarget;
@@ -204,14 +209,14 @@ function targetOf(endpoint: EndpointLike): Endpoint {
   return parseEndpoint(endpoint);
 }
 
-/** What errors call the endpoint. Most programs connect to the same one again and again. */
+/** The action in error messages. It is kept, because most programs connect to one endpoint many times. */
 function actionOf(target: Endpoint): string {
-  if (lastTarget !== undefined && isSame(target, lastTarget)) return lastAction;
+  if (lastTarget !== undefined && isSameTcpAddress(target, lastTarget)) return lastAction;
   lastTarget = target;
   return (lastAction = `connect to ${quote(formatEndpoint(target))}`);
 }
 
-function isSame(one: Endpoint, other: Endpoint): boolean {
+function isSameTcpAddress(one: Endpoint, other: Endpoint): boolean {
   if (one.scheme !== "tcp" || other.scheme !== "tcp") return false;
   const [a, b] = [one.address, other.address];
   return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
@@ -224,20 +229,20 @@ export function destinationOf({ address }: HostEndpoint, action: string): HostAd
   return address;
 }
 
-/** A TCP connection to a host, through a proxy. */
+/** A TCP connection to a host through a proxy. */
 async function openTunnelled(
   target: HostEndpoint,
   opts: ConnectOptions,
-  plan: DialPlan,
+  checked: CheckedConnect,
   limits: StreamOptions,
   action: string,
 ): Promise<Stream> {
   const address = destinationOf(target, action);
   const proxy = checkProxy(opts.via, action);
   const destination = checkDestination(address, action);
-  let stream: Stream = new Stream(await openProxy(proxy, opts, plan, action), limits);
-  if (proxy.tls !== undefined) stream = new Stream(await shake(stream, proxy.tls, proxy.address, plan), limits);
-  await openTunnel(stream, proxy, destination, plan);
+  let stream: Stream = new Stream(await openProxy(proxy, opts, checked, action), limits);
+  if (proxy.tls !== undefined) stream = new Stream(await wrapStream(stream, proxy.tls, proxy.address, checked), limits);
+  await openTunnel(stream, proxy, destination, checked);
   return stream;
 }
 
@@ -245,26 +250,30 @@ async function openTunnelled(
 async function openProxy(
   { address }: CheckedProxy,
   opts: ConnectOptions,
-  plan: DialPlan,
+  checked: CheckedConnect,
   action: string,
 ): Promise<SocketConn> {
   if (address instanceof UnixAddress) {
-    checkApplies(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
-    return openLocal(address, plan, action);
+    checkNames(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
+    return openLocal(address, checked, action);
   }
-  const dialled = await dial(address, plan);
-  return new SocketConn(dialled.socket, dialled);
+  const connected = await connectHost(address, checked);
+  return new SocketConn(connected.socket, connected);
 }
 
-/** A connection to a socket of this machine, or of its host. */
-async function openLocal(address: UnixAddress | VsockAddress, plan: DialPlan, action: string): Promise<SocketConn> {
+/** A connection to a UNIX or vsock address. */
+async function openLocal(
+  address: UnixAddress | VsockAddress,
+  checked: CheckedConnect,
+  action: string,
+): Promise<SocketConn> {
   const { family } = address;
-  const { local } = plan;
+  const { local } = checked;
   const socket = new Socket(family === AF_UNIX ? AF_UNIX : AF_VSOCK, SOCK_STREAM);
   try {
     checkSameFamily(local, family, action);
     if (local !== undefined) await socket.bind(local);
-    const { timeout = null, signal } = rest(plan);
+    const { timeout = null, signal } = remaining(checked);
     await socket.connect(address, { timeout, signal });
     return new SocketConn(socket, { remote: address });
   } catch (error) {
@@ -273,31 +282,31 @@ async function openLocal(address: UnixAddress | VsockAddress, plan: DialPlan, ac
   }
 }
 
-/** Refuses to connect from an address of another family. */
+/** Refuses a local address of another family. */
 export function checkSameFamily(local: Address | HostPort | undefined, family: number, action: string): void {
   if (local === undefined || (!(local instanceof HostPort) && local.family === family)) return;
   throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
 }
 
-/** A descriptor that is connected. When it is refused it stays open, and the caller's. */
-function adoptConnected(fd: number, opts: ConnectOptions, plan: DialPlan, action: string): SocketConn {
+/** Takes a connected descriptor. If it is refused, it stays open and belongs to the caller. */
+function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect, action: string): SocketConn {
   let conn: SocketConn | undefined;
-  adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
+  takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
     const remote = socket.getpeername();
-    if (isTcp(socket)) applyTcp(socket, plan.tcp);
-    else checkApplies(opts, ALLOWED.unix, action, "a descriptor that is not TCP's");
+    if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
+    else checkNames(opts, ALLOWED.unix, action, "a descriptor of another protocol than TCP");
     conn = new SocketConn(socket, { remote });
   });
   return conn as unknown as SocketConn;
 }
 
-/** Checks what sockets are concerned with; the time runs from here on. */
-export function checkPlan(opts: ConnectOptions, action: string): DialPlan {
+/** Checks the options that concern sockets. The time of `timeout` starts here. */
+export function checkConnect(opts: ConnectOptions, action: string): CheckedConnect {
   const { resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
   }
-  // Field by field: to spread what checkWait() gives into it would make a hidden class for each connection.
+  // Field by field: `...checkWait()` would make a hidden class for each connection.
   const { deadline, signal } = checkWait(opts, action);
   return {
     deadline,
@@ -307,9 +316,9 @@ export function checkPlan(opts: ConnectOptions, action: string): DialPlan {
     device: checkDevice(opts.bindToDevice, action),
     family: checkFamily(opts.family, action),
     resolver,
-    pace: {
-      resolutionDelay: time(opts.resolutionDelay, 50, action, "resolutionDelay", 0, 2000),
-      attemptDelay: time(opts.attemptDelay, 250, action, "attemptDelay", 10, 2000),
+    limits: {
+      resolutionDelay: millisecondsWithin(opts.resolutionDelay, 50, action, "resolutionDelay", 0, 2000),
+      attemptDelay: millisecondsWithin(opts.attemptDelay, 250, action, "attemptDelay", 10, 2000),
       maxAttempts: opts.maxAttempts === undefined ? 32 : integer(opts.maxAttempts, action, "maxAttempts", 1, 1000),
     },
     clock: systemClock,

@@ -1,7 +1,7 @@
-// From a host's name to its addresses: by the system's resolver, or by one of the caller's.
+// Finds the addresses of a host name, with the system's resolver or with a `resolver` of the caller.
 //
-// The system's resolver sorts the addresses of both families together (RFC 6724, gai.conf(5)), so both come from one question. A
-// resolver of the caller is asked for one family at a time.
+// The system's resolver sorts the addresses of both families together (RFC 6724, gai.conf(5)), so one lookup finds
+// both. A resolver of the caller is called once for each family.
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import {
@@ -23,17 +23,18 @@ import { resolveAll } from "../netdb/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { CheckedWait } from "./endpointOptions.js";
 
-/** A family that host names have addresses of. */
+/** A family of host addresses. */
 export type HostFamily = typeof AF_INET | typeof AF_INET6;
 
-/** An address of a host, of TCP or UDP. */
+/** An address of a host, for TCP or UDP. */
 export type HostAddress = InetAddress | Inet6Address;
 
 /**
- * Finds the addresses of a host in one family, in the order in which they are to be tried; none is an empty list, or a
- * rejection that says why. A literal needs no port, and the port of an address counts for nothing: it is the endpoint's.
+ * Finds the addresses of a host in one family, in the order in which `connect()` attempts them. If there are none, it
+ * returns an empty list or rejects. An address may be a literal without a port. The port of an address is ignored,
+ * because the endpoint has one.
  *
- * `signal` is aborted when nobody needs the answer any more.
+ * `signal` is aborted when the answer is no longer needed.
  */
 export type Resolver = (
   host: string,
@@ -42,8 +43,9 @@ export type Resolver = (
 ) => Promise<readonly (string | InetAddress | Inet6Address)[]>;
 
 /**
- * The addresses of `target` in `family`, by the caller's resolver or, off this thread, by getaddrinfo(3), which takes `AF_UNSPEC`
- * as well. When `signal` is aborted a lookup of getaddrinfo(3) is abandoned, and the promise never settles.
+ * The addresses of `target` in `family`, from the caller's resolver or from getaddrinfo(3) on another thread. Only
+ * getaddrinfo(3) takes `AF_UNSPEC`. An abort of `signal` abandons a lookup of getaddrinfo(3); then the promise never
+ * settles.
  */
 export async function resolveFamily(
   target: HostPort,
@@ -55,7 +57,7 @@ export async function resolveFamily(
   const found: unknown = await resolver(target.host, family, signal);
   if (!Array.isArray(found)) {
     throw new TypeError(
-      `Cannot use what the resolver gave for ${quote(target.host)}, ${quote(found)}: required a list`,
+      `Cannot resolve ${quote(target.host)}: the result of resolver is ${quote(found)}, required an array`,
     );
   }
   return found.map((given: unknown) => toHostAddress(target, family, given));
@@ -77,14 +79,14 @@ function isHostAddress(address: Address): address is HostAddress {
   return address.family === AF_INET || address.family === AF_INET6;
 }
 
-/** What the addresses of a name are asked for with. */
+/** The options of a lookup. */
 export interface Lookup extends CheckedWait {
   readonly resolver?: Resolver | undefined;
 }
 
 /**
- * All addresses of a name in the order in which they are to be tried, within the deadline and until the signal. A resolver of the
- * caller answers for each family on its own; IPv6 goes first then, as in the default table of RFC 6724.
+ * All addresses of a name, in the order in which the caller uses them. The deadline or the signal ends the lookup. A
+ * resolver of the caller is called once for each family. Then IPv6 comes first, as in the default table of RFC 6724.
  */
 export async function resolveAddresses(
   target: HostPort,
@@ -122,7 +124,7 @@ function toHostAddress(target: HostPort, family: HostFamily, given: unknown): Ho
     return new Inet6Address(address.host, port, flowinfo, scopeid === 0 ? address.scopeid : scopeid);
   }
   throw new TypeError(
-    `Cannot use ${quote(given)}, which the resolver gave for ${quote(target.host)}: ` +
+    `Cannot resolve ${quote(target.host)}: an address of resolver is ${quote(given)}, ` +
       `required an ${family === AF_INET ? "IPv4" : "IPv6"} address`,
   );
 }

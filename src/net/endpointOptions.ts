@@ -1,5 +1,6 @@
-// What connect(), listen() and the UDP calls take besides the endpoint: checked before any call, then set on sockets.
+// Options that connect(), listen() and the UDP calls share: checked before any system call, then set on sockets.
 
+import { clock } from "../builtins.js";
 import {
   type Address,
   type AddressLike,
@@ -10,21 +11,20 @@ import {
   HostPort,
   toAddress,
 } from "../addr/index.js";
-import { flag, integer, quote } from "../check/index.js";
+import { checkNames, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
-import type { Socket } from "../socket/index.js";
+import { isTcp, type Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { abortSignal, LONGEST_TIMER, milliseconds } from "../wait/waitOptions.js";
-import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
+import { abortSignal, LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
 import { SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../options/index.js";
 
-/** When a silent connection is probed; tcp(7). What is absent is the system's default. */
+/** When the kernel probes an idle connection; tcp(7). The system has a default for each absent member. */
 export interface KeepAlive {
-  /** Milliseconds of silence before the first probe: whole seconds, which is what the kernel counts. */
+  /** Milliseconds without data before the first probe: a multiple of 1000. */
   readonly idle?: number | undefined;
-  /** Milliseconds between two probes: whole seconds. */
+  /** Milliseconds between two probes: a multiple of 1000. */
   readonly interval?: number | undefined;
-  /** Unanswered probes after which the connection is given up. */
+  /** Number of unanswered probes after which the kernel ends the connection. */
   readonly count?: number | undefined;
 }
 
@@ -32,84 +32,52 @@ export interface KeepAlive {
 export interface TcpOptions {
   /** Sends small writes at once: TCP_NODELAY. Default true. */
   readonly noDelay?: boolean | undefined;
-  /** Probes a silent connection: SO_KEEPALIVE. Default false. */
+  /** Probes an idle connection: SO_KEEPALIVE. Default false. */
   readonly keepAlive?: boolean | KeepAlive | undefined;
 }
 
-/** `TcpOptions` that were checked. */
+/** `TcpOptions`, checked. */
 export interface CheckedTcp {
   readonly noDelay: boolean;
   readonly keepAlive: KeepAlive | undefined;
 }
 
-/** The end of the time that a call of several steps has. */
+/** The deadline of a call that has several steps. */
 export class Deadline {
   readonly #at: number;
 
   constructor(timeout: number | null) {
-    this.#at = timeout === null ? Infinity : performance.now() + timeout;
+    this.#at = timeout === null ? Infinity : clock() + timeout;
   }
 
-  /** Milliseconds that are left, 0 when none are, undefined when there is no end. */
+  /** The remaining milliseconds, 0 after the deadline, undefined if there is no deadline. */
   left(): number | undefined {
     if (this.#at === Infinity) return undefined;
-    return Math.min(Math.max(0, this.#at - performance.now()), LONGEST_TIMER);
+    return Math.min(Math.max(0, this.#at - clock()), LONGEST_TIMER);
   }
 }
 
-/** `IoOptions` that were checked. The time runs from the check on. */
+/** `IoOptions`, checked. The time starts with the check. */
 export interface CheckedWait {
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;
 }
 
-/** The longest that TCP_KEEPIDLE and TCP_KEEPINTVL take: MAX_TCP_KEEPIDLE of the kernel, in seconds. */
-const LONGEST_PROBE = 32_767;
+/** Maximum of TCP_KEEPIDLE and TCP_KEEPINTVL in seconds: MAX_TCP_KEEPIDLE of the kernel. */
+const MAX_KEEPALIVE_SECONDS = 32_767;
 /** MAX_TCP_KEEPCNT of the kernel. */
-const MOST_PROBES = 127;
+const MAX_KEEPALIVE_PROBES = 127;
 /** IFNAMSIZ without the NUL. */
-const DEVICE_NAME = 15;
+const MAX_DEVICE_NAME = 15;
 
-/** Refuses what is not an object where options are taken. */
-export function checkObject(opts: unknown, action: string): void {
-  if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) return;
-  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object such as { timeout, signal }`);
-}
-
-/** Refuses options that the endpoint has no use for: nothing is accepted and ignored. */
-export function checkApplies(opts: object, allowed: readonly string[], action: string, what: string): void {
-  for (const name of Object.keys(opts)) {
-    if (allowed.includes(name) || (opts as Record<string, unknown>)[name] === undefined) continue;
-    throw new TypeError(
-      `Cannot ${action}: ${what} has no option ${quote(name)}, required one of ${allowed.join(", ")}`,
-    );
-  }
-}
-
-/** A time in ms within bounds. */
-export function time(
-  value: unknown,
-  otherwise: number,
-  action: string,
-  name: string,
-  min: number,
-  max: number,
-): number {
-  if (value === undefined) return otherwise;
-  if (typeof value !== "number") {
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a number of milliseconds`);
-  }
-  if (value >= min && value <= max) return value;
-  throw new RangeError(`Cannot ${action}: ${name} is ${value}, required ${min} to ${max} milliseconds`);
-}
-
+/** Checks `timeout` and `signal`. The time runs from this call on. */
 export function checkWait(opts: IoOptions, action: string): CheckedWait {
   const signal = abortSignal(opts.signal, action);
   return { deadline: new Deadline(milliseconds(opts.timeout, action)), signal };
 }
 
-/** What is left, as the next step takes it. */
-export function rest({ deadline, signal }: CheckedWait): IoOptions {
+/** The options of the next step: the remaining time and the signal. */
+export function remaining({ deadline, signal }: CheckedWait): IoOptions {
   return { timeout: deadline.left(), signal };
 }
 
@@ -125,26 +93,26 @@ function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
       `Cannot ${action}: keepAlive is ${quote(value)}, required true, false or { idle, interval, count }`,
     );
   }
-  checkApplies(value, ["idle", "interval", "count"], action, "keepAlive");
+  checkNames(value, ["idle", "interval", "count"], action, "keepAlive");
   const { idle, interval, count } = value as KeepAlive;
   return {
     idle: idle === undefined ? undefined : seconds(idle, action, "keepAlive.idle"),
     interval: interval === undefined ? undefined : seconds(interval, action, "keepAlive.interval"),
-    count: count === undefined ? undefined : integer(count, action, "keepAlive.count", 1, MOST_PROBES),
+    count: count === undefined ? undefined : integer(count, action, "keepAlive.count", 1, MAX_KEEPALIVE_PROBES),
   };
 }
 
-/** Whole seconds out of ms. */
+/** Checks a time in ms and converts it to whole seconds. */
 function seconds(value: unknown, action: string, name: string): number {
-  const ms = time(value, 0, action, name, 1000, LONGEST_PROBE * 1000);
+  const ms = millisecondsWithin(value, 0, action, name, 1000, MAX_KEEPALIVE_SECONDS * 1000);
   if (ms % 1000 === 0) return ms / 1000;
-  throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000, as the kernel counts seconds`);
+  throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000`);
 }
 
 const LIMITS = ["readSize", "maxLine", "maxFrame"] as const;
 
-/** The limits of a stream, checked as `Stream` will. */
-export function checkStream(opts: StreamOptions, action: string): StreamOptions {
+/** Checks the limits of a stream before there is a connection. */
+export function checkStreamLimits(opts: StreamOptions, action: string): StreamOptions {
   const { readSize, maxLine, maxFrame, now } = opts;
   for (const name of LIMITS) {
     const value: unknown = opts[name];
@@ -156,10 +124,10 @@ export function checkStream(opts: StreamOptions, action: string): StreamOptions 
   return { readSize, maxLine, maxFrame, now };
 }
 
-/** The names of the options that `checkTcp` reads. */
+/** The names of the options that `checkTcp` checks. */
 export const TCP_OPTIONS: readonly string[] = ["noDelay", "keepAlive"];
 
-/** The names of the options that `checkStream` reads. */
+/** The names of the options that `checkStreamLimits` checks. */
 export const STREAM_OPTIONS: readonly string[] = ["readSize", "maxLine", "maxFrame", "now"];
 
 export function checkDevice(value: unknown, action: string): string | undefined {
@@ -167,28 +135,27 @@ export function checkDevice(value: unknown, action: string): string | undefined 
   if (typeof value !== "string" || !/^[^\0/\s]+$/.test(value)) {
     throw new TypeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required the name of an interface`);
   }
-  if (Buffer.byteLength(value) <= DEVICE_NAME) return value;
-  throw new RangeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${DEVICE_NAME} bytes`);
+  if (Buffer.byteLength(value) <= MAX_DEVICE_NAME) return value;
+  throw new RangeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${MAX_DEVICE_NAME} bytes`);
 }
 
-/** An address to bind to: numeric, or a port of the wildcard (`["", port]`). */
+/** An address for bind(2): numeric, or a port of the wildcard (`["", port]`). */
 export function checkLocal(value: unknown, action: string): Address | HostPort | undefined {
   if (value === undefined) return undefined;
   const address = toAddress(value as AddressLike);
   if (!(address instanceof HostPort) || address.host === "" || address.zone !== undefined) return address;
-  throw new TypeError(`Cannot ${action}: localAddress is ${quote(value)}, required a numeric address, not a name`);
+  throw new TypeError(`Cannot ${action}: localAddress is ${quote(value)}, required a numeric address`);
 }
 
-/** The families that an endpoint of streams can be of. */
+/** The families of stream endpoints. */
 export const STREAM_FAMILIES: readonly number[] = [AF_INET, AF_INET6, AF_UNIX, AF_VSOCK];
 
-export function isTcp(socket: Socket): boolean {
-  const { family, type, protocol } = socket;
-  const inet = family === AF_INET || family === AF_INET6;
-  return inet && type === SOCK_STREAM && (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
+/** Whether the socket speaks TCP. */
+export function isTcpSocket({ family, type, protocol }: Socket): boolean {
+  return isTcp(family, type, protocol);
 }
 
-/** Sets the options of a TCP connection, or of the listener whose connections inherit them. */
+/** Sets the options on a TCP socket. Accepted connections inherit them from the listening socket. */
 export function applyTcp(socket: Socket, { noDelay, keepAlive }: CheckedTcp): void {
   if (noDelay) socket.setsockopt(TCP_NODELAY, true);
   if (keepAlive === undefined) return;

@@ -1,4 +1,4 @@
-// forward(): every connection to one endpoint is led on to another. Here is what users pass and get; forwarding.ts does it.
+// forward(): its options, their checks, and Forwarder. forwardServer.ts accepts and forwards the connections.
 
 import { AsyncResource } from "node:async_hooks";
 import {
@@ -9,45 +9,48 @@ import {
   type HostPort,
   parseEndpoint,
 } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
-import { abortSignal, LONGEST_TIMER } from "../wait/waitOptions.js";
+import { checkNames, checkOptions, integer, quote } from "../check/index.js";
+import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
-import { checkPlan, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
-import { addressNow, type DialPlan } from "./dial.js";
-import { Engine, type Forwarded, type ForwardPlan } from "./forwarding.js";
+import { checkConnect, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
+import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
+import { ForwardServer, type Forwarded, type CheckedForward } from "./forwardServer.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { checkApplies, checkObject, STREAM_OPTIONS, TCP_OPTIONS, time } from "./endpointOptions.js";
+import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
-export { type Forwarded } from "./forwarding.js";
+export { type Forwarded } from "./forwardServer.js";
 
 /** How to forward. */
 export interface ForwardOptions {
   /**
-   * Most connections at a time; further ones wait in the kernel's queue. Default 1000. Up to 32,768 are carried on without JavaScript
-   * while nothing but bytes comes.
+   * Maximum number of connections at a time; further connections wait in the accept queue. Default 1000. For up to
+   * 32,768 connections, bytes are forwarded without JavaScript.
    */
   readonly maxConnections?: number | undefined;
-  /** Milliseconds for the connection to the target. Default 10,000. */
-  readonly connectTimeout?: number | undefined;
-  /** Milliseconds without a byte in either direction after which a connection is cut; null for never. Default 300,000. */
+  /** Milliseconds for the connection to the target; null for no limit. Default 10,000. */
+  readonly connectTimeout?: number | null | undefined;
+  /**
+   * Milliseconds without a byte in either direction after which a connection is reset; null for no limit. Default
+   * 300,000.
+   */
   readonly idleTimeout?: number | null | undefined;
-  /** Bytes of the pipes, as `pump()` takes it. Default 262144. */
+  /** Bytes of a pipe, as in `pump()`. Default 262,144. */
   readonly pipeSize?: number | undefined;
-  /** How to listen: as `listen()` takes it. */
+  /** Options for `listen()`. */
   readonly listen?: ForwardListenOptions | undefined;
-  /** How to connect to a target of TCP: as `connect()` takes it. The port of a `localAddress` is 0, as it is used for all. */
+  /** Options for `connect()`, if the target is a tcp endpoint. The port of `localAddress` must be 0. */
   readonly connect?: ForwardConnectOptions | undefined;
-  /** Ends it, as `close()` does. */
+  /** Closes the forwarder, as `close()` does. */
   readonly signal?: AbortSignal | undefined;
-  /** Hears of each connection that is over. What it throws is nobody's, and so an uncaught exception. */
+  /** Called when a connection has ended. An error that it throws is an uncaught exception. */
   readonly onEnd?: ((forwarded: Forwarded) => void) | undefined;
 }
 
-/** What of `listen()`'s options concerns sockets. */
+/** The options of `listen()` that concern sockets. */
 export type ForwardListenOptions = Omit<ListenOptions, "readSize" | "maxLine" | "maxFrame" | "now" | "tls">;
 
-/** What of `connect()`'s options concerns sockets. */
+/** The options of `connect()` that concern sockets. */
 export type ForwardConnectOptions = Omit<
   ConnectOptions,
   "timeout" | "signal" | "readSize" | "maxLine" | "maxFrame" | "now" | "tls" | "via"
@@ -55,22 +58,22 @@ export type ForwardConnectOptions = Omit<
 
 const NAMES = ["maxConnections", "connectTimeout", "idleTimeout", "pipeSize", "listen", "connect", "signal", "onEnd"];
 const INET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
-const MOST_CONNECTIONS = 1_000_000;
+const MAX_CONNECTIONS = 1_000_000;
 
 /**
- * Leads each connection to one endpoint on to another, and all bytes with it, both ways: what comes from a client goes to the
- * target, and back, inside the kernel ({@link pump}). An end on one side is an end on the other; a side that is cut, or
- * silent for too long, cuts the other. A client whose target can't be reached is cut. On TCP to be cut is a reset; UNIX sockets
- * have none, and see an end.
+ * Forwards each connection to one endpoint to another endpoint. The kernel moves the bytes in both directions, as in
+ * {@link pump}. When one side finishes writing, the other side gets an end. A reset of one side, or an idle timeout,
+ * resets both sides. If the target can't be reached, the client gets a reset. UNIX sockets have no reset, and get an
+ * end.
  *
- * Both endpoints are stream sockets: `tcp://`, `unix:`, `vsock://`; it can also listen on `fd:` and `systemd:`. TLS passes through
- * as it is. The name of a target is resolved for each connection, by default with getaddrinfo(3); connections that are
- * made at the same time share a lookup.
+ * Both endpoints are stream sockets: `tcp://`, `unix:`, `vsock://`; it can also listen on `fd:` and `systemd:`. TLS is
+ * forwarded without decryption. The name of a target is resolved for each connection, by default with getaddrinfo(3).
+ * Connections that are made at the same time share a lookup.
  *
- * @param from where to listen
- * @param to where each connection is led
- * @throws what `listen()` rejects with
- * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @param from the endpoint to listen on
+ * @param to the endpoint to connect to
+ * @throws the errors of `listen()`
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see accept(2), connect(2), splice(2)
  * @example
  * ```ts
@@ -89,39 +92,41 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   const source = parseEndpoint(from);
   const target = parseEndpoint(to);
   const action = `forward ${quote(formatEndpoint(source))} to ${quote(formatEndpoint(target))}`;
-  checkObject(opts, action);
-  checkApplies(opts, NAMES, action, "forward");
+  checkOptions(opts, action);
+  checkNames(opts, NAMES, action, "forward");
   if (source.scheme === "tls" || source.scheme === "udp") {
-    throw new TypeError(`Cannot ${action}: it listens on ${source.scheme}, required tcp, unix, vsock, fd or systemd`);
+    throw new TypeError(
+      `Cannot ${action}: the source is a ${source.scheme} endpoint, required tcp, unix, vsock, fd or systemd`,
+    );
   }
   const { listen: listening = {} } = opts;
-  checkObject(listening, `${action}, listen`);
+  checkOptions(listening, `${action}, listen`);
   const allowed = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
-  checkApplies(listening, allowed, action, `listening on a ${source.scheme} endpoint`);
+  checkNames(listening, allowed, action, `listening on a ${source.scheme} endpoint`);
   const signal = abortSignal(opts.signal, action);
-  const plan = checkForward(target, opts, action);
+  const checked = checkForward(target, opts, action);
   signal?.throwIfAborted();
   const listener = await listen(from, listening);
   if (signal?.aborted === true) {
     await listener.close();
     throw signal.reason;
   }
-  return forwarderOf(new Engine(listener, plan, signal));
+  return makeForwarder(new ForwardServer(listener, checked, signal));
 }
 
-function checkForward(target: Endpoint, opts: ForwardOptions, action: string): ForwardPlan {
+function checkForward(target: Endpoint, opts: ForwardOptions, action: string): CheckedForward {
   const { connect = {}, idleTimeout, onEnd } = opts;
   if (onEnd !== undefined && typeof onEnd !== "function") {
     throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
   }
   const { address, way } = checkTarget(target, connect, action);
   return {
-    maxConnections: integer(opts.maxConnections ?? 1000, action, "maxConnections", 1, MOST_CONNECTIONS),
-    connectTimeout: time(opts.connectTimeout, 10_000, action, "connectTimeout", 1, LONGEST_TIMER),
-    idleTimeout: idleTimeout === null ? Infinity : time(idleTimeout, 300_000, action, "idleTimeout", 1, LONGEST_TIMER),
+    maxConnections: integer(opts.maxConnections ?? 1000, action, "maxConnections", 1, MAX_CONNECTIONS),
+    connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
+    idleTimeout: millisecondsOr(idleTimeout, 300_000, action, "idleTimeout"),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
-    // Both run in the asynchronous context that they were given in, not in that of a connection's events.
+    // Both functions run in the asynchronous context of the call of forward(), not in that of an event.
     way: way.resolver === undefined ? way : { ...way, resolver: AsyncResource.bind(way.resolver) },
     onEnd: onEnd === undefined ? undefined : AsyncResource.bind(onEnd),
   };
@@ -131,79 +136,78 @@ function checkTarget(
   target: Endpoint,
   connect: ForwardConnectOptions,
   action: string,
-): { address: Address | HostPort; way: DialPlan } {
-  checkObject(connect, `${action}, connect`);
+): { address: Address | HostPort; way: CheckedConnect } {
+  checkOptions(connect, `${action}, connect`);
   const what = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
-    checkApplies(connect, INET_OPTIONS, action, what);
-    const way = checkPlan(connect, action);
+    checkNames(connect, INET_OPTIONS, action, what);
+    const way = checkConnect(connect, action);
     const { local } = way;
     if (local !== undefined && "port" in local && local.port !== 0) {
-      throw new TypeError(
-        `Cannot ${action}: localAddress is ${String(local)}, required port 0, as all connections come from there`,
-      );
+      throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required port 0`);
     }
     const destination = destinationOf(target, action);
-    return { address: addressNow(destination, way) ?? destination, way };
+    return { address: addressWithoutLookup(destination, way) ?? destination, way };
   }
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    checkApplies(connect, [], action, what);
-    return { address: target.address, way: checkPlan(connect, action) };
+    checkNames(connect, [], action, what);
+    return { address: target.address, way: checkConnect(connect, action) };
   }
-  throw new TypeError(`Cannot ${action}: it leads to ${target.scheme}, required tcp, unix or vsock`);
+  throw new TypeError(`Cannot ${action}: the target is a ${target.scheme} endpoint, required tcp, unix or vsock`);
 }
 
-/** Only forward() makes them. */
-let forwarderOf: (engine: Engine) => Forwarder;
+/** Only forward() calls the constructor of Forwarder. */
+let makeForwarder: (server: ForwardServer) => Forwarder;
 
-/** What `forward()` gives. */
+/** The result of `forward()`: accepts and forwards connections until it is closed. */
 export class Forwarder implements AsyncDisposable {
   static {
-    forwarderOf = (engine) => new Forwarder(engine);
+    makeForwarder = (server) => new Forwarder(server);
   }
 
-  readonly #engine: Engine;
+  readonly #server: ForwardServer;
 
-  private constructor(engine: Engine) {
-    this.#engine = engine;
-    engine.accept();
+  private constructor(server: ForwardServer) {
+    this.#server = server;
+    server.accept();
   }
 
-  /** Where it listens, with the real port where 0 was asked for. */
+  /** The address that it listens on. If port 0 was requested, it has the port that the kernel chose. */
   get address(): ListenAddress {
-    return this.#engine.address;
+    return this.#server.address;
   }
 
-  /** How many connections are led at present, those that are being connected to the target included. */
+  /** The number of connections, including those that are not yet connected to the target. */
   get connections(): number {
-    return this.#engine.count;
+    return this.#server.count;
   }
 
   /**
-   * Resolves when it is closed; rejects when it can accept no more for another reason, and then it is closed, too. Such an error
-   * that nobody hears is an unhandled rejection.
+   * Resolves when the forwarder is closed. If accept(2) fails, the forwarder closes and this promise rejects. If no
+   * code handles that, it is an unhandled rejection.
    */
   get closed(): Promise<void> {
-    return this.#engine.closed;
+    return this.#server.closed;
   }
 
   /**
-   * Lets the process end while it forwards: neither the wait for connections nor those that there are keep it alive from now on.
+   * Lets the process end while the forwarder is open. Neither its waiting accept nor its connections keep the process
+   * alive.
    */
   unref(): this {
-    this.#engine.keepAlive(false);
+    this.#server.keepAlive(false);
     return this;
   }
 
-  /** Undoes `unref()`: it keeps the process alive until it is closed, as from the beginning. */
+  /** Undoes `unref()`: the forwarder keeps the process alive until it is closed. */
   ref(): this {
-    this.#engine.keepAlive(true);
+    this.#server.keepAlive(true);
     return this;
   }
 
-  /** Takes no more connections, and cuts those that there are, on both sides. */
+  /** Stops to accept connections, and resets both sides of the open ones. */
   close(): Promise<void> {
-    this.#engine.end();
+    this.#server.end();
     return Promise.resolve();
   }
 

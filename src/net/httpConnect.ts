@@ -1,21 +1,21 @@
-// A tunnel through an HTTP proxy: CONNECT of RFC 9110, section 9.3.6, in the form of HTTP/1.1 (RFC 9112).
+// Opens a tunnel through an HTTP proxy: CONNECT of RFC 9110, section 9.3.6, in HTTP/1.1 (RFC 9112).
 //
-// The answer is read line by line. A line may end with a bare LF (RFC 9112, section 2.2), so a header that ends in that way is read, and
-// none is waited for that has ended already. What can't be a header is refused with its first bytes or its first line.
+// The response is read line by line. A line may end with a bare LF (RFC 9112, section 2.2). A response that is not HTTP
+// is refused after its first bytes or its first line, because its end may never come.
 
 import { type HostPort, Inet6Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { LimitError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, rest } from "./endpointOptions.js";
-import { type CheckedProxy, Refusal } from "./proxy.js";
+import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
 const START = "HTTP/";
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: (.*))?$/;
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*?)[\t ]*$/;
 
-/** What a status means for who wanted a connection; the rest is EPROTO. */
+/** The error code for a status of the response. Other statuses are EPROTO. */
 const CODES: Readonly<Record<number, string>> = {
   401: "EACCES",
   403: "EACCES",
@@ -30,7 +30,7 @@ const CODES: Readonly<Record<number, string>> = {
   504: "ETIMEDOUT",
 };
 
-/** Has the proxy connect to `target`. What follows its header stays in the stream. */
+/** Makes the proxy connect to `target`. Bytes after the response header stay in the stream. */
 export async function httpConnect(
   stream: Stream,
   proxy: CheckedProxy,
@@ -40,28 +40,28 @@ export async function httpConnect(
   const { host, port } = target;
   const authority = target instanceof Inet6Address ? `[${host}]:${port}` : `${host}:${port}`;
   const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${proxy.fields}\r\n`;
-  await stream.write(Buffer.from(request, "latin1"), rest(wait));
-  const answer = new Answer(stream, proxy, wait);
+  await stream.write(Buffer.from(request, "latin1"), remaining(wait));
+  const reader = new ResponseReader(stream, proxy, wait);
   for (;;) {
-    const { headers, status, statusText } = await answer.read();
-    // A 2xx answer ends at its header: the length of a body, where it names one, counts for nothing.
+    const { headers, status, statusText } = await reader.read();
+    // A 2xx response to CONNECT has no body, even if it has a Content-Length.
     if (status >= 200 && status < 300) return;
     if (status >= 300) {
-      const said = `the proxy answered ${status} ${quote(statusText)}`;
-      throw new Refusal(CODES[status] ?? "EPROTO", said, { status, statusText, headers });
+      const reason = `the proxy answered ${status} ${quote(statusText)}`;
+      throw new ProxyRefusal(CODES[status] ?? "EPROTO", reason, { status, statusText, headers });
     }
   }
 }
 
-/** The header of an answer. */
-interface Head {
+/** The header of a response. */
+interface ResponseHeader {
   readonly status: number;
   readonly statusText: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Reads headers. All interim answers (1xx) together have no more room than one. */
-class Answer {
+/** Reads response headers. The limits hold for all interim responses (1xx) and the final one together. */
+class ResponseReader {
   readonly #stream: Stream;
   readonly #proxy: CheckedProxy;
   readonly #wait: CheckedWait;
@@ -74,9 +74,9 @@ class Answer {
     this.#wait = wait;
   }
 
-  async read(): Promise<Head> {
-    const start = (await this.#stream.peek(START.length, rest(this.#wait)))?.toString("latin1") ?? "";
-    // Its end may never come.
+  async read(): Promise<ResponseHeader> {
+    const start = (await this.#stream.peek(START.length, remaining(this.#wait)))?.toString("latin1") ?? "";
+    // Checked before the line is complete, because its end may never come.
     if (!START.startsWith(start)) throw notHttp(start);
     const first = await this.#line();
     const match = STATUS_LINE.exec(first);
@@ -88,7 +88,10 @@ class Answer {
       }
       const field = FIELD.exec(line);
       if (field === null || line.includes("\r") || line.includes("\0")) {
-        throw new Refusal("EPROTO", `the proxy answered ${quote(line.slice(0, 200))}, required a field of a header`);
+        throw new ProxyRefusal(
+          "EPROTO",
+          `the proxy answered ${quote(line.slice(0, 200))}, required a field of a header`,
+        );
       }
       const name = field[1]!.toLowerCase();
       const before = headers[name];
@@ -97,18 +100,22 @@ class Answer {
     return { status: Number(match[1]), statusText: match[2] ?? "", headers };
   }
 
-  /** The next line without its end. */
+  /** The next line without its line end. */
   async #line(): Promise<string> {
     const { maxHeader } = this.#proxy;
     const max = maxHeader - this.#bytes;
     if (max <= 0) throw new LimitError("maxHeader", maxHeader, this.#bytes + 1);
-    const bytes = await this.#stream.readUntil("\n", { ...rest(this.#wait), max });
-    if (bytes === null) throw new Refusal("ECONNRESET", "the proxy ended the connection without a whole answer");
+    const bytes = await this.#stream.readUntil("\n", { ...remaining(this.#wait), max });
+    if (bytes === null)
+      throw new ProxyRefusal("ECONNRESET", "the proxy ended the connection before the end of its response");
     this.#bytes += bytes.length;
     return bytes.toString("latin1").replace(/\r?\n$/, "");
   }
 }
 
-function notHttp(found: string): Refusal {
-  return new Refusal("EPROTO", `the proxy answered ${quote(found.slice(0, 200))}, required a status line of HTTP/1.1`);
+function notHttp(found: string): ProxyRefusal {
+  return new ProxyRefusal(
+    "EPROTO",
+    `the proxy answered ${quote(found.slice(0, 200))}, required a status line of HTTP/1.1`,
+  );
 }

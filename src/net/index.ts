@@ -1,4 +1,4 @@
-// Dialling, listening, UDP.
+// Endpoints: connect, listen, forward, UDP.
 
 export { connect, type ConnectOptions } from "./connect.js";
 export {
@@ -15,7 +15,7 @@ export { type ProxyOptions } from "./proxy.js";
 export { type HostAddress, type HostFamily, type Resolver } from "./customResolver.js";
 export { type CloseListenerOptions, type ListenAddress, SocketListener } from "./socketListener.js";
 export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";
-export { type TlsConnectOptions, type TlsListenOptions } from "./tls.js";
+export { type TlsConnectOptions, type TlsListenOptions } from "./endpointTls.js";
 export { TlsSocketListener } from "./tlsSocketListener.js";
 export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./bindUdp.js";
 export { type Packet, type UdpSendOptions, UdpSocket } from "./udpSocket.js";

@@ -1,4 +1,4 @@
-// listen(): from an endpoint to a listener.
+// listen(): makes a listener on an endpoint.
 
 import {
   type Address,
@@ -14,7 +14,7 @@ import {
   type TlsEndpointLike,
   VsockAddress,
 } from "../addr/index.js";
-import { flag, int32, integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, flag, int32, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
@@ -23,19 +23,17 @@ import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { adopt } from "./adopt.js";
+import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, wildcards } from "./bindFirst.js";
 import {
   applyTcp,
-  checkApplies,
   checkDevice,
   type CheckedTcp,
   type CheckedWait,
-  checkObject,
-  checkStream,
+  checkStreamLimits,
   checkTcp,
   checkWait,
-  isTcp,
+  isTcpSocket,
   STREAM_FAMILIES,
   STREAM_OPTIONS,
   TCP_OPTIONS,
@@ -44,37 +42,37 @@ import {
 import { type HostAddress, resolveAddresses } from "./customResolver.js";
 import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFd } from "./systemd.js";
-import { prepareListener, type TlsListenOptions } from "./tls.js";
+import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { listenUnix } from "./unixListener.js";
 
 /**
- * How to listen, and the limits of the streams that are accepted. `timeout` is for the resolver. `signal` ends the call, and from then
- * on closes the listener.
+ * Options of `listen()`, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
+ * after the call has returned, it closes the listener.
  */
 export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
-  /** Length of the kernel's queue of connections that nobody has accepted; net.core.somaxconn cuts it. Default SOMAXCONN. */
+  /** Length of the accept queue, limited by net.core.somaxconn. Default SOMAXCONN. */
   readonly backlog?: number | undefined;
-  /** Takes a port of which old connections remain (TIME-WAIT): SO_REUSEADDR. Default true. */
+  /** Allows a port that has old connections in TIME-WAIT: SO_REUSEADDR. Default true. */
   readonly reuseAddr?: boolean | undefined;
-  /** Lets several sockets listen at the port, among which the kernel spreads connections: SO_REUSEPORT. Default false. */
+  /** Lets the kernel distribute connections among the sockets that listen at this port: SO_REUSEPORT. Default false. */
   readonly reusePort?: boolean | undefined;
-  /** Takes no IPv4 connections at `[::]`: IPV6_V6ONLY. Default false. */
+  /** Accepts no IPv4 connections at `[::]`: IPV6_V6ONLY. Default false. */
   readonly ipv6Only?: boolean | undefined;
-  /** The only interface that is listened on: SO_BINDTODEVICE. */
+  /** Listens on this interface only: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
-  /** Permissions of a UNIX socket's file, such as 0o660. Default: as the umask has it. */
+  /** Permissions of the file of a UNIX socket, such as 0o660. Default: 0o777 without the bits of the umask. */
   readonly mode?: number | undefined;
-  /** Whether closing the listener removes a UNIX socket's file; {@link SocketListener.close}. Default true. */
+  /** Whether closing the listener removes the file of a UNIX socket; see {@link SocketListener.close}. Default true. */
   readonly unlink?: boolean | undefined;
-  /** With `systemd:name`, takes the variables out of the environment that name the descriptors. Default false. */
+  /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
   readonly unsetEnv?: boolean | undefined;
-  /** Keys and certificates, with a `tls://` endpoint, and how handshakes are run. */
+  /** Keys, certificates and the limits of handshakes, for a `tls://` endpoint. */
   readonly tls?: TlsListenOptions | undefined;
 }
 
 const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
-/** What each kind of endpoint has a use for. */
+/** The options that apply to each kind of endpoint. */
 export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
   tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
@@ -86,47 +84,49 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
 };
 
 /**
- * Listens on `tls://host:port`: as on `tcp://`, but what is accepted are connections whose handshake has succeeded, each with
- * a {@link TlsConn} as the stream's `conn`. `tls` has at least `cert` and `key`, or a `context` with them, and the limits of
- * the handshakes, which are told to `onHandshakeError` when they fail.
+ * Listens on `tls://host:port`. It listens as on `tcp://`, and `accept()` returns a connection after its TLS handshake.
+ * The stream's `conn` is a {@link TlsConn}. `tls` requires `cert` and `key`, `pfx`, or a `context` with them. Failed
+ * handshakes are reported to `onHandshakeError`.
  *
  * @throws TlsError for a key or certificate that can't be used
- * @throws what listening on another endpoint does
+ * @throws the errors of listening on other endpoints
  * @see RFC 8446, RFC 6066, RFC 7301
  * @example
  * ```ts
  * import { execFileSync } from "node:child_process";
  * import { connect, listen, type TlsError } from "berkeley";
  *
- * // A key and a certificate that nobody but this program trusts.
+ * // A key and a certificate for this example.
  * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
  * const names = ["-addext", "subjectAltName=DNS:localhost"];
  * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
  *
- * let tell!: (error: unknown) => void;
- * const told = new Promise<unknown>((resolve) => (tell = resolve));
- * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError: tell } });
+ * let onHandshakeError!: (error: unknown) => void;
+ * const failed = new Promise<unknown>((resolve) => (onHandshakeError = resolve));
+ * await using listener = await listen("tls://[::]:8888", { tls: { cert: pem, key: pem, onHandshakeError } });
  * const accepting = listener.accept();
  * await using stranger = await connect("tcp://127.0.0.1:8888");
  * await stranger.write("GET / HTTP/1.1\r\n\r\n");
  * await using client = await connect("tls://localhost:8888", { tls: { ca: pem } });
  * await using stream = await accepting;
  * console.log(stream.conn.servername); // prints: localhost
- * console.log(((await told) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
+ * console.log(((await failed) as TlsError).code); // prints: ERR_TLS_PLAINTEXT_PEER
  * ```
  */
 export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<TlsSocketListener>;
 /**
- * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N` (a listening
- * socket that this process has already) or `systemd:name` (one that the service manager passed under that name).
+ * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N`
+ * (a listening socket of this process) or `systemd:name` (a socket that the service manager passed under this name).
  *
- * `tcp://[::]:port` takes IPv4 connections too; so does `["", port]`, and works where there is no IPv6 as well. Of a name the
- * first address is taken that this machine has, in the resolver's order. The file of a UNIX socket has its `mode` before anybody can reach it; one that a crash left behind
- * is replaced, and it is removed when the listener is closed. A signal closes the listener.
+ * `tcp://[::]:port` accepts IPv4 connections too. So does `["", port]`, which also works without IPv6. Of the addresses
+ * of a name, it uses the first that this machine has, in the resolver's order. The file of a UNIX socket has its `mode`
+ * before any process can connect. A file that no process has open is replaced. Closing the listener removes the file. A
+ * signal closes the listener.
  *
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`, `ENOTSOCK`,
- *   `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`; `EAI_NONAME` …
- * @throws TypeError or RangeError for an endpoint or an option that is wrong, or that the endpoint has no use for
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`,
+ *   `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`;
+ *   `EAI_NONAME` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
  * @example
  * ```ts
@@ -144,39 +144,44 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   const target = parseEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
-  checkObject(opts, action);
-  checkApplies(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
-  const plan = checkPlan(opts, action);
-  plan.signal?.throwIfAborted();
-  const { limits, backlog = SOMAXCONN, signal } = plan;
+  checkOptions(opts, action);
+  checkNames(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
+  const checked = checkListen(opts, action);
+  checked.signal?.throwIfAborted();
+  const { limits, backlog = SOMAXCONN, signal } = checked;
   switch (target.scheme) {
     case "fd":
-      return adoptListening(target.fd, opts, plan, action);
+      return takeListening(target.fd, opts, checked, action);
     case "systemd":
-      return adoptListening(listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")), opts, plan, action);
+      return takeListening(
+        listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")),
+        opts,
+        checked,
+        action,
+      );
     case "unix": {
-      if (plan.mode !== undefined && target.address.path.startsWith("\0")) {
-        throw new TypeError(`Cannot ${action}: an abstract name has no file, and so no mode`);
+      if (checked.mode !== undefined && target.address.path.startsWith("\0")) {
+        throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
       }
-      const { socket, remove } = await listenUnix(target.address, plan.mode, backlog);
-      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: plan.unlink, signal });
+      const { socket, remove } = await listenUnix(target.address, checked.mode, backlog);
+      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: checked.unlink, signal });
     }
     case "tls": {
       const tls = prepareListener(opts.tls, action);
-      const socket = await listenTcp(target.address, plan, action);
+      const socket = await listenTcp(target.address, checked, action);
       return new TlsSocketListener(socket, addressOf(socket), limits, tls, signal);
     }
     default: {
       const { address } = target;
       const socket =
-        address instanceof VsockAddress ? await listenAt(address, plan) : await listenTcp(address, plan, action);
+        address instanceof VsockAddress ? await listenAt(address, checked) : await listenTcp(address, checked, action);
       return new SocketListener(socket, addressOf(socket), limits, { signal });
     }
   }
 }
 
-/** `ListenOptions` that were checked. */
-interface ListenPlan extends CheckedWait {
+/** `ListenOptions`, checked. */
+interface CheckedListen extends CheckedWait {
   readonly limits: StreamOptions;
   readonly tcp: CheckedTcp;
   readonly backlog: number | undefined;
@@ -188,11 +193,11 @@ interface ListenPlan extends CheckedWait {
   readonly unlink: boolean;
 }
 
-function checkPlan(opts: ListenOptions, action: string): ListenPlan {
+function checkListen(opts: ListenOptions, action: string): CheckedListen {
   const { backlog, mode } = opts;
   return {
     ...checkWait(opts, action),
-    limits: checkStream(opts, action),
+    limits: checkStreamLimits(opts, action),
     tcp: checkTcp(opts, action),
     backlog: backlog === undefined ? undefined : int32(backlog, action, "backlog"),
     reuseAddr: flag(opts.reuseAddr, true, action, "reuseAddr"),
@@ -206,44 +211,44 @@ function checkPlan(opts: ListenOptions, action: string): ListenPlan {
 
 async function listenTcp(
   target: InetAddress | Inet6Address | HostPort,
-  plan: ListenPlan,
+  checked: CheckedListen,
   action: string,
 ): Promise<Socket> {
-  const addresses = wildcards(target, plan.ipv6Only) ?? (await resolve(target, plan));
+  const addresses = wildcards(target, checked.ipv6Only) ?? (await resolve(target, checked));
   const listenAtOne = async (address: HostAddress): Promise<Socket> => {
-    if (plan.ipv6Only && address.family !== AF_INET6) {
+    if (checked.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
         `Cannot ${action}: ${String(address)} is an address of IPv4, required one of IPv6 with ipv6Only`,
       );
     }
-    return listenAt(address, plan);
+    return listenAt(address, checked);
   };
   return bindFirst(addresses, listenAtOne, action);
 }
 
 async function resolve(
   target: InetAddress | Inet6Address | HostPort,
-  plan: ListenPlan,
+  checked: CheckedListen,
 ): Promise<readonly HostAddress[]> {
   const known = resolveNow(calls, target, { family: AF_INET6 });
   if (known !== undefined) return [known as HostAddress];
-  return resolveAddresses(target as HostPort, plan.ipv6Only ? AF_INET6 : AF_UNSPEC, plan);
+  return resolveAddresses(target as HostPort, checked.ipv6Only ? AF_INET6 : AF_UNSPEC, checked);
 }
 
-/** A socket that listens at an address, which needs no resolver any more. */
-async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
+/** Makes a socket that listens at an address. */
+async function listenAt(address: Address, checked: CheckedListen): Promise<Socket> {
   const socket = new Socket(address.family, SOCK_STREAM);
   try {
-    if (isTcp(socket)) {
-      socket.setsockopt(SO_REUSEADDR, plan.reuseAddr);
-      if (plan.reusePort) socket.setsockopt(SO_REUSEPORT, true);
-      if (address.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, plan.ipv6Only);
-      if (plan.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, plan.device);
-      // Connections inherit them, so that they cost no call for each.
-      applyTcp(socket, plan.tcp);
+    if (isTcpSocket(socket)) {
+      socket.setsockopt(SO_REUSEADDR, checked.reuseAddr);
+      if (checked.reusePort) socket.setsockopt(SO_REUSEPORT, true);
+      if (address.family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, checked.ipv6Only);
+      if (checked.device !== undefined) socket.setsockopt(SO_BINDTODEVICE, checked.device);
+      // Accepted connections inherit these options, so they cost no call per connection.
+      applyTcp(socket, checked.tcp);
     }
     await socket.bind(address);
-    socket.listen(plan.backlog);
+    socket.listen(checked.backlog);
     return socket;
   } catch (error) {
     socket.close();
@@ -251,18 +256,18 @@ async function listenAt(address: Address, plan: ListenPlan): Promise<Socket> {
   }
 }
 
-/** A descriptor that listens. When it is refused it stays open, and the caller's. */
-function adoptListening(fd: number, opts: ListenOptions, plan: ListenPlan, action: string): SocketListener {
+/** Takes a listening descriptor. If it is refused, it stays open and belongs to the caller. */
+function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, action: string): SocketListener {
   let address!: ListenAddress;
-  const listening = adopt(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
+  const listening = takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
     if (!socket.getsockopt(SO_ACCEPTCONN)) {
       const cause = new Error(`descriptor ${fd} does not listen, required a socket on which listen(2) was called`);
       throw localError("EINVAL", "listen", { cause });
     }
-    if (isTcp(socket)) applyTcp(socket, plan.tcp);
-    else checkApplies(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor that is not TCP's");
-    if (plan.backlog !== undefined) socket.listen(plan.backlog);
+    if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
+    else checkNames(opts, [...LISTEN_OPTIONS.vsock, "unsetEnv"], action, "a descriptor of another protocol than TCP");
+    if (checked.backlog !== undefined) socket.listen(checked.backlog);
     address = socket.getsockname() as ListenAddress;
   });
-  return new SocketListener(listening, address, plan.limits, { signal: plan.signal });
+  return new SocketListener(listening, address, checked.limits, { signal: checked.signal });
 }

@@ -1,54 +1,56 @@
-// Which proxy to go through, with whose credentials, and to where; all of it checked before anything is sent.
+// The `via` option of connect(): the proxy, its credentials and the destination, checked before anything is sent.
 
 import { domainToASCII } from "node:url";
 import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
-import type { PreparedTls } from "../tls/wrap.js";
-import { checkApplies } from "./endpointOptions.js";
+import { checkNames, integer, quote } from "../check/index.js";
+import type { PreparedTls } from "../tls/wrapTls.js";
 import type { HostAddress } from "./customResolver.js";
-import { prepareClient, type TlsConnectOptions } from "./tls.js";
+import { prepareClient, type TlsConnectOptions } from "./endpointTls.js";
 
-/** A proxy to go through: at `host` and `port`, or at the UNIX socket `path`. */
+/** A proxy at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
   /**
-   * SOCKS version 5 (RFC 1928), or HTTP's CONNECT (RFC 9110, section 9.3.6), over TLS for `"https"`. `"socks5h"` is `"socks5"` by
-   * the name that says that the proxy resolves names, as it does here in any case.
+   * `"socks5"`: SOCKS version 5 (RFC 1928). `"http"`: CONNECT of HTTP (RFC 9110, section 9.3.6); `"https"` is the same over
+   * TLS. `"socks5h"` is another name of `"socks5"`: in both cases the proxy resolves names.
    */
   readonly protocol: "socks5" | "socks5h" | "http" | "https";
   readonly host?: string | undefined;
   readonly port?: number | undefined;
-  /** A UNIX socket in place of host and port; `"@name"` is an abstract one. */
+  /** A UNIX socket, which replaces host and port; `"@name"` is an abstract name. */
   readonly path?: string | undefined;
-  /** Who to be: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. In the clear, unless the protocol is `"https"`. */
+  /**
+   * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless `protocol` is
+   * `"https"`.
+   */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   /** HTTP: a token, sent as `Proxy-Authorization: Bearer …` (RFC 6750). */
   readonly token?: string | undefined;
-  /** HTTP: all of `Proxy-Authorization`, for another scheme: `"Negotiate …"`. */
+  /** HTTP: the value of `Proxy-Authorization` for another scheme, such as `"Negotiate …"`. */
   readonly authorization?: string | undefined;
-  /** HTTP: further fields of the request. */
+  /** HTTP: further header fields of the request. */
   readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
-  /** Most bytes of the header that an HTTP proxy answers with. Default 16 KiB. */
+  /** HTTP: maximum size of the response header in bytes. Default 16 KiB. */
   readonly maxHeader?: number | undefined;
-  /** Most fields of that header. Default 128. */
+  /** HTTP: maximum number of fields of the response header. Default 128. */
   readonly maxHeaders?: number | undefined;
-  /** `"https"`: how to speak TLS with the proxy; what the destination's `tls` says has no part in it. */
+  /** `"https"`: options of TLS to the proxy. The `tls` option of the destination does not apply to the proxy. */
   readonly tls?: TlsConnectOptions | undefined;
 }
 
-/** A user and a password, both there. */
+/** A user name and a password. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
 }
 
-/** `ProxyOptions` that were checked. */
+/** `ProxyOptions`, checked. */
 export interface CheckedProxy {
   readonly protocol: "socks5" | "http";
   readonly address: HostAddress | HostPort | UnixAddress;
   /** SOCKS. */
   readonly credentials: Credentials | undefined;
-  /** HTTP: the fields of the request beside Host, each with its end of line, in latin1. */
+  /** HTTP: the header fields of the request without Host, each with its line end, in latin1. */
   readonly fields: string;
   readonly maxHeader: number;
   readonly maxHeaders: number;
@@ -56,19 +58,19 @@ export interface CheckedProxy {
   readonly tls: PreparedTls | undefined;
 }
 
-/** What a proxy answered. */
+/** The response of a proxy. */
 export interface ProxyAnswer {
-  /** HTTP: the status and its words. */
+  /** HTTP: the status and its text. */
   readonly status?: number;
   readonly statusText?: string;
-  /** HTTP: the fields by their names in small letters; those that come several times joined by commas. */
+  /** HTTP: the fields by their names in lower case. Repeated fields are joined by commas. */
   readonly headers?: Readonly<Record<string, string>>;
   /** SOCKS: the reply field. */
   readonly reply?: number;
 }
 
-/** What a proxy answered instead of opening the tunnel: the code for the error, and the words for its cause. */
-export class Refusal extends Error {
+/** The proxy refused the tunnel: the code for the error of connect(), and the message for its cause. */
+export class ProxyRefusal extends Error {
   readonly code: string;
   readonly answer: ProxyAnswer;
 
@@ -80,29 +82,29 @@ export class Refusal extends Error {
 }
 
 const FORM =
-  "required socks5://host:port, socks5h://, http:// or https://, with user:password@ before the host where the proxy asks, " +
+  "required socks5://host:port, socks5h://, http:// or https://, with user:password@ before the host if needed, " +
   "or http+unix:/path";
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
 const HTTP_ONLY = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
 const FIELDS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_ONLY];
 const MAX_HEADER = 16_384;
 const MAX_HEADERS = 128;
-/** RFC 1035, section 2.3.4, without the length bytes at both ends. */
+/** Maximum length of a name: RFC 1035, section 2.3.4, without the first and the last length byte. */
 const MAX_NAME = 253;
 
-/** Reads a proxy from text or parts. Messages of its errors leave the credentials out. */
+/** Checks a proxy that is a string or an object. Its error messages do not contain credentials. */
 export function checkProxy(value: unknown, action: string): CheckedProxy {
-  if (typeof value === "string") return check(fromText(value, action), action);
+  if (typeof value === "string") return checkParts(fromText(value, action), action);
   if (typeof value !== "object" || value === null) {
     throw new TypeError(
       `Cannot ${action}: via is ${quote(value)}, ${FORM}, or { protocol, host, port } or { protocol, path }`,
     );
   }
-  checkApplies(value, FIELDS, action, "via");
-  return check(value as ProxyOptions, action);
+  checkNames(value, FIELDS, action, "via");
+  return checkParts(value as ProxyOptions, action);
 }
 
-function check(opts: ProxyOptions, action: string): CheckedProxy {
+function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
   const { maxHeader, maxHeaders, protocol, tls } = opts;
   if (!PROTOCOLS.includes(protocol)) {
     throw new TypeError(
@@ -110,10 +112,11 @@ function check(opts: ProxyOptions, action: string): CheckedProxy {
     );
   }
   const kind = protocol.startsWith("socks5") ? "socks5" : "http";
-  const alien = kind === "socks5" ? HTTP_ONLY.find((name) => opts[name] !== undefined) : undefined;
-  if (alien !== undefined) throw new TypeError(`Cannot ${action}: via.${alien} has no use for SOCKS, required http`);
+  const foreign = kind === "socks5" ? HTTP_ONLY.find((name) => opts[name] !== undefined) : undefined;
+  if (foreign !== undefined)
+    throw new TypeError(`Cannot ${action}: via.${foreign} is set for SOCKS, required protocol http or https`);
   if (tls !== undefined && protocol !== "https") {
-    throw new TypeError(`Cannot ${action}: via.tls has no use for ${protocol}, required https`);
+    throw new TypeError(`Cannot ${action}: via.tls is set for ${protocol}, required protocol https`);
   }
   const address = checkPlace(opts, action);
   const credentials = checkCredentials(kind, opts.username, opts.password, action);
@@ -190,13 +193,13 @@ function checkCredentials(
   for (const [name, value] of Object.entries(given)) {
     if (typeof value !== "string") throw new TypeError(`Cannot ${action}: via.${name} is no string, required one`);
     const bytes = Buffer.byteLength(value);
-    // RFC 1929, section 2: each has a length of one byte, and the name at least one byte.
+    // RFC 1929, section 2: one byte has the length of each, and the user name is not empty.
     if (protocol === "socks5" && (bytes > 255 || (bytes === 0 && name === "username"))) {
       throw new RangeError(
         `Cannot ${action}: via.${name} has ${bytes} bytes, required ${name === "username" ? 1 : 0} to 255`,
       );
     }
-    // RFC 7617, section 2: no control characters in either, and no colon in the name.
+    // RFC 7617, section 2: neither has control characters, and the user name has no colon.
     if (protocol === "http" && (/\p{Cc}/u.test(value) || (name === "username" && value.includes(":")))) {
       throw new TypeError(`Cannot ${action}: via.${name} has a character that the Basic scheme cannot carry`);
     }
@@ -204,15 +207,15 @@ function checkCredentials(
   return given as Credentials;
 }
 
-/** Those that say how long the request is, which has no body, and the one that is the destination. */
-const NOT_FREE: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding"]);
+/** Fields that the request sets itself (Host), or that would announce a body. */
+const RESERVED_FIELDS: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding"]);
 /** RFC 9110, section 5.6.2. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, section 5.5. */
 // oxlint-disable-next-line no-control-regex
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** The fields of the request. Messages leave their values out, which may be secrets. */
+/** The header fields of the request. Error messages do not contain their values, which may be secrets. */
 function checkFields(
   { authorization, headers = {}, token }: ProxyOptions,
   credentials: Credentials | undefined,
@@ -225,7 +228,7 @@ function checkFields(
   if (token !== undefined && (typeof token !== "string" || !/^[\w.~+/-]+=*$/.test(token))) {
     throw new TypeError(`Cannot ${action}: via.token is none that the Bearer scheme can carry`);
   }
-  // RFC 9110, section 11.4: a scheme, and what it takes.
+  // RFC 9110, section 11.4: a scheme, then its credentials.
   if (
     authorization !== undefined &&
     (typeof authorization !== "string" || !NAME.test(authorization.split(" ", 1)[0]!))
@@ -240,7 +243,7 @@ function checkFields(
   if (token !== undefined) given.push(["Proxy-Authorization", `Bearer ${token}`]);
   if (authorization !== undefined) given.push(["Proxy-Authorization", authorization]);
   for (const [name, value] of Object.entries(headers)) {
-    if (!NAME.test(name) || NOT_FREE.has(name.toLowerCase())) {
+    if (!NAME.test(name) || RESERVED_FIELDS.has(name.toLowerCase())) {
       throw new TypeError(`Cannot ${action}: via.headers has ${quote(name)}, required the name of another field`);
     }
     for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) given.push([name, one]);
@@ -258,11 +261,13 @@ function checkFields(
     .join("");
 }
 
-/** What a proxy is asked to connect to: an address, or a name in ASCII. */
+/** The destination that the proxy connects to: an address, or a name in ASCII. */
 export function checkDestination(target: HostAddress | HostPort, action: string): HostAddress | HostPort {
   if (target instanceof InetAddress) return target;
   if (target.scopeid !== 0 || (target instanceof HostPort && target.zone !== undefined)) {
-    throw new TypeError(`Cannot ${action}: its scope is one of this machine and means nothing to the proxy`);
+    throw new TypeError(
+      `Cannot ${action}: the address has a zone of this machine, required one without a zone for a proxy`,
+    );
   }
   if (target instanceof Inet6Address || /^[\0-\x7f]*$/.test(target.host)) return target;
   const name = domainToASCII(target.host);

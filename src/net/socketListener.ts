@@ -1,36 +1,35 @@
-// A Listener over a listening socket.
+// SocketListener: a Listener on a listening socket.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { ClosingSignal } from "./closing.js";
-import { checkObject } from "./endpointOptions.js";
-import { flag } from "../check/index.js";
+import { ClosingSignal } from "./closingSignal.js";
+import { checkOptions, flag } from "../check/index.js";
 
-/** An address that streams can be listened for at. It can be passed to `connect()`. */
+/** The address of a listening stream socket. `connect()` takes it as an endpoint. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
 
-/** How to close a listener. */
+/** Options of {@link SocketListener.close}. */
 export interface CloseListenerOptions {
   /**
-   * Removes the file of a UNIX socket, if it is still the listener's. False where the socket lives on elsewhere: in a process that
-   * it was passed to, or in a child. Default: what `listen()` was told, which is true if nothing.
+   * Removes the file of a UNIX socket, if the file is still that of the listener. Use false if another process has the
+   * socket too. Default: the `unlink` of `listen()`, which is true by default.
    */
   readonly unlink?: boolean | undefined;
 }
 
-/** The end of a listening socket. */
-interface ListenerEnd {
-  /** Removes the file, if there is one of ours. */
+/** What closing the listener does, and which signal closes it. */
+interface CloseActions {
+  /** Removes the file of a UNIX socket. */
   readonly remove?: (() => void) | undefined;
-  /** Whether `close()` removes the file when it is not told. */
+  /** Whether `close()` removes the file by default. */
   readonly unlink?: boolean | undefined;
-  /** Closes the listener when it is aborted. */
+  /** Closes the listener if it is aborted. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The address of a listening socket; without one the socket is closed, and its file removed. */
+/** The address of a listening socket. If getsockname(2) fails, it closes the socket and removes its file. */
 export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
   try {
     return socket.getsockname() as ListenAddress;
@@ -42,10 +41,11 @@ export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
 }
 
 /**
- * What `listen()` gives: the connections to an endpoint, as streams.
+ * The result of `listen()`: accepts the connections to an endpoint, as streams.
  *
- * There is no queue but the kernel's, whose length is the `backlog`. Where descriptors or memory run out (`EMFILE` and its
- * kin), `accept()` waits until there are some; the connections stay in the queue, and those that were accepted live on.
+ * The only queue is the accept queue of the kernel, whose length is the `backlog`. While descriptors or memory are
+ * short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), `accept()` waits. New connections stay in the queue, and accepted
+ * ones stay open.
  *
  * @example
  * ```ts
@@ -65,67 +65,70 @@ export class SocketListener implements Listener<Stream> {
   readonly #socket: Socket;
   readonly #address: ListenAddress;
   readonly #limits: StreamOptions;
-  /** The local address of every connection, where there can be but one. */
+  /** The local address of every connection, if all have the same. */
   readonly #local: ListenAddress | undefined;
-  readonly #end: ListenerEnd;
+  readonly #end: CloseActions;
   readonly #closing: ClosingSignal | undefined;
 
   /** @internal */
-  constructor(socket: Socket, address: ListenAddress, limits: StreamOptions, end: ListenerEnd = {}) {
+  constructor(socket: Socket, address: ListenAddress, limits: StreamOptions, end: CloseActions = {}) {
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
     this.#limits = limits;
-    this.#local = isWildcard(address) ? undefined : address;
+    this.#local = hasManyLocalAddresses(address) ? undefined : address;
     this.#end = end;
     if (end.signal !== undefined) this.#closing = new ClosingSignal(end.signal, () => void this.close());
   }
 
-  /** What it listens on, with the real port where 0 was asked for. Stays readable after `close()`. */
+  /** The address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
   get address(): ListenAddress {
     return this.#address;
   }
 
-  /** The socket below, for its options and numbers. */
+  /** The listening socket, for its options and its descriptor. */
   get socket(): Socket {
     return this.#socket;
   }
 
   /**
-   * Waits for the next connection. Several calls may wait: they are served in order.
+   * Waits for the next connection. Several calls may wait; they get connections in the order of the calls.
    *
-   * @throws SocketError `ETIMEDOUT`, `ECANCELED` when it is closed meanwhile, `EBADF` when it was before; the signal's reason
+   * @throws SocketError `ETIMEDOUT`, `ECANCELED` if the listener is closed during the call, `EBADF` if it was closed
+   *   before
+   * @throws the reason of `signal`
    * @see accept(2)
    */
   accept(opts?: IoOptions): Promise<Stream> {
     try {
-      return this.#socket.accept(opts === undefined ? PATIENT : patiently(opts)).then(this.#made);
+      return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  readonly #made = ([socket, remote]: [Socket, Address]): Stream =>
+  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream =>
     new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
 
   /**
-   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
-   * from now on.
+   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
+   * includes calls that wait already.
    */
   unref(): this {
     this.#socket.unref();
     return this;
   }
 
-  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  /** Undoes `unref()`: waiting calls keep the process alive again. */
   ref(): this {
     this.#socket.ref();
     return this;
   }
 
   /**
-   * Takes no more connections; those in the kernel's queue are cut, those that were accepted stay. The file of a UNIX socket that
-   * `listen()` made is removed, wherever the current directory is by now; see `unlink`.
+   * Closes the listening socket. The kernel resets the connections in the accept queue; accepted connections stay open.
+   * It removes the file of a UNIX socket that `listen()` made, also after a change of the current directory; see
+   * `unlink`.
    *
    * @throws TypeError for an option that is wrong
    */
@@ -133,7 +136,7 @@ export class SocketListener implements Listener<Stream> {
     let { unlink = true } = this.#end;
     if (opts !== undefined) {
       try {
-        checkObject(opts, "close");
+        checkOptions(opts, "close");
         unlink = flag(opts.unlink, unlink, "close", "unlink");
       } catch (error) {
         return Promise.reject(error);
@@ -145,7 +148,7 @@ export class SocketListener implements Listener<Stream> {
       try {
         this.#socket.close();
       } catch {
-        // The descriptor is gone whatever close(2) says.
+        // The descriptor is closed even if close(2) fails.
       }
     }
     return Promise.resolve();
@@ -154,15 +157,15 @@ export class SocketListener implements Listener<Stream> {
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream> {
     const iterator: AsyncIterableIterator<Stream> = {
-      // By way of accept(), which a listener of something else than plain streams replaces.
-      next: () => this.accept().then(item, this.#over),
+      // accept() of `this`, because TlsSocketListener overrides it.
+      next: () => this.accept().then(item, this.#toEnd),
       return: () => Promise.resolve(END),
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
   }
 
-  readonly #over = (error: unknown): IteratorReturnResult<undefined> => {
+  readonly #toEnd = (error: unknown): IteratorReturnResult<undefined> => {
     if (this.#socket.closed) return END;
     throw error;
   };
@@ -174,18 +177,18 @@ export class SocketListener implements Listener<Stream> {
 
 const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
 
-function patiently(opts: IoOptions): AcceptOptions {
-  checkObject(opts, "accept");
+function patientOptions(opts: IoOptions): AcceptOptions {
+  checkOptions(opts, "accept");
   return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 
 const PATIENT = { patient: true } as const;
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** Whether connections to this address can have different local addresses: those of TCP do at a wildcard. */
-function isWildcard(address: ListenAddress): boolean {
+/** Whether connections to this address can have different local addresses, as at a wildcard. */
+function hasManyLocalAddresses(address: ListenAddress): boolean {
   if (address instanceof InetAddress) return address.host === "0.0.0.0";
   if (address instanceof Inet6Address) return address.host === "::" || address.scopeid !== 0;
-  // A connection that is accepted on vsock knows which of the machine's ids was called.
+  // On vsock, each accepted connection has the context id that its peer used.
   return !(address instanceof UnixAddress);
 }

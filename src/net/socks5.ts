@@ -1,9 +1,9 @@
-// SOCKS version 5: RFC 1928, with user and password by RFC 1929.
+// Opens a tunnel through a SOCKS 5 proxy (RFC 1928), with user name and password (RFC 1929).
 
 import { HostPort, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, rest } from "./endpointOptions.js";
-import { type CheckedProxy, type Credentials, Refusal } from "./proxy.js";
+import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedProxy, type Credentials, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
 const VERSION = 5;
@@ -17,7 +17,7 @@ const IPV4 = 1;
 const NAME = 3;
 const IPV6 = 4;
 
-/** The replies of RFC 1928, section 6: the code that comes nearest, and what the RFC calls it. */
+/** The replies of RFC 1928, section 6: the error code, and the text of the RFC. */
 const REPLIES: Readonly<Record<number, readonly [code: string, text: string]>> = {
   1: ["EIO", "general SOCKS server failure"],
   2: ["EACCES", "connection not allowed by ruleset"],
@@ -29,7 +29,7 @@ const REPLIES: Readonly<Record<number, readonly [code: string, text: string]>> =
   8: ["EAFNOSUPPORT", "address type not supported"],
 };
 
-/** Has the proxy connect to `target`. Reads no byte more than its answer has. */
+/** Makes the proxy connect to `target`. Bytes after its reply stay in the stream. */
 export async function socks5Connect(
   stream: Stream,
   { credentials }: CheckedProxy,
@@ -38,17 +38,17 @@ export async function socks5Connect(
 ): Promise<void> {
   const request = connectRequest(target);
   const methods = credentials === undefined ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, PASSWORD];
-  await stream.write(Uint8Array.of(VERSION, methods.length, ...methods), rest(wait));
-  const [version, method] = await stream.readExactly(2, rest(wait));
+  await stream.write(Uint8Array.of(VERSION, methods.length, ...methods), remaining(wait));
+  const [version, method] = await stream.readExactly(2, remaining(wait));
   checkVersion(version, VERSION);
   if (method === PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
   else if (method === NONE_ACCEPTABLE) {
-    const without = credentials === undefined ? ", and none was given a user and a password for" : "";
-    throw new Refusal("EACCES", `the proxy accepts no method of authentication that was offered${without}`);
+    const without = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
+    throw new ProxyRefusal("EACCES", `the proxy accepts no method of authentication that was offered${without}`);
   } else if (method !== NO_AUTHENTICATION) {
-    throw new Refusal("EPROTO", `the proxy chose method ${method}, which was not offered`);
+    throw new ProxyRefusal("EPROTO", `the proxy chose method ${method}, which was not offered`);
   }
-  await stream.write(request, rest(wait));
+  await stream.write(request, remaining(wait));
   await readReply(stream, wait);
 }
 
@@ -56,15 +56,16 @@ async function authenticate(stream: Stream, { username, password }: Credentials,
   const user = Buffer.from(username);
   const secret = Buffer.from(password);
   const head = Uint8Array.of(PASSWORD_VERSION, user.length);
-  await stream.write([head, user, Uint8Array.of(secret.length), secret], rest(wait));
-  const [version, status] = await stream.readExactly(2, rest(wait));
+  await stream.write([head, user, Uint8Array.of(secret.length), secret], remaining(wait));
+  const [version, status] = await stream.readExactly(2, remaining(wait));
   checkVersion(version, PASSWORD_VERSION);
-  if (status !== 0) throw new Refusal("EACCES", `the proxy refused user and password with status ${status}`);
+  if (status !== 0)
+    throw new ProxyRefusal("EACCES", `the proxy refused the user name and the password with status ${status}`);
 }
 
 function checkVersion(version: number | undefined, required: number): void {
   if (version === required) return;
-  throw new Refusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
+  throw new ProxyRefusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
 }
 
 function connectRequest(target: HostAddress | HostPort): Buffer {
@@ -82,17 +83,17 @@ function destination(target: HostAddress | HostPort): Uint8Array {
 }
 
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
-  const [version, reply = 0, , type = 0] = await stream.readExactly(4, rest(wait));
+  const [version, reply = 0, , type = 0] = await stream.readExactly(4, remaining(wait));
   checkVersion(version, VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
-    throw new Refusal(code, `the proxy answered ${reply}: ${text}`, { reply });
+    throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
-  // The address that the proxy connects from, which nobody asked for, and its port.
-  if (type === IPV4) await stream.readExactly(4 + 2, rest(wait));
-  else if (type === IPV6) await stream.readExactly(16 + 2, rest(wait));
+  // The address and port that the proxy connects from. They are not used.
+  if (type === IPV4) await stream.readExactly(4 + 2, remaining(wait));
+  else if (type === IPV6) await stream.readExactly(16 + 2, remaining(wait));
   else if (type === NAME) {
-    const [length = 0] = await stream.readExactly(1, rest(wait));
-    await stream.readExactly(length + 2, rest(wait));
-  } else throw new Refusal("EPROTO", `the proxy answered with an address of type ${type}, required 1, 3 or 4`);
+    const [length = 0] = await stream.readExactly(1, remaining(wait));
+    await stream.readExactly(length + 2, remaining(wait));
+  } else throw new ProxyRefusal("EPROTO", `the proxy answered with an address of type ${type}, required 1, 3 or 4`);
 }

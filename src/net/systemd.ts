@@ -1,9 +1,9 @@
-// Sockets that a service manager has opened: sd_listen_fds(3), read from the environment.
+// The sockets that a service manager passed to this process, as sd_listen_fds(3) reads them from the environment.
 //
-// The manager passes descriptors from 3 on, and says how many in LISTEN_FDS, for whom in LISTEN_PID, and under which names
-// in LISTEN_FDNAMES, separated by colons. The variables are inherited by children, for whom they are not: a process id
-// other than ours means that there is nothing for us. All of it is read strictly; a manager writes it, so what does not fit is
-// a mistake in a wrapper's script that is better found than guessed about.
+// The manager passes descriptors from number 3. LISTEN_FDS is their count, LISTEN_PID the process that they are for,
+// and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these variables. So another process
+// id means that this process has no such descriptors. The variables are checked strictly, because a wrong value is a
+// mistake in a wrapper script.
 
 import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
@@ -11,14 +11,14 @@ import { localError } from "../wait/localError.js";
 
 /** A descriptor that the service manager passed. */
 export interface ListenFd {
-  /** The name that the unit gives it (`FileDescriptorName=`), else that of the unit; `"unknown"` where none was passed. */
+  /** The `FileDescriptorName=` of the unit, or the name of the unit; `"unknown"` if no names were passed. */
   readonly name: string;
   readonly fd: number;
 }
 
 /** Options of {@link listenFds}. */
 export interface ListenFdsOptions {
-  /** Takes the variables out of the environment, so that no child sees them. Default false. */
+  /** Deletes the variables from the environment, so that child processes do not inherit them. Default false. */
   readonly unsetEnv?: boolean | undefined;
   /** The environment. Default `process.env`. */
   readonly env?: Record<string, string | undefined> | undefined;
@@ -30,10 +30,10 @@ const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID
 const DECIMAL = /^[1-9][0-9]{0,9}$/;
 
 /**
- * The descriptors that a service manager has passed to this process, in its order; none when it was not started so. Each can
- * go to `listen()` or `bindUdp()` as `fd:N`.
+ * The descriptors that a service manager has passed to this process, in order; an empty array if there are none. Pass
+ * one to `listen()` or `bindUdp()` as `fd:N`.
  *
- * @throws SocketError `EINVAL` when the variables are there and don't fit together; `cause` says how
+ * @throws SocketError `EINVAL` if the variables are wrong or inconsistent; `cause` says why
  * @see sd_listen_fds_with_names(3), systemd.socket(5)
  * @example
  * ```ts
@@ -49,34 +49,34 @@ export function listenFds(opts: ListenFdsOptions = {}): ListenFd[] {
   const env = opts.env ?? process.env;
   const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names } = env;
   try {
-    return read(pid, count, names);
+    return parseVariables(pid, count, names);
   } finally {
     if (opts.unsetEnv === true) for (const name of VARIABLES) delete env[name];
   }
 }
 
-function read(pid: string | undefined, count: string | undefined, names: string | undefined): ListenFd[] {
+function parseVariables(pid: string | undefined, count: string | undefined, names: string | undefined): ListenFd[] {
   if (pid === undefined && count === undefined) return [];
   if (pid === undefined || !DECIMAL.test(pid)) {
-    throw invalid(`LISTEN_PID is ${quote(pid)}, required the id of a process`);
+    throw invalidError(`LISTEN_PID is ${quote(pid)}, required the id of a process`);
   }
   if (Number(pid) !== process.pid) return [];
   if (count === undefined || !/^(?:0|[1-9][0-9]{0,5})$/.test(count)) {
-    throw invalid(`LISTEN_FDS is ${quote(count)}, required the number of descriptors`);
+    throw invalidError(`LISTEN_FDS is ${quote(count)}, required the number of descriptors`);
   }
   const total = Number(count);
   const list = names === undefined ? undefined : names.split(":");
   if (list !== undefined && list.length !== total) {
-    throw invalid(`LISTEN_FDNAMES has ${list.length} names, required ${total}, one for each descriptor`);
+    throw invalidError(`LISTEN_FDNAMES has ${list.length} names, required ${total}, one for each descriptor`);
   }
   return Array.from({ length: total }, (_, index) => ({ name: list?.[index] ?? "unknown", fd: FIRST + index }));
 }
 
-function invalid(message: string): SocketError {
+function invalidError(message: string): SocketError {
   return localError("EINVAL", "sd_listen_fds", { cause: new Error(message) });
 }
 
-/** The one descriptor that was passed under a name. */
+/** The descriptor that was passed under a name. */
 export function listenFd(name: string, unsetEnv: boolean): number {
   const named = listenFds({ unsetEnv }).filter((one) => one.name === name);
   const [first] = named;
@@ -86,6 +86,6 @@ export function listenFd(name: string, unsetEnv: boolean): number {
   }
   if (named.length === 1) return first.fd;
   const fds = named.map(({ fd }) => `fd:${fd}`).join(", ");
-  const cause = new Error(`${named.length} descriptors have the name ${quote(name)}, required one: take ${fds}`);
+  const cause = new Error(`${named.length} descriptors have the name ${quote(name)}, required one; use ${fds}`);
   throw localError("EINVAL", "sd_listen_fds", { cause });
 }

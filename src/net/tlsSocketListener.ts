@@ -1,4 +1,4 @@
-// A listening socket whose connections have done their handshake.
+// TlsSocketListener: the result of listen("tls://…").
 
 import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
@@ -7,11 +7,11 @@ import { type TlsConn, type TlsContext, TlsListener, type TlsListenerOptions } f
 import { type ListenAddress, SocketListener } from "./socketListener.js";
 
 /**
- * What `listen("tls://…")` gives: the connections to an endpoint whose handshake has succeeded, as streams over a
- * {@link TlsConn}, which is the stream's `conn`.
+ * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
+ * stream's `conn` is a {@link TlsConn}.
  *
- * Handshakes run beside each other, as {@link TlsListener} says; one that fails is no error of `accept()`, but told to
- * `onHandshakeError`. A new certificate is put in place by `context.reload()`.
+ * Handshakes run concurrently, as {@link TlsListener} describes. A handshake that fails is no error of `accept()`; it
+ * is reported to `onHandshakeError`. `context.reload()` replaces the certificate.
  *
  * @example
  * ```ts no-run
@@ -28,7 +28,7 @@ import { type ListenAddress, SocketListener } from "./socketListener.js";
  * ```
  */
 export class TlsSocketListener extends SocketListener {
-  readonly #secured: TlsListener;
+  readonly #tlsListener: TlsListener;
   readonly #limits: StreamOptions;
 
   /** @internal */
@@ -41,48 +41,53 @@ export class TlsSocketListener extends SocketListener {
   ) {
     super(socket, address, limits, { signal });
     this.#limits = limits;
-    this.#secured = new TlsListener(new SocketListener(socket, address, {}), tls);
+    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}), tls);
   }
 
-  /** The keys and certificates, to be reloaded with new ones. */
+  /** The keys and certificates. `context.reload()` replaces them. */
   get context(): TlsContext {
-    return this.#secured.context;
+    return this.#tlsListener.context;
   }
 
-  /** Connections in a handshake, and those that nobody has accepted yet. */
+  /** Number of connections in a handshake, and of those that are ready for `accept()`. */
   get pending(): { readonly handshakes: number; readonly ready: number } {
-    return this.#secured.pending;
+    return this.#tlsListener.pending;
   }
 
   /**
-   * Waits for the next connection whose handshake has succeeded. Several calls may wait: they are served in order.
+   * Waits for the next connection whose handshake has succeeded. Several calls may wait; they get connections in the
+   * order of the calls.
    *
-   * @throws SocketError `ETIMEDOUT`, `ECANCELED` when it is closed meanwhile, `EBADF` when it was before; the signal's reason
+   * @throws SocketError `ETIMEDOUT`, `ECANCELED` if the listener is closed during the call, `EBADF` if it was closed
+   *   before
+   * @throws the reason of `signal`
    */
   override async accept(opts?: IoOptions): Promise<Stream<TlsConn>> {
-    return new Stream(await this.#secured.accept(opts), this.#limits);
+    return new Stream(await this.#tlsListener.accept(opts), this.#limits);
   }
 
   /**
-   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
-   * from now on.
+   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
+   * includes calls that wait already.
    */
   override unref(): this {
-    this.#secured.unref();
+    this.#tlsListener.unref();
     return this;
   }
 
-  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  /** Undoes `unref()`: waiting calls keep the process alive again. */
   override ref(): this {
-    this.#secured.ref();
+    this.#tlsListener.ref();
     return this;
   }
 
-  /** Takes no more connections; those in a handshake or not accepted yet are cut, those that were accepted stay. */
+  /**
+   * Closes the listening socket, and every connection that is in a handshake or not accepted. Accepted ones stay open.
+   */
   override close(): Promise<void> {
-    // A signal that is aborted already closes it before it is whole.
-    if (!(#secured in this)) return super.close();
-    return this.#secured.close().then(() => super.close());
+    // If the signal is aborted already, the constructor of the base class calls this method.
+    if (!(#tlsListener in this)) return super.close();
+    return this.#tlsListener.close().then(() => super.close());
   }
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */

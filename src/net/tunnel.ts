@@ -1,7 +1,7 @@
-// The tunnel through a proxy: the handshake of its protocol, and what a refusal is to who wanted a connection.
+// Opens a tunnel through a proxy, and makes errors of connect() out of the proxy's refusals.
 //
-// What the proxy has to say comes out of the stream's buffer, so that bytes of the destination that follow at once are there
-// for the first read. The name of the destination goes to the proxy as it is, which resolves it where it stands.
+// The response of the proxy is read through the stream's buffer. So bytes of the destination that follow the response
+// stay in the buffer for the first read. The proxy gets the name of the destination and resolves it.
 
 import type { HostPort } from "../addr/index.js";
 import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors/index.js";
@@ -10,11 +10,11 @@ import { localError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { httpConnect } from "./httpConnect.js";
 import type { CheckedWait } from "./endpointOptions.js";
-import { type CheckedProxy, Refusal } from "./proxy.js";
+import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 import { socks5Connect } from "./socks5.js";
 
-/** Has the proxy at the other end of `stream` connect it to `target`. When it does not, the stream is closed. */
+/** Makes the proxy at the other end of `stream` connect to `target`. If that fails, the stream is closed. */
 export async function openTunnel(
   stream: Stream,
   proxy: CheckedProxy,
@@ -26,13 +26,13 @@ export async function openTunnel(
     await handshake(stream, proxy, target, wait);
   } catch (error) {
     stream.abort();
-    throw wait.signal?.aborted === true ? wait.signal.reason : connectError(error, target);
+    throw wait.signal?.aborted === true ? wait.signal.reason : tunnelError(error, target);
   }
 }
 
-function connectError(error: unknown, target: HostAddress | HostPort): unknown {
+function tunnelError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
-  if (error instanceof Refusal) {
+  if (error instanceof ProxyRefusal) {
     const { code, errno } = localError(error.code, "connect");
     return new ProxyError(code, errno, "connect", { ...details, ...error.answer });
   }

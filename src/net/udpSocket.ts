@@ -1,70 +1,70 @@
-// A UDP socket: packets one after the other, each with its address.
+// UdpSocket: receives and sends packets, each with its address.
 //
-// The kernel's receive buffer is the only queue. A packet is received when it is asked for and not before; what comes when the
-// buffer is full the kernel drops and counts. So memory has one bound, and it has a name: `receiveBuffer`.
+// The kernel's receive buffer is the only queue. A packet is received only by a call. When the buffer is full, the
+// kernel drops new packets and counts them. So `receiveBuffer` bounds the memory.
 //
-// Which address an answer comes from. A socket at the wildcard receives what is sent to any address of the machine. For what it
-// sends, the kernel chooses the address by the route; a machine that has several may answer from another one than it was asked at,
-// and the asker, a firewall or a NAT drops the answer. So such a socket has the kernel tell with each packet where it came to
-// (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC 3542), and sends to the `address` of a packet from there. The address object stands
-// for that: it is found again by identity. An address that the machine has lost meanwhile is not insisted on.
+// The source address of an answer. A socket at the wildcard receives packets to all addresses of the machine. When it
+// sends, the kernel chooses the source address by the route. On a machine with several addresses, that may be another
+// address than the request was sent to; then the client, a firewall or a NAT drops the answer. So the kernel reports
+// the local address of each packet to such a socket (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC 3542). A `send()` to
+// the `address` object of a packet uses this local address, which is found by the identity of the object. If the
+// machine no longer has the address, the kernel chooses.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
-import { integer, quote } from "../check/index.js";
+import { checkOptions, integer, quote } from "../check/index.js";
 import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
 import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
-import { isWildcard } from "./attempt.js";
-import { ClosingSignal } from "./closing.js";
-import { checkObject } from "./endpointOptions.js";
+import { isWildcard } from "./connectAttempt.js";
+import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
 
-/** A datagram that came. */
+/** A received datagram. */
 export interface Packet {
-  /** Its bytes, all of them: the Buffer is the caller's. */
+  /** All bytes of the datagram. The Buffer belongs to the caller. */
   readonly data: Buffer;
-  /** Who sent it. */
+  /** The address of the sender. */
   readonly address: HostAddress;
   /**
-   * The address of this machine that it was sent to, with the socket's port. For a packet of IPv4 that was sent to many, the address
-   * that the kernel would answer from; undefined for one of IPv6 that was.
+   * The address of this machine that the packet was sent to, with the socket's port. For a multicast or broadcast
+   * packet of IPv4, the address that the kernel would answer from. Undefined for a multicast packet of IPv6.
    */
   readonly localAddress: HostAddress | undefined;
-  /** Index of the interface that it came in by. Undefined where the socket is bound to one address, or connected. */
+  /** Index of the receiving interface. Undefined if the socket is bound to one address, or connected. */
   readonly ifindex: number | undefined;
 }
 
-/** Options of {@link UdpSocket.send}. A {@link Packet} can stand for them, to answer from where it came to. */
+/** Options of {@link UdpSocket.send}. A {@link Packet} as the options answers it from its local address. */
 export interface UdpSendOptions extends IoOptions {
-  /** The address of this machine that the packet leaves from: numeric, with the socket's own port or 0. Default: the kernel chooses. */
+  /** The source address: numeric, with the socket's own port or 0. Default: the kernel chooses. */
   readonly localAddress?: AddressLike | undefined;
-  /** Index of the interface that the packet leaves by. Default: by the route. */
+  /** Index of the sending interface. Default: the route decides. */
   readonly ifindex?: number | undefined;
 }
 
-/** Where a packet came to, or is to leave from. */
-interface Place {
+/** The local address and interface of a packet. */
+interface LocalEnd {
   readonly localAddress: HostAddress | undefined;
   readonly ifindex: number | undefined;
 }
 
-/** The longest datagram of UDP, headers included: its length field has 16 bits (RFC 768). */
-const LONGEST = 65_535;
+/** The maximum size of a UDP datagram: its length field has 16 bits (RFC 768). */
+const MAX_DATAGRAM = 65_535;
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** A UDP socket. `bindUdp()` and `connectUdp()` make it. */
+/** A UDP socket: the result of `bindUdp()` and `connectUdp()`. */
 export class UdpSocket implements AsyncIterable<Packet> {
   readonly #socket: Socket;
   readonly #address: HostAddress;
   readonly #remote: HostAddress | undefined;
-  /** Where packets come to, if there is but one address. */
-  readonly #own: HostAddress | undefined;
-  /** The kernel tells where packets come to. */
-  readonly #told: boolean;
-  /** Where the packet came to that had this address. */
-  readonly #places = new WeakMap<object, Place>();
+  /** The local address of all packets, if there is only one. */
+  readonly #onlyLocalAddress: HostAddress | undefined;
+  /** Whether the kernel reports the local address of each packet. */
+  readonly #reportsLocalAddress: boolean;
+  /** The local end of a packet, by the `address` object of the packet. */
+  readonly #localEnds = new WeakMap<object, LocalEnd>();
   readonly #closing: ClosingSignal | undefined;
 
   /** @internal */
@@ -73,12 +73,12 @@ export class UdpSocket implements AsyncIterable<Packet> {
     dropDefaultTimeout(socket);
     this.#address = address;
     this.#remote = remote;
-    this.#told = remote === undefined && isWildcard(address);
-    this.#own = this.#told || isMulticast(address.host) ? undefined : address;
+    this.#reportsLocalAddress = remote === undefined && isWildcard(address);
+    this.#onlyLocalAddress = this.#reportsLocalAddress || isMulticast(address.host) ? undefined : address;
     if (signal !== undefined) this.#closing = new ClosingSignal(signal, () => void this.close());
   }
 
-  /** The address that it is bound to, with the real port where 0 was asked for. Stays readable after `close()`. */
+  /** The local address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
   get address(): HostAddress {
     return this.#address;
   }
@@ -88,46 +88,48 @@ export class UdpSocket implements AsyncIterable<Packet> {
     return this.#remote;
   }
 
-  /** The socket below, for its options, for multicast, and for batches of packets. */
+  /** The `Socket`, for options, multicast and batches of packets. */
   get socket(): Socket {
     return this.#socket;
   }
 
-  /** Packets that the kernel has dropped so far because nobody received them in time. */
+  /** Number of packets that the kernel has dropped because the receive buffer was full. */
   get dropped(): number {
     return this.#socket.getsockopt(SO_MEMINFO).drops;
   }
 
   /**
-   * The next packet; waits while there is none. Several calls may wait: they are served in order.
+   * Receives the next packet; waits while there is none. Several calls may wait; they get packets in the order of the
+   * calls.
    *
-   * @throws SocketError `ECONNREFUSED` on a connected socket when an earlier packet was refused, `ETIMEDOUT`, `ECANCELED` when it
-   *   is closed meanwhile, `EBADF` when it was before; the signal's reason
+   * @throws SocketError `ECONNREFUSED` on a connected socket if an earlier packet was refused, `ETIMEDOUT`, `ECANCELED`
+   *   if the socket is closed during the call, `EBADF` if it was closed before
+   * @throws the reason of `signal`
    * @see recvfrom(2)
    */
   async receive(opts?: IoOptions): Promise<Packet> {
-    if (!this.#told) {
-      const [data, address] = await this.#socket.recvfrom(LONGEST, opts);
-      return { data, address: address as HostAddress, localAddress: this.#own, ifindex: undefined };
+    if (!this.#reportsLocalAddress) {
+      const [data, address] = await this.#socket.recvfrom(MAX_DATAGRAM, opts);
+      return { data, address: address as HostAddress, localAddress: this.#onlyLocalAddress, ifindex: undefined };
     }
-    const { data, address, control } = await this.#socket.recvmsg(LONGEST, opts);
+    const { data, address, control } = await this.#socket.recvmsg(MAX_DATAGRAM, opts);
     const from = address as HostAddress;
-    const place = placeOf(control, this.#address.port);
-    this.#places.set(from, place);
+    const place = localEndOf(control, this.#address.port);
+    this.#localEnds.set(from, place);
     return { data, address: from, localAddress: place.localAddress, ifindex: place.ifindex };
   }
 
   /**
-   * Sends one packet, to `address` or, on a connected socket without one, to its peer; waits only while the kernel takes none. A
-   * host name is resolved each time.
+   * Sends one packet to `address`, or to the peer of a connected socket. It waits only while the send buffer is full. A
+   * host name is resolved in each call.
    *
-   * The `address` of a packet that came to a socket at the wildcard is answered from the address that the packet was sent to, as long
-   * as this machine has it. `localAddress` and `ifindex` say where else to send from; for a copy of an address, give the packet itself
-   * as the options.
+   * On a socket at the wildcard, pass the `address` object of a received packet: then the answer leaves from the
+   * address that the packet was sent to, as long as this machine has it. `localAddress` and `ifindex` override that.
+   * For a copy of the address object, pass the packet itself as the options.
    *
-   * @throws SocketError `EMSGSIZE`, `ENETUNREACH`, `EACCES`, `EDESTADDRREQ` without an address on a socket that is not connected,
-   *   `ECONNREFUSED` on a connected one when an earlier packet was refused, `EINVAL` or `ENETUNREACH` for a `localAddress` that this
-   *   machine lacks …
+   * @throws SocketError `EMSGSIZE`, `ENETUNREACH`, `EACCES`; `EDESTADDRREQ` without an address on a socket that is not
+   *   connected; `ECONNREFUSED` on a connected socket if an earlier packet was refused; `EINVAL` or `ENETUNREACH` for a
+   *   `localAddress` that this machine lacks …
    * @throws TypeError or RangeError for an option that is wrong
    * @see sendto(2), sendmsg(2), IP_PKTINFO of ip(7)
    * @example
@@ -143,11 +145,11 @@ export class UdpSocket implements AsyncIterable<Packet> {
    * ```
    */
   async send(data: Data, address?: AddressLike, opts?: UdpSendOptions): Promise<void> {
-    const asked = opts === undefined ? undefined : this.#placeIn(opts);
-    const known = typeof address === "object" && asked === undefined ? this.#places.get(address) : undefined;
-    const control = this.#controlFor(asked ?? (known === undefined ? undefined : answerFrom(known)));
+    const requested = opts === undefined ? undefined : this.#localEndIn(opts);
+    const known = typeof address === "object" && requested === undefined ? this.#localEnds.get(address) : undefined;
+    const control = this.#controlFor(requested ?? (known === undefined ? undefined : localEndForAnswer(known)));
     if (control === undefined) {
-      // A datagram goes out whole or not at all, so the count says nothing.
+      // A datagram is sent completely or not at all, so the count is not needed.
       await (address === undefined ? this.#socket.send(data, opts) : this.#socket.sendto(data, address, opts));
       return;
     }
@@ -155,15 +157,15 @@ export class UdpSocket implements AsyncIterable<Packet> {
     try {
       await this.#socket.sendmsg(data, { address, control, timeout, signal });
     } catch (error) {
-      const lost = error instanceof SocketError && LOST.has(error.code);
+      const lost = error instanceof SocketError && LOST_ADDRESS_CODES.has(error.code);
       if (known === undefined || !lost) throw error;
       await this.#socket.sendto(data, address!, opts);
     }
   }
 
-  /** Where the options ask to send from; undefined where they do not. */
-  #placeIn(opts: UdpSendOptions): Place | undefined {
-    checkObject(opts, "send");
+  /** The local end that the options request; undefined if they request none. */
+  #localEndIn(opts: UdpSendOptions): LocalEnd | undefined {
+    checkOptions(opts, "send");
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
     const index = ifindex === undefined ? undefined : integer(ifindex, "send", "ifindex", 0, 0x7fff_ffff);
@@ -178,7 +180,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
     return { localAddress: local, ifindex: index };
   }
 
-  #controlFor(place: Place | undefined): readonly ControlToSend[] | undefined {
+  #controlFor(place: LocalEnd | undefined): readonly ControlToSend[] | undefined {
     if (place === undefined) return undefined;
     const { localAddress, ifindex = 0 } = place;
     if (localAddress === undefined && ifindex === 0) return undefined;
@@ -190,27 +192,27 @@ export class UdpSocket implements AsyncIterable<Packet> {
   }
 
   /**
-   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
-   * from now on.
+   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
+   * includes calls that wait already.
    */
   unref(): this {
     this.#socket.unref();
     return this;
   }
 
-  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  /** Undoes `unref()`: waiting calls keep the process alive again. */
   ref(): this {
     this.#socket.ref();
     return this;
   }
 
-  /** Closes it. Pending calls reject with `ECANCELED`, later ones with `EBADF`. Never rejects, may be called twice. */
+  /** Closes the socket. Pending calls reject with `ECANCELED`, later calls with `EBADF`. It never rejects. */
   close(): Promise<void> {
     this.#closing?.release();
     try {
       this.#socket.close();
     } catch {
-      // The descriptor is gone whatever close(2) says.
+      // The descriptor is closed even if close(2) fails.
     }
     return Promise.resolve();
   }
@@ -237,29 +239,29 @@ export class UdpSocket implements AsyncIterable<Packet> {
   }
 }
 
-/** The machine has lost the address or the interface that a packet came to. */
-const LOST: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EINVAL", "ENETUNREACH", "ENODEV", "ENXIO"]);
+/** Errors of sendmsg(2) if the machine no longer has the address or the interface of the packet. */
+const LOST_ADDRESS_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EINVAL", "ENETUNREACH", "ENODEV", "ENXIO"]);
 
-/** Has the kernel tell where each packet comes to, if the socket is at the wildcard; gives its address. */
-export function preparePlaces(socket: Socket): HostAddress {
+/** If the socket is at the wildcard, makes the kernel report the local address of each packet. Returns the address. */
+export function reportLocalAddresses(socket: Socket): HostAddress {
   const address = socket.getsockname() as HostAddress;
   if (isWildcard(address)) socket.setsockopt(address.family === AF_INET6 ? IPV6_RECVPKTINFO : IP_PKTINFO, true);
   return address;
 }
 
 /**
- * From where to answer. The way back need not be the way that the packet came, so the interface is left to the route, unless the
- * address has a meaning on its link only, or there is none.
+ * The local end of an answer. The route decides the interface, because the way back can differ. Exceptions are a
+ * link-local address and a missing one, which need the interface.
  */
-function answerFrom(place: Place): Place {
+function localEndForAnswer(place: LocalEnd): LocalEnd {
   const { localAddress } = place;
   const linked = localAddress === undefined || (localAddress instanceof Inet6Address && localAddress.scopeid !== 0);
   return linked ? place : { localAddress, ifindex: undefined };
 }
 
-const NOWHERE: Place = { localAddress: undefined, ifindex: undefined };
+const NO_LOCAL_END: LocalEnd = { localAddress: undefined, ifindex: undefined };
 
-function placeOf(control: readonly ControlMessage[], port: number): Place {
+function localEndOf(control: readonly ControlMessage[], port: number): LocalEnd {
   for (const message of control) {
     if (message.type === "IP_PKTINFO") {
       return { localAddress: new InetAddress(message.spec_dst, port), ifindex: message.ifindex };
@@ -271,15 +273,15 @@ function placeOf(control: readonly ControlMessage[], port: number): Place {
       return { localAddress, ifindex };
     }
   }
-  return NOWHERE;
+  return NO_LOCAL_END;
 }
 
-/** fe80::/10, which has a meaning on its link only. */
+/** Whether `host` is in fe80::/10. */
 function isLinkLocal(host: string): boolean {
   return /^fe[89ab]/i.test(host);
 }
 
-/** ff00::/8, or 224.0.0.0/4 and what is beyond: no address that a packet can come from. */
+/** Whether `host` is in ff00::/8, or from 224.0.0.0 on: no packet can have it as its source. */
 function isMulticast(host: string): boolean {
   const [first = ""] = host.replace(/^::ffff:(?=.*\.)/, "").split(/[.:]/);
   return host.includes(".") ? Number(first) >= 224 : /^ff..$/i.test(first);

@@ -1,23 +1,24 @@
-// Listening at a path: the file of a UNIX socket, from before it is made until after it is gone; unix(7).
+// Listens at the path of a UNIX socket: creates the file, replaces a stale file, and removes the file at the end;
+// unix(7).
 //
-// Mode. To connect takes the permission to write to the file. bind(2) makes the file with the mode of the socket itself,
-// less the umask (unix_bind_bsd in net/unix/af_unix.c), and a socket's mode is changed by fchmod(2). So the mode is set on the
-// socket first: the file never has a bit too many. What the umask took is added by chmod(2) before listen(2), until when
-// every connect(2) is refused. The umask itself is left alone, as it belongs to all threads. Whoever can rename files in the
-// directory can put something else at the path at any time; the directory has to keep such people out.
+// Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
+// the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
+// set on the socket first, and the file never has more bits than `mode`. chmod(2) then adds the bits of the umask.
+// listen(2) comes last; until then the kernel refuses every connect(2). The umask itself is not changed, because all
+// threads share it. The directory must protect the path: a process that may rename files there can replace the socket
+// at any time.
 //
-// A file that is left over. After a crash the file stays, and bind(2) says EADDRINUSE for ever. Such a file is removed if it
-// is a socket and no process has it open. That is found out by connecting a datagram socket to it: ECONNREFUSED means that
-// nobody has it, and a listener, whose type differs, gives EPROTOTYPE (unix_find_bsd) and hears nothing of it, whether it
-// listens already or is just about to. Between two servers that find the same file at the same time the second one looks again,
-// right before it removes anything, whether the file is still the one that it asked about.
+// Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
+// that no process has open. To check that, a datagram socket connects to it. ECONNREFUSED means that no process has it
+// open. Another stream socket gives EPROTOTYPE (unix_find_bsd), before and after its listen(2), and its process does
+// not notice the check. Two servers may find the same file at the same time. So, right before the removal, the file is
+// compared again with the file that was checked.
 //
-// The end. The file is removed when the listener is closed, if it is still the same: number and device are compared while the
-// socket is open, for as long as the kernel holds the file and cannot give its number to another one. A relative path is one of
-// the directory that was the current one when it was bound, so that directory's path is taken note of; a file of which
-// somebody has moved the directory stays.
+// Removal. Closing the listener removes the file if device and inode are still the same. They are compared while the
+// socket is open, because then the kernel can't give the inode to another file. A relative path depends on the current
+// directory, so the absolute path is stored at bind(2). If that directory is moved afterwards, the file stays.
 //
-// Names are bytes; node:fs takes them as Buffers.
+// Names are bytes, which node:fs takes as Buffers.
 
 import { Buffer } from "node:buffer";
 import type { BigIntStats } from "node:fs";
@@ -29,52 +30,53 @@ import { Socket } from "../socket/index.js";
 import { SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
-/** How often the path is tried when others make and remove files there at the same time. */
-const TRIES = 5;
+/** Maximum number of further bind(2) calls while other processes create and remove files at the path. */
+const MAX_RETRIES = 5;
 const SLASH = 0x2f;
 
-/** A socket that is bound to a name, and what removes its file right before it is closed. */
+/** A listening socket. `remove`, to be called before the socket is closed, removes its file. */
 export interface BoundUnix {
   readonly socket: Socket;
   readonly remove: (() => void) | undefined;
 }
 
-/** Binds a stream socket to a path or an abstract name, and lets it listen. */
+/** Makes a stream socket that listens at a path or an abstract name. */
 export async function listenUnix(address: UnixAddress, mode: number | undefined, backlog: number): Promise<BoundUnix> {
   const socket = new Socket(AF_UNIX, SOCK_STREAM);
   let file: File | undefined;
-  let own: BigIntStats | undefined;
+  let created: BigIntStats | undefined;
   try {
     if (address.path.startsWith("\0")) {
       await socket.bind(address);
       socket.listen(backlog);
       return { socket, remove: undefined };
     }
-    if (mode !== undefined) told(address, () => fs().fchmodSync(socket.fileno(), mode));
+    if (mode !== undefined) withSocketErrors(address, () => fs().fchmodSync(socket.fileno(), mode));
     const bound = (file = await bindPath(socket, address));
-    const made = (own = told(address, () => fs().lstatSync(bound, { bigint: true })));
-    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode) told(address, () => fs().chmodSync(bound, mode));
+    const made = (created = withSocketErrors(address, () => fs().lstatSync(bound, { bigint: true })));
+    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode)
+      withSocketErrors(address, () => fs().chmodSync(bound, mode));
     socket.listen(backlog);
-    return { socket, remove: () => removeOwn(bound, made) };
+    return { socket, remove: () => removeIfSame(bound, made) };
   } catch (error) {
-    if (file !== undefined && own !== undefined) removeOwn(file, own);
+    if (file !== undefined && created !== undefined) removeIfSame(file, created);
     socket.close();
     throw error;
   }
 }
 
-/** The absolute path of a file, as node:fs takes it. */
+/** An absolute path, as node:fs takes it. */
 type File = Buffer;
 
-/** Where the path leads at this moment. It may be longer than an address of a socket can be. */
-function absolute({ bytes }: UnixAddress): File {
+/** The absolute path of an address. It may be longer than the address of a socket can be. */
+function absolutePath({ bytes }: UnixAddress): File {
   if (bytes[0] === SLASH) return Buffer.from(bytes);
-  // The kernel's word, for process.cwd() is text.
+  // Read from the kernel as bytes, because process.cwd() is a string.
   return Buffer.concat([fs().readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
 }
 
-/** Makes a call of node:fs; its error is told as those of all other calls are. */
-function told<T>(address: UnixAddress, call: () => T): T {
+/** Runs a call of node:fs, and converts its error to a SocketError. */
+function withSocketErrors<T>(address: UnixAddress, call: () => T): T {
   try {
     return call();
   } catch (cause) {
@@ -84,12 +86,12 @@ function told<T>(address: UnixAddress, call: () => T): T {
   }
 }
 
-/** Returns the file that was made. */
+/** Binds the socket to its path. Returns the path of the new file. */
 async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
-  for (let left = TRIES; ; left--) {
-    const file = told(address, () => absolute(address));
+  for (let left = MAX_RETRIES; ; left--) {
+    const file = withSocketErrors(address, () => absolutePath(address));
     try {
-      // Binds before it returns, since no name has to be resolved: the current directory is the same as above.
+      // bind() makes its system call before it returns, so the current directory is that of absolutePath().
       await socket.bind(address);
       return file;
     } catch (error) {
@@ -99,18 +101,18 @@ async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
   }
 }
 
-/** Removes what is at the path if it is a socket that nobody has open. False when it has to stay. */
+/** Removes the file if it is a socket that no process has open. Returns false if the file stays. */
 async function removeStale(address: UnixAddress, file: File): Promise<boolean> {
-  const found = told(address, () => look(file));
+  const found = withSocketErrors(address, () => fileStatus(file));
   if (found === undefined) return true;
-  if (!found.isSocket() || !(await isDead(address))) return false;
-  const now = told(address, () => look(file));
-  if (now !== undefined && isSame(now, found) && now.ctimeNs === found.ctimeNs)
-    told(address, () => fs().unlinkSync(file));
+  if (!found.isSocket() || !(await isUnused(address))) return false;
+  const now = withSocketErrors(address, () => fileStatus(file));
+  if (now !== undefined && isSameFile(now, found) && now.ctimeNs === found.ctimeNs)
+    withSocketErrors(address, () => fs().unlinkSync(file));
   return true;
 }
 
-async function isDead(address: UnixAddress): Promise<boolean> {
+async function isUnused(address: UnixAddress): Promise<boolean> {
   await using probe = new Socket(AF_UNIX, SOCK_DGRAM);
   try {
     await probe.connect(address, { timeout: 0 });
@@ -121,19 +123,19 @@ async function isDead(address: UnixAddress): Promise<boolean> {
   }
 }
 
-function look(file: File): BigIntStats | undefined {
+function fileStatus(file: File): BigIntStats | undefined {
   return fs().lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
-function isSame(a: BigIntStats, b: BigIntStats): boolean {
+function isSameFile(a: BigIntStats, b: BigIntStats): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-function removeOwn(file: File, own: BigIntStats): void {
+function removeIfSame(file: File, created: BigIntStats): void {
   try {
-    const now = look(file);
-    if (now !== undefined && isSame(now, own)) fs().unlinkSync(file);
+    const now = fileStatus(file);
+    if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);
   } catch {
-    // A process that has given up its privileges may not remove it; the next one to listen there will.
+    // A process that has dropped its privileges can't remove the file. The next listener replaces it.
   }
 }

@@ -29,6 +29,7 @@ export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
 // For the layers above, and nobody else.
+export { isTcp } from "./socket.js";
 export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
 export { dropDefaultTimeout } from "./promiseRunner.js";
 export { Pump } from "./pump.js";

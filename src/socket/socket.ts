@@ -36,7 +36,8 @@ import { PromiseRunner, setRunnerOf } from "./promiseRunner.js";
 import { sendfile } from "./sendfileProgress.js";
 import { SocketConn } from "./socketConn.js";
 
-function isTcp(family: number, type: number, protocol: number): boolean {
+/** Whether a socket of this family, type and protocol speaks TCP. */
+export function isTcp(family: number, type: number, protocol: number): boolean {
   return (
     (family === AF_INET || family === AF_INET6) &&
     type === SOCK_STREAM &&

@@ -1,8 +1,9 @@
-// Keys, certificates and lists of revoked ones: read in full before OpenSSL gets them, or refused.
+// Reads and checks keys, certificates and revocation lists before OpenSSL gets them.
 //
-// OpenSSL, as Node calls it, reads what it can: of a bundle the certificates before the first damaged one, of a file with several
-// lists of revoked certificates the first, of parameters for Diffie-Hellman that can't be read none. Each of these would leave a
-// context that is less strict than it was meant to be. What is refused here has OpenSSL's code where OpenSSL has one.
+// Node makes OpenSSL ignore the parts that it can't read: in a bundle, all certificates from the first damaged one on;
+// in a file with several revocation lists, all but the first; and Diffie-Hellman parameters that are damaged. Each of
+// these would make a context less strict than its options. So such input is refused here, with OpenSSL's code if
+// OpenSSL has one.
 
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isUint8Array } from "node:util/types";
@@ -12,7 +13,7 @@ import { TlsError } from "../errors/index.js";
 import type { Pem, TlsContextOptions } from "./tlsOptions.js";
 import { isOneValue, type PemBlock, pemBlocks } from "./pem.js";
 
-/** What a context shows of itself and what it trusts, as Node takes it. */
+/** The credentials and trusted certificates of a context, as Node takes them. */
 export interface Material {
   key?: string[];
   cert?: string[];
@@ -23,7 +24,7 @@ export interface Material {
   dhparam?: string;
 }
 
-/** The code for what TLS can't use, where OpenSSL has none. */
+/** The code of credentials that can't be used, if OpenSSL has none. */
 export const UNUSABLE = "ERR_TLS_CONTEXT";
 
 type Kind =
@@ -43,28 +44,28 @@ const KINDS: Readonly<Record<string, Kind>> = {
   "EC PARAMETERS": "set of EC parameters",
 };
 
-/** What may stand in a file of certificates: it is often that of the key as well. */
-const BESIDES: readonly Kind[] = ["private key", "set of EC parameters"];
+/** Blocks that a file of certificates may contain, because it is often the file of the key as well. */
+const ALSO_ALLOWED: readonly Kind[] = ["private key", "set of EC parameters"];
 
-/** Shortest prime of Diffie-Hellman that Node takes, in bits. */
-const LEAST_PRIME = 1024;
+/** Minimum size of a Diffie-Hellman prime in bits; Node refuses shorter ones. */
+const MIN_PRIME_BITS = 1024;
 
-function kindOf({ label }: PemBlock): Kind | undefined {
+function blockKind({ label }: PemBlock): Kind | undefined {
   return /(?:^| )PRIVATE KEY$/.test(label) ? "private key" : KINDS[label];
 }
 
-/** The code of an error of Node's and what it says. */
-export function saidBy(error: unknown): { readonly code: string; readonly reason: string } {
+/** The code and the text of an error of Node. */
+export function describeNodeError(error: unknown): { readonly code: string; readonly reason: string } {
   const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
   return { code: typeof code === "string" ? code : UNUSABLE, reason: typeof reason === "string" ? reason : message };
 }
 
-/** Runs what OpenSSL may refuse; its error says that `name` is what was refused. */
-function attempt<T>(action: string, name: string, run: () => T): T {
+/** Calls `run`, and adds `name` to an error of OpenSSL. */
+function tryOpenssl<T>(action: string, name: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    const { code, reason } = saidBy(error);
+    const { code, reason } = describeNodeError(error);
     throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: ${reason}`, { cause: error });
   }
 }
@@ -73,7 +74,7 @@ function isPem(value: unknown): value is Pem {
   return typeof value === "string" || isUint8Array(value);
 }
 
-/** The parts of an option in PEM, each with its name in messages. */
+/** The parts of an option in PEM, each with its name for messages. */
 function partsOf(value: unknown, action: string, name: string): { readonly name: string; readonly pem: Pem }[] {
   const required = "required PEM as a string or a Uint8Array";
   if (isPem(value)) return [{ name, pem: value }];
@@ -86,30 +87,32 @@ function partsOf(value: unknown, action: string, name: string): { readonly name:
   });
 }
 
-/** The blocks of one kind. Others are an error unless they are named in `besides`: nothing that was given is left out unseen. */
-function blocksOf(pem: Pem, wanted: Kind, besides: readonly Kind[], action: string, name: string): PemBlock[] {
+/**
+ * The blocks of one kind. Other blocks are an error unless `allowed` has their kind, so no input is ignored silently.
+ */
+function blocksOf(pem: Pem, wanted: Kind, allowed: readonly Kind[], action: string, name: string): PemBlock[] {
   const refused = (code: string, reason: string): TlsError =>
     new TlsError(code, `Cannot ${action}`, `${name}: ${reason}`);
   const all = pemBlocks(pem);
   if ("code" in all) throw refused(all.code, all.reason);
   for (const block of all) {
-    const kind = kindOf(block);
-    if (kind === wanted || (kind !== undefined && besides.includes(kind))) continue;
-    throw refused(UNUSABLE, `it holds a block ${quote(block.label)}, required a ${wanted} alone`);
+    const kind = blockKind(block);
+    if (kind === wanted || (kind !== undefined && allowed.includes(kind))) continue;
+    throw refused(UNUSABLE, `it has a block ${quote(block.label)}, required only a ${wanted}`);
   }
-  const found = all.filter((block) => kindOf(block) === wanted);
+  const found = all.filter((block) => blockKind(block) === wanted);
   if (found.length > 0) return found;
   throw refused("ERR_OSSL_PEM_NO_START_LINE", `there is no ${wanted} in it`);
 }
 
-/** One certificate, of which everything can be read. */
+/** Reads one certificate, including its key. */
 function readCertificate(block: PemBlock, action: string, name: string): X509Certificate {
-  const certificate = attempt(action, name, () => new (crypto().X509Certificate)(block.text));
+  const certificate = tryOpenssl(action, name, () => new (crypto().X509Certificate)(block.text));
   try {
     void certificate.publicKey;
   } catch (error) {
-    const { code } = saidBy(error);
-    // A key of a kind that this OpenSSL does not know makes a certificate of no use, not a damaged one.
+    const { code } = describeNodeError(error);
+    // This OpenSSL may not support the type of the key. Then the certificate is not damaged.
     if (!/UNSUPPORTED|UNKNOWN/.test(code)) {
       throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: its key can't be read`, { cause: error });
     }
@@ -119,24 +122,26 @@ function readCertificate(block: PemBlock, action: string, name: string): X509Cer
 
 function readCertificates(
   pem: Pem,
-  besides: readonly Kind[],
+  allowed: readonly Kind[],
   action: string,
   name: string,
 ): [X509Certificate[], string[]] {
-  const blocks = blocksOf(pem, "certificate", besides, action, name);
+  const blocks = blocksOf(pem, "certificate", allowed, action, name);
   const nameOf = (index: number): string =>
     blocks.length === 1 ? name : `${name}, certificate ${index + 1} of ${blocks.length},`;
   return [blocks.map((block, index) => readCertificate(block, action, nameOf(index))), blocks.map(({ text }) => text)];
 }
 
-interface Shown {
+interface NamedCertificate {
   readonly name: string;
   readonly leaf: X509Certificate;
 }
 
-/** OpenSSL has one place for each kind of key, and a second certificate for it replaces the first. */
+/**
+ * Checks that keys and certificates match. OpenSSL keeps one certificate per type of key, so a second one is refused.
+ */
 function checkPairs(
-  certificates: readonly Shown[],
+  certificates: readonly NamedCertificate[],
   keys: readonly { name: string; key: KeyObject }[],
   action: string,
 ): void {
@@ -163,7 +168,7 @@ function checkPairs(
 function readPairs(options: TlsContextOptions, action: string): { cert: string[]; key: string[] } {
   const { cert, key, passphrase } = options;
   const certificates = (cert === undefined ? [] : partsOf(cert, action, "cert")).map(({ name, pem }) => {
-    const [all, texts] = readCertificates(pem, BESIDES, action, name);
+    const [all, texts] = readCertificates(pem, ALSO_ALLOWED, action, name);
     return { name, leaf: all[0] as X509Certificate, text: texts.join("") };
   });
   const keys = (key === undefined ? [] : partsOf(key, action, "key")).map(({ name, pem }) => {
@@ -172,8 +177,8 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
       throw new TlsError(UNUSABLE, `Cannot ${action}`, `${name} holds ${blocks.length} private keys, required one`);
     }
     const { text } = blocks[0] as PemBlock;
-    const opened = attempt(action, name, () =>
-      crypto().createPrivateKey({ key: text, format: "pem", ...given({ passphrase }) }),
+    const opened = tryOpenssl(action, name, () =>
+      crypto().createPrivateKey({ key: text, format: "pem", ...passphraseOption({ passphrase }) }),
     );
     return { name, key: opened, text };
   });
@@ -185,7 +190,7 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
   return { cert: certificates.map(({ text }) => text), key: keys.map(({ text }) => text) };
 }
 
-function given(options: { readonly passphrase: string | undefined }): { passphrase?: string } {
+function passphraseOption(options: { readonly passphrase: string | undefined }): { passphrase?: string } {
   return options.passphrase === undefined ? {} : { passphrase: options.passphrase };
 }
 
@@ -197,7 +202,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
   if (!isOneValue(pfx)) {
     throw new TlsError(UNUSABLE, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
   }
-  attempt(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...given({ passphrase }) }));
+  tryOpenssl(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...passphraseOption({ passphrase }) }));
   return pfx;
 }
 
@@ -211,13 +216,13 @@ function readLists(value: unknown, action: string): string[] {
           `${name} can't be used: it is cut off, or there are bytes behind it`,
         );
       }
-      attempt(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
+      tryOpenssl(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
       return text;
     }),
   );
 }
 
-/** Node ignores parameters that it can't read, and takes others on trust. */
+/** Reads Diffie-Hellman parameters. Node ignores damaged ones, and does not check the others. */
 function readDhparam(value: unknown, action: string): string {
   if (value === "auto") return value;
   if (!isPem(value)) {
@@ -231,15 +236,15 @@ function readDhparam(value: unknown, action: string): string {
   if (blocks.length > 1) throw refused(`it holds ${blocks.length} sets of parameters, required one`);
   const { bytes, text } = blocks[0] as PemBlock;
   const prime = isOneValue(bytes) ? firstInteger(bytes) : undefined;
-  if (prime === undefined) throw refused("it is no DER of DH parameters");
+  if (prime === undefined) throw refused("it is not DER of DH parameters");
   const bits = prime.toString(2).length;
-  if (bits < LEAST_PRIME) throw refused(`its prime has ${bits} bits, required at least ${LEAST_PRIME}`);
-  if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is none");
-  attempt(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
+  if (bits < MIN_PRIME_BITS) throw refused(`its prime has ${bits} bits, required at least ${MIN_PRIME_BITS}`);
+  if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is not a prime number");
+  tryOpenssl(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
   return text;
 }
 
-/** The first INTEGER of a SEQUENCE: the prime, in RFC 2631 and PKCS #3 alike. */
+/** The first INTEGER of a SEQUENCE. In RFC 2631 and in PKCS #3 that is the prime. */
 function firstInteger(der: Buffer): bigint | undefined {
   const content = contentOf(der, 0, 0x30);
   const integer = content === undefined ? undefined : contentOf(content, 0, 0x02);
@@ -257,9 +262,10 @@ function contentOf(der: Buffer, start: number, tag: number): Buffer | undefined 
 }
 
 /**
- * What the credentials and parameters of a context come to.
+ * Reads and checks the credentials and parameters of a context.
  *
- * @throws TlsError for what is empty, cut off, of the wrong kind or only partly readable, TypeError for a value of the wrong type
+ * @throws TlsError for what is empty, cut off, of the wrong kind or only partly readable, TypeError for a value of the
+ *   wrong type
  */
 export function readMaterial(options: TlsContextOptions, action: string): Material {
   const { key, cert, passphrase, pfx, ca, crl, dhparam } = options;
@@ -267,16 +273,18 @@ export function readMaterial(options: TlsContextOptions, action: string): Materi
     throw new TypeError(`Cannot ${action}: passphrase is ${quote(passphrase)}, required a string`);
   }
   if (pfx !== undefined && (key !== undefined || cert !== undefined)) {
-    throw new TypeError(`Cannot ${action}: pfx stands for key and cert, required either of them`);
+    throw new TypeError(`Cannot ${action}: pfx is set together with key or cert, required either pfx or both of them`);
   }
   if (passphrase !== undefined && key === undefined && pfx === undefined) {
-    throw new TypeError(`Cannot ${action}: passphrase opens nothing, required key or pfx with it`);
+    throw new TypeError(`Cannot ${action}: passphrase is set without key and pfx, required one of them with it`);
   }
-  const material: Material = { ...given({ passphrase }) };
+  const material: Material = { ...passphraseOption({ passphrase }) };
   if (cert !== undefined || key !== undefined) Object.assign(material, readPairs(options, action));
   if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {
-    material.ca = partsOf(ca, action, "ca").flatMap(({ name, pem }) => readCertificates(pem, BESIDES, action, name)[1]);
+    material.ca = partsOf(ca, action, "ca").flatMap(
+      ({ name, pem }) => readCertificates(pem, ALSO_ALLOWED, action, name)[1],
+    );
   }
   if (crl !== undefined) material.crl = readLists(crl, action);
   if (dhparam !== undefined) material.dhparam = readDhparam(dhparam, action);

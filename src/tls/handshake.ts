@@ -1,8 +1,8 @@
-// The two sides of the handshake, each from a carrier to a TlsConn.
+// The handshakes of a client and of a server: each makes a TlsConn on a transport.
 //
-// A client is tls.connect() on the carrier. A server is the context's tls.Server with the carrier put into it, as Node
-// allows for any stream. That server reports all its handshakes as its own events; so that each of ours hears of its own
-// and of nothing else, the connection is given to an object that is that server in all but `emit`.
+// A client calls tls.connect() on the transport. A server passes the transport to the tls.Server of its context, as
+// Node allows for any stream. A tls.Server emits the events of all its handshakes. So the transport is passed to an
+// object that inherits from the server and overrides `emit`; its events are those of one handshake.
 
 import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
@@ -15,22 +15,22 @@ import { type SocketError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { PendingCall } from "../wait/pendingCall.js";
-import type { Carrier } from "./carrier.js";
-import { TlsConn } from "./conn.js";
-import { nodeContext, type TlsContext } from "./context.js";
-import { asError, failure } from "./failure.js";
+import type { Transport } from "./transport.js";
+import { TlsConn } from "./tlsConn.js";
+import { nodeContext, type TlsContext } from "./tlsContext.js";
+import { callbackError, fromNodeError } from "./nodeError.js";
 import type { CheckedConnection, TlsClientOptions } from "./tlsOptions.js";
 import { isCurrent, type Session } from "./session.js";
 
-/** What is handed to a handshake: the connection, what carries it, and the settings. */
-export interface Shaking {
+/** The arguments of a handshake. */
+export interface HandshakeSetup {
   readonly conn: Conn;
-  readonly carrier: Carrier;
+  readonly transport: Transport;
   readonly context: TlsContext;
-  readonly plan: CheckedConnection;
+  readonly checked: CheckedConnection;
 }
 
-class Handshake extends PendingCall<TlsConn> {
+class HandshakeCall extends PendingCall<TlsConn> {
   readonly #stop: () => void;
 
   constructor(opts: IoOptions, stop: () => void) {
@@ -44,68 +44,71 @@ class Handshake extends PendingCall<TlsConn> {
   }
 }
 
-function begin({ carrier, plan }: Shaking): Handshake {
-  // Node's end of it is destroyed with what it stands on.
-  return new Handshake({ timeout: plan.handshakeTimeout, signal: plan.signal }, () => carrier.duplex.destroy());
+function begin({ transport, checked }: HandshakeSetup): HandshakeCall {
+  // The TLS socket is destroyed together with the transport.
+  return new HandshakeCall({ timeout: checked.handshakeTimeout, signal: checked.signal }, () =>
+    transport.duplex.destroy(),
+  );
 }
 
 function establish(
-  shaking: Shaking,
+  setup: HandshakeSetup,
   socket: TLSSocket,
   servername: string | undefined,
   certificate: X509Certificate | undefined,
 ): TlsConn {
-  const { conn, carrier, plan } = shaking;
-  const { isServer, closeTimeout, allowTruncation } = plan;
-  return new TlsConn({ socket, carrier, conn, isServer, servername, certificate, closeTimeout, allowTruncation });
+  const { conn, transport, checked } = setup;
+  const { isServer, closeTimeout, allowTruncation } = checked;
+  return new TlsConn({ socket, transport, conn, isServer, servername, certificate, closeTimeout, allowTruncation });
 }
 
-/** What the client's own options come to. */
-export interface ClientPlan {
-  /** What the certificate is checked for; undefined where nothing is checked. */
+/** The options of a client, checked. */
+export interface CheckedClient {
+  /** The name that the certificate must have; undefined if the name is not checked. */
   readonly name: string | undefined;
   readonly check: TlsClientOptions["checkServerIdentity"];
   readonly session: Session | undefined;
 }
 
-export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<TlsConn> {
-  const { carrier, context, plan } = shaking;
+export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): Promise<TlsConn> {
+  const { transport, context, checked } = setup;
   const inner = nodeContext(context);
   const { name, check, session } = client;
-  const rejectUnauthorized = plan.inline.rejectUnauthorized ?? inner.options.rejectUnauthorized ?? true;
-  const alpnProtocols = plan.inline.alpnProtocols ?? inner.options.alpnProtocols;
+  const rejectUnauthorized = checked.inline.rejectUnauthorized ?? inner.options.rejectUnauthorized ?? true;
+  const alpnProtocols = checked.inline.alpnProtocols ?? inner.options.alpnProtocols;
   let conn: TlsConn | undefined;
 
   const identify = (legacy: tls.PeerCertificate, certificate: () => X509Certificate | undefined): Error | undefined => {
     if (name === undefined) return new Error("no name to check was given");
     if (check === undefined) return nodeTls().checkServerIdentity(name, legacy);
     const found = certificate();
-    return found === undefined ? new Error("the server showed no certificate") : verdict(check, name, found);
+    return found === undefined ? new Error("the server showed no certificate") : verifyIdentity(check, name, found);
   };
   const fits = ({ certificate }: Session): boolean => {
     const legacy = certificate.toLegacyObject();
     return isCurrent(certificate) && identify(legacy, () => certificate) === undefined;
   };
-  // One that does not fit is not offered: then the handshake is a full one.
+  // A session that does not match is not offered. Then the handshake is a full one.
   const offered = session !== undefined && fits(session) ? session : undefined;
-  // Node gives the server's certificate once: a second call finds none.
+  // Stored, because Node returns the server's certificate only once.
   let shown: X509Certificate | undefined;
 
-  const handshake = begin(shaking);
+  const handshake = begin(setup);
   let socket: TLSSocket;
   try {
     socket = nodeTls().connect({
-      socket: carrier.duplex,
+      socket: transport.duplex,
       secureContext: inner.secureContext(),
       rejectUnauthorized,
       checkServerIdentity: (_, legacy) => {
         try {
           return identify(legacy, () => (shown = socket.getPeerX509Certificate()));
         } catch (error) {
-          // Thrown here it would end the process, and with `rejectUnauthorized: false` Node goes on in spite of it.
+          // Thrown here, the error would end the process. With `rejectUnauthorized: false` Node would ignore a returned
+          // error.
           handshake.reject(error);
           socket.destroy();
-          return asError(error, "checkServerIdentity");
+          return callbackError(error, "checkServerIdentity");
         }
       },
       ...(name === undefined || net().isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
@@ -113,11 +116,11 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
       ...(offered === undefined ? {} : { session: offered.ticket }),
     });
   } catch (error) {
-    handshake.reject(failure(error, "tls_handshake"));
+    handshake.reject(fromNodeError(error, "tls_handshake"));
     return handshake.promise;
   }
   const failed = (error: unknown): void => {
-    handshake.reject(failure(error, "tls_handshake"));
+    handshake.reject(fromNodeError(error, "tls_handshake"));
     socket.destroy();
   };
   const gone = (): void => failed(localError("ECONNRESET", "tls_handshake"));
@@ -128,57 +131,57 @@ export function shakeAsClient(shaking: Shaking, client: ClientPlan): Promise<Tls
     if (handshake.settled) return;
     socket.off("error", failed);
     socket.off("close", gone);
-    conn = establish(shaking, socket, name, socket.isSessionReused() ? offered?.certificate : shown);
+    conn = establish(setup, socket, name, socket.isSessionReused() ? offered?.certificate : shown);
     handshake.resolve(conn);
   });
   return handshake.promise;
 }
 
-/** What `checkServerIdentity` says, which is undefined or an Error and nothing else. */
-function verdict(
-  check: NonNullable<ClientPlan["check"]>,
+/** Calls `checkServerIdentity`, and refuses a result that is neither undefined nor an Error. */
+function verifyIdentity(
+  check: NonNullable<CheckedClient["check"]>,
   name: string,
   certificate: X509Certificate,
 ): Error | undefined {
-  const said: unknown = check(name, certificate);
-  if (said === undefined) return undefined;
-  if (isNativeError(said) || said instanceof Error) return said;
-  // Nobody will wait for it.
-  if (isPromise(said)) said.catch(() => undefined);
+  const result: unknown = check(name, certificate);
+  if (result === undefined) return undefined;
+  if (isNativeError(result) || result instanceof Error) return result;
+  // No code awaits this promise.
+  if (isPromise(result)) result.catch(() => undefined);
   throw new TypeError(
-    `Cannot verify a server: checkServerIdentity gave ${quote(said)}, required undefined or an Error, at once`,
+    `Cannot verify a server: the result of checkServerIdentity is ${quote(result)}, required undefined or an Error, and no Promise`,
   );
 }
 
-export function shakeAsServer(shaking: Shaking): Promise<TlsConn> {
-  const { carrier, context } = shaking;
-  const seat = Object.create(nodeContext(context).server()) as tls.Server;
-  const handshake = begin(shaking);
-  seat.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
+  const { transport, context } = setup;
+  const serverView = Object.create(nodeContext(context).server()) as tls.Server;
+  const handshake = begin(setup);
+  serverView.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "secureConnection") {
       const socket = args[0] as TLSSocket;
       const { servername } = socket as { servername?: string | false | null };
-      handshake.resolve(establish(shaking, socket, servername || undefined, undefined));
+      handshake.resolve(establish(setup, socket, servername || undefined, undefined));
     } else if (event === "tlsClientError") {
       const [error, socket] = args as [unknown, TLSSocket];
-      handshake.reject(refusedClient(socket) ?? failure(error, "tls_handshake"));
+      handshake.reject(refusedClient(socket) ?? fromNodeError(error, "tls_handshake"));
       socket.destroy();
     }
     return true;
   };
-  // The TLS socket takes this over from what it is made on. Until the handshake is over, an end is the end of it; after that
-  // it is not asked any more.
-  carrier.duplex.allowHalfOpen = false;
+  // The TLS socket copies `allowHalfOpen` from the transport. With false, an end during the handshake ends the
+  // handshake. After the handshake the copy has no effect.
+  transport.duplex.allowHalfOpen = false;
   try {
-    EventEmitter.prototype.emit.call(seat, "connection", carrier.duplex);
+    EventEmitter.prototype.emit.call(serverView, "connection", transport.duplex);
   } catch (error) {
-    handshake.reject(failure(error, "tls_handshake"));
+    handshake.reject(fromNodeError(error, "tls_handshake"));
   }
-  carrier.duplex.allowHalfOpen = true;
+  transport.duplex.allowHalfOpen = true;
   return handshake.promise;
 }
 
-/** Node closes the connection of a client whose certificate does not verify, and says no more than that it is closed. */
+/** The error for a client without a valid certificate. Node reports only that it has closed the connection. */
 function refusedClient(socket: TLSSocket): TlsError | undefined {
   const code = socket.authorizationError as unknown;
   if (typeof code !== "string") return undefined;

@@ -1,8 +1,8 @@
 // TLS on any connection.
 
-export { TlsConn } from "./conn.js";
-export { TlsContext } from "./context.js";
-export { TlsListener, type TlsListenerOptions } from "./listener.js";
+export { TlsConn } from "./tlsConn.js";
+export { TlsContext } from "./tlsContext.js";
+export { TlsListener, type TlsListenerOptions } from "./tlsListener.js";
 export type {
   Pem,
   SniCallback,
@@ -14,4 +14,4 @@ export type {
   TlsServerOptions,
   TlsVersion,
 } from "./tlsOptions.js";
-export { wrapTls } from "./wrap.js";
+export { wrapTls } from "./wrapTls.js";

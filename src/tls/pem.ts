@@ -1,8 +1,8 @@
-// PEM, read strictly: every block of a text, or why the text can't be read.
+// Parses PEM strictly: returns all blocks of a text, or the reason why the text is wrong.
 //
-// OpenSSL takes the blocks of the kind that it looks for and passes over everything else, without a word where nothing is left:
-// a `ca` that is empty or cut off trusts other certificates than its owner meant. So the text is cut into blocks here, whatever is
-// no comment has to belong to one, and OpenSSL is given the blocks that were checked, one by one.
+// OpenSSL reads the blocks of one kind and silently ignores everything else, even if no block is left. Then a `ca` that
+// is empty or truncated would trust the default certificates. So this parser splits the text into blocks, refuses text
+// that is neither a comment nor a part of a block, and passes the checked blocks to OpenSSL one by one.
 
 import type { Pem } from "./tlsOptions.js";
 
@@ -10,13 +10,13 @@ import type { Pem } from "./tlsOptions.js";
 export interface PemBlock {
   /** `"CERTIFICATE"` */
   readonly label: string;
-  /** The block in PEM again, without what was around it. */
+  /** The block in PEM, without the text around it. */
   readonly text: string;
-  /** What its base64 says; of an encrypted key in the old form that is no DER. */
+  /** The decoded base64. In an encrypted key of the old format, it is not DER. */
   readonly bytes: Buffer;
 }
 
-/** Why a text can't be read, with OpenSSL's code for it. */
+/** The reason why a text is wrong, with OpenSSL's code. */
 export interface PemFault {
   readonly code: string;
   readonly reason: string;
@@ -24,15 +24,17 @@ export interface PemFault {
 
 const BEGIN = /^-----BEGIN ([^-]+)-----$/;
 const END = /^-----END ([^-]+)-----$/;
-/** Looks like the first or last line of a block, and is none: dashes are missing, or what is around it is no line end. */
+/**
+ * A damaged first or last line of a block: dashes are missing, or other text is on the line.
+ */
 const ALMOST = /-{2,} ?(?:BEGIN|END)\b|\b(?:BEGIN|END) [A-Z0-9. ]+-{2,}/;
-/** A full line of base64. Outside a block its block has lost its beginning. */
+/** A full line of base64. Outside a block, the first line of its block is missing. */
 const STRAY = /^[A-Za-z0-9+/]{60,}={0,2}$/;
-/** A field such as `DEK-Info: …`, which an encrypted key in the old form begins with: RFC 1421. */
+/** A field such as `DEK-Info: …`, the first lines of an encrypted key in the old format: RFC 1421. */
 const FIELD = /^[A-Za-z0-9-]+:/;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-/** The blocks of a text in their order, or what is wrong with it. */
+/** The blocks of a text in order, or the fault of the text. */
 export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
   const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
   const blocks: PemBlock[] = [];
@@ -72,7 +74,7 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
   return blocks;
 }
 
-/** The bytes of a block; undefined where its lines are no base64. */
+/** The bytes of a block; undefined if its lines are not base64. */
 function decode(lines: readonly string[]): Buffer | undefined {
   const fields = lines.findIndex((line) => line === "");
   const headed = fields >= 0 && FIELD.test(lines[0] as string);
@@ -82,8 +84,8 @@ function decode(lines: readonly string[]): Buffer | undefined {
 }
 
 /**
- * Whether `bytes` are one value in DER, no more and no less: X.690, section 8.1.3. A length that is not given in advance, as old
- * writers of PKCS #12 leave it, is taken on trust.
+ * Whether `bytes` are exactly one value in DER: X.690, section 8.1.3. The indefinite length, which old programs write
+ * in PKCS #12, is accepted without a check.
  */
 export function isOneValue(bytes: Uint8Array): boolean {
   if (bytes.length < 2) return false;

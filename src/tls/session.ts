@@ -1,47 +1,50 @@
-// Sessions as users keep them: OpenSSL's, together with the server's certificate.
+// The format of `session`: a session of OpenSSL, together with the server's certificate.
 //
-// Node checks no name when a session is resumed, and then does not know the certificate any more. So a session that was
-// mixed up, or kept for longer than its certificate is good, would make one server be taken for another. With the
-// certificate at hand it is checked again before the session is offered, as Go does, and `peerCertificate` stays known.
+// When Node resumes a session, it checks no name, and it no longer has the certificate. So with a session of another
+// server, or after the certificate has expired, the client would trust the wrong server. With the certificate in the
+// session, the client checks it again before it offers the session, as Go does. And `peerCertificate` is available.
 
 import type { X509Certificate } from "node:crypto";
 import { crypto } from "../builtins.js";
 
-/** In front of each: what it is, and the version of its form. */
-const MARK = Buffer.from("berkeley-tls\x02");
-/** Behind it the lengths of both parts: Node takes a session that is cut off for none, without a word. */
-const HEAD = MARK.length + 8;
+/** The first bytes of a packed session: a name and the version of the format. */
+const MAGIC = Buffer.from("berkeley-tls\x02");
+/** The header also has the lengths of both parts, because Node silently ignores a truncated session. */
+const HEADER_SIZE = MAGIC.length + 8;
 
-/** A session and whose it is. */
+/** A session and the certificate of its server. */
 export interface Session {
   readonly certificate: X509Certificate;
-  /** As OpenSSL has it. */
+  /** The session in the format of OpenSSL. */
   readonly ticket: Buffer;
 }
 
-/** One run of bytes for both. */
+/** Packs both parts into one Buffer. */
 export function packSession(certificate: X509Certificate, ticket: Uint8Array): Buffer {
   const der = certificate.raw;
   const sizes = Buffer.alloc(8);
   sizes.writeUInt32BE(der.length);
   sizes.writeUInt32BE(ticket.length, 4);
-  return Buffer.concat([MARK, sizes, der, ticket]);
+  return Buffer.concat([MAGIC, sizes, der, ticket]);
 }
 
-/** The parts of what `packSession` made; undefined for anything else. */
+/** Unpacks a result of `packSession()`; undefined for other bytes. */
 export function unpackSession(bytes: Uint8Array): Session | undefined {
   const packed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (packed.length < HEAD || !packed.subarray(0, MARK.length).equals(MARK)) return undefined;
-  const end = HEAD + packed.readUInt32BE(MARK.length);
-  if (end >= packed.length || end + packed.readUInt32BE(MARK.length + 4) !== packed.length) return undefined;
+  if (packed.length < HEADER_SIZE || !packed.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  const end = HEADER_SIZE + packed.readUInt32BE(MAGIC.length);
+  if (end >= packed.length || end + packed.readUInt32BE(MAGIC.length + 4) !== packed.length) return undefined;
   try {
-    return { certificate: new (crypto().X509Certificate)(packed.subarray(HEAD, end)), ticket: packed.subarray(end) };
+    return {
+      certificate: new (crypto().X509Certificate)(packed.subarray(HEADER_SIZE, end)),
+      ticket: packed.subarray(end),
+    };
   } catch {
     return undefined;
   }
 }
 
-/** Whether a certificate is good at this time. */
+/** Whether a certificate is valid at this time. */
 export function isCurrent(certificate: X509Certificate, now: number = Date.now()): boolean {
   return Date.parse(certificate.validFrom) <= now && now <= Date.parse(certificate.validTo);
 }

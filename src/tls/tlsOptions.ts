@@ -1,119 +1,125 @@
-// What TLS takes, and the checks of it: nothing is accepted and ignored, and nothing below TLS 1.2 is accepted at all.
+// The options of TLS and their checks. No option is accepted and ignored. TLS 1.2 is the minimum version.
 
-import { adoptSignal } from "../wait/aborts.js";
 import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
 import type { X509Certificate } from "node:crypto";
-import { quote } from "../check/index.js";
-import type { TlsContext } from "./context.js";
-import { checkLists } from "./lists.js";
+import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
+import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
+import type { TlsContext } from "./tlsContext.js";
+import { checkLists } from "./nameLists.js";
 
 /** A key or certificate in PEM: its text or the bytes of its file. */
 export type Pem = string | Uint8Array;
 
-/** The versions there are. Older ones are broken (RFC 8996) and can't be asked for. */
+/** The supported versions. Older versions are insecure (RFC 8996). */
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
-/** What a side shows of itself. */
+/** The credentials of one side, and the certificates that it trusts. */
 export interface TlsCredentials {
-  /** The private key, or one for each certificate. A file may hold the certificate as well. Needs `cert`. */
+  /** The private key, or one for each certificate. Its file may contain the certificate as well. Requires `cert`. */
   readonly key?: Pem | readonly Pem[] | undefined;
   /**
-   * The certificate, followed by the intermediate ones up to what the peer trusts; or several such chains, each for a key of
-   * another type. Needs `key`.
+   * The certificate, followed by the intermediate certificates; or several such chains, each for a key of another type.
+   * Requires `key`.
    */
   readonly cert?: Pem | readonly Pem[] | undefined;
-  /** Opens an encrypted `key` or `pfx`. */
+  /** Decrypts `key` or `pfx`. */
   readonly passphrase?: string | undefined;
-  /** Key and certificates in PKCS #12, instead of `key` and `cert`: the bytes of the file. */
+  /** The bytes of a PKCS #12 file with key and certificates. It replaces `key` and `cert`. */
   readonly pfx?: Uint8Array | undefined;
-  /** The certificates that are trusted instead of the system-independent list that Node brings along: at least one. */
+  /** The trusted certificates, at least one. Default: the list that Node contains. */
   readonly ca?: Pem | readonly Pem[] | undefined;
-  /** Lists of revoked certificates, all of which are used. Then every certificate needs a list of its issuer. */
+  /** Certificate revocation lists. All are used, and every certificate then requires a list of its issuer. */
   readonly crl?: Pem | readonly Pem[] | undefined;
 }
 
 /**
- * What many connections of one kind share; a {@link TlsContext} is made of it.
+ * Options of a {@link TlsContext}, which many connections can share.
  *
- * All of it is read when the context is made. What is empty, cut off, of the wrong kind or only partly readable is refused then, and so
- * is a name in a list that OpenSSL does not know: nothing is passed over, and nothing falls back to a default.
+ * All of them are read when the context is made. Input that is empty, truncated, of the wrong kind or partly damaged is
+ * refused. So is a name in a list that OpenSSL does not know. Nothing is ignored or replaced by a default.
  */
 export interface TlsContextOptions extends TlsCredentials {
-  /** The lowest version that is spoken. Default `"TLSv1.2"`. */
+  /** The minimum version. Default `"TLSv1.2"`. */
   readonly minVersion?: TlsVersion | undefined;
-  /** The highest. Default `"TLSv1.3"`. */
+  /** The maximum version. Default `"TLSv1.3"`. */
   readonly maxVersion?: TlsVersion | undefined;
-  /** Cipher suites, as OpenSSL writes them; see openssl-ciphers(1). Each name has to stand for one at least. */
+  /** Cipher suites in the syntax of openssl-ciphers(1). OpenSSL must know each name. */
   readonly ciphers?: string | undefined;
   /** Signature algorithms in the order of preference, separated by colons. */
   readonly sigalgs?: string | undefined;
   /** Groups for the key exchange in the order of preference, separated by colons. */
   readonly ecdhCurve?: string | undefined;
   /**
-   * Server: parameters for Diffie-Hellman in TLS 1.2, in PEM with a prime of 1024 bits or more, or `"auto"` for well-known ones that are
-   * as strong as the key. Default: cipher suites that need them are not used.
+   * Server: Diffie-Hellman parameters for TLS 1.2, in PEM with a prime of at least 1024 bits, or `"auto"` for
+   * well-known parameters as strong as the key. Default: none; cipher suites that require them are not used.
    */
   readonly dhparam?: Pem | undefined;
-  /** Protocols to agree on, the most wanted first: RFC 7301. A server that shares none with its client ends the handshake. */
+  /**
+   * Protocols for ALPN (RFC 7301), the preferred one first. The handshake fails if server and client have none in
+   * common.
+   */
   readonly alpnProtocols?: readonly string[] | undefined;
-  /** Refuses a peer whose certificate does not verify. Default true. Without it look at `authorized`. */
+  /** Refuses a peer without a valid certificate. Default true. If false, check `authorized`. */
   readonly rejectUnauthorized?: boolean | undefined;
   /**
-   * Server: asks the client for a certificate, which has to lead to one of `ca`; without `ca` to a public authority that Node trusts.
-   * Default false.
+   * Server: requests a certificate of the client. It must lead to one of `ca`; without `ca`, to an authority that
+   * Node trusts. Default false.
    */
   readonly requestCert?: boolean | undefined;
-  /** Server: chooses a context by the name that the client asks for; see {@link SniCallback}. */
+  /** Server: chooses a context by the server name of the client (SNI); see {@link SniCallback}. */
   readonly sniCallback?: SniCallback | undefined;
   /** Server: seconds for which a session can be resumed. Default 300. */
   readonly sessionTimeout?: number | undefined;
 }
 
 /**
- * Chooses another context by the name that a client asks for; `undefined` or `null` is the server's own. What it throws, and any other
- * value, refuses this one handshake.
+ * Chooses a context by the server name of the client (SNI). `undefined` or `null` selects the server's own context.
+ * An error, or any other result, fails this handshake only.
  */
 export type SniCallback = (
   servername: string,
 ) => TlsContext | null | undefined | Promise<TlsContext | null | undefined>;
 
-/** What both sides take for one connection. */
+/** Options of one connection, for clients and servers. */
 export interface TlsConnectionOptions {
-  /** Milliseconds for the handshake. Default 10000; `Infinity` for no limit. */
-  readonly handshakeTimeout?: number | undefined;
+  /** Milliseconds for the handshake; null for no limit. Default 10,000. */
+  readonly handshakeTimeout?: number | null | undefined;
   /** Ends the handshake; `wrapTls` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds that `close()` gives to what was written and to close_notify before it gives up. Default 5000. */
-  readonly closeTimeout?: number | undefined;
   /**
-   * Takes an end of the connection below without close_notify for an end, as some old servers send none. Default false:
-   * such an end is a `TlsError` of code `ERR_TLS_TRUNCATED`, because it may be an attacker's.
+   * Milliseconds for which `close()` waits until the bytes that were written and close_notify have been sent; null for
+   * no limit. After that time it drops them. Default 5000.
+   */
+  readonly closeTimeout?: number | null | undefined;
+  /**
+   * Accepts an end of the connection below without close_notify, which some old servers do not send. Default false:
+   * such an end is a `TlsError` of code `ERR_TLS_TRUNCATED`, because an attacker may have caused it.
    */
   readonly allowTruncation?: boolean | undefined;
   /**
-   * What the bytes are that a {@link Stream} has read and nobody took, as after `peek()` or after a header of the PROXY protocol.
-   * `"refuse"`: nobody's, so that `wrapTls()` rejects with `ERR_TLS_BUFFERED`; that is right after STARTTLS. `"tls"`: the beginning of
-   * TLS, which then goes on with what the connection below gives. Default `"refuse"`.
+   * The use of bytes that a {@link Stream} has read ahead, as after `peek()` or after a header of the PROXY protocol.
+   * `"refuse"`: `wrapTls()` rejects with `ERR_TLS_BUFFERED`, which is right after STARTTLS. `"tls"`: they are the first
+   * bytes of TLS. Default `"refuse"`.
    */
   readonly buffered?: "refuse" | "tls" | undefined;
-  /** Made beforehand and shared; instead of the options of {@link TlsContextOptions}. */
+  /** A context, which connections can share. It replaces the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
 
-/** How to be the client. */
+/** Options of a client. */
 export interface TlsClientOptions extends TlsContextOptions, TlsConnectionOptions {
   readonly isServer?: false | undefined;
   /**
-   * The name that the peer's certificate must have, and that the peer is asked for (SNI). An IP address is checked, but
-   * not asked for (RFC 6066, section 3). Default: `host`.
+   * The name that the peer's certificate must have. It is also sent as the server name (SNI), unless it is an IP
+   * address (RFC 6066, section 3). Default: `host`.
    */
   readonly servername?: string | undefined;
-  /** What was dialled: a name or an IP address. */
+  /** The host of the connection: a name or an IP address. */
   readonly host?: string | undefined;
   /**
-   * Checks the name instead of RFC 6125's rules; returns what is wrong. What it throws, and a value that is neither an Error nor
-   * `undefined`, refuses the server, whatever `rejectUnauthorized` says.
+   * Checks the certificate in place of the rules of RFC 6125. It returns `undefined`, or an Error that refuses the
+   * certificate. If it throws or returns another value, the handshake fails even if `rejectUnauthorized` is false.
    */
   readonly checkServerIdentity?: ((name: string, certificate: X509Certificate) => Error | undefined) | undefined;
   /** A session to resume, from an earlier connection to the same name; see {@link TlsConn.nextSession}. */
@@ -124,12 +130,12 @@ export interface TlsClientOptions extends TlsContextOptions, TlsConnectionOption
   readonly dhparam?: undefined;
 }
 
-/** How to be the server. */
+/** Options of a server. */
 export interface TlsServerOptions extends TlsContextOptions, TlsConnectionOptions {
   readonly isServer: true;
 }
 
-/** How {@link wrapTls} is to act. */
+/** Options of {@link wrapTls}. */
 export type TlsOptions = TlsClientOptions | TlsServerOptions;
 
 const CREDENTIALS = ["key", "cert", "passphrase", "pfx", "ca", "crl"] as const;
@@ -158,45 +164,32 @@ const CONNECTION = [
   "isServer",
 ] as const;
 const CLIENT = ["servername", "host", "checkServerIdentity", "session"] as const;
-/** What belongs to a connection of a client even where a context is given. */
+/** Options of a context that a client may set for one connection. */
 const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
 const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout", "dhparam"];
-/** The names of the options of a context that a client has a use for. */
+/** The names of the options of a context that apply to clients. */
 const CLIENT_CONTEXT: readonly string[] = CONTEXT.filter((name) => !SERVER_ONLY.includes(name));
 /** The names of {@link TlsClientOptions}. */
 export const CLIENT_OPTIONS: readonly string[] = [...CONNECTION, ...CLIENT, ...CLIENT_CONTEXT];
 
-/** setTimeout takes no more. */
-const LONGEST = 0x7fff_ffff;
+/** OpenSSL stores the time in a C int. */
+const MAX_SESSION_SECONDS = 0x7fff_ffff;
 
-export function checkObject(value: unknown, action: string): asserts value is Readonly<Record<string, unknown>> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot ${action}: options are ${quote(value)}, required an object`);
-  }
+/** As `checkOptions`, for options that are required. */
+function requireOptions(opts: unknown, action: string): asserts opts is Readonly<Record<string, unknown>> {
+  checkOptions(opts, action);
+  if (opts === undefined) throw new TypeError(`Cannot ${action}: options are undefined, required an object`);
 }
 
-export function checkNames(opts: Readonly<Record<string, unknown>>, known: readonly string[], action: string): void {
-  for (const [name, value] of Object.entries(opts)) {
-    if (value === undefined || known.includes(name)) continue;
-    throw new TypeError(
-      `Cannot ${action}: there is no option ${quote(name)} here, required one of ${known.join(", ")}`,
-    );
-  }
-}
-
-/** Milliseconds from 0 on, or `Infinity`. */
-export function checkTime(value: unknown, otherwise: number, action: string, name: string): number {
-  if (value === undefined) return otherwise;
-  if (typeof value !== "number") {
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a number of milliseconds`);
-  }
-  if (value === Infinity || (value >= 0 && value <= LONGEST)) return value;
-  throw new RangeError(`Cannot ${action}: ${name} is ${value}, required 0 to ${LONGEST} milliseconds or Infinity`);
-}
-
-export function checkFlag(value: unknown, action: string, name: string): void {
-  if (value === undefined || typeof value === "boolean") return;
-  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
+/** Checks the names of options that are required, and returns the options as a record. */
+export function checkRecord(
+  opts: unknown,
+  known: readonly string[],
+  action: string,
+): Readonly<Record<string, unknown>> {
+  requireOptions(opts, action);
+  checkNames(opts, known, action);
+  return opts;
 }
 
 function checkVersion(value: unknown, otherwise: TlsVersion, action: string, name: string): TlsVersion {
@@ -205,7 +198,9 @@ function checkVersion(value: unknown, otherwise: TlsVersion, action: string, nam
   throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required "TLSv1.2" or "TLSv1.3"`);
 }
 
-/** RFC 7301, section 3.1: names of 1 to 255 bytes, 65535 in all. OpenSSL takes no others, and Node would end the process. */
+/**
+ * RFC 7301, section 3.1: names of 1 to 255 bytes, at most 65535 in all. For other names, Node would end the process.
+ */
 function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
   const good = (name: unknown): boolean =>
@@ -219,77 +214,70 @@ function checkProtocols(value: unknown, action: string): void {
 
 /** The options of a context, checked, with the versions filled in. */
 export function checkContext(
-  opts: unknown,
+  given: unknown,
   action: string,
 ): TlsContextOptions & { readonly minVersion: SecureVersion } {
-  checkObject(opts, action);
-  checkNames(opts, CONTEXT, action);
+  const opts = checkRecord(given, CONTEXT, action);
   const minVersion = checkVersion(opts["minVersion"], "TLSv1.2", action, "minVersion");
   const maxVersion = checkVersion(opts["maxVersion"], "TLSv1.3", action, "maxVersion");
   if (minVersion > maxVersion) {
-    throw new RangeError(`Cannot ${action}: minVersion ${minVersion} is above maxVersion ${maxVersion}`);
+    throw new RangeError(
+      `Cannot ${action}: minVersion is ${quote(minVersion)}, required at most maxVersion, which is ${quote(maxVersion)}`,
+    );
   }
   checkProtocols(opts["alpnProtocols"], action);
-  checkFlag(opts["rejectUnauthorized"], action, "rejectUnauthorized");
-  checkFlag(opts["requestCert"], action, "requestCert");
+  flag(opts["rejectUnauthorized"], false, action, "rejectUnauthorized");
+  flag(opts["requestCert"], false, action, "requestCert");
   const { sniCallback, sessionTimeout } = opts;
   if (sniCallback !== undefined && typeof sniCallback !== "function") {
     throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
   }
-  const seconds = sessionTimeout === undefined ? 1 : sessionTimeout;
-  if (!(Number.isInteger(seconds) && (seconds as number) > 0 && (seconds as number) <= LONGEST)) {
-    throw new RangeError(
-      `Cannot ${action}: sessionTimeout is ${quote(sessionTimeout)}, required whole seconds from 1 to ${LONGEST}`,
-    );
-  }
+  if (sessionTimeout !== undefined) integer(sessionTimeout, action, "sessionTimeout", 1, MAX_SESSION_SECONDS);
   checkLists(opts, action);
   const checked = { ...opts, minVersion, maxVersion };
   if (sniCallback === undefined) return checked;
-  // It runs in the asynchronous context that it was given in, not in that of a handshake.
+  // It runs in the asynchronous context of the constructor, not in that of a handshake.
   return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
 /** The options of credentials alone. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
-  checkObject(opts, action);
-  checkNames(opts, CREDENTIALS, action);
-  return Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(
+    Object.entries(checkRecord(opts, CREDENTIALS, action)).filter(([, value]) => value !== undefined),
+  );
 }
 
-/** Whether buffered bytes are TLS's. */
+/** Whether buffered bytes are the first bytes of TLS. */
 export function checkBuffered(value: unknown, action: string): boolean {
   if (value === undefined || value === "refuse") return false;
   if (value === "tls") return true;
   throw new TypeError(`Cannot ${action}: buffered is ${quote(value)}, required "refuse" or "tls"`);
 }
 
-/** What one connection takes, checked. */
+/** The options of one connection, checked. */
 export interface CheckedConnection {
   readonly isServer: boolean;
-  readonly handshakeTimeout: number;
-  readonly closeTimeout: number;
+  /** Milliseconds; null for no limit, as for `closeTimeout`. */
+  readonly handshakeTimeout: number | null;
+  readonly closeTimeout: number | null;
   readonly allowTruncation: boolean;
   readonly signal: AbortSignal | undefined;
-  /** Whether what a stream has read is the beginning of TLS. */
+  /** Whether bytes that a stream has read ahead are the first bytes of TLS. */
   readonly takesBuffered: boolean;
   readonly context: TlsContext | undefined;
-  /** The options that a context is to be made of, where none is given. */
+  /** The options of the context, if no context was passed. */
   readonly inline: TlsContextOptions;
 }
 
 /** Splits the options into those of the connection and those of its context, and checks the former. */
 export function checkConnection(opts: unknown, action: string): CheckedConnection {
-  checkObject(opts, action);
-  checkFlag(opts["isServer"], action, "isServer");
-  const isServer = opts["isServer"] === true;
+  requireOptions(opts, action);
+  const isServer = flag(opts["isServer"], false, action, "isServer");
   const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
   checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
-  checkFlag(opts["allowTruncation"], action, "allowTruncation");
+  const allowTruncation = flag(opts["allowTruncation"], false, action, "allowTruncation");
   const { context } = opts;
-  const signal = adoptSignal(opts["signal"]);
-  if (opts["signal"] !== undefined && signal === undefined) {
-    throw new TypeError(`Cannot ${action}: signal is ${quote(opts["signal"])}, required an AbortSignal`);
-  }
+  const signal = abortSignal(opts["signal"], action);
   const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
   if (context !== undefined) {
     const doubled = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
@@ -298,12 +286,12 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     }
   }
   checkProtocols(inline["alpnProtocols"], action);
-  checkFlag(inline["rejectUnauthorized"], action, "rejectUnauthorized");
+  flag(inline["rejectUnauthorized"], false, action, "rejectUnauthorized");
   return {
     isServer,
-    handshakeTimeout: checkTime(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
-    closeTimeout: checkTime(opts["closeTimeout"], 5_000, action, "closeTimeout"),
-    allowTruncation: opts["allowTruncation"] === true,
+    handshakeTimeout: millisecondsOr(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
+    closeTimeout: millisecondsOr(opts["closeTimeout"], 5_000, action, "closeTimeout"),
+    allowTruncation,
     signal,
     takesBuffered: checkBuffered(opts["buffered"], action),
     context: context as TlsContext | undefined,
@@ -311,7 +299,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   };
 }
 
-/** A name to verify: refused, never cut, when no host can have it. */
+/** Checks the name of a host. */
 export function checkName(value: unknown, action: string, name: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);

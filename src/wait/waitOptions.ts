@@ -29,7 +29,26 @@ export function milliseconds(value: unknown, action: string, name: string = "tim
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
-/** The checked `timeout` of `opts`, or `otherwise` if it has none. */
+/** A time in ms with bounds of its own, such as those of a standard; `otherwise` if `value` is undefined. */
+export function millisecondsWithin(
+  value: unknown,
+  otherwise: number,
+  action: string,
+  name: string,
+  min: number,
+  max: number,
+): number {
+  if (value === undefined) return otherwise;
+  if (typeof value === "number" && value >= min && value <= max) return value;
+  const text = `Cannot ${action}: ${name} is ${quote(value)}, required milliseconds from ${min} to ${max}`;
+  throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
+}
+
+/** A time in ms, or null for none; `otherwise` if `value` is undefined. */
+export function millisecondsOr<T>(value: unknown, otherwise: T, action: string, name: string): number | null | T {
+  return value === undefined ? otherwise : milliseconds(value, action, name);
+}
+
 export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
   if (opts === undefined || opts.timeout === undefined) return otherwise;
   return milliseconds(opts.timeout, action);

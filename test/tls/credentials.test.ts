@@ -133,7 +133,7 @@ const trusted: readonly Case[] = [
     /there is no certificate/,
   ],
   ["ca that is a key", { ca: ca.key }, TlsError, /ca: there is no certificate in it/],
-  ["ca with a list of revoked certificates", { ca: ca.cert + crl }, TlsError, /it holds a block "X509 CRL"/],
+  ["ca with a list of revoked certificates", { ca: ca.cert + crl }, TlsError, /it has a block "X509 CRL"/],
   ["ca with a line missing", { ca: damaged(ca.cert) }, TlsError, /ca can't be used: /],
   [
     "ca with signs that are no base64",
@@ -160,13 +160,13 @@ const trusted: readonly Case[] = [
     /2 of 3, can't be used: its key/,
   ],
   ["ca of three with the second no base64", { ca: three(noBase64(server.cert)) }, TlsError, /is no base64/],
-  ["ca of three with the second of another kind", { ca: three(crl) }, TlsError, /it holds a block "X509 CRL"/],
+  ["ca of three with the second of another kind", { ca: three(crl) }, TlsError, /it has a block "X509 CRL"/],
   ["ca of two run into one", { ca: merged(ca.cert, server.cert) }, TlsError, /ca can't be used: /],
   ["crl that is empty", { ca: ca.cert, crl: "" }, TlsError, /crl: there is no list of revoked certificates in it/],
   ["crl that is an empty array", { ca: ca.cert, crl: [] }, TypeError, /crl is an empty array/],
   ["crl that is cut off", { ca: ca.cert, crl: half(crl) }, TlsError, /crl: the last X509 CRL is cut off/],
   ["crl with a line missing", { ca: ca.cert, crl: damaged(crl) }, TlsError, /crl can't be used/],
-  ["crl that is a certificate", { ca: ca.cert, crl: ca.cert }, TlsError, /crl: it holds a block "CERTIFICATE"/],
+  ["crl that is a certificate", { ca: ca.cert, crl: ca.cert }, TlsError, /crl: it has a block "CERTIFICATE"/],
   ["crl of two with the second damaged", { ca: ca.cert, crl: crl + damaged(crl) }, TlsError, /crl can't be used/],
   ["crl that is a number", { ca: ca.cert, crl: 5 }, TypeError, /crl is 5, required PEM/],
 ];
@@ -195,7 +195,7 @@ const own: readonly Case[] = [
     "a public key",
     { cert: server.cert, key: made("pub.pem", "ec", "-pubout", "-in", server.keyFile).toString() },
     TlsError,
-    /key: it holds a block "PUBLIC KEY"/,
+    /key: it has a block "PUBLIC KEY"/,
   ],
   ["an empty key", { cert: server.cert, key: "" }, TlsError, /key: there is no private key/],
   ["an empty cert", { cert: "", key: server.key }, TlsError, /cert: there is no certificate/],
@@ -262,7 +262,12 @@ const own: readonly Case[] = [
     TlsError,
     /pfx can't be used/,
   ],
-  ["a pfx and a key", { pfx, passphrase: "open", ...serving() }, TypeError, /pfx stands for key and cert/],
+  [
+    "a pfx and a key",
+    { pfx, passphrase: "open", ...serving() },
+    TypeError,
+    /pfx is set together with key or cert, required/,
+  ],
 ];
 
 function check(error: unknown, kind: typeof TlsError | typeof TypeError, message: RegExp): true {
@@ -408,11 +413,11 @@ test("dhparam is refused when it is empty, damaged, of another kind, short or no
     [5, TypeError, /dhparam is 5/],
     ["Auto", TlsError, /there is no set/],
     [half(dh), TlsError, /cut off/],
-    [damaged(dh), TlsError, /no DER|no base64/],
-    [server.cert, TlsError, /it holds a block "CERTIFICATE"/],
+    [damaged(dh), TlsError, /not DER|no base64/],
+    [server.cert, TlsError, /it has a block "CERTIFICATE"/],
     [dh + dh, TlsError, /2 sets of parameters/],
     [small, TlsError, /its prime has 3 bits, required at least 1024/],
-    [notPrime, TlsError, /its prime is none/],
+    [notPrime, TlsError, /its prime is not a prime number/],
   ];
   for (const [dhparam, kind, message] of wrong) {
     assert.throws(
@@ -422,7 +427,7 @@ test("dhparam is refused when it is empty, damaged, of another kind, short or no
   }
   assert.throws(
     () => new TlsContext({ ciphers: "HIGH", dhparam: "auto", nonsense: 1 } as object),
-    /no option "nonsense"/,
+    /option "nonsense" is unknown/,
   );
 });
 
@@ -468,7 +473,7 @@ test("every other option of a context is refused when it is none or has no meani
   const wrong: readonly [object, RegExp][] = [
     [{ minVersion: "TLSv1.1" }, /minVersion/],
     [{ maxVersion: null }, /maxVersion/],
-    [{ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" }, /above/],
+    [{ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" }, /required at most maxVersion/],
     [{ alpnProtocols: [] }, /alpnProtocols/],
     [{ alpnProtocols: "h2" }, /alpnProtocols/],
     [{ rejectUnauthorized: 0 }, /rejectUnauthorized/],
@@ -477,9 +482,9 @@ test("every other option of a context is refused when it is none or has no meani
     [{ sessionTimeout: null }, /sessionTimeout/],
     [{ sessionTimeout: 2 ** 31 }, /sessionTimeout/],
     [{ sniCallback: null }, /sniCallback/],
-    [{ passphrase: "for nothing" }, /passphrase opens nothing/],
-    [{ cA: "" }, /no option "cA"/],
-    [{ secureContext: {} }, /no option "secureContext"/],
+    [{ passphrase: "for nothing" }, /passphrase is set without key and pfx, required/],
+    [{ cA: "" }, /option "cA" is unknown/],
+    [{ secureContext: {} }, /option "secureContext" is unknown/],
   ];
   for (const [options, message] of wrong) {
     assert.throws(

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import tls from "node:tls";
 import { SocketError, TlsContext, TlsError, toDuplex, wrapTls } from "berkeley";
 import { memoryPair } from "berkeley/testing";
-import { failure } from "#berkeley/tls/failure.js";
+import { fromNodeError } from "#berkeley/tls/nodeError.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, withoutDescriptor } from "./support.js";
 
@@ -30,7 +30,7 @@ test("an alert has one code, whatever words the OpenSSL of this Node has for it"
     ["ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE", "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE"],
     ["ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"],
   ] as const) {
-    isTls(failure(Object.assign(new Error("said"), { code }), "tls_handshake"), expected);
+    isTls(fromNodeError(Object.assign(new Error("said"), { code }), "tls_handshake"), expected);
   }
 });
 

@@ -67,7 +67,7 @@ test("TlsListener runs no more handshakes than maxHandshakes", async () => {
       accepted++;
       return conn;
     });
-  const listener = new TlsListener(below, { tls: serving(), maxHandshakes: 2, silenceTimeout: Infinity });
+  const listener = new TlsListener(below, { tls: serving(), maxHandshakes: 2, silenceTimeout: null });
   const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
   const clients = await Promise.all([below.connect(), below.connect(), below.connect()]);
   for (let turns = 0; turns < 10; turns++) await turn();
@@ -304,6 +304,12 @@ test("TlsListener refuses options that are wrong", () => {
   assert.throws(() => new TlsListener(below, { tls: serving(), maxHandshakes: 0 }), RangeError);
   assert.throws(() => new TlsListener(below, { tls: serving(), handshakeTimeout: -1 }), RangeError);
   assert.throws(() => new TlsListener(below, { tls: serving(), silenceTimeout: -1 }), RangeError);
+  for (const name of ["handshakeTimeout", "silenceTimeout", "closeTimeout"]) {
+    assert.throws(() => new TlsListener(below, { tls: serving(), [name]: Infinity }), {
+      name: "RangeError",
+      message: `Cannot make a TlsListener: ${name} is Infinity, required milliseconds from 0 to 2147483647, or null for none`,
+    });
+  }
   assert.throws(() => new TlsListener(below, { tls: serving(), buffered: true as never }), TypeError);
   assert.throws(() => new TlsListener(below, { tls: { ...serving(), cert: "x" } }), TlsError);
 });

@@ -264,7 +264,7 @@ test("exportKeyingMaterial() is the same at both ends", async () => {
 test("exportKeyingMaterial() refuses what is wrong, and what OpenSSL refuses is a TlsError", async () => {
   const [client, server] = await tlsPair(overTcp);
   for (const [length, label, context, message] of [
-    [0, "a", undefined, /length is 0, required an integer from 1 to 65535/],
+    [0, "a", undefined, /length is 0, required a whole number from 1 to 65535/],
     [1.5, "a", undefined, /length is 1.5/],
     ["32", "a", undefined, /length is "32"/],
     [32, 5, undefined, /label is 5, required a string/],
@@ -287,7 +287,7 @@ test("a session that is cut off is refused, not passed over", async () => {
   await Promise.all([client.close(), server.close()]);
   for (const cut of [session.subarray(0, -1), session.subarray(0, 20), Buffer.concat([session, session])]) {
     const [a, b] = await overTcp();
-    await assert.rejects(wrapTls(a, { ...trusting(), session: cut }), /required what nextSession\(\) gave/);
+    await assert.rejects(wrapTls(a, { ...trusting(), session: cut }), /required a result of nextSession\(\)/);
     await Promise.all([a.close(), b.close()]);
   }
 });
@@ -313,7 +313,7 @@ test("wrapTls() refuses a Stream that has bytes, and leaves it alone", async () 
     const error = await wrapTls(stream, options).catch((reason: unknown) => reason);
     assert.ok(error instanceof TlsError);
     assert.equal(error.code, "ERR_TLS_BUFFERED");
-    assert.match(error.message, /holds 21 bytes/);
+    assert.match(error.message, /has 21 bytes/);
     assert.equal(await stream.readLine(), "MAIL FROM:<mallory>");
     await stream.close();
   }
@@ -322,18 +322,32 @@ test("wrapTls() refuses a Stream that has bytes, and leaves it alone", async () 
 const wrong: readonly [string, unknown, RegExp][] = [
   ["a minVersion below 1.2", { servername: "a", minVersion: "TLSv1.1" }, /minVersion is "TLSv1.1", required "TLSv1.2"/],
   ["a maxVersion below 1.2", { servername: "a", maxVersion: "TLSv1" }, /maxVersion is "TLSv1"/],
-  ["versions the wrong way round", { servername: "a", minVersion: "TLSv1.3", maxVersion: "TLSv1.2" }, /is above/],
+  [
+    "versions the wrong way round",
+    { servername: "a", minVersion: "TLSv1.3", maxVersion: "TLSv1.2" },
+    /minVersion is "TLSv1.3", required at most maxVersion, which is "TLSv1.2"/,
+  ],
   ["no name", {}, /required servername or host/],
   ["a name with NUL", { servername: "a\0b" }, /required 1 to 253 bytes without NUL/],
   ["a name of 254 bytes", { servername: "a".repeat(254) }, /required 1 to 253 bytes/],
   ["an empty name", { servername: "" }, /required 1 to 253 bytes/],
   ["a name of another type", { servername: 1 }, /servername is 1, required a string/],
-  ["options of another library", { servername: "a", ALPNProtocols: ["h2"] }, /no option "ALPNProtocols"/],
-  ["a server's option", { servername: "a", requestCert: true }, /no option "requestCert"/],
-  ["a client's option", { isServer: true, cert: "x", servername: "a" }, /no option "servername"/],
+  ["options of another library", { servername: "a", ALPNProtocols: ["h2"] }, /option "ALPNProtocols" is unknown/],
+  ["a server's option", { servername: "a", requestCert: true }, /option "requestCert" is unknown/],
+  ["a client's option", { isServer: true, cert: "x", servername: "a" }, /option "servername" is unknown/],
   ["protocols that are none", { servername: "a", alpnProtocols: [""] }, /alpnProtocols is/],
   ["a negative time", { servername: "a", handshakeTimeout: -1 }, /handshakeTimeout is -1/],
   ["a time of another type", { servername: "a", handshakeTimeout: "1" }, /handshakeTimeout is "1"/],
+  [
+    "a handshake time without end",
+    { servername: "a", handshakeTimeout: Infinity },
+    /handshakeTimeout is Infinity, required milliseconds from 0 to 2147483647, or null for none/,
+  ],
+  [
+    "a closing time without end",
+    { servername: "a", closeTimeout: Infinity },
+    /closeTimeout is Infinity, required milli/,
+  ],
   ["a server without a certificate", { isServer: true }, /a server has no certificate/],
   [
     "a context and its options",
@@ -344,7 +358,7 @@ const wrong: readonly [string, unknown, RegExp][] = [
   [
     "a session of another type",
     { servername: "a", session: "x" },
-    /session is "x", required what nextSession\(\) gave/,
+    /session is "x", required a result of nextSession\(\)/,
   ],
   ["a key that is none", { servername: "a", key: "x", cert: "y" }, /Cannot make a TlsContext/],
   ["no options", undefined, /options are undefined/],

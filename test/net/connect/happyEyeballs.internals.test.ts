@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "berkeley/testing";
-import { type Attempt, type Pace, Race } from "#berkeley/net/happyEyeballs.js";
+import { type Attempt, type RaceLimits, Race } from "#berkeley/net/happyEyeballs.js";
 
 const SIX = 6;
 const FOUR = 4;
-const PACE: Pace = { resolutionDelay: 50, attemptDelay: 250, maxAttempts: 32 };
+const PACE: RaceLimits = { resolutionDelay: 50, attemptDelay: 250, maxAttempts: 32 };
 
 class Track implements Attempt<string> {
   readonly promise: Promise<string>;
@@ -36,7 +36,7 @@ class Meeting {
   readonly #answers = new Map<number, { resolve(list: string[]): void; reject(error: unknown): void }>();
   outcome: string | undefined;
 
-  constructor(pace: Partial<Pace> = {}, families: readonly number[] = [SIX, FOUR]) {
+  constructor(pace: Partial<RaceLimits> = {}, families: readonly number[] = [SIX, FOUR]) {
     this.race = new Race<string, string>(
       {
         families,
@@ -51,7 +51,7 @@ class Meeting {
           this.tracks.set(address, track);
           return track;
         },
-        failure: (lookups, attempts) => new Error(`lookups: ${lookups.join()}; attempts: ${attempts.join()}`),
+        combineErrors: (lookups, attempts) => new Error(`lookups: ${lookups.join()}; attempts: ${attempts.join()}`),
       },
       { ...PACE, ...pace },
       this.clock,
@@ -297,7 +297,7 @@ test("cancel() closes what is under way, begins nothing more and gives its own e
   assert.equal(meeting.tracks.get("b6")!.cancelled, true);
   assert.equal(meeting.tracks.get("a6")!.cancelled, false, "it had ended by itself");
   assert.deepEqual(
-    meeting.race.tried.map(({ address, failed }) => [address, failed?.error]),
+    meeting.race.attempts.map(({ address, failed }) => [address, failed?.error]),
     [
       ["a6", "refused"],
       ["b6", undefined],

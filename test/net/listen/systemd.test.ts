@@ -106,7 +106,7 @@ test("listen() and bindUdp() take over sockets that a service manager passed", a
   assert.deepEqual(await ended, [0, null]);
   assert.deepEqual(output.trim().split("\n"), [
     'ENOENT: the service manager passed no descriptor under the name "absent"',
-    'EINVAL: 2 descriptors have the name "twice", required one: take fd:5, fd:6',
+    'EINVAL: 2 descriptors have the name "twice", required one; use fd:5, fd:6',
     "EPROTOTYPE: descriptor 4 is a socket of family 2 and type 2, required type 1",
     `${String(address)} 0 undefined`,
   ]);

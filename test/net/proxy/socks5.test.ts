@@ -158,7 +158,7 @@ test("connect() tells each refusal of SOCKS 5 by its own code", async () => {
 
 test("connect() says when SOCKS 5 wants another authentication, or does not accept what it got", async () => {
   const cases: [answers: number[][], reads: number[], via: string, cause: RegExp][] = [
-    [[[5, 0xff]], [3], "", /none was given a user and a password for/],
+    [[[5, 0xff]], [3], "", /it may require a user name and a password: set them in `via`/],
     [[[5, 0xff]], [4], "a:b@", /accepts no method/],
     [
       [
@@ -167,7 +167,7 @@ test("connect() says when SOCKS 5 wants another authentication, or does not acce
       ],
       [4, 5],
       "a:b@",
-      /refused user and password with status 1/,
+      /refused the user name and the password with status 1/,
     ],
   ];
   for (const [answers, reads, credentials, cause] of cases) {

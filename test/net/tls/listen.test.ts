@@ -171,7 +171,7 @@ test("listen() refuses TLS where there is none, and options that are wrong, befo
   for (const plain of ["tcp://127.0.0.1:0", "unix:@x", "vsock://1:2", "fd:0", "systemd:x"]) {
     const error = await rejection(listen(plain, { tls: serving() }));
     assert.ok(error instanceof TypeError);
-    assert.match(error.message, /has no option "tls"/);
+    assert.match(error.message, /option "tls" is unknown for /);
   }
   const context = new TlsContext(serving());
   const wrong: readonly [tls: unknown, pattern: RegExp][] = [
@@ -179,7 +179,7 @@ test("listen() refuses TLS where there is none, and options that are wrong, befo
     [{}, /a server has no certificate, required cert and key/],
     [{ context: new TlsContext() }, /a server has no certificate, required cert and key/],
     ["cert", /tls is "cert", required an object/],
-    [{ ...serving(), servername: "x" }, /tls has no option "servername"/],
+    [{ ...serving(), servername: "x" }, /option "servername" is unknown for tls/],
     [{ context, cert: serving().cert }, /cert belongs to the context/],
     [{ context: {} }, /context/],
     [{ context, maxHandshakes: 0 }, /maxHandshakes is 0/],

@@ -1,9 +1,10 @@
-// The writing side of a TLS connection: writes in their order, one piece at a time under way.
+// TlsWriter: the writing side of a TLS connection. It passes the writes to Node in order, one piece at a time.
 //
-// What was handed to TLS is encrypted at once and can't be taken back, so a write that is cut counts the pieces that were
-// handed over, the one under way included; and a piece is small, so that a peer that does not read holds little of it.
+// Node encrypts a piece at once, and a passed piece can't be cancelled. So `transferred` of a cancelled write counts
+// all passed pieces, including the pending one. Pieces are small, so little data is pending if the peer does not read.
 
 import { isUint8Array } from "node:util/types";
+import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { WriteParts, toParts } from "../stream/writeParts.js";
@@ -11,32 +12,37 @@ import type { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 
-/** Most bytes that are handed over at a time: four full records. */
-const PIECE = 65_536;
+/** Maximum number of bytes of a piece: four full records. */
+const MAX_PIECE = 65_536;
 
-/** Says what became of a piece. */
+/** Called when a piece was written or has failed. */
 export type Done = (error?: Error | null) => void;
 
-/** Where pieces go. */
+/** The TLS socket, which takes the pieces. */
 export interface Sink {
-  /** What is below is gone: Node then calls what was under way done, whatever became of it, and the owner calls `fail`. */
+  /**
+   * Whether the socket is destroyed. Then Node calls `done` without an error, and the owner calls `fail()`.
+   */
   readonly broken: boolean;
-  /** Returns whether the layer below has it already; `done` is called in either case, before the next piece may come. */
+  /**
+   * Returns whether the layer below has taken the piece. `done` is called in both cases; the next piece must wait for
+   * it.
+   */
   put(bytes: Uint8Array, done: Done): boolean;
   /** Sends close_notify and ends the connection below for writing. */
   end(done: Done): void;
 }
 
-/** A write or, without data, the end of writing. */
-interface Job {
-  /** What is left. */
+/** A pending write or, without data, the end of writing. */
+interface PendingWrite {
+  /** The remaining data. */
   data: Uint8Array | WriteParts | undefined;
   transferred: number;
   resolve(): void;
   reject(error: unknown): void;
 }
 
-class PlainWrite implements Job {
+class PlainWrite implements PendingWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
   readonly promise: Promise<void>;
@@ -52,13 +58,18 @@ class PlainWrite implements Job {
   }
 }
 
-class TimedWrite extends PendingCall<void> implements Job {
+class TimedWrite extends PendingCall<void> implements PendingWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
   readonly #end: boolean;
-  readonly #drop: (job: Job) => void;
+  readonly #drop: (job: PendingWrite) => void;
 
-  constructor(data: Uint8Array | WriteParts | undefined, opts: IoOptions, refs: TimerRefs, drop: (job: Job) => void) {
+  constructor(
+    data: Uint8Array | WriteParts | undefined,
+    opts: IoOptions,
+    refs: TimerRefs,
+    drop: (job: PendingWrite) => void,
+  ) {
     super(opts, undefined, refs);
     this.data = data;
     this.#end = data === undefined;
@@ -66,17 +77,17 @@ class TimedWrite extends PendingCall<void> implements Job {
   }
 
   protected override cancel(): SocketError {
-    // The end of writing stays due: only the wait for it was cut short.
+    // The end of writing is still sent. Only the wait for it ends.
     if (!this.#end) this.#drop(this);
     return this.#end ? timeoutError("closeWrite") : timeoutError("write", { transferred: this.transferred });
   }
 }
 
-function failureOf(job: Job, code: string, end: boolean): SocketError {
+function writeError(job: PendingWrite, code: string, end: boolean): SocketError {
   return end ? localError(code, "closeWrite") : localError(code, "write", { transferred: job.transferred });
 }
 
-/** One part is written as it is, several small ones are put together. */
+/** One part is written as it is. Several parts are joined into pieces. */
 function bodyOf(data: Data): Uint8Array | WriteParts {
   if (isUint8Array(data)) return data;
   if (typeof data === "string") return Buffer.from(data);
@@ -84,10 +95,10 @@ function bodyOf(data: Data): Uint8Array | WriteParts {
   return parts.length === 1 ? (parts[0] as Uint8Array) : new WriteParts(parts);
 }
 
-export class Outgoing {
+export class TlsWriter {
   readonly #sink: Sink;
   readonly #refs: TimerRefs;
-  #queue: Job[] = [];
+  #queue: PendingWrite[] = [];
   #busy = false;
   /** closeWrite() was called. */
   #finishing = false;
@@ -111,7 +122,7 @@ export class Outgoing {
   }
 
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
-    if (opts === undefined && !this.#busy && data instanceof Uint8Array && data.length <= PIECE) {
+    if (opts === undefined && !this.#busy && data instanceof Uint8Array && data.length <= MAX_PIECE) {
       if (data.length > 0 && !this.#finishing && this.#failure === undefined) return this.#writeAtOnce(data);
     }
     let body;
@@ -127,7 +138,7 @@ export class Outgoing {
     return this.#start(body, opts);
   }
 
-  /** A single piece that nothing is in front of. If the layer below takes it, that was all. */
+  /** Writes a single piece while no other piece is pending. If the layer below takes it, the write is complete. */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
     const taken = this.#sink.put(data, this.#put);
@@ -143,17 +154,17 @@ export class Outgoing {
   }
 
   /**
-   * Hands over one piece, if nothing is in front of it. What TLS has is encrypted and counts as taken, as what the kernel has
-   * does: should the layer below not take all of it at once, the next call takes nothing.
+   * Passes one piece to Node, if no other piece is pending. Passed bytes count as written. If the layer below does
+   * not take all of them at once, the next call returns 0.
    */
   tryWrite(data: Uint8Array): number {
     if (!isUint8Array(data)) {
-      throw new TypeError(`Cannot write: data is a ${typeof data}, required a Uint8Array`);
+      throw new TypeError(`Cannot write: data is ${quote(data)}, required a Uint8Array`);
     }
     if (this.#finishing) throw localError("EPIPE", "write");
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#busy || data.length === 0) return 0;
-    const piece = data.length <= PIECE ? data : data.subarray(0, PIECE);
+    const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
     this.#busy = true;
     this.#sink.put(piece, this.#put);
     const failed = this.#failure as { readonly error: unknown } | undefined;
@@ -170,7 +181,7 @@ export class Outgoing {
     return this.#start(undefined, opts);
   }
 
-  /** Nothing can be written any more. `error` says why, except that it says how far each write came. */
+  /** Fails all pending and later writes. Each error has the `transferred` of its write. */
   fail(code: string, cause: unknown): void {
     this.#broken = true;
     this.#failure ??= { error: localError(code, "write", { cause }) };
@@ -181,13 +192,13 @@ export class Outgoing {
     this.#release();
   }
 
-  /** The connection was given up on this side. */
+  /** Ends writing because this side closes. */
   cancel(): void {
     this.#failure ??= { error: localError("EBADF", "write") };
-    for (const job of this.#queue.splice(0)) job.reject(failureOf(job, "ECANCELED", job.data === undefined));
+    for (const job of this.#queue.splice(0)) job.reject(writeError(job, "ECANCELED", job.data === undefined));
   }
 
-  /** Resolves when no piece is under way. */
+  /** Resolves when no piece is pending. */
   idle(): Promise<void> {
     return this.#busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
   }
@@ -220,18 +231,18 @@ export class Outgoing {
         const left = data instanceof WriteParts ? data.left : data.length;
         if (left > 0) {
           let piece;
-          if (data instanceof WriteParts) piece = data.take(PIECE);
-          else if (left <= PIECE) {
+          if (data instanceof WriteParts) piece = data.take(MAX_PIECE);
+          else if (left <= MAX_PIECE) {
             piece = data;
             job.data = NOTHING;
           } else {
-            piece = data.subarray(0, PIECE);
-            job.data = data.subarray(PIECE);
+            piece = data.subarray(0, MAX_PIECE);
+            job.data = data.subarray(MAX_PIECE);
           }
           job.transferred += piece.length;
           this.#busy = true;
           const taken = this.#sink.put(piece, this.#put);
-          // Node says so a turn later, for the sake of those who count on it; the writer need not wait for that.
+          // Node calls `done` a turn later. The write need not wait for that.
           if (taken && left === piece.length && this.#queue[0] === job) {
             this.#queue.shift();
             job.resolve();
@@ -273,7 +284,7 @@ export class Outgoing {
 
 const NOTHING = new Uint8Array(0);
 
-/** Why a write can't go out, as the kernel would say it. */
+/** The error code of a failed write, as the kernel would return it. */
 export function codeOf(error: unknown): string {
   const code: unknown = (error as { code?: unknown } | undefined)?.code;
   return code === "ECONNRESET" || code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH"

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { TLSSocket } from "node:tls";
 import { TlsContext } from "berkeley";
 import { connConformance } from "berkeley/testing";
-import { decryptInto } from "#berkeley/tls/slab.js";
+import { useRecordBuffer } from "#berkeley/tls/recordBuffer.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, inMemory, type MakePair, overTcp, serving, tlsPair } from "./support.js";
 
@@ -34,7 +34,7 @@ const over =
 test("this Node can't decrypt into memory of ours", () => {
   const socket = new TLSSocket(new Socket());
   assert.equal(
-    decryptInto(socket, () => true),
+    useRecordBuffer(socket, () => true),
     false,
   );
   socket.destroy();
@@ -42,8 +42,8 @@ test("this Node can't decrypt into memory of ours", () => {
 
 const inTheWay = { maxHeld: 4_000_000, patience: 30, bulk: 1_000_000 };
 for (const check of [
-  ...connConformance("TLS over TCP, without the slab", over(overTcp)),
-  ...connConformance("TLS in memory, without the slab", over(inMemory), inTheWay),
+  ...connConformance("TLS over TCP, without the record buffer", over(overTcp)),
+  ...connConformance("TLS in memory, without the record buffer", over(inMemory), inTheWay),
 ]) {
   test(check.name, check.run);
 }

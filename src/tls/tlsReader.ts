@@ -1,10 +1,10 @@
-// The reading side of a TLS connection: what was decrypted and nobody has read.
+// TlsReader: the reading side of a TLS connection, with the decrypted bytes that were not read yet.
 //
-// Node hands over what it decrypts. With a reader waiting that goes straight into the reader's buffer; else it is kept, and
-// Node is told to stop. What one read of the connection below had brought still comes, so what is kept stays under the
-// 64 KiB that Node reads at a time.
+// Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise they are stored, and Node is
+// paused. Node still delivers the rest of its last read of the connection below, so the stored bytes stay below 64 KiB.
 
 import { isUint8Array } from "node:util/types";
+import { quote } from "../check/index.js";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
@@ -14,7 +14,7 @@ import { localError, timeoutError } from "../wait/localError.js";
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
 
-/** Puts the beginning of a chunk into `target`; returns the rest. */
+/** Copies the beginning of a chunk into `target`; returns the rest. */
 function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   const room = target.length;
   if (chunk.length <= room) {
@@ -25,24 +25,24 @@ function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   return chunk.subarray(room);
 }
 
-/** What a read waits for: nothing, bytes in its buffer, or a chunk. */
+/** The state of the pending read: none, a read into a buffer, or a read of a chunk. */
 const IDLE = 0;
 const INTO = 1;
 const CHUNK = 2;
 const NO_ROOM = new Uint8Array(0);
 
-/** In the place of a promise's function, which would keep alive what it was resolved with. */
-function forget(): void {}
+/** Replaces the resolve function of a settled promise, which would keep the result alive. */
+function ignore(): void {}
 
 type Resolve = (value: number | Buffer | null | Promise<never>) => void;
 
-// The executor of a promise runs at once, so its function can be handed over in a variable instead of a closure.
+// The executor of a promise runs at once, so its resolve function is passed in a variable. That saves a closure.
 let takenResolve: (value: never) => void;
 function take(resolve: (value: never) => void): void {
   takenResolve = resolve;
 }
 
-class Timed<T> extends PendingCall<T> {
+class TimedRead<T> extends PendingCall<T> {
   readonly #drop: () => void;
 
   constructor(opts: IoOptions, refs: TimerRefs, drop: () => void) {
@@ -56,25 +56,25 @@ class Timed<T> extends PendingCall<T> {
   }
 }
 
-/** Who pushes. */
+/** The TLS socket, which calls `push()` of the reader. */
 export interface Source {
-  /** Asks for more after `push` returned false. */
+  /** Resumes after `push` returned false. */
   resume(): void;
-  /** A read waits, or none does any more: whether the process shall stay alive for it. */
+  /** Sets whether a read waits and keeps the process alive. */
   waiting(yes: boolean): void;
 }
 
-export class Incoming {
+export class TlsReader {
   readonly #source: Source;
   readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
   /**
-   * The read that waits. There is one at a time, so it takes no object of its own; and one function settles it, because each
-   * that is kept here is one more for the collector to know of. An error is resolved with as a promise that was rejected.
+   * The pending read. There is at most one, so it has no object of its own. It has only a resolve function, because
+   * each stored function costs time in the garbage collector. To reject, it resolves with a rejected promise.
    */
   #waits: typeof IDLE | typeof INTO | typeof CHUNK = IDLE;
   #target: Uint8Array = NO_ROOM;
-  #resolve: Resolve = forget;
+  #resolve: Resolve = ignore;
   #paused = false;
   #ended = false;
   #dropping = false;
@@ -85,7 +85,7 @@ export class Incoming {
     this.#refs = refs;
   }
 
-  /** Whether Node was told to stop. */
+  /** Whether Node is paused. */
   get paused(): boolean {
     return this.#paused;
   }
@@ -95,20 +95,20 @@ export class Incoming {
     return this.#waits !== IDLE;
   }
 
-  /** Whether nothing more will come. */
+  /** Whether the end or an error has been delivered. */
   get over(): boolean {
     return this.#ended || this.#failure !== undefined;
   }
 
-  /** Into `target`. */
+  /** Reads into `target`; resolves with the number of bytes, 0 at the end. */
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (!isUint8Array(target)) {
-      return Promise.reject(new TypeError(`Cannot read: buffer is a ${typeof target}, required a Uint8Array`));
+      return Promise.reject(new TypeError(`Cannot read: buffer is ${quote(target)}, required a Uint8Array`));
     }
     if (target.length === 0) {
-      return Promise.reject(new RangeError("Cannot read: buffer has no room, required at least 1 byte"));
+      return Promise.reject(new RangeError("Cannot read: buffer has 0 bytes, required at least 1"));
     }
     if (this.#chunks.length > 0) return Promise.resolve(this.#serve(target));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
@@ -117,7 +117,7 @@ export class Incoming {
     return this.#wait<number>(INTO, opts);
   }
 
-  /** What was decrypted in one piece, without a copy; null at the end. */
+  /** Reads one chunk as Node delivered it, without a copy; null at the end. */
   readChunk(opts: IoOptions | undefined): Promise<Buffer | null> {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);
@@ -131,10 +131,10 @@ export class Incoming {
     return this.#wait<Buffer | null>(CHUNK, opts);
   }
 
-  /** Takes what was decrypted; false asks for a pause. */
+  /** Takes a chunk of decrypted bytes. False pauses Node. */
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
-    // 0 bytes would look like the end.
+    // The buffer was detached during the wait. A result of 0 would look like the end.
     if (this.#waits === INTO && this.#target.length === 0) this.#refuse(localError("EFAULT", "read"));
     if (this.#waits === INTO) {
       const target = this.#target;
@@ -151,10 +151,10 @@ export class Incoming {
     return false;
   }
 
-  /** As `push`, of bytes that are gone when it returns. */
+  /** As `push`, for bytes that are valid only during the call. */
   copy(bytes: Buffer): boolean {
     if (this.#waits === INTO && bytes.length <= this.#target.length) {
-      // Not a method of the target, which may be one of users: nobody is to see the slab.
+      // Not the `set` of the target, which users may have overridden: their code must not get the record buffer.
       set.call(this.#target, bytes);
       this.#settle()(bytes.length);
       return true;
@@ -169,14 +169,14 @@ export class Incoming {
     if (waited !== IDLE) this.#settle()(waited === INTO ? 0 : null);
   }
 
-  /** What came before it can still be read. */
+  /** Stores the error. Bytes that arrived before can still be read. */
   fail(error: unknown): void {
     if (this.over) return;
     this.#failure = { error };
     this.#refuse(error);
   }
 
-  /** The connection was given up on this side. What still comes is dropped, so that the peer is not held up by it. */
+  /** Ends reading because this side closes. Later bytes are dropped, so that the peer is not blocked. */
   cancel(): void {
     this.#chunks.length = 0;
     this.#refuse(localError("ECANCELED", "read"));
@@ -188,12 +188,12 @@ export class Incoming {
     if (this.#waits !== IDLE) this.#settle()(Promise.reject(error));
   }
 
-  /** No read waits any more. Returns what answers the one that did. */
+  /** Clears the pending read, and returns its resolve function. */
   #settle(): Resolve {
     const resolve = this.#resolve;
     this.#waits = IDLE;
     this.#target = NO_ROOM;
-    this.#resolve = forget;
+    this.#resolve = ignore;
     this.#source.waiting(false);
     return resolve;
   }
@@ -208,7 +208,7 @@ export class Incoming {
       promise = new Promise<T>(take);
       this.#resolve = takenResolve as Resolve;
     } else {
-      const timed = new Timed<T>(opts, this.#refs, () => void this.#settle());
+      const timed = new TimedRead<T>(opts, this.#refs, () => void this.#settle());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
     }

@@ -1,4 +1,4 @@
-// The slab that Node decrypts into: in use where it can be, shared by all connections, and nothing of it in anybody's hands.
+// The record buffer that Node decrypts into: in use where it can be, shared by all connections, and nothing of it in anybody's hands.
 
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { TLSSocket } from "node:tls";
 import { readFully } from "berkeley/testing";
 import { pattern } from "berkeley/testing";
-import { decryptInto } from "#berkeley/tls/slab.js";
+import { useRecordBuffer } from "#berkeley/tls/recordBuffer.js";
 import { checkLeaks } from "../support/leaks.js";
 import { overTcp, tlsPair } from "./support.js";
 
@@ -15,11 +15,11 @@ checkLeaks();
 test("this version of Node can decrypt into memory of ours", () => {
   const socket = new TLSSocket(new Socket());
   assert.equal(
-    decryptInto(socket, () => true),
+    useRecordBuffer(socket, () => true),
     true,
   );
   assert.equal(
-    decryptInto(socket, () => true),
+    useRecordBuffer(socket, () => true),
     false,
     "it is in use",
   );
@@ -31,7 +31,7 @@ test("a socket that was told to read into other memory is left alone", () => {
   const onread = { buffer: Buffer.alloc(4), callback: () => mine.push("called") > 0 };
   const socket = new TLSSocket(undefined as never, { onread } as object);
   assert.equal(
-    decryptInto(socket, () => true),
+    useRecordBuffer(socket, () => true),
     false,
   );
   socket.destroy();
@@ -42,7 +42,7 @@ test("a socket that is closed is left alone", () => {
   socket.destroy();
   Object.defineProperty(socket, "_handle", { value: null });
   assert.equal(
-    decryptInto(socket, () => true),
+    useRecordBuffer(socket, () => true),
     false,
   );
 });

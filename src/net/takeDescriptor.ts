@@ -1,15 +1,15 @@
-// Descriptors that this process has already: inherited, or passed by another process.
+// Makes sockets of descriptors that this process inherited or received from another process.
 
 import { Socket } from "../socket/index.js";
 import { localError } from "../wait/localError.js";
 
 /**
- * Makes a Socket of a descriptor when it has the type and a family that are needed and `check` does not throw. Otherwise it
- * stays open, and the caller's.
+ * Makes a Socket of a descriptor that has the required type and one of the required families. If the type or the family
+ * is wrong, or `check` throws, the descriptor stays open and belongs to the caller.
  *
  * @throws SocketError `EBADF`, `ENOTSOCK`, `EBUSY`; `EPROTOTYPE` and `EAFNOSUPPORT` for another type or family
  */
-export function adopt(
+export function takeDescriptor(
   fd: number,
   type: number,
   families: readonly number[],

@@ -1,4 +1,4 @@
-// A socket on its way to one address.
+// One attempt to connect: a socket, its options, and connect(2) to one address.
 
 import { type Address, HostPort, type InetAddress, type Inet6Address } from "../addr/index.js";
 import { askLocalPort, connectTo, type Settler, Socket, WAITS } from "../socket/index.js";
@@ -6,35 +6,35 @@ import { localError } from "../wait/localError.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../options/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { applyTcp, type CheckedTcp, isTcp } from "./endpointOptions.js";
+import { applyTcp, type CheckedTcp, isTcpSocket } from "./endpointOptions.js";
 
-/** How the socket is to be made; checked. */
-export interface DialWay {
+/** The options of the socket, checked. */
+export interface AttemptOptions {
   readonly tcp: CheckedTcp;
   readonly local: Address | HostPort | undefined;
   readonly device: string | undefined;
 }
 
-/** Who hears how it went, perhaps before `start` returns. It must not run code of users. */
-export interface DialOwner {
+/** Gets the result of an attempt, perhaps before `start()` returns. It must not run code of users. */
+export interface AttemptListener {
   /**
-   * The socket is connected. If it is one of IP, its local address stands in `room` of sys/sockaddr.ts. What this throws counts as a
-   * refusal.
+   * The socket is connected. If its family is IPv4 or IPv6, `room` of sys/sockaddr.ts has its local address. An error
+   * that this method throws fails the attempt.
    */
-  connected(dial: Dial): void;
-  /** It is not, and closed. */
-  refused(dial: Dial, error: unknown): void;
+  connected(dial: ConnectAttempt): void;
+  /** The attempt has failed, and its socket is closed. */
+  refused(dial: ConnectAttempt, error: unknown): void;
 }
 
-export class Dial implements Settler<void> {
+export class ConnectAttempt implements Settler<void> {
   readonly #address: Address;
-  readonly #way: DialWay;
-  readonly #owner: DialOwner;
+  readonly #way: AttemptOptions;
+  readonly #owner: AttemptListener;
   #socket: Socket | undefined;
   #over = false;
   #cut: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, way: DialWay, owner: DialOwner) {
+  constructor(address: Address, way: AttemptOptions, owner: AttemptListener) {
     this.#address = address;
     this.#way = way;
     this.#owner = owner;
@@ -45,12 +45,12 @@ export class Dial implements Settler<void> {
     return this.#socket!;
   }
 
-  /** @param timeout ms, or null where others look after the time */
+  /** @param timeout ms, or null if the caller has a timer of its own */
   start(timeout: number | null): void {
     const { device, local, tcp } = this.#way;
     try {
       const socket = (this.#socket = new Socket(this.#address.family, SOCK_STREAM));
-      if (isTcp(socket)) applyTcp(socket, tcp);
+      if (isTcpSocket(socket)) applyTcp(socket, tcp);
       if (device !== undefined) socket.setsockopt(SO_BINDTODEVICE, device);
       if (local === undefined) this.#connect(timeout);
       else {
@@ -68,7 +68,7 @@ export class Dial implements Settler<void> {
     try {
       if (this.#over) return;
       const socket = this.#socket!;
-      if (connectTo(this, socket, this.#address, isTcp(socket), timeout) === WAITS) return;
+      if (connectTo(this, socket, this.#address, isTcpSocket(socket), timeout) === WAITS) return;
     } catch (error) {
       this.failed(error);
       return;
@@ -80,12 +80,12 @@ export class Dial implements Settler<void> {
     if (this.#over) return;
     const address = this.#address;
     try {
-      if (isTcp(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
+      if (isTcpSocket(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
         throw localError("ECONNREFUSED", "connect", addressDetails(address));
       }
       this.#owner.connected(this);
     } catch (error) {
-      // The peer may be gone again, and then there is no address to ask for.
+      // The peer may have closed the connection already. Then getpeername(2) fails.
       this.failed(error);
     }
     this.#over = true;
@@ -104,38 +104,38 @@ export class Dial implements Settler<void> {
     else this.#socket?.unref();
   }
 
-  /** Gives the attempt up, with `reason` for the error, or closes what it has come to. */
+  /** Ends the attempt with the error `reason`, or closes the connected socket. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
     this.#cut = { reason };
-    // Who waits for the kernel hears of that by way of failed().
+    // If connect(2) is waiting, close() makes it call failed().
     this.#socket?.close();
     this.failed(reason);
   }
 }
 
-/** Whether an address stands for this machine: which of its addresses a connection comes to, only the kernel knows. */
+/** Whether `host` is a wildcard. As a destination it means this machine, and the kernel chooses the address. */
 export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
   return host === "::" || host === "0.0.0.0";
 }
 
 /**
- * Where nobody listens at a port that the kernel also gives to who connects, it may give that very port, and then the socket is
- * connected to itself: RFC 9293, section 3.5, simultaneous open.
+ * If no socket listens at a port of the ephemeral range, the kernel may choose this same port as the local port. Then
+ * the socket is connected to itself (simultaneous open: RFC 9293, section 3.5).
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
   if (askLocalPort(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
-  // Last, for the address is to stand in the room.
+  // getsockname(2) comes last, because `room` must have the local address afterwards.
   return String(socket.getsockname()) === String(peer);
 }
 
 async function bindLocal(socket: Socket, local: Address | HostPort): Promise<void> {
   if (local instanceof HostPort || "port" in local) {
     const { port } = local as InetAddress | Inet6Address | HostPort;
-    if (isTcp(socket)) {
-      // A port is chosen by connect(), which can give the same one to different destinations; ip(7).
+    if (isTcpSocket(socket)) {
+      // With this option connect(2) chooses the port, and can use one port for several destinations; ip(7).
       if (port === 0) socket.setsockopt(IP_BIND_ADDRESS_NO_PORT, true);
-      // Attempts that run at the same time share the port that was asked for.
+      // Attempts that run at the same time share the requested port.
       else socket.setsockopt(SO_REUSEADDR, true);
     }
   }

@@ -1,16 +1,17 @@
-// What many connections share: keys, certificates, versions. It can be reloaded while it is in use.
+// TlsContext: the keys, certificates and settings that many connections share. It can be reloaded while it is in use.
 //
-// Node parses certificates and makes an SSL_CTX for each context, which costs about as much as a handshake, so a server
-// makes one and keeps it. The server side is a tls.Server that never listens: connections are put into it, because it is
-// Node's own place for the checks of client certificates, for SNI, tickets, and for replacing the certificate.
+// For each context, Node parses certificates and makes an SSL_CTX. That costs about as much as a handshake, so a server
+// makes one context and keeps it. The server side is a tls.Server that never listens. Connections are passed to it,
+// because Node implements client certificates, SNI, tickets and the replacement of certificates there.
 
 import type tls from "node:tls";
 import { isPromise } from "node:util/types";
 import { crypto, tls as nodeTls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import { type Material, readMaterial, saidBy } from "./credentials.js";
-import { asError } from "./failure.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { type Material, readMaterial, describeNodeError } from "./credentials.js";
+import { callbackError } from "./nodeError.js";
 import {
   checkContext,
   checkCredentials,
@@ -19,33 +20,33 @@ import {
   type TlsCredentials,
 } from "./tlsOptions.js";
 
-/** Of internal use: what a context is to Node. */
+/** The objects of Node that belong to a context. */
 export interface NodeContext {
   readonly options: TlsContextOptions;
   secureContext(): tls.SecureContext;
   server(): tls.Server;
 }
 
-/** Under this symbol, which is the same in every copy of the package, a context gives its inside. */
-const INSIDE = Symbol.for("berkeley.TlsContext");
+/** The key of the `NativeContext`. `Symbol.for`, because it is the same in every copy of the package. */
+const NODE_CONTEXT = Symbol.for("berkeley.TlsContext");
 
-/** The inside of a context, of this copy or of another: all of it is Node's. */
+/** The objects of Node of a context, which may be of another copy of the package. */
 export function nodeContext(context: TlsContext): NodeContext {
-  return (context as unknown as { readonly [INSIDE]: NodeContext })[INSIDE];
+  return (context as unknown as { readonly [NODE_CONTEXT]: NodeContext })[NODE_CONTEXT];
 }
 
-/** Whether a value is a context, of this copy or of another. */
+/** Whether a value is a context of this copy of the package or of another one. */
 export function isTlsContext(value: unknown): value is TlsContext {
-  return typeof value === "object" && value !== null && INSIDE in value;
+  return typeof value === "object" && value !== null && NODE_CONTEXT in value;
 }
 
 /**
  * Keys, certificates and settings that many connections share, on either side.
  *
- * `reload()` puts a new certificate in place while connections go on: handshakes that begin later use it. Sessions of
- * before can still be resumed.
+ * `reload()` replaces the certificate. Open connections continue, later handshakes use the new one, and earlier
+ * sessions can still be resumed.
  *
- * Credentials are read in full and fit each other, or there is no context: see {@link TlsContextOptions}.
+ * The constructor reads all credentials and checks that they match; see {@link TlsContextOptions}.
  *
  * @see RFC 8446
  * @example
@@ -63,12 +64,12 @@ export class TlsContext {
   #material: Material;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
-  /** Kept over a reload, so that tickets stay good. */
+  /** The same after a reload, so that tickets stay valid. */
   readonly #ticketKeys = crypto().randomBytes(48);
 
   /**
-   * @throws TlsError for a key, a certificate or a list of names that can't be used, with OpenSSL's code, or `ERR_TLS_CONTEXT` where it
-   *   has none
+   * @throws TlsError for a key, a certificate or a list of names that can't be used, with OpenSSL's code, or
+   *   `ERR_TLS_CONTEXT` if OpenSSL has none
    * @throws TypeError or RangeError for an option that is wrong
    */
   constructor(options: TlsContextOptions = {}) {
@@ -79,15 +80,15 @@ export class TlsContext {
   }
 
   /**
-   * Replaces the credentials that are given and keeps the others; `pfx` replaces `key` and `cert`, and they replace `pfx`. When they
-   * can't be used it throws, and the old ones stay.
+   * Replaces the given credentials and keeps the others. `pfx` replaces `key` and `cert`, and they replace `pfx`. If it
+   * throws, the old credentials stay.
    *
-   * @throws TlsError, TypeError as the constructor
+   * @throws TlsError, TypeError as in the constructor
    */
   reload(credentials: TlsCredentials): void {
     const action = "reload a TlsContext";
     const given = checkCredentials(credentials, action);
-    const options = { ...instead(this.#options, given), ...given };
+    const options = { ...withoutReplaced(this.#options, given), ...given };
     const material = readMaterial(options, action);
     const native = this.#native(options, material);
     this.#secureContext = this.#make(native, action);
@@ -100,7 +101,7 @@ export class TlsContext {
     try {
       return nodeTls().createSecureContext(native);
     } catch (error) {
-      const { code, reason } = saidBy(error);
+      const { code, reason } = describeNodeError(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }
@@ -116,7 +117,7 @@ export class TlsContext {
       sessionTimeout,
     };
     const set = Object.entries(given).filter(([, value]) => value !== undefined);
-    // A peer can ask for handshakes again and again, which costs it next to nothing; nobody else has a use for them.
+    // No renegotiation: a peer could request expensive handshakes at almost no cost.
     return {
       ...Object.fromEntries(set),
       ...material,
@@ -131,8 +132,8 @@ export class TlsContext {
       ...this.#native(this.#options, this.#material),
       requestCert,
       rejectUnauthorized,
-      // There is a timer of our own, with a name of its own; this one can't be switched off.
-      handshakeTimeout: 0x7fff_ffff,
+      // Node can't switch this timer off. The handshake has a timer of its own.
+      handshakeTimeout: LONGEST_TIMER,
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(sniCallback === undefined
         ? {}
@@ -149,7 +150,7 @@ export class TlsContext {
       secureContext: () => context.#secureContext as tls.SecureContext,
       server: () => (context.#server ??= context.#startServer()),
     });
-    Object.defineProperty(TlsContext.prototype, INSIDE, {
+    Object.defineProperty(TlsContext.prototype, NODE_CONTEXT, {
       get(this: TlsContext): NodeContext {
         return inside(this);
       },
@@ -157,13 +158,13 @@ export class TlsContext {
   }
 }
 
-/** The options that stay beside what replaces others. */
-function instead(options: TlsContextOptions, given: TlsCredentials): TlsContextOptions {
+/** The options without those that `given` replaces. */
+function withoutReplaced(options: TlsContextOptions, given: TlsCredentials): TlsContextOptions {
   if (given.pfx !== undefined) return { ...options, key: undefined, cert: undefined };
   return given.key === undefined && given.cert === undefined ? options : { ...options, pfx: undefined };
 }
 
-/** Answers Node with what `sniCallback` chose. Whatever that is, or throws, it is the matter of this one handshake. */
+/** Passes the choice of `sniCallback` to Node. A wrong choice or an error fails only this handshake. */
 function choose(
   sniCallback: SniCallback,
   servername: string,
@@ -179,7 +180,7 @@ function choose(
     }
     done(null, context);
   };
-  const refuse = (thrown: unknown): void => done(asError(thrown, "sniCallback"));
+  const refuse = (thrown: unknown): void => done(callbackError(thrown, "sniCallback"));
   let chosen: unknown;
   try {
     chosen = sniCallback(servername);
@@ -196,20 +197,20 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   const action = "choose a context by name";
   if (!(chosen instanceof TlsContext)) {
     throw new TypeError(
-      `Cannot ${action}: sniCallback gave ${quote(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
+      `Cannot ${action}: the result of sniCallback is ${quote(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
     );
   }
   const inner = nodeContext(chosen);
   const { options } = inner;
   if (options.cert === undefined && options.pfx === undefined) {
     throw new TypeError(
-      `Cannot ${action}: sniCallback gave a TlsContext without a certificate, required one with cert and key`,
+      `Cannot ${action}: the result of sniCallback is a TlsContext without a certificate, required one with cert and key`,
     );
   }
   return inner.secureContext();
 }
 
-/** Refuses a context that has nothing to show of itself, which no server can do without. */
+/** Refuses a context without a certificate, for a server. */
 export function checkCertificate(context: TlsContext, action: string): void {
   const { cert, pfx, sniCallback } = nodeContext(context).options;
   if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;

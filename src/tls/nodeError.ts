@@ -1,18 +1,18 @@
-// What node:tls fails with, as the errors of this library. A leaf.
+// Converts the errors of node:tls into errors of this library.
 
 import { isNativeError } from "node:util/types";
 import { quote } from "../check/index.js";
 import { BusyError, SocketError, TlsError } from "../errors/index.js";
 import { localError } from "../wait/localError.js";
 
-/** OpenSSL's words for "these bytes are no TLS record", by Node's code. */
+/** The codes of OpenSSL for bytes that are no TLS record. */
 const NOT_TLS: ReadonlySet<string> = new Set([
   "ERR_SSL_WRONG_VERSION_NUMBER",
   "ERR_SSL_HTTP_REQUEST",
   "ERR_SSL_HTTPS_PROXY_REQUEST",
 ]);
 
-/** Codes of a connection below that broke, where Node reports them without the number of the system. */
+/** Codes of a broken connection below that Node reports without an errno. */
 const BROKEN: ReadonlySet<string> = new Set([
   "ECONNRESET",
   "EPIPE",
@@ -22,8 +22,8 @@ const BROKEN: ReadonlySet<string> = new Set([
   "ERR_STREAM_WRITE_AFTER_END",
 ]);
 
-/** OpenSSL 3.2 gave the alerts of SSL 3 another name, with a slash in it. A code does not depend on the version. */
-function stable(code: string): string {
+/** The code that is the same in all versions: OpenSSL 3.2 renamed the alerts of SSL 3. */
+function stableCode(code: string): string {
   return code.replace("ERR_SSL_SSL/TLS_ALERT_", "ERR_SSL_SSLV3_ALERT_");
 }
 
@@ -34,12 +34,11 @@ interface NodeError extends Error {
 }
 
 /**
- * The error for what Node failed with. Errors of a connection below that is ours, and those that a callback of users threw or
- * returned without a code, stay as they are.
+ * Converts an error of Node. Errors of this library, and those that a callback of the user threw, stay the same.
  */
-export function failure(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
+export function fromNodeError(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
   if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
-  if (error instanceof BusyError || ofUsers.has(error)) return error;
+  if (error instanceof BusyError || callbackErrors.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return localError(code, syscall, { cause: error });
@@ -52,7 +51,7 @@ export function failure(error: unknown, syscall: "tls_handshake" | "read" | "wri
   if (syscall === "tls_handshake" && NOT_TLS.has(code)) {
     return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${said}`, { cause: error });
   }
-  return new TlsError(stable(code), action, said, { cause: error });
+  return new TlsError(stableCode(code), action, said, { cause: error });
 }
 
 /** An Error of any realm. */
@@ -60,20 +59,23 @@ function isError(value: unknown): value is Error {
   return value instanceof Error || isNativeError(value);
 }
 
-/** Errors that callbacks of users threw, whatever code they have. */
-const ofUsers = new WeakSet<Error>();
+/** Errors that callbacks of users have thrown. */
+const callbackErrors = new WeakSet<Error>();
 
-/** What a callback of users threw, as the Error that Node needs; its `cause` is the value where that is no Error. */
-export function asError(thrown: unknown, callback: string): Error {
+/**
+ * Converts a thrown value of a user's callback into the Error that Node requires. If it was no Error, it is the
+ * `cause`.
+ */
+export function callbackError(thrown: unknown, callback: string): Error {
   const error = isError(thrown)
     ? thrown
     : new TypeError(`${callback} threw ${quote(thrown)}, required an Error`, { cause: thrown });
-  ofUsers.add(error);
+  callbackErrors.add(error);
   return error;
 }
 
-/** The peer's end came without close_notify. */
-export function truncated(): TlsError {
-  const reason = "the connection below ended without close_notify, so what the peer sent may be cut short";
+/** The error of an end without close_notify. */
+export function truncationError(): TlsError {
+  const reason = "the connection below ended without close_notify, so bytes of the peer may be missing";
   return new TlsError("ERR_TLS_TRUNCATED", "TLS failed", reason);
 }

@@ -1,11 +1,11 @@
-// What forward() does: it accepts connections, and leads each to the target and back, inside the kernel.
+// Accepts connections for forward(), connects each to the target, and starts a pump between the two sockets.
 //
-// A connection here is one object with two sockets, which goes from accepted to connecting to pumping to over. Nobody awaits
-// anything on the way: a short connection is little work for the kernel, and promises for its dozen steps would be as much again.
+// A forwarded connection is one object with two sockets. Its states are accepted, connecting, pumping and over. It uses
+// callbacks and no promises: for a short connection, promises for a dozen steps would cost as much as the system calls.
 
+import { clock } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, HostPort } from "../addr/index.js";
-import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
 import {
   acceptFrom,
@@ -20,8 +20,8 @@ import {
 import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
 import { decodeRoom } from "../sys/sockaddr.js";
-import { Dial, type DialOwner } from "./attempt.js";
-import { dial, type DialPlan } from "./dial.js";
+import { ConnectAttempt, type AttemptListener } from "./connectAttempt.js";
+import { connectHost, type CheckedConnect } from "./connectHost.js";
 import { Deadline } from "./endpointOptions.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
@@ -29,40 +29,41 @@ import type { ListenAddress, SocketListener } from "./socketListener.js";
 /** Deadlines are looked at again after so many ms at the earliest. */
 const PRECISION = 5;
 
-/** What became of a connection that `forward()` led on. */
+/** A forwarded connection that has ended. */
 export interface Forwarded {
-  /** Where it came from. */
+  /** The address of the client. */
   readonly client: Address;
-  /** Bytes that the target has taken. */
+  /** Bytes that were sent to the target. */
   readonly toTarget: number;
-  /** Bytes that the client has taken. */
+  /** Bytes that were sent to the client. */
   readonly toClient: number;
-  /** Why it was cut; absent when both sides have ended it. */
+  /** The error that ended the connection; absent if both sides finished in order. */
   readonly error?: unknown;
 }
 
-/** How to forward; checked. */
-export interface ForwardPlan {
+/** The options of forward(), checked. */
+export interface CheckedForward {
   readonly maxConnections: number;
-  readonly connectTimeout: number;
-  readonly idleTimeout: number;
+  /** Milliseconds; null for no limit, as for `idleTimeout`. */
+  readonly connectTimeout: number | null;
+  readonly idleTimeout: number | null;
   readonly pipes: PipePool;
-  /** The target: its address, or its name where a resolver has to be asked. */
+  /** The address of the target, or its name if a lookup is necessary. */
   readonly target: Address | HostPort;
-  readonly way: DialPlan;
+  readonly way: CheckedConnect;
   readonly onEnd: ((forwarded: Forwarded) => void) | undefined;
 }
 
-/** Accepts connections and looks after their deadlines. */
-export class Engine implements Settler<Socket> {
-  readonly plan: ForwardPlan;
+/** Accepts connections and checks their deadlines. */
+export class ForwardServer implements Settler<Socket> {
+  readonly checked: CheckedForward;
   readonly closed: Promise<void>;
   readonly #listener: SocketListener;
   /** In no order. */
-  readonly #connections: Forwarding[] = [];
+  readonly #connections: ForwardedConnection[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = { aborted: (): void => this.end() };
-  /** Whether it keeps the process alive. */
+  /** Whether the server and its connections keep the process alive. */
   held = true;
   #accepting = false;
   #over = false;
@@ -71,8 +72,8 @@ export class Engine implements Settler<Socket> {
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
 
-  constructor(listener: SocketListener, plan: ForwardPlan, signal: AbortSignal | undefined) {
-    this.plan = plan;
+  constructor(listener: SocketListener, checked: CheckedForward, signal: AbortSignal | undefined) {
+    this.checked = checked;
     this.#listener = listener;
     this.#signal = signal;
     this.closed = new Promise((resolve, reject) => {
@@ -90,16 +91,16 @@ export class Engine implements Settler<Socket> {
     return this.#connections.length;
   }
 
-  /** Has it and all its connections keep the process alive, or not. */
+  /** Sets whether the server and all its connections keep the process alive. */
   keepAlive(yes: boolean): void {
     this.held = yes;
     holdSocket(this.#listener.socket, yes);
     for (const connection of this.#connections) connection.keepAlive(yes);
   }
 
-  /** Takes connections for as long as there are some, and room for them. */
+  /** Accepts connections until the accept queue is empty or there are `maxConnections`. */
   accept(): void {
-    while (!this.#over && !this.#accepting && this.#connections.length < this.plan.maxConnections) {
+    while (!this.#over && !this.#accepting && this.#connections.length < this.checked.maxConnections) {
       let socket: Socket | typeof WAITS;
       try {
         socket = acceptFrom(this, this.#listener.socket);
@@ -121,38 +122,41 @@ export class Engine implements Settler<Socket> {
   /** The listener accepts no more. */
   failed(error: unknown): void {
     this.#accepting = false;
-    // The signal of the listener closes it: that is an end, and no failure.
+    // If the signal of `listen` has closed the listener, that is no error.
     this.end(this.#listener.socket.closed ? undefined : error);
   }
 
   #begin(socket: Socket): void {
-    const { connectTimeout, onEnd, target } = this.plan;
+    const { connectTimeout, onEnd, target } = this.checked;
     const client = onEnd === undefined ? undefined : decodeRoom();
-    // Where a name is dialled, that has a deadline of its own, which can tell what was tried.
-    const deadline = target instanceof HostPort ? Infinity : clock() + connectTimeout;
-    const connection = new Forwarding(this, socket, client, deadline);
+    // connectHost() has a deadline of its own, whose error lists the attempts.
+    const deadline = target instanceof HostPort ? Infinity : after(clock(), connectTimeout);
+    const connection = new ForwardedConnection(this, socket, client, deadline);
     connection.place = this.#connections.length;
     this.#connections.push(connection);
     this.arm(connection.deadline);
     connection.start();
   }
 
-  /** A connection is over. */
-  left(connection: Forwarding): void {
+  /** A connection has ended. */
+  remove(connection: ForwardedConnection): void {
     const last = this.#connections.pop()!;
     if (last !== connection) this.#connections[(last.place = connection.place)] = last;
-    // Not from here, where one of its descriptors may still be at work.
-    if (!this.#accepting && this.#connections.length + 1 === this.plan.maxConnections)
+    // Deferred, because a descriptor of the connection may be in the middle of a callback.
+    if (!this.#accepting && this.#connections.length + 1 === this.checked.maxConnections)
       queueMicrotask(() => this.accept());
   }
 
-  /** Looks at the deadlines when `due` has come: one timer for all, which is left alone by those that come later. */
+  /**
+   * Makes sure that the deadlines are checked at `due`. One timer serves all connections; only an earlier `due` resets
+   * it.
+   */
   arm(due: number): void {
     if (due >= this.#armedFor) return;
     clearTimeout(this.#timer);
     this.#armedFor = due;
     const delay = Math.min(Math.max(Math.ceil(due - clock()), PRECISION), LONGEST_TIMER);
-    // Not what keeps the process alive: the waiting calls do.
+    // The waiting calls keep the process alive, and not this timer.
     this.#timer = setTimeout(() => this.#expire(), delay).unref();
   }
 
@@ -160,7 +164,7 @@ export class Engine implements Settler<Socket> {
     this.#armedFor = Infinity;
     const now = clock();
     let earliest = Infinity;
-    // From the end, for the last one takes the place of one that leaves.
+    // Backwards, because the last connection moves to the place of one that is removed.
     for (let place = this.#connections.length - 1; place >= 0; place--) {
       const connection = this.#connections[place]!;
       const due = connection.dueAt();
@@ -177,79 +181,79 @@ export class Engine implements Settler<Socket> {
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     void this.#listener.close();
     const reason = error ?? localError("ECANCELED", "forward");
-    // Each takes itself out.
+    // cut() removes the connection from the array.
     for (let last = this.#connections.at(-1); last !== undefined; last = this.#connections.at(-1)) last.cut(reason);
     if (error === undefined) this.#resolve();
     else this.#reject(error);
   }
 }
 
-/** One connection. */
-class Forwarding implements DialOwner, Settler<PumpCounts> {
-  /** Its place among the engine's. */
+/** One forwarded connection. */
+class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
+  /** Its index in the array of the server. */
   place: number = -1;
-  /** When it has to be connected to the target, by `performance.now()`; Infinity where another deadline looks after that. */
+  /** The deadline of connecting, as of `clock()`; Infinity if connectHost() has the deadline. */
   readonly deadline: number;
-  readonly #engine: Engine;
+  readonly #server: ForwardServer;
   readonly #client: Socket;
   readonly #address: Address | undefined;
-  #dial: Dial | undefined;
+  #dial: ConnectAttempt | undefined;
   #unneeded: AbortController | undefined;
   #target: Socket | undefined;
   #pump: Pump | undefined;
   #activity: Activity | undefined;
   #over = false;
 
-  constructor(engine: Engine, client: Socket, address: Address | undefined, deadline: number) {
-    this.#engine = engine;
+  constructor(server: ForwardServer, client: Socket, address: Address | undefined, deadline: number) {
+    this.#server = server;
     this.#client = client;
     this.#address = address;
     this.deadline = deadline;
   }
 
   start(): void {
-    const { target, way } = this.#engine.plan;
-    if (!this.#engine.held) this.#client.unref();
+    const { target, way } = this.#server.checked;
+    if (!this.#server.held) this.#client.unref();
     if (target instanceof HostPort) {
-      // Not from here: the resolver may be code of users.
-      queueMicrotask(() => this.#dialName(target));
+      // Deferred, because the resolver may be code of users.
+      queueMicrotask(() => this.#connectName(target));
       return;
     }
-    this.#dial = new Dial(target, way, this);
+    this.#dial = new ConnectAttempt(target, way, this);
     this.#dial.start(null);
-    if (!this.#engine.held) this.#dial?.keepAlive(false);
+    if (!this.#server.held) this.#dial?.keepAlive(false);
   }
 
-  #dialName(target: HostPort): void {
+  #connectName(target: HostPort): void {
     if (this.#over) return;
-    const { connectTimeout, way } = this.#engine.plan;
+    const { connectTimeout, way } = this.#server.checked;
     const { signal } = (this.#unneeded = new AbortController());
-    dial(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
-      ({ socket }) => this.#lead(socket),
+    connectHost(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
+      ({ socket }) => this.#startPump(socket),
       (error: unknown) => this.cut(error),
     );
   }
 
-  connected({ socket }: Dial): void {
-    this.#lead(socket);
+  connected({ socket }: ConnectAttempt): void {
+    this.#startPump(socket);
   }
 
-  refused(_dial: Dial, error: unknown): void {
+  refused(_dial: ConnectAttempt, error: unknown): void {
     this.cut(error);
   }
 
-  #lead(target: Socket): void {
+  #startPump(target: Socket): void {
     if (this.#over) {
       target.close();
       return;
     }
-    const { idleTimeout, pipes } = this.#engine.plan;
+    const { idleTimeout, pipes } = this.#server.checked;
     this.#dial = this.#unneeded = undefined;
     this.#target = target;
-    if (!this.#engine.held) target.unref();
+    if (!this.#server.held) target.unref();
     this.#activity = { last: clock() };
     this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
-    this.#engine.arm(this.#activity.last + idleTimeout);
+    this.#server.arm(after(this.#activity.last, idleTimeout));
     this.#pump.start();
   }
 
@@ -259,7 +263,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     if (this.#target !== undefined) holdSocket(this.#target, yes);
   }
 
-  /** Both sides have ended. */
+  /** Both directions have finished. */
   settled({ aToB, bToA }: PumpCounts): void {
     if (this.#over) return;
     this.#over = true;
@@ -270,23 +274,23 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     this.cut(error);
   }
 
-  /** When it is to be cut unless bytes move before. */
+  /** The moment at which the connection expires if no byte moves before. */
   dueAt(): number {
     const pump = this.#pump;
     if (pump === undefined) return this.deadline;
     const relayed = Math.max(pump.there.lastRelayed() ?? 0, pump.back.lastRelayed() ?? 0);
-    return Math.max(this.#activity!.last, relayed) + this.#engine.plan.idleTimeout;
+    return after(Math.max(this.#activity!.last, relayed), this.#server.checked.idleTimeout);
   }
 
-  /** The time is over. */
+  /** The deadline has passed. */
   expire(): void {
     this.cut(timeoutError(this.#pump === undefined ? "connect" : "splice"));
   }
 
-  /** Ends it with a reset on both sides. */
+  /** Resets both sides. */
   cut(error: unknown): void {
     if (this.#over) return;
-    // From here on those who are still under way tell nobody.
+    // Callbacks of the attempt and of the pump do nothing from here on.
     this.#over = true;
     this.#dial?.cancel();
     this.#unneeded?.abort();
@@ -300,12 +304,17 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
   #leave(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
-    this.#engine.left(this);
-    const { onEnd } = this.#engine.plan;
+    this.#server.remove(this);
+    const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };
     queueMicrotask(() => report("onEnd", onEnd, forwarded));
   }
+}
+
+/** The moment `timeout` ms after `start`; Infinity if there is no limit. */
+function after(start: number, timeout: number | null): number {
+  return timeout === null ? Infinity : start + timeout;
 }
 
 function holdSocket(socket: Socket, yes: boolean): void {
@@ -313,11 +322,11 @@ function holdSocket(socket: Socket, yes: boolean): void {
   else socket.unref();
 }
 
-/** The descriptor is gone whatever close(2) says. */
+/** The descriptor is closed even if close(2) fails. */
 function closeQuietly(socket: Socket): void {
   try {
     socket.close();
   } catch {
-    // Nobody can do anything about it.
+    // No caller could handle this error.
   }
 }

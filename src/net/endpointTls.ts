@@ -1,33 +1,33 @@
-// What connect() and listen() take as `tls`, and what a handshake that failed is to who wanted a connection.
+// The `tls` option of connect() and listen(), and the errors of their handshakes.
 //
-// All that can be wrong with keys, certificates and options is found before there is a socket. Whom the certificate has to
-// name is known from the endpoint, so that nobody can forget to say it.
+// Keys, certificates and options are checked before there is a socket. The endpoint has the host name, so the
+// certificate is always checked for it.
 
 import { type HostPort, type UnixAddress } from "../addr/index.js";
-import { quote } from "../check/index.js";
+import { checkNames, quote } from "../check/index.js";
 import { restated, SocketError, TlsError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
-import { checkListener, HANDSHAKE_OPTIONS } from "../tls/listener.js";
+import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListener.js";
 import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
-import { type PreparedTls, prepareTls, secure } from "../tls/wrap.js";
-import { checkApplies, type CheckedWait, rest } from "./endpointOptions.js";
+import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
+import { type CheckedWait, remaining } from "./endpointOptions.js";
 import type { HostAddress } from "./customResolver.js";
 
-/** How `connect()` speaks TLS. The name to verify and to ask for is the endpoint's host, unless there is a `servername`. */
+/** Options of TLS for `connect()`. The default of `servername` is the host of the endpoint. */
 export interface TlsConnectOptions extends Omit<TlsClientOptions, "buffered" | "host" | "isServer" | "signal"> {}
 
-/** How `listen()` speaks TLS: the keys and certificates, or the `context` that has them, and how handshakes are run. */
+/** Options of TLS for `listen()`: keys and certificates or a `context` with them, and the limits of handshakes. */
 export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOptions, "buffered" | "tls"> {
-  /** Made beforehand, perhaps shared by several listeners; instead of the options of {@link TlsContextOptions}. */
+  /** A context, which several listeners can share. It replaces the options of {@link TlsContextOptions}. */
   readonly context?: TlsContext | undefined;
 }
 
-/** What the endpoint and its options say already. */
-const OF_THE_ENDPOINT: readonly string[] = ["buffered", "host", "isServer", "signal"];
-const CONNECT = CLIENT_OPTIONS.filter((name) => !OF_THE_ENDPOINT.includes(name));
-const HANDSHAKE = HANDSHAKE_OPTIONS.filter((name) => !OF_THE_ENDPOINT.includes(name));
+/** Options that the endpoint and the call have already. */
+const ENDPOINT_OPTIONS: readonly string[] = ["buffered", "host", "isServer", "signal"];
+const CONNECT = CLIENT_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
+const HANDSHAKE = HANDSHAKE_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
 const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE];
 
 function checkTls(
@@ -39,11 +39,11 @@ function checkTls(
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required an object`);
   }
-  checkApplies(value, allowed, action, name);
+  checkNames(value, allowed, action, name);
   return value as Readonly<Record<string, unknown>>;
 }
 
-/** The client's side of a handshake with a host. */
+/** Checks the `tls` option of a client. */
 export function prepareClient(
   value: unknown,
   target: HostAddress | HostPort | undefined,
@@ -54,7 +54,7 @@ export function prepareClient(
   return prepareTls({ ...(opts as TlsConnectOptions), host: target?.host }, action);
 }
 
-/** The server's side, as `TlsListener` takes it. */
+/** Checks the `tls` option of a server, and returns the options for `TlsListener`. */
 export function prepareListener(value: unknown, action: string): TlsListenerOptions {
   if (value === undefined) {
     throw new TypeError(`Cannot ${action}: a server has no certificate, required tls: { cert, key } or { context }`);
@@ -67,26 +67,26 @@ export function prepareListener(value: unknown, action: string): TlsListenerOpti
     throw new TypeError(`Cannot ${action}: ${inline[0]![0]} belongs to the context, required either of them`);
   }
   const handshakes = given.filter(([name]) => HANDSHAKE_OPTIONS.includes(name));
-  return checkListener({ ...Object.fromEntries(handshakes), tls: context ?? Object.fromEntries(inline) }, action);
+  return checkTlsListener({ ...Object.fromEntries(handshakes), tls: context ?? Object.fromEntries(inline) }, action);
 }
 
-/** Does the handshake over a stream, in what is left of the time. The stream is closed when it fails. */
-export async function shake(
+/** Performs the handshake on a stream in the remaining time. If it fails, the stream is closed. */
+export async function wrapStream(
   stream: Stream,
   prepared: PreparedTls,
   target: HostAddress | HostPort | UnixAddress,
   wait: CheckedWait,
 ): Promise<TlsConn> {
   try {
-    return await secure(stream, prepared, rest(wait));
+    return await wrapPrepared(stream, prepared, remaining(wait));
   } catch (error) {
-    // Where the handshake has not begun it has not closed anything either.
+    // If wrapPrepared() failed before the handshake, the stream is still open.
     stream.abort();
     throw wait.signal?.aborted === true && error === wait.signal.reason ? error : handshakeError(error, target);
   }
 }
 
-/** The error with the address in it. */
+/** Adds the address to an error. */
 function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAddress): unknown {
   if (error instanceof SocketError) {
     const { syscall, cause } = error;
@@ -95,11 +95,16 @@ function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAdd
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;
   const action = `TLS handshake with ${String(target)} failed`;
-  // What was read along with a proxy's answer. A server of TLS waits for its client to begin; RFC 8446, section 2.
+  // The proxy sent further bytes with its response. A TLS server never sends first; RFC 8446, section 2.
   if (code === "ERR_TLS_BUFFERED") {
-    return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, "the peer spoke first, which no server of TLS does", {
-      cause: error,
-    });
+    return new TlsError(
+      "ERR_TLS_PLAINTEXT_PEER",
+      action,
+      "the peer sent bytes before the handshake, which no TLS server does",
+      {
+        cause: error,
+      },
+    );
   }
   return new TlsError(code, action, reason, { cause });
 }

@@ -1,22 +1,22 @@
-// Lists of cipher suites, signature algorithms and groups: OpenSSL passes over the names in them that it does not know, here
-// each has to mean something.
+// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not know; here
+// each name must be known.
 
 import { tls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import { saidBy } from "./credentials.js";
+import { describeNodeError } from "./credentials.js";
 import type { TlsContextOptions } from "./tlsOptions.js";
 
 type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
 
 const SEPARATORS: Readonly<Record<ListName, RegExp>> = { ciphers: /[:, ;]+/, sigalgs: /:/, ecdhCurve: /:/ };
 
-/** Names alone, without the commands and exceptions that OpenSSL's lists may have as well. */
+/** A plain name. The lists of OpenSSL may also have commands and exclusions. */
 const NAME = /^[A-Za-z0-9_.+-]+$/;
 
-/** Names that were asked about, so that contexts for single connections cost no more. As many as there can be. */
+/** Names that OpenSSL has accepted. The cache makes contexts for single connections cheap. */
 const known = new Set<string>();
-const MOST_KNOWN = 1024;
+const MAX_KNOWN = 1024;
 
 function checkName(list: ListName, name: string, action: string): void {
   const key = `${list} ${name}`;
@@ -24,14 +24,14 @@ function checkName(list: ListName, name: string, action: string): void {
   try {
     tls().createSecureContext({ ca: [], [list]: name });
   } catch (error) {
-    const { code, reason } = saidBy(error);
-    const text = `${list} has ${quote(name)}, which OpenSSL does not know or has nothing for: ${reason}`;
+    const { code, reason } = describeNodeError(error);
+    const text = `${list} has ${quote(name)}, which OpenSSL does not support: ${reason}`;
     throw new TlsError(code, `Cannot ${action}`, text, { cause: error });
   }
-  if (known.size < MOST_KNOWN) known.add(key);
+  if (known.size < MAX_KNOWN) known.add(key);
 }
 
-/** Refuses a list that is no text, is empty, or has a name in it that stands for nothing. */
+/** Refuses a list that is no string, is empty, or has a name that OpenSSL does not support. */
 export function checkLists(options: Readonly<Record<string, unknown>> | TlsContextOptions, action: string): void {
   for (const list of ["ciphers", "sigalgs", "ecdhCurve"] as const) {
     const value: unknown = options[list];
@@ -43,7 +43,8 @@ export function checkLists(options: Readonly<Record<string, unknown>> | TlsConte
     if (names.length === 0)
       throw new RangeError(`Cannot ${action}: ${list} is ${quote(value)}, required at least one name`);
     for (const name of names) {
-      // `!NAME`, `-NAME` and `+NAME` take away what may not be there in the first place; `@COMMAND` means nothing alone.
+      // `!NAME`, `-NAME` and `+NAME` only exclude or reorder suites, and `@COMMAND` is no list alone, so they are
+      // not checked.
       if (NAME.test(name) && !/^[+-]/.test(name)) checkName(list, name, action);
     }
   }

@@ -1,72 +1,79 @@
-// A listener whose connections have done their handshake.
+// TlsListener: accepts connections of another listener, and returns them after their TLS handshake.
 //
-// Handshakes run beside each other, so that a client that is slow, or says nothing, holds up nobody. Connections are taken
-// from the listener below only while someone waits in accept() and the number of handshakes and of finished connections
-// that nobody took is under its limit; the others stay in the kernel's queue.
+// Handshakes run concurrently, so a slow or silent client delays no other client. Connections are accepted from the
+// listener below only while an accept() waits and the number of handshakes and ready connections is below
+// `maxHandshakes`. Other connections stay in the accept queue of the kernel.
 //
-// At the limit the oldest client that has sent nothing makes way for the next connection, so that as many silent ones as there are
-// places hold up nobody for the time of a handshake. A client that has just come has sent nothing either, perhaps because nobody has
-// read it yet. So it is given some time, and all that is there is read before one is dropped.
+// At this limit, the oldest client that has sent nothing is dropped for the next connection. So silent clients can't
+// block the listener for the time of a handshake. A new client has sent nothing either, perhaps because its bytes were
+// not read yet. So a client has `silenceTimeout`, and all available bytes are read before a client is dropped.
 
+import { clock } from "../builtins.js";
 import { AsyncResource } from "node:async_hooks";
-import { quote } from "../check/index.js";
+import { flag, integer, quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
-import { type SocketError, TlsError } from "../errors/index.js";
+import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { optionsError, PendingCall } from "../wait/pendingCall.js";
-import { localError, timeoutError } from "../wait/localError.js";
-import { type Carrier, checkServes } from "./carrier.js";
-import type { TlsConn } from "./conn.js";
-import { checkCertificate, isTlsContext, TlsContext } from "./context.js";
-import { checkBuffered, checkFlag, checkNames, checkObject, checkTime, type TlsContextOptions } from "./tlsOptions.js";
-import { type PreparedTls, prepareTls, secure } from "./wrap.js";
+import { optionsError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
+import { QueuedCall } from "./queuedCall.js";
+import { type Transport, checkServes } from "./transport.js";
+import type { TlsConn } from "./tlsConn.js";
+import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
+import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions.js";
+import { millisecondsOr } from "../wait/waitOptions.js";
+import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/** How handshakes are run. */
+/** Options of {@link TlsListener}. */
 export interface TlsListenerOptions {
-  /** The server's keys and certificates, or the context made of them, which can be reloaded. */
+  /** The server's keys and certificates, or a context with them, which can be reloaded. */
   readonly tls: TlsContext | TlsContextOptions;
-  /** Milliseconds for each handshake. Default 10000. */
-  readonly handshakeTimeout?: number | undefined;
+  /** Milliseconds for each handshake; null for no limit. Default 10,000. */
+  readonly handshakeTimeout?: number | null | undefined;
   /**
-   * Most connections that are in a handshake, or through it and not accepted yet. When there are so many and another one comes, the
-   * oldest client that has sent nothing is dropped (see `silenceTimeout`); where there is none, the new one waits. Default 256.
+   * Maximum number of connections that are in a handshake, or ready and not accepted. At the maximum, a new
+   * connection replaces the oldest client that has sent nothing (see `silenceTimeout`). If there is none, it waits.
+   * Default 256.
    */
   readonly maxHandshakes?: number | undefined;
   /**
-   * Milliseconds that a client may take to send its first byte where others wait for its place; `Infinity` for the whole handshake.
-   * Default 100.
+   * Milliseconds after which a client that has sent nothing can be dropped to make room for a new connection; null for
+   * never. Default 100.
    */
-  readonly silenceTimeout?: number | undefined;
-  /** See {@link TlsConnectionOptions.buffered}: for listeners whose connections are streams that something was read from. */
+  readonly silenceTimeout?: number | null | undefined;
+  /**
+   * See {@link TlsConnectionOptions.buffered}. It is for listeners of streams that have read bytes already.
+   */
   readonly buffered?: "refuse" | "tls" | undefined;
   /** See {@link TlsConnectionOptions.closeTimeout}. */
-  readonly closeTimeout?: number | undefined;
+  readonly closeTimeout?: number | null | undefined;
   /** See {@link TlsConnectionOptions.allowTruncation}. */
   readonly allowTruncation?: boolean | undefined;
   /**
-   * Called for each handshake that failed: a stranger's mistake is no error of `accept()`. What it throws is a warning of the process, and
-   * the listener goes on.
+   * Called for each failed handshake, because a mistake of a client is no error of `accept()`. An error that it
+   * throws is emitted as a warning of the process, and the listener continues.
    */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
 
 type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
 
-/** `TlsListenerOptions` that were checked. */
+/** `TlsListenerOptions`, checked. */
 interface CheckedListener extends TlsListenerOptions {
   readonly tls: TlsContext;
   readonly maxHandshakes: number;
-  readonly silenceTimeout: number;
+  /** Milliseconds; null for no limit. */
+  readonly silenceTimeout: number | null;
 }
 
-/** A handshake under way. */
-interface Shaking {
-  /** By `performance.now()`. */
+/** A handshake that runs. */
+interface RunningHandshake {
+  /** The start, as of `clock()`. */
   readonly since: number;
-  carrier: Carrier | undefined;
-  /** Another one has its place. */
+  transport: Transport | undefined;
+  /** Whether it was dropped for another connection. */
   dropped: boolean;
   over: Promise<void> | undefined;
 }
@@ -82,23 +89,20 @@ const OPTIONS = [
   "onHandshakeError",
 ] as const;
 
-/** The names of the options that say how handshakes are run. */
+/** The names of all options except `tls`. */
 export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
-/** All that can be wrong before there is a listener. */
-export function checkListener(opts: unknown, action: string): CheckedListener {
+/** Checks the options of a listener. */
+export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServes(action);
-  checkObject(opts, action);
-  checkNames(opts, OPTIONS, action);
-  const { tls, maxHandshakes = 256, onHandshakeError } = opts;
-  if (!Number.isInteger(maxHandshakes) || (maxHandshakes as number) < 1) {
-    throw new RangeError(`Cannot ${action}: maxHandshakes is ${quote(maxHandshakes)}, required 1 or more`);
-  }
-  checkTime(opts["handshakeTimeout"], 0, action, "handshakeTimeout");
-  const silenceTimeout = checkTime(opts["silenceTimeout"], 100, action, "silenceTimeout");
+  const opts = checkRecord(given, OPTIONS, action);
+  const { tls, maxHandshakes: most = 256, onHandshakeError } = opts;
+  const maxHandshakes = integer(most, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
+  millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
+  const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
   checkBuffered(opts["buffered"], action);
-  checkTime(opts["closeTimeout"], 0, action, "closeTimeout");
-  checkFlag(opts["allowTruncation"], action, "allowTruncation");
+  millisecondsOr(opts["closeTimeout"], null, action, "closeTimeout");
+  flag(opts["allowTruncation"], false, action, "allowTruncation");
   if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
     throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
   }
@@ -107,26 +111,12 @@ export function checkListener(opts: unknown, action: string): CheckedListener {
   const checked = {
     ...(opts as Omit<TlsListenerOptions, "tls">),
     tls: context,
-    maxHandshakes: maxHandshakes as number,
+    maxHandshakes,
     silenceTimeout,
   };
   if (onHandshakeError === undefined) return checked;
-  // It runs in the asynchronous context that it was given in, not in that of an accept().
+  // It runs in the asynchronous context of the constructor, not in that of an accept().
   return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
-}
-
-class Accepting extends PendingCall<TlsConn> {
-  readonly #drop: (call: Accepting) => void;
-
-  constructor(opts: IoOptions | undefined, refs: TimerRefs, drop: (call: Accepting) => void) {
-    super(opts, undefined, refs);
-    this.#drop = drop;
-  }
-
-  protected override cancel(): SocketError {
-    this.#drop(this);
-    return timeoutError("accept");
-  }
 }
 
 /**
@@ -143,7 +133,7 @@ class Accepting extends PendingCall<TlsConn> {
  * ```
  */
 export class TlsListener implements Listener<TlsConn> {
-  /** To be reloaded with a new certificate. */
+  /** The keys and certificates. `context.reload()` replaces them. */
   readonly context: TlsContext;
   readonly #below: Listener;
   readonly #opts: CheckedListener;
@@ -151,22 +141,22 @@ export class TlsListener implements Listener<TlsConn> {
   /** Aborted by close(). */
   readonly #closing = new AbortController();
   readonly #refs = new TimerRefs();
-  #accepting: Accepting[] = [];
+  #accepting: QueuedCall<TlsConn>[] = [];
   readonly #ready: TlsConn[] = [];
-  /** In the order in which they began, with those that were dropped and are not closed yet. */
-  readonly #shaking = new Set<Shaking>();
-  /** Those that were not dropped. */
+  /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
+  readonly #running = new Set<RunningHandshake>();
+  /** The number of handshakes that were not dropped. */
   #handshakes = 0;
-  /** A connection that came when there was no place for it after all. */
+  /** A connection that was accepted below while the listener was at its limit. */
   #held: Conn | undefined;
-  /** Looks whether the oldest silent client has been silent for long enough. */
+  /** Expires when the oldest silent client may be dropped. */
   #timer: NodeJS.Timeout | undefined;
-  /** Ends the wait for the next connection below. */
+  /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
 
   /**
-   * @throws TypeError or RangeError for an option that is wrong, or where there is no certificate
+   * @throws TypeError or RangeError for an option that is wrong, or if there is no certificate
    * @throws TlsError for a key or certificate that can't be used
    */
   constructor(listener: Listener, opts: TlsListenerOptions) {
@@ -174,7 +164,7 @@ export class TlsListener implements Listener<TlsConn> {
     if (typeof (listener as Partial<Listener> | null | undefined)?.accept !== "function") {
       throw new TypeError(`Cannot ${action}: listener is ${quote(listener)}, required a Listener`);
     }
-    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = (this.#opts = checkListener(
+    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = (this.#opts = checkTlsListener(
       opts,
       action,
     ));
@@ -188,7 +178,7 @@ export class TlsListener implements Listener<TlsConn> {
     return this.#below.address;
   }
 
-  /** Connections in a handshake, and those that nobody has accepted yet. */
+  /** Number of connections in a handshake, and of those that are ready for `accept()`. */
   get pending(): { readonly handshakes: number; readonly ready: number } {
     return { handshakes: this.#handshakes, ready: this.#ready.length };
   }
@@ -200,9 +190,9 @@ export class TlsListener implements Listener<TlsConn> {
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) return Promise.resolve(ready);
-    const call = new Accepting(opts, this.#refs, (cut) => {
+    const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
-      this.#rest();
+      this.#stopIfIdle();
     });
     this.#accepting.push(call);
     this.#fetch();
@@ -210,8 +200,8 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   /**
-   * Lets the process end while calls wait here, those that wait already included. A handshake that is under way keeps it alive until
-   * it is over.
+   * Lets the process end while calls wait here. That includes calls that wait already. A running handshake keeps the
+   * process alive until it is over.
    */
   unref(): this {
     this.#refs.keepAlive = false;
@@ -226,7 +216,7 @@ export class TlsListener implements Listener<TlsConn> {
     return this;
   }
 
-  /** Closes the listener below and gives up what was not accepted. See {@link Listener.close}. */
+  /** Closes the listener below, and the connections that were not accepted. See {@link Listener.close}. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close()).then();
   }
@@ -237,7 +227,7 @@ export class TlsListener implements Listener<TlsConn> {
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);
     this.#held?.abort();
-    await Promise.all([this.#below.close(), ...[...this.#shaking].map(({ over }) => over)]);
+    await Promise.all([this.#below.close(), ...[...this.#running].map(({ over }) => over)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -258,12 +248,12 @@ export class TlsListener implements Listener<TlsConn> {
     return this.close();
   }
 
-  /** When nobody waits any more, the process shall not wait either. */
-  #rest(): void {
+  /** Stops to accept below when no accept() waits, because the pending accept would keep the process alive. */
+  #stopIfIdle(): void {
     if (this.#accepting.length === 0) this.#fetching?.abort();
   }
 
-  /** Waits for a connection below, unless that is done already or there is no need. */
+  /** Accepts a connection below, unless an accept is pending, no accept() waits, or the listener is at its limit. */
   #fetch(): void {
     if (this.#fetching !== undefined || this.#closed !== undefined) return;
     if (this.#held !== undefined && !this.#full) {
@@ -272,13 +262,13 @@ export class TlsListener implements Listener<TlsConn> {
       this.#begin(held);
     }
     if (this.#held !== undefined || this.#accepting.length === 0) return;
-    if (this.#full && !this.#hasRoom()) return;
+    if (this.#full && !this.#canDropSilent()) return;
     const fetching = new AbortController();
     this.#fetching = fetching;
     this.#next(fetching.signal).then(
       (conn) => {
         if (!this.#full) return this.#arrived(conn);
-        // What has come of the silent ones by now is read before this: an immediate runs behind the events of its turn.
+        // An immediate runs after the events of this turn, so available bytes of silent clients are read before.
         setImmediate(() => this.#arrived(conn));
       },
       (error: unknown) => {
@@ -289,7 +279,7 @@ export class TlsListener implements Listener<TlsConn> {
     );
   }
 
-  /** A listener is promised to reject, not to throw. */
+  /** Accepts below. An error that accept() throws becomes a rejection. */
   #next(signal: AbortSignal): Promise<Conn> {
     try {
       return this.#below.accept({ signal });
@@ -300,7 +290,7 @@ export class TlsListener implements Listener<TlsConn> {
 
   #arrived(conn: Conn): void {
     this.#fetching = undefined;
-    // A handshake that close() has cut counts until it is over, so the limit says nothing then.
+    // Checked first: handshakes that close() has ended still count for the limit.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
@@ -312,67 +302,81 @@ export class TlsListener implements Listener<TlsConn> {
     return this.#handshakes + this.#ready.length >= this.#opts.maxHandshakes;
   }
 
-  /** The handshake that has been silent for longest. */
-  #silent(): Shaking | undefined {
-    for (const shaking of this.#shaking) if (!shaking.dropped && shaking.carrier?.silent === true) return shaking;
+  /** The oldest handshake whose client has sent nothing. */
+  #oldestSilent(): RunningHandshake | undefined {
+    for (const handshake of this.#running)
+      if (!handshake.dropped && handshake.transport?.silent === true) return handshake;
     return undefined;
   }
 
-  /** Whether there will be room for another one, because a client has been silent for long enough; looks again when one has. */
-  #hasRoom(): boolean {
-    const silent = this.#silent();
+  /**
+   * Whether a client can be dropped for the next connection. If not yet, a timer calls `#fetch()` at that time. */
+  #canDropSilent(): boolean {
+    const silent = this.#oldestSilent();
     const { silenceTimeout } = this.#opts;
-    if (silent === undefined || silenceTimeout === Infinity) return false;
-    const left = silent.since + silenceTimeout - performance.now();
+    if (silent === undefined || silenceTimeout === null) return false;
+    const left = silent.since + silenceTimeout - clock();
     if (left <= 0) return true;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#fetch();
     }, Math.ceil(left));
-    // The handshake that it is for keeps the process alive, and may be over long before.
+    // Unreferenced, because the handshake itself keeps the process alive and may end before.
     this.#timer.unref();
     return false;
   }
 
-  /** Gives up the client that has been silent for longest, if that is long enough. */
+  /** Drops the oldest silent client, if `silenceTimeout` has passed. */
   #dropSilent(): void {
-    const silent = this.#silent();
-    if (silent === undefined || performance.now() - silent.since < this.#opts.silenceTimeout) return;
+    const silent = this.#oldestSilent();
+    const { silenceTimeout } = this.#opts;
+    if (silent === undefined || silenceTimeout === null) return;
+    if (clock() - silent.since < silenceTimeout) return;
     silent.dropped = true;
     this.#handshakes--;
-    silent.carrier?.duplex.destroy();
+    silent.transport?.duplex.destroy();
   }
 
   #begin(conn: Conn): void {
     const { remoteAddress } = conn;
     const { signal } = this.#closing;
-    const shaking: Shaking = { since: performance.now(), carrier: undefined, dropped: false, over: undefined };
-    this.#shaking.add(shaking);
+    const handshake: RunningHandshake = {
+      since: clock(),
+      transport: undefined,
+      dropped: false,
+      over: undefined,
+    };
+    this.#running.add(handshake);
     this.#handshakes++;
-    shaking.over = secure(conn, this.#prepared, { signal }, (carrier) => (shaking.carrier = carrier)).then(
+    handshake.over = wrapPrepared(
+      conn,
+      this.#prepared,
+      { signal },
+      (transport) => (handshake.transport = transport),
+    ).then(
       (wrapped) => {
-        this.#left(shaking);
+        this.#remove(handshake);
         const call = this.#accepting.shift();
         if (call !== undefined) {
           call.resolve(wrapped);
-          this.#rest();
+          this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
         this.#fetch();
       },
       (error: unknown) => {
-        this.#left(shaking);
-        // What could not even be begun was left alone.
-        if (shaking.carrier === undefined) conn.abort();
+        this.#remove(handshake);
+        // If the handshake did not start, the connection is still open.
+        if (handshake.transport === undefined) conn.abort();
         this.#fetch();
-        if (!signal.aborted) this.#report(shaking.dropped ? this.#silence(error) : error, remoteAddress);
+        if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
       },
     );
   }
 
-  #left(shaking: Shaking): void {
-    this.#shaking.delete(shaking);
-    if (!shaking.dropped) this.#handshakes--;
+  #remove(handshake: RunningHandshake): void {
+    this.#running.delete(handshake);
+    if (!handshake.dropped) this.#handshakes--;
   }
 
   #report(error: unknown, remoteAddress: Address | undefined): void {
@@ -381,7 +385,7 @@ export class TlsListener implements Listener<TlsConn> {
   }
 
   #silence(cause: unknown): TlsError {
-    const reason = `the client has sent nothing, and another one needed its place: maxHandshakes is ${this.#opts.maxHandshakes}`;
+    const reason = `the client has sent nothing and was dropped for another one: maxHandshakes is ${this.#opts.maxHandshakes}`;
     return new TlsError("ERR_TLS_SILENT", "TLS handshake failed", reason, { cause });
   }
 }

@@ -1,0 +1,32 @@
+// The `signal` of listen(), bindUdp() and forward().
+//
+// Until the call has returned its object, an abort ends the call, which rejects with the signal's reason. After that,
+// an abort closes the object, as `close()` does. In connect() and connectUdp() the signal ends only the attempt.
+
+import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
+
+/** Calls `close` when the signal is aborted. `release()` removes the listener from the signal. */
+export class ClosingSignal implements AbortListener {
+  readonly #signal: AbortSignal;
+  readonly #close: () => void;
+
+  /** @throws the signal's reason if the signal is aborted already; `close` is called before */
+  constructor(signal: AbortSignal, close: () => void) {
+    this.#signal = signal;
+    this.#close = close;
+    if (signal.aborted) {
+      close();
+      throw signal.reason;
+    }
+    onAbort(signal, this);
+  }
+
+  aborted(): void {
+    this.release();
+    this.#close();
+  }
+
+  release(): void {
+    offAbort(this.#signal, this);
+  }
+}

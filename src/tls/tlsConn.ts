@@ -1,0 +1,371 @@
+// TlsConn: the Conn on Node's TLS socket after a handshake.
+//
+// The queues and events of node:stream are bypassed. Decrypted bytes are taken where Node delivers them: in the buffer
+// of recordBuffer.ts, or in `push`. Bytes to encrypt are passed to `_write`. A subclass of a stream implements `push`
+// and `_write`; here they belong to a TLS socket that no other code can reach. That saves more time than the promises
+// cost.
+
+import type { X509Certificate } from "node:crypto";
+import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
+import { isUint8Array } from "node:util/types";
+import { type Address } from "../addr/index.js";
+import { integer, quote } from "../check/index.js";
+import { TlsError } from "../errors/index.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
+import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { TimerRefs } from "../wait/timerRefs.js";
+import { optionsError } from "../wait/pendingCall.js";
+import { localError } from "../wait/localError.js";
+import { QueuedCall } from "./queuedCall.js";
+import type { Transport } from "./transport.js";
+import { describeNodeError } from "./credentials.js";
+import { fromNodeError, truncationError } from "./nodeError.js";
+import { TlsReader } from "./tlsReader.js";
+import { codeOf, TlsWriter } from "./tlsWriter.js";
+import { packSession } from "./session.js";
+import { useRecordBuffer } from "./recordBuffer.js";
+import { TlsSocketIo } from "./tlsSocketIo.js";
+
+/** The result of a handshake. */
+export interface Established {
+  readonly socket: TLSSocket;
+  readonly transport: Transport;
+  readonly conn: Conn;
+  readonly isServer: boolean;
+  readonly servername: string | undefined;
+  /** The peer's certificate, if Node no longer has it: it was read already, or it is that of a resumed session. */
+  readonly certificate: X509Certificate | undefined;
+  /** Milliseconds; null for no limit. */
+  readonly closeTimeout: number | null;
+  readonly allowTruncation: boolean;
+}
+
+/**
+ * A TLS connection, made by {@link wrapTls}: a {@link Conn} whose bytes are encrypted on the connection below.
+ *
+ * `closeWrite()` sends close_notify and ends the connection below for writing; reading goes on. An end below without
+ * close_notify rejects reads with a `TlsError` of code `ERR_TLS_TRUNCATED` (see `allowTruncation`). With TLS 1.3 a
+ * server can refuse the client's certificate after the client has finished its handshake. Then the first `read` rejects
+ * with the alert of the server, such as `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED`.
+ *
+ * @see RFC 8446, RFC 5246
+ */
+export class TlsConn implements Conn, SecuredConn {
+  readonly localAddress: Address | undefined;
+  readonly remoteAddress: Address | undefined;
+  /** The connection below. This connection closes it. */
+  readonly conn: Conn;
+  /** Whether this is the server's end. */
+  readonly isServer: boolean;
+  /** `"TLSv1.3"` or `"TLSv1.2"`. */
+  readonly protocol: string;
+  /** The cipher suite, by OpenSSL's name and by its IANA name (`standardName`). */
+  readonly cipher: CipherNameAndProtocol;
+  /** The protocol that was negotiated by ALPN. */
+  readonly alpnProtocol: string | undefined;
+  /** Client: the verified name. Server: the name that the client sent (SNI), `undefined` if it sent none. */
+  readonly servername: string | undefined;
+  /** Whether the peer has sent a valid certificate for the expected name. */
+  readonly authorized: boolean;
+  /** The code of the verification error, if `authorized` is false. */
+  readonly authorizationError: string | undefined;
+  /** Whether the handshake resumed an earlier session. */
+  readonly sessionReused: boolean;
+
+  readonly #socket: TLSSocket;
+  readonly #transport: Transport;
+  readonly #io: TlsSocketIo;
+  readonly #reader: TlsReader;
+  readonly #writer: TlsWriter;
+  readonly #closeTimeout: number | null;
+  readonly #allowTruncation: boolean;
+  readonly #refs = new TimerRefs();
+  readonly #broken = new BrokenWaiters();
+  #certificate: X509Certificate | undefined;
+  #settings: SocketSettings | undefined;
+  #session: Buffer | undefined;
+  #sessionWaits: QueuedCall<Buffer>[] = [];
+  #closed = false;
+  #aborted = false;
+  #closing: Promise<void> | undefined;
+
+  /** @internal Called while the TLS socket reports the end of the handshake. */
+  constructor(established: Established) {
+    const { socket, transport, conn } = established;
+    this.conn = conn;
+    this.localAddress = conn.localAddress;
+    this.remoteAddress = conn.remoteAddress;
+    this.isServer = established.isServer;
+    this.protocol = socket.getProtocol() ?? "";
+    this.cipher = socket.getCipher();
+    this.alpnProtocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
+    this.servername = established.servername;
+    this.authorized = socket.authorized;
+    // The declared type is Error, but the value is the code.
+    this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
+    this.sessionReused = socket.isSessionReused();
+    this.#socket = socket;
+    this.#transport = transport;
+    this.#certificate = established.certificate;
+    this.#closeTimeout = established.closeTimeout;
+    this.#allowTruncation = established.allowTruncation;
+    const io = new TlsSocketIo(socket, transport);
+    this.#io = io;
+    const reader = new TlsReader(io, this.#refs);
+    this.#reader = reader;
+    this.#writer = new TlsWriter(io, this.#refs);
+    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : reader.push(chunk));
+    useRecordBuffer(socket, (bytes) => reader.copy(bytes));
+    socket.on("error", (error) => this.#failed(error));
+    socket.on("close", () => this.#gone());
+    transport.unref();
+  }
+
+  /** See {@link Conn.secured}. */
+  get secured(): this {
+    return this;
+  }
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#reader.waiting;
+  }
+
+  /**
+   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It has no methods to read,
+   * write or close. `undefined` if the connection below is no socket. After the connection was closed, every member
+   * throws `EBADF`.
+   *
+   * @example
+   * ```ts no-run
+   * import { connect, TCP_INFO } from "berkeley";
+   *
+   * await using stream = await connect("tls://example.com:443");
+   * console.log(stream.conn.socket?.getsockopt(TCP_INFO).tcpi_rtt);
+   * ```
+   */
+  get socket(): SocketSettings | undefined {
+    return (this.#settings ??= this.settings());
+  }
+
+  /** See {@link Conn.settings}. */
+  settings(): SocketSettings | undefined {
+    return this.conn.settings?.(this.#transport.fd);
+  }
+
+  /**
+   * The peer's certificate; `undefined` if it sent none. Read it while the connection is open; after that it stays
+   * available.
+   */
+  get peerCertificate(): X509Certificate | undefined {
+    return (this.#certificate ??= this.#socket.getPeerX509Certificate());
+  }
+
+  /** Client: the latest session that the server offered for resumption, for the `session` option. */
+  get session(): Buffer | undefined {
+    return this.#session;
+  }
+
+  /**
+   * Client: waits until the server offers a session, and returns it for the `session` option of a later connection.
+   * With TLS 1.3 the server offers sessions after the handshake, perhaps several; `session` is the latest. The session
+   * contains the server's certificate. A later connection uses the session only if this certificate is valid for its
+   * name. Keep a session as secret as a key.
+   *
+   * @throws SocketError `ETIMEDOUT`; `ECONNRESET` if the connection ended before; `ECANCELED`, `EBADF`
+   */
+  nextSession(opts?: IoOptions): Promise<Buffer> {
+    if (this.isServer) {
+      return Promise.reject(
+        new TypeError("Cannot wait for a session: this is a server's connection, required a client's"),
+      );
+    }
+    const refused = optionsError(opts, "wait for a session");
+    if (refused !== undefined) return Promise.reject(refused.error);
+    if (this.#session !== undefined) return Promise.resolve(this.#session);
+    if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
+    if (this.#reader.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
+    const wait = new QueuedCall<Buffer>("nextSession", opts, this.#refs, (cut) => {
+      this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
+      if (this.#sessionWaits.length === 0 && !this.#reader.waiting) this.#transport.unref();
+    });
+    this.#sessionWaits.push(wait);
+    this.#transport.ref();
+    return wait.promise;
+  }
+
+  /** @internal Stores a session that the server has offered. */
+  offer(ticket: Buffer): void {
+    const certificate = this.peerCertificate;
+    if (certificate === undefined) return;
+    const session = packSession(certificate, ticket);
+    this.#session = session;
+    const waits = this.#sessionWaits.splice(0);
+    if (waits.length > 0 && !this.#reader.waiting) this.#transport.unref();
+    for (const wait of waits) wait.resolve(session);
+  }
+
+  /**
+   * Exports keying material, which only the two peers can compute: RFC 5705; RFC 8446, section 7.5.
+   *
+   * @param length bytes, from 1 to 65535
+   * @throws SocketError `EBADF` after the end of the connection
+   * @throws TlsError if OpenSSL refuses, for example a length that is too long for the hash of TLS 1.3
+   */
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array = new Uint8Array(0)): Buffer {
+    const action = "export keying material";
+    integer(length, action, "length", 1, 65_535);
+    if (typeof label !== "string" || label === "") {
+      throw new TypeError(`Cannot ${action}: label is ${quote(label)}, required a string that is not empty`);
+    }
+    if (!isUint8Array(context)) {
+      throw new TypeError(`Cannot ${action}: context is ${quote(context)}, required a Uint8Array`);
+    }
+    if (this.#socket.destroyed) throw localError("EBADF", "exportKeyingMaterial");
+    try {
+      return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
+    } catch (error) {
+      const { code, reason } = describeNodeError(error);
+      throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
+    }
+  }
+
+  read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
+    return this.#reader.read(buffer, opts);
+  }
+
+  /**
+   * Reads the bytes of at most one record of 16 KiB, in a Buffer that belongs to the caller; null at the end. Errors
+   * are those of `read`, which costs less if the caller reuses its buffer.
+   */
+  readChunk(opts?: IoOptions): Promise<Buffer | null> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "read"));
+    return this.#reader.readChunk(opts);
+  }
+
+  write(data: Data, opts?: IoOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "write"));
+    return this.#writer.write(data, opts);
+  }
+
+  /**
+   * As {@link Writer.tryWrite}. It takes at most 64 KiB, and 0 bytes until the layer below has taken all earlier bytes.
+   */
+  tryWrite(data: Uint8Array): number {
+    if (this.#closed) throw localError("EBADF", "write");
+    return this.#writer.tryWrite(data);
+  }
+
+  closeWrite(opts?: IoOptions): Promise<void> {
+    if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
+    return this.#writer.end(opts);
+  }
+
+  whenBroken(opts?: IoOptions): Promise<unknown> {
+    return this.#broken.wait(opts);
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#settle();
+      this.#closing = this.#close();
+    }
+    return this.#closing.then();
+  }
+
+  /**
+   * Lets the process end while calls wait here. That includes calls that wait already. A write that the kernel has not
+   * taken still keeps the process alive, as in `node:tls`.
+   */
+  unref(): this {
+    this.#refs.keepAlive = false;
+    this.#transport.keepAlive(false);
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#refs.keepAlive = true;
+    this.#transport.keepAlive(true);
+    return this;
+  }
+
+  abort(): void {
+    if (this.#aborted || this.#socket.destroyed) return;
+    this.#aborted = true;
+    this.#settle();
+    // The transport destroys the TLS socket in a later turn. This call may run below OpenSSL on the stack, because code
+    // that awaits a handshake or a read runs at the end of Node's callback. Destroying the TLS socket now would free
+    // memory that OpenSSL still uses.
+    this.#transport.abort(this.#io.ending);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #settle(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#reader.cancel();
+    this.#writer.cancel();
+    this.#refuseSessions("ECANCELED");
+    this.#broken.close();
+  }
+
+  #refuseSessions(code: string): void {
+    for (const wait of this.#sessionWaits.splice(0)) wait.reject(localError(code, "nextSession"));
+  }
+
+  async #close(): Promise<void> {
+    const socket = this.#socket;
+    if (!this.#aborted && !socket.destroyed) {
+      this.#transport.ref();
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        if (this.#closeTimeout !== null) timer = setTimeout(resolve, this.#closeTimeout);
+        if (timer !== undefined) this.#refs.add(timer);
+      });
+      await Promise.race([late, this.#finish()]);
+      clearTimeout(timer);
+      this.#refs.delete(timer);
+      if (!this.#aborted) socket.destroy();
+    }
+    await this.#transport.closed();
+  }
+
+  /** Waits for pending writes, then sends close_notify. */
+  async #finish(): Promise<void> {
+    const socket = this.#socket;
+    await this.#writer.idle();
+    if (this.#writer.finished || this.#writer.broken || socket.destroyed) return;
+    await new Promise<void>((resolve) => {
+      socket.once("close", () => resolve());
+      this.#io.end(() => resolve());
+    });
+  }
+
+  /** Node has reported an end. */
+  #ended(): boolean {
+    let kind = this.#transport.endKind(this.#reader.paused);
+    // After both directions have ended, getpeername(2) fails too. That is no reset.
+    if (kind === "reset" && this.#writer.finished) kind = "end";
+    if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
+    else this.#reader.fail(kind === "end" ? truncationError() : localError("ECONNRESET", "read"));
+    if (kind === "reset") this.#broken.resolveAll(localError("ECONNRESET", "write"));
+    this.#refuseSessions("ECONNRESET");
+    return false;
+  }
+
+  #failed(error: unknown): void {
+    this.#reader.fail(fromNodeError(error, "read"));
+    this.#writer.fail(codeOf(error), error);
+    this.#broken.resolveAll(fromNodeError(error, "write"));
+    this.#refuseSessions("ECONNRESET");
+  }
+
+  #gone(): void {
+    this.#failed(localError("ECONNRESET", "read"));
+  }
+}

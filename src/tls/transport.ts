@@ -1,0 +1,247 @@
+// The transport of TLS records that node:tls reads and writes: a net.Socket if the connection has a descriptor, or a
+// Duplex.
+//
+// With a descriptor, Node reads, decrypts, encrypts and writes without a step through JavaScript, so this is as fast as
+// node:tls. Other connections use the Duplex of the stream layer.
+//
+// TLS ends with close_notify. An end of the connection below is not an end of TLS (RFC 8446, section 6.1), but Node
+// reports both in the same way. This file distinguishes them at the moment of the report:
+// - Over a Duplex: the Duplex itself has ended, or it has not.
+// - Over a net.Socket: after close_notify libuv still reads, so readStart() returns UV_EALREADY. After an end of the
+//   socket, libuv has stopped to read. A paused socket is not read, so there an end is always close_notify. A reset
+//   after the last bytes is also reported as an end, because libuv takes POLLHUP for one. Then getpeername(2) fails.
+
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { restated, SocketError } from "../errors/index.js";
+import type { Conn } from "../io.js";
+import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
+import { nodeSocket } from "../stream/netSocket.js";
+
+/** The cause of an end: TLS itself, an end of the connection below, or its reset. */
+export type EndKind = "close_notify" | "end" | "reset";
+
+/** The connection below the TLS socket, in the form that node:tls takes. */
+export interface Transport {
+  readonly duplex: Duplex;
+  /** The cause of an end; to be called while the TLS socket reports the end. */
+  endKind(paused: boolean): EndKind;
+  /** Whether bytes of TLS were read before the transport was made. */
+  hasReceived: boolean;
+  /** Whether no byte has been received. */
+  readonly silent: boolean;
+  /** Returns the descriptor, -1 after it was closed; undefined over a Duplex. */
+  readonly fd: (() => number) | undefined;
+  /** Whether the kernel has taken all written bytes; false if that is unknown. */
+  readonly sent: boolean;
+  /** A call waits: keeps the process alive, unless `keepAlive(false)` was called. `unref()` is the opposite. */
+  ref(): void;
+  unref(): void;
+  /** Sets whether waiting calls keep the process alive. */
+  keepAlive(yes: boolean): void;
+  /**
+   * Resets the connection. The TLS socket is destroyed in a later turn. `ending`: Node is sending the end of writing.
+   */
+  abort(ending: boolean): void;
+  /** Closes the connection after the TLS socket was destroyed. Resolves when both are closed. */
+  closed(): Promise<void>;
+}
+
+/** The used properties of a handle of Node. */
+interface Handle {
+  /** Number of bytes that libuv holds because the kernel has not taken them. */
+  readonly writeQueueSize?: number;
+  /** The descriptor, negative after it was closed. */
+  readonly fd?: number;
+  readStart?(): number;
+  readStop?(): number;
+}
+
+function handleOf(socket: Socket): Handle | null {
+  // oxlint-disable-next-line no-underscore-dangle
+  return (socket as unknown as { readonly _handle: Handle | null })._handle;
+}
+
+/**
+ * Milliseconds for which an idle connection keeps the process alive. The unref() is delayed, because calling ref() and
+ * unref() for each read would slow down each read.
+ */
+const UNREF_DELAY = 20;
+let released: NativeTransport[] = [];
+
+function unrefIdle(): void {
+  const due = released;
+  released = [];
+  for (const transport of due) transport.settle();
+}
+
+class NativeTransport implements Transport {
+  readonly duplex: Socket;
+  hasReceived = false;
+  readonly #reset: boolean;
+  /** Stored, because reading a property of a net.Socket is slow. */
+  readonly #handle: Handle | null;
+  /** Whether the net.Socket is referenced. */
+  #held = true;
+  /** Whether a call waits. */
+  #wanted = true;
+  /** Set by `keepAlive()`. */
+  #allowed = true;
+  /** Whether a delayed `unref()` is pending. */
+  #due = false;
+
+  constructor(fd: number, reset: boolean) {
+    this.duplex = nodeSocket(fd, true, "tls_handshake");
+    this.#reset = reset;
+    this.#handle = handleOf(this.duplex);
+    // The TLS socket reports this error.
+    this.duplex.on("error", () => undefined);
+  }
+
+  endKind(paused: boolean): EndKind {
+    if (paused) return "close_notify";
+    const handle = handleOf(this.duplex);
+    if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
+    handle.readStop?.();
+    return this.#reset && this.duplex.remoteAddress === undefined ? "reset" : "end";
+  }
+
+  get silent(): boolean {
+    return !this.hasReceived && this.duplex.bytesRead === 0;
+  }
+
+  readonly fd = (): number => Math.max(-1, this.#handle?.fd ?? -1);
+
+  get sent(): boolean {
+    return this.#handle?.writeQueueSize === 0;
+  }
+
+  ref(): void {
+    this.#wanted = true;
+    if (this.#held || !this.#allowed) return;
+    this.#held = true;
+    this.duplex.ref();
+  }
+
+  unref(): void {
+    this.#wanted = false;
+    if (this.#due) return;
+    this.#due = true;
+    if (released.push(this) === 1) setTimeout(unrefIdle, UNREF_DELAY).unref();
+  }
+
+  settle(): void {
+    this.#due = false;
+    if (!this.#wanted) this.#release();
+  }
+
+  #release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.duplex.unref();
+  }
+
+  keepAlive(yes: boolean): void {
+    this.#allowed = yes;
+    if (!yes) this.#release();
+    else if (this.#wanted) this.ref();
+  }
+
+  abort(ending: boolean): void {
+    // libuv refuses to reset a socket that is ending, and would not close it.
+    if (this.#reset && !ending && !this.duplex.destroyed) this.duplex.resetAndDestroy();
+    else this.duplex.destroy();
+  }
+
+  closed(): Promise<void> {
+    const { duplex } = this;
+    duplex.destroy();
+    if (duplex.closed) return Promise.resolve();
+    return new Promise((resolve) => duplex.once("close", () => resolve()));
+  }
+}
+
+class DuplexTransport implements Transport {
+  readonly duplex: ConnDuplex;
+  hasReceived = false;
+  readonly sent = false;
+  readonly fd = undefined;
+  readonly #conn: Conn;
+
+  constructor(conn: Conn) {
+    this.#conn = conn;
+    this.duplex = plainDuplex(conn, {});
+    this.duplex.on("error", () => undefined);
+  }
+
+  get silent(): boolean {
+    return !this.hasReceived && this.duplex.bytesRead === 0;
+  }
+
+  endKind(): EndKind {
+    return this.duplex.readableEnded ? "end" : "close_notify";
+  }
+
+  // A Duplex always reads ahead, so its waiting calls do not matter. keepAlive() decides.
+  ref(): void {}
+
+  unref(): void {}
+
+  keepAlive(yes: boolean): void {
+    if (yes) this.#conn.ref?.();
+    else this.#conn.unref?.();
+  }
+
+  abort(): void {
+    this.#conn.abort();
+    this.duplex.destroy();
+  }
+
+  closed(): Promise<void> {
+    this.duplex.destroy();
+    return this.#conn.close();
+  }
+}
+
+/**
+ * Whether TLS works on a net.Socket that was made from a descriptor. Bun does not read from such a socket. Deno reports
+ * neither its end nor when it can be written.
+ */
+const SUPPORTS_DESCRIPTORS = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
+
+/**
+ * Refuses servers under Bun: its node:tls can't be a server on a given connection, and the handshake would never end.
+ */
+export function checkServes(action: string): void {
+  if (process.versions["bun"] === undefined) return;
+  const text = `Cannot ${action}: the runtime is Bun, whose node:tls is no server on a given connection, required Node.js or Deno`;
+  throw Object.assign(new Error(text), { code: "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM" });
+}
+
+/** Takes the connection. `before` has bytes that were read from it already; TLS reads them first. */
+export function openTransport(conn: Conn, before: Uint8Array): Transport {
+  const transport = transportOf(conn);
+  // TLS first reads the buffer of the stream; initRead() in lib/_tls_wrap.js.
+  if (before.length > 0) {
+    transport.duplex.unshift(before);
+    transport.hasReceived = true;
+  }
+  return transport;
+}
+
+/** Detaches the descriptor, if there is one. It fails if other code has closed the descriptor. */
+function detachFrom(conn: Conn): number | undefined {
+  try {
+    return conn.detachNative?.();
+  } catch (error) {
+    throw error instanceof SocketError ? restated(error, "tls_handshake", { cause: error }) : error;
+  }
+}
+
+function transportOf(conn: Conn): Transport {
+  const { localAddress } = conn;
+  const fd = SUPPORTS_DESCRIPTORS ? detachFrom(conn) : undefined;
+  if (fd === undefined) return new DuplexTransport(conn);
+  // TCP sockets have a port and can be reset. UNIX sockets can not.
+  return new NativeTransport(fd, localAddress !== undefined && "port" in localAddress);
+}

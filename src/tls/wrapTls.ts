@@ -1,0 +1,187 @@
+// wrapTls(): performs a TLS handshake on any connection, and returns the TLS connection.
+
+import { AsyncResource } from "node:async_hooks";
+import { domainToASCII } from "node:url";
+import { isUint8Array } from "node:util/types";
+import { isBranded, quote } from "../check/index.js";
+import { BusyError, TlsError } from "../errors/index.js";
+import type { Conn, IoOptions } from "../io.js";
+import { readerOf, Stream } from "../stream/stream.js";
+import { type Transport, openTransport, checkServes } from "./transport.js";
+import type { TlsConn } from "./tlsConn.js";
+import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./tlsContext.js";
+import { type CheckedClient, clientHandshake, serverHandshake, type HandshakeSetup } from "./handshake.js";
+import {
+  checkConnection,
+  checkName,
+  type CheckedConnection,
+  type TlsClientOptions,
+  type TlsOptions,
+} from "./tlsOptions.js";
+import { unpackSession } from "./session.js";
+
+const ACTION = "wrap a connection in TLS";
+
+/** The context of all clients without options of a context. */
+let common: TlsContext | undefined;
+
+/**
+ * Performs a TLS handshake on a connection, and resolves with the TLS connection.
+ *
+ * It works over any {@link Conn}. A socket passes its descriptor to Node's own TLS, so it is as fast as `node:tls`.
+ * After the call, the connection belongs to the result, and no other code may use it. If the handshake fails, it is
+ * closed.
+ *
+ * Over a {@link Stream}, as after STARTTLS, it fails with `ERR_TLS_BUFFERED` if the stream has read bytes ahead, and
+ * leaves the stream open. The peer sent these bytes before TLS began. Accepting them would let an attacker insert
+ * commands before the encrypted ones (RFC 3207, section 6). If they are the first bytes of TLS, as after `peek()` or
+ * after a header, pass `buffered: "tls"`.
+ *
+ * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; that requires `servername`
+ * or `host`. A server requires `cert` and `key`, `pfx`, or a `context` with them. A context costs less if there are
+ * many connections. TLS 1.2 and 1.3 are supported.
+ *
+ * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
+ *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_BUFFERED`,
+ *   `ERR_SSL_…` for what OpenSSL or the peer refused
+ * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` when `handshakeTimeout` ran out, `ECONNRESET` when
+ *   the peer went away
+ * @throws BusyError if a read is pending; the connection stays open
+ * @throws the reason of `signal`
+ * @throws TypeError or RangeError for an option that is wrong; the connection stays open
+ * @see RFC 8446, RFC 6066, RFC 7301
+ * @example
+ * ```ts no-run
+ * import { connect, Stream, wrapTls } from "berkeley";
+ *
+ * const plain = await connect("tcp://mail.example:143");
+ * await plain.readLine();
+ * await plain.write("a STARTTLS\r\n");
+ * await plain.readLine();
+ * await using stream = new Stream(await wrapTls(plain, { servername: "mail.example" }));
+ * ```
+ */
+export async function wrapTls(conn: Conn, opts: TlsOptions): Promise<TlsConn> {
+  return wrapPrepared(conn, prepareTls(opts, ACTION));
+}
+
+/** The options of a handshake, checked, and its context. */
+export interface PreparedTls {
+  readonly checked: CheckedConnection;
+  readonly context: TlsContext;
+  /** The options of a client; undefined for a server. */
+  readonly client: CheckedClient | undefined;
+}
+
+/** Checks the options of a handshake before there is a connection. */
+export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
+  const checked = checkConnection(opts, action);
+  if (checked.context !== undefined && !isTlsContext(checked.context)) {
+    throw new TypeError(`Cannot ${action}: context is ${quote(checked.context)}, required a TlsContext`);
+  }
+  const client = checked.isServer ? undefined : checkClient(opts as TlsClientOptions, checked, action);
+  const context = checked.context ?? contextFor(checked);
+  if (checked.isServer) {
+    checkServes(action);
+    checkCertificate(context, action);
+  }
+  return { checked, context, client };
+}
+
+/**
+ * Performs the handshake with checked options.
+ *
+ * @param within cuts the handshake short as well: `timeout` when it is less than the `handshakeTimeout`, and `signal`
+ *   instead of that of the options
+ */
+export async function wrapPrepared(
+  conn: Conn,
+  { checked, context, client }: PreparedTls,
+  within: IoOptions = {},
+  begun?: (transport: Transport) => void,
+): Promise<TlsConn> {
+  const { timeout, signal = checked.signal } = within;
+  signal?.throwIfAborted();
+  const { below, before } = connBelow(conn, checked.takesBuffered);
+  const handshakeTimeout = shorter(checked.handshakeTimeout, timeout ?? null);
+  const transport = openTransport(below, before);
+  begun?.(transport);
+  const setup: HandshakeSetup = { conn: below, transport, context, checked: { ...checked, handshakeTimeout, signal } };
+  try {
+    return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
+  } catch (error) {
+    // Deferred, because Node reports errors while OpenSSL is on the stack.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    await setup.transport.closed();
+    throw error;
+  }
+}
+
+/** The shorter of two times in ms; null is no limit. */
+function shorter(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return Math.min(one, other);
+}
+
+/** Whether `conn` is a Stream of this copy of the package or of another one. */
+function isStream(conn: Conn): conn is Stream {
+  return isBranded(conn, "Stream");
+}
+
+/** The connection below all streams, and the bytes that they have read ahead. Closes the streams. */
+function connBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly before: Uint8Array } {
+  if (!isConn(conn)) throw new TypeError(`Cannot ${ACTION}: conn is ${quote(conn)}, required a Conn`);
+  const streams: Stream[] = [];
+  let below = conn;
+  for (; isStream(below); below = below.conn) streams.push(below);
+  const lowest = streams.at(-1);
+  // The lowest stream has the bytes of all. The buffer of a stream of another copy can't be read.
+  const pull = lowest instanceof Stream ? readerOf(lowest) : undefined;
+  const size = pull?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
+  if (size > 0 && (!takesBuffered || pull === undefined)) {
+    const reason = `the stream has ${size} bytes that were read before the handshake, which TLS does not protect`;
+    throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
+  }
+  if (below.reading === true) throw new BusyError("read");
+  const before = pull === undefined ? Buffer.alloc(0) : pull.takeUnread(size);
+  for (const stream of streams) if (stream instanceof Stream) readerOf(stream).close();
+  return { below, before };
+}
+
+function isConn(value: unknown): value is Conn {
+  const { read, write } = (value ?? {}) as Partial<Conn>;
+  return typeof read === "function" && typeof write === "function";
+}
+
+function contextFor(checked: CheckedConnection): TlsContext {
+  const names = Object.keys(checked.inline);
+  if (!checked.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
+    return (common ??= new TlsContext());
+  }
+  return new TlsContext(checked.inline);
+}
+
+function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
+  const { checkServerIdentity: check, session } = opts;
+  let name = checkName(opts.servername, action, "servername") ?? checkName(opts.host, action, "host");
+  const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
+  const verifies = checked.inline.rejectUnauthorized ?? shared ?? true;
+  if (name === undefined && verifies) {
+    throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
+  }
+  // oxlint-disable-next-line no-control-regex
+  if (name !== undefined && /[^\0-\x7f]/.test(name)) {
+    const ascii = domainToASCII(name);
+    if (ascii === "")
+      throw new TypeError(`Cannot ${action}: servername is ${quote(name)}, required the name of a host`);
+    name = ascii;
+  }
+  if (check !== undefined && typeof check !== "function") {
+    throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
+  }
+  const unpacked = isUint8Array(session) ? unpackSession(session) : undefined;
+  if (session !== undefined && unpacked === undefined) {
+    throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required a result of nextSession()`);
+  }
+  return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
+}
