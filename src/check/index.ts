@@ -4,4 +4,4 @@ export { brand, isBranded, quoteOther } from "./brand.js";
 export { byteCount, bytesToSend, byteView, EMPTY, type Sendable, totalLength } from "./bytes.js";
 export { int32, integer } from "./numbers.js";
 export { checkNames, checkOptions, flag } from "./optionsObject.js";
-export { quote } from "./quote.js";
+export { quote, quoteSecret } from "./quote.js";

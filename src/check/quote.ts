@@ -72,3 +72,12 @@ function printObject(value: object, depth: number): string {
   if (list) return `[${parts.join(", ")}]`;
   return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
 }
+
+/** The kind of a value that may hold a secret, such as a key or a passphrase. It quotes no part of the value. */
+export function quoteSecret(value: unknown): string {
+  if (typeof value === "string") return `a string of ${value.length} characters`;
+  if (ArrayBuffer.isView(value)) return `a view of ${value.byteLength} bytes`;
+  if (Array.isArray(value)) return `an array of ${value.length} items`;
+  if (value === null || value === undefined) return String(value);
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}

@@ -8,7 +8,7 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isUint8Array } from "node:util/types";
 import { crypto, tls } from "../builtins.js";
-import { quote } from "../check/index.js";
+import { quote, quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Pem, TlsContextOptions } from "./tlsOptions.js";
 import { isOneValue, type PemBlock, pemBlocks } from "./pem.js";
@@ -79,11 +79,11 @@ function partsOf(value: unknown, action: string, name: string): { readonly name:
   const required = "required PEM as a string or a Uint8Array";
   if (isPem(value)) return [{ name, pem: value }];
   if (!Array.isArray(value))
-    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, ${required}, or an array`);
+    throw new TypeError(`Cannot ${action}: ${name} is ${quoteSecret(value)}, ${required}, or an array`);
   if (value.length === 0) throw new TypeError(`Cannot ${action}: ${name} is an empty array, ${required}`);
   return value.map((part: unknown, index) => {
     if (isPem(part)) return { name: `${name}[${index}]`, pem: part };
-    throw new TypeError(`Cannot ${action}: ${name}[${index}] is ${quote(part)}, ${required}`);
+    throw new TypeError(`Cannot ${action}: ${name}[${index}] is ${quoteSecret(part)}, ${required}`);
   });
 }
 
@@ -196,7 +196,7 @@ function passphraseOption(options: { readonly passphrase: string | undefined }):
 
 function readPfx(value: unknown, passphrase: string | undefined, action: string): Buffer {
   if (!isUint8Array(value)) {
-    throw new TypeError(`Cannot ${action}: pfx is ${quote(value)}, required the bytes of a PKCS #12 file`);
+    throw new TypeError(`Cannot ${action}: pfx is ${quoteSecret(value)}, required the bytes of a PKCS #12 file`);
   }
   const pfx = Buffer.from(value);
   if (!isOneValue(pfx)) {
@@ -227,7 +227,7 @@ function readDhparam(value: unknown, action: string): string {
   if (value === "auto") return value;
   if (!isPem(value)) {
     throw new TypeError(
-      `Cannot ${action}: dhparam is ${quote(value)}, required "auto" or PEM as a string or a Uint8Array`,
+      `Cannot ${action}: dhparam is ${quoteSecret(value)}, required "auto" or PEM as a string or a Uint8Array`,
     );
   }
   const blocks = blocksOf(value, "set of DH parameters", [], action, "dhparam");
@@ -270,7 +270,7 @@ function contentOf(der: Buffer, start: number, tag: number): Buffer | undefined 
 export function readMaterial(options: TlsContextOptions, action: string): Material {
   const { key, cert, passphrase, pfx, ca, crl, dhparam } = options;
   if (passphrase !== undefined && typeof passphrase !== "string") {
-    throw new TypeError(`Cannot ${action}: passphrase is ${quote(passphrase)}, required a string`);
+    throw new TypeError(`Cannot ${action}: passphrase is ${quoteSecret(passphrase)}, required a string`);
   }
   if (pfx !== undefined && (key !== undefined || cert !== undefined)) {
     throw new TypeError(`Cannot ${action}: pfx is set together with key or cert, required either pfx or both of them`);

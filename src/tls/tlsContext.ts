@@ -7,7 +7,7 @@
 import type tls from "node:tls";
 import { isPromise } from "node:util/types";
 import { crypto, tls as nodeTls } from "../builtins.js";
-import { quote } from "../check/index.js";
+import { quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { type Material, readMaterial, describeNodeError } from "./credentials.js";
@@ -197,7 +197,7 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   const action = "choose a context by name";
   if (!(chosen instanceof TlsContext)) {
     throw new TypeError(
-      `Cannot ${action}: the result of sniCallback is ${quote(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
+      `Cannot ${action}: the result of sniCallback is ${quoteSecret(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
     );
   }
   const inner = nodeContext(chosen);

@@ -3,7 +3,7 @@
 import { AsyncResource } from "node:async_hooks";
 import { domainToASCII } from "node:url";
 import { isUint8Array } from "node:util/types";
-import { isBranded, quote } from "../check/index.js";
+import { isBranded, quote, quoteSecret } from "../check/index.js";
 import { BusyError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
 import { readerOf, Stream } from "../stream/stream.js";
@@ -77,7 +77,7 @@ export interface PreparedTls {
 export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const checked = checkConnection(opts, action);
   if (checked.context !== undefined && !isTlsContext(checked.context)) {
-    throw new TypeError(`Cannot ${action}: context is ${quote(checked.context)}, required a TlsContext`);
+    throw new TypeError(`Cannot ${action}: context is ${quoteSecret(checked.context)}, required a TlsContext`);
   }
   const client = checked.isServer ? undefined : checkClient(opts as TlsClientOptions, checked, action);
   const context = checked.context ?? contextFor(checked);

@@ -101,7 +101,7 @@ const trusted: readonly Case[] = [
   ["ca that is an empty array", { ca: [] }, TypeError, /ca is an empty array, required PEM/],
   ["ca with an empty member", { ca: [ca.cert, ""] }, TlsError, /ca\[1\]: there is no certificate/],
   ["ca that is null", { ca: null }, TypeError, /ca is null, required PEM/],
-  ["ca that is false", { ca: false }, TypeError, /ca is false, required PEM/],
+  ["ca that is false", { ca: false }, TypeError, /ca is a boolean, required PEM/],
   ["ca that is an object", { ca: { pem: ca.cert } }, TypeError, /ca is .* required PEM/],
   ["ca with a member that is none", { ca: [ca.cert, undefined] }, TypeError, /ca\[1\] is undefined, required PEM/],
   ["ca of other text", { ca: "no certificate" }, TlsError, /ca: there is no certificate/],
@@ -168,7 +168,7 @@ const trusted: readonly Case[] = [
   ["crl with a line missing", { ca: ca.cert, crl: damaged(crl) }, TlsError, /crl can't be used/],
   ["crl that is a certificate", { ca: ca.cert, crl: ca.cert }, TlsError, /crl: it has a block "CERTIFICATE"/],
   ["crl of two with the second damaged", { ca: ca.cert, crl: crl + damaged(crl) }, TlsError, /crl can't be used/],
-  ["crl that is a number", { ca: ca.cert, crl: 5 }, TypeError, /crl is 5, required PEM/],
+  ["crl that is a number", { ca: ca.cert, crl: 5 }, TypeError, /crl is a number, required PEM/],
 ];
 
 /** What may be wrong with what a side shows of itself. */
@@ -243,7 +243,7 @@ const own: readonly Case[] = [
     TlsError,
     /key can't be used/,
   ],
-  ["a passphrase that is none", { cert: server.cert, key: encrypted, passphrase: 5 }, TypeError, /passphrase is 5/],
+  ["a passphrase that is none", { cert: server.cert, key: encrypted, passphrase: 5 }, TypeError, /passphrase is a number/],
   ["a pfx that is empty", { pfx: new Uint8Array(0) }, TlsError, /pfx is empty, cut off/],
   ["a pfx that is text", { pfx: server.cert }, TypeError, /pfx is .*, required the bytes of a PKCS #12 file/],
   ["a pfx that is PEM", { pfx: Buffer.from(server.cert) }, TlsError, /pfx is empty, cut off/],
@@ -410,7 +410,7 @@ test("dhparam is refused when it is empty, damaged, of another kind, short or no
   );
   const wrong: readonly [unknown, typeof TlsError | typeof TypeError, RegExp][] = [
     ["", TlsError, /dhparam: there is no set of DH parameters/],
-    [5, TypeError, /dhparam is 5/],
+    [5, TypeError, /dhparam is a number/],
     ["Auto", TlsError, /there is no set/],
     [half(dh), TlsError, /cut off/],
     [damaged(dh), TlsError, /not DER|no base64/],
