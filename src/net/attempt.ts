@@ -1,7 +1,7 @@
 // A socket on its way to one address.
 
 import { type Address, HostPort, type InetAddress, type Inet6Address } from "../addr/index.js";
-import { askLocalPort, connectTo, type Settler, Socket, WAITS } from "../socket/index.js";
+import { localPortOf, connectTo, type CompletionHandler, Socket, PENDING } from "../socket/index.js";
 import { localError } from "../wait/localError.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../options/index.js";
@@ -26,7 +26,7 @@ export interface DialOwner {
   refused(dial: Dial, error: unknown): void;
 }
 
-export class Dial implements Settler<void> {
+export class Dial implements CompletionHandler<void> {
   readonly #address: Address;
   readonly #way: DialWay;
   readonly #owner: DialOwner;
@@ -68,15 +68,15 @@ export class Dial implements Settler<void> {
     try {
       if (this.#over) return;
       const socket = this.#socket!;
-      if (connectTo(this, socket, this.#address, isTcp(socket), timeout) === WAITS) return;
+      if (connectTo(this, socket, this.#address, isTcp(socket), timeout) === PENDING) return;
     } catch (error) {
       this.failed(error);
       return;
     }
-    this.settled();
+    this.completed();
   }
 
-  settled(): void {
+  completed(): void {
     if (this.#over) return;
     const address = this.#address;
     try {
@@ -123,7 +123,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
  * connected to itself: RFC 9293, section 3.5, simultaneous open.
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
-  if (askLocalPort(socket) !== remote.port) return false;
+  if (localPortOf(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
   // Last, for the address is to stand in the room.
   return String(socket.getsockname()) === String(peer);

@@ -9,13 +9,13 @@ import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
 import {
   acceptFrom,
-  type Activity,
-  cutOnClose,
+  type LastActivity,
+  resetOnClose,
   Pump,
   type PumpCounts,
-  type Settler,
+  type CompletionHandler,
   type Socket,
-  WAITS,
+  PENDING,
 } from "../socket/index.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
@@ -54,7 +54,7 @@ export interface ForwardPlan {
 }
 
 /** Accepts connections and looks after their deadlines. */
-export class Engine implements Settler<Socket> {
+export class Engine implements CompletionHandler<Socket> {
   readonly plan: ForwardPlan;
   readonly closed: Promise<void>;
   readonly #listener: SocketListener;
@@ -100,19 +100,19 @@ export class Engine implements Settler<Socket> {
   /** Takes connections for as long as there are some, and room for them. */
   accept(): void {
     while (!this.#over && !this.#accepting && this.#connections.length < this.plan.maxConnections) {
-      let socket: Socket | typeof WAITS;
+      let socket: Socket | typeof PENDING;
       try {
         socket = acceptFrom(this, this.#listener.socket);
       } catch (error) {
         this.failed(error);
         return;
       }
-      if (socket === WAITS) this.#accepting = true;
+      if (socket === PENDING) this.#accepting = true;
       else this.#begin(socket);
     }
   }
 
-  settled(socket: Socket): void {
+  completed(socket: Socket): void {
     this.#accepting = false;
     this.#begin(socket);
     this.accept();
@@ -185,7 +185,7 @@ export class Engine implements Settler<Socket> {
 }
 
 /** One connection. */
-class Forwarding implements DialOwner, Settler<PumpCounts> {
+class Forwarding implements DialOwner, CompletionHandler<PumpCounts> {
   /** Its place among the engine's. */
   place: number = -1;
   /** When it has to be connected to the target, by `performance.now()`; Infinity where another deadline looks after that. */
@@ -197,7 +197,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
   #unneeded: AbortController | undefined;
   #target: Socket | undefined;
   #pump: Pump | undefined;
-  #activity: Activity | undefined;
+  #activity: LastActivity | undefined;
   #over = false;
 
   constructor(engine: Engine, client: Socket, address: Address | undefined, deadline: number) {
@@ -260,7 +260,7 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
   }
 
   /** Both sides have ended. */
-  settled({ aToB, bToA }: PumpCounts): void {
+  completed({ aToB, bToA }: PumpCounts): void {
     if (this.#over) return;
     this.#over = true;
     this.#leave(aToB, bToA, undefined);
@@ -292,8 +292,8 @@ class Forwarding implements DialOwner, Settler<PumpCounts> {
     this.#unneeded?.abort();
     this.#pump?.cancel(error);
     const progress = this.#pump?.progress();
-    cutOnClose(this.#client);
-    if (this.#target !== undefined) cutOnClose(this.#target);
+    resetOnClose(this.#client);
+    if (this.#target !== undefined) resetOnClose(this.#target);
     this.#leave(progress?.aToB.transferred ?? 0, progress?.bToA.transferred ?? 0, { error });
   }
 

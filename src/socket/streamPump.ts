@@ -1,6 +1,6 @@
-// pump() where an end is no socket of the kernel: two pipes through the buffers of streams.
+// pump() if one end is a stream over no socket: two pipes through the buffers of streams.
 //
-// What was read and could not be written stays in the buffer of the stream it came from, so there is nothing "undelivered".
+// Bytes that were read and not written stay in the buffer of their stream, so `undelivered` is empty.
 
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { type Abortable, offAbort, onAbort } from "../wait/aborts.js";
@@ -9,15 +9,15 @@ import { Pull } from "../stream/pull.js";
 import { pipe, type PipeWatch } from "../stream/pipe.js";
 import { pullOf } from "../stream/stream.js";
 import { timeoutError } from "../wait/localError.js";
-import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
+import { addProgress, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
 import { runnerOf } from "./promiseRunner.js";
-import type { MovingEnd } from "./endpoints.js";
+import type { SpliceEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
 
 /** One direction. */
-class Way implements PipeWatch {
+class PipeDirection implements PipeWatch {
   sent = 0;
-  readonly cut: { transferred?: number } = {};
+  readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
   readonly #onMoved: () => void;
 
@@ -30,7 +30,10 @@ class Way implements PipeWatch {
     this.#onMoved();
   }
 
-  /** A peer that has closed in order may have left bytes, and takes no more than an end does. */
+  /**
+   * An error of the destination ends the pipe at once, except EPIPE: that is the orderly end of a peer that may have
+   * sent bytes.
+   */
   ends(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
   }
@@ -40,30 +43,30 @@ class Way implements PipeWatch {
   }
 
   stop(): void {
-    this.#stop.abort(this.cut);
+    this.#stop.abort(this.stopReason);
   }
 
   progress(): SpliceProgress {
-    return { transferred: this.sent + (this.cut.transferred ?? 0), undelivered: Buffer.alloc(0) };
+    return { transferred: this.sent + (this.stopReason.transferred ?? 0), undelivered: Buffer.alloc(0) };
   }
 }
 
-function sourceOf({ socket, stream }: MovingEnd): Pull {
+function sourceOf({ socket, stream }: SpliceEnd): Pull {
   if (stream !== undefined) return pullOf(stream);
   const ahead = runnerOf(socket)!.readAhead;
   return ahead instanceof Pull ? ahead : pullOf(socket!.stream());
 }
 
 /** Both directions; see `pump`. */
-export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): Promise<PumpCounts> {
+export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
   let last = performance.now();
   const onMoved = (): void => {
     last = performance.now();
   };
-  const there = new Way(onMoved);
-  const back = new Way(onMoved);
+  const there = new PipeDirection(onMoved);
+  const back = new PipeDirection(onMoved);
   let broken: { readonly error: unknown } | undefined;
   const stop = (error: unknown): void => {
     if (broken !== undefined) return;
@@ -98,6 +101,6 @@ export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): P
     if (signal !== undefined) offAbort(signal, member);
     for (const timer of timers) clearTimeout(timer);
   }
-  if (broken !== undefined) throw annotate(broken.error, { aToB: there.progress(), bToA: back.progress() });
+  if (broken !== undefined) throw addProgress(broken.error, { aToB: there.progress(), bToA: back.progress() });
   return { aToB: there.sent, bToA: back.sent };
 }

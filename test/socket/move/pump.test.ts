@@ -428,7 +428,10 @@ test("only stream sockets are spliced", async () => {
   await assert.rejects(splice(one, two, { count: -1 }), RangeError);
   await assert.rejects(splice(one, two, { end: 1 as never }), TypeError);
   await assert.rejects(splice(one, two, { pipeSize: 100 }), RangeError);
-  await assert.rejects(pump(one, two, { idleTimeout: -1 }), RangeError);
+  await assert.rejects(pump(one, two, { idleTimeout: -1 }), {
+    name: "RangeError",
+    message: "Cannot pump: idleTimeout is -1, required milliseconds from 0 to 2147483647, or null for none",
+  });
   await using unconnected = new Socket();
   await assert.rejects(splice(unconnected, one), { code: "ENOTCONN", syscall: "splice" });
   for (const socket of [one, two, dgram, other, packet, last]) socket.close();
