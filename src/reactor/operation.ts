@@ -125,9 +125,9 @@ export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A
 }
 
 /** Whether a call with this result waits, for an event or for its turn. */
-export function waits<A, B, T>(waiting: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+export function waits<A, B, T>(tried: Operation<A, B, T>, result: number, a: A, b: B): boolean {
   if (result === EAGAIN || result === INCOMPLETE || result === EINTR || result <= PROGRESS) return true;
-  return isTransient(waiting, result, a, b);
+  return isTransient(tried, result, a, b);
 }
 
 export function isTransient<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): boolean {

@@ -349,9 +349,9 @@ test("closing either socket ends a splice with ECANCELED, whatever it waits for"
   // While it waits for the destination, which is full before the splice begins.
   for (const which of ["source", "destination"]) {
     await using a = await connected();
-    const [to, reader] = socketpair();
-    await using _to = to;
-    await using _reader = reader;
+    const pair = socketpair();
+    await using to = pair[0];
+    await using reader = pair[1];
     const full = await fillUp(to);
     await a.client.sendAll(content.subarray(0, 1000));
     await a.conn.readable();
