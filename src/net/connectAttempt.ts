@@ -1,7 +1,7 @@
 // One attempt to connect: a socket, its options, and connect(2) to one address.
 
 import { type Address, HostPort, type InetAddress, type Inet6Address } from "../addr/index.js";
-import { askLocalPort, connectTo, type Settler, Socket, WAITS } from "../socket/index.js";
+import { localPortOf, connectTo, type CompletionHandler, Socket, PENDING } from "../socket/index.js";
 import { localError } from "../wait/localError.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../options/index.js";
@@ -26,7 +26,7 @@ export interface AttemptListener {
   refused(dial: ConnectAttempt, error: unknown): void;
 }
 
-export class ConnectAttempt implements Settler<void> {
+export class ConnectAttempt implements CompletionHandler<void> {
   readonly #address: Address;
   readonly #way: AttemptOptions;
   readonly #owner: AttemptListener;
@@ -68,15 +68,15 @@ export class ConnectAttempt implements Settler<void> {
     try {
       if (this.#over) return;
       const socket = this.#socket!;
-      if (connectTo(this, socket, this.#address, isTcpSocket(socket), timeout) === WAITS) return;
+      if (connectTo(this, socket, this.#address, isTcpSocket(socket), timeout) === PENDING) return;
     } catch (error) {
       this.failed(error);
       return;
     }
-    this.settled();
+    this.completed();
   }
 
-  settled(): void {
+  completed(): void {
     if (this.#over) return;
     const address = this.#address;
     try {
@@ -123,7 +123,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
  * the socket is connected to itself (simultaneous open: RFC 9293, section 3.5).
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
-  if (askLocalPort(socket) !== remote.port) return false;
+  if (localPortOf(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
   // getsockname(2) comes last, because `room` must have the local address afterwards.
   return String(socket.getsockname()) === String(peer);

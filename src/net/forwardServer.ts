@@ -9,13 +9,13 @@ import { type Address, HostPort } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import {
   acceptFrom,
-  type Activity,
-  cutOnClose,
+  type LastActivity,
+  resetOnClose,
   Pump,
   type PumpCounts,
-  type Settler,
+  type CompletionHandler,
   type Socket,
-  WAITS,
+  PENDING,
 } from "../socket/index.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
@@ -55,7 +55,7 @@ export interface CheckedForward {
 }
 
 /** Accepts connections and checks their deadlines. */
-export class ForwardServer implements Settler<Socket> {
+export class ForwardServer implements CompletionHandler<Socket> {
   readonly checked: CheckedForward;
   readonly closed: Promise<void>;
   readonly #listener: SocketListener;
@@ -101,19 +101,19 @@ export class ForwardServer implements Settler<Socket> {
   /** Accepts connections until the accept queue is empty or there are `maxConnections`. */
   accept(): void {
     while (!this.#over && !this.#accepting && this.#connections.length < this.checked.maxConnections) {
-      let socket: Socket | typeof WAITS;
+      let socket: Socket | typeof PENDING;
       try {
         socket = acceptFrom(this, this.#listener.socket);
       } catch (error) {
         this.failed(error);
         return;
       }
-      if (socket === WAITS) this.#accepting = true;
+      if (socket === PENDING) this.#accepting = true;
       else this.#begin(socket);
     }
   }
 
-  settled(socket: Socket): void {
+  completed(socket: Socket): void {
     this.#accepting = false;
     this.#begin(socket);
     this.accept();
@@ -189,7 +189,7 @@ export class ForwardServer implements Settler<Socket> {
 }
 
 /** One forwarded connection. */
-class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
+class ForwardedConnection implements AttemptListener, CompletionHandler<PumpCounts> {
   /** Its index in the array of the server. */
   place: number = -1;
   /** The deadline of connecting, as of `clock()`; Infinity if connectHost() has the deadline. */
@@ -201,7 +201,7 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
   #unneeded: AbortController | undefined;
   #target: Socket | undefined;
   #pump: Pump | undefined;
-  #activity: Activity | undefined;
+  #activity: LastActivity | undefined;
   #over = false;
 
   constructor(server: ForwardServer, client: Socket, address: Address | undefined, deadline: number) {
@@ -264,7 +264,7 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
   }
 
   /** Both directions have finished. */
-  settled({ aToB, bToA }: PumpCounts): void {
+  completed({ aToB, bToA }: PumpCounts): void {
     if (this.#over) return;
     this.#over = true;
     this.#leave(aToB, bToA, undefined);
@@ -296,8 +296,8 @@ class ForwardedConnection implements AttemptListener, Settler<PumpCounts> {
     this.#unneeded?.abort();
     this.#pump?.cancel(error);
     const progress = this.#pump?.progress();
-    cutOnClose(this.#client);
-    if (this.#target !== undefined) cutOnClose(this.#target);
+    resetOnClose(this.#client);
+    if (this.#target !== undefined) resetOnClose(this.#target);
     this.#leave(progress?.aToB.transferred ?? 0, progress?.bToA.transferred ?? 0, { error });
   }
 

@@ -1,9 +1,9 @@
 // accept.
 //
-// accept(2), "Error handling": besides a connection the call returns ECONNABORTED when the peer left before accept(), and
-// pending network errors of the new connection. These errors concern a connection that the program has never seen, so the
-// call goes on to the next one. EPERM is a firewall's refusal of one connection: a single accept() fails with it, a loop
-// over connections skips it. After many such errors in a row there is a pause, because their cause may last.
+// accept(2), "Error handling": besides a connection the call returns ECONNABORTED when the peer left before accept(),
+// and pending network errors of the new connection. These errors concern a connection that the program has never seen,
+// so the call goes on to the next one. EPERM is a firewall's refusal of one connection: a single accept() fails with
+// it, a loop over connections skips it. After many such errors in a row there is a pause, because their cause may last.
 //
 // EMFILE, ENFILE, ENOBUFS and ENOMEM fail a single accept(). The connection stays in the kernel's queue, and a later
 // accept() gets it. The loop over connections waits and tries again, because its caller could not go on after an error.
@@ -34,8 +34,8 @@ import type { Mode, Outcome, Runner } from "./runner.js";
 /** Options of `accept`. */
 export interface AcceptOptions extends WaitOptions {
   /**
-   * Waits while descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of failing: the connection
-   * stays in the kernel's queue. Skips a connection that a firewall refused (`EPERM`).
+   * Waits while descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of failing: the
+   * connection stays in the kernel's queue. Skips a connection that a firewall refused (`EPERM`).
    */
   readonly patient?: boolean | undefined;
 }
@@ -69,7 +69,9 @@ export interface Listening {
   readonly calls: Calls;
 }
 
-/** The operations of a class of sockets. Their second operand is `patient`: whether to wait while descriptors are short. */
+/**
+ * The operations of a class of sockets. Their second operand is `patient`: whether to wait while descriptors are short.
+ */
 export interface AcceptOperations<S> {
   /** Gives the socket and the address of its peer. */
   readonly withAddress: Operation<Listening, boolean, [S, Address]>;
@@ -81,7 +83,7 @@ export interface AcceptOperations<S> {
 export function acceptOperations<S>(
   make: (family: number, type: number, protocol: number, fd: number) => S,
 ): AcceptOperations<S> {
-  const accept: Omit<Operation<Listening, boolean, never>, "complete"> = {
+  const parts: Omit<Operation<Listening, boolean, never>, "complete"> = {
     syscall: "accept",
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
@@ -103,9 +105,9 @@ export function acceptOperations<S>(
     }
   };
   return {
-    socketOnly: operation<Listening, boolean, S>({ ...accept, complete: socketOf }),
+    socketOnly: operation<Listening, boolean, S>({ ...parts, complete: socketOf }),
     withAddress: operation<Listening, boolean, [S, Address]>({
-      ...accept,
+      ...parts,
       complete: (fd, listener) => {
         const address = decodeRoom();
         return [socketOf(fd, listener), address];

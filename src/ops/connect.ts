@@ -1,17 +1,17 @@
 // connect and bind.
 //
 // connect() on a non-blocking TCP socket returns EINPROGRESS, and an event for writing reports the end of the attempt.
-// A second connect() returns the outcome. Linux returns EALREADY while the attempt is under way, 0 once after a success,
-// and the error after a failure (inet_stream_connect in net/ipv4/af_inet.c). Unlike SO_ERROR, that is right even after
-// an early wake-up.
+// A second connect() returns the outcome. Linux returns EALREADY while the attempt is under way, 0 once after a
+// success, and the error after a failure (inet_stream_connect in net/ipv4/af_inet.c). Unlike SO_ERROR, that is right
+// even after an early wake-up.
 //
 // A TCP socket that was made for this one connection does not need the second call: an event with EPOLLOUT and without
-// EPOLLERR and EPOLLHUP means that the connection is established (tcp_poll in net/ipv4/tcp.c reports EPOLLOUT alone in no
-// other state that can follow). On a socket with earlier calls the event may be an older one.
+// EPOLLERR and EPOLLHUP means that the connection is established (tcp_poll in net/ipv4/tcp.c reports EPOLLOUT alone in
+// no other state that can follow). On a socket with earlier calls the event may be an older one.
 //
-// Between two sockets of this machine the handshake runs inside connect(): the kernel handles its packets on the way out,
-// and the answers when the call releases the socket. So for a loopback address the second call comes at once, which saves
-// the registration, an event and a turn of the loop.
+// Between two sockets of this machine the handshake runs inside connect(): the kernel handles its packets on the way
+// out, and the answers when the call releases the socket. So for a loopback address the second call comes at once,
+// which saves the registration, an event and a turn of the loop.
 //
 // On a UNIX socket EAGAIN means that the listener's accept queue is full, on an unbound UDP socket that no port is free
 // (connect(2)). No event reports a change of either; reactor/waitQueue.ts has the rule for that.
@@ -19,7 +19,7 @@
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import { check, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
-import { lent } from "../sys/scratch.js";
+import { scratchCopy } from "../sys/scratch.js";
 import { addressDetails, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
@@ -53,10 +53,10 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
   movesBytes: false,
   attempt: (calls, fd, state) => {
     const sockaddr = state.sockaddr!;
-    let result = calls.connect(fd, lent(sockaddr));
+    let result = calls.connect(fd, scratchCopy(sockaddr));
     if (result === EINPROGRESS && isLoopback(state.address)) {
       state.started = true;
-      result = calls.connect(fd, lent(sockaddr));
+      result = calls.connect(fd, scratchCopy(sockaddr));
     }
     if (result === EINPROGRESS || (result === EALREADY && state.started)) {
       state.started = true;

@@ -1,4 +1,4 @@
-// create_connection and create_server: their arguments, checked, and what their sockets are set to.
+// create_connection and create_server: the check of their arguments, and the options of their sockets.
 
 import { type Address, type AddressLike, AF_INET, AF_INET6, HostPort, toAddress } from "../addr/index.js";
 import { checkOptions, flag, int32, quote } from "../check/index.js";
@@ -14,11 +14,11 @@ import { timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 /** Options of `create_connection`. */
 export interface CreateConnectionOptions extends WaitOptions {
   /**
-   * Deadline in ms of the resolver, of each attempt to connect, and then, as its `timeout`, of every waiting call of the
-   * new socket. Without it that of `getdefaulttimeout()`.
+   * Deadline in ms of the resolver and of each attempt to connect. It is also the `timeout` of the new socket. The
+   * default is `getdefaulttimeout()`.
    */
   readonly timeout?: number | null | undefined;
-  /** Where the connection is to come from; port 0 lets the kernel choose. */
+  /** The local address of the connection; with port 0 the kernel chooses the port. */
   readonly sourceAddress?: AddressLike | undefined;
   /** Rejects with an AggregateError of all attempts instead of the error of the last one. */
   readonly allErrors?: boolean | undefined;
@@ -42,28 +42,28 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
   };
 }
 
-/** The one address to connect to, if that takes no resolver. The wildcard is no destination; the resolver says so. */
+/** The only address to connect to, if the target needs no resolver. For the host "" the resolver returns the error. */
 export function onlyCandidate(calls: Calls, target: Address | HostPort): Address | undefined {
   if (target instanceof HostPort && target.host === "") return undefined;
   return resolveNow(calls, target, { family: AF_INET6 });
 }
 
-/** What create_connection fails with, when all attempts have. */
+/** The error of create_connection after all attempts have failed. */
 export function allFailed({ all, target }: ConnectionRequest, errors: readonly SocketError[]): Error {
   if (!all) return errors.at(-1)!;
   const text = `Cannot create_connection to ${String(target)}: all ${errors.length} attempts failed`;
   return new AggregateError(errors, text);
 }
 
-/** Options of `create_server`; `timeout` and `signal` are those of `bind()`, which resolves a name. */
+/** Options of `create_server`. `timeout` and `signal` are for `bind()`, which may resolve a name. */
 export interface CreateServerOptions extends WaitOptions {
-  /** `AF_INET`, `AF_INET6` …; without it that of the address, and `AF_INET` for a name and for `""`. */
+  /** `AF_INET`, `AF_INET6` …; the default is the family of the address, and `AF_INET` for a name and for `""`. */
   readonly family?: number | undefined;
-  /** As `listen()` takes it. */
+  /** The argument of `listen()`. */
   readonly backlog?: number | undefined;
-  /** SO_REUSEPORT: other sockets may listen at the same address, and the kernel shares the connections out. */
+  /** SO_REUSEPORT: other sockets may listen at the same address, and the kernel distributes the connections. */
   readonly reusePort?: boolean | undefined;
-  /** Takes IPv4 connections as well, whose peers then have addresses such as `::ffff:192.0.2.1`. Needs `AF_INET6`. */
+  /** Accepts IPv4 connections too. Their peers have addresses such as `::ffff:192.0.2.1`. Requires `AF_INET6`. */
   readonly dualstackIpv6?: boolean | undefined;
 }
 
@@ -76,7 +76,7 @@ export interface ServerRequest {
   readonly target: Address | HostPort;
   readonly family: number;
   readonly backlog: number;
-  /** Sets the options that the socket is to have before it is bound. */
+  /** Sets the options that must be set before bind(). */
   readonly prepare: (socket: OptionTarget) => void;
 }
 

@@ -20,11 +20,11 @@ export function getdefaulttimeout(): number | null {
 }
 
 /**
- * Sets the `timeout` that sockets start with from now on: made, accepted or adopted. It holds for this thread; each worker
- * has its own. Listeners, streams and UDP sockets of `listen()`, `connect()` and `bindUdp()` take no notice of it, nor does a
- * stream of a socket: a call there that names no timeout has none, unless one was set on the socket itself.
+ * Sets the initial `timeout` of sockets that are made, accepted or adopted from now on. Each thread has its own value.
+ * Listeners, streams and UDP sockets of `listen()`, `connect()` and `bindUdp()` do not use it, and neither does the
+ * stream of a socket. Their calls without a `timeout` have none, unless it was set on the socket itself.
  *
- * @param timeout ms; null for none, which is how a process starts
+ * @param timeout ms; null for none, the value at the start of a process
  * @throws TypeError or RangeError for a value that is neither null nor a number from 0 to 2,147,483,647
  * @example
  * ```ts

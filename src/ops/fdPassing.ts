@@ -1,4 +1,4 @@
-// send_fds and recv_fds: their arguments as those of sendmsg and recvmsg.
+// send_fds and recv_fds: their arguments as arguments of sendmsg and recvmsg, and the result.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions, integer } from "../check/index.js";
@@ -15,7 +15,7 @@ import { calls } from "../sys/calls.js";
 /** More than SCM_MAX_FD, the limit of the kernel for one message. */
 const MOST_FDS = 1 << 16;
 
-/** The options of the `sendmsg` of a `send_fds`. */
+/** The options of the `sendmsg` that `send_fds` calls. */
 export function withFds<O>(
   fds: readonly (number | HasFileno)[],
   opts: O | undefined,
@@ -25,7 +25,7 @@ export function withFds<O>(
   return { ...(opts as O), control: [{ type: "SCM_RIGHTS", fds }] };
 }
 
-/** The options of the `recvmsg` of a `recv_fds`. */
+/** The options of the `recvmsg` that `recv_fds` calls. */
 export function withRoomForFds<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
   checkOptions(opts, "recv_fds");
   const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);

@@ -20,9 +20,9 @@ export function messageFlags(value: unknown, action: string): number {
 }
 
 /**
- * MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: the kernel would read the memory after the call has settled,
- * until a message in the error queue reports the end. V8 may have collected the memory by then and stored other data
- * there, which the kernel would send.
+ * MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: the kernel would read the memory after the call has
+ * settled, until a message in the error queue reports the end. V8 may have collected the memory by then and stored
+ * other data there, which the kernel would send.
  */
 export function sendFlags(value: unknown, action: string): number {
   const flags = messageFlags(value, action);

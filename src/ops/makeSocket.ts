@@ -6,7 +6,7 @@ import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOL_SOCKET } from "../sys/constants.js
 import { check, socketError } from "../sys/errno.js";
 import { readInt } from "../sys/nativeInts.js";
 
-/** The type without SOCK_NONBLOCK and SOCK_CLOEXEC, which every socket has here. */
+/** The type without SOCK_NONBLOCK and SOCK_CLOEXEC. Every socket of the package has both flags. */
 const TYPE_MASK = 0xf;
 
 /** Options of `detach`. */

@@ -1,13 +1,13 @@
 // recvmmsg and sendmmsg: batches of datagrams.
 //
-// recvmmsg() on a non-blocking socket takes datagrams until the batch is full or the kernel says EAGAIN
-// (do_recvmmsg in net/socket.c). So a batch that is not full has drained the socket, whatever its family: the next call
-// waits for an event instead of asking again. It may also have ended at an error other than EAGAIN, which the kernel then
-// keeps for the next call; such an error has an event of its own (EPOLLERR).
+// recvmmsg() on a non-blocking socket takes datagrams until the batch is full or a receive returns EAGAIN (do_recvmmsg
+// in net/socket.c). So a batch that is not full has drained the socket, whatever its family: the next call waits for an
+// event instead of asking again. It may also have ended at an error other than EAGAIN, which the kernel then keeps for
+// the next call; such an error has an event of its own (EPOLLERR).
 //
-// sendmmsg() stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. Only the
-// next call, which starts with that datagram, returns the reason: EAGAIN waits, and the unsent rest is tried again. One
-// reason does not concern the datagram itself: a connected UDP socket reports that an earlier datagram was refused
+// sendmmsg() stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. Only
+// the next call, which starts with that datagram, returns the reason: EAGAIN waits, and the unsent rest is tried again.
+// One reason does not concern the datagram itself: a connected UDP socket reports that an earlier datagram was refused
 // (udp(7)), and sending the same datagram again succeeds. So with `skipRefused` each datagram is tried twice.
 
 import { flag, integer, quoteOther } from "../check/index.js";
@@ -20,7 +20,7 @@ import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendmmsg`. */
 export interface SendBatchOptions extends TransferOptions {
-  /** Number of the first datagram to send; 0 if not given. */
+  /** The number of the first datagram to send; the default is 0. */
   readonly start?: number | undefined;
   /** Skips datagrams that the kernel refuses and stores the reason in the batch, instead of stopping at the first. */
   readonly skipRefused?: boolean | undefined;

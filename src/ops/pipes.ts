@@ -1,4 +1,4 @@
-// The pipes of splice(2). They are open only while bytes are spliced, and each is used by one flow after another.
+// The pipes of splice(2). Flows reuse them one after another. They are closed when the last flow ends.
 
 import type { Calls } from "../sys/calls.js";
 import { readInt } from "../sys/nativeInts.js";
@@ -7,8 +7,8 @@ import type { Pipe, RelayTable } from "../reactor/relay.js";
 /** The smallest pipe is a page of 4096 bytes. */
 const SMALLEST_LOG = 12;
 
-/** Empty pipes to keep for the next flow. */
-const KEPT = 8;
+/** The most empty pipes that stay open for later flows. */
+const MAX_FREE = 8;
 
 export class PipePool {
   readonly #size: number;
@@ -16,18 +16,18 @@ export class PipePool {
   readonly #place: number;
   #free: Pipe[] = [];
   #users = 0;
-  /** The pipe that all relays share, and the table that has it. */
+  /** The pipe that all relays share, and the table that it is in. */
   #shared: Pipe | undefined;
   #table: RelayTable | undefined;
 
-  /** @param size bytes that each pipe is to hold */
+  /** @param size the capacity of each pipe in bytes */
   constructor(size: number) {
     this.#size = size;
     this.#place = Math.log2(size) - SMALLEST_LOG;
   }
 
-  /** One more user. Opens the first pipe, so that a shortage of descriptors fails here; 0 or -errno. */
-  enter(calls: Calls): number {
+  /** Counts a user. Opens the first pipe, so that a shortage of descriptors is found here. Returns 0 or -errno. */
+  addUser(calls: Calls): number {
     if (this.#free.length === 0) {
       const pipe = this.#open(calls);
       if (typeof pipe === "number") return pipe;
@@ -37,8 +37,8 @@ export class PipePool {
     return 0;
   }
 
-  /** One user less. After the last one the pipes are closed. */
-  leave(calls: Calls): void {
+  /** Ends the use of one user. After the last one the pipes are closed. */
+  removeUser(calls: Calls): void {
     if (--this.#users > 0) return;
     if (this.#shared !== undefined) {
       this.#table!.removePipe(this.#place);
@@ -55,11 +55,11 @@ export class PipePool {
 
   /** Takes an empty pipe back. */
   give(calls: Calls, pipe: Pipe): void {
-    if (this.#free.length < KEPT && this.#users > 0) this.#free.push(pipe);
+    if (this.#free.length < MAX_FREE && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);
   }
 
-  /** Puts a pipe into the table, for the relays there. Returns its place, or -1 if there is none. */
+  /** Puts a pipe into the table, for the relays there. Returns its place, or -1 if the table gets none. */
   share(calls: Calls, table: RelayTable): number {
     if (this.#shared === undefined) {
       const pipe = this.take(calls);
@@ -71,7 +71,7 @@ export class PipePool {
     return this.#table === table ? this.#place : -1;
   }
 
-  /** Takes the pipe of the table, in which a relay left bytes, for a flow. The next relay puts another one there. */
+  /** Takes the pipe of the table for a flow, because a relay left bytes in it. `share()` puts another one there. */
   takeShared(): Pipe {
     const pipe = this.#shared!;
     this.#shared = this.#table = undefined;

@@ -7,7 +7,7 @@ import type { SocketOption } from "../options/option.js";
 import { SHUT_RD, SHUT_RDWR, SHUT_WR } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { intBytes, readInt } from "../sys/nativeInts.js";
-import { lent } from "../sys/scratch.js";
+import { scratchCopy } from "../sys/scratch.js";
 import { decodeRoom, room } from "../sys/sockaddr.js";
 import type { OpenSocket } from "./runner.js";
 
@@ -55,7 +55,7 @@ export function setsockopt(socket: OpenSocket, first: unknown, second: unknown, 
         ? intBytes(integer(third, "setsockopt", "value", -0x8000_0000, 0xffff_ffff) | 0)
         : optionBytes(third);
   }
-  check(socket.calls.setsockopt(socket.checkOpen("setsockopt"), level, name, lent(bytes)), "setsockopt");
+  check(socket.calls.setsockopt(socket.checkOpen("setsockopt"), level, name, scratchCopy(bytes)), "setsockopt");
   socket.optionSet?.(level, name);
 }
 

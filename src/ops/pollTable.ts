@@ -1,21 +1,21 @@
-// The entries of poll(2), from what a user wrote to an array of struct pollfd and back.
+// The entries of poll(2): checks them, stores them as an array of struct pollfd, and makes the result.
 
 import { integer, quote, quoteOther } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { POLLNVAL } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
 
-/** What is to be known of a socket that is polled. */
+/** The part of a socket that a poll uses. */
 export interface PollSocket {
   /** -1 once it is closed. */
   fileno(): number;
 }
 
-/** What `poll` waits for: events of a socket or of a raw descriptor. */
+/** An entry of `poll`: events of a socket or of a raw descriptor. */
 export type Entry<S extends PollSocket> =
   | {
       readonly socket: S;
-      /** `POLLIN`, `POLLPRI`, `POLLOUT`, `POLLRDHUP`, or 0 for errors and the end alone. */
+      /** `POLLIN`, `POLLPRI`, `POLLOUT`, `POLLRDHUP`, or 0 for errors and the end only. */
       readonly events: number;
     }
   | {
@@ -24,15 +24,15 @@ export type Entry<S extends PollSocket> =
       readonly events: number;
     };
 
-/** An entry that is ready, and why. */
+/** An entry that is ready, and its events. */
 export interface PollResult<E extends Entry<PollSocket> = Entry<PollSocket>> {
-  /** The entry, as it was given. */
+  /** The object that was passed. */
   readonly entry: E;
-  /** Those of `events` that are ready, and `POLLERR`, `POLLHUP` and `POLLNVAL` without being asked for. */
+  /** Those of `events` that are ready. `POLLERR`, `POLLHUP` and `POLLNVAL` are reported without a request. */
   readonly revents: number;
 }
 
-/** Words and half words of a struct pollfd. */
+/** The 32-bit words and the 16-bit halves of a struct pollfd, and the places of two halves. */
 const WORDS = 2;
 const HALVES = 4;
 const EVENTS = 2;
@@ -45,7 +45,7 @@ export class PollTable<E extends Entry<PollSocket>> {
   readonly #halves: Int16Array;
   readonly #bytes: Uint8Array;
 
-  /** @param isSocket what is a socket that can be polled here */
+  /** @param isSocket whether a value is a socket that this call can poll */
   constructor(given: readonly E[], isSocket: (value: unknown) => value is PollSocket) {
     if (!Array.isArray(given)) throw new TypeError(`Cannot poll: entries are ${quote(given)}, required an array`);
     const entries = [...given] as readonly E[];
@@ -59,12 +59,15 @@ export class PollTable<E extends Entry<PollSocket>> {
     });
   }
 
-  /** poll(2), waiting for `timeout` ms, but not if a socket is closed: how many are ready, EAGAIN for none. */
-  ask(calls: Calls, timeout: number): number {
+  /**
+   * Calls poll(2) with a timeout in ms, or 0 if a socket is closed. Returns the number of ready entries, or EAGAIN for
+   * none.
+   */
+  poll(calls: Calls, timeout: number): number {
     let closed = 0;
     for (const [index, entry] of this.entries.entries()) {
       if (!("socket" in entry)) continue;
-      // A number below 0 has poll(2) pass over the entry.
+      // poll(2) skips an entry whose descriptor is negative.
       const fd = (this.#words[WORDS * index] = entry.socket.fileno());
       if (fd < 0) closed++;
     }
@@ -87,7 +90,7 @@ export class PollTable<E extends Entry<PollSocket>> {
     return results;
   }
 
-  /** The entries for the set, where each descriptor stands once. */
+  /** The entries for an epoll set, which takes each descriptor once. */
   merged(): Uint8Array {
     const events = new Map<number, number>();
     for (let index = 0; index < this.entries.length; index++) {
@@ -97,15 +100,15 @@ export class PollTable<E extends Entry<PollSocket>> {
     const words = new Int32Array(WORDS * events.size);
     const halves = new Int16Array(words.buffer);
     let index = 0;
-    for (const [fd, its] of events) {
+    for (const [fd, wanted] of events) {
       words[WORDS * index] = fd;
-      halves[HALVES * index++ + EVENTS] = its;
+      halves[HALVES * index++ + EVENTS] = wanted;
     }
     return new Uint8Array(words.buffer);
   }
 }
 
-/** The number of the descriptor. */
+/** Returns the descriptor of the entry. */
 function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
   const name = `entries[${index}]`;
   if (typeof entry !== "object" || entry === null || "socket" in entry === "fd" in entry) {

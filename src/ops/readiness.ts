@@ -24,9 +24,9 @@ export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN)
 export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);
 
 /**
- * The end of a connection on which no read and no write is pending: POLLHUP of poll(2) reports that both directions have
- * ended. The result is ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error stays for the next
- * call; a read would otherwise report an orderly end.
+ * The end of a connection on which no read and no write is pending: POLLHUP of poll(2) reports that both directions
+ * have ended. The result is ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error stays for
+ * the next call; a read would otherwise report an orderly end.
  */
 export const HANGUP: Operation<object, undefined, SocketError> = operation<object, undefined, SocketError>({
   syscall: "poll",

@@ -7,7 +7,7 @@ import { MSG_DONTWAIT, MSG_TRUNC } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { decodeRoom, room } from "../sys/sockaddr.js";
 import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } from "./flags.js";
-import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, toFill, waitsForAll } from "./recvAll.js";
+import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, receivingAll, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /**
@@ -30,8 +30,8 @@ export function copyOut(count: number): Buffer {
 }
 
 /**
- * With MSG_TRUNC a TCP socket discards the bytes and returns their number (tcp(7)). Memory that was not cleared would show
- * the bytes of an earlier read.
+ * With MSG_TRUNC a TCP socket discards the bytes and returns their number (tcp(7)). Memory that was not cleared would
+ * show the bytes of an earlier read.
  */
 export function clearForTruncation(memory: Buffer, size: number, flags: number): void {
   if ((flags & MSG_TRUNC) !== 0) memory.fill(0, 0, size);
@@ -141,7 +141,7 @@ export function recv<M extends Mode>(
     const count = byteCount(size, "recv");
     const flags = flagsOf(opts, "recv");
     if (flags !== 0 && waitsForAll(socket.type, count, flags)) {
-      return socket.receive(RECV_ALL, toFill(count), flags, opts);
+      return socket.receive(RECV_ALL, receivingAll(count), flags, opts);
     }
     if (count <= SLAB_SIZE) return socket.receive(RECV, count, flags, opts);
     return socket.receive(RECV_LARGE, { size: count, buffer: undefined }, flags, opts);
@@ -163,7 +163,7 @@ export function recvInto<M extends Mode>(
     const view = byteView(buffer, "recv");
     const flags = flagsOf(opts, "recv");
     if (!waitsForAll(socket.type, view.length, flags)) return socket.receive(RECV_INTO, view, flags, opts);
-    return socket.receive(RECV_ALL_INTO, toFill(view.length, view), flags, opts);
+    return socket.receive(RECV_ALL_INTO, receivingAll(view.length, view), flags, opts);
   } catch (error) {
     return socket.fail(error);
   }
@@ -177,7 +177,7 @@ export function recvfrom<M extends Mode>(
   try {
     const count = byteCount(size, "recvfrom");
     const flags = flagsOf(opts, "recvfrom");
-    if (waitsForAll(socket.type, count, flags)) return socket.receive(RECVFROM_ALL, toFill(count), flags, opts);
+    if (waitsForAll(socket.type, count, flags)) return socket.receive(RECVFROM_ALL, receivingAll(count), flags, opts);
     if (count <= SLAB_SIZE) return socket.receive(RECVFROM, count, flags, opts);
     return socket.receive(RECVFROM_LARGE, { size: count, buffer: undefined }, flags, opts);
   } catch (error) {
@@ -194,7 +194,7 @@ export function recvfromInto<M extends Mode>(
     const view = byteView(buffer, "recvfrom");
     const flags = flagsOf(opts, "recvfrom");
     if (!waitsForAll(socket.type, view.length, flags)) return socket.receive(RECVFROM_INTO, view, flags, opts);
-    return socket.receive(RECVFROM_ALL_INTO, toFill(view.length, view), flags, opts);
+    return socket.receive(RECVFROM_ALL_INTO, receivingAll(view.length, view), flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -10,14 +10,14 @@ import { IOV_MAX, MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../sys/constants.js"
 import { EAGAIN, EFAULT } from "../sys/errno.js";
 import { flagsOf, type TransferOptions } from "./flags.js";
 import { clearForTruncation, copyOut, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
-import { isOver, more, waitsForAll } from "./recvAll.js";
+import { canGetNoMore, bytesAvailable, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `recvmsg`. */
 export interface RecvmsgOptions extends TransferOptions {
   /**
-   * Bytes of room for control data: the sum of `CMSG_SPACE()` over the messages that may come. The default is 512, and 0 on
-   * a UNIX socket, where control data may contain descriptors: a program gets them only if it sets this option.
+   * Bytes of room for control data: the sum of `CMSG_SPACE()` over the messages that may come. The default is 512, and
+   * 0 on a UNIX socket, where control data may contain descriptors: a program gets them only if it sets this option.
    */
   readonly controlSize?: number | undefined;
 }
@@ -120,7 +120,7 @@ function attemptAll(calls: Calls, fd: number, message: IncomingMessage, flags: n
   const { size, got, controlEnds } = message;
   if (totalLength(views) !== size) return EFAULT;
   if (got > 0) {
-    const count = more(calls, fd);
+    const count = bytesAvailable(calls, fd);
     if (count === EAGAIN) return EAGAIN;
     if (count === 0) return got;
   }
@@ -129,7 +129,7 @@ function attemptAll(calls: Calls, fd: number, message: IncomingMessage, flags: n
   const header = takeHeader(calls, count, size - got);
   const ends = controlEnds && (header.control.length > 0 || (header.flags & MSG_CTRUNC) !== 0);
   if ((flags & MSG_PEEK) !== 0) {
-    if (count > 0 && count < size && !ends && !isOver(calls, fd)) {
+    if (count > 0 && count < size && !ends && !canGetNoMore(calls, fd)) {
       header[Symbol.dispose]();
       return INCOMPLETE;
     }
@@ -142,13 +142,13 @@ function attemptAll(calls: Calls, fd: number, message: IncomingMessage, flags: n
 }
 
 function receiveAll<T>(make: (message: IncomingMessage) => T): Operation<IncomingMessage, number, T> {
-  return {
+  return operation<IncomingMessage, number, T>({
     syscall: "recvmsg",
     movesBytes: false,
     attempt: attemptAll,
     complete: (_count, message) => make(message),
     received: (message) => (message.got > 0 ? make(message) : undefined),
-  };
+  });
 }
 
 export const RECVMSG_ALL: Operation<IncomingMessage, number, Message> = receiveAll(
@@ -158,7 +158,7 @@ export const RECVMSG_ALL_INTO: Operation<IncomingMessage, number, MessageHeader>
   (message) => message.header!,
 );
 
-function controlSize({ family }: Runner<Mode>, opts: RecvmsgOptions | undefined): number {
+function controlSizeOf({ family }: Runner<Mode>, opts: RecvmsgOptions | undefined): number {
   const size = opts?.controlSize;
   if (size !== undefined) return integer(size, "recvmsg", "controlSize", 0, MAX_CONTROL);
   return family === AF_UNIX ? 0 : DEFAULT_CONTROL;
@@ -186,7 +186,7 @@ export function recvmsg<M extends Mode>(
   try {
     const count = byteCount(size, "recvmsg");
     const flags = flagsOf(opts, "recvmsg");
-    const message = incomingMessage(count, undefined, controlSize(socket, opts), socket.family === AF_UNIX);
+    const message = incomingMessage(count, undefined, controlSizeOf(socket, opts), socket.family === AF_UNIX);
     return socket.receive(waitsForAll(socket.type, count, flags) ? RECVMSG_ALL : RECVMSG, message, flags, opts);
   } catch (error) {
     return socket.fail(error);
@@ -202,7 +202,7 @@ export function recvmsgInto<M extends Mode>(
     const views = viewsToFill(buffers);
     const size = totalLength(views);
     const flags = flagsOf(opts, "recvmsg");
-    const message = incomingMessage(size, views, controlSize(socket, opts), socket.family === AF_UNIX);
+    const message = incomingMessage(size, views, controlSizeOf(socket, opts), socket.family === AF_UNIX);
     const all = waitsForAll(socket.type, size, flags);
     return socket.receive(all ? RECVMSG_ALL_INTO : RECVMSG_INTO, message, flags, opts);
   } catch (error) {

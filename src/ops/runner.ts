@@ -27,7 +27,10 @@ export interface OpenSocket {
   optionSet?(level: number, name: number): void;
 }
 
-/** The operand of an operation that needs an address. The runner fills `address` and `sockaddr` before the first attempt. */
+/**
+ * The operand of an operation that needs an address. The runner fills `address` and `sockaddr` before the first
+ * attempt.
+ */
 export interface Destination {
   /** Undefined for the peer of the connection. */
   readonly target: Address | HostPort | undefined;

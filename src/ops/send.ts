@@ -2,8 +2,8 @@
 //
 // A datagram to a UNIX address meets EAGAIN when the receiver's queue is full. No event reports room in that queue: the
 // event that comes reports room in our own buffer, and each failed try makes such room (unix_dgram_sendmsg in
-// net/unix/af_unix.c). So waiting for the event would spin; reactor/waitQueue.ts pauses instead. A socket that is connected
-// to the receiver does get the event.
+// net/unix/af_unix.c). So waiting for the event would spin; reactor/waitQueue.ts pauses instead. A socket that is
+// connected to the receiver does get the event.
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, type HostPort, toAddress } from "../addr/index.js";
@@ -13,7 +13,7 @@ import type { Calls } from "../sys/calls.js";
 import { IOV_MAX } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
+import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
@@ -60,7 +60,7 @@ export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, num
 });
 
 /** A datagram and its destination. */
-export interface Datagram extends Opening, Destination {
+export interface Datagram extends FastOpenState, Destination {
   readonly data: Uint8Array | Uint8Array[];
   readonly target: Address | HostPort;
 }
@@ -71,12 +71,12 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
   attempt: (calls, fd, datagram, flags) => {
     const { data } = datagram;
     const sockaddr = datagram.sockaddr!;
-    if (datagram.opening) return sendOnce(calls, fd, data, 0, flagsOnceOpen(flags));
+    if (datagram.handshaking) return sendOnce(calls, fd, data, 0, withoutFastOpen(flags));
     if (!Array.isArray(data) && data.length === 0 && data !== EMPTY) return EFAULT;
     const result = Array.isArray(data)
       ? calls.sendmsg(fd, data, 0, flags, sockaddr, null)
       : calls.sendto(fd, data, flags, sockaddr);
-    return awaitOpening(result, datagram, flags);
+    return waitForHandshake(result, datagram, flags);
   },
   complete: (count) => count,
   isNonblocking,
@@ -84,8 +84,8 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
 });
 
 /**
- * The data of a call as the kernel takes it. A message must go out in one call, and each call of a sendAll walks over the
- * parts again, so a list that is longer than IOV_MAX is joined.
+ * The data of a call as the kernel takes it. A message must go out in one call, and each call of a sendAll walks over
+ * the parts again, so a list that is longer than IOV_MAX is joined.
  */
 function message(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   const bytes = bytesToSend(data, action);

@@ -9,8 +9,8 @@ import type { WaitOptions } from "../wait/waitOptions.js";
 const ACTION = "sendfile";
 
 /**
- * Most bytes of one sendfile(2). The call blocks the thread while the kernel reads a file that is not in memory. This is
- * about what a disk reads in a few milliseconds.
+ * Most bytes of one sendfile(2). The call blocks the thread while the kernel reads a file that is not in memory. This
+ * is about what a disk reads in a few milliseconds.
  */
 const SENDFILE_CHUNK = 1 << 20;
 
@@ -26,7 +26,10 @@ export interface SendFileOptions extends WaitOptions {
   readonly offset?: number | undefined;
   /** The number of bytes to send; the default is all to the end of the file. */
   readonly count?: number | undefined;
-  /** Called with the number of bytes sent so far: about once per MiB, and at the end. An error that it throws ends the call. */
+  /**
+   * Called with the number of bytes sent so far: about once per MiB, and at the end. An error that it throws ends the
+   * call.
+   */
   readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
@@ -98,8 +101,8 @@ function descriptorIn(file: unknown): number {
 /** Reads the length of the file. Returns the operand of SENDFILE. */
 export function fileSending(calls: Calls, { count, fd, file, offset }: CheckedFile): FileSending {
   const size = check(calls.fileSize(fd), ACTION);
-  // Files without a length, such as those of /proc, end when the kernel returns 0. For other files the last call asks for
-  // no more than the file has. Otherwise the kernel would hold the last packet back for bytes that never come.
+  // Files without a length, such as those of /proc, end when the kernel returns 0. For other files the last call asks
+  // for no more than the file has. Otherwise the kernel would hold the last packet back for bytes that never come.
   const end = size === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, size - offset);
   return { file, offset, until: Math.min(count ?? end, end), sent: 0, ended: false };
 }

@@ -8,7 +8,7 @@ import { type Operation, operation } from "../reactor/operation.js";
 import { IOV_MAX, SOCK_STREAM } from "../sys/constants.js";
 import { EBADF, EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { awaitOpening, flagsOnceOpen, type Opening } from "./fastOpen.js";
+import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { sendFlagsOf, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
@@ -21,7 +21,7 @@ export interface SendmsgOptions extends TransferOptions {
   readonly control?: readonly ControlToSend[] | undefined;
 }
 
-interface OutgoingMessage extends Opening, Destination {
+interface OutgoingMessage extends FastOpenState, Destination {
   readonly parts: readonly Uint8Array[];
   readonly total: number;
   readonly control: EncodedControl | null;
@@ -36,9 +36,9 @@ export const SENDMSG: Operation<OutgoingMessage, number, number> = operation<Out
     // The views have been detached or have shrunk, so they do not hold the message any more.
     if (totalLength(parts) !== total) return EFAULT;
     const bytes = control === null ? null : control.bytes;
-    if (outgoing.opening) return calls.sendmsg(fd, parts, 0, flagsOnceOpen(flags), null, bytes);
+    if (outgoing.handshaking) return calls.sendmsg(fd, parts, 0, withoutFastOpen(flags), null, bytes);
     const result = calls.sendmsg(fd, parts, 0, flags, sockaddr, bytes);
-    return awaitOpening(result, outgoing, flags);
+    return waitForHandshake(result, outgoing, flags);
   },
   complete: (count) => count,
   isNonblocking,

@@ -1,14 +1,14 @@
 // splice: bytes from socket to socket through a pipe, inside the kernel.
 //
-// splice(2) between sockets needs a pipe in between, and its EAGAIN has two meanings: the source is empty, or the pipe is
-// full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of its places. So a pipe is
-// filled only when it is empty; EAGAIN then means that the source is empty. The bytes are moved on until the pipe is empty
-// again; EAGAIN then means that the destination is full. So a flow that waits for its source has no byte in a pipe and needs
-// no pipe. Only flows that wait for their destination keep one.
+// splice(2) between sockets needs a pipe in between, and its EAGAIN has two meanings: the source is empty, or the pipe
+// is full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of its places. So a
+// pipe is filled only when it is empty; EAGAIN then means that the source is empty. The bytes are moved on until the
+// pipe is empty again; EAGAIN then means that the destination is full. So a flow that waits for its source has no byte
+// in a pipe and needs no pipe. Only flows that wait for their destination keep one.
 //
-// A flow waits for its source as an operation of the source's reading queue. There it also moves bytes to the destination, a
-// turn's worth in one native call. It waits for its destination as an operation of the destination's writing queue, so other
-// writes there come before or after it, never in between.
+// A flow waits for its source as an operation of the source's reading queue. There it also moves bytes to the
+// destination, a turn's worth in one native call. It waits for its destination as an operation of the destination's
+// writing queue, so other writes there come before or after it, never in between.
 //
 // While a flow waits for its source, the poller moves bytes in C as long as nothing else happens: see reactor/relay.ts.
 
@@ -75,7 +75,9 @@ function startRelay(calls: Calls, fd: number, flow: Flow): void {
   relay.open(fd, to.fd, place, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
 }
 
-/** Closes the relay and adds its progress to the flow. Returns the reason why it ended, HELD or -errno, if there is one. */
+/**
+ * Closes the relay and adds its progress to the flow. Returns the reason why it ended, HELD or -errno, if there is one.
+ */
 export function closeRelay(flow: Flow): number | undefined {
   const { relay } = flow;
   if (relay === undefined) return undefined;
@@ -166,7 +168,9 @@ const SHORT_MEANS_END = 4;
 const counts = new Uint32Array(2);
 const countBytes = new Uint8Array(counts.buffer);
 
-/** Takes bytes and passes them on until one end is not ready: 1 if it can go on, 0 at the end of the source, or -errno. */
+/**
+ * Takes bytes and passes them on until one end is not ready: 1 if it can go on, 0 at the end of the source, or -errno.
+ */
 function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;

@@ -1,4 +1,4 @@
-// splice and pump: their arguments, checked; how a direction ends, and what is told of it when it fails.
+// splice and pump: the check of their arguments, the end of a direction, and the progress in their errors.
 
 import { checkOptions, flag, integer, quoteOther } from "../check/index.js";
 import { milliseconds, signalOf } from "../wait/waitOptions.js";
@@ -8,44 +8,46 @@ import { EBADF, ENOTCONN, socketError } from "../sys/errno.js";
 import type { Flow } from "./splice.js";
 import { type PipePool, pipePool } from "./pipes.js";
 
-/** What `splice` and `pump` take. */
+/** Options of `pump`, and of `splice`. */
 export interface PumpOptions {
-  /** Cancels it; the promise rejects with the signal's reason. */
+  /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Deadline in ms for all of it; none if not given. The sockets' own `timeout` does not count here. */
+  /** Deadline in ms of the whole call; the default is none. The call does not use the `timeout` of the sockets. */
   readonly timeout?: number | null | undefined;
-  /** Ends it with `ETIMEDOUT` when for so many ms no byte moved in either direction; never if not given. */
+  /**
+   * Ends the call with `ETIMEDOUT` when no byte has moved in either direction for this many ms; the default is none.
+   */
   readonly idleTimeout?: number | null | undefined;
   /**
-   * Bytes of the pipes: 4096 to 1048576, rounded up to a power of two; 262144 if not given. The kernel may grant less
-   * (pipe(7), pipe-max-size and pipe-user-pages-soft).
+   * The capacity of the pipes in bytes: 4096 to 1048576, rounded up to a power of two; the default is 262144. The
+   * kernel may grant less (pipe(7), pipe-max-size and pipe-user-pages-soft).
    */
   readonly pipeSize?: number | undefined;
 }
 
-/** What `splice` takes. */
+/** Options of `splice`. */
 export interface SpliceOptions extends PumpOptions {
-  /** Bytes to move; until the source ends if not given. */
+  /** The number of bytes to move; the default is all until the source ends. */
   readonly count?: number | undefined;
-  /** Whether to end the destination's direction (`SHUT_WR`) when the source has ended; true if not given. */
+  /** Whether to shut down writing to the destination (`SHUT_WR`) when the source has ended; the default is true. */
   readonly end?: boolean | undefined;
 }
 
-/** How far one direction got; properties of what `splice` rejects with. */
+/** The progress of one direction. The error of a failed `splice` has these properties. */
 export interface SpliceProgress {
-  /** Bytes that the destination has taken. */
+  /** The number of bytes that the destination has taken. */
   readonly transferred: number;
-  /** Bytes that were taken from the source, and that the destination has not taken: the next ones to send to it. */
+  /** The bytes that were read from the source and that the destination has not taken. Send them to it next. */
   readonly undelivered: Buffer;
 }
 
-/** Bytes moved in each direction. */
+/** The number of bytes moved in each direction. */
 export interface PumpCounts {
   readonly aToB: number;
   readonly bToA: number;
 }
 
-/** How far both directions got; properties of what `pump` rejects with. */
+/** The progress of both directions. The error of a failed `pump` has these properties. */
 export interface PumpProgress {
   readonly aToB: SpliceProgress;
   readonly bToA: SpliceProgress;
@@ -66,18 +68,18 @@ export function limitsOf(opts: PumpOptions | undefined, action: string): Limits 
   return {
     signal: signalOf(opts, action),
     timeout: milliseconds(opts?.timeout, action),
-    idleTimeout: milliseconds(opts?.idleTimeout, action),
+    idleTimeout: milliseconds(opts?.idleTimeout, action, "idleTimeout"),
     pipes: pipesOf(opts?.pipeSize, action),
   };
 }
 
-/** The pipes of a size, which is checked. */
+/** The pipes of a size in bytes, after a check of the size. */
 export function pipesOf(pipeSize: unknown, action: string): PipePool {
   const size = integer(pipeSize ?? DEFAULT_PIPE, action, "pipeSize", 4096, LARGEST_PIPE);
   return pipePool(2 ** Math.ceil(Math.log2(size)));
 }
 
-/** What is to be known of a socket that is spliced. */
+/** The part of a socket that the check uses. */
 export interface SpliceSocket {
   readonly type: number;
   readonly closed: boolean;
@@ -99,22 +101,22 @@ export function checkStream<S extends SpliceSocket>(
   if (socket.closed) throw socketError(EBADF, action);
 }
 
-/** How many bytes to move, and whether to end the destination's direction. */
-export function extentOf(opts: SpliceOptions | undefined): { count: number; end: boolean } {
+/** The options `count` and `end`. */
+export function countAndEnd(opts: SpliceOptions | undefined): { count: number; end: boolean } {
   const count =
     opts?.count === undefined ? Infinity : integer(opts.count, "splice", "count", 0, Number.MAX_SAFE_INTEGER);
   return { count, end: flag(opts?.end, true, "splice", "end") };
 }
 
-/** Ends the destination's direction, if the source has ended. */
-export function endOf(calls: Calls, flow: Flow): void {
+/** Shuts down writing to the destination, if the source has ended. */
+export function endDestination(calls: Calls, flow: Flow): void {
   if (flow.taken >= flow.limit) return;
   const result = calls.shutdown(flow.to.fd, SHUT_WR);
-  // A destination that is gone has taken all that there was.
+  // ENOTCONN: the connection has ended after it took all bytes.
   if (result < 0 && result !== ENOTCONN) throw socketError(result, "shutdown", { transferred: flow.sent });
 }
 
-/** How far a direction got that has failed. Takes what is in the pipe. */
+/** The progress of a direction that has failed. Takes the bytes out of the pipe. */
 export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   const { pipe } = flow;
   const undelivered = Buffer.alloc(flow.taken - flow.sent);
@@ -130,8 +132,8 @@ export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   return { transferred: flow.sent, undelivered };
 }
 
-/** Says on an error how far things got. Reasons of an abort that are no objects can't carry anything. */
-export function annotate(error: unknown, properties: object): unknown {
+/** Adds the progress to an error as properties. The reason of an abort may be no object; it is returned as it is. */
+export function addProgress(error: unknown, properties: object): unknown {
   if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return error;
   for (const [name, value] of Object.entries(properties)) {
     Object.defineProperty(error, name, {

@@ -1,18 +1,18 @@
 // One descriptor: its wait queues, its registration, and its end.
 //
-// Besides reading and writing there are three more queues, made when they are first used: for the error queue (MSG_ERRQUEUE),
-// for urgent data (MSG_OOB), and for the end of the connection. A read of the error queue or of urgent data has nothing to do
-// with an ordinary read, so neither waits behind the other, and EAGAIN from one says nothing about the other. Each has an
-// event of its own: EPOLLERR, EPOLLPRI and EPOLLHUP.
+// Besides reading and writing there are three more queues, made when they are first used: for the error queue
+// (MSG_ERRQUEUE), for urgent data (MSG_OOB), and for the end of the connection. A read of the error queue or of urgent
+// data has nothing to do with an ordinary read, so neither waits behind the other, and EAGAIN from one says nothing
+// about the other. Each has an event of its own: EPOLLERR, EPOLLPRI and EPOLLHUP.
 //
 // A TCP socket is registered for both directions at once, because it reports room only after a write that found none
 // (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report it for each packet that leaves their buffer
 // (sock_def_write_space, unix_write_space). So they are registered for it only while a write waits.
 //
-// Even an epoll entry that does not ask for EPOLLOUT makes the kernel take a lock per datagram sent. That is about a tenth of
-// the cost of a small datagram. So a caller that is about to send many datagrams may give the registration up (`unwatch`).
-// The next call that waits registers again, and the kernel reports at once what has happened in the meantime. Without a
-// registration no event comes, so every queue counts as ready until an attempt returns EAGAIN.
+// Even an epoll entry that does not ask for EPOLLOUT makes the kernel take a lock per datagram sent. That is about a
+// tenth of the cost of a small datagram. So a caller that is about to send many datagrams may give the registration up
+// (`unwatch`). The next call that waits registers again, and the kernel reports at once what has happened in the
+// meantime. Without a registration no event comes, so every queue counts as ready until an attempt returns EAGAIN.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { POLLOUT } from "../sys/constants.js";
@@ -44,8 +44,8 @@ export class Descriptor implements Source, QueueDescriptor {
   readonly reading: WaitQueue;
   readonly writing: WaitQueue;
   /**
-   * Whether there may be a duplicate: the descriptor was made elsewhere, duplicated, or its number was given out. The kernel
-   * keeps the registration while a duplicate is open. Without one close(2) ends it, which saves a system call.
+   * Whether there may be a duplicate: the descriptor was made elsewhere, duplicated, or its number was given out. The
+   * kernel keeps the registration while a duplicate is open. Without one close(2) ends it, which saves a system call.
    */
   duplicated: boolean = false;
   /** The file, as `calls.share` returned it, once others may close the number. */
@@ -71,8 +71,8 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
-   * @param tcp whether a short read means that the socket is empty, and the kernel reports room for a write only after a
-   *   write that found none
+   * @param tcp whether a short read means that the socket is empty, and the kernel reports room for a write only after
+   *   a write that found none
    */
   constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
     this.#fd = fd;
@@ -213,8 +213,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * A short read means nothing after an event with more than data. After the end of the stream alone it does mean the end,
-   * because all bytes have arrived (tcp_fin in net/ipv4).
+   * A short read means nothing after an event with more than data. After the end of the stream alone it does mean the
+   * end, because all bytes have arrived (tcp_fin in net/ipv4).
    */
   #distrustAfter(events: number): void {
     const { reading } = this;
@@ -246,7 +246,9 @@ export class Descriptor implements Source, QueueDescriptor {
     for (const one of further ?? []) one.ended();
   }
 
-  /** Calls `listener.ended()` when the descriptor is closed or given away: for a call that waits on another descriptor. */
+  /**
+   * Calls `listener.ended()` when the descriptor is closed or given away: for a call that waits on another descriptor.
+   */
   addCloseListener(listener: CloseListener): void {
     if (this.#firstListener === undefined) this.#firstListener = listener;
     else if (this.#secondListener === undefined) this.#secondListener = listener;
@@ -259,7 +261,9 @@ export class Descriptor implements Source, QueueDescriptor {
     else this.#furtherListeners = this.#furtherListeners?.filter((one) => one !== listener);
   }
 
-  /** Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed. */
+  /**
+   * Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed.
+   */
   close(): number {
     if (this.#fd < 0) return 0;
     const fd = this.#deregister(false);

@@ -4,4 +4,4 @@ export { Descriptor } from "./descriptor.js";
 export { WaitQueue } from "./waitQueue.js";
 export { Pollset } from "./pollset.js";
 export { type Deferred, defaultReactor, Reactor, type Source } from "./reactor.js";
-export { type Settler, WAITS } from "./waiter.js";
+export { type CompletionHandler, PENDING } from "./waiter.js";

@@ -1,7 +1,7 @@
 // An operation: one kind of call, as the queue of a descriptor tries, waits and tries again.
 //
-// Operations are constants, and their operands are passed along, so a call makes no closure. If a call needs state between
-// two attempts (the progress of a sendAll), its first operand is an object.
+// Operations are constants, and their operands are passed along, so a call makes no closure. If a call needs state
+// between two attempts (the progress of a sendAll), its first operand is an object.
 
 import type { SocketErrorDetails } from "../errors/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -12,16 +12,16 @@ import { timeoutError } from "../wait/localError.js";
 export const PROGRESS = -0x4000_0000;
 
 /**
- * The result of an attempt that moved `count` bytes and can go on at once. The queue tries again within the budget of the
- * turn, so a large transfer to a fast peer does not hold up the other calls.
+ * The result of an attempt that moved `count` bytes and can go on at once. The queue tries again within the budget of
+ * the turn, so a large transfer to a fast peer does not hold up the other calls.
  */
 export function progress(count: number): number {
   return PROGRESS - count;
 }
 
 /**
- * The result of an attempt that found data, but too little for its call. The call waits for the next event, and the data
- * stay in the kernel. Outside the range of errno.
+ * The result of an attempt that found data, but too little for its call. The call waits for the next event, and the
+ * data stay in the kernel. Outside the range of errno.
  */
 export const INCOMPLETE = -200_000;
 
@@ -50,10 +50,15 @@ export interface Operation<A, B, T> {
   /** Whether an event with these bits of epoll(7) completes the call without an attempt. The result is then 0. */
   completedBy?(events: number, a: A, b: B): boolean;
 
-  /** The number of bytes that an attempt requests, if a smaller result means that a TCP socket is empty; otherwise 0. */
+  /**
+   * The number of bytes that an attempt requests, if a smaller result means that a TCP socket is empty; otherwise 0.
+   */
   requested?(a: A, b: B): number;
 
-  /** Whether the result shows that the socket is empty now, on any kind of socket: a batch of datagrams that is not full. */
+  /**
+   * Whether the result shows that the socket is empty now, on any kind of socket: a batch of datagrams that is not
+   * full.
+   */
   drained?(result: number, a: A, b: B): boolean;
 
   /** The cost of an attempt in bytes, against the budget of the turn, if it differs from the result. */
@@ -66,8 +71,8 @@ export interface Operation<A, B, T> {
   isNonblocking?(a: A, b: B): boolean;
 
   /**
-   * The result so far of a call that has received bytes and waits for more; undefined if it has none. A call that is cut
-   * short resolves with it, because the bytes exist nowhere else.
+   * The result so far of a call that has received bytes and waits for more; undefined if it has none. A call that is
+   * cut short resolves with it, because the bytes exist nowhere else.
    */
   received?(a: A, b: B): T | undefined;
 
@@ -97,8 +102,8 @@ const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefi
 };
 
 /**
- * An operation that has every field in the same place, also those that it does not use. A queue runs all kinds of operations,
- * and V8 finds the fields of all of them at the same offsets.
+ * An operation that has every field in the same place, also those that it does not use. A queue runs all kinds of
+ * operations, and V8 finds the fields of all of them at the same offsets.
  */
 export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
@@ -120,11 +125,11 @@ export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A
 }
 
 /** Whether a call with this result waits, for an event or for its turn. */
-export function waits<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+export function waits<A, B, T>(tried: Operation<A, B, T>, result: number, a: A, b: B): boolean {
   if (result === EAGAIN || result === INCOMPLETE || result === EINTR || result <= PROGRESS) return true;
-  return isTransient(operation, result, a, b);
+  return isTransient(tried, result, a, b);
 }
 
-export function isTransient<A, B, T>(operation: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
-  return operation.isTransient !== undefined && operation.isTransient(errno, a, b);
+export function isTransient<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
+  return failed.isTransient !== undefined && failed.isTransient(errno, a, b);
 }

@@ -1,9 +1,9 @@
 // A set of descriptors that the reactor watches as one, for a call that waits for any of them.
 //
-// The set is an epoll descriptor of its own. It is made when the call first has to wait, and closed with the call. Its members
-// need no registration with the reactor, so other calls can use them at the same time, and several sets can have them. The set
-// is level-triggered, so an event that no call has handled is reported again. An event only says that a member may be ready;
-// the operation finds out which.
+// The set is an epoll descriptor of its own. It is made when the call first has to wait, and closed with the call. Its
+// members need no registration with the reactor, so other calls can use them at the same time, and several sets can
+// have them. The set is level-triggered, so an event that no call has handled is reported again. An event only says
+// that a member may be ready; the operation finds out which.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { WaitQueue } from "./waitQueue.js";
@@ -19,8 +19,8 @@ export class Pollset implements Source, QueueDescriptor {
   #slot = -1;
 
   /**
-   * @param prepare called once, when the call has to wait. It returns the entries as `calls.pollset` takes them. It may keep
-   *   `wake`, which makes the operation try again
+   * @param prepare called once, when the call has to wait. It returns the entries as `calls.pollset` takes them. It may
+   *   keep `wake`, which makes the operation try again
    */
   constructor(prepare: (wake: () => void) => Uint8Array, reactor: Reactor = defaultReactor()) {
     this.reactor = reactor;

@@ -1,23 +1,25 @@
-// Readiness: it passes the kernel's events to the descriptors that wait for them, keeps the budget of each turn, and keeps
-// the process alive while calls wait.
+// Readiness: it passes the kernel's events to the descriptors that wait for them, keeps the budget of each turn, and
+// keeps the process alive while calls wait.
 //
-// There is one reactor per thread and evaluation. It registers each descriptor once, edge-triggered, under a token: a slot of
-// its table and the slot's generation. The generation increases when a slot is freed. So an event of a descriptor that was
-// closed in the meantime is dropped, and never reaches the descriptor that has its slot or number now.
+// There is one reactor per thread and evaluation. It registers each descriptor once, edge-triggered, under a token: a
+// slot of its table and the slot's generation. The generation increases when a slot is freed. So an event of a
+// descriptor that was closed in the meantime is dropped, and never reaches the descriptor that has its slot or number
+// now.
 //
-// The turn budget. A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop over
-// a busy socket would stop timers and other sockets. Therefore each turn of the event loop has a budget of operations and
-// bytes. Calls beyond the budget are deferred to the next turn, behind everything else that is ready. The budget grows with
-// the number of events of a turn, so that thousands of connections that are ready together are all served.
+// The turn budget. A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a
+// loop over a busy socket would stop timers and other sockets. Therefore each turn of the event loop has a budget of
+// operations and bytes. Calls beyond the budget are deferred to the next turn, behind everything else that is ready.
+// The budget grows with the number of events of a turn, so that thousands of connections that are ready together are
+// all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
-// alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of the loop,
-// [4] the number of the poller, [5] whether JavaScript must report each turn of the loop, from [6] on slot, generation and
-// events of each, up to MAX_EVENTS; then the table of relay.ts.
+// alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of
+// the loop, [4] the number of the poller, [5] whether JavaScript must report each turn of the loop, from [6] on slot,
+// generation and events of each, up to MAX_EVENTS; then the table of relay.ts.
 //
-// The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner that
-// resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the reactor only
-// while a call waits, so the poller ends with the evaluation.
+// The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner
+// that resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the
+// reactor only while a call waits, so the poller ends with the evaluation.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { type Relay, RelayTable } from "./relay.js";
@@ -101,7 +103,8 @@ export class Reactor {
   }
 
   /**
-   * Opens the poller now, if it is not open. If that fails, the first call that waits tries again and reports the error.
+   * Opens the poller now, if it is not open. If that fails, the first call that waits tries again and reports the
+   * error.
    */
   prepare(): void {
     if (this.#shared === undefined) this.#open();
@@ -152,10 +155,10 @@ export class Reactor {
   /**
    * Ends a registration, right before the descriptor is closed or given away.
    *
-   * @param stays whether the descriptor, or a duplicate, stays open: the kernel keeps the entry of epoll that long. Otherwise
-   *   close(2) removes the entry. The events of an unknown duplicate are dropped
-   * @param file the file of a shared descriptor: epoll_ctl(2) finds the entry by the number, which may belong to another
-   *   file by now
+   * @param stays whether the descriptor, or a duplicate, stays open: the kernel keeps the entry of epoll that long.
+   *   Otherwise close(2) removes the entry. The events of an unknown duplicate are dropped
+   * @param file the file of a shared descriptor: epoll_ctl(2) finds the entry by the number, which may belong to
+   *   another file by now
    */
   remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
     if (stays && file > 0) this.calls.pollerRemove(fd, this.#poller, file);

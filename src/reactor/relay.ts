@@ -1,8 +1,8 @@
 // Relays: the poller moves the bytes of a source to a destination without JavaScript, while nothing but bytes arrives.
 // native/relay.c does the work; it has the layout of the shared words, and the reasons.
 //
-// A relay is open while a flow waits for its source. C closes it after any other event. close() closes it when JavaScript
-// needs the progress of the flow. This file makes no system call.
+// A relay is open while a flow waits for its source. C closes it after any other event. close() closes it when
+// JavaScript needs the progress of the flow. This file makes no system call.
 
 import { calls } from "../sys/calls.js";
 

@@ -1,10 +1,10 @@
 // The pause before a call is tried again, where no event reports that it could succeed.
 //
-// After some refusals no event comes, although the kernel returns EAGAIN: a UDP socket finds no free port; the receive queue
-// of a UNIX or netlink receiver is full; the accept queue of a UNIX listener is full. poll(2) then reports the socket as
-// writable, so waiting for the event would never end or would spin. So the descriptor calls poll(2) after an EAGAIN. Such a
-// call is tried once more, because room may have come between the two system calls, and after a pause from then on. An error
-// that ends with time (EMFILE in accept) has a pause after each attempt.
+// After some refusals no event comes, although the kernel returns EAGAIN: a UDP socket finds no free port; the receive
+// queue of a UNIX or netlink receiver is full; the accept queue of a UNIX listener is full. poll(2) then reports the
+// socket as writable, so waiting for the event would never end or would spin. So the descriptor calls poll(2) after an
+// EAGAIN. Such a call is tried once more, because room may have come between the two system calls, and after a pause
+// from then on. An error that ends with time (EMFILE in accept) has a pause after each attempt.
 
 /** The first pause, in ms. The next ones are twice as long each, up to the longest. */
 export const FIRST_PAUSE = 5;

@@ -1,40 +1,41 @@
-// The calls of one direction of a descriptor: try the call, wait, try again. The one place for EAGAIN, EINTR, deadlines,
-// aborts and the order of calls.
+// The calls of one direction of a descriptor: try the call, wait, try again. The one place for EAGAIN, EINTR,
+// deadlines, aborts and the order of calls.
 //
-// A call tries at once if no call is before it and the last attempt did not return EAGAIN. Otherwise it enters the queue.
-// The kernel sends one event per change (edge-triggered), and each event serves the queue in order. A call would wait for
-// an event that never comes unless three things hold:
+// A call tries at once if no call is before it and the last attempt did not return EAGAIN. Otherwise it enters the
+// queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. A call would
+// wait for an event that never comes unless three things hold:
 //
-// - `ready` becomes false only after EAGAIN, or when EAGAIN is certain. On a TCP socket a read that got fewer bytes than it
-//   requested has emptied the socket (epoll(7), question 9), and later data make a new event. So the second call of each
-//   read is unnecessary. That is wrong where a read stops early for another reason: at urgent data, or before an end of
-//   the stream or an error that came with the same event. For those the descriptor clears `shortMeansEmpty` before it
-//   wakes the queue. UNIX sockets stop between messages with different control data, so they never set it.
-// - Every event sets `ready`, and the descriptor is registered for events while a queue is not `ready`. A queue that waits
-//   only for its turn does not need the registration, and a busy socket avoids it.
-// - A queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget of
-//   this turn is spent, or after a pause for an error that ends with time (EMFILE in accept).
+// - `ready` becomes false only after EAGAIN, or when EAGAIN is certain. On a TCP socket a read that got fewer bytes
+//   than it requested has emptied the socket (epoll(7), question 9), and later data make a new event. So the second
+//   call of each read is unnecessary. That is wrong where a read stops early for another reason: at urgent data, or
+//   before an end of the stream or an error that came with the same event. For those the descriptor clears
+//   `shortMeansEmpty` before it wakes the queue. UNIX sockets stop between messages with different control data, so
+//   they never set it.
+// - Every event sets `ready`, and the descriptor is registered for events while a queue is not `ready`. A queue that
+//   waits only for its turn does not need the registration, and a busy socket avoids it.
+// - A queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget
+//   of this turn is spent, or after a pause for an error that ends with time (EMFILE in accept).
 //
 // After some refusals no event comes, although the kernel returns EAGAIN; see retryPause.ts.
 //
-// A call with MSG_DONTWAIT waits only for its turn in the budget. It tries even if the last attempt returned EAGAIN, because
-// the event that says otherwise may not have been fetched yet. Behind a call that waits it fails with EAGAIN; behind a call
-// that was only deferred it has its turn.
+// A call with MSG_DONTWAIT waits only for its turn in the budget. It tries even if the last attempt returned EAGAIN,
+// because the event that says otherwise may not have been fetched yet. Behind a call that waits it fails with EAGAIN;
+// behind a call that was only deferred it has its turn.
 //
-// A refusal without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts against the budget.
-// Otherwise a loop that tries again and again would never leave the microtasks.
+// A refusal without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts against the
+// budget. Otherwise a loop that tries again and again would never leave the microtasks.
 //
-// An attempt may run code of users: the `fd` getter of a file, the `fileno()` of a socket to pass. That code may close the
-// descriptor, so the queue is read again after each attempt.
+// An attempt may run code of users: the `fd` getter of a file, the `fileno()` of a socket to pass. That code may close
+// the descriptor, so the queue is read again after each attempt.
 //
-// A call settles once: it leaves the queue before its promise is settled, and an attempt and the settling are one step of
-// JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
+// A call settles once: it leaves the queue before its promise is settled, and an attempt and the settling are one step
+// of JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
 
 import { setTransferred, onAbort } from "../wait/aborts.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
 import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
 import { RetryPause } from "./retryPause.js";
-import { promiseOfNextWaiter, type Settler, Waiter, WAITS } from "./waiter.js";
+import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./waiter.js";
 import { type QueueDescriptor, WaiterList } from "./waiterList.js";
 
 export class WaitQueue extends WaiterList {
@@ -113,19 +114,19 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Like `run`, for parts of ours that need no promise. Returns the result, or WAITS; then `settler` gets the outcome. There
-   * is no signal, and the operation must not be a nonblocking one.
+   * Like `run`, for parts of ours that need no promise. Returns the result, or PENDING; then `handler` gets the
+   * outcome. There is no signal, and the operation must not be a nonblocking one.
    *
    * @throws the error that a promise would reject with
    */
   submit<A, B, T>(
-    settler: Settler<T>,
+    handler: CompletionHandler<T>,
     holder: object,
     operation: Operation<A, B, T>,
     a: A,
     b: B,
     timeout: number | null,
-  ): T | typeof WAITS {
+  ): T | typeof PENDING {
     const { owner } = this;
     if (owner.fd < 0) throw socketError(EBADF, operation.syscall, operation.details?.(a, b));
     if (operation.alwaysTries === true && this.head === undefined) this.#ready = true;
@@ -136,19 +137,19 @@ export class WaitQueue extends WaiterList {
     }
     const refused = this.#register(operation, a, b);
     if (refused !== undefined) throw refused;
-    this.#enqueue(new Waiter(this, operation, a, b, holder, settler), timeout);
-    return WAITS;
+    this.#enqueue(new Waiter(this, operation, a, b, holder, handler), timeout);
+    return PENDING;
   }
 
   /**
-   * The first attempts of a call, until it has its result or must wait. After a transient error the call enters the queue,
-   * whose next attempt starts the pause.
+   * The first attempts of a call, until it has its result or must wait. After a transient error the call enters the
+   * queue, whose next attempt starts the pause.
    */
   #tryAtOnce<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { owner } = this;
     const { reactor } = owner;
     let result = operation.attempt(reactor.calls, owner.fd, a, b);
-    while (result < 0 && this.#goesOn(operation, result, a, b) && this.#ready && reactor.spend()) {
+    while (result < 0 && this.#triesAgain(operation, result, a, b) && this.#ready && reactor.spend()) {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
     if (result >= 0) this.#account(operation, result, a, b);
@@ -157,8 +158,8 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Makes one attempt and never waits. Returns the result of the attempt, with EAGAIN if it would block. It is EAGAIN too if
-   * other calls wait in this queue or the budget of the turn is spent. The caller calls `complete`.
+   * Makes one attempt and never waits. Returns the result of the attempt, with EAGAIN if it would block. It is EAGAIN
+   * too if other calls wait in this queue or the budget of the turn is spent. The caller calls `complete`.
    */
   tryNow<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { fd, reactor } = this.owner;
@@ -198,7 +199,7 @@ export class WaitQueue extends WaiterList {
     return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error) }));
   }
 
-  /** Registers the descriptor if a call must wait for an event. A call that waits only for its turn needs no registration. */
+  /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
   #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const registered = this.#ready ? 0 : this.owner.register(this);
     if (registered >= 0) return undefined;
@@ -219,7 +220,7 @@ export class WaitQueue extends WaiterList {
     if (this.#ready) this.#defer();
   }
 
-  /** Serves the queue, because the kernel reported a change. `events` are the bits of epoll(7) if an event reported it. */
+  /** Serves the queue after a change. `events` are the bits of epoll(7) if an event reported the change. */
   wake(events: number = 0): void {
     this.#ready = true;
     // During a pause the queue is served at its end, after defer() in the next turn.
@@ -235,7 +236,7 @@ export class WaitQueue extends WaiterList {
     if (this.head !== undefined) this.#awaitEvent();
   }
 
-  /** No event will come any more. Rejects the calls that wait for one. The calls that wait for their turn have it first. */
+  /** No event will come any more. Rejects the calls that wait for one; the others have their turn first. */
   onFailure(): void {
     if (this.head !== undefined && !this.#ready) this.#awaitEvent();
   }
@@ -315,7 +316,7 @@ export class WaitQueue extends WaiterList {
         if (++this.#refusals > 1) return this.#startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.#awaitEvent();
-      } else if (this.#goesOn(operation, result, a, b)) {
+      } else if (this.#triesAgain(operation, result, a, b)) {
         continue;
       } else if (isTransient(operation, result, a, b)) {
         return this.#startPause(waiter);
@@ -327,7 +328,7 @@ export class WaitQueue extends WaiterList {
   }
 
   /** Whether the next attempt follows at once, because this one was interrupted or did a part of the work. */
-  #goesOn<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+  #triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
     this.#refusals = 0;

@@ -3,16 +3,16 @@
 import type { Operation } from "./operation.js";
 
 /**
- * Gets the outcome of a call that had to wait. It runs inside the work of the queue. It may start other calls there, and
- * close the descriptor. It must not run code of users, and must not throw.
+ * Gets the outcome of a call that had to wait. It runs inside the work of the queue. It may start other calls there,
+ * and close the descriptor. It must not run code of users, and must not throw.
  */
-export interface Settler<T> {
-  settled(value: T): void;
+export interface CompletionHandler<T> {
+  completed(value: T): void;
   failed(error: unknown): void;
 }
 
-/** In the place of a result: the call waits, and its settler will get the outcome. */
-export const WAITS: unique symbol = Symbol("waits");
+/** Returned instead of a result: the call waits, and its handler gets the outcome. */
+export const PENDING: unique symbol = Symbol("pending");
 
 type AnyOperation = Operation<unknown, unknown, unknown>;
 
@@ -47,38 +47,38 @@ export class Waiter {
   /** An object that must not be collected while the call waits. */
   readonly holder: object;
   readonly #queue: AbortableQueue;
-  readonly #settler: Settler<unknown> | undefined;
+  readonly #handler: CompletionHandler<unknown> | undefined;
   readonly #resolve: ((value: unknown) => void) | undefined;
   readonly #reject: ((error: unknown) => void) | undefined;
 
-  /** @param settler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
+  /** @param handler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
   constructor(
     queue: AbortableQueue,
     operation: AnyOperation,
     a: unknown,
     b: unknown,
     holder: object,
-    settler: Settler<unknown> | undefined,
+    handler: CompletionHandler<unknown> | undefined,
   ) {
     this.#queue = queue;
     this.operation = operation;
     this.a = a;
     this.b = b;
     this.holder = holder;
-    this.#settler = settler;
+    this.#handler = handler;
     this.#resolve = takenResolve;
     this.#reject = takenReject;
     takenResolve = takenReject = undefined;
   }
 
   resolve(value: unknown): void {
-    if (this.#settler === undefined) this.#resolve!(value);
-    else this.#settler.settled(value);
+    if (this.#handler === undefined) this.#resolve!(value);
+    else this.#handler.completed(value);
   }
 
   reject(error: unknown): void {
-    if (this.#settler === undefined) this.#reject!(error);
-    else this.#settler.failed(error);
+    if (this.#handler === undefined) this.#reject!(error);
+    else this.#handler.failed(error);
   }
 
   /** Resolves with the bytes that the call has received, if there are any. */

@@ -1,53 +1,52 @@
-// Connecting and accepting for the layers above, where a promise for each would cost more than the rest.
+// connect and accept without promises, for the layers above. Promises would be the most expensive part of a short
+// connection.
 
 import type { Address } from "../addr/index.js";
-import type { WAITS } from "../reactor/index.js";
-import { type Settler } from "../reactor/index.js";
+import type { CompletionHandler, PENDING } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
 import { CONNECT, connecting } from "../ops/connect.js";
 import { portInRoom, room } from "../sys/sockaddr.js";
-import { descriptorOf } from "./promiseRunner.js";
-import { runnerOf } from "./promiseRunner.js";
+import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import { ACCEPT, type Socket } from "./socket.js";
 
-export { type Settler, WAITS } from "../reactor/index.js";
+export { type CompletionHandler, PENDING } from "../reactor/index.js";
 
 /**
- * Connects a socket that was made for this, and to which nothing else was done but setting options and binding: connect(2).
+ * Connects a new socket, on which only options were set and bind() was called: connect(2).
  *
- * @param tcp whether it is one of TCP
- * @returns WAITS if `settler` will hear how it went
- * @throws SocketError as `Socket.connect` rejects with
+ * @param tcp whether it is a TCP socket
+ * @returns PENDING if the call waits; then `handler` gets the outcome
+ * @throws SocketError the errors of `Socket.connect`
  */
 export function connectTo(
-  settler: Settler<void>,
+  handler: CompletionHandler<void>,
   socket: Socket,
   address: Address,
   tcp: boolean,
   timeout: number | null,
-): void | typeof WAITS {
+): void | typeof PENDING {
   const { reading, writing } = descriptorOf(socket);
   const state = connecting(address, tcp);
-  const outcome = writing.submit(settler, socket, CONNECT, state, undefined, timeout);
-  // There is hardly a byte yet: an event will tell of it, one of the registration that is made or the one that reading makes.
+  const outcome = writing.submit(handler, socket, CONNECT, state, undefined, timeout);
+  // A new connection has hardly any bytes yet. The first read waits for their event and makes no attempt.
   if (tcp) reading.setNotReady();
   return outcome;
 }
 
 /**
- * Takes the next connection, and waits out a lack of descriptors or memory: accept4(2). Right after it the peer's address
- * stands in `room` of sys/sockaddr.ts.
+ * Accepts the next connection, and waits while descriptors or memory are short: accept4(2). Right after the call `room`
+ * of sys/sockaddr.ts holds the address of the peer.
  *
- * @returns WAITS if `settler` will hear of it
- * @throws SocketError as `Socket.accept` rejects with
+ * @returns PENDING if the call waits; then `handler` gets the outcome
+ * @throws SocketError the errors of `Socket.accept`
  */
-export function acceptFrom(settler: Settler<Socket>, listener: Socket): Socket | typeof WAITS {
+export function acceptFrom(handler: CompletionHandler<Socket>, listener: Socket): Socket | typeof PENDING {
   const runner = runnerOf(listener)!;
-  return runner.descriptor.reading.submit(settler, runner, ACCEPT.socketOnly, runner, true, null);
+  return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, true, null);
 }
 
-/** The local port of a socket of IP, whose whole address then stands in `room`: getsockname(2). */
-export function askLocalPort(socket: Socket): number {
+/** The local port of an IP socket: getsockname(2). Right after the call `room` holds the whole address. */
+export function localPortOf(socket: Socket): number {
   const { fd, reactor } = descriptorOf(socket);
   check(reactor.calls.getsockname(fd, room), "getsockname");
   return portInRoom();

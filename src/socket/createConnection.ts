@@ -1,4 +1,4 @@
-// Connecting to a host by name: its addresses one after the other.
+// create_connection: connects to the addresses of a host, one after the other.
 
 import { type AddressLike, AF_UNSPEC, type HostPort } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
@@ -10,13 +10,13 @@ import { resolveNames } from "./resolveAddress.js";
 import { Socket } from "./socket.js";
 
 /**
- * A stream connection to the first address of a host that takes it: Python's `create_connection()`. The addresses are tried
- * one after the other, in the resolver's order; what was tried in vain is closed.
+ * Connects a stream socket to a host: Python's `create_connection()`. It tries the addresses of the host one after the
+ * other, in the order of the resolver, until one accepts. The sockets of failed attempts are closed.
  *
  * @param address a host and a port, or any address that a stream socket connects to
  * @returns the connected socket
- * @throws SocketError that of the last attempt: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `EADDRNOTAVAIL` …; of the
- *   resolver: `EAI_NONAME`, `EAI_AGAIN` …
+ * @throws SocketError the error of the last attempt: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `EADDRNOTAVAIL` …;
+ *   errors of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
  * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`
  * @see getaddrinfo(3), socket(2), bind(2), connect(2)
  * @example

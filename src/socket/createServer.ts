@@ -1,4 +1,4 @@
-// A listening socket in one call.
+// create_server: makes a socket, binds it and listens.
 
 import type { AddressLike } from "../addr/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
@@ -6,11 +6,11 @@ import { type CreateServerOptions, serverRequest } from "../ops/createOptions.js
 import { Socket } from "./socket.js";
 
 /**
- * A stream socket that is bound to `address` and listens: Python's `create_server()`. It has SO_REUSEADDR, so that a server
- * can start again while connections of the one before it are in TIME_WAIT. A socket of IPv6 takes IPv6 connections only,
- * unless `dualstackIpv6` is set.
+ * Makes a stream socket that is bound to `address` and listens: Python's `create_server()`. It sets SO_REUSEADDR, so a
+ * server can start again while connections of its predecessor are in TIME_WAIT. An IPv6 socket accepts only IPv6
+ * connections, unless `dualstackIpv6` is set.
  *
- * @param address where to listen; `["", port]` is every address of the family
+ * @param address the address to listen on; `["", port]` is every address of the family
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
  * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
  * @example

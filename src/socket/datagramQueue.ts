@@ -1,8 +1,8 @@
-// A bounded queue of datagrams to send: they collect while the kernel is busy with others, and leave in batches.
+// A bounded queue of datagrams, which are sent in batches.
 //
-// The queue is a ring of the places of one batch. What is added in one turn of the program goes out in one call: the flush
-// starts in a microtask. While it waits for the kernel, the ring fills up; when it is full, trySend() says so and send()
-// waits. Nothing is dropped by the queue itself.
+// The queue is a ring: the slots of one batch. Sending starts in a microtask, so datagrams that are added in one step
+// of the program go out in one system call. While a call waits for the kernel, further datagrams fill the ring. When it
+// is full, trySend() returns false and send() waits. The queue drops no datagram itself.
 
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -33,41 +33,41 @@ import type { Socket } from "./socket.js";
 
 /** Sizes of a {@link DatagramQueue}. */
 export interface DatagramQueueOptions {
-  /** Datagrams that may be waiting to be sent; 256 if not given. */
+  /** The most datagrams in the queue; the default is 256. */
   readonly maxQueue?: number | undefined;
-  /** Bytes that each may have; 2048 if not given. */
+  /** The most bytes of a datagram; the default is 2048. */
   readonly size?: number | undefined;
-  /** `MSG_` flags of the sending call. */
+  /** `MSG_` flags of `sendmmsg`. */
   readonly flags?: number | undefined;
-  /** Told of every datagram that the kernel refused, and where it was going. Others go on. What it throws ends the queue. */
+  /** Called for each datagram that the kernel refused, with its destination. An error that it throws ends the queue. */
   readonly onRefused?: ((error: SocketError, address: Address | undefined) => void) | undefined;
 }
 
-/** What became of the datagrams of a queue. */
+/** The counters of a queue. */
 export interface DatagramQueueStats {
-  /** Waiting to be sent. */
+  /** Datagrams that wait to be sent. */
   readonly queued: number;
-  /** Taken by the kernel. */
+  /** Datagrams that the kernel has taken. */
   readonly sent: number;
-  /** Refused by the kernel. */
+  /** Datagrams that the kernel has refused. */
   readonly refused: number;
 }
 
-/** One who waits: for room, or for the queue to be empty. */
+/** A call that waits for room (send) or for its datagrams to be sent (flush). */
 interface Waiting {
-  /** Datagrams that have to be through the queue before it is this one's turn; only for flush(). */
+  /** For flush(): the number of datagrams, sent and refused, after which the call resolves. */
   readonly after: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * A bounded queue in front of a datagram socket, for programs that send from many places. Datagrams are copied into it, leave
- * in batches (`sendmmsg`) in the order in which they came, and are counted.
+ * A bounded queue in front of a datagram socket, for programs that send from many places. It copies the datagrams,
+ * counts them, and sends them in their order, in batches (`sendmmsg`).
  *
- * When it is full, `trySend` answers false, and `send` waits for room: that is the backpressure. It never drops a datagram by
- * itself. One that the kernel refuses is counted, told to `onRefused`, and does not hold up the others. When the socket is
- * closed, everything that waits rejects with `ECANCELED`.
+ * When the queue is full, `trySend` returns false and `send` waits for room. The queue drops no datagram itself. A
+ * datagram that the kernel refuses is counted and reported to `onRefused`; the others are sent. When the socket is
+ * closed, all waiting calls reject with `ECANCELED`.
  *
  * @see sendmmsg(2)
  * @example
@@ -93,7 +93,7 @@ export class DatagramQueue {
   readonly #flags: number;
   readonly #onRefused: ((error: SocketError, address: Address | undefined) => void) | undefined;
   readonly #addresses = new AddressCache(64);
-  /** The place of the oldest datagram, and how many there are from there on. */
+  /** The slot of the oldest datagram, and the number of datagrams. */
   #head = 0;
   #length = 0;
   #sent = 0;
@@ -101,8 +101,8 @@ export class DatagramQueue {
   #running = false;
   #sending: BatchSending | undefined;
   #failure: { readonly error: unknown } | undefined;
-  #forRoom = new Set<Waiting>();
-  #forEmpty = new Set<Waiting>();
+  #waitingForRoom = new Set<Waiting>();
+  #waitingForFlush = new Set<Waiting>();
 
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     const action = "make a DatagramQueue";
@@ -117,7 +117,7 @@ export class DatagramQueue {
     }
     this.#socket = socket;
     this.#flags = sendFlags(options.flags, action);
-    // It runs in the asynchronous context in which the queue was made, not in that of a send.
+    // The callback runs in the asynchronous context in which the queue was made.
     this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
     this.#memory = batchMemory(
       integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
@@ -126,7 +126,7 @@ export class DatagramQueue {
     );
   }
 
-  /** Datagrams waiting to be sent, those that the kernel is being given included. */
+  /** The number of datagrams that wait to be sent, including those of a call that is under way. */
   get length(): number {
     return this.#length;
   }
@@ -141,14 +141,15 @@ export class DatagramQueue {
   }
 
   /**
-   * Queues a datagram if there is room for it and nobody waits for that; its bytes are copied.
+   * Queues a copy of a datagram if there is room and no `send` waits for room.
    *
    * @returns false if the queue is full
-   * @throws TypeError or RangeError as `DatagramBatch.add`; SocketError `EBADF` once the socket is closed, or what ended the queue
+   * @throws TypeError or RangeError as `DatagramBatch.add`; SocketError `EBADF` once the socket is closed, or the error
+   *   that ended the queue
    */
   trySend(data: Data, to?: AddressLike, options?: AddOptions): boolean {
     this.#check();
-    if (this.#forRoom.size > 0 || this.#length === this.#memory.capacity) return false;
+    if (this.#waitingForRoom.size > 0 || this.#length === this.#memory.capacity) return false;
     this.#put(data, to, options);
     return true;
   }
@@ -162,32 +163,32 @@ export class DatagramQueue {
   }
 
   /**
-   * Queues a datagram, and waits for room while the queue is full. Resolves when it is queued, not when it is sent: see
-   * `flush`. Calls that wait are served in order.
+   * Queues a datagram, and waits for room while the queue is full. Resolves when the datagram is queued; `flush` waits
+   * until it is sent. Waiting calls get room in order.
    *
-   * @throws as `trySend`; SocketError `ETIMEDOUT`, after which the datagram is not queued
+   * @throws the errors of `trySend`; SocketError `ETIMEDOUT`, and then the datagram is not queued
    */
   async send(data: Data, to?: AddressLike, opts?: AddOptions & WaitOptions): Promise<void> {
     checkOptions(opts, "sendmmsg");
     if (this.trySend(data, to, opts)) return;
-    // Queued by who makes room, so that nobody comes in between.
-    await this.#wait(this.#forRoom, () => this.#put(data, to, opts), 0, opts);
+    // The queue adds the datagram when it has room, so that no later call gets in between.
+    await this.#wait(this.#waitingForRoom, () => this.#put(data, to, opts), 0, opts);
   }
 
   /**
-   * Resolves when every datagram that is queued now has been taken by the kernel or refused.
+   * Resolves when the kernel has taken or refused every datagram that is queued now.
    *
-   * @throws SocketError `ETIMEDOUT`, or what ended the queue
+   * @throws SocketError `ETIMEDOUT`, or the error that ended the queue
    */
   async flush(opts?: WaitOptions): Promise<void> {
     checkOptions(opts, "sendmmsg");
     this.#check();
     if (this.#length > 0) {
-      await this.#wait(this.#forEmpty, () => undefined, this.#sent + this.#refused + this.#length, opts);
+      await this.#wait(this.#waitingForFlush, () => undefined, this.#sent + this.#refused + this.#length, opts);
     }
   }
 
-  #wait(who: Set<Waiting>, arrive: () => void, after: number, opts: WaitOptions | undefined): Promise<void> {
+  #wait(waiters: Set<Waiting>, onResolve: () => void, after: number, opts: WaitOptions | undefined): Promise<void> {
     const timeout = timeoutOf(opts, this.#socket.timeout, "sendmmsg");
     const signal = signalOf(opts, "sendmmsg");
     signal?.throwIfAborted();
@@ -195,7 +196,7 @@ export class DatagramQueue {
       let timer: NodeJS.Timeout | undefined;
       const member = { aborted: (reason: unknown): void => waiting.reject(reason) };
       const leave = (): void => {
-        who.delete(waiting);
+        waiters.delete(waiting);
         clearTimeout(timer);
         if (signal !== undefined) offAbort(signal, member);
       };
@@ -204,14 +205,14 @@ export class DatagramQueue {
         resolve: () => {
           leave();
           try {
-            resolve(arrive());
+            resolve(onResolve());
           } catch (error) {
             reject(error);
           }
         },
         reject: (error) => (leave(), reject(error)),
       };
-      who.add(waiting);
+      waiters.add(waiting);
       if (signal !== undefined) onAbort(signal, member);
       if (timeout !== null) {
         timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), timeout).unref();
@@ -219,7 +220,7 @@ export class DatagramQueue {
     });
   }
 
-  /** Sends until the queue is empty. One at a time. */
+  /** Sends until the queue is empty. `#running` ensures that it runs once at a time. */
   async #run(): Promise<void> {
     const { writing } = descriptorOf(this.#socket);
     try {
@@ -243,7 +244,7 @@ export class DatagramQueue {
         const errors = refused === 0 || this.#onRefused === undefined ? [] : this.#errors(start, end);
         this.#head = end % this.#memory.capacity;
         this.#length -= end - start;
-        this.#serve();
+        this.#resolveWaiting();
         for (const [error, address] of errors) unawaited("onRefused", this.#onRefused!(error, address));
       }
     } catch (error) {
@@ -266,12 +267,12 @@ export class DatagramQueue {
     return errors;
   }
 
-  /** Tells those who waited for this. */
-  #serve(): void {
+  /** Resolves the calls whose condition holds now. */
+  #resolveWaiting(): void {
     const done = this.#sent + this.#refused;
-    for (const waiting of this.#forEmpty) if (waiting.after <= done) waiting.resolve();
-    // Room is counted anew for each: one whose datagram is refused takes none.
-    for (const waiting of this.#forRoom) {
+    for (const waiting of this.#waitingForFlush) if (waiting.after <= done) waiting.resolve();
+    // The room is checked for each call, because a call whose datagram throws an error takes none.
+    for (const waiting of this.#waitingForRoom) {
       if (this.#length === this.#memory.capacity) break;
       waiting.resolve();
     }
@@ -282,15 +283,15 @@ export class DatagramQueue {
     this.#length = 0;
     if (this.#sending !== undefined) descriptorOf(this.#socket).writing.withdraw(this.#sending, error);
     this.#sending = undefined;
-    for (const waiting of [...this.#forEmpty, ...this.#forRoom]) waiting.reject(error);
+    for (const waiting of [...this.#waitingForFlush, ...this.#waitingForRoom]) waiting.reject(error);
   }
 
-  /** Ends the queue, not the socket: what is queued is dropped, who waits gets `ECANCELED`. */
+  /** Ends the queue: drops its datagrams and rejects the waiting calls with `ECANCELED`. The socket stays open. */
   close(): void {
     if (this.#failure === undefined) this.#fail(socketError(ECANCELED, "sendmmsg"));
   }
 
-  /** Waits until everything is sent, and ends the queue. */
+  /** Waits until all datagrams are sent, and ends the queue. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       if (this.#failure === undefined) await this.flush();

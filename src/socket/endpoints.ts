@@ -1,4 +1,5 @@
-// What splice and pump take: a socket, or a stream. A stream over a socket is that socket, with what it has read ahead.
+// The two ends of splice and pump: sockets or streams. For a stream over a socket, the socket is used, and the bytes
+// that the stream has read ahead go first.
 
 import { quoteOther } from "../check/index.js";
 import { EBADF, socketError } from "../sys/errno.js";
@@ -10,14 +11,14 @@ import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { SocketConn } from "./socketConn.js";
 
-/** One end of what moves bytes. */
-export interface MovingEnd {
-  /** The socket below; undefined where there is something else, such as TLS. */
+/** The source or the destination of splice and pump. */
+export interface SpliceEnd {
+  /** The socket below; undefined for a stream over something else, such as TLS. */
   readonly socket: Socket | undefined;
   readonly stream: Stream | undefined;
 }
 
-export function endOf(value: unknown, name: string, action: string): MovingEnd {
+export function spliceEndOf(value: unknown, name: string, action: string): SpliceEnd {
   if (!(value instanceof Stream)) {
     if (isSocket(value)) {
       checkStream(value, isSocket, name, action);
@@ -39,23 +40,23 @@ function layersOf(stream: Stream): Stream[] {
   return layers;
 }
 
-/** Takes the reading side of the streams for as long as their bytes are moved; returns what gives them back. */
-export function hold(...ends: readonly MovingEnd[]): () => void {
-  const held: BufferedReader[] = [];
-  const release = (): void => {
-    for (const reader of held) reader.unlock();
+/** Locks the streams against other reads while the call moves their bytes. Returns the function that unlocks them. */
+export function lockStreams(...ends: readonly SpliceEnd[]): () => void {
+  const locked: BufferedReader[] = [];
+  const unlock = (): void => {
+    for (const reader of locked) reader.unlock();
   };
   try {
     for (const { stream } of ends) {
       for (const layer of stream === undefined ? [] : layersOf(stream)) {
         const reader = readerOf(layer);
         reader.lockForTransfer();
-        held.push(reader);
+        locked.push(reader);
       }
     }
   } catch (error) {
-    release();
+    unlock();
     throw error;
   }
-  return release;
+  return unlock;
 }

@@ -1,13 +1,17 @@
-// What cuts flows short: a deadline for all of it, another for silence, and a signal.
+// The limits of splice and pump: a deadline, an idle timeout and a signal.
 
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { timeoutError } from "../wait/localError.js";
 import type { Limits } from "../ops/spliceOptions.js";
-import type { Activity, SpliceFlow } from "./spliceFlow.js";
+import type { LastActivity, SpliceFlow } from "./spliceFlow.js";
 
-/** Makes the deadlines and the signal end `flows`; returns what takes them away again. */
-export function watch(flows: readonly SpliceFlow[], limits: Limits, activity: Activity | undefined): () => void {
+/** Ends the flows at a deadline, after an idle time, or at an abort. Returns the function that removes these limits. */
+export function enforceLimits(
+  flows: readonly SpliceFlow[],
+  limits: Limits,
+  activity: LastActivity | undefined,
+): () => void {
   const { idleTimeout, signal, timeout } = limits;
   const cancel = (reason: unknown): void => {
     for (const flow of flows) flow.cancel(reason);
@@ -21,22 +25,22 @@ export function watch(flows: readonly SpliceFlow[], limits: Limits, activity: Ac
     setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
   if (timeout !== null) {
     const end = performance.now() + timeout;
-    const ask = (): void => {
+    const checkDeadline = (): void => {
       const left = end - performance.now();
       if (left <= 0) expire();
-      else deadline = later(ask, left);
+      else deadline = later(checkDeadline, left);
     };
-    deadline = later(ask, timeout);
+    deadline = later(checkDeadline, timeout);
   }
   if (idleTimeout !== null && activity !== undefined) {
-    // One timer, which is set anew only when it fires and bytes have moved meanwhile.
-    const ask = (): void => {
+    // The timer is not reset when bytes move. When it fires, it is armed again for the rest of the time.
+    const checkIdle = (): void => {
       for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayed() ?? 0);
       const left = activity.last + idleTimeout - performance.now();
       if (left <= 0) expire();
-      else idle = later(ask, left);
+      else idle = later(checkIdle, left);
     };
-    idle = later(ask, idleTimeout);
+    idle = later(checkIdle, idleTimeout);
   }
   return () => {
     if (signal !== undefined) offAbort(signal, member);

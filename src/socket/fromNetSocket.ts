@@ -1,8 +1,8 @@
-// What of node:net can be adopted, and when: the descriptor of a net.Socket or of a net.BoundSocket.
+// Takes over the descriptor of a net.Socket or of a net.BoundSocket.
 //
-// Node keeps its descriptor to itself: there is no way to take it away from a handle. But a duplicate is as good, once the
-// handle is closed: closing one of two descriptors sends nothing, ends nothing and takes nothing out of the kernel's queues
-// (close(2)). All of it happens in one step of JavaScript, so Node can't read or write meanwhile.
+// Node.js has no call that removes the descriptor from a handle. So the descriptor is duplicated and the handle is
+// closed. The close of one of two descriptors sends nothing, ends nothing and removes nothing from the queues of the
+// kernel (close(2)). Both happen in one step of JavaScript, so Node.js can't read or write in between.
 
 import type { Socket as NetSocket } from "node:net";
 import { net, tls } from "../builtins.js";
@@ -10,24 +10,24 @@ import { quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 
-/** What is used of a `net.BoundSocket`, which Node has from version 24.19 and 26.4 on: a TCP socket that is bound. */
+/** The part of a `net.BoundSocket` that is used: a bound TCP socket, in Node.js from versions 24.19 and 26.4. */
 export interface NetBoundSocket {
-  /** Its descriptor. */
+  /** The descriptor. */
   fd(): number;
   address(): unknown;
   /** Closes the descriptor. */
   close(): void;
-  /** Whether it is a UNIX socket, where Node has these. */
+  /** Whether it is a UNIX socket, in versions of Node.js that have these. */
   readonly isPipe?: boolean | undefined;
 }
 
 const action = "Cannot adopt the socket of node:net";
 
-/** A duplicate of the descriptor, ours; the original is closed. */
+/** Returns a duplicate of the descriptor, which this environment owns, and closes the original. */
 export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls): number {
   if (source instanceof net().Socket) return takeConnected(source, calls);
   if (isBound(source)) return takeBound(source, calls);
-  throw new TypeError(`${action}: found ${quote(source)}, required a net.Socket or a net.BoundSocket`);
+  throw new TypeError(`${action}: source is ${quote(source)}, required a net.Socket or a net.BoundSocket`);
 }
 
 function takeConnected(socket: NetSocket, calls: Calls): number {
@@ -35,28 +35,29 @@ function takeConnected(socket: NetSocket, calls: Calls): number {
   if (wrong !== undefined) throw new TypeError(`${action}: ${wrong}`);
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
   if (typeof fd !== "number" || fd < 0)
-    throw new TypeError(`${action}: it has no descriptor, required a connected one`);
+    throw new TypeError(`${action}: the socket has no descriptor, required a connected one`);
   const copy = check(calls.dup(fd), "dup");
   socket.destroy();
   return copy;
 }
 
-/** Why nothing of this socket's state may be left behind in Node. */
+/** The reason why the socket can't be adopted: a part of its state or data would stay in Node.js. */
 function unfit(socket: NetSocket): string | undefined {
-  if (socket instanceof tls().TLSSocket) return "it carries TLS, whose state is Node's, required a plain one";
-  if (socket.destroyed) return "it is destroyed, required an open one";
-  if (socket.connecting) return "it is still connecting, required a connected one";
+  if (socket instanceof tls().TLSSocket)
+    return "the socket has TLS, whose state is in Node.js, required a socket without TLS";
+  if (socket.destroyed) return "the socket is destroyed, required an open one";
+  if (socket.connecting) return "the socket is connecting, required a connected one";
   if (socket.readableFlowing === true) {
-    return "somebody is reading from it, required a paused one, such as one of a server with pauseOnConnect";
+    return "the socket is flowing, required a paused one, such as one of a server with pauseOnConnect";
   }
   if (socket.readableLength > 0) {
-    return `Node has read ${socket.readableLength} bytes from it, required 0: take them first with read()`;
+    return `readableLength is ${socket.readableLength}, required 0; take the bytes with read() first`;
   }
   if (socket.writableLength > 0) {
-    return `${socket.writableLength} bytes of it are still to be written, required 0: await "drain" first`;
+    return `writableLength is ${socket.writableLength}, required 0; await "drain" first`;
   }
   if (socket.writableEnded && !socket.writableFinished)
-    return 'its end is being written, required: await "finish" first';
+    return 'the socket is finishing, required a socket after "finish"';
   return undefined;
 }
 
@@ -68,7 +69,9 @@ function isBound(value: unknown): value is NetBoundSocket {
 
 function takeBound(bound: NetBoundSocket, calls: Calls): number {
   if (bound.isPipe === true) {
-    throw new TypeError(`${action}: Node removes the file of a bound UNIX socket with it, required a TCP socket`);
+    throw new TypeError(
+      `${action}: the socket is a bound UNIX socket, whose file Node.js removes, required a TCP socket`,
+    );
   }
   const copy = check(calls.dup(bound.fd()), "dup");
   bound.close();

@@ -30,8 +30,8 @@ export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { isTcp } from "./socket.js";
-export { acceptFrom, askLocalPort, connectTo, type Settler, WAITS } from "./connecting.js";
+export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
 export { dropDefaultTimeout } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
-export { cutOnClose } from "./socketConn.js";
-export { type Activity } from "./spliceFlow.js";
+export { resetOnClose } from "./socketConn.js";
+export { type LastActivity } from "./spliceFlow.js";

@@ -1,6 +1,6 @@
-// Passing descriptors over UNIX sockets: send_fds and recv_fds, as Python names them.
+// send_fds and recv_fds: they pass descriptors over UNIX sockets. The names are those of Python.
 
-import { quote, isBranded } from "../check/index.js";
+import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
 import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
@@ -10,19 +10,21 @@ import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
 function checkSocket(socket: unknown, action: string): void {
-  // Only its methods are called, so one of another copy is as good.
+  // A Socket of another copy of the package is accepted, because only public methods are called.
   if (isSocket(socket) || isBranded(socket, "Socket")) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quote(socket)}, required a Socket`);
+  throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
 }
 
 /**
- * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS. The receiver gets descriptors of its own for
- * the same open files; these here can be closed afterwards.
+ * Sends data and descriptors over a UNIX socket: sendmsg(2) with SCM_RIGHTS. The receiver gets new descriptors for the
+ * same open files. The sender may close its own afterwards.
  *
  * @param data at least one byte on a stream
  * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
- * @returns the number of bytes that were taken; on a stream that may be fewer than there are, and the descriptors have gone
- * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, as `sendmsg`
+ * @returns the number of bytes that the kernel has taken;
+ *   on a stream that may be only a part of the data, and the descriptors are sent in any case
+ * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, as
+ *   `sendmsg`
  * @see unix(7), SCM_RIGHTS
  */
 export async function send_fds(
@@ -36,11 +38,12 @@ export async function send_fds(
 }
 
 /**
- * Receives data and up to `maxfds` descriptors with them: recvmsg(2) with SCM_RIGHTS.
+ * Receives data and up to `maxfds` descriptors: recvmsg(2) with SCM_RIGHTS.
  *
  * @param size room for data in bytes
- * @param maxfds how many descriptors to take at most; the kernel closes others, and sets `MSG_CTRUNC` in the flags
- * @returns data, descriptors (take them, or they are closed when the object is disposed or collected), flags and address
+ * @param maxfds the most descriptors to receive; the kernel closes the others and sets `MSG_CTRUNC` in the flags
+ * @returns data, descriptors (`take()` them; the others are closed when the object is disposed or collected), flags and
+ *   address
  * @throws SocketError as `recvmsg`
  * @see unix(7), SCM_RIGHTS
  * @example

@@ -1,13 +1,13 @@
 // poll(): waiting for several descriptors at once.
 //
-// poll(2) itself says what is ready: it is asked when the call is made, and again whenever there may be something new, of which
-// an epoll set of the call's own tells (reactor/pollset.ts). So a descriptor may stand in the list twice and be in use by a Socket,
-// whose pending calls neither take readiness from poll() nor lose any to it. Descriptors that epoll refuses, such as regular
-// files, are always ready, as poll(2) says.
+// poll(2) decides which entries are ready. It is called at once, and again after each event of an epoll set that
+// belongs to the call (reactor/pollset.ts). So the list may contain a descriptor twice, and a Socket may have other
+// calls waiting; these calls and poll() do not take events from each other. For a descriptor that epoll refuses, such
+// as a regular file, poll(2) returns ready at once.
 //
-// The kernel drops a descriptor from the set when it is closed, without a word. For a Socket its end is heard of, and is
-// POLLNVAL, as poll(2) has it for a number that is not open. A raw descriptor has to stay open while it is polled, which
-// poll(2) requires as well.
+// When a descriptor is closed, the kernel removes it from the set without an event. For a Socket a close listener wakes
+// the call, which returns POLLNVAL, as poll(2) does for a number that is not open. A raw descriptor must stay open
+// while it is polled; poll(2) requires that as well.
 
 import { TimeoutError } from "../errors/index.js";
 import { Pollset } from "../reactor/index.js";
@@ -20,7 +20,7 @@ import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
-/** What `poll` waits for: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
+/** An entry of `poll`: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
 export type PollEntry = Entry<Socket>;
 
 const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = operation<
@@ -30,21 +30,21 @@ const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = operation
 >({
   syscall: "poll",
   movesBytes: false,
-  attempt: (calls, _fd, table) => table.ask(calls, 0),
+  attempt: (calls, _fd, table) => table.poll(calls, 0),
   complete: (_count, table) => table.ready(),
 });
 
 /**
- * Waits until one of several sockets or descriptors is ready: poll(2). Nothing is consumed, and readiness is only a hint: somebody
- * else may take what there is.
+ * Waits until one of several sockets or descriptors is ready: poll(2). It consumes no data. Another call may read the
+ * data before the caller does.
  *
- * A socket that is closed meanwhile is ready with `POLLNVAL`; a raw descriptor has to stay open. Regular files are always ready.
- * The call keeps the process alive while it waits.
+ * A socket that is closed during the call is ready with `POLLNVAL`. A raw descriptor must stay open. Regular files are
+ * always ready. The call keeps the process alive while it waits.
  *
- * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`), the same one several times if need be
+ * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`); one may occur several times
  * @param opts `timeout` in ms, `signal`
- * @returns the entries that are ready, in their order; none when the timeout has passed
- * @throws TypeError or RangeError for entries that are wrong
+ * @returns the entries that are ready, in the order of `entries`; none after the timeout
+ * @throws TypeError or RangeError for a wrong entry
  * @throws SocketError `EINVAL` (more entries than RLIMIT_NOFILE), `EMFILE`, `ENOMEM`
  * @see poll(2)
  * @example
@@ -76,8 +76,8 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
     table.entries.flatMap((entry) => ("socket" in entry ? [descriptorOf(entry.socket)] : [])),
   );
   let wake: { ended(): void } | undefined;
-  const set = new Pollset((waken) => {
-    wake = { ended: waken };
+  const set = new Pollset((retry) => {
+    wake = { ended: retry };
     for (const descriptor of descriptors) descriptor.addCloseListener(wake);
     return table.merged();
   });

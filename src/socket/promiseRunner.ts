@@ -1,7 +1,7 @@
 // The inside of the awaitable socket: it queues operations on the descriptor and returns promises.
 //
-// Only the class `Socket` can read its private field, so it passes a function for that to this file (`setRunnerOf`). The
-// other files of this folder get the runner of a socket from here. Users of a Socket can't reach it.
+// Only the class `Socket` can read its private field, so it passes a function for that to this file (`setRunnerOf`).
+// The other files of this folder get the runner of a socket from here. Users of a Socket can't reach it.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
@@ -78,8 +78,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   /**
-   * Removes the timeout of `setdefaulttimeout()`. Listeners and connections of ours own their socket, and promise that a call
-   * without a timeout waits without limit. A timeout that was set on the socket itself stays.
+   * Removes the timeout of `setdefaulttimeout()`. Listeners and connections of ours own their socket, and promise that
+   * a call without a timeout waits without limit. A timeout that was set on the socket itself stays.
    */
   dropDefaultTimeout(): void {
     if (!this.#timeoutSet) this.#timeout = null;

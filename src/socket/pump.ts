@@ -1,34 +1,33 @@
-// Bytes between two sockets inside the kernel, both ways. operations/move.ts explains how.
+// pump(): two flows between two sockets, one each way. ops/splice.ts explains how the bytes move.
 
-import type { Settler } from "../reactor/index.js";
-import { annotate, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
+import type { CompletionHandler } from "../reactor/index.js";
+import { addProgress, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
 import type { PipePool } from "../ops/pipes.js";
-import { watch } from "./flowLimits.js";
-import { endOf, hold } from "./endpoints.js";
+import { enforceLimits } from "./flowLimits.js";
+import { spliceEndOf, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
-import { type Activity, type FlowOwner, SpliceFlow, watchLater } from "./spliceFlow.js";
+import { type LastActivity, type FlowOwner, SpliceFlow, watchDestinationLater } from "./spliceFlow.js";
 
 /** The two flows between a pair of sockets. */
 export class Pump implements FlowOwner {
   readonly there: SpliceFlow;
   readonly back: SpliceFlow;
-  readonly #owner: Settler<PumpCounts>;
+  readonly #owner: CompletionHandler<PumpCounts>;
   readonly #closes: boolean;
   #broken = false;
 
   /**
-   * @param closes whether `owner` closes both sockets as soon as it hears of the end, which makes it needless to end the last
-   *   direction before
+   * @param closes whether `owner` closes both sockets at the end. The pump then does not shut down the last direction
    */
   constructor(
     a: Socket,
     b: Socket,
     pipes: PipePool,
-    activity: Activity | undefined,
+    activity: LastActivity | undefined,
     closes: boolean,
-    owner: Settler<PumpCounts>,
+    owner: CompletionHandler<PumpCounts>,
   ) {
     this.#owner = owner;
     this.#closes = closes;
@@ -40,26 +39,29 @@ export class Pump implements FlowOwner {
     this.there.start();
     if (this.#broken) return;
     this.back.start();
-    if (this.there.over && !this.back.over) watchLater(this.back);
+    if (this.there.over && !this.back.over) watchDestinationLater(this.back);
   }
 
   endsDestination(flow: SpliceFlow): boolean {
     return !this.#closes || !(flow === this.there ? this.back : this.there).over;
   }
 
-  flowed(flow: SpliceFlow): void {
+  flowEnded(flow: SpliceFlow): void {
     if (this.#broken) return;
     const other = flow === this.there ? this.back : this.there;
     if (!other.over) {
-      // This one read where the other writes, and would have heard of an error there. After an end in order there may be more.
-      watchLater(other);
+      // This flow read from the destination of the other one, and its reads reported errors there. Now nothing reads
+      // there.
+      watchDestinationLater(other);
       return;
     }
-    this.#owner.settled({ aToB: this.there.sent, bToA: this.back.sent });
+    this.#owner.completed({ aToB: this.there.sent, bToA: this.back.sent });
   }
 
-  /** An error of one direction ends the other. Whoever is under way in the kernel meanwhile comes to its end first. */
-  broke(flow: SpliceFlow, error: unknown): void {
+  /**
+   * An error of one direction ends the other. The owner is called later, after a call that may be running on the stack.
+   */
+  flowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;
     this.#broken = true;
     (flow === this.there ? this.back : this.there).cancel(error);
@@ -72,25 +74,25 @@ export class Pump implements FlowOwner {
     this.back.cancel(reason);
   }
 
-  /** How far both directions got; for when it has failed. Takes what is in the pipes. */
+  /** The progress of both directions, after a failure. Takes the bytes out of the pipes. */
   progress(): PumpProgress {
     return { aToB: this.there.progress(), bToA: this.back.progress() };
   }
 }
 
 /**
- * Connects two connections: what comes from either goes to the other, both ways at once. Each is a stream socket or a
- * {@link Stream}, over TLS too. Bytes that a stream has read ahead go first, also where its socket is given (`stream.conn.socket`);
- * between two sockets the rest stays inside the kernel, as {@link splice} does it. A
- * direction that ends is ended on the other side (`SHUT_WR`) while the opposite one goes on; the promise resolves when both
- * have ended. An error in one direction ends both. The connections stay open, and are the caller's to close.
+ * Moves bytes between two connections, both ways at once. Each is a stream socket or a {@link Stream}, also over TLS.
+ * Bytes that a stream has read ahead go first, also if its socket is passed (`stream.conn.socket`). Between two sockets
+ * the rest moves inside the kernel, as with {@link splice}. When one source ends, the pump shuts down writing to its
+ * destination (`SHUT_WR`), and the other direction continues. The promise resolves when both directions have ended. An
+ * error in one direction ends both. The connections stay open; the caller closes them.
  *
- * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
- * `PumpProgress`: for each direction what has gone out, and what had been taken and has not. Where an end is no socket, what has not gone
- * out is still unread in the stream that it came from.
+ * If the call fails or is cancelled, the error (or the reason of the abort, if it is an object) has the properties of
+ * {@link PumpProgress}: for each direction the number of bytes sent, and the bytes that were read and not sent. If one
+ * end is a stream over no socket, unsent bytes stay in the stream that they came from.
  *
  * @returns the number of bytes moved in each direction
- * @throws SocketError as {@link splice}; BusyError while a read of a stream is pending
+ * @throws SocketError the errors of {@link splice}; BusyError while a read of a stream is pending
  * @see splice(2), pipe(7)
  * @example
  * ```ts
@@ -111,7 +113,7 @@ export class Pump implements FlowOwner {
  */
 export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  const [one, other] = [endOf(a, "a", action), endOf(b, "b", action)];
+  const [one, other] = [spliceEndOf(a, "a", action), spliceEndOf(b, "b", action)];
   const limits = limitsOf(opts, action);
   limits.signal?.throwIfAborted();
   if (one.socket === undefined || other.socket === undefined) return pumpStreams(one, other, limits);
@@ -119,21 +121,21 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
   const { socket: target } = other;
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
   let pumping: Pump | undefined;
-  let unwatch: (() => void) | undefined;
-  let release: (() => void) | undefined;
+  let stopLimits: (() => void) | undefined;
+  let unlockStreams: (() => void) | undefined;
   try {
-    return await new Promise<PumpCounts>((settled, failed) => {
-      release = hold(one, other);
-      pumping = new Pump(socket, target, limits.pipes, activity, false, { settled, failed });
-      unwatch = watch([pumping.there, pumping.back], limits, activity);
+    return await new Promise<PumpCounts>((completed, failed) => {
+      unlockStreams = lockStreams(one, other);
+      pumping = new Pump(socket, target, limits.pipes, activity, false, { completed, failed });
+      stopLimits = enforceLimits([pumping.there, pumping.back], limits, activity);
       pumping.start();
     });
   } catch (error) {
-    // A stream that was busy.
+    // lockStreams() has failed, because a stream has a pending read.
     if (pumping === undefined) throw error;
-    throw annotate(error, pumping.progress());
+    throw addProgress(error, pumping.progress());
   } finally {
-    release?.();
-    unwatch?.();
+    unlockStreams?.();
+    stopLimits?.();
   }
 }

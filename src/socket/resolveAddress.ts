@@ -1,4 +1,4 @@
-// Addresses of names, awaited: within a deadline, and until a signal.
+// Resolves names for the awaitable calls, with a deadline and abort signals.
 
 import type { Address, HostPort } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -10,7 +10,7 @@ import { addressDetails } from "../sys/sockaddr.js";
 
 export { type Kind, resolveNow } from "../netdb/resolve.js";
 
-/** Asks the resolver for the addresses of a name in a family, or in both with `AF_UNSPEC`: one at least. */
+/** Resolves a name to at least one address of a family, or of both families with `AF_UNSPEC`. */
 export function resolveNames(
   calls: Calls,
   target: HostPort,
@@ -18,12 +18,12 @@ export function resolveNames(
   timeout: number | null,
   signals: readonly AbortSignal[],
 ): Promise<Address[]> {
-  const late = (): Error => timeoutError("getaddrinfo", addressDetails(target));
+  const onDeadline = (): Error => timeoutError("getaddrinfo", addressDetails(target));
   const pending = inquire(resolveAll(calls, target, family));
-  return within(pending.result, timeout, signals, late, pending.cancel);
+  return within(pending.result, timeout, signals, onDeadline, pending.cancel);
 }
 
-/** Asks the resolver for the first address of the socket's family. */
+/** Resolves a name to its first address of the socket's family. */
 export async function resolveName(
   calls: Calls,
   target: HostPort,

@@ -52,9 +52,10 @@ export let ACCEPT: AcceptOperations<Socket>;
  * A Berkeley socket: the kernel's own, with its calls under their own names.
  *
  * Every waiting call takes `{ timeout, signal }`. A `timeout` (ms) rejects with `ETIMEDOUT`, an abort with the signal's
- * reason. Neither loses data: the kernel keeps the bytes that were not received. The calls that wait in one direction are
- * served in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. A wrong
- * argument gives a TypeError or RangeError before any system call (a rejection from a call that returns a promise).
+ * reason. Neither loses data: the kernel keeps the bytes that were not received. The calls that wait in one direction
+ * are served in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. A
+ * wrong argument gives a TypeError or RangeError before any system call (a rejection from a call that returns a
+ * promise).
  *
  * A waiting call keeps the process alive, unless `unref()` was called. A socket without a waiting call does not.
  *
@@ -116,8 +117,8 @@ export class Socket {
   }
 
   /**
-   * A socket around a descriptor that was in use before. It may have an upper layer protocol (TCP_ULP, such as kernel TLS).
-   * Reads stop between the records of such a protocol, so a short read does not mean that the socket is empty.
+   * A socket around a descriptor that was in use before. It may have an upper layer protocol (TCP_ULP, such as kernel
+   * TLS). Reads stop between the records of such a protocol, so a short read does not mean that the socket is empty.
    */
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#around(family, type, protocol, fd);
@@ -127,11 +128,13 @@ export class Socket {
   }
 
   /**
-   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type
-   * and protocol come from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the new socket.
+   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family,
+   * type and protocol come from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the
+   * new socket.
    *
    * @param fd number of the descriptor
-   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread has it
+   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread
+   *   has it
    * @see getsockopt(2), SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
    * @example
    * ```ts
@@ -153,8 +156,8 @@ export class Socket {
    * `connect()` on it. Node's object is destroyed, and the peer does not notice (a `net.Socket` emits `'close'`). The
    * connection goes on here, on a duplicate of the descriptor.
    *
-   * Node keeps the bytes that it has read, so a `net.Socket` that flows or has bytes in its buffer is refused. Make the server
-   * with `pauseOnConnect`, or take the bytes with `read()` first. A socket with pending writes is refused too.
+   * Node keeps the bytes that it has read, so a `net.Socket` that flows or has bytes in its buffer is refused. Make the
+   * server with `pauseOnConnect`, or take the bytes with `read()` first. A socket with pending writes is refused too.
    *
    * @throws TypeError for a socket that is refused, not connected, or carries TLS; for a bound UNIX socket
    * @throws SocketError `EMFILE`
@@ -215,7 +218,9 @@ export class Socket {
     return this.#runner.buffered;
   }
 
-  /** The deadline in ms of every waiting call without one of its own; null for none. It starts as `getdefaulttimeout()`. */
+  /**
+   * The deadline in ms of every waiting call without one of its own; null for none. It starts as `getdefaulttimeout()`.
+   */
   get timeout(): number | null {
     return this.#runner.timeout;
   }
@@ -232,11 +237,12 @@ export class Socket {
   }
 
   /**
-   * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family. `["", port]`
-   * is the wildcard address. Numeric and UNIX addresses need no resolver. With port 0 the kernel chooses a port, and
-   * `getsockname()` returns it. On a UNIX socket `""` makes the kernel choose an abstract name (autobind).
+   * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family. `["",
+   * port]` is the wildcard address. Numeric and UNIX addresses need no resolver. With port 0 the kernel chooses a port,
+   * and `getsockname()` returns it. On a UNIX socket `""` makes the kernel choose an abstract name (autobind).
    *
-   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
+   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME`
+   *   …
    * @see bind(2)
    */
   bind(address: AddressLike, opts?: WaitOptions): Promise<void> {
@@ -267,13 +273,13 @@ export class Socket {
   /**
    * Takes the next connection from the accept queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * Connections whose peer left before accept() (`ECONNABORTED` and pending network errors) are skipped, with pauses if there
-   * are many in a row.
+   * Connections whose peer left before accept() (`ECONNABORTED` and pending network errors) are skipped, with pauses if
+   * there are many in a row.
    *
    * @returns the connection and the address of its peer
-   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which the
-   *   connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of these with
-   *   `patient`
+   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which
+   *   the connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of
+   *   these with `patient`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket, Address]> {
@@ -281,8 +287,9 @@ export class Socket {
   }
 
   /**
-   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and similar),
-   * the loop waits and the connections stay in the accept queue. Connections that a firewall refuses (`EPERM`) are skipped.
+   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and
+   * similar), the loop waits and the connections stay in the accept queue. Connections that a firewall refuses
+   * (`EPERM`) are skipped.
    * @example
    * ```ts
    * import { Socket } from "berkeley";
@@ -304,13 +311,13 @@ export class Socket {
   }
 
   /**
-   * Connects to `address`, and resolves when the connection is established: connect(2). On a datagram socket it sets the
-   * peer. A host name is resolved to its first address of the socket's family.
+   * Connects to `address`, and resolves when the connection is established: connect(2). On a datagram socket it sets
+   * the peer. A host name is resolved to its first address of the socket's family.
    *
    * The kernel goes on with a connect that `timeout` or `signal` ended; close the socket.
    *
-   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
-   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`,
+   *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
    * @see connect(2)
    */
   connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
@@ -318,13 +325,13 @@ export class Socket {
   }
 
   /**
-   * Receives the bytes that are there, and waits only if there are none: recv(2). The rest of a datagram that is longer than
-   * `size` is lost.
+   * Receives the bytes that are there, and waits only if there are none: recv(2). The rest of a datagram that is longer
+   * than `size` is lost.
    *
-   * Flags: `MSG_PEEK` leaves the bytes in the kernel. `MSG_WAITALL` on a stream waits for `size` bytes. It resolves with fewer
-   * at the end, before an error (which the next call reports), and when the call is cut short after some bytes came.
-   * `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, `MSG_ERRQUEUE` the error queue; these
-   * two do not wait behind ordinary reads.
+   * Flags: `MSG_PEEK` leaves the bytes in the kernel. `MSG_WAITALL` on a stream waits for `size` bytes. It resolves
+   * with fewer at the end, before an error (which the next call reports), and when the call is cut short after some
+   * bytes came. `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, `MSG_ERRQUEUE`
+   * the error queue; these two do not wait behind ordinary reads.
    *
    * @param size the most bytes to receive
    * @returns a Buffer of exactly the bytes that came. On a stream an empty Buffer is the end: the peer has finished
@@ -336,8 +343,8 @@ export class Socket {
   }
 
   /**
-   * Receives into `buffer`, at most its length, without a copy: recv(2). The buffer belongs to the call until the promise
-   * settles.
+   * Receives into `buffer`, at most its length, without a copy: recv(2). The buffer belongs to the call until the
+   * promise settles.
    *
    * @returns the number of bytes; on a stream 0 is the end
    * @throws SocketError as `recv`
@@ -372,8 +379,8 @@ export class Socket {
   /**
    * Receives the bytes that are there, without waiting and without a promise: one recv(2).
    *
-   * @returns as `recv`; `undefined` if the call would block: there are no bytes, other calls wait to receive, or the budget of
-   *   this turn of the event loop is spent
+   * @returns as `recv`; `undefined` if the call would block: there are no bytes, other calls wait to receive, or the
+   *   budget of this turn of the event loop is spent
    * @throws SocketError as `recv` rejects with
    * @see recv(2)
    */
@@ -409,10 +416,10 @@ export class Socket {
    * Sends all of `data`: send(2), as often as necessary. It resolves when the kernel has taken everything; that is the
    * backpressure.
    *
-   * When the call is cut short (`timeout`, `close()`, an error), `transferred` of the error is the number of bytes that went
-   * out. An abort rejects with the signal's reason, which then has the property `transferred` if it is an object and bytes went
-   * out. A signal has one reason: if it ends several calls, the property is that of the last. Give each call a controller of its
-   * own if the counts matter.
+   * When the call is cut short (`timeout`, `close()`, an error), `transferred` of the error is the number of bytes that
+   * went out. An abort rejects with the signal's reason, which then has the property `transferred` if it is an object
+   * and bytes went out. A signal has one reason: if it ends several calls, the property is that of the last. Give each
+   * call a controller of its own if the counts matter.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)
@@ -422,8 +429,8 @@ export class Socket {
   }
 
   /**
-   * Sends the bytes that the kernel takes now, without waiting and without a promise: one send(2). It saves a server that
-   * answers small requests a turn of the event queue:
+   * Sends the bytes that the kernel takes now, without waiting and without a promise: one send(2). It saves a server
+   * that answers small requests a turn of the event queue:
    *
    * ```ts
    * import { socketpair } from "berkeley";
@@ -437,9 +444,9 @@ export class Socket {
    * right.close();
    * ```
    *
-   * @returns the number of bytes that the kernel took, on a stream perhaps fewer than `data` has; `undefined` if the call
-   *   would block: the kernel takes nothing, other calls wait to send, or the budget of this turn of the event loop is spent
-   *   (a loop that never awaits gets no further)
+   * @returns the number of bytes that the kernel took, on a stream perhaps fewer than `data` has; `undefined` if the
+   *   call would block: the kernel takes nothing, other calls wait to send, or the budget of this turn of the event
+   *   loop is spent (a loop that never awaits gets no further)
    * @throws SocketError as `send` rejects with
    * @see send(2)
    */
@@ -460,14 +467,14 @@ export class Socket {
 
   /**
    * Sends a message with control data and an address: sendmsg(2). On a stream the kernel may take fewer bytes than the
-   * message has; control data go with the first of them. `data`, buffers and descriptors belong to the call until the promise
-   * settles.
+   * message has; control data go with the first of them. `data`, buffers and descriptors belong to the call until the
+   * promise settles.
    *
    * @param data text (as UTF-8), bytes, or an array of these, which go out in order as one message
    * @returns the number of bytes that the kernel took
    * @throws TypeError or RangeError for wrong control data, or descriptors without a byte on a stream
-   * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM` (credentials of others), `EBADF` (a descriptor to
-   *   pass is not open), `EINVAL` (control data that the kernel does not know here), `ETOOMANYREFS` …
+   * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM` (credentials of others), `EBADF` (a
+   *   descriptor to pass is not open), `EINVAL` (control data that the kernel does not know here), `ETOOMANYREFS` …
    * @see sendmsg(2), cmsg(3), unix(7), ip(7), ipv6(7)
    * @example
    * ```ts
@@ -486,11 +493,12 @@ export class Socket {
   }
 
   /**
-   * Receives a message with its control data: recvmsg(2). A datagram that is longer than `size` is cut, and `truncated` is
-   * true. A datagram without bytes gives empty data; it is not the end, which only a stream has. The flags are those of `recv`:
-   * `MSG_ERRQUEUE` takes an entry of the error queue, and does not wait behind ordinary calls.
+   * Receives a message with its control data: recvmsg(2). A datagram that is longer than `size` is cut, and `truncated`
+   * is true. A datagram without bytes gives empty data; it is not the end, which only a stream has. The flags are those
+   * of `recv`: `MSG_ERRQUEUE` takes an entry of the error queue, and does not wait behind ordinary calls.
    *
-   * The message owns its descriptors (SCM_RIGHTS) until they are taken, and closes them with itself: see `ReceivedDescriptors`.
+   * The message owns its descriptors (SCM_RIGHTS) until they are taken, and closes them with itself: see
+   * `ReceivedDescriptors`.
    *
    * @param size room for data in bytes
    * @throws SocketError as `recvfrom`
@@ -519,8 +527,8 @@ export class Socket {
   }
 
   /**
-   * Receives a message into `buffers`, one after the other, without a copy: recvmsg(2). The buffers belong to the call until
-   * the promise settles.
+   * Receives a message into `buffers`, one after the other, without a copy: recvmsg(2). The buffers belong to the call
+   * until the promise settles.
    *
    * @param buffers one buffer, or up to `IOV_MAX` (1024)
    * @returns the message without its data; `bytes` is the number of bytes that were stored
@@ -546,14 +554,15 @@ export class Socket {
 
   /**
    * Receives as many datagrams as are there and fit into the batch, and waits only if there are none: recvmmsg(2). It
-   * replaces the content of the batch. Descriptors that come with a datagram (SCM_RIGHTS) are closed; `recvmsg` takes them.
+   * replaces the content of the batch. Descriptors that come with a datagram (SCM_RIGHTS) are closed; `recvmsg` takes
+   * them.
    *
    * With `UDP_GRO` on, an entry of the batch may consist of several datagrams: see `segmentSize` and `segments` of
    * {@link DatagramBatch}, which then needs a `size` of 65536.
    *
    * @returns the number of datagrams: at least 1, at most the capacity of the batch or 1024
-   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`, `EFAULT` if the batch's memory was
-   *   transferred …
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`, `EFAULT` if the batch's memory
+   *   was transferred …
    * @see recvmmsg(2)
    * @example
    * ```ts
@@ -576,22 +585,23 @@ export class Socket {
   }
 
   /**
-   * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. It resolves when the kernel has
-   * taken all of them.
+   * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. It resolves when the
+   * kernel has taken all of them.
    *
-   * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams that went
-   * out: number `start + transferred` is the refused one, and the call has sent none from there on. Call again with a later
-   * `start` to go on. On a connected UDP socket the error may belong to an earlier datagram (udp(7)); then go on at the same one.
+   * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams
+   * that went out: number `start + transferred` is the refused one, and the call has sent none from there on. Call
+   * again with a later `start` to go on. On a connected UDP socket the error may belong to an earlier datagram
+   * (udp(7)); then go on at the same one.
    *
-   * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of datagrams that
-   * went out, and `batch.error(i)` is the reason why number `i` did not.
+   * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of
+   * datagrams that went out, and `batch.error(i)` is the reason why number `i` did not.
    *
-   * Sending to a UNIX socket with a full queue is faster on a connected socket: the kernel reports when there is room. Other
-   * sockets try again after a pause.
+   * Sending to a UNIX socket with a full queue is faster on a connected socket: the kernel reports when there is room.
+   * Other sockets try again after a pause.
    *
    * @returns the number of datagrams that went out
-   * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`,
-   *   `ETIMEDOUT` …
+   * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `EACCES`, `ENETUNREACH`,
+   *   `EDESTADDRREQ`, `ETIMEDOUT` …
    * @see sendmmsg(2)
    * @example
    * ```ts
@@ -612,13 +622,14 @@ export class Socket {
   }
 
   /**
-   * Sends one buffer as datagrams of `size` bytes, of which the last may be shorter: sendmsg(2) with UDP_SEGMENT. The kernel
-   * divides them at the end of its way, which costs about as much as sending one datagram. It pays from a dozen datagrams on.
+   * Sends one buffer as datagrams of `size` bytes, of which the last may be shorter: sendmsg(2) with UDP_SEGMENT. The
+   * kernel divides them at the end of its way, which costs about as much as sending one datagram. It pays from a dozen
+   * datagrams on.
    *
    * @param size bytes of each datagram, at most a packet of the path: 1472 with an MTU of 1500
    * @returns the number of bytes sent
-   * @throws SocketError with `transferred` in bytes: `EINVAL` if a datagram would not fit into a packet, `EMSGSIZE`, `EIO` if
-   *   the device can't make checksums, `ENOPROTOOPT` on a socket that is not UDP …
+   * @throws SocketError with `transferred` in bytes: `EINVAL` if a datagram would not fit into a packet, `EMSGSIZE`,
+   *   `EIO` if the device can't make checksums, `ENOPROTOOPT` on a socket that is not UDP …
    * @see udp(7), UDP_SEGMENT, since Linux 4.18
    * @example
    * ```ts
@@ -636,20 +647,21 @@ export class Socket {
   }
 
   /**
-   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. It resolves when the kernel
-   * has taken all of them.
+   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. It resolves when the
+   * kernel has taken all of them.
    *
-   * When the call is cut short (`timeout`, `signal`, `close()`, an error), `transferred` of the error is the number of bytes that
-   * went out (an abort's reason has it if it is an object). To go on, send from `offset + transferred`. The descriptor belongs to
-   * the call until the promise settles. A FileHandle that is closed in between ends the call with `EBADF`.
+   * When the call is cut short (`timeout`, `signal`, `close()`, an error), `transferred` of the error is the number of
+   * bytes that went out (an abort's reason has it if it is an object). To go on, send from `offset + transferred`. The
+   * descriptor belongs to the call until the promise settles. A FileHandle that is closed in between ends the call with
+   * `EBADF`.
    *
-   * The kernel reads a file that is not in memory during the call, which blocks the thread: at most 1 MiB at a time, then other
-   * calls have their turn. With slow disks use a worker thread.
+   * The kernel reads a file that is not in memory during the call, which blocks the thread: at most 1 MiB at a time,
+   * then other calls have their turn. With slow disks use a worker thread.
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
-   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if it is no
-   *   regular file …
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if
+   *   it is no regular file …
    * @see sendfile(2)
    * @example
    * ```ts
@@ -696,7 +708,8 @@ export class Socket {
   }
 
   /**
-   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all data.
+   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all
+   * data.
    *
    * @param how `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
@@ -745,8 +758,8 @@ export class Socket {
   }
 
   /**
-   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed as a C
-   * `int`).
+   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed
+   * as a C `int`).
    *
    * @throws TypeError or RangeError for a value that does not fit the option, before any call
    * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
@@ -768,8 +781,8 @@ export class Socket {
   }
 
   /**
-   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of a C
-   * `int`); with a size in bytes they give the bytes, as many as the kernel returned.
+   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of
+   * a C `int`); with a size in bytes they give the bytes, as many as the kernel returned.
    *
    * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
    * @see getsockopt(2)
@@ -790,8 +803,8 @@ export class Socket {
   }
 
   /**
-   * The buffered stream over this socket, to read lines, frames and exact numbers of bytes. It owns the socket from now on. A
-   * second call returns the same stream.
+   * The buffered stream over this socket, to read lines, frames and exact numbers of bytes. It owns the socket from now
+   * on. A second call returns the same stream.
    *
    * @param opts limits of the stream's buffer; only the first call can set them
    * @throws TypeError if the socket is no stream socket, or if `opts` come too late
@@ -815,8 +828,8 @@ export class Socket {
   }
 
   /**
-   * Ends a connection so that the peer gets the last bytes: `shutdown(SHUT_WR)` after the pending sends, then reads that drop
-   * the peer's bytes until it finishes or a bound is reached, then `close()`; see {@link Stream.end}.
+   * Ends a connection so that the peer gets the last bytes: `shutdown(SHUT_WR)` after the pending sends, then reads
+   * that drop the peer's bytes until it finishes or a bound is reached, then `close()`; see {@link Stream.end}.
    *
    * @returns how it ended, and the number of bytes that were dropped
    * @throws BusyError while a read is pending, TypeError if it is no stream socket; the call has done nothing then
@@ -840,11 +853,11 @@ export class Socket {
   }
 
   /**
-   * Hands the socket to `node:net`; see {@link Stream.toNetSocket}. What its stream had read and not given out comes first
-   * there. The socket counts as closed from then on.
+   * Hands the socket to `node:net`; see {@link Stream.toNetSocket}. What its stream had read and not given out comes
+   * first there. The socket counts as closed from then on.
    *
-   * @throws SocketError `EBADF` if it is closed; `EBUSY` while a call is pending, or for a family that is neither TCP's nor
-   *   `AF_UNIX`
+   * @throws SocketError `EBADF` if it is closed; `EBUSY` while a call is pending, or for a family that is neither TCP's
+   *   nor `AF_UNIX`
    * @throws TypeError if it is no stream socket
    */
   toNetSocket(opts?: ToNetSocketOptions): NetSocket {
@@ -870,8 +883,8 @@ export class Socket {
   }
 
   /**
-   * Lets the process end while calls wait here: neither the calls that wait, nor later ones, nor their deadlines keep it
-   * alive. A name that is being looked up does, until the resolver has answered.
+   * Lets the process end while calls wait here: neither the calls that wait, nor later ones, nor their deadlines keep
+   * it alive. A name that is being looked up does, until the resolver has answered.
    * @example
    * ```ts
    * import { Socket } from "berkeley";
@@ -897,11 +910,11 @@ export class Socket {
   }
 
   /**
-   * Gives the descriptor away: it stays open, and the caller must close it. Pending calls reject with `ECANCELED`, and the
-   * socket counts as closed.
+   * Gives the descriptor away: it stays open, and the caller must close it. Pending calls reject with `ECANCELED`, and
+   * the socket counts as closed.
    *
-   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to the open
-   *   file description, so all duplicates become blocking
+   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to
+   *   the open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed

@@ -1,8 +1,8 @@
-// A Conn over a stream socket: what turns the kernel's calls into the contract of io.ts.
+// A Conn over a stream socket: the contract of io.ts on the calls of a Socket.
 //
-// It adds to a read or a write a look at a field and nothing else: no promise, no closure, no timer. One reader at a time
-// needs no flag of its own, because the descriptor knows whether a call waits to receive; a read that got its bytes at
-// once is over when it returns.
+// It adds the check of a field to a read or a write: no promise, no closure, no timer. The rule of one reader at a time
+// needs no flag, because the wait queue shows whether a read waits. A read that got its bytes at once has ended when it
+// returns.
 
 import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { checkOptions, quoteOther } from "../check/index.js";
@@ -17,22 +17,23 @@ import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
 import { RECV_INTO } from "../ops/recv.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
-import { FILL } from "./fill.js";
+import { READ_FOR } from "./readFor.js";
 import { settingsAt } from "./settings.js";
 import { FINISH, HANGUP } from "../ops/readiness.js";
 import { signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
-/** The addresses of a connection, where they are known. */
+/** The addresses of a connection, as far as they are known. */
 export interface ConnAddresses {
   readonly local?: Address | undefined;
   readonly remote?: Address | undefined;
 }
 
 /**
- * A {@link Conn} over a connected stream socket of any family. It owns the socket from now on: close the connection, not
- * the socket. Where a call names no `timeout`, the one that was set on the socket holds, but not that of `setdefaulttimeout()`. A {@link Stream} reads by `readFor`: to see or change what is read,
- * write a `Conn` of one's own around this one, since a subclass with another `read` would be passed by.
+ * A {@link Conn} over a connected stream socket of any family. It owns the socket from now on: close the connection,
+ * not the socket. A call without a `timeout` uses the one that was set on the socket, but not that of
+ * `setdefaulttimeout()`. A {@link Stream} reads by `readFor`. So a subclass can't change the bytes with another `read`;
+ * write a `Conn` that wraps this one instead.
  *
  * @see recv(2), send(2), shutdown(2)
  * @example
@@ -55,7 +56,7 @@ export class SocketConn implements Conn, DirectReader {
   #local: Address | undefined;
   #ending: Promise<void> | undefined;
 
-  /** @param addresses those that are known already, which saves the calls that ask for them */
+  /** @param addresses the addresses that the caller has already, which saves system calls */
   constructor(socket: Socket, addresses?: ConnAddresses) {
     const runner = runnerOf(socket);
     if (runner === undefined) {
@@ -69,16 +70,16 @@ export class SocketConn implements Conn, DirectReader {
     this.#runner = runner;
     this.#descriptor = runner.descriptor;
     this.#local = addresses?.local;
-    this.#remote = addresses?.remote ?? ask(socket, "getpeername");
+    this.#remote = addresses?.remote ?? addressOf(socket, "getpeername");
   }
 
-  /** The socket below: for its options, for its numbers, or to be handed over by `detach()`. */
+  /** The socket below, for its options, its descriptor or `detach()`. */
   get socket(): Socket {
     return this.#socket;
   }
 
   get localAddress(): Address | undefined {
-    return (this.#local ??= ask(this.#socket, "getsockname"));
+    return (this.#local ??= addressOf(this.#socket, "getsockname"));
   }
 
   get remoteAddress(): Address | undefined {
@@ -89,7 +90,7 @@ export class SocketConn implements Conn, DirectReader {
     if (this.#descriptor.reading.busy) return Promise.reject(new BusyError("read"));
     try {
       if (buffer?.length === 0) throw new RangeError("Cannot read: buffer has no room, required at least 1 byte");
-      // Past the check of bytes that were read ahead: the layer that reads ahead reads by this call.
+      // No check of bytes that were read ahead, because the layer that reads ahead makes this call.
       return this.#runner.read(RECV_INTO, byteView(buffer, "recv"), 0, opts);
     } catch (error) {
       return Promise.reject(error);
@@ -109,10 +110,10 @@ export class SocketConn implements Conn, DirectReader {
     const { reading } = this.#descriptor;
     if (reading.busy) return Promise.reject(new BusyError("read"));
     try {
-      if (opts === undefined) return fill(reading, socket, consumer, socket.timeout, undefined);
-      checkOptions(opts, FILL.syscall);
-      const timeout = timeoutOf(opts, socket.timeout, FILL.syscall);
-      return fill(reading, socket, consumer, timeout, signalOf(opts, FILL.syscall));
+      if (opts === undefined) return runReadFor(reading, socket, consumer, socket.timeout, undefined);
+      checkOptions(opts, READ_FOR.syscall);
+      const timeout = timeoutOf(opts, socket.timeout, READ_FOR.syscall);
+      return runReadFor(reading, socket, consumer, timeout, signalOf(opts, READ_FOR.syscall));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -128,7 +129,7 @@ export class SocketConn implements Conn, DirectReader {
     return this.#socket.trySend(data) ?? 0;
   }
 
-  /** As {@link Conn} says. When only the wait for it is cut short, the end stays due. */
+  /** See {@link Conn.closeWrite}. A timeout or an abort ends only the wait: the end is still sent. */
   closeWrite(opts?: IoOptions): Promise<void> {
     const action = "shutdown";
     try {
@@ -140,9 +141,9 @@ export class SocketConn implements Conn, DirectReader {
       const first = this.#ending === undefined;
       const ending = (this.#ending ??= this.#end());
       if (timeout === null && signal === undefined) return first ? ending : ending.then();
-      const late = (): Error => timeoutError(action);
-      // The wait for the kernel is what keeps the process alive, if anything does.
-      return within(ending, timeout, signal === undefined ? [] : [signal], late, undefined, false);
+      const onDeadline = (): Error => timeoutError(action);
+      // This wait does not keep the process alive. The call that waits in the queue does, unless unref() was called.
+      return within(ending, timeout, signal === undefined ? [] : [signal], onDeadline, undefined, false);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -174,7 +175,7 @@ export class SocketConn implements Conn, DirectReader {
 
   abort(): void {
     if (this.#socket.closed) return;
-    cutOnClose(this.#socket);
+    resetOnClose(this.#socket);
     this.#close();
   }
 
@@ -183,8 +184,8 @@ export class SocketConn implements Conn, DirectReader {
     const { reading, writing } = this.#descriptor;
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
-    this.#local ??= ask(this.#socket, "getsockname");
-    // What was read ahead goes with its layer, which asks for the descriptor.
+    this.#local ??= addressOf(this.#socket, "getsockname");
+    // The bytes that were read ahead stay in their layer, which has called this function.
     this.#runner.readAhead = undefined;
     return this.#socket.detach();
   }
@@ -204,24 +205,24 @@ export class SocketConn implements Conn, DirectReader {
 
   #close(): void {
     if (this.#socket.closed) return;
-    this.#local ??= ask(this.#socket, "getsockname");
+    this.#local ??= addressOf(this.#socket, "getsockname");
     try {
       this.#socket.close();
     } catch {
-      // The descriptor is gone whatever close(2) says, and nobody can do anything about it.
+      // close(2) has released the descriptor also if it returned an error.
     }
   }
 
   /**
-   * Lets the process end while calls wait here: neither these, those that wait already among them, nor their deadlines keep it alive
-   * from now on.
+   * Lets the process end while calls wait on this connection. Neither the waiting calls nor their deadlines keep it
+   * alive from now on, including calls that wait already.
    */
   unref(): this {
     this.#socket.unref();
     return this;
   }
 
-  /** Undoes `unref()`: a call that waits keeps the process alive, as it does from the beginning. */
+  /** Undoes `unref()`: a waiting call keeps the process alive, which is the default. */
   ref(): this {
     this.#socket.ref();
     return this;
@@ -232,30 +233,30 @@ export class SocketConn implements Conn, DirectReader {
   }
 }
 
-/** Has close() tell the peer of a TCP connection that it was given up: a reset instead of an end. */
-export function cutOnClose(socket: Socket): void {
+/** Makes close() send a reset to the peer of a TCP connection instead of an orderly end. */
+export function resetOnClose(socket: Socket): void {
   const { family } = socket;
   if (family !== AF_INET && family !== AF_INET6) return;
   try {
     socket.setsockopt(SO_LINGER, 0);
   } catch {
-    // Without it the peer sees an end; the connection is given up in either case.
+    // Without the option the peer gets an orderly end. The connection is closed in either case.
   }
 }
 
-/** Runs FILL, whose result is the consumer's. */
-function fill<T>(
+/** Runs READ_FOR, with the type of the consumer's result. */
+function runReadFor<T>(
   reading: WaitQueue,
   holder: object,
   consumer: Consumer<T>,
   timeout: number | null,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  return reading.run(holder, FILL, consumer, undefined, timeout, signal) as Promise<T>;
+  return reading.run(holder, READ_FOR, consumer, undefined, timeout, signal) as Promise<T>;
 }
 
-/** An address, if there is one: a socket that is not connected has no peer, a closed one nothing. */
-function ask(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
+/** An address, or undefined: an unconnected socket has no peer, a closed one no address. */
+function addressOf(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
   try {
     return socket[which]();
   } catch {

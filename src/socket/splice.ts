@@ -1,25 +1,26 @@
-// Bytes from one socket to another inside the kernel, one way. operations/move.ts explains how.
+// splice(): one flow from one socket to another. ops/splice.ts explains how the bytes move.
 
-import { annotate, extentOf, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
-import { watch } from "./flowLimits.js";
+import { addProgress, countAndEnd, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
+import { enforceLimits } from "./flowLimits.js";
 import type { Stream } from "../stream/index.js";
-import { endOf, hold } from "./endpoints.js";
+import { spliceEndOf, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 
 /**
- * Moves bytes from one connected stream socket (or a {@link Stream} over one, whose buffer goes first) to another until the first has ended, then ends the second's direction
- * (`SHUT_WR`): splice(2) through a pipe, inside the kernel; a few bytes are copied by recv(2) and send(2), which costs less. The promise resolves when `to` has taken all
- * of them; `to` being slow holds `from` back, with at most a pipe of bytes in between. The sockets stay open.
+ * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. Each may also
+ * be a {@link Stream} over a socket; the bytes that it has read ahead go first. Small amounts are copied by recv(2) and
+ * send(2), which costs less. When `from` ends, the call shuts down writing to `to` (`SHUT_WR`). The promise resolves
+ * when `to` has taken all bytes. If `to` is slow, at most one pipe of bytes is read ahead of it. The sockets stay open.
  *
- * When it fails or is cancelled, the error (or the reason of the abort, if that is an object) has the properties of
- * {@link SpliceProgress}: `transferred` bytes have gone out, and `undelivered` is what had been taken from `from` and has
- * not. Nothing is lost: send `undelivered`, and go on. There is one exception: when the kernel has no memory for the pipe
- * (`ENOMEM`), as many as 16 KiB that had been taken are neither.
+ * If the call fails or is cancelled, the error (or the reason of the abort, if it is an object) has the properties of
+ * {@link SpliceProgress}: the number of `transferred` bytes, and the `undelivered` bytes, which were read from `from`
+ * and not sent. Nothing is lost: send `undelivered`, and continue. There is one exception: if the kernel has no memory
+ * for the pipe (`ENOMEM`), up to 16 KiB of bytes that were read are lost.
  *
  * @returns the number of bytes moved
- * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` when one of the sockets is closed
- *   meanwhile; `EMFILE` when there are no descriptors for a pipe; `EINVAL` for a family that cannot be spliced …
+ * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` if one of the sockets is closed
+ *   during the call; `EMFILE` if no descriptors are free for a pipe; `EINVAL` for a family that can't be spliced …
  * @see splice(2), pipe(7)
  * @example
  * ```ts
@@ -37,9 +38,9 @@ import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
  */
 export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
-  const source = endOf(from, "from", action);
+  const source = spliceEndOf(from, "from", action);
   const { socket } = source;
-  const { socket: target } = endOf(to, "to", action);
+  const { socket: target } = spliceEndOf(to, "to", action);
   if (socket === undefined || target === undefined) {
     const name = socket === undefined ? "from" : "to";
     throw new TypeError(
@@ -47,31 +48,31 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
     );
   }
   const limits = limitsOf(opts, action);
-  const { count, end } = extentOf(opts);
+  const { count, end } = countAndEnd(opts);
   limits.signal?.throwIfAborted();
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
   let flow: SpliceFlow | undefined;
-  let unwatch: (() => void) | undefined;
-  let release: (() => void) | undefined;
+  let stopLimits: (() => void) | undefined;
+  let unlockStreams: (() => void) | undefined;
   try {
     return await new Promise<number>((resolve, reject) => {
       const owner: FlowOwner = {
         endsDestination: () => end,
-        flowed: ({ sent }) => resolve(sent),
-        broke: (_, error) => reject(error),
+        flowEnded: ({ sent }) => resolve(sent),
+        flowFailed: (_, error) => reject(error),
       };
-      release = hold(source);
+      unlockStreams = lockStreams(source);
       flow = new SpliceFlow(socket, target, limits.pipes, count, activity, owner);
-      unwatch = watch([flow], limits, activity);
+      stopLimits = enforceLimits([flow], limits, activity);
       flow.start();
-      flow.watch(true);
+      flow.watchDestination(true);
     });
   } catch (error) {
-    // A stream that was busy.
+    // lockStreams() has failed, because the stream has a pending read.
     if (flow === undefined) throw error;
-    throw annotate(error, flow.progress());
+    throw addProgress(error, flow.progress());
   } finally {
-    release?.();
-    unwatch?.();
+    unlockStreams?.();
+    stopLimits?.();
   }
 }

@@ -1,23 +1,23 @@
 // A flow of bytes from one socket to another, from its start to its end. It is a state machine without promises.
 //
-// It waits for its source as an operation of the source's reading queue, and, when the destination is full, as an operation
-// of the destination's writing queue. ops/splice.ts has these operations.
+// It waits for its source as an operation of the source's reading queue, and, when the destination is full, as an
+// operation of the destination's writing queue. ops/splice.ts has these operations.
 
 import { clock } from "../builtins.js";
-import { type Descriptor, type Settler, WAITS } from "../reactor/index.js";
+import { type Descriptor, type CompletionHandler, PENDING } from "../reactor/index.js";
 import type { SocketError } from "../errors/index.js";
 import { HANGUP } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { ENDED, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/splice.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
-import { endOf, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
+import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
 /** The time of the last bytes, by `performance.now()`. */
-export interface Activity {
+export interface LastActivity {
   last: number;
 }
 
@@ -25,8 +25,8 @@ export interface Activity {
 export interface FlowOwner {
   /** Whether the end of the source also ends the destination (`SHUT_WR`). */
   endsDestination(flow: SpliceFlow): boolean;
-  flowed(flow: SpliceFlow): void;
-  broke(flow: SpliceFlow, error: unknown): void;
+  flowEnded(flow: SpliceFlow): void;
+  flowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
 /** The destination of a flow is watched after this time, in ms. */
@@ -34,15 +34,15 @@ const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
 function watchAll(): void {
-  for (const flow of unwatched.splice(0)) flow.watch(false);
+  for (const flow of unwatched.splice(0)) flow.watchDestination(false);
 }
 
 /** Watches the destination of a flow a little later. A short connection has ended by then, and needs no watch. */
-export function watchLater(flow: SpliceFlow): void {
+export function watchDestinationLater(flow: SpliceFlow): void {
   if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
 }
 
-export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
+export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | void> {
   readonly from: Descriptor;
   readonly to: Descriptor;
   readonly pipes: PipePool;
@@ -54,13 +54,13 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   relay: Relay | undefined;
   readonly #source: Socket;
   readonly #destination: Socket;
-  readonly #activity: Activity | undefined;
+  readonly #activity: LastActivity | undefined;
   readonly #owner: FlowOwner;
   /** Whether the pipe holds bytes, because the destination is full. */
   #held = false;
   #started = false;
   #running = false;
-  #watch: Settler<SocketError> | undefined;
+  #hangupHandler: CompletionHandler<SocketError> | undefined;
   #ahead: Sending | undefined;
 
   /**
@@ -72,7 +72,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     to: Socket,
     pipes: PipePool,
     limit: number,
-    activity: Activity | undefined,
+    activity: LastActivity | undefined,
     owner: FlowOwner,
   ) {
     this.from = descriptorOf(from);
@@ -95,17 +95,17 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   start(): void {
     this.#started = true;
     try {
-      check(this.pipes.enter(this.from.reactor.calls), "pipe");
+      check(this.pipes.addUser(this.from.reactor.calls), "pipe");
     } catch (error) {
-      this.#owner.broke(this, error);
+      this.#owner.flowFailed(this, error);
       return;
     }
     try {
       const ahead = runnerOf(this.#source)!.readAhead;
       if (ahead !== undefined && ahead.unread > 0) this.#takeAhead(ahead.takeUnread(this.limit));
     } catch (error) {
-      this.pipes.leave(this.from.reactor.calls);
-      this.#owner.broke(this, error);
+      this.pipes.removeUser(this.from.reactor.calls);
+      this.#owner.flowFailed(this, error);
       return;
     }
     this.#running = true;
@@ -121,7 +121,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
     if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
   }
 
-  #aheadSent(): void {
+  #onReadAheadSent(): void {
     this.sent = this.taken;
     this.#ahead = undefined;
     this.activity();
@@ -138,11 +138,11 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
         if (ahead !== undefined) {
           const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
-            if (sent === WAITS) writing.withdraw(ahead, undefined);
+            if (sent === PENDING) writing.withdraw(ahead, undefined);
             return;
           }
-          if (sent === WAITS) return;
-          this.#aheadSent();
+          if (sent === PENDING) return;
+          this.#onReadAheadSent();
           continue;
         }
         const outcome = this.#held
@@ -151,10 +151,10 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
         if (!this.#running) {
           // A call that ran inside the attempt has ended the flow. The attempt may have started a relay after that.
           endRelay(this);
-          if (outcome === WAITS) (this.#held ? writing : reading).withdraw(this, undefined);
+          if (outcome === PENDING) (this.#held ? writing : reading).withdraw(this, undefined);
           return;
         }
-        if (outcome === WAITS) return;
+        if (outcome === PENDING) return;
         if (outcome === ENDED) break;
         this.#held = !this.#held;
       }
@@ -166,10 +166,10 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   }
 
   /** An operation that had to wait has its result. */
-  settled(outcome: number | void): void {
+  completed(outcome: number | void): void {
     if (!this.#running) return;
     if (this.#ahead !== undefined) {
-      this.#aheadSent();
+      this.#onReadAheadSent();
       this.#go();
       return;
     }
@@ -184,7 +184,7 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
   failed(error: unknown): void {
     if (!this.#running) return;
     this.#leave();
-    this.#owner.broke(this, error);
+    this.#owner.flowFailed(this, error);
   }
 
   /**
@@ -192,17 +192,24 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
    *
    * @param orderly whether an end without an error counts too
    */
-  watch(orderly: boolean): void {
-    if (!this.#running || this.#watch !== undefined) return;
-    const settled = (error: SocketError): void => {
+  watchDestination(orderly: boolean): void {
+    if (!this.#running || this.#hangupHandler !== undefined) return;
+    const completed = (error: SocketError): void => {
       if (orderly || error.code !== "EPIPE") this.cancel(error);
     };
     // The flow reports other failures itself.
-    this.#watch = { settled, failed: () => undefined };
+    this.#hangupHandler = { completed, failed: () => undefined };
     try {
       const { hangup } = this.to;
-      const outcome = hangup.submit(this.#watch, this.#destination, HANGUP, this.#watch, undefined, null);
-      if (outcome !== WAITS) settled(outcome);
+      const outcome = hangup.submit(
+        this.#hangupHandler,
+        this.#destination,
+        HANGUP,
+        this.#hangupHandler,
+        undefined,
+        null,
+      );
+      if (outcome !== PENDING) completed(outcome);
     } catch (error) {
       this.cancel(error);
     }
@@ -210,23 +217,23 @@ export class SpliceFlow implements Flow<Descriptor>, Settler<number | void> {
 
   #finish(): void {
     try {
-      if (this.#owner.endsDestination(this)) endOf(this.from.reactor.calls, this);
+      if (this.#owner.endsDestination(this)) endDestination(this.from.reactor.calls, this);
     } catch (error) {
       this.failed(error);
       return;
     }
     this.#leave();
-    this.#owner.flowed(this);
+    this.#owner.flowEnded(this);
   }
 
   #leave(): void {
     this.#running = false;
     const { from, to } = this;
     endRelay(this);
-    if (this.#watch !== undefined) to.hangup.withdraw(this.#watch, undefined);
+    if (this.#hangupHandler !== undefined) to.hangup.withdraw(this.#hangupHandler, undefined);
     from.removeCloseListener(this);
     to.removeCloseListener(this);
-    this.pipes.leave(from.reactor.calls);
+    this.pipes.removeUser(from.reactor.calls);
   }
 
   /** Bytes have moved. */

@@ -1,6 +1,6 @@
-// pump() where an end is no socket of the kernel: two pipes through the buffers of streams.
+// pump() if one end is a stream over no socket: two pipes through the buffers of streams.
 //
-// What was read and could not be written stays in the buffer of the stream it came from, so there is nothing "undelivered".
+// Bytes that were read and not written stay in the buffer of their stream, so `undelivered` is empty.
 
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
@@ -9,13 +9,13 @@ import { BufferedReader } from "../stream/bufferedReader.js";
 import { pipe, type PipeObserver } from "../stream/pipe.js";
 import { readerOf } from "../stream/stream.js";
 import { timeoutError } from "../wait/localError.js";
-import { annotate, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
+import { addProgress, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
 import { runnerOf } from "./promiseRunner.js";
-import type { MovingEnd } from "./endpoints.js";
+import type { SpliceEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
 
 /** One direction. */
-class Way implements PipeObserver {
+class PipeDirection implements PipeObserver {
   sent = 0;
   readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
@@ -30,7 +30,10 @@ class Way implements PipeObserver {
     this.#onMoved();
   }
 
-  /** A peer that has closed in order may have left bytes, and takes no more than an end does. */
+  /**
+   * An error of the destination ends the pipe at once, except EPIPE: that is the orderly end of a peer that may have
+   * sent bytes.
+   */
   endsOn(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
   }
@@ -48,22 +51,22 @@ class Way implements PipeObserver {
   }
 }
 
-function sourceOf({ socket, stream }: MovingEnd): BufferedReader {
+function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
   if (stream !== undefined) return readerOf(stream);
   const ahead = runnerOf(socket)!.readAhead;
   return ahead instanceof BufferedReader ? ahead : readerOf(socket!.stream());
 }
 
 /** Both directions; see `pump`. */
-export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): Promise<PumpCounts> {
+export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
   let last = performance.now();
   const onMoved = (): void => {
     last = performance.now();
   };
-  const there = new Way(onMoved);
-  const back = new Way(onMoved);
+  const there = new PipeDirection(onMoved);
+  const back = new PipeDirection(onMoved);
   let broken: { readonly error: unknown } | undefined;
   const stop = (error: unknown): void => {
     if (broken !== undefined) return;
@@ -98,6 +101,6 @@ export async function pumpStreams(a: MovingEnd, b: MovingEnd, limits: Limits): P
     if (signal !== undefined) offAbort(signal, member);
     for (const timer of timers) clearTimeout(timer);
   }
-  if (broken !== undefined) throw annotate(broken.error, { aToB: there.progress(), bToA: back.progress() });
+  if (broken !== undefined) throw addProgress(broken.error, { aToB: there.progress(), bToA: back.progress() });
   return { aToB: there.sent, bToA: back.sent };
 }

@@ -1,15 +1,15 @@
-// How the blocking socket waits: try the call, block the thread in poll(2), try again. The operations (src/ops/) and their
-// outcomes are those of the awaitable socket.
+// How the blocking socket waits: try the call, block the thread in poll(2), try again. The operations (src/ops/) and
+// their outcomes are those of the awaitable socket.
 //
 // No system call of an operation waits in the kernel, because then no deadline could end it (native/descriptors.c). The
 // thread waits in poll(2), for a slice of time at most. Between two slices the engine can end the thread, so
-// worker.terminate(), and process.exit() in the main thread, take effect. A signal with the default action (Ctrl-C) ends the
-// process. A signal that the process listens for ends the call: see interrupts.ts.
+// worker.terminate(), and process.exit() in the main thread, take effect. A signal with the default action (Ctrl-C)
+// ends the process. A signal that the process listens for ends the call: see interrupts.ts.
 //
 // There is one call at a time, so there are no queues and no budget. A call is tried again after a pause, as in
-// reactor/retryPause.ts, if no event reports that it could succeed: after a transient errno, when a call has found data but
-// too little (MSG_PEEK with MSG_WAITALL; poll(2) would return at once), and when poll(2) reports readiness several times in a
-// row without a success.
+// reactor/retryPause.ts, if no event reports that it could succeed: after a transient errno, when a call has found data
+// but too little (MSG_PEEK with MSG_WAITALL; poll(2) would return at once), and when poll(2) reports readiness several
+// times in a row without a success.
 
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";

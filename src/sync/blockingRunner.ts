@@ -129,7 +129,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     return value;
   }
 
-  fail<T>(error: unknown): T {
+  fail(error: unknown): never {
     throw error;
   }
 

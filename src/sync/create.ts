@@ -1,4 +1,4 @@
-// Blocking sockets that are made and connected, or made and listening, in one call.
+// socketpair, create_connection and create_server, blocking.
 
 import { type AddressLike, AF_UNIX, AF_UNSPEC, type HostPort } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
@@ -35,10 +35,10 @@ export function socketpair(
 }
 
 /**
- * A stream connection to the first address of a host that takes it: Python's `create_connection()`, blocking. The resolver has
- * its own deadlines only.
+ * Connects a stream socket to a host: Python's `create_connection()`, blocking. It tries the addresses of the host one
+ * after the other, until one accepts. The resolver has its own deadlines only.
  *
- * @throws SocketError that of the last attempt; of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
+ * @throws SocketError the error of the last attempt; errors of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
  * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`
  * @see getaddrinfo(3), socket(2), bind(2), connect(2)
  * @example
@@ -66,7 +66,7 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
       return socket;
     } catch (error) {
       socket?.close();
-      // Who is interrupted wants no other address.
+      // After a signal no other address is tried.
       if (!(error instanceof SocketError) || error.code === "EINTR") throw error;
       errors.push(error);
     }
@@ -75,9 +75,9 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
 }
 
 /**
- * A stream socket that is bound to `address` and listens: Python's `create_server()`, blocking.
+ * Makes a stream socket that is bound to `address` and listens: Python's `create_server()`, blocking.
  *
- * @param address where to listen; `["", port]` is every address of the family
+ * @param address the address to listen on; `["", port]` is every address of the family
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
  * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
  */

@@ -1,4 +1,4 @@
-// The blocking twin of the package: the same names, without waiting for promises.
+// The public entry "berkeley/sync": the blocking calls, under the names of the awaitable ones.
 
 export { type Data, END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
 export * from "../common.js";

@@ -1,19 +1,19 @@
-// What a blocked thread hears of signals: that one has come for which the process has a listener.
+// Signals end blocking calls with EINTR, if the process has a listener for them.
 //
-// The listener is JavaScript and has to wait for the thread. A program that waits in accept() for ever would never run it, and
-// since a listener for SIGINT takes away the default action, Ctrl-C would do nothing at all. So the call ends with EINTR, as a
-// system call does whose signal is handled: signal(7). The listener runs as soon as the program gives way to the loop of
-// events, or does not: then it ends with the error, as a program does that catches nothing.
+// A listener is JavaScript, so it can't run while the thread is blocked. A program that waits in accept() without a
+// timeout would never run it. A listener for SIGINT also disables the default action, so Ctrl-C would have no effect.
+// Therefore the call ends with EINTR, like a system call whose signal has a handler: signal(7). The listener runs when
+// the program returns to the event loop. If the program does not catch the error, it ends.
 //
-// A signal interrupts one call: the one that waits when it comes, or else the next one that has to wait, unless its listener has
-// run in between. Native code counts signals from the moment their first listener is registered (native/signals.c). SIGCHLD and
-// SIGWINCH come in every program that starts children or has a terminal, and interrupt nothing.
+// A signal interrupts one call: the call that waits when the signal arrives, otherwise the next call that has to wait,
+// unless the listener has run before. Native code counts signals from the registration of their first listener
+// (native/signals.c). SIGCHLD and SIGWINCH are frequent in programs with children or a terminal, and interrupt no call.
 //
-// A program that catches EINTR and waits again keeps its listeners from running. Its user presses Ctrl-C once more, and once more
-// the call ends with EINTR. When the program then waits yet again, its listeners had two chances: it is ended by the default
-// action of SIGINT, for nothing else could end it from a terminal.
+// The listeners of a program that catches EINTR and waits again do not run. The second Ctrl-C also ends the call with
+// EINTR. If the program then waits again, it ends by the default action of SIGINT, because nothing else could end it
+// from a terminal.
 //
-// Only the main thread listens for signals. A worker that blocks is not interrupted.
+// Only the main thread gets signals. A blocked worker is not interrupted.
 
 import type { EventEmitter } from "node:events";
 import { os, workerThreads } from "../builtins.js";
@@ -22,10 +22,10 @@ import type { Calls } from "../sys/calls.js";
 import { EPERM } from "../sys/errno.js";
 import { runtime } from "../sys/runtime.js";
 
-/** So many signals of Ctrl-C whose listeners have not run end a program that waits again. */
-const ENOUGH = 2;
+/** After this many SIGINT whose listeners have not run, the next wait ends the process. */
+const MAX_UNHANDLED = 2;
 
-/** Without libuv a signal counts as heard when the loop has turned since. */
+/** Without libuv: false if the event loop has turned since the last signal, so that the listeners have run. */
 let turning = true;
 
 function turned(): void {
@@ -33,34 +33,34 @@ function turned(): void {
   addon.forgetSignals();
 }
 
-function untilTurn(): void {
+function awaitTurn(): void {
   turning = true;
-  // Signals of this turn have their listeners run in the next one at the latest.
+  // The listeners for signals of this turn run in the next turn at the latest.
   setImmediate(() => setImmediate(turned).unref()).unref();
 }
 
-function nothing(): void {}
+function noop(): void {}
 
-/** Signals for which `nothing` listens. */
+/** Signals for which `noop` listens. */
 const held: string[] = [];
 
 function letGo(): void {
-  for (const name of held.splice(0)) process.off(name, nothing);
+  for (const name of held.splice(0)) process.off(name, noop);
 }
 
 /**
- * Bun and Deno say that there will be a listener, and install their handler after that. So a listener that does nothing comes
- * first, for a moment: the handler is there then, and ours before it.
+ * Bun and Deno emit "newListener" before they install their signal handler. So an empty listener is added for a moment:
+ * it makes the runtime install its handler, and the native handler is installed after that.
  */
-function listened(name: string | symbol, listener: unknown): void {
-  if (listener === nothing || typeof name !== "string" || !Object.hasOwn(os().constants.signals, name)) return;
-  untilTurn();
+function onNewListener(name: string | symbol, listener: unknown): void {
+  if (listener === noop || typeof name !== "string" || !Object.hasOwn(os().constants.signals, name)) return;
+  awaitTurn();
   const events: EventEmitter = process;
   if (events.listenerCount(name) > 0) return;
   try {
-    events.on(name, nothing);
+    events.on(name, noop);
   } catch {
-    // No listener can be had for this one, as the caller is about to be told.
+    // This signal takes no listener, and the call of `on()` fails next.
     return;
   }
   addon.signalListened(name);
@@ -70,12 +70,12 @@ function listened(name: string | symbol, listener: unknown): void {
 
 const watching = addon.watchSignals();
 /**
- * On Node.js by the addon: an import of node:worker_threads takes 2 MB on version 26. Elsewhere by that module: `deno test` runs
+ * On Node.js from the addon, because an import of node:worker_threads takes 2 MB on version 26. Elsewhere from that module, because `deno test` runs
  * the main program on another thread than the first one of the process.
  */
 const isMainThread = runtime.libuv ? watching !== EPERM : workerThreads().isMainThread;
-/** Whether the loop says when listeners have run. */
-const told = isMainThread && watch();
+/** Whether native code finds out from libuv that listeners have run. */
+const loopReportsTurns = isMainThread && watch();
 
 function watch(): boolean {
   const libuv = runtime.libuv && watching === 0;
@@ -85,35 +85,35 @@ function watch(): boolean {
   if (!events.listeners("newListener").includes(signalListened)) events.on("newListener", signalListened);
   for (const name of process.eventNames()) addon.signalListened(name);
   if (!libuv) {
-    events.on("newListener", listened);
-    untilTurn();
+    events.on("newListener", onNewListener);
+    awaitTurn();
   }
   return libuv;
 }
 
 /**
- * Whether a signal has come that has interrupted no call yet. To be asked before a call waits, and again each time it goes on
- * waiting.
+ * Whether a signal has arrived that has interrupted no call yet. Called before a call waits, and each time before it
+ * waits again.
  */
 export function interrupted(calls: Calls): boolean {
   if (!isMainThread) return false;
   // No microtask runs while a call blocks, and with a listener a signal has no default action.
   if (held.length > 0) letGo();
-  if (!told && !turning) {
+  if (!loopReportsTurns && !turning) {
     calls.forgetSignals();
-    untilTurn();
+    awaitTurn();
   }
   // Before takeSignals(): a signal that comes between the two calls interrupts, and ends nothing yet.
   const unheard = calls.unheardSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
-  if (unheard >= ENOUGH) endByDefault("SIGINT");
+  if (unheard >= MAX_UNHANDLED) endByDefault("SIGINT");
   return false;
 }
 
-/** Ends the process as the signal does when nobody listens for it. */
+/** Ends the process by the default action of the signal. */
 function endByDefault(signal: "SIGINT"): never {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-  // Bun's handler stays.
+  // In Bun the handler stays installed after its listeners are removed.
   process.exit(128 + os().constants.signals[signal]);
 }

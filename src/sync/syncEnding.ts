@@ -1,4 +1,4 @@
-// The end of a conversation, blocking; stream/ending.ts says why it takes more than close(2).
+// Socket.end(), blocking. stream/ending.ts explains why an orderly end takes more than close(2).
 
 import { quote } from "../check/index.js";
 import { SocketError } from "../errors/index.js";
@@ -9,10 +9,10 @@ import { deadlineIn } from "./blockingCall.js";
 import type { Socket } from "./syncSocket.js";
 import { timeoutOf } from "./syncOptions.js";
 
-/** How to end a connection: `timeout` in ms, `maxBytes`. */
+/** Options of `end`: `timeout` in ms, `maxBytes`. */
 export type EndOptions = Omit<AwaitableEnd, "signal">;
 
-const DUMP = 65_536;
+const DISCARD_SIZE = 65_536;
 
 function maxBytesOf(opts: EndOptions | undefined): number {
   const max: unknown = opts?.maxBytes ?? END_MAX_BYTES;
@@ -21,7 +21,7 @@ function maxBytesOf(opts: EndOptions | undefined): number {
   throw typeof max === "number" ? new RangeError(text) : new TypeError(text);
 }
 
-/** Shuts down writing, drops what comes until the peer's end within the bounds, and closes. */
+/** Shuts down writing, reads and drops bytes until the peer finishes or a limit is reached, and closes. */
 export function endSocket(socket: Socket, opts: EndOptions | undefined): EndResult {
   const deadline = deadlineIn(timeoutOf(opts, END_TIMEOUT, "end"));
   const maxBytes = maxBytesOf(opts);
@@ -30,15 +30,15 @@ export function endSocket(socket: Socket, opts: EndOptions | undefined): EndResu
   }
   if (socket.closed) return { how: "closed", dropped: 0 };
   const left = (): number | null => (deadline === Infinity ? null : Math.max(0, deadline - performance.now()));
-  const dump = new Uint8Array(DUMP);
+  const discarded = new Uint8Array(DISCARD_SIZE);
   let dropped = 0;
   let how: EndResult["how"] = "maxBytes";
   try {
     socket.shutdown(SHUT_WR);
     while (dropped <= maxBytes) {
-      // One byte more than may come tells that from the end.
+      // One byte more than the limit, so that an exceeded limit differs from the end.
       const timeout = left();
-      const count = socket.recvInto(dump.subarray(0, Math.min(DUMP, maxBytes - dropped + 1)), { timeout });
+      const count = socket.recvInto(discarded.subarray(0, Math.min(DISCARD_SIZE, maxBytes - dropped + 1)), { timeout });
       if (count === 0) {
         how = "finished";
         break;

@@ -1,4 +1,4 @@
-// What the blocking calls take besides their operands: what the awaitable ones take, without a signal.
+// The options of the blocking calls: those of the awaitable calls without `signal`.
 
 import { checkOptions } from "../check/index.js";
 import type { TransferOptions as AwaitableTransfer } from "../ops/flags.js";
@@ -35,11 +35,16 @@ export type CreateConnectionOptions = Omit<AwaitableConnection, "signal">;
 /** Options of `create_server`: `timeout`, `family`, `backlog`, `reusePort`, `dualstackIpv6`. */
 export type CreateServerOptions = Omit<AwaitableServer, "signal">;
 
-/** The timeout that the options ask for, or `otherwise`. Refuses a signal, which a blocked thread could not hear. */
+/**
+ * The timeout of the options, or `otherwise`. Refuses a signal, because a blocked thread can't run the code that aborts
+ * it.
+ */
 export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
   checkOptions(opts, action);
   if (opts !== undefined && "signal" in opts && opts.signal !== undefined) {
-    throw new TypeError(`Cannot ${action}: signal is given, required none, because a blocked thread hears no signal`);
+    throw new TypeError(
+      `Cannot ${action}: signal is given, required none, because a blocked thread can't run the code that aborts it`,
+    );
   }
   return timeoutIn(opts, otherwise, action);
 }

@@ -1,4 +1,4 @@
-// Passing descriptors over UNIX sockets, blocking: send_fds and recv_fds.
+// send_fds and recv_fds, blocking.
 
 import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
@@ -9,17 +9,17 @@ import { isSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
 
 function checkSocket(socket: unknown, action: string): void {
-  // Only its methods are called, so one of another copy is as good.
+  // A Socket of another copy of the package is accepted, because only public methods are called.
   if (isSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
 }
 
 /**
- * Sends data, and descriptors with them, over a UNIX socket: sendmsg(2) with SCM_RIGHTS, as the awaitable `send_fds`.
+ * Sends data and descriptors over a UNIX socket: sendmsg(2) with SCM_RIGHTS, like the awaitable `send_fds`.
  *
  * @param data at least one byte on a stream
  * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
- * @returns the number of bytes that were taken
+ * @returns the number of bytes that the kernel has taken
  * @throws SocketError `EBADF`, `EINVAL`, `ETOOMANYREFS`, as `sendmsg`
  * @see unix(7), SCM_RIGHTS
  */
@@ -34,9 +34,10 @@ export function send_fds(
 }
 
 /**
- * Receives data and up to `maxfds` descriptors with them: recvmsg(2) with SCM_RIGHTS, as the awaitable `recv_fds`.
+ * Receives data and up to `maxfds` descriptors: recvmsg(2) with SCM_RIGHTS, like the awaitable `recv_fds`.
  *
- * @returns data, descriptors (take them, or they are closed when the object is disposed or collected), flags and address
+ * @returns data, descriptors (`take()` them; the others are closed when the object is disposed or collected), flags and
+ *   address
  * @throws SocketError as `recvmsg`
  * @see unix(7), SCM_RIGHTS
  * @example

@@ -1,4 +1,4 @@
-// poll(), blocking: waiting for several descriptors at once.
+// poll(), blocking: it waits for several descriptors at once.
 
 import { calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
@@ -11,18 +11,19 @@ import { timeoutOf, type WaitOptions } from "./syncOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
-/** What `poll` waits for: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
+/** An entry of `poll`: events of a socket (`{ socket, events }`) or of a raw descriptor (`{ fd, events }`). */
 export type PollEntry = Entry<Socket>;
 
 /**
- * Blocks until one of several sockets or descriptors is ready: poll(2). Nothing is consumed. A socket that is closed is ready
+ * Blocks until one of several sockets or descriptors is ready: poll(2). It consumes no data. A closed socket is ready
  * with `POLLNVAL`.
  *
- * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`), the same one several times if need be
+ * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`); one may occur several times
  * @param opts `timeout` in ms
- * @returns the entries that are ready, in their order; none when the timeout has passed
- * @throws TypeError or RangeError for entries that are wrong
- * @throws SocketError `EINTR` (a signal that the process listens for), `EINVAL` (more entries than RLIMIT_NOFILE), `ENOMEM`
+ * @returns the entries that are ready, in the order of `entries`; none after the timeout
+ * @throws TypeError or RangeError for a wrong entry
+ * @throws SocketError `EINTR` (a signal that the process listens for), `EINVAL` (more entries than RLIMIT_NOFILE),
+ *   `ENOMEM`
  * @see poll(2)
  * @example
  * ```ts
@@ -41,7 +42,7 @@ export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOpti
   const table = new PollTable<E>(entries, isSocket);
   for (;;) {
     const slice = sliceUntil(deadline);
-    const count = table.ask(calls, slice);
+    const count = table.poll(calls, slice);
     if (count >= 0) return table.ready();
     if (count !== EAGAIN && count !== EINTR) throw socketError(count, "poll");
     if (slice === 0) return [];

@@ -44,18 +44,18 @@ import { sendfile } from "./syncSendfile.js";
 let ACCEPT: AcceptOperations<Socket>;
 
 /**
- * A Berkeley socket whose calls block: the twin of the `Socket` of "berkeley", with the same names and without `await`. It is
- * for scripts, for worker threads, and for learning and teaching. While a call waits, nothing else runs in the thread: no
- * timer, no other socket, no listener of a signal. A server in the main thread needs the awaitable socket.
+ * A Berkeley socket whose calls block: the twin of the `Socket` of "berkeley", with the same names and without `await`.
+ * It is for scripts, for worker threads, and for learning and teaching. While a call waits, nothing else runs in the
+ * thread: no timer, no other socket, no listener of a signal. A server in the main thread needs the awaitable socket.
  *
- * `timeout` (ms), of the socket or of a call, throws `ETIMEDOUT`. There is no `signal`, because a blocked thread can't run
- * the code that aborts it. The resolver has its own deadlines only. A wrong argument throws a TypeError or RangeError before
- * any system call.
+ * `timeout` (ms), of the socket or of a call, throws `ETIMEDOUT`. There is no `signal`, because a blocked thread can't
+ * run the code that aborts it. The resolver has its own deadlines only. A wrong argument throws a TypeError or
+ * RangeError before any system call.
  *
  * Ctrl-C ends a process whose main thread waits here, because that is the default action of SIGINT. With a listener for
- * `SIGINT` on `process` the waiting call throws `EINTR`, as for each signal that the process listens for (signal(7)). The
- * listener can't run in a blocked thread; it runs when the program returns to the event loop. If nothing catches the error,
- * it ends the program. To go on, catch it, let the listener run, and call again; no data is lost:
+ * `SIGINT` on `process` the waiting call throws `EINTR`, as for each signal that the process listens for (signal(7)).
+ * The listener can't run in a blocked thread; it runs when the program returns to the event loop. If nothing catches
+ * the error, it ends the program. To go on, catch it, let the listener run, and call again; no data is lost:
  *
  * ```ts no-run
  * import { setImmediate } from "node:timers/promises";
@@ -74,8 +74,8 @@ let ACCEPT: AcceptOperations<Socket>;
  * }
  * ```
  *
- * In a worker thread the waiting call goes on, because listeners of signals run in the main thread. `worker.terminate()` ends a
- * blocked worker.
+ * In a worker thread the waiting call goes on, because listeners of signals run in the main thread.
+ * `worker.terminate()` ends a blocked worker.
  *
  * @see socket(2), socket(7)
  * @example
@@ -134,11 +134,12 @@ export class Socket {
   }
 
   /**
-   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family, type
-   * and protocol come from the kernel. The descriptor becomes close-on-exec, and belongs to the new socket.
+   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family,
+   * type and protocol come from the kernel. The descriptor becomes close-on-exec, and belongs to the new socket.
    *
    * @param fd number of the descriptor
-   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread has it
+   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread
+   *   has it
    * @see getsockopt(2), SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
    * @example
    * ```ts
@@ -184,7 +185,10 @@ export class Socket {
     return this.#runner.descriptor.fd < 0;
   }
 
-  /** The deadline in ms of every call that may wait and has none of its own; null for none. It starts as `getdefaulttimeout()`. */
+  /**
+   * The deadline in ms of every call that may wait and has none of its own; null for none. It starts as
+   * `getdefaulttimeout()`.
+   */
   get timeout(): number | null {
     return this.#runner.timeout;
   }
@@ -202,7 +206,8 @@ export class Socket {
   /**
    * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family.
    *
-   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME` …
+   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME`
+   *   …
    * @see bind(2)
    */
   bind(address: AddressLike, opts?: WaitOptions): void {
@@ -224,7 +229,8 @@ export class Socket {
    * Takes the next connection from the accept queue: accept4(2).
    *
    * @returns the connection and the address of its peer
-   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM` without `patient`
+   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM`
+   *   without `patient`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): [Socket, Address] {
@@ -232,8 +238,8 @@ export class Socket {
   }
 
   /**
-   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and similar), the
-   * loop waits. Connections that a firewall refuses (`EPERM`) are skipped.
+   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and
+   * similar), the loop waits. Connections that a firewall refuses (`EPERM`) are skipped.
    * @example
    * ```ts
    * import { create_connection, create_server } from "berkeley/sync";
@@ -252,11 +258,11 @@ export class Socket {
   }
 
   /**
-   * Connects to `address`: connect(2). On a datagram socket it sets the peer. A host name is resolved to its first address of the
-   * socket's family.
+   * Connects to `address`: connect(2). On a datagram socket it sets the peer. A host name is resolved to its first
+   * address of the socket's family.
    *
-   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`, `EISCONN`,
-   *   `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`,
+   *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
    * @see connect(2)
    */
   connect(address: AddressLike, opts?: WaitOptions): void {
@@ -264,8 +270,8 @@ export class Socket {
   }
 
   /**
-   * Receives the bytes that are there, and blocks only if there are none: recv(2). The flags are those of the awaitable `recv`;
-   * with `MSG_DONTWAIT` it throws `EAGAIN` instead of waiting.
+   * Receives the bytes that are there, and blocks only if there are none: recv(2). The flags are those of the awaitable
+   * `recv`; with `MSG_DONTWAIT` it throws `EAGAIN` instead of waiting.
    *
    * @param size the most bytes to receive
    * @returns a Buffer of exactly the bytes that came. On a stream an empty Buffer is the end: the peer has finished
@@ -345,8 +351,8 @@ export class Socket {
   }
 
   /**
-   * Sends all of `data`: send(2), as often as necessary. When the call is cut short, `transferred` of the error is the number of
-   * bytes that went out.
+   * Sends all of `data`: send(2), as often as necessary. When the call is cut short, `transferred` of the error is the
+   * number of bytes that went out.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)
@@ -390,8 +396,8 @@ export class Socket {
   }
 
   /**
-   * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are taken,
-   * and closes them with itself.
+   * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are
+   * taken, and closes them with itself.
    *
    * @param size room for data in bytes
    * @throws SocketError as `recvfrom`
@@ -424,8 +430,8 @@ export class Socket {
   }
 
   /**
-   * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. `start` and `skipRefused` are those of
-   * the awaitable `sendmmsg`.
+   * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. `start` and `skipRefused`
+   * are those of the awaitable `sendmmsg`.
    *
    * @returns the number of datagrams that went out
    * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `ETIMEDOUT` …
@@ -447,13 +453,13 @@ export class Socket {
   }
 
   /**
-   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. When the call is cut short,
-   * `transferred` of the error is the number of bytes that went out.
+   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. When the call is cut
+   * short, `transferred` of the error is the number of bytes that went out.
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
-   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if it is no
-   *   regular file …
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if
+   *   it is no regular file …
    * @see sendfile(2)
    */
   sendfile(file: FileSource, opts?: SendFileOptions): number {
@@ -479,7 +485,8 @@ export class Socket {
   }
 
   /**
-   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all data.
+   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all
+   * data.
    *
    * @param how `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
@@ -510,8 +517,8 @@ export class Socket {
   }
 
   /**
-   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed as a C
-   * `int`).
+   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed
+   * as a C `int`).
    *
    * @throws TypeError or RangeError for a value that does not fit the option, before any call
    * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
@@ -524,8 +531,8 @@ export class Socket {
   }
 
   /**
-   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of a C
-   * `int`); with a size in bytes they give the bytes, as many as the kernel returned.
+   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of
+   * a C `int`); with a size in bytes they give the bytes, as many as the kernel returned.
    *
    * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
    * @see getsockopt(2)
@@ -538,12 +545,13 @@ export class Socket {
   }
 
   /**
-   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)`, then reads and drops what comes until the
-   * peer finishes or the bounds are reached, then `close()`. Blocks meanwhile; the bounds are `timeout` ({@link END_TIMEOUT} by
-   * default) and `maxBytes` ({@link END_MAX_BYTES}). A socket that is closed already stays so.
+   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)`, then reads and drops what comes
+   * until the peer finishes or the bounds are reached, then `close()`. Blocks meanwhile; the bounds are `timeout`
+   * ({@link END_TIMEOUT} by default) and `maxBytes` ({@link END_MAX_BYTES}). A socket that is closed already stays so.
    *
    * @returns how it ended, and how many bytes were dropped
-   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done then
+   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done
+   *   then
    * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
    * @example
    * ```ts
@@ -577,8 +585,8 @@ export class Socket {
   /**
    * Gives the descriptor away: it stays open, and the caller must close it. The socket counts as closed.
    *
-   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to the open
-   *   file description, so all duplicates become blocking
+   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to
+   *   the open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed

@@ -1,5 +1,4 @@
-// Bytes from one blocking socket to another inside the kernel: splice() one way, pump() both ways. ops/splice.ts
-// explains how.
+// splice() and pump(), blocking. ops/splice.ts explains how the bytes move.
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
@@ -9,10 +8,10 @@ import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spli
 import { errorOf, PROGRESS } from "../reactor/operation.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
-  annotate,
+  addProgress,
   checkStream,
-  endOf,
-  extentOf,
+  endDestination,
+  countAndEnd,
   type Limits,
   limitsOf,
   progressOf,
@@ -28,17 +27,17 @@ import type { Socket } from "./syncSocket.js";
 
 export { type PumpCounts, type PumpProgress, type SpliceProgress } from "../ops/spliceOptions.js";
 
-/** What `pump` takes: `timeout`, `idleTimeout`, `pipeSize`. */
+/** Options of `pump`: `timeout`, `idleTimeout`, `pipeSize`. */
 export type PumpOptions = Omit<AwaitablePump, "signal">;
-/** What `splice` takes: that, and `count` and `end`. */
+/** Options of `splice`: those of `pump`, and `count` and `end`. */
 export type SpliceOptions = Omit<AwaitableSplice, "signal">;
 
-/** The table polls no Socket. */
-function isNothing(_value: unknown): _value is never {
+/** The table of a splice contains raw descriptors only. */
+function isNever(_value: unknown): _value is never {
   return false;
 }
 
-/** No other call writes during this one, and there is no budget. */
+/** One end of a flow. While the thread is blocked, no other call writes, and there is no turn budget. */
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: runnerOf(socket)!.descriptor.fd,
@@ -53,11 +52,11 @@ function endAt(socket: Socket): FlowEnd {
 class Splice {
   readonly flow: Flow;
   readonly #end: boolean;
-  /** There are bytes in the pipe, which the destination did not take. */
+  /** Whether the pipe holds bytes, because the destination is full. */
   #held = false;
   ended = false;
-  /** It was stopped after a piece, and need not wait for anything. */
-  goesOn = false;
+  /** Whether the last piece was moved and the next one can be tried without a wait. */
+  canContinue = false;
 
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
     const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
@@ -66,12 +65,12 @@ class Splice {
   }
 
   /**
-   * Moves a piece, so that deadlines, signals and the other direction have their turn. Returns what it waits for then; nothing at its end, and
-   * nothing when it goes on.
+   * Moves one piece; deadlines, signals and the other direction are checked between the pieces. Returns the descriptor
+   * and the event to wait for. The array is empty at the end, and if the direction can continue at once.
    */
   advance(): Entry<never>[] {
     const { flow } = this;
-    this.goesOn = false;
+    this.canContinue = false;
     while (flow.taken < flow.limit || this.#held) {
       const result = this.#held
         ? SPLICE_REST.attempt(calls, flow.to.fd, flow, undefined)
@@ -85,42 +84,42 @@ class Splice {
       const moved = this.#held || result <= PROGRESS;
       if (result > PROGRESS) this.#held = !this.#held;
       if (!moved || (flow.taken >= flow.limit && !this.#held)) continue;
-      this.goesOn = true;
+      this.canContinue = true;
       return [];
     }
-    if (this.#end) endOf(calls, flow);
+    if (this.#end) endDestination(calls, flow);
     this.ended = true;
     return [];
   }
 }
 
-/** Runs directions to their end, blocking. */
-function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits, clock: { last: number }): void {
+/** Runs the directions to their end, blocking. */
+function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits, activity: { last: number }): void {
   const deadline = deadlineIn(timeout);
   let users = 0;
   try {
-    for (; users < splices.length; users++) check(pipes.enter(calls), "pipe");
+    for (; users < splices.length; users++) check(pipes.addUser(calls), "pipe");
     for (;;) {
       const entries = splices.flatMap((one) => (one.ended ? [] : one.advance()));
-      const busy = splices.some((one) => one.goesOn);
+      const busy = splices.some((one) => one.canContinue);
       if (entries.length === 0 && !busy) return;
-      const idle = idleTimeout === null ? Infinity : clock.last + idleTimeout;
+      const idle = idleTimeout === null ? Infinity : activity.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
       if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.flow.sent });
-      // In each round, because a flow that goes on for ever would else never hear of a signal.
+      // In each round, because a flow that never waits must be interrupted too.
       if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
-      const ready = busy ? EAGAIN : new PollTable<Entry<never>>(entries, isNothing).ask(calls, slice);
+      const ready = busy ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }
   } finally {
-    for (; users > 0; users--) pipes.leave(calls);
+    for (; users > 0; users--) pipes.removeUser(calls);
   }
 }
 
 /**
- * Moves bytes from one connected stream socket to another until the first has ended, then ends the second's direction
- * (`SHUT_WR`): splice(2) through a pipe. Blocks until `to` has taken all of them. When it fails, the error has the properties
- * of `SpliceProgress`: `transferred` and `undelivered`.
+ * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. When `from`
+ * ends, the call shuts down writing to `to` (`SHUT_WR`). It blocks until `to` has taken all bytes. If it fails, the
+ * error has the properties of `SpliceProgress`: `transferred` and `undelivered`.
  *
  * @returns the number of bytes moved
  * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`, `EMFILE`, `EINVAL` …
@@ -143,7 +142,7 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
   checkStream(to, isSocket, "to", "splice");
   timeoutOf(opts, null, "splice");
   const limits = limitsOf(opts, "splice");
-  const { count, end } = extentOf(opts);
+  const { count, end } = countAndEnd(opts);
   const clock = { last: performance.now() };
   const one = new Splice(from, to, limits, count, end, () => {
     clock.last = performance.now();
@@ -152,16 +151,16 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
     run([one], limits, clock);
     return one.flow.sent;
   } catch (error) {
-    throw annotate(error, progressOf(calls, one.flow));
+    throw addProgress(error, progressOf(calls, one.flow));
   }
 }
 
 /**
- * Connects two stream sockets: what comes from either goes to the other, until both have ended; see {@link splice}. Blocks
- * meanwhile, which makes a proxy of a worker. When it fails, the error has the properties of `PumpProgress`.
+ * Moves bytes between two stream sockets, both ways, until both have ended; see {@link splice}. It blocks the thread
+ * until then. So a proxy runs it in a worker. If it fails, the error has the properties of `PumpProgress`.
  *
  * @returns the number of bytes moved in each direction
- * @throws SocketError as {@link splice}
+ * @throws SocketError the errors of {@link splice}
  * @see splice(2), pipe(7)
  */
 export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
@@ -179,6 +178,6 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
     run([there, back], limits, clock);
     return { aToB: there.flow.sent, bToA: back.flow.sent };
   } catch (error) {
-    throw annotate(error, { aToB: progressOf(calls, there.flow), bToA: progressOf(calls, back.flow) });
+    throw addProgress(error, { aToB: progressOf(calls, there.flow), bToA: progressOf(calls, back.flow) });
   }
 }

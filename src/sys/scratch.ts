@@ -7,8 +7,8 @@
 const LONGEST = 32;
 const places: (Uint8Array | undefined)[] = Array.from({ length: LONGEST + 1 });
 
-/** The same bytes, for the one call that is made next, which must only read them. */
-export function lent(bytes: Uint8Array): Uint8Array {
+/** A copy of the bytes, valid for the next system call only. The call must not write to it. */
+export function scratchCopy(bytes: Uint8Array): Uint8Array {
   const { length } = bytes;
   if (length > LONGEST) return bytes;
   const place = (places[length] ??= new Uint8Array(new ArrayBuffer(length)));

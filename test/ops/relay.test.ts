@@ -65,7 +65,7 @@ function waiting(limit = Infinity): {
   const words = new Int32Array(PIPES_AT + 48);
   const table = RelayTable.at(words, 0)!;
   const pool = new PipePool(65_536);
-  pool.enter(sys.calls);
+  pool.addUser(sys.calls);
   const active: (number | undefined)[] = [];
   const flow: Flow<End> = {
     from: new End(7, () => table.relay(SLOT, 5)),
@@ -183,7 +183,7 @@ test("the end of a flow takes its relay away, and the last one the pipe", () => 
   endRelay(flow);
   assert.equal(words[AT], 0);
   assert.deepEqual([flow.from.outflow, flow.to.inflow], [undefined, undefined]);
-  pool.leave(sys.calls);
+  pool.removeUser(sys.calls);
   assert.ok(sys.made("close").some(({ args }) => args[0] === readEnd));
   assert.equal(words[PIPES_AT + 4 * 3], -1);
 });

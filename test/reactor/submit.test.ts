@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Address, Socket } from "berkeley";
 import { toAddress } from "#berkeley/addr/index.js";
-import { type Settler, WAITS } from "#berkeley/reactor/index.js";
+import { type CompletionHandler, PENDING } from "#berkeley/reactor/index.js";
 import { connectTo } from "#berkeley/socket/connecting.js";
 import { descriptorOf } from "#berkeley/socket/promiseRunner.js";
 import { READABLE } from "#berkeley/ops/readiness.js";
@@ -14,11 +14,11 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-class Heard implements Settler<void> {
+class Heard implements CompletionHandler<void> {
   readonly ends: unknown[] = [];
   after: (() => void) | undefined;
 
-  settled(): void {
+  completed(): void {
     this.ends.push("settled");
     this.after?.();
   }
@@ -45,7 +45,7 @@ test("who waits is told within the event; an error that is there is thrown", () 
   const one = socket();
   const heard = new Heard();
   sys.script("poll", 0, IN);
-  assert.equal(submit(one, heard), WAITS);
+  assert.equal(submit(one, heard), PENDING);
   fire(IN, one);
   assert.deepEqual(heard.ends, ["settled"]);
   sys.script("poll", "EINVAL");
@@ -64,7 +64,7 @@ test("who is told may wait again, or close the descriptor under those behind", (
   submit(one, second);
   first.after = () => {
     first.after = () => one.close();
-    assert.equal(submit(one, first), WAITS, "behind the second");
+    assert.equal(submit(one, first), PENDING, "behind the second");
   };
   fire(IN, one);
   assert.deepEqual([first.ends, second.ends], [["settled"], []]);
@@ -103,7 +103,7 @@ test("that a fresh TCP socket is connected is told by the event alone", async ()
   const one = socket();
   const heard = new Heard();
   sys.script("connect", "EINPROGRESS");
-  assert.equal(connectTo(heard, one, far, true, null), WAITS);
+  assert.equal(connectTo(heard, one, far, true, null), PENDING);
   fire(OUT, one);
   assert.deepEqual(heard.ends, ["settled"]);
   assert.equal(sys.count("connect"), 1);

@@ -140,4 +140,8 @@ test("a read of SocketConn is busy while any call waits to receive, and free aft
 test("accept() refuses a patience that is neither true nor false", async () => {
   await using listener = new Socket(AF_INET);
   await assert.rejects(listener.accept({ patient: 1 as unknown as boolean }), TypeError);
+  await assert.rejects(listener.accept({ patient: null as never }), {
+    name: "TypeError",
+    message: "Cannot accept: patient is null, required true or false",
+  });
 });

@@ -369,3 +369,12 @@ test("every call of the awaitable socket has its twin, but those that have no se
   const missing = [...members(awaitable.Socket)].filter((name) => !twin.has(name) && !internal.includes(String(name)));
   assert.deepEqual(new Set(missing), new Set(promised));
 });
+
+test("end() with a timeout of null waits without a deadline until the peer finishes", () => {
+  const [left, right] = socketpair();
+  right.sendAll("unread");
+  right.shutdown(SHUT_WR);
+  assert.deepEqual(left.end({ timeout: null }), { how: "finished", dropped: 6 });
+  assert.equal(left.closed, true);
+  right.close();
+});

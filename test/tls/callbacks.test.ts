@@ -61,7 +61,11 @@ const refusals: readonly [what: string, sniCallback: () => unknown, expected: un
   ["gives a number", () => 5, /the result of sniCallback is a number/],
   ["gives options", () => serving(), /the result of sniCallback is /],
   ["gives a Promise of options", () => Promise.resolve(serving()), /the result of sniCallback is /],
-  ["gives a Promise of text", () => Promise.resolve("localhost"), /the result of sniCallback is a string of 9 characters/],
+  [
+    "gives a Promise of text",
+    () => Promise.resolve("localhost"),
+    /the result of sniCallback is a string of 9 characters/,
+  ],
   ["gives a foreign thenable", () => thenable((resolve) => resolve(null)), /the result of sniCallback is /],
   ["gives a thenable that throws", () => thenable(() => thrower(own)), /the result of sniCallback is /],
   ["gives a context without a certificate", () => new TlsContext(), /without a certificate/],

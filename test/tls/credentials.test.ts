@@ -243,7 +243,12 @@ const own: readonly Case[] = [
     TlsError,
     /key can't be used/,
   ],
-  ["a passphrase that is none", { cert: server.cert, key: encrypted, passphrase: 5 }, TypeError, /passphrase is a number/],
+  [
+    "a passphrase that is none",
+    { cert: server.cert, key: encrypted, passphrase: 5 },
+    TypeError,
+    /passphrase is a number/,
+  ],
   ["a pfx that is empty", { pfx: new Uint8Array(0) }, TlsError, /pfx is empty, cut off/],
   ["a pfx that is text", { pfx: server.cert }, TypeError, /pfx is .*, required the bytes of a PKCS #12 file/],
   ["a pfx that is PEM", { pfx: Buffer.from(server.cert) }, TlsError, /pfx is empty, cut off/],
