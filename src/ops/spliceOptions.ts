@@ -5,7 +5,7 @@ import { milliseconds, signalOf } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { EBADF, ENOTCONN, socketError } from "../sys/errno.js";
-import type { Flow } from "./splice.js";
+import type { Flow } from "./spliceOperation.js";
 import { type PipePool, pipePool } from "./pipes.js";
 
 /** Options of `pump`, and of `splice`. */

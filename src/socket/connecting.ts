@@ -4,7 +4,7 @@
 import type { Address } from "../addr/index.js";
 import type { CompletionHandler, PENDING } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
-import { CONNECT, connecting } from "../ops/connect.js";
+import { CONNECT, connecting } from "../ops/bindAndConnect.js";
 import { portInRoom, room } from "../sys/sockaddr.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import { ACCEPT, type Socket } from "./socket.js";

@@ -1,7 +1,7 @@
 // The awaitable socket.
 
 export { type SendBatchOptions } from "../ops/mmsg.js";
-export { type SendSegmentsOptions } from "../ops/segments.js";
+export { type SendSegmentsOptions } from "../ops/sendSegments.js";
 export { create_connection } from "./createConnection.js";
 export { create_server } from "./createServer.js";
 export { type CreateConnectionOptions, type CreateServerOptions } from "../ops/createOptions.js";

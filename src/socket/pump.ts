@@ -1,4 +1,4 @@
-// pump(): two flows between two sockets, one each way. ops/splice.ts explains how the bytes move.
+// pump(): two flows between two sockets, one each way. ops/spliceOperation.ts explains how the bytes move.
 
 import type { CompletionHandler } from "../reactor/index.js";
 import { addProgress, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";

@@ -11,7 +11,7 @@ import type { Message, MessageHeader } from "../cmsg/index.js";
 import type { Data, EndOptions, EndResult } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations, type AcceptOptions } from "../ops/accept.js";
-import { bind, connect } from "../ops/connect.js";
+import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions, TransferOptions } from "../ops/flags.js";
 import { adoptDescriptor, checkKind, type DetachOptions, isBlocking, pairOf, partsOf } from "../ops/makeSocket.js";
 import { recvmmsg, type SendBatchOptions, sendmmsg } from "../ops/mmsg.js";
@@ -19,7 +19,7 @@ import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } fr
 import { readable, writable } from "../ops/readiness.js";
 import { recv, recvfrom, recvfromInto, recvInto, tryRecv, tryRecvInto } from "../ops/recv.js";
 import { recvmsg, recvmsgInto, type RecvmsgOptions } from "../ops/recvmsg.js";
-import { sendSegments, type SendSegmentsOptions } from "../ops/segments.js";
+import { sendSegments, type SendSegmentsOptions } from "../ops/sendSegments.js";
 import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource, SendFileOptions } from "../ops/sendfile.js";
 import { sendmsg, type SendmsgOptions } from "../ops/sendmsg.js";

@@ -1,4 +1,4 @@
-// splice(): one flow from one socket to another. ops/splice.ts explains how the bytes move.
+// splice(): one flow from one socket to another. ops/spliceOperation.ts explains how the bytes move.
 
 import { addProgress, countAndEnd, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
 import { enforceLimits } from "./flowLimits.js";

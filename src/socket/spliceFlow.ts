@@ -1,14 +1,14 @@
 // A flow of bytes from one socket to another, from its start to its end. It is a state machine without promises.
 //
 // It waits for its source as an operation of the source's reading queue, and, when the destination is full, as an
-// operation of the destination's writing queue. ops/splice.ts has these operations.
+// operation of the destination's writing queue. ops/spliceOperation.ts has these operations.
 
 import { clock } from "../builtins.js";
 import { type Descriptor, type CompletionHandler, PENDING } from "../reactor/index.js";
 import type { SocketError } from "../errors/index.js";
 import { HANGUP } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { ENDED, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/splice.js";
+import { ENDED, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";

@@ -4,7 +4,7 @@ import { checkOptions } from "../check/index.js";
 import type { TransferOptions as AwaitableTransfer } from "../ops/flags.js";
 import { timeoutOf as timeoutIn, type WaitOptions as AwaitableWait } from "../wait/waitOptions.js";
 import type { SendBatchOptions as AwaitableBatch } from "../ops/mmsg.js";
-import type { SendSegmentsOptions as AwaitableSegments } from "../ops/segments.js";
+import type { SendSegmentsOptions as AwaitableSegments } from "../ops/sendSegments.js";
 import type {
   CreateConnectionOptions as AwaitableConnection,
   CreateServerOptions as AwaitableServer,

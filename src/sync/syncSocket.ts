@@ -10,7 +10,7 @@ import type { Message, MessageHeader } from "../cmsg/index.js";
 import type { Data, EndResult } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.js";
-import { bind, connect } from "../ops/connect.js";
+import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions } from "../ops/flags.js";
 import { adoptDescriptor, checkKind, type DetachOptions, isBlocking, pairOf } from "../ops/makeSocket.js";
 import { recvmmsg, sendmmsg } from "../ops/mmsg.js";
@@ -18,7 +18,7 @@ import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } fr
 import { readable, writable } from "../ops/readiness.js";
 import { recv, recvfrom, recvfromInto, recvInto, tryRecv, tryRecvInto } from "../ops/recv.js";
 import { recvmsg, recvmsgInto } from "../ops/recvmsg.js";
-import { sendSegments } from "../ops/segments.js";
+import { sendSegments } from "../ops/sendSegments.js";
 import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource } from "../ops/sendfile.js";
 import { sendmsg } from "../ops/sendmsg.js";

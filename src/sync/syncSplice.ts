@@ -1,10 +1,10 @@
-// splice() and pump(), blocking. ops/splice.ts explains how the bytes move.
+// splice() and pump(), blocking. ops/spliceOperation.ts explains how the bytes move.
 
 import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
 import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
-import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/splice.js";
+import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import { errorOf, PROGRESS } from "../reactor/operation.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {

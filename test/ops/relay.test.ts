@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { EAGAIN, EPIPE } from "#berkeley/sys/errno.js";
-import { endRelay, type Flow, type FlowEnd, closeRelay, HELD, SPLICE } from "#berkeley/ops/splice.js";
+import { endRelay, type Flow, type FlowEnd, closeRelay, HELD, SPLICE } from "#berkeley/ops/spliceOperation.js";
 import { PipePool } from "#berkeley/ops/pipes.js";
 import { type Relay, RelayTable } from "#berkeley/reactor/relay.js";
 
