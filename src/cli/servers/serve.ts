@@ -109,7 +109,7 @@ interface Run {
 async function serveStreams({ endpoint, options, output, service, signal, totals, stop }: Run): Promise<void> {
   const secure = endpoint.scheme === "tls" || options.tls;
   const target: Endpoint = secure && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
-  const tls = serverTls(options, target.scheme === "tls");
+  const tls = await serverTls(options, target.scheme === "tls", output);
   const onHandshakeError = (error: unknown, from?: Address): void => output.problem(error, String(from ?? "handshake"));
   const listener = await listen(target, {
     signal,
@@ -177,7 +177,7 @@ function report(output: Output, client: Client, number: number, totals: Totals, 
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: Run): Promise<void> {
-  serverTls(options, false);
+  await serverTls(options, false, output);
   const { datagram } = service;
   if (datagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
