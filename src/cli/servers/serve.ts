@@ -14,6 +14,7 @@ import {
 
 import type { Invocation, OptionValues } from "../frame/command.js";
 import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
+import { escapeLine } from "../frame/escape.js";
 import { explain, Interrupted, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
 import { serverTls } from "../frame/tlsOptions.js";
@@ -238,5 +239,5 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
 export function nameOf(conn: Conn, number: number): string {
   const { remoteAddress } = conn;
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
-  return String(remoteAddress);
+  return escapeLine(String(remoteAddress));
 }
