@@ -34,7 +34,7 @@ const errors: readonly (readonly string[])[] = [
   ["connect", "localhost:1", "--ca", "/nowhere"],
   ["listen", "0", "--max", "0"],
   ["listen", "*:0", "--exec", "sh"],
-  ["listen", "tls://127.0.0.1:0"],
+  ["listen", "tls://127.0.0.1:0", "--key", "/nowhere"],
   ["send", "localhost:1", "\\q"],
   ["file", "recieve", "0"],
   ["file", "send", "/nowhere", "localhost:1"],

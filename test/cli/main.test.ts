@@ -44,7 +44,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [["echo", "127.1:80"], /^berkeley: ENDPOINT is "127\.1:80": host "127\.1" looks like a number /],
   [["echo", "tcp://localhost"], /^berkeley: ENDPOINT is "tcp:\/\/localhost": port is missing/],
   [["echo", "localhost:70000"], /^berkeley: ENDPOINT is "localhost:70000": port /],
-  [["echo", "tls://127.0.0.1:0"], /^berkeley: --cert is missing, required the certificate of the server; openssl req /],
+  [["echo", "tls://127.0.0.1:0", "--key", "x"], /^berkeley: --key is given without --cert /],
   [["echo", "0", "--cert", "x"], /^berkeley: --cert is given without --tls or a tls:\/\/ endpoint /],
   [["echo", "0", "--tls", "--cert", "/nowhere"], /^berkeley: --cert is "\/nowhere", which can't be read: ENOENT/],
   [["echo", "0", "--tls", "--udp"], /^berkeley: --udp and --tls are given together /],
