@@ -26,6 +26,11 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/echo.js"),
   },
   {
+    name: "sockets",
+    summary: "this machine's sockets: states, queues, timers, TCP_INFO, processes",
+    load: () => import("./commands/sockets.js"),
+  },
+  {
     name: "steps",
     summary: "the seven steps of a server on real sockets, then a server to talk to",
     load: () => import("./commands/steps.js"),
