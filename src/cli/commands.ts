@@ -21,9 +21,44 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/listen.js"),
   },
   {
+    name: "send",
+    summary: "sends one message and prints one answer",
+    load: () => import("./commands/send.js"),
+  },
+  {
+    name: "file",
+    summary: "sends a file or receives one, with its size and checksum",
+    load: () => import("./commands/file.js"),
+  },
+  {
     name: "echo",
     summary: "a server that sends back what it receives",
     load: () => import("./commands/echo.js"),
+  },
+  {
+    name: "discard",
+    summary: "a server that throws away what it receives",
+    load: () => import("./commands/discard.js"),
+  },
+  {
+    name: "chargen",
+    summary: "a server that sends characters without end",
+    load: () => import("./commands/chargen.js"),
+  },
+  {
+    name: "daytime",
+    summary: "a server that says what time it is",
+    load: () => import("./commands/daytime.js"),
+  },
+  {
+    name: "chat",
+    summary: "a server that sends each line of a client to all others",
+    load: () => import("./commands/chat.js"),
+  },
+  {
+    name: "proxy",
+    summary: "passes connections or datagrams on to a target, records them and slows them down",
+    load: () => import("./commands/proxy.js"),
   },
   {
     name: "sockets",

@@ -1,7 +1,7 @@
 // The headers of Ethernet, IPv4, IPv6, TCP and UDP in front of a payload, with lengths and checksums right: RFC 791, RFC 8200,
 // RFC 9293, RFC 768.
 
-import { Inet6Address, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
+import { type Inet6Address, type InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 
 export type IpAddress = InetAddress | Inet6Address;
 

@@ -151,3 +151,107 @@ test("a port that is taken is a line of its own and status 1", async () => {
   assert.deepEqual({ status, stdout }, { status: 1, stdout: "" });
   assert.match(stderr, /^berkeley: bind EADDRINUSE 127\.0\.0\.1:\d+: address already in use\n$/);
 });
+
+test("discard takes all that comes, of streams and of datagrams", async () => {
+  await using program = start(["discard", "0", "--count", "1"]);
+  await using stream = await connect(await listening(program));
+  await stream.write(Buffer.alloc(5_000_000));
+  await stream.closeWrite();
+  assert.equal(await stream.read(), null);
+  assert.match((await program.ended).stdout, /^total: 1 connection, received 5\.00 MB, sent 0 B in /m);
+  await using udp = start(["discard", "--udp", "0", "--count", "1"]);
+  await using socket = await connectUdp(await listening(udp));
+  await socket.send("gone");
+  assert.match((await udp.ended).stdout, /^total: 1 datagram, received 4 B, sent 0 B in /m);
+});
+
+test("chargen sends the lines of RFC 864 until the client closes, and a line for each datagram", async () => {
+  await using program = start(["chargen", "0", "--count", "1"]);
+  const stream = await connect(await listening(program));
+  const text = String(await stream.readExactly(74 * 100));
+  const lines = text.split("\r\n");
+  assert.equal(
+    lines[0],
+    "".padEnd(72).replaceAll(/ /g, (_space, at: number) => String.fromCharCode(0x20 + at)),
+  );
+  assert.equal(lines[1]?.[0], "!");
+  assert.ok(lines.slice(0, 100).every((line) => line.length === 72));
+  // The pattern comes round after 95 lines.
+  assert.equal(lines[95], lines[0]);
+  stream.abort();
+  const { stdout, status } = await program.ended;
+  assert.equal(status, 0);
+  assert.match(stdout, /^total: 1 connection, received 0 B, /m);
+  await using udp = start(["chargen", "--udp", "0", "--count", "2"]);
+  await using socket = await connectUdp(await listening(udp));
+  for (const begin of [" !", '!"']) {
+    await socket.send("");
+    const line = String((await socket.receive()).data);
+    assert.ok(line.startsWith(begin) && line.length === 74, line);
+  }
+});
+
+test("daytime says the time and closes", async () => {
+  await using program = start(["daytime", "0", "--count", "1"]);
+  await using stream = await connect(await listening(program));
+  const line = (await stream.readLine()) ?? "";
+  assert.match(line, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  assert.ok(Math.abs(Date.parse(line) - Date.now()) < 60_000);
+  assert.equal(await stream.read(), null);
+  assert.equal((await program.ended).status, 0);
+  await using local = start(["daytime", "0", "--local", "--count", "1"], { env: { TZ: "Asia/Kolkata" } });
+  await using there = await connect(await listening(local));
+  const [, offset] = /([+-]\d\d:\d\d)$/.exec((await there.readLine()) ?? "") ?? [];
+  assert.equal(offset, "+05:30");
+});
+
+test("chat sends each line to the others, with names, joins and leaves, and escapes", async () => {
+  await using program = start(["chat", "0"]);
+  const endpoint = await listening(program);
+  const one = await connect(endpoint);
+  const two = await connect(endpoint);
+  const own = String(two.localAddress);
+  assert.equal(await one.readLine(), `* ${own} joins`);
+  await two.write("hello\n");
+  assert.equal(await one.readLine(), `${own}: hello`);
+  await two.write("/name Ada\nred \u001b[31m alert\n");
+  assert.equal(await one.readLine(), `* ${own} is now Ada`);
+  assert.equal(await one.readLine(), "Ada: red \\x1b[31m alert");
+  await one.write("both ways\n");
+  assert.equal(await two.readLine(), `${String(one.localAddress)}: both ways`);
+  await two.close();
+  assert.equal(await one.readLine(), "* Ada leaves");
+  program.kill("SIGINT");
+  assert.equal((await program.ended).status, 0);
+  await one.close();
+});
+
+test("chat cuts a client that does not read, and goes on with the others", async () => {
+  await using program = start(["chat", "0", "--raw", "--max-backlog", "1MB", "--json"]);
+  const endpoint = await listening(program);
+  await using lazy = await connect(endpoint);
+  await program.line(/"number":1/);
+  await using eager = await connect(endpoint);
+  await program.line(/"number":2/);
+  await using speaker = await connect(endpoint);
+  await program.line(/"number":3/);
+  let received = 0;
+  const reading = (async () => {
+    for await (const chunk of eager) received += chunk.length;
+  })();
+  const block = Buffer.alloc(64 << 10, "z");
+  let cut = false;
+  void program.line(/does not read/).then(() => (cut = true));
+  let sent = 0;
+  while (!cut) {
+    await speaker.write(block);
+    sent += block.length;
+  }
+  await speaker.closeWrite();
+  while (received < sent) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(received, sent);
+  program.kill("SIGINT");
+  await reading.catch(() => undefined);
+  assert.equal((await program.ended).status, 0);
+  await lazy.close().catch(() => undefined);
+});

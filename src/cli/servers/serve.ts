@@ -52,6 +52,13 @@ export class Client {
     return length;
   }
 
+  /** Reads a line without its end; null at the end. */
+  async readLine(max: number): Promise<string | null> {
+    const line = await this.stream.readLine({ max, ...this.#wait });
+    if (line !== null) this.received += Buffer.byteLength(line) + 1;
+    return line;
+  }
+
   async write(data: Uint8Array): Promise<void> {
     await this.stream.write(data, this.#wait);
     this.sent += data.length;

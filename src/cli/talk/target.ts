@@ -14,7 +14,9 @@ export interface Target {
   readonly options: readonly GivenOption[];
 }
 
-export function readTarget(text: string, options: TalkValues & { readonly tls: boolean }): Target {
+type TargetValues = Pick<TalkValues, "udp" | "datagram" | "seqpacket" | "option"> & { readonly tls: boolean };
+
+export function readTarget(text: string, options: TargetValues): Target {
   const { udp, datagram, seqpacket, tls } = options;
   const found = readEndpoint(text, { scheme: udp ? "udp" : tls ? "tls" : "tcp" });
   const messages = seqpacket ? "seqpacket" : datagram || (udp && found.scheme === "unix") ? "datagram" : undefined;

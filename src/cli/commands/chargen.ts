@@ -1,0 +1,61 @@
+// The command `chargen`: a server that sends characters without end (RFC 864).
+
+import { type Command, define } from "../frame/command.js";
+import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
+
+export const command: Command = define({
+  name: "chargen",
+  summary: "a server that sends characters without end",
+  description: [
+    "Sends each client the lines of RFC 864, 72 characters of a pattern that moves on by one with each line, until the " +
+      "client closes. With UDP each datagram is answered with one line. What clients send is dropped.",
+    "An answer is larger than the question, so a server of datagrams that other machines reach can be misused against " +
+      "third parties. It listens on the loopback interface unless the endpoint has another address.",
+  ],
+  arguments: [WHERE_TO_LISTEN],
+  options: SERVER_OPTIONS,
+  examples: [
+    { about: "On port 9019 of the loopback interface", command: "berkeley chargen 9019" },
+    { about: "How fast data comes", command: "berkeley chargen 9019 & berkeley connect 9019 > /dev/null" },
+  ],
+  seeAlso: ["berkeley-discard(1)", "berkeley-echo(1)"],
+  async run(invocation) {
+    const { serve } = await import("../servers/serve.js");
+    const pattern = lines();
+    let next = 0;
+    return serve(invocation, {
+      async stream(client) {
+        const buffer = Buffer.allocUnsafe(16 << 10);
+        const state = { ended: false };
+        const reading = (async () => {
+          while ((await client.read(buffer)) > 0);
+        })().finally(() => (state.ended = true));
+        // The error of the client is the same for both directions.
+        reading.catch(() => undefined);
+        try {
+          while (!state.ended) await client.write(pattern);
+        } catch (error) {
+          // A client ends this by closing.
+          if (!["EPIPE", "ECONNRESET"].includes((error as { code: string }).code)) throw error;
+        }
+      },
+      datagram() {
+        const at = (next++ % CHARACTERS) * LINE;
+        return pattern.subarray(at, at + LINE);
+      },
+    });
+  },
+});
+
+/** The printing characters of ASCII, with the space. */
+const CHARACTERS = 95;
+/** 72 characters, CR and LF. */
+const LINE = 74;
+
+/** All the lines of the pattern, several times over, so that a write has many. */
+function lines(): Buffer {
+  const alphabet = Array.from({ length: CHARACTERS }, (_, index) => String.fromCharCode(0x20 + index)).join("");
+  const twice = alphabet + alphabet;
+  const all = Array.from({ length: CHARACTERS }, (_, index) => `${twice.slice(index, index + LINE - 2)}\r\n`).join("");
+  return Buffer.from(all.repeat(8));
+}

@@ -1,0 +1,38 @@
+// The command `chat`: a server that sends what one client says to all others.
+
+import { type Command, define, flag, optionOr } from "../frame/command.js";
+import { size } from "../frame/values.js";
+import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
+
+const { udp: _, ...options } = SERVER_OPTIONS;
+
+export const command: Command = define({
+  name: "chat",
+  summary: "a server that sends each line of a client to all others",
+  description: [
+    "Each line that a client sends goes to all other clients, with the name of the sender before it: its address, or what " +
+      'it calls itself with a line "/name NAME". A client that does not read fast enough is cut, so that it holds up nobody. ' +
+      "Control characters in lines are sent as escapes.",
+  ],
+  arguments: [WHERE_TO_LISTEN],
+  options: {
+    ...options,
+    raw: flag("--raw", "send bytes to all others as they come, without names and lines, as a broker does"),
+    maxBacklog: optionOr("--max-backlog SIZE", "bytes that wait for a client before it is cut", size, 1 << 20, "1MiB"),
+  },
+  examples: [
+    { about: "On port 9090 of the loopback interface", command: "berkeley chat 9090" },
+    { about: "To take part", command: "berkeley connect 9090" },
+  ],
+  seeAlso: ["berkeley-listen(1)", "berkeley-connect(1)"],
+  async run(invocation) {
+    const { serve } = await import("../servers/serve.js");
+    const { Room } = await import("../servers/room.js");
+    const { raw, maxBacklog } = invocation.options;
+    const room = new Room(maxBacklog, raw);
+    return serve(
+      { ...invocation, options: { ...invocation.options, udp: false } },
+      { stream: (client) => room.join(client) },
+    );
+  },
+});

@@ -1,0 +1,34 @@
+// The command `daytime`: a server that says what time it is (RFC 867).
+
+import { type Command, define, flag } from "../frame/command.js";
+import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
+
+export const command: Command = define({
+  name: "daytime",
+  summary: "a server that says what time it is",
+  description: [
+    "Sends each client a line with the date and the time, as ISO 8601 has it, and closes; with UDP each datagram is " +
+      "answered with that line (RFC 867).",
+  ],
+  arguments: [WHERE_TO_LISTEN],
+  options: { ...SERVER_OPTIONS, local: flag("--local", "the local time instead of UTC") },
+  examples: [
+    { about: "On port 9013 of the loopback interface", command: "berkeley daytime 9013" },
+    { about: "To ask it", command: "berkeley connect 9013" },
+  ],
+  seeAlso: ["date(1)", "berkeley-echo(1)"],
+  async run(invocation) {
+    const { serve } = await import("../servers/serve.js");
+    const line = (): Buffer => Buffer.from(`${format(new Date(), invocation.options.local)}\r\n`);
+    return serve(invocation, { stream: (client) => client.write(line()), datagram: line });
+  },
+});
+
+/** As 2026-11-28T20:12:07Z, or with the offset of the local time. */
+function format(date: Date, local: boolean): string {
+  if (!local) return date.toISOString().replace(/\.\d+Z$/, "Z");
+  const minutes = -date.getTimezoneOffset();
+  const two = (number: number): string => String(Math.abs(number)).padStart(2, "0");
+  const shifted = new Date(date.getTime() + minutes * 60_000).toISOString().slice(0, 19);
+  return `${shifted}${minutes < 0 ? "-" : "+"}${two(Math.trunc(minutes / 60))}:${two(minutes % 60)}`;
+}

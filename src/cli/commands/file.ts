@@ -1,0 +1,76 @@
+// The command `file`: a file from one machine to another, by sendfile(2).
+
+import { type Command, define, flag, option, optionOr } from "../frame/command.js";
+import { UsageError } from "../frame/failure.js";
+import { didYouMean } from "../frame/suggest.js";
+import { TLS_CLIENT } from "../frame/tlsOptions.js";
+import { duration } from "../frame/values.js";
+
+const ACTIONS = ["send", "receive"] as const;
+
+export const command: Command = define({
+  name: "file",
+  summary: "sends a file or receives one, with its size and checksum",
+  description: [
+    "`file send FILE ENDPOINT` connects and sends the file by sendfile(2); `file receive ENDPOINT FILE` listens and writes " +
+      "what comes. With --listen the sender listens, and with --connect the receiver connects.",
+    "Before the bytes goes a line with the size and the name, after them their SHA-256, and the receiver answers when it " +
+      "has them on its disk. So both know whether the file has arrived whole. The receiver writes beside the file and " +
+      "renames at the end: a file that is cut short does not replace anything.",
+    "With --raw there are only the bytes, for peers such as netcat.",
+  ],
+  arguments: [
+    { name: "ACTION", about: "send or receive", complete: ACTIONS },
+    { name: "FROM", about: "the file for send, the endpoint for receive", complete: "file" },
+    {
+      name: "TO",
+      about: "the endpoint for send, the file or folder for receive; default: the folder in which you are",
+      optional: true,
+      complete: "file",
+    },
+  ],
+  options: {
+    listen: flag("--listen", "send to the first one that connects"),
+    connect: flag("--connect", "receive from a sender that listens"),
+    raw: flag("--raw", "only the bytes of the file, without size, name and checksum"),
+    force: flag("--force", "replace a file that exists"),
+    timeout: optionOr(
+      "-w, --timeout TIME",
+      "give up when there is no connection after this time",
+      duration,
+      60_000,
+      "1m",
+    ),
+    idle: option("-i, --idle TIME", "give up after this time without data", duration),
+    ...TLS_CLIENT,
+  },
+  examples: [
+    { about: "On the machine that gets the file", command: "berkeley file receive '*:9000' downloads/" },
+    { about: "On the other one", command: "berkeley file send backup.tar receiver.example:9000" },
+    { about: "From netcat", command: "berkeley file receive 9000 notes.txt --raw" },
+  ],
+  seeAlso: ["sendfile(2)", "berkeley-connect(1)"],
+  async run({ args: [action = "", first = "", second], options, output, interrupts }) {
+    const found = ACTIONS.find((name) => name === action);
+    if (found === undefined) {
+      throw new UsageError(
+        `ACTION is ${JSON.stringify(action)}, required send or receive${didYouMean(action, ACTIONS)}`,
+      );
+    }
+    if (found === "send" && second === undefined) throw new UsageError("TO is missing: where to send the file");
+    if (found === "send" && options.connect)
+      throw new UsageError("--connect is given with send, required --listen or neither");
+    if (found === "receive" && options.listen)
+      throw new UsageError("--listen is given with receive, required --connect or neither");
+    const { openConnection } = await import("../files/connection.js");
+    const { receiveFile, sendFile } = await import("../files/transfer.js");
+    const { signal } = interrupts;
+    const listens = found === "send" ? options.listen : !options.connect;
+    const endpoint = found === "send" ? second! : first;
+    const plan = { output, signal, raw: options.raw, force: options.force, idle: options.idle };
+    const connection = () => openConnection({ endpoint, listens, output, signal, options });
+    if (found === "send") await sendFile(first, connection, plan);
+    else await receiveFile(second ?? ".", connection, plan);
+    return 0;
+  },
+});

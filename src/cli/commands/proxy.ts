@@ -1,0 +1,144 @@
+// The command `proxy`: from an endpoint to another, with a look at what passes.
+
+import { randomInt } from "node:crypto";
+
+import { type Command, define, flag, list, option, optionOr } from "../frame/command.js";
+import { UsageError } from "../frame/failure.js";
+import { TLS_SERVER } from "../frame/tlsOptions.js";
+import { duration, file, portion, size, text, whole } from "../frame/values.js";
+import { WHERE_TO_LISTEN } from "../servers/plan.js";
+
+export const command: Command = define({
+  name: "proxy",
+  summary: "passes connections or datagrams on to a target, records them and slows them down",
+  description: [
+    "Listens, connects to the target for each client, and passes on what both send. It prints a line for each connection that " +
+      "has ended, and the totals at the end. Ctrl-C ends it with status 0. Without options the kernel moves the bytes.",
+    "With --record, the bytes of each client are written as a capture that Wireshark and tshark read: packets with the real " +
+      "addresses of client and proxy, made from the bytes. What --tls decrypts is recorded as plain text. When the file can't " +
+      "be written any more, it ends with the last whole packet, no further connection is accepted, and the status is 1.",
+  ],
+  arguments: [
+    { ...WHERE_TO_LISTEN, name: "LISTEN" },
+    {
+      name: "TARGET",
+      about: "where to connect: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT",
+    },
+  ],
+  options: {
+    udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp:// of both"),
+    record: option("-r, --record FILE", "write what passes to a capture in the format pcapng", file),
+    latency: optionOr("--latency TIME", "keep each byte back for this time, in each direction", duration, 0, "none"),
+    rate: option("--rate SIZE", "pass on at most so many bytes a second, in each direction", size),
+    drop: optionOr("--drop PART", "drop this part of the datagrams, such as 0.05 or 5%", portion, 0, "none"),
+    seed: option("--seed N", "make --drop choose the same datagrams each time", whole(1, 0xffff_ffff)),
+    proxyProtocol: flag("--proxy-protocol", "send the target the header of the PROXY protocol, version 1"),
+    via: option("--via URL", "reach the target through a proxy: socks5://HOST:PORT or http://HOST:PORT", text),
+    timeout: optionOr("-w, --timeout TIME", "give up on the target after this time", duration, 10_000, "10s"),
+    idle: option(
+      "-i, --idle TIME",
+      "cut a connection after this time without data; forget a sender of datagrams (60s)",
+      duration,
+    ),
+    max: optionOr("-m, --max N", "connections, or senders of datagrams, at a time", whole(1, 100_000), 1000),
+    count: option("--count N", "end after this number of connections", whole(1, 1e9)),
+    ...TLS_SERVER,
+    targetCa: list("--target-ca FILE", "trust only the authorities in this file for a target of tls://", file),
+    insecure: flag("--insecure", "do not verify the certificate of a target of tls://"),
+  },
+  examples: [
+    { about: "A port to a server, with a capture", command: "berkeley proxy 8080 localhost:80 --record web.pcapng" },
+    { about: "A slow network", command: "berkeley proxy 8080 localhost:80 --latency 100ms --rate 128KiB" },
+    {
+      about: "TLS in front of a UNIX socket",
+      command: "berkeley proxy 'tls://*:443' unix:/run/app.sock --cert c.pem --key k.pem",
+    },
+    {
+      about: "A lossy network for datagrams",
+      command: "berkeley proxy udp://127.0.0.1:5300 udp://localhost:53 --drop 10%",
+    },
+  ],
+  exitStatus: [["1", "also when the file of --record could not be written to its end"]],
+  seeAlso: ["berkeley-connect(1)", "tshark(1)", "tc-netem(8)"],
+  async run({ args: [listenAt = "", target = ""], options, output, interrupts, version }) {
+    const [{ readEndpoint }, { clientTls, serverTls }, { Recorder }, { Tally }] = await Promise.all([
+      import("../frame/endpoints.js"),
+      import("../frame/tlsOptions.js"),
+      import("../proxy/recorder.js"),
+      import("../proxy/plan.js"),
+    ]);
+    const { udp, tls, drop, proxyProtocol, via, record, latency, rate, idle, max, count, timeout } = options;
+    const scheme = udp ? "udp" : "tcp";
+    const listened = readEndpoint(listenAt, { name: "LISTEN", scheme: tls ? "tls" : scheme });
+    const from = tls && listened.scheme === "tcp" ? ({ ...listened, scheme: "tls" } as const) : listened;
+    const to = readEndpoint(target, { name: "TARGET", scheme, schemes: ["tcp", "tls", "udp", "unix", "vsock"] });
+    if ((from.scheme === "udp") !== (to.scheme === "udp")) {
+      throw new UsageError(
+        `LISTEN is ${JSON.stringify(listenAt)} and TARGET ${JSON.stringify(target)}, required both or none of udp`,
+      );
+    }
+    const datagrams = from.scheme === "udp";
+    if (!datagrams && drop > 0) throw new UsageError("--drop is given with streams, required datagrams");
+    if (datagrams && (proxyProtocol || via !== undefined)) {
+      throw new UsageError(`${proxyProtocol ? "--proxy-protocol" : "--via"} is given with datagrams, required streams`);
+    }
+    if (tls && from.scheme !== "tls")
+      throw new UsageError(`--tls is given with an endpoint of ${from.scheme}, required tcp or tls`);
+    const secureTarget = to.scheme === "tls";
+    if (!secureTarget && (options.targetCa.length > 0 || options.insecure)) {
+      const name = options.insecure ? "--insecure" : "--target-ca";
+      throw new UsageError(`${name} is given with a target of ${to.scheme}, required one of tls`);
+    }
+    const clientOptions = {
+      tls: false,
+      ca: options.targetCa,
+      cert: undefined,
+      key: undefined,
+      alpn: [],
+      allowTruncation: false,
+      insecure: options.insecure,
+    };
+    const draining = new AbortController();
+    const ending = new AbortController();
+    let failure: Error | undefined;
+    const failed = (error: Error): void => {
+      failure = error;
+      draining.abort(error);
+    };
+    const stop = (): void => ending.abort(new Error("the proxy has ended"));
+    interrupts.onStop(stop);
+    output.whenGone(stop);
+    const about = `berkeley proxy ${listenAt} ${target}`;
+    const plan = {
+      from,
+      to,
+      target,
+      output,
+      latency,
+      rate,
+      drop,
+      proxyProtocol,
+      via,
+      idle,
+      max,
+      count,
+      timeout,
+      serverTls: serverTls(options, from.scheme === "tls"),
+      clientTls: clientTls(clientOptions, secureTarget),
+      seed: options.seed ?? randomInt(1, 0xffff_ffff),
+      recorder: record === undefined ? undefined : new Recorder(record, about, version, failed),
+      signal: ending.signal,
+      draining: draining.signal,
+      tally: new Tally(output, target, datagrams ? "client" : "connection"),
+    };
+    try {
+      if (datagrams) await (await import("../proxy/datagrams.js")).proxyDatagrams(plan);
+      else await (await import("../proxy/streams.js")).proxyStreams(plan);
+    } finally {
+      plan.recorder?.close();
+    }
+    plan.tally.total();
+    if (failure !== undefined) throw failure;
+    return 0;
+  },
+});

@@ -1,0 +1,43 @@
+// The connection over which a file goes: made, or waited for.
+
+import { connect, listen, type Stream } from "berkeley";
+
+import { readEndpoint } from "../frame/endpoints.js";
+import type { Output } from "../frame/output.js";
+import { clientTls, type GivenTls, serverTls } from "../frame/tlsOptions.js";
+import { announce } from "../servers/serve.js";
+import { asUsage } from "../talk/open.js";
+
+export interface ConnectionPlan {
+  readonly endpoint: string;
+  readonly listens: boolean;
+  readonly output: Output;
+  readonly signal: AbortSignal;
+  readonly options: GivenTls & { readonly timeout: number };
+}
+
+export async function openConnection({ endpoint, listens, output, signal, options }: ConnectionPlan): Promise<Stream> {
+  const { timeout } = options;
+  const schemes = ["tcp", "tls", "unix", "vsock"] as const;
+  const found = readEndpoint(endpoint, {
+    name: listens ? "ENDPOINT" : "TO",
+    scheme: options.tls ? "tls" : "tcp",
+    schemes,
+  });
+  const target = options.tls && found.scheme === "tcp" ? ({ ...found, scheme: "tls" } as const) : found;
+  const secure = target.scheme === "tls";
+  if (!listens) {
+    const tls = clientTls(options, secure);
+    return asUsage(() => connect(target, { signal, timeout, ...(tls === undefined ? {} : { tls }) }));
+  }
+  const { insecure: _, servername: __, ...server } = options;
+  const tls = serverTls(server, secure);
+  const onHandshakeError = (error: unknown): void => output.problem(error, "handshake");
+  const listener = await asUsage(() => listen(target, tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }));
+  announce(output, target.scheme, listener.address);
+  try {
+    return await listener.accept({ signal, timeout });
+  } finally {
+    await listener.close();
+  }
+}

@@ -1,0 +1,255 @@
+// A file over a stream. The form on the wire, unless it is raw:
+//
+//   sender    {"berkeley":"file","version":1,"name":"backup.tar","size":1234}\n   and then the bytes
+//   sender    {"sha256":"…"}\n
+//   receiver  {"ok":true}\n   when the file is on its disk, or {"error":"…"}\n
+
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+import type { SocketConn, Stream } from "berkeley";
+
+import { escapeLine } from "../frame/escape.js";
+import { Failure, UsageError } from "../frame/failure.js";
+import type { Output } from "../frame/output.js";
+import { Progress } from "../frame/progress.js";
+import { formatBytes, formatRate, formatTime } from "../frame/units.js";
+
+export interface TransferPlan {
+  readonly output: Output;
+  readonly signal: AbortSignal;
+  readonly raw: boolean;
+  readonly force: boolean;
+  readonly idle: number | undefined;
+}
+
+interface Header {
+  readonly name: string;
+  readonly size: number;
+}
+
+const MAX_HEADER = 8192;
+const BUFFER = 256 << 10;
+
+export async function sendFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
+  const { output, raw, signal } = plan;
+  let file: FileHandle;
+  try {
+    file = await open(path);
+  } catch (error) {
+    throw new UsageError(`FROM is ${JSON.stringify(path)}, which can't be read: ${(error as Error).message}`);
+  }
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) throw new UsageError(`FROM is ${JSON.stringify(path)}, required a regular file`);
+    const { size } = stat;
+    const stream = await connection();
+    const began = performance.now();
+    const progress = new Progress(output, size);
+    try {
+      if (!raw)
+        await stream.write(`${JSON.stringify({ berkeley: "file", version: 1, name: basename(path), size })}\n`, {
+          signal,
+        });
+      const sum = raw ? undefined : checksum(path, size);
+      sum?.catch(() => undefined);
+      const sent = await sendBytes(stream, file, size, progress, plan);
+      if (sent < size)
+        throw new Failure(`${JSON.stringify(path)} became shorter while it was sent: ${sent} of ${size} bytes`);
+      if (!raw) await confirm(stream, await sum!, plan);
+      else await stream.closeWrite();
+      if (raw) await stream.end({ timeout: 60_000 });
+      else await stream.close();
+    } catch (error) {
+      stream.abort();
+      throw error;
+    } finally {
+      progress.end();
+    }
+    report(output, "sent", path, size, performance.now() - began);
+  } finally {
+    await file.close();
+  }
+}
+
+/** sendfile(2) where the kernel has the connection; TLS is made here, so the bytes have to come here. */
+async function sendBytes(
+  stream: Stream,
+  file: FileHandle,
+  size: number,
+  progress: Progress,
+  plan: TransferPlan,
+): Promise<number> {
+  const { signal, idle } = plan;
+  const { socket } = stream.conn as Partial<SocketConn>;
+  if (stream.secured === undefined && socket !== undefined && idle === undefined) {
+    return socket.sendfile(file, {
+      offset: 0,
+      count: size,
+      signal,
+      onProgress: (sent) => progress.set(sent),
+    });
+  }
+  const buffer = Buffer.allocUnsafe(BUFFER);
+  let sent = 0;
+  while (sent < size) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER, size - sent), sent);
+    if (bytesRead === 0) break;
+    await stream.write(buffer.subarray(0, bytesRead), { signal, ...(idle === undefined ? {} : { timeout: idle }) });
+    sent += bytesRead;
+    progress.set(sent);
+  }
+  return sent;
+}
+
+async function checksum(path: string, size: number): Promise<string> {
+  const sum = createHash("sha256");
+  if (size > 0)
+    for await (const chunk of createReadStream(path, { end: size - 1, highWaterMark: BUFFER }))
+      sum.update(chunk as Buffer);
+  return sum.digest("hex");
+}
+
+async function confirm(stream: Stream, sha256: string, { signal }: TransferPlan): Promise<void> {
+  await stream.write(`${JSON.stringify({ sha256 })}\n`, { signal });
+  const answer = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "an answer of the receiver");
+  if (answer["ok"] !== true)
+    throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
+}
+
+export async function receiveFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
+  const { output, raw, force, signal } = plan;
+  const isFolder = existsSync(path) && statSync(path).isDirectory();
+  if (isFolder && raw) throw new UsageError(`TO is ${JSON.stringify(path)}, a folder, required a file with --raw`);
+  if (!isFolder) checkFree(path, force);
+  if (!existsSync(dirname(path)))
+    throw new UsageError(`TO is ${JSON.stringify(path)}, in a folder that does not exist`);
+  const stream = await connection();
+  const began = performance.now();
+  try {
+    const header = raw ? undefined : await readHeader(stream, plan);
+    const target = isFolder ? join(path, nameOf(header!)) : path;
+    if (isFolder) checkFree(target, force);
+    const size = await store(stream, target, header, plan);
+    if (!raw) await stream.write('{"ok":true}\n', { signal });
+    await stream.end({ timeout: 5000 });
+    report(output, "received", target, size, performance.now() - began);
+  } catch (error) {
+    if (!raw)
+      await stream
+        .write(`${JSON.stringify({ error: (error as Error).message })}\n`, { timeout: 1000 })
+        .catch(() => undefined);
+    await stream.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+function checkFree(path: string, force: boolean): void {
+  if (!force && existsSync(path))
+    throw new UsageError(`TO is ${JSON.stringify(path)}, which exists, required --force to replace it`);
+}
+
+/** The last part of the name that the sender gives: it chooses no folder. */
+function nameOf({ name }: Header): string {
+  const last = basename(name.replaceAll("\0", ""));
+  if (last === "" || last === "." || last === "..")
+    throw new Failure(`the sender names the file ${JSON.stringify(name)}`);
+  return last;
+}
+
+async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Header> {
+  const { berkeley, version, name, size } = readObject(
+    await stream.readLine({ max: MAX_HEADER, signal }),
+    "the line before a file",
+  );
+  if (
+    berkeley !== "file" ||
+    version !== 1 ||
+    typeof name !== "string" ||
+    !Number.isSafeInteger(size) ||
+    (size as number) < 0
+  ) {
+    throw new Failure("the peer sends no line as berkeley file does; --raw takes its bytes as they are");
+  }
+  return { name, size: size as number };
+}
+
+function readObject(line: string | null, what: string): Record<string, unknown> {
+  if (line === null) throw new Failure(`the peer finished before ${what}`);
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new Failure(
+    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${what}; --raw takes its bytes as they are`,
+  );
+}
+
+/** Writes beside the file and renames at the end; the number of bytes. */
+async function store(stream: Stream, target: string, header: Header | undefined, plan: TransferPlan): Promise<number> {
+  const partial = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
+  let file: FileHandle;
+  try {
+    file = await open(partial, "wx");
+  } catch (error) {
+    throw new Failure(`cannot write ${JSON.stringify(target)}: ${(error as Error).message}`);
+  }
+  try {
+    const size = await receiveBytes(stream, file, header?.size, plan);
+    await file.sync();
+    await file.close();
+    await rename(partial, target);
+    return size;
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+async function receiveBytes(
+  stream: Stream,
+  file: FileHandle,
+  size: number | undefined,
+  plan: TransferPlan,
+): Promise<number> {
+  const { output, signal, idle } = plan;
+  const wait = { signal, ...(idle === undefined ? {} : { timeout: idle }) };
+  const progress = new Progress(output, size);
+  const sum = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(BUFFER);
+  let received = 0;
+  try {
+    const end = size ?? Infinity;
+    while (received < end) {
+      const room = Math.min(BUFFER, end - received);
+      const length = await stream.read(buffer.subarray(0, room), wait);
+      if (length === 0) break;
+      for (let at = 0; at < length;) at += (await file.write(buffer, at, length - at)).bytesWritten;
+      if (size !== undefined) sum.update(buffer.subarray(0, length));
+      received += length;
+      progress.set(received);
+    }
+  } finally {
+    progress.end();
+  }
+  if (size === undefined) return received;
+  if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
+  const { sha256 } = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "the checksum");
+  if (sha256 !== sum.digest("hex"))
+    throw new Failure("the checksum is not that of the bytes that came; the file was not written");
+  return received;
+}
+
+function report(output: Output, event: "sent" | "received", file: string, size: number, milliseconds: number): void {
+  const rounded = Math.round(milliseconds);
+  output.result(
+    { event, file, size, milliseconds: rounded },
+    () =>
+      `${event} ${escapeLine(file)}: ${formatBytes(size)} in ${formatTime(milliseconds)} (${formatRate(size, milliseconds)})`,
+  );
+}

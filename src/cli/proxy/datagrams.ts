@@ -1,0 +1,171 @@
+// A proxy of datagrams: a socket to the target for each client, so that answers find their way back.
+
+import { type HostAddress, bindUdp, connectUdp, type UdpSocket } from "berkeley";
+import type { UdpFlow } from "berkeley/pcapng";
+
+import { announce } from "../servers/serve.js";
+import { asUsage } from "../talk/open.js";
+import type { Flow, ProxyPlan } from "./plan.js";
+import { sleepUntil } from "./shape.js";
+
+/** ms of silence after which a client is forgotten, unless --idle says otherwise. */
+const IDLE = 60_000;
+/** Datagrams of one direction that are kept back at most; further ones are dropped, as a full queue would. */
+const MOST_KEPT = 1000;
+
+export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
+  const { from, output, signal, draining, tally, max, count } = plan;
+  const socket = await asUsage(() => bindUdp(from, { signal }));
+  announce(output, "udp", socket.address);
+  draining.addEventListener("abort", () => void socket.close(), { once: true });
+  const random = randomNumbers(plan.seed);
+  const clients = new Map<string, ClientFlow>();
+  try {
+    for (;;) {
+      const { data, address } = await socket.receive();
+      const name = String(address);
+      let client = clients.get(name);
+      if (client === undefined) {
+        if (clients.size >= max || tally.flows === count) continue;
+        client = new ClientFlow(plan, socket, address, random, () => {
+          clients.delete(name);
+          if (tally.flows === count && clients.size === 0) void socket.close();
+        });
+        clients.set(name, client);
+      }
+      client.fromClient(data);
+    }
+  } catch (error) {
+    const closed = (error as { code?: unknown }).code === "ECANCELED" || (error as { code?: unknown }).code === "EBADF";
+    if (!signal.aborted && !closed) throw error;
+  } finally {
+    for (const client of clients.values()) client.end();
+    await Promise.all([...clients.values()].map((client) => client.ended));
+    await socket.close();
+  }
+}
+
+/** The datagrams of one client. */
+class ClientFlow {
+  readonly ended: Promise<void>;
+  readonly #plan: ProxyPlan;
+  readonly #socket: UdpSocket;
+  readonly #address: HostAddress;
+  readonly #random: () => number;
+  readonly #flow: Flow;
+  readonly #recorded: UdpFlow | undefined;
+  readonly #ending = new AbortController();
+  readonly #idle: NodeJS.Timeout;
+  readonly #toTarget: Line;
+  readonly #toClient: Line;
+  readonly #target: Promise<UdpSocket>;
+
+  constructor(plan: ProxyPlan, socket: UdpSocket, address: HostAddress, random: () => number, onEnd: () => void) {
+    this.#plan = plan;
+    this.#socket = socket;
+    this.#address = address;
+    this.#random = random;
+    this.#flow = plan.tally.begin(String(address));
+    this.#recorded = plan.recorder?.udp(address, socket.address);
+    this.#idle = setTimeout(() => this.end(), plan.idle ?? IDLE);
+    const { signal } = this.#ending;
+    this.#toTarget = new Line(plan, signal);
+    this.#toClient = new Line(plan, signal);
+    this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
+    this.ended = this.#run().then((error) => {
+      clearTimeout(this.#idle);
+      plan.tally.end(this.#flow, error);
+      onEnd();
+    });
+  }
+
+  end(): void {
+    this.#ending.abort(new Error("the flow has ended"));
+  }
+
+  /** A datagram of the client. */
+  fromClient(data: Buffer): void {
+    this.#idle.refresh();
+    this.#recorded?.datagram("client", data);
+    if (this.#isLost()) return;
+    const sent = this.#toTarget.send(async () => {
+      await (await this.#target).send(data);
+      this.#flow.toTarget += data.length;
+    }, data.length);
+    if (!sent) this.#flow.dropped++;
+  }
+
+  /** Answers until the end; the error that ended it. */
+  async #run(): Promise<unknown> {
+    let target: UdpSocket | undefined;
+    try {
+      target = await this.#target;
+      for (;;) {
+        const { data } = await target.receive({ signal: this.#ending.signal });
+        this.#idle.refresh();
+        this.#recorded?.datagram("server", data);
+        if (this.#isLost()) continue;
+        const sent = this.#toClient.send(async () => {
+          await this.#socket.send(data, this.#address);
+          this.#flow.toClient += data.length;
+        }, data.length);
+        if (!sent) this.#flow.dropped++;
+      }
+    } catch (error) {
+      return this.#ending.signal.aborted ? undefined : error;
+    } finally {
+      this.end();
+      await target?.close();
+    }
+  }
+
+  #isLost(): boolean {
+    const { drop } = this.#plan;
+    if (drop === 0 || this.#random() >= drop) return false;
+    this.#flow.dropped++;
+    return true;
+  }
+}
+
+/** One direction: latency and rate, in order. */
+class Line {
+  readonly #latency: number;
+  readonly #rate: number | undefined;
+  readonly #signal: AbortSignal;
+  #free = 0;
+  #kept = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor({ latency, rate }: ProxyPlan, signal: AbortSignal) {
+    this.#latency = latency;
+    this.#rate = rate;
+    this.#signal = signal;
+  }
+
+  /** Does the work when it is due; false when too much waits already. */
+  send(work: () => Promise<void>, size: number): boolean {
+    if (this.#kept >= MOST_KEPT) return false;
+    this.#kept++;
+    const now = performance.now();
+    if (this.#rate !== undefined) this.#free = Math.max(this.#free, now) + (size * 1000) / this.#rate;
+    const due = Math.max(now, this.#rate === undefined ? 0 : this.#free) + this.#latency;
+    this.#last = this.#last
+      .then(() => sleepUntil(due, this.#signal))
+      .then(work)
+      // A datagram that the kernel refuses is lost, as others are on their way.
+      .catch(() => undefined)
+      .finally(() => this.#kept--);
+    return true;
+  }
+}
+
+/** Numbers from 0 to 1 that follow from a seed: xorshift32 of Marsaglia. */
+function randomNumbers(seed: number): () => number {
+  let state = (seed | 0) === 0 ? 1 : seed | 0;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}

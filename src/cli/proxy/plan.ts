@@ -1,0 +1,125 @@
+// What a proxy is asked to do, and what is counted and printed of it.
+
+import type { Endpoint, ListenOptions, TlsConnectOptions } from "berkeley";
+
+import { explain } from "../frame/failure.js";
+import type { Output } from "../frame/output.js";
+import { formatBytes, formatTime, plural } from "../frame/units.js";
+import type { Recorder } from "./recorder.js";
+
+export interface ProxyPlan {
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  /** The target as people write it. */
+  readonly target: string;
+  readonly output: Output;
+  readonly serverTls: ListenOptions["tls"];
+  readonly clientTls: TlsConnectOptions | undefined;
+  readonly recorder: Recorder | undefined;
+  /** ms that each byte is kept back, in each direction. */
+  readonly latency: number;
+  /** Bytes per second in each direction. */
+  readonly rate: number | undefined;
+  /** The part of the datagrams that are dropped. */
+  readonly drop: number;
+  readonly seed: number;
+  readonly proxyProtocol: boolean;
+  readonly via: string | undefined;
+  readonly idle: number | undefined;
+  readonly max: number;
+  readonly count: number | undefined;
+  /** ms for a connection to the target. */
+  readonly timeout: number;
+  /** Ends all of it. */
+  readonly signal: AbortSignal;
+  /** Ends the listener, and lets the connections end by themselves. */
+  readonly draining: AbortSignal;
+  readonly tally: Tally;
+}
+
+/** One connection, or the datagrams of one client. */
+export interface Flow {
+  readonly number: number;
+  readonly client: string;
+  readonly began: number;
+  toTarget: number;
+  toClient: number;
+  /** Datagrams that were dropped. */
+  dropped: number;
+}
+
+/** Counts, and prints a line for each connection that has ended. */
+export class Tally {
+  readonly #output: Output;
+  readonly #target: string;
+  readonly #unit: string;
+  readonly #began = performance.now();
+  #flows = 0;
+  #ended = 0;
+  #failed = 0;
+  #toTarget = 0;
+  #toClient = 0;
+  #dropped = 0;
+
+  constructor(output: Output, target: string, unit: string) {
+    this.#output = output;
+    this.#target = target;
+    this.#unit = unit;
+  }
+
+  get flows(): number {
+    return this.#flows;
+  }
+
+  begin(client: string): Flow {
+    const number = ++this.#flows;
+    this.#output.detail(`${this.#unit} ${number} from ${client}`, { event: "connected", number, client });
+    return { number, client, began: performance.now(), toTarget: 0, toClient: 0, dropped: 0 };
+  }
+
+  end({ number, client, began, toTarget, toClient, dropped }: Flow, error?: unknown): void {
+    this.#ended++;
+    this.#toTarget += toTarget;
+    this.#toClient += toClient;
+    this.#dropped += dropped;
+    if (error !== undefined) this.#failed++;
+    const milliseconds = Math.round(performance.now() - began);
+    const failure = error === undefined ? undefined : explain(error);
+    this.#output.result(
+      {
+        event: "connection",
+        number,
+        client,
+        target: this.#target,
+        toTarget,
+        toClient,
+        dropped,
+        milliseconds,
+        error: failure,
+      },
+      () =>
+        `${client} -> ${this.#target}  to target ${formatBytes(toTarget)}, to client ${formatBytes(toClient)} in ` +
+        `${formatTime(milliseconds)}${dropped > 0 ? `, ${dropped} dropped` : ""}` +
+        (failure === undefined ? "" : this.#output.style("red", `  ${failure}`)),
+    );
+  }
+
+  /** The last line. */
+  total(): void {
+    const [connections, failed, toTarget, toClient, dropped] = [
+      this.#ended,
+      this.#failed,
+      this.#toTarget,
+      this.#toClient,
+      this.#dropped,
+    ];
+    const milliseconds = Math.round(performance.now() - this.#began);
+    this.#output.result(
+      { event: "total", connections, failed, toTarget, toClient, dropped, milliseconds },
+      () =>
+        `total: ${plural(connections, this.#unit)}${failed > 0 ? `, ${failed} failed` : ""}, to target ` +
+        `${formatBytes(toTarget)}, to client ${formatBytes(toClient)}${dropped > 0 ? `, ${dropped} dropped` : ""} in ` +
+        formatTime(milliseconds),
+    );
+  }
+}

@@ -1,0 +1,139 @@
+// One direction of a connection that is slowed down: each byte is kept back for a time, and so many go on in a second.
+
+import type { Stream } from "berkeley";
+
+export interface Shape {
+  readonly latency: number;
+  readonly rate: number | undefined;
+  /** ms without a byte after which the connection has failed. */
+  readonly idle: number | undefined;
+  readonly signal: AbortSignal;
+  /** Something came. */
+  readonly onData: (data: Buffer) => void;
+  /** Something was handed on. */
+  readonly onWritten: (count: number) => void;
+}
+
+const BUFFER = 64 << 10;
+/** Bytes that are kept back at most; more are not read. */
+const MOST_KEPT = 16 << 20;
+/** With a rate, pieces take this many ms. */
+const PIECE = 20;
+
+/** Carries all bytes on and then the end. */
+export async function carry(from: Stream, to: Stream, shape: Shape): Promise<void> {
+  const pacer = new Pacer(shape);
+  if (shape.latency === 0) {
+    const buffer = Buffer.allocUnsafe(BUFFER);
+    for (;;) {
+      const length = await from.read(buffer, wait(shape));
+      if (length === 0) break;
+      shape.onData(buffer.subarray(0, length));
+      await pacer.write(to, buffer.subarray(0, length));
+    }
+    return to.closeWrite();
+  }
+  const queue = new DelayQueue();
+  const reading = (async () => {
+    const buffer = Buffer.allocUnsafe(BUFFER);
+    for (;;) {
+      const length = await from.read(buffer, wait(shape));
+      if (length === 0) break;
+      const data = Buffer.from(buffer.subarray(0, length));
+      shape.onData(data);
+      await queue.push(data, performance.now() + shape.latency);
+    }
+    await queue.push(null, performance.now() + shape.latency);
+  })();
+  const writing = (async () => {
+    for (;;) {
+      const { data, due } = await queue.shift(shape.signal);
+      await sleepUntil(due, shape.signal);
+      if (data === null) return to.closeWrite();
+      await pacer.write(to, data);
+    }
+  })();
+  writing.catch(() => undefined);
+  await Promise.all([reading, writing]);
+}
+
+const wait = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
+  idle === undefined ? { signal } : { timeout: idle, signal };
+
+/** Writes in pieces, so that no more than the rate goes on. */
+class Pacer {
+  readonly #shape: Shape;
+  #free = 0;
+
+  constructor(shape: Shape) {
+    this.#shape = shape;
+  }
+
+  async write(to: Stream, data: Buffer): Promise<void> {
+    const { rate, signal, onWritten } = this.#shape;
+    const size = rate === undefined ? data.length : Math.max(1, Math.round((rate * PIECE) / 1000));
+    for (let at = 0; at < data.length; at += size) {
+      const piece = data.subarray(at, at + size);
+      if (rate !== undefined) {
+        await sleepUntil(this.#free, signal);
+        this.#free = Math.max(this.#free, performance.now()) + (piece.length * 1000) / rate;
+      }
+      await to.write(piece, wait(this.#shape));
+      onWritten(piece.length);
+    }
+  }
+}
+
+interface Delayed {
+  /** Null for the end. */
+  readonly data: Buffer | null;
+  readonly due: number;
+}
+
+class DelayQueue {
+  readonly #items: Delayed[] = [];
+  #kept = 0;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  async push(data: Buffer | null, due: number): Promise<void> {
+    this.#items.push({ data, due });
+    this.#kept += data?.length ?? 0;
+    this.#wakeWriter?.();
+    while (this.#kept > MOST_KEPT) await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+  }
+
+  async shift(signal: AbortSignal): Promise<Delayed> {
+    for (;;) {
+      signal.throwIfAborted();
+      const item = this.#items.shift();
+      if (item !== undefined) {
+        this.#kept -= item.data?.length ?? 0;
+        this.#wakeReader?.();
+        return item;
+      }
+      await new Promise<void>((resolve) => {
+        this.#wakeWriter = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+}
+
+/** Resolves at a time of the monotonic clock; rejects when the signal is aborted. */
+export function sleepUntil(time: number, signal: AbortSignal): Promise<void> | void {
+  const left = time - performance.now();
+  if (left <= 0) return undefined;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, left);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+}

@@ -1,0 +1,145 @@
+// A proxy of streams. Without a need to look at the bytes the kernel moves them (forward()); otherwise they pass through here, where
+// they are recorded, slowed down, or wrapped into TLS.
+
+import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
+import type { TcpFlow } from "berkeley/pcapng";
+
+import { announce, nameOf } from "../servers/serve.js";
+import { asUsage } from "../talk/open.js";
+import type { Flow, ProxyPlan } from "./plan.js";
+import { carry } from "./shape.js";
+
+export async function proxyStreams(plan: ProxyPlan): Promise<void> {
+  const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
+  const looksAtBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
+  const plain = from.scheme !== "tls" && to.scheme !== "tls" && via === undefined;
+  await (looksAtBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
+}
+
+/** By the kernel. */
+async function forwardAll(plan: ProxyPlan): Promise<void> {
+  const { from, to, output, tally, signal, draining, idle, max, timeout } = plan;
+  const forwarder = await asUsage(() =>
+    forward(from, to, {
+      signal,
+      maxConnections: max,
+      connectTimeout: timeout,
+      idleTimeout: idle ?? null,
+      onEnd({ client, toTarget, toClient, error }) {
+        const unnamed = "path" in client && client.path === "";
+        const flow = tally.begin(unnamed ? `client ${tally.flows + 1}` : String(client));
+        tally.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
+      },
+    }),
+  );
+  announce(output, from.scheme, forwarder.address);
+  draining.addEventListener("abort", () => void forwarder.close(), { once: true });
+  await forwarder.closed;
+}
+
+/** Through this program. */
+async function relay(plan: ProxyPlan): Promise<void> {
+  const { from, output, serverTls, signal, draining, tally, max, count } = plan;
+  const onHandshakeError = (error: unknown, address?: Address): void =>
+    output.problem(error, String(address ?? "handshake"));
+  const listener = await asUsage(() =>
+    listen(from, serverTls === undefined ? {} : { tls: { ...serverTls, onHandshakeError } }),
+  );
+  announce(output, from.scheme, listener.address);
+  const close = (): void => void listener.close();
+  signal.addEventListener("abort", close, { once: true });
+  draining.addEventListener("abort", close, { once: true });
+  const present = new Set<Promise<void>>();
+  try {
+    while (!signal.aborted && !draining.aborted && tally.flows !== count) {
+      while (present.size >= max) await Promise.race(present);
+      const client = await listener.accept();
+      const visit: Promise<void> = relayOne(plan, client).finally(() => present.delete(visit));
+      present.add(visit);
+    }
+  } catch (error) {
+    if (!signal.aborted && !draining.aborted) throw error;
+  }
+  await listener.close();
+  await Promise.all(present);
+}
+
+async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
+  const { tally, recorder, target, signal } = plan;
+  const flow = tally.begin(nameOf(client, tally.flows + 1));
+  const ending = new AbortController();
+  const cut = (): void => ending.abort(signal.reason);
+  signal.addEventListener("abort", cut, { once: true });
+  if (signal.aborted) cut();
+  const recorded = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
+  let error: unknown;
+  let server: Stream | undefined;
+  try {
+    server = await openTarget(plan, client, ending.signal);
+    await both(plan, flow, client, server, recorded, ending);
+    await Promise.all([client.close(), server.close()]);
+  } catch (caught) {
+    error = signal.aborted ? undefined : caught;
+    recorded?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
+    client.abort();
+    server?.abort();
+  }
+  signal.removeEventListener("abort", cut);
+  tally.end(flow, error);
+}
+
+async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal): Promise<Stream> {
+  const { to, timeout, via, clientTls, proxyProtocol } = plan;
+  const server = await connect(to, {
+    signal,
+    timeout,
+    ...(via === undefined ? {} : { via }),
+    ...(clientTls === undefined ? {} : { tls: clientTls }),
+  });
+  if (proxyProtocol) await server.write(proxyHeader(client.remoteAddress, client.localAddress));
+  return server;
+}
+
+/** Both directions; the failure of one ends the other. */
+async function both(
+  plan: ProxyPlan,
+  flow: Flow,
+  client: Stream,
+  server: Stream,
+  recorded: TcpFlow | undefined,
+  ending: AbortController,
+): Promise<void> {
+  const { latency, rate, idle } = plan;
+  const { signal } = ending;
+  const common = { latency, rate, idle, signal };
+  const fail = (error: unknown): never => {
+    ending.abort(error);
+    throw error;
+  };
+  const toTarget = carry(client, server, {
+    ...common,
+    onData: (data) => recorded?.data("client", data),
+    onWritten: (count) => (flow.toTarget += count),
+  }).then(() => recorded?.finish("client"), fail);
+  const toClient = carry(server, client, {
+    ...common,
+    onData: (data) => recorded?.data("server", data),
+    onWritten: (count) => (flow.toClient += count),
+  }).then(() => recorded?.finish("server"), fail);
+  const [first, second] = await Promise.allSettled([toTarget, toClient]);
+  // The one that failed first is the reason; the other one was cut.
+  if (first.status === "rejected" || second.status === "rejected") throw signal.reason;
+}
+
+/** The header of the PROXY protocol, version 1, which tells the target who the client is. */
+export function proxyHeader(client: Address | undefined, proxy: Address | undefined): string {
+  for (const [family, kind] of [
+    ["TCP4", InetAddress],
+    ["TCP6", Inet6Address],
+  ] as const) {
+    if (client instanceof kind && proxy instanceof kind) {
+      return `PROXY ${family} ${client.host} ${proxy.host} ${client.port} ${proxy.port}\r\n`;
+    }
+  }
+  return "PROXY UNKNOWN\r\n";
+}

@@ -1,0 +1,81 @@
+// One message and its answer.
+
+import { Failure, UsageError } from "../frame/failure.js";
+import { formatTime } from "../frame/units.js";
+import type { Channel } from "./channel.js";
+
+export interface ExchangePlan {
+  /** The answer is a line. */
+  readonly line: boolean;
+  /** Bytes of an answer at most. */
+  readonly max: number;
+  readonly noAnswer: boolean;
+  /** Aborted at Ctrl-C. */
+  readonly signal: AbortSignal;
+  /** ms for all of it. */
+  readonly timeout: number;
+}
+
+/** Sends, and resolves with the answer. Closes the channel. */
+export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
+  const { noAnswer, line, timeout } = plan;
+  const limit = new AbortController();
+  const { signal } = limit;
+  const tooLate = new Failure(`${channel.name} did not answer within ${formatTime(timeout)}`);
+  const timer = setTimeout(() => limit.abort(tooLate), timeout);
+  const onAbort = (): void => limit.abort(plan.signal.reason);
+  plan.signal.addEventListener("abort", onAbort, { once: true });
+  if (plan.signal.aborted) onAbort();
+  const parts: Buffer[] = [];
+  try {
+    await channel.send(message, { signal });
+    // A server that answers lines would take the end for that of the conversation.
+    if (!line) await channel.finish();
+    if (!noAnswer) await receive(channel, { ...plan, signal }, parts);
+    await channel.close();
+  } catch (error) {
+    channel.abort();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    plan.signal.removeEventListener("abort", onAbort);
+  }
+  return Buffer.concat(parts);
+}
+
+async function receive(channel: Channel, { line, max, signal }: ExchangePlan, parts: Buffer[]): Promise<void> {
+  let length = 0;
+  for (;;) {
+    const data = await channel.receive({ signal });
+    if (data === null) {
+      if (line) throw new Failure(`${channel.name} finished before the end of a line`);
+      return;
+    }
+    const end = line ? data.indexOf(0x0a) + 1 : 0;
+    parts.push(Buffer.from(end > 0 ? data.subarray(0, end) : data));
+    length += data.length;
+    if (end > 0 || channel.messages) return;
+    if (length > max) throw new Failure(`${channel.name} sent more than ${max} bytes; --max sets another limit`);
+  }
+}
+
+const CHARACTERS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
+
+/** A message as it is typed: `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` are bytes. */
+export function unescape(text: string): Buffer {
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (const match of text.matchAll(/\\(x[\da-f]{2}|.|$)/gis)) {
+    const what = match[1]!;
+    const byte = /^x[\da-f]{2}$/i.test(what) ? Number.parseInt(what.slice(1), 16) : CHARACTERS[what]?.charCodeAt(0);
+    if (byte === undefined) {
+      throw new UsageError(
+        `MESSAGE has ${JSON.stringify(`\\${what}`)}, required \\n, \\r, \\t, \\\\, \\0 or \\xNN after a backslash`,
+      );
+    }
+    parts.push(Buffer.from(text.slice(from, match.index)), Buffer.of(byte));
+    from = match.index + match[0].length;
+  }
+  parts.push(Buffer.from(text.slice(from)));
+  return Buffer.concat(parts);
+}
