@@ -1,6 +1,6 @@
 // The command line itself: help, version, and what is wrong with a wrong one.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "../support/program.js";
@@ -31,7 +31,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [["steps", "--host", ""], /^berkeley: --host is "", required a text that is not empty /],
   [
     ["echo", "0", "--color", "alwasy"],
-    /^berkeley: --color is "alwasy", required auto or always or never; did you mean always\?/,
+    /^berkeley: --color is "alwasy", required auto, always or never; did you mean always\?/,
   ],
   [
     ["echo", "0", "--idle", "5 minutes"],
@@ -44,7 +44,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [["echo", "127.1:80"], /^berkeley: ENDPOINT is "127\.1:80": host "127\.1" looks like a number /],
   [["echo", "tcp://localhost"], /^berkeley: ENDPOINT is "tcp:\/\/localhost": port is missing/],
   [["echo", "localhost:70000"], /^berkeley: ENDPOINT is "localhost:70000": port /],
-  [["echo", "tls://127.0.0.1:0"], /^berkeley: --cert is missing, required the certificate of the server; openssl req /],
+  [["echo", "tls://127.0.0.1:0", "--key", "x"], /^berkeley: --key is given without --cert /],
   [["echo", "0", "--cert", "x"], /^berkeley: --cert is given without --tls or a tls:\/\/ endpoint /],
   [["echo", "0", "--tls", "--cert", "/nowhere"], /^berkeley: --cert is "\/nowhere", which can't be read: ENOENT/],
   [["echo", "0", "--tls", "--udp"], /^berkeley: --udp and --tls are given together /],
@@ -114,4 +114,22 @@ test("package.json has the command", () => {
   const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { bin: Record<string, string> };
   assert.deepEqual(bin, { berkeley: "./dist/cli/main.js" });
   assert.ok(readFileSync(MAIN, "utf8").startsWith("#!/usr/bin/env node\n"));
+});
+
+test("help, man pages and completions need no addon, and a command that does says what it lacks", async () => {
+  const env = { BERKELEY_ADDON: "/nowhere/berkeley.node" };
+  for (const args of [["--help"], ["echo", "--help"], ["man", "connect"], ["completion", "bash"], ["--version"]]) {
+    const { status, stderr } = await run(args, { env });
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" }, args.join(" "));
+  }
+  const { status, stderr } = await run(["echo", "0"], { env });
+  assert.equal(status, 1);
+  assert.match(stderr, /^berkeley: [^\n]*\/nowhere\/berkeley\.node[^\n]*\n$/);
+});
+
+test("a command file has at most 200 lines", () => {
+  const folder = join(root, "src", "cli", "commands");
+  for (const name of readdirSync(folder)) {
+    assert.ok(readFileSync(join(folder, name), "utf8").split("\n").length <= 200, name);
+  }
 });

@@ -31,7 +31,8 @@ async function server(endpoint: string = "tcp://127.0.0.1:0", tls?: object) {
   };
 }
 
-async function answer(stream: Stream): Promise<void> {
+async function answer(accepted: Stream): Promise<void> {
+  await using stream = accepted;
   const all: Buffer[] = [];
   for await (const chunk of stream) all.push(chunk);
   await stream.write(complement(Buffer.concat(all)));

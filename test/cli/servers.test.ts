@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { connect, connectUdp } from "berkeley";
+import { connect, connectUdp, type Stream, type TlsConn } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 import { listening, missing, objects, run, start } from "./support.js";
 
@@ -131,6 +131,31 @@ test("echo speaks TLS with openssl s_client", { skip: missing("openssl") }, asyn
   assert.ok(client.stdout.startsWith("over TLS\n") || client.status === 0, client.stderr);
   assert.match((await program.ended).stdout, /received 9 B, sent 9 B/);
 });
+
+test(
+  "a server of TLS without --cert makes a certificate, whose fingerprint it prints",
+  { skip: missing("openssl") },
+  async () => {
+    await using program = start(["echo", "tls://127.0.0.1:0", "--count", "2"]);
+    const endpoint = await listening(program);
+    const [, fingerprint = ""] = await program.line(/fingerprint ([\dA-F:]{95})$/, "stderr");
+    await using stream = (await connect(endpoint, { tls: { rejectUnauthorized: false } })) as Stream<TlsConn>;
+    const certificate = stream.conn.peerCertificate!;
+    assert.equal(certificate.fingerprint256, fingerprint);
+    // It is one for localhost that verifies itself.
+    await using verified = await connect(endpoint, { tls: { ca: certificate.toString() } });
+    await verified.write("x");
+    assert.equal(String(await verified.readExactly(1)), "x");
+    const text = execFileSync("openssl", ["x509", "-noout", "-subject", "-ext", "subjectAltName"], {
+      input: certificate.toString(),
+      encoding: "utf8",
+    });
+    assert.match(
+      text,
+      /subject=\s*CN = localhost\n[^]*DNS:localhost, IP Address:127\.0\.0\.1, IP Address:0:0:0:0:0:0:0:1/,
+    );
+  },
+);
 
 test("a server whose output nobody reads ends quietly", async () => {
   await using program = start(["echo", "0"]);

@@ -3,7 +3,17 @@ import assert from "node:assert/strict";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { AF_INET, bindUdp, connect, connectUdp, listen, Socket, type SocketListener, TCP_MAXSEG } from "berkeley";
+import {
+  AF_INET,
+  AF_UNIX,
+  bindUdp,
+  connect,
+  connectUdp,
+  listen,
+  Socket,
+  type SocketListener,
+  TCP_MAXSEG,
+} from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
 import { ours, randomFile, temporaryFolder } from "./peers.js";
@@ -352,4 +362,44 @@ test("a full disk behind standard output is a failure", async () => {
   const { status, stderr } = await program.ended;
   assert.equal(status, 1);
   assert.match(stderr, /^berkeley: cannot write the output: ENOSPC: no space left on device[^\n]*\n$/);
+});
+
+test("connect --exec runs a command with the connection, whatever the endpoint", async () => {
+  await using listener = await server();
+  await using program = start(["connect", listener.endpoint, "--exec", "read line; echo got $line"]);
+  await using stream = await listener.accept();
+  await stream.write("hello\n");
+  assert.equal(await stream.readLine(), "got hello");
+  assert.equal(await stream.read(), null);
+  await stream.close();
+  assert.deepEqual(await program.ended, { status: 0, stdout: "", stderr: "" });
+});
+
+test("the name of a peer and JSON have no character that a terminal obeys", async () => {
+  const path = join(folder, "named");
+  await using program = start(["listen", path, "--json"], { input: "" });
+  await listening(program);
+  await using socket = new Socket(AF_UNIX);
+  await socket.bind(`unix:@berkeley\u001b[2J\u009b${process.pid}`);
+  await socket.connect(`unix:${path}`);
+  await socket.sendAll("c1 \u009b bidi \u202e tag \u{e0001} end\u0007");
+  await socket.end();
+  const { stdout } = await program.ended;
+  assert.doesNotMatch(stdout.replaceAll("\n", ""), /[\p{Cc}\p{Cf}]/u);
+  const data = objects(stdout).find(({ event }) => event === "data")!;
+  assert.equal(data["text"], "c1 \u009b bidi \u202e tag \u{e0001} end\u0007");
+  assert.equal(data["peer"], `unix:@berkeley\\x1b[2J\\x9b${process.pid}`);
+});
+
+test("an error that quotes a peer is one line without control characters", async () => {
+  await using proxy = await server();
+  await using program = start(["connect", "localhost:1", "--via", `http://${String(proxy.address)}`], { input: "" });
+  await using stream = await proxy.accept();
+  await stream.readUntil("\r\n\r\n");
+  await stream.write("HTTP/1.1 403 no \u009b31m way\u202e\r\n\r\n");
+  await stream.close();
+  const { status, stderr } = await program.ended;
+  assert.equal(status, 1);
+  assert.match(stderr, /^berkeley: [^\n]+\n$/);
+  assert.doesNotMatch(stderr.trimEnd(), /[\p{Cc}\p{Cf}]/u);
 });

@@ -54,7 +54,7 @@ export const command: Command = define({
       import("../talk/input.js"),
     ]);
     const { timeout, via, source } = options;
-    const target = readTarget(args[0] ?? "", options);
+    const target = await readTarget(args[0] ?? "", options);
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);
     const channel = await open({ ...target, tls, via, timeout, source: readSource(source), signal });

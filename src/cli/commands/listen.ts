@@ -51,7 +51,7 @@ export const command: Command = define({
       import("../frame/tlsOptions.js"),
       import("../talk/input.js"),
     ]);
-    const target = readTarget(args[0] ?? "", options);
+    const target = await readTarget(args[0] ?? "", options);
     const { keepOpen, max, exec, timeout, allowRemoteExec } = options;
     const { isLocal } = await import("../frame/endpoints.js");
     if (exec !== undefined && !allowRemoteExec && !isLocal(target.endpoint)) {
@@ -61,7 +61,7 @@ export const command: Command = define({
     }
     const { signal } = interrupts;
     const onHandshakeError = (error: unknown): void => output.problem(error, "handshake");
-    const plan = { ...target, tls: serverTls(options, target.secure), signal, onHandshakeError };
+    const plan = { ...target, tls: await serverTls(options, target.secure, output), signal, onHandshakeError };
     const announce = (endpoint: string): void =>
       output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
     const input = new StandardInput();

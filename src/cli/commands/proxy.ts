@@ -123,7 +123,7 @@ export const command: Command = define({
       max,
       count,
       timeout,
-      serverTls: serverTls(options, from.scheme === "tls"),
+      serverTls: await serverTls(options, from.scheme === "tls", output),
       clientTls: clientTls(clientOptions, secureTarget),
       seed: options.seed ?? randomInt(1, 0xffff_ffff),
       recorder: record === undefined ? undefined : new Recorder(record, about, version, failed),

@@ -65,7 +65,7 @@ export const command: Command = define({
     const { timeout, via, source, line, max, noAnswer, newline } = options;
     if (message !== undefined && options.file !== undefined)
       throw new UsageError("MESSAGE and --file are given together");
-    const target = readTarget(where, options);
+    const target = await readTarget(where, options);
     const given = options.file === undefined ? undefined : readGiven("--file", options.file);
     const bytes = given ?? (message === undefined ? await everything() : unescape(message));
     const { signal } = interrupts;

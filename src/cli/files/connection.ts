@@ -31,7 +31,7 @@ export async function openConnection({ endpoint, listens, output, signal, option
     return asUsage(() => connect(target, { signal, timeout, ...(tls === undefined ? {} : { tls }) }));
   }
   const { insecure: _, servername: __, ...server } = options;
-  const tls = serverTls(server, secure);
+  const tls = await serverTls(server, secure, output);
   const onHandshakeError = (error: unknown): void => output.problem(error, "handshake");
   const listener = await asUsage(() => listen(target, tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }));
   announce(output, target.scheme, listener.address);

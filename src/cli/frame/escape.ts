@@ -17,6 +17,15 @@ export function escapeLine(text: string): string {
   return text.replace(OBEYED, escapeCharacter);
 }
 
+/** JSON in which no character is one that a terminal obeys; JSON.stringify() leaves those above ASCII. */
+export function escapeJson(json: string): string {
+  return json.replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}\p{Co}]/gu, (character) =>
+    Array.from({ length: character.length }, (_, index) => {
+      return `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;
+    }).join(""),
+  );
+}
+
 /** Bytes of UTF-8 that come in pieces, which may cut a character or the end of a line. */
 export class Escaper {
   #kept: Uint8Array = new Uint8Array(0);

@@ -2,6 +2,8 @@
 
 import { getSystemErrorMap } from "node:util";
 
+import { escapeLine } from "./escape.js";
+
 /** All went well, or a server was ended by Ctrl-C. */
 export const SUCCESS = 0;
 /** The network, the peer or the kernel refused. */
@@ -72,7 +74,8 @@ function isExpected(error: Coded): boolean {
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!isExpected(error)) return error.stack ?? error.message;
-  return `${error.message}${meaningOf(error)}`.replaceAll(/\s*\n\s*/g, " ");
+  // A message can quote what a peer sent.
+  return escapeLine(`${error.message}${meaningOf(error)}`.replaceAll(/\s*\n\s*/g, " "));
 }
 
 /** The exit status that an error ends a command with. */

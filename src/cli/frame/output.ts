@@ -1,9 +1,8 @@
 // What a command prints. Results go to standard output and nothing else does: lines for people, or with --json an object a
 // line. Notes, progress and errors go to standard error.
 
-import { Escaper } from "./escape.js";
-import { toJson } from "./failure.js";
-import { explain } from "./failure.js";
+import { escapeJson, Escaper } from "./escape.js";
+import { explain, toJson } from "./failure.js";
 import { Gone, StandardOutput } from "./standardOutput.js";
 
 const SGR = {
@@ -76,7 +75,7 @@ export class Output {
   /** An object for programs: bigints as text, no line breaks. */
   object(value: object): void {
     const plain = (_: string, field: unknown): unknown => (typeof field === "bigint" ? String(field) : field);
-    this.line(JSON.stringify(value, plain));
+    this.line(escapeJson(JSON.stringify(value, plain)));
   }
 
   /** A result: the object with --json, else the lines. */
@@ -99,7 +98,9 @@ export class Output {
   /** An error that ends nothing but a part of the work, such as one connection of a server. */
   problem(error: unknown, about: string = ""): void {
     const before = about === "" ? "" : `${about}: `;
-    this.#error(this.json ? `${JSON.stringify(toJson(error))}\n` : `berkeley: ${before}${explain(error)}\n`);
+    this.#error(
+      this.json ? `${escapeJson(JSON.stringify(toJson(error)))}\n` : `berkeley: ${before}${explain(error)}\n`,
+    );
   }
 
   /**

@@ -1,11 +1,11 @@
 // Socket options by name, as `--option TCP_NODELAY=1`: the options of the library, with values as a user types them.
 
-import * as library from "berkeley";
+import type { SocketOption } from "berkeley";
 
 import { UsageError } from "./failure.js";
 import { didYouMean } from "./suggest.js";
 
-type AnyOption = library.SocketOption<unknown, unknown>;
+type AnyOption = SocketOption<unknown, unknown>;
 
 /** An option with its value, checked. */
 export interface GivenOption {
@@ -15,11 +15,13 @@ export interface GivenOption {
 
 /** Whatever sets options: a socket, or the settings of a connection. */
 export interface Settable {
-  setsockopt<T>(option: library.SocketOption<never, T>, value: T): void;
+  setsockopt<T>(option: SocketOption<never, T>, value: T): void;
 }
 
 /** All socket options of the library, by name. */
-export function socketOptions(): ReadonlyMap<string, AnyOption> {
+export async function socketOptions(): Promise<ReadonlyMap<string, AnyOption>> {
+  // By its namespace, because the names are those that users type.
+  const library = await import("berkeley");
   const found = new Map<string, AnyOption>();
   for (const [name, value] of Object.entries(library)) {
     if (typeof value === "object" && value !== null && "optname" in value && "encode" in value) {
@@ -30,10 +32,10 @@ export function socketOptions(): ReadonlyMap<string, AnyOption> {
 }
 
 /** Reads `NAME=VALUE`, or `NAME` alone for one that is switched on. */
-export function readSocketOption(text: string): GivenOption {
+export async function readSocketOption(text: string): Promise<GivenOption> {
   const at = text.indexOf("=");
   const name = at < 0 ? text : text.slice(0, at);
-  const all = socketOptions();
+  const all = await socketOptions();
   const option = all.get(name);
   if (option === undefined) {
     const near = didYouMean(name, all.keys());
@@ -73,5 +75,5 @@ function readings(text: string): unknown[] {
 }
 
 export function applyOptions(socket: Settable, given: readonly GivenOption[]): void {
-  for (const { option, value } of given) socket.setsockopt(option as library.SocketOption<never, unknown>, value);
+  for (const { option, value } of given) socket.setsockopt(option as SocketOption<never, unknown>, value);
 }

@@ -6,6 +6,7 @@ import type { ListenOptions, TlsConnectOptions } from "berkeley";
 
 import { flag, list, option, type OptionSpec } from "./command.js";
 import { UsageError } from "./failure.js";
+import type { Output } from "./output.js";
 import { file, text } from "./values.js";
 
 type TlsListenOptions = NonNullable<ListenOptions["tls"]>;
@@ -40,7 +41,7 @@ export type TlsClientOptions = TlsServerOptions & {
 export const TLS_SERVER: TlsServerOptions = {
   tls: flag("--tls", "speak TLS; the same as the scheme tls://"),
   ca: list("--ca FILE", "require clients to show a certificate of an authority in this file", file),
-  cert: option("--cert FILE", "the certificate and its chain, in PEM", file),
+  cert: option("--cert FILE", "the certificate and its chain, in PEM; default: one that is self-signed", file),
   key: option("--key FILE", "the key of the certificate, in PEM; default: the file of --cert", file),
   alpn: list("--alpn NAME", "a protocol that is offered, such as h2 (ALPN)", text),
   allowTruncation: flag(
@@ -87,17 +88,28 @@ export function clientTls(given: GivenTls, secure: boolean): TlsConnectOptions |
   };
 }
 
-export function serverTls(given: GivenTls, secure: boolean): TlsListenOptions | undefined {
+/**
+ * Without `--cert` the server gets a certificate that it signs itself.
+ *
+ * @param output says so, with the fingerprint that a client can compare
+ */
+export async function serverTls(
+  given: GivenTls,
+  secure: boolean,
+  output: Output,
+): Promise<TlsListenOptions | undefined> {
   if (!secure) return refuseWithoutTls(given);
-  if (given.cert === undefined) {
-    throw new UsageError(
-      "--cert is missing, required the certificate of the server; openssl req -x509 -newkey ec -pkeyopt " +
-        'ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -addext "subjectAltName=DNS:localhost" -keyout key.pem ' +
-        "-out cert.pem makes one",
-    );
-  }
   const { ca } = given;
-  return { ...common(given), ...(ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true }) };
+  const clients = ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true };
+  const shared = { ...common(given), ...clients };
+  if (given.cert !== undefined) return shared;
+  const { selfSigned } = await import("./selfSigned.js");
+  const { cert, key, fingerprint } = selfSigned();
+  output.note(`no --cert is given: the certificate is self-signed, with the SHA-256 fingerprint ${fingerprint}`, {
+    event: "certificate",
+    fingerprint,
+  });
+  return { ...shared, cert, key };
 }
 
 function refuseWithoutTls(given: GivenTls): undefined {

@@ -38,13 +38,16 @@ export function whole(min: number, max: number): ValueParser<number> {
   };
 }
 
+/** `a, b or c`. */
+const oneOf = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+
 /** One of some words. */
 export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
   return withCompletion((value: string) => {
     const found = words.find((word) => word === value);
     if (found !== undefined) return found;
     const near = nearest(value, words);
-    throw new ValueError(`required ${words.join(" or ")}${near === undefined ? "" : `; did you mean ${near}?`}`);
+    throw new ValueError(`required ${oneOf(words)}${near === undefined ? "" : `; did you mean ${near}?`}`);
   }, words);
 }
 

@@ -33,7 +33,9 @@ export async function carry(from: Stream, to: Stream, shape: Shape): Promise<voi
     }
     return to.closeWrite();
   }
-  const queue = new DelayQueue();
+  const queue = new DelayQueue(shape.signal);
+  const wake = (): void => queue.wake();
+  shape.signal.addEventListener("abort", wake, { once: true });
   const reading = (async () => {
     const buffer = Buffer.allocUnsafe(BUFFER);
     for (;;) {
@@ -47,14 +49,14 @@ export async function carry(from: Stream, to: Stream, shape: Shape): Promise<voi
   })();
   const writing = (async () => {
     for (;;) {
-      const { data, due } = await queue.shift(shape.signal);
+      const { data, due } = await queue.shift();
       await sleepUntil(due, shape.signal);
       if (data === null) return to.closeWrite();
       await pacer.write(to, data);
     }
   })();
   writing.catch(() => undefined);
-  await Promise.all([reading, writing]);
+  await Promise.all([reading, writing]).finally(() => shape.signal.removeEventListener("abort", wake));
 }
 
 const wait = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
@@ -91,31 +93,41 @@ interface Delayed {
 }
 
 class DelayQueue {
+  readonly #signal: AbortSignal;
   readonly #items: Delayed[] = [];
   #kept = 0;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
 
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
   async push(data: Buffer | null, due: number): Promise<void> {
     this.#items.push({ data, due });
     this.#kept += data?.length ?? 0;
     this.#wakeWriter?.();
-    while (this.#kept > MOST_KEPT) await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+    while (this.#kept > MOST_KEPT && !this.#signal.aborted) {
+      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+    }
   }
 
-  async shift(signal: AbortSignal): Promise<Delayed> {
+  /** Ends what waits here, for a signal that is aborted. */
+  wake(): void {
+    this.#wakeReader?.();
+    this.#wakeWriter?.();
+  }
+
+  async shift(): Promise<Delayed> {
     for (;;) {
-      signal.throwIfAborted();
+      this.#signal.throwIfAborted();
       const item = this.#items.shift();
       if (item !== undefined) {
         this.#kept -= item.data?.length ?? 0;
         this.#wakeReader?.();
         return item;
       }
-      await new Promise<void>((resolve) => {
-        this.#wakeWriter = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      await new Promise<void>((resolve) => (this.#wakeWriter = resolve));
     }
   }
 }

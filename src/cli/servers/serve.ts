@@ -14,6 +14,7 @@ import {
 
 import type { Invocation, OptionValues } from "../frame/command.js";
 import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
+import { escapeLine } from "../frame/escape.js";
 import { explain, Interrupted, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
 import { serverTls } from "../frame/tlsOptions.js";
@@ -109,7 +110,7 @@ interface Run {
 async function serveStreams({ endpoint, options, output, service, signal, totals, stop }: Run): Promise<void> {
   const secure = endpoint.scheme === "tls" || options.tls;
   const target: Endpoint = secure && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
-  const tls = serverTls(options, target.scheme === "tls");
+  const tls = await serverTls(options, target.scheme === "tls", output);
   const onHandshakeError = (error: unknown, from?: Address): void => output.problem(error, String(from ?? "handshake"));
   const listener = await listen(target, {
     signal,
@@ -177,7 +178,7 @@ function report(output: Output, client: Client, number: number, totals: Totals, 
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: Run): Promise<void> {
-  serverTls(options, false);
+  await serverTls(options, false, output);
   const { datagram } = service;
   if (datagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
@@ -238,5 +239,5 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
 export function nameOf(conn: Conn, number: number): string {
   const { remoteAddress } = conn;
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
-  return String(remoteAddress);
+  return escapeLine(String(remoteAddress));
 }

@@ -22,6 +22,7 @@ import {
 } from "berkeley";
 
 import { showEndpoint } from "../frame/endpoints.js";
+import { escapeLine } from "../frame/escape.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
 import { type Bound, type Channel, MessageChannel, StreamChannel } from "./channel.js";
@@ -207,5 +208,5 @@ function showListener(endpoint: Endpoint, address: Listener["address"]): string 
 /** The peer in words; clients of UNIX sockets mostly have no name. */
 function clientName(address: Stream["remoteAddress"], number: number): string {
   const unnamed = address === undefined || ("path" in address && address.path === "");
-  return unnamed ? `client ${number}` : String(address);
+  return unnamed ? `client ${number}` : escapeLine(String(address));
 }

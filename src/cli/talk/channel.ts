@@ -192,7 +192,7 @@ export class BoundChannel implements Channel {
 
   /** Waits for a first peer, then sends to all; a peer that has gone is no failure while there are others. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
-    await Promise.race([this.#first, aborted(opts.signal)]);
+    if (this.#peers.size === 0) await Promise.race([this.#first, aborted(opts.signal)]);
     let failure: SocketError | undefined;
     for (const [name, address] of this.#peers) {
       if (address === undefined) continue;

@@ -16,7 +16,7 @@ export interface Target {
 
 type TargetValues = Pick<TalkValues, "udp" | "datagram" | "seqpacket" | "option"> & { readonly tls: boolean };
 
-export function readTarget(text: string, options: TargetValues): Target {
+export async function readTarget(text: string, options: TargetValues): Promise<Target> {
   const { udp, datagram, seqpacket, tls } = options;
   const found = readEndpoint(text, { scheme: udp ? "udp" : tls ? "tls" : "tcp" });
   const messages = seqpacket ? "seqpacket" : datagram || (udp && found.scheme === "unix") ? "datagram" : undefined;
@@ -32,14 +32,20 @@ export function readTarget(text: string, options: TargetValues): Target {
   }
   const secure = tls || found.scheme === "tls";
   const endpoint: Endpoint = tls && found.scheme === "tcp" ? { ...found, scheme: "tls" } : found;
-  return { endpoint, messages, secure, options: options.option.map(readSocketOption) };
+  return { endpoint, messages, secure, options: await Promise.all(options.option.map(readSocketOption)) };
+}
+
+/** What a text without a port, or an address of IPv6 without brackets, can stand for. */
+function sourceForms(text: string): string[] {
+  if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
+  return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];
 }
 
 /** The address of --source: `HOST`, `HOST:PORT`, `:PORT`, or the path of a UNIX socket. */
 export function readSource(text: string | undefined): AddressLike | undefined {
   if (text === undefined) return undefined;
   if (/^:\d{1,5}$/.test(text)) return ["", Number(text.slice(1))];
-  const candidates = text.includes("/") || text.startsWith("@") ? [`unix:${text}`] : [text, `${text}:0`, `[${text}]:0`];
+  const candidates = sourceForms(text);
   let refusal: unknown;
   for (const candidate of candidates) {
     try {

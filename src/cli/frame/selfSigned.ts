@@ -1,0 +1,66 @@
+// A certificate for a server of TLS that was given none, as ncat makes one: a new key, and a certificate that it signs itself (RFC 5280).
+// Clients can't verify it, so they need --insecure, or its fingerprint.
+
+import { generateKeyPairSync, randomBytes, sign, X509Certificate } from "node:crypto";
+
+const DAY = 86_400_000;
+const DAYS = 365;
+
+/** A value in DER (X.690): tag, length, content. */
+function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(content);
+  const length = body.length;
+  const head =
+    length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+const sequence = (...content: readonly Uint8Array[]): Buffer => der(0x30, ...content);
+const integer = (bytes: Uint8Array): Buffer => der(0x02, bytes);
+const oid = (hex: string): Buffer => der(0x06, Buffer.from(hex, "hex"));
+const bits = (bytes: Uint8Array): Buffer => der(0x03, Buffer.of(0), bytes);
+
+const ECDSA_WITH_SHA256 = sequence(oid("2a8648ce3d040302"));
+const COMMON_NAME = oid("550403");
+const SUBJECT_ALT_NAME = oid("551d11");
+
+/** A time as UTCTime, which RFC 5280 requires before 2050: 261128201207Z. */
+const time = (date: Date): Buffer => der(0x17, Buffer.from(`${date.toISOString().replace(/\D/g, "").slice(2, 14)}Z`));
+
+export interface SelfSigned {
+  readonly cert: string;
+  readonly key: string;
+  /** SHA-256 of the certificate, as `AB:CD:…`. */
+  readonly fingerprint: string;
+}
+
+/** Makes a key (P-256) and a certificate for localhost and its addresses. */
+export function selfSigned(now: Date = new Date()): SelfSigned {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+  const name = sequence(der(0x31, sequence(COMMON_NAME, der(0x0c, Buffer.from("localhost")))));
+  const serial = randomBytes(16);
+  // Positive, and in as few bytes as it takes.
+  serial[0] = (serial[0]! & 0x3f) | 0x40;
+  const names = sequence(
+    der(0x82, Buffer.from("localhost")),
+    der(0x87, Buffer.from([127, 0, 0, 1])),
+    der(0x87, Buffer.concat([Buffer.alloc(15), Buffer.of(1)])),
+  );
+  const content = sequence(
+    der(0xa0, integer(Buffer.of(2))),
+    integer(serial),
+    ECDSA_WITH_SHA256,
+    name,
+    sequence(time(new Date(now.getTime() - DAY)), time(new Date(now.getTime() + DAYS * DAY))),
+    name,
+    publicKey.export({ type: "spki", format: "der" }),
+    der(0xa3, sequence(sequence(SUBJECT_ALT_NAME, der(0x04, names)))),
+  );
+  const certificate = sequence(content, ECDSA_WITH_SHA256, bits(sign("sha256", content, privateKey)));
+  const parsed = new X509Certificate(certificate);
+  return {
+    cert: parsed.toString(),
+    key: privateKey.export({ type: "pkcs8", format: "pem" }) as string,
+    fingerprint: parsed.fingerprint256,
+  };
+}
