@@ -1,6 +1,6 @@
 // The attempts of connect() to a name whose addresses all refuse, and the answers of the command `resolve` for the same name.
 import { spawnSync } from "node:child_process";
-import { connect, SocketError } from "berkeley";
+import { connect, type SocketError } from "berkeley";
 
 const [main = ""] = process.argv.slice(2);
 

@@ -15,7 +15,8 @@ export const command: Command = define({
   arguments: [
     {
       name: "ENDPOINT",
-      about: "tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT or fd:N; a port alone is one of 127.0.0.1",
+      about:
+        "the kind of socket: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT or fd:N; a port alone is one of 127.0.0.1",
     },
     { name: "NAME", about: "only these options", optional: true, variadic: true },
   ],
@@ -42,7 +43,7 @@ export const command: Command = define({
         import("../options/names.js"),
       ]);
     const endpoint = readEndpoint(text, { scheme: options.udp ? "udp" : "tcp" });
-    checkNames(names);
+    await checkNames(names);
     const { UsageError } = await import("../frame/failure.js");
     if ((options.datagram || options.seqpacket) && endpoint.scheme !== "unix") {
       throw new UsageError(`--${options.datagram ? "datagram" : "seqpacket"} is given without a UNIX socket`);
@@ -51,7 +52,7 @@ export const command: Command = define({
     const { connect, timeout, all } = options;
     const socket = await openSocket(endpoint, { messages, connect, timeout, signal });
     try {
-      const rows = readOptions(socket).filter((row) =>
+      const rows = (await readOptions(socket)).filter((row) =>
         names.length > 0 ? names.includes(row.name) : all || isOfThisKind(row),
       );
       output.detail(`${kindOf(socket)} socket`);

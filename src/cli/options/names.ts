@@ -5,8 +5,8 @@ import { socketOptions } from "../frame/socketOptions.js";
 import { didYouMean } from "../frame/suggest.js";
 
 /** @throws UsageError with the nearest name */
-export function checkNames(names: readonly string[]): void {
-  const known = socketOptions();
+export async function checkNames(names: readonly string[]): Promise<void> {
+  const known = await socketOptions();
   for (const name of names) {
     if (known.has(name)) continue;
     const near = didYouMean(name, known.keys());

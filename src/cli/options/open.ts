@@ -56,8 +56,7 @@ async function addressOf(
   wait: { readonly signal: AbortSignal; readonly timeout?: number },
 ): Promise<Address> {
   const { address } = endpoint;
-  if (!("host" in address) || address instanceof InetAddress || address instanceof Inet6Address)
-    return address as Address;
+  if (!("host" in address) || address instanceof InetAddress || address instanceof Inet6Address) return address;
   const { host, port } = address;
   // An endpoint without a host is every interface, which the IPv6 wildcard is.
   if (host === "") return new Inet6Address("::", port, 0, 0);

@@ -24,8 +24,8 @@ export function isOfThisKind({ error }: OptionRow): boolean {
 }
 
 /** All options of the library, in the order of level and number. */
-export function readOptions(socket: Socket): OptionRow[] {
-  return [...socketOptions()]
+export async function readOptions(socket: Socket): Promise<OptionRow[]> {
+  return [...(await socketOptions())]
     .toSorted(([, a], [, b]) => a.level - b.level || a.optname - b.optname)
     .map(([name, option]) => {
       const source = sourceOf(name);
@@ -42,8 +42,7 @@ function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
-  const { constructor } = value as object;
-  if (constructor !== Object) return value instanceof Error ? value.message : String(value);
+  if (value instanceof Error) return value.message;
   return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
 }
 

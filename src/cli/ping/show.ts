@@ -50,8 +50,8 @@ export async function pingHost(host: string, several: boolean, options: HostPing
   return statistics.received > 0;
 }
 
-function withoutType({ type: _, ...fields }: PingEvent): object {
-  return fields;
+function withoutType(event: PingEvent): object {
+  return Object.fromEntries(Object.entries(event).filter(([name]) => name !== "type"));
 }
 
 function lineOf(event: PingEvent): string | undefined {

@@ -38,11 +38,7 @@ export class Statistics {
   toString(): string {
     const { transmitted, received } = this;
     const lost = transmitted === 0 ? 0 : ((transmitted - received) / transmitted) * 100;
-    const facts = [
-      `${plural(transmitted, "request")}`,
-      plural(received, "answer"),
-      `${Number(lost.toFixed(3))} % lost`,
-    ];
+    const facts = [plural(transmitted, "request"), plural(received, "answer"), `${Number(lost.toFixed(3))} % lost`];
     if (this.#duplicates > 0) facts.push(plural(this.#duplicates, "duplicate"));
     if (this.#errors > 0) facts.push(plural(this.#errors, "error"));
     if (received > 0) {

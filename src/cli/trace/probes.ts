@@ -198,7 +198,7 @@ class Probes implements AsyncDisposable {
 
   #end(): void {
     this.#over.abort();
-    for (const port of [...this.#waiting.keys()]) this.#settle(port, NOBODY);
+    for (const port of this.#waiting.keys()) this.#settle(port, NOBODY);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
