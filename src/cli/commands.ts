@@ -91,6 +91,11 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/sockets.js"),
   },
   {
+    name: "bench",
+    summary: "load on a server: turns a second, and latencies by percentile",
+    load: () => import("./commands/bench.js"),
+  },
+  {
     name: "steps",
     summary: "the seven steps of a server on real sockets, then a server to talk to",
     load: () => import("./commands/steps.js"),

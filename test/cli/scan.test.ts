@@ -77,16 +77,16 @@ test("a port without an answer is filtered, and --rate bounds the connections", 
   // Nobody is at the other end of the interface, and so nobody answers for the neighbour.
   const script = `ip link set lo up; ip link add away type veth peer name far; ip link set away up; ip link set far up; ip address add 10.9.0.1/24 dev away
     ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:99 dev away
-    exec "$NODE" "$1" scan 10.9.0.2 1-10 --all --json --timeout 50ms --rate 20 --parallel 100`;
+    exec "$NODE" "$1" scan 10.9.0.2 1-40 --all --json --timeout 50ms --rate 80 --parallel 100`;
   const began = performance.now();
   const { status, stdout, stderr } = runUnshared(["-n"], script, [MAIN]);
   assert.deepEqual({ status, stderr }, { status: 1, stderr: "" });
   const results = objects(stdout);
   assert.deepEqual(
     results.map(({ port, state, error }) => [port, state, error]),
-    Array.from({ length: 10 }, (_, index) => [index + 1, "filtered", "ETIMEDOUT"]),
+    Array.from({ length: 40 }, (_, index) => [index + 1, "filtered", "ETIMEDOUT"]),
   );
-  // The last one begins after 9 of 20 parts of a second.
+  // The last one begins after 39 of 80 parts of a second.
   assert.ok(performance.now() - began >= 450);
 });
 

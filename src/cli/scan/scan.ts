@@ -1,5 +1,6 @@
 // A scan by connect(2): a connection to each port, at a bounded rate and a bounded number at a time.
 
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Inet6Address, InetAddress, SO_LINGER, SOCK_STREAM, Socket, SocketError } from "berkeley";
@@ -50,6 +51,8 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
   const began = performance.now();
   const failed = new AbortController();
   const over = AbortSignal.any([signal, failed.signal]);
+  // Each connection that waits for its time is a listener.
+  setMaxListeners(0, over);
   let started = 0;
   let shown = 0;
   const work = async (): Promise<void> => {

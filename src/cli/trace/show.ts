@@ -4,7 +4,7 @@ import { getnameinfo, NI_NAMEREQD, SocketError } from "berkeley";
 
 import { escapeLine } from "../frame/escape.js";
 import { formatTime } from "../frame/units.js";
-import type { Hop } from "./probes.js";
+import type { Hop } from "./hop.js";
 
 /** As ` 2  10.0.2.2  0.51 ms  0.49 ms  *`; another router stands before its own times. */
 export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
