@@ -74,7 +74,7 @@ test("the descriptions are well formed: names, summaries, options and values of 
       `${command.name} has options of one name`,
     );
     for (const { flags, about, kind, parser } of specs) {
-      assert.match(flags, /^(?:-\w, )?--[a-z][a-z-]*(?: [A-Z][A-Z=]*)?$/, command.name);
+      assert.match(flags, /^(?:-\w, )?--[a-z][a-z0-9-]*(?: [A-Z][A-Z=]*)?$/, command.name);
       assert.equal(parser === undefined, kind === "flag", flags);
       assert.equal(/ [A-Z][A-Z=]*$/.test(flags), kind !== "flag", flags);
       assert.doesNotMatch(about, /\.$/, flags);

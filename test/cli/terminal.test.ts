@@ -179,3 +179,31 @@ test("there is no progress where standard error is no terminal, and none with --
     assert.deepEqual({ output, status }, { output: "", status: 0 });
   }
 });
+
+test("bench shows a line with rate and latencies while it runs, and removes it before the results", async () => {
+  await using listener = await server();
+  const serving = (async () => {
+    await using stream = await listener.accept();
+    await stream.pipeTo(stream).catch(() => undefined);
+  })();
+  const { output, status, restored } = await onTerminal(
+    ["bench", listener.endpoint, "-c", "1", "-d", "2s"],
+    [{ expect: "/s  p50 " }, { expect: "99.99 %" }],
+  );
+  await serving;
+  assert.deepEqual({ status, restored }, { status: 0, restored: true });
+  const plain = output.replaceAll("\u001b[K", "<clear>");
+  assert.match(plain, /\r<clear>0:0\d {2}\d+\/s {2}p50 \d[^\r]* {2}p99 \d[^\r]*\r<clear>/);
+  assert.match(plain, /\r<clear>\d+ turns in 2/);
+});
+
+test("sockets --watch replaces the view on a terminal, and Ctrl-C ends it", async () => {
+  await using listener = await server();
+  const port = listener.endpoint.split(":").at(-1)!;
+  const { output, status, restored } = await onTerminal(
+    ["sockets", "-t", "--port", port, "--watch", "50ms"],
+    [{ expect: `:${port} ` }, { expect: "\u001b[2J" }, { type: "\u0003" }],
+  );
+  assert.deepEqual({ status, restored }, { status: 0, restored: true });
+  assert.ok(output.startsWith("\u001b[H\u001b[2J\u001b[1mKind"), JSON.stringify(output.slice(0, 40)));
+});
