@@ -18,7 +18,7 @@ export interface DialWay {
 /** Who hears how it went, perhaps before `start` returns. It must not run code of users. */
 export interface DialOwner {
   /**
-   * The socket is connected. If it is one of IP, its local address stands in `room` of sys/sockaddr.ts. What this throws counts as a
+   * The socket is connected. If it is one of IP, its local address stands in `addressBuffer` of sys/sockaddr.ts. What this throws counts as a
    * refusal.
    */
   connected(dial: Dial): void;
@@ -125,7 +125,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
   if (askLocalPort(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
-  // Last, for the address is to stand in the room.
+  // Last, for the address is to stand in `addressBuffer`.
   return String(socket.getsockname()) === String(peer);
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
+import { addressDetails, decodeAddressBuffer } from "../sys/sockaddr.js";
 import { Dial, type DialWay, isWildcard } from "./attempt.js";
 import { type Attempt, type Course, type Pace, Race } from "./happyEyeballs.js";
 import type { CheckedWait } from "./endpointOptions.js";
@@ -91,7 +91,7 @@ function dialAddress(target: HostAddress | HostPort, address: HostAddress, plan:
 
 /** What connecting has come to; to be asked for within `connected`, when the local address is at hand. */
 function dialledBy({ socket }: Dial, address: HostAddress): Dialled {
-  const local = decodeRoom();
+  const local = decodeAddressBuffer();
   return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
 }
 

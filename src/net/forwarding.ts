@@ -20,7 +20,7 @@ import {
 } from "../socket/index.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
-import { decodeRoom } from "../sys/sockaddr.js";
+import { decodeAddressBuffer } from "../sys/sockaddr.js";
 import { Dial, type DialOwner } from "./attempt.js";
 import { dial, type DialPlan } from "./dial.js";
 import { Deadline } from "./endpointOptions.js";
@@ -128,7 +128,7 @@ export class Engine implements Settler<Socket> {
 
   #begin(socket: Socket): void {
     const { connectTimeout, onEnd, target } = this.plan;
-    const client = onEnd === undefined ? undefined : decodeRoom();
+    const client = onEnd === undefined ? undefined : decodeAddressBuffer();
     // Where a name is dialled, that has a deadline of its own, which can tell what was tried.
     const deadline = target instanceof HostPort ? Infinity : performance.now() + connectTimeout;
     const connection = new Forwarding(this, socket, client, deadline);

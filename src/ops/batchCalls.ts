@@ -23,8 +23,8 @@ import { nowait } from "./recv.js";
 const BYTES_PER_DATAGRAM = 4096;
 
 /** A large slot may hold many datagrams in one (GSO, GRO). */
-function cost(count: number, { slot }: BatchMemory): number {
-  return count * Math.max(slot, BYTES_PER_DATAGRAM);
+function cost(count: number, { slotSize }: BatchMemory): number {
+  return count * Math.max(slotSize, BYTES_PER_DATAGRAM);
 }
 
 export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchMemory, number, number>({

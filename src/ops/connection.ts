@@ -50,8 +50,8 @@ import {
   EPROTO,
   socketError,
 } from "../sys/errno.js";
-import { lent } from "../sys/scratch.js";
-import { addressDetails, room } from "../sys/sockaddr.js";
+import { toScratch } from "../sys/scratch.js";
+import { addressDetails, addressBuffer } from "../sys/sockaddr.js";
 
 export interface Connecting {
   readonly address: Address;
@@ -79,10 +79,10 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
   movesBytes: false,
   attempt: (calls, fd, connecting) => {
     const { sockaddr } = connecting;
-    let result = calls.connect(fd, lent(sockaddr));
+    let result = calls.connect(fd, toScratch(sockaddr));
     if (result === EINPROGRESS && isNear(connecting.address)) {
       connecting.started = true;
-      result = calls.connect(fd, lent(sockaddr));
+      result = calls.connect(fd, toScratch(sockaddr));
     }
     if (result === EINPROGRESS || (result === EALREADY && connecting.started)) {
       connecting.started = true;
@@ -125,9 +125,9 @@ export const ACCEPT: Omit<Operation<unknown, boolean, never>, "complete"> = {
   syscall: "accept",
   movesBytes: false,
   attempt: (calls, fd, _listener, patient) => {
-    let result = calls.accept(fd, room);
+    let result = calls.accept(fd, addressBuffer);
     for (let passed = 1; result < 0 && passed < PASSED_OVER && isGone(result, patient); passed++) {
-      result = calls.accept(fd, room);
+      result = calls.accept(fd, addressBuffer);
     }
     return result;
   },

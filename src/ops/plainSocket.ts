@@ -6,10 +6,10 @@ import { byteView, int32, integer, quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { SHUT_RD, SHUT_RDWR, SHUT_WR, SOMAXCONN } from "../sys/constants.js";
 import { check, EBADF, socketError } from "../sys/errno.js";
-import { lent } from "../sys/scratch.js";
+import { toScratch } from "../sys/scratch.js";
 import { intBytes, readInt } from "../sys/nativeInts.js";
 import { type SocketOption } from "../options/option.js";
-import { decodeRoom, room } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 
 /** Longest value that `getsockopt(level, name, size)` makes room for, in bytes. */
 const MAX_OPTION = 1 << 16;
@@ -118,8 +118,8 @@ export abstract class PlainSocket {
    * ```
    */
   getsockname(): Address {
-    check(this.calls().getsockname(this.#open("getsockname"), room), "getsockname");
-    return decodeRoom();
+    check(this.calls().getsockname(this.#open("getsockname"), addressBuffer), "getsockname");
+    return decodeAddressBuffer();
   }
 
   /**
@@ -129,8 +129,8 @@ export abstract class PlainSocket {
    * @see getpeername(2)
    */
   getpeername(): Address {
-    check(this.calls().getpeername(this.#open("getpeername"), room), "getpeername");
-    return decodeRoom();
+    check(this.calls().getpeername(this.#open("getpeername"), addressBuffer), "getpeername");
+    return decodeAddressBuffer();
   }
 
   /**
@@ -169,7 +169,7 @@ export abstract class PlainSocket {
           ? intBytes(integer(third, "setsockopt", "value", -0x8000_0000, 0xffff_ffff) | 0)
           : optionBytes(third);
     }
-    check(this.calls().setsockopt(this.#open("setsockopt"), level, name, lent(bytes)), "setsockopt");
+    check(this.calls().setsockopt(this.#open("setsockopt"), level, name, toScratch(bytes)), "setsockopt");
     this.optionSet(level, name);
   }
 

@@ -5,7 +5,7 @@ import { type Operation, operation } from "../reactor/operation.js";
 import { EMPTY } from "../check/index.js";
 import { MSG_DONTWAIT, MSG_TRUNC } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
-import { decodeRoom, room } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 
 /** What is read lands here first, and is copied out at its exact length. One per thread: an attempt and its completion are one step. */
 export const SLAB_SIZE: number = 1 << 16;
@@ -95,9 +95,9 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<
   movesBytes: true,
   attempt: (calls, fd, size, flags) => {
     clearIfThrownAway(slab, size, flags);
-    return calls.recvfrom(fd, slab, size, flags, room);
+    return calls.recvfrom(fd, slab, size, flags, addressBuffer);
   },
-  complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
+  complete: (count, size) => [copyOut(Math.min(count, size)), decodeAddressBuffer()],
   nowait,
 });
 
@@ -108,8 +108,8 @@ export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = o
 >({
   syscall: "recvfrom",
   movesBytes: true,
-  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, room),
-  complete: (count, read) => [cut(read, count), decodeRoom()],
+  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, addressBuffer),
+  complete: (count, read) => [cut(read, count), decodeAddressBuffer()],
   nowait,
 });
 
@@ -121,7 +121,7 @@ export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = o
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) =>
-    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, room),
-  complete: (count) => [count, decodeRoom()],
+    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, addressBuffer),
+  complete: (count) => [count, decodeAddressBuffer()],
   nowait,
 });

@@ -1,6 +1,6 @@
 // sendfile: its arguments, checked, and the pieces in which its caller hears of it.
 
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import { checkOptions, integer, quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
@@ -84,6 +84,6 @@ export function* sendfileRuns(
     if (left !== null && left <= 0 && sending.sent > 0) throw timeoutError(ACTION, { transferred: sending.sent });
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
     yield left;
-    unawaited("onProgress", onProgress(sending.sent));
+    warnOnRejection("onProgress", onProgress(sending.sent));
   } while (!sending.ended && sending.sent < total);
 }

@@ -50,7 +50,7 @@ export class Descriptor implements Source, Owner {
   /** Which file it is, as `calls.share` says, once others may close the number. */
   #file = 0;
   /** See sys/collected.ts. */
-  young: number = -1;
+  pendingIndex: number = -1;
   #keepsAlive = true;
   /** What the poller does for flows that have their source here, or their destination; reactor/relay.ts. */
   outflow: Note | undefined;

@@ -5,7 +5,7 @@ import type { WAITS } from "../reactor/index.js";
 import { type Settler } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
 import { CONNECT } from "../ops/connection.js";
-import { encodeAddress, portInRoom, room } from "../sys/sockaddr.js";
+import { encodeAddress, decodePort, addressBuffer } from "../sys/sockaddr.js";
 import { descriptorOf } from "./moveSocket.js";
 import { ACCEPT_ONLY, type Socket } from "./socket.js";
 
@@ -35,7 +35,7 @@ export function connectTo(
 
 /**
  * Takes the next connection, and waits out a lack of descriptors or memory: accept4(2). Right after it the peer's address
- * stands in `room` of sys/sockaddr.ts.
+ * stands in `addressBuffer` of sys/sockaddr.ts.
  *
  * @returns WAITS if `settler` will hear of it
  * @throws SocketError as `Socket.accept` rejects with
@@ -44,9 +44,9 @@ export function acceptFrom(settler: Settler<Socket>, listener: Socket): Socket |
   return descriptorOf(listener).reading.submit(settler, listener, ACCEPT_ONLY, listener, true, null);
 }
 
-/** The local port of a socket of IP, whose whole address then stands in `room`: getsockname(2). */
+/** The local port of a socket of IP, whose whole address then stands in `addressBuffer`: getsockname(2). */
 export function askLocalPort(socket: Socket): number {
   const { fd, reactor } = descriptorOf(socket);
-  check(reactor.calls.getsockname(fd, room), "getsockname");
-  return portInRoom();
+  check(reactor.calls.getsockname(fd, addressBuffer), "getsockname");
+  return decodePort();
 }

@@ -8,7 +8,7 @@ import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Operation } from "../reactor/operation.js";
 import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
-import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
+import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP as TCP_ULP_NUMBER } from "../sys/constants.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import { check, EBADF, ECANCELED, socketError } from "../sys/errno.js";
@@ -333,7 +333,7 @@ export abstract class DescriptorSocket extends PlainSocket {
   }
 
   #settle(): void {
-    forgetCollected(this.descriptor);
+    stopLeakDetection(this.descriptor);
     this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }
 

@@ -1,7 +1,7 @@
 // The calls that move bytes inside the kernel, without a copy in the program: sendfile.
 
 import { AsyncResource } from "node:async_hooks";
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import { type FileSending, type FileSource, SENDFILE } from "../ops/transfer.js";
 import { fileSending, PROGRESS_STEP, type SendFileOptions, sendfileRequest } from "../ops/sendfileArguments.js";
@@ -92,7 +92,7 @@ function followed(
     if (failed !== undefined) return;
     told = sent;
     try {
-      unawaited("onProgress", onProgress(sent));
+      warnOnRejection("onProgress", onProgress(sent));
     } catch (error) {
       failed = { error };
       writing.withdraw(sending, error);

@@ -11,7 +11,7 @@ import { calls as nativeCalls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { type AcceptOptions, adopt, checkKind, isPatient, pairOf, partsOf } from "../ops/socketArguments.js";
-import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
+import { addressDetails, decodeAddressBuffer, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { copyTimeout } from "./descriptorSocket.js";
 import { MoveSocket } from "./moveSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./fromNetSocket.js";
@@ -30,7 +30,7 @@ function isTcp(family: number, type: number, protocol: number): boolean {
 
 /** ACCEPT with its result made into a Socket, which only the class itself can make. */
 let ACCEPT_SOCKET: Operation<Socket, boolean, [Socket, Address]>;
-/** The same without the peer's address, which is left in `room`. */
+/** The same without the peer's address, which is left in `addressBuffer`. */
 export let ACCEPT_ONLY: Operation<Socket, boolean, Socket>;
 
 /**
@@ -379,7 +379,7 @@ export class Socket extends MoveSocket {
     ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
       ...ACCEPT,
       complete: (fd, listener, patient) => {
-        const address = decodeRoom();
+        const address = decodeAddressBuffer();
         return [ACCEPT_ONLY.complete(fd, listener, patient), address];
       },
     });

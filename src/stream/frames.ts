@@ -1,6 +1,6 @@
 // Frames: messages cut out of a stream of bytes by a codec.
 
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { ReadBuffer } from "./buffer.js";
@@ -90,7 +90,7 @@ export function frameFinder<T>(
     }
     const { size } = found;
     if (!Number.isInteger(size) || size < 1 || size > bytes.length) {
-      unawaited("a decoder", found);
+      warnOnRejection("a decoder", found);
       throw new RangeError(`A decoder must take 1 to ${bytes.length} bytes for a frame, found ${size}`);
     }
     if (size > max) throw new LimitError(limit, max, size);

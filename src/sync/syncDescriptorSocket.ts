@@ -4,11 +4,11 @@ import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.
 import { brand } from "../check/index.js";
 import { milliseconds } from "../wait/waitOptions.js";
 import { type Calls, calls } from "../sys/calls.js";
-import { type Closable, closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
+import { closeWhenCollected, type LeakableDescriptor, stopLeakDetection } from "../sys/leakDetection.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import { check, EBADF, socketError, EINTR } from "../sys/errno.js";
-import { inquireNow } from "../netdb/lookup.js";
+import { runLookupBlocking } from "../netdb/lookup.js";
 import { READABLE, WRITABLE } from "../ops/connection.js";
 import type { Operation } from "../reactor/operation.js";
 import { PlainSocket } from "../ops/plainSocket.js";
@@ -20,9 +20,9 @@ import { block } from "./blockingCall.js";
 import { timeoutOf, type WaitOptions } from "./syncOptions.js";
 
 /** An open descriptor of ours. */
-class OpenDescriptor implements Closable {
+class OpenDescriptor implements LeakableDescriptor {
   fd: number;
-  young: number = -1;
+  pendingIndex: number = -1;
   #file = 0;
 
   constructor(fd: number) {
@@ -158,7 +158,7 @@ export abstract class DescriptorSocket extends PlainSocket {
    * @internal
    */
   protected resolve(target: Address | HostPort): Address {
-    return resolveNow(calls, target, this) ?? inquireNow(resolveAll(calls, target as HostPort, this.family))[0]!;
+    return resolveNow(calls, target, this) ?? runLookupBlocking(resolveAll(calls, target as HostPort, this.family))[0]!;
   }
 
   /**
@@ -189,7 +189,7 @@ export abstract class DescriptorSocket extends PlainSocket {
    */
   close(): void {
     if (this.closed) return;
-    forgetCollected(this.#descriptor);
+    stopLeakDetection(this.#descriptor);
     check(this.#descriptor.close(), "close");
   }
 
@@ -209,7 +209,7 @@ export abstract class DescriptorSocket extends PlainSocket {
     const fd = this.checkOpen("detach");
     const result = this.#descriptor.release(blocking ? 1 : 0);
     if (result < 0 && blocking) check(result, "detach");
-    forgetCollected(this.#descriptor);
+    stopLeakDetection(this.#descriptor);
     this.#descriptor.fd = -1;
     check(result, "detach");
     return fd;

@@ -9,7 +9,7 @@ import { check } from "../sys/errno.js";
 import { ACCEPT, CONNECT } from "../ops/connection.js";
 import { operation, type Operation } from "../reactor/operation.js";
 import { adopt, checkKind, isPatient, pairOf } from "../ops/socketArguments.js";
-import { addressDetails, decodeRoom, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
+import { addressDetails, decodeAddressBuffer, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { deadlineIn } from "./blockingCall.js";
 import { type AcceptOptions, timeoutOf, type WaitOptions } from "./syncOptions.js";
 import { TransferSocket } from "./transferSocket.js";
@@ -232,7 +232,7 @@ export class Socket extends TransferSocket {
     ACCEPT_SOCKET = operation<Socket, boolean, [Socket, Address]>({
       ...ACCEPT,
       complete: (fd, listener) => {
-        const address = decodeRoom();
+        const address = decodeAddressBuffer();
         return [Socket.#around(listener.family, listener.type, listener.protocol, fd), address];
       },
     });
