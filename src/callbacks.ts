@@ -1,35 +1,36 @@
-// What becomes of an error that a callback of users throws.
+// Reports the errors that callbacks of users throw.
 //
-// A callback that a call of users runs (a resolver, a decoder, `checkServerIdentity`) fails that call: there is somebody to take the
-// error. A callback that only reports has nobody. Its error is a warning of the process, and the work goes on, because what it
-// reports of is mostly something that any peer can bring about. In neither case does it become an unhandled rejection.
+// A callback whose result a call needs (a resolver, a decoder, `checkServerIdentity`) makes that call fail with its
+// error. A callback that only reports an event has no such call. Its error becomes a warning of the process, and the
+// work continues, because most of those events can be caused by any peer. In neither case is there an unhandled
+// rejection.
 
 import { isPromise } from "node:util/types";
 import { util } from "./builtins.js";
 
-/** Reports an error that no call can reject with. */
+/** Emits a warning for an error that no call can reject with. */
 function warn(name: string, thrown: unknown): void {
   const warning = new Error(`${name} threw ${thrown instanceof Error ? String(thrown) : util().inspect(thrown)}`, {
     cause: thrown,
   });
-  // Node prints `detail`, and not the cause.
+  // Node prints `detail` of a warning, but not its cause.
   const detail = util().inspect(thrown);
   process.emitWarning(Object.assign(warning, { name: "CallbackWarning", code: "ERR_CALLBACK", detail }));
 }
 
-/** Looks after the promise of a callback that is an async function, for which nobody waits. */
-export function unawaited(name: string, result: unknown): void {
+/** Emits a warning when the promise of an async callback rejects, because no caller awaits it. */
+export function warnOnRejection(name: string, result: unknown): void {
   if (isPromise(result)) result.then(undefined, (error: unknown) => warn(name, error));
 }
 
-/** Calls a callback that only reports. `name` is what a warning calls it. */
+/** Calls a callback that only reports an event. `name` is its name in the warning. */
 export function report<A extends readonly unknown[]>(
   name: string,
   callback: (...args: A) => unknown,
   ...args: A
 ): void {
   try {
-    unawaited(name, callback(...args));
+    warnOnRejection(name, callback(...args));
   } catch (error) {
     warn(name, error);
   }

@@ -18,7 +18,7 @@ export interface Subject {
 /** Most bytes of a path or of an abstract name: `sun_path` has 108, one of them a NUL; unix(7). */
 const PATH_BYTES = 107;
 /** Most bytes of a host's name: RFC 1035, section 2.3.4, without the length bytes at both ends. */
-const HOST_BYTES = 253;
+export const MAX_HOST_BYTES = 253;
 /** Traffic class and flow label, the part of `sin6_flowinfo` that goes on the wire; RFC 8200, section 3. */
 const FLOWINFO_MAX = 0x0fff_ffff;
 const U32_MAX = 0xffff_ffff;
@@ -175,8 +175,8 @@ function checkName(subject: Subject, host: string): void {
   }
   const bytes = utf8Length(host);
   if (bytes < 0) throw refuse(subject, `host ${quote(host)} has a lone surrogate, required text that UTF-8 can hold`);
-  if (bytes > HOST_BYTES) {
-    throw outOfRange(subject, `host has ${bytes} bytes, required at most ${HOST_BYTES} in UTF-8`);
+  if (bytes > MAX_HOST_BYTES) {
+    throw outOfRange(subject, `host has ${bytes} bytes, required at most ${MAX_HOST_BYTES} in UTF-8`);
   }
   if (EMPTY_LABEL.test(host)) throw refuse(subject, `host ${quote(host)} has nothing before one of its dots`);
   // A resolver that knows international names would read full-width digits and dots as the plain ones.

@@ -1,45 +1,46 @@
-// Addresses interned: the bytes of a sockaddr that were seen before give the same Address object, without an allocation.
+// A cache of Address objects: the same bytes of a sockaddr give the same object, without an allocation.
 //
-// The key is a hash of the words of the sockaddr, seeded, so that a peer who chooses its addresses cannot choose their
-// places; a chain that grows long all the same is not made longer. What is bounded is done so in two generations: when
-// the young one is full it becomes the old one, and the old one is forgotten, except for what is asked for again.
+// The key is a seeded hash of the words of the sockaddr, so a peer that chooses its addresses cannot choose their
+// hashes. A chain of addresses with one hash has a bounded length. The cache has two generations: when the current one
+// is full it becomes the previous one, and the cache drops the older one. A hit in the previous generation enters the
+// current one.
 
 import { type Address, type AddressLike, HostPort, toAddress } from "../addr/index.js";
 import { brand, integer, quote } from "../check/index.js";
-import { decodeAt, encodeAddress } from "../sys/sockaddr.js";
+import { decodeAddressAt, encodeAddress } from "../sys/sockaddr.js";
 
-interface Known {
+interface Entry {
   readonly words: Int32Array;
   readonly length: number;
   readonly address: Address;
-  next: Known | undefined;
+  next: Entry | undefined;
 }
 
-/** Addresses with the same hash. More are decoded each time. */
-const LONGEST_CHAIN = 8;
+/** Most cached addresses with the same hash. Further ones are decoded each time. */
+const MAX_CHAIN = 8;
 const DEFAULT_ADDRESSES = 4096;
 
-/** The sockaddr of each address that was decoded here. Those are frozen. */
-const encoded = new WeakMap<object, Uint8Array>();
+/** The sockaddr of each address that this file decoded. These addresses are frozen, so both stay equal. */
+const sockaddrs = new WeakMap<object, Uint8Array>();
 
 /**
- * The bytes of the sockaddr for what a user calls an address. One that came out of a cache costs a look.
+ * The bytes of the sockaddr of an address. For an address from a cache they are not encoded again.
  *
- * @throws TypeError for a host name, which takes the resolver
+ * @throws TypeError for a host name, because only the resolver has its address
  */
 export function sockaddrOf(value: AddressLike, action: string): Uint8Array {
-  const bytes = typeof value === "object" && value !== null ? encoded.get(value) : undefined;
+  const bytes = typeof value === "object" && value !== null ? sockaddrs.get(value) : undefined;
   if (bytes !== undefined) return bytes;
   const address = toAddress(value);
   if (!(address instanceof HostPort)) return encodeAddress(address);
   throw new TypeError(
-    `Cannot ${action}: the host ${quote(address.host)} is a name, required a numeric address: resolve it first`,
+    `Cannot ${action}: host is ${quote(address.host)}, required a numeric address: resolve the name first`,
   );
 }
 
 /**
- * Remembers the addresses of peers: the same peer gives the same object for as long as it is remembered, which holds for
- * at least the last `maxAddresses` peers.
+ * A cache of the addresses of peers. The same peer has the same object for as long as its address is in the cache,
+ * which has at least the last `maxAddresses` peers.
  *
  * @example
  * ```ts
@@ -59,17 +60,17 @@ export class AddressCache {
 
   readonly #max: number;
   readonly #seed: number = (Math.random() * 0x1_0000_0000) | 0;
-  #young = new Map<number, Known>();
-  #old = new Map<number, Known>();
+  #current = new Map<number, Entry>();
+  #previous = new Map<number, Entry>();
   #count = 0;
 
-  /** @param maxAddresses how many to remember at least; at most twice as many are kept */
+  /** @param maxAddresses least number of addresses that are kept; at most twice as many are */
   constructor(maxAddresses: number = DEFAULT_ADDRESSES) {
     this.#max = integer(maxAddresses, "make an AddressCache", "maxAddresses", 1, 1 << 24);
   }
 
   /**
-   * The address in `length` bytes from word `at` of a table on, whose last word is filled up with zeros.
+   * The address in the `length` bytes from word `at` of a table on. The unused bytes of the last word are 0.
    *
    * @internal
    */
@@ -81,47 +82,53 @@ export class AddressCache {
       hash ^= hash >>> 15;
     }
     hash &= 0x3fff_ffff;
-    const young = this.#young.get(hash);
-    const found = find(young, words, at, end, length);
+    const chain = this.#current.get(hash);
+    const found = findEntry(chain, words, at, end, length);
     if (found !== undefined) return found.address;
-    const known = find(this.#old.get(hash), words, at, end, length) ?? decode(words, at, end, length);
-    this.#remember(hash, known, young);
-    return known.address;
+    const entry = findEntry(this.#previous.get(hash), words, at, end, length) ?? decodeEntry(words, at, end, length);
+    this.#remember(hash, entry, chain);
+    return entry.address;
   }
 
-  #remember(hash: number, known: Known, chain: Known | undefined): void {
+  #remember(hash: number, entry: Entry, chain: Entry | undefined): void {
     let length = 0;
     for (let other = chain; other !== undefined; other = other.next) length++;
-    if (length >= LONGEST_CHAIN) return;
+    if (length >= MAX_CHAIN) return;
     if (this.#count >= this.#max) {
-      this.#old = this.#young;
-      this.#young = new Map();
+      this.#previous = this.#current;
+      this.#current = new Map();
       this.#count = 0;
       chain = undefined;
     }
-    // A copy, because the old generation's chain goes on over the one that it is found in.
-    this.#young.set(hash, { words: known.words, length: known.length, address: known.address, next: chain });
+    // A new entry, because an entry of the previous generation is still part of a chain there.
+    this.#current.set(hash, { words: entry.words, length: entry.length, address: entry.address, next: chain });
     this.#count++;
   }
 }
 
-function find(chain: Known | undefined, words: Int32Array, at: number, end: number, length: number): Known | undefined {
-  search: for (let known = chain; known !== undefined; known = known.next) {
-    if (known.length !== length) continue;
-    for (let i = at; i < end; i++) if (known.words[i - at] !== words[i]) continue search;
-    return known;
+function findEntry(
+  chain: Entry | undefined,
+  words: Int32Array,
+  at: number,
+  end: number,
+  length: number,
+): Entry | undefined {
+  search: for (let entry = chain; entry !== undefined; entry = entry.next) {
+    if (entry.length !== length) continue;
+    for (let i = at; i < end; i++) if (entry.words[i - at] !== words[i]) continue search;
+    return entry;
   }
   return undefined;
 }
 
-function decode(words: Int32Array, at: number, end: number, length: number): Known {
+function decodeEntry(words: Int32Array, at: number, end: number, length: number): Entry {
   const copy = words.slice(at, end);
   const bytes = new Uint8Array(copy.buffer, 0, length);
-  const address = decodeAt(bytes, 0, length);
-  // Everybody who knows this peer has the same object.
-  encoded.set(Object.freeze(address), bytes);
+  const address = decodeAddressAt(bytes, 0, length);
+  // Frozen, because all callers share the object.
+  sockaddrs.set(Object.freeze(address), bytes);
   return { words: copy, length, address, next: undefined };
 }
 
-/** What batches use that are given no other. */
+/** The cache of all batches that are made without the option `addresses`. */
 export const sharedAddresses: AddressCache = new AddressCache();

@@ -1,8 +1,9 @@
-// Datagrams for recvmmsg and sendmmsg: one slab for the bytes, a table of lengths and addresses, all made once.
+// Datagrams for recvmmsg and sendmmsg: one slab for the bytes, and a table of lengths and addresses. Both are allocated
+// once.
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike } from "../addr/index.js";
-import { brand, bytesToSend, integer, quote, quoteOther, type Sendable, totalLength } from "../check/index.js";
+import { brand, bytesToSend, checkOptions, integer, quoteOther, type Sendable, totalLength } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { MSG_TRUNC } from "../sys/constants.js";
@@ -11,7 +12,7 @@ import { socketError } from "../sys/errno.js";
 import { AddressCache, sharedAddresses, sockaddrOf } from "./addressCache.js";
 import { segments, segmentSize } from "./segments.js";
 import {
-  batchMemory,
+  allocateBatch,
   type BatchMemory,
   CONTROL_LENGTH,
   ENTRY_WORDS,
@@ -26,34 +27,35 @@ import {
 
 /** Sizes of a {@link DatagramBatch}. */
 export interface DatagramBatchOptions {
-  /** Datagrams that it holds; 64 if not given. One call moves at most 1024. */
+  /** Most datagrams in the batch; default 64. One call transfers at most 1024. */
   readonly capacity?: number | undefined;
-  /** Bytes that each may have; 2048 if not given. With `UDP_GRO` on it takes 65536. */
+  /** Most bytes of a datagram; default 2048. With `UDP_GRO` 65536 is necessary. */
   readonly size?: number | undefined;
-  /** Bytes for the control data that come with each, a multiple of 8; 128 if not given. */
+  /** Bytes for the control data of each datagram, a multiple of 8; default 128. */
   readonly control?: number | undefined;
-  /** Where addresses are remembered; a cache that all batches of the thread share if not given. */
+  /** The cache for addresses; by default one that all batches of the thread share. */
   readonly addresses?: AddressCache | undefined;
 }
 
-/** What a datagram that is added may have besides bytes and address. */
+/** Options of a datagram that is added. */
 export interface AddOptions {
-  /** The kernel cuts the bytes into datagrams of this size (`UDP_SEGMENT`); the last may be shorter. */
+  /** The size of the datagrams into which the kernel cuts the bytes (`UDP_SEGMENT`); the last may be shorter. */
   readonly segmentSize?: number | undefined;
 }
 
 /** Largest slab, in bytes. */
 const MAX_SLAB = 1 << 30;
 
-/** The memory of a batch, for those who make the calls. */
+/** The memory of a batch, for the calls that read or fill it. */
 export let memoryOf: (batch: DatagramBatch) => BatchMemory;
 
 /**
- * A set of datagrams with the memory for them: what `recvmmsg` fills and `sendmmsg` sends. It is made once and used again and
- * again; receiving and sending allocate nothing per datagram.
+ * Memory for a number of datagrams, which `recvmmsg` fills and `sendmmsg` sends. A batch is used for many calls, and
+ * they allocate nothing per datagram.
  *
- * Datagram `i` has its bytes at `i * size` of `buffer`. Addresses stay in the kernel's own form until they are asked for, so
- * what was received can be sent back as it is. A batch belongs to a call from its start until its promise settles.
+ * The bytes of datagram `i` begin at `i * size` of `buffer`. `address()` decodes an address; until then it stays in the
+ * kernel's form, so a received batch can be sent back unchanged. From the start of a call until its promise settles,
+ * only that call may use the batch.
  *
  * @see recvmmsg(2), sendmmsg(2)
  * @example
@@ -69,7 +71,7 @@ export let memoryOf: (batch: DatagramBatch) => BatchMemory;
  * questions.add("two", server.getsockname());
  * console.log(await client.sendmmsg(questions)); // prints: 2
  *
- * // An echo server: what was received goes back to where it came from.
+ * // An echo server: each datagram is sent back to its sender.
  * const batch = new DatagramBatch();
  * for (let echoed = 0; echoed < 2; ) {
  *   echoed += await server.recvmmsg(batch);
@@ -83,20 +85,20 @@ export class DatagramBatch {
   readonly #memory: BatchMemory;
   readonly #addresses: AddressCache;
 
-  /** @throws TypeError or RangeError for sizes that make no sense */
+  /** @throws TypeError or RangeError for sizes out of range */
   constructor(options: DatagramBatchOptions = {}) {
     const action = "make a DatagramBatch";
-    if (typeof options !== "object" || options === null) {
-      throw new TypeError(
-        `Cannot ${action}: options are ${quote(options)}, required an object such as { capacity, size }`,
-      );
-    }
+    checkOptions(options, action);
     const capacity = integer(options.capacity ?? 64, action, "capacity", 1, 1 << 16);
-    const slot = integer(options.size ?? 2048, action, "size", 1, 1 << 16);
-    const room = integer(options.control ?? 128, action, "control", 0, 1 << 16);
-    if (room % 8 !== 0) throw new RangeError(`Cannot ${action}: control is ${room}, required a multiple of 8`);
-    if (capacity * slot > MAX_SLAB) {
-      throw new RangeError(`Cannot ${action}: ${capacity} datagrams of ${slot} bytes are more than ${MAX_SLAB} bytes`);
+    const slotSize = integer(options.size ?? 2048, action, "size", 1, 1 << 16);
+    const controlSize = integer(options.control ?? 128, action, "control", 0, 1 << 16);
+    if (controlSize % 8 !== 0) {
+      throw new RangeError(`Cannot ${action}: control is ${controlSize}, required a multiple of 8`);
+    }
+    if (capacity * slotSize > MAX_SLAB) {
+      throw new RangeError(
+        `Cannot ${action}: capacity times size is ${capacity * slotSize}, required at most ${MAX_SLAB} bytes`,
+      );
     }
     const addresses: unknown = options.addresses ?? sharedAddresses;
     if (!(addresses instanceof AddressCache)) {
@@ -104,7 +106,7 @@ export class DatagramBatch {
         `Cannot ${action}: addresses is ${quoteOther(addresses, "AddressCache")}, required an AddressCache`,
       );
     }
-    this.#memory = batchMemory(capacity, slot, room);
+    this.#memory = allocateBatch(capacity, slotSize, controlSize);
     this.#addresses = addresses;
   }
 
@@ -113,37 +115,37 @@ export class DatagramBatch {
     memoryOf = (batch) => batch.#memory;
   }
 
-  /** Datagrams that there is room for. */
+  /** Most datagrams in the batch. */
   get capacity(): number {
     return this.#memory.capacity;
   }
 
-  /** Bytes that there is room for in each. */
+  /** Most bytes of a datagram. */
   get size(): number {
-    return this.#memory.slot;
+    return this.#memory.slotSize;
   }
 
-  /** Datagrams that are in it: those of the last `recvmmsg`, or those that were added. */
+  /** Datagrams in the batch: those of the last `recvmmsg`, or those that were added. */
   get count(): number {
     return this.#memory.count;
   }
 
-  /** The bytes of all datagrams: number `i` starts at `i * size`. */
+  /** The bytes of all datagrams: datagram `i` begins at `i * size`. */
   get buffer(): Buffer {
     return this.#memory.slab;
   }
 
-  /** Empties it. */
+  /** Removes all datagrams. */
   clear(): void {
     this.#memory.count = 0;
   }
 
   /**
-   * Adds a datagram behind the others; its bytes are copied.
+   * Adds a datagram after the others; its bytes are copied.
    *
-   * @param to where it goes, without a host name; left out on a connected socket
-   * @returns false if there is no room for one more
-   * @throws RangeError if it is longer than `size`; TypeError for what is not bytes or not an address
+   * @param to the destination, not a host name; left out on a connected socket
+   * @returns false if the batch is full
+   * @throws RangeError if `data` is longer than `size`; TypeError if `data` is not bytes, or `to` is not an address
    */
   add(data: Sendable, to?: AddressLike, options?: AddOptions): boolean {
     const memory = this.#memory;
@@ -153,12 +155,15 @@ export class DatagramBatch {
     return true;
   }
 
+  /** The first word of the entry of datagram `index`. */
   #at(index: number, action: string): number {
     const { count } = this.#memory;
-    // The common case without a subject: it runs once per datagram.
+    // Checked without a call first, because this runs once per datagram.
     if (Number.isInteger(index) && index >= 0 && index < count) return index * ENTRY_WORDS;
     if (count === 0 && Number.isInteger(index)) {
-      throw new RangeError(`Cannot ${action}: index is ${index}, but there is no datagram in the batch`);
+      throw new RangeError(
+        `Cannot ${action}: index is ${index}, required the index of a datagram, and the batch is empty`,
+      );
     }
     return integer(index, action, "index", 0, count - 1) * ENTRY_WORDS;
   }
@@ -168,28 +173,28 @@ export class DatagramBatch {
     return this.#memory.words[this.#at(index, "read a length") + LENGTH]!;
   }
 
-  /** Bytes that datagram `index` had on its way, if `recvmmsg` was called with `MSG_TRUNC`; otherwise as `length`. */
+  /** Bytes of datagram `index` before it was cut, if `recvmmsg` was called with `MSG_TRUNC`; otherwise as `length`. */
   wholeLength(index: number): number {
     return this.#memory.words[this.#at(index, "read a length") + WHOLE_LENGTH]!;
   }
 
-  /** Sets the length of datagram `index` after its bytes were written into `buffer` in place. */
+  /** Sets the length of datagram `index`, whose bytes the caller has written to `buffer`. */
   resize(index: number, length: number): void {
     const at = this.#at(index, "resize a datagram");
-    const { slot, words } = this.#memory;
-    words[at + LENGTH] = words[at + WHOLE_LENGTH] = integer(length, "resize a datagram", "length", 0, slot);
+    const { slotSize, words } = this.#memory;
+    words[at + LENGTH] = words[at + WHOLE_LENGTH] = integer(length, "resize a datagram", "length", 0, slotSize);
   }
 
-  /** The bytes of datagram `index`: a view into `buffer`, good until the batch is used again. */
+  /** The bytes of datagram `index`: a view of `buffer`, valid until the batch is used again. */
   data(index: number): Buffer {
     const at = this.#at(index, "read a datagram");
-    const { slab, slot, words } = this.#memory;
-    return slab.subarray(index * slot, index * slot + words[at + LENGTH]!);
+    const { slab, slotSize, words } = this.#memory;
+    return slab.subarray(index * slotSize, index * slotSize + words[at + LENGTH]!);
   }
 
   /**
-   * Where datagram `index` came from, or goes to; undefined if it has no address. A peer that was seen before gives the same
-   * object.
+   * The sender or the destination of datagram `index`; undefined if it has no address. An address in the cache gives
+   * the same object again.
    */
   address(index: number): Address | undefined {
     const at = this.#at(index, "read an address");
@@ -203,48 +208,50 @@ export class DatagramBatch {
     return this.#memory.words[this.#at(index, "read flags") + FLAGS]!;
   }
 
-  /** Whether datagram `index` was longer than `size`, so that the rest of it is lost. */
+  /** Whether datagram `index` was longer than `size`, and the rest of it is lost. */
   truncated(index: number): boolean {
     return (this.flags(index) & MSG_TRUNC) !== 0;
   }
 
   /**
-   * Control data that came with datagram `index`. Where the room was too small for them, `flags` has `MSG_CTRUNC`. Descriptors are
-   * closed already.
+   * The control data of datagram `index`. If there were more than the option `control` has room for, `flags` has
+   * `MSG_CTRUNC`. Descriptors among them are closed already.
    */
   control(index: number): ControlMessage[] {
     const at = this.#at(index, "read control data");
-    const { control, room, words } = this.#memory;
+    const { control, controlSize, words } = this.#memory;
     const length = words[at + CONTROL_LENGTH]!;
-    return length === 0 ? [] : decodeControl(control.subarray(index * room, (index + 1) * room), length, calls);
+    return length === 0
+      ? []
+      : decodeControl(control.subarray(index * controlSize, (index + 1) * controlSize), length, calls);
   }
 
   /**
-   * The size of the datagrams of which number `index` is made: joined by `UDP_GRO`, or to be cut apart by `UDP_SEGMENT`. 0 if
-   * it is a single one.
+   * The size of the datagrams in datagram `index`: `UDP_GRO` has joined them, or `UDP_SEGMENT` will cut them. 0 for a
+   * single datagram.
    */
   segmentSize(index: number): number {
     return this.#memory.words[this.#at(index, "read a segment size") + SEGMENT]!;
   }
 
-  /** The datagrams of which number `index` is made, as views into `buffer`: one, unless it has a `segmentSize`. */
+  /** The datagrams in datagram `index`, as views of `buffer`: one, unless it has a `segmentSize`. */
   segments(index: number): Iterable<Buffer> {
     return segments(this.data(index), this.segmentSize(index));
   }
 
-  /** Why datagram `index` was refused by a `sendmmsg` with `skipRefused`; undefined if it went out. */
+  /** The error of datagram `index` in a `sendmmsg` with `skipRefused`; undefined if it was sent. */
   error(index: number): SocketError | undefined {
     const errno = this.#memory.words[this.#at(index, "read an error") + ERROR]!;
     return errno === 0 ? undefined : socketError(errno, "sendmmsg");
   }
 
-  /** The datagrams and their addresses. */
+  /** Iterates over the datagrams and their addresses. */
   *[Symbol.iterator](): IterableIterator<[data: Buffer, address: Address | undefined]> {
     for (let i = 0; i < this.#memory.count; i++) yield [this.data(i), this.address(i)];
   }
 }
 
-/** Puts a datagram into place `index`. */
+/** Writes a datagram to slot `index`. */
 export function putDatagram(
   memory: BatchMemory,
   index: number,
@@ -253,22 +260,22 @@ export function putDatagram(
   options: AddOptions | undefined,
 ): void {
   const action = "add a datagram";
-  const { slab, slot, words } = memory;
+  const { slab, slotSize, words } = memory;
   const at = index * ENTRY_WORDS;
-  const start = index * slot;
-  // Everything is checked before anything is changed.
+  const start = index * slotSize;
+  // All checks come before the first change.
   const bytes = bytesToSend(data, action);
   const length = totalLength(bytes);
-  if (length > slot) throw new RangeError(`Cannot ${action}: it has ${length} bytes, required at most ${slot}`);
-  if (slab.length === 0) throw new TypeError(`Cannot ${action}: the memory of the batch was transferred away`);
+  if (length > slotSize)
+    throw new RangeError(`Cannot ${action}: data has ${length} bytes, required at most ${slotSize}`);
+  if (slab.length === 0)
+    throw new TypeError(
+      `Cannot ${action}: buffer has length 0, required the buffer of the batch, which was transferred`,
+    );
   const name = to === undefined ? undefined : sockaddrOf(to, action);
   let segment = 0;
   if (options !== undefined) {
-    if (typeof options !== "object" || options === null) {
-      throw new TypeError(
-        `Cannot ${action}: options are ${quote(options)}, required an object such as { segmentSize }`,
-      );
-    }
+    checkOptions(options, action);
     if (options.segmentSize !== undefined) segment = segmentSize(options.segmentSize, action);
   }
   if (isUint8Array(bytes)) slab.set(bytes, start);
@@ -286,7 +293,7 @@ export function putDatagram(
   words[at + FLAGS] = words[at + CONTROL_LENGTH] = words[at + ERROR] = 0;
 }
 
-/** The last word is filled up with zeros, for the cache of addresses. */
+/** Writes an address. The unused bytes of its last word become 0, because the address cache compares words. */
 function putName(memory: BatchMemory, at: number, name: Uint8Array): void {
   memory.words[at + NAME + ((name.length - 1) >> 2)] = 0;
   memory.table.set(name, (at + NAME) * 4);

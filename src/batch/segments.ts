@@ -1,23 +1,24 @@
-// Datagrams that travel as one: UDP_SEGMENT (GSO) cuts a buffer into datagrams on the way out, UDP_GRO joins them on the
-// way in. Both are told the size of a segment; the last one may be shorter.
+// Several datagrams in one buffer. UDP_SEGMENT (GSO) cuts a buffer into datagrams when it is sent, and UDP_GRO joins
+// received datagrams into one buffer. All datagrams of a buffer have one size; the last one may be shorter.
 
 import { byteView, integer } from "../check/index.js";
 
 /** A UDP datagram is shorter than 64 KiB. */
 export const MAX_SEGMENT = 0xffff;
-/** Segments that one call may hold: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
+/** Most segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
 export const MAX_SEGMENTS = 64;
-/** Bytes that one call may hold: those of an IPv4 datagram behind its IP and UDP headers. */
+/** Most bytes of one call: an IPv4 datagram without its IP and UDP headers. */
 export const MAX_MESSAGE = 65_507;
 
+/** `value` if it can be the size of a segment. */
 export function segmentSize(value: unknown, action: string): number {
   return integer(value, action, "segmentSize", 1, MAX_SEGMENT);
 }
 
 /**
- * The datagrams of which `data` is made: views of `size` bytes each, the last one perhaps shorter. Nothing is copied.
+ * The datagrams in `data`, as views of `size` bytes each; the last one may be shorter. Nothing is copied.
  *
- * @param size bytes of a datagram; 0 if `data` is a single one
+ * @param size bytes of a datagram; 0 if `data` is one datagram
  * @see udp(7), UDP_GRO
  * @example
  * ```ts
@@ -34,7 +35,7 @@ export function segments(data: Uint8Array, size: number): Iterable<Buffer> {
 }
 
 function* pieces(data: Buffer, size: number): Iterable<Buffer> {
-  // An empty datagram is one, too.
+  // `do`, because an empty datagram has one piece too.
   let at = 0;
   do yield data.subarray(at, (at += size));
   while (at < data.length);

@@ -1,15 +1,15 @@
-// The memory of a batch of datagrams, as native/batch.c reads and fills it.
+// The memory of a batch of datagrams, as native/batch.c reads and writes it.
 //
-// Datagram i has slot i of the slab for its bytes, room i of the control memory for the control data that came with it, and
-// entry i of the table: eight 32-bit words, a sockaddr_storage, and space that C uses when it sends. All of it is made
-// once and used for every call.
+// Datagram i has slot i of the slab for its bytes, part i of the control memory for its control data, and entry i of
+// the table: eight 32-bit words, a sockaddr_storage, and space that C uses when it sends. The memory is allocated once
+// and used for every call.
 
 /** Bytes of an entry. */
 const ENTRY = 192;
 /** 32-bit words of an entry. */
 export const ENTRY_WORDS: number = ENTRY / 4;
 
-// The words of an entry.
+// Indexes of the words of an entry.
 export const LENGTH = 0;
 export const WHOLE_LENGTH = 1;
 export const FLAGS = 2;
@@ -20,10 +20,10 @@ export const ERROR = 6;
 /** The first word of the sockaddr. */
 export const NAME = 8;
 
-/** Most datagrams that one call moves: UIO_MAXIOV of the kernel. */
+/** Most datagrams that one call transfers: UIO_MAXIOV of the kernel. */
 export const MAX_AT_ONCE = 1024;
 
-/** What the calls are given. `count` is how many datagrams there are in it now. */
+/** The memory of a batch, as the calls take it. */
 export interface BatchMemory {
   readonly slab: Buffer;
   readonly table: Uint8Array;
@@ -31,22 +31,26 @@ export interface BatchMemory {
   readonly words: Int32Array;
   readonly control: Buffer;
   readonly capacity: number;
-  readonly slot: number;
-  readonly room: number;
+  /** Bytes of memory for each datagram. */
+  readonly slotSize: number;
+  /** Bytes of memory for the control data of each datagram. */
+  readonly controlSize: number;
+  /** Datagrams in the batch now. */
   count: number;
 }
 
-export function batchMemory(capacity: number, slot: number, room: number): BatchMemory {
+/** Allocates the memory of a batch. */
+export function allocateBatch(capacity: number, slotSize: number, controlSize: number): BatchMemory {
   const words = new Int32Array(capacity * ENTRY_WORDS);
   return {
-    // Cleared, so that a slot never shows what the memory held before.
-    slab: Buffer.alloc(capacity * slot),
+    // Zeroed, so that a slot never exposes earlier contents of the memory.
+    slab: Buffer.alloc(capacity * slotSize),
     table: new Uint8Array(words.buffer),
     words,
-    control: Buffer.alloc(capacity * room),
+    control: Buffer.alloc(capacity * controlSize),
     capacity,
-    slot,
-    room,
+    slotSize,
+    controlSize,
     count: 0,
   };
 }

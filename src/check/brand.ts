@@ -1,9 +1,10 @@
-// Marks by which the instances of a class are known to every copy of the package in a process. `instanceof` is false for an object of
-// another copy: the package was loaded twice, or its modules were evaluated again (test runners do that).
+// Marks the instances of a class, so that every copy of the package in a process recognises them. `instanceof` is false
+// for an object of another copy. A process has several copies when the package was loaded twice, or when a test runner
+// evaluated its modules again.
 
 import { quote } from "./quote.js";
 
-/** The mark's key; its value is the name of the class. It is the same symbol in every copy. */
+/** The key of the mark, the same symbol in every copy. The value of the mark is the name of the class. */
 const BRAND = Symbol.for("berkeley.class");
 
 /** Marks the instances of a class, and of its subclasses. */
@@ -11,21 +12,21 @@ export function brand(prototype: object, name: string): void {
   Object.defineProperty(prototype, BRAND, { value: name });
 }
 
-/** Whether a value is an instance of the class of this name, of this copy or of another one. */
+/** Whether a value is an instance of the class with this name, of any copy of the package. */
 export function isBranded(value: unknown, name: string): boolean {
   return typeof value === "object" && value !== null && (value as { readonly [BRAND]?: unknown })[BRAND] === name;
 }
 
-/** What was found in the place of an instance of this copy's class, for the message that refuses it. */
+/** The text for a value that is not an instance of this copy's class, in the message that refuses it. */
 export function quoteOther(value: unknown, name: string): string {
   try {
     const found: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];
     if (typeof found !== "string") return quote(value);
-    // The entry "berkeley/sync" says in its marks that they are its own.
-    const same = found === name || found.startsWith(`${name} of `);
-    return same ? `a ${name} of another copy or entry of berkeley` : `a ${found}`;
+    // The marks of "berkeley/sync" are longer, such as "Socket of berkeley/sync".
+    const sameClass = found === name || found.startsWith(`${name} of `);
+    return sameClass ? `a ${name} of another copy or entry of berkeley` : `a ${found}`;
   } catch {
-    // A proxy that throws has no brand.
+    // A proxy whose traps throw has no mark.
   }
   return quote(value);
 }

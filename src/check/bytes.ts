@@ -1,33 +1,33 @@
-// Bytes and texts of public calls, checked before any system call.
+// Checks the byte arguments of public calls, before any system call.
 
 import { isUint8Array } from "node:util/types";
 import { integer } from "./numbers.js";
 import { quote } from "./quote.js";
 
-/** What can be sent; the same shape as `Data` of the contracts, which this layer does not import. */
+/** Data to send. It has the shape of `Data` in src/io.ts, which this layer must not import. */
 export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** The largest number of bytes that one call is asked for. The kernel moves at most 0x7ffff000 bytes in one. */
+/** Most bytes that one call may ask for: the kernel transfers at most 0x7ffff000 bytes in one call. */
 const MAX_SIZE = 0x7fff_f000;
 
-/** A number of bytes to receive. */
+/** `value` if it is a number of bytes that a call can receive. */
 export function byteCount(value: unknown, action: string): number {
   return integer(value, action, "size", 0, MAX_SIZE);
 }
 
-/** The view that a call fills. */
+/** `value` if it is a view that a call can fill. */
 export function byteView(value: unknown, action: string): Uint8Array {
   if (isUint8Array(value)) return value.length === 0 ? EMPTY : value;
   throw new TypeError(`Cannot ${action}: buffer is ${quote(value)}, required a Uint8Array`);
 }
 
 /**
- * Stands for every view that is empty at the time of a call. A view that was not and is empty when the call is tried has
- * been detached meanwhile; a read into it would look like the end of the stream.
+ * Replaces every view that is empty when the call is made. So any other view that is empty when the call is tried was
+ * detached in the meantime. A read into it would return 0, like the end of the stream.
  */
 export const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** Bytes to send: text as UTF-8, a view as it is, several of those as a list. */
+/** The bytes of `data`: text as UTF-8, a view unchanged, an array of those as an array of views. */
 export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   if (isUint8Array(data)) return data.length === 0 ? EMPTY : data;
   if (typeof data === "string") return data === "" ? EMPTY : Buffer.from(data);
@@ -43,7 +43,7 @@ export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8A
   });
 }
 
-/** How many bytes there are in all. */
+/** The number of bytes in one view or in all views of an array. */
 export function totalLength(data: Uint8Array | readonly Uint8Array[]): number {
   if (isUint8Array(data)) return data.length;
   let total = 0;

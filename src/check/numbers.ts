@@ -1,4 +1,4 @@
-// Numbers of public calls, checked before any system call.
+// Checks the number arguments of public calls, before any system call.
 
 import { quote } from "./quote.js";
 

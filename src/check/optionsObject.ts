@@ -1,17 +1,20 @@
-// The options object of a call.
+// Checks the options object of a call.
 
 import { quote } from "./quote.js";
 
 /**
- * Refuses a value that is not an object in the place of options: `recv(10, MSG_PEEK)` would otherwise pass, because a number
- * has no property that could be wrong. `undefined` passes.
+ * Refuses options that are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would pass, because
+ * a number has no wrong property.
  */
 export function checkOptions(opts: unknown, action: string): void {
   if (opts === undefined || (typeof opts === "object" && opts !== null && !Array.isArray(opts))) return;
   throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object`);
 }
 
-/** Refuses an option that the call does not have. An option whose value is undefined counts as absent. `owner` names the object that has no such option. */
+/**
+ * Refuses an option that is not in `known`. An option whose value is undefined counts as absent. `owner` is the name of
+ * the object that has no such option, for the message.
+ */
 export function checkNames(opts: object, known: readonly string[], action: string, owner?: string): void {
   for (const name of Object.keys(opts)) {
     if (known.includes(name) || (opts as Record<string, unknown>)[name] === undefined) continue;
@@ -22,7 +25,7 @@ export function checkNames(opts: object, known: readonly string[], action: strin
   }
 }
 
-/** `value` as an option that is true or false; `otherwise` if it is undefined. */
+/** `value` if it is true or false; `otherwise` if it is undefined. */
 export function flag(value: unknown, otherwise: boolean, action: string, name: string): boolean {
   if (value === undefined) return otherwise;
   if (typeof value === "boolean") return value;

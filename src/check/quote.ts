@@ -1,15 +1,17 @@
-// Values inside error messages: bounded in length, on one line, and without characters that could play with a terminal.
+// Prints values for error messages: bounded in length, on one line, and without characters that control a terminal.
 
-const TEXT = 80;
-const ITEMS = 6;
+/** Most characters of a text. */
+const MAX_TEXT = 80;
+/** Most members of an array or an object. */
+const MAX_MEMBERS = 6;
 
-// What JSON leaves alone although it does not print as itself: DEL and C1 controls, marks that change the direction of
-// writing, separators of lines, the byte order mark.
+// Characters that JSON does not escape although they are invisible: DEL and C1 controls, marks that change the
+// direction of writing, line separators, the byte order mark.
 const UNPRINTED = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
- * A value as an error message quotes it: a string as JSON writes it, cut after 80 characters; of an array or an object
- * the first 6 members, one level deep. Never throws, and calls no getter.
+ * The text of a value in an error message. A string is written as in JSON and cut after 80 characters. An array or an
+ * object is written with its first 6 members, one level deep. This function never throws and calls no getter.
  *
  * @example
  * quote("a\nb"); // "\"a\\nb\""
@@ -25,7 +27,7 @@ function print(value: unknown, depth: number): string {
       return quoteText(value);
     case "bigint": {
       const text = `${value}n`;
-      return text.length <= TEXT ? text : `${text.slice(0, TEXT)}…`;
+      return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`;
     }
     case "number":
       return Object.is(value, -0) ? "-0" : String(value);
@@ -46,9 +48,9 @@ function print(value: unknown, depth: number): string {
 }
 
 function quoteText(text: string): string {
-  const cut = text.length > TEXT ? text.slice(0, TEXT) : text;
+  const cut = text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
   const json = JSON.stringify(cut).replace(UNPRINTED, escapeUnit);
-  return text.length > TEXT ? `${json}… (${text.length} characters)` : json;
+  return text.length > MAX_TEXT ? `${json}… (${text.length} characters)` : json;
 }
 
 function escapeUnit(unit: string): string {
@@ -62,13 +64,13 @@ function printObject(value: object, depth: number): string {
   const names = list ? undefined : Object.keys(value);
   const total = names === undefined ? (value as unknown[]).length : names.length;
   const parts: string[] = [];
-  for (let i = 0; i < Math.min(total, ITEMS); i++) {
+  for (let i = 0; i < Math.min(total, MAX_MEMBERS); i++) {
     const name = names === undefined ? String(i) : names[i]!;
     const member = Object.getOwnPropertyDescriptor(value, name);
     const text = member === undefined ? "undefined" : "value" in member ? print(member.value, depth - 1) : "(getter)";
-    parts.push(list ? text : `${/^[\w$]+$/.test(name) && name.length <= TEXT ? name : quoteText(name)}: ${text}`);
+    parts.push(list ? text : `${/^[\w$]+$/.test(name) && name.length <= MAX_TEXT ? name : quoteText(name)}: ${text}`);
   }
-  if (total > ITEMS) parts.push("…");
+  if (total > MAX_MEMBERS) parts.push("…");
   if (list) return `[${parts.join(", ")}]`;
   return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
 }

@@ -4,7 +4,7 @@ import type { Address } from "../addr/index.js";
 import * as k from "../sys/constants.js";
 import { errnoName } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { decodeAt } from "../sys/sockaddr.js";
+import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
@@ -58,7 +58,7 @@ function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: numbe
         ee_code: data[6]!,
         ee_info: input.getUint32(8, LITTLE),
         ee_data: input.getUint32(12, LITTLE),
-        offender: offender ? decodeAt(data, SIZE, data.length - SIZE) : undefined,
+        offender: offender ? decodeAddressAt(data, SIZE, data.length - SIZE) : undefined,
       };
     },
   };

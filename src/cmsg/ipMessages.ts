@@ -5,7 +5,7 @@ import { type Address, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../a
 import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
 import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
-import { decodeAt } from "../sys/sockaddr.js";
+import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
@@ -197,7 +197,7 @@ function origdstaddr(name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR", level: number,
     level,
     cmsg,
     decode: (data): OrigdstaddrMessage | undefined =>
-      data.length < size ? undefined : { type: name, address: decodeAt(data, 0, data.length) },
+      data.length < size ? undefined : { type: name, address: decodeAddressAt(data, 0, data.length) },
   };
 }
 

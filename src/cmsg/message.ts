@@ -4,7 +4,7 @@ import type { Address } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC } from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { addressLength, decodeRoom, room } from "../sys/sockaddr.js";
+import { addressLength, decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import { decodeControl, descriptorsOf } from "./decode.js";
 import type { ControlMessage } from "./types.js";
 
@@ -91,7 +91,7 @@ export function tryRecvmsg(
   controlSize: number,
 ): number {
   control = controlRoom(controlSize);
-  return calls.recvmsg(fd, views, flags, room, control, out);
+  return calls.recvmsg(fd, views, flags, addressBuffer, control, out);
 }
 
 /** What the last try said of its message. `size` is the room that it had for data. */
@@ -100,7 +100,7 @@ export function takeHeader(calls: Calls, length: number, size: number): MessageH
   const controlLength = result.getUint32(0, LITTLE);
   // The kernel repeats what it was asked with MSG_CMSG_CLOEXEC, which every call here is.
   const flags = result.getUint32(4, LITTLE) & ~MSG_CMSG_CLOEXEC;
-  const address = addressLength() === 0 ? undefined : decodeRoom();
+  const address = addressLength() === 0 ? undefined : decodeAddressBuffer();
   const messages =
     control === null || controlLength === 0
       ? []

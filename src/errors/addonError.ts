@@ -1,18 +1,18 @@
-// The addon can not be loaded.
+// The error of an addon that cannot be loaded.
 
 /**
- * Loading the addon failed: `import "berkeley"` throws this error. The message says which file was found or missed, what is
- * wrong with it, and which command mends it. The error has no stack, because no code of the program took part.
+ * Loading the addon failed: `import "berkeley"` throws this error. The message says which file is wrong or missing,
+ * why, and which command repairs it. The error has no stack, because the program is not the cause.
  *
- * - `platform`, `runtime`: no addon can work on this platform, or in this runtime or this version of it,
- * - `poller`: BERKELEY_POLLER has a value that is not known or can't be had in this runtime,
+ * - `platform`, `runtime`: no addon can work on this platform, in this runtime, or in this version of it,
+ * - `poller`: BERKELEY_POLLER has an unknown value, or one that this runtime does not support,
  * - `missing`: there is neither a local build nor a prebuilt file for this architecture and C library,
  * - `unreadable`: the file can't be opened or read,
  * - `truncated`: the file is empty or cut off,
- * - `foreign`: the file is no addon of this package,
+ * - `foreign`: the file is not an addon of this package,
  * - `architecture`, `libc`: the file is for another processor or another C library,
  * - `version`: the file was built for another version of this package,
- * - `refused`: dlopen(3) refused the file, such as on a file system that is mounted with noexec.
+ * - `refused`: dlopen(3) refused the file, for example on a file system that is mounted with noexec.
  *
  * @see dlopen(3)
  * @example
@@ -27,7 +27,7 @@
 export class AddonError extends Error {
   /** Always `"ERR_ADDON"`. */
   readonly code: "ERR_ADDON";
-  /** What is wrong, for programs. */
+  /** The reason as a code, for programs. */
   readonly reason:
     | "platform"
     | "runtime"
@@ -40,7 +40,7 @@ export class AddonError extends Error {
     | "libc"
     | "version"
     | "refused";
-  /** The files that were looked for, in order. */
+  /** The files that were tried, in order. */
   readonly tried: readonly string[];
 
   constructor(message: string, reason: AddonError["reason"], tried: readonly string[] = []) {

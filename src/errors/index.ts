@@ -1,4 +1,4 @@
-// The errors of the library. A leaf. Codes are listed in docs/errors.md.
+// The errors of the library. This layer imports no other layer. docs/errors.md lists the codes.
 
 export { AddonError } from "./addonError.js";
 export { type ProxyErrorDetails, ProxyError } from "./proxyError.js";

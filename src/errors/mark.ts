@@ -1,15 +1,16 @@
-// Each class of errors has a mark by which `instanceof` recognises the errors of another copy of the package.
+// Makes `instanceof` true for errors of another copy of the package.
+//
+// Each class of errors has a mark on its prototype, under a symbol that all copies share, and `instanceof` checks the
+// mark. A subclass of a user has no mark of its own; for it `instanceof` works as usual.
 
-// An error of another copy of the package is one all the same: each class has a mark, under a symbol that all copies share, and
-// `instanceof` looks for that. Subclasses of users have none of their own, and are looked for as always.
 const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
   ["SocketError", "TimeoutError", "BusyError", "LimitError", "IncompleteReadError", "FrameError", "TlsError"].map(
     (name) => [name, Symbol.for(`berkeley.${name}`)],
   ),
 );
 
-// oxlint-disable-next-line typescript/unbound-method -- it is called with the class that is asked
-const ordinary = Function.prototype[Symbol.hasInstance];
+// oxlint-disable-next-line typescript/unbound-method -- it is called with the class as `this`
+const ordinaryHasInstance = Function.prototype[Symbol.hasInstance];
 
 /** Gives a class its mark. */
 export function mark(own: { readonly name: string; readonly prototype: object }): void {
@@ -17,7 +18,7 @@ export function mark(own: { readonly name: string; readonly prototype: object })
   Object.defineProperty(own.prototype, symbol, { value: true });
   Object.defineProperty(own, Symbol.hasInstance, {
     value(this: unknown, value: unknown): boolean {
-      if (this !== own) return ordinary.call(this, value);
+      if (this !== own) return ordinaryHasInstance.call(this, value);
       return typeof value === "object" && value !== null && symbol in value;
     },
   });

@@ -1,8 +1,8 @@
-// A proxy that refused.
+// The error of a proxy that refused a connection.
 
 import { SocketError, type SocketErrorDetails } from "./socketError.js";
 
-/** What a proxy said when it refused. */
+/** The answer of a proxy that refused. */
 export interface ProxyErrorDetails extends SocketErrorDetails {
   readonly status?: number | undefined;
   readonly statusText?: string | undefined;
@@ -11,7 +11,8 @@ export interface ProxyErrorDetails extends SocketErrorDetails {
 }
 
 /**
- * A proxy that did not open the tunnel. The code is the one that comes nearest to its answer, which is here.
+ * A proxy did not open the tunnel. The code is the one that is closest to the answer of the proxy. The other properties
+ * have the answer itself.
  *
  * @example
  * ```ts
@@ -27,13 +28,13 @@ export interface ProxyErrorDetails extends SocketErrorDetails {
  * ```
  */
 export class ProxyError extends SocketError {
-  /** Status of an HTTP proxy's answer. */
+  /** Status of an HTTP proxy's answer, such as 407. */
   declare readonly status?: number;
-  /** The words behind the status. */
+  /** The text after the status. */
   declare readonly statusText?: string;
-  /** Fields of the answer by their names in small letters; one that came several times is joined by commas. */
+  /** Header fields of the answer, by their names in lower case. The values of a repeated field are joined by commas. */
   declare readonly headers?: Readonly<Record<string, string>>;
-  /** Reply of a SOCKS proxy; RFC 1928, section 6. */
+  /** Reply code of a SOCKS proxy; RFC 1928, section 6. */
   declare readonly reply?: number;
 
   constructor(code: string, errno: number, syscall: string, details: ProxyErrorDetails = {}) {

@@ -1,9 +1,10 @@
-// Reads of a stream that found something else.
+// Errors of stream reads: the stream ended too early, or has invalid bytes.
 
 import { mark } from "./mark.js";
 
 /**
- * The peer finished before all that was asked for had come. What had come is in `received`; it is taken from the stream.
+ * The peer finished before the read had all its bytes. `received` has the bytes that came; the stream no longer has
+ * them.
  *
  * @example
  * ```ts
@@ -18,7 +19,7 @@ export class IncompleteReadError extends Error {
   readonly code: "ERR_INCOMPLETE_READ";
   /** The bytes that had come before the end. */
   readonly received: Uint8Array;
-  /** Bytes that were needed at least; absent where nobody can know, as in a search for a delimiter. */
+  /** Least number of bytes that the read needed; absent where it is unknown, as in a search for a delimiter. */
   declare readonly expected?: number;
 
   constructor(received: Uint8Array, expected?: number) {
@@ -39,8 +40,8 @@ export class IncompleteReadError extends Error {
 }
 
 /**
- * Bytes that can't be a frame of the codec that reads them, such as a length with a letter in it. The stream they came
- * from stays closed for reading.
+ * The bytes are not a valid frame of the codec, for example a length that contains a letter. The stream stays closed
+ * for reading.
  *
  * @example
  * ```ts

@@ -1,10 +1,10 @@
-// Calls that the state of an object does not permit.
+// Errors of calls that the state of an object does not permit.
 
 import { mark } from "./mark.js";
 
 /**
- * Two calls wanted the same direction of one connection at a time, where only one can have it: a second `read` while
- * the first waits would make it a matter of luck which of them gets which bytes.
+ * A call needs a direction of a connection for itself, but another call is using it. With two reads at the same time it
+ * would be undefined which of them gets which bytes.
  *
  * @example
  * ```ts
@@ -17,7 +17,7 @@ import { mark } from "./mark.js";
 export class BusyError extends Error {
   /** Always `"ERR_BUSY"`. */
   readonly code: "ERR_BUSY";
-  /** What was asked for: `"read"`, `"accept"`. */
+  /** The refused operation: `"read"`, `"accept"`. */
   readonly operation: string;
 
   constructor(operation: string) {
@@ -33,8 +33,9 @@ export class BusyError extends Error {
 }
 
 /**
- * A call would pass by bytes that a stream has read ahead from the connection and nobody has taken: they come before whatever the
- * kernel still has. Take them from the stream, or use the stream (`pump`, `pipeTo`, `toNetSocket`), which sends them first.
+ * A call on the socket would skip bytes that its stream has read ahead. Those bytes come before the bytes that the
+ * kernel still has. Read them from the stream first, or use a method that sends them first: `pump`, `pipeTo`,
+ * `toNetSocket`.
  *
  * @example
  * ```ts
@@ -52,7 +53,7 @@ export class BusyError extends Error {
 export class BufferedError extends Error {
   /** Always `"ERR_BUFFERED"`. */
   readonly code: "ERR_BUFFERED";
-  /** How many bytes are in the way. */
+  /** Number of bytes that were read ahead. */
   readonly buffered: number;
 
   constructor(action: string, buffered: number) {
@@ -67,8 +68,8 @@ export class BufferedError extends Error {
 }
 
 /**
- * A peer sent more than a named limit allows: a line, a frame or a header that is too long. The stream it came from
- * stays closed for reading, because what follows can't be told apart any more; it can still be written to.
+ * A peer sent more than a named limit allows: a line, a frame or a header that is too long. The stream stays closed for
+ * reading, because the start of the next frame is unknown. Writes still work.
  *
  * @example
  * ```ts
@@ -85,7 +86,7 @@ export class LimitError extends Error {
   readonly limit: string;
   /** The limit's value, bytes unless the option says otherwise. */
   readonly max: number;
-  /** What was found: the size announced, or how much had come when the limit was passed. */
+  /** The announced size, or the number of bytes that had come when the limit was exceeded. */
   readonly found: number;
 
   constructor(limit: string, max: number, found: number) {

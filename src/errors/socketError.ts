@@ -1,8 +1,8 @@
-// A call that the kernel refused, or a wait that ended early.
+// Errors of system calls and of waits that end early.
 
 import { mark } from "./mark.js";
 
-/** What a {@link SocketError} may know beside its code: where the call was going, how far it came, and why. */
+/** Properties that a {@link SocketError} may have besides its code: the address, the progress and the cause. */
 export interface SocketErrorDetails {
   /** Host part of the address that the call was given. */
   readonly address?: string | undefined;
@@ -10,22 +10,22 @@ export interface SocketErrorDetails {
   readonly port?: number | undefined;
   /** Path of the UNIX address that the call was given. */
   readonly path?: string | undefined;
-  /** What had gone out when a call was cut short: bytes, unless `unit` says otherwise. */
+  /** How much had been sent when a call was cut short: bytes, unless `unit` says otherwise. */
   readonly transferred?: number | undefined;
-  /** What `transferred` counts. */
+  /** The unit of `transferred`. */
   readonly unit?: "bytes" | "datagrams" | undefined;
-  /** The error behind this one. */
+  /** The error that caused this one. */
   readonly cause?: unknown;
 }
 
 /**
- * A system call that the kernel refused, or a wait that was cut short.
+ * The kernel refused a system call, or a wait was cut short.
  *
- * `code` is the stable name (`"ECONNREFUSED"`), `errno` its negative number as Node has it, `syscall` the call as its man
- * page spells it. The message has Node's shape: `connect ECONNREFUSED 127.0.0.1:8888`.
+ * `code` is the stable name (`"ECONNREFUSED"`). `errno` is its negative number, as in Node.js, and `syscall` is the
+ * name of the call, as in its man page. The message has the form of Node.js: `connect ECONNREFUSED 127.0.0.1:8888`.
  *
- * Two codes are also made here, without a call: `ETIMEDOUT` when a `timeout` ran out, which is a {@link TimeoutError}, and
- * `ECANCELED` when the socket was closed during the call.
+ * The library itself makes two codes: `ETIMEDOUT` when a `timeout` expired, as a {@link TimeoutError}, and `ECANCELED`
+ * when the socket was closed during the call.
  *
  * @see errno(3)
  * @example
@@ -47,11 +47,11 @@ export class SocketError extends Error {
   readonly errno: number;
   /** The call that failed. */
   readonly syscall: string;
-  // Declared, not defined: what an error does not know is no property of it.
+  // Declared without a definition, so that an unknown detail is not a property of the error.
   declare readonly address?: string;
   declare readonly port?: number;
   declare readonly path?: string;
-  /** Bytes that had gone out when a `sendAll`, a `sendfile` or a splice was cut short; datagrams of a `sendmmsg`. */
+  /** Bytes that had been sent when a `sendAll`, a `sendfile` or a splice was cut short; datagrams of a `sendmmsg`. */
   declare readonly transferred?: number;
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
@@ -73,11 +73,11 @@ export class SocketError extends Error {
 }
 
 /**
- * A deadline of the caller passed: the `timeout` of a call, of a socket, or a named limit such as `handshakeTimeout`. The connection
- * may be as good as before.
+ * A deadline of the caller expired: the `timeout` of a call or of a socket, or a named limit such as
+ * `handshakeTimeout`. The connection may still work.
  *
- * The kernel has the same code for a connection that died, because the peer acknowledged nothing: tcp(7). That error is a
- * {@link SocketError} and no TimeoutError. The `name` of both is `"SocketError"`.
+ * The kernel uses the same code when a connection fails because the peer acknowledges nothing: tcp(7). That error is a
+ * {@link SocketError}, but not a TimeoutError. The `name` of both is `"SocketError"`.
  *
  * @example
  * ```ts
@@ -101,7 +101,7 @@ export class TimeoutError extends SocketError {
   }
 }
 
-/** An error of the same class and code for another call, or with other details. */
+/** A new error of the same class and code, with another call and other details. */
 export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
   if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
   return new SocketError(error.code, error.errno, syscall, details);
@@ -111,7 +111,7 @@ function describe(code: string, syscall: string, details: SocketErrorDetails | u
   let text = `${syscall} ${code}`;
   if (details === undefined) return text;
   if (details.path !== undefined) {
-    // A lone surrogate stands for a byte that belongs to no text, and would be printed as U+FFFD.
+    // A lone surrogate is a byte that is not UTF-8. Without this it would be printed as U+FFFD.
     const path = details.path.replace(
       /[\udc80-\udcff]/gu,
       (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`,

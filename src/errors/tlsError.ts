@@ -1,19 +1,19 @@
-// Errors of TLS.
+// The error of TLS.
 
 import { mark } from "./mark.js";
 
 /**
- * TLS failed: in the handshake, in a check of the peer, or later. What the connection below failed with is a
- * {@link SocketError} as everywhere.
+ * TLS failed: in the handshake, in a check of the peer, or later. An error of the connection below TLS is a
+ * {@link SocketError}.
  *
- * `code` is OpenSSL's or Node's own where they have one, as users know them: `CERT_HAS_EXPIRED`,
- * `DEPTH_ZERO_SELF_SIGNED_CERT`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_CERT_ALTNAME_INVALID`, `ERR_SSL_…`. Made here:
+ * `code` is the code of OpenSSL or Node.js where they have one: `CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`,
+ * `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_CERT_ALTNAME_INVALID`, `ERR_SSL_…`. The library makes these:
  *
- * - `ERR_TLS_PLAINTEXT_PEER`: the peer sent something else than TLS,
- * - `ERR_TLS_TRUNCATED`: the peer's end came without close_notify, so nobody knows whether it had finished,
- * - `ERR_TLS_BUFFERED`: bytes were read before the upgrade to TLS and belong to nobody,
- * - `ERR_TLS_SILENT`: a client that had sent nothing made way for another one,
- * - `ERR_TLS_CONTEXT`: an option holds what TLS can't use, where OpenSSL has no code for it.
+ * - `ERR_TLS_PLAINTEXT_PEER`: the peer sent bytes that are not TLS,
+ * - `ERR_TLS_TRUNCATED`: the connection ended without close_notify, so it is unknown whether the peer had finished,
+ * - `ERR_TLS_BUFFERED`: bytes of plain text were read ahead before the upgrade to TLS,
+ * - `ERR_TLS_SILENT`: the listener dropped a client that had sent nothing, to accept another one,
+ * - `ERR_TLS_CONTEXT`: an option has a value that TLS can't use, and OpenSSL has no code for it.
  *
  * @example
  * ```ts
@@ -29,7 +29,7 @@ import { mark } from "./mark.js";
 export class TlsError extends Error {
   /** Stable name of the error. */
   readonly code: string;
-  /** What was wrong, for people, without the action. */
+  /** The reason as a text, without the action. */
   readonly reason: string;
 
   constructor(code: string, action: string, reason: string, options?: { cause?: unknown }) {

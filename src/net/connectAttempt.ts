@@ -18,7 +18,7 @@ export interface AttemptOptions {
 /** Gets the result of an attempt, perhaps before `start()` returns. It must not run code of users. */
 export interface AttemptListener {
   /**
-   * The socket is connected. If its family is IPv4 or IPv6, `room` of sys/sockaddr.ts has its local address. An error
+   * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address. An error
    * that this method throws fails the attempt.
    */
   connected(dial: ConnectAttempt): void;
@@ -125,7 +125,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
   if (localPortOf(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
-  // getsockname(2) comes last, because `room` must have the local address afterwards.
+  // getsockname(2) comes last, because `addressBuffer` must have the local address afterwards.
   return String(socket.getsockname()) === String(peer);
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { addressDetails, decodeRoom } from "../sys/sockaddr.js";
+import { addressDetails, decodeAddressBuffer } from "../sys/sockaddr.js";
 import { ConnectAttempt, type AttemptOptions, isWildcard } from "./connectAttempt.js";
 import { type Attempt, type RaceOperations, type RaceLimits, Race } from "./happyEyeballs.js";
 import type { CheckedWait } from "./endpointOptions.js";
@@ -95,9 +95,9 @@ function connectAddress(
   });
 }
 
-/** The connected socket with its addresses. Call it only in `connected()`, while `room` has the local address. */
+/** The connected socket with its addresses. Call it only in `connected()`, while `addressBuffer` has the local address. */
 function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
-  const local = decodeRoom();
+  const local = decodeAddressBuffer();
   return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
 }
 

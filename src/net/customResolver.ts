@@ -18,7 +18,7 @@ import { quote } from "../check/index.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { within } from "../wait/within.js";
-import { inquire } from "../netdb/lookup.js";
+import { runLookup } from "../netdb/lookup.js";
 import { resolveAll } from "../netdb/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { CheckedWait } from "./endpointOptions.js";
@@ -64,7 +64,7 @@ export async function resolveFamily(
 }
 
 async function resolveBySystem(target: HostPort, family: number, signal: AbortSignal): Promise<readonly HostAddress[]> {
-  const lookup = inquire(resolveAll(calls, target, family));
+  const lookup = runLookup(resolveAll(calls, target, family));
   const member = { aborted: lookup.cancel };
   if (signal.aborted) lookup.cancel();
   else onAbort(signal, member);

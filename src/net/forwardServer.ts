@@ -19,7 +19,7 @@ import {
 } from "../socket/index.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import type { PipePool } from "../ops/pipes.js";
-import { decodeRoom } from "../sys/sockaddr.js";
+import { decodeAddressBuffer } from "../sys/sockaddr.js";
 import { ConnectAttempt, type AttemptListener } from "./connectAttempt.js";
 import { connectHost, type CheckedConnect } from "./connectHost.js";
 import { Deadline } from "./endpointOptions.js";
@@ -128,7 +128,7 @@ export class ForwardServer implements CompletionHandler<Socket> {
 
   #begin(socket: Socket): void {
     const { connectTimeout, onEnd, target } = this.checked;
-    const client = onEnd === undefined ? undefined : decodeRoom();
+    const client = onEnd === undefined ? undefined : decodeAddressBuffer();
     // connectHost() has a deadline of its own, whose error lists the attempts.
     const deadline = target instanceof HostPort ? Infinity : after(clock(), connectTimeout);
     const connection = new ForwardedConnection(this, socket, client, deadline);

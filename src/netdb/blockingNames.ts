@@ -1,20 +1,26 @@
-// The functions of this folder that may wait, blocking the thread instead: for the blocking twin. The C library has no
-// deadline for them, and no way to stop.
+// The blocking forms of the lookups of this folder, for "berkeley/sync". They block the thread. The C library gives
+// them no deadline, and no way to stop them.
 
 import type { AddressLike } from "../addr/index.js";
 import { calls } from "../sys/calls.js";
-import { inquireNow } from "./lookup.js";
-import { addressByName, entryByAddress, entryByName, type HostEntry, qualifiedName } from "./hosts.js";
-import { type AddrInfo, type AddrInfoHints, addresses, nameOf } from "./resolver.js";
+import {
+  hostAddressLookup,
+  hostByAddressLookup,
+  hostByNameLookup,
+  type HostEntry,
+  qualifiedNameLookup,
+} from "./hosts.js";
+import { type AddrInfo, type AddrInfoHints, addrinfoLookup, nameinfoLookup } from "./addrinfo.js";
+import { runLookupBlocking } from "./lookup.js";
 
 /**
- * The addresses of a host and a service: getaddrinfo(3). Arguments, answers and errors are those of the awaitable
+ * The addresses of a host and a service: getaddrinfo(3). Arguments, results and errors are those of the awaitable
  * `getaddrinfo`.
  *
  * @see getaddrinfo(3)
  */
 export function getaddrinfo(host: string | null, service: string | number | null, hints?: AddrInfoHints): AddrInfo[] {
-  return inquireNow(addresses(calls, host, service, hints));
+  return runLookupBlocking(addrinfoLookup(calls, host, service, hints));
 }
 
 /**
@@ -23,7 +29,7 @@ export function getaddrinfo(host: string | null, service: string | number | null
  * @see getnameinfo(3)
  */
 export function getnameinfo(address: AddressLike, flags: number = 0): [host: string, service: string] {
-  return inquireNow(nameOf(calls, address, flags));
+  return runLookupBlocking(nameinfoLookup(calls, address, flags));
 }
 
 /**
@@ -32,7 +38,7 @@ export function getnameinfo(address: AddressLike, flags: number = 0): [host: str
  * @see gethostbyname(3)
  */
 export function gethostbyname(host: string): string {
-  return inquireNow(addressByName(calls, host));
+  return runLookupBlocking(hostAddressLookup(calls, host));
 }
 
 /**
@@ -41,7 +47,7 @@ export function gethostbyname(host: string): string {
  * @see gethostbyname(3)
  */
 export function gethostbyname_ex(host: string): HostEntry {
-  return inquireNow(entryByName(calls, host));
+  return runLookupBlocking(hostByNameLookup(calls, host));
 }
 
 /**
@@ -50,10 +56,10 @@ export function gethostbyname_ex(host: string): HostEntry {
  * @see gethostbyaddr(3)
  */
 export function gethostbyaddr(address: string): HostEntry {
-  return inquireNow(entryByAddress(calls, address));
+  return runLookupBlocking(hostByAddressLookup(calls, address));
 }
 
 /** The fully qualified name of a host, as the awaitable `getfqdn`. */
 export function getfqdn(name: string = ""): string {
-  return inquireNow(qualifiedName(calls, name));
+  return runLookupBlocking(qualifiedNameLookup(calls, name));
 }

@@ -14,6 +14,7 @@ function swap32(value: number): number {
   return ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
 }
 
+/** Swaps the bytes on a little-endian machine. */
 function order16(value: number, action: string): number {
   const number = integer(value, action, "value", 0, U16_MAX);
   return LITTLE ? swap16(number) : number;
@@ -25,8 +26,8 @@ function order32(value: number, action: string): number {
 }
 
 /**
- * A number of 16 bits from the order of the host to that of the network: htons(3). The ports of addresses need it not, they
- * are in the order of the host everywhere in this package.
+ * A number of 16 bits from the order of the host to that of the network: htons(3). The ports of addresses do not need
+ * it: everywhere in this package they are in the order of the host.
  *
  * @throws RangeError outside 0 to 65535
  * @see htons(3)

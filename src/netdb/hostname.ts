@@ -2,7 +2,7 @@
 
 import { calls, type Calls } from "../sys/calls.js";
 import { check, socketError } from "../sys/errno.js";
-import { plainText } from "./questions.js";
+import { plainText } from "./textArguments.js";
 
 /** HOST_NAME_MAX of Linux. */
 const HOST_NAME_MAX = 64;

@@ -1,4 +1,4 @@
-// The older calls for the names of hosts: gethostbyname(3), gethostbyaddr(3), and Python's getfqdn().
+// The older calls that look up hosts: gethostbyname(3), gethostbyaddr(3), and Python's getfqdn().
 
 import {
   AF_INET,
@@ -12,9 +12,11 @@ import {
 import { type Calls, calls, type HostEntry as RawEntry } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { SocketError } from "../errors/index.js";
-import { addrinfoQuestion, answerTo, hostByAddrQuestion, hostByNameQuestion, type Inquiry } from "./lookup.js";
+import { awaitLookup, type LookupOptions } from "./awaitLookup.js";
+import { type Lookup, resultOf } from "./lookup.js";
+import { addrinfoQuery, hostByAddrQuery, hostByNameQuery } from "./query.js";
 import { decodeAddress } from "../sys/sockaddr.js";
-import { hostText, look, type LookupOptions } from "./questions.js";
+import { hostText } from "./textArguments.js";
 import { gethostname } from "./hostname.js";
 import { textOfAddress } from "./inet.js";
 
@@ -22,8 +24,8 @@ import { textOfAddress } from "./inet.js";
 export type HostEntry = [hostname: string, aliases: string[], addresses: string[]];
 
 /**
- * The first IPv4 address of a host, over getaddrinfo(3) on a thread of its own. `""` is the wildcard address and
- * `"<broadcast>"` is 255.255.255.255. New programs use {@link getaddrinfo}, which knows IPv6.
+ * The first IPv4 address of a host: getaddrinfo(3) on a thread of its own. `""` is the wildcard address, and
+ * `"<broadcast>"` is 255.255.255.255. New programs use {@link getaddrinfo}, which returns IPv6 addresses as well.
  *
  * @throws SocketError as `getaddrinfo`
  * @see gethostbyname(3)
@@ -35,13 +37,13 @@ export type HostEntry = [hostname: string, aliases: string[], addresses: string[
  * ```
  */
 export async function gethostbyname(host: string, opts?: LookupOptions): Promise<string> {
-  return look(addressByName(calls, host), opts, "gethostbyname", host);
+  return awaitLookup(hostAddressLookup(calls, host), opts, "gethostbyname", host);
 }
 
 /**
- * All that gethostbyname(3) knows of a host: its official name, its aliases, its IPv4 addresses. On a thread of its own.
+ * The official name, the aliases and the IPv4 addresses of a host: gethostbyname(3) on a thread of its own.
  *
- * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`, which stand for the numbers of h_errno
+ * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`, one for each number of h_errno
  * @see gethostbyname(3)
  * @example
  * ```ts
@@ -52,12 +54,12 @@ export async function gethostbyname(host: string, opts?: LookupOptions): Promise
  * ```
  */
 export async function gethostbyname_ex(host: string, opts?: LookupOptions): Promise<HostEntry> {
-  return look(entryByName(calls, host), opts, "gethostbyname", host);
+  return awaitLookup(hostByNameLookup(calls, host), opts, "gethostbyname", host);
 }
 
 /**
- * The names of an IPv4 or IPv6 address: gethostbyaddr(3), on a thread of its own. A host name is resolved first. New programs
- * use {@link getnameinfo}.
+ * The names of an IPv4 or IPv6 address: gethostbyaddr(3) on a thread of its own. If `address` is a host name, the names
+ * of its first address are returned. New programs use {@link getnameinfo}.
  *
  * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`
  * @see gethostbyaddr(3)
@@ -70,12 +72,12 @@ export async function gethostbyname_ex(host: string, opts?: LookupOptions): Prom
  * ```
  */
 export async function gethostbyaddr(address: string, opts?: LookupOptions): Promise<HostEntry> {
-  return look(entryByAddress(calls, address), opts, "gethostbyaddr", address);
+  return awaitLookup(hostByAddressLookup(calls, address), opts, "gethostbyaddr", address);
 }
 
 /**
- * The fully qualified name of a host: the first of the names of its address that has a dot, or else the official one; the
- * name as it was given where nothing is known. `""` (the default), `"0.0.0.0"` and `"::"` stand for this machine.
+ * The fully qualified name of a host. It is the first name of its address that contains a dot, or the official name if
+ * none does. If the lookup fails, it is `name` itself. `""` (the default), `"0.0.0.0"` and `"::"` mean this machine.
  *
  * @throws SocketError `ETIMEDOUT`
  * @example
@@ -86,32 +88,36 @@ export async function gethostbyaddr(address: string, opts?: LookupOptions): Prom
  * ```
  */
 export async function getfqdn(name: string = "", opts?: LookupOptions): Promise<string> {
-  return look(qualifiedName(calls, name), opts, "getfqdn", name);
+  return awaitLookup(qualifiedNameLookup(calls, name), opts, "getfqdn", name);
 }
 
-export function* addressByName(table: Calls, host: string): Inquiry<string> {
+/** The lookup of `gethostbyname`. */
+export function* hostAddressLookup(table: Calls, host: string): Lookup<string> {
   const name = hostText(host, "gethostbyname");
   if (name === "") return "0.0.0.0";
   return ((yield* firstAddress(table, name, AF_INET)) as InetAddress).host;
 }
 
-export function* entryByName(table: Calls, host: string): Inquiry<HostEntry> {
-  const question = hostByNameQuestion(table, hostText(host, "gethostbyname"), AF_INET);
-  return toEntry(yield* answerTo(question), AF_INET);
+/** The lookup of `gethostbyname_ex`. */
+export function* hostByNameLookup(table: Calls, host: string): Lookup<HostEntry> {
+  const query = hostByNameQuery(table, hostText(host, "gethostbyname"), AF_INET);
+  return toEntry(yield* resultOf(query), AF_INET);
 }
 
-export function* entryByAddress(table: Calls, address: string): Inquiry<HostEntry> {
-  const known = yield* firstAddress(table, hostText(address, "gethostbyaddr"), AF_UNSPEC);
-  const { family, host } = known as InetAddress | Inet6Address;
+/** The lookup of `gethostbyaddr`. */
+export function* hostByAddressLookup(table: Calls, address: string): Lookup<HostEntry> {
+  const first = yield* firstAddress(table, hostText(address, "gethostbyaddr"), AF_UNSPEC);
+  const { family, host } = first as InetAddress | Inet6Address;
   const bytes = family === AF_INET ? parseIPv4(host) : parseIPv6(host)?.bytes;
-  return toEntry(yield* answerTo(hostByAddrQuestion(table, bytes!, family, host)), family);
+  return toEntry(yield* resultOf(hostByAddrQuery(table, bytes!, family, host)), family);
 }
 
-export function* qualifiedName(table: Calls, name: string): Inquiry<string> {
+/** The lookup of `getfqdn`. */
+export function* qualifiedNameLookup(table: Calls, name: string): Lookup<string> {
   let host = hostText(name, "getfqdn").trim();
   if (host === "" || host === "0.0.0.0" || host === "::") host = gethostname(table);
   try {
-    const [official, aliases] = yield* entryByAddress(table, host);
+    const [official, aliases] = yield* hostByAddressLookup(table, host);
     return [official, ...aliases].find((candidate) => candidate.includes(".")) ?? official;
   } catch (error) {
     if (error instanceof SocketError) return host;
@@ -119,9 +125,9 @@ export function* qualifiedName(table: Calls, name: string): Inquiry<string> {
   }
 }
 
-function* firstAddress(table: Calls, host: string, family: number): Inquiry<Address> {
+function* firstAddress(table: Calls, host: string, family: number): Lookup<Address> {
   if (host === "<broadcast>") return new InetAddress("255.255.255.255", 0);
-  const [first] = yield* answerTo(addrinfoQuestion(table, host, null, family, SOCK_STREAM, 0, 0));
+  const [first] = yield* resultOf(addrinfoQuery(table, host, null, family, SOCK_STREAM, 0, 0));
   return decodeAddress(first![3]);
 }
 

@@ -1,15 +1,15 @@
-// Addresses as text and as bytes: inet_pton(3), inet_ntop(3), inet_aton(3), inet_ntoa(3).
+// Converts addresses between text and bytes: inet_pton(3), inet_ntop(3), inet_aton(3), inet_ntoa(3).
 
 import { isUint8Array } from "node:util/types";
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { int32, quote } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { EAFNOSUPPORT, socketError } from "../sys/errno.js";
-import { plainText } from "./questions.js";
+import { plainText } from "./textArguments.js";
 
 /**
- * The bytes of a numeric address, in network order: inet_pton(3). Strict: four decimal numbers, or an IPv6 address without
- * a zone.
+ * The bytes of a numeric address, in network order: inet_pton(3). Only four decimal
+ * numbers, or an IPv6 address without a zone, are accepted.
  *
  * @param family `AF_INET` or `AF_INET6`
  * @returns 4 or 16 bytes
@@ -29,15 +29,16 @@ export function inet_pton(family: number, text: string): Buffer {
   const bytes = inet6 ? (parsed?.zone === undefined ? parsed?.bytes : undefined) : parseIPv4(text);
   if (bytes === undefined) {
     throw new TypeError(
-      `Cannot inet_pton ${quote(text)}: ${inet6 ? "required an IPv6 address without a zone" : "required an IPv4 address, four decimal numbers"}`,
+      `Cannot inet_pton: text is ${quote(text)}, ` +
+        `required ${inet6 ? "an IPv6 address without a zone" : "four decimal numbers from 0 to 255 with dots between"}`,
     );
   }
   return Buffer.from(bytes.buffer);
 }
 
 /**
- * The text of an address: inet_ntop(3). IPv6 is written as RFC 5952 says, as everywhere in this package; the deprecated
- * IPv4-compatible addresses, which the C library writes as `::1.2.3.4`, are `::102:304` here.
+ * The text of an address: inet_ntop(3). IPv6 addresses have the form of RFC 5952, as everywhere in this package. The
+ * C library writes the deprecated IPv4-compatible addresses as `::1.2.3.4`; this function writes `::102:304`.
  *
  * @param family `AF_INET` or `AF_INET6`
  * @param bytes 4 or 16, in network order
@@ -52,16 +53,17 @@ export function inet_pton(family: number, text: string): Buffer {
  */
 export function inet_ntop(family: number, bytes: Uint8Array): string {
   const inet6 = isInet6(family, "inet_ntop");
-  return textOfAddress(family, packed(bytes, inet6 ? 16 : 4, "inet_ntop"));
+  return textOfAddress(family, checkLength(bytes, inet6 ? 16 : 4, "inet_ntop"));
 }
 
 /**
- * The bytes of an IPv4 address in any form that the C library reads: inet_aton(3). Beside `192.0.2.1` these are one, two or
- * three numbers (`127.1`), each decimal, octal after `0` or hexadecimal after `0x`. The addresses that sockets take don't
- * have these forms; use {@link inet_pton} unless they are what you want. Unlike there, nothing may follow the address.
+ * The bytes of an IPv4 address in any form that the C library accepts: inet_aton(3). Besides `192.0.2.1` these are one,
+ * two or three numbers (`127.1`). Each number is decimal, octal after `0`, or hexadecimal after `0x`. Sockets refuse
+ * these other forms, so use {@link inet_pton} unless you need them. The C library ignores text after a space; this
+ * function refuses it.
  *
  * @returns 4 bytes in network order
- * @throws TypeError for text that is no address
+ * @throws TypeError for text that is not an address
  * @see inet_aton(3)
  * @example
  * ```ts
@@ -74,7 +76,7 @@ export function inet_aton(text: string): Buffer {
   const plain = plainText(text, "inet_aton", "text");
   // The C library ignores a space and all that comes after it.
   const value = /\s/.test(plain) ? -1 : calls.inet_aton(plain);
-  if (value < 0) throw new TypeError(`Cannot inet_aton ${quote(text)}: required an IPv4 address`);
+  if (value < 0) throw new TypeError(`Cannot inet_aton: text is ${quote(text)}, required an IPv4 address`);
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
   return bytes;
@@ -94,7 +96,7 @@ export function inet_aton(text: string): Buffer {
  * ```
  */
 export function inet_ntoa(bytes: Uint8Array): string {
-  return formatIPv4(packed(bytes, 4, "inet_ntoa"));
+  return formatIPv4(checkLength(bytes, 4, "inet_ntoa"));
 }
 
 /** The text of the bytes of an IPv4 or IPv6 address. */
@@ -108,12 +110,12 @@ function isInet6(family: unknown, action: string): boolean {
   return number === AF_INET6;
 }
 
-function packed(bytes: unknown, length: number, action: string): Uint8Array {
+function checkLength(bytes: unknown, length: number, action: string): Uint8Array {
   if (!isUint8Array(bytes)) {
     throw new TypeError(`Cannot ${action}: bytes are ${quote(bytes)}, required a Uint8Array of ${length} bytes`);
   }
   if (bytes.length !== length) {
-    throw new RangeError(`Cannot ${action}: there are ${bytes.length} bytes, required ${length}`);
+    throw new RangeError(`Cannot ${action}: bytes has length ${bytes.length}, required ${length}`);
   }
   return bytes;
 }

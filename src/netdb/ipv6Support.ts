@@ -1,4 +1,4 @@
-// What this machine can do with IPv6, found out by doing it.
+// Tests on a socket which parts of IPv6 this machine supports.
 
 import { AF_INET6, Inet6Address } from "../addr/index.js";
 import { type Calls, calls } from "../sys/calls.js";
@@ -6,8 +6,8 @@ import { IPPROTO_IPV6, IPV6_V6ONLY, SOCK_DGRAM, SOCK_STREAM } from "../sys/const
 import { intBytes } from "../sys/nativeInts.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 
-/** Whether a new IPv6 socket stands up to a trial: a call on its descriptor that returns >= 0. */
-function stands(table: Calls, type: number, trial: (fd: number) => number): boolean {
+/** Makes an IPv6 socket, and returns whether `trial`, a call on its descriptor, returns >= 0. */
+function tryOnSocket(table: Calls, type: number, trial: (fd: number) => number): boolean {
   const fd = table.socket(AF_INET6, type, 0);
   if (fd < 0) return false;
   const result = trial(fd);
@@ -15,9 +15,9 @@ function stands(table: Calls, type: number, trial: (fd: number) => number): bool
   return result >= 0;
 }
 
-/** The probe behind {@link has_ipv6}. */
+/** The value of {@link has_ipv6}, with this table of calls. */
 export function probeIPv6(table: Calls): boolean {
-  return stands(table, SOCK_DGRAM, (fd) => table.bind(fd, encodeAddress(new Inet6Address("::1", 0))));
+  return tryOnSocket(table, SOCK_DGRAM, (fd) => table.bind(fd, encodeAddress(new Inet6Address("::1", 0))));
 }
 
 /**
@@ -35,7 +35,7 @@ export function probeIPv6(table: Calls): boolean {
 export const has_ipv6: boolean = probeIPv6(calls);
 
 /**
- * Whether one IPv6 socket can take IPv4 connections too (IPV6_V6ONLY off), tried on a socket.
+ * Whether an IPv6 socket can accept IPv4 connections too: whether IPV6_V6ONLY can be switched off on a new socket.
  *
  * @see ipv6(7)
  * @example
@@ -48,5 +48,5 @@ export const has_ipv6: boolean = probeIPv6(calls);
  * ```
  */
 export function has_dualstack_ipv6(): boolean {
-  return stands(calls, SOCK_STREAM, (fd) => calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, intBytes(0)));
+  return tryOnSocket(calls, SOCK_STREAM, (fd) => calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, intBytes(0)));
 }

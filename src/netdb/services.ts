@@ -1,12 +1,12 @@
-// Services and protocols, as /etc/services and /etc/protocols (or what nsswitch.conf(5) names instead) have them.
+// Services and protocols from /etc/services and /etc/protocols, or from the sources that nsswitch.conf(5) names.
 
 import { integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { check, socketError } from "../sys/errno.js";
-import { optionalText, plainText } from "./questions.js";
+import { optionalText, plainText } from "./textArguments.js";
 
 /**
- * The port of a service: getservbyname(3). Reads a file, so it is a plain call.
+ * The port of a service: getservbyname(3). It reads a file and does not wait.
  *
  * @param name such as `"http"`
  * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
@@ -28,7 +28,7 @@ export function getservbyname(name: string, protocol?: string): number {
 }
 
 /**
- * The service at a port: getservbyport(3). Reads a file, so it is a plain call.
+ * The service at a port: getservbyport(3). It reads a file and does not wait.
  *
  * @param port 0 to 65535, in the byte order of the host
  * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
@@ -50,7 +50,7 @@ export function getservbyport(port: number, protocol?: string): string {
 }
 
 /**
- * The number of a protocol, as `socket(2)` takes it: getprotobyname(3). Reads a file, so it is a plain call.
+ * The number of a protocol, as `socket(2)` takes it: getprotobyname(3). It reads a file and does not wait.
  *
  * @param name such as `"tcp"` or `"icmp"`
  * @throws SocketError `ENOENT` if there is no such protocol

@@ -27,7 +27,7 @@ import {
   EPERM,
   EPROTO,
 } from "../sys/errno.js";
-import { decodeRoom, room } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -75,7 +75,7 @@ export interface Listening {
 export interface AcceptOperations<S> {
   /** Gives the socket and the address of its peer. */
   readonly withAddress: Operation<Listening, boolean, [S, Address]>;
-  /** Gives the socket. The address of its peer stays in `room` of sys/sockaddr.ts. */
+  /** Gives the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
   readonly socketOnly: Operation<Listening, boolean, S>;
 }
 
@@ -87,9 +87,9 @@ export function acceptOperations<S>(
     syscall: "accept",
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
-      let result = calls.accept(fd, room);
+      let result = calls.accept(fd, addressBuffer);
       for (let skipped = 1; result < 0 && skipped < MAX_SKIPPED && isSkipped(result, patient); skipped++) {
-        result = calls.accept(fd, room);
+        result = calls.accept(fd, addressBuffer);
       }
       return result;
     },
@@ -109,7 +109,7 @@ export function acceptOperations<S>(
     withAddress: operation<Listening, boolean, [S, Address]>({
       ...parts,
       complete: (fd, listener) => {
-        const address = decodeRoom();
+        const address = decodeAddressBuffer();
         return [socketOf(fd, listener), address];
       },
     }),

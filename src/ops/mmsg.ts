@@ -30,8 +30,8 @@ export interface SendBatchOptions extends TransferOptions {
 const BYTES_PER_DATAGRAM = 4096;
 
 /** A large slot may hold many datagrams (GSO, GRO). */
-function cost(count: number, { slot }: BatchMemory): number {
-  return count * Math.max(slot, BYTES_PER_DATAGRAM);
+function cost(count: number, { slotSize }: BatchMemory): number {
+  return count * Math.max(slotSize, BYTES_PER_DATAGRAM);
 }
 
 export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchMemory, number, number>({

@@ -8,7 +8,7 @@ import { SHUT_RD, SHUT_RDWR, SHUT_WR } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { intBytes, readInt } from "../sys/nativeInts.js";
 import { scratchCopy } from "../sys/scratch.js";
-import { decodeRoom, room } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import type { OpenSocket } from "./runner.js";
 
 /** The longest value of `getsockopt(level, name, size)`, in bytes. */
@@ -28,13 +28,13 @@ export function shutdown(socket: OpenSocket, how: number): void {
 }
 
 export function getsockname(socket: OpenSocket): Address {
-  check(socket.calls.getsockname(socket.checkOpen("getsockname"), room), "getsockname");
-  return decodeRoom();
+  check(socket.calls.getsockname(socket.checkOpen("getsockname"), addressBuffer), "getsockname");
+  return decodeAddressBuffer();
 }
 
 export function getpeername(socket: OpenSocket): Address {
-  check(socket.calls.getpeername(socket.checkOpen("getpeername"), room), "getpeername");
-  return decodeRoom();
+  check(socket.calls.getpeername(socket.checkOpen("getpeername"), addressBuffer), "getpeername");
+  return decodeAddressBuffer();
 }
 
 /** The two forms of setsockopt: an option and its value, or a level, a name and a value. */

@@ -5,7 +5,7 @@ import { byteCount, byteView, EMPTY } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import { MSG_DONTWAIT, MSG_TRUNC } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
-import { decodeRoom, room } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } from "./flags.js";
 import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, receivingAll, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
@@ -101,9 +101,9 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<
   movesBytes: true,
   attempt: (calls, fd, size, flags) => {
     clearForTruncation(slab, size, flags);
-    return calls.recvfrom(fd, slab, size, flags, room);
+    return calls.recvfrom(fd, slab, size, flags, addressBuffer);
   },
-  complete: (count, size) => [copyOut(Math.min(count, size)), decodeRoom()],
+  complete: (count, size) => [copyOut(Math.min(count, size)), decodeAddressBuffer()],
   isNonblocking,
 });
 
@@ -114,8 +114,8 @@ export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = o
 >({
   syscall: "recvfrom",
   movesBytes: true,
-  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, room),
-  complete: (count, read) => [received(read, count), decodeRoom()],
+  attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, addressBuffer),
+  complete: (count, read) => [received(read, count), decodeAddressBuffer()],
   isNonblocking,
 });
 
@@ -127,8 +127,8 @@ export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = o
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) =>
-    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, room),
-  complete: (count) => [count, decodeRoom()],
+    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, addressBuffer),
+  complete: (count) => [count, decodeAddressBuffer()],
   isNonblocking,
 });
 

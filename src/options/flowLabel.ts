@@ -1,7 +1,8 @@
 // The request with which flow labels are managed: struct in6_flowlabel_req of linux/in6.h.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { ipv6Member, numberMember, record } from "./values.js";
+import { numberMember } from "./option.js";
+import { ipv6Member, record } from "./values.js";
 
 /** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */
 export interface FlowLabelRequest {

@@ -2,8 +2,8 @@
 
 import * as k from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { shapedOption, type SocketOption } from "./option.js";
-import { arrayMember, numberMember, record } from "./values.js";
+import { shapedOption, type SocketOption, numberMember } from "./option.js";
+import { arrayMember, record } from "./values.js";
 
 /** Types of message, either those that come in or those that do not. */
 export type IcmpFilter = { readonly pass: readonly number[] } | { readonly block: readonly number[] };

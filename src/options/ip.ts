@@ -13,13 +13,13 @@ import {
 import {
   booleanOption,
   bytesOption,
-  checkNumber,
   intOption,
   readOnly,
-  refusal,
+  describe,
   setOption,
   shapedOption,
   type SocketOption,
+  numberMember,
 } from "./option.js";
 import { readInt, uintBytes, view } from "../sys/nativeInts.js";
 import { interfaceMember, ipv4Member, join, type NetworkInterface, record } from "./values.js";
@@ -113,7 +113,9 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
     if (typeof value === "string") {
       const address = parseIPv4(value);
       if (address !== undefined) return address;
-      throw new TypeError(`${refusal(name, value)}: required a numeric IPv4 address, an index, or { interface: name }`);
+      throw new TypeError(
+        `${describe(name, value)}, required a numeric IPv4 address, an index, or { interface: name }`,
+      );
     }
     const given = typeof value === "number" ? { interface: value } : record(name, value, ["interface", "address"]);
     const { interface: index = 0, address = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
@@ -204,8 +206,11 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOpt
   (value) => {
     const name = "IP_LOCAL_PORT_RANGE";
     if (!Array.isArray(value) || value.length !== 2)
-      throw new TypeError(`${refusal(name, value)}: required [lowest, highest]`);
-    const [low, high] = (value as unknown[]).map((port) => checkNumber(name, port, 0, 0xffff)) as [number, number];
+      throw new TypeError(`${describe(name, value)}, required [lowest, highest]`);
+    const [low, high] = (value as unknown[]).map((port) => numberMember(name, "value", port, 0, 0xffff)) as [
+      number,
+      number,
+    ];
     return uintBytes(high * 0x1_0000 + low);
   },
 );
@@ -225,7 +230,7 @@ export function unicastInterface(name: string, level: number, optname: number): 
     (bytes) => view(bytes).getUint32(0),
     (value) => {
       const bytes = new Uint8Array(4);
-      view(bytes).setUint32(0, interfaceMember(name, "the value", value));
+      view(bytes).setUint32(0, interfaceMember(name, "value", value));
       return bytes;
     },
   );

@@ -1,5 +1,5 @@
-// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542. In the order of their numbers; those of the MCAST_ family are in
-// mcast.ts.
+// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542. In the order of their numbers; those of the MCAST_ family
+// are in mcast.ts.
 
 import { formatIPv6 } from "../addr/index.js";
 import * as k from "../sys/constants.js";
@@ -23,7 +23,9 @@ const L = k.IPPROTO_IPV6;
 /** The longest extension header: its length field counts units of 8 bytes after the first. */
 const HEADER_SIZE = 8 * 256;
 
-/** Turns a socket that is connected to an IPv4-mapped address into one of `AF_INET`. Its `family` here stays as it was. */
+/**
+ * Turns a socket that is connected to an IPv4-mapped address into one of `AF_INET`. Its `family` here stays as it was.
+ */
 export const IPV6_ADDRFORM: SocketOption<number, number> = intOption("IPV6_ADDRFORM", L, k.IPV6_ADDRFORM);
 /** Where the checksum is in what a raw socket sends and gets (even, bytes from the front); -1 for none. */
 export const IPV6_CHECKSUM: SocketOption<number, number> = intOption("IPV6_CHECKSUM", L, k.IPV6_CHECKSUM, -1);
@@ -44,7 +46,7 @@ export const IPV6_MULTICAST_IF: SocketOption<number, NetworkInterface> = shapedO
   k.IPV6_MULTICAST_IF,
   4,
   readInt,
-  (value) => intBytes(interfaceMember("IPV6_MULTICAST_IF", "the value", value)),
+  (value) => intBytes(interfaceMember("IPV6_MULTICAST_IF", "value", value)),
 );
 /** Hops that multicast may take; -1 is the default, 1. */
 export const IPV6_MULTICAST_HOPS: SocketOption<number, number> = intOption(
@@ -88,7 +90,10 @@ export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
 );
 /** Path-MTU discovery: `IPV6_PMTUDISC_WANT`, `_DONT`, `_DO`, `_PROBE`, `_INTERFACE`, `_OMIT`. */
 export const IPV6_MTU_DISCOVER: SocketOption<number, number> = intOption("IPV6_MTU_DISCOVER", L, k.IPV6_MTU_DISCOVER);
-/** Read: the path MTU that is known (bytes), `ENOTCONN` unless connected. Set: the MTU to stay below, from 1280 on; 0 for none. */
+/**
+ * Read: the path MTU that is known (bytes), `ENOTCONN` unless connected. Set: the MTU to stay below, from 1280 on; 0
+ * for none.
+ */
 export const IPV6_MTU: SocketOption<number, number> = intOption("IPV6_MTU", L, k.IPV6_MTU, 0);
 /** Queues errors of packets, to be received with `MSG_ERRQUEUE`. */
 export const IPV6_RECVERR: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVERR", L, k.IPV6_RECVERR);

@@ -1,5 +1,5 @@
-// The multicast options of RFC 3678 that serve IPv4 and IPv6. Both levels have them under the same numbers; the level that
-// is used follows from the family of the group.
+// The multicast options of RFC 3678 that serve IPv4 and IPv6. Both levels have them under the same numbers; the level
+// that is used follows from the family of the group.
 
 import * as k from "../sys/constants.js";
 import {

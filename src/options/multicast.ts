@@ -1,12 +1,14 @@
-// The structs of multicast: ip_mreqn, ip_mreq_source, ip_msfilter, ipv6_mreq, group_req, group_source_req, group_filter.
+// The structs of multicast: ip_mreqn, ip_mreq_source, ip_msfilter, ipv6_mreq, group_req, group_source_req,
+// group_filter.
 //
 // ip(7), ipv6(7), RFC 3678. Those whose names begin with "group" carry a sockaddr_storage, and so serve IPv4 and IPv6;
 // their option has the same number in both levels, and the family of the group says which level is meant.
 
 import { formatIPv4 } from "../addr/index.js";
+import { quote } from "../check/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE, uintBytes, view } from "../sys/nativeInts.js";
-import { readOption, setOption, type SocketOption } from "./option.js";
+import { readOption, setOption, type SocketOption, numberMember } from "./option.js";
 import {
   arrayMember,
   interfaceMember,
@@ -15,13 +17,15 @@ import {
   isIPv6Storage,
   join,
   type NetworkInterface,
-  numberMember,
   record,
   storageHost,
+  STORAGE_SIZE,
   storageMember,
 } from "./values.js";
 
-/** A membership in an IPv4 group: `struct ip_mreqn`. Without `interface` and `address` the system chooses the interface. */
+/**
+ * A membership in an IPv4 group: `struct ip_mreqn`. Without `interface` and `address` the system chooses the interface.
+ */
 export interface Ipv4Membership {
   /** Numeric address of the group, 224.0.0.0 to 239.255.255.255. */
   readonly group: string;
@@ -41,13 +45,13 @@ export interface Ipv4Source {
   readonly address?: string;
 }
 
-/** Which sources of an IPv4 group are heard: `struct ip_msfilter`. */
+/** The sources of an IPv4 group that the socket receives from: `struct ip_msfilter`. */
 export interface Ipv4SourceFilter {
   /** Numeric address of the group. */
   readonly group: string;
   /** The local interface by one of its addresses; the system chooses if it is absent. */
   readonly address?: string;
-  /** `MCAST_INCLUDE`: only `sources` are heard; `MCAST_EXCLUDE`: all but `sources`. */
+  /** `MCAST_INCLUDE`: only `sources` are received; `MCAST_EXCLUDE`: all but `sources`. */
   readonly mode: number;
   /** Numeric addresses. */
   readonly sources: readonly string[];
@@ -80,9 +84,9 @@ export interface GroupSource extends GroupMembership {
   readonly source: string;
 }
 
-/** Which sources of a group of either family are heard: `struct group_filter`. */
+/** The sources of a group of either family that the socket receives from: `struct group_filter`. */
 export interface GroupSourceFilter extends GroupMembership {
-  /** `MCAST_INCLUDE`: only `sources` are heard; `MCAST_EXCLUDE`: all but `sources`. */
+  /** `MCAST_INCLUDE`: only `sources` are received; `MCAST_EXCLUDE`: all but `sources`. */
   readonly mode: number;
   /** Numeric addresses of the same family. */
   readonly sources: readonly string[];
@@ -130,7 +134,7 @@ function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
 
 function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   const data = view(bytes);
-  // The kernel counts all its sources, also those for which there was no room.
+  // The kernel counts all sources, also those that did not fit into the buffer.
   const count = Math.min(data.getUint32(12, LITTLE), Math.floor((bytes.length - IPV4_FILTER) / 4));
   return {
     group: formatIPv4(bytes, 0),
@@ -140,7 +144,7 @@ function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   };
 }
 
-/** Sources for which `getsockopt` makes room when it asks for a filter; more than any system allows by default. */
+/** Most sources that `getsockopt` reads of a filter. It is above the default limit of every system. */
 const SOURCES = 128;
 
 /** IP_MSFILTER: to set a filter, and with `of` to read the one of a group. */
@@ -179,9 +183,8 @@ export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Arra
 
 /** Where the sockaddr_storage begins after the 32 bits of the interface: it is aligned as a C long. */
 const GROUP = SIZEOF_SIZE_T;
-const STORAGE = 128;
 
-/** The level that the family of the group means. */
+/** The level of the family of the group. */
 function levelOfGroup(bytes: Uint8Array): number {
   return isIPv6Storage(bytes, GROUP) ? IPPROTO_IPV6 : IPPROTO_IP;
 }
@@ -195,7 +198,8 @@ function sourceStorage(option: string, member: string, group: Uint8Array, value:
   const storage = storageMember(option, member, value);
   if (isIPv6Storage(storage, 0) !== isIPv6Storage(group, 0)) {
     throw new TypeError(
-      `Cannot set ${option}: ${member} is ${JSON.stringify(value)} and group ${JSON.stringify(storageHost(group, 0))}, required addresses of one family`,
+      `Cannot set ${option}: ${member} is ${quote(value)}, ` +
+        `required an address of the same family as group, which is ${quote(storageHost(group, 0))}`,
     );
   }
   return storage;
@@ -212,7 +216,7 @@ export function encodeGroupSource(option: string, value: GroupSource): Uint8Arra
   return join(...start, sourceStorage(option, "source", start[2]!, source));
 }
 
-const FILTER_MODE = GROUP + STORAGE;
+const FILTER_MODE = GROUP + STORAGE_SIZE;
 const FILTER_SOURCES = FILTER_MODE + 8;
 
 function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array {
@@ -232,13 +236,13 @@ function decodeGroupFilter(bytes: Uint8Array): GroupSourceFilter {
   const data = view(bytes);
   const count = Math.min(
     data.getUint32(FILTER_MODE + 4, LITTLE),
-    Math.floor((bytes.length - FILTER_SOURCES) / STORAGE),
+    Math.floor((bytes.length - FILTER_SOURCES) / STORAGE_SIZE),
   );
   return {
     group: storageHost(bytes, GROUP),
     interface: data.getUint32(0, LITTLE),
     mode: data.getUint32(FILTER_MODE, LITTLE),
-    sources: Array.from({ length: count }, (_, index) => storageHost(bytes, FILTER_SOURCES + STORAGE * index)),
+    sources: Array.from({ length: count }, (_, index) => storageHost(bytes, FILTER_SOURCES + STORAGE_SIZE * index)),
   };
 }
 
@@ -256,7 +260,7 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
     ...groupOption<GroupSourceFilter>(name, optname, (value) => encodeGroupFilter(name, value)),
     of: (group, index = 0) => {
       const query = join(...groupStart(name, group, index), uintBytes(0), uintBytes(SOURCES));
-      const size = FILTER_SOURCES + STORAGE * SOURCES;
+      const size = FILTER_SOURCES + STORAGE_SIZE * SOURCES;
       return { ...readOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
     },
   };

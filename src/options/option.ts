@@ -1,15 +1,15 @@
-// A typed socket option: a level, a name, and how its value looks in bytes and in TypeScript.
+// A typed socket option: its level, its number, and the conversion of its value between bytes and TypeScript.
 
 import { isUint8Array } from "node:util/types";
 
 import { intBytes, LITTLE, readInt, readText, readUint, uintBytes, view } from "../sys/nativeInts.js";
-import { quote } from "../check/index.js";
+import { integer, quote } from "../check/index.js";
 
 /**
- * A socket option that knows its shape: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.
+ * A socket option with typed values: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.
  *
- * `Get` is what `getsockopt` returns, `Set` what `setsockopt` takes; `never` where the kernel has no such direction. It
- * also stands where a number is wanted: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` passes `optname` on as it is.
+ * `Get` is what `getsockopt` returns, `Set` what `setsockopt` takes; `never` where the kernel does not support that. An
+ * option can also replace its number: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` uses its `optname`.
  */
 export interface SocketOption<Get, Set> {
   /** `"TCP_NODELAY"`. */
@@ -18,25 +18,25 @@ export interface SocketOption<Get, Set> {
   readonly level: number;
   /** The number of the option in its level. */
   readonly optname: number;
-  /** Bytes of room that `getsockopt` offers. */
+  /** Bytes of the buffer that `getsockopt` passes to the kernel. */
   readonly size: number;
-  /** Makes the value of the bytes that the kernel gave. */
+  /** Converts the bytes that the kernel returned. */
   readonly decode: (bytes: Uint8Array) => Get;
-  /** Makes the bytes; throws a TypeError or RangeError that quotes a value that does not fit. */
+  /** Converts a value to bytes; throws a TypeError or RangeError for a wrong value. */
   readonly encode: (value: Set) => Uint8Array;
-  /** What `getsockopt` puts into the room beforehand, for the few options where the kernel reads a question from it. */
+  /** Initial bytes of the buffer of `getsockopt`, for the few options where the kernel reads a request from it. */
   readonly query?: Uint8Array;
-  /** The level for these bytes, for the few options that have the same number in the levels of IPv4 and of IPv6. */
+  /** The level for these bytes, for the options that have one number in the levels of IPv4 and IPv6. */
   readonly levelOf?: (bytes: Uint8Array) => number;
 }
 
-/** The beginning of an error message: `Cannot set TCP_NODELAY to 1`. */
-export function refusal(name: string, value: unknown): string {
-  return `Cannot set ${name} to ${quote(value)}`;
+/** The beginning of an error message: `Cannot set TCP_NODELAY: value is 1`. `member` names a member of the value. */
+export function describe(option: string, value: unknown, member: string = "value"): string {
+  return `Cannot set ${option}: ${member} is ${quote(value)}`;
 }
 
-/** What a set-only option answers to `getsockopt`, and a get-only one to `setsockopt`. */
-export function unsupported(name: string, direction: "get" | "set"): () => never {
+/** The `decode` of an option that can only be set, and the `encode` of one that can only be read. */
+export function refuseDirection(name: string, direction: "get" | "set"): () => never {
   return () => {
     throw new TypeError(
       `Cannot ${direction} ${name}: the kernel only lets it be ${direction === "get" ? "set" : "read"}`,
@@ -44,14 +44,11 @@ export function unsupported(name: string, direction: "get" | "set"): () => never
   };
 }
 
-/** Whether a value is a number within its option's range; throws otherwise. */
-export function checkNumber(name: string, value: unknown, min: number, max: number): number {
-  if (typeof value !== "number")
-    throw new TypeError(`${refusal(name, value)}: required a number from ${min} to ${max}`);
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new RangeError(`${refusal(name, value)}: required a whole number from ${min} to ${max}`);
-  }
-  return value;
+/**
+ * `value` if it is a whole number from `min` to `max`. `member` names it in the message; the option itself is `value`.
+ */
+export function numberMember(option: string, member: string, value: unknown, min: number, max: number): number {
+  return integer(value, `set ${option}`, member, min, max);
 }
 
 /** An int that is 0 or 1. */
@@ -63,13 +60,13 @@ export function booleanOption(name: string, level: number, optname: number): Soc
     size: 4,
     decode: (bytes) => readInt(bytes) !== 0,
     encode: (value) => {
-      if (typeof value !== "boolean") throw new TypeError(`${refusal(name, value)}: required true or false`);
+      if (typeof value !== "boolean") throw new TypeError(`${describe(name, value)}, required true or false`);
       return intBytes(value ? 1 : 0);
     },
   };
 }
 
-/** An int. The kernel checks what range makes sense; here it only has to be one. */
+/** An int. Without `min` and `max` only the kernel checks its range. */
 export function intOption(
   name: string,
   level: number,
@@ -83,7 +80,7 @@ export function intOption(
     optname,
     size: 4,
     decode: readInt,
-    encode: (value) => intBytes(checkNumber(name, value, min, max)),
+    encode: (value) => intBytes(numberMember(name, "value", value, min, max)),
   };
 }
 
@@ -101,11 +98,11 @@ export function uintOption(
     optname,
     size: 4,
     decode: readUint,
-    encode: (value) => uintBytes(checkNumber(name, value, min, max)),
+    encode: (value) => uintBytes(numberMember(name, "value", value, min, max)),
   };
 }
 
-/** An unsigned 64-bit number that counts bytes: a number, Infinity for the kernel's "no limit" (all bits set). */
+/** An unsigned 64-bit number of bytes. Infinity is the kernel's "no limit" (all bits set). */
 export function byteCountOption(name: string, level: number, optname: number): SocketOption<number, number> {
   return {
     name,
@@ -113,7 +110,7 @@ export function byteCountOption(name: string, level: number, optname: number): S
     optname,
     size: 8,
     decode: (bytes) => {
-      // Kernels that know the option as 32 bits give four.
+      // Older kernels return 32 bits for some of these options.
       if (bytes.length < 8) return readUint(bytes) === 0xffff_ffff ? Infinity : readUint(bytes);
       const value = view(bytes).getBigUint64(0, LITTLE);
       return value === UNLIMITED ? Infinity : Number(value);
@@ -121,7 +118,7 @@ export function byteCountOption(name: string, level: number, optname: number): S
     encode: (value) => {
       const bytes = new Uint8Array(8);
       if (value === Infinity) return bytes.fill(0xff);
-      view(bytes).setBigUint64(0, BigInt(checkNumber(name, value, 0, Number.MAX_SAFE_INTEGER)), LITTLE);
+      view(bytes).setBigUint64(0, BigInt(numberMember(name, "value", value, 0, Number.MAX_SAFE_INTEGER)), LITTLE);
       return bytes;
     },
   };
@@ -129,7 +126,7 @@ export function byteCountOption(name: string, level: number, optname: number): S
 
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 
-/** An unsigned 64-bit number that names something: a bigint, for reading. */
+/** An unsigned 64-bit id, as a bigint. It can only be read. */
 export function idOption(name: string, level: number, optname: number): SocketOption<bigint, never> {
   return {
     name,
@@ -137,11 +134,11 @@ export function idOption(name: string, level: number, optname: number): SocketOp
     optname,
     size: 8,
     decode: (bytes) => view(bytes).getBigUint64(0, LITTLE),
-    encode: unsupported(name, "set"),
+    encode: refuseDirection(name, "set"),
   };
 }
 
-/** Bytes as they are, at least `min` and at most `size`. */
+/** Bytes without a conversion, at least `min` and at most `size`. */
 export function bytesOption(
   name: string,
   level: number,
@@ -157,10 +154,10 @@ export function bytesOption(
     decode: (bytes) => bytes,
     encode: (value) => {
       if (!isUint8Array(value)) {
-        throw new TypeError(`${refusal(name, value)}: required a Uint8Array of ${min} to ${size} bytes`);
+        throw new TypeError(`${describe(name, value)}, required a Uint8Array of ${min} to ${size} bytes`);
       }
       if (value.length < min || value.length > size) {
-        throw new RangeError(`${refusal(name, value)}: required ${min} to ${size} bytes`);
+        throw new RangeError(`${describe(name, value)}, required ${min} to ${size} bytes`);
       }
       return value;
     },
@@ -168,7 +165,8 @@ export function bytesOption(
 }
 
 const utf8 = new TextEncoder();
-/** A name, which the kernel keeps in `size` bytes with a NUL at the end. */
+
+/** A name, for which the kernel has `size` bytes, including a NUL at the end. */
 export function textOption(name: string, level: number, optname: number, size: number): SocketOption<string, string> {
   return {
     name,
@@ -178,43 +176,43 @@ export function textOption(name: string, level: number, optname: number, size: n
     decode: readText,
     encode: (value) => {
       if (typeof value !== "string" || value.includes("\0")) {
-        throw new TypeError(`${refusal(name, value)}: required a string without NUL`);
+        throw new TypeError(`${describe(name, value)}, required a string without NUL`);
       }
       const bytes = utf8.encode(`${value}\0`);
       if (bytes.length > size) {
-        throw new RangeError(`${refusal(name, value)}: it has ${bytes.length - 1} bytes, required at most ${size - 1}`);
+        throw new RangeError(`Cannot set ${name}: value has ${bytes.length - 1} bytes, required at most ${size - 1}`);
       }
       return bytes;
     },
   };
 }
 
-/** An option that does something when it is set and has no value of its own: `setsockopt(SO_DETACH_FILTER, true)`. */
+/** An option that is an action without a value: `setsockopt(SO_DETACH_FILTER, true)`. */
 export function actionOption(name: string, level: number, optname: number): SocketOption<never, true> {
   return {
     name,
     level,
     optname,
     size: 4,
-    decode: unsupported(name, "get"),
+    decode: refuseDirection(name, "get"),
     encode: (value: unknown) => {
-      if (value !== true) throw new TypeError(`${refusal(name, value)}: required true, which stands for doing it`);
+      if (value !== true) throw new TypeError(`${describe(name, value)}, required true`);
       return intBytes(1);
     },
   };
 }
 
-/** The same option, for reading only. */
+/** The same option, but it can only be read. */
 export function readOnly<Get>(option: SocketOption<Get, never>): SocketOption<Get, never> {
-  return { ...option, encode: unsupported(option.name, "set") };
+  return { ...option, encode: refuseDirection(option.name, "set") };
 }
 
-/** The same option, for setting only. */
+/** The same option, but it can only be set. */
 export function setOnly<Set>(option: SocketOption<unknown, Set>): SocketOption<never, Set> {
-  return { ...option, decode: unsupported(option.name, "get") };
+  return { ...option, decode: refuseDirection(option.name, "get") };
 }
 
-/** An option of another shape. */
+/** An option with conversions of its own. */
 export function shapedOption<Get, Set>(
   name: string,
   level: number,
@@ -226,7 +224,7 @@ export function shapedOption<Get, Set>(
   return { name, level, optname, size, decode, encode };
 }
 
-/** An option of another shape that the kernel only lets be read. */
+/** An option with a conversion of its own that can only be read. */
 export function readOption<Get>(
   name: string,
   level: number,
@@ -234,15 +232,15 @@ export function readOption<Get>(
   size: number,
   decode: (bytes: Uint8Array) => Get,
 ): SocketOption<Get, never> {
-  return { name, level, optname, size, decode, encode: unsupported(name, "set") };
+  return { name, level, optname, size, decode, encode: refuseDirection(name, "set") };
 }
 
-/** An option of another shape that the kernel only lets be set. */
+/** An option with a conversion of its own that can only be set. */
 export function setOption<Set>(
   name: string,
   level: number,
   optname: number,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return { name, level, optname, size: 4, decode: unsupported(name, "get"), encode };
+  return { name, level, optname, size: 4, decode: refuseDirection(name, "get"), encode };
 }

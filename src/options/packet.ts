@@ -1,11 +1,20 @@
 // Options of the level SOL_PACKET, packet(7). In the order of their numbers.
 
 import { isUint8Array } from "node:util/types";
+import { quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
 import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js";
-import { booleanOption, intOption, readOption, setOption, shapedOption, type SocketOption } from "./option.js";
+import {
+  booleanOption,
+  intOption,
+  readOption,
+  setOption,
+  shapedOption,
+  type SocketOption,
+  numberMember,
+} from "./option.js";
 import { type BpfInstruction, encodeProgram } from "./program.js";
-import { interfaceMember, type NetworkInterface, numberMember, record } from "./values.js";
+import { interfaceMember, type NetworkInterface, record } from "./values.js";
 
 const L = k.SOL_PACKET;
 
@@ -25,7 +34,7 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
     address = new Uint8Array(0),
   } = record(option, value, ["interface", "type", "address"]);
   if (!isUint8Array(address) || address.length > 8) {
-    throw new TypeError(`Cannot set ${option}: address is not a Uint8Array of at most 8 bytes`);
+    throw new TypeError(`Cannot set ${option}: address is ${quote(address)}, required a Uint8Array of at most 8 bytes`);
   }
   const bytes = new Uint8Array(16);
   const out = view(bytes);
@@ -156,7 +165,7 @@ export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstru
   number | readonly BpfInstruction[]
 >("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
   typeof value === "number"
-    ? intBytes(numberMember("PACKET_FANOUT_DATA", "the value", value, 0, 0x7fff_ffff))
+    ? intBytes(numberMember("PACKET_FANOUT_DATA", "value", value, 0, 0x7fff_ffff))
     : encodeProgram("PACKET_FANOUT_DATA", value),
 );
 /** Does not hear what this host sends. */

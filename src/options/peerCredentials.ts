@@ -1,4 +1,5 @@
-// Who is at the other end of a UNIX socket, and what memory a socket holds: the structs behind SO_PEERCRED and SO_MEMINFO.
+// Who is at the other end of a UNIX socket, and what memory a socket holds: the structs behind SO_PEERCRED and
+// SO_MEMINFO.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 

@@ -1,11 +1,11 @@
 // Classic BPF programs: struct sock_filter of linux/filter.h.
 //
-// The kernel takes a struct with a pointer to the instructions. Here the instructions are the value, and the addon makes
-// the struct, so that no address ever comes from JavaScript.
+// The kernel takes a struct with a pointer to the instructions. Here the instructions are the value, and the addon
+// makes the struct, so that no address ever comes from JavaScript.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { refusal } from "./option.js";
-import { numberMember, record } from "./values.js";
+import { describe, numberMember } from "./option.js";
+import { record } from "./values.js";
 
 /** One instruction of classic BPF: BPF_STMT and BPF_JUMP of linux/filter.h make the same. */
 export interface BpfInstruction {
@@ -29,10 +29,10 @@ const MEMBERS = ["code", "jt", "jf", "k"];
 
 export function encodeProgram(option: string, value: readonly BpfInstruction[]): Uint8Array {
   if (!Array.isArray(value)) {
-    throw new TypeError(`${refusal(option, value)}: required an array of instructions { code, jt, jf, k }`);
+    throw new TypeError(`${describe(option, value)}, required an array of instructions { code, jt, jf, k }`);
   }
   if (value.length === 0 || value.length > MAX) {
-    throw new RangeError(`Cannot set ${option}: the program has ${value.length} instructions, required 1 to ${MAX}`);
+    throw new RangeError(`Cannot set ${option}: value has ${value.length} instructions, required 1 to ${MAX}`);
   }
   const bytes = new Uint8Array(value.length * SIZE);
   const out = view(bytes);

@@ -17,7 +17,6 @@ import {
   actionOption,
   booleanOption,
   byteCountOption,
-  checkNumber,
   idOption,
   intOption,
   readOnly,
@@ -28,6 +27,7 @@ import {
   type SocketOption,
   textOption,
   uintOption,
+  numberMember,
 } from "./option.js";
 import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./program.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
@@ -74,9 +74,9 @@ export const SO_NO_CHECK: SocketOption<boolean, boolean> = booleanOption("SO_NO_
 /** Priority of what is sent in the queues of the device; above 6 needs a privilege. */
 export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY", L, k.SO_PRIORITY);
 /**
- * `null` is off, a number the seconds for which close lingers; 0 makes close send RST. With seconds above 0 `close()` stops
- * the whole thread until the peer has acknowledged everything or the time is over, on a non-blocking socket too: so does
- * close(2). To wait without that, `shutdown(SHUT_WR)` and read the end of the peer.
+ * `null` is off, a number the seconds for which close lingers; 0 makes close send RST. With seconds above 0 `close()`
+ * stops the whole thread until the peer has acknowledged everything or the time is over, on a non-blocking socket too:
+ * so does close(2). To wait without that, `shutdown(SHUT_WR)` and read the end of the peer.
  */
 export const SO_LINGER: SocketOption<Linger, Linger> = shapedOption<Linger, Linger>(
   "SO_LINGER",
@@ -88,9 +88,9 @@ export const SO_LINGER: SocketOption<Linger, Linger> = shapedOption<Linger, Ling
     const bytes = new Uint8Array(8);
     if (value === null) return bytes;
     if (typeof value !== "number")
-      throw new TypeError(`Cannot set SO_LINGER to ${quote(value)}: required seconds, or null for off`);
+      throw new TypeError(`Cannot set SO_LINGER: value is ${quote(value)}, required seconds, or null for off`);
     view(bytes).setInt32(0, 1, LITTLE);
-    view(bytes).setInt32(4, checkNumber("SO_LINGER", value, 0, 0x7fff_ffff), LITTLE);
+    view(bytes).setInt32(4, numberMember("SO_LINGER", "value", value, 0, 0x7fff_ffff), LITTLE);
     return bytes;
   },
 );
@@ -190,7 +190,9 @@ export const SO_BPF_EXTENSIONS: SocketOption<number, never> = readOnly(
 export const SO_INCOMING_CPU: SocketOption<number, number> = intOption("SO_INCOMING_CPU", L, k.SO_INCOMING_CPU);
 /** Descriptor of an extended BPF program that filters what comes in, as bpf(2) returned it. */
 export const SO_ATTACH_BPF: SocketOption<never, number> = setOnly(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
-/** The classic BPF program that chooses the socket of a SO_REUSEPORT group: it returns an index in the order of binding. */
+/**
+ * The classic BPF program that chooses the socket of a SO_REUSEPORT group: it returns an index in the order of binding.
+ */
 export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstruction[]> = setOption(
   "SO_ATTACH_REUSEPORT_CBPF",
   L,
@@ -225,7 +227,10 @@ export const SO_PEERGROUPS: SocketOption<number[], never> = readOption(
   GROUPS_SIZE,
   decodeUints,
 );
-/** Allows `MSG_ZEROCOPY`, which the calls here refuse (docs/options.md); for a descriptor that is handed to another program. */
+/**
+ * Allows `MSG_ZEROCOPY`, which the calls here refuse (docs/options.md); for a descriptor that is handed to another
+ * program.
+ */
 export const SO_ZEROCOPY: SocketOption<boolean, boolean> = booleanOption("SO_ZEROCOPY", L, k.SO_ZEROCOPY);
 /** Allows a send time with each packet (SCM_TXTIME). */
 export const SO_TXTIME: SocketOption<TxTime, TxTime> = txTimeOption("SO_TXTIME", L, k.SO_TXTIME);
@@ -236,7 +241,7 @@ export const SO_BINDTOIFINDEX: SocketOption<number, NetworkInterface> = shapedOp
   k.SO_BINDTOIFINDEX,
   4,
   readInt,
-  (value) => intBytes(interfaceMember("SO_BINDTOIFINDEX", "the value", value)),
+  (value) => intBytes(interfaceMember("SO_BINDTOIFINDEX", "value", value)),
 );
 /** Takes the program away that chooses the socket of a SO_REUSEPORT group. `ENOENT` if there is none. */
 export const SO_DETACH_REUSEPORT_BPF: SocketOption<never, true> = actionOption(

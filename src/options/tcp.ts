@@ -44,7 +44,10 @@ export const TCP_KEEPINTVL: SocketOption<number, number> = intOption("TCP_KEEPIN
 export const TCP_KEEPCNT: SocketOption<number, number> = intOption("TCP_KEEPCNT", L, k.TCP_KEEPCNT);
 /** How often a SYN is sent again before `connect` gives up. */
 export const TCP_SYNCNT: SocketOption<number, number> = intOption("TCP_SYNCNT", L, k.TCP_SYNCNT, 1, 255);
-/** Seconds for which a closed socket waits for the peer's end (FIN-WAIT-2); -1 for not at all, 0 for the system's default. */
+/**
+ * Seconds for which a closed socket waits for the peer's end (FIN-WAIT-2); -1 for not at all, 0 for the system's
+ * default.
+ */
 export const TCP_LINGER2: SocketOption<number, number> = intOption("TCP_LINGER2", L, k.TCP_LINGER2, -1);
 /** Seconds for which a connection waits for its first data before it can be accepted; rounded up to retransmissions. */
 export const TCP_DEFER_ACCEPT: SocketOption<number, number> = intOption("TCP_DEFER_ACCEPT", L, k.TCP_DEFER_ACCEPT, 0);

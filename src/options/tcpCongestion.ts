@@ -1,6 +1,7 @@
 // What a congestion control tells of itself: union tcp_cc_info of linux/inet_diag.h.
 //
-// The kernel does not say which member of the union it gave; TCP_CONGESTION names the algorithm, and so the member to read.
+// The kernel does not say which member of the union it gave; TCP_CONGESTION names the algorithm, and so the member to
+// read.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 

@@ -34,8 +34,9 @@ const STATES: readonly (TcpState | undefined)[] = [
 ];
 
 /**
- * What `getsockopt(TCP_INFO)` returns. Names as in linux/tcp.h. A field that the running kernel does not have (the optional
- * ones came with Linux 4.18 to 6.7) is absent. 64-bit values are numbers; the kernel's "unlimited" is Infinity.
+ * What `getsockopt(TCP_INFO)` returns. Names as in linux/tcp.h. A field that the running kernel does not have (the
+ * optional ones came with Linux 4.18 to 6.7) is absent. 64-bit values are numbers; the kernel's "unlimited" is
+ * Infinity.
  */
 export interface TcpInfo {
   /** State of the connection. */

@@ -1,8 +1,8 @@
 // The structs with which a TCP connection is taken apart and put together again (TCP_REPAIR of linux/tcp.h).
 
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { refusal } from "./option.js";
-import { numberMember, record } from "./values.js";
+import { describe, numberMember } from "./option.js";
+import { record } from "./values.js";
 
 /** An option that was negotiated in the handshake: `struct tcp_repair_opt`. */
 export interface TcpRepairOption {
@@ -13,7 +13,7 @@ export interface TcpRepairOption {
 }
 
 export function encodeRepairOptions(option: string, value: readonly TcpRepairOption[]): Uint8Array {
-  if (!Array.isArray(value)) throw new TypeError(`${refusal(option, value)}: required an array of { code, value }`);
+  if (!Array.isArray(value)) throw new TypeError(`${describe(option, value)}, required an array of { code, value }`);
   const bytes = new Uint8Array(8 * value.length);
   const out = view(bytes);
   for (let index = 0; index < value.length; index++) {

@@ -1,14 +1,14 @@
-// Options about time: timeouts as struct timeval, time stamps, the time at which a packet is to leave.
+// Options with times: timeouts as struct timeval, time stamps, and the time at which a packet is sent.
 
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { refusal, shapedOption, type SocketOption } from "./option.js";
-import { numberMember, record } from "./values.js";
+import { describe, shapedOption, type SocketOption, numberMember } from "./option.js";
+import { record } from "./values.js";
 
-/** Bytes of a C long, of which a struct timeval has two. On Linux it is as long as a size. */
+/** Bytes of a C long, of which a struct timeval has two. On Linux it has the size of a size_t. */
 const LONG = SIZEOF_SIZE_T;
 
-/** A timeout in ms, with the microseconds behind the point; 0 is none. The kernel rounds up to its timer's ticks. */
+/** A timeout in ms, which may have a fraction; 0 is none. The kernel rounds it up to the ticks of its timer. */
 export function timeoutOption(name: string, level: number, optname: number): SocketOption<number, number> {
   return shapedOption<number, number>(
     name,
@@ -18,11 +18,11 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
     (bytes) => readLong(bytes, 0) * 1000 + readLong(bytes, LONG) / 1000,
     (value) => {
       if (typeof value !== "number")
-        throw new TypeError(`${refusal(name, value)}: required a number of milliseconds, 0 for none`);
+        throw new TypeError(`${describe(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       if (!(value >= 0 && value <= MAX_MS)) {
-        throw new RangeError(`${refusal(name, value)}: required 0 (none) to ${MAX_MS} ms`);
+        throw new RangeError(`${describe(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       }
-      // Less than a microsecond would become 0, which is no timeout at all.
+      // Rounded up, because 0 would mean no timeout.
       const micros = Math.ceil(value * 1000);
       const bytes = new Uint8Array(2 * LONG);
       writeLong(bytes, 0, Math.floor(micros / 1_000_000));
@@ -32,7 +32,7 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
   );
 }
 
-/** As long as 32 bits of seconds last. */
+/** Longest timeout: seconds of 31 bits. */
 const MAX_MS = 0x7fff_ffff * 1000;
 
 function readLong(bytes: Uint8Array, at: number): number {
@@ -70,7 +70,7 @@ export function timestampingOption(
     (value) => {
       const given = typeof value === "number" ? { flags: value } : record(name, value, ["flags", "bindPhc"]);
       const { flags, bindPhc } = given as { flags: unknown; bindPhc?: unknown };
-      // Kernels before 5.14 only know the flags.
+      // Kernels before 5.14 accept only the flags.
       const bytes = new Uint8Array(bindPhc === undefined ? 4 : 8);
       view(bytes).setUint32(0, numberMember(name, "flags", flags, 0, 0x7fff_ffff), LITTLE);
       if (bindPhc !== undefined)

@@ -1,86 +1,78 @@
-// Members of the objects that options take, checked: numeric hosts, interfaces, numbers.
+// Checks the members of the objects that options take: numeric hosts, interfaces, lists.
 
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { refusal } from "./option.js";
+import { describe, numberMember } from "./option.js";
 
-/** A network interface: its index, or its name (`"lo"`), which is looked up when the option is set. 0 is any. */
+/**
+ * A network interface: its index, or its name (`"lo"`), which is resolved when the option is set. 0 is any interface.
+ */
 export type NetworkInterface = number | string;
 
-/** `value` as an object that has no members but these; a misspelt one would otherwise be ignored. */
+/** `value` if it is an object with no other members than these. So a misspelt member is an error. */
 export function record(option: string, value: unknown, members: readonly string[]): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
-    throw new TypeError(`${refusal(option, value)}: required an object of ${members.join(", ")}`);
+    throw new TypeError(`${describe(option, value)}, required an object of ${members.join(", ")}`);
   }
   for (const key of Object.keys(value)) {
     if (!members.includes(key)) {
-      throw new TypeError(`${refusal(option, value)}: it has ${quote(key)}, required only ${members.join(", ")}`);
+      throw new TypeError(
+        `Cannot set ${option}: member ${quote(key)} is unknown, required one of ${members.join(", ")}`,
+      );
     }
   }
   return value as Record<string, unknown>;
 }
 
-function place(option: string, member: string, value: unknown): string {
-  return `Cannot set ${option}: ${member} is ${quote(value)}`;
-}
-
-/** A whole number within the range of its member. */
-export function numberMember(option: string, member: string, value: unknown, min: number, max: number): number {
-  if (typeof value !== "number") {
-    throw new TypeError(`${place(option, member, value)}, required a number from ${min} to ${max}`);
-  }
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new RangeError(`${place(option, member, value)}, required a whole number from ${min} to ${max}`);
-  }
-  return value;
-}
-
+/** `value` if it is true or false. */
 export function booleanMember(option: string, member: string, value: unknown): boolean {
-  if (typeof value !== "boolean") throw new TypeError(`${place(option, member, value)}, required true or false`);
+  if (typeof value !== "boolean") throw new TypeError(`${describe(option, value, member)}, required true or false`);
   return value;
 }
 
+/** `value` if it is an array. */
 export function arrayMember(option: string, member: string, value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw new TypeError(`${place(option, member, value)}, required an array`);
+  if (!Array.isArray(value)) throw new TypeError(`${describe(option, value, member)}, required an array`);
   return value;
 }
 
 /** The four bytes of a numeric IPv4 address. */
 export function ipv4Member(option: string, member: string, value: unknown): Uint8Array {
   const bytes = typeof value === "string" ? parseIPv4(value) : undefined;
-  if (bytes === undefined) throw new TypeError(`${place(option, member, value)}, required a numeric IPv4 address`);
+  if (bytes === undefined) throw new TypeError(`${describe(option, value, member)}, required a numeric IPv4 address`);
   return bytes;
 }
 
 /** The sixteen bytes of a numeric IPv6 address without a zone. */
 export function ipv6Member(option: string, member: string, value: unknown): Uint8Array {
   const parsed = typeof value === "string" ? parseIPv6(value) : undefined;
-  if (parsed === undefined) throw new TypeError(`${place(option, member, value)}, required a numeric IPv6 address`);
+  if (parsed === undefined) throw new TypeError(`${describe(option, value, member)}, required a numeric IPv6 address`);
   if (parsed.zone !== undefined) {
     throw new TypeError(
-      `${place(option, member, value)}, required an address without a zone: the interface has a member of its own`,
+      `${describe(option, value, member)}, required an address without a zone: pass the interface as "interface"`,
     );
   }
   return parsed.bytes;
 }
 
-/** The index of an interface; the name of one that does not exist gives the `ENODEV` of if_nametoindex(3). */
+/** The index of an interface. The name of an interface that does not exist throws the `ENODEV` of if_nametoindex(3). */
 export function interfaceMember(option: string, member: string, value: unknown): number {
   if (typeof value !== "string") return numberMember(option, member, value, 0, 0x7fff_ffff);
   if (value === "" || value.includes("\0")) {
-    throw new TypeError(`${place(option, member, value)}, required an interface's index or name`);
+    throw new TypeError(`${describe(option, value, member)}, required an interface's index or name`);
   }
   return check(calls.if_nametoindex(value), "if_nametoindex", () => ({ address: value }));
 }
 
-const STORAGE = 128;
+/** Bytes of a sockaddr_storage. */
+export const STORAGE_SIZE = 128;
 
 /** A sockaddr_storage with a numeric host and port 0. */
 export function storageMember(option: string, member: string, value: unknown): Uint8Array {
-  const bytes = new Uint8Array(STORAGE);
+  const bytes = new Uint8Array(STORAGE_SIZE);
   const four = typeof value === "string" ? parseIPv4(value) : undefined;
   if (four !== undefined) {
     view(bytes).setUint16(0, AF_INET, LITTLE);
@@ -88,7 +80,7 @@ export function storageMember(option: string, member: string, value: unknown): U
     return bytes;
   }
   if (typeof value !== "string" || !value.includes(":")) {
-    throw new TypeError(`${place(option, member, value)}, required a numeric IPv4 or IPv6 address`);
+    throw new TypeError(`${describe(option, value, member)}, required a numeric IPv4 or IPv6 address`);
   }
   view(bytes).setUint16(0, AF_INET6, LITTLE);
   bytes.set(ipv6Member(option, member, value), 8);
@@ -105,6 +97,7 @@ export function storageHost(bytes: Uint8Array, offset: number): string {
   return isIPv6Storage(bytes, offset) ? formatIPv6(bytes, offset + 8) : formatIPv4(bytes, offset + 4);
 }
 
+/** The bytes of all parts, one after the other. */
 export function join(...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

@@ -50,8 +50,8 @@ export class Descriptor implements Source, QueueDescriptor {
   duplicated: boolean = false;
   /** The file, as `calls.share` returned it, once others may close the number. */
   #file = 0;
-  /** See sys/unclosed.ts. */
-  young: number = -1;
+  /** See sys/leakDetection.ts. */
+  pendingIndex: number = -1;
   #keepsAlive = true;
   /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
   outflow: Relay | undefined;

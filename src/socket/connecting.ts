@@ -5,7 +5,7 @@ import type { Address } from "../addr/index.js";
 import type { CompletionHandler, PENDING } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
 import { CONNECT, connecting } from "../ops/bindAndConnect.js";
-import { portInRoom, room } from "../sys/sockaddr.js";
+import { decodePort, addressBuffer } from "../sys/sockaddr.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import { ACCEPT, type Socket } from "./socket.js";
 
@@ -34,7 +34,7 @@ export function connectTo(
 }
 
 /**
- * Accepts the next connection, and waits while descriptors or memory are short: accept4(2). Right after the call `room`
+ * Accepts the next connection, and waits while descriptors or memory are short: accept4(2). Right after the call `addressBuffer`
  * of sys/sockaddr.ts holds the address of the peer.
  *
  * @returns PENDING if the call waits; then `handler` gets the outcome
@@ -45,9 +45,9 @@ export function acceptFrom(handler: CompletionHandler<Socket>, listener: Socket)
   return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, true, null);
 }
 
-/** The local port of an IP socket: getsockname(2). Right after the call `room` holds the whole address. */
+/** The local port of an IP socket: getsockname(2). Right after the call `addressBuffer` holds the whole address. */
 export function localPortOf(socket: Socket): number {
   const { fd, reactor } = descriptorOf(socket);
-  check(reactor.calls.getsockname(fd, room), "getsockname");
-  return portInRoom();
+  check(reactor.calls.getsockname(fd, addressBuffer), "getsockname");
+  return decodePort();
 }

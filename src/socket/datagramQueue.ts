@@ -8,14 +8,14 @@ import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, type AddressLike } from "../addr/index.js";
 import { checkOptions, integer, quote, quoteOther } from "../check/index.js";
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import type { SocketError } from "../errors/index.js";
 import type { Data } from "../io.js";
 import { sendFlags } from "../ops/flags.js";
 import {
   type AddOptions,
   AddressCache,
-  batchMemory,
+  allocateBatch,
   type BatchMemory,
   ENTRY_WORDS,
   ERROR,
@@ -119,7 +119,7 @@ export class DatagramQueue {
     this.#flags = sendFlags(options.flags, action);
     // The callback runs in the asynchronous context in which the queue was made.
     this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
-    this.#memory = batchMemory(
+    this.#memory = allocateBatch(
       integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
       integer(size ?? 2048, action, "size", 1, 1 << 16),
       0,
@@ -245,7 +245,7 @@ export class DatagramQueue {
         this.#head = end % this.#memory.capacity;
         this.#length -= end - start;
         this.#resolveWaiting();
-        for (const [error, address] of errors) unawaited("onRefused", this.#onRefused!(error, address));
+        for (const [error, address] of errors) warnOnRejection("onRefused", this.#onRefused!(error, address));
       }
     } catch (error) {
       this.#fail(error);

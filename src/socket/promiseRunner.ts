@@ -17,7 +17,7 @@ import type { Calls } from "../sys/calls.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP } from "../sys/constants.js";
 import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
-import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
+import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
 import { resolveName } from "./resolveAddress.js";
 import type { Socket } from "./socket.js";
@@ -246,7 +246,7 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   #forget(): void {
-    forgetCollected(this.descriptor);
+    stopLeakDetection(this.descriptor);
     this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }
 }

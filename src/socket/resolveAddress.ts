@@ -4,11 +4,11 @@ import type { Address, HostPort } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { within } from "../wait/within.js";
 import { timeoutError } from "../wait/localError.js";
-import { inquire } from "../netdb/lookup.js";
-import { type Kind, resolveAll } from "../netdb/resolve.js";
+import { runLookup } from "../netdb/lookup.js";
+import { type HasFamily, resolveAll } from "../netdb/resolve.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
-export { type Kind, resolveNow } from "../netdb/resolve.js";
+export { type HasFamily, resolveNow } from "../netdb/resolve.js";
 
 /** Resolves a name to at least one address of a family, or of both families with `AF_UNSPEC`. */
 export function resolveNames(
@@ -19,7 +19,7 @@ export function resolveNames(
   signals: readonly AbortSignal[],
 ): Promise<Address[]> {
   const onDeadline = (): Error => timeoutError("getaddrinfo", addressDetails(target));
-  const pending = inquire(resolveAll(calls, target, family));
+  const pending = runLookup(resolveAll(calls, target, family));
   return within(pending.result, timeout, signals, onDeadline, pending.cancel);
 }
 
@@ -27,10 +27,10 @@ export function resolveNames(
 export async function resolveName(
   calls: Calls,
   target: HostPort,
-  kind: Kind,
+  socket: HasFamily,
   timeout: number | null,
   signals: readonly AbortSignal[],
 ): Promise<Address> {
-  const addresses = await resolveNames(calls, target, kind.family, timeout, signals);
+  const addresses = await resolveNames(calls, target, socket.family, timeout, signals);
   return addresses[0]!;
 }

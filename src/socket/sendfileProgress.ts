@@ -1,7 +1,7 @@
 // Socket.sendfile(), with its reports of progress.
 
 import { AsyncResource } from "node:async_hooks";
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import {
   checkSendfile,
   type FileSending,
@@ -50,7 +50,7 @@ function reportProgress(
     if (failed !== undefined) return;
     reported = sent;
     try {
-      unawaited("onProgress", onProgress(sent));
+      warnOnRejection("onProgress", onProgress(sent));
     } catch (error) {
       failed = { error };
       writing.withdraw(sending, error);

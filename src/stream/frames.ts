@@ -1,6 +1,6 @@
 // Frames: messages that a codec finds in a stream of bytes.
 
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import { quote } from "../check/index.js";
 import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
@@ -97,7 +97,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
     }
     const { size } = found;
     if (!Number.isInteger(size) || size < 1 || size > bytes.length) {
-      unawaited("a decoder", found);
+      warnOnRejection("a decoder", found);
       const required = `a whole number from 1 to ${bytes.length}`;
       throw new RangeError(`Cannot read a frame: the decoder's size is ${quote(size)}, required ${required}`);
     }

@@ -1,7 +1,7 @@
 // The inside of the blocking socket: it runs operations in the thread and returns their results.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
-import { inquireNow } from "../netdb/lookup.js";
+import { runLookupBlocking } from "../netdb/lookup.js";
 import { resolveAll, resolveNow } from "../netdb/resolve.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import type { Destination, Runner } from "../ops/runner.js";
@@ -11,7 +11,7 @@ import { type Calls, calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
 import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
-import { closeWhenCollected, forgetCollected } from "../sys/unclosed.js";
+import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
@@ -93,7 +93,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   /** The first address of a name. The resolver has its own deadlines only. */
   #resolve(target: Address | HostPort): Address {
-    return resolveNow(calls, target, this) ?? inquireNow(resolveAll(calls, target as HostPort, this.family))[0]!;
+    return resolveNow(calls, target, this) ?? runLookupBlocking(resolveAll(calls, target as HostPort, this.family))[0]!;
   }
 
   sendWhole(data: Uint8Array): void {
@@ -135,7 +135,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   close(): void {
     if (this.descriptor.fd < 0) return;
-    forgetCollected(this.descriptor);
+    stopLeakDetection(this.descriptor);
     check(this.descriptor.close(), "close");
   }
 
@@ -144,7 +144,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     const fd = this.checkOpen("detach");
     const result = this.descriptor.release(blocking);
     if (result < 0 && blocking) check(result, "detach");
-    forgetCollected(this.descriptor);
+    stopLeakDetection(this.descriptor);
     this.descriptor.fd = -1;
     check(result, "detach");
     return fd;

@@ -4,7 +4,7 @@ import { type AddressLike, AF_UNIX, AF_UNSPEC, type HostPort } from "../addr/ind
 import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { inquireNow } from "../netdb/lookup.js";
+import { runLookupBlocking } from "../netdb/lookup.js";
 import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../ops/createOptions.js";
 import { resolveAll } from "../netdb/resolve.js";
 import { type CreateConnectionOptions, type CreateServerOptions, timeoutOf } from "./syncOptions.js";
@@ -56,7 +56,7 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
   const { source, target, timeout } = request;
   const only = onlyCandidate(calls, target);
   const errors: SocketError[] = [];
-  for (const candidate of only ? [only] : inquireNow(resolveAll(calls, target as HostPort, AF_UNSPEC))) {
+  for (const candidate of only ? [only] : runLookupBlocking(resolveAll(calls, target as HostPort, AF_UNSPEC))) {
     let socket: Socket | undefined;
     try {
       socket = new Socket(candidate.family, SOCK_STREAM);

@@ -1,12 +1,12 @@
 // The descriptor of a blocking socket.
 
 import { calls } from "../sys/calls.js";
-import type { Closable } from "../sys/unclosed.js";
+import type { LeakableDescriptor } from "../sys/leakDetection.js";
 
-export class OpenDescriptor implements Closable {
+export class OpenDescriptor implements LeakableDescriptor {
   /** -1 once closed or given away. */
   fd: number;
-  young: number = -1;
+  pendingIndex: number = -1;
   /** The file, as `calls.share` returned it, once others may close the number. */
   #file = 0;
 

@@ -1,6 +1,6 @@
 // sendfile(), blocking.
 
-import { unawaited } from "../callbacks.js";
+import { warnOnRejection } from "../callbacks.js";
 import {
   checkSendfile,
   type FileSending,
@@ -43,6 +43,6 @@ function sendInSteps(
     }
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
     runner.run(SENDFILE, sending, undefined, POLLOUT, left);
-    unawaited("onProgress", onProgress(sending.sent));
+    warnOnRejection("onProgress", onProgress(sending.sent));
   } while (!sending.ended && sending.sent < total);
 }

@@ -1,26 +1,26 @@
-// Loading the addon: the only place that touches the .node file.
+// Loads the addon. No other file opens the .node file.
 
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
-import { BY_ENVIRONMENT, type Candidate, candidates, examine, findPackage } from "./loading/candidates.js";
-import { type Fault, currentLibc, unsupported } from "./loading/host.js";
+import { ADDON_VARIABLE, type Candidate, candidates, examine, findPackage } from "./loading/candidates.js";
+import { type Fault, currentLibc, platformFault } from "./loading/host.js";
 // Refuses a runtime in which the addon may abort.
 // oxlint-disable-next-line import/no-unassigned-import -- nothing of it is used but the check that it makes
 import { runtime } from "./runtime.js";
 
-/** What the addon exports: the calls, and the platform's numbers by name. */
+/** The exports of the addon: the calls, and the numbers of the platform by their names. */
 export interface Addon extends Calls {
   readonly constants: Readonly<Record<string, number>>;
   readonly errnos: Readonly<Record<string, number>>;
 }
 
-/** The version of this JavaScript; package.json has the same one. An addon of another version is refused. */
+/** The version in package.json. An addon of another version is refused. */
 export const VERSION = "0.1.0";
 
-// A bundle of CommonJS has no import.meta.url, and this instead.
+// A CommonJS bundle has `__filename` in place of `import.meta.url`.
 // oxlint-disable-next-line no-underscore-dangle -- Node's name
 declare const __filename: string | undefined;
 function ownUrl(): string {
@@ -29,54 +29,59 @@ function ownUrl(): string {
   return pathToFileURL(typeof __filename === "string" ? __filename : process.execPath).href;
 }
 
-const quote = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+/** A path as an argument of a shell command. */
+const shellQuote = (path: string): string =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 
-/** What to do about a file that is missing or can't be used. */
-function advice({ reason, text }: Fault, { origin }: Candidate, root: string | undefined): string {
-  const folder = quote(root ?? "node_modules/berkeley");
+/** The last part of the error message: how the user can repair a missing or unusable file. */
+function repairText({ reason, text }: Fault, { origin }: Candidate, root: string | undefined): string {
+  const folder = shellQuote(root ?? "node_modules/berkeley");
   const build = `cd ${folder} && LINK=cc npx --yes node-gyp rebuild (takes python3, make and a C compiler)`;
   if (reason === "refused" && /failed to map segment|not permitted|permission denied/i.test(text)) {
     return "move the package to a file system that is mounted without noexec";
   }
-  if (origin === "environment") return `set ${BY_ENVIRONMENT} to the addon of berkeley ${VERSION}, or unset it`;
+  if (origin === "environment") return `set ${ADDON_VARIABLE} to the addon of berkeley ${VERSION}, or unset it`;
   if (origin === "local") return `build it again: ${build}; or remove it, to use what is shipped`;
   return `${reason === "missing" ? "build it" : "install berkeley again, or build the addon"}: ${build}`;
 }
 
-function failure({ reason, text }: Fault, more: readonly string[] = [], tried: readonly string[] = []): AddonError {
+function addonError({ reason, text }: Fault, lines: readonly string[] = [], tried: readonly string[] = []): AddonError {
   const { arch, platform } = process;
   const head = `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with ${runtime.name} ${runtime.version}`;
-  return new AddonError([`${head}: ${text}`, ...more].join("\n  "), reason, tried);
+  return new AddonError([`${head}: ${text}`, ...lines].join("\n  "), reason, tried);
 }
 
 function loadFile(url: string, path: string): Addon | Fault {
   try {
     return createRequire(url)(path) as Addon;
   } catch (error) {
-    // Its stack and its cause are of Node's loader, and say nothing more.
+    // The stack and the cause of this error only describe Node's loader.
     return { reason: "refused", text: `it cannot be loaded: ${(error as Error).message.trim()}` };
   }
 }
 
-/** Loads the first file that there is. A file that is there and can't be used is an error, and not passed over. */
+/**
+ * Loads the first candidate that exists. An existing file that can't be used is an error; no later candidate is tried.
+ */
 function load(): Addon {
-  // What can't work is refused before a file is touched.
-  const host = unsupported(process);
+  // An platformFault platform is refused before any file is opened.
+  const host = platformFault(process);
   if (host !== undefined) {
-    const types = "berkeley makes the system calls of Linux; its types may be used anywhere";
-    throw failure(host, host.reason === "platform" ? [types] : []);
+    const note = "berkeley makes the system calls of Linux; its types may be used anywhere";
+    throw addonError(host, host.reason === "platform" ? [note] : []);
   }
 
   const url = ownUrl();
-  const named = process.env[BY_ENVIRONMENT] || undefined;
-  const root = named === undefined ? findPackage(url) : undefined;
+  const namedPath = process.env[ADDON_VARIABLE] || undefined;
+  const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
-  const list = candidates(named, root, process.arch, libc);
+  const list = candidates(namedPath, root, process.arch, libc);
   let found = list.at(-1);
   if (found === undefined) {
     const text = `the package's folder is not above ${url}, and berkeley is not installed for it`;
-    const todo = `to do: install berkeley beside this file, or set ${BY_ENVIRONMENT} to the path of berkeley's .node file`;
-    throw failure({ reason: "missing", text }, [todo]);
+    const todo =
+      "to do: install berkeley beside this file, " + `or set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
+    throw addonError({ reason: "missing", text }, [todo]);
   }
 
   const tried: string[] = [];
@@ -95,7 +100,7 @@ function load(): Addon {
     fault = { reason: outcome.reason, text: `${path}: ${outcome.text}` };
     break;
   }
-  throw failure(fault, [...notes, `to do: ${advice(fault, found, root)}`], tried);
+  throw addonError(fault, [...notes, `to do: ${repairText(fault, found, root)}`], tried);
 }
 
 export const addon: Addon = load();

@@ -1,11 +1,11 @@
-// The platform's numbers under the names of its headers, read from the addon.
+// The constants of the system headers, under their own names. The addon has their numbers.
 
 import { addon } from "./addon.js";
 
 function constant(name: string): number {
   const value = addon.constants[name];
   if (value === undefined)
-    throw new Error(`the addon was built against headers that lack ${name}: rebuild it against newer ones`);
+    throw new Error(`Cannot load berkeley: the addon has no number for ${name}, required headers that define it`);
   return value;
 }
 

@@ -1,43 +1,47 @@
-// Numbers and texts as the kernel's structures have them: in the byte order of this machine.
+// Numbers and texts in the structs of the kernel. Numbers are in the byte order of this machine.
 
-/** Whether the lowest byte of a number comes first in memory. */
+/** Whether this machine is little-endian. DataView takes it as its last argument. */
 export const LITTLE: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
+/** A DataView of the same bytes. */
 export function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** The 4 bytes of a C int. */
 export function intBytes(value: number): Uint8Array {
-  // Not by a DataView, which would have the small array moved out of the heap.
+  // Without a DataView, which makes V8 move the small array out of its heap.
   const bytes = new Uint8Array(4);
   for (let i = 0; i < 4; i++) bytes[LITTLE ? i : 3 - i] = value >> (8 * i);
   return bytes;
 }
 
+/** The 4 bytes of a C unsigned int. */
 export function uintBytes(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   view(bytes).setUint32(0, value, LITTLE);
   return bytes;
 }
 
-/** A number of the length that the kernel chose: an int for most options, a byte for IP_TTL and its like on some levels. */
+/** An int, or a single byte: the kernel stores some options, such as IP_TTL, in a byte when the buffer is short. */
 export function readInt(bytes: Uint8Array): number {
   if (bytes.length === 1) return bytes[0]!;
   if (bytes.length < 4)
     throw new RangeError(
-      `Cannot read a number: the kernel gave ${bytes.length} bytes, required 4; give a size to get the bytes`,
+      `Cannot read a number: the value has ${bytes.length} bytes, required 4; pass a size to get the bytes`,
     );
   return view(bytes).getInt32(0, LITTLE);
 }
 
+/** As {@link readInt}, without a sign. */
 export function readUint(bytes: Uint8Array): number {
   return readInt(bytes) >>> 0;
 }
 
-const text = new TextDecoder("utf-8", { ignoreBOM: true });
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Text up to its NUL, if it has one. */
+/** The text up to the first NUL, or all of it. */
 export function readText(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
-  return text.decode(end < 0 ? bytes : bytes.subarray(0, end));
+  return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }

@@ -1,10 +1,10 @@
-// The runtime that this is, and what in it waits for events. To be known before the addon is loaded or calls any function of
-// libuv: Bun has functions of these names that abort the process, Deno has some of them.
+// Detects the runtime, and chooses the poller for it. This must happen before the addon is loaded or calls libuv: in
+// Bun some functions of libuv abort the process, and Deno has only some of them.
 
 import { quote } from "../check/index.js";
 import { AddonError } from "../errors/index.js";
 
-/** What waits for the epoll descriptor: a handle of libuv on the loop, or a thread. */
+/** What polls the epoll descriptor: a handle of libuv on the event loop, or a thread. */
 export type Poller = "uv" | "thread";
 
 export interface Runtime {
@@ -21,14 +21,14 @@ export const POLLER_VARIABLE = "BERKELEY_POLLER";
 const OLDEST_NODE = 20;
 const REQUIRED = `required Node.js ${OLDEST_NODE} or later, Bun or Deno`;
 
-/** What is looked at of `process`. */
+/** The members of `process` that are read. */
 export interface ProcessLike {
   readonly versions?: Readonly<Record<string, string | undefined>> | undefined;
   readonly release?: { readonly name?: string | undefined } | undefined;
 }
 
-/** Components that stand in `versions` beside `node` when the runtime is another one that takes Node's name. */
-const OTHERS: readonly (readonly [component: string, name: string])[] = [
+/** Members of `process.versions` that show another runtime, although `versions.node` is set. */
+const IMITATORS: readonly (readonly [component: string, name: string])[] = [
   ["electron", "Electron"],
   ["nw", "NW.js"],
   ["graalvm", "GraalVM"],
@@ -57,8 +57,8 @@ export function runtimeOf(process: ProcessLike | undefined, wanted: string | und
     }
     return { name, version, libuv: false, poller: "thread" };
   }
-  const other = OTHERS.find(([component]) => versions[component] !== undefined);
-  if (other !== undefined) refuse(`${other[1]} ${versions[other[0]]}`);
+  const other = IMITATORS.find(([component]) => versions[component] !== undefined);
+  if (other !== undefined) refuseRuntime(`${other[1]} ${versions[other[0]]}`);
   const { node } = versions;
   if (
     node === undefined ||
@@ -66,13 +66,14 @@ export function runtimeOf(process: ProcessLike | undefined, wanted: string | und
     versions["uv"] === undefined ||
     versions["napi"] === undefined
   ) {
-    refuse(node === undefined ? "not known" : `one that calls itself Node.js ${node} and has no libuv or no Node-API`);
+    refuseRuntime(node === undefined ? "unknown" : `an imitation of Node.js ${node} without V8, libuv or Node-API`);
   }
-  if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) refuse(`Node.js ${node}`);
+  // Negated, so that NaN is refused too.
+  if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) refuseRuntime(`Node.js ${node}`);
   return { name: "Node.js", version: node, libuv: true, poller: pollerOf(wanted, "uv") };
 }
 
-function refuse(found: string): never {
+function refuseRuntime(found: string): never {
   throw new AddonError(`Cannot load berkeley: the runtime is ${found}, ${REQUIRED}`, "runtime");
 }
 
@@ -85,8 +86,8 @@ function pollerOf(wanted: string | undefined, otherwise: Poller): Poller {
   );
 }
 
-/** Deno asks its user before it gives an environment variable away, or refuses. */
-function variable(name: string): string | undefined {
+/** An environment variable. Deno throws when its user does not permit the access. */
+function environmentVariable(name: string): string | undefined {
   try {
     return process.env[name];
   } catch {
@@ -94,6 +95,9 @@ function variable(name: string): string | undefined {
   }
 }
 
-const given = (globalThis as { process?: ProcessLike }).process;
+const globalProcess = (globalThis as { process?: ProcessLike }).process;
 
-export const runtime: Runtime = runtimeOf(given, given === undefined ? undefined : variable(POLLER_VARIABLE));
+export const runtime: Runtime = runtimeOf(
+  globalProcess,
+  globalProcess === undefined ? undefined : environmentVariable(POLLER_VARIABLE),
+);

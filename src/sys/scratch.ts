@@ -1,18 +1,23 @@
-// Bytes for a call, in memory that V8 does not move.
+// Scratch memory for the small arguments of a native call.
 //
-// A small typed array lies in V8's heap until a native call asks for its memory; then V8 gives it a buffer of its own, which is
-// allocated, registered and swept: more work than a system call that takes four bytes. Such arguments are copied here.
+// V8 keeps a small typed array in its heap. When a native call asks for the address of the bytes, V8 gives the array a
+// buffer of its own, which is allocated, registered and swept. That costs more than a system call that takes four
+// bytes. So such an argument is copied into an array whose buffer is outside the heap already.
 
-/** Longest that has a place: a sockaddr_in6 is 28 bytes. */
+/** Longest argument that is copied, in bytes. A sockaddr_in6 has 28. */
 const LONGEST = 32;
-const places: (Uint8Array | undefined)[] = Array.from({ length: LONGEST + 1 });
+/** One array for each length, made when it is first used. */
+const scratchArrays: (Uint8Array | undefined)[] = Array.from({ length: LONGEST + 1 });
 
-/** A copy of the bytes, valid for the next system call only. The call must not write to it. */
+/**
+ * The same bytes in scratch memory; a longer argument is returned as it is. The result is valid until the next call of
+ * this function, so it is passed to one native call, which must only read it.
+ */
 export function scratchCopy(bytes: Uint8Array): Uint8Array {
   const { length } = bytes;
   if (length > LONGEST) return bytes;
-  const place = (places[length] ??= new Uint8Array(new ArrayBuffer(length)));
-  // Not set(), which makes more of it than it is.
-  for (let at = 0; at < length; at++) place[at] = bytes[at]!;
-  return place;
+  const scratch = (scratchArrays[length] ??= new Uint8Array(new ArrayBuffer(length)));
+  // A loop: for so few bytes `set()` takes longer.
+  for (let at = 0; at < length; at++) scratch[at] = bytes[at]!;
+  return scratch;
 }

@@ -1,7 +1,7 @@
-// Socket addresses as the kernel has them: the bytes of a sockaddr, to and from the classes of addr/.
+// Socket addresses in the kernel's form: converts the classes of addr/ to the bytes of a sockaddr, and back.
 //
-// Linux' layouts (struct sockaddr_in and its kin). The family and what the man pages call "host byte order" are in the
-// machine's order; ports, IPv4 addresses and IPv6 flow information are in network order.
+// The layouts are those of Linux (struct sockaddr_in and similar). Ports, IPv4 addresses and IPv6 flow information are
+// in network byte order. The family and all other numbers are in the byte order of the machine.
 
 import {
   AF_INET,
@@ -27,7 +27,8 @@ import {
 } from "../addr/index.js";
 import { readIPv4 } from "../addr/ipv4Text.js";
 import { nameText } from "../addr/utf8.js";
-import { LITTLE } from "./nativeInts.js";
+import { quote } from "../check/index.js";
+import { LITTLE, view } from "./nativeInts.js";
 
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;
@@ -35,35 +36,32 @@ const SIZE_UN = 110;
 const SIZE_NL = 12;
 const SIZE_VM = 16;
 const SIZE_LL = 20;
-/** sockaddr_storage, with the length in front. */
-export const ADDRESS_ROOM: number = 4 + 128;
+/** Bytes of a buffer for an address: a length of 32 bits, and a sockaddr_storage. */
+export const ADDRESS_BUFFER_SIZE: number = 4 + 128;
+/** The address begins after its length. */
 const START = 4;
 
-/** Room for an address that a call fills in. Decode it before the next call that fills it. */
-export const room: Uint8Array = new Uint8Array(ADDRESS_ROOM);
+/** The buffer that the calls of this thread write addresses to. It must be decoded before the next such call. */
+export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE);
 
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** The address for bind(2); on a UNIX socket `""` stands for a name that the kernel chooses (autobind of unix(7)). */
+/** The address for bind(2). On a UNIX socket `""` makes the kernel choose a name (autobind of unix(7)). */
 export function toLocalAddress(value: AddressLike, family: number): Address | HostPort {
   return value === "" && family === AF_UNIX ? new UnixAddress("") : toAddress(value);
 }
 
 /** The bytes of the sockaddr that names `address`. */
 export function encodeAddress(address: Address): Uint8Array {
-  // Of whatever family: the fields of its class are not there.
+  // An OpaqueAddress may have the family of another class, without the fields of that class.
   if ("data" in address) return encodeOpaque(address);
   switch (address.family) {
     case AF_INET: {
       const { host, port } = address;
       const bytes = new Uint8Array(SIZE_IN);
-      // Byte by byte: a DataView would have the small array moved out of the heap, which costs more than all the rest.
+      // Byte by byte: a DataView makes V8 move the small array out of its heap, which costs more than the rest.
       bytes[LITTLE ? 0 : 1] = AF_INET;
       bytes[2] = port >> 8;
       bytes[3] = port;
-      if (!readIPv4(host, 0, bytes, 4)) literal(undefined, host);
+      if (!readIPv4(host, 0, bytes, 4)) requireLiteral(undefined, host);
       return bytes;
     }
     case AF_INET6: {
@@ -73,7 +71,7 @@ export function encodeAddress(address: Address): Uint8Array {
       out.setUint16(0, AF_INET6, LITTLE);
       out.setUint16(2, port);
       out.setUint32(4, flowinfo);
-      bytes.set(literal(parseIPv6(host)?.bytes, host), 8);
+      bytes.set(requireLiteral(parseIPv6(host)?.bytes, host), 8);
       out.setUint32(24, scopeid, LITTLE);
       return bytes;
     }
@@ -122,17 +120,17 @@ function encodeOpaque({ family, data }: OpaqueAddress): Uint8Array {
   return bytes;
 }
 
-function literal(bytes: Uint8Array | undefined, host: string): Uint8Array {
+function requireLiteral(bytes: Uint8Array | undefined, host: string): Uint8Array {
   if (bytes === undefined)
-    throw new TypeError(`Cannot encode an address: host ${JSON.stringify(host)} is not a numeric address`);
+    throw new TypeError(`Cannot encode an address: host is ${quote(host)}, required a numeric address`);
   return bytes;
 }
 
 function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
-  // A path ends with a NUL that counts; an abstract name is as long as it is; no name at all is the family alone.
+  // The length of a path includes its final NUL. An abstract name has no final NUL, and no name at all has no bytes.
   const end = name.length === 0 || name[0] === 0 ? 0 : 1;
   if (2 + name.length + end > SIZE_UN) {
-    throw new RangeError(`Cannot encode a UNIX address: its path has ${name.length} bytes, required at most 107`);
+    throw new RangeError(`Cannot encode a UNIX address: path has ${name.length} bytes, required at most 107`);
   }
   const bytes = new Uint8Array(2 + name.length + end);
   view(bytes).setUint16(0, AF_UNIX, LITTLE);
@@ -140,46 +138,46 @@ function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
   return bytes;
 }
 
-/** The length that a call put into a room. */
-export function addressLength(from: Uint8Array = room): number {
-  return (u16(from, LITTLE ? 2 : 0) << 16) | u16(from, LITTLE ? 0 : 2);
+/** The length of the address that a call wrote to a buffer. */
+export function addressLength(from: Uint8Array = addressBuffer): number {
+  return (readU16(from, LITTLE ? 2 : 0) << 16) | readU16(from, LITTLE ? 0 : 2);
 }
 
-/** The address that a call put into a room: {@link room}, or another of the same layout. */
-export function decodeRoom(from: Uint8Array = room): Address {
-  return decodeAt(from, START, addressLength(from));
+/** The address that a call wrote to {@link addressBuffer}, or to another buffer of the same layout. */
+export function decodeAddressBuffer(from: Uint8Array = addressBuffer): Address {
+  return decodeAddressAt(from, START, addressLength(from));
 }
 
-/** The port of the IP address that a call put into {@link room}, without the rest. */
-export function portInRoom(): number {
-  return port16(room, START + 2);
+/** Only the port of the IP address that a call wrote to {@link addressBuffer}. */
+export function decodePort(): number {
+  return readPort(addressBuffer, START + 2);
 }
 
 /** The address in the bytes of a sockaddr. */
 export function decodeAddress(bytes: Uint8Array): Address {
-  return decodeAt(bytes, 0, bytes.length);
+  return decodeAddressAt(bytes, 0, bytes.length);
 }
 
-function u16(bytes: Uint8Array, at: number): number {
+function readU16(bytes: Uint8Array, at: number): number {
   return LITTLE ? bytes[at]! | (bytes[at + 1]! << 8) : (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
-function port16(bytes: Uint8Array, at: number): number {
+function readPort(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
-/** Reads `length` bytes at `start`; whatever is too short for its family is handed out as it is. */
-export function decodeAt(bytes: Uint8Array, start: number, length: number): Address {
+/** The address in `length` bytes from `start` on. Bytes that are too short for their family give an OpaqueAddress. */
+export function decodeAddressAt(bytes: Uint8Array, start: number, length: number): Address {
   if (length < 2) return new OpaqueAddress(0, new Uint8Array(0));
-  const family = u16(bytes, start);
+  const family = readU16(bytes, start);
   if (family === AF_INET && length >= SIZE_IN) {
-    return new InetAddress(formatIPv4(bytes, start + 4), port16(bytes, start + 2));
+    return new InetAddress(formatIPv4(bytes, start + 4), readPort(bytes, start + 2));
   }
   const data = view(bytes);
   if (family === AF_INET6 && length >= SIZE_IN6) {
     return new Inet6Address(
       formatIPv6(bytes, start + 8),
-      port16(bytes, start + 2),
+      readPort(bytes, start + 2),
       data.getUint32(start + 4),
       data.getUint32(start + 24, LITTLE),
     );
@@ -212,7 +210,7 @@ function decodeUnix(name: Uint8Array): string {
   return nameText(end < 0 ? name : name.subarray(0, end));
 }
 
-/** What an error says of the address that a call was given. */
+/** The properties of an error that name the address of the failed call. */
 export function addressDetails(
   address: Address | HostPort | undefined,
 ): { address: string; port: number } | { path: string } | { address: string } | undefined {

@@ -10,10 +10,10 @@ checkLeaks();
 
 const gc: () => void = (globalThis as { gc?: () => void }).gc ?? (() => assert.fail("run with --expose-gc"));
 
-/** Milliseconds after which a socket is not young any more. */
+/** Milliseconds after which leak detection has registered a socket. */
 const LONGER_THAN_YOUNG = 500;
 
-/** Collects until `done`, for some time at most: a socket is held for as long as it is young, see sys/collected.ts. */
+/** Collects until `done`, for some time at most: leak detection holds a new socket for a while, see sys/leakDetection.ts. */
 async function collect(done: () => boolean, longest: number = 10_000): Promise<boolean> {
   for (const end = performance.now() + longest; performance.now() < end;) {
     gc();
@@ -134,7 +134,7 @@ test("a listener in a for-await loop is not collected, nor is a socket whose cal
   assert.deepEqual(heard, []);
 });
 
-test("more sockets than there are places for the young are collected too, whatever their order was", async () => {
+test("more open sockets than leak detection has pending places for are collected too, in any order of closing", async () => {
   const many = 1200;
   let detached = -1;
   const heard = await warnings(async () => {

@@ -64,10 +64,10 @@ test("every other runtime, and a Node.js that is too old, is refused by what it 
     [node("nonsense"), "Node.js nonsense"],
     [node("20.9.0", { electron: "28.0.0" }), "Electron 28.0.0"],
     [node("20.9.0", { graalvm: "24.1.0" }), "GraalVM 24.1.0"],
-    [{ versions: { node: "22.0.0" } }, "one that calls itself Node.js 22.0.0 and has no libuv or no Node-API"],
-    [{ versions: {} }, "not known"],
-    [{}, "not known"],
-    [undefined, "not known"],
+    [{ versions: { node: "22.0.0" } }, "an imitation of Node.js 22.0.0 without V8, libuv or Node-API"],
+    [{ versions: {} }, "unknown"],
+    [{}, "unknown"],
+    [undefined, "unknown"],
   ] as const) {
     assert.throws(() => runtimeOf(process, undefined), {
       message: `Cannot load berkeley: the runtime is ${found}, ${required}`,

@@ -21,7 +21,7 @@ import {
   VsockAddress,
 } from "berkeley";
 import * as constants from "#berkeley/sys/constants.js";
-import { addressDetails, decodeAddress, decodeRoom, encodeAddress } from "#berkeley/sys/sockaddr.js";
+import { addressDetails, decodeAddress, decodeAddressBuffer, encodeAddress } from "#berkeley/sys/sockaddr.js";
 import { testSeeds } from "../support/random.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -80,7 +80,7 @@ for (const address of addresses) {
     const from = new Uint8Array(4 + 128).fill(0xaa);
     new DataView(from.buffer).setUint32(0, bytes.length, little);
     from.set(bytes, 4);
-    assert.deepEqual(decodeRoom(from), address);
+    assert.deepEqual(decodeAddressBuffer(from), address);
   });
 }
 

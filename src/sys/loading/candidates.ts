@@ -1,4 +1,4 @@
-// Which files may be the addon, and whether one of them is.
+// Lists the files that may be the addon, and examines a file before it is loaded.
 
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join, resolve } from "node:path";
@@ -17,15 +17,16 @@ export interface Candidate {
   readonly libc: Libc | undefined;
 }
 
-export const BY_ENVIRONMENT = "BERKELEY_ADDON";
+/** The environment variable that names the addon. */
+export const ADDON_VARIABLE = "BERKELEY_ADDON";
 
-/** What lies beside the package.json of a package that has an addon or can build one. */
-const MARKS = ["prebuilds", "binding.gyp", join("build", "Release")];
+/** Beside the package.json of a package that has an addon, or can build it, at least one of these exists. */
+const PACKAGE_FILES = ["prebuilds", "binding.gyp", join("build", "Release")];
 
-function isOurs(folder: string): boolean {
+function isPackageFolder(folder: string): boolean {
   const manifest = join(folder, "package.json");
-  // Compiled files may have a package.json of their own, with our name and nothing to load beside it.
-  if (!fs().existsSync(manifest) || !MARKS.some((name) => fs().existsSync(join(folder, name)))) return false;
+  // A folder of compiled files may have a package.json with our name, but no addon.
+  if (!fs().existsSync(manifest) || !PACKAGE_FILES.some((name) => fs().existsSync(join(folder, name)))) return false;
   try {
     return (JSON.parse(fs().readFileSync(manifest, "utf8")) as { name?: unknown }).name === "berkeley";
   } catch {
@@ -34,13 +35,14 @@ function isOurs(folder: string): boolean {
 }
 
 /**
- * The package's folder: the nearest one above this file whose package.json has our name, with an addon or its sources. A bundler may have moved this code
- * into another package; then the folder is where `require("berkeley")` would look from there.
+ * The folder of the package: the nearest one above this file whose package.json has our name, with an addon or its
+ * sources beside it. A bundler may have moved this code into another package. Then it is the folder that
+ * `require("berkeley")` finds from there.
  */
 export function findPackage(url: string): string | undefined {
   const file = fileURLToPath(url);
   for (let folder = dirname(file); ; folder = dirname(folder)) {
-    if (isOurs(folder)) return folder;
+    if (isPackageFolder(folder)) return folder;
     if (folder === dirname(folder)) break;
   }
   try {
@@ -51,17 +53,17 @@ export function findPackage(url: string): string | undefined {
 }
 
 /**
- * The files in the order in which they are looked for. Without a word of the environment, a local build goes before what is
- * shipped: somebody has built it on purpose.
+ * The files in the order in which they are tried. A file that the environment names is the only one. Otherwise a local
+ * build comes before the prebuilt file, because a local build was made on purpose.
  */
 export function candidates(
-  named: string | undefined,
+  namedPath: string | undefined,
   root: string | undefined,
   arch: string,
   libc: Libc | undefined,
 ): readonly Candidate[] {
-  if (named !== undefined) {
-    return [{ path: isAbsolute(named) ? named : resolve(named), origin: "environment", libc }];
+  if (namedPath !== undefined) {
+    return [{ path: isAbsolute(namedPath) ? namedPath : resolve(namedPath), origin: "environment", libc }];
   }
   if (root === undefined) return [];
   return [
@@ -70,11 +72,11 @@ export function candidates(
   ];
 }
 
-/** An addon of ours with everything that a sanitizer adds is smaller by far. */
-const LARGEST = 32 << 20;
+/** Most bytes that are read of a file. A build for a sanitizer is far smaller. */
+const MAX_READ = 32 << 20;
 
-/** The content, at most {@link LARGEST} bytes of it, and the size of the file. */
-function read(path: string): { readonly content: Buffer; readonly size: number } | Fault {
+/** The content, at most {@link MAX_READ} bytes of it, and the size of the file. */
+function readCandidate(path: string): { readonly content: Buffer; readonly size: number } | Fault {
   let fd: number;
   try {
     fd = fs().openSync(path, "r");
@@ -88,7 +90,7 @@ function read(path: string): { readonly content: Buffer; readonly size: number }
   try {
     const status = fs().fstatSync(fd);
     if (!status.isFile()) return { reason: "foreign", text: "it is not a regular file, required an ELF file" };
-    const content = Buffer.allocUnsafe(Math.min(status.size, LARGEST));
+    const content = Buffer.allocUnsafe(Math.min(status.size, MAX_READ));
     let length = 0;
     while (length < content.length) {
       const count = fs().readSync(fd, content, length, content.length - length, length);
@@ -104,12 +106,12 @@ function read(path: string): { readonly content: Buffer; readonly size: number }
   }
 }
 
-/** Why this file may not be given to dlopen(3), or undefined. */
+/** Why this file must not be passed to dlopen(3), or undefined. */
 export function examine({ path, libc }: Candidate, arch: string, version: string): Fault | undefined {
-  // Node takes a file for an addon by its name, and for JavaScript otherwise.
+  // Node loads a file as an addon only if its name ends in .node, and as JavaScript otherwise.
   if (!path.endsWith(".node"))
-    return { reason: "foreign", text: "its name is not that of an addon, required one that ends with .node" };
-  const file = read(path);
+    return { reason: "foreign", text: "its name does not end with .node, required a .node file" };
+  const file = readCandidate(path);
   if ("reason" in file) return file;
   const { content, size } = file;
   if (size === 0) return { reason: "truncated", text: "it is empty, required an ELF file" };

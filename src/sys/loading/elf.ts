@@ -1,10 +1,10 @@
-// The few facts of an ELF file that the loader checks before dlopen(3) may see the file. See elf(5).
+// Reads the parts of an ELF file that the loader checks before dlopen(3). See elf(5).
 //
-// dlopen(3) trusts the headers of a file: the process dies of SIGBUS in it when a file was cut off. It also runs the code of
-// whatever addon it is given. So a file is only handed over when its headers fit it and it carries our mark.
+// dlopen(3) trusts the headers of a file: if a file was cut off, SIGBUS ends the process. It also runs the code of any
+// addon. So a file is passed to dlopen(3) only when its headers match its length and it contains our mark.
 
-/** Machines by their number, under the names of `process.arch`. */
-const machines: Readonly<Record<number, string>> = {
+/** The name in `process.arch` for each machine number of ELF. */
+const MACHINES: Readonly<Record<number, string>> = {
   3: "ia32",
   8: "mips",
   20: "ppc",
@@ -20,22 +20,21 @@ const machines: Readonly<Record<number, string>> = {
 const SHARED_OBJECT = 3;
 const INTERPRETER = 3;
 
-/** What an ELF file says of itself. */
+/** What the headers of an ELF file say. */
 export interface Elf {
-  /** As `process.arch`, or the machine's number when it has no name here. */
+  /** As in `process.arch`, or `machine N` for a number without a name here. */
   readonly arch: string;
-  /** A library or an addon; a program is none, also a position-independent one. */
+  /** True for a library or an addon, false for a program, also for a position-independent one. */
   readonly sharedObject: boolean;
-  /** The program's dynamic loader: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
+  /** The dynamic loader of a program: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
   readonly interpreter: string | undefined;
-  /** Length of the file by its headers; a shorter file was cut off. */
+  /** The length that the headers describe. A shorter file was cut off. */
   readonly end: number;
 }
 
 /**
- * Reads the headers at the start of a file. Returns undefined for what is no ELF file.
- *
- * `end` is Infinity when `head` has not even all headers.
+ * Reads the headers at the start of a file. Returns undefined for a file that is not ELF. `end` is Infinity when `head`
+ * does not contain all headers.
  */
 export function parseElf(head: Buffer): Elf | undefined {
   if (head.length < 4 || head.readUInt32BE(0) !== 0x7f454c46) return undefined;
@@ -47,12 +46,12 @@ export function parseElf(head: Buffer): Elf | undefined {
 
   const half = (at: number): number => (little ? head.readUInt16LE(at) : head.readUInt16BE(at));
   const word = (at: number): number => (little ? head.readUInt32LE(at) : head.readUInt32BE(at));
-  // Offsets above 2^53 are none that a file has; to take them for too large ones is right.
+  // No file has offsets above 2^53. Rounding them keeps them larger than any file.
   const long = (at: number): number =>
     wide ? Number(little ? head.readBigUInt64LE(at) : head.readBigUInt64BE(at)) : word(at);
 
   const machine = half(18);
-  const arch = machines[machine] ?? `machine ${machine}`;
+  const arch = MACHINES[machine] ?? `machine ${machine}`;
   const segments = { at: long(wide ? 32 : 28), size: half(wide ? 54 : 42), count: half(wide ? 56 : 44) };
   const sections = { at: long(wide ? 40 : 32), size: half(wide ? 58 : 46), count: half(wide ? 60 : 48) };
   let end = Math.max(header, sections.count === 0 ? 0 : sections.at + sections.size * sections.count);
@@ -69,10 +68,10 @@ export function parseElf(head: Buffer): Elf | undefined {
   return { arch, sharedObject: half(16) === SHARED_OBJECT && interpreter === undefined, interpreter, end };
 }
 
-/** Our mark: native/addon.c puts it into every build. */
+/** The mark that native/addon.c puts into every build of our addon. */
 const MARK = "berkeley-addon ";
 
-/** What a build of ours says of itself; undefined for the addon of another package. */
+/** The version and the C library in the mark; undefined for the addon of another package. */
 export function parseMark(file: Buffer): { readonly version: string; readonly libc: string } | undefined {
   const at = file.indexOf(MARK, 0, "latin1");
   if (at < 0) return undefined;

@@ -1,10 +1,10 @@
-// Where the package runs: the platform and the C library. The runtime is a matter of sys/runtime.ts.
+// The platform and the C library of this process. sys/runtime.ts detects the runtime.
 
 import { fs } from "../../builtins.js";
 import type { AddonError } from "../../errors/index.js";
 import { parseElf } from "./elf.js";
 
-/** What `process` says of the machine. */
+/** The members of `process` that describe the machine. */
 export interface Host {
   readonly platform: string;
   readonly arch: string;
@@ -12,53 +12,54 @@ export interface Host {
 
 export type Libc = "glibc" | "musl";
 
-/** Why something can't be used: what it is, and what is required. */
+/** Why a file or a platform can't be used. */
 export interface Fault {
-  /** Why it fails, for programs. */
+  /** The reason as a code, for programs. */
   readonly reason: AddonError["reason"];
   /** `NAME is VALUE, required WHAT`. */
   readonly text: string;
 }
 
-/** Why no addon can work here, or undefined. */
-export function unsupported({ platform, arch }: Host): Fault | undefined {
+/** Why no addon can work on this platform, or undefined. */
+export function platformFault({ platform, arch }: Host): Fault | undefined {
   if (platform !== "linux") {
     return { reason: "platform", text: `the platform is ${platform}-${arch}, required linux` };
   }
   return undefined;
 }
 
-/** The C library that brings this dynamic loader. */
+/** The C library that a dynamic loader belongs to. */
 export function libcOf(interpreter: string | undefined): Libc | undefined {
   if (interpreter === undefined) return undefined;
   return /(^|\/)ld-musl-/.test(interpreter) ? "musl" : "glibc";
 }
 
-/** The program's headers lie in its first bytes, and the name of its dynamic loader right behind them. */
-const HEAD = 4096;
+/** The headers of a program and the name of its dynamic loader are in its first bytes. */
+const HEAD_BYTES = 4096;
 
 function interpreterOf(program: string): string | undefined {
-  const head = Buffer.alloc(HEAD);
+  const head = Buffer.alloc(HEAD_BYTES);
   const fd = fs().openSync(program, "r");
   try {
-    return parseElf(head.subarray(0, fs().readSync(fd, head, 0, HEAD, 0)))?.interpreter;
+    return parseElf(head.subarray(0, fs().readSync(fd, head, 0, HEAD_BYTES, 0)))?.interpreter;
   } finally {
     fs().closeSync(fd);
   }
 }
 
 /**
- * The C library of this process, by the dynamic loader that its program names; undefined when the program can't be read or
- * names none. It reads one block of one file: `process.report` collects everything else as well, and takes milliseconds.
+ * The C library of this process, from the dynamic loader that its program names; undefined when the program can't be
+ * read or names none. This reads one block of one file. `process.report` has the C library too, but collects much more
+ * and takes milliseconds.
  */
 export function currentLibc(): Libc | undefined {
-  // The link is right even when the program was replaced or removed; without /proc there is the path.
+  // The link works even when the program was replaced or removed. Without /proc only the path is left.
   for (const program of ["/proc/self/exe", process.execPath]) {
     try {
       const interpreter = interpreterOf(program);
       if (interpreter !== undefined) return libcOf(interpreter);
     } catch {
-      // The next one may be readable.
+      // The next program may be readable.
     }
   }
   return undefined;

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { VERSION } from "#berkeley/sys/addon.js";
 import { candidates, examine, findPackage } from "#berkeley/sys/loading/candidates.js";
 import { parseElf, parseMark } from "#berkeley/sys/loading/elf.js";
-import { currentLibc, libcOf, unsupported } from "#berkeley/sys/loading/host.js";
+import { currentLibc, libcOf, platformFault } from "#berkeley/sys/loading/host.js";
 import { root } from "../../support/program.js";
 
 const file = readFileSync(join(root, "build", "Release", "berkeley.node"));
@@ -61,7 +61,7 @@ test("currentLibc() says what process.report says", () => {
 });
 
 test("unsupported() names the platform", () => {
-  const on = (platform: string, arch: string): string | undefined => unsupported({ platform, arch })?.text;
+  const on = (platform: string, arch: string): string | undefined => platformFault({ platform, arch })?.text;
   assert.equal(on("darwin", "arm64"), "the platform is darwin-arm64, required linux");
   assert.equal(on("win32", "x64"), "the platform is win32-x64, required linux");
   assert.equal(on("android", "arm64"), "the platform is android-arm64, required linux");

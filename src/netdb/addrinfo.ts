@@ -9,18 +9,20 @@ import {
   parseIPv6,
   toAddress,
 } from "../addr/index.js";
-import { int32, integer, quote } from "../check/index.js";
+import { checkOptions, int32, integer, quote } from "../check/index.js";
 import { type AddrinfoEntry, calls, type Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
-import { addrinfoQuestion, answerTo, type Inquiry, nameinfoQuestion } from "./lookup.js";
+import { awaitLookup, type LookupOptions } from "./awaitLookup.js";
+import { type Lookup, resultOf } from "./lookup.js";
+import { addrinfoQuery, nameinfoQuery } from "./query.js";
 import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
-import { hostText, look, type LookupOptions, plainText } from "./questions.js";
+import { hostText, plainText } from "./textArguments.js";
 
-/** What the answers of {@link getaddrinfo} shall be like: its `hints`. */
+/** Limits the results of {@link getaddrinfo}: its `hints`. */
 export interface AddrInfoHints {
   /** `AF_INET` or `AF_INET6`; `AF_UNSPEC` (the default) for both. */
   readonly family?: number | undefined;
-  /** `SOCK_STREAM`, `SOCK_DGRAM` …; 0 (the default) gives an answer for each type. */
+  /** `SOCK_STREAM`, `SOCK_DGRAM` …; 0 (the default) gives a result for each type. */
   readonly type?: number | undefined;
   /** `IPPROTO_TCP` …; 0 (the default) for any. */
   readonly protocol?: number | undefined;
@@ -28,27 +30,30 @@ export interface AddrInfoHints {
   readonly flags?: number | undefined;
 }
 
-/** One answer of {@link getaddrinfo}: what `new Socket()` and `connect()` or `bind()` take. */
+/** One result of {@link getaddrinfo}: arguments for `new Socket()`, and for `connect()` or `bind()`. */
 export interface AddrInfo {
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
-  /** The host's official name, in the first answer if `AI_CANONNAME` asks for it; `""` otherwise. */
+  /** The official name of the host, in the first result with `AI_CANONNAME`; `""` otherwise. */
   readonly canonname: string;
   readonly address: Address;
 }
 
 /**
- * The addresses of a host and a service: getaddrinfo(3), on a thread of its own.
+ * The addresses of a host and a service: getaddrinfo(3) on a thread of its own.
  *
- * A host name, an address, or null for this machine: the loopback addresses, or with `AI_PASSIVE` the wildcard ones. Unlike
- * the addresses that sockets take, `host` is read as the C library reads it, the old forms of inet_aton(3) included. An
- * international name is looked up in its ASCII form (UTS 46).
+ * Unlike an address that a socket takes, `host` may have every form that the C library accepts, also the old forms of
+ * inet_aton(3). An international name is looked up in its ASCII form (UTS 46).
  *
+ * @param host a host name, an address, or null for this machine: its loopback addresses, or with `AI_PASSIVE` the
+ *   wildcard addresses
  * @param service a name such as `"http"`, a port, or null for port 0; host and service can't both be null
- * @returns the answers in the order in which they should be tried (RFC 6724)
- * @throws TypeError or RangeError for a host or service with a NUL in it, a host of more than 253 bytes, a port over 65535
- * @throws SocketError `EAI_NONAME`, `EAI_SERVICE`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_FAMILY`, `EAI_SOCKTYPE`, `EAI_BADFLAGS`,
+ * @returns the addresses in the order in which they should be tried (RFC 6724)
+ * @throws TypeError or RangeError for a host or service with a NUL in it, a host of more than 253 bytes, a port over
+ *   65535
+ * @throws SocketError `EAI_NONAME`, `EAI_SERVICE`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_FAMILY`, `EAI_SOCKTYPE`,
+ *   `EAI_BADFLAGS`,
  *   `EAI_ADDRFAMILY`, `EAI_NODATA`; `ETIMEDOUT`
  * @see getaddrinfo(3), RFC 3493 section 6.1
  * @example
@@ -64,12 +69,12 @@ export async function getaddrinfo(
   service: string | number | null,
   hints?: AddrInfoHints & LookupOptions,
 ): Promise<AddrInfo[]> {
-  return look(addresses(calls, host, service, hints), hints, "getaddrinfo", host);
+  return awaitLookup(addrinfoLookup(calls, host, service, hints), hints, "getaddrinfo", host);
 }
 
 /**
- * The host name and the service name of an address: getnameinfo(3), on a thread of its own. What has no name comes back as a
- * number, unless `NI_NAMEREQD` forbids it.
+ * The host name and the service name of an address: getnameinfo(3) on a thread of its own. A host or service without a
+ * name is returned as a number; with `NI_NAMEREQD` a host without a name is an error.
  *
  * @param address a numeric address; a name is refused
  * @param flags `NI_` flags
@@ -88,23 +93,19 @@ export async function getnameinfo(
   flags: number = 0,
   opts?: LookupOptions,
 ): Promise<[host: string, service: string]> {
-  return look(nameOf(calls, address, flags), opts, "getnameinfo");
+  return awaitLookup(nameinfoLookup(calls, address, flags), opts, "getnameinfo");
 }
 
-/** The inquiry of `getaddrinfo`. */
-export function* addresses(
+/** The lookup of `getaddrinfo`. */
+export function* addrinfoLookup(
   table: Calls,
   host: unknown,
   service: unknown,
   hints: AddrInfoHints | undefined,
-): Inquiry<AddrInfo[]> {
+): Lookup<AddrInfo[]> {
   const action = "getaddrinfo";
-  if (hints !== undefined && (typeof hints !== "object" || hints === null)) {
-    throw new TypeError(
-      `Cannot ${action}: hints are ${quote(hints)}, required an object such as { family, type, flags }`,
-    );
-  }
-  const question = addrinfoQuestion(
+  checkOptions(hints, action);
+  const query = addrinfoQuery(
     table,
     host === null || host === undefined ? null : hostText(host, action),
     serviceText(service, action),
@@ -113,7 +114,7 @@ export function* addresses(
     int32(hints?.protocol ?? 0, action, "protocol"),
     int32(hints?.flags ?? 0, action, "flags"),
   );
-  return (yield* answerTo(question)).map(toAddrInfo);
+  return (yield* resultOf(query)).map(toAddrInfo);
 }
 
 function toAddrInfo([family, type, protocol, address, canonname]: AddrinfoEntry): AddrInfo {
@@ -121,8 +122,8 @@ function toAddrInfo([family, type, protocol, address, canonname]: AddrinfoEntry)
 }
 
 /**
- * A service as the C library takes it. A number there is read by strtoul(3) and cut to 16 bits; here it is a port or an
- * error.
+ * A service for the C library. The C library reads a number with strtoul(3) and cuts it to 16 bits; here a number that
+ * is not a port is an error.
  */
 function serviceText(service: unknown, action: string): string | null {
   if (service === null || service === undefined) return null;
@@ -140,11 +141,15 @@ function serviceText(service: unknown, action: string): string | null {
   return text;
 }
 
-/** The inquiry of `getnameinfo`. */
-export function* nameOf(table: Calls, address: AddressLike, flags: unknown): Inquiry<[host: string, service: string]> {
+/** The lookup of `getnameinfo`. */
+export function* nameinfoLookup(
+  table: Calls,
+  address: AddressLike,
+  flags: unknown,
+): Lookup<[host: string, service: string]> {
   const numeric = numericAddress(table, address);
-  const question = nameinfoQuestion(table, encodeAddress(numeric), int32(flags, "getnameinfo", "flags"));
-  const [host, service] = yield* answerTo(question);
+  const query = nameinfoQuery(table, encodeAddress(numeric), int32(flags, "getnameinfo", "flags"));
+  const [host, service] = yield* resultOf(query);
   return [host, service];
 }
 

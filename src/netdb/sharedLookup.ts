@@ -1,0 +1,95 @@
+// Queries on threads of the resolver. Equal queries share one lookup.
+//
+// Each lookup occupies a thread until the C library returns, which takes many seconds when a server is silent. So
+// queries that are equal and pending at the same time share one lookup. A lookup that every caller has abandoned leaves
+// the queue; if it runs already, it continues in a thread that no longer counts (native/lookup_threads.c).
+
+import type { Calls, ResolverCallback } from "../sys/calls.js";
+import { check } from "../sys/errno.js";
+import { type ResolverQuery, resolverError } from "./query.js";
+
+/** A result that can be cancelled. After `cancel()` it never settles. */
+export interface CancellableResult<T> {
+  readonly result: Promise<T>;
+  readonly cancel: () => void;
+}
+
+/** A lookup, and the callbacks that wait for its result. */
+class SharedLookup {
+  readonly #calls: Calls;
+  readonly #lookups: Map<string, SharedLookup>;
+  readonly #key: string;
+  readonly #callbacks = new Set<ResolverCallback<unknown>>();
+  /** 0 until the lookup has started. */
+  #ticket = 0;
+
+  constructor(calls: Calls, lookups: Map<string, SharedLookup>, key: string) {
+    this.#calls = calls;
+    this.#lookups = lookups;
+    this.#key = key;
+  }
+
+  /** Starts the lookup. */
+  start(query: ResolverQuery<unknown>): void {
+    this.#lookups.set(this.#key, this);
+    try {
+      const result = query.start((...answer) => {
+        this.#forget();
+        for (const callback of this.#callbacks) callback(...answer);
+        this.#callbacks.clear();
+      });
+      this.#ticket = check(result, query.syscall);
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
+  }
+
+  /** Adds a callback. False when the lookup was abandoned and can't be resumed. */
+  join(callback: ResolverCallback<unknown>): boolean {
+    if (this.#callbacks.size === 0 && this.#ticket !== 0 && this.#calls.resumeLookup(this.#ticket) < 0) return false;
+    this.#callbacks.add(callback);
+    return true;
+  }
+
+  /** Removes a callback; the last one abandons the lookup. */
+  leave(callback: ResolverCallback<unknown>): void {
+    if (!this.#callbacks.delete(callback) || this.#callbacks.size > 0) return;
+    if (this.#calls.abandonLookup(this.#ticket) !== 1) this.#forget();
+  }
+
+  #forget(): void {
+    if (this.#lookups.get(this.#key) === this) this.#lookups.delete(this.#key);
+  }
+}
+
+/** The pending lookups by key, for each table of calls. */
+const lookupsByTable = new WeakMap<Calls, Map<string, SharedLookup>>();
+
+/** Joins the pending lookup of an equal query, or starts a new one. */
+function joinLookup(query: ResolverQuery<unknown>, callback: ResolverCallback<unknown>): SharedLookup {
+  const { calls, key } = query;
+  let lookups = lookupsByTable.get(calls);
+  if (lookups === undefined) lookupsByTable.set(calls, (lookups = new Map()));
+  const pending = lookups.get(key);
+  if (pending?.join(callback) === true) return pending;
+  const lookup = new SharedLookup(calls, lookups, key);
+  lookup.join(callback);
+  lookup.start(query);
+  return lookup;
+}
+
+/** Makes a query on a thread of the resolver. */
+export function runQuery<T>(query: ResolverQuery<T>): CancellableResult<T> {
+  let cancel!: () => void;
+  const result = new Promise<T>((resolve, reject) => {
+    const callback: ResolverCallback<unknown> = (status, errno, answer) => {
+      if (status === 0 && answer !== null) resolve(answer as T);
+      else reject(resolverError(query, status, errno));
+    };
+    const lookup = joinLookup(query, callback);
+    cancel = () => lookup.leave(callback);
+  });
+  // `cancel` is undefined when the executor threw, which rejects the promise.
+  return { result, cancel: () => cancel?.() };
+}

@@ -1,0 +1,32 @@
+// Checks of the text arguments of the functions in this folder, before any call.
+
+import { MAX_HOST_BYTES } from "../addr/index.js";
+import { quote } from "../check/index.js";
+
+/** Most bytes of a name in the databases of this machine. */
+const NAME_BYTES = 255;
+
+/** `value` if it is a string without NUL and of at most `maxBytes` bytes in UTF-8. C would cut a text at its NUL. */
+export function plainText(value: unknown, action: string, name: string, maxBytes: number = NAME_BYTES): string {
+  if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
+  if (value.includes("\0")) {
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string without NUL`);
+  }
+  if (/\p{Cs}/u.test(value)) {
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string without lone surrogates`);
+  }
+  const bytes = Buffer.byteLength(value);
+  if (bytes > maxBytes)
+    throw new RangeError(`Cannot ${action}: ${name} has ${bytes} bytes, required at most ${maxBytes}`);
+  return value;
+}
+
+/** `value` if it can be the name or the address of a host. */
+export function hostText(value: unknown, action: string): string {
+  return plainText(value, action, "host", MAX_HOST_BYTES);
+}
+
+/** A text, or null if `value` is undefined or null. */
+export function optionalText(value: unknown, action: string, name: string): string | null {
+  return value === undefined || value === null ? null : plainText(value, action, name);
+}
