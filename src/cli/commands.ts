@@ -61,6 +61,41 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/proxy.js"),
   },
   {
+    name: "scan",
+    summary: "which TCP ports of a host accept connections",
+    load: () => import("./commands/scan.js"),
+  },
+  {
+    name: "ping",
+    summary: "whether hosts answer, and after what time",
+    load: () => import("./commands/ping.js"),
+  },
+  {
+    name: "trace",
+    summary: "the routers on the way to a host, without being root",
+    load: () => import("./commands/trace.js"),
+  },
+  {
+    name: "resolve",
+    summary: "the addresses of a name in the order in which connect tries them, with the reason",
+    load: () => import("./commands/resolve.js"),
+  },
+  {
+    name: "options",
+    summary: "every option of a socket of a kind, its value and its man page",
+    load: () => import("./commands/options.js"),
+  },
+  {
+    name: "sockets",
+    summary: "this machine's sockets: states, queues, timers, TCP_INFO, processes",
+    load: () => import("./commands/sockets.js"),
+  },
+  {
+    name: "bench",
+    summary: "load on a server: turns a second, and latencies by percentile",
+    load: () => import("./commands/bench.js"),
+  },
+  {
     name: "steps",
     summary: "the seven steps of a server on real sockets, then a server to talk to",
     load: () => import("./commands/steps.js"),

@@ -1,0 +1,56 @@
+// Latencies as an HDR histogram. Node's own (`perf_hooks.createHistogram`) is HdrHistogram in C: three significant digits at any size.
+
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
+
+/** An hour in ns. */
+const HIGHEST = 3_600_000_000_000;
+const NS_PER_MS = 1e6;
+
+export const PERCENTILES = [50, 75, 90, 99, 99.9, 99.99] as const;
+
+/** A row of the histogram for people: how many latencies are below `to` ms and not below the row before. */
+export interface Bucket {
+  readonly to: number;
+  readonly count: number;
+}
+
+export class Latencies {
+  readonly #histogram: RecordableHistogram = createHistogram({ lowest: 1, highest: HIGHEST, figures: 3 });
+  /** Two rows for each power of 2 of ns. */
+  readonly #rows = new Float64Array(96);
+
+  get count(): number {
+    return this.#histogram.count;
+  }
+
+  /** @param time in ms */
+  record(time: number): void {
+    const ns = Math.min(HIGHEST, Math.max(1, Math.round(time * NS_PER_MS)));
+    this.#histogram.record(ns);
+    this.#rows[Math.floor(Math.log2(ns) * 2)]!++;
+  }
+
+  /** The latency in ms that this part of all does not exceed. */
+  percentile(percent: number): number {
+    return this.count === 0 ? 0 : this.#histogram.percentile(percent) / NS_PER_MS;
+  }
+
+  /** In ms. */
+  summary(): Record<string, number> {
+    const { min, max, mean, stddev } = this.#histogram;
+    const ms = (ns: number): number => (this.count === 0 ? 0 : Number((ns / NS_PER_MS).toFixed(6)));
+    const parts = PERCENTILES.map((percent) => [`p${percent}`, ms(this.#histogram.percentile(percent))] as const);
+    return { min: ms(min), mean: ms(mean), stddev: ms(stddev), ...Object.fromEntries(parts), max: ms(max) };
+  }
+
+  buckets(): Bucket[] {
+    const first = this.#rows.findIndex((count) => count > 0);
+    const last = this.#rows.findLastIndex((count) => count > 0);
+    const found: Bucket[] = [];
+    if (first < 0) return found;
+    for (let row = first; row <= last; row++) {
+      found.push({ to: 2 ** ((row + 1) / 2) / NS_PER_MS, count: this.#rows[row]! });
+    }
+    return found;
+  }
+}

@@ -1,0 +1,141 @@
+// The load of a benchmark. Closed loop: each connection begins its next turn when the one before has ended. Open loop: turns are due
+// at fixed times, whether or not earlier ones have ended, and a latency counts from the time at which the turn was due. So a
+// server that stalls for a second is charged with every request of that second, and not with the one that waited
+// (coordinated omission).
+
+import { setMaxListeners } from "node:events";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+
+import { Latencies } from "./latencies.js";
+import { openWorker, type Worker, type WorkPlan } from "./work.js";
+
+export interface LoadPlan extends WorkPlan {
+  readonly connections: number;
+  /** ms. */
+  readonly duration: number;
+  /** Turns in a second of all connections together; undefined for a closed loop. */
+  readonly rate: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** ms for which the last turns may go on when the time is over. */
+const GRACE = 1000;
+/** setTimeout() of Node is up to this late, in ms; the rest is waited for turn by turn of the event loop. */
+const TIMER = 1.5;
+
+export class Load {
+  readonly latencies: Latencies = new Latencies();
+  turns = 0;
+  sent = 0;
+  received = 0;
+  lost = 0;
+  /** Turns that failed, by code. */
+  readonly errors: Map<string, number> = new Map();
+  /** Turns that were due and have not begun: the server was too slow for the rate. */
+  missed = 0;
+  /** ms from the first turn to the last. */
+  elapsed = 0;
+  readonly #plan: LoadPlan;
+  #workers: (Worker | undefined)[] = [];
+  #began = 0;
+  #over = false;
+  #next = 0;
+
+  constructor(plan: LoadPlan) {
+    this.#plan = plan;
+  }
+
+  /** ms since the first turn. */
+  get running(): number {
+    return this.#began === 0 ? 0 : performance.now() - this.#began;
+  }
+
+  /**
+   * @param onOpen called when all connections are open
+   * @throws SocketError when a connection can't be made at the beginning
+   */
+  async run(onOpen: () => void): Promise<void> {
+    const { connections, duration, rate, signal } = this.#plan;
+    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openWorker(this.#plan)));
+    this.#workers = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
+    const failed = opened.find((result) => result.status === "rejected");
+    if (failed !== undefined || signal.aborted) {
+      this.#stop();
+      throw failed === undefined ? signal.reason : failed.reason;
+    }
+    onOpen();
+    this.#began = performance.now();
+    const end = new AbortController();
+    const timer = setTimeout(() => end.abort(), duration);
+    const over = AbortSignal.any([signal, end.signal]);
+    // Each connection that waits for its time is a listener.
+    setMaxListeners(0, over);
+    over.addEventListener("abort", () => (this.#over = true), { once: true });
+    const loops = this.#workers.map((_, index) =>
+      rate === undefined ? this.#closed(index) : this.#open(index, rate, over),
+    );
+    const all = Promise.all(loops);
+    all.catch(() => end.abort());
+    await new Promise<void>((resolve) => over.addEventListener("abort", () => resolve(), { once: true }));
+    clearTimeout(timer);
+    this.elapsed = this.running;
+    // What does not answer is not waited for.
+    const grace = setTimeout(() => this.#stop(), GRACE);
+    try {
+      await all;
+      // In order, and not with the reset of stop(), which the server would report as an error.
+      await Promise.allSettled(this.#workers.flatMap((worker) => (worker === undefined ? [] : [worker.close()])));
+    } finally {
+      clearTimeout(grace);
+      this.#stop();
+    }
+    if (rate !== undefined) this.missed = Math.max(0, Math.floor((this.elapsed * rate) / 1000) - this.#next);
+  }
+
+  #stop(): void {
+    this.#over = true;
+    for (const worker of this.#workers) worker?.stop();
+  }
+
+  async #closed(index: number): Promise<void> {
+    while (!this.#over) await this.#turn(index, performance.now());
+  }
+
+  async #open(index: number, rate: number, over: AbortSignal): Promise<void> {
+    while (!this.#over) {
+      // The next due time goes to whichever connection is free.
+      const due = this.#began + (this.#next++ * 1000) / rate;
+      try {
+        const left = due - performance.now();
+        if (left > TIMER) await sleep(left - TIMER, undefined, { signal: over });
+      } catch {
+        return;
+      }
+      while (performance.now() < due) await nextTurn();
+      if (!this.#over) await this.#turn(index, due);
+    }
+  }
+
+  async #turn(index: number, from: number): Promise<void> {
+    try {
+      const worker = (this.#workers[index] ??= await openWorker(this.#plan));
+      const { sent, received, lost = false } = await worker.turn();
+      this.sent += sent;
+      this.received += received;
+      if (lost) this.lost++;
+      else {
+        this.turns++;
+        this.latencies.record(performance.now() - from);
+      }
+    } catch (error) {
+      // The end of the run has stopped it.
+      if (this.#over) return;
+      const { code = String(error) } = error as { readonly code?: string };
+      this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
+      this.#workers[index]?.stop();
+      this.#workers[index] = undefined;
+      // A server that refuses everything must not be asked in a tight loop.
+      await sleep(10);
+    }
+  }
+}

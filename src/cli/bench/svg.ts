@@ -1,0 +1,48 @@
+// The latencies by percentile as a picture: the percentiles on a scale on which 90, 99 and 99.9 % have the same distance.
+
+import { formatTime } from "../frame/units.js";
+import type { Latencies } from "./latencies.js";
+
+const WIDTH = 720;
+const HEIGHT = 400;
+const LEFT = 80;
+const BOTTOM = 50;
+const TOP = 40;
+const RIGHT = 30;
+/** Nines up to which the scale goes: 99.999 %. */
+const NINES = 5;
+
+export function toSvg(latencies: Latencies, title: string): string {
+  const most = Math.max(latencies.percentile(100 - 100 / 10 ** NINES), 1e-6) * 1.05;
+  const x = (nines: number): string => (LEFT + (nines / NINES) * (WIDTH - LEFT - RIGHT)).toFixed(1);
+  const y = (time: number): string => (HEIGHT - BOTTOM - (time / most) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
+  const steps = Array.from({ length: NINES * 40 + 1 }, (_, index) => index / 40);
+  const line = steps.map((nines) => `${x(nines)},${y(latencies.percentile(Math.max(0.001, 100 - 100 / 10 ** nines)))}`);
+  const columns = Array.from({ length: NINES + 1 }, (_, nines) => {
+    const label = nines === 0 ? "0 %" : `${Number((100 - 100 / 10 ** nines).toFixed(3))} %`;
+    return (
+      `<line x1="${x(nines)}" y1="${TOP}" x2="${x(nines)}" y2="${HEIGHT - BOTTOM}" stroke="#ddd"/>` +
+      `<text x="${x(nines)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle">${label}</text>`
+    );
+  });
+  const rows = [0, 0.25, 0.5, 0.75, 1].map((part) => {
+    const time = part * most;
+    return (
+      `<line x1="${LEFT}" y1="${y(time)}" x2="${WIDTH - RIGHT}" y2="${y(time)}" stroke="#ddd"/>` +
+      `<text x="${LEFT - 8}" y="${y(time)}" text-anchor="end" dominant-baseline="middle">${formatTime(time)}</text>`
+    );
+  });
+  return `${[
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
+    `<text x="${LEFT}" y="24" font-size="15">${escapeXml(title)}</text>`,
+    ...columns,
+    ...rows,
+    `<polyline fill="none" stroke="#06c" stroke-width="2" points="${line.join(" ")}"/>`,
+    "</svg>",
+  ].join("\n")}\n`;
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}

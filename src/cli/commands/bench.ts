@@ -1,0 +1,123 @@
+// The command `bench`: load on a server, and its latencies.
+
+import type { FileHandle } from "node:fs/promises";
+
+import { type Command, define, flag, option, optionOr } from "../frame/command.js";
+import { UsageError } from "../frame/failure.js";
+import { TLS_CLIENT } from "../frame/tlsOptions.js";
+import { choice, duration, file, size, text, whole } from "../frame/values.js";
+import { MODES } from "../bench/modes.js";
+
+export const command: Command = define({
+  name: "bench",
+  summary: "load on a server: turns a second, and latencies by percentile",
+  description: [
+    "Opens connections and does turns on each: in the mode echo a message that comes back, in request a text with an answer up " +
+      "to --until, in connect a connection that is closed at once, in bulk data that the server reads. An endpoint of UDP " +
+      "takes the mode echo, with datagrams.",
+    "Without --rate it is a closed loop: a connection begins its next turn when the one before has ended. A server that stalls " +
+      "then gets fewer turns, and the latencies leave out those it has held back. With --rate it is an open loop: turns are " +
+      "due at fixed times, and a latency counts from then, however late the turn has begun. So there is no coordinated " +
+      "omission.",
+  ],
+  arguments: [
+    { name: "ENDPOINT", about: "the server: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:PATH" },
+  ],
+  options: {
+    mode: optionOr("-m, --mode MODE", "echo, request, connect or bulk", choice(MODES), "echo"),
+    connections: optionOr("-c, --connections N", "connections at a time", whole(1, 10_000), 10),
+    duration: optionOr("-d, --duration TIME", "how long", duration, 5000, "5s"),
+    rate: option("-r, --rate N", "turns in a second of all connections together: an open loop", whole(1, 1e6)),
+    size: option("-s, --size SIZE", "bytes of a message (64; in the mode bulk 256KiB)", size),
+    request: option("--request TEXT", "what the mode request sends, with \\n, \\r and \\xNN", text),
+    until: optionOr("--until TEXT", "what ends an answer of the mode request", text, "\\n"),
+    timeout: optionOr(
+      "-w, --timeout TIME",
+      "a datagram without an answer after this time is lost",
+      duration,
+      1000,
+      "1s",
+    ),
+    udp: flag("-u, --udp", "datagrams of UDP; the same as the scheme udp://"),
+    svg: option("--svg FILE", "write the latencies by percentile as a picture", file),
+    ...TLS_CLIENT,
+  },
+  examples: [
+    { about: "An echo server, as fast as it goes", command: "berkeley bench localhost:7777 -c 50 -d 10s" },
+    { about: "Its latencies at a given load", command: "berkeley bench localhost:7777 --rate 5000 --svg latency.svg" },
+    {
+      about: "A server of HTTP",
+      command:
+        "berkeley bench localhost:8080 -m request --request 'HEAD / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' --until '\\r\\n\\r\\n'",
+    },
+    { about: "Connections a second", command: "berkeley bench localhost:7777 -m connect" },
+  ],
+  exitStatus: [["1", "a turn has failed, or none has ended"]],
+  seeAlso: ["berkeley-echo(1)", "berkeley-sockets(1)"],
+  async run({ args: [where = ""], options, output, interrupts: { signal } }) {
+    const { mode, udp, svg, request, connections, rate, timeout } = options;
+    const [{ readEndpoint }, { Load }, { report, showLive }, { clientTls }, { unescape }, { plural }] =
+      await Promise.all([
+        import("../frame/endpoints.js"),
+        import("../bench/load.js"),
+        import("../bench/report.js"),
+        import("../frame/tlsOptions.js"),
+        import("../talk/exchange.js"),
+        import("../frame/units.js"),
+      ]);
+    const schemes = ["tcp", "tls", "udp", "unix", "vsock"] as const;
+    const endpoint = readEndpoint(where, { scheme: udp ? "udp" : options.tls ? "tls" : "tcp", schemes });
+    if ((request === undefined) === (mode === "request")) {
+      throw new UsageError(`--mode ${mode} is given ${request === undefined ? "without" : "with"} --request`);
+    }
+    if (endpoint.scheme === "udp" && mode !== "echo") {
+      throw new UsageError(`--mode is ${JSON.stringify(mode)} with an endpoint of udp, required echo`);
+    }
+    const { size: bytes = mode === "bulk" ? 256 << 10 : 64 } = options;
+    if (endpoint.scheme === "udp" && (bytes < 4 || bytes > 65_507)) {
+      throw new UsageError(`--size is ${bytes} with an endpoint of udp, required 4 to 65507`);
+    }
+    const payload = request === undefined ? Buffer.alloc(bytes, 0x61) : unescape(request);
+    const until = unescape(options.until);
+    const tls = clientTls(options, endpoint.scheme === "tls");
+    const plan = {
+      endpoint,
+      mode,
+      payload,
+      until,
+      timeout,
+      tls,
+      connections,
+      rate,
+      duration: options.duration,
+      signal,
+    };
+    const onOpen = (): void => output.detail(`${plural(connections, "connection is", "connections are")} open`);
+    const load = new Load(plan);
+    // Before the load, which would be in vain when the file can't be written.
+    const picture = svg === undefined ? undefined : await openFile(svg);
+    const hide = showLive(output, load);
+    try {
+      await load.run(onOpen);
+    } finally {
+      hide();
+    }
+    report(output, plan, load);
+    if (picture !== undefined) {
+      const { toSvg } = await import("../bench/svg.js");
+      await picture.writeFile(toSvg(load.latencies, `${where}: ${load.turns} turns, latency by percentile`));
+      await picture.close();
+    }
+    signal.throwIfAborted();
+    return load.turns > 0 && load.errors.size === 0 ? 0 : 1;
+  },
+});
+
+async function openFile(path: string): Promise<FileHandle> {
+  const { open } = await import("node:fs/promises");
+  try {
+    return await open(path, "w");
+  } catch (error) {
+    throw new UsageError(`--svg is ${JSON.stringify(path)}, which can't be written: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,52 @@
+// The command `ping`: ICMP echo requests to hosts.
+
+import { type Command, define, flag, option, optionOr } from "../frame/command.js";
+import { duration, whole } from "../frame/values.js";
+
+export const command: Command = define({
+  name: "ping",
+  summary: "whether hosts answer, and after what time",
+  description: [
+    "Sends ICMP echo requests and prints each answer, and the statistics of each host at the end or after Ctrl-C. Several " +
+      "hosts are asked at the same time.",
+    "It takes a datagram socket of ICMP, which Linux gives to the groups of the sysctl net.ipv4.ping_group_range, or else " +
+      "a raw socket, for which it has to be root.",
+  ],
+  arguments: [{ name: "HOST", about: "names and addresses of IPv4 and IPv6", variadic: true }],
+  options: {
+    count: option("-c, --count N", "requests to each host; without it there is no end", whole(1, 1e9)),
+    interval: optionOr("-i, --interval TIME", "the time from one request to the next", duration, 1000, "1s"),
+    wait: optionOr("-W, --wait TIME", "a request without an answer after this time is lost", duration, 2000, "2s"),
+    size: optionOr("-s, --size N", "bytes of data in a request", whole(0, 65_507), 56),
+    ttl: option("-t, --ttl N", "hops that a request may make", whole(1, 255)),
+    inet4: flag("-4, --inet4", "only IPv4"),
+    inet6: flag("-6, --inet6", "only IPv6"),
+  },
+  examples: [
+    { about: "Whether a host is there", command: "berkeley ping -c 3 localhost" },
+    { about: "Two hosts, five times a second", command: "berkeley ping -i 200ms 192.168.1.1 ::1" },
+    {
+      about: "The average of ten",
+      command: "berkeley ping -c 10 localhost --json | jq 'select(.event == \"statistics\").avg'",
+    },
+  ],
+  exitStatus: [
+    ["0", "every host has answered, also after Ctrl-C"],
+    ["1", "a host has not answered"],
+  ],
+  seeAlso: ["icmp(7)", "ping(8)", "berkeley-trace(1)"],
+  async run({ args, options, output, interrupts: { signal } }) {
+    const { pingHost } = await import("../ping/show.js");
+    const { UsageError } = await import("../frame/failure.js");
+    if (options.interval === 0) throw new UsageError("--interval is 0, required a time of at least 1ms");
+    const { count = Infinity } = options;
+    const failed = new AbortController();
+    const over = AbortSignal.any([signal, failed.signal]);
+    output.whenGone(() => failed.abort());
+    const results = await Promise.all(
+      args.map((host) => pingHost(host, args.length > 1, { ...options, count, output, signal: over })),
+    );
+    output.throwIfGone();
+    return results.every((answered) => answered) ? 0 : 1;
+  },
+});

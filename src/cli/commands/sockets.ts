@@ -1,0 +1,71 @@
+// The command `sockets`: this machine's sockets, as the kernel describes them.
+
+import { type Command, define, flag, list, option, optionOr } from "../frame/command.js";
+import { ports } from "../frame/ports.js";
+import { duration, text } from "../frame/values.js";
+import { ALL_STATES, states } from "../diag/filter.js";
+import { KINDS } from "../diag/socketInfo.js";
+
+export const command: Command = define({
+  name: "sockets",
+  summary: "this machine's sockets: states, queues, timers, TCP_INFO, processes",
+  description: [
+    "Asks the kernel by sock_diag(7) and prints a line for each socket of this network namespace, and with --info a line " +
+      "of details below it: the timer, TCP_INFO and the memory. --json has all of it in any case. Without -t, -u, -w or " +
+      "-x it shows sockets of TCP and UDP.",
+    "Recv-Q and Send-Q are bytes that nobody has read, and bytes that are not acknowledged; of a listener they are the " +
+      "connections in the accept queue, and its limit. The processes of other users are known only to root.",
+  ],
+  options: {
+    tcp: flag("-t, --tcp", "sockets of TCP"),
+    udp: flag("-u, --udp", "sockets of UDP"),
+    raw: flag("-w, --raw", "raw sockets"),
+    unix: flag("-x, --unix", "UNIX sockets"),
+    info: flag("-i, --info", "a line of details below each socket"),
+    states: optionOr(
+      "-s, --state STATE",
+      "only these states, with commas: established, listen, time-wait …, connected, synchronized",
+      states,
+      ALL_STATES,
+      "all",
+    ),
+    ports: list("-p, --port PORTS", "only sockets with one of these ports on either side, such as 22,8000-8100", ports),
+    processes: list("--process NAME", "only sockets of processes of this name, or this number", text),
+    noHeader: flag("-H, --no-header", "no line with the names of the columns"),
+    watch: option("--watch TIME", "print the sockets again each time this has passed, until Ctrl-C", duration),
+  },
+  examples: [
+    { about: "Who listens", command: "berkeley sockets --state listen" },
+    {
+      about: "The connections of a port, with round-trip times and windows",
+      command: "berkeley sockets -t -i --port 443",
+    },
+    { about: "The sockets of a program, each second", command: "berkeley sockets --process node --watch 1s" },
+    { about: "Bytes that wait to be sent, by jq", command: "berkeley sockets -t --json | jq .sendQueue" },
+  ],
+  exitStatus: [["0", "with --watch, also after Ctrl-C"]],
+  seeAlso: ["ss(8)", "sock_diag(7)", "tcp(7)", "berkeley-options(1)"],
+  async run({ options, output, interrupts }) {
+    const [{ listSockets }, { showTable }] = await Promise.all([import("../diag/list.js"), import("../diag/show.js")]);
+    const { signal } = interrupts;
+    const chosen = KINDS.filter((kind) => options[kind]);
+    const query = {
+      kinds: chosen.length === 0 ? (["tcp", "udp"] as const) : chosen,
+      states: options.states,
+      ports: options.ports.flat(),
+      processes: options.processes,
+    };
+    const show = async (): Promise<void> => {
+      const found = await listSockets(query, signal);
+      if (!output.json) return showTable(output, found, options.info, !options.noHeader);
+      for (const socket of found) output.object(options.watch === undefined ? socket : { time: Date.now(), ...socket });
+    };
+    if (options.watch === undefined) {
+      await show();
+      return 0;
+    }
+    const { watch } = await import("../diag/watch.js");
+    await watch(output, options.watch, signal, show);
+    return 0;
+  },
+});

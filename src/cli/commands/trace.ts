@@ -1,0 +1,66 @@
+// The command `trace`: the routers on the way to a host.
+
+import { type Command, define, flag, optionOr } from "../frame/command.js";
+import { duration, whole } from "../frame/values.js";
+
+export const command: Command = define({
+  name: "trace",
+  summary: "the routers on the way to a host, without being root",
+  description: [
+    "Sends datagrams of UDP that may make one hop, two hops and so on. The router at which a datagram ends reports that by " +
+      "ICMP, and the kernel puts the report into the socket's error queue, which any user may read (ip(7), IP_RECVERR).",
+    "A line is a hop: who answered, and after what time each probe; * is a probe without an answer. A code after the time " +
+      "is why a router refuses the way.",
+  ],
+  arguments: [{ name: "HOST", about: "a name or an address; of a name, the first address" }],
+  options: {
+    maxHops: optionOr("-m, --max-hops N", "hops at most", whole(1, 255), 30),
+    queries: optionOr("-n, --queries N", "probes for each hop", whole(1, 10), 3),
+    wait: optionOr("-w, --wait TIME", "a probe without an answer after this time has none", duration, 1000, "1s"),
+    port: optionOr("-p, --port N", "port of the first probe; each further one adds 1", whole(1, 60_000), 33_434),
+    names: flag("--names", "look the names of the routers up"),
+    inet4: flag("-4, --inet4", "only IPv4"),
+    inet6: flag("-6, --inet6", "only IPv6"),
+  },
+  examples: [
+    { about: "The way to a host", command: "berkeley trace example.org" },
+    { about: "One probe a hop, with names", command: "berkeley trace -n 1 --names 192.168.1.1" },
+  ],
+  exitStatus: [["1", "the host has not answered"]],
+  seeAlso: ["ip(7)", "traceroute(8)", "berkeley-ping(1)"],
+  async run({ args: [host = ""], options, output, interrupts: { signal } }) {
+    const [{ trace }, { hostOf, lookUp }, { hopLine, namesOf }, { SOCK_DGRAM }] = await Promise.all([
+      import("../trace/probes.js"),
+      import("../frame/hosts.js"),
+      import("../trace/show.js"),
+      import("berkeley"),
+    ]);
+    const { inet4, inet6, names } = options;
+    const [target] = await lookUp(host, { inet4, inet6, type: SOCK_DGRAM, signal });
+    const address = hostOf(target!);
+    output.detail(`${host} is ${address}; ${options.maxHops} hops at most`);
+    const gone = new AbortController();
+    output.whenGone(() => gone.abort());
+    let reached = false;
+    try {
+      for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, gone.signal]) })) {
+        reached = hop.replies.some(({ from, final, error }) => final && from !== undefined && error === undefined);
+        const known = names ? await namesOf(hop, signal) : new Map<string, string>();
+        const value = {
+          hop: hop.hop,
+          replies: hop.replies.map((reply) => ({
+            from: reply.from ?? null,
+            name: known.get(reply.from ?? ""),
+            time: reply.time === undefined ? null : Number(reply.time.toFixed(3)),
+            error: reply.error,
+          })),
+        };
+        output.result(value, () => hopLine(hop, known));
+      }
+    } catch (error) {
+      output.throwIfGone();
+      throw error;
+    }
+    return reached ? 0 : 1;
+  },
+});

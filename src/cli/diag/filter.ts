@@ -1,0 +1,52 @@
+// Which sockets are shown: by state, port and process.
+
+import { ValueError, type ValueParser } from "../frame/values.js";
+import { didYouMean } from "../frame/suggest.js";
+import { type SocketInfo, STATES } from "./socketInfo.js";
+
+const bit = (state: number): number => 1 << state;
+export const ALL_STATES = 0x1ffe;
+
+/** The names of ss(8), beside those that the table shows. */
+const NAMES: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(
+    STATES.map((name, number) => [name.toLowerCase(), bit(number)] as const).filter(([n]) => n !== ""),
+  ),
+  // Two states of the kernel have this name.
+  "syn-recv": bit(3) | bit(12),
+  established: bit(1),
+  listening: bit(10),
+  closed: bit(7),
+  unconnected: bit(7),
+  connected: ALL_STATES & ~(bit(7) | bit(10)),
+  synchronized: ALL_STATES & ~(bit(2) | bit(7) | bit(10)),
+  all: ALL_STATES,
+};
+
+/** Reads `established,time-wait` as a mask of the kernel's states. */
+export const states: ValueParser<number> = Object.assign(
+  (text: string): number =>
+    text.split(",").reduce((mask, word) => {
+      const known = Object.hasOwn(NAMES, word.toLowerCase()) ? NAMES[word.toLowerCase()] : undefined;
+      if (known !== undefined) return mask | known;
+      throw new ValueError(
+        `required states such as listen, established or time-wait, with commas${didYouMean(word, Object.keys(NAMES))}`,
+      );
+    }, 0),
+  { complete: Object.keys(NAMES) },
+);
+
+export interface Filter {
+  readonly ports: readonly (readonly [from: number, to: number])[];
+  /** Names, or numbers of processes. */
+  readonly processes: readonly string[];
+}
+
+export function passes(socket: SocketInfo, { ports, processes }: Filter): boolean {
+  const { local, peer, users } = socket;
+  const within = (port: number | undefined): boolean =>
+    port !== undefined && ports.some(([from, to]) => port >= from && port <= to);
+  if (ports.length > 0 && !within(local.port) && !within(peer.port)) return false;
+  if (processes.length === 0) return true;
+  return users.some(({ name, pid }) => processes.some((word) => word === name || word === String(pid)));
+}

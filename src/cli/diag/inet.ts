@@ -1,0 +1,122 @@
+// The sockets of TCP, UDP and raw IP: `struct inet_diag_req_v2` and its answers, `linux/inet_diag.h`.
+
+import {
+  AF_INET,
+  AF_INET6,
+  if_indextoname,
+  inet_ntop,
+  IPPROTO_RAW,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  SocketError,
+  TCP_INFO,
+} from "berkeley";
+
+import { type Diag, type DiagMessage, Fields } from "./netlink.js";
+import { type End, type Memory, type SocketInfo, stateOf, type Timer } from "./socketInfo.js";
+
+export type InetKind = "tcp" | "udp" | "raw";
+
+const PROTOCOLS: Readonly<Record<InetKind, number>> = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, raw: IPPROTO_RAW };
+
+/** Attributes of an answer; the request has a bit for those of numbers 1 to 8, `1 << (number - 1)`. */
+const INET_DIAG_INFO = 2;
+const INET_DIAG_CONG = 4;
+const INET_DIAG_SKMEMINFO = 7;
+const INET_DIAG_SKV6ONLY = 11;
+const EXTENSIONS = [INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_SKMEMINFO].reduce((bits, n) => bits | (1 << (n - 1)), 0);
+
+const REQUEST = 56;
+/** `struct inet_diag_msg`. */
+const MESSAGE = 72;
+const ID = 4;
+
+const TIMERS: readonly Timer["kind"][] = ["timer 0", "retransmit", "keepalive", "time-wait", "probe"];
+
+export async function inetSockets(diag: Diag, kind: InetKind, states: number): Promise<SocketInfo[]> {
+  const found: SocketInfo[] = [];
+  for (const family of [AF_INET, AF_INET6]) {
+    const request = new Fields(Buffer.alloc(REQUEST));
+    request.bytes[0] = family;
+    request.bytes[1] = PROTOCOLS[kind];
+    request.bytes[2] = EXTENSIONS;
+    request.putU32(4, states);
+    for (const message of await diag.dump(request.bytes, MESSAGE)) found.push(socketOf(kind, message));
+  }
+  return found;
+}
+
+function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo {
+  const family = body.u8(0);
+  const timer = body.u8(2);
+  const v6only = family === AF_INET6 && attributes.get(INET_DIAG_SKV6ONLY)?.[0] === 1;
+  const { bytes } = body;
+  const length = family === AF_INET ? 4 : 16;
+  const side = (address: number, port: number, index: number): End =>
+    endOf(family, bytes.subarray(address, address + length), body.port(port), index, v6only);
+  const tcp = attributes.get(INET_DIAG_INFO);
+  const congestion = attributes.get(INET_DIAG_CONG);
+  const memory = attributes.get(INET_DIAG_SKMEMINFO);
+  return {
+    kind,
+    type: kind,
+    state: stateOf(body.u8(1)),
+    receiveQueue: body.u32(56),
+    sendQueue: body.u32(60),
+    local: side(ID + 4, ID, body.u32(ID + 36)),
+    peer: side(ID + 20, ID + 2, 0),
+    uid: body.u32(64),
+    inode: body.u32(68),
+    ...(timer === 0
+      ? {}
+      : { timer: { kind: TIMERS[timer] ?? `timer ${timer}`, expires: body.u32(52), retransmits: body.u8(3) } }),
+    ...(congestion === undefined ? {} : { congestion: textOf(congestion) }),
+    ...(memory === undefined || memory.length < 36 ? {} : { memory: memoryOf(memory) }),
+    // The option's decoder takes what the kernel gives, which grows from version to version.
+    ...(tcp === undefined || kind !== "tcp" ? {} : { tcp: TCP_INFO.decode(tcp) }),
+    users: [],
+  };
+}
+
+export function memoryOf(bytes: Buffer): Memory {
+  const fields = new Fields(bytes);
+  const at = (index: number): number => (bytes.length >= index * 4 + 4 ? fields.u32(index * 4) : 0);
+  return {
+    receive: at(0),
+    receiveLimit: at(1),
+    send: at(2),
+    sendLimit: at(3),
+    forward: at(4),
+    queued: at(5),
+    options: at(6),
+    backlog: at(7),
+    drops: at(8),
+  };
+}
+
+/** Prints an end as ss(8) does: `*` for a port of 0, and for the IPv6 address that takes IPv4 too. */
+function endOf(family: number, address: Buffer, port: number, index: number, v6only: boolean): End {
+  const host = inet_ntop(family, address);
+  const open = family === AF_INET6 && !v6only && host === "::";
+  const shown = open ? "*" : family === AF_INET6 ? `[${host}]` : host;
+  const name = index === 0 ? undefined : interfaceOf(index);
+  const scope = name === undefined ? "" : `%${name}`;
+  return {
+    text: `${shown}${scope}:${port === 0 ? "*" : port}`,
+    host,
+    port,
+    ...(name === undefined ? {} : { interface: name }),
+  };
+}
+
+function interfaceOf(index: number): string {
+  try {
+    return if_indextoname(index);
+  } catch (error) {
+    // The interface is gone, or is one of another network namespace.
+    if (error instanceof SocketError) return `if${index}`;
+    throw error;
+  }
+}
+
+const textOf = (bytes: Buffer): string => bytes.toString("latin1").replace(/\0.*$/s, "");

@@ -1,0 +1,142 @@
+// Requests to the kernel over AF_NETLINK, sock_diag(7), and the messages of the answers: netlink(7).
+
+import { endianness } from "node:os";
+import { getSystemErrorName } from "node:util";
+
+import { AF_NETLINK, NETLINK_SOCK_DIAG, NetlinkAddress, SOCK_RAW, Socket, SocketError } from "berkeley";
+
+/** Type of requests and of answers, of `linux/sock_diag.h`. */
+const SOCK_DIAG_BY_FAMILY = 20;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+/** NLM_F_REQUEST with NLM_F_ROOT and NLM_F_MATCH, which together are NLM_F_DUMP. */
+const REQUEST_DUMP = 0x301;
+const HEADER = 16;
+const ATTRIBUTE_HEADER = 4;
+/** The two upper bits of an attribute's type are flags. */
+const TYPE_MASK = 0x3fff;
+/** The kernel fills a receive buffer of up to 32 KB with the messages of a dump. */
+const LARGEST = 64 << 10;
+
+const LITTLE = endianness() === "LE";
+
+/** The numbers of a structure, in the byte order of the machine. */
+export class Fields {
+  readonly bytes: Buffer;
+  readonly #view: DataView;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  get length(): number {
+    return this.bytes.length;
+  }
+
+  u8(at: number): number {
+    return this.#view.getUint8(at);
+  }
+
+  u16(at: number): number {
+    return this.#view.getUint16(at, LITTLE);
+  }
+
+  u32(at: number): number {
+    return this.#view.getUint32(at, LITTLE);
+  }
+
+  i32(at: number): number {
+    return this.#view.getInt32(at, LITTLE);
+  }
+
+  /** Ports are in network byte order everywhere. */
+  port(at: number): number {
+    return this.#view.getUint16(at, false);
+  }
+
+  putU16(at: number, value: number): void {
+    this.#view.setUint16(at, value, LITTLE);
+  }
+
+  putU32(at: number, value: number): void {
+    this.#view.setUint32(at, value, LITTLE);
+  }
+}
+
+/** A message of an answer: its structure with the attributes that follow. */
+export interface DiagMessage {
+  readonly body: Fields;
+  readonly attributes: ReadonlyMap<number, Buffer>;
+}
+
+/** The connection to sock_diag. Requests are made one after the other. */
+export class Diag implements AsyncDisposable {
+  readonly #socket = new Socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
+  readonly #signal: AbortSignal;
+  #sequence = 0;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /**
+   * Sends a request for all sockets of a kind; `fixed` is the length of the structure in each answer, which attributes follow.
+   *
+   * @throws SocketError `ENOENT` when the kernel has no sock_diag module for this kind
+   */
+  async dump(request: Buffer, fixed: number): Promise<DiagMessage[]> {
+    const sequence = ++this.#sequence;
+    const packet = new Fields(Buffer.concat([Buffer.alloc(HEADER), request]));
+    packet.putU32(0, packet.length);
+    packet.putU16(4, SOCK_DIAG_BY_FAMILY);
+    packet.putU16(6, REQUEST_DUMP);
+    packet.putU32(8, sequence);
+    await this.#socket.sendto(packet.bytes, new NetlinkAddress(0, 0), { signal: this.#signal });
+    const found: DiagMessage[] = [];
+    for (;;) {
+      const received = await this.#socket.recv(LARGEST, { signal: this.#signal });
+      if (!takeMessages(new Fields(received), sequence, fixed, found)) return found;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#socket[Symbol.asyncDispose]();
+  }
+}
+
+/** Adds the messages of a datagram to `found`; false at the end of the answer. */
+function takeMessages(all: Fields, sequence: number, fixed: number, found: DiagMessage[]): boolean {
+  for (let at = 0; at + HEADER <= all.length;) {
+    const length = all.u32(at);
+    if (length < HEADER || at + length > all.length) break;
+    const type = all.u16(at + 4);
+    if (all.u32(at + 8) === sequence) {
+      const payload = all.bytes.subarray(at + HEADER, at + length);
+      if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+        const errno = payload.length >= 4 ? new Fields(payload).i32(0) : 0;
+        if (errno < 0) throw new SocketError(getSystemErrorName(errno), errno, "sock_diag");
+        return false;
+      }
+      if (type === SOCK_DIAG_BY_FAMILY && payload.length >= fixed) {
+        found.push({ body: new Fields(payload.subarray(0, fixed)), attributes: attributesOf(payload.subarray(fixed)) });
+      }
+    }
+    at += align(length);
+  }
+  return true;
+}
+
+function attributesOf(bytes: Buffer): ReadonlyMap<number, Buffer> {
+  const fields = new Fields(bytes);
+  const found = new Map<number, Buffer>();
+  for (let at = 0; at + ATTRIBUTE_HEADER <= bytes.length;) {
+    const length = fields.u16(at);
+    if (length < ATTRIBUTE_HEADER || at + length > bytes.length) break;
+    found.set(fields.u16(at + 2) & TYPE_MASK, bytes.subarray(at + ATTRIBUTE_HEADER, at + length));
+    at += align(length);
+  }
+  return found;
+}
+
+const align = (length: number): number => (length + 3) & ~3;

@@ -1,0 +1,52 @@
+// Which processes have which sockets open: the links of /proc/PID/fd, proc(5). Those of other users can be read only by root.
+
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+import type { User } from "./socketInfo.js";
+
+/** The processes that have sockets, by the socket's inode. */
+export function usersOfSockets(): ReadonlyMap<number, readonly User[]> {
+  const found = new Map<number, User[]>();
+  for (const entry of namesIn("/proc")) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid)) continue;
+    let name: string | undefined;
+    for (const fd of namesIn(`/proc/${pid}/fd`)) {
+      const inode = inodeOf(`/proc/${pid}/fd/${fd}`);
+      if (inode === undefined) continue;
+      name ??= nameOf(pid);
+      const user = { name, pid, fd: Number(fd) };
+      const known = found.get(inode);
+      if (known === undefined) found.set(inode, [user]);
+      else known.push(user);
+    }
+  }
+  return found;
+}
+
+// A process may end, and a descriptor be closed, at any of these calls.
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function inodeOf(link: string): number | undefined {
+  try {
+    const match = /^socket:\[(\d+)\]$/.exec(readlinkSync(link));
+    return match === null ? undefined : Number(match[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").replace(/\n$/, "");
+  } catch {
+    return "";
+  }
+}

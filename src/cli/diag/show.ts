@@ -1,0 +1,72 @@
+// The table of sockets for people, and the line of details below each.
+
+import { escapeLine } from "../frame/escape.js";
+import type { Output } from "../frame/output.js";
+import { formatBytes, formatTime, plural } from "../frame/units.js";
+import type { SocketInfo } from "./socketInfo.js";
+
+const HEAD = ["Kind", "State", "Recv-Q", "Send-Q", "Local", "Peer", "Process"] as const;
+
+export function showTable(output: Output, sockets: readonly SocketInfo[], details: boolean, head: boolean): void {
+  const rows = sockets.map(rowOf);
+  const all = head ? [[...HEAD], ...rows] : rows;
+  const widths = HEAD.map((_, column) => Math.max(0, ...all.map((row) => row[column]!.length)));
+  const format = (row: readonly string[]): string =>
+    row
+      // Numbers stand at the right.
+      .map((cell, column) =>
+        column === 2 || column === 3 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      )
+      .join("  ")
+      .trimEnd();
+  if (head) output.line(output.style("bold", format(HEAD)));
+  for (const [index, row] of rows.entries()) {
+    output.line(format(row));
+    if (!details) continue;
+    const more = detailsOf(sockets[index]!);
+    if (more !== "") output.line(output.style("dim", `    ${more}`));
+  }
+}
+
+function rowOf({ type, state, receiveQueue, sendQueue, local, peer, users }: SocketInfo): string[] {
+  const process = users.map(({ name, pid, fd }) => `${name}[${pid}]:${fd}`).join(" ");
+  return [type, state, String(receiveQueue), String(sendQueue), local.text, peer.text, process].map(escapeLine);
+}
+
+/** What `ss -tiom` prints below a socket, in words. */
+function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): string {
+  const facts: string[] = [];
+  if (timer !== undefined) {
+    const times = timer.retransmits === 0 ? "" : `, fired ${plural(timer.retransmits, "time")}`;
+    facts.push(`timer ${timer.kind} in ${formatTime(timer.expires)}${times}`);
+  }
+  if (tcp !== undefined) {
+    if (congestion !== undefined && congestion !== "") facts.push(congestion);
+    if (state === "LISTEN") facts.push(`accept queue ${tcp.tcpi_unacked} of ${tcp.tcpi_sacked}`);
+    else {
+      facts.push(`rtt ${micro(tcp.tcpi_rtt)} ± ${micro(tcp.tcpi_rttvar)}`, `rto ${micro(tcp.tcpi_rto)}`);
+      facts.push(`mss ${tcp.tcpi_snd_mss}`, `pmtu ${tcp.tcpi_pmtu}`, `cwnd ${tcp.tcpi_snd_cwnd}`);
+      facts.push(
+        `acknowledged ${formatBytes(tcp.tcpi_bytes_acked)}`,
+        `received ${formatBytes(tcp.tcpi_bytes_received)}`,
+      );
+      facts.push(`segments ${tcp.tcpi_segs_out} out ${tcp.tcpi_segs_in} in`);
+      if (tcp.tcpi_delivery_rate > 0) facts.push(`delivery rate ${formatBytes(tcp.tcpi_delivery_rate)}/s`);
+      if (tcp.tcpi_unacked > 0) facts.push(`unacknowledged ${tcp.tcpi_unacked}`);
+      if (tcp.tcpi_lost > 0) facts.push(`lost ${tcp.tcpi_lost}`);
+      if (tcp.tcpi_total_retrans > 0) facts.push(`retransmitted ${tcp.tcpi_total_retrans}`);
+      if (tcp.tcpi_notsent_bytes > 0) facts.push(`not sent ${formatBytes(tcp.tcpi_notsent_bytes)}`);
+      if (tcp.tcpi_last_data_recv > 0) facts.push(`last data ${formatTime(tcp.tcpi_last_data_recv)} ago`);
+    }
+  }
+  if (memory !== undefined) {
+    const { receive, receiveLimit, send, sendLimit, queued, backlog, drops } = memory;
+    facts.push(`memory ${receive} of ${receiveLimit} in, ${send} of ${sendLimit} out, ${queued} queued`);
+    if (backlog > 0) facts.push(`backlog ${backlog}`);
+    if (drops > 0) facts.push(`dropped ${drops}`);
+  }
+  if (uid !== undefined) facts.push(`uid ${uid}`);
+  return facts.join("; ");
+}
+
+const micro = (microseconds: number): string => formatTime(microseconds / 1000);

@@ -1,0 +1,29 @@
+// The same view again and again, until Ctrl-C or until nobody reads.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { Output } from "../frame/output.js";
+
+const CLEAR_SCREEN = "\u001b[H\u001b[2J";
+
+/** Runs `show` every `interval` ms; on a terminal each view replaces the one before it. */
+export async function watch(
+  output: Output,
+  interval: number,
+  signal: AbortSignal,
+  show: () => Promise<void>,
+): Promise<void> {
+  const gone = new AbortController();
+  output.whenGone(() => gone.abort());
+  const over = AbortSignal.any([signal, gone.signal]);
+  try {
+    for (let first = true; ; first = false) {
+      if (output.isTerminal && !output.json) process.stdout.write(CLEAR_SCREEN);
+      else if (!first && !output.json) output.line();
+      await show();
+      await sleep(interval, undefined, { signal: over });
+    }
+  } catch (error) {
+    if (!over.aborted) throw error;
+  }
+}

@@ -1,0 +1,64 @@
+// Hosts as a user types them, and their addresses in the order of the resolver.
+
+import {
+  type AddrInfo,
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  getaddrinfo,
+  Inet6Address,
+  InetAddress,
+  parseEndpoint,
+  SOCK_STREAM,
+} from "berkeley";
+
+import { UsageError } from "./failure.js";
+
+export type HostAddress = InetAddress | Inet6Address;
+
+export interface HostOptions {
+  /** What errors call it. */
+  readonly name?: string;
+  readonly inet4?: boolean;
+  readonly inet6?: boolean;
+  readonly type?: number;
+  readonly signal: AbortSignal;
+}
+
+export function familyOf({ inet4 = false, inet6 = false }: Pick<HostOptions, "inet4" | "inet6">): number {
+  if (inet4 && inet6) throw new UsageError("-4 and -6 are given together");
+  return inet4 ? AF_INET : inet6 ? AF_INET6 : AF_UNSPEC;
+}
+
+/**
+ * The addresses of a host.
+ *
+ * @throws UsageError when the text can't be a host
+ * @throws SocketError of the resolver
+ */
+export async function lookUp(text: string, options: HostOptions): Promise<HostAddress[]> {
+  const { name = "HOST", type = SOCK_STREAM, signal } = options;
+  const family = familyOf(options);
+  // `[::1]` is how URLs write it.
+  const host = text.replace(/^\[(.*:.*)\]$/, "$1");
+  if (host === "") throw new UsageError(`${name} is "", required a name or an address`);
+  let found: AddrInfo[];
+  try {
+    // getaddrinfo(3) takes `127.1` and octal numbers; the library's parser refuses them, here as in connect().
+    parseEndpoint({ scheme: "tcp", host, port: 1 });
+    found = await getaddrinfo(host, null, { family, type, signal });
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    throw new UsageError(
+      `${name} is ${JSON.stringify(text)}: ${error.message.replace(/^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\\.)*"[^:]*): /, "")}`,
+    );
+  }
+  return found.flatMap(({ address }) =>
+    address instanceof InetAddress || address instanceof Inet6Address ? [address] : [],
+  );
+}
+
+/** An address without its port. */
+export function hostOf({ host, scopeid }: Pick<Inet6Address, "host"> & { readonly scopeid?: number }): string {
+  return scopeid === undefined || scopeid === 0 ? host : `${host}%${scopeid}`;
+}

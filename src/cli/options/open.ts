@@ -1,0 +1,72 @@
+// A socket of the kind that an endpoint names, for its options: a new one, or a descriptor that this process has inherited.
+
+import {
+  type Address,
+  AF_INET6,
+  AF_UNIX,
+  AF_VSOCK,
+  type Endpoint,
+  getaddrinfo,
+  Inet6Address,
+  InetAddress,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  Socket,
+} from "berkeley";
+
+import { UsageError } from "../frame/failure.js";
+
+export interface Opening {
+  readonly messages: "datagram" | "seqpacket" | undefined;
+  readonly connect: boolean;
+  readonly timeout: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+export async function openSocket(endpoint: Endpoint, opening: Opening): Promise<Socket> {
+  const { messages, connect, timeout, signal } = opening;
+  if (endpoint.scheme === "systemd") throw new UsageError("ENDPOINT is systemd:, required a socket that can be named");
+  if (endpoint.scheme === "fd") {
+    if (connect) throw new UsageError("--connect is given with a descriptor, which is a socket already");
+    return Socket.fromfd(endpoint.fd);
+  }
+  const type =
+    messages === "seqpacket"
+      ? SOCK_SEQPACKET
+      : messages === "datagram" || endpoint.scheme === "udp"
+        ? SOCK_DGRAM
+        : SOCK_STREAM;
+  const wait = { signal, ...(timeout === undefined ? {} : { timeout }) };
+  const address = await addressOf(endpoint, type, wait);
+  const family = endpoint.scheme === "unix" ? AF_UNIX : endpoint.scheme === "vsock" ? AF_VSOCK : address.family;
+  const socket = new Socket(family, type);
+  try {
+    if (connect) await socket.connect(address, wait);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+async function addressOf(
+  endpoint: Exclude<Endpoint, { scheme: "fd" | "systemd" }>,
+  type: number,
+  wait: { readonly signal: AbortSignal; readonly timeout?: number },
+): Promise<Address> {
+  const { address } = endpoint;
+  if (!("host" in address) || address instanceof InetAddress || address instanceof Inet6Address) return address;
+  const { host, port } = address;
+  // An endpoint without a host is every interface, which the IPv6 wildcard is.
+  if (host === "") return new Inet6Address("::", port, 0, 0);
+  const [first] = await getaddrinfo(host, port, { type, ...wait });
+  return first!.address;
+}
+
+export const kindOf = (socket: Socket): string => {
+  const { family, type } = socket;
+  const kind = type === SOCK_STREAM ? "stream" : type === SOCK_DGRAM ? "datagram" : `type ${type}`;
+  if (family === AF_UNIX) return `UNIX ${type === SOCK_SEQPACKET ? "seqpacket" : kind}`;
+  return `${family === AF_VSOCK ? "vsock" : family === AF_INET6 ? "IPv6" : "IPv4"} ${kind}`;
+};

@@ -1,0 +1,67 @@
+// Where each socket option is described: a man page, or where there is none an RFC or a header of the kernel.
+
+/** The page of an option that is not below, by the beginning of its name. */
+const PAGES: readonly (readonly [start: string, source: string])[] = [
+  ["SO_VM_", "vsock(7)"],
+  ["SO_", "socket(7)"],
+  ["IP_", "ip(7)"],
+  ["IPV6_", "ipv6(7)"],
+  ["TCP_", "tcp(7)"],
+  ["UDP_", "linux/udp.h"],
+  ["UDPLITE_", "udplite(7)"],
+  ["MCAST_", "RFC 3678"],
+  ["ICMP_", "raw(7)"],
+  ["ICMP6_", "RFC 3542"],
+  ["NETLINK_", "netlink(7)"],
+  ["PACKET_", "packet(7)"],
+];
+
+/** Options that the page of their level lacks; the names without their beginning. */
+const EXCEPTIONS: readonly (readonly [start: string, source: string, names: string])[] = [
+  ["SO_", "unix(7)", "PASSCRED PEERCRED PEERSEC PASSSEC"],
+  [
+    "SO_",
+    "asm/socket.h",
+    "NO_CHECK TIMESTAMPING WIFI_STATUS NOFCS MAX_PACING_RATE BPF_EXTENSIONS CNX_ADVICE MEMINFO COOKIE PEERGROUPS ZEROCOPY " +
+      "TXTIME BINDTOIFINDEX DETACH_REUSEPORT_BPF PREFER_BUSY_POLL BUSY_POLL_BUDGET NETNS_COOKIE BUF_LOCK RESERVE_MEM " +
+      "TXREHASH RCVMARK PASSPIDFD PEERPIDFD RCVPRIORITY PASSRIGHTS INQ",
+  ],
+  ["SO_VM_SOCKETS_", "linux/vm_sockets.h", "CONNECT_TIMEOUT"],
+  ["IP_", "linux/in.h", "MINTTL CHECKSUM RECVFRAGSIZE RECVERR_RFC4884 UNICAST_IF LOCAL_PORT_RANGE PROTOCOL"],
+  [
+    "IPV6_",
+    "RFC 3542",
+    "CHECKSUM PKTINFO RECVHOPLIMIT RECVHOPOPTS RTHDRDSTOPTS RECVRTHDR RECVDSTOPTS RECVPATHMTU PATHMTU DONTFRAG " +
+      "RECVTCLASS TCLASS",
+  ],
+  [
+    "IPV6_",
+    "linux/in6.h",
+    "JOIN_ANYCAST LEAVE_ANYCAST MULTICAST_ALL ROUTER_ALERT_ISOLATE RECVERR_RFC4884 FLOWLABEL_MGR FLOWINFO_SEND HDRINCL " +
+      "AUTOFLOWLABEL RECVORIGDSTADDR TRANSPARENT UNICAST_IF RECVFRAGSIZE FREEBIND",
+  ],
+  ["IPV6_", "RFC 5014", "ADDR_PREFERENCES"],
+  ["IPV6_", "RFC 5082", "MINHOPCOUNT"],
+  [
+    "TCP_",
+    "linux/tcp.h",
+    "THIN_LINEAR_TIMEOUTS REPAIR REPAIR_QUEUE QUEUE_SEQ REPAIR_OPTIONS TIMESTAMP NOTSENT_LOWAT CC_INFO SAVE_SYN " +
+      "SAVED_SYN REPAIR_WINDOW ULP FASTOPEN_KEY FASTOPEN_NO_COOKIE INQ TX_DELAY IS_MPTCP RTO_MAX_MS RTO_MIN_US " +
+      "DELACK_MAX_US",
+  ],
+  ["UDP_", "udp(7)", "CORK"],
+  [
+    "PACKET_",
+    "linux/if_packet.h",
+    "COPY_THRESH ORIGDEV VNET_HDR TX_HAS_OFF ROLLOVER_STATS FANOUT_DATA IGNORE_OUTGOING VNET_HDR_SZ",
+  ],
+  ["NETLINK_", "linux/netlink.h", "EXT_ACK GET_STRICT_CHK"],
+];
+
+const exceptions = new Map(
+  EXCEPTIONS.flatMap(([start, source, names]) => names.split(" ").map((name) => [start + name, source] as const)),
+);
+
+export function sourceOf(name: string): string {
+  return exceptions.get(name) ?? PAGES.find(([start]) => name.startsWith(start))?.[1] ?? "";
+}

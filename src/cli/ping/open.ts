@@ -1,0 +1,69 @@
+// The socket of a ping: a datagram socket of ICMP where the system lets this user have one, or else a raw one.
+
+import {
+  type Address,
+  AF_INET6,
+  ICMP6_ECHO_REPLY,
+  ICMP6_FILTER,
+  ICMP_ECHOREPLY,
+  ICMP_FILTER,
+  IP_RECVERR,
+  IP_RECVTTL,
+  IP_TTL,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPV6_RECVERR,
+  IPV6_RECVHOPLIMIT,
+  IPV6_UNICAST_HOPS,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  Socket,
+  SocketError,
+} from "berkeley";
+
+import { Failure } from "../frame/failure.js";
+
+export type Kind = "datagram" | "raw";
+
+/** @throws Failure when this user may have neither socket */
+export async function openPing(
+  target: Address,
+  ttl: number | undefined,
+  signal: AbortSignal,
+): Promise<{ socket: Socket; kind: Kind }> {
+  const inet6 = target.family === AF_INET6;
+  const { socket, kind } = create(inet6, target.family);
+  try {
+    socket.setsockopt(inet6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, true);
+    socket.setsockopt(inet6 ? IPV6_RECVERR : IP_RECVERR, true);
+    if (ttl !== undefined) socket.setsockopt(inet6 ? IPV6_UNICAST_HOPS : IP_TTL, ttl);
+    await socket.connect(target, { signal });
+    return { socket, kind };
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+function create(inet6: boolean, family: number): { socket: Socket; kind: Kind } {
+  const protocol = inet6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+  const refused = (error: unknown): boolean =>
+    error instanceof SocketError && ["EACCES", "EPERM", "EPROTONOSUPPORT"].includes(error.code);
+  try {
+    return { socket: new Socket(family, SOCK_DGRAM, protocol), kind: "datagram" };
+  } catch (error) {
+    if (!refused(error)) throw error;
+  }
+  try {
+    const socket = new Socket(family, SOCK_RAW, protocol);
+    // Without these a raw socket gets every ICMP message, our own requests to this machine included.
+    if (inet6) socket.setsockopt(ICMP6_FILTER, { pass: [ICMP6_ECHO_REPLY] });
+    else socket.setsockopt(ICMP_FILTER, { pass: [ICMP_ECHOREPLY] });
+    return { socket, kind: "raw" };
+  } catch (error) {
+    if (!refused(error)) throw error;
+    throw new Failure(
+      "this user may have no ICMP socket: its group must be in the range of the sysctl net.ipv4.ping_group_range",
+    );
+  }
+}

@@ -1,0 +1,49 @@
+// ICMP echo messages in bytes: RFC 792 for IPv4, RFC 4443 section 4 for IPv6.
+
+import { ICMP6_ECHO_REPLY, ICMP6_ECHO_REQUEST, ICMP_ECHO, ICMP_ECHOREPLY } from "berkeley";
+
+/** Type, code, checksum, identifier and sequence number. */
+export const ECHO_HEADER = 8;
+
+export interface Echo {
+  readonly identifier: number;
+  readonly sequence: number;
+  readonly payload: Buffer;
+}
+
+/** The checksum of RFC 1071; 0 of a message that carries its own right one. */
+function checksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+/** An echo request. Only raw sockets of IPv4 need its checksum; for others the kernel computes it. */
+export function encodeRequest(inet6: boolean, { identifier, sequence, payload }: Echo): Buffer {
+  const bytes = Buffer.alloc(ECHO_HEADER + payload.length);
+  bytes[0] = inet6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
+  bytes.writeUInt16BE(identifier, 4);
+  bytes.writeUInt16BE(sequence, 6);
+  payload.copy(bytes, ECHO_HEADER);
+  if (!inet6) bytes.writeUInt16BE(checksum(bytes), 2);
+  return bytes;
+}
+
+/** The fields of an echo message of either type; undefined when it is too short for one. */
+export function decodeEcho(bytes: Buffer): Echo | undefined {
+  if (bytes.length < ECHO_HEADER) return undefined;
+  return { identifier: bytes.readUInt16BE(4), sequence: bytes.readUInt16BE(6), payload: bytes.subarray(ECHO_HEADER) };
+}
+
+/** The echo reply in a message; undefined for any other message, or one with a wrong checksum. */
+export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
+  if (bytes[0] !== (inet6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || bytes[1] !== 0) return undefined;
+  // The kernel checks IPv6 before a raw socket gets the message; IPv4 it does not.
+  return !inet6 && checksum(bytes) !== 0 ? undefined : decodeEcho(bytes);
+}
+
+/** What follows the header of an IPv4 packet, with which a message of a raw socket begins. */
+export function withoutHeader(packet: Buffer): Buffer {
+  return packet.subarray(((packet[0] ?? 0) & 0xf) * 4);
+}

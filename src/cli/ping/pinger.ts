@@ -1,0 +1,115 @@
+// Echo requests to one host, and what comes back.
+
+import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, SocketError } from "berkeley";
+
+import { type HostAddress, hostOf } from "../frame/hosts.js";
+import { type Kind, openPing } from "./open.js";
+import { decodeEcho } from "./packet.js";
+import { Requests, SEQUENCES } from "./requests.js";
+
+export interface PingOptions {
+  /** Requests; Infinity for no end. */
+  readonly count: number;
+  /** ms from one request to the next. */
+  readonly interval: number;
+  /** ms after which a request counts as lost. */
+  readonly wait: number;
+  /** Bytes of data in each request. */
+  readonly size: number;
+  readonly ttl: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+export type PingEvent =
+  | { readonly type: "start"; readonly kind: Kind }
+  | { readonly type: "sent"; readonly sequence: number }
+  | {
+      readonly type: "reply";
+      readonly sequence: number;
+      /** Bytes of the ICMP message. */
+      readonly bytes: number;
+      readonly from: string;
+      /** TTL or hop limit that the answer had left. */
+      readonly ttl: number | undefined;
+      /** Round-trip time in ms. */
+      readonly time: number;
+      /** The request had an answer already. */
+      readonly duplicate: boolean;
+      /** The request counted as lost. */
+      readonly late: boolean;
+    }
+  | { readonly type: "lost"; readonly sequence: number }
+  /** The network's refusal of a request, `from` a router, or this machine's own without one. */
+  | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
+
+const LARGEST = 0x1_0000;
+
+export async function* ping(target: HostAddress, options: PingOptions): AsyncGenerator<PingEvent, void, undefined> {
+  const { count, interval, wait, size, signal } = options;
+  const inet6 = target.family === AF_INET6;
+  const { socket: opened, kind } = await openPing(target, options.ttl, signal);
+  await using socket = opened;
+  yield { type: "start", kind };
+  const requests = new Requests(inet6, kind, hostOf(target), size);
+  const start = performance.now();
+  for (let sent = 0; sent < count || requests.pending.size > 0;) {
+    signal.throwIfAborted();
+    if (sent < count && performance.now() >= start + sent * interval) {
+      const sequence = ++sent % SEQUENCES;
+      const request = requests.begin(sequence);
+      // An error of an earlier request may come out of this send, which then has sent nothing.
+      let failure = await trySend(socket, request);
+      if (failure !== undefined) {
+        const errors = await takeErrors(socket, requests);
+        yield* errors;
+        if (errors.length > 0) failure = await trySend(socket, request);
+      }
+      yield { type: "sent", sequence };
+      if (failure !== undefined && requests.lose(sequence)) {
+        yield { type: "error", sequence, code: failure, from: undefined };
+      }
+    }
+    for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
+    const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldest + wait);
+    if (due === Infinity) continue;
+    try {
+      const left = Math.max(0, due - performance.now());
+      const event = requests.answer(await socket.recvmsg(LARGEST, { timeout: left, signal }));
+      if (event !== undefined) yield event;
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      if (error.code !== "ETIMEDOUT") yield* await takeErrors(socket, requests);
+    }
+  }
+}
+
+/** The errors in the socket's queue, each of which holds the request that it is about. */
+async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent[]> {
+  const events: PingEvent[] = [];
+  for (;;) {
+    let message: Message;
+    try {
+      message = await socket.recvmsg(LARGEST, { flags: MSG_ERRQUEUE | MSG_DONTWAIT });
+    } catch (error) {
+      if (error instanceof SocketError && error.code === "EAGAIN") return events;
+      throw error;
+    }
+    const sequence = decodeEcho(message.data)?.sequence ?? -1;
+    for (const entry of message.control) {
+      if ((entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") || !requests.lose(sequence)) continue;
+      const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
+      events.push({ type: "error", sequence, code: entry.code ?? "", from });
+    }
+  }
+}
+
+/** The kernel's code, if it did not take the request. */
+async function trySend(socket: Socket, request: Buffer): Promise<string | undefined> {
+  try {
+    await socket.send(request);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SocketError) return error.code;
+    throw error;
+  }
+}

@@ -1,0 +1,99 @@
+// The requests of a ping: which are pending, when each was sent, and which answer belongs to which.
+
+import { randomBytes, randomInt } from "node:crypto";
+
+import type { Message } from "berkeley";
+
+import { type HostAddress, hostOf } from "../frame/hosts.js";
+import type { Kind } from "./open.js";
+import { decodeReply, ECHO_HEADER, encodeRequest, withoutHeader } from "./packet.js";
+import type { PingEvent } from "./pinger.js";
+
+/** Sequence numbers have 16 bits. */
+export const SEQUENCES = 0x1_0000;
+const UNUSED = 0;
+const PENDING = 1;
+const ANSWERED = 2;
+const LOST = 3;
+
+export class Requests {
+  readonly pending: Set<number> = new Set();
+  readonly #states = new Uint8Array(SEQUENCES);
+  readonly #sentAt = new Float64Array(SEQUENCES);
+  // The kernel replaces the identifier of a datagram socket by its port, and gives that socket no other answers. A raw socket
+  // gets all answers: another program may have the same identifier, but not the random bytes.
+  readonly #identifier = randomInt(SEQUENCES);
+  readonly #payload: Buffer;
+
+  readonly #inet6: boolean;
+  readonly #kind: Kind;
+  readonly #host: string;
+
+  constructor(inet6: boolean, kind: Kind, host: string, size: number) {
+    this.#inet6 = inet6;
+    this.#kind = kind;
+    this.#host = host;
+    this.#payload = Buffer.alloc(size, 0x61);
+    randomBytes(8).copy(this.#payload);
+  }
+
+  /** When the oldest pending request was sent; Infinity without one. */
+  get oldest(): number {
+    const [first] = this.pending;
+    return first === undefined ? Infinity : this.#sentAt[first]!;
+  }
+
+  begin(sequence: number): Buffer {
+    this.#states[sequence] = PENDING;
+    this.#sentAt[sequence] = performance.now();
+    this.pending.add(sequence);
+    return encodeRequest(this.#inet6, { identifier: this.#identifier, sequence, payload: this.#payload });
+  }
+
+  /** False when the request was not pending. */
+  lose(sequence: number): boolean {
+    if (!this.pending.delete(sequence)) return false;
+    this.#states[sequence] = LOST;
+    return true;
+  }
+
+  *overdue(wait: number): Generator<number> {
+    const now = performance.now();
+    // The pending ones are in the order in which they were sent.
+    for (const sequence of this.pending) {
+      if (now - this.#sentAt[sequence]! < wait) return;
+      this.lose(sequence);
+      yield sequence;
+    }
+  }
+
+  answer(message: Message): PingEvent | undefined {
+    const now = performance.now();
+    const bytes = this.#kind === "raw" && !this.#inet6 ? withoutHeader(message.data) : message.data;
+    const reply = decodeReply(this.#inet6, bytes);
+    if (reply === undefined || (this.#kind === "raw" && reply.identifier !== this.#identifier)) return undefined;
+    const { sequence, payload } = reply;
+    const state = this.#states[sequence]!;
+    if (state === UNUSED || !payload.equals(this.#payload)) return undefined;
+    this.#states[sequence] = ANSWERED;
+    this.pending.delete(sequence);
+    return {
+      type: "reply",
+      sequence,
+      bytes: ECHO_HEADER + payload.length,
+      from: message.address === undefined ? this.#host : hostOf(message.address as HostAddress),
+      ttl: hopsOf(message),
+      time: now - this.#sentAt[sequence]!,
+      duplicate: state === ANSWERED,
+      late: state === LOST,
+    };
+  }
+}
+
+function hopsOf(message: Message): number | undefined {
+  for (const one of message.control) {
+    if (one.type === "IP_TTL") return one.ttl;
+    if (one.type === "IPV6_HOPLIMIT") return one.hoplimit;
+  }
+  return undefined;
+}

@@ -1,0 +1,71 @@
+// The lines about one host: its answers as they come, its statistics at the end.
+
+import { SOCK_DGRAM, SocketError } from "berkeley";
+
+import { Failure } from "../frame/failure.js";
+import { hostOf, lookUp } from "../frame/hosts.js";
+import type { Output } from "../frame/output.js";
+import { ping, type PingEvent, type PingOptions } from "./pinger.js";
+import { Statistics } from "./statistics.js";
+
+export interface HostPing extends PingOptions {
+  readonly output: Output;
+  readonly inet4: boolean;
+  readonly inet6: boolean;
+}
+
+/** Pings a host until all is answered or lost, or the signal; whether it has answered. `several` hosts have their name in each line. */
+export async function pingHost(host: string, several: boolean, options: HostPing): Promise<boolean> {
+  const { output, inet4, inet6, signal } = options;
+  const statistics = new Statistics();
+  const before = several ? `${host}: ` : "";
+  let address = "";
+  try {
+    const [target] = await lookUp(host, { inet4, inet6, type: SOCK_DGRAM, signal });
+    address = hostOf(target!);
+    for await (const event of ping(target!, options)) {
+      statistics.add(event);
+      if (event.type === "start") {
+        output.detail(`${host} is ${address}; ${options.size} bytes of data, a ${event.kind} socket`);
+      } else if (output.json) {
+        if (event.type !== "sent") output.object({ event: event.type, host, ...withoutType(event) });
+      } else {
+        const line = lineOf(event);
+        if (line !== undefined) output.line(before + line);
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) {
+      // One host that is unknown does not end the others.
+      if (!several || !(error instanceof SocketError || error instanceof Failure)) throw error;
+      output.problem(error, host);
+      return false;
+    }
+  }
+  if (address !== "") {
+    output.result({ event: "statistics", host, address, ...statistics.toJSON() }, () =>
+      output.style("bold", `${host}: ${statistics}`),
+    );
+  }
+  return statistics.received > 0;
+}
+
+function withoutType(event: PingEvent): object {
+  return Object.fromEntries(Object.entries(event).filter(([name]) => name !== "type"));
+}
+
+function lineOf(event: PingEvent): string | undefined {
+  switch (event.type) {
+    case "reply": {
+      const ttl = event.ttl === undefined ? "" : ` ttl=${event.ttl}`;
+      const note = event.duplicate ? " (duplicate)" : event.late ? " (late)" : "";
+      return `${event.bytes} bytes from ${event.from}: icmp_seq=${event.sequence}${ttl} time=${event.time.toFixed(3)} ms${note}`;
+    }
+    case "error":
+      return `from ${event.from ?? "this machine"}: icmp_seq=${event.sequence} ${event.code}`;
+    case "lost":
+      return `no answer to icmp_seq=${event.sequence}`;
+    default:
+      return undefined;
+  }
+}

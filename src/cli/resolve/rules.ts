@@ -1,0 +1,126 @@
+// Why a resolver puts one address before another: the rules of RFC 6724, section 6, with its default table.
+//
+// getaddrinfo(3) does the sorting, and gai.conf(5) may give it other tables. Here the rules only explain the order that it has
+// given: when the first rule that decides would decide otherwise, the order is the resolver's own.
+
+import { AF_INET, inet_pton, AF_INET6 } from "berkeley";
+
+import { type HostAddress, hostOf } from "../frame/hosts.js";
+
+export interface Candidate {
+  readonly address: HostAddress;
+  /** The address that this machine would send from; undefined when it has no route. */
+  readonly source: HostAddress | undefined;
+}
+
+/** Prefix, its length, precedence and label: section 2.1. */
+const TABLE = [
+  ["::1", 128, 50, 0],
+  ["::ffff:0:0", 96, 35, 4],
+  ["::", 96, 1, 3],
+  ["2001::", 32, 5, 5],
+  ["2002::", 16, 30, 2],
+  ["3ffe::", 16, 1, 12],
+  ["fec0::", 10, 1, 11],
+  ["fc00::", 7, 3, 13],
+  ["::", 0, 40, 1],
+] as const;
+
+const LINK_LOCAL = 2;
+const SITE_LOCAL = 5;
+const GLOBAL = 14;
+const SCOPES: ReadonlyMap<number, string> = new Map([
+  [LINK_LOCAL, "link-local"],
+  [SITE_LOCAL, "site-local"],
+  [GLOBAL, "global"],
+]);
+
+/** The 16 bytes of an address; one of IPv4 is mapped, as section 2.1 wants it. */
+function bytesOf(address: HostAddress): Buffer {
+  if (address.family === AF_INET)
+    return Buffer.concat([inet_pton(AF_INET6, "::ffff:0:0").subarray(0, 12), inet_pton(AF_INET, address.host)]);
+  return inet_pton(AF_INET6, address.host);
+}
+
+function commonBits(a: Buffer, b: Buffer, most: number): number {
+  for (let bit = 0; bit < most; bit++) {
+    const mask = 0x80 >> (bit & 7);
+    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return bit;
+  }
+  return most;
+}
+
+function policyOf(address: HostAddress): { precedence: number; label: number } {
+  const bytes = bytesOf(address);
+  // The table has the longer prefixes first.
+  for (const [prefix, length, precedence, label] of TABLE) {
+    if (commonBits(bytes, inet_pton(AF_INET6, prefix), length) === length) return { precedence, label };
+  }
+  return { precedence: 40, label: 1 };
+}
+
+/** Section 3.1, and 3.2 for IPv4. */
+function scopeOf(address: HostAddress): number {
+  const bytes = bytesOf(address);
+  if (address.family === AF_INET) {
+    const [a, b] = [bytes[12], bytes[13]];
+    return a === 127 || (a === 169 && b === 254) ? LINK_LOCAL : GLOBAL;
+  }
+  if (bytes[0] === 0xff) return bytes[1]! & 0xf;
+  if (address.host === "::1" || (bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80)) return LINK_LOCAL;
+  return bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0xc0 ? SITE_LOCAL : GLOBAL;
+}
+
+const scopeName = (scope: number): string => SCOPES.get(scope) ?? `scope ${scope}`;
+
+interface Rule {
+  readonly number: number;
+  /** More is better. */
+  score(candidate: Candidate): number;
+  says(better: Candidate): string;
+}
+
+const RULES: readonly Rule[] = [
+  { number: 1, score: ({ source }) => Number(source !== undefined), says: () => "the other has no route" },
+  {
+    number: 2,
+    score: ({ address, source }) => Number(source !== undefined && scopeOf(source) === scopeOf(address)),
+    says: ({ address }) => `its source address has its scope, ${scopeName(scopeOf(address))}`,
+  },
+  {
+    number: 5,
+    score: ({ address, source }) => Number(source !== undefined && policyOf(source).label === policyOf(address).label),
+    says: ({ address }) => `its source address has its label, ${policyOf(address).label}`,
+  },
+  {
+    number: 6,
+    score: ({ address }) => policyOf(address).precedence,
+    says: ({ address }) => `precedence ${policyOf(address).precedence}`,
+  },
+  {
+    number: 8,
+    score: ({ address }) => -scopeOf(address),
+    says: ({ address }) => `the smaller scope, ${scopeName(scopeOf(address))}`,
+  },
+];
+
+/** Why `first` stands before `second` in what the resolver gave. */
+export function whyBefore(first: Candidate, second: Candidate): string {
+  const other = hostOf(second.address);
+  for (const rule of RULES) {
+    const difference = rule.score(first) - rule.score(second);
+    if (difference < 0) break;
+    if (difference > 0) return `before ${other} by rule ${rule.number} of RFC 6724: ${rule.says(first)}`;
+  }
+  const { source: a } = first;
+  const { source: b } = second;
+  if (a !== undefined && b !== undefined && first.address.family === second.address.family) {
+    const near = (from: HostAddress, to: HostAddress): number => commonBits(bytesOf(from), bytesOf(to), 128);
+    const offset = first.address.family === AF_INET ? 96 : 0;
+    const bits = near(a, first.address) - offset;
+    if (bits > near(b, second.address) - offset) {
+      return `before ${other} by rule 9 of RFC 6724: ${bits} bits in common with its source address`;
+    }
+  }
+  return `before ${other} by the order of the resolver`;
+}

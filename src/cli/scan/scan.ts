@@ -1,0 +1,123 @@
+// A scan by connect(2): a connection to each port, at a bounded rate and a bounded number at a time.
+
+import { setMaxListeners } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Inet6Address, InetAddress, SO_LINGER, SOCK_STREAM, Socket, SocketError } from "berkeley";
+
+import { type HostAddress, hostOf } from "../frame/hosts.js";
+
+export type PortState = "open" | "closed" | "filtered";
+
+export interface PortResult {
+  readonly host: string;
+  readonly port: number;
+  readonly state: PortState;
+  /** ms until the answer. */
+  readonly time: number;
+  /** What the kernel said of a port that is not open. */
+  readonly error?: string;
+}
+
+export interface ScanOptions {
+  readonly ports: readonly number[];
+  /** Connections that are begun in a second. */
+  readonly rate: number;
+  /** Connections at a time. */
+  readonly parallel: number;
+  /** ms after which a port without an answer is filtered. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  /** Called with each result, in the order of the ports. */
+  readonly onResult: (result: PortResult) => void;
+}
+
+/** Codes that say that something on the way, or nothing at all, has answered. */
+const FILTERED: ReadonlySet<string> = new Set([
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EACCES",
+  "EPERM",
+  "EHOSTDOWN",
+  "ENONET",
+  "EPROTO",
+  "ENOPROTOOPT",
+]);
+
+export async function scan(address: HostAddress, options: ScanOptions): Promise<void> {
+  const { ports, rate, parallel, signal, onResult } = options;
+  const results: (PortResult | undefined)[] = [];
+  const began = performance.now();
+  const failed = new AbortController();
+  const over = AbortSignal.any([signal, failed.signal]);
+  // Each connection that waits for its time is a listener.
+  setMaxListeners(0, over);
+  let started = 0;
+  let shown = 0;
+  const work = async (): Promise<void> => {
+    while (started < ports.length) {
+      const index = started++;
+      const due = began + (index * 1000) / rate - performance.now();
+      if (due >= 1) await sleep(due, undefined, { signal: over });
+      over.throwIfAborted();
+      results[index] = await probe(address, ports[index]!, options.timeout, over);
+      for (let next = results[shown]; next !== undefined; next = results[++shown]) onResult(next);
+    }
+  };
+  try {
+    await Promise.all(
+      Array.from({ length: Math.min(parallel, ports.length) }, async () => {
+        try {
+          await work();
+        } catch (error) {
+          // The first error ends the others.
+          failed.abort(error);
+          throw error;
+        }
+      }),
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    throw failed.signal.aborted ? failed.signal.reason : error;
+  }
+}
+
+async function probe(address: HostAddress, port: number, timeout: number, signal: AbortSignal): Promise<PortResult> {
+  const host = hostOf(address);
+  const target =
+    address instanceof InetAddress
+      ? new InetAddress(address.host, port)
+      : new Inet6Address(address.host, port, address.flowinfo, address.scopeid);
+  await using socket = new Socket(address.family, SOCK_STREAM);
+  // A reset at the end leaves no TIME-WAIT behind, of which a scan would make thousands.
+  socket.setsockopt(SO_LINGER, 0);
+  const began = performance.now();
+  const time = (): number => Number((performance.now() - began).toFixed(3));
+  try {
+    await socket.connect(target, { timeout, signal });
+    // On this machine the kernel may choose the very port as the source: the socket is connected to itself (RFC 9293, 3.5).
+    const own = socket.getsockname() as HostAddress;
+    const state = own.port === port && own.host === address.host ? "closed" : "open";
+    return { host, port, state, time: time() };
+  } catch (error) {
+    if (!(error instanceof SocketError)) throw error;
+    if (error.code === "ECONNREFUSED") return { host, port, state: "closed", time: time(), error: error.code };
+    if (FILTERED.has(error.code)) return { host, port, state: "filtered", time: time(), error: error.code };
+    throw error;
+  }
+}
+
+/** Whether an address belongs to this machine or to a private network: RFC 1918, 3927, 4193, 4291 and 6598. */
+export function isPrivate(address: HostAddress): boolean {
+  const { host } = address;
+  if (address instanceof Inet6Address) {
+    const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(host)?.[1];
+    return mapped === undefined ? /^(?:::1$|fe[89ab]|f[cd])/.test(host) : isPrivate(new InetAddress(mapped, 0));
+  }
+  const [a = 0, b = 0] = host.split(".").map(Number);
+  if (a === 10 || a === 127) return true;
+  return (
+    (a === 192 && b === 168) || (a === 169 && b === 254) || (a === 172 && b >> 4 === 1) || (a === 100 && b >> 6 === 1)
+  );
+}

@@ -1,0 +1,181 @@
+// The routers on the way to a host, without privileges: datagrams of UDP whose TTL ends on the way, and the ICMP errors that come
+// back, which the kernel puts into the socket's error queue (IP_RECVERR, ip(7)).
+//
+// Each probe goes to a port of its own, which the entry of the queue names, so an answer is that of one probe.
+
+import {
+  AF_INET6,
+  Inet6Address,
+  InetAddress,
+  IP_RECVERR,
+  IP_TTL,
+  IPV6_RECVERR,
+  IPV6_UNICAST_HOPS,
+  type Message,
+  MSG_ERRQUEUE,
+  SO_EE_ORIGIN_ICMP,
+  SO_EE_ORIGIN_ICMP6,
+  SOCK_DGRAM,
+  Socket,
+  SocketError,
+} from "berkeley";
+
+import { type HostAddress, hostOf } from "../frame/hosts.js";
+import type { Hop, Reply, TraceOptions } from "./hop.js";
+
+/** Probes under way at a time, as traceroute(8) has. */
+const AT_ONCE = 16;
+const NOBODY: Reply = { from: undefined, time: undefined, final: false };
+const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
+
+/** Yields the hops in order, up to the host. */
+export async function* trace(target: HostAddress, options: TraceOptions): AsyncGenerator<Hop, void, undefined> {
+  await using probes = new Probes(target, options);
+  const hops: Promise<Reply>[][] = [];
+  for (let hop = 1; hop <= options.maxHops; hop++) {
+    // Some hops are probed ahead, since one without an answer takes the whole time.
+    while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= AT_ONCE)) {
+      hops.push(await probes.send(hops.length + 1));
+    }
+    const replies = await Promise.all(hops[hop - 1]!);
+    options.signal.throwIfAborted();
+    yield { hop, replies };
+    if (replies.some(({ final }) => final)) return;
+  }
+}
+
+interface Probe {
+  readonly sent: number;
+  readonly timer: NodeJS.Timeout;
+  readonly settle: (reply: Reply) => void;
+}
+
+class Probes implements AsyncDisposable {
+  readonly #socket: Socket;
+  readonly #inet6: boolean;
+  readonly #target: HostAddress;
+  readonly #options: TraceOptions;
+  /** The pending ones by port. */
+  readonly #waiting = new Map<number, Probe>();
+  readonly #over = new AbortController();
+  #port: number;
+
+  constructor(target: HostAddress, options: TraceOptions) {
+    this.#target = target;
+    this.#inet6 = target.family === AF_INET6;
+    this.#options = options;
+    this.#port = options.port;
+    this.#socket = new Socket(target.family, SOCK_DGRAM);
+    this.#socket.setsockopt(this.#inet6 ? IPV6_RECVERR : IP_RECVERR, true);
+    options.signal.addEventListener("abort", () => this.#end(), { once: true });
+    void this.#receive(MSG_ERRQUEUE);
+    // A server may listen at the port and answer.
+    void this.#receive(0);
+  }
+
+  get pending(): number {
+    return this.#waiting.size;
+  }
+
+  /** Sends the probes of a hop; what comes of each. */
+  async send(hop: number): Promise<Promise<Reply>[]> {
+    const replies: Promise<Reply>[] = [];
+    for (let query = 0; query < this.#options.queries; query++) {
+      // The option belongs to the socket: nothing else may be sent between these two calls.
+      this.#socket.setsockopt(this.#inet6 ? IPV6_UNICAST_HOPS : IP_TTL, hop);
+      const port = this.#port++;
+      replies.push(
+        new Promise((resolve) => {
+          const timer = setTimeout(() => this.#settle(port, NOBODY), this.#options.wait);
+          this.#waiting.set(port, { sent: performance.now(), timer, settle: resolve });
+        }),
+      );
+      await this.#transmit(port);
+    }
+    return replies;
+  }
+
+  async #transmit(port: number): Promise<void> {
+    const { host } = this.#target;
+    const to =
+      this.#target instanceof Inet6Address
+        ? new Inet6Address(host, port, this.#target.flowinfo, this.#target.scopeid)
+        : new InetAddress(host, port);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#socket.sendto(DATA, to, { signal: this.#over.signal });
+        return;
+      } catch (error) {
+        if (this.#over.signal.aborted) return;
+        // An error of an earlier probe comes out of a send, which then has sent nothing; each send reports one.
+        if (!(error instanceof SocketError)) throw error;
+        if (attempt < AT_ONCE) continue;
+        this.#settle(port, { from: undefined, time: undefined, final: true, error: error.code });
+        return;
+      }
+    }
+  }
+
+  async #receive(flags: number): Promise<void> {
+    const { signal } = this.#over;
+    while (!signal.aborted) {
+      try {
+        const message = await this.#socket.recvmsg(2048, { flags, signal });
+        if (flags === 0) this.#answered(message);
+        else this.#failed(message);
+      } catch (error) {
+        // Without the flag a pending error of the socket ends the call; the error queue has it, too.
+        if (!(error instanceof SocketError) || error.code === "EBADF") return;
+      }
+    }
+  }
+
+  #answered({ address }: Message): void {
+    if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
+    this.#reply(address.port, { from: hostOf(address), final: true });
+  }
+
+  #failed({ address, control }: Message): void {
+    if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
+    for (const entry of control) {
+      if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
+      if (entry.ee_origin !== SO_EE_ORIGIN_ICMP && entry.ee_origin !== SO_EE_ORIGIN_ICMP6) {
+        // This machine's own refusal, such as EMSGSIZE.
+        this.#settle(address.port, { from: undefined, time: undefined, final: true, error: entry.code ?? "" });
+        continue;
+      }
+      const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
+      // Time exceeded is type 11 of ICMP (RFC 792) and 3 of ICMPv6 (RFC 4443).
+      const exceeded = entry.ee_type === (this.#inet6 ? 3 : 11);
+      const refused = !exceeded && entry.code !== "ECONNREFUSED";
+      this.#reply(address.port, {
+        from,
+        final: !exceeded,
+        ...(refused && entry.code !== undefined ? { error: entry.code } : {}),
+      });
+    }
+  }
+
+  #reply(port: number, reply: Omit<Reply, "time">): void {
+    const probe = this.#waiting.get(port);
+    if (probe !== undefined) this.#settle(port, { ...reply, time: performance.now() - probe.sent });
+  }
+
+  #settle(port: number, reply: Reply): void {
+    const probe = this.#waiting.get(port);
+    if (probe === undefined) return;
+    clearTimeout(probe.timer);
+    this.#waiting.delete(port);
+    probe.settle(reply);
+  }
+
+  #end(): void {
+    this.#over.abort();
+    for (const port of this.#waiting.keys()) this.#settle(port, NOBODY);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end();
+    await this.#socket[Symbol.asyncDispose]();
+  }
+}

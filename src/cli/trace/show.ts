@@ -1,0 +1,38 @@
+// The line of a hop, and the names of its routers.
+
+import { getnameinfo, NI_NAMEREQD, SocketError } from "berkeley";
+
+import { escapeLine } from "../frame/escape.js";
+import { formatTime } from "../frame/units.js";
+import type { Hop } from "./hop.js";
+
+/** As ` 2  10.0.2.2  0.51 ms  0.49 ms  *`; another router stands before its own times. */
+export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
+  const cells: string[] = [];
+  let last: string | undefined;
+  for (const { from, time, error } of replies) {
+    if (from === undefined) {
+      cells.push(error ?? "*");
+      continue;
+    }
+    const name = names.get(from);
+    if (from !== last) cells.push(name === undefined ? from : `${escapeLine(name)} (${from})`);
+    last = from;
+    cells.push(`${formatTime(time ?? 0)}${error === undefined ? "" : ` ${error}`}`);
+  }
+  return `${String(hop).padStart(2)}  ${cells.join("  ")}`;
+}
+
+export async function namesOf({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const hosts = new Set(replies.flatMap(({ from }) => (from === undefined ? [] : [from])));
+  for (const host of hosts) {
+    try {
+      const [name] = await getnameinfo([host, 0], NI_NAMEREQD, { signal });
+      found.set(host, name);
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+    }
+  }
+  return found;
+}
