@@ -1,4 +1,4 @@
-// The order of the sources: no circles, no room that is too large, no file that is too long, no file name twice.
+// Limits of the sources: no import cycle, no folder that is too large, no file that is too long, no file name twice.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -78,8 +78,8 @@ test("no folder of src/ has more than a fifth of its lines", () => {
   const sizes = new Map<string, number>();
   let total = 0;
   for (const [path, text] of files) {
-    const room = path.split("/")[0]!;
-    sizes.set(room, (sizes.get(room) ?? 0) + lines(text));
+    const folder = path.split("/")[0]!;
+    sizes.set(folder, (sizes.get(folder) ?? 0) + lines(text));
     total += lines(text);
   }
   assert.deepEqual(
