@@ -19,8 +19,8 @@ export interface CloseListenerOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** What closing the listener does, and which signal closes it. */
-interface CloseActions {
+/** The action of `close()`, and the signal that closes the listener. */
+interface CloseSetup {
   /** Removes the file of a UNIX socket. */
   readonly remove?: (() => void) | undefined;
   /** Whether `close()` removes the file by default. */
@@ -64,21 +64,21 @@ export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
 export class SocketListener implements Listener<Stream> {
   readonly #socket: Socket;
   readonly #address: ListenAddress;
-  readonly #limits: StreamOptions;
+  readonly #streamOptions: StreamOptions;
   /** The local address of every connection, if all have the same. */
   readonly #local: ListenAddress | undefined;
-  readonly #end: CloseActions;
+  readonly #closeSetup: CloseSetup;
   readonly #closing: ClosingSignal | undefined;
 
   /** @internal */
-  constructor(socket: Socket, address: ListenAddress, limits: StreamOptions, end: CloseActions = {}) {
+  constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
-    this.#limits = limits;
+    this.#streamOptions = streamOptions;
     this.#local = hasManyLocalAddresses(address) ? undefined : address;
-    this.#end = end;
-    if (end.signal !== undefined) this.#closing = new ClosingSignal(end.signal, () => void this.close());
+    this.#closeSetup = closeSetup;
+    if (closeSetup.signal !== undefined) this.#closing = new ClosingSignal(closeSetup.signal, () => void this.close());
   }
 
   /** The address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
@@ -108,7 +108,7 @@ export class SocketListener implements Listener<Stream> {
   }
 
   readonly #toStream = ([socket, remote]: [Socket, Address]): Stream =>
-    new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#limits);
+    new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
 
   /**
    * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
@@ -127,13 +127,13 @@ export class SocketListener implements Listener<Stream> {
 
   /**
    * Closes the listening socket. The kernel resets the connections in the accept queue; accepted connections stay open.
-   * It removes the file of a UNIX socket that `listen()` made, also after a change of the current directory; see
+   * `close()` removes the file of a UNIX socket that `listen()` made, even after a change of the current directory; see
    * `unlink`.
    *
    * @throws TypeError for an option that is wrong
    */
   close(opts?: CloseListenerOptions): Promise<void> {
-    let { unlink = true } = this.#end;
+    let { unlink = true } = this.#closeSetup;
     if (opts !== undefined) {
       try {
         checkOptions(opts, "close");
@@ -144,7 +144,7 @@ export class SocketListener implements Listener<Stream> {
     }
     this.#closing?.release();
     if (!this.#socket.closed) {
-      if (unlink) this.#end.remove?.();
+      if (unlink) this.#closeSetup.remove?.();
       try {
         this.#socket.close();
       } catch {

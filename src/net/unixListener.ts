@@ -3,16 +3,16 @@
 //
 // Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
 // the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
-// set on the socket first, and the file never has more bits than `mode`. chmod(2) then adds the bits of the umask.
-// listen(2) comes last; until then the kernel refuses every connect(2). The umask itself is not changed, because all
-// threads share it. The directory must protect the path: a process that may rename files there can replace the socket
-// at any time.
+// set on the socket first, and the file never has more bits than `mode`. chmod(2) then adds the bits that the umask has
+// removed. listen(2) comes last; until then the kernel refuses every connect(2). The umask itself is not changed,
+// because all threads share it. The directory must protect the path: a process that may rename files there can replace
+// the socket at any time.
 //
 // Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
 // that no process has open. To check that, a datagram socket connects to it. ECONNREFUSED means that no process has it
-// open. Another stream socket gives EPROTOTYPE (unix_find_bsd), before and after its listen(2), and its process does
-// not notice the check. Two servers may find the same file at the same time. So, right before the removal, the file is
-// compared again with the file that was checked.
+// open. If a process has a stream socket open there, connect(2) fails with EPROTOTYPE (unix_find_bsd), even before that
+// process calls listen(2). The process does not notice the check. Two servers may find the same file at the same time.
+// So, right before the removal, the file is compared again with the file that was checked.
 //
 // Removal. Closing the listener removes the file if device and inode are still the same. They are compared while the
 // socket is open, because then the kernel can't give the inode to another file. A relative path depends on the current
@@ -43,7 +43,7 @@ export interface BoundUnix {
 /** Makes a stream socket that listens at a path or an abstract name. */
 export async function listenUnix(address: UnixAddress, mode: number | undefined, backlog: number): Promise<BoundUnix> {
   const socket = new Socket(AF_UNIX, SOCK_STREAM);
-  let file: File | undefined;
+  let file: FilePath | undefined;
   let created: BigIntStats | undefined;
   try {
     if (address.path.startsWith("\0")) {
@@ -52,12 +52,12 @@ export async function listenUnix(address: UnixAddress, mode: number | undefined,
       return { socket, remove: undefined };
     }
     if (mode !== undefined) withSocketErrors(address, () => fs().fchmodSync(socket.fileno(), mode));
-    const bound = (file = await bindPath(socket, address));
-    const made = (created = withSocketErrors(address, () => fs().lstatSync(bound, { bigint: true })));
-    if (mode !== undefined && (Number(made.mode) & 0o777) !== mode)
-      withSocketErrors(address, () => fs().chmodSync(bound, mode));
+    const path = (file = await bindPath(socket, address));
+    const status = (created = withSocketErrors(address, () => fs().lstatSync(path, { bigint: true })));
+    if (mode !== undefined && (Number(status.mode) & 0o777) !== mode)
+      withSocketErrors(address, () => fs().chmodSync(path, mode));
     socket.listen(backlog);
-    return { socket, remove: () => removeIfSame(bound, made) };
+    return { socket, remove: () => removeIfSame(path, status) };
   } catch (error) {
     if (file !== undefined && created !== undefined) removeIfSame(file, created);
     socket.close();
@@ -66,10 +66,10 @@ export async function listenUnix(address: UnixAddress, mode: number | undefined,
 }
 
 /** An absolute path, as node:fs takes it. */
-type File = Buffer;
+type FilePath = Buffer;
 
 /** The absolute path of an address. It may be longer than the address of a socket can be. */
-function absolutePath({ bytes }: UnixAddress): File {
+function absolutePath({ bytes }: UnixAddress): FilePath {
   if (bytes[0] === SLASH) return Buffer.from(bytes);
   // Read from the kernel as bytes, because process.cwd() is a string.
   return Buffer.concat([fs().readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
@@ -87,7 +87,7 @@ function withSocketErrors<T>(address: UnixAddress, call: () => T): T {
 }
 
 /** Binds the socket to its path. Returns the path of the new file. */
-async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
+async function bindPath(socket: Socket, address: UnixAddress): Promise<FilePath> {
   for (let left = MAX_RETRIES; ; left--) {
     const file = withSocketErrors(address, () => absolutePath(address));
     try {
@@ -102,7 +102,7 @@ async function bindPath(socket: Socket, address: UnixAddress): Promise<File> {
 }
 
 /** Removes the file if it is a socket that no process has open. Returns false if the file stays. */
-async function removeStale(address: UnixAddress, file: File): Promise<boolean> {
+async function removeStale(address: UnixAddress, file: FilePath): Promise<boolean> {
   const found = withSocketErrors(address, () => fileStatus(file));
   if (found === undefined) return true;
   if (!found.isSocket() || !(await isUnused(address))) return false;
@@ -123,7 +123,7 @@ async function isUnused(address: UnixAddress): Promise<boolean> {
   }
 }
 
-function fileStatus(file: File): BigIntStats | undefined {
+function fileStatus(file: FilePath): BigIntStats | undefined {
   return fs().lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
@@ -131,7 +131,7 @@ function isSameFile(a: BigIntStats, b: BigIntStats): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-function removeIfSame(file: File, created: BigIntStats): void {
+function removeIfSame(file: FilePath, created: BigIntStats): void {
   try {
     const now = fileStatus(file);
     if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);

@@ -6,15 +6,16 @@
 // even after an early wake-up.
 //
 // A TCP socket that was made for this one connection does not need the second call: an event with EPOLLOUT and without
-// EPOLLERR and EPOLLHUP means that the connection is established (tcp_poll in net/ipv4/tcp.c reports EPOLLOUT alone in
-// no other state that can follow). On a socket with earlier calls the event may be an older one.
+// EPOLLERR and EPOLLHUP means that the connection is established. In each other state that can follow, tcp_poll
+// (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with one of the other two. On a socket with earlier calls the
+// event may come from an earlier state.
 //
-// Between two sockets of this machine the handshake runs inside connect(): the kernel handles its packets on the way
-// out, and the answers when the call releases the socket. So for a loopback address the second call comes at once,
-// which saves the registration, an event and a turn of the loop.
+// Between two sockets of this machine the handshake runs inside connect(): the peer's packets are processed while the
+// kernel sends, and the answers when connect() releases the lock of the socket. So for a loopback address the second
+// call comes at once, which saves the registration, an event and a turn of the loop.
 //
-// On a UNIX socket EAGAIN means that the listener's accept queue is full, on an unbound UDP socket that no port is free
-// (connect(2)). No event reports a change of either; reactor/waitQueue.ts has the rule for that.
+// On a UNIX socket EAGAIN means that the listener's accept queue is full, and on an unbound UDP socket that no port is
+// free (connect(2)). No event reports that this has changed; see reactor/retryPause.ts.
 
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
@@ -27,7 +28,7 @@ import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 export interface Connecting extends Destination {
   /** Whether an attempt was made, so that the connection is being established. */
   started: boolean;
-  /** Whether this is a TCP socket and the first call on it besides options and bind(). */
+  /** Whether the socket is a TCP socket on which only options and bind() were used before. */
   readonly fresh: boolean;
 }
 
@@ -48,7 +49,7 @@ function isLoopback(address: Address | undefined): boolean {
 
 export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
   syscall: "connect",
-  // Asks the kernel even after EAGAIN: while an earlier attempt is under way the kernel returns EALREADY.
+  // Calls connect(2) even after EAGAIN, because the kernel returns EALREADY while an earlier attempt is under way.
   alwaysTries: true,
   movesBytes: false,
   attempt: (calls, fd, state) => {

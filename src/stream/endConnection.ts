@@ -1,4 +1,4 @@
-// Ends a connection without a reset that would discard the last bytes that were sent.
+// Ends a connection without a reset. A reset would discard the last bytes that were sent.
 //
 // If a TCP socket has unread data when close(2) is called, or gets data afterwards, the kernel sends a reset. A reset
 // makes the peer's kernel discard data that the peer has received and not read (RFC 1122, section 4.2.2.13; RFC 9112,
@@ -57,18 +57,18 @@ export async function endConnection(
   const deadline = timeout === null ? undefined : reader.now() + timeout;
   const timeLeft = (): number | null => (deadline === undefined ? null : Math.max(0, deadline - reader.now()));
   const state: DiscardState = { dropped: reader.lockAndDiscard(), maxBytes, timeLeft, signal };
-  let written = false;
+  let writingEnded = false;
   let how: EndResult["how"];
   let failure: { readonly error?: unknown } = {};
   try {
     signal?.throwIfAborted();
     await conn.closeWrite({ timeout: timeLeft(), signal });
-    written = true;
+    writingEnded = true;
     how = await discardUntilEnd(conn, state);
   } catch (error) {
     const code = (error as { readonly code?: unknown } | null)?.code;
     if (reader.closed || code === "EBADF" || code === "ECANCELED") how = "closed";
-    // The code and not the clock decides: a timer of Node may fire early, by the duration of the turn in which it was
+    // The check does not compare times: a timer of Node may fire early, by the duration of the turn in which it was
     // set.
     else if (code === "ETIMEDOUT") how = "timeout";
     else {
@@ -76,8 +76,8 @@ export async function endConnection(
       failure = { error };
     }
   }
-  // If not all was written, the peer must not see a regular end, and close() must not wait for the rest.
-  if (!written) conn.abort();
+  // If not all data were written, the peer must not see a regular end, and close() must not wait for the rest.
+  if (!writingEnded) conn.abort();
   await conn.close();
   if (signal?.aborted === true && how === "failed") throw signal.reason;
   return { how, dropped: state.dropped, ...failure };

@@ -15,7 +15,7 @@ export interface ConnTraits {
   readonly reset?: boolean | undefined;
   /** Whether one direction can end before the other. Default true. */
   readonly halfClose?: boolean | undefined;
-  /** Most bytes that the layers between writer and reader take while the peer does not read. Default 64 MiB. */
+  /** Maximum number of bytes that the layers between two ends hold if the peer does not read. Default 64 MiB. */
   readonly maxHeld?: number | undefined;
   /** Milliseconds after which a write counts as waiting, if the peer does not read. Default 100. */
   readonly patience?: number | undefined;

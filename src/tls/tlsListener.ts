@@ -19,7 +19,7 @@ import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
-import { type Transport, checkServes } from "./transport.js";
+import { type Transport, checkServerSupport } from "./transport.js";
 import type { TlsConn } from "./tlsConn.js";
 import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
 import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions.js";
@@ -94,7 +94,7 @@ export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
 /** Checks the options of a listener. */
 export function checkTlsListener(given: unknown, action: string): CheckedListener {
-  checkServes(action);
+  checkServerSupport(action);
   const opts = checkRecord(given, OPTIONS, action);
   const { tls, maxHandshakes: most = 256, onHandshakeError } = opts;
   const maxHandshakes = integer(most, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);

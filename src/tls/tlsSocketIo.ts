@@ -37,7 +37,7 @@ export class TlsSocketIo implements Source, Sink {
 
   put(bytes: Uint8Array, done: Done): boolean {
     this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
-    return this.#transport.sent;
+    return this.#transport.allSent;
   }
 
   end(done: Done): void {

@@ -8,8 +8,9 @@
 // reports both in the same way. This file distinguishes them at the moment of the report:
 // - Over a Duplex: the Duplex itself has ended, or it has not.
 // - Over a net.Socket: after close_notify libuv still reads, so readStart() returns UV_EALREADY. After an end of the
-//   socket, libuv has stopped to read. A paused socket is not read, so there an end is always close_notify. A reset
-//   after the last bytes is also reported as an end, because libuv takes POLLHUP for one. Then getpeername(2) fails.
+//   socket, libuv has stopped reading. A paused socket is not read, so there an end is always close_notify. A reset
+//   after the last bytes is also reported as an end, because libuv handles POLLHUP like an end. After such a reset
+//   getpeername(2) fails.
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -27,27 +28,29 @@ export interface Transport {
   /** The cause of an end; to be called while the TLS socket reports the end. */
   endKind(paused: boolean): EndKind;
   /** Whether bytes of TLS were read before the transport was made. */
-  hasReceived: boolean;
+  receivedBefore: boolean;
   /** Whether no byte has been received. */
   readonly silent: boolean;
   /** Returns the descriptor, -1 after it was closed; undefined over a Duplex. */
   readonly fd: (() => number) | undefined;
   /** Whether the kernel has taken all written bytes; false if that is unknown. */
-  readonly sent: boolean;
-  /** A call waits: keeps the process alive, unless `keepAlive(false)` was called. `unref()` is the opposite. */
+  readonly allSent: boolean;
+  /** Called when a call begins to wait. Keeps the process alive, unless `keepAlive(false)` was called. */
   ref(): void;
+  /** Called when no call waits any more. */
   unref(): void;
   /** Sets whether waiting calls keep the process alive. */
   keepAlive(yes: boolean): void;
   /**
-   * Resets the connection. The TLS socket is destroyed in a later turn. `ending`: Node is sending the end of writing.
+   * Resets the connection. The TLS socket is destroyed in a later turn. `ending` is true while Node ends the writing
+   * side.
    */
   abort(ending: boolean): void;
   /** Closes the connection after the TLS socket was destroyed. Resolves when both are closed. */
   closed(): Promise<void>;
 }
 
-/** The used properties of a handle of Node. */
+/** The properties of Node's handle that this file uses. */
 interface Handle {
   /** Number of bytes that libuv holds because the kernel has not taken them. */
   readonly writeQueueSize?: number;
@@ -67,32 +70,34 @@ function handleOf(socket: Socket): Handle | null {
  * unref() for each read would slow down each read.
  */
 const UNREF_DELAY = 20;
-let released: NativeTransport[] = [];
+/** The transports whose delayed `unref()` is pending. */
+let pendingUnrefs: NativeTransport[] = [];
 
 function unrefIdle(): void {
-  const due = released;
-  released = [];
-  for (const transport of due) transport.settle();
+  const transports = pendingUnrefs;
+  pendingUnrefs = [];
+  for (const transport of transports) transport.unrefIfIdle();
 }
 
 class NativeTransport implements Transport {
   readonly duplex: Socket;
-  hasReceived = false;
-  readonly #reset: boolean;
+  receivedBefore = false;
+  /** Whether the connection can be reset. */
+  readonly #canReset: boolean;
   /** Stored, because reading a property of a net.Socket is slow. */
   readonly #handle: Handle | null;
   /** Whether the net.Socket is referenced. */
-  #held = true;
+  #referenced = true;
   /** Whether a call waits. */
-  #wanted = true;
+  #callWaits = true;
   /** Set by `keepAlive()`. */
-  #allowed = true;
+  #keepsAlive = true;
   /** Whether a delayed `unref()` is pending. */
-  #due = false;
+  #unrefPending = false;
 
-  constructor(fd: number, reset: boolean) {
+  constructor(fd: number, canReset: boolean) {
     this.duplex = nodeSocket(fd, true, "tls_handshake");
-    this.#reset = reset;
+    this.#canReset = canReset;
     this.#handle = handleOf(this.duplex);
     // The TLS socket reports this error.
     this.duplex.on("error", () => undefined);
@@ -103,53 +108,53 @@ class NativeTransport implements Transport {
     const handle = handleOf(this.duplex);
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
     handle.readStop?.();
-    return this.#reset && this.duplex.remoteAddress === undefined ? "reset" : "end";
+    return this.#canReset && this.duplex.remoteAddress === undefined ? "reset" : "end";
   }
 
   get silent(): boolean {
-    return !this.hasReceived && this.duplex.bytesRead === 0;
+    return !this.receivedBefore && this.duplex.bytesRead === 0;
   }
 
   readonly fd = (): number => Math.max(-1, this.#handle?.fd ?? -1);
 
-  get sent(): boolean {
+  get allSent(): boolean {
     return this.#handle?.writeQueueSize === 0;
   }
 
   ref(): void {
-    this.#wanted = true;
-    if (this.#held || !this.#allowed) return;
-    this.#held = true;
+    this.#callWaits = true;
+    if (this.#referenced || !this.#keepsAlive) return;
+    this.#referenced = true;
     this.duplex.ref();
   }
 
   unref(): void {
-    this.#wanted = false;
-    if (this.#due) return;
-    this.#due = true;
-    if (released.push(this) === 1) setTimeout(unrefIdle, UNREF_DELAY).unref();
+    this.#callWaits = false;
+    if (this.#unrefPending) return;
+    this.#unrefPending = true;
+    if (pendingUnrefs.push(this) === 1) setTimeout(unrefIdle, UNREF_DELAY).unref();
   }
 
-  settle(): void {
-    this.#due = false;
-    if (!this.#wanted) this.#release();
+  unrefIfIdle(): void {
+    this.#unrefPending = false;
+    if (!this.#callWaits) this.#unrefSocket();
   }
 
-  #release(): void {
-    if (!this.#held) return;
-    this.#held = false;
+  #unrefSocket(): void {
+    if (!this.#referenced) return;
+    this.#referenced = false;
     this.duplex.unref();
   }
 
   keepAlive(yes: boolean): void {
-    this.#allowed = yes;
-    if (!yes) this.#release();
-    else if (this.#wanted) this.ref();
+    this.#keepsAlive = yes;
+    if (!yes) this.#unrefSocket();
+    else if (this.#callWaits) this.ref();
   }
 
   abort(ending: boolean): void {
     // libuv refuses to reset a socket that is ending, and would not close it.
-    if (this.#reset && !ending && !this.duplex.destroyed) this.duplex.resetAndDestroy();
+    if (this.#canReset && !ending && !this.duplex.destroyed) this.duplex.resetAndDestroy();
     else this.duplex.destroy();
   }
 
@@ -163,8 +168,8 @@ class NativeTransport implements Transport {
 
 class DuplexTransport implements Transport {
   readonly duplex: ConnDuplex;
-  hasReceived = false;
-  readonly sent = false;
+  receivedBefore = false;
+  readonly allSent = false;
   readonly fd = undefined;
   readonly #conn: Conn;
 
@@ -175,7 +180,7 @@ class DuplexTransport implements Transport {
   }
 
   get silent(): boolean {
-    return !this.hasReceived && this.duplex.bytesRead === 0;
+    return !this.receivedBefore && this.duplex.bytesRead === 0;
   }
 
   endKind(): EndKind {
@@ -210,21 +215,23 @@ class DuplexTransport implements Transport {
 const SUPPORTS_DESCRIPTORS = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
 
 /**
- * Refuses servers under Bun: its node:tls can't be a server on a given connection, and the handshake would never end.
+ * Throws under Bun. The node:tls of Bun can't be a server on an existing connection; the handshake would never end.
  */
-export function checkServes(action: string): void {
+export function checkServerSupport(action: string): void {
   if (process.versions["bun"] === undefined) return;
-  const text = `Cannot ${action}: the runtime is Bun, whose node:tls is no server on a given connection, required Node.js or Deno`;
+  const text =
+    `Cannot ${action}: the runtime is Bun, whose node:tls can't be a server on an existing connection, ` +
+    "required Node.js or Deno";
   throw Object.assign(new Error(text), { code: "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM" });
 }
 
-/** Takes the connection. `before` has bytes that were read from it already; TLS reads them first. */
+/** Makes the transport of a connection. `before` has bytes that were read from it already; TLS reads them first. */
 export function openTransport(conn: Conn, before: Uint8Array): Transport {
   const transport = transportOf(conn);
   // TLS first reads the buffer of the stream; initRead() in lib/_tls_wrap.js.
   if (before.length > 0) {
     transport.duplex.unshift(before);
-    transport.hasReceived = true;
+    transport.receivedBefore = true;
   }
   return transport;
 }

@@ -7,7 +7,7 @@ import { isBranded, quote, quoteSecret } from "../check/index.js";
 import { BusyError, TlsError } from "../errors/index.js";
 import type { Conn, IoOptions } from "../io.js";
 import { readerOf, Stream } from "../stream/stream.js";
-import { type Transport, openTransport, checkServes } from "./transport.js";
+import { type Transport, openTransport, checkServerSupport } from "./transport.js";
 import type { TlsConn } from "./tlsConn.js";
 import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./tlsContext.js";
 import { type CheckedClient, clientHandshake, serverHandshake, type HandshakeSetup } from "./handshake.js";
@@ -82,7 +82,7 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const client = checked.isServer ? undefined : checkClient(opts as TlsClientOptions, checked, action);
   const context = checked.context ?? contextFor(checked);
   if (checked.isServer) {
-    checkServes(action);
+    checkServerSupport(action);
     checkCertificate(context, action);
   }
   return { checked, context, client };

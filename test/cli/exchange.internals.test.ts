@@ -49,7 +49,7 @@ test("exchange() does not take a visitor for its own client, and hands it on", a
     assert.equal(early.length, 1);
     const [conn, address] = early[0]!;
     assert.equal(String(address), String(stranger.getsockname()));
-    assert.deepEqual(narrator.notes, [`somebody else was first: ${String(stranger.getsockname())}`]);
+    assert.deepEqual(narrator.notes, [`another program connected first: ${String(stranger.getsockname())}`]);
     await conn.sendAll("hello, stranger");
     assert.equal((await stranger.recv(100)).toString(), "hello, stranger");
   } finally {

@@ -101,11 +101,11 @@ test("a sender that ends in the middle leaves no file, nor does a wrong checksum
     [`{"berkeley":"file","version":1,"name":"x","size":100}\nonly this`, /finished after 9 of 100 bytes/],
     [
       `{"berkeley":"file","version":1,"name":"x","size":3}\nabc{"sha256":"00"}\n`,
-      /the checksum is not that of the bytes/,
+      /the checksum does not match the received bytes/,
     ],
     [`{"berkeley":"file","version":1,"name":"../..","size":0}\n{"sha256":"00"}\n`, /names the file|checksum/],
-    ["GET / HTTP/1.0\r\n\r\n", /the peer sends "GET \/ HTTP\/1\.0\S*", required the line before a file/],
-    ["", /the peer finished before the line before a file/],
+    ["GET / HTTP/1.0\r\n\r\n", /the peer sends "GET \/ HTTP\/1\.0\S*", required a header line/],
+    ["", /the peer finished before a header line/],
   ] as const) {
     await using receiver = start(["file", "receive", "0", target]);
     await using stream = await connect(await listening(receiver));

@@ -56,7 +56,7 @@ export const command: Command = define({
   ],
   seeAlso: ["berkeley-connect(1)"],
   async run({ args: [where = "", message], options, output, interrupts }) {
-    const [{ open }, { readSource, readTarget }, { clientTls, readGiven }, { exchange, unescape }] = await Promise.all([
+    const [{ open }, { readSource, readTarget }, { clientTls, loadFile }, { exchange, unescape }] = await Promise.all([
       import("../talk/open.js"),
       import("../talk/target.js"),
       import("../frame/tlsOptions.js"),
@@ -66,7 +66,7 @@ export const command: Command = define({
     if (message !== undefined && options.file !== undefined)
       throw new UsageError("MESSAGE and --file are given together");
     const target = await readTarget(where, options);
-    const given = options.file === undefined ? undefined : readGiven("--file", options.file);
+    const given = options.file === undefined ? undefined : loadFile("--file", options.file);
     const bytes = given ?? (message === undefined ? await everything() : unescape(message));
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);

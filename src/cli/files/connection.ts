@@ -4,7 +4,7 @@ import { connect, listen, type Stream } from "berkeley";
 
 import { readEndpoint } from "../frame/endpoints.js";
 import type { Output } from "../frame/output.js";
-import { clientTls, type GivenTls, serverTls } from "../frame/tlsOptions.js";
+import { clientTls, type TlsOptionValues, serverTls } from "../frame/tlsOptions.js";
 import { announce } from "../servers/serve.js";
 import { asUsage } from "../talk/open.js";
 
@@ -13,7 +13,7 @@ export interface ConnectionPlan {
   readonly listens: boolean;
   readonly output: Output;
   readonly signal: AbortSignal;
-  readonly options: GivenTls & { readonly timeout: number };
+  readonly options: TlsOptionValues & { readonly timeout: number };
 }
 
 export async function openConnection({ endpoint, listens, output, signal, options }: ConnectionPlan): Promise<Stream> {

@@ -1,4 +1,4 @@
-// A file over a stream. The form on the wire, unless it is raw:
+// Sends and receives a file over a stream. The format on the wire, without --raw:
 //
 //   sender    {"berkeley":"file","version":1,"name":"backup.tar","size":1234}\n   and then the bytes
 //   sender    {"sha256":"…"}\n
@@ -31,7 +31,7 @@ interface Header {
 }
 
 const MAX_HEADER = 8192;
-const BUFFER = 256 << 10;
+const BUFFER_SIZE = 256 << 10;
 
 export async function sendFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
   const { output, raw, signal } = plan;
@@ -58,7 +58,7 @@ export async function sendFile(path: string, connection: () => Promise<Stream>, 
       const sent = await sendBytes(stream, file, size, progress, plan);
       if (sent < size)
         throw new Failure(`${JSON.stringify(path)} became shorter while it was sent: ${sent} of ${size} bytes`);
-      if (!raw) await confirm(stream, await sum!, plan);
+      if (!raw) await sendChecksum(stream, await sum!, plan);
       else await stream.closeWrite();
       if (raw) await stream.end({ timeout: 60_000 });
       else await stream.close();
@@ -74,7 +74,10 @@ export async function sendFile(path: string, connection: () => Promise<Stream>, 
   }
 }
 
-/** sendfile(2) where the kernel has the connection; TLS is made here, so the bytes have to come here. */
+/**
+ * Sends the bytes of the file and returns their number. A socket without TLS and without an idle timeout uses
+ * sendfile(2). Otherwise the bytes are read and written, because TLS encrypts them in this process.
+ */
 async function sendBytes(
   stream: Stream,
   file: FileHandle,
@@ -92,10 +95,10 @@ async function sendBytes(
       onProgress: (sent) => progress.set(sent),
     });
   }
-  const buffer = Buffer.allocUnsafe(BUFFER);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   let sent = 0;
   while (sent < size) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER, size - sent), sent);
+    const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER_SIZE, size - sent), sent);
     if (bytesRead === 0) break;
     await stream.write(buffer.subarray(0, bytesRead), { signal, ...(idle === undefined ? {} : { timeout: idle }) });
     sent += bytesRead;
@@ -107,14 +110,14 @@ async function sendBytes(
 async function checksum(path: string, size: number): Promise<string> {
   const sum = createHash("sha256");
   if (size > 0)
-    for await (const chunk of createReadStream(path, { end: size - 1, highWaterMark: BUFFER }))
+    for await (const chunk of createReadStream(path, { end: size - 1, highWaterMark: BUFFER_SIZE }))
       sum.update(chunk as Buffer);
   return sum.digest("hex");
 }
 
-async function confirm(stream: Stream, sha256: string, { signal }: TransferPlan): Promise<void> {
+async function sendChecksum(stream: Stream, sha256: string, { signal }: TransferPlan): Promise<void> {
   await stream.write(`${JSON.stringify({ sha256 })}\n`, { signal });
-  const answer = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "an answer of the receiver");
+  const answer = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
 }
@@ -123,7 +126,7 @@ export async function receiveFile(path: string, connection: () => Promise<Stream
   const { output, raw, force, signal } = plan;
   const isFolder = existsSync(path) && statSync(path).isDirectory();
   if (isFolder && raw) throw new UsageError(`TO is ${JSON.stringify(path)}, a folder, required a file with --raw`);
-  if (!isFolder) checkFree(path, force);
+  if (!isFolder) checkOverwrite(path, force);
   if (!existsSync(dirname(path)))
     throw new UsageError(`TO is ${JSON.stringify(path)}, in a folder that does not exist`);
   const stream = await connection();
@@ -131,7 +134,7 @@ export async function receiveFile(path: string, connection: () => Promise<Stream
   try {
     const header = raw ? undefined : await readHeader(stream, plan);
     const target = isFolder ? join(path, nameOf(header!)) : path;
-    if (isFolder) checkFree(target, force);
+    if (isFolder) checkOverwrite(target, force);
     const size = await store(stream, target, header, plan);
     if (!raw) await stream.write('{"ok":true}\n', { signal });
     await stream.end({ timeout: 5000 });
@@ -146,23 +149,23 @@ export async function receiveFile(path: string, connection: () => Promise<Stream
   }
 }
 
-function checkFree(path: string, force: boolean): void {
+function checkOverwrite(path: string, force: boolean): void {
   if (!force && existsSync(path))
     throw new UsageError(`TO is ${JSON.stringify(path)}, which exists, required --force to replace it`);
 }
 
-/** The last part of the name that the sender gives: it chooses no folder. */
+/** The last part of the sender's file name. So the sender can't choose the folder. */
 function nameOf({ name }: Header): string {
   const last = basename(name.replaceAll("\0", ""));
   if (last === "" || last === "." || last === "..")
-    throw new Failure(`the sender names the file ${JSON.stringify(name)}`);
+    throw new Failure(`the sender names the file ${JSON.stringify(name)}, required a name that is not a folder`);
   return last;
 }
 
 async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Header> {
   const { berkeley, version, name, size } = readObject(
     await stream.readLine({ max: MAX_HEADER, signal }),
-    "the line before a file",
+    "a header line",
   );
   if (
     berkeley !== "file" ||
@@ -171,7 +174,7 @@ async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Hea
     !Number.isSafeInteger(size) ||
     (size as number) < 0
   ) {
-    throw new Failure("the peer sends no line as berkeley file does; --raw takes its bytes as they are");
+    throw new Failure("the first line of the peer is no header of berkeley file; --raw takes bytes without a header");
   }
   return { name, size: size as number };
 }
@@ -182,14 +185,15 @@ function readObject(line: string | null, what: string): Record<string, unknown> 
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
   } catch {
-    // Said below.
+    // The error below covers this case too.
   }
   throw new Failure(
-    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${what}; --raw takes its bytes as they are`,
+    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${what}; ` +
+      "--raw takes bytes without a header",
   );
 }
 
-/** Writes beside the file and renames at the end; the number of bytes. */
+/** Writes to a new file in the same folder, then renames it to `target`. Returns the number of bytes. */
 async function store(stream: Stream, target: string, header: Header | undefined, plan: TransferPlan): Promise<number> {
   const partial = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
   let file: FileHandle;
@@ -221,13 +225,13 @@ async function receiveBytes(
   const wait = { signal, ...(idle === undefined ? {} : { timeout: idle }) };
   const progress = new Progress(output, size);
   const sum = createHash("sha256");
-  const buffer = Buffer.allocUnsafe(BUFFER);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   let received = 0;
   try {
     const end = size ?? Infinity;
     while (received < end) {
-      const room = Math.min(BUFFER, end - received);
-      const length = await stream.read(buffer.subarray(0, room), wait);
+      const limit = Math.min(BUFFER_SIZE, end - received);
+      const length = await stream.read(buffer.subarray(0, limit), wait);
       if (length === 0) break;
       for (let at = 0; at < length;) at += (await file.write(buffer, at, length - at)).bytesWritten;
       if (size !== undefined) sum.update(buffer.subarray(0, length));
@@ -241,7 +245,7 @@ async function receiveBytes(
   if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
   const { sha256 } = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "the checksum");
   if (sha256 !== sum.digest("hex"))
-    throw new Failure("the checksum is not that of the bytes that came; the file was not written");
+    throw new Failure("the checksum does not match the received bytes; the file was not written");
   return received;
 }
 

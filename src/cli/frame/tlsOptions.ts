@@ -11,8 +11,8 @@ import { file, text } from "./values.js";
 
 type TlsListenOptions = NonNullable<ListenOptions["tls"]>;
 
-/** What `--tls` and its kin were given. */
-export interface GivenTls {
+/** The values of `--tls` and of the other options of TLS. */
+export interface TlsOptionValues {
   readonly tls: boolean;
   readonly ca: readonly string[];
   readonly cert: string | undefined;
@@ -23,7 +23,7 @@ export interface GivenTls {
   readonly servername?: string | undefined;
 }
 
-// Types and no interfaces, whose names would not count as those of options.
+// Type aliases: an interface has no implicit index signature, so `Record<string, OptionSpec>` would refuse it.
 export type TlsServerOptions = {
   readonly tls: OptionSpec<boolean>;
   readonly ca: OptionSpec<readonly string[]>;
@@ -59,7 +59,7 @@ export const TLS_CLIENT: TlsClientOptions = {
 };
 
 /** Reads a file that an option names. */
-export function readGiven(name: string, path: string): Buffer {
+export function loadFile(name: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
@@ -67,18 +67,18 @@ export function readGiven(name: string, path: string): Buffer {
   }
 }
 
-function common({ ca, cert, key, alpn, allowTruncation }: GivenTls): Partial<TlsConnectOptions> {
+function common({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): Partial<TlsConnectOptions> {
   if (key !== undefined && cert === undefined) throw new UsageError("--key is given without --cert");
   return {
-    ...(ca.length === 0 ? {} : { ca: ca.map((path) => readGiven("--ca", path)) }),
-    ...(cert === undefined ? {} : { cert: readGiven("--cert", cert), key: readGiven("--key", key ?? cert) }),
+    ...(ca.length === 0 ? {} : { ca: ca.map((path) => loadFile("--ca", path)) }),
+    ...(cert === undefined ? {} : { cert: loadFile("--cert", cert), key: loadFile("--key", key ?? cert) }),
     ...(alpn.length === 0 ? {} : { alpnProtocols: alpn }),
     ...(allowTruncation ? { allowTruncation } : {}),
   };
 }
 
-/** @param secure whether the endpoint is one of TLS: otherwise no option of TLS may be given */
-export function clientTls(given: GivenTls, secure: boolean): TlsConnectOptions | undefined {
+/** @param secure whether the endpoint uses TLS; if not, the options of TLS are refused */
+export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOptions | undefined {
   if (!secure) return refuseWithoutTls(given);
   const { insecure = false, servername } = given;
   return {
@@ -91,17 +91,17 @@ export function clientTls(given: GivenTls, secure: boolean): TlsConnectOptions |
 /**
  * Without `--cert` the server gets a certificate that it signs itself.
  *
- * @param output says so, with the fingerprint that a client can compare
+ * @param output prints a note about that, with the fingerprint, so that a client can compare it
  */
 export async function serverTls(
-  given: GivenTls,
+  given: TlsOptionValues,
   secure: boolean,
   output: Output,
 ): Promise<TlsListenOptions | undefined> {
   if (!secure) return refuseWithoutTls(given);
   const { ca } = given;
-  const clients = ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true };
-  const shared = { ...common(given), ...clients };
+  const clientAuth = ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true };
+  const shared = { ...common(given), ...clientAuth };
   if (given.cert !== undefined) return shared;
   const { selfSigned } = await import("./selfSigned.js");
   const { cert, key, fingerprint } = selfSigned();
@@ -112,7 +112,7 @@ export async function serverTls(
   return { ...shared, cert, key };
 }
 
-function refuseWithoutTls(given: GivenTls): undefined {
+function refuseWithoutTls(given: TlsOptionValues): undefined {
   const { ca, cert, key, alpn, allowTruncation, insecure = false, servername } = given;
   const used = Object.entries({
     "--ca": ca.length > 0,

@@ -1,5 +1,5 @@
-// The seven steps of a server (socket, bind, listen, accept, recv, send, close), with the client's calls between them. Every
-// line that is printed is a call that was made just then, on a real socket.
+// The seven steps of a server (socket, bind, listen, accept, recv, send, close), with the client's calls between them.
+// Each printed line of a call is printed right after the call, which uses a real socket.
 
 import { AF_INET, AF_INET6, type Address, SO_REUSEADDR, Socket, SOCK_STREAM, SocketError } from "berkeley";
 
@@ -11,40 +11,40 @@ import type { Narrator } from "./narrator.js";
 export const GREETING = "Hello, Server";
 export const WELCOME = "Welcome to my server";
 
-/** ms that a call of the steps may take; on one's own machine none takes long. */
-const PATIENCE = 10_000;
+/** The timeout of each call of the steps, in ms. Between two sockets of one machine no call takes that long. */
+const CALL_TIMEOUT = 10_000;
 const BACKLOG = 5;
-/** Strangers that may come between the client's call and ours. */
+/** Maximum number of kept connections of other programs that are accepted before that of our client. */
 const MAX_EARLY = 16;
 
 export interface Exchanged {
   /** The listening socket, still open. */
   readonly server: Socket;
-  /** Visitors that were there before our own client; whoever goes on serving serves them. */
+  /** Connections of other programs, accepted before that of our client. The caller serves or closes them. */
   readonly early: readonly (readonly [Socket, Address])[];
 }
 
-/** Runs the steps. Whatever they open is closed again, when they fail too, except what is returned. */
+/** Runs the steps. All sockets except the returned ones are closed at the end. If a step fails, all are closed. */
 export async function exchange(narrator: Narrator, host: string, port: number): Promise<Exchanged> {
   const family = host.includes(":") ? AF_INET6 : AF_INET;
-  const made = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
+  const callCode = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
   const early: [Socket, Address][] = [];
 
-  const server = await openServer(narrator, family, made, host, port);
+  const server = await openServer(narrator, family, callCode, host, port);
   let accepting: Promise<[Socket, Address]> | undefined;
   try {
     const address = server.getsockname();
     const listening = "port" in address ? address.port : 0;
 
-    narrator.step(4, "accept", "take a connection from the queue; it waits until there is one");
+    narrator.step(4, "accept", "take a connection from the accept queue, or wait for one");
     accepting = server.accept();
-    // It is awaited further down. Should something fail before, the server is closed and this with it.
+    // The promise is awaited below. If a step fails before that, closing the server rejects the promise.
     accepting.catch(() => undefined);
     narrator.call("server", "const accepting = server.accept()", "a promise, which waits");
 
     await using client = new Socket(family, SOCK_STREAM);
-    client.timeout = PATIENCE;
-    narrator.call("client", `const client = ${made}`, `descriptor ${client.fileno()}`, [viewOf("client", client)]);
+    client.timeout = CALL_TIMEOUT;
+    narrator.call("client", `const client = ${callCode}`, `descriptor ${client.fileno()}`, [viewOf("client", client)]);
     const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     await client.connect([destination, listening]);
     narrator.call("client", `await client.connect(["${destination}", ${listening}])`, "nothing: it is connected", [
@@ -53,20 +53,20 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
 
     let [conn, peer] = await accepting;
     while (String(peer) !== String(client.getsockname())) {
-      narrator.note(`somebody else was first: ${peer}`);
+      narrator.note(`another program connected first: ${peer}`);
       if (early.length < MAX_EARLY) early.push([conn, peer]);
       else conn.close();
       accepting = server.accept();
       [conn, peer] = await accepting;
     }
     await using connection = conn;
-    connection.timeout = PATIENCE;
+    connection.timeout = CALL_TIMEOUT;
     narrator.call("server", "const [conn, address] = await accepting", `[descriptor ${connection.fileno()}, ${peer}]`, [
       viewOf("conn", connection),
       viewOf("server", server),
     ]);
 
-    narrator.step(5, "recv", "the client speaks first; what it says lies in the kernel until somebody reads it");
+    narrator.step(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
     await client.sendAll(GREETING);
     await connection.readable();
     narrator.call(
@@ -75,8 +75,8 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
       `nothing: all ${plural(GREETING.length, "byte")} taken`,
       [viewOf("client", client), viewOf("conn", connection)],
     );
-    const heard = await connection.recv(1024);
-    narrator.call("server", "await conn.recv(1024)", quoteBytes(heard, 64), [viewOf("conn", connection)]);
+    const received = await connection.recv(1024);
+    narrator.call("server", "await conn.recv(1024)", quoteBytes(received, 64), [viewOf("conn", connection)]);
 
     narrator.step(6, "send", "the server answers");
     await connection.sendAll(WELCOME);
@@ -90,7 +90,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     const answer = await client.recv(1024);
     narrator.call("client", "await client.recv(1024)", quoteBytes(answer, 64), [viewOf("client", client)]);
 
-    narrator.step(7, "close", "each side says that it has finished");
+    narrator.step(7, "close", "each side closes its socket; after that the peer reads 0 bytes");
     client.close();
     narrator.call("client", "client.close()", "nothing");
     const end = await connection.recv(1024);
@@ -105,7 +105,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   } catch (error) {
     server.close();
     for (const [conn] of early) conn.close();
-    // It may have come to a connection that nobody has taken over.
+    // accept() may have resolved with a connection that no other code closes.
     await accepting?.then(
       ([conn]) => conn.close(),
       () => undefined,
@@ -114,23 +114,23 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   }
 }
 
-/** The first three steps, on a port of the kernel's choice if the wanted one is taken. */
+/** Runs the first three steps. If the port is in use, the kernel chooses another one. */
 async function openServer(
   narrator: Narrator,
   family: number,
-  made: string,
+  callCode: string,
   host: string,
   port: number,
 ): Promise<Socket> {
-  let server = makeServer(narrator, family, made, true);
+  let server = makeServer(narrator, family, callCode, true);
   try {
     narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
     if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
     narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
     if (!listen(narrator, server)) {
-      // With SO_REUSEADDR two may bind, but the first that listens has the port for itself.
+      // With SO_REUSEADDR two sockets can bind to one port, but only the first of them can listen.
       server.close();
-      server = makeServer(narrator, family, made, false);
+      server = makeServer(narrator, family, callCode, false);
       await bindElsewhere(narrator, server, host, port);
       listen(narrator, server);
     }
@@ -141,12 +141,12 @@ async function openServer(
   }
 }
 
-function makeServer(narrator: Narrator, family: number, made: string, first: boolean): Socket {
+function makeServer(narrator: Narrator, family: number, callCode: string, first: boolean): Socket {
   if (first) narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
   const server = new Socket(family, SOCK_STREAM);
   try {
-    server.timeout = PATIENCE;
-    narrator.call("server", `const server = ${made}`, `descriptor ${server.fileno()}`, [viewOf("server", server)]);
+    server.timeout = CALL_TIMEOUT;
+    narrator.call("server", `const server = ${callCode}`, `descriptor ${server.fileno()}`, [viewOf("server", server)]);
     server.setsockopt(SO_REUSEADDR, true);
     narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
     return server;
@@ -166,7 +166,7 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   try {
     await server.bind([host, port]);
   } catch (error) {
-    return refused(narrator, code, error, port);
+    return printRefusal(narrator, code, error, port);
   }
   narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
@@ -178,14 +178,14 @@ function listen(narrator: Narrator, server: Socket): boolean {
   try {
     server.listen(BACKLOG);
   } catch (error) {
-    return refused(narrator, code, error, "port" in address ? address.port : 0);
+    return printRefusal(narrator, code, error, "port" in address ? address.port : 0);
   }
   narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
-/** False for a taken port, which is no failure; throws anything else. */
-function refused(narrator: Narrator, code: string, error: unknown, port: number): false {
+/** Prints a call that failed. Returns false if the port is in use, and throws every other error. */
+function printRefusal(narrator: Narrator, code: string, error: unknown, port: number): false {
   if (error instanceof SocketError) narrator.call("server", code, error.code, [], true);
   if (error instanceof SocketError && error.code === "EADDRINUSE" && port !== 0) return false;
   throw error;

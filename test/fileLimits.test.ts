@@ -1,4 +1,4 @@
-// The order of the sources: no circles, no room that is too large, no file that is too long, no file name twice.
+// Limits of the sources: no import cycle, no folder that is too large, no file that is too long, no file name twice.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -78,10 +78,10 @@ test("no folder of src/ has more than a fifth of its lines", () => {
   const sizes = new Map<string, number>();
   let total = 0;
   for (const [path, text] of files) {
-    // The command line is a program on the package, and its folders are its rooms.
+    // The command line is a program on the package. Its subfolders count one by one.
     const depth = path.startsWith("cli/") ? 2 : 1;
-    const room = path.split("/").slice(0, depth).join("/");
-    sizes.set(room, (sizes.get(room) ?? 0) + lines(text));
+    const folder = path.split("/").slice(0, depth).join("/");
+    sizes.set(folder, (sizes.get(folder) ?? 0) + lines(text));
     total += lines(text);
   }
   assert.deepEqual(
