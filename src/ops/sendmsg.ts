@@ -26,7 +26,7 @@ export const SENDMSG: Operation<Outgoing, number, number> = operation<Outgoing, 
   movesBytes: true,
   attempt: (calls, fd, outgoing, flags) => {
     const { parts, total, sockaddr, control } = outgoing;
-    if (control !== null && !control.renew()) return EBADF;
+    if (control !== null && !control.refreshDescriptors()) return EBADF;
     // The views have been detached or have shrunk: what they hold now is not what was to be sent.
     if (totalLength(parts) !== total) return EFAULT;
     const bytes = control === null ? null : control.bytes;

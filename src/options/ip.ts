@@ -18,7 +18,9 @@ import {
   describe,
   setOption,
   shapedOption,
-  type SocketOption, numberMember } from "./option.js";
+  type SocketOption,
+  numberMember,
+} from "./option.js";
 import { readInt, uintBytes, view } from "../sys/nativeInts.js";
 import { interfaceMember, ipv4Member, join, type NetworkInterface, record } from "./values.js";
 
@@ -111,7 +113,9 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
     if (typeof value === "string") {
       const address = parseIPv4(value);
       if (address !== undefined) return address;
-      throw new TypeError(`${describe(name, value)}, required a numeric IPv4 address, an index, or { interface: name }`);
+      throw new TypeError(
+        `${describe(name, value)}, required a numeric IPv4 address, an index, or { interface: name }`,
+      );
     }
     const given = typeof value === "number" ? { interface: value } : record(name, value, ["interface", "address"]);
     const { interface: index = 0, address = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
@@ -203,7 +207,10 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOpt
     const name = "IP_LOCAL_PORT_RANGE";
     if (!Array.isArray(value) || value.length !== 2)
       throw new TypeError(`${describe(name, value)}, required [lowest, highest]`);
-    const [low, high] = (value as unknown[]).map((port) => numberMember(name, "value", port, 0, 0xffff)) as [number, number];
+    const [low, high] = (value as unknown[]).map((port) => numberMember(name, "value", port, 0, 0xffff)) as [
+      number,
+      number,
+    ];
     return uintBytes(high * 0x1_0000 + low);
   },
 );

@@ -5,6 +5,7 @@
 // their option has the same number in both levels, and the family of the group says which level is meant.
 
 import { formatIPv4 } from "../addr/index.js";
+import { quote } from "../check/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE, uintBytes, view } from "../sys/nativeInts.js";
 import { readOption, setOption, type SocketOption, numberMember } from "./option.js";
@@ -16,7 +17,7 @@ import {
   isIPv6Storage,
   join,
   type NetworkInterface,
-    record,
+  record,
   storageHost,
   STORAGE_SIZE,
   storageMember,

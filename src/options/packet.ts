@@ -1,9 +1,18 @@
 // Options of the level SOL_PACKET, packet(7). In the order of their numbers.
 
 import { isUint8Array } from "node:util/types";
+import { quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
 import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js";
-import { booleanOption, intOption, readOption, setOption, shapedOption, type SocketOption, numberMember } from "./option.js";
+import {
+  booleanOption,
+  intOption,
+  readOption,
+  setOption,
+  shapedOption,
+  type SocketOption,
+  numberMember,
+} from "./option.js";
 import { type BpfInstruction, encodeProgram } from "./program.js";
 import { interfaceMember, type NetworkInterface, record } from "./values.js";
 

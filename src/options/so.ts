@@ -26,7 +26,9 @@ import {
   shapedOption,
   type SocketOption,
   textOption,
-  uintOption, numberMember } from "./option.js";
+  uintOption,
+  numberMember,
+} from "./option.js";
 import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./program.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
 import { interfaceMember, type NetworkInterface } from "./values.js";

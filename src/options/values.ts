@@ -19,7 +19,9 @@ export function record(option: string, value: unknown, members: readonly string[
   }
   for (const key of Object.keys(value)) {
     if (!members.includes(key)) {
-      throw new TypeError(`Cannot set ${option}: member ${quote(key)} is unknown, required one of ${members.join(", ")}`);
+      throw new TypeError(
+        `Cannot set ${option}: member ${quote(key)} is unknown, required one of ${members.join(", ")}`,
+      );
     }
   }
   return value as Record<string, unknown>;
@@ -50,7 +52,7 @@ export function ipv6Member(option: string, member: string, value: unknown): Uint
   if (parsed === undefined) throw new TypeError(`${describe(option, value, member)}, required a numeric IPv6 address`);
   if (parsed.zone !== undefined) {
     throw new TypeError(
-      `${describe(option, value, member)}, required an address without a zone: pass the interface as `interface``,
+      `${describe(option, value, member)}, required an address without a zone: pass the interface as "interface"`,
     );
   }
   return parsed.bytes;

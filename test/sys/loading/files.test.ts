@@ -266,7 +266,11 @@ test("BERKELEY_ADDON names the file, and nothing else is looked for", () => {
   assertRefused(load(folder, { BERKELEY_ADDON: none }), "missing", `${none}: no such file`, "set BERKELEY_ADDON to");
   const other = join(base, "addon.js");
   writeFileSync(other, "console.log('run')");
-  assertRefused(load(folder, { BERKELEY_ADDON: other }), "foreign", "its name does not end with .node, required a .node file");
+  assertRefused(
+    load(folder, { BERKELEY_ADDON: other }),
+    "foreign",
+    "its name does not end with .node, required a .node file",
+  );
   // An empty word is none.
   assertLoaded(load(folder, { BERKELEY_ADDON: "" }));
 });
