@@ -1,4 +1,4 @@
-// What both sockets, the awaitable and the blocking one, have in common for their users: re-exports only.
+// The names that both "berkeley" and "berkeley/sync" export. This file only re-exports.
 
 export {
   AF_INET,

@@ -1,10 +1,10 @@
-// What names a socket: a small class per address family, and HostPort for a name that still has to be resolved.
+// The addresses of sockets: a class for each address family, and HostPort for a name that is not resolved yet.
 //
-// The constructors store what they are given and check nothing, because accept() and recvfrom() build one from the
-// kernel's own bytes for every peer. Whatever comes from a user goes through toAddress() or parseAddress(), which check
-// every field, those of an instance of these classes too.
+// The constructors check nothing, because accept() and recvfrom() make an address from the bytes of the kernel for
+// every peer. toAddress() and parseAddress() check every address that a user passes, also the fields of an instance of
+// these classes.
 //
-// Fields are declared, not defined: a definition would store `undefined` first and the value after it, for each field.
+// The fields are declared without a definition, because a definition would first store `undefined` in each field.
 
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "./families.js";
 import { nameBytes } from "./utf8.js";
@@ -80,18 +80,18 @@ export class Inet6Address {
 }
 
 /**
- * A UNIX socket's name, `struct sockaddr_un` of unix(7): a path, an abstract name (the path starts with NUL), or none
- * (the path is empty), which is what an unbound peer has and what asks `bind()` for an automatic name.
+ * The name of a UNIX socket, `struct sockaddr_un` of unix(7): a path, an abstract name (`path` starts with NUL), or no
+ * name (`path` is empty). An unbound peer has no name, and `bind()` without a name makes the kernel choose one.
  *
- * The kernel takes any bytes for a name. In `path` a byte that belongs to no text of UTF-8 is a lone surrogate, U+DC80 for 0x80 to
- * U+DCFF for 0xff, as in Python's strings (PEP 383). So `path` stands for exactly one name, which is found at it again.
+ * A name may have any bytes. In `path` a byte that is not UTF-8 is a lone surrogate, U+DC80 for 0x80 to U+DCFF for
+ * 0xff, as in Python (PEP 383). So each `path` is exactly one name.
  *
  * @example
  * String(new UnixAddress("\0chat")); // "unix:@chat"
  */
 export class UnixAddress {
   declare readonly family: typeof AF_UNIX;
-  /** The path as the kernel has it, at most 107 bytes where it was checked. */
+  /** The path, at most 107 bytes if it was checked. */
   declare readonly path: string;
 
   constructor(path: string) {
@@ -103,14 +103,16 @@ export class UnixAddress {
   get bytes(): Uint8Array {
     const bytes = nameBytes(this.path);
     if (bytes !== undefined) return bytes;
-    throw new TypeError("Cannot encode a UNIX path: it has a lone surrogate that stands for no byte");
+    throw new TypeError(
+      "Cannot encode a UNIX path: path has a lone surrogate, required U+DC80 to U+DCFF, which stand for bytes",
+    );
   }
 
   /** `unix:/run/x.sock`, `unix:@abstract` or `unix:`, which `parseAddress()` reads. */
   toString(): string {
     const path = this.path;
     if (path.startsWith("\0")) return `unix:@${path.slice(1)}`;
-    // Both would be read as something else: the second as an abstract name, the first as a URL with a host.
+    // Without these changes the parser would read the first as a URL with a host and the second as an abstract name.
     if (path.startsWith("//")) return `unix://${path}`;
     if (path.startsWith("@")) return `unix:./${path}`;
     return `unix:${path}`;
@@ -157,7 +159,7 @@ export class VsockAddress {
  */
 export class NetlinkAddress {
   declare readonly family: typeof AF_NETLINK;
-  /** Port id, often that of the process; 0 is the kernel, or in `bind()` "choose one". */
+  /** Port id, often that of the process; 0 is the kernel; in `bind()` 0 makes the kernel choose one. */
   declare readonly pid: number;
   /** A bit for each multicast group. */
   declare readonly groups: number;
@@ -179,7 +181,7 @@ export class NetlinkAddress {
 }
 
 /**
- * A device and what the kernel says of a frame, `struct sockaddr_ll` of packet(7).
+ * A device, and properties of a frame: `struct sockaddr_ll` of packet(7).
  *
  * @example
  * String(new PacketAddress(0x0800, 2, 1, 0, Uint8Array.of(2, 0, 0, 0, 0, 9))); // "packet:2:0x0800:02:00:00:00:00:09"
@@ -192,7 +194,7 @@ export class PacketAddress {
   declare readonly ifindex: number;
   /** ARP hardware type (16 bits), 1 for Ethernet. */
   declare readonly hatype: number;
-  /** To whom the frame was sent (8 bits), such as 0 for this host. */
+  /** The kind of destination of the frame (8 bits), such as 0 for this host. */
   declare readonly pkttype: number;
   /** The hardware address, 0 to 8 bytes. */
   declare readonly addr: Uint8Array;
@@ -206,7 +208,7 @@ export class PacketAddress {
     this.addr = addr;
   }
 
-  /** Interface, protocol and hardware address; for people, no parser reads it. */
+  /** Interface, protocol and hardware address, for people. `parseAddress()` does not accept it. */
   toString(): string {
     const head = `packet:${this.ifindex}:0x${this.protocol.toString(16).padStart(4, "0")}`;
     return this.addr.length === 0 ? head : `${head}:${hex(this.addr, ":")}`;
@@ -225,8 +227,8 @@ export class PacketAddress {
 }
 
 /**
- * The bytes of an address: of a family that has no class here, or of one that has where the bytes are wanted as they are. Calls
- * pass them on as they stand.
+ * The bytes of an address of any family, for families without a class here, or to pass bytes unchanged. Calls pass the
+ * bytes to the kernel without a check.
  *
  * @example
  * String(new OpaqueAddress(31, Uint8Array.of(1, 2))); // "family 31:0102"
@@ -242,7 +244,7 @@ export class OpaqueAddress {
     this.data = data;
   }
 
-  /** The family's number and the bytes; for people, no parser reads it. */
+  /** The number of the family and the bytes, for people. `parseAddress()` does not accept it. */
   toString(): string {
     return `family ${this.family}:${hex(this.data, "")}`;
   }
@@ -252,7 +254,7 @@ export class OpaqueAddress {
   }
 }
 
-/** The address of a socket, as a system call takes or gives it; told apart by `family` or by class. */
+/** The address of a socket, as a system call takes or returns it. `family` or the class says which one it is. */
 export type Address =
   | InetAddress
   | Inet6Address
@@ -263,7 +265,7 @@ export type Address =
   | OpaqueAddress;
 
 /**
- * A host and a port that are no `Address` yet: a name for the resolver, the wildcard of the socket's family (`host` is
+ * A host and a port without a numeric address: a name for the resolver, the wildcard of the socket's family (`host` is
  * empty), or an IPv6 address whose zone is an interface's name (`zone` is set, `host` is the address).
  *
  * @example
@@ -277,7 +279,7 @@ export class HostPort {
   declare readonly flowinfo: number;
   /** Index of the interface for the IPv6 addresses that the name stands for; 0 is none. */
   declare readonly scopeid: number;
-  /** Name of the interface, to be turned into the scope id by `if_nametoindex(3)`; absent when there is none. */
+  /** Name of the interface, from which `if_nametoindex(3)` makes the scope id; absent when there is none. */
   declare readonly zone?: string;
 
   constructor(host: string, port: number, flowinfo: number = 0, scopeid: number = 0, zone?: string) {
@@ -288,7 +290,7 @@ export class HostPort {
     if (zone !== undefined) this.zone = zone;
   }
 
-  /** `localhost:8888`, `[fe80::1%eth0]:8888`, and `*:8888` for the wildcard, which alone no parser reads. */
+  /** `localhost:8888`, `[fe80::1%eth0]:8888`, and `*:8888` for the wildcard, which `parseAddress()` does not accept. */
   toString(): string {
     if (this.zone !== undefined) return `[${this.host}%${this.zone}]:${this.port}`;
     return `${this.host === "" ? "*" : this.host}:${this.port}`;

@@ -1,5 +1,5 @@
-// The checks that each part of an address has to pass, and the errors of those that fail. They run before any call to
-// the kernel: a wrong type or form is a TypeError, a number or a length outside its range a RangeError.
+// Checks the parts of an address, before any system call. A wrong type or form is a TypeError. A number or a length out
+// of its range is a RangeError.
 
 import { isUint8Array } from "node:util/types";
 
@@ -9,7 +9,7 @@ import { formatIPv6, isZone, parseIPv6, zoneIndex } from "./ipv6Text.js";
 import { quote } from "../check/index.js";
 import { nameBytes, nameText, utf8Length } from "./utf8.js";
 
-/** What is being read, for the messages: all of the value, of which a check sees one part. */
+/** The whole value that is parsed, for the messages. A check gets only one part of it. */
 export interface Subject {
   readonly kind: "address" | "endpoint";
   readonly value: unknown;
@@ -23,9 +23,9 @@ export const MAX_HOST_BYTES = 253;
 const FLOWINFO_MAX = 0x0fff_ffff;
 const U32_MAX = 0xffff_ffff;
 
-// The rule of the WHATWG URL standard ("ends in a number"), which covers all that inet_aton(3) would take.
+// The rule "ends in a number" of the WHATWG URL standard. It covers every form that inet_aton(3) accepts.
 const NUMERIC = /(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$/;
-// No host name has these; most of them mean that a URL, or a part of one, was passed.
+// No host name has these characters. Most of them mean that a URL, or a part of one, was passed.
 const NOT_IN_NAMES = /[\s\p{Cc}#%/:<>?@[\\\]^|*]/u;
 const EMPTY_LABEL = /^\.|\.\./;
 const OTHER_DOTS = /[\u3002\uff0e\uff61]/g;
@@ -48,7 +48,7 @@ function message({ kind, value }: Subject, reason: string): string {
     : `Cannot use ${quoted} as an ${kind}: ${reason}`;
 }
 
-/** An integer from 0 to `max`; `name` is what the message calls it. */
+/** `value` if it is an integer from 0 to `max`. `name` is its name in the message. */
 export function checkInteger(subject: Subject, name: string, value: unknown, max: number): number {
   if (typeof value !== "number") {
     throw refuse(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
@@ -56,11 +56,11 @@ export function checkInteger(subject: Subject, name: string, value: unknown, max
   if (!Number.isInteger(value) || value < 0 || value > max) {
     throw outOfRange(subject, `${name} is ${quote(value)}, required an integer from 0 to ${max}`);
   }
-  // Never -0, which would print as "0" and compare unequal to it in a deep comparison.
+  // Adding 0 turns -0 into 0. A deep comparison finds -0 and 0 different, although both print as "0".
   return value + 0;
 }
 
-/** A decimal number from 0 to `max` as part of a text; no sign, no leading zeros. */
+/** Reads a decimal number from 0 to `max`, without sign and leading zeros. */
 export function readInteger(subject: Subject, name: string, text: string, max: number): number {
   if (text === "") throw refuse(subject, `${name} is missing, required a number from 0 to ${max}`);
   if (!DECIMAL.test(text)) {
@@ -89,24 +89,24 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   const path = typeof given === "string" ? given : nameText(given);
   const abstract = path.startsWith("\0");
   const name = abstract ? path.slice(1) : path;
-  const what = abstract ? "abstract name" : "path";
+  const part = abstract ? "abstract name" : "path";
   if (!abstract && path.includes("\0")) {
-    throw refuse(subject, `path has a NUL character at ${path.indexOf("\0")}, which would end it in the kernel`);
+    throw refuse(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
   }
   const text = utf8Length(name);
   const bytes = text < 0 ? nameBytes(name)?.length : text;
   if (bytes === undefined) {
-    throw refuse(subject, `${what} has a lone surrogate that stands for no byte, required text that UTF-8 can hold`);
+    throw refuse(subject, `${part} has a lone surrogate, required U+DC80 to U+DCFF, which stand for bytes`);
   }
   if (bytes > PATH_BYTES) {
-    throw outOfRange(subject, `${what} has ${bytes} bytes, required at most ${PATH_BYTES} in UTF-8`);
+    throw outOfRange(subject, `${part} has ${bytes} bytes, required at most ${PATH_BYTES} in UTF-8`);
   }
   return new UnixAddress(path);
 }
 
 /**
- * A host, a port and what IPv6 adds to them. A literal is read strictly; what looks like a number and is no literal is
- * refused, so that the resolver, which would take it for another address, never sees it.
+ * A host, a port, and for IPv6 a flow info, a scope id and a zone. A host that looks like a number but is not a literal
+ * address is refused, because the resolver would read it as another address.
  */
 export function checkHost(
   subject: Subject,
@@ -121,10 +121,10 @@ export function checkHost(
   const flow = checkInteger(subject, "flowinfo", flowinfo, FLOWINFO_MAX);
   const scope = checkU32(subject, "scopeid", scopeid);
   if (host.includes(":")) return checkIPv6(subject, host, portNumber, flow, scope, zone);
-  if (zone !== undefined) throw refuse(subject, `zone is ${quote(zone)}, which only an IPv6 address as host can have`);
+  if (zone !== undefined) throw refuse(subject, `zone is ${quote(zone)}, required none unless host is an IPv6 address`);
   if (isIPv4(host)) {
     if (flow !== 0 || scope !== 0) {
-      throw refuse(subject, `host ${quote(host)} is an IPv4 address, required no flowinfo and no scopeid`);
+      throw refuse(subject, `host is ${quote(host)}, an IPv4 address, required no flowinfo and no scopeid`);
     }
     return new InetAddress(host, portNumber);
   }
@@ -145,7 +145,7 @@ function checkIPv6(
   }
   const parsed = parseIPv6(host);
   if (parsed === undefined) {
-    throw refuse(subject, `host ${quote(host)} is not an IPv6 address, required one such as "::1" or "fe80::1%eth0"`);
+    throw refuse(subject, `host is ${quote(host)}, required an IPv6 address such as "::1" or "fe80::1%eth0"`);
   }
   let chosen = parsed.zone;
   if (zone !== undefined) {
@@ -171,20 +171,24 @@ function checkIPv6(
 function checkName(subject: Subject, host: string): void {
   const bad = NOT_IN_NAMES.exec(host);
   if (bad !== null) {
-    throw refuse(subject, `host ${quote(host)} has ${quote(bad[0])} at ${bad.index}, which no host name has`);
+    throw refuse(
+      subject,
+      `host is ${quote(host)}, required a host name; ${quote(bad[0])} at ${bad.index} is not allowed`,
+    );
   }
   const bytes = utf8Length(host);
-  if (bytes < 0) throw refuse(subject, `host ${quote(host)} has a lone surrogate, required text that UTF-8 can hold`);
+  if (bytes < 0) throw refuse(subject, `host is ${quote(host)}, required a string without lone surrogates`);
   if (bytes > MAX_HOST_BYTES) {
     throw outOfRange(subject, `host has ${bytes} bytes, required at most ${MAX_HOST_BYTES} in UTF-8`);
   }
-  if (EMPTY_LABEL.test(host)) throw refuse(subject, `host ${quote(host)} has nothing before one of its dots`);
-  // A resolver that knows international names would read full-width digits and dots as the plain ones.
+  if (EMPTY_LABEL.test(host))
+    throw refuse(subject, `host is ${quote(host)}, required a host name without empty labels`);
+  // A resolver for international names reads full-width digits and dots as plain ones.
   const plain = bytes === host.length ? host : host.normalize("NFKC").replace(OTHER_DOTS, ".");
   if (NUMERIC.test(plain)) {
     throw refuse(
       subject,
-      `host ${quote(host)} looks like a number but is not an IPv4 address, ` +
+      `host is ${quote(host)}, which looks like a number, ` +
         "required four decimal numbers from 0 to 255 without leading zeros",
     );
   }

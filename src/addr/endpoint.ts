@@ -1,4 +1,4 @@
-// Endpoints: an address together with what is spoken there, which is what connect(), listen() and serve() take.
+// Endpoints: an address and its protocol, as connect() and listen() take them.
 
 import {
   type Address,
@@ -41,7 +41,7 @@ export interface VsockEndpoint {
   readonly address: VsockAddress;
 }
 
-/** A descriptor that this process has already. */
+/** A descriptor that is open in this process already. */
 export interface FdEndpoint {
   readonly scheme: "fd";
   readonly fd: number;
@@ -53,10 +53,10 @@ export interface SystemdEndpoint {
   readonly name: string;
 }
 
-/** Where to connect or listen, checked; told apart by `scheme`. */
+/** A checked endpoint to connect to or to listen at. `scheme` says which kind it is. */
 export type Endpoint = HostEndpoint | UnixEndpoint | VsockEndpoint | FdEndpoint | SystemdEndpoint;
 
-/** Whatever is taken where an endpoint is. A host without a scheme means `tcp`. */
+/** Every form of an endpoint that calls accept. The scheme of a host and a port is `tcp` by default. */
 export type EndpointLike =
   | string
   | Endpoint
@@ -71,7 +71,7 @@ export type EndpointLike =
   | { readonly scheme?: "fd" | undefined; readonly fd: number }
   | readonly [host: string, port: number];
 
-/** An endpoint that can be nothing but one of TLS. */
+/** An endpoint that is always one of TLS. */
 export type TlsEndpointLike =
   | `tls://${string}`
   | { readonly scheme: "tls"; readonly address: InetAddress | Inet6Address | HostPort }
@@ -90,9 +90,9 @@ const FD_MAX = 0x7fff_ffff;
 
 /**
  * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
- * IPv6 address in brackets, with or without a zone: `%eth0`, or as RFC 6874 has it `%25eth0`), `unix:/path`, `unix:///path`, `unix:@abstract`,
- * `vsock://cid:port`, `fd:3`, `systemd:name`; or an object or tuple. Makes no call. A port is always required; 0 asks
- * the kernel for one.
+ * IPv6 address in brackets, with or without a zone: `%eth0`, or `%25eth0` as in RFC 6874), `unix:/path`,
+ * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or an object or tuple. It makes no
+ * system call. A port is always required; 0 makes the kernel choose one.
  *
  * @throws TypeError that says which part is wrong; RangeError when a number or a length is out of range
  * @example
@@ -101,15 +101,15 @@ const FD_MAX = 0x7fff_ffff;
  */
 export function parseEndpoint(value: EndpointLike): Endpoint {
   const subject: Subject = { kind: "endpoint", value };
-  if (typeof value === "string") return fromText(subject, value);
+  if (typeof value === "string") return endpointFromText(subject, value);
   if (typeof value !== "object" || value === null) throw refuse(subject, OBJECTS);
   if (Array.isArray(value) || isAddress(value) || value instanceof HostPort) {
-    return fromAddress(subject, undefined, toAddress(value as AddressLike));
+    return endpointFromAddress(subject, undefined, toAddress(value as AddressLike));
   }
-  return fromObject(subject, value as Fields);
+  return endpointFromObject(subject, value as EndpointFields);
 }
 
-function fromText(subject: Subject, text: string): Endpoint {
+function endpointFromText(subject: Subject, text: string): Endpoint {
   const colon = text.indexOf(":");
   const scheme = colon < 0 ? "" : text.slice(0, colon);
   const rest = text.slice(colon + 1);
@@ -123,14 +123,14 @@ function fromText(subject: Subject, text: string): Endpoint {
       return { scheme, address: new VsockAddress(cid, port) };
     }
     case "unix":
-      return fromAddress(subject, scheme, readUnix(subject, rest));
+      return endpointFromAddress(subject, scheme, readUnix(subject, rest));
     case "fd":
       return { scheme, fd: readInteger(subject, "descriptor", rest, FD_MAX) };
     case "systemd":
       return { scheme, name: checkFdName(subject, rest) };
   }
   if (rest.startsWith("//")) throw refuse(subject, `scheme ${quote(scheme)} is unknown, ${FORMS}`);
-  throw refuse(subject, `it begins with no known scheme, ${FORMS}`);
+  throw refuse(subject, `scheme is missing, ${FORMS}`);
 }
 
 function afterSlashes(subject: Subject, scheme: string, rest: string): string {
@@ -143,7 +143,7 @@ function checkFdName(subject: Subject, name: unknown): string {
   throw refuse(subject, `name is ${quote(name)}, required 1 to 255 printable ASCII characters without ":"`);
 }
 
-interface Fields {
+interface EndpointFields {
   readonly scheme?: unknown;
   readonly address?: unknown;
   readonly fd?: unknown;
@@ -154,11 +154,11 @@ interface Fields {
   readonly port?: unknown;
 }
 
-function fromObject(subject: Subject, fields: Fields): Endpoint {
+function endpointFromObject(subject: Subject, fields: EndpointFields): Endpoint {
   const { scheme, address, fd, name, host, path, cid, port } = fields;
   const parts = host !== undefined || path !== undefined || cid !== undefined || port !== undefined;
-  const ways = [parts, address !== undefined, fd !== undefined, name !== undefined];
-  if (ways.filter(Boolean).length !== 1) throw refuse(subject, OBJECTS);
+  const forms = [parts, address !== undefined, fd !== undefined, name !== undefined];
+  if (forms.filter(Boolean).length !== 1) throw refuse(subject, OBJECTS);
   if (fd !== undefined) {
     if (scheme !== undefined && scheme !== "fd") throw mismatch(subject, scheme, "a descriptor");
     return { scheme: "fd", fd: checkInteger(subject, "fd", fd, FD_MAX) };
@@ -167,10 +167,10 @@ function fromObject(subject: Subject, fields: Fields): Endpoint {
     if (scheme !== "systemd") throw mismatch(subject, scheme, "a name of descriptors");
     return { scheme, name: checkFdName(subject, name) };
   }
-  return fromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
+  return endpointFromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
 }
 
-function fromAddress(subject: Subject, scheme: unknown, address: Address | HostPort): Endpoint {
+function endpointFromAddress(subject: Subject, scheme: unknown, address: Address | HostPort): Endpoint {
   if (address instanceof InetAddress || address instanceof Inet6Address || address instanceof HostPort) {
     if (scheme === undefined) return { scheme: "tcp", address };
     if (scheme === "tcp" || scheme === "tls" || scheme === "udp") return { scheme, address };
@@ -185,7 +185,7 @@ function fromAddress(subject: Subject, scheme: unknown, address: Address | HostP
     if (scheme === undefined || scheme === "vsock") return { scheme: "vsock", address };
     throw mismatch(subject, scheme, "a vsock address");
   }
-  if (address instanceof OpaqueAddress) throw refuse(subject, `it is the bytes of an address, ${FORMS}`);
+  if (address instanceof OpaqueAddress) throw refuse(subject, `data is only valid in an address, ${FORMS}`);
   throw refuse(subject, `family ${address.family} has no endpoints, ${FORMS}`);
 }
 
@@ -194,8 +194,8 @@ function mismatch(subject: Subject, scheme: unknown, found: string): TypeError {
 }
 
 /**
- * Prints an endpoint so that `parseEndpoint()` reads it again, without the flow info of IPv6; the wildcard of a family
- * is printed as `tcp://*:80`, which only the object form can say.
+ * Prints an endpoint in a form that `parseEndpoint()` reads, without the flow info of IPv6. Exception: the wildcard of
+ * a family is printed as `tcp://*:80`, which `parseEndpoint()` does not accept.
  *
  * @example
  * formatEndpoint(parseEndpoint({ host: "::1", port: 80 })); // "tcp://[::1]:80"
@@ -215,7 +215,7 @@ export function formatEndpoint(endpoint: Endpoint): string {
   }
 }
 
-/** As the address prints itself, but for a zone that would not be read as it is after `%`. */
+/** The text of the address. A zone that begins with 25 is encoded, because the parser would read `%25` as a `%`. */
 function printHost(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";
   if (address instanceof Inet6Address) zone = String(address.scopeid);

@@ -1,4 +1,4 @@
-// Addresses and endpoints: parse, check, print. Pure: no call to the kernel, no resolver.
+// Addresses and endpoints: parse, check, print. No system call, no resolver.
 
 export {
   type Address,

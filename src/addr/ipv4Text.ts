@@ -1,5 +1,5 @@
 // IPv4 addresses as text: exactly four decimal numbers. The shorter, octal and hexadecimal forms that inet_aton(3)
-// takes are refused, because programs that disagree about them disagree about whom they talk to (RFC 6943, 3.1.1).
+// accepts are refused, because programs read them differently and then use different addresses (RFC 6943, 3.1.1).
 
 const DOT = 46;
 const ZERO = 48;
@@ -13,7 +13,7 @@ const scratch = new Uint8Array(4);
  * Reads a dotted quad (RFC 6943, section 3.1.1, "strict"; inet_pton(3)): four decimal numbers from 0 to 255, no leading
  * zeros, nothing before or after.
  *
- * @returns the 4 bytes in network order, or undefined when the text is anything else
+ * @returns the 4 bytes in network order, or undefined for any other text
  * @example
  * parseIPv4("127.0.0.1"); // Uint8Array [127, 0, 0, 1]
  * parseIPv4("127.1"); // undefined
@@ -31,7 +31,7 @@ export function isIPv4(text: unknown): boolean {
 /**
  * Reads the dotted quad that goes from `start` to the end of the text into `out` at `at`, without allocating.
  *
- * @returns whether there was one; if not, what is in `out` has no meaning
+ * @returns whether there was one; if not, the contents of `out` are undefined
  */
 export function readIPv4(text: string, start: number, out: Uint8Array, at: number): boolean {
   const end = text.length;
@@ -68,7 +68,9 @@ export function formatIPv4(bytes: Uint8Array, offset: number = 0): string {
   const last = octets[bytes[offset + 3] ?? -1];
   const first = dotted[bytes[offset] ?? -1];
   if (last === undefined || first === undefined) {
-    throw new RangeError(`Cannot print an IPv4 address: required 4 bytes at ${offset}, found ${bytes.length} in all`);
+    throw new RangeError(
+      `Cannot print an IPv4 address: bytes has length ${bytes.length}, required 4 bytes from ${offset} on`,
+    );
   }
   return first + dotted[bytes[offset + 1]!]! + dotted[bytes[offset + 2]!]! + last;
 }

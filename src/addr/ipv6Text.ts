@@ -1,5 +1,5 @@
-// IPv6 addresses as text: every form of RFC 4291 section 2.2 is read, with the zones of RFC 4007 section 11; one form is
-// written, that of RFC 5952.
+// IPv6 addresses as text. The parser accepts every form of RFC 4291 section 2.2, with the zones of RFC 4007 section 11.
+// The formatter writes the form of RFC 5952.
 
 import { formatIPv4, readIPv4 } from "./ipv4Text.js";
 import { utf8Length } from "./utf8.js";
@@ -7,8 +7,8 @@ import { utf8Length } from "./utf8.js";
 const COLON = 58;
 const DOT = 46;
 
-// IFNAMSIZ is 16 with the NUL; what no interface's name may hold is in dev_valid_name() of the kernel. Brackets and "%"
-// would make the printed form ambiguous.
+// IFNAMSIZ is 16 with the NUL. dev_valid_name() of the kernel defines which characters a name may have. Brackets and
+// "%" would make the printed form ambiguous.
 const ZONE = /^[^\s\p{Cc}\p{Cs}/:%[\]]+$/u;
 const ZONE_BYTES = 15;
 const ZONE_NUMBER = /^(?:0|[1-9][0-9]{0,9})$/;
@@ -20,7 +20,7 @@ const scratch = new Uint8Array(16);
  * Reads an IPv6 address (RFC 4291, section 2.2; inet_pton(3)), upper or lower case, with `::`, with an IPv4 address in
  * the last 32 bits, and with a zone after `%`: an interface's name or its index.
  *
- * @returns the 16 bytes in network order and the zone as written, or undefined when the text is anything else
+ * @returns the 16 bytes in network order and the zone as written, or undefined for any other text
  * @example
  * parseIPv6("fe80::1%eth0"); // { bytes: Uint8Array(16), zone: "eth0" }
  * parseIPv6(":::"); // undefined
@@ -42,7 +42,7 @@ export function isIPv6(text: string): boolean {
   return readIPv6(text, scratch);
 }
 
-/** The index that a zone stands for when it is written as a number, or undefined for a name. */
+/** The index in a numeric zone, or undefined for a name. */
 export function zoneIndex(zone: string): number | undefined {
   return ZONE_NUMBER.test(zone) ? Number(zone) : undefined;
 }
@@ -53,7 +53,7 @@ export function isZone(zone: string): boolean {
   return utf8Length(zone) <= ZONE_BYTES && ZONE.test(zone) && zone !== "." && zone !== "..";
 }
 
-// Groups are written from the left; at the end, those that came after "::" are moved to the right.
+// Writes the groups from the left. At the end the groups after "::" move to the right.
 function readIPv6(text: string, out: Uint8Array): boolean {
   const end = text.length;
   if (end < 2 || end > 45) return false;
@@ -115,7 +115,9 @@ function hexDigit(code: number): number {
  */
 export function formatIPv6(bytes: Uint8Array, offset: number = 0): string {
   if (!Number.isInteger(offset) || offset < 0 || offset + 16 > bytes.length) {
-    throw new RangeError(`Cannot print an IPv6 address: required 16 bytes at ${offset}, found ${bytes.length} in all`);
+    throw new RangeError(
+      `Cannot print an IPv6 address: bytes has length ${bytes.length}, required 16 bytes from ${offset} on`,
+    );
   }
   if (isMapped(bytes, offset)) return `::ffff:${formatIPv4(bytes, offset + 12)}`;
   let best = -1;

@@ -1,5 +1,5 @@
-// From what a user writes to an address: a string, a tuple as in Python, an object, or an instance of one of the classes.
-// Everything is checked here, before any call; what needs the resolver comes out as a HostPort.
+// Parses an address that a user passes: a string, a tuple as in Python, an object, or an instance of an address class.
+// Every part is checked before any system call. A host that needs the resolver becomes a HostPort.
 
 import { isUint8Array } from "node:util/types";
 import {
@@ -20,7 +20,7 @@ import { isIPv4 } from "./ipv4Text.js";
 import { isIPv6 } from "./ipv6Text.js";
 import { quote } from "../check/index.js";
 
-/** A host, literal or name, and a port. `zone` is an interface's name or index, as after the `%` of a host. */
+/** A host (a numeric address or a name) and a port. `zone` is the name or the index of an interface. */
 export interface HostPortLike {
   readonly family?: number | undefined;
   readonly host: string;
@@ -50,7 +50,10 @@ export interface NetlinkLike {
   readonly groups: number;
 }
 
-/** A device of packet(7): what bind(2) needs; for sending also `addr`, the hardware address. Absent members are 0, or empty. */
+/**
+ * A device of packet(7): the members that bind(2) needs. To send, `addr` is necessary too. Absent members are 0, or
+ * empty.
+ */
 export interface PacketLike {
   readonly family?: number | undefined;
   readonly protocol?: number | undefined;
@@ -61,14 +64,17 @@ export interface PacketLike {
   readonly addr?: string | Uint8Array | undefined;
 }
 
-/** An address of any family as its bytes: what follows `sa_family` in its `sockaddr`. They are passed on as they stand. */
+/**
+ * An address of any family as its bytes: what follows `sa_family` in its `sockaddr`. Calls pass them to the kernel
+ * unchanged.
+ */
 export interface OpaqueLike {
   readonly family: number;
   /** At most 126 bytes, or as text: `"0102"`. */
   readonly data: string | Uint8Array;
 }
 
-/** Whatever is taken where an address is. */
+/** Every form of an address that calls accept. */
 export type AddressLike =
   | string
   | Address
@@ -88,7 +94,7 @@ const SHAPES =
 
 /**
  * Reads an address from text: `127.0.0.1:8888`, `[::1]:8888`, `[fe80::1%eth0]:8888`, `localhost:8888`,
- * `unix:/run/x.sock`, `unix:@abstract`, `unix:`, `vsock:2:1024`, `netlink:0:1`. Makes no call.
+ * `unix:/run/x.sock`, `unix:@abstract`, `unix:`, `vsock:2:1024`, `netlink:0:1`. It makes no system call.
  *
  * @returns an address, or a `HostPort` when the text holds a name (of a host, or of an interface as the zone)
  * @throws TypeError that says which part of the text is wrong; RangeError when a number or a length is out of range
@@ -101,7 +107,7 @@ export function parseAddress(text: string): Address | HostPort {
   if (text.startsWith("unix:")) return readUnix(subject, text.slice(5));
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
     const scheme = text.slice(0, text.indexOf(":"));
-    throw refuse(subject, `it begins with the scheme ${quote(scheme)}, which an endpoint has but an address has not`);
+    throw refuse(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
   }
   if (text.startsWith("vsock:")) {
     const [cid, port] = readPair(subject, text.slice(6), "cid", "port");
@@ -124,7 +130,7 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
     host = text.slice(1, after - 1);
     if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
-      throw refuse(subject, `${quote(host)} is in brackets, required an IPv6 address there`);
+      throw refuse(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
     }
     if (after < text.length && text[after] !== ":") {
       throw refuse(subject, `${quote(text.slice(after))} follows "]", required ":" and the port`);
@@ -137,7 +143,7 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
       throw refuse(
         subject,
         looksLikeIPv6(text)
-          ? `an IPv6 address stands without brackets, required the form "[::1]:80"`
+          ? `host is an IPv6 address without brackets, required the form "[::1]:80"`
           : `it has more than one ":", required host:port, or [address]:port for IPv6`,
       );
     }
@@ -156,8 +162,8 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
 }
 
 /**
- * An endpoint is a URI, in which `%25` and the zone follow the address, with what is no letter, digit or one of `-._~` written
- * as `%` and two hexadecimal digits: RFC 6874, section 2. `%` alone is taken as well, as section 3 suggests.
+ * Decodes a zone after `%25`. An endpoint is a URI, so its zone follows `%25`, and characters other than letters,
+ * digits and `-._~` are percent-encoded: RFC 6874, section 2. A plain `%` is accepted as well, as section 3 suggests.
  */
 function decodeZone(subject: Subject, host: string): string {
   const percent = host.indexOf("%25");
@@ -166,11 +172,11 @@ function decodeZone(subject: Subject, host: string): string {
   try {
     return `${host.slice(0, percent)}%${decodeURIComponent(zone)}`;
   } catch {
-    throw refuse(subject, `zone ${quote(zone)} has a "%" that begins no encoded text of UTF-8`);
+    throw refuse(subject, `zone is ${quote(zone)}, required valid percent-encoding`);
   }
 }
 
-/** Reads what follows `unix:`; `//` must have nothing between it and the path, as in `unix:///run/x.sock`. */
+/** Reads the text after `unix:`. After `//` an absolute path must follow, as in `unix:///run/x.sock`. */
 export function readUnix(subject: Subject, text: string): UnixAddress {
   if (text.startsWith("@")) return checkUnix(subject, `\0${text.slice(1)}`);
   if (text.startsWith("\0")) throw refuse(subject, 'path begins with NUL, required "@" before an abstract name');
@@ -196,25 +202,25 @@ function looksLikeIPv6(text: string): boolean {
 }
 
 /**
- * Turns whatever is taken as an address into one, checking every part. Makes no call.
+ * Converts any form of an address to an address object, and checks every part. It makes no system call.
  *
- * An instance of an address class comes back as it is. `["", port]` stands for the wildcard of the socket's family and
- * comes out as a `HostPort` with an empty host.
+ * An instance of an address class is checked and returned itself. `["", port]` is the wildcard of the socket's family;
+ * the result is a `HostPort` with an empty host.
  *
- * @returns an address, or a `HostPort` when a name is left for the resolver
+ * @returns an address, or a `HostPort` when the resolver is needed
  * @throws TypeError for a wrong type or form, RangeError for a number or a length out of range; both quote the value
  * @example
  * String(toAddress(["::1", 8888])); // "[::1]:8888"
  */
 export function toAddress(value: AddressLike): Address | HostPort {
-  // First, and without a subject, because sendto() comes here with what recvfrom() gave.
+  // This comes first and allocates nothing, because servers pass the address from recvfrom() to sendto().
   if (value instanceof InetAddress && isPort(value.port) && isIPv4(value.host)) return value;
   if (typeof value === "string") return parseAddress(value);
   const subject: Subject = { kind: "address", value };
   if (typeof value !== "object" || value === null) throw refuse(subject, SHAPES);
   if (isAddress(value)) return checkInstance(subject, value);
   if (Array.isArray(value)) return fromTuple(subject, value as readonly unknown[]);
-  return fromObject(subject, value as Fields);
+  return addressFromObject(subject, value as AddressFields);
 }
 
 function isPort(port: unknown): boolean {
@@ -234,7 +240,7 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     throw refuse(subject, `host is ${quote(value.host)}, required an ${scoped ? "IPv6" : "IPv4"} address`);
   }
   if (value instanceof UnixAddress) {
-    // Whoever puts bytes there gets the name that they are.
+    // If a user made an instance with bytes as `path`, the result is the address with these bytes.
     const checked = checkUnix(subject, value.path);
     if (checked.path !== value.path) return checked;
   } else if (value instanceof VsockAddress) {
@@ -251,7 +257,7 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
   return value;
 }
 
-function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: Fields): PacketAddress {
+function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: AddressFields): PacketAddress {
   return new PacketAddress(
     checkInteger(subject, "protocol", protocol, 0xffff),
     checkInteger(subject, "ifindex", ifindex, 0x7fff_ffff),
@@ -280,7 +286,7 @@ function fromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostP
   return checkHost(subject, tuple[0], tuple[1], tuple[2], tuple[3]);
 }
 
-interface Fields {
+interface AddressFields {
   readonly family?: unknown;
   readonly host?: unknown;
   readonly port?: unknown;
@@ -301,7 +307,7 @@ interface Fields {
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-function fromObject(subject: Subject, fields: Fields): Address | HostPort {
+function addressFromObject(subject: Subject, fields: AddressFields): Address | HostPort {
   const { family, host, port, flowinfo, scopeid, zone, path, cid, pid, groups, ifindex, data } = fields;
   const { protocol = 0, hatype = 0, pkttype = 0, addr = NO_BYTES } = fields;
   const hosted = host !== undefined;
@@ -339,7 +345,7 @@ function fromObject(subject: Subject, fields: Fields): Address | HostPort {
   return new NetlinkAddress(checkU32(subject, "pid", pid), checkU32(subject, "groups", groups));
 }
 
-/** Bytes that are written as `toJSON()` writes them; everything else as it is, for a check that quotes it. */
+/** The bytes of a text in the form of `toJSON()`. Any other value is returned unchanged, and a check refuses it. */
 function fromHex(value: unknown, separator: string): unknown {
   if (typeof value !== "string") return value;
   const digits = separator === "" ? value : value.split(separator).join("");
@@ -348,7 +354,7 @@ function fromHex(value: unknown, separator: string): unknown {
   return written === value.toLowerCase() ? bytes : value;
 }
 
-// A plain copy of an address says its family. One that the rest of the object contradicts must not be passed over.
+// A copy of an address has a `family`. It must match the other fields.
 function checkFamily(subject: Subject, family: unknown, found: number): void {
   if (family === undefined || family === AF_UNSPEC || family === found) return;
   const what =

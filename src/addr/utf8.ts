@@ -1,8 +1,9 @@
-// UTF-8: how long a text is in it, which is what the kernel's limits count; and names that are bytes.
+// UTF-8: the length of a text in bytes, which the kernel's limits count, and the conversion of names between bytes and
+// text.
 //
-// A name in the file system or of a UNIX socket is bytes, of which most are UTF-8 and some are not. As a string, each byte that
-// belongs to no text becomes a lone surrogate, U+DC80 for 0x80 to U+DCFF for 0xff, as in Python (PEP 383, "surrogateescape").
-// So every name is a string, no two names are the same one, and the string gives the bytes again.
+// The name of a file or of a UNIX socket is bytes, which need not be UTF-8. In the string of a name, each byte that is
+// not UTF-8 is a lone surrogate, U+DC80 for 0x80 to U+DCFF for 0xff, as in Python (PEP 383, "surrogateescape"). So each
+// name has its own string, and the string can be converted back to the same bytes.
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -10,7 +11,9 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const LONE = /[\ud800-\udfff]/u;
 const REPLACEMENT = "\ufffd";
 
-/** Bytes of a text in UTF-8, or -1 when a lone surrogate makes it no text: encoding would change it silently. Allocates nothing. */
+/**
+ * Bytes of a text in UTF-8, or -1 if it has a lone surrogate, which encoding would replace silently. Allocates nothing.
+ */
 export function utf8Length(text: string): number {
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
@@ -30,7 +33,7 @@ export function utf8Length(text: string): number {
   return bytes;
 }
 
-/** The bytes of a name; undefined when it has a lone surrogate that stands for no byte. */
+/** The bytes of a name; undefined when it has a lone surrogate outside U+DC80 to U+DCFF. */
 export function nameBytes(name: string): Uint8Array | undefined {
   if (!LONE.test(name)) return encoder.encode(name);
   const bytes: number[] = [];
@@ -46,7 +49,7 @@ export function nameBytes(name: string): Uint8Array | undefined {
 /** The name that has these bytes. */
 export function nameText(bytes: Uint8Array): string {
   const text = decoder.decode(bytes);
-  // What belongs to no text becomes U+FFFD, which text can have as well.
+  // The decoder replaces invalid bytes by U+FFFD. A valid text may contain U+FFFD too.
   if (!text.includes(REPLACEMENT)) return text;
   let name = "";
   for (let at = 0; at < bytes.length;) {

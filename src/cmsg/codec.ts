@@ -1,21 +1,25 @@
-// A kind of control message: its level and type, and how its data look in bytes and in TypeScript.
+// A codec of one kind of control message: its level, its type, and the conversion of its data.
 
 import { integer } from "../check/index.js";
 import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
 
 /**
- * What is known of a kind. A kind that is only received has no `encode`, one that is only sent no `decode`. Decoding must not
- * throw, whatever the bytes, nor keep the view; it gives undefined for data that are too short.
+ * The conversion of one kind of control message. A kind that is only received has no `encode`, and a kind that is only
+ * sent has no `decode`. `decode` must not throw for any bytes and must not keep the view. It returns undefined for data
+ * that are too short.
  */
 export interface Codec {
-  /** `"IP_TTL"`: what stands in `type`. */
+  /** The `type` of the decoded message: `"IP_TTL"`. */
   readonly name: string;
   readonly level: number;
+  /** `cmsg_type`, the number of the kind in its level. */
   readonly cmsg: number;
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
-  /** Bytes that the kernel gives at least, if `decode` takes fewer: a message that was cut below that is not decoded. */
+  /**
+   * Least number of bytes from the kernel, if `decode` accepts fewer. A message that was cut below it is not decoded.
+   */
   readonly whole?: number;
-  /** `name` says in errors which message it is: `control[0]`. */
+  /** `name` is the name of the message in errors: `control[0]`. */
   readonly encode?: (message: never, name: string) => Uint8Array;
 }
 
@@ -23,7 +27,7 @@ export interface Codec {
 export const SOCKADDR_IN = 16;
 export const SOCKADDR_IN6 = 28;
 
-/** A control message whose data are one number: an int. */
+/** A kind whose data are one int. */
 export function intCodec(
   name: string,
   level: number,
@@ -41,7 +45,7 @@ export function intCodec(
   return { name, level, cmsg, decode, encode };
 }
 
-/** A control message whose data are one number of 32 bits without a sign. */
+/** A kind whose data are one unsigned number of 32 bits. */
 export function uintCodec(name: string, level: number, cmsg: number, field: string, sent: boolean): Codec {
   const int = intCodec(name, level, cmsg, field, sent ? [0, 0xffff_ffff] : undefined);
   return {

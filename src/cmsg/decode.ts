@@ -1,4 +1,4 @@
-// From the bytes of control data to typed messages.
+// Decodes the bytes of control data to typed messages.
 
 import type { Calls } from "../sys/calls.js";
 import { SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
@@ -21,7 +21,7 @@ for (const codec of CODECS) {
   byLevel.set(codec.level, kinds.set(codec.cmsg, codec));
 }
 
-/** The descriptors in the data; -1 stands for one that was lost. */
+/** The descriptors in the data. -1 is a descriptor that the kernel could not pass. */
 function descriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
   const input = view(data);
   const fds: number[] = [];
@@ -43,18 +43,18 @@ function decodeOne(level: number, type: number, data: Uint8Array, cut: boolean, 
   }
   const codec = byLevel.get(level)?.get(type);
   if (codec !== undefined && !(cut && data.length < (codec.whole ?? 0))) {
-    // What a codec makes is one of the union; only the codec's own file knows which.
-    const known = codec.decode!(data) as ControlMessage | undefined;
-    if (known !== undefined) return known;
+    // Each codec returns one member of the union; the types of the codec table do not say which.
+    const decoded = codec.decode!(data) as ControlMessage | undefined;
+    if (decoded !== undefined) return decoded;
   }
   return { level, type, data: data.slice() };
 }
 
 /**
- * The messages in the first `length` bytes of control data. Never throws, and keeps nothing of the bytes.
+ * The messages in the first `length` bytes of control data. It never throws and keeps no view of the bytes.
  *
- * @param calls what closes descriptors among them that nobody takes
- * @param truncated whether the kernel said MSG_CTRUNC, and so may have cut the last message
+ * @param calls the calls that close received descriptors
+ * @param truncated whether the kernel returned MSG_CTRUNC and may have cut the last message
  */
 export function decodeControl(
   bytes: Uint8Array,
@@ -69,7 +69,7 @@ export function decodeControl(
   return messages;
 }
 
-/** The descriptors that a message brought, if it is one that does. */
+/** The descriptors in a message; undefined for a message of another kind. */
 export function descriptorsOf(message: ControlMessage): ReceivedDescriptors | undefined {
   if (message.type === "SCM_RIGHTS") return message.fds;
   if (message.type === "SCM_PIDFD") return message.pidfd;

@@ -1,13 +1,13 @@
-// Descriptors that came with a message: who owns them, from their arrival to their end.
+// Owns the descriptors that came with a message, until they are taken or closed.
 //
-// The kernel makes them in the moment in which recvmsg() returns, so from then on somebody has to close them. The addon
-// records them as owned by the environment, which closes them when it ends. Here they are held by an object, and closed with
-// it: when it is disposed, or when it is collected. Taking them out ends both.
+// The kernel makes the descriptors when recvmsg() returns, so they must be closed from then on. The addon records them
+// as owned by the environment, which closes them when it ends. An object holds them and closes them when it is disposed
+// or collected. `take()` ends both.
 
 import { integer } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 
-/** What is left to close. It must not refer to the object whose end it outlives. */
+/** The descriptors that are left to close. It must not refer to the object, or the object would never be collected. */
 interface Held {
   readonly calls: Calls;
   fds: number[];
@@ -20,11 +20,11 @@ function closeAll(held: Held): void {
   for (const fd of fds) calls.close(fd);
 }
 
-const collected = new FinalizationRegistry<Held>(closeAll);
+const registry = new FinalizationRegistry<Held>(closeAll);
 
 /**
- * Descriptors that another process passed: SCM_RIGHTS of unix(7). They are open and close-on-exec, and closed with this object
- * when nobody takes them: by `close()`, by `using`, or when it is collected.
+ * Descriptors that another process passed: SCM_RIGHTS of unix(7). They are open and close-on-exec. Descriptors that are
+ * not taken are closed with this object: by `close()`, by `using`, or when it is collected.
  *
  * @see unix(7), SCM_RIGHTS
  * @example
@@ -51,23 +51,24 @@ export class ReceivedDescriptors {
   /** @internal */
   constructor(fds: readonly number[], calls: Calls) {
     this.#held = { calls, fds: [...fds] };
-    if (fds.length > 0) collected.register(this, this.#held, this.#held);
+    if (fds.length > 0) registry.register(this, this.#held, this.#held);
   }
 
-  /** How many are held. */
+  /** Number of descriptors that are held. */
   get length(): number {
     return this.#held.fds.length;
   }
 
-  /** The numbers of those that are held, in the order in which they were sent. They stay held: see {@link take}. */
+  /** The numbers of the held descriptors, in the order in which they were sent. {@link take} removes them. */
   get fds(): readonly number[] {
     return [...this.#held.fds];
   }
 
   /**
-   * Takes descriptors out, the first ones first. They are the caller's to close, or to give to `Socket.fromfd()`.
+   * Removes descriptors and returns them, the first ones first. The caller must close them, or pass them to
+   * `Socket.fromfd()`.
    *
-   * @param count how many at most; all by default
+   * @param count most descriptors to take; by default all
    */
   take(count?: number): number[] {
     const held = this.#held;
@@ -75,13 +76,13 @@ export class ReceivedDescriptors {
     const taken = held.fds.slice(0, most);
     held.fds = held.fds.slice(taken.length);
     for (const fd of taken) held.calls.release(fd);
-    if (held.fds.length === 0) collected.unregister(held);
+    if (held.fds.length === 0) registry.unregister(held);
     return taken;
   }
 
-  /** Closes those that nobody took. */
+  /** Closes the descriptors that were not taken. */
   close(): void {
-    collected.unregister(this.#held);
+    registry.unregister(this.#held);
     closeAll(this.#held);
   }
 
@@ -90,14 +91,14 @@ export class ReceivedDescriptors {
   }
 
   /**
-   * One object for the descriptors of several, which are empty afterwards.
+   * Moves the descriptors of several objects to one new object.
    *
    * @internal
    */
   static join(all: readonly ReceivedDescriptors[], calls: Calls): ReceivedDescriptors {
     const fds = all.flatMap((one) => {
       const held = one.#held;
-      collected.unregister(held);
+      registry.unregister(held);
       const its = held.fds;
       held.fds = [];
       return its;

@@ -1,4 +1,4 @@
-// From typed control messages to the bytes that sendmsg() takes.
+// Encodes typed control messages to the bytes that sendmsg() takes.
 
 import { isUint8Array } from "node:util/types";
 import { BufferedError } from "../errors/index.js";
@@ -19,8 +19,8 @@ interface Part {
   readonly data: Uint8Array;
 }
 
-/** A socket among the descriptors, and where its number stands. */
-interface Live {
+/** A socket that is passed, and the offset of its descriptor number in the bytes. */
+interface PassedSocket {
   readonly at: number;
   readonly socket: HasFileno;
 }
@@ -28,25 +28,25 @@ interface Live {
 /** Control data ready to be sent. */
 export class EncodedControl {
   readonly bytes: Uint8Array;
-  /** Whether descriptors go along. */
+  /** Whether the control data pass descriptors. */
   readonly rights: boolean;
-  readonly #live: readonly Live[];
+  readonly #sockets: readonly PassedSocket[];
 
-  constructor(bytes: Uint8Array, rights: boolean, live: readonly Live[]) {
+  constructor(bytes: Uint8Array, rights: boolean, sockets: readonly PassedSocket[]) {
     this.bytes = bytes;
     this.rights = rights;
-    this.#live = live;
+    this.#sockets = sockets;
   }
 
   /**
-   * Puts the numbers of the sockets in anew, which has to come before each try: a socket that was closed while the call waited
-   * must not have somebody else's descriptor sent under its old number.
+   * Writes the descriptor numbers of the sockets again. This must come before each try: if a socket was closed while
+   * the call waited, its old number may be the descriptor of another file.
    *
    * @returns false when a socket is closed
    */
-  renew(): boolean {
+  refreshDescriptors(): boolean {
     const out = view(this.bytes);
-    for (const { at, socket } of this.#live) {
+    for (const { at, socket } of this.#sockets) {
       const fd = socket.fileno();
       if (fd < 0) return false;
       out.setInt32(at, fd, LITTLE);
@@ -55,7 +55,7 @@ export class EncodedControl {
   }
 }
 
-function encodeRights(message: RightsToSend, name: string, sockets: Live[]): Part {
+function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket[]): Part {
   const fds: unknown = message.fds;
   if (!Array.isArray(fds))
     throw new TypeError(`Cannot sendmsg: ${name}.fds is ${quote(fds)}, required an array of descriptors`);
@@ -96,15 +96,15 @@ function encodeTyped(message: ControlToSend, name: string): Part {
   if (codec?.encode === undefined) {
     const why =
       codec === undefined
-        ? "which is not known; another kind goes as { level, type, data }"
-        : "which the kernel only lets be received";
+        ? "required a known kind, or { level, type, data } with a number as type"
+        : "required a kind that can be sent; this one is only received";
     throw new TypeError(`Cannot sendmsg: ${name}.type is ${quote(message.type)}, ${why}`);
   }
   return { level: codec.level, type: codec.cmsg, data: codec.encode(message as never, name) };
 }
 
 /**
- * The bytes of these messages, one after the other.
+ * Encodes messages one after the other.
  *
  * @throws TypeError or RangeError that says which message and which field is wrong
  */
@@ -112,7 +112,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
   if (!Array.isArray(messages)) {
     throw new TypeError(`Cannot sendmsg: control is ${quote(messages)}, required an array of control messages`);
   }
-  const live: Live[] = [];
+  const passedSockets: PassedSocket[] = [];
   let total = 0;
   let rights = false;
   const parts = (messages as readonly ControlToSend[]).map((message, index) => {
@@ -122,7 +122,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
         `Cannot sendmsg: ${name} is ${quote(message)}, required a control message such as { type: "IP_TTL", ttl: 64 }`,
       );
     }
-    const sockets: Live[] = [];
+    const sockets: PassedSocket[] = [];
     const part =
       message.type === "SCM_RIGHTS"
         ? encodeRights(message, name, sockets)
@@ -130,7 +130,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
           ? encodeRaw(message, name)
           : encodeTyped(message, name);
     rights ||= part.level === SOL_SOCKET && part.type === SCM_RIGHTS && part.data.length > 0;
-    for (const { at, socket } of sockets) live.push({ at: total + HEADER + at, socket });
+    for (const { at, socket } of sockets) passedSockets.push({ at: total + HEADER + at, socket });
     total += CMSG_SPACE(part.data.length);
     return part;
   });
@@ -143,5 +143,5 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
     bytes.set(data, at + HEADER);
     at += CMSG_SPACE(data.length);
   }
-  return new EncodedControl(bytes, rights, live);
+  return new EncodedControl(bytes, rights, passedSockets);
 }

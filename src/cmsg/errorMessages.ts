@@ -1,4 +1,5 @@
-// Control messages of the error queue: struct sock_extended_err of ip(7), with the address of who reported the error.
+// Control messages of the error queue: struct sock_extended_err of ip(7), with the address of the host that reported
+// the error.
 
 import type { Address } from "../addr/index.js";
 import * as k from "../sys/constants.js";
@@ -8,8 +9,8 @@ import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
- * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The message's data
- * are the beginning of the packet that it is about, its address is where that went.
+ * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The data of
+ * the message are the beginning of the packet that failed, and its address is the destination of that packet.
  *
  * @see ip(7), IP_RECVERR
  */
@@ -27,7 +28,7 @@ export interface ExtendedErrorMessage {
   /** For EMSGSIZE the MTU. */
   readonly ee_info: number;
   readonly ee_data: number;
-  /** Who reported the error, where it is known. */
+  /** The address of the host that reported the error, if it is known. */
   readonly offender: Address | undefined;
 }
 
@@ -45,7 +46,7 @@ function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: numbe
       if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY)) return undefined;
       const input = view(data);
       const ee_errno = input.getUint32(0, LITTLE);
-      // The family of no address is AF_UNSPEC; then the rest is not filled in.
+      // Without an address the family is AF_UNSPEC, and the kernel fills in nothing else.
       const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE);
       const offender = family !== k.AF_UNSPEC;
       if (offender && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;

@@ -1,4 +1,4 @@
-// Control messages, typed both ways, and the messages that carry them.
+// Typed control messages, to receive and to send, and the messages that carry them.
 
 export { decodeControl, descriptorsOf } from "./decode.js";
 export { ReceivedDescriptors } from "./descriptors.js";

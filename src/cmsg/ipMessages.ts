@@ -1,4 +1,4 @@
-// Control messages of IPv4 and IPv6: which address and interface a packet came to, how far it has come, how it is marked.
+// Control messages of IPv4 and IPv6: the address and the interface of a packet, its TTL, its traffic class.
 // ip(7), ipv6(7), RFC 3542.
 
 import { type Address, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
@@ -9,8 +9,8 @@ import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
- * Where an IPv4 packet came in: struct in_pktinfo of ip(7), after `IP_PKTINFO` was set. `addr` is the destination in the
- * packet's header, `spec_dst` the local address to answer from.
+ * The interface and the addresses of a received IPv4 packet: struct in_pktinfo of ip(7), after `IP_PKTINFO` was set.
+ * `addr` is the destination in the packet's header, `spec_dst` the local address to answer from.
  */
 export interface PktinfoMessage {
   readonly type: "IP_PKTINFO";
@@ -20,8 +20,8 @@ export interface PktinfoMessage {
 }
 
 /**
- * Where an IPv4 packet is to leave: from the address `spec_dst`, by the interface `ifindex`. A message that came can be given
- * back to answer from the address that was asked; the kernel takes no notice of `addr`.
+ * The source address (`spec_dst`) and the interface (`ifindex`) of an IPv4 packet to send. A received message can be
+ * sent back unchanged: the answer then has the address that the packet was sent to. The kernel ignores `addr`.
  */
 export interface PktinfoToSend {
   readonly type: "IP_PKTINFO";
@@ -30,27 +30,32 @@ export interface PktinfoToSend {
   readonly addr?: string | undefined;
 }
 
-/** Where an IPv6 packet came in: struct in6_pktinfo of RFC 3542, after `IPV6_RECVPKTINFO` was set. */
+/**
+ * The interface and the destination of a received IPv6 packet: struct in6_pktinfo of RFC 3542, after `IPV6_RECVPKTINFO`
+ * was set.
+ */
 export interface Pktinfo6Message {
   readonly type: "IPV6_PKTINFO";
   readonly addr: string;
   readonly ifindex: number;
 }
 
-/** Where an IPv6 packet is to leave: from the address `addr`, by the interface `ifindex`. */
+/** The source address and the interface of an IPv6 packet to send. */
 export interface Pktinfo6ToSend {
   readonly type: "IPV6_PKTINFO";
   readonly addr?: string | undefined;
   readonly ifindex?: number | undefined;
 }
 
-/** The TTL of an IPv4 packet, after `IP_RECVTTL` was set, or for the packet that is sent. */
+/** The TTL of an IPv4 packet, after `IP_RECVTTL` was set, or of a packet to send. */
 export interface TtlMessage {
   readonly type: "IP_TTL";
   readonly ttl: number;
 }
 
-/** The hop limit of an IPv6 packet, after `IPV6_RECVHOPLIMIT` was set; to be sent, -1 is the default. */
+/**
+ * The hop limit of an IPv6 packet, after `IPV6_RECVHOPLIMIT` was set, or of a packet to send, where -1 is the default.
+ */
 export interface HoplimitMessage {
   readonly type: "IPV6_HOPLIMIT";
   readonly hoplimit: number;
@@ -66,6 +71,7 @@ export interface TosMessage {
   readonly ecn: number;
 }
 
+/** The type-of-service byte of an IPv4 packet to send. */
 export interface TosToSend {
   readonly type: "IP_TOS";
   readonly tos: number;
@@ -81,6 +87,7 @@ export interface TclassMessage {
   readonly ecn: number;
 }
 
+/** The traffic class of an IPv6 packet to send. */
 export interface TclassToSend {
   readonly type: "IPV6_TCLASS";
   readonly tclass: number;
@@ -92,19 +99,22 @@ export interface FlowinfoMessage {
   readonly flowinfo: number;
 }
 
-/** The destination that the packet had before it was redirected here, after `IP_RECVORIGDSTADDR` or its IPv6 kin was set. */
+/**
+ * The destination that the packet had before it was redirected here, after `IP_RECVORIGDSTADDR` or
+ * `IPV6_RECVORIGDSTADDR` was set.
+ */
 export interface OrigdstaddrMessage {
   readonly type: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR";
   readonly address: Address;
 }
 
-/** The size of the largest fragment that the packet came in, 0 if it came whole, after `IP_RECVFRAGSIZE` was set. */
+/** The size of the largest fragment of the packet, 0 if it was not fragmented, after `IP_RECVFRAGSIZE` was set. */
 export interface FragsizeMessage {
   readonly type: "IP_RECVFRAGSIZE" | "IPV6_RECVFRAGSIZE";
   readonly fragsize: number;
 }
 
-/** Whether the packet must not be fragmented here. */
+/** Whether this host must not fragment the packet to send. */
 export interface DontfragToSend {
   readonly type: "IPV6_DONTFRAG";
   readonly dontfrag: boolean;
@@ -215,7 +225,7 @@ export const IP_CODECS: readonly Codec[] = [
   serviceCodec("IP_TOS", k.IPPROTO_IP, k.IP_TOS, "tos"),
   intCodec("IP_TTL", k.IPPROTO_IP, k.IP_TTL, "ttl", [0, 255]),
   PKTINFO,
-  // The option and its message have one number: IP_ORIGDSTADDR in <linux/in.h>.
+  // The option and its message have the same number: IP_ORIGDSTADDR in <linux/in.h>.
   origdstaddr("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SOCKADDR_IN),
   intCodec("IP_RECVFRAGSIZE", k.IPPROTO_IP, k.IP_RECVFRAGSIZE, "fragsize"),
   FLOWINFO,

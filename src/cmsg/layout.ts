@@ -1,8 +1,8 @@
-// How control data lie in memory: cmsg(3). A run of messages, each a header (length, level, type), its data, and padding.
+// The layout of control data: cmsg(3). Each message is a header (length, level, type), its data, and padding.
 //
-// The length is a C size_t and counts header and data; each message begins at a multiple of the size of a size_t. What comes
-// from the kernel is well formed. The walk trusts nothing all the same: a length that is too small or goes past the end
-// ends it, as CMSG_NXTHDR does, so nothing outside the bytes is ever read.
+// The length is a C size_t and counts header and data. Each message begins at a multiple of the size of a size_t.
+// Control data from the kernel are well formed, but `eachMessage` checks them all the same: a length that is too small
+// or too large ends the walk, as in CMSG_NXTHDR. So no byte outside the control data is read.
 
 import { integer } from "../check/index.js";
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
@@ -11,12 +11,12 @@ import { LITTLE, view } from "../sys/nativeInts.js";
 /** `sizeof(struct cmsghdr)`. */
 export const HEADER: number = SIZEOF_SIZE_T + 8;
 
-/** More control data than any call needs; the kernel's limit for sending (net.core.optmem_max) is far below. */
+/** Most bytes of control data in one call. The kernel's limit for sending (net.core.optmem_max) is far below. */
 export const MAX_CONTROL: number = 1 << 20;
 
 /**
- * Bytes that `length` bytes of data take up when nothing comes after them: cmsg(3). Room of this size takes exactly that much
- * data, where {@link CMSG_SPACE} may take some more in its padding.
+ * Bytes of a control message with `length` bytes of data, without padding: cmsg(3). A buffer of this size has space for
+ * exactly so much data; in a buffer of {@link CMSG_SPACE} bytes the padding may hold a little more.
  *
  * @see cmsg(3)
  * @example
@@ -31,8 +31,8 @@ export function CMSG_LEN(length: number): number {
 }
 
 /**
- * Bytes that a control message with `length` bytes of data takes up among others: header, data and padding. The sum of it over
- * all messages that may come is the right `controlSize`.
+ * Bytes of a control message with `length` bytes of data, with its padding. The right `controlSize` is the sum over all
+ * expected messages.
  *
  * @see cmsg(3)
  */
@@ -40,7 +40,7 @@ export function CMSG_SPACE(length: number): number {
   return HEADER + align(integer(length, "compute CMSG_SPACE", "length", 0, MAX_CONTROL));
 }
 
-/** `CMSG_ALIGN` */
+/** `CMSG_ALIGN`: the next multiple of the size of a size_t. */
 export function align(length: number): number {
   return Math.ceil(length / SIZEOF_SIZE_T) * SIZEOF_SIZE_T;
 }

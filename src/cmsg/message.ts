@@ -1,4 +1,4 @@
-// A message that came, and the one try to receive it that both sockets share: recvmsg(2).
+// A received message, and the recvmsg(2) call that both sockets share.
 
 import type { Address } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -9,15 +9,15 @@ import { decodeControl, descriptorsOf } from "./decode.js";
 import type { ControlMessage } from "./types.js";
 
 /**
- * What recvmsg(2) says of a message beside its data: the fields of `struct msghdr`. Dispose of it (`using`) to close the
- * descriptors that came along and that nobody took; when it is collected they are closed as well.
+ * The fields of `struct msghdr` that recvmsg(2) returns besides the data. Disposing of it (`using`) closes the received
+ * descriptors that were not taken; the collector closes them as well.
  */
 export class MessageHeader {
-  /** Bytes that were stored. */
+  /** Bytes that were stored in the buffer. */
   readonly bytes: number;
-  /** Bytes that the message had. More than `bytes` only when `MSG_TRUNC` was among the flags of the call. */
+  /** Bytes of the whole message. Larger than `bytes` only when `MSG_TRUNC` was among the flags of the call. */
   readonly length: number;
-  /** Who sent it; undefined on a connected stream, or when the sender has no address. */
+  /** The address of the sender; undefined on a connected stream, or when the sender has no address. */
   readonly address: Address | undefined;
   /** `MSG_` flags of the message: `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`, `MSG_OOB`, `MSG_ERRQUEUE`. */
   readonly flags: number;
@@ -39,12 +39,12 @@ export class MessageHeader {
     this.control = control;
   }
 
-  /** Whether there was less room than the datagram had bytes, and the rest is lost: `MSG_TRUNC`. */
+  /** Whether the datagram was longer than the buffer, so that the rest is lost: `MSG_TRUNC`. */
   get truncated(): boolean {
     return (this.flags & MSG_TRUNC) !== 0;
   }
 
-  /** Whether there was less room than control data came, and the rest is lost: `MSG_CTRUNC`. */
+  /** Whether the control data were longer than their buffer, so that the rest is lost: `MSG_CTRUNC`. */
   get controlTruncated(): boolean {
     return (this.flags & MSG_CTRUNC) !== 0;
   }
@@ -56,7 +56,7 @@ export class MessageHeader {
 
 /** A message with its data. */
 export class Message extends MessageHeader {
-  /** Exactly the bytes that came. */
+  /** The bytes of the message. */
   readonly data: Buffer;
 
   /** @internal */
@@ -66,20 +66,22 @@ export class Message extends MessageHeader {
   }
 }
 
-/** Room for control data, and for what recvmsg() says of it. A try and the taking of its result are one step. */
+/** Buffer for control data. No other call runs between `tryRecvmsg` and `takeHeader`, so all calls share it. */
 const scratch = new Uint8Array(new ArrayBuffer(4096));
+/** The length of the control data, and the flags of the message. */
 const out = new Uint8Array(8);
+/** The control buffer of the last call. */
 let control: Uint8Array | null = null;
 
-function controlRoom(size: number): Uint8Array | null {
+function controlBuffer(size: number): Uint8Array | null {
   if (size === 0) return null;
   if (control !== null && control.length === size) return control;
   return size <= scratch.length ? scratch.subarray(0, size) : new Uint8Array(size);
 }
 
 /**
- * Tries once to receive a message into `views`. What it said is taken with {@link takeHeader}, before the next try, and has to
- * be: descriptors may have come.
+ * Calls recvmsg(2) once. If it succeeds, {@link takeHeader} must be called before the next call, because descriptors
+ * may have been received.
  *
  * @returns the length of the message, or -errno
  */
@@ -90,15 +92,15 @@ export function tryRecvmsg(
   flags: number,
   controlSize: number,
 ): number {
-  control = controlRoom(controlSize);
+  control = controlBuffer(controlSize);
   return calls.recvmsg(fd, views, flags, addressBuffer, control, out);
 }
 
-/** What the last try said of its message. `size` is the room that it had for data. */
+/** The header of the message of the last call. `size` is the number of bytes that its views have. */
 export function takeHeader(calls: Calls, length: number, size: number): MessageHeader {
   const result = view(out);
   const controlLength = result.getUint32(0, LITTLE);
-  // The kernel repeats what it was asked with MSG_CMSG_CLOEXEC, which every call here is.
+  // The addon passes MSG_CMSG_CLOEXEC with every call, and the kernel returns it among the flags.
   const flags = result.getUint32(4, LITTLE) & ~MSG_CMSG_CLOEXEC;
   const address = addressLength() === 0 ? undefined : decodeAddressBuffer();
   const messages =

@@ -1,12 +1,12 @@
 // Control messages of the level SOL_SOCKET: credentials, time stamps, counters. socket(7), unix(7).
-// SCM_RIGHTS and SCM_PIDFD, which bring descriptors, stand in decode.ts and encode.ts.
+// SCM_RIGHTS and SCM_PIDFD, which carry descriptors, are in decode.ts and encode.ts.
 
 import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { type Codec, uintCodec } from "./codec.js";
 
-/** Who sent a message, as the kernel has checked: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */
+/** The sender of a message, checked by the kernel: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */
 export interface CredentialsMessage {
   readonly type: "SCM_CREDENTIALS";
   readonly pid: number;
@@ -14,7 +14,7 @@ export interface CredentialsMessage {
   readonly gid: number;
 }
 
-/** Credentials to send; what is left out is this process's own. Others take privileges. */
+/** Credentials to send. Default: those of this process. Other values need privileges. */
 export interface CredentialsToSend {
   readonly type: "SCM_CREDENTIALS";
   readonly pid?: number | undefined;
@@ -28,14 +28,14 @@ export interface Timespec {
   readonly tv_nsec: number;
 }
 
-/** When the packet came, in microseconds: SO_TIMESTAMP of socket(7). */
+/** The time of arrival in microseconds: SO_TIMESTAMP of socket(7). */
 export interface TimestampMessage {
   readonly type: "SO_TIMESTAMP";
   readonly tv_sec: number;
   readonly tv_usec: number;
 }
 
-/** When the packet came, in nanoseconds: SO_TIMESTAMPNS. */
+/** The time of arrival in nanoseconds: SO_TIMESTAMPNS. */
 export interface TimestampNsMessage extends Timespec {
   readonly type: "SO_TIMESTAMPNS";
 }
@@ -49,7 +49,7 @@ export interface TimestampingMessage {
   readonly ts: readonly [software: Timespec, unused: Timespec, hardware: Timespec];
 }
 
-/** How many packets the socket has dropped since it was made, because its queue was full: SO_RXQ_OVFL of socket(7). */
+/** Number of packets that the socket has dropped because its queue was full: SO_RXQ_OVFL of socket(7). */
 export interface OverflowMessage {
   readonly type: "SO_RXQ_OVFL";
   readonly dropped: number;
@@ -61,13 +61,16 @@ export interface MarkMessage {
   readonly mark: number;
 }
 
-/** When the packet is to leave, in ns of the clock that SO_TXTIME chose. */
+/** The time at which the packet is sent, in ns of the clock that SO_TXTIME sets. */
 export interface TxtimeToSend {
   readonly type: "SCM_TXTIME";
   readonly txtime: bigint;
 }
 
-/** Whether a kind's timeval or timespec has numbers of 64 bits: the new layout has, the old one has a long for each. */
+/**
+ * Whether the numbers of a timeval or timespec have 64 bits. In the old layout they are C longs, in the new one 64
+ * bits.
+ */
 function isWide(cmsg: number): boolean {
   return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsg);
 }

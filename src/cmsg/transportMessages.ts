@@ -1,4 +1,4 @@
-// Control messages of UDP and TCP: segmentation offload, and what is left to read. udp(7), tcp(7).
+// Control messages of UDP and TCP: segmentation offload, and the bytes that are left to read. udp(7), tcp(7).
 
 import { integer } from "../check/index.js";
 import * as k from "../sys/constants.js";
@@ -17,7 +17,7 @@ export interface GroMessage {
   readonly gso_size: number;
 }
 
-/** How many bytes are left to read after these, after `TCP_INQ` was set. */
+/** Number of bytes that are left to read after these data, after `TCP_INQ` was set. */
 export interface InqMessage {
   readonly type: "TCP_INQ";
   readonly inq: number;

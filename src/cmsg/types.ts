@@ -1,4 +1,4 @@
-// All control messages: what is received, and what can be sent.
+// The types of all control messages, received and to send.
 
 import type { ReceivedDescriptors } from "./descriptors.js";
 import type { ExtendedErrorMessage } from "./errorMessages.js";
@@ -30,50 +30,55 @@ import type {
 } from "./socketMessages.js";
 import type { GroMessage, InqMessage, SegmentToSend } from "./transportMessages.js";
 
-/** Descriptors that another process passed: SCM_RIGHTS of unix(7). Take them, or they are closed with the message. */
+/**
+ * Descriptors that another process passed: SCM_RIGHTS of unix(7). Those that are not taken are closed with the message.
+ */
 export interface RightsMessage {
   readonly type: "SCM_RIGHTS";
   readonly fds: ReceivedDescriptors;
 }
 
-/** A descriptor of the sending process, pidfd_open(2), after `SO_PASSPIDFD` was set. It holds one, or none where that failed. */
+/**
+ * A descriptor of the sending process, as of pidfd_open(2), after `SO_PASSPIDFD` was set. None if the kernel could not
+ * make it.
+ */
 export interface PidfdMessage {
   readonly type: "SCM_PIDFD";
   readonly pidfd: ReceivedDescriptors;
 }
 
-/** What has a descriptor: every socket of this library. */
+/** An object with a descriptor, such as every socket of this library. */
 export interface HasFileno {
   fileno(): number;
-  /** Bytes that were read ahead from it and are not the kernel's any more; it is not passed on while there are any. */
+  /** Bytes that a stream has read ahead from the descriptor. While this is above 0, the descriptor is not passed. */
   readonly buffered?: number;
 }
 
 /**
- * Descriptors to pass: numbers, or sockets. The receiver gets its own, so these can be closed once the message is sent; until
- * then they belong to the call.
+ * Descriptors to pass: numbers, or sockets. The receiver gets copies, so the caller can close these after the call. It
+ * must not close them during the call.
  */
 export interface RightsToSend {
   readonly type: "SCM_RIGHTS";
   readonly fds: readonly (number | HasFileno)[];
 }
 
-/** A control message as its bytes: of a kind that is not known here, or too short for its kind. */
+/** A control message as bytes, because its kind is unknown or its data are too short. */
 export interface RawControl {
   readonly level: number;
-  /** The number of the kind in its level; a kind that is known has its name here. */
+  /** The number of the kind in its level. Decoded kinds have a name here. */
   readonly type: number;
   readonly data: Uint8Array;
 }
 
-/** A control message as its bytes, to be sent. A typed option stands for its number, as in `getsockopt`: `type: IP_TTL`. */
+/** A control message to send, as bytes. As in `getsockopt`, a typed option can replace its number: `type: IP_TTL`. */
 export interface RawControlToSend {
   readonly level: number;
   readonly type: number | { readonly optname: number };
   readonly data: Uint8Array;
 }
 
-/** A control message that came, told apart by `type`. The names are those of the man pages. */
+/** A received control message. `type` says which one. The names are those of the man pages. */
 export type ControlMessage =
   | RightsMessage
   | PidfdMessage
@@ -97,7 +102,10 @@ export type ControlMessage =
   | InqMessage
   | RawControl;
 
-/** A control message to send, told apart by `type`; another kind goes as `{ level, type, data }` with numbers and bytes. */
+/**
+ * A control message to send. `type` says which one. Other kinds are sent as `{ level, type, data }`, with numbers and
+ * bytes.
+ */
 export type ControlToSend =
   | RightsToSend
   | CredentialsToSend

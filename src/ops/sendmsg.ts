@@ -32,7 +32,7 @@ export const SENDMSG: Operation<OutgoingMessage, number, number> = operation<Out
   movesBytes: true,
   attempt: (calls, fd, outgoing, flags) => {
     const { parts, total, sockaddr, control } = outgoing;
-    if (control !== null && !control.renew()) return EBADF;
+    if (control !== null && !control.refreshDescriptors()) return EBADF;
     // The views have been detached or have shrunk, so they do not hold the message any more.
     if (totalLength(parts) !== total) return EFAULT;
     const bytes = control === null ? null : control.bytes;

@@ -79,9 +79,8 @@ function load(): Addon {
   let found = list.at(-1);
   if (found === undefined) {
     const text = `the package's folder is not above ${url}, and berkeley is not installed for it`;
-    const todo =
-      "to do: install berkeley beside this file, " + `or set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
-    throw addonError({ reason: "missing", text }, [todo]);
+    const byPath = `or set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
+    throw addonError({ reason: "missing", text }, [`to do: install berkeley beside this file, ${byPath}`]);
   }
 
   const tried: string[] = [];

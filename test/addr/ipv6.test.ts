@@ -160,7 +160,7 @@ test("formatIPv6() starts at the offset", () => {
 });
 
 test("formatIPv6() refuses to print bytes that are not there", () => {
-  const wanted = { name: "RangeError", message: /required 16 bytes at -?[\d.]+, found 16 in all$/ };
+  const wanted = { name: "RangeError", message: /bytes has length 16, required 16 bytes from -?[\d.]+ on$/ };
   for (const offset of [1, 16, -1, 0.5]) assert.throws(() => formatIPv6(new Uint8Array(16), offset), wanted);
 });
 

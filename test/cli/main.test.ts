@@ -26,7 +26,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
   [["steps", "--port", ""], /^berkeley: --port is "", required /],
   [["steps", "--max-visitors", "0"], /^berkeley: --max-visitors is "0", required a whole number from 1 /],
   [["steps", "--visitor-timeout", "1.5"], /^berkeley: --visitor-timeout is "1\.5", required /],
-  [["steps", "--host", "127.1"], /^berkeley: --host is "127\.1": host "127\.1" looks like a number /],
+  [["steps", "--host", "127.1"], /^berkeley: --host is "127\.1": host is "127\.1", which looks like a number, /],
   [["steps", "--host", "[::1]"], /^berkeley: --host is "\[::1\]": /],
   [["steps", "--host", ""], /^berkeley: --host is "", required a text that is not empty /],
   [

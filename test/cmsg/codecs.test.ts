@@ -19,7 +19,7 @@ interface Raw {
 
 function encoded(message: ControlToSend): Raw {
   const control = encodeControl([message]);
-  assert.ok(control.renew());
+  assert.ok(control.refreshDescriptors());
   const { bytes } = control;
   const found: Raw[] = [];
   eachMessage(bytes, bytes.length, (level, type, data) => found.push({ level, type, data: Buffer.from(data) }));
@@ -274,13 +274,13 @@ test("renew() puts in the number that a socket has now, at its own place, and re
   assert.ok(control.rights);
   const fds = (): readonly number[] | undefined =>
     descriptorsOf(decodeControl(control.bytes, control.bytes.length, recorder().calls)[1]!)?.fds;
-  assert.ok(control.renew());
+  assert.ok(control.refreshDescriptors());
   assert.deepEqual(fds(), [40, 50, 41]);
   fd = 51;
-  assert.ok(control.renew());
+  assert.ok(control.refreshDescriptors());
   assert.deepEqual(fds(), [40, 51, 41]);
   fd = -1;
-  assert.equal(control.renew(), false);
+  assert.equal(control.refreshDescriptors(), false);
 });
 
 test("encodeControl() says which message and which field is wrong", () => {
@@ -290,9 +290,13 @@ test("encodeControl() says which message and which field is wrong", () => {
     [[null], /control\[0\] is null/, "TypeError"],
     [[{ type: "IP_TTL", ttl: 256 }], /control\[0\]\.ttl is 256, required a whole number from 0 to 255/, "RangeError"],
     [[{ type: "IP_TTL" }], /control\[0\]\.ttl is undefined/, "TypeError"],
-    [[{ type: "SO_TIMESTAMP", tv_sec: 1 }], /"SO_TIMESTAMP", which the kernel only lets be received/, "TypeError"],
-    [[{ type: "IP_TTTL" }], /"IP_TTTL", which is not known/, "TypeError"],
-    [[{}], /control\[0\]\.type is undefined, which is not known/, "TypeError"],
+    [
+      [{ type: "SO_TIMESTAMP", tv_sec: 1 }],
+      /"SO_TIMESTAMP", required a kind that can be sent; this one is only received/,
+      "TypeError",
+    ],
+    [[{ type: "IP_TTTL" }], /"IP_TTTL", required a known kind/, "TypeError"],
+    [[{}], /control\[0\]\.type is undefined, required a known kind/, "TypeError"],
     [[{ level: 1, type: 2 }], /control\[0\]\.data is undefined, required a Uint8Array/, "TypeError"],
     [[{ level: 2 ** 40, type: 2, data: new Uint8Array(0) }], /control\[0\]\.level is 1099511627776/, "RangeError"],
     [[{ type: "SCM_RIGHTS", fds: 3 }], /control\[0\]\.fds is 3, required an array/, "TypeError"],
