@@ -290,7 +290,11 @@ test("encodeControl() says which message and which field is wrong", () => {
     [[null], /control\[0\] is null/, "TypeError"],
     [[{ type: "IP_TTL", ttl: 256 }], /control\[0\]\.ttl is 256, required a whole number from 0 to 255/, "RangeError"],
     [[{ type: "IP_TTL" }], /control\[0\]\.ttl is undefined/, "TypeError"],
-    [[{ type: "SO_TIMESTAMP", tv_sec: 1 }], /"SO_TIMESTAMP", required a kind that can be sent; this one is only received/, "TypeError"],
+    [
+      [{ type: "SO_TIMESTAMP", tv_sec: 1 }],
+      /"SO_TIMESTAMP", required a kind that can be sent; this one is only received/,
+      "TypeError",
+    ],
     [[{ type: "IP_TTTL" }], /"IP_TTTL", required a known kind/, "TypeError"],
     [[{}], /control\[0\]\.type is undefined, required a known kind/, "TypeError"],
     [[{ level: 1, type: 2 }], /control\[0\]\.data is undefined, required a Uint8Array/, "TypeError"],
