@@ -1,4 +1,4 @@
-// The request with which flow labels are managed: struct in6_flowlabel_req of linux/in6.h.
+// The request that manages flow labels: struct in6_flowlabel_req of linux/in6.h.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { numberMember } from "./option.js";
@@ -6,13 +6,13 @@ import { ipv6Member, record } from "./values.js";
 
 /** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */
 export interface FlowLabelRequest {
-  /** `IPV6_FL_A_GET` (to have one), `IPV6_FL_A_PUT` (to give it back), `IPV6_FL_A_RENEW`. */
+  /** `IPV6_FL_A_GET` (reserve), `IPV6_FL_A_PUT` (release), `IPV6_FL_A_RENEW`. */
   readonly action: number;
   /** The label, 1 to 0xfffff. */
   readonly label: number;
   /** Numeric address to which it is used; `"::"` if absent. */
   readonly destination?: string;
-  /** Who may share it: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
+  /** The processes that may share it: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
   readonly share?: number;
   /** `IPV6_FL_F_CREATE`, `IPV6_FL_F_EXCL` …; 0 if absent. */
   readonly flags?: number;

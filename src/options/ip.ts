@@ -154,14 +154,14 @@ export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = setOption
   k.IP_DROP_MEMBERSHIP,
   (value) => encodeIpv4Membership("IP_DROP_MEMBERSHIP", value),
 );
-/** Hears a source again. `EADDRNOTAVAIL` if it was not blocked. */
+/** Receives from a source again. `EADDRNOTAVAIL` if it was not blocked. */
 export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = setOption(
   "IP_UNBLOCK_SOURCE",
   L,
   k.IP_UNBLOCK_SOURCE,
   (value) => encodeIpv4Source("IP_UNBLOCK_SOURCE", value),
 );
-/** Does not hear one source of a group that the socket has joined. */
+/** Blocks one source of a group that the socket has joined. */
 export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = setOption(
   "IP_BLOCK_SOURCE",
   L,
@@ -175,16 +175,16 @@ export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = setOpti
   k.IP_ADD_SOURCE_MEMBERSHIP,
   (value) => encodeIpv4Source("IP_ADD_SOURCE_MEMBERSHIP", value),
 );
-/** Gives a source up; with the last one the group is left. */
+/** Removes a source. Removing the last one leaves the group. */
 export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = setOption(
   "IP_DROP_SOURCE_MEMBERSHIP",
   L,
   k.IP_DROP_SOURCE_MEMBERSHIP,
   (value) => encodeIpv4Source("IP_DROP_SOURCE_MEMBERSHIP", value),
 );
-/** All sources of a group that are heard, at once (RFC 3376). To read it: `IP_MSFILTER.of(group, address)`. */
+/** Sets all sources of a group at once (RFC 3376). To read it: `IP_MSFILTER.of(group, address)`. */
 export const IP_MSFILTER: Ipv4SourceFilterOption = ipv4SourceFilterOption("IP_MSFILTER", L, k.IP_MSFILTER);
-/** Whether a socket that is bound to the wildcard hears groups that only others have joined. */
+/** Whether a socket that is bound to the wildcard receives from groups that only other sockets have joined. */
 export const IP_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
   "IP_MULTICAST_ALL",
   L,
@@ -220,7 +220,7 @@ export const IP_PROTOCOL: SocketOption<number, never> = readOnly(intOption("IP_P
 /** The lowest and the highest port. */
 export type PortRange = readonly [low: number, high: number];
 
-/** IP_UNICAST_IF and IPV6_UNICAST_IF: an index in network byte order, unlike all others. */
+/** IP_UNICAST_IF and IPV6_UNICAST_IF: an index in network byte order. In all other options it is in host order. */
 export function unicastInterface(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
   return shapedOption<number, NetworkInterface>(
     name,

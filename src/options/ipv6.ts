@@ -99,21 +99,21 @@ export const IPV6_MTU: SocketOption<number, number> = intOption("IPV6_MTU", L, k
 export const IPV6_RECVERR: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVERR", L, k.IPV6_RECVERR);
 /** Whether an IPv6 socket leaves IPv4 alone (no `::ffff:a.b.c.d`). */
 export const IPV6_V6ONLY: SocketOption<boolean, boolean> = booleanOption("IPV6_V6ONLY", L, k.IPV6_V6ONLY);
-/** Answers for an anycast address. */
+/** Joins an anycast address. */
 export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
   "IPV6_JOIN_ANYCAST",
   L,
   k.IPV6_JOIN_ANYCAST,
   (value) => encodeIpv6Anycast("IPV6_JOIN_ANYCAST", value),
 );
-/** Gives an anycast address up. */
+/** Leaves an anycast address. */
 export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
   "IPV6_LEAVE_ANYCAST",
   L,
   k.IPV6_LEAVE_ANYCAST,
   (value) => encodeIpv6Anycast("IPV6_LEAVE_ANYCAST", value),
 );
-/** Whether a socket that is bound to the wildcard hears groups that only others have joined. */
+/** Whether a socket that is bound to the wildcard receives from groups that only other sockets have joined. */
 export const IPV6_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_MULTICAST_ALL",
   L,
@@ -132,7 +132,7 @@ export const IPV6_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOptio
   k.IPV6_RECVERR_RFC4884,
 );
 
-/** Has flow labels given out, renewed and taken back. */
+/** Reserves, renews and releases flow labels. */
 export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = setOption(
   "IPV6_FLOWLABEL_MGR",
   L,

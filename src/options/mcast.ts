@@ -19,13 +19,13 @@ export const MCAST_JOIN_GROUP: SocketOption<never, GroupMembership> = groupOptio
   k.MCAST_JOIN_GROUP,
   (value) => encodeGroupMembership("MCAST_JOIN_GROUP", value),
 );
-/** Does not hear one source of a group that the socket has joined. */
+/** Blocks one source of a group that the socket has joined. */
 export const MCAST_BLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
   "MCAST_BLOCK_SOURCE",
   k.MCAST_BLOCK_SOURCE,
   (value) => encodeGroupSource("MCAST_BLOCK_SOURCE", value),
 );
-/** Hears a source again. `EADDRNOTAVAIL` if it was not blocked. */
+/** Receives from a source again. `EADDRNOTAVAIL` if it was not blocked. */
 export const MCAST_UNBLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
   "MCAST_UNBLOCK_SOURCE",
   k.MCAST_UNBLOCK_SOURCE,
@@ -43,11 +43,11 @@ export const MCAST_JOIN_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOp
   k.MCAST_JOIN_SOURCE_GROUP,
   (value) => encodeGroupSource("MCAST_JOIN_SOURCE_GROUP", value),
 );
-/** Gives a source up; with the last one the group is left. */
+/** Removes a source. Removing the last one leaves the group. */
 export const MCAST_LEAVE_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
   "MCAST_LEAVE_SOURCE_GROUP",
   k.MCAST_LEAVE_SOURCE_GROUP,
   (value) => encodeGroupSource("MCAST_LEAVE_SOURCE_GROUP", value),
 );
-/** All sources of a group that are heard, at once. To read it: `MCAST_MSFILTER.of(group, interface)`. */
+/** Sets all sources of a group at once. To read it: `MCAST_MSFILTER.of(group, interface)`. */
 export const MCAST_MSFILTER: GroupSourceFilterOption = groupSourceFilterOption("MCAST_MSFILTER", k.MCAST_MSFILTER);

@@ -18,19 +18,19 @@ export const NETLINK_DROP_MEMBERSHIP: SocketOption<never, number> = setOnly(
 );
 /** Delivers the group of each message. */
 export const NETLINK_PKTINFO: SocketOption<boolean, boolean> = booleanOption("NETLINK_PKTINFO", L, k.NETLINK_PKTINFO);
-/** Tells senders in the kernel when a message to several finds no room. */
+/** Reports an error to senders in the kernel when a multicast message does not fit. */
 export const NETLINK_BROADCAST_ERROR: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_BROADCAST_ERROR",
   L,
   k.NETLINK_BROADCAST_ERROR,
 );
-/** No `ENOBUFS` when messages were lost for want of room. */
+/** No `ENOBUFS` when messages were lost because the buffer was full. */
 export const NETLINK_NO_ENOBUFS: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_NO_ENOBUFS",
   L,
   k.NETLINK_NO_ENOBUFS,
 );
-/** Hears the messages of all network namespaces that have a number here. */
+/** Receives the messages of all network namespaces that have a number here. */
 export const NETLINK_LISTEN_ALL_NSID: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_LISTEN_ALL_NSID",
   L,

@@ -18,7 +18,7 @@ import { interfaceMember, type NetworkInterface, record } from "./values.js";
 
 const L = k.SOL_PACKET;
 
-/** What else an interface is to take in: `struct packet_mreq`. */
+/** Further packets that an interface receives: `struct packet_mreq`. */
 export interface PacketMembership {
   readonly interface: NetworkInterface;
   /** `PACKET_MR_PROMISC`, `PACKET_MR_MULTICAST`, `PACKET_MR_ALLMULTI`, `PACKET_MR_UNICAST`. */
@@ -45,7 +45,7 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
   return bytes;
 }
 
-/** Has an interface take in more than what is for this host. */
+/** Makes an interface receive more than the packets for this host. */
 export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
   "PACKET_ADD_MEMBERSHIP",
   L,
@@ -86,7 +86,7 @@ export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
 );
 /** Delivers the lengths, the status and the VLAN tag of each packet. */
 export const PACKET_AUXDATA: SocketOption<boolean, boolean> = booleanOption("PACKET_AUXDATA", L, k.PACKET_AUXDATA);
-/** Tells the interface on which a packet came, not the one that it was given to. */
+/** Reports the interface on which a packet arrived, not the one that processed it. */
 export const PACKET_ORIGDEV: SocketOption<boolean, boolean> = booleanOption("PACKET_ORIGDEV", L, k.PACKET_ORIGDEV);
 /** Version of the ring: `TPACKET_V1`, `TPACKET_V2`, `TPACKET_V3`; it also gives PACKET_STATISTICS its shape. */
 export const PACKET_VERSION: SocketOption<number, number> = intOption("PACKET_VERSION", L, k.PACKET_VERSION, 0);
@@ -168,7 +168,7 @@ export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstru
     ? intBytes(numberMember("PACKET_FANOUT_DATA", "value", value, 0, 0x7fff_ffff))
     : encodeProgram("PACKET_FANOUT_DATA", value),
 );
-/** Does not hear what this host sends. */
+/** Does not receive the packets that this host sends. */
 export const PACKET_IGNORE_OUTGOING: SocketOption<boolean, boolean> = booleanOption(
   "PACKET_IGNORE_OUTGOING",
   L,

@@ -1,9 +1,8 @@
-// Who is at the other end of a UNIX socket, and what memory a socket holds: the structs behind SO_PEERCRED and
-// SO_MEMINFO.
+// The structs of SO_PEERCRED (the peer of a UNIX socket) and SO_MEMINFO (the memory of a socket).
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 
-/** A process as the kernel vouches for it: `struct ucred`, unix(7). */
+/** A process, as checked by the kernel: `struct ucred`, unix(7). */
 export interface Ucred {
   /** Process; 0 for one that is in another PID namespace, or for no peer. */
   readonly pid: number;
@@ -21,7 +20,7 @@ export function decodeUcred(bytes: Uint8Array): Ucred {
   return { pid: data.getInt32(0, LITTLE), uid: data.getUint32(4, LITTLE), gid: data.getUint32(8, LITTLE) };
 }
 
-/** Several 32-bit numbers, as many as the kernel gave. */
+/** All 32-bit numbers in the bytes. */
 export function decodeUints(bytes: Uint8Array): number[] {
   const data = view(bytes);
   return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => data.getUint32(4 * index, LITTLE));

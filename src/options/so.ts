@@ -53,7 +53,7 @@ export const SO_DEBUG: SocketOption<boolean, boolean> = booleanOption("SO_DEBUG"
 export const SO_REUSEADDR: SocketOption<boolean, boolean> = booleanOption("SO_REUSEADDR", L, k.SO_REUSEADDR);
 /** The type of the socket, as `SOCK_STREAM`. */
 export const SO_TYPE: SocketOption<number, never> = readOnly(intOption("SO_TYPE", L, k.SO_TYPE));
-/** Takes the pending error away and returns its code, such as `"ECONNREFUSED"`, or null. */
+/** Returns the code of the pending error and clears it, such as `"ECONNREFUSED"`, or null. */
 export const SO_ERROR: SocketOption<PendingError, never> = readOption("SO_ERROR", L, k.SO_ERROR, 4, (bytes) =>
   readInt(bytes) === 0 ? null : errnoName(-readInt(bytes)),
 );
@@ -61,9 +61,9 @@ export const SO_ERROR: SocketOption<PendingError, never> = readOption("SO_ERROR"
 export const SO_DONTROUTE: SocketOption<boolean, boolean> = booleanOption("SO_DONTROUTE", L, k.SO_DONTROUTE);
 /** Lets a datagram socket send to a broadcast address. */
 export const SO_BROADCAST: SocketOption<boolean, boolean> = booleanOption("SO_BROADCAST", L, k.SO_BROADCAST);
-/** Bytes; the kernel doubles what is set for its own use, and says the doubled value. Cut by net.core.wmem_max. */
+/** Bytes; the kernel doubles the value for its own use, and returns the doubled value. Cut by net.core.wmem_max. */
 export const SO_SNDBUF: SocketOption<number, number> = intOption("SO_SNDBUF", L, k.SO_SNDBUF, 0);
-/** Bytes; the kernel doubles what is set for its own use, and says the doubled value. Cut by net.core.rmem_max. */
+/** Bytes; the kernel doubles the value for its own use, and returns the doubled value. Cut by net.core.rmem_max. */
 export const SO_RCVBUF: SocketOption<number, number> = intOption("SO_RCVBUF", L, k.SO_RCVBUF, 0);
 /** Probes a silent connection; see TCP_KEEPIDLE. */
 export const SO_KEEPALIVE: SocketOption<boolean, boolean> = booleanOption("SO_KEEPALIVE", L, k.SO_KEEPALIVE);
@@ -114,7 +114,7 @@ export const SO_SNDLOWAT: SocketOption<number, never> = readOnly(intOption("SO_S
 export const SO_RCVTIMEO: SocketOption<number, number> = timeoutOption("SO_RCVTIMEO", L, k.SO_RCVTIMEO);
 /** ms that a blocking send waits at most, 0 for no end. Calls of an awaitable socket never block: use `timeout`. */
 export const SO_SNDTIMEO: SocketOption<number, number> = timeoutOption("SO_SNDTIMEO", L, k.SO_SNDTIMEO);
-/** Name of the only interface that the socket uses; `""` is none, and takes the binding away. */
+/** Name of the only interface that the socket uses; `""` is none, and removes the binding. */
 export const SO_BINDTODEVICE: SocketOption<string, string> = textOption(
   "SO_BINDTODEVICE",
   L,
@@ -128,7 +128,7 @@ export const SO_ATTACH_FILTER: SocketOption<BpfInstruction[], readonly BpfInstru
 >("SO_ATTACH_FILTER", L, k.SO_ATTACH_FILTER, PROGRAM_SIZE, decodeProgram, (value) =>
   encodeProgram("SO_ATTACH_FILTER", value),
 );
-/** Takes the filter away, classic or extended. `ENOENT` if there is none. */
+/** Removes the filter, classic or extended. `ENOENT` if there is none. */
 export const SO_DETACH_FILTER: SocketOption<never, true> = actionOption("SO_DETACH_FILTER", L, k.SO_DETACH_FILTER);
 /** SO_DETACH_FILTER under its other name. */
 export const SO_DETACH_BPF: SocketOption<never, true> = SO_DETACH_FILTER;
@@ -158,7 +158,7 @@ export const SO_TIMESTAMPING: SocketOption<Timestamping, number | Timestamping> 
 export const SO_PROTOCOL: SocketOption<number, never> = readOnly(intOption("SO_PROTOCOL", L, k.SO_PROTOCOL));
 /** The family of the socket, as `AF_INET`. */
 export const SO_DOMAIN: SocketOption<number, never> = readOnly(intOption("SO_DOMAIN", L, k.SO_DOMAIN));
-/** Delivers with each message how many were dropped so far for want of room. */
+/** Delivers with each message how many were dropped so far because the queue was full. */
 export const SO_RXQ_OVFL: SocketOption<boolean, boolean> = booleanOption("SO_RXQ_OVFL", L, k.SO_RXQ_OVFL);
 /** Reports whether a wireless frame was acknowledged. */
 export const SO_WIFI_STATUS: SocketOption<boolean, boolean> = booleanOption("SO_WIFI_STATUS", L, k.SO_WIFI_STATUS);
@@ -176,7 +176,7 @@ export const SO_SELECT_ERR_QUEUE: SocketOption<boolean, boolean> = booleanOption
 );
 /** Microseconds for which a call polls the device instead of waiting for an interrupt. */
 export const SO_BUSY_POLL: SocketOption<number, number> = intOption("SO_BUSY_POLL", L, k.SO_BUSY_POLL, 0);
-/** Bytes per second at which is sent at most; Infinity for no limit. */
+/** Most bytes per second to send; Infinity for no limit. */
 export const SO_MAX_PACING_RATE: SocketOption<number, number> = byteCountOption(
   "SO_MAX_PACING_RATE",
   L,
@@ -203,7 +203,7 @@ export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstructi
 export const SO_ATTACH_REUSEPORT_EBPF: SocketOption<never, number> = setOnly(
   intOption("SO_ATTACH_REUSEPORT_EBPF", L, k.SO_ATTACH_REUSEPORT_EBPF, 0),
 );
-/** Tells the kernel that the route seems bad, so that it looks for another. */
+/** Reports a bad route to the kernel, which then looks for another one. */
 export const SO_CNX_ADVICE: SocketOption<never, true> = actionOption("SO_CNX_ADVICE", L, k.SO_CNX_ADVICE);
 /** The memory that the socket holds. */
 export const SO_MEMINFO: SocketOption<MemInfo, never> = readOption(
@@ -243,7 +243,7 @@ export const SO_BINDTOIFINDEX: SocketOption<number, NetworkInterface> = shapedOp
   readInt,
   (value) => intBytes(interfaceMember("SO_BINDTOIFINDEX", "value", value)),
 );
-/** Takes the program away that chooses the socket of a SO_REUSEPORT group. `ENOENT` if there is none. */
+/** Removes the program that chooses the socket of a SO_REUSEPORT group. `ENOENT` if there is none. */
 export const SO_DETACH_REUSEPORT_BPF: SocketOption<never, true> = actionOption(
   "SO_DETACH_REUSEPORT_BPF",
   L,
@@ -271,7 +271,7 @@ export const SO_TXREHASH: SocketOption<number, number> = intOption("SO_TXREHASH"
 export const SO_RCVMARK: SocketOption<boolean, boolean> = booleanOption("SO_RCVMARK", L, k.SO_RCVMARK);
 /** Delivers a descriptor of the sender's process with each message of a UNIX socket. */
 export const SO_PASSPIDFD: SocketOption<boolean, boolean> = booleanOption("SO_PASSPIDFD", L, k.SO_PASSPIDFD);
-/** A new descriptor of the peer's process (pidfd_open(2)), close-on-exec, which is the caller's to close. */
+/** A new descriptor of the peer's process (pidfd_open(2)), close-on-exec, which the caller must close. */
 export const SO_PEERPIDFD: SocketOption<number, never> = readOnly(intOption("SO_PEERPIDFD", L, k.SO_PEERPIDFD));
 /** Delivers the priority of each packet. */
 export const SO_RCVPRIORITY: SocketOption<boolean, boolean> = booleanOption("SO_RCVPRIORITY", L, k.SO_RCVPRIORITY);

@@ -32,9 +32,9 @@ const SYN_SIZE = 1024;
 
 /** Sends small segments at once (no Nagle algorithm). */
 export const TCP_NODELAY: SocketOption<boolean, boolean> = booleanOption("TCP_NODELAY", L, k.TCP_NODELAY);
-/** The longest segment (bytes). Before `connect` and `listen` it is also what the peer is told. */
+/** The longest segment (bytes). Before `connect` and `listen` it is also announced to the peer. */
 export const TCP_MAXSEG: SocketOption<number, number> = intOption("TCP_MAXSEG", L, k.TCP_MAXSEG, 0);
-/** Holds back segments that are not full, for 200 ms at most; taking it off sends what there is. */
+/** Holds back segments that are not full, for 200 ms at most; switching it off sends them. */
 export const TCP_CORK: SocketOption<boolean, boolean> = booleanOption("TCP_CORK", L, k.TCP_CORK);
 /** Seconds of silence before keep-alive probes begin. */
 export const TCP_KEEPIDLE: SocketOption<number, number> = intOption("TCP_KEEPIDLE", L, k.TCP_KEEPIDLE);
@@ -53,7 +53,7 @@ export const TCP_LINGER2: SocketOption<number, number> = intOption("TCP_LINGER2"
 export const TCP_DEFER_ACCEPT: SocketOption<number, number> = intOption("TCP_DEFER_ACCEPT", L, k.TCP_DEFER_ACCEPT, 0);
 /** Limit of the receive window that is announced (bytes). */
 export const TCP_WINDOW_CLAMP: SocketOption<number, number> = intOption("TCP_WINDOW_CLAMP", L, k.TCP_WINDOW_CLAMP, 0);
-/** What the kernel knows of the connection. */
+/** The state and the counters of the connection. */
 export const TCP_INFO: SocketOption<TcpInfo, never> = readOption(
   "TCP_INFO",
   L,
@@ -61,7 +61,7 @@ export const TCP_INFO: SocketOption<TcpInfo, never> = readOption(
   TCP_INFO_SIZE,
   decodeTcpInfo,
 );
-/** Acknowledges at once; the kernel goes back to delaying by itself. */
+/** Acknowledges at once. The kernel may return to delayed acknowledgements. */
 export const TCP_QUICKACK: SocketOption<boolean, boolean> = booleanOption("TCP_QUICKACK", L, k.TCP_QUICKACK);
 /** Name of the congestion control, as in net.ipv4.tcp_available_congestion_control. `ENOENT` for an unknown one. */
 export const TCP_CONGESTION: SocketOption<string, string> = textOption(
@@ -70,7 +70,7 @@ export const TCP_CONGESTION: SocketOption<string, string> = textOption(
   k.TCP_CONGESTION,
   NAME_SIZE,
 );
-/** Retransmits in even steps, not doubling, for streams with little under way. */
+/** Retransmits in even steps, not doubling, for streams with few packets in flight. */
 export const TCP_THIN_LINEAR_TIMEOUTS: SocketOption<boolean, boolean> = booleanOption(
   "TCP_THIN_LINEAR_TIMEOUTS",
   L,
@@ -78,9 +78,9 @@ export const TCP_THIN_LINEAR_TIMEOUTS: SocketOption<boolean, boolean> = booleanO
 );
 /** Milliseconds for which sent data may stay unacknowledged; 0 is the system's default. */
 export const TCP_USER_TIMEOUT: SocketOption<number, number> = intOption("TCP_USER_TIMEOUT", L, k.TCP_USER_TIMEOUT, 0);
-/** Repair, to take a connection apart or put it together: `TCP_REPAIR_ON`, `_OFF`, `_OFF_NO_WP`. */
+/** Repair mode, to save or restore a connection: `TCP_REPAIR_ON`, `_OFF`, `_OFF_NO_WP`. */
 export const TCP_REPAIR: SocketOption<number, number> = intOption("TCP_REPAIR", L, k.TCP_REPAIR, -1, 1);
-/** Which queue the other calls mean during repair: `TCP_NO_QUEUE`, `TCP_RECV_QUEUE`, `TCP_SEND_QUEUE`. */
+/** The queue that other calls use during repair: `TCP_NO_QUEUE`, `TCP_RECV_QUEUE`, `TCP_SEND_QUEUE`. */
 export const TCP_REPAIR_QUEUE: SocketOption<number, number> = intOption(
   "TCP_REPAIR_QUEUE",
   L,
@@ -103,7 +103,7 @@ export const TCP_FASTOPEN: SocketOption<number, number> = intOption("TCP_FASTOPE
 export const TCP_TIMESTAMP: SocketOption<number, number> = uintOption("TCP_TIMESTAMP", L, k.TCP_TIMESTAMP);
 /** Unsent bytes above which the socket counts as not writable. */
 export const TCP_NOTSENT_LOWAT: SocketOption<number, number> = uintOption("TCP_NOTSENT_LOWAT", L, k.TCP_NOTSENT_LOWAT);
-/** What the congestion control tells of itself. */
+/** The state of the congestion control. */
 export const TCP_CC_INFO: SocketOption<TcpCcInfo, never> = readOption(
   "TCP_CC_INFO",
   L,
@@ -140,7 +140,7 @@ export const TCP_FASTOPEN_KEY: SocketOption<Uint8Array, Uint8Array> = bytesOptio
   16,
   32,
 );
-/** Takes and sends data in a SYN without a cookie: only where nobody can forge addresses. */
+/** Takes and sends data in a SYN without a cookie: only where no peer can forge addresses. */
 export const TCP_FASTOPEN_NO_COOKIE: SocketOption<boolean, boolean> = booleanOption(
   "TCP_FASTOPEN_NO_COOKIE",
   L,
@@ -148,7 +148,7 @@ export const TCP_FASTOPEN_NO_COOKIE: SocketOption<boolean, boolean> = booleanOpt
 );
 /** Delivers with each `recvmsg` how many bytes are left to read. */
 export const TCP_INQ: SocketOption<boolean, boolean> = booleanOption("TCP_INQ", L, k.TCP_INQ);
-/** Microseconds by which everything is sent later, for tests; needs the fq queueing discipline. */
+/** Microseconds of delay before each send, for tests; needs the fq queueing discipline. */
 export const TCP_TX_DELAY: SocketOption<number, number> = intOption("TCP_TX_DELAY", L, k.TCP_TX_DELAY, 0);
 /** Whether the connection is one of Multipath TCP that did not fall back. */
 export const TCP_IS_MPTCP: SocketOption<boolean, never> = readOnly(booleanOption("TCP_IS_MPTCP", L, k.TCP_IS_MPTCP));

@@ -1,7 +1,6 @@
-// What a congestion control tells of itself: union tcp_cc_info of linux/inet_diag.h.
+// The state of a congestion control: union tcp_cc_info of linux/inet_diag.h.
 //
-// The kernel does not say which member of the union it gave; TCP_CONGESTION names the algorithm, and so the member to
-// read.
+// The kernel does not return which member of the union is valid. TCP_CONGESTION names the algorithm, and so the member.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 
@@ -41,11 +40,11 @@ export interface TcpBbrInfo {
 }
 
 /**
- * What `getsockopt(TCP_CC_INFO)` returns: a union, of which the member is real that is named as the algorithm of
- * `TCP_CONGESTION`. An algorithm that tells nothing (cubic, reno) leaves `bytes` empty and all members null.
+ * What `getsockopt(TCP_CC_INFO)` returns: a union. Only the member of the algorithm in `TCP_CONGESTION` is
+ * valid. An algorithm without a state (cubic, reno) leaves `bytes` empty and all members null.
  */
 export interface TcpCcInfo {
-  /** As the kernel gave it. */
+  /** The bytes from the kernel. */
   readonly bytes: Uint8Array;
   readonly vegas: TcpVegasInfo | null;
   readonly dctcp: TcpDctcpInfo | null;

@@ -1,4 +1,4 @@
-// struct tcp_info of linux/tcp.h: what the kernel knows of a connection, decoded.
+// struct tcp_info of linux/tcp.h: the state and the counters of a connection.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 
@@ -221,7 +221,7 @@ const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
   ["tcpi_total_rto_time", 244, 4],
 ];
 
-/** Decodes as much of the struct as the kernel gave. */
+/** Decodes the fields that the kernel returned. */
 export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   const data = view(bytes);
   const scales = data.getUint8(6);

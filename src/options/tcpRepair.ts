@@ -1,4 +1,4 @@
-// The structs with which a TCP connection is taken apart and put together again (TCP_REPAIR of linux/tcp.h).
+// The structs that save and restore a TCP connection (TCP_REPAIR of linux/tcp.h).
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { describe, numberMember } from "./option.js";

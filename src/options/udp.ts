@@ -5,9 +5,9 @@ import { booleanOption, intOption, type SocketOption } from "./option.js";
 
 const L = k.IPPROTO_UDP;
 
-/** Gathers what is sent into one datagram, which goes out when it is taken off. */
+/** Joins the data of all sends to one datagram, which is sent when the option is switched off. */
 export const UDP_CORK: SocketOption<boolean, boolean> = booleanOption("UDP_CORK", L, k.UDP_CORK);
-/** What is encapsulated in the datagrams: `UDP_ENCAP_ESPINUDP` …; the kernel then takes those itself. */
+/** The encapsulated protocol: `UDP_ENCAP_ESPINUDP` …. The kernel then processes those datagrams itself. */
 export const UDP_ENCAP: SocketOption<number, number> = intOption("UDP_ENCAP", L, k.UDP_ENCAP, 0);
 /** Sends UDP over IPv6 with a zero checksum (RFC 6935), for tunnels. */
 export const UDP_NO_CHECK6_TX: SocketOption<boolean, boolean> = booleanOption(
