@@ -15,7 +15,7 @@ import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
-import { timeoutOf, type WaitOptions } from "./syncOptions.js";
+import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
 
 export class BlockingRunner implements Runner<"blocking"> {
   declare readonly mode?: "blocking";
@@ -50,15 +50,21 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   read<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
-    return this.run(operation, a, b, POLLIN, timeoutOf(opts, this.timeout, operation.syscall));
+    return this.run(operation, a, b, POLLIN, blockingTimeoutOf(opts, this.timeout, operation.syscall));
   }
 
   write<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
-    return this.run(operation, a, b, POLLOUT, timeoutOf(opts, this.timeout, operation.syscall));
+    return this.run(operation, a, b, POLLOUT, blockingTimeoutOf(opts, this.timeout, operation.syscall));
   }
 
   receive<A, T>(operation: Operation<A, number, T>, a: A, flags: number, opts: WaitOptions | undefined): T {
-    return this.run(operation, a, flags, this.#eventsOf(flags), timeoutOf(opts, this.timeout, operation.syscall));
+    return this.run(
+      operation,
+      a,
+      flags,
+      this.#eventsOf(flags),
+      blockingTimeoutOf(opts, this.timeout, operation.syscall),
+    );
   }
 
   #eventsOf(flags: number): number {
@@ -69,7 +75,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   sendTo<A extends Destination, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
     const { syscall } = operation;
-    const timeout = timeoutOf(opts, this.timeout, syscall);
+    const timeout = blockingTimeoutOf(opts, this.timeout, syscall);
     const deadline = deadlineIn(timeout);
     this.checkOpen(syscall);
     if (a.target !== undefined) {
@@ -86,7 +92,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     opts: WaitOptions | undefined,
     use: (address: Address) => T,
   ): T {
-    timeoutOf(opts, this.timeout, syscall);
+    blockingTimeoutOf(opts, this.timeout, syscall);
     this.checkOpen(syscall);
     return use(this.#resolve(target));
   }
@@ -124,7 +130,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   done<T>(value: T, syscall: string, opts: WaitOptions | undefined): T {
-    timeoutOf(opts, null, syscall);
+    blockingTimeoutOf(opts, null, syscall);
     this.checkOpen(syscall);
     return value;
   }
@@ -152,14 +158,14 @@ export class BlockingRunner implements Runner<"blocking"> {
 }
 
 /** The runner of a blocking Socket of this copy of the package; undefined for another value. */
-export let runnerOf: (value: unknown) => BlockingRunner | undefined;
+export let blockingRunnerOf: (value: unknown) => BlockingRunner | undefined;
 
 /** Called once, by the class Socket. */
-export function setRunnerOf(read: (value: unknown) => BlockingRunner | undefined): void {
-  runnerOf = read;
+export function setBlockingRunnerOf(read: (value: unknown) => BlockingRunner | undefined): void {
+  blockingRunnerOf = read;
 }
 
 /** Whether a value is a blocking Socket of this copy of the package. */
-export function isSocket(value: unknown): value is Socket {
-  return runnerOf(value) !== undefined;
+export function isBlockingSocket(value: unknown): value is Socket {
+  return blockingRunnerOf(value) !== undefined;
 }

@@ -7,7 +7,7 @@ import { SOCK_STREAM } from "../sys/constants.js";
 import { runLookupBlocking } from "../netdb/lookup.js";
 import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../ops/createOptions.js";
 import { resolveAll } from "../netdb/resolve.js";
-import { type CreateConnectionOptions, type CreateServerOptions, timeoutOf } from "./syncOptions.js";
+import { type CreateConnectionOptions, type CreateServerOptions, blockingTimeoutOf } from "./syncOptions.js";
 import { Socket } from "./syncSocket.js";
 
 /**
@@ -51,7 +51,7 @@ export function socketpair(
  * ```
  */
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket {
-  timeoutOf(opts, null, "create_connection");
+  blockingTimeoutOf(opts, null, "create_connection");
   const request = connectionRequest(address, opts);
   const { source, target, timeout } = request;
   const only = onlyCandidate(calls, target);
@@ -82,7 +82,7 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
  * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
  */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket {
-  const timeout = timeoutOf(opts, null, "create_server");
+  const timeout = blockingTimeoutOf(opts, null, "create_server");
   const { backlog, family, prepare, target } = serverRequest(address, opts);
   const socket = new Socket(family, SOCK_STREAM);
   try {

@@ -7,7 +7,7 @@ import type { EndOptions as AwaitableEnd } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { deadlineIn } from "./blockingCall.js";
 import type { Socket } from "./syncSocket.js";
-import { timeoutOf } from "./syncOptions.js";
+import { blockingTimeoutOf } from "./syncOptions.js";
 
 /** Options of `end`: `timeout` in ms, `maxBytes`. */
 export type EndOptions = Omit<AwaitableEnd, "signal">;
@@ -23,7 +23,7 @@ function maxBytesOf(opts: EndOptions | undefined): number {
 
 /** Shuts down writing, reads and drops bytes until the peer finishes or a limit is reached, and closes. */
 export function endSocket(socket: Socket, opts: EndOptions | undefined): EndResult {
-  const deadline = deadlineIn(timeoutOf(opts, END_TIMEOUT, "end"));
+  const deadline = deadlineIn(blockingTimeoutOf(opts, END_TIMEOUT, "end"));
   const maxBytes = maxBytesOf(opts);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(`Cannot end: the socket is of type ${socket.type}, required SOCK_STREAM`);

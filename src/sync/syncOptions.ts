@@ -2,7 +2,7 @@
 
 import { checkOptions } from "../check/index.js";
 import type { TransferOptions as AwaitableTransfer } from "../ops/flags.js";
-import { timeoutOf as timeoutIn, type WaitOptions as AwaitableWait } from "../wait/waitOptions.js";
+import { timeoutOf, type WaitOptions as AwaitableWait } from "../wait/waitOptions.js";
 import type { SendBatchOptions as AwaitableBatch } from "../ops/mmsg.js";
 import type { SendSegmentsOptions as AwaitableSegments } from "../ops/sendSegments.js";
 import type {
@@ -39,12 +39,16 @@ export type CreateServerOptions = Omit<AwaitableServer, "signal">;
  * The timeout of the options, or `otherwise`. Refuses a signal, because a blocked thread can't run the code that aborts
  * it.
  */
-export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
+export function blockingTimeoutOf(
+  opts: WaitOptions | undefined,
+  otherwise: number | null,
+  action: string,
+): number | null {
   checkOptions(opts, action);
   if (opts !== undefined && "signal" in opts && opts.signal !== undefined) {
     throw new TypeError(
       `Cannot ${action}: signal is given, required none, because a blocked thread can't run the code that aborts it`,
     );
   }
-  return timeoutIn(opts, otherwise, action);
+  return timeoutOf(opts, otherwise, action);
 }

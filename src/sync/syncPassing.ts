@@ -5,12 +5,12 @@ import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
 import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
 import type { RecvmsgOptions, SendmsgOptions } from "./syncOptions.js";
-import { isSocket } from "./blockingRunner.js";
+import { isBlockingSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
 
 function checkSocket(socket: unknown, action: string): void {
   // A Socket of another copy of the package is accepted, because only public methods are called.
-  if (isSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
+  if (isBlockingSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
 }
 

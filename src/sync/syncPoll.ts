@@ -5,9 +5,9 @@ import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
 import { interrupted } from "./interrupts.js";
-import { isSocket } from "./blockingRunner.js";
+import { isBlockingSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
-import { timeoutOf, type WaitOptions } from "./syncOptions.js";
+import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
@@ -38,8 +38,8 @@ export type PollEntry = Entry<Socket>;
  * ```
  */
 export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOptions): PollResult<E>[] {
-  const deadline = deadlineIn(timeoutOf(opts, null, "poll"));
-  const table = new PollTable<E>(entries, isSocket);
+  const deadline = deadlineIn(blockingTimeoutOf(opts, null, "poll"));
+  const table = new PollTable<E>(entries, isBlockingSocket);
   for (;;) {
     const slice = sliceUntil(deadline);
     const count = table.poll(calls, slice);

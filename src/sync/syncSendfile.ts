@@ -12,12 +12,12 @@ import {
 import { POLLOUT } from "../sys/constants.js";
 import { timeoutError } from "../wait/localError.js";
 import type { BlockingRunner } from "./blockingRunner.js";
-import { type SendFileOptions, timeoutOf } from "./syncOptions.js";
+import { type SendFileOptions, blockingTimeoutOf } from "./syncOptions.js";
 
 export function sendfile(runner: BlockingRunner, file: FileSource, opts: SendFileOptions | undefined): number {
   const checked = checkSendfile(file, opts);
   const { onProgress } = checked;
-  const timeout = timeoutOf(opts, runner.timeout, "sendfile");
+  const timeout = blockingTimeoutOf(opts, runner.timeout, "sendfile");
   runner.checkOpen("sendfile");
   const sending = fileSending(runner.calls, checked);
   if (sending.until === 0) return 0;

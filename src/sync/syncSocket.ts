@@ -26,7 +26,7 @@ import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { milliseconds } from "../wait/waitOptions.js";
-import { BlockingRunner, setRunnerOf } from "./blockingRunner.js";
+import { BlockingRunner, setBlockingRunnerOf } from "./blockingRunner.js";
 import { type EndOptions, endSocket } from "./syncEnding.js";
 import type {
   AcceptOptions,
@@ -101,7 +101,7 @@ export class Socket {
 
   static {
     brand(Socket.prototype, "Socket of berkeley/sync");
-    setRunnerOf((value) =>
+    setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
     ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd));

@@ -20,9 +20,9 @@ import {
   type SpliceOptions as AwaitableSplice,
 } from "../ops/spliceOptions.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
-import { isSocket, runnerOf } from "./blockingRunner.js";
+import { isBlockingSocket, blockingRunnerOf } from "./blockingRunner.js";
 import { interrupted } from "./interrupts.js";
-import { timeoutOf } from "./syncOptions.js";
+import { blockingTimeoutOf } from "./syncOptions.js";
 import type { Socket } from "./syncSocket.js";
 
 export { type PumpCounts, type PumpProgress, type SpliceProgress } from "../ops/spliceOptions.js";
@@ -40,7 +40,7 @@ function isNever(_value: unknown): _value is never {
 /** One end of a flow. While the thread is blocked, no other call writes, and there is no turn budget. */
 function endAt(socket: Socket): FlowEnd {
   return {
-    fd: runnerOf(socket)!.descriptor.fd,
+    fd: blockingRunnerOf(socket)!.descriptor.fd,
     // poll(2) is level-triggered, so a further read costs nothing.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, setNotReady: () => undefined, wake: () => undefined },
@@ -138,9 +138,9 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
  * ```
  */
 export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
-  checkStream(from, isSocket, "from", "splice");
-  checkStream(to, isSocket, "to", "splice");
-  timeoutOf(opts, null, "splice");
+  checkStream(from, isBlockingSocket, "from", "splice");
+  checkStream(to, isBlockingSocket, "to", "splice");
+  blockingTimeoutOf(opts, null, "splice");
   const limits = limitsOf(opts, "splice");
   const { count, end } = countAndEnd(opts);
   const clock = { last: performance.now() };
@@ -164,9 +164,9 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
  * @see splice(2), pipe(7)
  */
 export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
-  checkStream(a, isSocket, "a", "pump");
-  checkStream(b, isSocket, "b", "pump");
-  timeoutOf(opts, null, "pump");
+  checkStream(a, isBlockingSocket, "a", "pump");
+  checkStream(b, isBlockingSocket, "b", "pump");
+  blockingTimeoutOf(opts, null, "pump");
   const limits = limitsOf(opts, "pump");
   const clock = { last: performance.now() };
   const activity = (): void => {
