@@ -41,7 +41,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
     ["echo", "tpc://localhost:1"],
     /^berkeley: ENDPOINT is "tpc:\/\/localhost:1": scheme "tpc" is unknown, .*; did you mean "tcp"\? /,
   ],
-  [["echo", "127.1:80"], /^berkeley: ENDPOINT is "127\.1:80": host "127\.1" looks like a number /],
+  [["echo", "127.1:80"], /^berkeley: ENDPOINT is "127\.1:80": host is "127\.1", which looks like a number, required /],
   [["echo", "tcp://localhost"], /^berkeley: ENDPOINT is "tcp:\/\/localhost": port is missing/],
   [["echo", "localhost:70000"], /^berkeley: ENDPOINT is "localhost:70000": port /],
   [["echo", "tls://127.0.0.1:0", "--key", "x"], /^berkeley: --key is given without --cert /],

@@ -80,7 +80,7 @@ test("resolve takes an address, and says that no resolver is asked", async () =>
 test("resolve refuses what is no host, and says that a name is unknown", async () => {
   const wrong = await run(["resolve", "127.1"]);
   assert.equal(wrong.status, 2);
-  assert.match(wrong.stderr, /^berkeley: NAME is "127\.1": host "127\.1" looks like a number /);
+  assert.match(wrong.stderr, /^berkeley: NAME is "127\.1": host is "127\.1", which looks like a number, required /);
   const both = await run(["resolve", "localhost", "-4", "-6"]);
   assert.deepEqual(
     [both.status, both.stderr],
