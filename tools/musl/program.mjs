@@ -45,7 +45,7 @@ async function main() {
   const data = Buffer.alloc(4);
   // 70 messages of 24 bytes each: more than musl's sendmsg(3) takes. The kernel says what it thinks of them.
   const control = Array.from({ length: 70 }, () => ({ level: 0x7fff, type: 1, data }));
-  const sent = a.sendmsg([Buffer.from("x")], control);
+  const sent = a.sendmsg([Buffer.from("x")], { control });
   assert.equal(sent, 1);
   assert.equal(String(b.recv(10)), "x");
   say("ok sendmsg() with more control data than musl's own function takes");
