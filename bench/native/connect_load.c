@@ -5,6 +5,9 @@
  * CONNECTIONS are under way at any time. Each is: connect, send 64 bytes, which are different in each; the far end compares
  * them with what was sent, answers with their complement and ends its side; the near end compares that, waits for the end,
  * and closes. The far end finishes first, so that what stays in TIME-WAIT are ports that nobody has to choose.
+ *
+ * After the measured time no connection begins, and the program ends when the last one is over. Otherwise the proxy would
+ * connect what is left of this load to the far end of the next load, which gets the same port: an end without a message.
  */
 #include "common.h"
 #include <sys/epoll.h>
@@ -140,9 +143,10 @@ int main(int argc, char **argv) {
 
   uint64_t begin_at = now_ns() + warmup, done = 0;
   for (uint32_t i = 0; i < count; i++) begin(&ends[i]);
-  bool measuring = false;
-  struct stamp from = {0};
-  for (;;) {
+  bool measuring = false, measured = false;
+  uint32_t under_way = count;
+  struct stamp from = {0}, to = {0};
+  while (under_way > 0) {
     struct epoll_event events[256];
     int n = epoll_wait(poller, events, 256, STALL_MS);
     if (n < 0 && errno != EINTR) die_errno("epoll_wait");
@@ -153,19 +157,20 @@ int main(int argc, char **argv) {
       else if (e->role == FAR) far_heard(e);
       else if (events[i].events & EPOLLOUT) near_connected(e);
       else if (near_heard(e)) {
-        done += measuring;
-        begin(e);
+        done += measuring && !measured;
+        if (measured) under_way--;
+        else begin(e);
       }
     }
     uint64_t now = now_ns();
     if (!measuring && now >= begin_at) {
       measuring = true;
       from = take_stamp(pid, cpu);
-    } else if (measuring && now >= from.wall + measure) {
-      break;
+    } else if (measuring && !measured && now >= from.wall + measure) {
+      measured = true;
+      to = take_stamp(pid, cpu);
     }
   }
-  struct stamp to = take_stamp(pid, cpu);
   if (done == 0) die("no connection came to its end in the measured window");
   printf("{\"count\":%llu,", (unsigned long long)done);
   print_usage(from, to);
