@@ -33,15 +33,15 @@ const DECIMAL = /^(?:0|[1-9][0-9]*)$/;
 
 /** The error for a wrong type or form. */
 export function refuse(subject: Subject, reason: string): TypeError {
-  return new TypeError(message(subject, reason));
+  return new TypeError(refusalText(subject, reason));
 }
 
 /** The error for a number or a length that is out of range. */
 export function outOfRange(subject: Subject, reason: string): RangeError {
-  return new RangeError(message(subject, reason));
+  return new RangeError(refusalText(subject, reason));
 }
 
-function message({ kind, value }: Subject, reason: string): string {
+function refusalText({ kind, value }: Subject, reason: string): string {
   const quoted = quote(value);
   return typeof value === "string"
     ? `Cannot parse ${kind} ${quoted}: ${reason}`
@@ -128,7 +128,7 @@ export function checkHost(
     }
     return new InetAddress(host, portNumber);
   }
-  checkName(subject, host);
+  checkHostName(subject, host);
   return new HostPort(host, portNumber, flow, scope);
 }
 
@@ -168,7 +168,7 @@ function checkIPv6(
     : new Inet6Address(text, port, flowinfo, index);
 }
 
-function checkName(subject: Subject, host: string): void {
+function checkHostName(subject: Subject, host: string): void {
   const bad = NOT_IN_NAMES.exec(host);
   if (bad !== null) {
     throw refuse(

@@ -119,7 +119,7 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
     throw new TypeError(`Cannot ${action}: via.tls is set for ${protocol}, required protocol https`);
   }
   const address = checkPlace(opts, action);
-  const credentials = checkCredentials(kind, opts.username, opts.password, action);
+  const credentials = checkLogin(kind, opts.username, opts.password, action);
   return {
     protocol: kind,
     address,
@@ -182,7 +182,7 @@ function checkProxyAddress(address: ReturnType<typeof toAddress>, action: string
   throw new TypeError(`Cannot ${action}: via is at ${quote(String(address))}, required a host and a port`);
 }
 
-function checkCredentials(
+function checkLogin(
   protocol: "socks5" | "http",
   username: unknown,
   password: unknown,

@@ -40,7 +40,7 @@ export async function socks5Connect(
   const methods = credentials === undefined ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, PASSWORD];
   await stream.write(Uint8Array.of(VERSION, methods.length, ...methods), remaining(wait));
   const [version, method] = await stream.readExactly(2, remaining(wait));
-  checkVersion(version, VERSION);
+  checkSocksVersion(version, VERSION);
   if (method === PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
   else if (method === NONE_ACCEPTABLE) {
     const without = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
@@ -58,12 +58,12 @@ async function authenticate(stream: Stream, { username, password }: Credentials,
   const head = Uint8Array.of(PASSWORD_VERSION, user.length);
   await stream.write([head, user, Uint8Array.of(secret.length), secret], remaining(wait));
   const [version, status] = await stream.readExactly(2, remaining(wait));
-  checkVersion(version, PASSWORD_VERSION);
+  checkSocksVersion(version, PASSWORD_VERSION);
   if (status !== 0)
     throw new ProxyRefusal("EACCES", `the proxy refused the user name and the password with status ${status}`);
 }
 
-function checkVersion(version: number | undefined, required: number): void {
+function checkSocksVersion(version: number | undefined, required: number): void {
   if (version === required) return;
   throw new ProxyRefusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
 }
@@ -84,7 +84,7 @@ function destination(target: HostAddress | HostPort): Uint8Array {
 
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
   const [version, reply = 0, , type = 0] = await stream.readExactly(4, remaining(wait));
-  checkVersion(version, VERSION);
+  checkSocksVersion(version, VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });

@@ -67,7 +67,7 @@ function memory(call: ReceivingAll): Uint8Array {
   return (call.buffer ??= Buffer.alloc(call.size));
 }
 
-function attempt(calls: Calls, fd: number, call: ReceivingAll, flags: number): number {
+function receiveOnce(calls: Calls, fd: number, call: ReceivingAll, flags: number): number {
   const buffer = memory(call);
   if (buffer.length !== call.size) return EFAULT;
   const { size, got } = call;
@@ -101,7 +101,7 @@ function recvAllOperation<T>(syscall: string, make: (call: ReceivingAll) => T): 
     syscall,
     movesBytes: true,
     cost: (_count, { last }) => last,
-    attempt,
+    attempt: receiveOnce,
     complete: (_count, call) => make(call),
     received: (call, flags) => (call.got > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
   });

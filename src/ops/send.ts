@@ -87,7 +87,7 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
  * The data of a call as the kernel takes it. A message must go out in one call, and each call of a sendAll walks over
  * the parts again, so a list that is longer than IOV_MAX is joined.
  */
-function message(data: Sendable, action: string): Uint8Array | Uint8Array[] {
+function messageData(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   const bytes = bytesToSend(data, action);
   return isUint8Array(bytes) || bytes.length <= IOV_MAX ? bytes : Buffer.concat(bytes);
 }
@@ -98,11 +98,11 @@ export function send<M extends Mode>(
   opts: TransferOptions | undefined,
 ): Outcome<M, number> {
   try {
-    // The most frequent form: `instanceof` is quicker than the checks of message().
+    // The most frequent form: `instanceof` is quicker than the checks of messageData().
     if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
       return socket.write(SEND, data, 0, undefined);
     }
-    return socket.write(SEND, message(data, "send"), sendFlagsOf(opts, "send"), opts);
+    return socket.write(SEND, messageData(data, "send"), sendFlagsOf(opts, "send"), opts);
   } catch (error) {
     return socket.fail(error);
   }
@@ -115,7 +115,7 @@ export function sendAll<M extends Mode>(
 ): Outcome<M, void> {
   try {
     if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.sendWhole(data);
-    const bytes = message(data, "send");
+    const bytes = messageData(data, "send");
     const sending: Sending = { data: bytes, total: totalLength(bytes), sent: 0 };
     return socket.write(SEND_ALL, sending, sendFlagsOf(opts, "send"), opts);
   } catch (error) {
@@ -125,7 +125,7 @@ export function sendAll<M extends Mode>(
 
 export function trySend(socket: Runner<Mode>, data: Sendable, opts: FlagOptions | undefined): number | undefined {
   if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.trySend(SEND, data, 0);
-  return socket.trySend(SEND, message(data, "send"), sendFlagsOf(opts, "send"));
+  return socket.trySend(SEND, messageData(data, "send"), sendFlagsOf(opts, "send"));
 }
 
 export function sendto<M extends Mode>(
@@ -135,7 +135,7 @@ export function sendto<M extends Mode>(
   opts: TransferOptions | undefined,
 ): Outcome<M, number> {
   try {
-    const bytes = message(data, "sendto");
+    const bytes = messageData(data, "sendto");
     const flags = sendFlagsOf(opts, "sendto");
     const datagram: Datagram = { data: bytes, target: toAddress(address), address: undefined, sockaddr: null };
     return socket.sendTo(SENDTO, datagram, flags, opts);

@@ -47,7 +47,7 @@ function options(given: readonly Option[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(4)]);
 }
 
-function block(type: number, content: readonly Uint8Array[]): Buffer {
+function frameBlock(type: number, content: readonly Uint8Array[]): Buffer {
   const length = 12 + content.reduce((sum, part) => sum + part.length, 0);
   const [head, tail] = [Buffer.alloc(8), Buffer.alloc(4)];
   head.writeUInt32LE(type, 0);
@@ -63,14 +63,14 @@ export function sectionHeader(given: readonly Option[]): Buffer {
   fields.writeUInt16LE(1, 4);
   // The length of the section is not known: -1.
   fields.fill(0xff, 8, 16);
-  return block(SECTION_HEADER, [fields, options(given)]);
+  return frameBlock(SECTION_HEADER, [fields, options(given)]);
 }
 
 export function interfaceDescription(linkType: number, snapLength: number, given: readonly Option[]): Buffer {
   const fields = Buffer.alloc(8);
   fields.writeUInt16LE(linkType, 0);
   fields.writeUInt32LE(snapLength, 4);
-  return block(INTERFACE_DESCRIPTION, [fields, options(given)]);
+  return frameBlock(INTERFACE_DESCRIPTION, [fields, options(given)]);
 }
 
 /** @param captured the bytes that are kept; `length` is what the packet had */
@@ -88,5 +88,5 @@ export function enhancedPacket(
   fields.writeUInt32LE(captured.length, 12);
   fields.writeUInt32LE(length, 16);
   const padding = Buffer.alloc(padded(captured.length) - captured.length);
-  return block(ENHANCED_PACKET, [fields, captured, padding, options(given)]);
+  return frameBlock(ENHANCED_PACKET, [fields, captured, padding, options(given)]);
 }

@@ -25,12 +25,12 @@ const action = "Cannot adopt the socket of node:net";
 
 /** Returns a duplicate of the descriptor, which this environment owns, and closes the original. */
 export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls): number {
-  if (source instanceof net().Socket) return takeConnected(source, calls);
+  if (source instanceof net().Socket) return takeConnectedHandle(source, calls);
   if (isBound(source)) return takeBound(source, calls);
   throw new TypeError(`${action}: source is ${quote(source)}, required a net.Socket or a net.BoundSocket`);
 }
 
-function takeConnected(socket: NetSocket, calls: Calls): number {
+function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   const wrong = unfit(socket);
   if (wrong !== undefined) throw new TypeError(`${action}: ${wrong}`);
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;

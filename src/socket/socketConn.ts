@@ -70,7 +70,7 @@ export class SocketConn implements Conn, DirectReader {
     this.#runner = runner;
     this.#descriptor = runner.descriptor;
     this.#local = addresses?.local;
-    this.#remote = addresses?.remote ?? addressOf(socket, "getpeername");
+    this.#remote = addresses?.remote ?? addressIfKnown(socket, "getpeername");
   }
 
   /** The socket below, for its options, its descriptor or `detach()`. */
@@ -79,7 +79,7 @@ export class SocketConn implements Conn, DirectReader {
   }
 
   get localAddress(): Address | undefined {
-    return (this.#local ??= addressOf(this.#socket, "getsockname"));
+    return (this.#local ??= addressIfKnown(this.#socket, "getsockname"));
   }
 
   get remoteAddress(): Address | undefined {
@@ -184,7 +184,7 @@ export class SocketConn implements Conn, DirectReader {
     const { reading, writing } = this.#descriptor;
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
-    this.#local ??= addressOf(this.#socket, "getsockname");
+    this.#local ??= addressIfKnown(this.#socket, "getsockname");
     // The bytes that were read ahead stay in their layer, which has called this function.
     this.#runner.readAhead = undefined;
     return this.#socket.detach();
@@ -205,7 +205,7 @@ export class SocketConn implements Conn, DirectReader {
 
   #close(): void {
     if (this.#socket.closed) return;
-    this.#local ??= addressOf(this.#socket, "getsockname");
+    this.#local ??= addressIfKnown(this.#socket, "getsockname");
     try {
       this.#socket.close();
     } catch {
@@ -256,7 +256,7 @@ function runReadFor<T>(
 }
 
 /** An address, or undefined: an unconnected socket has no peer, a closed one no address. */
-function addressOf(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
+function addressIfKnown(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
   try {
     return socket[which]();
   } catch {

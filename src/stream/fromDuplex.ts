@@ -18,7 +18,7 @@ export interface FromDuplexOptions {
   readonly closeTimeout?: number | null | undefined;
 }
 
-class DuplexTransport implements Transport {
+class NodeDuplexTransport implements Transport {
   readonly localAddress = undefined;
   readonly remoteAddress = undefined;
   readonly #duplex: Duplex;
@@ -161,5 +161,5 @@ export function fromDuplex(duplex: Duplex, opts: FromDuplexOptions = {}): Conn {
     const encoding = quote(duplex.readableEncoding);
     throw new TypeError(`Cannot fromDuplex: duplex has the encoding ${encoding}, required a Duplex of bytes`);
   }
-  return new TransportConn(new DuplexTransport(duplex, timeout));
+  return new TransportConn(new NodeDuplexTransport(duplex, timeout));
 }

@@ -22,7 +22,7 @@ function maxBytesOf(opts: EndOptions | undefined): number {
 }
 
 /** Shuts down writing, reads and drops bytes until the peer finishes or a limit is reached, and closes. */
-export function endSocket(socket: Socket, opts: EndOptions | undefined): EndResult {
+export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): EndResult {
   const deadline = deadlineIn(blockingTimeoutOf(opts, END_TIMEOUT, "end"));
   const maxBytes = maxBytesOf(opts);
   if (socket.type !== SOCK_STREAM) {

@@ -8,7 +8,7 @@ import type { RecvmsgOptions, SendmsgOptions } from "./syncOptions.js";
 import { isBlockingSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
 
-function checkSocket(socket: unknown, action: string): void {
+function checkSyncSocket(socket: unknown, action: string): void {
   // A Socket of another copy of the package is accepted, because only public methods are called.
   if (isBlockingSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
@@ -29,7 +29,7 @@ export function send_fds(
   fds: readonly (number | HasFileno)[],
   opts?: Omit<SendmsgOptions, "control">,
 ): number {
-  checkSocket(socket, "send_fds");
+  checkSyncSocket(socket, "send_fds");
   return socket.sendmsg(data, withFds(fds, opts));
 }
 
@@ -62,6 +62,6 @@ export function recv_fds(
   maxfds: number,
   opts?: Omit<RecvmsgOptions, "controlSize">,
 ): DataWithFds {
-  checkSocket(socket, "recv_fds");
+  checkSyncSocket(socket, "recv_fds");
   return fdsOf(socket.recvmsg(size, withRoomForFds(maxfds, opts)));
 }

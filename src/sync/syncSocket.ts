@@ -27,7 +27,7 @@ import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
 import { milliseconds } from "../wait/waitOptions.js";
 import { BlockingRunner, setBlockingRunnerOf } from "./blockingRunner.js";
-import { type EndOptions, endSocket } from "./syncEnding.js";
+import { type EndOptions, endSyncSocket } from "./syncEnding.js";
 import type {
   AcceptOptions,
   RecvmsgOptions,
@@ -566,7 +566,7 @@ export class Socket {
    * ```
    */
   end(opts?: EndOptions): EndResult {
-    return endSocket(this, opts);
+    return endSyncSocket(this, opts);
   }
 
   /**

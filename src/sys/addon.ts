@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 
 import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
-import { ADDON_VARIABLE, type Candidate, candidates, examine, findPackage } from "./loading/candidates.js";
+import { ADDON_VARIABLE, type Candidate, addonCandidates, examine, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, platformFault } from "./loading/host.js";
 // Refuses a runtime in which the addon may abort.
 // oxlint-disable-next-line import/no-unassigned-import -- nothing of it is used but the check that it makes
@@ -75,7 +75,7 @@ function load(): Addon {
   const namedPath = process.env[ADDON_VARIABLE] || undefined;
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
-  const list = candidates(namedPath, root, process.arch, libc);
+  const list = addonCandidates(namedPath, root, process.arch, libc);
   let found = list.at(-1);
   if (found === undefined) {
     const text = `the package's folder is not above ${url}, and berkeley is not installed for it`;

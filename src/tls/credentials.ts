@@ -75,7 +75,7 @@ function isPem(value: unknown): value is Pem {
 }
 
 /** The parts of an option in PEM, each with its name for messages. */
-function partsOf(value: unknown, action: string, name: string): { readonly name: string; readonly pem: Pem }[] {
+function pemPartsOf(value: unknown, action: string, name: string): { readonly name: string; readonly pem: Pem }[] {
   const required = "required PEM as a string or a Uint8Array";
   if (isPem(value)) return [{ name, pem: value }];
   if (!Array.isArray(value))
@@ -167,11 +167,11 @@ function checkPairs(
 
 function readPairs(options: TlsContextOptions, action: string): { cert: string[]; key: string[] } {
   const { cert, key, passphrase } = options;
-  const certificates = (cert === undefined ? [] : partsOf(cert, action, "cert")).map(({ name, pem }) => {
+  const certificates = (cert === undefined ? [] : pemPartsOf(cert, action, "cert")).map(({ name, pem }) => {
     const [all, texts] = readCertificates(pem, ALSO_ALLOWED, action, name);
     return { name, leaf: all[0] as X509Certificate, text: texts.join("") };
   });
-  const keys = (key === undefined ? [] : partsOf(key, action, "key")).map(({ name, pem }) => {
+  const keys = (key === undefined ? [] : pemPartsOf(key, action, "key")).map(({ name, pem }) => {
     const blocks = blocksOf(pem, "private key", ["certificate", "set of EC parameters"], action, name);
     if (blocks.length > 1) {
       throw new TlsError(UNUSABLE, `Cannot ${action}`, `${name} holds ${blocks.length} private keys, required one`);
@@ -207,7 +207,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
 }
 
 function readLists(value: unknown, action: string): string[] {
-  return partsOf(value, action, "crl").flatMap(({ name, pem }) =>
+  return pemPartsOf(value, action, "crl").flatMap(({ name, pem }) =>
     blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
       if (!isOneValue(bytes)) {
         throw new TlsError(
@@ -282,7 +282,7 @@ export function readMaterial(options: TlsContextOptions, action: string): Materi
   if (cert !== undefined || key !== undefined) Object.assign(material, readPairs(options, action));
   if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {
-    material.ca = partsOf(ca, action, "ca").flatMap(
+    material.ca = pemPartsOf(ca, action, "ca").flatMap(
       ({ name, pem }) => readCertificates(pem, ALSO_ALLOWED, action, name)[1],
     );
   }

@@ -18,7 +18,7 @@ const NAME = /^[A-Za-z0-9_.+-]+$/;
 const known = new Set<string>();
 const MAX_KNOWN = 1024;
 
-function checkName(list: ListName, name: string, action: string): void {
+function checkListedName(list: ListName, name: string, action: string): void {
   const key = `${list} ${name}`;
   if (known.has(key)) return;
   try {
@@ -45,7 +45,7 @@ export function checkLists(options: Readonly<Record<string, unknown>> | TlsConte
     for (const name of names) {
       // `!NAME`, `-NAME` and `+NAME` only exclude or reorder suites, and `@COMMAND` is no list alone, so they are
       // not checked.
-      if (NAME.test(name) && !/^[+-]/.test(name)) checkName(list, name, action);
+      if (NAME.test(name) && !/^[+-]/.test(name)) checkListedName(list, name, action);
     }
   }
 }

@@ -38,7 +38,7 @@ type Resolve = (value: number | Buffer | null | Promise<never>) => void;
 
 // The executor of a promise runs at once, so its resolve function is passed in a variable. That saves a closure.
 let takenResolve: (value: never) => void;
-function take(resolve: (value: never) => void): void {
+function keepResolve(resolve: (value: never) => void): void {
   takenResolve = resolve;
 }
 
@@ -205,7 +205,7 @@ export class TlsReader {
   #wait<T extends number | Buffer | null>(what: typeof INTO | typeof CHUNK, opts: IoOptions | undefined): Promise<T> {
     let promise: Promise<T>;
     if (opts?.timeout === undefined && opts?.signal === undefined) {
-      promise = new Promise<T>(take);
+      promise = new Promise<T>(keepResolve);
       this.#resolve = takenResolve as Resolve;
     } else {
       const timed = new TimedRead<T>(opts, this.#refs, () => void this.#settle());

@@ -56,7 +56,7 @@ export function findPackage(url: string): string | undefined {
  * The files in the order in which they are tried. A file that the environment names is the only one. Otherwise a local
  * build comes before the prebuilt file, because a local build was made on purpose.
  */
-export function candidates(
+export function addonCandidates(
   namedPath: string | undefined,
   root: string | undefined,
   arch: string,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { VERSION } from "#berkeley/sys/addon.js";
-import { candidates, examine, findPackage } from "#berkeley/sys/loading/candidates.js";
+import { addonCandidates, examine, findPackage } from "#berkeley/sys/loading/candidates.js";
 import { parseElf, parseMark } from "#berkeley/sys/loading/elf.js";
 import { currentLibc, libcOf, platformFault } from "#berkeley/sys/loading/host.js";
 import { root } from "../../support/program.js";
@@ -68,8 +68,9 @@ test("unsupported() names the platform", () => {
   assert.equal(on("linux", "riscv64"), undefined);
 });
 
-test("candidates() looks for a local build, then for what is shipped for this C library", () => {
-  const paths = (...words: Parameters<typeof candidates>): string[] => candidates(...words).map(({ path }) => path);
+test("addonCandidates() looks for a local build, then for what is shipped for this C library", () => {
+  const paths = (...words: Parameters<typeof addonCandidates>): string[] =>
+    addonCandidates(...words).map(({ path }) => path);
   assert.deepEqual(paths(undefined, "/p", "arm64", "musl"), [
     "/p/build/Release/berkeley.node",
     "/p/prebuilds/linux-arm64-musl.node",
