@@ -26,6 +26,7 @@ interface Result {
   readonly received: number;
   readonly lost: number;
   readonly missed: number;
+  readonly cpu: number;
   readonly errors: Record<string, number>;
   readonly latency: Record<"min" | "p50" | "p75" | "p90" | "p99" | "max", number>;
 }
@@ -116,6 +117,12 @@ test("a rate that the server can't serve is reported", async () => {
   const result = await bench(String(server.address), "-c", "1", "-d", "500ms", "--rate", "1000");
   assert.ok(result.turns <= 12);
   assert.ok(result.missed >= 480, String(result.missed));
+});
+
+test("the result has the CPU that the load used", async () => {
+  await using server = await serving((stream) => echo(stream, () => sleep(50)));
+  const { cpu } = await bench(String(server.address), "-c", "1", "-d", "1s");
+  assert.ok(cpu > 0 && cpu < 0.5, String(cpu));
 });
 
 test("the report has the percentiles, a histogram and the kind of loop, and --svg a picture", async () => {

@@ -1,6 +1,7 @@
 // The parts that commands share: units, values, suggestions, escapes, progress lines, transforms.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { cpuLines } from "#berkeley/cli/bench/report.js";
 import { Escaper, escapeJson, escapeLine } from "#berkeley/cli/frame/escape.js";
 import { progressLine } from "#berkeley/cli/frame/progress.js";
 import { nearest } from "#berkeley/cli/frame/suggest.js";
@@ -123,4 +124,9 @@ test("a hexadecimal dump goes on with its offset, in columns of one width", () =
     "< 00000010  67                                                |g|",
   ]);
   assert.match(dump.rows(Buffer.from([0x1b]))[0]!, /^< 00000011 {2}1b +\|\.\|$/);
+});
+
+test("the report names a load that used a whole core", () => {
+  assert.deepEqual(cpuLines(0.97), ["this command used 97 % of a core: the server may be able to do more"]);
+  assert.deepEqual(cpuLines(0.89), []);
 });

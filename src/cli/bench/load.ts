@@ -35,6 +35,8 @@ export class Load {
   missed = 0;
   /** ms from the first turn to the last. */
   elapsed = 0;
+  /** The part of one core that this process has used in that time. */
+  cpu = 0;
   readonly #plan: LoadPlan;
   #workers: (Worker | undefined)[] = [];
   #began = 0;
@@ -65,6 +67,7 @@ export class Load {
     }
     onOpen();
     this.#began = performance.now();
+    const usage = process.cpuUsage();
     const end = new AbortController();
     const timer = setTimeout(() => end.abort(), duration);
     const over = AbortSignal.any([signal, end.signal]);
@@ -79,7 +82,9 @@ export class Load {
     await new Promise<void>((resolve) => over.addEventListener("abort", () => resolve(), { once: true }));
     clearTimeout(timer);
     this.elapsed = this.running;
-    // What does not answer is not waited for.
+    const { user, system } = process.cpuUsage(usage);
+    this.cpu = (user + system) / 1000 / this.elapsed;
+    // Turns without an answer end after this time.
     const grace = setTimeout(() => this.#stop(), GRACE);
     try {
       await all;

@@ -7,6 +7,8 @@ import type { Load, LoadPlan } from "./load.js";
 
 const EACH = 200;
 const BAR = 40;
+/** From this part of a core on, the load and not the server may limit the rate. */
+const BUSY = 0.9;
 
 const perSecond = (count: number, milliseconds: number): number =>
   milliseconds <= 0 ? 0 : (count * 1000) / milliseconds;
@@ -46,6 +48,7 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
     lost,
     missed,
     errors,
+    cpu: Number(load.cpu.toFixed(3)),
     latency: latencies.summary(),
   };
   output.result(value, () => {
@@ -55,9 +58,16 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
     ];
     if (lost > 0) lines.push(`${plural(lost, "datagram")} without an answer`);
     for (const [code, count] of load.errors) lines.push(`${plural(count, "turn")} failed with ${code}`);
+    lines.push(...cpuLines(load.cpu));
     lines.push(loopText(rate, missed), "", ...percentiles(latencies.summary()), "", ...histogram(output, load));
     return lines.join("\n");
   });
+}
+
+/** A line if the load used (almost) a whole core. */
+export function cpuLines(cpu: number): string[] {
+  if (cpu < BUSY) return [];
+  return [`this command used ${Math.round(cpu * 100)} % of a core: the server may be able to do more`];
 }
 
 function loopText(rate: number | undefined, missed: number): string {
