@@ -19,6 +19,7 @@ export {
   FrameError,
   IncompleteReadError,
   LimitError,
+  OutboxFullError,
   ProxyError,
   type ProxyErrorDetails,
   TlsError,
@@ -114,6 +115,9 @@ export {
   type WaitOptions,
 } from "./socket/index.js";
 export {
+  broadcast,
+  type BroadcastOptions,
+  type BroadcastResult,
   type Codec,
   type Decoder,
   delimited,
@@ -128,7 +132,9 @@ export {
   lengthPrefixed,
   type LengthPrefixOptions,
   type LineOptions,
+  type OutboxCounts,
   type PipeOptions,
+  type SlowPeer,
   Stream,
   type StreamOptions,
   type ConnDuplex,
