@@ -15,7 +15,7 @@ import type { Clock } from "../wait/clock.js";
 import { LONGEST_TIMER, millisecondsWithin } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkCall, connect, type ConnectOptions } from "./connect.js";
-import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy } from "./retry.js";
+import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, triesAgain } from "./retry.js";
 
 /** The end of a connection of a {@link Reconnector}. */
 export interface DisconnectEvent {
@@ -325,10 +325,10 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     this.#lastError = error;
     this.#failures++;
     this.#failuresInRow++;
-    const { clock, maxTries, onRetry, retryOn } = this.#policy;
+    const { clock, maxTries, onRetry } = this.#policy;
     const delay = delayAfter(this.#failuresInRow, this.#policy);
     this.#resumeAt = clock.now() + delay;
-    if (!retryOn(error) || tries >= maxTries) throw error;
+    if (!triesAgain(this.#policy, error) || tries >= maxTries) throw error;
     if (onRetry !== undefined) report("onRetry", onRetry, { tries, delay, error });
   }
 

@@ -3,7 +3,7 @@
 // The pause is random between 0 and a bound that doubles with each failure ("full jitter"). When a server returns, its
 // clients come at different times, and not all at once.
 
-import { report } from "../callbacks.js";
+import { report, warnOnRejection } from "../callbacks.js";
 import { checkNames, integer, quote } from "../check/index.js";
 import { IncompleteReadError, SocketError, TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -130,6 +130,14 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof IncompleteReadError || (error instanceof SocketError && RETRYABLE.has(error.code));
 }
 
+/** Whether `retryOn` allows another try. Throws the error that it throws. */
+export function triesAgain({ retryOn }: RetryPolicy, error: unknown): boolean {
+  const again: unknown = retryOn(error);
+  if (typeof again === "boolean") return again;
+  warnOnRejection("retryOn", again);
+  throw new TypeError(`Cannot connect again: the result of retryOn is ${quote(again)}, required true or false`);
+}
+
 /** The pause after `failures` failures in a row, in milliseconds. */
 export function delayAfter(failures: number, { minDelay, maxDelay, random }: RetryPolicy): number {
   const bound = Math.min(maxDelay, minDelay * 2 ** Math.max(0, failures - 1));
@@ -182,7 +190,7 @@ export async function openWithRetries<T>(
       error = failure;
     }
     signal?.throwIfAborted();
-    if (!policy.retryOn(error) || failures >= policy.maxTries) throw error;
+    if (!triesAgain(policy, error) || failures >= policy.maxTries) throw error;
     const left = deadline - clock.now();
     if (left <= 0) throw overdue(error);
     const delay = delayAfter(failures, policy);

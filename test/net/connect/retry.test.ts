@@ -165,6 +165,15 @@ test("retryOn decides which errors are tried again", async () => {
   await assert.rejects(connect(await closedPort(), { retry: failing }), (error) => error === failure);
 });
 
+test("a retryOn that is async is refused", async () => {
+  const retry = { retryOn: () => Promise.resolve(true) } as unknown as RetryOptions;
+  await assert.rejects(connect(await closedPort(), { retry }), (error: Error) => {
+    assert.ok(error instanceof TypeError);
+    assert.match(error.message, /^Cannot connect again: the result of retryOn is .*, required true or false$/);
+    return true;
+  });
+});
+
 test("isRetryable() distinguishes what may pass from what a program must mend", () => {
   const retried = [
     "ECONNREFUSED",
