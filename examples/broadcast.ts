@@ -7,7 +7,15 @@
 // what came of each kind, how much waited, and the memory of the process.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { broadcast, connect, lengthPrefixed, listen, type ListenAddress, type SocketListener, Stream } from "berkeley";
+import {
+  broadcast,
+  connect,
+  lengthPrefixed,
+  listen,
+  type ListenAddress,
+  type SocketListener,
+  type Stream,
+} from "berkeley";
 import { isProgram } from "./lib/program.js";
 
 /** Most bytes that wait for a client. */

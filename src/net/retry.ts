@@ -95,17 +95,31 @@ function tries(value: unknown, action: string): number {
   return value === Infinity ? Infinity : integer(value, action, "retry.maxTries", 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Codes of failures that may end without a change of the program. docs/errors.md has this list. */
+/** Codes of failures that may end without a change of the program. docs/reconnect.md has this list. */
 const RETRYABLE: ReadonlySet<string> = new Set([
   // The peer, or the way to it, is away for now.
-  ...["ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT"],
-  ...["EHOSTUNREACH", "EHOSTDOWN", "ENETUNREACH", "ENETDOWN", "ENETRESET"],
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "ENETRESET",
   // The file of a UNIX socket is not there yet. A proxy has too many connections.
-  ...["ENOENT", "EBUSY"],
+  "ENOENT",
+  "EBUSY",
   // The resolver has no answer for now.
   "EAI_AGAIN",
   // This machine is short of ports, descriptors or memory.
-  ...["EADDRNOTAVAIL", "EAGAIN", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
+  "EADDRNOTAVAIL",
+  "EAGAIN",
+  "EMFILE",
+  "ENFILE",
+  "ENOBUFS",
+  "ENOMEM",
 ]);
 
 /**
@@ -153,7 +167,7 @@ export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined)
       aborted: (reason: unknown): void => {
         clock.clearTimeout(timer);
         offAbort(signal!, listener);
-        reject(reason as Error);
+        reject(reason);
       },
     };
     const timer = clock.setTimeout(

@@ -180,10 +180,10 @@ test("the pauses hold for callers that give up and come again", async () => {
 test("a signal ends the call that has it, and the other calls go on waiting", async () => {
   const endpoint = await closedPort();
   const { clock, opts } = recorded();
-  const once = new AbortController();
+  const patience = new AbortController();
   let listener: SocketListener | undefined;
   const onRetry = (event: RetryEvent): void => {
-    if (event.tries === 2) once.abort("enough");
+    if (event.tries === 2) patience.abort("enough");
     void (async () => {
       if (event.tries === 3) listener = await listen(endpoint);
       await clock.advance(event.delay);
@@ -191,7 +191,7 @@ test("a signal ends the call that has it, and the other calls go on waiting", as
   };
   await using reconnector = new Reconnector(endpoint, { ...opts, retry: { ...opts.retry, onRetry } });
   const [aborted, connected] = await Promise.all([
-    reconnector.connection({ signal: once.signal }).catch((reason: unknown) => reason),
+    reconnector.connection({ signal: patience.signal }).catch((reason: unknown) => reason),
     reconnector.connection(),
   ]);
   assert.equal(aborted, "enough");
@@ -216,7 +216,7 @@ test("an error that is not to be retried, and the last of maxTries, reach the ca
   await using other = new Reconnector("tcp://nowhere.test:1", { ...opts, resolver: () => Promise.resolve([]) });
   await assert.rejects(
     (async () => {
-      for await (const stream of other) assert.fail(String(stream));
+      for await (const stream of other) assert.fail(`a connection from ${String(stream.localAddress)}`);
     })(),
     { code: "EAI_NODATA" },
   );
@@ -264,7 +264,7 @@ test("after close() calls are cancelled, loops end, and no timer and no connecti
   const reconnector = new Reconnector(await closedPort(), { retry });
   const call = reconnector.connection().catch(code);
   const loop = (async () => {
-    for await (const stream of reconnector) assert.fail(String(stream));
+    for await (const stream of reconnector) assert.fail(`a connection from ${String(stream.localAddress)}`);
     return "ended";
   })();
   await paused.promise;
