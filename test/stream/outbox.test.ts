@@ -116,6 +116,26 @@ test("maxOutboxWrites limits writes that have few bytes, or none", async () => {
   await b.close();
 });
 
+test("a pipe to a stream whose outbox is full loses no byte", async () => {
+  const [a, peer] = memoryPair({ capacity: 10 });
+  const [from, source] = memoryPair();
+  await using writer = new Stream(a, { maxOutbox: 20 });
+  await using reader = new Stream(peer);
+  await using piped = new Stream(source);
+  const first = writer.write("x".repeat(30));
+  const second = writer.write("y".repeat(15));
+  await from.write("bytes to move");
+  await assert.rejects(piped.pipeTo(writer), { code: "ERR_OUTBOX_FULL" });
+  assert.equal(piped.buffered, 13);
+  assert.equal(String(await reader.readExactly(45)), "x".repeat(30) + "y".repeat(15));
+  await Promise.all([first, second]);
+  await from.closeWrite();
+  const moving = piped.pipeTo(writer);
+  assert.equal(String(await reader.readExactly(13)), "bytes to move");
+  assert.equal(await moving, 13);
+  await from.close();
+});
+
 test("without an option the outbox holds 4 MiB", async () => {
   const [a] = memoryPair({ capacity: 1000 });
   await using writer = new Stream(a);
