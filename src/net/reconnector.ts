@@ -9,6 +9,7 @@ import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { Stream } from "../stream/index.js";
+import { readerOf } from "../stream/stream.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import type { Clock } from "../wait/clock.js";
@@ -88,9 +89,9 @@ class ConnectionCall extends PendingCall<Stream> {
  * again after a connection that has lasted for `stableAfter`.
  *
  * `for await` gives one connection after the other. The next turn of the loop closes the last connection. `connection()`
- * gives the present one, to any number of callers. A connection has ended when a call has closed its stream, or when it
- * is broken ({@link Stream.whenBroken}). So close the stream when a read returns its end. The Reconnector closes a
- * stream when it has a new one.
+ * gives the present one, to any number of callers. A connection has ended when a call has closed its stream, when it is
+ * broken ({@link Stream.whenBroken}), or when a call has read its end. The Reconnector closes a stream when it has a new
+ * one.
  *
  * It connects only while a call waits for a connection. After `close()` no timer and no descriptor is left.
  *
@@ -178,7 +179,11 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("EBADF", "connect"));
-    if (this.#connected) return Promise.resolve(this.#stream!);
+    if (this.#connected) {
+      const stream = this.#stream!;
+      if (!readerOf(stream).ended || stream.buffered > 0) return Promise.resolve(stream);
+      this.#ended(stream, undefined);
+    }
     const call = new ConnectionCall(opts, this.#policy.clock, (cancelled) => {
       this.#calls.delete(cancelled);
       if (this.#calls.size === 0) this.#stop();

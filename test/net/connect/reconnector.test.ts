@@ -143,6 +143,23 @@ test("connection() gives all callers the same stream, and a new one when that is
   await (await listener.accept()).close();
 });
 
+test("connection() gives a new stream when a call has read the end of the last one, and its last bytes", async () => {
+  await using listener = await listen("tcp://127.0.0.1:0");
+  void greetAndEnd(listener);
+  const { opts } = recorded();
+  await using reconnector = new Reconnector(listener.address, opts);
+  const stream = await reconnector.connection();
+  assert.equal((await stream.peek(100))?.length, 6);
+  assert.equal(String(await stream.peek(7)), "hello\n");
+  // The stream has seen the end, and has bytes for its readers.
+  assert.equal(await reconnector.connection(), stream);
+  assert.equal(await stream.readLine(), "hello");
+  const next = await reconnector.connection();
+  assert.notEqual(next, stream);
+  assert.equal(await next.readLine(), "hello");
+  await assert.rejects(stream.read(), { code: "EBADF" });
+});
+
 function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve!: () => void;
   const promise = new Promise<void>((settle) => (resolve = settle));
