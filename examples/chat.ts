@@ -4,10 +4,10 @@
 //
 //   /nick <name>   another name     /who   who is here     /quit   leave
 //
-// Each guest has a queue of lines. If a queue is full, the guest reads too slowly and is disconnected. So a slow guest
-// neither delays the others nor uses more memory.
+// Lines that a guest has not received wait in the outbox of the guest's stream. If it is full, the guest reads too
+// slowly and is disconnected. So a slow guest neither delays the others nor uses more memory.
 
-import { type EndpointLike, LimitError, listen, type Stream } from "berkeley";
+import { broadcast, type EndpointLike, LimitError, listen, type Stream } from "berkeley";
 import { Clients } from "./lib/clients.js";
 import { isProgram, untilInterrupted } from "./lib/program.js";
 
@@ -17,54 +17,24 @@ export interface ChatOptions {
   readonly maxGuests?: number;
   /** Maximum length of a line in bytes. Default 512. */
   readonly maxLine?: number;
-  /** Maximum number of lines in the queue of a guest. Default 256. */
-  readonly maxQueue?: number;
-  /** Milliseconds without a line from a guest, or for a write to a guest. Default 600,000. */
+  /** Maximum number of bytes that wait for a guest. Default 64 KiB. */
+  readonly maxOutbox?: number;
+  /** Milliseconds without a line from a guest. Default 600,000. */
   readonly idleTimeout?: number;
 }
 
 const NAME = /^[\p{L}\p{N}_-]{1,20}$/u;
 
 /** A guest. */
-class Guest {
+interface Guest {
   name: string;
   readonly stream: Stream;
-  readonly #queue: string[] = [];
-  readonly #max: number;
-  readonly #timeout: number;
-  #writing = false;
+}
 
-  constructor(name: string, stream: Stream, max: number, timeout: number) {
-    this.name = name;
-    this.stream = stream;
-    this.#max = max;
-    this.#timeout = timeout;
-  }
-
-  /** Queues a line for this guest. */
-  tell(line: string): void {
-    if (this.#queue.length >= this.#max) {
-      this.stream.abort();
-      return;
-    }
-    this.#queue.push(line);
-    if (!this.#writing) void this.#write();
-  }
-
-  async #write(): Promise<void> {
-    this.#writing = true;
-    try {
-      while (this.#queue.length > 0) {
-        const lines = this.#queue.splice(0).map((line) => `${line}\n`);
-        await this.stream.write(lines.join(""), { timeout: this.#timeout });
-      }
-    } catch {
-      // This ends the reads of the guest too, and so `visit`.
-      this.stream.abort();
-    } finally {
-      this.#writing = false;
-    }
-  }
+/** Sends a line to guests. A guest who is slow, or gone, leaves: that ends the reads of the stream, and so `visit`. */
+function tell(guests: readonly Guest[], line: string): void {
+  const streams = guests.map(({ stream }) => stream);
+  void broadcast(streams, `${line}\n`, { slow: "disconnect" });
 }
 
 /** Removes control characters, which a terminal would execute. */
@@ -79,12 +49,15 @@ class Room {
   }
 
   #say(line: string, but?: Guest): void {
-    for (const guest of this.#guests.values()) if (guest !== but) guest.tell(line);
+    tell(
+      [...this.#guests.values()].filter((guest) => guest !== but),
+      line,
+    );
   }
 
   /** Serves one guest until the connection ends. */
   async visit(stream: Stream): Promise<void> {
-    const { idleTimeout: timeout, maxLine: max, maxQueue } = this.#opts;
+    const { idleTimeout: timeout, maxLine: max } = this.#opts;
     let guest: Guest | undefined;
     try {
       await stream.write("* who are you?\n", { timeout });
@@ -93,13 +66,13 @@ class Room {
         if (guest === undefined) {
           const refused = this.#refusal(text);
           if (refused === undefined) {
-            guest = new Guest(text, stream, maxQueue, timeout);
+            guest = { name: text, stream };
             this.#enter(guest);
           } else await stream.write(`* ${refused}\n`, { timeout });
         } else if (text === "/quit") return;
-        else if (text === "/who") guest.tell(`* here are ${[...this.#guests.keys()].join(", ")}`);
+        else if (text === "/who") tell([guest], `* here are ${[...this.#guests.keys()].join(", ")}`);
         else if (text.startsWith("/nick ")) this.#rename(guest, text.slice(6).trim());
-        else if (text.startsWith("/")) guest.tell("* there are /nick <name>, /who and /quit");
+        else if (text.startsWith("/")) tell([guest], "* there are /nick <name>, /who and /quit");
         else if (text !== "") this.#say(`${guest.name}: ${text}`, guest);
       }
     } catch (error) {
@@ -117,13 +90,13 @@ class Room {
 
   #enter(guest: Guest): void {
     this.#guests.set(guest.name, guest);
-    guest.tell(`* hello, ${guest.name}`);
+    tell([guest], `* hello, ${guest.name}`);
     this.#say(`* ${guest.name} is here`, guest);
   }
 
   #rename(guest: Guest, name: string): void {
     const refused = this.#refusal(name);
-    if (refused !== undefined) return guest.tell(`* ${refused}`);
+    if (refused !== undefined) return tell([guest], `* ${refused}`);
     const { name: before } = guest;
     this.#guests.delete(before);
     guest.name = name;
@@ -134,8 +107,11 @@ class Room {
 
 /** Starts the chat. `close()` disconnects all guests. */
 export async function startChat(endpoint: EndpointLike, opts: ChatOptions = {}): Promise<Clients> {
-  const room = new Room({ maxGuests: 100, maxLine: 512, maxQueue: 256, idleTimeout: 600_000, ...opts });
-  return new Clients(await listen(endpoint), opts.maxGuests ?? 100, (stream) => room.visit(stream));
+  const limits = { maxGuests: 100, maxLine: 512, maxOutbox: 65_536, idleTimeout: 600_000, ...opts };
+  const room = new Room(limits);
+  return new Clients(await listen(endpoint, { maxOutbox: limits.maxOutbox }), limits.maxGuests, (stream) =>
+    room.visit(stream),
+  );
 }
 
 if (isProgram(import.meta.url)) {

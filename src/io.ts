@@ -47,7 +47,25 @@ export interface EndOptions {
   readonly maxBytes?: number | undefined;
 }
 
-/** How a connection ended. The connection is closed in every case. */
+/**
+ * How a connection ended. The connection is closed in every case.
+ *
+ * @example
+ * ```ts
+ * import { connect, listen } from "berkeley";
+ *
+ * await using listener = await listen("tcp://127.0.0.1:8888");
+ * await using client = await connect("tcp://127.0.0.1:8888");
+ * await client.write(Buffer.alloc(100_000, "an upload that nobody wants "));
+ *
+ * const stream = await listener.accept();
+ * await stream.write("413 too much\n");
+ * const ending = stream.end({ timeout: 5_000, maxBytes: 1_000_000 });
+ * console.log(await client.readLine()); // prints: 413 too much
+ * await client.close();
+ * console.log(await ending); // prints: { how: 'finished', dropped: 100000 }
+ * ```
+ */
 export interface EndResult {
   /**
    * - `"finished"`: the peer has finished too. No unread byte was left that would have reset the connection.
@@ -195,9 +213,28 @@ export interface Writer {
    * the only way.
    *
    * Returns the number of bytes that were taken, from the start of `data` on. It is 0 when none can be taken now, and
-   * when other writes are pending; then call `write`, which waits. Throws the errors with which `write` would reject.
+   * when other writes are pending; then pass the rest to `write`, which waits. Throws the errors with which `write`
+   * would reject. A server that answers small requests saves a turn of the event queue.
+   *
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair();
+   * const stream = left.stream();
+   * const answer = Buffer.from("hello\n");
+   * const taken = stream.tryWrite(answer);
+   * if (taken < answer.length) await stream.write(answer.subarray(taken));
+   * console.log(await right.stream().readLine()); // prints: hello
+   * ```
    */
   tryWrite?(data: Uint8Array): number;
+
+  /**
+   * The number of bytes of the first pending write that the layer below has taken; -1 while no write is pending.
+   * Optional: without it, a {@link Stream} counts each write as pending until its promise settles.
+   */
+  readonly writeProgress?: number | undefined;
 
   /**
    * Ends the writing side after all pending writes: after the last byte the peer reads 0. The peer can still send. A

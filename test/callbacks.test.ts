@@ -4,7 +4,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { AF_INET, type Codec, connect, DatagramQueue, forward, listen, SOCK_DGRAM, Socket, Stream } from "berkeley";
+import {
+  AF_INET,
+  type Codec,
+  connect,
+  DatagramQueue,
+  forward,
+  listen,
+  Reconnector,
+  SOCK_DGRAM,
+  Socket,
+  Stream,
+} from "berkeley";
 import { connectUdp } from "berkeley";
 import * as sync from "berkeley/sync";
 import { memoryPair } from "berkeley/testing";
@@ -49,6 +60,32 @@ for (const [how, onEnd] of [
       assert.equal(await client.readLine(), "hello");
       isWarning(await warned, "onEnd");
     }
+  });
+}
+
+for (const [how, callback] of [
+  ["throw", thrower],
+  ["reject", rejecter],
+] as const) {
+  test(`onRetry, onConnect and onDisconnect of a Reconnector that ${how} are warnings, and it goes on`, async () => {
+    const listener = await listen("tcp://127.0.0.1:0");
+    const { address } = listener;
+    const retry = { minDelay: 0, maxTries: 2, onRetry: callback };
+    const callbacks = { onConnect: callback, onDisconnect: callback, retry };
+    await using reconnector = new Reconnector(address, callbacks);
+    const connected = nextWarning();
+    const stream = await reconnector.connection();
+    isWarning(await connected, "onConnect");
+    const disconnected = nextWarning();
+    await stream.close();
+    isWarning(await disconnected, "onDisconnect");
+    await listener.close();
+    const retried = nextWarning();
+    await assert.rejects(reconnector.connection(), { code: "ECONNREFUSED" });
+    isWarning(await retried, "onRetry");
+    const again = nextWarning();
+    await assert.rejects(connect(address, { retry }), { code: "ECONNREFUSED" });
+    isWarning(await again, "onRetry");
   });
 }
 

@@ -3,6 +3,6 @@
 export { AddonError } from "./addonError.js";
 export { type ProxyErrorDetails, ProxyError } from "./proxyError.js";
 export { IncompleteReadError, FrameError } from "./readErrors.js";
-export { BusyError, BufferedError, LimitError } from "./refusals.js";
+export { BusyError, BufferedError, LimitError, OutboxFullError } from "./refusals.js";
 export { type SocketErrorDetails, SocketError, TimeoutError, restated } from "./socketError.js";
 export { TlsError } from "./tlsError.js";

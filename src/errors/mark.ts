@@ -4,9 +4,16 @@
 // mark. A subclass of a user has no mark of its own; for it `instanceof` works as usual.
 
 const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
-  ["SocketError", "TimeoutError", "BusyError", "LimitError", "IncompleteReadError", "FrameError", "TlsError"].map(
-    (name) => [name, Symbol.for(`berkeley.${name}`)],
-  ),
+  [
+    "SocketError",
+    "TimeoutError",
+    "BusyError",
+    "LimitError",
+    "OutboxFullError",
+    "IncompleteReadError",
+    "FrameError",
+    "TlsError",
+  ].map((name) => [name, Symbol.for(`berkeley.${name}`)]),
 );
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with the class as `this`

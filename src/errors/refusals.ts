@@ -68,6 +68,58 @@ export class BufferedError extends Error {
 }
 
 /**
+ * Writes that wait have reached a limit of their stream, so one more write was refused. Nothing of it was written. The
+ * connection works, and takes new writes as soon as the peer reads. Await each write before the next one, or send with
+ * `broadcast()`.
+ *
+ * @example
+ * ```ts
+ * import { OutboxFullError, Stream } from "berkeley";
+ * import { memoryPair } from "berkeley/testing";
+ *
+ * const [a] = memoryPair({ capacity: 10 });
+ * const stream = new Stream(a, { maxOutbox: 100 });
+ * void stream.write("x".repeat(80)); // the peer does not read: 70 bytes wait
+ * const error = await stream.write("y".repeat(40)).catch((error) => error);
+ * console.log(error instanceof OutboxFullError, error.code, error.limit, error.bytes);
+ * // prints: true ERR_OUTBOX_FULL maxOutbox 70
+ * ```
+ */
+export class OutboxFullError extends Error {
+  /** Always `"ERR_OUTBOX_FULL"`. */
+  readonly code: "ERR_OUTBOX_FULL";
+  /** Name of the option that sets the limit: `"maxOutbox"` or `"maxOutboxWrites"`. */
+  readonly limit: "maxOutbox" | "maxOutboxWrites";
+  /** The limit's value: bytes or writes. */
+  readonly max: number;
+  /** Bytes that waited. */
+  readonly bytes: number;
+  /** Writes that waited. */
+  readonly writes: number;
+
+  constructor(
+    size: number,
+    waiting: { readonly bytes: number; readonly writes: number },
+    limit: "maxOutbox" | "maxOutboxWrites",
+    max: number,
+  ) {
+    const { bytes, writes } = waiting;
+    const found = `the outbox has ${bytes} bytes in ${writes} writes`;
+    super(`Cannot write ${size} bytes: ${found}, required at most ${max} with these (${limit}): await earlier writes`);
+    this.code = "ERR_OUTBOX_FULL";
+    this.limit = limit;
+    this.max = max;
+    this.bytes = bytes;
+    this.writes = writes;
+  }
+
+  static {
+    OutboxFullError.prototype.name = "OutboxFullError";
+    mark(OutboxFullError);
+  }
+}
+
+/**
  * A peer sent more than a named limit allows: a line, a frame or a header that is too long. The stream stays closed for
  * reading, because the start of the next frame is unknown. Writes still work.
  *

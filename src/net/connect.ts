@@ -46,11 +46,15 @@ import {
 import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
+import { checkRetry, openWithRetries, type RetryOptions } from "./retry.js";
 import { openTunnel } from "./tunnel.js";
 
 /** Options of `connect()`, and the limits of its stream. */
 export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
-  /** Milliseconds for the resolver, all attempts, the proxy and the TLS handshake together. Default: null, no limit. */
+  /**
+   * Milliseconds for the resolver, all attempts, the proxy and the TLS handshake together, and with `retry` for all
+   * tries and pauses. Default: null, no limit.
+   */
   readonly timeout?: number | null | undefined;
   /** The local address: a numeric address, or `["", port]`. For port 0 the kernel chooses the port. */
   readonly localAddress?: AddressLike | undefined;
@@ -80,9 +84,16 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
    * Node trusts.
    */
   readonly tls?: TlsConnectOptions | undefined;
+  /**
+   * Connects again after a failure. Without it, and for an error that {@link isRetryable} refuses, one try is made. If
+   * all tries fail, the call rejects with the error of the last one. After `timeout` the error is a `TimeoutError` with
+   * the error of the last try as its `cause`.
+   */
+  readonly retry?: RetryOptions | undefined;
 }
 
-const WAIT = ["timeout", "signal"];
+const WAIT = ["timeout", "signal", "retry"];
+const DEFAULT_TRIES = 10;
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** The options that apply to each kind of endpoint. */
 const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
@@ -90,7 +101,7 @@ const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
   tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
   unix: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
   vsock: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
-  fd: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS],
+  fd: ["timeout", "signal", ...STREAM_OPTIONS, ...TCP_OPTIONS],
   udp: [],
   systemd: [],
 };
@@ -156,16 +167,13 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
-  const target = targetOf(endpoint);
-  const action = actionOf(target);
-  if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
-  if (target.scheme === "systemd")
-    throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
-  checkOptions(opts, action);
-  checkNames(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
-  const limits = checkStreamLimits(opts, action);
-  const checked = checkConnect(opts, action);
+  const { target, action, limits, checked } = checkCall(endpoint, opts);
   checked.signal?.throwIfAborted();
+  if (opts.retry !== undefined) {
+    const { retry, timeout, signal, ...once } = opts;
+    const policy = checkRetry(retry, DEFAULT_TRIES, action);
+    return openWithRetries(policy, (wait) => connect(target, { ...once, ...wait }), { timeout, signal });
+  }
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
   if (target.scheme === "unix" || target.scheme === "vsock") {
     return new Stream(await openLocal(target.address, checked, action), limits);
@@ -174,6 +182,33 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   if (opts.via !== undefined) return openTunnelled(target, opts, checked, limits, action);
   const connected = await connectHost(destinationOf(target, action), checked);
   return new Stream(new SocketConn(connected.socket, connected), limits);
+}
+
+/** A call of connect(), checked. */
+interface CheckedCall {
+  readonly target: Exclude<Endpoint, { readonly scheme: "udp" | "systemd" }>;
+  /** For the messages of errors. */
+  readonly action: string;
+  readonly limits: StreamOptions;
+  readonly checked: CheckedConnect;
+}
+
+/**
+ * Checks the endpoint and the options, except those of TLS and of the proxy.
+ *
+ * @param without an option that is refused
+ */
+export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, without?: string): CheckedCall {
+  const target = targetOf(endpoint);
+  const action = actionOf(target);
+  if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
+  if (target.scheme === "systemd")
+    throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
+  checkOptions(opts, action);
+  const allowed = ALLOWED[target.scheme];
+  const names = without === undefined ? allowed : allowed.filter((name) => name !== without);
+  checkNames(opts, names, action, `a ${target.scheme} endpoint`);
+  return { target, action, limits: checkStreamLimits(opts, action), checked: checkConnect(opts, action) };
 }
 
 /** TLS over a TCP connection, through the proxy of `via` if there is one. */

@@ -109,26 +109,26 @@ function seconds(value: unknown, action: string, name: string): number {
   throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000`);
 }
 
-const LIMITS = ["readSize", "maxLine", "maxFrame"] as const;
+const LIMITS = ["readSize", "maxLine", "maxFrame", "maxOutbox", "maxOutboxWrites"] as const;
 
 /** Checks the limits of a stream before there is a connection. */
 export function checkStreamLimits(opts: StreamOptions, action: string): StreamOptions {
-  const { readSize, maxLine, maxFrame, now } = opts;
+  const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now } = opts;
   for (const name of LIMITS) {
     const value: unknown = opts[name];
-    if (value !== undefined) integer(value, action, name, 1, Number.MAX_SAFE_INTEGER);
+    if (value !== undefined) integer(value, action, name, name === "maxOutbox" ? 0 : 1, Number.MAX_SAFE_INTEGER);
   }
   if (now !== undefined && typeof now !== "function") {
     throw new TypeError(`Cannot ${action}: now is ${quote(now)}, required a function`);
   }
-  return { readSize, maxLine, maxFrame, now };
+  return { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now };
 }
 
 /** The names of the options that `checkTcp` checks. */
 export const TCP_OPTIONS: readonly string[] = ["noDelay", "keepAlive"];
 
 /** The names of the options that `checkStreamLimits` checks. */
-export const STREAM_OPTIONS: readonly string[] = ["readSize", "maxLine", "maxFrame", "now"];
+export const STREAM_OPTIONS: readonly string[] = [...LIMITS, "now"];
 
 export function checkDevice(value: unknown, action: string): string | undefined {
   if (value === undefined) return undefined;

@@ -9,6 +9,9 @@ export {
   type ForwardListenOptions,
   type ForwardOptions,
 } from "./forward.js";
+export { Reconnector, type DisconnectEvent, type ReconnectorOptions, type ReconnectorStats } from "./reconnector.js";
+export { type Clock } from "../wait/clock.js";
+export { isRetryable, type RetryEvent, type RetryOptions } from "./retry.js";
 export { listen, type ListenOptions } from "./listen.js";
 export { type KeepAlive, type TcpOptions } from "./endpointOptions.js";
 export { type ProxyOptions } from "./proxy.js";

@@ -3,6 +3,7 @@
 import { clock } from "../builtins.js";
 import { offAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
 import type { Waiter } from "./waiter.js";
 
@@ -35,6 +36,19 @@ export abstract class WaiterList {
   /** Whether a call waits. */
   get busy(): boolean {
     return this.head !== undefined;
+  }
+
+  /**
+   * The bytes that the first call has transferred, if it is of this kind; 0 if it is of another kind; -1 if no call
+   * waits.
+   */
+  progressOf<A, B, T>(operation: Operation<A, B, T>): number {
+    const { head } = this;
+    if (head === undefined) return -1;
+    const { a, b } = head as { readonly a: A; readonly b: B };
+    return head.operation === (operation as unknown) && operation.transferred !== undefined
+      ? operation.transferred(a, b)
+      : 0;
   }
 
   protected append(waiter: Waiter, timeout: number | null): void {

@@ -16,6 +16,7 @@ import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
 import { RECV_INTO } from "../ops/recv.js";
+import { SEND_ALL } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "./readFor.js";
 import { settingsAt } from "./settings.js";
@@ -127,6 +128,11 @@ export class SocketConn implements Conn, DirectReader {
   tryWrite(data: Uint8Array): number {
     if (this.#ending !== undefined && !this.#socket.closed) throw socketError(EPIPE, "send");
     return this.#socket.trySend(data) ?? 0;
+  }
+
+  /** See {@link Writer.writeProgress}. */
+  get writeProgress(): number {
+    return this.#descriptor.writing.progressOf(SEND_ALL);
   }
 
   /** See {@link Conn.closeWrite}. A timeout or an abort ends only the wait: the end is still sent. */

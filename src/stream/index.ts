@@ -1,10 +1,12 @@
 export { Stream } from "./stream.js";
+export { broadcast, type BroadcastOptions, type BroadcastResult, type SlowPeer } from "./broadcast.js";
 export { type StreamOptions, type UntilOptions } from "./streamArguments.js";
 export { type LineOptions } from "./lines.js";
 export { type Items } from "./itemIterator.js";
 export { type Codec, type Decoder, type Frame, type FrameOptions } from "./frames.js";
 export { delimited, type DelimitedOptions, fixed, lengthPrefixed, type LengthPrefixOptions } from "./codecs.js";
 export { type ToNetSocketOptions } from "./netSocket.js";
+export { type OutboxCounts } from "./outbox.js";
 export { type PipeOptions } from "./pipe.js";
 export { type ConnDuplex, type DuplexAddress, type ToDuplexOptions } from "./connDuplex.js";
 export { type SecureConnDuplex } from "./secureConnDuplex.js";

@@ -1,7 +1,7 @@
 // Moves bytes from a stream to a writer through the stream's buffer. Each piece waits until the writer has taken the
 // one before.
 
-import { SocketError } from "../errors/index.js";
+import { OutboxFullError, SocketError } from "../errors/index.js";
 import type { IoOptions, Writer } from "../io.js";
 import { type AbortListener, adoptSignal, offAbort, onAbort } from "../wait/aborts.js";
 import { optionsError } from "../wait/pendingCall.js";
@@ -98,6 +98,7 @@ export async function pipe(
         // If the error says how many bytes the writer has taken, the rest stays unread.
         const { stopReason } = observer;
         if (stopReason !== undefined && error === stopReason) taken = stopReason.transferred ?? 0;
+        else if (error instanceof OutboxFullError) taken = 0;
         else if (error instanceof SocketError && error.transferred !== undefined) taken = error.transferred;
         throw error;
       } finally {

@@ -24,15 +24,25 @@ import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { findChunk, Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "./lines.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
+import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { ANY_CHUNK, ChunkRule, ExactRule, PeekRule, UntilRule } from "./readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
-import { delimiterBytes, sizeOf, type StreamOptions, type UntilOptions } from "./streamArguments.js";
+import {
+  delimiterBytes,
+  limitsOf,
+  sizeOf,
+  type StreamLimits,
+  type StreamOptions,
+  type UntilOptions,
+} from "./streamArguments.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
 /** The reading side of a stream, for code that moves its bytes or ends it. */
 export let readerOf: (stream: Stream) => BufferedReader;
+/** The outbox of a stream, for code that writes to many streams; undefined for a value that is no stream. */
+export let outboxOf: (stream: unknown) => Outbox | undefined;
 
 /**
  * A connection with a buffer for reading. It is a {@link Conn} itself.
@@ -46,7 +56,8 @@ export let readerOf: (stream: Stream) => BufferedReader;
  * reads reject with the same error. If the end comes too early, the call rejects with an {@link IncompleteReadError},
  * which has the bytes that have arrived. All other errors are those of the connection.
  *
- * Writing has no buffer: `write` is the connection's.
+ * Writing has no buffer and makes no copy: `write` is the connection's. The writes that wait are the `outbox`, and
+ * `maxOutbox` limits them.
  *
  * @example
  * ```ts
@@ -65,12 +76,14 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   static {
     brand(Stream.prototype, "Stream");
     readerOf = (stream) => stream.#reader;
+    outboxOf = (stream) => (stream instanceof Stream ? stream.#madeOutbox() : undefined);
   }
 
   readonly #conn: C;
   readonly #reader: BufferedReader;
-  readonly #maxLine: number;
-  readonly #maxFrame: number;
+  readonly #limits: StreamLimits;
+  /** Undefined until a write has to wait. */
+  #outbox: Outbox | undefined;
   /** The calls of `whenBroken`, if the connection has no such method. */
   #broken: BrokenWaiters | undefined;
 
@@ -82,13 +95,10 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    */
   constructor(conn: C, opts: StreamOptions = {}) {
     checkOptions(opts, "make a stream");
-    const size = (name: "readSize" | "maxLine" | "maxFrame", otherwise: number): number =>
-      sizeOf(opts[name] ?? otherwise, "make a stream", name, 1);
     this.#conn = conn;
-    this.#reader = new BufferedReader(conn, size("readSize", 65_536), opts.now ?? systemNow);
+    this.#limits = limitsOf(opts, "make a stream");
+    this.#reader = new BufferedReader(conn, this.#limits.readSize, opts.now ?? systemNow);
     conn.registerReadAhead?.(this.#reader);
-    this.#maxLine = size("maxLine", 65_536);
-    this.#maxFrame = size("maxFrame", 1_048_576);
   }
 
   /** A stream over a `Duplex` of bytes. The stream owns the Duplex; see {@link fromDuplex}. */
@@ -114,6 +124,16 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   /** The number of bytes in the buffer: read from the connection, and not returned by a call yet. */
   get buffered(): number {
     return this.#reader.buffer.length;
+  }
+
+  /** The writes that were made and have not reached the kernel, or whatever is below the stream. */
+  get outbox(): OutboxCounts {
+    return this.#outbox?.counts ?? { bytes: 0, writes: 0 };
+  }
+
+  /** See {@link Writer.writeProgress}. */
+  get writeProgress(): number | undefined {
+    return this.#conn.writeProgress;
   }
 
   get localAddress(): Address | undefined {
@@ -172,7 +192,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     try {
       const bytes = delimiterBytes(delimiter, "readUntil");
       const max = opts?.max;
-      if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#maxLine, "maxLine"), opts);
+      if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), opts);
       return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), opts);
     } catch (error) {
       return Promise.reject(error);
@@ -187,7 +207,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    */
   readLine(opts?: LineOptions): Promise<string | null> {
     try {
-      return this.#reader.read(lineRule(opts, this.#maxLine, "readLine"), opts);
+      return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -195,13 +215,13 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
 
   /** The lines, each as `readLine` reads it. `timeout` applies to each line. */
   lines(opts?: LineOptions): Items<string> {
-    return new Items(this.#reader, lineFinder(lineRule(opts, this.#maxLine, "read lines")), opts);
+    return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), opts);
   }
 
   /** The frames that `codec` finds. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
     const given = opts?.max ?? codec.max;
-    const max = given === undefined ? this.#maxFrame : sizeOf(given, "read frames", "max", 0);
+    const max = given === undefined ? this.#limits.maxFrame : sizeOf(given, "read frames", "max", 0);
     return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), opts, true);
   }
 
@@ -224,30 +244,25 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return new Items(this.#reader, findChunk, undefined);
   }
 
-  /** Writes all of `data`. Resolves when the connection has taken it. See {@link Writer.write}. */
+  /**
+   * Writes all of `data`. Resolves when the connection has taken it. See {@link Writer.write}. Several writes may wait.
+   * If other writes wait and this one would exceed `maxOutbox` or `maxOutboxWrites`, it rejects at once.
+   *
+   * @throws OutboxFullError (by rejecting); nothing of `data` is written
+   */
   write(data: Data, opts?: IoOptions): Promise<void> {
-    return this.#conn.write(data, opts);
+    if (this.#outbox !== undefined) return this.#outbox.write(data, opts);
+    const writing = this.#conn.write(data, opts);
+    return this.#conn.writeProgress === NO_WRITE ? writing : this.#madeOutbox().add(data, writing);
+  }
+
+  #madeOutbox(): Outbox {
+    return (this.#outbox ??= new Outbox(this.#conn, this.#limits));
   }
 
   /**
-   * Writes as many bytes as the connection takes at once, without waiting and without a promise. A server that answers
-   * small requests saves a turn of the event queue. A connection that has no such call (a Duplex, a web stream) takes
-   * nothing.
-   *
-   * @returns the number of bytes that were taken, from the start of `data` on; 0 if the call would have to wait. Pass
-   *   the rest to `write`
-   * @throws SocketError the error with which `write` would reject
-   * @example
-   * ```ts
-   * import { socketpair } from "berkeley";
-   *
-   * const [left, right] = socketpair();
-   * const stream = left.stream();
-   * const answer = Buffer.from("hello\n");
-   * const taken = stream.tryWrite(answer);
-   * if (taken < answer.length) await stream.write(answer.subarray(taken));
-   * console.log(await right.stream().readLine()); // prints: hello
-   * ```
+   * Writes as many bytes as the connection takes at once, without waiting and without a promise. See
+   * {@link Writer.tryWrite}. A connection that has no such call (a Duplex, a web stream) takes nothing.
    */
   tryWrite(data: Uint8Array): number {
     return this.#conn.tryWrite?.(data) ?? 0;
@@ -347,21 +362,6 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * @throws TypeError or RangeError for an option that is wrong; the connection stays as it is
    * @throws the reason of `signal`; the connection is closed
    * @see RFC 9112, section 9.6; shutdown(2)
-   * @example
-   * ```ts
-   * import { connect, listen } from "berkeley";
-   *
-   * await using listener = await listen("tcp://127.0.0.1:8888");
-   * await using client = await connect("tcp://127.0.0.1:8888");
-   * await client.write(Buffer.alloc(100_000, "an upload that nobody wants "));
-   *
-   * const stream = await listener.accept();
-   * await stream.write("413 too much\n");
-   * const ending = stream.end({ timeout: 5_000, maxBytes: 1_000_000 });
-   * console.log(await client.readLine()); // prints: 413 too much
-   * await client.close();
-   * console.log(await ending); // prints: { how: 'finished', dropped: 100000 }
-   * ```
    */
   end(opts?: EndOptions): Promise<EndResult> {
     return this.#reader.end(this.#conn, opts);

@@ -16,8 +16,50 @@ export interface StreamOptions {
   readonly maxLine?: number | undefined;
   /** Most bytes of a frame, if neither the call nor the codec has a `max`. Default 1 MiB. */
   readonly maxFrame?: number | undefined;
+  /**
+   * Most bytes of the writes that wait ({@link Stream.outbox}). A write that would exceed the limit rejects with an
+   * {@link OutboxFullError}. A single write may have any size: the limit applies only while other writes wait. Default
+   * 4 MiB.
+   */
+  readonly maxOutbox?: number | undefined;
+  /** Most writes that wait, each of which needs some memory besides its bytes. Default 65,536. */
+  readonly maxOutboxWrites?: number | undefined;
   /** Returns the time in milliseconds. A call with a timeout divides it among its reads. Default `performance.now`. */
   readonly now?: (() => number) | undefined;
+}
+
+/** The limits of a stream, with the defaults of those that its options lack. */
+export interface StreamLimits {
+  readonly readSize: number;
+  readonly maxLine: number;
+  readonly maxFrame: number;
+  readonly maxOutbox: number;
+  readonly maxOutboxWrites: number;
+}
+
+/** Shared by all streams without limits of their own. */
+const DEFAULT_LIMITS: StreamLimits = {
+  readSize: 65_536,
+  maxLine: 65_536,
+  maxFrame: 1_048_576,
+  maxOutbox: 4_194_304,
+  maxOutboxWrites: 65_536,
+};
+
+/** The checked limits of a stream. */
+export function limitsOf(opts: StreamOptions, action: string): StreamLimits {
+  const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites } = opts;
+  const given = readSize ?? maxLine ?? maxFrame ?? maxOutbox ?? maxOutboxWrites;
+  if (given === undefined || given === null) return DEFAULT_LIMITS;
+  const size = (name: keyof StreamLimits, min: number): number =>
+    sizeOf(opts[name] ?? DEFAULT_LIMITS[name], action, name, min);
+  return {
+    readSize: size("readSize", 1),
+    maxLine: size("maxLine", 1),
+    maxFrame: size("maxFrame", 1),
+    maxOutbox: size("maxOutbox", 0),
+    maxOutboxWrites: size("maxOutboxWrites", 1),
+  };
 }
 
 /** How to read up to a delimiter. */

@@ -116,6 +116,10 @@ export class TransportConn implements Conn {
     return this.#enqueue(parts, opts);
   }
 
+  get writeProgress(): number {
+    return this.#writes[0]?.transferred ?? -1;
+  }
+
   closeWrite(opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = optionsError(opts, "closeWrite");

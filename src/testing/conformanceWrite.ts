@@ -148,6 +148,28 @@ export const writeChecks: readonly Check[] = [
     },
   },
   {
+    name: "writeProgress, if the connection has it, counts the bytes of the first pending write, and is -1 without one",
+    async run(a, b, { maxHeld, patience }) {
+      if (a.writeProgress === undefined) return;
+      assert.equal(a.writeProgress, -1);
+      const taken = await fillUntilBlocked(a, maxHeld, patience);
+      assert.equal(a.writeProgress, -1);
+      const size = 8_000_000;
+      const writing = handled(Promise.all([a.write(pattern(size, taken)), a.write("last")]));
+      const before = a.writeProgress;
+      assert.ok(before >= 0 && before < size, String(before));
+      const some = await readFully(b, taken + 4_000_000);
+      await nextTurn();
+      // The layer below may have taken the rest.
+      const after = a.writeProgress;
+      assert.ok(after === -1 || (after >= before && after < size), `${before}, ${after}`);
+      assert.equal(firstDifference(Buffer.concat([some, await readFully(b, size - 4_000_000)])), -1);
+      assert.equal((await readFully(b, 4)).toString(), "last");
+      await writing;
+      assert.equal(a.writeProgress, -1);
+    },
+  },
+  {
     name: "a signal ends a waiting write with its reason, counts the taken bytes and leaves no listener",
     async run(a, b, { maxHeld, patience }) {
       const taken = await fillUntilBlocked(a, maxHeld, patience);

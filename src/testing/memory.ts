@@ -87,6 +87,10 @@ export class MemoryConn implements Conn {
     return this.#outgoing.write(parts, opts);
   }
 
+  get writeProgress(): number {
+    return this.#outgoing.writeProgress;
+  }
+
   closeWrite(opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = optionsError(opts, "closeWrite");

@@ -66,6 +66,11 @@ export class MemoryPipe {
     return this.#held;
   }
 
+  /** See {@link Writer.writeProgress}. */
+  get writeProgress(): number {
+    return this.#writes[0]?.transferred ?? -1;
+  }
+
   get reading(): boolean {
     return this.#pendingRead !== undefined;
   }

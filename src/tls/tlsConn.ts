@@ -257,6 +257,10 @@ export class TlsConn implements Conn, SecuredConn {
     return this.#writer.tryWrite(data);
   }
 
+  get writeProgress(): number {
+    return this.#writer.progress;
+  }
+
   closeWrite(opts?: IoOptions): Promise<void> {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     return this.#writer.end(opts);

@@ -100,6 +100,8 @@ export class TlsWriter {
   readonly #refs: TimerRefs;
   #queue: PendingWrite[] = [];
   #busy = false;
+  /** The size of the piece that Node has, while `#busy`. */
+  #piece = 0;
   /** closeWrite() was called. */
   #finishing = false;
   #finished = false;
@@ -119,6 +121,13 @@ export class TlsWriter {
   /** Whether the connection below has failed. */
   get broken(): boolean {
     return this.#broken;
+  }
+
+  /** See {@link Writer.writeProgress}. The kernel may not have the piece that Node has. */
+  get progress(): number {
+    const [job] = this.#queue;
+    if (job === undefined) return -1;
+    return this.#busy ? Math.max(0, job.transferred - this.#piece) : job.transferred;
   }
 
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
@@ -141,6 +150,7 @@ export class TlsWriter {
   /** Writes a single piece while no other piece is pending. If the layer below takes it, the write is complete. */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
+    this.#piece = data.length;
     const taken = this.#sink.put(data, this.#put);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
@@ -166,6 +176,7 @@ export class TlsWriter {
     if (this.#busy || data.length === 0) return 0;
     const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
     this.#busy = true;
+    this.#piece = piece.length;
     this.#sink.put(piece, this.#put);
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
@@ -241,6 +252,7 @@ export class TlsWriter {
           }
           job.transferred += piece.length;
           this.#busy = true;
+          this.#piece = piece.length;
           const taken = this.#sink.put(piece, this.#put);
           // Node calls `done` a turn later. The write need not wait for that.
           if (taken && left === piece.length && this.#queue[0] === job) {

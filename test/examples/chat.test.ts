@@ -66,7 +66,7 @@ test("a guest whose line is too long, or who goes without a word, has left", asy
 });
 
 test("a guest who does not read is shown out, and the others are not held up", async () => {
-  await using chat = await startChat("tcp://127.0.0.1:0", { maxQueue: 4 });
+  await using chat = await startChat("tcp://127.0.0.1:0", { maxOutbox: 2000 });
   await using ada = await enter(chat.address, "ada");
   await using slow = await enter(chat.address, "slow");
   assert.equal(await ada.readLine(), "* slow is here");

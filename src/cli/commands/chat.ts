@@ -29,10 +29,10 @@ export const command: Command = define({
     const { serve } = await import("../servers/serve.js");
     const { Room } = await import("../servers/room.js");
     const { raw, maxBacklog } = invocation.options;
-    const room = new Room(maxBacklog, raw);
+    const room = new Room(raw);
     return serve(
       { ...invocation, options: { ...invocation.options, udp: false } },
-      { stream: (client) => room.join(client) },
+      { stream: (client) => room.join(client), maxOutbox: maxBacklog },
     );
   },
 });

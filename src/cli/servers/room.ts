@@ -1,5 +1,6 @@
-// The clients of a chat: what one of them sends goes to all others, each of which has a bounded queue.
+// The clients of a chat: what one of them sends goes to all others, each of which has a bounded outbox.
 
+import { broadcast, type Stream } from "berkeley";
 import { escapeLine } from "../frame/escape.js";
 import { Failure } from "../frame/failure.js";
 import type { Client } from "./serve.js";
@@ -8,65 +9,25 @@ import type { Client } from "./serve.js";
 const MAX_LINE = 16 << 10;
 const MAX_NAME = 32;
 
-class Member {
+/** A client, and what it calls itself. */
+interface Member {
   readonly client: Client;
   name: string;
-  readonly #most: number;
-  #queue: Buffer[] = [];
-  #waiting = 0;
-  #writing = false;
   /** Set when the client was cut. */
   failure: Error | undefined;
-
-  constructor(client: Client, most: number) {
-    this.client = client;
-    this.name = client.name;
-    this.#most = most;
-  }
-
-  /** Queues bytes for the client; cuts it when too much waits. */
-  send(data: Buffer): void {
-    if (this.failure !== undefined) return;
-    this.#waiting += data.length;
-    if (this.#waiting > this.#most) {
-      this.failure = new Failure(`it does not read: ${this.#waiting} bytes wait for it`);
-      this.client.stream.abort();
-      return;
-    }
-    this.#queue.push(data);
-    if (!this.#writing) void this.#write();
-  }
-
-  async #write(): Promise<void> {
-    this.#writing = true;
-    try {
-      while (this.#queue.length > 0) {
-        const data = Buffer.concat(this.#queue);
-        this.#queue = [];
-        await this.client.write(data);
-        this.#waiting -= data.length;
-      }
-    } catch (error) {
-      this.failure ??= error as Error;
-      this.client.stream.abort();
-    }
-    this.#writing = false;
-  }
 }
 
 export class Room {
   readonly #members = new Set<Member>();
-  readonly #most: number;
   readonly #raw: boolean;
 
-  constructor(most: number, raw: boolean) {
-    this.#most = most;
+  constructor(raw: boolean) {
     this.#raw = raw;
   }
 
   /** Serves a client until it leaves. */
   async join(client: Client): Promise<void> {
-    const member = new Member(client, this.#most);
+    const member: Member = { client, name: client.name, failure: undefined };
     if (!this.#raw) this.#tell(member, `* ${member.name} joins`);
     this.#members.add(member);
     try {
@@ -108,6 +69,17 @@ export class Room {
   }
 
   #toOthers(from: Member, data: Buffer): void {
-    for (const member of this.#members) if (member !== from) member.send(data);
+    const others = new Map([...this.#members].filter((one) => one !== from).map((one) => [one.client.stream, one]));
+    const cut = (stream: Stream, error: Error): void => {
+      const member = others.get(stream)!;
+      member.failure ??= error;
+      others.delete(stream);
+      stream.abort();
+    };
+    void broadcast([...others.keys()], data, { slow: "drop" }).then(({ slow, failed }) => {
+      for (const stream of slow) cut(stream, new Failure(`it does not read: ${stream.outbox.bytes} bytes wait for it`));
+      for (const { stream, error } of failed) cut(stream, error as Error);
+      for (const { client } of others.values()) client.sent += data.length;
+    });
   }
 }

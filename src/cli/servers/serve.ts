@@ -27,6 +27,8 @@ type Options = OptionValues<ServerOptions>;
 export interface Service {
   /** Serves a connection; resolves when it is to be closed. */
   stream(client: Client): Promise<void>;
+  /** Most bytes that wait for a client; see StreamOptions. */
+  readonly maxOutbox?: number;
   /** The answer to a datagram, undefined for none. Absent when the service has none over UDP. */
   readonly datagram?: (data: Buffer) => Buffer | string | undefined;
 }
@@ -114,6 +116,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
   const onHandshakeError = (error: unknown, from?: Address): void => output.problem(error, String(from ?? "handshake"));
   const listener = await listen(target, {
     signal,
+    maxOutbox: service.maxOutbox,
     ...(tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),
   });
   announce(output, target.scheme, listener.address);

@@ -1,0 +1,222 @@
+// Connecting again after a failure: which errors are tried again, how long the pauses are, and the loop of connect().
+//
+// The pause is random between 0 and a bound that doubles with each failure ("full jitter"). When a server returns, its
+// clients come at different times, and not all at once.
+
+import { report, warnOnRejection } from "../callbacks.js";
+import { checkNames, integer, quote } from "../check/index.js";
+import { IncompleteReadError, SocketError, TimeoutError } from "../errors/index.js";
+import type { IoOptions } from "../io.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
+import { type Clock, systemClock } from "../wait/clock.js";
+import { timeoutError } from "../wait/localError.js";
+import { LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
+
+/** A try that failed, and the pause before the next one. */
+export interface RetryEvent {
+  /** The number of tries that have failed since the last connection. */
+  readonly tries: number;
+  /** Milliseconds until the next try. */
+  readonly delay: number;
+  /** The error of the last try. */
+  readonly error: unknown;
+}
+
+/**
+ * How to connect again after a failure. The pause before a try is a random time from 0 to a bound. The bound is
+ * `minDelay` after the first failure, and doubles with each failure, up to `maxDelay`.
+ */
+export interface RetryOptions {
+  /** Most tries, the first one included; Infinity for no limit. Default 10; of a {@link Reconnector} Infinity. */
+  readonly maxTries?: number | undefined;
+  /** The bound of the first pause in milliseconds. Default 100. */
+  readonly minDelay?: number | undefined;
+  /** The largest bound of a pause in milliseconds. Default 10,000. */
+  readonly maxDelay?: number | undefined;
+  /**
+   * Milliseconds for one try: the resolver, all addresses, the proxy and the TLS handshake; null for no limit of its
+   * own. Default 10,000.
+   */
+  readonly tryTimeout?: number | null | undefined;
+  /** Returns whether another try follows an error. Default {@link isRetryable}. An error that it throws ends the call. */
+  readonly retryOn?: ((error: unknown) => boolean) | undefined;
+  /** Called before each pause. */
+  readonly onRetry?: ((event: RetryEvent) => void) | undefined;
+  /** The clock of the pauses, for tests. Default: the clock of the system. */
+  readonly clock?: Clock | undefined;
+  /** Returns a random number from 0 to 1, 1 excluded, for tests. Default `Math.random`. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** `RetryOptions`, checked. */
+export interface RetryPolicy {
+  readonly maxTries: number;
+  readonly minDelay: number;
+  readonly maxDelay: number;
+  readonly tryTimeout: number | null;
+  readonly retryOn: (error: unknown) => boolean;
+  readonly onRetry: ((event: RetryEvent) => void) | undefined;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+const NAMES = ["maxTries", "minDelay", "maxDelay", "tryTimeout", "retryOn", "onRetry", "clock", "random"];
+
+/** Checks the option `retry`. */
+export function checkRetry(value: unknown, maxTries: number, action: string): RetryPolicy {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`Cannot ${action}: retry is ${quote(value)}, required an object`);
+  }
+  checkNames(value, NAMES, action, "retry");
+  const opts: RetryOptions = value;
+  const { retryOn, onRetry, random, clock } = opts;
+  for (const [name, given] of Object.entries({ retryOn, onRetry, random })) {
+    if (given === undefined || typeof given === "function") continue;
+    throw new TypeError(`Cannot ${action}: retry.${name} is ${quote(given)}, required a function`);
+  }
+  if (clock !== undefined && typeof (clock as Partial<Clock> | null)?.setTimeout !== "function") {
+    throw new TypeError(`Cannot ${action}: retry.clock is ${quote(clock)}, required a Clock`);
+  }
+  const minDelay = millisecondsWithin(opts.minDelay, 100, action, "retry.minDelay", 0, LONGEST_TIMER);
+  const longest = Math.max(minDelay, 10_000);
+  return {
+    maxTries: opts.maxTries === undefined ? maxTries : tries(opts.maxTries, action),
+    minDelay,
+    maxDelay: millisecondsWithin(opts.maxDelay, longest, action, "retry.maxDelay", minDelay, LONGEST_TIMER),
+    tryTimeout: opts.tryTimeout === undefined ? 10_000 : milliseconds(opts.tryTimeout, action, "retry.tryTimeout"),
+    retryOn: retryOn ?? isRetryable,
+    onRetry,
+    clock: clock ?? systemClock,
+    random: random ?? Math.random,
+  };
+}
+
+function tries(value: unknown, action: string): number {
+  return value === Infinity ? Infinity : integer(value, action, "retry.maxTries", 1, Number.MAX_SAFE_INTEGER);
+}
+
+/** Codes of failures that may end without a change of the program. docs/reconnect.md has this list. */
+const RETRYABLE: ReadonlySet<string> = new Set([
+  // The peer, or the way to it, is away for now.
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "ENETRESET",
+  // The file of a UNIX socket is not there yet. A proxy has too many connections.
+  "ENOENT",
+  "EBUSY",
+  // The resolver has no answer for now.
+  "EAI_AGAIN",
+  // This machine is short of ports, descriptors or memory.
+  "EADDRNOTAVAIL",
+  "EAGAIN",
+  "EMFILE",
+  "ENFILE",
+  "ENOBUFS",
+  "ENOMEM",
+]);
+
+/**
+ * Whether connecting again may succeed after this error, without a change of the program or its surroundings: `true`
+ * for a {@link SocketError} with one of the codes below, and for an {@link IncompleteReadError}. `false` for everything
+ * else: a wrong argument, a `TlsError` such as a refused certificate, a name without an address (`EAI_NONAME`), a
+ * missing permission, a protocol error, the reason of a signal.
+ *
+ * `ECONNREFUSED`, `ECONNRESET`, `ECONNABORTED`, `EPIPE`, `ETIMEDOUT`, `EHOSTUNREACH`, `EHOSTDOWN`, `ENETUNREACH`,
+ * `ENETDOWN`, `ENETRESET`, `ENOENT`, `EBUSY`, `EAI_AGAIN`, `EADDRNOTAVAIL`, `EAGAIN`, `EMFILE`, `ENFILE`, `ENOBUFS`,
+ * `ENOMEM`.
+ *
+ * @example
+ * ```ts
+ * import { connect, isRetryable } from "berkeley";
+ *
+ * const error = await connect("tcp://127.0.0.1:8888").catch((error) => error);
+ * console.log(error.code, isRetryable(error)); // prints: ECONNREFUSED true
+ * ```
+ */
+export function isRetryable(error: unknown): boolean {
+  return error instanceof IncompleteReadError || (error instanceof SocketError && RETRYABLE.has(error.code));
+}
+
+/** Whether `retryOn` allows another try. Throws the error that it throws. */
+export function triesAgain({ retryOn }: RetryPolicy, error: unknown): boolean {
+  const again: unknown = retryOn(error);
+  if (typeof again === "boolean") return again;
+  warnOnRejection("retryOn", again);
+  throw new TypeError(`Cannot connect again: the result of retryOn is ${quote(again)}, required true or false`);
+}
+
+/** The pause after `failures` failures in a row, in milliseconds. */
+export function delayAfter(failures: number, { minDelay, maxDelay, random }: RetryPolicy): number {
+  const bound = Math.min(maxDelay, minDelay * 2 ** Math.max(0, failures - 1));
+  return Math.min(bound, Math.max(0, random() * bound));
+}
+
+/** Resolves after `ms`, or rejects with the reason of the signal. The timer keeps the process alive. */
+export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // The reason of a signal can be any value.
+    if (signal?.aborted === true) return reject(signal.reason as Error);
+    const listener = {
+      aborted: (reason: unknown): void => {
+        clock.clearTimeout(timer);
+        offAbort(signal!, listener);
+        reject(reason);
+      },
+    };
+    const timer = clock.setTimeout(
+      () => {
+        if (signal !== undefined) offAbort(signal, listener);
+        resolve();
+      },
+      Math.min(ms, LONGEST_TIMER),
+    );
+    if (signal !== undefined) onAbort(signal, listener);
+  });
+}
+
+/**
+ * Calls `open` until it succeeds.
+ *
+ * @param open makes one try, with the time and the signal that it gets
+ * @param wait the time for all tries and pauses, and the signal
+ */
+export async function openWithRetries<T>(
+  policy: RetryPolicy,
+  open: (wait: IoOptions) => Promise<T>,
+  wait: IoOptions,
+): Promise<T> {
+  const { clock, tryTimeout } = policy;
+  const { timeout = null, signal } = wait;
+  const deadline = timeout === null ? Infinity : clock.now() + timeout;
+  for (let failures = 1; ; failures++) {
+    let error: unknown;
+    const time = Math.min(Math.max(0, deadline - clock.now()), tryTimeout ?? Infinity);
+    try {
+      return await open({ timeout: time === Infinity ? null : time, signal });
+    } catch (failure) {
+      error = failure;
+    }
+    signal?.throwIfAborted();
+    if (!triesAgain(policy, error) || failures >= policy.maxTries) throw error;
+    const left = deadline - clock.now();
+    if (left <= 0) throw overdue(error);
+    const delay = delayAfter(failures, policy);
+    if (policy.onRetry !== undefined) report("onRetry", policy.onRetry, { tries: failures, delay, error });
+    await pause(Math.min(delay, left), clock, signal);
+    if (delay >= left) throw overdue(error);
+  }
+}
+
+/** The error of the timeout of all tries. `cause` is the error of the last try. */
+function overdue(error: unknown): unknown {
+  if (error instanceof TimeoutError) return error;
+  const { address, port, path } = (error ?? {}) as Partial<SocketError>;
+  return timeoutError("connect", { address, port, path, cause: error });
+}

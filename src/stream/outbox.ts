@@ -1,0 +1,141 @@
+// The outbox of a stream: the writes that the connection below has not taken yet, and the limit of their memory.
+//
+// A connection takes most writes at once. Then there is no outbox, and a write costs one comparison more. The stream
+// makes this object for the first write that has to wait. From then on the object counts each write that waits, until
+// the promise of that write settles. The bytes that the connection has already taken of the first write come from
+// `writeProgress` of the connection.
+//
+// The limit is checked against writes that wait. A write that finds no other write is passed on whatever its size is,
+// so awaited writes never meet the limit. If that write alone is larger than the limit, its bytes do not count, so
+// that small writes of other code can wait behind it.
+
+import { isUint8Array } from "node:util/types";
+import { OutboxFullError } from "../errors/index.js";
+import type { Conn, Data, IoOptions } from "../io.js";
+import { optionsError } from "../wait/pendingCall.js";
+
+/** The writes of a stream that the connection below has not taken. */
+export interface OutboxCounts {
+  /** Bytes of these writes, without those that the connection has taken. For a socket: bytes not in the kernel yet. */
+  readonly bytes: number;
+  /** The number of these writes. */
+  readonly writes: number;
+}
+
+/** The limits of an outbox; see `StreamOptions`. */
+export interface OutboxLimits {
+  readonly maxOutbox: number;
+  readonly maxOutboxWrites: number;
+}
+
+/** The value of `writeProgress` while no write is pending. */
+export const NO_WRITE = -1;
+
+export class Outbox {
+  readonly #conn: Conn;
+  readonly #limits: OutboxLimits;
+  /** Sizes of the writes that have not settled. */
+  #size = 0;
+  #writes = 0;
+  /** The size of the first write, if it alone is larger than the limit; otherwise 0. */
+  #large = 0;
+
+  constructor(conn: Conn, limits: OutboxLimits) {
+    this.#conn = conn;
+    this.#limits = limits;
+  }
+
+  get counts(): OutboxCounts {
+    if (!this.#waiting) return { bytes: 0, writes: 0 };
+    return { bytes: Math.max(0, this.#size - this.#progress), writes: this.#writes };
+  }
+
+  write(data: Data, opts: IoOptions | undefined): Promise<void> {
+    const conn = this.#conn;
+    if (this.#waiting) {
+      const size = dataSize(data);
+      // For data of a wrong type the connection makes the error.
+      if (size !== undefined && !this.#hasRoom(size)) {
+        const wrong = optionsError(opts, "write");
+        // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
+        return Promise.reject(wrong === undefined ? this.fullError(size) : wrong.error);
+      }
+    }
+    const writing = conn.write(data, opts);
+    return conn.writeProgress === NO_WRITE ? writing : this.add(data, writing);
+  }
+
+  /**
+   * Writes a message as a whole, or not at all.
+   *
+   * @param evenIfFull writes also if the message does not fit, unless the outbox is over its limit already
+   * @returns true if the connection has taken all of it at once; the promise of the write if that waits; undefined if
+   *   the outbox has no room
+   * @throws the error with which a write would reject
+   */
+  offer(bytes: Uint8Array, evenIfFull: boolean): Promise<void> | true | undefined {
+    const conn = this.#conn;
+    if (this.#waiting && !this.#hasRoom(bytes.length) && !(evenIfFull && this.#hasRoom(0))) return undefined;
+    // While another write is pending, `tryWrite` takes nothing, so the order stays.
+    const taken = conn.tryWrite?.(bytes) ?? 0;
+    if (taken === bytes.length) return true;
+    const rest = taken === 0 ? bytes : bytes.subarray(taken);
+    return this.add(rest, conn.write(rest));
+  }
+
+  /** Counts a write until it settles. */
+  add(data: Data, writing: Promise<void>): Promise<void> {
+    const size = dataSize(data) ?? 0;
+    if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#large = size;
+    this.#size += size;
+    this.#writes++;
+    return writing.then(
+      () => this.#settled(size),
+      (error: unknown) => {
+        this.#settled(size);
+        throw error;
+      },
+    );
+  }
+
+  /** Whether a write of this stream waits. The writes that were settled just now still count in `#writes`. */
+  get #waiting(): boolean {
+    return this.#writes > 0 && this.#conn.writeProgress !== NO_WRITE;
+  }
+
+  get #progress(): number {
+    return this.#conn.writeProgress ?? 0;
+  }
+
+  #hasRoom(size: number): boolean {
+    const bytes = this.#size - (this.#large === 0 ? this.#progress : this.#large);
+    return bytes + size <= this.#limits.maxOutbox && this.#writes < this.#limits.maxOutboxWrites;
+  }
+
+  /** The error of a write of `size` bytes that does not fit. */
+  fullError(size: number): OutboxFullError {
+    const limit = this.#writes < this.#limits.maxOutboxWrites ? "maxOutbox" : "maxOutboxWrites";
+    return new OutboxFullError(size, this.counts, limit, this.#limits[limit]);
+  }
+
+  #settled(size: number): void {
+    this.#size -= size;
+    this.#writes--;
+    // No write behind a large one can have its size: it would not have been accepted.
+    if (size === this.#large) this.#large = 0;
+  }
+}
+
+/** The number of bytes of `data`; undefined if its type is wrong. */
+function dataSize(data: Data): number | undefined {
+  if (isUint8Array(data)) return data.length;
+  if (typeof data === "string") return Buffer.byteLength(data);
+  if (!Array.isArray(data)) return undefined;
+  let total = 0;
+  for (const part of data as readonly unknown[]) {
+    if (isUint8Array(part)) total += part.length;
+    else if (typeof part === "string") total += Buffer.byteLength(part);
+    else return undefined;
+  }
+  return total;
+}
