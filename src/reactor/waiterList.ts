@@ -1,6 +1,7 @@
 // The waiting calls of a queue, in order, and the deadlines among them.
 
 import { clock } from "../builtins.js";
+import { registry } from "../registry/index.js";
 import { offAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { Reactor } from "./reactor.js";
@@ -32,6 +33,11 @@ export abstract class WaiterList {
 
   protected abstract readonly owner: QueueDescriptor;
 
+  /** Calls `visit` with each waiting call, in order. */
+  forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
+    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) visit(waiter, this.owner);
+  }
+
   /** Whether a call waits. */
   get busy(): boolean {
     return this.head !== undefined;
@@ -50,6 +56,7 @@ export abstract class WaiterList {
       this.#tail!.next = waiter;
     }
     this.#tail = waiter;
+    if (registry !== undefined) registry.begun(waiter, waiter.operation.syscall, waiter.holder);
   }
 
   protected remove(waiter: Waiter): void {
@@ -60,6 +67,7 @@ export abstract class WaiterList {
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.nonblocking) this.nonblocking--;
+    if (registry !== undefined) registry.ended(waiter);
     const { keepsAlive, reactor } = this.owner;
     if (keepsAlive && waiter.operation.background !== true) reactor.release();
   }

@@ -3,6 +3,7 @@
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
 import { runLookupBlocking } from "../netdb/lookup.js";
 import { resolveAll, resolveNow } from "../netdb/resolve.js";
+import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import type { Destination, Runner } from "../ops/runner.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
@@ -12,6 +13,7 @@ import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constant
 import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
+import { describable, type Fields, registry } from "../registry/index.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
@@ -32,6 +34,16 @@ export class BlockingRunner implements Runner<"blocking"> {
     this.protocol = protocol;
     this.descriptor = new OpenDescriptor(fd);
     closeWhenCollected(this, this.descriptor);
+    if (registry !== undefined) registry.made(this);
+  }
+
+  static {
+    describable<BlockingRunner, SocketDescription>(BlockingRunner.prototype, "Socket", (runner) => runner.describe());
+  }
+
+  /** See {@link SocketDescription}. */
+  describe(): Fields<SocketDescription> {
+    return describeSocket(this, this.descriptor.fd, 0, []);
   }
 
   get calls(): Calls {
@@ -142,6 +154,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   close(): void {
     if (this.descriptor.fd < 0) return;
     stopLeakDetection(this.descriptor);
+    if (registry !== undefined) registry.closed(this);
     check(this.descriptor.close(), "close");
   }
 
@@ -151,6 +164,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     const result = this.descriptor.release(blocking);
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
+    if (registry !== undefined) registry.closed(this);
     this.descriptor.fd = -1;
     check(result, "detach");
     return fd;

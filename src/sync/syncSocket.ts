@@ -22,6 +22,8 @@ import { sendSegments } from "../ops/sendSegments.js";
 import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource } from "../ops/sendfile.js";
 import { sendmsg } from "../ops/sendmsg.js";
+import type { SocketDescription } from "../ops/describeSocket.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
@@ -96,11 +98,12 @@ let ACCEPT: AcceptOperations<Socket>;
  * conn.close();
  * ```
  */
-export class Socket {
+export class Socket extends Inspectable<SocketDescription> {
   readonly #runner: BlockingRunner;
 
   static {
     brand(Socket.prototype, "Socket of berkeley/sync");
+    describable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
@@ -118,6 +121,7 @@ export class Socket {
    */
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
+    super();
     const kind = checkKind(family, type, protocol, "make a socket");
     // `made` is a descriptor of ours. Users have no NewDescriptor that they could pass.
     const fd =

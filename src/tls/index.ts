@@ -1,8 +1,13 @@
 // TLS on any connection.
 
-export { TlsConn } from "./tlsConn.js";
+export { TlsConn, type TlsConnDescription } from "./tlsConn.js";
 export { TlsContext } from "./tlsContext.js";
-export { TlsListener, type TlsListenerOptions } from "./tlsListener.js";
+export {
+  TlsListener,
+  type TlsListenerDescription,
+  type TlsListenerOptions,
+  type TlsListenerStats,
+} from "./tlsListener.js";
 export type {
   Pem,
   SniCallback,

@@ -15,6 +15,7 @@ import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
+import { describable, type Description, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
@@ -56,6 +57,29 @@ export interface TlsListenerOptions {
    * throws is emitted as a warning of the process, and the listener continues.
    */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
+}
+
+/** The counters of a {@link TlsListener}. */
+export interface TlsListenerStats {
+  /** Connections that `accept()` has returned. */
+  readonly accepted: number;
+  /** Connections whose handshake runs. */
+  readonly handshakes: number;
+  /** Connections whose handshake has succeeded, and that no `accept()` has returned yet. */
+  readonly ready: number;
+  /** Handshakes that have failed. */
+  readonly failed: number;
+  /** Silent clients that were dropped for another one. */
+  readonly dropped: number;
+}
+
+/** The fields of a {@link TlsListener} in JSON. */
+export interface TlsListenerDescription extends Description {
+  readonly kind: "TlsListener";
+  readonly state: "listening" | "closed";
+  readonly local: string | null;
+  readonly pending: readonly string[];
+  readonly stats: TlsListenerStats;
 }
 
 type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
@@ -132,7 +156,7 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
  * for await (const conn of listener) await conn.close();
  * ```
  */
-export class TlsListener implements Listener<TlsConn> {
+export class TlsListener extends Inspectable<TlsListenerDescription> implements Listener<TlsConn> {
   /** The keys and certificates. `context.reload()` replaces them. */
   readonly context: TlsContext;
   readonly #below: Listener;
@@ -154,12 +178,25 @@ export class TlsListener implements Listener<TlsConn> {
   /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
+  #accepted = 0;
+  #failed = 0;
+  #dropped = 0;
+
+  static {
+    describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
+      state: listener.#closed === undefined ? "listening" : "closed",
+      local: listener.address === undefined ? null : String(listener.address),
+      pending: listener.#accepting.map(() => "accept"),
+      stats: listener.stats(),
+    }));
+  }
 
   /**
    * @throws TypeError or RangeError for an option that is wrong, or if there is no certificate
    * @throws TlsError for a key or certificate that can't be used
    */
   constructor(listener: Listener, opts: TlsListenerOptions) {
+    super();
     const action = "make a TlsListener";
     if (typeof (listener as Partial<Listener> | null | undefined)?.accept !== "function") {
       throw new TypeError(`Cannot ${action}: listener is ${quote(listener)}, required a Listener`);
@@ -178,9 +215,15 @@ export class TlsListener implements Listener<TlsConn> {
     return this.#below.address;
   }
 
-  /** Number of connections in a handshake, and of those that are ready for `accept()`. */
-  get pending(): { readonly handshakes: number; readonly ready: number } {
-    return { handshakes: this.#handshakes, ready: this.#ready.length };
+  /** The counters of the listener, also after `close()`. */
+  stats(): TlsListenerStats {
+    return {
+      accepted: this.#accepted,
+      handshakes: this.#handshakes,
+      ready: this.#ready.length,
+      failed: this.#failed,
+      dropped: this.#dropped,
+    };
   }
 
   /** Waits for the next connection whose handshake has succeeded. See {@link Listener.accept}. */
@@ -189,7 +232,10 @@ export class TlsListener implements Listener<TlsConn> {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
-    if (ready !== undefined) return Promise.resolve(ready);
+    if (ready !== undefined) {
+      this.#accepted++;
+      return Promise.resolve(ready);
+    }
     const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
       this.#stopIfIdle();
@@ -358,6 +404,7 @@ export class TlsListener implements Listener<TlsConn> {
         this.#remove(handshake);
         const call = this.#accepting.shift();
         if (call !== undefined) {
+          this.#accepted++;
           call.resolve(wrapped);
           this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
@@ -369,6 +416,8 @@ export class TlsListener implements Listener<TlsConn> {
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
         this.#fetch();
+        if (handshake.dropped) this.#dropped++;
+        else if (!signal.aborted) this.#failed++;
         if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
       },
     );
