@@ -4,7 +4,6 @@
 // queries that are equal and pending at the same time share one lookup. A lookup that every caller has abandoned leaves
 // the queue; if it runs already, it continues in a thread that no longer counts (native/lookup_threads.c).
 
-import { clock } from "../builtins.js";
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { type Calls, calls as nativeCalls, type ResolverCallback } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
@@ -22,8 +21,8 @@ class SharedLookup {
   readonly #lookups: Map<string, SharedLookup>;
   readonly #key: string;
   readonly #query: ResolverQuery<unknown>;
-  /** When the lookup began, as of `clock()`. */
-  readonly #since = clock();
+  /** When the lookup began. */
+  readonly #since = performance.now();
   readonly #callbacks = new Set<ResolverCallback<unknown>>();
   /** 0 until the lookup has started. */
   #ticket = 0;

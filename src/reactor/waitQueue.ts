@@ -43,10 +43,6 @@ export class WaitQueue extends WaiterList {
   shortMeansEmpty: boolean = false;
   /** Whether a short read means that the stream has ended, because the peer has. For reading on TCP only. */
   shortMeansEnd: boolean = false;
-  /** Bytes that the calls of the queue have moved. Batches are not included. */
-  bytes: number = 0;
-  /** Calls that have moved bytes; in a batch each datagram counts. */
-  transfers: number = 0;
   protected readonly owner: QueueDescriptor;
   #ready = true;
   /** The bits of the event that the queue is being served for. */
@@ -337,8 +333,7 @@ export class WaitQueue extends WaiterList {
     const count = PROGRESS - result;
     this.#refusals = 0;
     this.#pause?.reset();
-    this.owner.reactor.spendBytes(count);
-    if (operation.batch !== true) this.bytes += count;
+    this.countPart(operation, count);
     this.#noteShortRead(operation, count, a, b);
     return true;
   }
@@ -353,16 +348,7 @@ export class WaitQueue extends WaiterList {
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.#refusals = 0;
     this.#pause?.reset();
-    if (operation.movesBytes) {
-      const cost = operation.cost === undefined ? result : operation.cost(result, a, b);
-      this.owner.reactor.spendBytes(cost);
-      if (operation.batch === true) {
-        this.transfers += result;
-      } else {
-        this.bytes += cost;
-        this.transfers++;
-      }
-    }
+    if (operation.movesBytes) this.countTransfer(operation, result, a, b);
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.#ready = false;
     this.#noteShortRead(operation, result, a, b);
   }

@@ -29,7 +29,7 @@ export type Fields<D extends Description> = Omit<D, "kind">;
 
 interface Mark {
   readonly kind: string;
-  readonly describe: (object: object) => object;
+  readonly fieldsOf: (object: object) => object;
 }
 
 const MARK: unique symbol = Symbol("berkeley.description");
@@ -38,9 +38,9 @@ const MARK: unique symbol = Symbol("berkeley.description");
 export function describable<T extends object, D extends Description>(
   prototype: T,
   kind: D["kind"],
-  describe: (object: T) => Fields<D>,
+  fieldsOf: (object: T) => Fields<D>,
 ): void {
-  Object.defineProperty(prototype, MARK, { value: { kind, describe } });
+  Object.defineProperty(prototype, MARK, { value: { kind, fieldsOf } });
 }
 
 function markOf(object: unknown): Mark | undefined {
@@ -56,7 +56,7 @@ export function describe(object: unknown): Description | undefined {
     if (mark === undefined) return undefined;
     const { kind } = mark;
     // The fields may come from the description of another object, with its kind.
-    return Object.assign({ kind }, mark.describe(object as object), { kind });
+    return Object.assign({ kind }, mark.fieldsOf(object as object), { kind });
   } catch {
     // A prototype, an object around ours, or a failure of a system call.
     return mark === undefined ? undefined : { kind: mark.kind };
@@ -66,10 +66,10 @@ export function describe(object: unknown): Description | undefined {
 /** A description as one line. */
 export function lineOf(description: Description): string {
   const { kind, ...fields } = description;
-  return `${kind} ${fieldsOf(fields)}`;
+  return `${kind} ${textOfFields(fields)}`;
 }
 
-function fieldsOf(fields: object): string {
+function textOfFields(fields: object): string {
   const parts = Object.entries(fields as Readonly<Record<string, DescribedValue | undefined>>)
     .filter(([, value]) => value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0))
     .map(([name, value]) => `${name}: ${textOf(value as DescribedValue)}`);
@@ -80,18 +80,17 @@ function textOf(value: DescribedValue): string {
   if (Array.isArray(value)) return value.map(escape).join(" + ");
   if (typeof value === "object" && value !== null) {
     const { kind, ...fields } = value as { readonly [name: string]: DescribedValue };
-    return typeof kind === "string" ? `${kind} ${fieldsOf(fields)}` : fieldsOf(value);
+    return typeof kind === "string" ? `${kind} ${textOfFields(fields)}` : textOfFields(value);
   }
   return escape(String(value));
 }
 
+/** Control characters, and those that change the direction of text. */
+const UNSAFE = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
+
 /** A peer chooses the name of its UNIX socket, so control characters must not reach a terminal. */
 function escape(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replace(
-    /[\0-\x1f\x7f-\x9f\u2028\u2029\u{202a}-\u{202e}\u{2066}-\u{2069}]/gu,
-    (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`,
-  );
+  return text.replace(UNSAFE, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`);
 }
 
 /**
@@ -111,6 +110,7 @@ function escape(text: string): string {
  * console.log(socket.toJSON().state); // prints: closed
  * ```
  */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters, typescript/no-unsafe-declaration-merging -- see below
 export abstract class Inspectable<D extends Description> {
   /** One line, for people. Its form may change; programs use `toJSON()`. */
   toString(): string {
@@ -125,6 +125,7 @@ export abstract class Inspectable<D extends Description> {
 
 // Declarations of single files allow this name in an interface, and not in a class. So the interface declares the method
 // of the class.
+// oxlint-disable-next-line no-unused-vars, typescript/no-unsafe-declaration-merging -- both have the same parameters
 export interface Inspectable<D extends Description> {
   /** The line of `toString()`, for `console.log()` and `util.inspect()`. */
   [INSPECT](): string;

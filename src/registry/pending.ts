@@ -53,14 +53,11 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
   readonly line: string | undefined;
 
   static {
-    describable<WaitingCall, WaitingCallDescription>(WaitingCall.prototype, "WaitingCall", (pending) => {
-      if (!(#listed in pending)) throw new TypeError("Cannot describe a call: it is not one of the list");
-      const { call, object, since, waited, keepsAlive, line = null } = pending;
+    describable<WaitingCall, WaitingCallDescription>(WaitingCall.prototype, "WaitingCall", (waiting) => {
+      const { call, object, since, waited, keepsAlive, line = null } = waiting;
       return { call, object, since, waited, keepsAlive, line };
     });
   }
-
-  readonly #listed = true;
 
   /** @internal */
   constructor(listed: ListedCall, now: number, date: number) {

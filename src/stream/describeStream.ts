@@ -1,6 +1,7 @@
 // How a stream is described: its own fields, then those of the connection below.
 
 import { isUint8Array } from "node:util/types";
+import type { Address } from "../addr/address.js";
 import type { Conn, Data } from "../io.js";
 import { describe, type Description, type Fields } from "../registry/index.js";
 
@@ -38,9 +39,8 @@ export function describeStream(conn: Conn, reader: Reading): Fields<StreamDescri
   return { ...below, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: name };
 }
 
-/** An address of the connection, which may be an object of a user. */
-function textOrNull(address: unknown): string | null {
-  return address === undefined || address === null ? null : String(address);
+function textOrNull(address: Address | undefined): string | null {
+  return address === undefined ? null : String(address);
 }
 
 /** The number of bytes of the data of a write; 0 for a wrong value, which the write refuses. */

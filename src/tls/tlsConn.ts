@@ -15,16 +15,8 @@ import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, TransferStats 
 import { BrokenWaiters } from "../stream/brokenWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
-import {
-  addPendingSource,
-  describable,
-  describe,
-  type Description,
-  type Fields,
-  Inspectable,
-  type ListedCall,
-  registry,
-} from "../registry/index.js";
+import { describable, Inspectable, type ListedCall, registry } from "../registry/index.js";
+import { describeTls, listTlsCalls, openConns, type TlsConnDescription } from "./describeTls.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
 import type { Transport } from "./transport.js";
@@ -35,39 +27,6 @@ import { codeOf, TlsWriter } from "./tlsWriter.js";
 import { packSession } from "./session.js";
 import { useRecordBuffer } from "./recordBuffer.js";
 import { TlsSocketIo } from "./tlsSocketIo.js";
-
-/**
- * The connections whose TLS socket is open, for `pending()`. The event loop holds an open TLS socket, and that its
- * connection, so this set keeps nothing from collection.
- */
-const openConns = new Set<TlsConn>();
-
-/** The fields of a {@link TlsConn} in JSON. */
-export interface TlsConnDescription extends Description {
-  readonly kind: "TlsConn";
-  /** The descriptor; -1 once it is closed, or if the connection below has none. */
-  readonly fd: number;
-  readonly family: string | number | null;
-  readonly type: string | number | null;
-  readonly state: "open" | "closed";
-  readonly local: string | null;
-  readonly peer: string | null;
-  /** Decrypted bytes that no call has returned yet. */
-  readonly buffered: number;
-  readonly pending: readonly string[];
-  /** What was negotiated. No key, no certificate, no session. */
-  readonly tls: {
-    readonly protocol: string;
-    readonly cipher: string;
-    readonly alpnProtocol: string | null;
-    readonly servername: string | null;
-    readonly authorized: boolean;
-  };
-}
-
-function textOf(address: Address | undefined): string | null {
-  return address === undefined ? null : String(address);
-}
 
 /** The result of a handshake. */
 export interface Established {
@@ -95,8 +54,11 @@ export interface Established {
  */
 export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, SecuredConn {
   static {
-    describable<TlsConn, TlsConnDescription>(TlsConn.prototype, "TlsConn", (conn) => conn.#describe());
-    addPendingSource((list) => openConns.forEach((conn) => conn.#listPending(list)));
+    describable<TlsConn, TlsConnDescription>(TlsConn.prototype, "TlsConn", (conn) => {
+      const pending: string[] = [];
+      conn.#listPending(({ call }) => pending.push(call));
+      return describeTls(conn, conn.settings(), conn.#closed, conn.#reader.buffered, pending);
+    });
   }
 
   readonly localAddress: Address | undefined;
@@ -168,43 +130,12 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     transport.unref();
-    openConns.add(this);
+    openConns.add(this.#listPending);
     if (registry !== undefined) registry.made(this);
   }
 
-  /** The socket below has the state and the addresses. Only the names of the negotiated parameters are shown. */
-  #describe(): Fields<TlsConnDescription> {
-    const { kind: _kind, ...below } = describe(this.settings()) ?? { kind: "" };
-    const pending: string[] = [];
-    this.#listPending(({ call }) => pending.push(call));
-    return {
-      fd: -1,
-      family: null,
-      type: null,
-      ...below,
-      state: this.#closed ? "closed" : "open",
-      local: textOf(this.localAddress),
-      peer: textOf(this.remoteAddress),
-      buffered: this.#reader.buffered,
-      pending,
-      tls: {
-        protocol: this.protocol,
-        cipher: this.cipher.name,
-        alpnProtocol: this.alpnProtocol ?? null,
-        servername: this.servername ?? null,
-        authorized: this.authorized,
-      },
-    };
-  }
-
-  #listPending(list: (call: ListedCall) => void): void {
-    const { keepAlive: keepsAlive } = this.#refs;
-    const add = (call: string, since: number, key: object): void =>
-      list({ call, object: this, since, keepsAlive, key });
-    if (this.#reader.waiting) add("read", this.#reader.since, this.#reader);
-    for (const job of this.#writer.jobs) add(job.data === undefined ? "closeWrite" : "write", job.since, job);
-    for (const wait of this.#sessionWaits) add("nextSession", wait.since, wait);
-  }
+  readonly #listPending = (list: (call: ListedCall) => void): void =>
+    listTlsCalls(this, this.#reader, this.#writer.jobs, this.#sessionWaits, this.#refs.keepAlive, list);
 
   /** The counters of the connection, also after `close()`. Bytes are those of the program, not those of the records. */
   stats(): TransferStats {
@@ -458,7 +389,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   #gone(): void {
-    openConns.delete(this);
+    openConns.delete(this.#listPending);
     if (registry !== undefined) registry.closed(this);
     this.#failed(localError("ECONNRESET", "read"));
   }

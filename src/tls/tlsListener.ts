@@ -9,88 +9,27 @@
 // not read yet. So a client has `silenceTimeout`, and all available bytes are read before a client is dropped.
 
 import { clock } from "../builtins.js";
-import { AsyncResource } from "node:async_hooks";
-import { flag, integer, quote } from "../check/index.js";
+import { quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
-import { type Transport, checkServerSupport } from "./transport.js";
+import type { Transport } from "./transport.js";
 import type { TlsConn } from "./tlsConn.js";
-import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
-import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions.js";
-import { millisecondsOr } from "../wait/waitOptions.js";
+import type { TlsContext } from "./tlsContext.js";
+import {
+  type CheckedListener,
+  checkTlsListener,
+  type TlsListenerDescription,
+  type TlsListenerOptions,
+  type TlsListenerStats,
+} from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
-
-/** Options of {@link TlsListener}. */
-export interface TlsListenerOptions {
-  /** The server's keys and certificates, or a context with them, which can be reloaded. */
-  readonly tls: TlsContext | TlsContextOptions;
-  /** Milliseconds for each handshake; null for no limit. Default 10,000. */
-  readonly handshakeTimeout?: number | null | undefined;
-  /**
-   * Maximum number of connections that are in a handshake, or ready and not accepted. At the maximum, a new
-   * connection replaces the oldest client that has sent nothing (see `silenceTimeout`). If there is none, it waits.
-   * Default 256.
-   */
-  readonly maxHandshakes?: number | undefined;
-  /**
-   * Milliseconds after which a client that has sent nothing can be dropped to make room for a new connection; null for
-   * never. Default 100.
-   */
-  readonly silenceTimeout?: number | null | undefined;
-  /**
-   * See {@link TlsConnectionOptions.buffered}. It is for listeners of streams that have read bytes already.
-   */
-  readonly buffered?: "refuse" | "tls" | undefined;
-  /** See {@link TlsConnectionOptions.closeTimeout}. */
-  readonly closeTimeout?: number | null | undefined;
-  /** See {@link TlsConnectionOptions.allowTruncation}. */
-  readonly allowTruncation?: boolean | undefined;
-  /**
-   * Called for each failed handshake, because a mistake of a client is no error of `accept()`. An error that it
-   * throws is emitted as a warning of the process, and the listener continues.
-   */
-  readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
-}
-
-/** The counters of a {@link TlsListener}. */
-export interface TlsListenerStats {
-  /** Connections that `accept()` has returned. */
-  readonly accepted: number;
-  /** Connections whose handshake runs. */
-  readonly handshakes: number;
-  /** Connections whose handshake has succeeded, and that no `accept()` has returned yet. */
-  readonly ready: number;
-  /** Handshakes that have failed. */
-  readonly failed: number;
-  /** Silent clients that were dropped for another one. */
-  readonly dropped: number;
-}
-
-/** The fields of a {@link TlsListener} in JSON. */
-export interface TlsListenerDescription extends Description {
-  readonly kind: "TlsListener";
-  readonly state: "listening" | "closed";
-  readonly local: string | null;
-  readonly pending: readonly string[];
-  readonly stats: TlsListenerStats;
-}
-
-type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
-
-/** `TlsListenerOptions`, checked. */
-interface CheckedListener extends TlsListenerOptions {
-  readonly tls: TlsContext;
-  readonly maxHandshakes: number;
-  /** Milliseconds; null for no limit. */
-  readonly silenceTimeout: number | null;
-}
 
 /** A handshake that runs. */
 interface RunningHandshake {
@@ -100,47 +39,6 @@ interface RunningHandshake {
   /** Whether it was dropped for another connection. */
   dropped: boolean;
   over: Promise<void> | undefined;
-}
-
-const OPTIONS = [
-  "tls",
-  "handshakeTimeout",
-  "maxHandshakes",
-  "silenceTimeout",
-  "buffered",
-  "closeTimeout",
-  "allowTruncation",
-  "onHandshakeError",
-] as const;
-
-/** The names of all options except `tls`. */
-export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
-
-/** Checks the options of a listener. */
-export function checkTlsListener(given: unknown, action: string): CheckedListener {
-  checkServerSupport(action);
-  const opts = checkRecord(given, OPTIONS, action);
-  const { tls, maxHandshakes: most = 256, onHandshakeError } = opts;
-  const maxHandshakes = integer(most, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
-  millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
-  const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
-  checkBuffered(opts["buffered"], action);
-  millisecondsOr(opts["closeTimeout"], null, action, "closeTimeout");
-  flag(opts["allowTruncation"], false, action, "allowTruncation");
-  if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
-    throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
-  }
-  const context = isTlsContext(tls) ? tls : new TlsContext(tls as TlsContextOptions);
-  checkCertificate(context, action);
-  const checked = {
-    ...(opts as Omit<TlsListenerOptions, "tls">),
-    tls: context,
-    maxHandshakes,
-    silenceTimeout,
-  };
-  if (onHandshakeError === undefined) return checked;
-  // It runs in the asynchronous context of the constructor, not in that of an accept().
-  return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
 /**
@@ -178,9 +76,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
-  #accepted = 0;
-  #failed = 0;
-  #dropped = 0;
+  readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
 
   static {
     describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
@@ -217,13 +113,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** The counters of the listener, also after `close()`. */
   stats(): TlsListenerStats {
-    return {
-      accepted: this.#accepted,
-      handshakes: this.#handshakes,
-      ready: this.#ready.length,
-      failed: this.#failed,
-      dropped: this.#dropped,
-    };
+    return { ...this.#counts, handshakes: this.#handshakes, ready: this.#ready.length };
   }
 
   /** Waits for the next connection whose handshake has succeeded. See {@link Listener.accept}. */
@@ -233,7 +123,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) {
-      this.#accepted++;
+      this.#counts.accepted++;
       return Promise.resolve(ready);
     }
     const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cut) => {
@@ -404,7 +294,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
         this.#remove(handshake);
         const call = this.#accepting.shift();
         if (call !== undefined) {
-          this.#accepted++;
+          this.#counts.accepted++;
           call.resolve(wrapped);
           this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
@@ -416,8 +306,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
         this.#fetch();
-        if (handshake.dropped) this.#dropped++;
-        else if (!signal.aborted) this.#failed++;
+        if (handshake.dropped) this.#counts.dropped++;
+        else if (!signal.aborted) this.#counts.failed++;
         if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
       },
     );
