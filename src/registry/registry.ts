@@ -153,7 +153,7 @@ export function isTracing(): boolean {
  */
 export function setTracing(on: boolean): boolean {
   if (typeof on !== "boolean") {
-    throw new TypeError(`Cannot set tracing: on is ${typeof on}, required true or false`);
+    throw new TypeError(`Cannot set tracing: on is ${String(on)}, required true or false`);
   }
   const before = tracing;
   if (on !== before) {

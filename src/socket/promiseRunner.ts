@@ -220,6 +220,8 @@ export class PromiseRunner implements Runner<"promise"> {
     const total = data.length;
     const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
     if (sent === total) return Promise.resolve();
+    // The call that goes on counts as one, with this part of it.
+    if (sent > 0) this.descriptor.writing.transfers--;
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0);
     return this.write(SEND_ALL, sending, 0, undefined);
