@@ -19,7 +19,7 @@ import {
   SOCK_RAW,
   SOCK_STREAM,
   Socket,
-  SocketConn,
+  type SocketConn,
   socketpair,
   Stream,
   TlsListener,

@@ -124,7 +124,7 @@ test("a description that fails has the kind only, and a class of another kind ke
   assert.equal(`${new Odd()}`, "Odd {}");
   class Other extends Odd {}
   describable<Other, { readonly kind: "Other"; readonly value: number }>(
-    Other.prototype as never,
+    Other.prototype,
     "Other",
     () => ({ kind: "Odd", value: 1 }) as never,
   );
