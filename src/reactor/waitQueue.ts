@@ -333,6 +333,7 @@ export class WaitQueue extends WaiterList {
     const count = PROGRESS - result;
     this.#refusals = 0;
     this.#pause?.reset();
+    this.owner.reactor.spendBytes(count);
     this.countPart(operation, count);
     this.#noteShortRead(operation, count, a, b);
     return true;
@@ -348,7 +349,7 @@ export class WaitQueue extends WaiterList {
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.#refusals = 0;
     this.#pause?.reset();
-    if (operation.movesBytes) this.countTransfer(operation, result, a, b);
+    if (operation.movesBytes) this.owner.reactor.spendBytes(this.countCompleted(operation, result, a, b));
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.#ready = false;
     this.#noteShortRead(operation, result, a, b);
   }

@@ -4,8 +4,8 @@ import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
 import { offAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
-import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
+import { TransferCounts } from "./transferCounts.js";
 import type { Waiter } from "./waiter.js";
 
 /** The descriptor, or the set of descriptors, that a queue waits for. */
@@ -24,18 +24,13 @@ export interface QueueDescriptor {
 }
 
 /** A doubly linked list: `head` is undefined exactly when no call waits. */
-export abstract class WaiterList {
+export abstract class WaiterList extends TransferCounts {
   protected head: Waiter | undefined;
   #tail: Waiter | undefined;
   #timer: NodeJS.Timeout | undefined;
   #timerDeadline = Infinity;
   /** How many calls of the list must not wait (MSG_DONTWAIT). */
   protected nonblocking = 0;
-
-  /** Bytes that the calls of the queue have moved. Batches are not included. */
-  bytes: number = 0;
-  /** Calls that have moved bytes and completed; in a batch each datagram counts. */
-  transfers: number = 0;
 
   protected abstract readonly owner: QueueDescriptor;
 
@@ -47,24 +42,6 @@ export abstract class WaiterList {
   /** Whether a call waits. */
   get busy(): boolean {
     return this.head !== undefined;
-  }
-
-  /** Counts a result, also against the budget of the turn. */
-  protected countTransfer<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
-    const cost = operation.cost === undefined ? result : operation.cost(result, a, b);
-    this.owner.reactor.spendBytes(cost);
-    if (operation.batch === true) {
-      this.transfers += result;
-    } else {
-      this.bytes += cost;
-      this.transfers++;
-    }
-  }
-
-  /** Counts a part of the work of a call that goes on. */
-  protected countPart<A, B, T>(operation: Operation<A, B, T>, count: number): void {
-    this.owner.reactor.spendBytes(count);
-    if (operation.batch !== true) this.bytes += count;
   }
 
   protected append(waiter: Waiter, timeout: number | null): void {

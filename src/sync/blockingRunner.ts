@@ -13,6 +13,8 @@ import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constant
 import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
+import type { TransferStats } from "../io.js";
+import { TransferCounts } from "../reactor/index.js";
 import { describable, type Fields, registry } from "../registry/index.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
@@ -26,6 +28,8 @@ export class BlockingRunner implements Runner<"blocking"> {
   readonly protocol: number;
   readonly descriptor: OpenDescriptor;
   timeout: number | null = getdefaulttimeout();
+  readonly #received = new TransferCounts();
+  readonly #sent = new TransferCounts();
 
   /** @param fd a non-blocking descriptor that this environment owns */
   constructor(family: number, type: number, protocol: number, fd: number) {
@@ -46,6 +50,13 @@ export class BlockingRunner implements Runner<"blocking"> {
     return describeSocket(this, this.descriptor.fd, 0, []);
   }
 
+  /** See {@link TransferStats}. */
+  stats(): TransferStats {
+    const { bytes: bytesReceived, transfers: reads } = this.#received;
+    const { bytes: bytesSent, transfers: writes } = this.#sent;
+    return { bytesReceived, bytesSent, reads, writes };
+  }
+
   get calls(): Calls {
     return calls;
   }
@@ -58,7 +69,16 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   /** @param events the events of poll(2) that the operation waits for */
   run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, events: number, timeout: number | null): T {
-    return block(calls, this.checkOpen(operation.syscall), operation, a, b, events, timeout);
+    return block(
+      calls,
+      this.checkOpen(operation.syscall),
+      operation,
+      a,
+      b,
+      events,
+      timeout,
+      events === POLLOUT ? this.#sent : this.#received,
+    );
   }
 
   read<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
@@ -120,19 +140,22 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined {
-    const result = this.#attempt(operation, a, flags);
+    const result = this.#attempt(operation, a, flags, this.#received);
     return result === undefined ? undefined : operation.complete(result, a, flags);
   }
 
   trySend<A>(operation: Operation<A, number, number>, a: A, flags: number): number | undefined {
-    return this.#attempt(operation, a, flags);
+    return this.#attempt(operation, a, flags, this.#sent);
   }
 
-  #attempt<A, T>(operation: Operation<A, number, T>, a: A, flags: number): number | undefined {
+  #attempt<A, T>(operation: Operation<A, number, T>, a: A, flags: number, counts: TransferCounts): number | undefined {
     const fd = this.checkOpen(operation.syscall);
     let result = operation.attempt(calls, fd, a, flags);
     while (result === EINTR) result = operation.attempt(calls, fd, a, flags);
-    if (result >= 0) return result;
+    if (result >= 0) {
+      counts.countCompleted(operation, result, a, flags);
+      return result;
+    }
     if (result === EAGAIN) return undefined;
     throw errorOf(operation, result, a, flags);
   }

@@ -7,7 +7,7 @@ import { AF_INET, type Address, type AddressLike } from "../addr/index.js";
 import type { DatagramBatch } from "../batch/index.js";
 import { brand } from "../check/index.js";
 import type { Message, MessageHeader } from "../cmsg/index.js";
-import type { Data, EndResult } from "../io.js";
+import type { Data, EndResult, TransferStats } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
@@ -205,6 +205,26 @@ export class Socket extends Inspectable<SocketDescription> {
   fileno(): number {
     this.#runner.descriptor.share();
     return this.#runner.descriptor.fd;
+  }
+
+  /**
+   * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
+   * like any other. The bytes of batches (`recvmmsg`, `sendmmsg`) are not counted, their datagrams are. `pump` and
+   * `splice` report the bytes that they move.
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley/sync";
+   *
+   * const [left, right] = socketpair();
+   * left.sendAll("hello");
+   * right.recv(100);
+   * console.log(right.stats()); // prints: { bytesReceived: 5, bytesSent: 0, reads: 1, writes: 0 }
+   * left.close();
+   * right.close();
+   * ```
+   */
+  stats(): TransferStats {
+    return this.#runner.stats();
   }
 
   /**

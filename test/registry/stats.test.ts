@@ -16,6 +16,7 @@ import {
   socketpair,
   Stream,
 } from "berkeley";
+import * as sync from "berkeley/sync";
 import { memoryPair } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import { everyKind, serving, tlsPair, trusting } from "../tls/support.js";
@@ -172,4 +173,20 @@ test("sendSegments and sendto count on a plain datagram socket", async () => {
   assert.deepEqual([receiver.stats().bytesReceived, receiver.stats().reads], [5, 1]);
   sender.close();
   receiver.close();
+});
+
+test("the blocking socket counts the same", () => {
+  const [left, right] = sync.socketpair();
+  left.send("12345");
+  assert.equal(left.trySend("678"), 3);
+  right.recv(2);
+  assert.equal(right.tryRecv(100)?.length, 6);
+  left.sendAll(["123", "456"]);
+  right.recv(6, { flags: MSG_WAITALL });
+  assert.deepEqual(left.stats(), { bytesReceived: 0, bytesSent: 14, reads: 0, writes: 3 });
+  assert.deepEqual(right.stats(), { bytesReceived: 14, bytesSent: 0, reads: 3, writes: 0 });
+  assert.throws(() => right.recv(1, { timeout: 0 }));
+  left.close();
+  right.close();
+  assert.equal(right.stats().bytesReceived, 14);
 });
