@@ -529,3 +529,6 @@ export {
   type TxtimeToSend,
 } from "./cmsg/index.js";
 export * from "./options/index.js";
+export { type BatchDescription } from "./batch/index.js";
+export { type SocketDescription, type SocketState } from "./ops/describeSocket.js";
+export type { DescribedValue, Description, INSPECT, Inspectable } from "./registry/index.js";

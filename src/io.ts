@@ -123,6 +123,19 @@ export interface SocketSettings {
   setKeepAlive(enable: boolean, initialDelay: number): void;
 }
 
+/**
+ * The counters of a connection or a socket, from the moment when it was made. They stay readable after `close()`. On a
+ * stream socket, bytes are those that the kernel has given or taken.
+ */
+export interface TransferStats {
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Calls that have received bytes, or the end; on a datagram socket, datagrams. */
+  readonly reads: number;
+  /** Calls that have sent bytes; on a datagram socket, datagrams. */
+  readonly writes: number;
+}
+
 /** The reading side of a connection. */
 export interface Reader {
   /** Whether a read is pending. Optional: code that takes the connection over can refuse at once if this is true. */
@@ -329,6 +342,9 @@ export interface Conn extends Reader, Writer {
    * `BufferedError` when the layer that was registered before has unread bytes.
    */
   registerReadAhead?(layer: ReadAhead): void;
+
+  /** The counters of the connection. Optional: a `Stream` counts by itself if its connection does not. */
+  stats?(): TransferStats;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;

@@ -28,26 +28,35 @@ function declaredClasses(entry: string): Map<string, Declared> {
   const text = readFileSync(`${root}/etc/${entry}.api.md`, "utf8");
   const classes = new Map<string, Declared>();
   for (const match of text.matchAll(
-    /^export (?:abstract )?class (\w+)(?:<[^{]*?>)?(?: extends ([\w.]+))?[^{]*\{\n(.*?)^\}/gms,
+    /^export (?:abstract )?(?:class|interface) (\w+)(?:<[^{]*?>)?(?: extends ([\w.]+))?[^{]*\{\n(.*?)^\}/gms,
   )) {
     const [, name = "", extended, body = ""] = match;
-    const members = new Set<string>();
-    const statics = new Set<string>();
+    // An interface may add members to the class of its name.
+    const known = classes.get(name);
+    const members = new Set<string>(known?.members);
+    const statics = new Set<string>(known?.statics);
     for (const line of body.split("\n")) {
       const member =
-        /^ {4}(static )?(?:abstract |readonly |get |set |declare |async )*(\[Symbol\.\w+\]|[\w$]+)[?!]?[(<:;]/.exec(
+        /^ {4}(static )?(?:abstract |readonly |get |set |declare |async )*(\[Symbol\.\w+\]|\[INSPECT\]|[\w$]+)[?!]?[(<:;]/.exec(
           line,
         );
       if (member !== null) (member[1] === undefined ? members : statics).add(member[2]!);
     }
-    classes.set(name, { extended, members, statics });
+    classes.set(name, { extended: extended ?? known?.extended, members, statics });
   }
   return classes;
 }
 
+/** Declared by an interface that is merged with the class Inspectable, under this name. */
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+
 const nameOf = (key: string | symbol): string =>
   // Node 20 names these symbols "nodejs.dispose" and "nodejs.asyncDispose".
-  typeof key === "string" ? key : `[${key.description!.replace(/^nodejs\./, "Symbol.")}]`;
+  typeof key === "string"
+    ? key
+    : key === INSPECT
+      ? "[INSPECT]"
+      : `[${key.description!.replace(/^nodejs\./, "Symbol.")}]`;
 
 /** Marks by which other copies of the package recognise an object; not members. */
 const isMark = (key: string | symbol): boolean =>

@@ -8,6 +8,7 @@ import type { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { MSG_TRUNC } from "../sys/constants.js";
 import { type ControlMessage, decodeControl } from "../cmsg/index.js";
+import { describable, type Description, Inspectable } from "../registry/index.js";
 import { socketError } from "../sys/errno.js";
 import { AddressCache, sharedAddresses, sockaddrOf } from "./addressCache.js";
 import { segments, segmentSize } from "./segments.js";
@@ -41,6 +42,16 @@ export interface DatagramBatchOptions {
 export interface AddOptions {
   /** The size of the datagrams into which the kernel cuts the bytes (`UDP_SEGMENT`); the last may be shorter. */
   readonly segmentSize?: number | undefined;
+}
+
+/** The fields of a {@link DatagramBatch} in JSON. */
+export interface BatchDescription extends Description {
+  readonly kind: "DatagramBatch";
+  /** Datagrams in the batch. */
+  readonly count: number;
+  readonly capacity: number;
+  /** Most bytes of a datagram. */
+  readonly size: number;
 }
 
 /** Largest slab, in bytes. */
@@ -81,12 +92,13 @@ export let memoryOf: (batch: DatagramBatch) => BatchMemory;
  * console.log((await client.recv(100)).toString()); // prints: two
  * ```
  */
-export class DatagramBatch {
+export class DatagramBatch extends Inspectable<BatchDescription> {
   readonly #memory: BatchMemory;
   readonly #addresses: AddressCache;
 
   /** @throws TypeError or RangeError for sizes out of range */
   constructor(options: DatagramBatchOptions = {}) {
+    super();
     const action = "make a DatagramBatch";
     checkOptions(options, action);
     const capacity = integer(options.capacity ?? 64, action, "capacity", 1, 1 << 16);
@@ -112,6 +124,10 @@ export class DatagramBatch {
 
   static {
     brand(DatagramBatch.prototype, "DatagramBatch");
+    describable<DatagramBatch, BatchDescription>(DatagramBatch.prototype, "DatagramBatch", (batch) => {
+      const { capacity, count, slotSize } = batch.#memory;
+      return { count, capacity, size: slotSize };
+    });
     memoryOf = (batch) => batch.#memory;
   }
 

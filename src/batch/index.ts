@@ -1,7 +1,14 @@
 // Batches of datagrams: their memory, their addresses and their segments.
 
 export { AddressCache, sockaddrOf } from "./addressCache.js";
-export { type AddOptions, DatagramBatch, type DatagramBatchOptions, memoryOf, putDatagram } from "./datagramBatch.js";
+export {
+  type AddOptions,
+  type BatchDescription,
+  DatagramBatch,
+  type DatagramBatchOptions,
+  memoryOf,
+  putDatagram,
+} from "./datagramBatch.js";
 export { MAX_MESSAGE, MAX_SEGMENT, MAX_SEGMENTS, segments, segmentSize } from "./segments.js";
 export {
   allocateBatch,

@@ -9,7 +9,7 @@ import { restated, SocketError, TlsError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
-import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListener.js";
+import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListenerOptions.js";
 import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
 import { type CheckedWait, remaining } from "./endpointOptions.js";

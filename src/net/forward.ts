@@ -14,12 +14,14 @@ import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
 import { checkConnect, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
-import { ForwardServer, type Forwarded, type CheckedForward } from "./forwardServer.js";
+import { type ForwarderStats, ForwardServer, type Forwarded, type CheckedForward } from "./forwardServer.js";
+import type { ListenerDescription } from "./listenerStats.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
 import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
-export { type Forwarded } from "./forwardServer.js";
+export { type Forwarded, type ForwarderStats } from "./forwardServer.js";
 
 /** How to forward. */
 export interface ForwardOptions {
@@ -85,7 +87,7 @@ const MAX_CONNECTIONS = 1_000_000;
  * await using server = await target.accept();
  * await client.write("through\n");
  * console.log(await server.readLine()); // prints: through
- * console.log(forwarder.connections); // prints: 1
+ * console.log(forwarder.stats().connections); // prints: 1
  * ```
  */
 export async function forward(from: EndpointLike, to: EndpointLike, opts: ForwardOptions = {}): Promise<Forwarder> {
@@ -160,14 +162,18 @@ function checkTarget(
 let makeForwarder: (server: ForwardServer) => Forwarder;
 
 /** The result of `forward()`: accepts and forwards connections until it is closed. */
-export class Forwarder implements AsyncDisposable {
+export class Forwarder extends Inspectable<ListenerDescription> implements AsyncDisposable {
   static {
     makeForwarder = (server) => new Forwarder(server);
+    describable<Forwarder, ListenerDescription>(Forwarder.prototype, "Forwarder", (forwarder) =>
+      forwarder.#server.describe(),
+    );
   }
 
   readonly #server: ForwardServer;
 
   private constructor(server: ForwardServer) {
+    super();
     this.#server = server;
     server.accept();
   }
@@ -177,9 +183,9 @@ export class Forwarder implements AsyncDisposable {
     return this.#server.address;
   }
 
-  /** The number of connections, including those that are not yet connected to the target. */
-  get connections(): number {
-    return this.#server.count;
+  /** The counters, also after `close()`: connections now and in total, and the bytes of those that have ended. */
+  stats(): ForwarderStats {
+    return this.#server.stats();
   }
 
   /**

@@ -23,6 +23,8 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
 import { ConnectAttempt, type AttemptListener } from "./connectAttempt.js";
 import { connectHost, type CheckedConnect } from "./connectHost.js";
 import { Deadline } from "./endpointOptions.js";
+import type { Fields } from "../registry/index.js";
+import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
@@ -39,6 +41,20 @@ export interface Forwarded {
   readonly toClient: number;
   /** The error that ended the connection; absent if both sides finished in order. */
   readonly error?: unknown;
+}
+
+/** The counters of a {@link Forwarder}. */
+export interface ForwarderStats {
+  /** Connections that were accepted. */
+  readonly accepted: number;
+  /** Connections now, including those that are not connected to the target yet. */
+  readonly connections: number;
+  /** Connections that have ended with an error, among them those that `close()` has cut. */
+  readonly failed: number;
+  /** Bytes that were sent to the target, of the connections that have ended. */
+  readonly toTarget: number;
+  /** Bytes that were sent to the client, of the connections that have ended. */
+  readonly toClient: number;
 }
 
 /** The options of forward(), checked. */
@@ -65,6 +81,7 @@ export class ForwardServer implements CompletionHandler<Socket> {
   readonly #onSignal = { aborted: (): void => this.end() };
   /** Whether the server and its connections keep the process alive. */
   held = true;
+  readonly #totals = { accepted: 0, failed: 0, toTarget: 0, toClient: 0 };
   #accepting = false;
   #over = false;
   #timer: NodeJS.Timeout | undefined;
@@ -87,8 +104,12 @@ export class ForwardServer implements CompletionHandler<Socket> {
     return this.#listener.address;
   }
 
-  get count(): number {
-    return this.#connections.length;
+  stats(): ForwarderStats {
+    return { ...this.#totals, connections: this.#connections.length };
+  }
+
+  describe(): Fields<ListenerDescription> {
+    return describeListener(this.#listener.socket, this.address, this.stats());
   }
 
   /** Sets whether the server and all its connections keep the process alive. */
@@ -132,14 +153,19 @@ export class ForwardServer implements CompletionHandler<Socket> {
     // connectHost() has a deadline of its own, whose error lists the attempts.
     const deadline = target instanceof HostPort ? Infinity : after(clock(), connectTimeout);
     const connection = new ForwardedConnection(this, socket, client, deadline);
+    this.#totals.accepted++;
     connection.place = this.#connections.length;
     this.#connections.push(connection);
     this.arm(connection.deadline);
     connection.start();
   }
 
-  /** A connection has ended. */
-  remove(connection: ForwardedConnection): void {
+  /** A connection has ended, with an error if `failed`. */
+  remove(connection: ForwardedConnection, toTarget: number, toClient: number, failed: boolean): void {
+    const totals = this.#totals;
+    totals.toTarget += toTarget;
+    totals.toClient += toClient;
+    if (failed) totals.failed++;
     const last = this.#connections.pop()!;
     if (last !== connection) this.#connections[(last.place = connection.place)] = last;
     // Deferred, because a descriptor of the connection may be in the middle of a callback.
@@ -304,7 +330,7 @@ class ForwardedConnection implements AttemptListener, CompletionHandler<PumpCoun
   #leave(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
-    this.#server.remove(this);
+    this.#server.remove(this, toTarget, toClient, cut !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };

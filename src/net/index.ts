@@ -6,12 +6,14 @@ export {
   type ForwardConnectOptions,
   type Forwarded,
   Forwarder,
+  type ForwarderStats,
   type ForwardListenOptions,
   type ForwardOptions,
 } from "./forward.js";
 export { Reconnector, type DisconnectEvent, type ReconnectorOptions, type ReconnectorStats } from "./reconnector.js";
 export { type Clock } from "../wait/clock.js";
 export { isRetryable, type RetryEvent, type RetryOptions } from "./retry.js";
+export { type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 export { listen, type ListenOptions } from "./listen.js";
 export { type KeepAlive, type TcpOptions } from "./endpointOptions.js";
 export { type ProxyOptions } from "./proxy.js";
@@ -21,4 +23,4 @@ export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";
 export { type TlsConnectOptions, type TlsListenOptions } from "./endpointTls.js";
 export { TlsSocketListener } from "./tlsSocketListener.js";
 export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./bindUdp.js";
-export { type Packet, type UdpSendOptions, UdpSocket } from "./udpSocket.js";
+export { type Packet, type UdpDescription, type UdpSendOptions, UdpSocket, type UdpStats } from "./udpSocket.js";

@@ -4,6 +4,8 @@ import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress
 import type { IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
+import { describable, Inspectable } from "../registry/index.js";
+import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
 
@@ -61,7 +63,13 @@ export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
  * console.log(await client.readLine()); // prints: welcome
  * ```
  */
-export class SocketListener implements Listener<Stream> {
+export class SocketListener extends Inspectable<ListenerDescription> implements Listener<Stream> {
+  static {
+    describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
+      describeListener(listener.#socket, listener.#address, listener.stats()),
+    );
+  }
+
   readonly #socket: Socket;
   readonly #address: ListenAddress;
   readonly #streamOptions: StreamOptions;
@@ -69,9 +77,11 @@ export class SocketListener implements Listener<Stream> {
   readonly #local: ListenAddress | undefined;
   readonly #closeSetup: CloseSetup;
   readonly #closing: ClosingSignal | undefined;
+  #accepted = 0;
 
   /** @internal */
   constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
+    super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
@@ -107,8 +117,16 @@ export class SocketListener implements Listener<Stream> {
     }
   }
 
-  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream =>
-    new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
+  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream => {
+    this.#accepted++;
+    return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
+  };
+
+  /** The counters of the listener, also after `close()`. */
+  stats(): ListenerStats {
+    const { queued, backlog } = acceptQueueOf(this.#socket);
+    return { accepted: this.#accepted, queued, backlog };
+  }
 
   /**
    * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That

@@ -3,7 +3,15 @@
 import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { type TlsConn, type TlsContext, TlsListener, type TlsListenerOptions } from "../tls/index.js";
+import {
+  type TlsConn,
+  type TlsContext,
+  TlsListener,
+  type TlsListenerOptions,
+  type TlsListenerStats,
+} from "../tls/index.js";
+import { describable } from "../registry/index.js";
+import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenAddress, SocketListener } from "./socketListener.js";
 
 /**
@@ -28,6 +36,12 @@ import { type ListenAddress, SocketListener } from "./socketListener.js";
  * ```
  */
 export class TlsSocketListener extends SocketListener {
+  static {
+    describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
+      describeListener(listener.socket, listener.address, listener.stats()),
+    );
+  }
+
   readonly #tlsListener: TlsListener;
   readonly #limits: StreamOptions;
 
@@ -49,9 +63,9 @@ export class TlsSocketListener extends SocketListener {
     return this.#tlsListener.context;
   }
 
-  /** Number of connections in a handshake, and of those that are ready for `accept()`. */
-  get pending(): { readonly handshakes: number; readonly ready: number } {
-    return this.#tlsListener.pending;
+  /** The counters of the listener and of its handshakes, also after `close()`. */
+  override stats(): ListenerStats & TlsListenerStats {
+    return { ...super.stats(), ...this.#tlsListener.stats() };
   }
 
   /**

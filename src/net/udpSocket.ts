@@ -17,6 +17,8 @@ import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
 import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
+import type { SocketDescription } from "../ops/describeSocket.js";
+import { describable, describe, Inspectable } from "../registry/index.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
@@ -50,12 +52,38 @@ interface LocalEnd {
   readonly ifindex: number | undefined;
 }
 
+/** The counters of a {@link UdpSocket}. */
+export interface UdpStats {
+  /** Datagrams that were received. */
+  readonly received: number;
+  /** Datagrams that were sent. */
+  readonly sent: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Datagrams that the kernel has dropped because the receive buffer was full. */
+  readonly dropped: number;
+}
+
+/** The fields of a {@link UdpSocket} in JSON. Both addresses stay after `close()`. */
+export interface UdpDescription extends SocketDescription {
+  readonly stats: UdpStats;
+}
+
 /** The maximum size of a UDP datagram: its length field has 16 bits (RFC 768). */
 const MAX_DATAGRAM = 65_535;
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** A UDP socket: the result of `bindUdp()` and `connectUdp()`. */
-export class UdpSocket implements AsyncIterable<Packet> {
+export class UdpSocket extends Inspectable<UdpDescription> implements AsyncIterable<Packet> {
+  static {
+    describable<UdpSocket, UdpDescription>(UdpSocket.prototype, "UdpSocket", (udp) => ({
+      ...(describe(udp.#socket) as SocketDescription),
+      local: String(udp.#address),
+      peer: udp.#remote === undefined ? null : String(udp.#remote),
+      stats: udp.stats(),
+    }));
+  }
+
   readonly #socket: Socket;
   readonly #address: HostAddress;
   readonly #remote: HostAddress | undefined;
@@ -66,9 +94,11 @@ export class UdpSocket implements AsyncIterable<Packet> {
   /** The local end of a packet, by the `address` object of the packet. */
   readonly #localEnds = new WeakMap<object, LocalEnd>();
   readonly #closing: ClosingSignal | undefined;
+  #dropped = 0;
 
   /** @internal */
   constructor(socket: Socket, address: HostAddress, remote: HostAddress | undefined, signal: AbortSignal | undefined) {
+    super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
@@ -93,9 +123,19 @@ export class UdpSocket implements AsyncIterable<Packet> {
     return this.#socket;
   }
 
-  /** Number of packets that the kernel has dropped because the receive buffer was full. */
-  get dropped(): number {
-    return this.#socket.getsockopt(SO_MEMINFO).drops;
+  /**
+   * The counters of the socket, also after `close()`. They include what batches on `socket` move, except for the bytes
+   * of batches.
+   */
+  stats(): UdpStats {
+    const { bytesReceived, bytesSent, reads, writes } = this.#socket.stats();
+    return { received: reads, sent: writes, bytesReceived, bytesSent, dropped: this.#drops() };
+  }
+
+  /** The kernel's count; after `close()` the last one. */
+  #drops(): number {
+    if (!this.#socket.closed) this.#dropped = this.#socket.getsockopt(SO_MEMINFO).drops;
+    return this.#dropped;
   }
 
   /**
@@ -209,6 +249,11 @@ export class UdpSocket implements AsyncIterable<Packet> {
   /** Closes the socket. Pending calls reject with `ECANCELED`, later calls with `EBADF`. It never rejects. */
   close(): Promise<void> {
     this.#closing?.release();
+    try {
+      this.#drops();
+    } catch {
+      // The last count stays.
+    }
     try {
       this.#socket.close();
     } catch {

@@ -4,7 +4,8 @@
 // queries that are equal and pending at the same time share one lookup. A lookup that every caller has abandoned leaves
 // the queue; if it runs already, it continues in a thread that no longer counts (native/lookup_threads.c).
 
-import type { Calls, ResolverCallback } from "../sys/calls.js";
+import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
+import { type Calls, calls as nativeCalls, type ResolverCallback } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { type ResolverQuery, resolverError } from "./query.js";
 
@@ -19,19 +20,37 @@ class SharedLookup {
   readonly #calls: Calls;
   readonly #lookups: Map<string, SharedLookup>;
   readonly #key: string;
+  readonly #query: ResolverQuery<unknown>;
+  /** When the lookup began. */
+  readonly #since = performance.now();
   readonly #callbacks = new Set<ResolverCallback<unknown>>();
   /** 0 until the lookup has started. */
   #ticket = 0;
 
-  constructor(calls: Calls, lookups: Map<string, SharedLookup>, key: string) {
-    this.#calls = calls;
+  constructor(lookups: Map<string, SharedLookup>, query: ResolverQuery<unknown>) {
+    this.#calls = query.calls;
     this.#lookups = lookups;
-    this.#key = key;
+    this.#key = query.key;
+    this.#query = query;
+  }
+
+  /** Lists the lookup for `pending()`, unless every caller has abandoned it. */
+  list(add: (call: ListedCall) => void): void {
+    if (this.#callbacks.size === 0) return;
+    const { syscall: call, details } = this.#query;
+    const object: Description & { readonly host: string | null; readonly callers: number } = {
+      kind: "Lookup",
+      host: details?.address ?? null,
+      callers: this.#callbacks.size,
+    };
+    add({ call, object, since: this.#since, keepsAlive: true, key: this });
   }
 
   /** Starts the lookup. */
-  start(query: ResolverQuery<unknown>): void {
+  start(): void {
+    const query = this.#query;
     this.#lookups.set(this.#key, this);
+    if (registry !== undefined) registry.begun(this, query.syscall, this);
     try {
       const result = query.start((...answer) => {
         this.#forget();
@@ -60,11 +79,13 @@ class SharedLookup {
 
   #forget(): void {
     if (this.#lookups.get(this.#key) === this) this.#lookups.delete(this.#key);
+    if (registry !== undefined) registry.ended(this);
   }
 }
 
 /** The pending lookups by key, for each table of calls. */
 const lookupsByTable = new WeakMap<Calls, Map<string, SharedLookup>>();
+addPendingSource((add) => lookupsByTable.get(nativeCalls)?.forEach((lookup) => lookup.list(add)));
 
 /** Joins the pending lookup of an equal query, or starts a new one. */
 function joinLookup(query: ResolverQuery<unknown>, callback: ResolverCallback<unknown>): SharedLookup {
@@ -73,9 +94,9 @@ function joinLookup(query: ResolverQuery<unknown>, callback: ResolverCallback<un
   if (lookups === undefined) lookupsByTable.set(calls, (lookups = new Map()));
   const pending = lookups.get(key);
   if (pending?.join(callback) === true) return pending;
-  const lookup = new SharedLookup(calls, lookups, key);
+  const lookup = new SharedLookup(lookups, query);
   lookup.join(callback);
-  lookup.start(query);
+  lookup.start();
   return lookup;
 }
 

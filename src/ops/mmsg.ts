@@ -37,6 +37,7 @@ function cost(count: number, { slotSize }: BatchMemory): number {
 export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchMemory, number, number>({
   syscall: "recvmmsg",
   movesBytes: true,
+  batch: true,
   attempt: (calls, fd, { slab, table, control }, flags) => calls.recvmmsg(fd, slab, table, control, flags),
   complete: (count, memory) => (memory.count = count),
   isNonblocking,
@@ -62,6 +63,7 @@ const GENERAL_ERRORS: ReadonlySet<number> = new Set([EAGAIN, EBADF, ECANCELED, E
 export const SENDMMSG: Operation<BatchSending, number, number> = operation<BatchSending, number, number>({
   syscall: "sendmmsg",
   movesBytes: true,
+  batch: true,
   attempt: (calls, fd, sending, flags) => {
     const { memory, end, skipRefused } = sending;
     while (sending.next < end) {

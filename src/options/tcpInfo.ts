@@ -221,6 +221,11 @@ const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
   ["tcpi_total_rto_time", 244, 4],
 ];
 
+/** The state with this number in `tcpi_state`; undefined for a number that is not known. */
+export function tcpStateOf(number: number): TcpState | undefined {
+  return STATES[number];
+}
+
 /** Decodes the fields that the kernel returned. */
 export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   const data = view(bytes);

@@ -19,6 +19,7 @@ import { POLLOUT } from "../sys/constants.js";
 import { EBADF } from "../sys/errno.js";
 import type { Relay } from "./relay.js";
 import { WaitQueue } from "./waitQueue.js";
+import type { Waiter } from "./waiter.js";
 import type { QueueDescriptor } from "./waiterList.js";
 
 // epoll(7); the same on every Linux.
@@ -187,6 +188,15 @@ export class Descriptor implements Source, QueueDescriptor {
   /** @returns undefined before the first wait */
   makeRelay(): Relay | undefined {
     return this.#slot < 0 ? undefined : this.reactor.makeRelay(this.#slot);
+  }
+
+  /** Calls `visit` with each call that waits on the descriptor. */
+  forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
+    this.reading.forEachWaiter(visit);
+    this.writing.forEachWaiter(visit);
+    this.#errors?.forEachWaiter(visit);
+    this.#urgent?.forEachWaiter(visit);
+    this.#hangup?.forEachWaiter(visit);
   }
 
   onReady(events: number): void {

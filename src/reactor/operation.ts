@@ -32,6 +32,9 @@ export interface Operation<A, B, T> {
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
 
+  /** Whether the result is a number of datagrams: the operation of a batch. */
+  readonly batch?: boolean;
+
   /** Whether a call tries at once even if an earlier call of the queue got EAGAIN. */
   readonly alwaysTries?: boolean;
 
@@ -86,6 +89,7 @@ export interface Operation<A, B, T> {
 const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
   syscall: undefined,
   movesBytes: undefined,
+  batch: undefined,
   alwaysTries: undefined,
   background: undefined,
   attempt: undefined,

@@ -5,8 +5,10 @@
 // have them. The set is level-triggered, so an event that no call has handled is reported again. An event only says
 // that a member may be ready; the operation finds out which.
 
+import { describable, type Description } from "../registry/index.js";
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { WaitQueue } from "./waitQueue.js";
+import type { Waiter } from "./waiter.js";
 import type { QueueDescriptor } from "./waiterList.js";
 import type { Operation } from "./operation.js";
 
@@ -16,6 +18,13 @@ export class Pollset implements Source, QueueDescriptor {
   readonly #queue: WaitQueue;
   readonly #prepare: (wake: () => void) => Uint8Array;
   #set = -1;
+
+  static {
+    describable<Pollset, Description & { readonly fd: number }>(Pollset.prototype, "Pollset", ({ fd }) => ({
+      fd: fd > 0 ? fd : -1,
+    }));
+  }
+
   #slot = -1;
 
   /**
@@ -46,6 +55,10 @@ export class Pollset implements Source, QueueDescriptor {
     if (slot < 0) return slot;
     this.#slot = slot;
     return 0;
+  }
+
+  forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
+    this.#queue.forEachWaiter(visit);
   }
 
   onReady(): void {

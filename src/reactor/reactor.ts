@@ -24,6 +24,9 @@
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { type Relay, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
+import { addPendingSource, describe } from "../registry/index.js";
+import type { Waiter } from "./waiter.js";
+import type { QueueDescriptor } from "./waiterList.js";
 
 const WAITING = 0;
 const REFERENCED = 1;
@@ -50,11 +53,15 @@ export interface Source {
   onReady(events: number): void;
   /** No event will come any more: from now on a registration fails with `Reactor.failure`. */
   onFailure?(): void;
+  /** Calls `visit` with each call that waits for it. */
+  forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
 
 /** An object that goes on in the next turn, because the budget of this turn is spent. It must not run code of users. */
 export interface Deferred {
   resume(): void;
+  /** Calls `visit` with each call that waits for the next turn. */
+  forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
 
 export class Reactor {
@@ -166,6 +173,19 @@ export class Reactor {
     this.#sources[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
     this.#freeSlots.push(slot);
+  }
+
+  /** Calls `visit` with each call that waits, for an event or for its turn. */
+  forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
+    // A queue that waits for its turn may belong to a registered descriptor too.
+    const seen = new Set<Waiter>();
+    const once = (waiter: Waiter, owner: QueueDescriptor): void => {
+      if (seen.has(waiter)) return;
+      seen.add(waiter);
+      visit(waiter, owner);
+    };
+    for (const source of this.#sources) source?.forEachWaiter?.(once);
+    for (const deferred of this.#deferred) deferred.forEachWaiter?.(once);
   }
 
   /** A relay whose source is a registered descriptor; undefined if the table has no room for it. */
@@ -309,3 +329,13 @@ let reactor: Reactor | undefined;
 export function defaultReactor(): Reactor {
   return (reactor ??= new Reactor());
 }
+
+addPendingSource((list) =>
+  reactor?.forEachWaiter((waiter, { fd, keepsAlive }) => {
+    const { holder, operation, since } = waiter;
+    // A call that waits for the end of a connection does not hold its socket.
+    const object = describe(holder) === undefined ? { kind: "Descriptor", fd } : holder;
+    const background = operation.background === true;
+    list({ call: operation.syscall, object, since, keepsAlive: keepsAlive && !background, key: waiter });
+  }),
+);

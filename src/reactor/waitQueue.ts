@@ -334,6 +334,7 @@ export class WaitQueue extends WaiterList {
     this.#refusals = 0;
     this.#pause?.reset();
     this.owner.reactor.spendBytes(count);
+    this.countPart(operation, count);
     this.#noteShortRead(operation, count, a, b);
     return true;
   }
@@ -348,8 +349,7 @@ export class WaitQueue extends WaiterList {
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.#refusals = 0;
     this.#pause?.reset();
-    if (operation.cost !== undefined) this.owner.reactor.spendBytes(operation.cost(result, a, b));
-    else if (operation.movesBytes) this.owner.reactor.spendBytes(result);
+    if (operation.movesBytes) this.owner.reactor.spendBytes(this.countCompleted(operation, result, a, b));
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.#ready = false;
     this.#noteShortRead(operation, result, a, b);
   }

@@ -1,10 +1,12 @@
 // The waiting calls of a queue, in order, and the deadlines among them.
 
 import { clock } from "../builtins.js";
+import { registry } from "../registry/index.js";
 import { offAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
+import { TransferCounts } from "./transferCounts.js";
 import type { Waiter } from "./waiter.js";
 
 /** The descriptor, or the set of descriptors, that a queue waits for. */
@@ -23,7 +25,7 @@ export interface QueueDescriptor {
 }
 
 /** A doubly linked list: `head` is undefined exactly when no call waits. */
-export abstract class WaiterList {
+export abstract class WaiterList extends TransferCounts {
   protected head: Waiter | undefined;
   #tail: Waiter | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -32,6 +34,11 @@ export abstract class WaiterList {
   protected nonblocking = 0;
 
   protected abstract readonly owner: QueueDescriptor;
+
+  /** Calls `visit` with each waiting call, in order. */
+  forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
+    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) visit(waiter, this.owner);
+  }
 
   /** Whether a call waits. */
   get busy(): boolean {
@@ -64,6 +71,7 @@ export abstract class WaiterList {
       this.#tail!.next = waiter;
     }
     this.#tail = waiter;
+    if (registry !== undefined) registry.begun(waiter, waiter.operation.syscall, waiter.holder);
   }
 
   protected remove(waiter: Waiter): void {
@@ -74,6 +82,7 @@ export abstract class WaiterList {
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
     if (waiter.nonblocking) this.nonblocking--;
+    if (registry !== undefined) registry.ended(waiter);
     const { keepsAlive, reactor } = this.owner;
     if (keepsAlive && waiter.operation.background !== true) reactor.release();
   }

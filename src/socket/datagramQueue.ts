@@ -24,6 +24,7 @@ import {
   putDatagram,
 } from "../batch/index.js";
 import { EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { describable, type Description, Inspectable } from "../registry/index.js";
 import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
@@ -51,6 +52,15 @@ export interface DatagramQueueStats {
   readonly sent: number;
   /** Datagrams that the kernel has refused. */
   readonly refused: number;
+}
+
+/** The fields of a {@link DatagramQueue} in JSON. */
+export interface DatagramQueueDescription extends Description {
+  readonly kind: "DatagramQueue";
+  /** The descriptor of the socket; -1 once it is closed. */
+  readonly fd: number;
+  readonly state: "open" | "closed" | "failed";
+  readonly stats: DatagramQueueStats;
 }
 
 /** A call that waits for room (send) or for its datagrams to be sent (flush). */
@@ -87,7 +97,15 @@ interface Waiting {
  * console.log(queue.stats()); // prints: { queued: 0, sent: 3, refused: 0 }
  * ```
  */
-export class DatagramQueue {
+export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
+  static {
+    describable<DatagramQueue, DatagramQueueDescription>(DatagramQueue.prototype, "DatagramQueue", (queue) => ({
+      fd: descriptorOf(queue.#socket).fd,
+      state: queue.#failure !== undefined ? "failed" : queue.#socket.closed ? "closed" : "open",
+      stats: queue.stats(),
+    }));
+  }
+
   readonly #socket: Socket;
   readonly #memory: BatchMemory;
   readonly #flags: number;
@@ -105,6 +123,7 @@ export class DatagramQueue {
   #waitingForFlush = new Set<Waiting>();
 
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
+    super();
     const action = "make a DatagramQueue";
     if (!isSocket(socket))
       throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);

@@ -7,7 +7,12 @@ export { create_server } from "./createServer.js";
 export { type CreateConnectionOptions, type CreateServerOptions } from "../ops/createOptions.js";
 export { type RecvmsgOptions } from "../ops/recvmsg.js";
 export { type SendmsgOptions } from "../ops/sendmsg.js";
-export { DatagramQueue, type DatagramQueueOptions, type DatagramQueueStats } from "./datagramQueue.js";
+export {
+  DatagramQueue,
+  type DatagramQueueDescription,
+  type DatagramQueueOptions,
+  type DatagramQueueStats,
+} from "./datagramQueue.js";
 export { type FileSource, type SendFileOptions } from "../ops/sendfile.js";
 export { type NetBoundSocket } from "./fromNetSocket.js";
 export { type FlagOptions, type TransferOptions } from "../ops/flags.js";

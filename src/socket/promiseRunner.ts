@@ -6,7 +6,7 @@
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
 import { BufferedError } from "../errors/index.js";
-import type { ReadAhead } from "../io.js";
+import type { ReadAhead, TransferStats } from "../io.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import type { Destination, Runner } from "../ops/runner.js";
@@ -14,6 +14,8 @@ import { SEND, SEND_ALL, type Sending } from "../ops/send.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
+import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
+import { describable, type Fields, registry } from "../registry/index.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP } from "../sys/constants.js";
 import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
@@ -45,6 +47,31 @@ export class PromiseRunner implements Runner<"promise"> {
     this.descriptor = descriptor;
     this.readAhead = undefined;
     closeWhenCollected(this, descriptor);
+    if (registry !== undefined) registry.made(this);
+  }
+
+  static {
+    // A waiting call has the runner, and not the Socket, as its object.
+    describable<PromiseRunner, SocketDescription>(PromiseRunner.prototype, "Socket", (runner) => runner.describe());
+  }
+
+  /** See {@link SocketDescription}. */
+  describe(): Fields<SocketDescription> {
+    const { buffered, descriptor } = this;
+    const pending: string[] = [];
+    descriptor.forEachWaiter(({ operation }) => pending.push(operation.syscall));
+    return describeSocket(this, descriptor.fd, buffered, pending);
+  }
+
+  /** See {@link TransferStats}. */
+  stats(): TransferStats {
+    const { reading, writing } = this.descriptor;
+    return {
+      bytesReceived: reading.bytes,
+      bytesSent: writing.bytes,
+      reads: reading.transfers,
+      writes: writing.transfers,
+    };
   }
 
   get calls(): Calls {
@@ -193,6 +220,8 @@ export class PromiseRunner implements Runner<"promise"> {
     const total = data.length;
     const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
     if (sent === total) return Promise.resolve();
+    // The call that goes on counts as one, with this part of it.
+    if (sent > 0) this.descriptor.writing.transfers--;
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0);
     return this.write(SEND_ALL, sending, 0, undefined);
@@ -246,6 +275,7 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   #forget(): void {
+    if (registry !== undefined) registry.closed(this);
     stopLeakDetection(this.descriptor);
     this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }

@@ -7,20 +7,33 @@ import type { Calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { SO_KEEPALIVE, TCP_KEEPIDLE, TCP_NODELAY } from "../options/index.js";
 import { getpeername, getsockname, getsockopt, setsockopt } from "../ops/plainCalls.js";
+import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
+import { describable } from "../registry/index.js";
 import type { OpenSocket } from "../ops/runner.js";
 import { EBADF, socketError } from "../sys/errno.js";
 
 /** MAX_TCP_KEEPIDLE of the kernel, in seconds. */
 const MAX_KEEPIDLE = 32_767;
 
+/** Returns the number of the descriptor, -1 once it is closed. */
+type Fd = () => number;
+
 class Settings implements SocketSettings {
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
   readonly #socket: OpenSocket;
+  readonly #fd: Fd;
 
-  constructor(socket: OpenSocket) {
+  static {
+    describable<Settings, SocketDescription>(Settings.prototype, "Socket", (settings) =>
+      describeSocket(settings.#socket, settings.#fd(), 0, []),
+    );
+  }
+
+  constructor(socket: OpenSocket, fd: Fd) {
     this.#socket = socket;
+    this.#fd = fd;
     this.family = socket.family;
     this.type = socket.type;
     this.protocol = socket.protocol;
@@ -83,5 +96,5 @@ export function settingsAt(
     if (number < 0) throw socketError(EBADF, syscall);
     return number;
   };
-  return new Settings({ family, type, protocol, calls, checkOpen });
+  return new Settings({ family, type, protocol, calls, checkOpen }, fd);
 }

@@ -8,7 +8,7 @@ import { AF_INET, AF_INET6, type Address, type AddressLike } from "../addr/index
 import type { DatagramBatch } from "../batch/index.js";
 import { brand } from "../check/index.js";
 import type { Message, MessageHeader } from "../cmsg/index.js";
-import type { Data, EndOptions, EndResult } from "../io.js";
+import type { Data, EndOptions, EndResult, TransferStats } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations, type AcceptOptions } from "../ops/accept.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
@@ -23,6 +23,8 @@ import { sendSegments, type SendSegmentsOptions } from "../ops/sendSegments.js";
 import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource, SendFileOptions } from "../ops/sendfile.js";
 import { sendmsg, type SendmsgOptions } from "../ops/sendmsg.js";
+import type { SocketDescription } from "../ops/describeSocket.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { Descriptor } from "../reactor/index.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
@@ -78,12 +80,13 @@ export let ACCEPT: AcceptOperations<Socket>;
  * conn.close();
  * ```
  */
-export class Socket {
+export class Socket extends Inspectable<SocketDescription> {
   readonly #runner: PromiseRunner;
   #stream: Stream | undefined;
 
   static {
     brand(Socket.prototype, "Socket");
+    describable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
     setRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
@@ -101,6 +104,7 @@ export class Socket {
    */
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
+    super();
     const kind = checkKind(family, type, protocol, "make a socket");
     // `made` is a descriptor of ours. Users have no Descriptor that they could pass.
     const descriptor =
@@ -227,6 +231,26 @@ export class Socket {
 
   set timeout(value: number | null) {
     this.#runner.setTimeout(value);
+  }
+
+  /**
+   * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
+   * like any other. The bytes of batches (`recvmmsg`, `sendmmsg`) are not counted, their datagrams are. `pump`, `splice`
+   * and `forward` report the bytes that they move.
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley";
+   *
+   * const [left, right] = socketpair();
+   * await left.sendAll("hello");
+   * await right.recv(100);
+   * console.log(right.stats()); // prints: { bytesReceived: 5, bytesSent: 0, reads: 1, writes: 0 }
+   * left.close();
+   * right.close();
+   * ```
+   */
+  stats(): TransferStats {
+    return this.#runner.stats();
   }
 
   /** The descriptor, or -1 once the socket is closed or detached. */

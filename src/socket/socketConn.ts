@@ -8,13 +8,15 @@ import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { checkOptions, quoteOther } from "../check/index.js";
 import { BufferedError, BusyError } from "../errors/index.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
-import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings } from "../io.js";
+import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings, TransferStats } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../wait/within.js";
 import { EBADF, EPIPE, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
+import type { SocketDescription } from "../ops/describeSocket.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { RECV_INTO } from "../ops/recv.js";
 import { SEND_ALL } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
@@ -49,7 +51,16 @@ export interface ConnAddresses {
  * console.log(buffer.toString("utf8", 0, await b.read(buffer))); // prints: hello, peer
  * ```
  */
-export class SocketConn implements Conn, DirectReader {
+export class SocketConn extends Inspectable<SocketDescription> implements Conn, DirectReader {
+  static {
+    describable<SocketConn, SocketDescription>(SocketConn.prototype, "SocketConn", (conn) => {
+      const below = conn.#runner.describe();
+      const { local, peer } = below;
+      // Both addresses stay readable after close().
+      return { ...below, local: local ?? textOf(conn.#local), peer: peer ?? textOf(conn.#remote) };
+    });
+  }
+
   readonly #socket: Socket;
   readonly #runner: PromiseRunner;
   readonly #descriptor: Descriptor;
@@ -59,6 +70,7 @@ export class SocketConn implements Conn, DirectReader {
 
   /** @param addresses the addresses that the caller has already, which saves system calls */
   constructor(socket: Socket, addresses?: ConnAddresses) {
+    super();
     const runner = runnerOf(socket);
     if (runner === undefined) {
       throw new TypeError(`Cannot make a connection: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
@@ -174,6 +186,11 @@ export class SocketConn implements Conn, DirectReader {
     }
   }
 
+  /** See {@link Socket.stats}. */
+  stats(): TransferStats {
+    return this.#runner.stats();
+  }
+
   close(): Promise<void> {
     this.#close();
     return Promise.resolve();
@@ -268,4 +285,8 @@ function addressIfKnown(socket: Socket, which: "getsockname" | "getpeername"): A
   } catch {
     return undefined;
   }
+}
+
+function textOf(address: Address | undefined): string | null {
+  return address === undefined ? null : String(address);
 }

@@ -48,6 +48,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #result: unknown;
   start = 0;
   size = 0;
+  /** Bytes that the source has returned, and the reads that returned them. */
+  bytes: number = 0;
+  reads: number = 0;
   #ending: Promise<EndResult> | undefined;
   /** The layer that reads from this one and may hold bytes of its own. */
   #above: ReadAhead | undefined;
@@ -110,6 +113,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   filled(count: number): boolean {
     if (count === 0) this.#ended = true;
+    else this.#count(count);
     if (this.#target !== undefined) {
       this.#result = count;
       return true;
@@ -291,11 +295,20 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     }
   }
 
+  #count(count: number): void {
+    this.bytes += count;
+    this.reads++;
+  }
+
   #commit(count: number): void {
     // close() has dropped the memory that these bytes were read into.
     if (this.#closed) throw localError("ECANCELED", "read");
-    if (count === 0) this.#ended = true;
-    else this.buffer.commit(count);
+    if (count === 0) {
+      this.#ended = true;
+      return;
+    }
+    this.#count(count);
+    this.buffer.commit(count);
   }
 
   readonly #onFirstRead = (count: number): unknown => {
@@ -334,6 +347,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   readonly #onTargetRead = (count: number): number => {
     this.#busy = false;
     if (count === 0) this.#ended = true;
+    else this.#count(count);
     return count;
   };
 

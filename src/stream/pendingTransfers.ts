@@ -16,13 +16,19 @@ export interface PendingTransferOwner<Call> {
   remove(call: Call): void;
 }
 
+/** Neither a Duplex nor a pair in memory says which object has the call. */
+const CONN = { kind: "Conn" };
+const READ = { call: "read", object: CONN };
+const WRITE = { call: "write", object: CONN };
+const CLOSE_WRITE = { call: "closeWrite", object: CONN };
+
 /** A read that waits for bytes. */
 export class PendingRead extends PendingCall<number> {
   readonly target: Uint8Array;
   readonly #owner: PendingTransferOwner<PendingRead>;
 
   constructor(target: Uint8Array, opts: IoOptions | undefined, owner: PendingTransferOwner<PendingRead>) {
-    super(opts, owner.clock, owner.refs);
+    super(opts, owner.clock, owner.refs, READ);
     this.target = target;
     this.#owner = owner;
   }
@@ -41,7 +47,7 @@ export class PendingWrite extends PendingCall<void> {
   readonly #owner: PendingTransferOwner<PendingWrite>;
 
   constructor(parts: WriteParts | undefined, opts: IoOptions | undefined, owner: PendingTransferOwner<PendingWrite>) {
-    super(opts, owner.clock, owner.refs);
+    super(opts, owner.clock, owner.refs, parts === undefined ? CLOSE_WRITE : WRITE);
     this.parts = parts;
     this.#owner = owner;
   }

@@ -14,6 +14,7 @@ import type {
   ReadAhead,
   SecuredConn,
   SocketSettings,
+  TransferStats,
   Writer,
 } from "../io.js";
 import { BrokenWaiters } from "./brokenWaiters.js";
@@ -23,6 +24,8 @@ import { fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { findChunk, Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "./lines.js";
+import { describable, Inspectable } from "../registry/index.js";
+import { describeStream, type StreamDescription, sizeOfData } from "./describeStream.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
@@ -72,9 +75,15 @@ export let outboxOf: (stream: unknown) => Outbox | undefined;
  * console.log((await stream.readExactly(size)).toString()); // prints: ok
  * ```
  */
-export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer> {
+export class Stream<C extends Conn = Conn>
+  extends Inspectable<StreamDescription>
+  implements Conn, AsyncIterable<Buffer>
+{
   static {
     brand(Stream.prototype, "Stream");
+    describable<Stream, StreamDescription>(Stream.prototype, "Stream", (stream) =>
+      describeStream(stream.#conn, stream.#reader),
+    );
     readerOf = (stream) => stream.#reader;
     outboxOf = (stream) => (stream instanceof Stream ? stream.#madeOutbox() : undefined);
   }
@@ -84,6 +93,9 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   readonly #limits: StreamLimits;
   /** Undefined until a write has to wait. */
   #outbox: Outbox | undefined;
+  /** Counted only if the connection does not count. */
+  #writes = 0;
+  #bytesSent = 0;
   /** The calls of `whenBroken`, if the connection has no such method. */
   #broken: BrokenWaiters | undefined;
 
@@ -94,6 +106,7 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * @throws BufferedError when another stream on `conn` has bytes in its buffer
    */
   constructor(conn: C, opts: StreamOptions = {}) {
+    super();
     checkOptions(opts, "make a stream");
     this.#conn = conn;
     this.#limits = limitsOf(opts, "make a stream");
@@ -245,15 +258,41 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
   }
 
   /**
+   * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS, bytes are those of the
+   * program, without the records around them. If the connection does not count, the stream counts what passes through
+   * it, and a write counts when it is called.
+   * @example
+   * ```ts
+   * import { connect, listen } from "berkeley";
+   *
+   * await using listener = await listen("tcp://127.0.0.1:8888");
+   * await using client = await connect("tcp://127.0.0.1:8888");
+   * await client.write("hello\n");
+   * console.log(client.stats()); // prints: { bytesReceived: 0, bytesSent: 6, reads: 0, writes: 1 }
+   * ```
+   */
+  stats(): TransferStats {
+    const counted = this.#conn.stats?.();
+    if (counted !== undefined) return counted;
+    const { bytes, reads } = this.#reader;
+    return { bytesReceived: bytes, bytesSent: this.#bytesSent, reads, writes: this.#writes };
+  }
+
+  /**
    * Writes all of `data`. Resolves when the connection has taken it. See {@link Writer.write}. Several writes may wait.
    * If other writes wait and this one would exceed `maxOutbox` or `maxOutboxWrites`, it rejects at once.
    *
    * @throws OutboxFullError (by rejecting); nothing of `data` is written
    */
   write(data: Data, opts?: IoOptions): Promise<void> {
+    const conn = this.#conn;
+    if (conn.stats === undefined) {
+      this.#writes++;
+      this.#bytesSent += sizeOfData(data);
+    }
     if (this.#outbox !== undefined) return this.#outbox.write(data, opts);
-    const writing = this.#conn.write(data, opts);
-    return this.#conn.writeProgress === NO_WRITE ? writing : this.#madeOutbox().add(data, writing);
+    const writing = conn.write(data, opts);
+    return conn.writeProgress === NO_WRITE ? writing : this.#madeOutbox().add(data, writing);
   }
 
   #madeOutbox(): Outbox {
@@ -265,7 +304,13 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
    * {@link Writer.tryWrite}. A connection that has no such call (a Duplex, a web stream) takes nothing.
    */
   tryWrite(data: Uint8Array): number {
-    return this.#conn.tryWrite?.(data) ?? 0;
+    const conn = this.#conn;
+    const count = conn.tryWrite?.(data) ?? 0;
+    if (conn.stats === undefined && count > 0) {
+      this.#writes++;
+      this.#bytesSent += count;
+    }
+    return count;
   }
 
   /** Ends the writing side; reading goes on. See {@link Writer.closeWrite}. */

@@ -11,6 +11,7 @@
 // but too little (MSG_PEEK with MSG_WAITALL; poll(2) would return at once), and when poll(2) reports readiness several
 // times in a row without a success.
 
+import type { TransferCounts } from "../reactor/index.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
 import { interrupted } from "./interrupts.js";
@@ -40,6 +41,7 @@ export function sliceUntil(deadline: number): number {
  *
  * @param events the events that poll(2) waits for when the operation would block
  * @param timeout ms, or null
+ * @param counts the counters of the direction of the call
  */
 export function block<A, B, T>(
   calls: Calls,
@@ -49,15 +51,20 @@ export function block<A, B, T>(
   b: B,
   events: number,
   timeout: number | null,
+  counts: TransferCounts,
 ): T {
   const deadline = deadlineIn(timeout);
   let pause = 0;
   let futile = 0;
   for (;;) {
     const result = operation.attempt(calls, fd, a, b);
-    if (result >= 0) return operation.complete(result, a, b);
+    if (result >= 0) {
+      if (operation.movesBytes) counts.countCompleted(operation, result, a, b);
+      return operation.complete(result, a, b);
+    }
     if (result <= PROGRESS || result === EINTR) {
       futile = pause = 0;
+      if (result !== EINTR) counts.countPart(operation, PROGRESS - result);
       if (deadline !== Infinity && performance.now() >= deadline) return cut(operation, a, b, ETIMEDOUT);
       continue;
     }

@@ -3,6 +3,7 @@
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
 import { runLookupBlocking } from "../netdb/lookup.js";
 import { resolveAll, resolveNow } from "../netdb/resolve.js";
+import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import type { Destination, Runner } from "../ops/runner.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
@@ -12,6 +13,9 @@ import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constant
 import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
+import type { TransferStats } from "../io.js";
+import { TransferCounts } from "../reactor/index.js";
+import { describable, type Fields, registry } from "../registry/index.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
@@ -24,6 +28,8 @@ export class BlockingRunner implements Runner<"blocking"> {
   readonly protocol: number;
   readonly descriptor: OpenDescriptor;
   timeout: number | null = getdefaulttimeout();
+  readonly #received = new TransferCounts();
+  readonly #sent = new TransferCounts();
 
   /** @param fd a non-blocking descriptor that this environment owns */
   constructor(family: number, type: number, protocol: number, fd: number) {
@@ -32,6 +38,23 @@ export class BlockingRunner implements Runner<"blocking"> {
     this.protocol = protocol;
     this.descriptor = new OpenDescriptor(fd);
     closeWhenCollected(this, this.descriptor);
+    if (registry !== undefined) registry.made(this);
+  }
+
+  static {
+    describable<BlockingRunner, SocketDescription>(BlockingRunner.prototype, "Socket", (runner) => runner.describe());
+  }
+
+  /** See {@link SocketDescription}. */
+  describe(): Fields<SocketDescription> {
+    return describeSocket(this, this.descriptor.fd, 0, []);
+  }
+
+  /** See {@link TransferStats}. */
+  stats(): TransferStats {
+    const { bytes: bytesReceived, transfers: reads } = this.#received;
+    const { bytes: bytesSent, transfers: writes } = this.#sent;
+    return { bytesReceived, bytesSent, reads, writes };
   }
 
   get calls(): Calls {
@@ -46,7 +69,16 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   /** @param events the events of poll(2) that the operation waits for */
   run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, events: number, timeout: number | null): T {
-    return block(calls, this.checkOpen(operation.syscall), operation, a, b, events, timeout);
+    return block(
+      calls,
+      this.checkOpen(operation.syscall),
+      operation,
+      a,
+      b,
+      events,
+      timeout,
+      events === POLLOUT ? this.#sent : this.#received,
+    );
   }
 
   read<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
@@ -108,19 +140,22 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined {
-    const result = this.#attempt(operation, a, flags);
+    const result = this.#attempt(operation, a, flags, this.#received);
     return result === undefined ? undefined : operation.complete(result, a, flags);
   }
 
   trySend<A>(operation: Operation<A, number, number>, a: A, flags: number): number | undefined {
-    return this.#attempt(operation, a, flags);
+    return this.#attempt(operation, a, flags, this.#sent);
   }
 
-  #attempt<A, T>(operation: Operation<A, number, T>, a: A, flags: number): number | undefined {
+  #attempt<A, T>(operation: Operation<A, number, T>, a: A, flags: number, counts: TransferCounts): number | undefined {
     const fd = this.checkOpen(operation.syscall);
     let result = operation.attempt(calls, fd, a, flags);
     while (result === EINTR) result = operation.attempt(calls, fd, a, flags);
-    if (result >= 0) return result;
+    if (result >= 0) {
+      counts.countCompleted(operation, result, a, flags);
+      return result;
+    }
     if (result === EAGAIN) return undefined;
     throw errorOf(operation, result, a, flags);
   }
@@ -142,6 +177,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   close(): void {
     if (this.descriptor.fd < 0) return;
     stopLeakDetection(this.descriptor);
+    if (registry !== undefined) registry.closed(this);
     check(this.descriptor.close(), "close");
   }
 
@@ -151,6 +187,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     const result = this.descriptor.release(blocking);
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
+    if (registry !== undefined) registry.closed(this);
     this.descriptor.fd = -1;
     check(result, "detach");
     return fd;

@@ -1,6 +1,6 @@
 // The public entry "berkeley/sync": the blocking calls, under the names of the awaitable ones.
 
-export { type Data, END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
+export { type Data, END_MAX_BYTES, END_TIMEOUT, type EndResult, type TransferStats } from "../io.js";
 export * from "../common.js";
 export {
   getaddrinfo,

@@ -7,7 +7,7 @@ import { AF_INET, type Address, type AddressLike } from "../addr/index.js";
 import type { DatagramBatch } from "../batch/index.js";
 import { brand } from "../check/index.js";
 import type { Message, MessageHeader } from "../cmsg/index.js";
-import type { Data, EndResult } from "../io.js";
+import type { Data, EndResult, TransferStats } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
@@ -22,6 +22,8 @@ import { sendSegments } from "../ops/sendSegments.js";
 import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource } from "../ops/sendfile.js";
 import { sendmsg } from "../ops/sendmsg.js";
+import type { SocketDescription } from "../ops/describeSocket.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
@@ -96,11 +98,12 @@ let ACCEPT: AcceptOperations<Socket>;
  * conn.close();
  * ```
  */
-export class Socket {
+export class Socket extends Inspectable<SocketDescription> {
   readonly #runner: BlockingRunner;
 
   static {
     brand(Socket.prototype, "Socket of berkeley/sync");
+    describable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
@@ -118,6 +121,7 @@ export class Socket {
    */
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
+    super();
     const kind = checkKind(family, type, protocol, "make a socket");
     // `made` is a descriptor of ours. Users have no NewDescriptor that they could pass.
     const fd =
@@ -201,6 +205,26 @@ export class Socket {
   fileno(): number {
     this.#runner.descriptor.share();
     return this.#runner.descriptor.fd;
+  }
+
+  /**
+   * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
+   * like any other. The bytes of batches (`recvmmsg`, `sendmmsg`) are not counted, their datagrams are. `pump` and
+   * `splice` report the bytes that they move.
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley/sync";
+   *
+   * const [left, right] = socketpair();
+   * left.sendAll("hello");
+   * right.recv(100);
+   * console.log(right.stats()); // prints: { bytesReceived: 5, bytesSent: 0, reads: 1, writes: 0 }
+   * left.close();
+   * right.close();
+   * ```
+   */
+  stats(): TransferStats {
+    return this.#runner.stats();
   }
 
   /**

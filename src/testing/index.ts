@@ -2,7 +2,13 @@ export { firstDifference, pattern, readFully, readToEnd, rejection } from "./tes
 export { type Clock } from "../wait/clock.js";
 export { FakeClock } from "./fakeClock.js";
 export { type Fault } from "./faults.js";
-export { MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
-export { MemoryListener, type MemoryListenerOptions } from "./memoryListener.js";
+export { MemoryConn, type MemoryDescription, memoryPair, type MemoryOptions } from "./memory.js";
+export {
+  MemoryListener,
+  type MemoryListenerDescription,
+  type MemoryListenerOptions,
+  type MemoryListenerStats,
+} from "./memoryListener.js";
 export { seededChunks, seededNumbers } from "./seededNumbers.js";
 export { type ConnCheck, connConformance, type ConnPair, type ConnTraits } from "./conformance.js";
+export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";

@@ -3,7 +3,8 @@
 
 import type { Address } from "../addr/address.js";
 import { BusyError } from "../errors/index.js";
-import type { Conn, Data, IoOptions } from "../io.js";
+import type { Conn, Data, IoOptions, TransferStats } from "../io.js";
+import { describable, type Description, Inspectable } from "../registry/index.js";
 import { targetError } from "../stream/readTarget.js";
 import { toParts } from "../stream/writeParts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
@@ -32,8 +33,34 @@ export interface MemoryOptions {
   readonly addresses?: readonly [Address | undefined, Address | undefined] | undefined;
 }
 
+/** The fields of a {@link MemoryConn} in JSON. */
+export interface MemoryDescription extends Description {
+  readonly kind: "MemoryConn";
+  readonly state: "open" | "closed";
+  readonly local: string | null;
+  readonly peer: string | null;
+  /** Bytes that this end has written and the other end has not read. */
+  readonly unread: number;
+  /** The names of the calls that wait. */
+  readonly pending: readonly string[];
+}
+
+function textOf(address: Address | undefined): string | null {
+  return address === undefined ? null : String(address);
+}
+
 /** One end of a connection in memory. */
-export class MemoryConn implements Conn {
+export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
+  static {
+    describable<MemoryConn, MemoryDescription>(MemoryConn.prototype, "MemoryConn", (conn) => ({
+      state: conn.#closed ? "closed" : "open",
+      local: textOf(conn.localAddress),
+      peer: textOf(conn.remoteAddress),
+      unread: conn.unread,
+      pending: [...(conn.#incoming.reading ? ["read"] : []), ...conn.#outgoing.pendingWrites()],
+    }));
+  }
+
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
   readonly #incoming: MemoryPipe;
@@ -43,6 +70,7 @@ export class MemoryConn implements Conn {
 
   /** @internal Made by {@link memoryPair}. */
   constructor(incoming: MemoryPipe, outgoing: MemoryPipe, local: Address | undefined, remote: Address | undefined) {
+    super();
     this.#incoming = incoming;
     this.#outgoing = outgoing;
     this.localAddress = local;
@@ -103,6 +131,13 @@ export class MemoryConn implements Conn {
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
     return this.#outgoing.whenBroken(opts);
+  }
+
+  /** The counters of this end, also after `close()`. */
+  stats(): TransferStats {
+    const { bytesRead, reads } = this.#incoming;
+    const { bytesWritten, writes } = this.#outgoing;
+    return { bytesReceived: bytesRead, bytesSent: bytesWritten, reads, writes };
   }
 
   close(): Promise<void> {

@@ -6,6 +6,7 @@ import type { IoOptions, Listener } from "../io.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
+import { describable, type Description, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -15,6 +16,25 @@ export interface MemoryListenerOptions extends Omit<MemoryOptions, "addresses"> 
   readonly backlog?: number | undefined;
   /** The address of the listener, and so the local address of each accepted connection. Default: none. */
   readonly address?: Address | undefined;
+}
+
+/** The counters of a {@link MemoryListener}. */
+export interface MemoryListenerStats {
+  /** Connections that `accept()` has returned. */
+  readonly accepted: number;
+  /** Connections in the accept queue. */
+  readonly queued: number;
+  /** The length of the accept queue. */
+  readonly backlog: number;
+}
+
+/** The fields of a {@link MemoryListener} in JSON. */
+export interface MemoryListenerDescription extends Description {
+  readonly kind: "MemoryListener";
+  readonly state: "listening" | "closed";
+  readonly local: string | null;
+  readonly pending: readonly string[];
+  readonly stats: MemoryListenerStats;
 }
 
 /** A pending `accept()` or `connect()`. */
@@ -29,7 +49,7 @@ class PendingConn extends PendingCall<MemoryConn> {
     refs: TimerRefs | undefined,
     remove: (call: PendingConn) => void,
   ) {
-    super(opts, clock, refs);
+    super(opts, clock, refs, { call: syscall, object: { kind: "MemoryListener" } });
     this.#syscall = syscall;
     this.#remove = remove;
   }
@@ -54,7 +74,7 @@ class PendingConn extends PendingCall<MemoryConn> {
  * console.log(await server.read(new Uint8Array(16))); // prints: 5
  * ```
  */
-export class MemoryListener implements Listener<MemoryConn> {
+export class MemoryListener extends Inspectable<MemoryListenerDescription> implements Listener<MemoryConn> {
   readonly address: Address | undefined;
   readonly #opts: MemoryListenerOptions;
   readonly #clock: Clock;
@@ -65,12 +85,28 @@ export class MemoryListener implements Listener<MemoryConn> {
   #accepting: PendingConn[] = [];
   #connecting: PendingConn[] = [];
   #closed = false;
+  #accepted = 0;
+
+  static {
+    describable<MemoryListener, MemoryListenerDescription>(MemoryListener.prototype, "MemoryListener", (listener) => ({
+      state: listener.#closed ? "closed" : "listening",
+      local: listener.address === undefined ? null : String(listener.address),
+      pending: [...listener.#accepting.map(() => "accept"), ...listener.#connecting.map(() => "connect")],
+      stats: listener.stats(),
+    }));
+  }
 
   constructor(opts: MemoryListenerOptions = {}) {
+    super();
     this.#opts = opts;
     this.address = opts.address;
     this.#clock = opts.clock ?? systemClock;
     this.#backlog = Math.max(1, opts.backlog ?? 128);
+  }
+
+  /** The counters of the listener, also after `close()`. */
+  stats(): MemoryListenerStats {
+    return { accepted: this.#accepted, queued: this.#ready.length, backlog: this.#backlog };
   }
 
   /** Connects and resolves with the client's end. Rejects with `ECONNREFUSED` if the listener is closed. */
@@ -155,6 +191,7 @@ export class MemoryListener implements Listener<MemoryConn> {
 
   #settleAccepts(): void {
     while (this.#ready.length > 0 && this.#accepting.length > 0) {
+      this.#accepted++;
       this.#accepting.shift()?.resolve(this.#ready.shift() as MemoryConn);
     }
   }

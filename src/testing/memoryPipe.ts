@@ -34,6 +34,11 @@ export class MemoryPipe {
   readonly writerRefs: TimerRefs = new TimerRefs();
   readonly #opts: MemoryPipeOptions;
   readonly #segments: Segment[] = [];
+  /** The counters of both ends: see {@link TransferStats}. */
+  bytesRead: number = 0;
+  reads: number = 0;
+  bytesWritten: number = 0;
+  writes: number = 0;
   /** Bytes in all segments. */
   #held = 0;
   /** The first `#arrivedSegments` segments can be read. They have `#arrivedBytes` bytes. */
@@ -73,6 +78,11 @@ export class MemoryPipe {
 
   get reading(): boolean {
     return this.#pendingRead !== undefined;
+  }
+
+  /** The names of the calls that wait for room. */
+  pendingWrites(): string[] {
+    return this.#writes.map(({ parts }) => (parts === undefined ? "closeWrite" : "write"));
   }
 
   read(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
@@ -183,14 +193,19 @@ export class MemoryPipe {
       if (count > 0) {
         this.#segments.push({ bytes: write.parts.take(count), readableAt: clock.now() + latency });
         this.#held += count;
+        this.bytesWritten += count;
         write.transferred += count;
         this.#writeFaults.count(count);
       }
       const fault = this.#writeFaults.takeError(write.transferred);
       if (fault === undefined && write.parts.left > 0) break;
       this.#writes.shift();
-      if (fault === undefined) write.resolve();
-      else write.reject(fault);
+      if (fault === undefined) {
+        this.writes++;
+        write.resolve();
+      } else {
+        write.reject(fault);
+      }
     }
     this.#settleRead();
   }
@@ -246,6 +261,8 @@ export class MemoryPipe {
     }
     this.#held -= count;
     this.#arrivedBytes -= count;
+    this.bytesRead += count;
+    this.reads++;
     this.#readFaults.count(count);
     // As the kernel does: writers continue when half of the capacity is free, and not after each byte.
     if (this.#writes.length > 0 && this.#held <= this.#opts.capacity >> 1) this.#advanceWrites();

@@ -34,7 +34,7 @@ class HandshakeCall extends PendingCall<TlsConn> {
   readonly #stop: () => void;
 
   constructor(opts: IoOptions, stop: () => void) {
-    super(opts);
+    super(opts, undefined, undefined, { call: "tls_handshake", object: { kind: "TlsConn" } });
     this.#stop = stop;
   }
 

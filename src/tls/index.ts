@@ -1,8 +1,10 @@
 // TLS on any connection.
 
+export { type TlsConnDescription } from "./describeTls.js";
 export { TlsConn } from "./tlsConn.js";
 export { TlsContext } from "./tlsContext.js";
-export { TlsListener, type TlsListenerOptions } from "./tlsListener.js";
+export { TlsListener } from "./tlsListener.js";
+export type { TlsListenerDescription, TlsListenerOptions, TlsListenerStats } from "./tlsListenerOptions.js";
 export type {
   Pem,
   SniCallback,

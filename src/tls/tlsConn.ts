@@ -11,10 +11,12 @@ import { isUint8Array } from "node:util/types";
 import { type Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import type { Conn, Data, IoOptions, SecuredConn, SocketSettings } from "../io.js";
+import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, TransferStats } from "../io.js";
 import { BrokenWaiters } from "../stream/brokenWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
+import { describable, Inspectable, type ListedCall, registry } from "../registry/index.js";
+import { describeTls, listTlsCalls, openConns, type TlsConnDescription } from "./describeTls.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
 import type { Transport } from "./transport.js";
@@ -50,7 +52,15 @@ export interface Established {
  *
  * @see RFC 8446, RFC 5246
  */
-export class TlsConn implements Conn, SecuredConn {
+export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, SecuredConn {
+  static {
+    describable<TlsConn, TlsConnDescription>(TlsConn.prototype, "TlsConn", (conn) => {
+      const pending: string[] = [];
+      conn.#listPending(({ call }) => pending.push(call));
+      return describeTls(conn, conn.settings(), conn.#closed, conn.#reader.buffered, pending);
+    });
+  }
+
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
   /** The connection below. This connection closes it. */
@@ -91,6 +101,7 @@ export class TlsConn implements Conn, SecuredConn {
 
   /** @internal Called while the TLS socket reports the end of the handshake. */
   constructor(established: Established) {
+    super();
     const { socket, transport, conn } = established;
     this.conn = conn;
     this.localAddress = conn.localAddress;
@@ -119,6 +130,18 @@ export class TlsConn implements Conn, SecuredConn {
     socket.on("error", (error) => this.#failed(error));
     socket.on("close", () => this.#gone());
     transport.unref();
+    openConns.add(this.#listPending);
+    if (registry !== undefined) registry.made(this);
+  }
+
+  readonly #listPending = (list: (call: ListedCall) => void): void =>
+    listTlsCalls(this, this.#reader, this.#writer.jobs, this.#sessionWaits, this.#refs.keepAlive, list);
+
+  /** The counters of the connection, also after `close()`. Bytes are those of the program, not those of the records. */
+  stats(): TransferStats {
+    const { bytes: bytesReceived, reads } = this.#reader;
+    const { bytes: bytesSent, writes } = this.#writer;
+    return { bytesReceived, bytesSent, reads, writes };
   }
 
   /** See {@link Conn.secured}. */
@@ -370,6 +393,8 @@ export class TlsConn implements Conn, SecuredConn {
   }
 
   #gone(): void {
+    openConns.delete(this.#listPending);
+    if (registry !== undefined) registry.closed(this);
     this.#failed(localError("ECONNRESET", "read"));
   }
 }

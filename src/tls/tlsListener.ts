@@ -9,64 +9,27 @@
 // not read yet. So a client has `silenceTimeout`, and all available bytes are read before a client is dropped.
 
 import { clock } from "../builtins.js";
-import { AsyncResource } from "node:async_hooks";
-import { flag, integer, quote } from "../check/index.js";
+import { quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
-import { type Transport, checkServerSupport } from "./transport.js";
+import type { Transport } from "./transport.js";
 import type { TlsConn } from "./tlsConn.js";
-import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
-import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions.js";
-import { millisecondsOr } from "../wait/waitOptions.js";
+import type { TlsContext } from "./tlsContext.js";
+import {
+  type CheckedListener,
+  checkTlsListener,
+  type TlsListenerDescription,
+  type TlsListenerOptions,
+  type TlsListenerStats,
+} from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
-
-/** Options of {@link TlsListener}. */
-export interface TlsListenerOptions {
-  /** The server's keys and certificates, or a context with them, which can be reloaded. */
-  readonly tls: TlsContext | TlsContextOptions;
-  /** Milliseconds for each handshake; null for no limit. Default 10,000. */
-  readonly handshakeTimeout?: number | null | undefined;
-  /**
-   * Maximum number of connections that are in a handshake, or ready and not accepted. At the maximum, a new
-   * connection replaces the oldest client that has sent nothing (see `silenceTimeout`). If there is none, it waits.
-   * Default 256.
-   */
-  readonly maxHandshakes?: number | undefined;
-  /**
-   * Milliseconds after which a client that has sent nothing can be dropped to make room for a new connection; null for
-   * never. Default 100.
-   */
-  readonly silenceTimeout?: number | null | undefined;
-  /**
-   * See {@link TlsConnectionOptions.buffered}. It is for listeners of streams that have read bytes already.
-   */
-  readonly buffered?: "refuse" | "tls" | undefined;
-  /** See {@link TlsConnectionOptions.closeTimeout}. */
-  readonly closeTimeout?: number | null | undefined;
-  /** See {@link TlsConnectionOptions.allowTruncation}. */
-  readonly allowTruncation?: boolean | undefined;
-  /**
-   * Called for each failed handshake, because a mistake of a client is no error of `accept()`. An error that it
-   * throws is emitted as a warning of the process, and the listener continues.
-   */
-  readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
-}
-
-type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]>;
-
-/** `TlsListenerOptions`, checked. */
-interface CheckedListener extends TlsListenerOptions {
-  readonly tls: TlsContext;
-  readonly maxHandshakes: number;
-  /** Milliseconds; null for no limit. */
-  readonly silenceTimeout: number | null;
-}
 
 /** A handshake that runs. */
 interface RunningHandshake {
@@ -76,47 +39,6 @@ interface RunningHandshake {
   /** Whether it was dropped for another connection. */
   dropped: boolean;
   over: Promise<void> | undefined;
-}
-
-const OPTIONS = [
-  "tls",
-  "handshakeTimeout",
-  "maxHandshakes",
-  "silenceTimeout",
-  "buffered",
-  "closeTimeout",
-  "allowTruncation",
-  "onHandshakeError",
-] as const;
-
-/** The names of all options except `tls`. */
-export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
-
-/** Checks the options of a listener. */
-export function checkTlsListener(given: unknown, action: string): CheckedListener {
-  checkServerSupport(action);
-  const opts = checkRecord(given, OPTIONS, action);
-  const { tls, maxHandshakes: most = 256, onHandshakeError } = opts;
-  const maxHandshakes = integer(most, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
-  millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
-  const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
-  checkBuffered(opts["buffered"], action);
-  millisecondsOr(opts["closeTimeout"], null, action, "closeTimeout");
-  flag(opts["allowTruncation"], false, action, "allowTruncation");
-  if (onHandshakeError !== undefined && typeof onHandshakeError !== "function") {
-    throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
-  }
-  const context = isTlsContext(tls) ? tls : new TlsContext(tls as TlsContextOptions);
-  checkCertificate(context, action);
-  const checked = {
-    ...(opts as Omit<TlsListenerOptions, "tls">),
-    tls: context,
-    maxHandshakes,
-    silenceTimeout,
-  };
-  if (onHandshakeError === undefined) return checked;
-  // It runs in the asynchronous context of the constructor, not in that of an accept().
-  return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }
 
 /**
@@ -132,7 +54,7 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
  * for await (const conn of listener) await conn.close();
  * ```
  */
-export class TlsListener implements Listener<TlsConn> {
+export class TlsListener extends Inspectable<TlsListenerDescription> implements Listener<TlsConn> {
   /** The keys and certificates. `context.reload()` replaces them. */
   readonly context: TlsContext;
   readonly #below: Listener;
@@ -154,12 +76,23 @@ export class TlsListener implements Listener<TlsConn> {
   /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
+  readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
+
+  static {
+    describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
+      state: listener.#closed === undefined ? "listening" : "closed",
+      local: listener.address === undefined ? null : String(listener.address),
+      pending: listener.#accepting.map(() => "accept"),
+      stats: listener.stats(),
+    }));
+  }
 
   /**
    * @throws TypeError or RangeError for an option that is wrong, or if there is no certificate
    * @throws TlsError for a key or certificate that can't be used
    */
   constructor(listener: Listener, opts: TlsListenerOptions) {
+    super();
     const action = "make a TlsListener";
     if (typeof (listener as Partial<Listener> | null | undefined)?.accept !== "function") {
       throw new TypeError(`Cannot ${action}: listener is ${quote(listener)}, required a Listener`);
@@ -178,9 +111,9 @@ export class TlsListener implements Listener<TlsConn> {
     return this.#below.address;
   }
 
-  /** Number of connections in a handshake, and of those that are ready for `accept()`. */
-  get pending(): { readonly handshakes: number; readonly ready: number } {
-    return { handshakes: this.#handshakes, ready: this.#ready.length };
+  /** The counters of the listener, also after `close()`. */
+  stats(): TlsListenerStats {
+    return { ...this.#counts, handshakes: this.#handshakes, ready: this.#ready.length };
   }
 
   /** Waits for the next connection whose handshake has succeeded. See {@link Listener.accept}. */
@@ -189,7 +122,10 @@ export class TlsListener implements Listener<TlsConn> {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
-    if (ready !== undefined) return Promise.resolve(ready);
+    if (ready !== undefined) {
+      this.#counts.accepted++;
+      return Promise.resolve(ready);
+    }
     const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cut) => {
       this.#accepting = this.#accepting.filter((other) => other !== cut);
       this.#stopIfIdle();
@@ -358,6 +294,7 @@ export class TlsListener implements Listener<TlsConn> {
         this.#remove(handshake);
         const call = this.#accepting.shift();
         if (call !== undefined) {
+          this.#counts.accepted++;
           call.resolve(wrapped);
           this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
@@ -369,6 +306,8 @@ export class TlsListener implements Listener<TlsConn> {
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
         this.#fetch();
+        if (handshake.dropped) this.#counts.dropped++;
+        else if (!signal.aborted) this.#counts.failed++;
         if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
       },
     );

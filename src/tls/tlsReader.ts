@@ -8,6 +8,8 @@ import { quote } from "../check/index.js";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
+import { clock } from "../builtins.js";
+import { registry } from "../registry/index.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 
@@ -75,6 +77,11 @@ export class TlsReader {
   #waits: typeof IDLE | typeof INTO | typeof CHUNK = IDLE;
   #target: Uint8Array = NO_ROOM;
   #resolve: Resolve = ignore;
+  /** When the pending read began, as of `clock()`. */
+  since: number = 0;
+  /** Bytes that reads have returned, and the number of those reads. */
+  bytes: number = 0;
+  reads: number = 0;
   #paused = false;
   #ended = false;
   #dropping = false;
@@ -93,6 +100,16 @@ export class TlsReader {
   /** Whether a read waits. */
   get waiting(): boolean {
     return this.#waits !== IDLE;
+  }
+
+  /** Decrypted bytes that no read has returned yet. */
+  get buffered(): number {
+    return this.#chunks.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  #count(bytes: number): void {
+    this.bytes += bytes;
+    this.reads++;
   }
 
   /** Whether the end or an error has been delivered. */
@@ -123,6 +140,7 @@ export class TlsReader {
     if (refused !== undefined) return Promise.reject(refused.error);
     const chunk = this.#chunks.shift();
     if (chunk !== undefined) {
+      this.#count(chunk.length);
       this.#resumeWhenEmpty();
       return Promise.resolve(chunk);
     }
@@ -140,9 +158,12 @@ export class TlsReader {
       const target = this.#target;
       const resolve = this.#settle();
       rest = fill(target, chunk);
-      resolve(rest === undefined ? chunk.length : target.length);
+      const count = rest === undefined ? chunk.length : target.length;
+      this.#count(count);
+      resolve(count);
     } else if (this.#waits === CHUNK) {
       rest = undefined;
+      this.#count(chunk.length);
       this.#settle()(chunk);
     } else if (this.#dropping) return true;
     this.#paused = rest !== undefined;
@@ -156,6 +177,7 @@ export class TlsReader {
     if (this.#waits === INTO && bytes.length <= this.#target.length) {
       // Not the `set` of the target, which users may have overridden: their code must not get the record buffer.
       set.call(this.#target, bytes);
+      this.#count(bytes.length);
       this.#settle()(bytes.length);
       return true;
     }
@@ -195,6 +217,7 @@ export class TlsReader {
     this.#target = NO_ROOM;
     this.#resolve = ignore;
     this.#source.waiting(false);
+    if (registry !== undefined) registry.ended(this);
     return resolve;
   }
 
@@ -213,6 +236,8 @@ export class TlsReader {
       this.#resolve = (value) => timed.resolve(value as T);
     }
     this.#waits = what;
+    this.since = clock();
+    if (registry !== undefined) registry.begun(this, "read", this);
     this.#source.waiting(true);
     this.#resume();
     return promise;
@@ -238,6 +263,7 @@ export class TlsReader {
       else chunks[0] = rest;
     }
     this.#resumeWhenEmpty();
+    this.#count(filled);
     return filled;
   }
 }

@@ -9,6 +9,7 @@ import type { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { WriteParts, toParts } from "../stream/writeParts.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
+import { clock } from "../builtins.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 
@@ -38,6 +39,8 @@ interface PendingWrite {
   /** The remaining data. */
   data: Uint8Array | WriteParts | undefined;
   transferred: number;
+  /** When the call began, as of `clock()`. */
+  readonly since: number;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -45,6 +48,7 @@ interface PendingWrite {
 class PlainWrite implements PendingWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
+  readonly since: number = clock();
   readonly promise: Promise<void>;
   resolve!: () => void;
   reject!: (error: unknown) => void;
@@ -99,6 +103,9 @@ export class TlsWriter {
   readonly #sink: Sink;
   readonly #refs: TimerRefs;
   #queue: PendingWrite[] = [];
+  /** Bytes that were passed to Node, and the writes of which they are. */
+  bytes: number = 0;
+  writes: number = 0;
   #busy = false;
   /** The size of the piece that Node has, while `#busy`. */
   #piece = 0;
@@ -112,6 +119,16 @@ export class TlsWriter {
   constructor(sink: Sink, refs: TimerRefs) {
     this.#sink = sink;
     this.#refs = refs;
+  }
+
+  /** The calls that wait. */
+  get jobs(): readonly Pick<PendingWrite, "data" | "since">[] {
+    return this.#queue;
+  }
+
+  #count(bytes: number): void {
+    this.bytes += bytes;
+    this.writes++;
   }
 
   get finished(): boolean {
@@ -151,6 +168,7 @@ export class TlsWriter {
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
     this.#piece = data.length;
+    this.#count(data.length);
     const taken = this.#sink.put(data, this.#put);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
@@ -177,6 +195,7 @@ export class TlsWriter {
     const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
     this.#busy = true;
     this.#piece = piece.length;
+    this.#count(piece.length);
     this.#sink.put(piece, this.#put);
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
@@ -250,7 +269,9 @@ export class TlsWriter {
             piece = data.subarray(0, MAX_PIECE);
             job.data = data.subarray(MAX_PIECE);
           }
+          if (job.transferred === 0) this.writes++;
           job.transferred += piece.length;
+          this.bytes += piece.length;
           this.#busy = true;
           this.#piece = piece.length;
           const taken = this.#sink.put(piece, this.#put);

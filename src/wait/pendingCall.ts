@@ -5,6 +5,8 @@
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
+import { clock as clockNow } from "../builtins.js";
+import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { checkOptions } from "../check/index.js";
 import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } from "./aborts.js";
 import { type Clock, systemClock } from "./clock.js";
@@ -28,6 +30,20 @@ export function optionsError(opts: IoOptions | undefined, action: string): { rea
   return signal?.aborted === true ? { error: signal.reason } : undefined;
 }
 
+/** A call as `pending()` lists it. */
+export interface ListedAs {
+  readonly call: string;
+  /** The description of the object. */
+  readonly object: Description;
+}
+
+/**
+ * The calls with a timer. The event loop holds the timer, and the timer holds the call, so this set keeps nothing from
+ * collection. A call without a timer does not keep the process alive by itself.
+ */
+const timedCalls = new Set<{ list(add: (call: ListedCall) => void): void }>();
+addPendingSource((add) => timedCalls.forEach((call) => call.list(add)));
+
 /** A call that waits until its owner, its timeout or its signal settles it. */
 export abstract class PendingCall<T> implements AbortListener {
   readonly promise: Promise<T>;
@@ -37,15 +53,20 @@ export abstract class PendingCall<T> implements AbortListener {
   #reject!: (error: unknown) => void;
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
+  readonly #listed: ListedAs | undefined;
+  /** When the call began, as of `clock()` of builtins.ts. */
+  readonly since: number = clockNow();
   #settled = false;
 
   /**
    * @param opts checked by `optionsError`
    * @param refs decides whether the timer keeps the process alive; without it, the timer does
+   * @param listed how `pending()` lists the call; undefined if its owner lists it
    */
-  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs) {
+  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs, listed?: ListedAs) {
     this.#clock = clock;
     this.#refs = refs;
+    this.#listed = listed;
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -54,7 +75,9 @@ export abstract class PendingCall<T> implements AbortListener {
     if (timeout !== undefined && timeout !== null) {
       this.#timer = clock.setTimeout(() => this.#expire(), timeout);
       refs?.add(this.#timer);
+      if (listed !== undefined) timedCalls.add(this);
     }
+    if (registry !== undefined && listed !== undefined) registry.begun(this, listed.call, this);
     this.#signal = adoptSignal(opts?.signal);
     if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
@@ -64,6 +87,11 @@ export abstract class PendingCall<T> implements AbortListener {
    * with the signal's reason instead, which gets the error's `transferred`.
    */
   protected abstract cancel(): SocketError;
+
+  list(add: (call: ListedCall) => void): void {
+    const { since } = this;
+    add({ ...this.#listed!, since, keepsAlive: this.#refs === undefined || this.#refs.keepAlive, key: this });
+  }
 
   get settled(): boolean {
     return this.#settled;
@@ -94,7 +122,9 @@ export abstract class PendingCall<T> implements AbortListener {
     if (this.#timer !== undefined) {
       this.#clock.clearTimeout(this.#timer);
       this.#refs?.delete(this.#timer);
+      timedCalls.delete(this);
     }
+    if (registry !== undefined) registry.ended(this);
     if (this.#signal !== undefined) offAbort(this.#signal, this);
     return true;
   }

@@ -19,7 +19,7 @@ const LEAST = 180;
 const notCalls = new Set(["isAddress", "parseAddress", "segments"]);
 
 /** Members that are no calls. */
-const notMembers = new Set(["constructor", "closed", "family", "type", "protocol"]);
+const notMembers = new Set(["constructor", "stats", "closed", "family", "type", "protocol"]);
 
 /** What becomes of the rows that take a process of their own: few descriptors, no privileges. */
 async function runApart(): Promise<Map<string, Outcome>> {

@@ -71,7 +71,7 @@ for (const [from, to] of kinds) {
     await using run = await started(target.address, {}, from);
     const { forwarder, next } = run;
     const [client, server] = await through(forwarder, target);
-    assert.equal(forwarder.connections, 1);
+    assert.equal(forwarder.stats().connections, 1);
     await client.write("question");
     assert.equal(String(await server.readExactly(8)), "question");
     const answer = Buffer.from(Array.from({ length: 1 << 20 }, (_, index) => (index * 7) % 251));
@@ -87,7 +87,7 @@ for (const [from, to] of kinds) {
     const end = await next();
     assert.deepEqual([end.toTarget, end.toClient, "error" in end], [16, answer.length, false]);
     assert.equal(String(end.client), String(client.localAddress));
-    assert.equal(forwarder.connections, 0);
+    assert.equal(forwarder.stats().connections, 0);
     await closeAll(client, server);
   });
 }
@@ -114,7 +114,7 @@ test("many short connections at a time each get what is theirs", async () => {
   };
   await Promise.all([serve(), ...Array.from({ length: count }, (_, index) => ask(index))]);
   for (let ended = 0; ended < count; ended++) assert.equal(codeOf(await next()), undefined);
-  assert.equal(forwarder.connections, 0);
+  assert.equal(forwarder.stats().connections, 0);
 });
 
 test("a target that refuses is a reset for the client, and an end with the reason", async () => {
@@ -236,7 +236,7 @@ test("a connection that is silent for too long is cut on both sides; one that is
   await clock.advance(20);
   assert.equal(codeOf(await ended), "ETIMEDOUT");
   for (const error of await reading) assert.equal(error.code, "ECONNRESET");
-  assert.equal(forwarder.connections, 1, "the other one lives");
+  assert.equal(forwarder.stats().connections, 1, "the other one lives");
   await closeAll(silent, silentServer, busy, busyServer);
   assert.equal(codeOf(await next()), undefined);
 });
@@ -273,12 +273,12 @@ test("connections over the limit wait until one is over", async () => {
   const client = await connect(forwarder.address);
   await client.write("third");
   const accepting = target.accept();
-  assert.equal(forwarder.connections, 2);
+  assert.equal(forwarder.stats().connections, 2);
   await closeAll(...first);
   await next();
   const server = await accepting;
   assert.equal(String(await server.readExactly(5)), "third");
-  assert.equal(forwarder.connections, 2);
+  assert.equal(forwarder.stats().connections, 2);
   await closeAll(...second, client, server);
   await next();
   await next();
@@ -288,7 +288,7 @@ test("close() cuts connections in every state, and tells of them", async () => {
   await using full = await crowded("unix:@berkeley-forward-crowd");
   const { forwarder: connecting, next: nextConnecting } = await started(full.target.address);
   const waiting = rejection(visit(connecting.address));
-  await until(() => connecting.connections > 0);
+  await until(() => connecting.stats().connections > 0);
 
   await using target = await listen("tcp://127.0.0.1:0");
   const { forwarder: pumping, next: nextPumping } = await started(target.address);
@@ -300,13 +300,13 @@ test("close() cuts connections in every state, and tells of them", async () => {
     connect: { resolver, family: AF_INET },
   });
   const asking = rejection(visit(resolving.address));
-  await until(() => resolving.connections > 0);
+  await until(() => resolving.stats().connections > 0);
 
   for (const forwarder of [connecting, pumping, resolving]) {
     await forwarder.close();
     await forwarder.close();
     await forwarder.closed;
-    assert.equal(forwarder.connections, 0);
+    assert.equal(forwarder.stats().connections, 0);
   }
   for (const next of [nextConnecting, nextPumping, nextResolving]) assert.equal(codeOf(await next()), "ECANCELED");
   assert.equal((await rejection(client.read())).code, "ECONNRESET");
@@ -326,7 +326,7 @@ test("a signal ends it; one that is aborted before is the reason not to begin", 
   abort.abort(new Error("enough"));
   await forwarder.closed;
   assert.equal(codeOf(await next()), "ECANCELED");
-  assert.equal(forwarder.connections, 0);
+  assert.equal(forwarder.stats().connections, 0);
   await closeAll(client, server);
   const reason = new Error("before");
   assert.equal(

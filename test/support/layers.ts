@@ -19,26 +19,41 @@ export const policy: Readonly<Record<string, Policy>> = {
   builtins: { values: [] },
   callbacks: { values: ["builtins"] },
   check: { values: [] },
+  registry: { values: ["builtins"] },
   errors: { values: [] },
   io: { values: [], types: ["addr"] },
   addr: { values: ["check"] },
   // The calls of sockets and the calls in JavaScript wait in layers that must not import each other.
-  wait: { values: ["builtins", "check", "errors"], types: ["io"] },
+  wait: { values: ["registry", "builtins", "check", "errors"], types: ["io"] },
   sys: { values: ["builtins", "check", "errors", "addr"] },
   options: { values: ["sys", "check", "addr"] },
   cmsg: { values: ["sys", "check", "errors", "addr"] },
-  batch: { values: ["cmsg", "sys", "check", "addr"], types: ["errors"] },
-  netdb: { values: ["sys", "wait", "check", "errors", "addr"] },
-  reactor: { values: ["sys", "wait", "builtins"], types: ["errors"] },
+  batch: { values: ["registry", "cmsg", "sys", "check", "addr"], types: ["errors"] },
+  netdb: { values: ["registry", "sys", "wait", "check", "errors", "addr"] },
+  reactor: { values: ["registry", "sys", "wait", "builtins"], types: ["errors"] },
   ops: {
-    values: ["reactor", "batch", "cmsg", "options", "netdb", "sys", "wait", "callbacks", "check", "errors", "addr"],
+    values: [
+      "registry",
+      "reactor",
+      "batch",
+      "cmsg",
+      "options",
+      "netdb",
+      "sys",
+      "wait",
+      "callbacks",
+      "check",
+      "errors",
+      "addr",
+    ],
   },
   // The names that "berkeley" and "berkeley/sync" both export.
-  common: { values: ["ops", "batch", "cmsg", "options", "netdb", "sys", "errors", "addr"] },
-  stream: { values: ["wait", "builtins", "callbacks", "check", "errors", "io"], types: ["addr"] },
+  common: { values: ["ops", "batch", "cmsg", "options", "netdb", "sys", "errors", "addr"], types: ["registry"] },
+  stream: { values: ["registry", "wait", "builtins", "callbacks", "check", "errors", "io"], types: ["addr"] },
   // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself uses Conn and no socket.
   socket: {
     values: [
+      "registry",
       "stream",
       "ops",
       "reactor",
@@ -58,6 +73,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   sync: {
     values: [
+      "registry",
       "common",
       "ops",
       "netdb",
@@ -73,9 +89,10 @@ export const policy: Readonly<Record<string, Policy>> = {
     ],
     types: ["batch", "cmsg", "options"],
   },
-  tls: { values: ["stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
+  tls: { values: ["registry", "stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
   net: {
     values: [
+      "registry",
       "socket",
       "tls",
       "stream",
@@ -94,12 +111,12 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "wait", "builtins", "check", "addr"], types: ["io"] },
-  testing: { values: ["stream", "wait", "errors"], types: ["sys", "io", "addr"] },
+  testing: { values: ["registry", "stream", "wait", "errors"], types: ["sys", "io", "addr"] },
   // A writer of captures, for the command line.
   pcapng: { values: ["check", "addr"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
   cli: { values: [], packages: ["berkeley", "commander"] },
-  index: { values: ["net", "socket", "tls", "stream", "common", "netdb", "errors", "io", "addr"] },
+  index: { values: ["registry", "net", "socket", "tls", "stream", "common", "netdb", "errors", "io", "addr"] },
 };
 
 /** The only layer that loads the addon. */

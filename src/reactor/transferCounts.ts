@@ -1,0 +1,27 @@
+// The counters of one direction of a socket.
+
+import type { Operation } from "./operation.js";
+
+export class TransferCounts {
+  /** Bytes that the calls have moved. Batches are not included. */
+  bytes: number = 0;
+  /** Calls that have moved bytes and completed; in a batch each datagram counts. */
+  transfers: number = 0;
+
+  /** Counts a result of an operation that moves bytes. Returns its cost against the budget of a turn. */
+  countCompleted<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): number {
+    const cost = operation.cost === undefined ? result : operation.cost(result, a, b);
+    if (operation.batch === true) {
+      this.transfers += result;
+    } else {
+      this.bytes += cost;
+      this.transfers++;
+    }
+    return cost;
+  }
+
+  /** Counts a part of the work of a call that goes on. */
+  countPart<A, B, T>(operation: Operation<A, B, T>, count: number): void {
+    if (operation.batch !== true) this.bytes += count;
+  }
+}

@@ -1,0 +1,52 @@
+// The line of the program that called the package: the first frame of the stack that is neither ours nor Node's.
+
+/** Frames of a stack to look at. A call of a program passes through a dozen functions of ours at most. */
+const MAX_FRAMES = 40;
+
+/** The folder of the package's JavaScript: dist/, or out/lib in development. */
+const folder = ownFolder();
+
+function ownFolder(): string {
+  const url = import.meta.url;
+  const end = url.lastIndexOf("/dist/");
+  if (end >= 0) return url.slice(0, end + "/dist/".length);
+  // Two folders up from registry/callerLine.js. A bundler may have moved the code elsewhere.
+  const own = "/registry/callerLine.js";
+  return url.endsWith(own) ? url.slice(0, -own.length + 1) : url;
+}
+
+/** The position at the end of a line of a stack: `file:///a/b.js:10:5` or `/a/b.js:10:5`. */
+const POSITION = /\(?((?:file:\/\/)?[^\s()][^()]*:\d+:\d+)\)?$/;
+
+/**
+ * File, line and column; undefined if the stack has no frame of the program: a call that another event began. V8 adds
+ * the frames of the async functions that wait for the call.
+ */
+export function callerLine(): string | undefined {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = MAX_FRAMES;
+  const { stack } = new Error();
+  Error.stackTraceLimit = stackTraceLimit;
+  if (typeof stack !== "string") return undefined;
+  for (const frame of stack.split("\n").slice(1)) {
+    const position = POSITION.exec(frame.trim().replace(/^at (?:async )?/, ""))?.[1];
+    if (position === undefined || position.includes("node:") || isOurs(position)) continue;
+    return position.startsWith("file://") ? pathOf(position) : position;
+  }
+  return undefined;
+}
+
+const ownPath = pathOf(folder);
+
+function isOurs(position: string): boolean {
+  return position.startsWith(folder) || position.startsWith(ownPath);
+}
+
+function pathOf(url: string): string {
+  const path = url.replace(/^file:\/\//, "");
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}

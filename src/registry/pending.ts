@@ -1,0 +1,101 @@
+// pending(): the calls that wait. The parts of the package that have waiting calls each list their own, so the list
+// needs no registry. The registry only adds the lines of code while tracing is on.
+
+import { clock } from "../builtins.js";
+import { describe, describable, Inspectable, type Description } from "./inspectable.js";
+import { registry } from "./registry.js";
+
+/** A waiting call, as the part of the package that has it lists it. */
+export interface ListedCall {
+  readonly call: string;
+  /** The object of the call; its description if it can not be described. */
+  readonly object: object;
+  /** When the call began, as of `clock()`. */
+  readonly since: number;
+  readonly keepsAlive: boolean;
+  /** The object that stands for the call; see {@link Registry.begun}. */
+  readonly key: object;
+}
+
+type Source = (list: (call: ListedCall) => void) => void;
+
+const sources: Source[] = [];
+
+/** Adds a function that lists waiting calls. */
+export function addPendingSource(source: Source): void {
+  sources.push(source);
+}
+
+/** The fields of a {@link WaitingCall} in JSON. */
+export interface WaitingCallDescription extends Description {
+  readonly kind: "WaitingCall";
+  readonly call: string;
+  readonly object: Description;
+  readonly since: number;
+  readonly waited: number;
+  readonly keepsAlive: boolean;
+  readonly line: string | null;
+}
+
+/** A call that waits, as {@link pending} lists it. */
+export class WaitingCall extends Inspectable<WaitingCallDescription> {
+  /** The name of the call, as in its errors: `recv`, `accept`, `connect`, `getaddrinfo` … */
+  readonly call: string;
+  /** The object of the call: the fields that its `toJSON()` returns. */
+  readonly object: Description;
+  /** When the call began: milliseconds, as of `Date.now()`. */
+  readonly since: number;
+  /** How long the call has waited, in milliseconds. */
+  readonly waited: number;
+  /** Whether the call keeps the process alive: not after `unref()`. */
+  readonly keepsAlive: boolean;
+  /** The line of the program that made the call: file, line and column. Undefined if tracing was off then. */
+  readonly line: string | undefined;
+
+  static {
+    describable<WaitingCall, WaitingCallDescription>(WaitingCall.prototype, "WaitingCall", (waiting) => {
+      const { call, object, since, waited, keepsAlive, line = null } = waiting;
+      return { call, object, since, waited, keepsAlive, line };
+    });
+  }
+
+  /** @internal */
+  constructor(listed: ListedCall, now: number, date: number) {
+    super();
+    this.call = listed.call;
+    this.object = describe(listed.object) ?? (listed.object as Description);
+    this.waited = Math.max(0, Math.round(now - listed.since));
+    this.since = Math.round(date - this.waited);
+    this.keepsAlive = listed.keepsAlive;
+    this.line = registry?.callOf(listed.key)?.line;
+  }
+}
+
+/**
+ * The calls of this thread that wait, the oldest first: on sockets, streams, listeners and UDP sockets, in `poll`, `pump`
+ * and `forward`, and for the resolver. It is the answer to "why does this process not end": each call with `keepsAlive`
+ * keeps it alive. Each has the object, the name of the call and its age; with {@link setTracing} also the line of the
+ * program that made it. Worker threads have a list of their own.
+ *
+ * @example
+ * ```ts
+ * import { pending, socketpair } from "berkeley";
+ *
+ * const [left, right] = socketpair();
+ * const received = left.recv(100);
+ * for (const { call, object, keepsAlive } of pending()) console.log(call, object.kind, keepsAlive);
+ * // prints: recv Socket true
+ * right.close();
+ * await received;
+ * console.log(pending()); // prints: []
+ * left.close();
+ * ```
+ */
+export function pending(): WaitingCall[] {
+  const found: ListedCall[] = [];
+  for (const source of sources) source((call) => found.push(call));
+  const now = clock();
+  const date = Date.now();
+  found.sort((a, b) => a.since - b.since);
+  return found.map((call) => new WaitingCall(call, now, date));
+}

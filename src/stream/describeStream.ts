@@ -1,0 +1,57 @@
+// How a stream is described: its own fields, then those of the connection below.
+
+import { isUint8Array } from "node:util/types";
+import type { Address } from "../addr/address.js";
+import type { Conn, Data } from "../io.js";
+import { describe, type Description, type Fields } from "../registry/index.js";
+
+/** The fields of a stream in JSON, among the fields of the connection below, such as `fd` and `tls`. */
+export interface StreamDescription extends Description {
+  readonly kind: "Stream";
+  /** The class of the connection below, if it is one of the package. */
+  readonly conn: string | null;
+  /** Over a socket: see {@link SocketDescription}. Other connections: `open` or `closed`. */
+  readonly state: string;
+  readonly local: string | null;
+  readonly peer: string | null;
+  /** Bytes that were read from the connection and not returned by a call yet. */
+  readonly buffered: number;
+  /** The names of the calls that wait below. */
+  readonly pending: readonly string[];
+}
+
+/** The part of a stream's reader that is shown. */
+interface Reading {
+  readonly closed: boolean;
+  readonly reading: boolean;
+  readonly unread: number;
+}
+
+export function describeStream(conn: Conn, reader: Reading): Fields<StreamDescription> {
+  const { kind: name = null, ...below } = (describe(conn) ?? {}) as Partial<Description & Fields<StreamDescription>>;
+  const {
+    local = textOrNull(conn.localAddress),
+    peer = textOrNull(conn.remoteAddress),
+    state = "open",
+    pending = reader.reading ? ["read"] : [],
+  } = below;
+  const buffered = reader.unread;
+  return { ...below, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: name };
+}
+
+function textOrNull(address: Address | undefined): string | null {
+  return address === undefined ? null : String(address);
+}
+
+/** The number of bytes of the data of a write; 0 for a wrong value, which the write refuses. */
+export function sizeOfData(data: Data): number {
+  if (typeof data === "string") return Buffer.byteLength(data);
+  if (isUint8Array(data)) return data.length;
+  if (!Array.isArray(data)) return 0;
+  let size = 0;
+  for (const part of data as readonly unknown[]) {
+    if (typeof part === "string") size += Buffer.byteLength(part);
+    else if (isUint8Array(part)) size += part.length;
+  }
+  return size;
+}

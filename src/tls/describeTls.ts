@@ -1,0 +1,89 @@
+// How a TLS connection is described, and the calls that wait on it.
+
+import type { Address } from "../addr/index.js";
+import type { Conn, SecuredConn } from "../io.js";
+import { addPendingSource, describe, type Description, type Fields, type ListedCall } from "../registry/index.js";
+
+type List = (call: ListedCall) => void;
+
+/**
+ * The connections whose TLS socket is open, as functions that list their waiting calls. The event loop holds an open TLS
+ * socket, and that its connection, so this set keeps nothing from collection.
+ */
+export const openConns: Set<(list: List) => void> = new Set();
+addPendingSource((list) => openConns.forEach((listCalls) => listCalls(list)));
+
+/** A call that waits. */
+interface Waiting {
+  readonly since: number;
+}
+
+/** Lists the calls that wait on a connection: the read, the writes, and those that wait for a session. */
+export function listTlsCalls(
+  object: object,
+  reader: Waiting & { readonly waiting: boolean },
+  writes: readonly (Waiting & { readonly data: unknown })[],
+  sessions: readonly Waiting[],
+  keepsAlive: boolean,
+  list: List,
+): void {
+  const add = (call: string, key: Waiting): void => list({ call, object, since: key.since, keepsAlive, key });
+  if (reader.waiting) add("read", reader);
+  for (const write of writes) add(write.data === undefined ? "closeWrite" : "write", write);
+  for (const session of sessions) add("nextSession", session);
+}
+
+/** The fields of a {@link TlsConn} in JSON. */
+export interface TlsConnDescription extends Description {
+  readonly kind: "TlsConn";
+  /** The descriptor; -1 once it is closed, or if the connection below has none. */
+  readonly fd: number;
+  readonly family: string | number | null;
+  readonly type: string | number | null;
+  readonly state: "open" | "closed";
+  readonly local: string | null;
+  readonly peer: string | null;
+  /** Decrypted bytes that no call has returned yet. */
+  readonly buffered: number;
+  readonly pending: readonly string[];
+  /** What was negotiated. No key, no certificate, no session. */
+  readonly tls: {
+    readonly protocol: string;
+    readonly cipher: string;
+    readonly alpnProtocol: string | null;
+    readonly servername: string | null;
+    readonly authorized: boolean;
+  };
+}
+
+function textOf(address: Address | undefined): string | null {
+  return address === undefined ? null : String(address);
+}
+
+/** The socket below has the state and the addresses. Of TLS only the names of what was negotiated are shown. */
+export function describeTls(
+  conn: Conn & SecuredConn,
+  socket: object | undefined,
+  closed: boolean,
+  buffered: number,
+  pending: readonly string[],
+): Fields<TlsConnDescription> {
+  return {
+    fd: -1,
+    family: null,
+    type: null,
+    ...describe(socket),
+    state: closed ? "closed" : "open",
+    local: textOf(conn.localAddress),
+    peer: textOf(conn.remoteAddress),
+    buffered,
+    pending,
+    tls: {
+      protocol: conn.protocol,
+      cipher: conn.cipher.name,
+      alpnProtocol: conn.alpnProtocol ?? null,
+      servername: conn.servername ?? null,
+      authorized: conn.authorized,
+    },
+  };
+}
