@@ -6,6 +6,7 @@ export {
   type FdEndpoint,
   formatEndpoint,
   type HostEndpoint,
+  type HostScheme,
   parseEndpoint,
   type SystemdEndpoint,
   type TlsEndpointLike,

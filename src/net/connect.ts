@@ -164,7 +164,8 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   checkOptions(opts, action);
   checkNames(opts, ALLOWED[target.scheme], action, `a ${target.scheme} endpoint`);
   const limits = checkStreamLimits(opts, action);
-  const checked = checkConnect(opts, action);
+  let checked = checkConnect(opts, action);
+  if (target.scheme === "tcp" && target.family !== undefined) checked = narrow(checked, target, action);
   checked.signal?.throwIfAborted();
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
   if (target.scheme === "unix" || target.scheme === "vsock") {
@@ -323,6 +324,15 @@ export function checkConnect(opts: ConnectOptions, action: string): CheckedConne
     },
     clock: systemClock,
   };
+}
+
+/** Applies the family of `tcp4:` or `tcp6:`. */
+export function narrow(checked: CheckedConnect, { family }: HostEndpoint, action: string): CheckedConnect {
+  if (family === undefined) return checked;
+  if (checked.family !== AF_UNSPEC && checked.family !== family) {
+    throw new TypeError(`Cannot ${action}: family is of the other family, required the one of the endpoint or none`);
+  }
+  return { ...checked, family };
 }
 
 function checkFamily(value: unknown, action: string): number {
