@@ -89,6 +89,42 @@ export type TlsEndpointLike =
   | { readonly scheme: "tls"; readonly address: InetAddress | Inet6Address | HostPort }
   | (HostPortLike & { readonly scheme: "tls" });
 
+/** An endpoint that is always one of TCP. */
+export type TcpEndpointLike =
+  | number
+  | `tcp://${string}`
+  | `tcp4://${string}`
+  | `tcp6://${string}`
+  | InetAddress
+  | Inet6Address
+  | HostPort
+  | readonly [host: string, port: number]
+  | { readonly scheme: "tcp"; readonly address: InetAddress | Inet6Address | HostPort }
+  | (HostPortLike & { readonly scheme?: "tcp" | "tcp4" | "tcp6" | undefined })
+  | { readonly scheme?: "tcp" | "tcp4" | "tcp6" | undefined; readonly host?: undefined; readonly port: number };
+
+/** An endpoint that is always a UNIX socket. */
+export type UnixEndpointLike =
+  | `unix:${string}`
+  | UnixAddress
+  | UnixEndpoint
+  | (UnixLike & { readonly scheme?: "unix" | undefined });
+
+/** An endpoint that is always one of vsock. */
+export type VsockEndpointLike =
+  | `vsock://${string}`
+  | VsockAddress
+  | VsockEndpoint
+  | (VsockLike & { readonly scheme?: "vsock" | undefined });
+
+/** An endpoint that is always a descriptor, which may have any family. */
+export type FdEndpointLike =
+  | `fd:${string}`
+  | `systemd:${string}`
+  | FdEndpoint
+  | SystemdEndpoint
+  | { readonly scheme?: "fd" | undefined; readonly fd: number };
+
 const FORMS =
   "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
   "or systemd:name";

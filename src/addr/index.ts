@@ -22,7 +22,11 @@ export {
   parseEndpoint,
   parseLocalEndpoint,
   type SystemdEndpoint,
+  type FdEndpointLike,
+  type TcpEndpointLike,
   type TlsEndpointLike,
+  type UnixEndpointLike,
+  type VsockEndpointLike,
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./endpoint.js";

@@ -15,12 +15,16 @@ import {
   HostPort,
   InetAddress,
   parseEndpoint,
+  type FdEndpointLike,
+  type TcpEndpointLike,
   type TlsEndpointLike,
+  type UnixEndpointLike,
+  type VsockEndpointLike,
   UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
-import type { IoOptions } from "../io.js";
+import type { Conn, IoOptions } from "../io.js";
 import { Socket, SocketConn } from "../socket/index.js";
 import { systemClock } from "../wait/clock.js";
 import { millisecondsWithin } from "../wait/waitOptions.js";
@@ -154,8 +158,12 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * console.log(await stream.readLine()); // prints: hello
  * ```
  */
-export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream>;
-export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
+export function connect(
+  endpoint: TcpEndpointLike | UnixEndpointLike | VsockEndpointLike | FdEndpointLike,
+  opts?: ConnectOptions & { readonly via?: undefined },
+): Promise<Stream<SocketConn>>;
+export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
+export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream<Conn>> {
   const target = targetOf(endpoint);
   const action = actionOf(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);

@@ -12,11 +12,18 @@ import {
   type Inet6Address,
   type InetAddress,
   parseLocalEndpoint,
+  type FdEndpointLike,
+  type TcpEndpointLike,
   type TlsEndpointLike,
+  type UnixAddress,
+  type UnixEndpointLike,
+  type VsockAddress,
+  type VsockEndpointLike,
 } from "../addr/index.js";
 import { checkNames, checkOptions, flag, int32, integer, quote } from "../check/index.js";
-import type { IoOptions } from "../io.js";
-import { Socket } from "../socket/index.js";
+import type { Conn, IoOptions } from "../io.js";
+import { Socket, type SocketConn } from "../socket/index.js";
+import type { TlsConn } from "../tls/index.js";
 import type { StreamOptions } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
@@ -139,8 +146,24 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * console.log(await stream.readLine()); // prints: over IPv4
  * ```
  */
-export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener>;
-export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
+export function listen(
+  endpoint: TcpEndpointLike,
+  opts?: ListenOptions,
+): Promise<SocketListener<SocketConn, InetAddress | Inet6Address>>;
+export function listen(
+  endpoint: UnixEndpointLike,
+  opts?: ListenOptions,
+): Promise<SocketListener<SocketConn, UnixAddress>>;
+export function listen(
+  endpoint: VsockEndpointLike,
+  opts?: ListenOptions,
+): Promise<SocketListener<SocketConn, VsockAddress>>;
+export function listen(endpoint: FdEndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn>>;
+export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn | TlsConn>>;
+export async function listen(
+  endpoint: EndpointLike,
+  opts: ListenOptions = {},
+): Promise<SocketListener<Conn, ListenAddress>> {
   const target = parseLocalEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
@@ -169,7 +192,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
     case "tls": {
       const tls = prepareListener(opts.tls, action);
       const socket = await listenTcp(target, checked, action);
-      return new TlsSocketListener(socket, addressOf(socket), limits, tls, signal);
+      return new TlsSocketListener(socket, addressOf(socket) as HostAddress, limits, tls, signal);
     }
     default: {
       const socket =

@@ -1,7 +1,7 @@
 // SocketListener: a Listener on a listening socket.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
-import type { IoOptions, Listener } from "../io.js";
+import type { Conn, IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { ClosingSignal } from "./closingSignal.js";
@@ -61,9 +61,11 @@ export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
  * console.log(await client.readLine()); // prints: welcome
  * ```
  */
-export class SocketListener implements Listener<Stream> {
+export class SocketListener<C extends Conn = Conn, A extends ListenAddress = ListenAddress> implements Listener<
+  Stream<C>
+> {
   readonly #socket: Socket;
-  readonly #address: ListenAddress;
+  readonly #address: A;
   readonly #streamOptions: StreamOptions;
   /** The local address of every connection, if all have the same. */
   readonly #local: ListenAddress | undefined;
@@ -71,7 +73,7 @@ export class SocketListener implements Listener<Stream> {
   readonly #closing: ClosingSignal | undefined;
 
   /** @internal */
-  constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
+  constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
@@ -82,7 +84,7 @@ export class SocketListener implements Listener<Stream> {
   }
 
   /** The address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
-  get address(): ListenAddress {
+  get address(): A {
     return this.#address;
   }
 
@@ -99,7 +101,7 @@ export class SocketListener implements Listener<Stream> {
    * @throws the reason of `signal`
    * @see accept(2)
    */
-  accept(opts?: IoOptions): Promise<Stream> {
+  accept(opts?: IoOptions): Promise<Stream<C>> {
     try {
       return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
@@ -107,8 +109,9 @@ export class SocketListener implements Listener<Stream> {
     }
   }
 
-  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream =>
-    new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
+  // TlsSocketListener, whose C is not SocketConn, overrides accept().
+  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream<C> =>
+    new Stream(new SocketConn(socket, { local: this.#local, remote }) as Conn as C, this.#streamOptions);
 
   /**
    * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
@@ -155,8 +158,8 @@ export class SocketListener implements Listener<Stream> {
   }
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Stream> {
-    const iterator: AsyncIterableIterator<Stream> = {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
+    const iterator: AsyncIterableIterator<Stream<C>> = {
       // accept() of `this`, because TlsSocketListener overrides it.
       next: () => this.accept().then(item, this.#toEnd),
       return: () => Promise.resolve(END),
@@ -175,7 +178,7 @@ export class SocketListener implements Listener<Stream> {
   }
 }
 
-const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
+const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 function patientOptions(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept");

@@ -1,10 +1,11 @@
 // TlsSocketListener: the result of listen("tls://…").
 
+import type { Inet6Address, InetAddress } from "../addr/index.js";
 import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { type TlsConn, type TlsContext, TlsListener, type TlsListenerOptions } from "../tls/index.js";
-import { type ListenAddress, SocketListener } from "./socketListener.js";
+import { SocketListener } from "./socketListener.js";
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -27,14 +28,14 @@ import { type ListenAddress, SocketListener } from "./socketListener.js";
  * }
  * ```
  */
-export class TlsSocketListener extends SocketListener {
+export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Inet6Address> {
   readonly #tlsListener: TlsListener;
   readonly #limits: StreamOptions;
 
   /** @internal */
   constructor(
     socket: Socket,
-    address: ListenAddress,
+    address: InetAddress | Inet6Address,
     limits: StreamOptions,
     tls: TlsListenerOptions,
     signal: AbortSignal | undefined,

@@ -1,4 +1,5 @@
 export { Stream } from "./stream.js";
+export { type SocketBelow } from "./socketBelow.js";
 export { type StreamOptions, type UntilOptions } from "./streamArguments.js";
 export { type LineOptions } from "./lines.js";
 export { type Items } from "./itemIterator.js";

@@ -27,7 +27,8 @@ import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { ANY_CHUNK, ChunkRule, ExactRule, PeekRule, UntilRule } from "./readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
-import { delimiterBytes, sizeOf, type StreamOptions, type UntilOptions } from "./streamArguments.js";
+import { delimiterBytes, sizeOf, type StreamOptions, systemNow, type UntilOptions } from "./streamArguments.js";
+import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
@@ -45,9 +46,7 @@ export let readerOf: (stream: Stream) => BufferedReader;
  * A {@link LimitError} (a line or a frame is too long) or an error of a codec ends the reading: all later
  * reads reject with the same error. If the end comes too early, the call rejects with an {@link IncompleteReadError},
  * which has the bytes that have arrived. All other errors are those of the connection.
- *
  * Writing has no buffer: `write` is the connection's.
- *
  * @example
  * ```ts
  * import { Stream } from "berkeley";
@@ -106,6 +105,10 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.#conn;
   }
 
+  /** The socket below, for options, addresses and the descriptor; see {@link SocketBelow}. */
+  get socket(): SocketBelow<C> {
+    return socketBelow(this.#conn);
+  }
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reader.reading;
@@ -395,5 +398,3 @@ export class Stream<C extends Conn = Conn> implements Conn, AsyncIterable<Buffer
     return this.close();
   }
 }
-
-const systemNow = (): number => performance.now();
