@@ -24,7 +24,7 @@ import {
   type VsockAddress,
 } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
-import type { Conn, IoOptions } from "../io.js";
+import type { IoOptions } from "../io.js";
 import { Socket, SocketConn } from "../socket/index.js";
 import { systemClock } from "../wait/clock.js";
 import { millisecondsWithin } from "../wait/waitOptions.js";
@@ -163,7 +163,7 @@ export function connect(
   opts?: ConnectOptions & { readonly via?: undefined },
 ): Promise<Stream<SocketConn>>;
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
-export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream<Conn>> {
+export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const target = targetOf(endpoint);
   const action = actionOf(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);

@@ -21,7 +21,7 @@ import {
   type VsockEndpointLike,
 } from "../addr/index.js";
 import { checkNames, checkOptions, flag, int32, integer, quote } from "../check/index.js";
-import type { Conn, IoOptions } from "../io.js";
+import type { IoOptions } from "../io.js";
 import { Socket, type SocketConn } from "../socket/index.js";
 import type { TlsConn } from "../tls/index.js";
 import type { StreamOptions } from "../stream/index.js";
@@ -160,10 +160,7 @@ export function listen(
 ): Promise<SocketListener<SocketConn, VsockAddress>>;
 export function listen(endpoint: FdEndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn>>;
 export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn | TlsConn>>;
-export async function listen(
-  endpoint: EndpointLike,
-  opts: ListenOptions = {},
-): Promise<SocketListener<Conn, ListenAddress>> {
+export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
   const target = parseLocalEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);

@@ -93,6 +93,6 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   override [Symbol.asyncIterator](): AsyncIterableIterator<Stream<TlsConn>> {
-    return super[Symbol.asyncIterator]() as AsyncIterableIterator<Stream<TlsConn>>;
+    return super[Symbol.asyncIterator]();
   }
 }

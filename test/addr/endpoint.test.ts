@@ -293,7 +293,7 @@ test("a wrong port, URL or family is refused with its value", () => {
     assert.ok(error instanceof type, `${quote(value)}: ${String(error)}`);
     assert.match(error.message, pattern);
   }
-  const secret = thrown(() => parseEndpoint(new URL("tcp://user:secret@localhost:80"))) as Error;
+  const secret = thrown(() => parseEndpoint(new URL("tcp://user:secret@localhost:80")));
   assert.match(secret.message, /a user name and a password have no meaning/);
   assert.doesNotMatch(secret.message, /secret/);
 });

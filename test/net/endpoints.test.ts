@@ -72,7 +72,7 @@ test("a wrong endpoint is refused by each call before any socket exists", async 
     for (const call of [() => listen(at), () => connect(at), () => bindUdp(at), () => connectUdp(at)]) {
       const error = await (call() as Promise<unknown>).then(
         () => assert.fail("it was taken"),
-        (error: unknown) => error,
+        (refusal: unknown) => refusal,
       );
       assert.ok(error instanceof TypeError || error instanceof RangeError);
       assert.match(error.message, /^Cannot .*required|^Cannot .*missing/);

@@ -22,6 +22,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the comparison of two functions needs both
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 /** Compiles only if the type of the promise's value is exactly `T`. It is never called. */
