@@ -21,12 +21,15 @@ import {
   type UnixLike,
   type VsockLike,
 } from "./parse.js";
+import { AF_INET, AF_INET6 } from "./families.js";
 import { quote } from "../check/index.js";
 
 /** TCP, TLS over TCP, or UDP at a host and a port. */
 export interface HostEndpoint {
   readonly scheme: "tcp" | "tls" | "udp";
   readonly address: InetAddress | Inet6Address | HostPort;
+  /** The only family that the name may resolve to, from `tcp4:` and `tcp6:`. Absent when both are allowed. */
+  readonly family?: typeof AF_INET | typeof AF_INET6 | undefined;
 }
 
 /** A UNIX stream socket, by path or abstract name. */
@@ -56,20 +59,29 @@ export interface SystemdEndpoint {
 /** A checked endpoint to connect to or to listen at. `scheme` says which kind it is. */
 export type Endpoint = HostEndpoint | UnixEndpoint | VsockEndpoint | FdEndpoint | SystemdEndpoint;
 
-/** Every form of an endpoint that calls accept. The scheme of a host and a port is `tcp` by default. */
+/**
+ * Every form of an endpoint that calls accept. The scheme of a host and a port is `tcp` by default. A port without a
+ * host is a port of `localhost` where a call connects, and of all addresses of this machine where it listens or binds.
+ */
 export type EndpointLike =
   | string
+  | number
+  | URL
   | Endpoint
   | InetAddress
   | Inet6Address
   | UnixAddress
   | VsockAddress
   | HostPort
-  | (HostPortLike & { readonly scheme?: "tcp" | "tls" | "udp" | undefined })
+  | (HostPortLike & { readonly scheme?: HostScheme | undefined })
+  | { readonly scheme?: HostScheme | undefined; readonly host?: undefined; readonly port: number }
   | (UnixLike & { readonly scheme?: "unix" | undefined })
   | (VsockLike & { readonly scheme?: "vsock" | undefined })
   | { readonly scheme?: "fd" | undefined; readonly fd: number }
   | readonly [host: string, port: number];
+
+/** The schemes of a host and a port. `tcp4` and `tcp6` are TCP over one family. */
+export type HostScheme = "tcp" | "tcp4" | "tcp6" | "tls" | "udp";
 
 /** An endpoint that is always one of TLS. */
 export type TlsEndpointLike =
@@ -77,22 +89,66 @@ export type TlsEndpointLike =
   | { readonly scheme: "tls"; readonly address: InetAddress | Inet6Address | HostPort }
   | (HostPortLike & { readonly scheme: "tls" });
 
+/** An endpoint that is always one of TCP. */
+export type TcpEndpointLike =
+  | number
+  | `tcp://${string}`
+  | `tcp4://${string}`
+  | `tcp6://${string}`
+  | InetAddress
+  | Inet6Address
+  | HostPort
+  | readonly [host: string, port: number]
+  | { readonly scheme: "tcp"; readonly address: InetAddress | Inet6Address | HostPort }
+  | (HostPortLike & { readonly scheme?: "tcp" | "tcp4" | "tcp6" | undefined })
+  | { readonly scheme?: "tcp" | "tcp4" | "tcp6" | undefined; readonly host?: undefined; readonly port: number };
+
+/** An endpoint that is always a UNIX socket. */
+export type UnixEndpointLike =
+  | `unix:${string}`
+  | UnixAddress
+  | UnixEndpoint
+  | (UnixLike & { readonly scheme?: "unix" | undefined });
+
+/** An endpoint that is always one of vsock. */
+export type VsockEndpointLike =
+  | `vsock://${string}`
+  | VsockAddress
+  | VsockEndpoint
+  | (VsockLike & { readonly scheme?: "vsock" | undefined });
+
+/** An endpoint that is always a descriptor, which may have any family. */
+export type FdEndpointLike =
+  | `fd:${string}`
+  | `systemd:${string}`
+  | FdEndpoint
+  | SystemdEndpoint
+  | { readonly scheme?: "fd" | undefined; readonly fd: number };
+
 const FORMS =
-  "required tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
+  "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
   "or systemd:name";
 const OBJECTS =
-  "required a string, [host, port], { scheme?, host, port }, { path }, { cid, port }, { fd }, " +
+  "required a string, a URL, a port, [host, port], { scheme?, host?, port }, { path }, { cid, port }, { fd }, " +
   '{ scheme, address } or { scheme: "systemd", name }';
 
 // sd_listen_fds_with_names(3): at most 255 characters, ASCII, no controls, no colon, because LISTEN_FDNAMES uses it.
 const FD_NAME = /^[\x20-\x39\x3b-\x7e]{1,255}$/;
+const HOST_SCHEMES: ReadonlySet<unknown> = new Set<HostScheme>(["tcp", "tcp4", "tcp6", "tls", "udp"]);
+/** What follows the scheme of a name that has one family only. */
+const FAMILY_DIGIT = { 0: "", [AF_INET]: "4", [AF_INET6]: "6" } as const;
+const PORT_MAX = 0xffff;
 const FD_MAX = 0x7fff_ffff;
+
+/** The host of a port that stands alone. */
+type DefaultHost = "localhost" | "";
 
 /**
  * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
  * IPv6 address in brackets, with or without a zone: `%eth0`, or `%25eth0` as in RFC 6874), `unix:/path`,
- * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or an object or tuple. It makes no
- * system call. A port is always required; 0 makes the kernel choose one.
+ * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a tuple.
+ * `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always required; 0
+ * makes the kernel choose one. A port without a host is one of `localhost`, as for `connect()`.
  *
  * @throws TypeError that says which part is wrong; RangeError when a number or a length is out of range
  * @example
@@ -100,13 +156,49 @@ const FD_MAX = 0x7fff_ffff;
  * endpoint.scheme; // "tls"
  */
 export function parseEndpoint(value: EndpointLike): Endpoint {
+  return readEndpoint(value, "localhost");
+}
+
+/** `parseEndpoint()` for calls that bind: a port without a host is one of all addresses of this machine. */
+export function parseLocalEndpoint(value: EndpointLike): Endpoint {
+  return readEndpoint(value, "");
+}
+
+function readEndpoint(value: EndpointLike, defaultHost: DefaultHost): Endpoint {
   const subject: Subject = { kind: "endpoint", value };
   if (typeof value === "string") return endpointFromText(subject, value);
+  if (typeof value === "number") {
+    return { scheme: "tcp", address: new HostPort(defaultHost, checkInteger(subject, "port", value, PORT_MAX)) };
+  }
+  if (Object.prototype.toString.call(value) === "[object URL]") return endpointFromUrl(value as URL);
   if (typeof value !== "object" || value === null) throw refuse(subject, OBJECTS);
   if (Array.isArray(value) || isAddress(value) || value instanceof HostPort) {
     return endpointFromAddress(subject, undefined, toAddress(value as AddressLike));
   }
-  return endpointFromObject(subject, value as EndpointFields);
+  return endpointFromObject(subject, value as EndpointFields, defaultHost);
+}
+
+/** Reads a `URL`. It is refused with its text, because that is what the caller wrote. */
+function endpointFromUrl({ href, protocol, username, password, host, pathname, search, hash }: URL): Endpoint {
+  const subject: Subject = { kind: "endpoint", value: href };
+  if (search !== "" || hash !== "") throw refuse(subject, `${quote(search + hash)} has no meaning, ${FORMS}`);
+  if (username !== "" || password !== "") {
+    // The password stays out of the message.
+    throw refuse({ kind: "endpoint", value: `${protocol}//` }, `a user name and a password have no meaning, ${FORMS}`);
+  }
+  if (host === "") return endpointFromText(subject, `${protocol}${decode(subject, pathname)}`);
+  if (protocol === "unix:") throw refuse(subject, `host is ${quote(host)}, required unix:/path or unix:///path`);
+  if (pathname !== "" && pathname !== "/") throw refuse(subject, `path is ${quote(pathname)}, ${FORMS}`);
+  return endpointFromText(subject, `${protocol}//${host}`);
+}
+
+/** URL writes a space in a path as `%20`, and so on. */
+function decode(subject: Subject, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw refuse(subject, `path is ${quote(text)}, required an encoding in UTF-8`);
+  }
 }
 
 function endpointFromText(subject: Subject, text: string): Endpoint {
@@ -115,9 +207,11 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
   const rest = text.slice(colon + 1);
   switch (scheme) {
     case "tcp":
+    case "tcp4":
+    case "tcp6":
     case "tls":
     case "udp":
-      return { scheme, address: readHostPort(subject, afterSlashes(subject, scheme, rest)) };
+      return hostEndpoint(subject, scheme, readHostPort(subject, afterSlashes(subject, scheme, rest)));
     case "vsock": {
       const [cid, port] = readPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
       return { scheme, address: new VsockAddress(cid, port) };
@@ -133,6 +227,28 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
   throw refuse(subject, `scheme is missing, ${FORMS}`);
 }
 
+/** `tcp4` and `tcp6` become the family of a name. An address has its family, so there is nothing left to store. */
+function hostEndpoint(
+  subject: Subject,
+  scheme: HostScheme,
+  address: InetAddress | Inet6Address | HostPort,
+): HostEndpoint {
+  if (scheme !== "tcp4" && scheme !== "tcp6") return { scheme, address };
+  const family = scheme === "tcp4" ? AF_INET : AF_INET6;
+  if (address instanceof HostPort) {
+    // A name with a zone is an address of IPv6.
+    if (address.zone !== undefined && family === AF_INET) throw wrongFamily(subject, address.host, scheme);
+    return { scheme: "tcp", address, family };
+  }
+  if (address.family !== family) throw wrongFamily(subject, address.host, scheme);
+  return { scheme: "tcp", address };
+}
+
+function wrongFamily(subject: Subject, host: string, scheme: "tcp4" | "tcp6"): TypeError {
+  const version = scheme === "tcp4" ? "IPv4" : "IPv6";
+  return refuse(subject, `host is ${quote(host)}, required a name or an address of ${version} with ${scheme}`);
+}
+
 function afterSlashes(subject: Subject, scheme: string, rest: string): string {
   if (!rest.startsWith("//")) throw refuse(subject, `"//" is missing after "${scheme}:"`);
   return rest.slice(2);
@@ -146,6 +262,7 @@ function checkFdName(subject: Subject, name: unknown): string {
 interface EndpointFields {
   readonly scheme?: unknown;
   readonly address?: unknown;
+  readonly family?: unknown;
   readonly fd?: unknown;
   readonly name?: unknown;
   readonly host?: unknown;
@@ -154,7 +271,7 @@ interface EndpointFields {
   readonly port?: unknown;
 }
 
-function endpointFromObject(subject: Subject, fields: EndpointFields): Endpoint {
+function endpointFromObject(subject: Subject, fields: EndpointFields, defaultHost: DefaultHost): Endpoint {
   const { scheme, address, fd, name, host, path, cid, port } = fields;
   const parts = host !== undefined || path !== undefined || cid !== undefined || port !== undefined;
   const forms = [parts, address !== undefined, fd !== undefined, name !== undefined];
@@ -167,13 +284,24 @@ function endpointFromObject(subject: Subject, fields: EndpointFields): Endpoint 
     if (scheme !== "systemd") throw mismatch(subject, scheme, "a name of descriptors");
     return { scheme, name: checkFdName(subject, name) };
   }
-  return endpointFromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
+  if (port !== undefined && host === undefined && path === undefined && cid === undefined && scheme !== "vsock") {
+    const alone = new HostPort(defaultHost, checkInteger(subject, "port", port, PORT_MAX));
+    return endpointFromAddress(subject, scheme, alone);
+  }
+  const found = endpointFromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
+  const { family } = fields;
+  if (address === undefined || family === undefined || !("address" in found)) return found;
+  if (family !== AF_INET && family !== AF_INET6) {
+    throw refuse(subject, `family is ${quote(family)}, required AF_INET or AF_INET6`);
+  }
+  if (found.scheme !== "tcp") throw refuse(subject, `family goes with tcp, scheme is ${quote(found.scheme)}`);
+  return hostEndpoint(subject, family === AF_INET ? "tcp4" : "tcp6", found.address);
 }
 
 function endpointFromAddress(subject: Subject, scheme: unknown, address: Address | HostPort): Endpoint {
   if (address instanceof InetAddress || address instanceof Inet6Address || address instanceof HostPort) {
     if (scheme === undefined) return { scheme: "tcp", address };
-    if (scheme === "tcp" || scheme === "tls" || scheme === "udp") return { scheme, address };
+    if (HOST_SCHEMES.has(scheme)) return hostEndpoint(subject, scheme as HostScheme, address);
     throw mismatch(subject, scheme, "a host and a port");
   }
   if (address instanceof UnixAddress) {
@@ -211,7 +339,7 @@ export function formatEndpoint(endpoint: Endpoint): string {
     case "systemd":
       return `systemd:${endpoint.name}`;
     default:
-      return `${endpoint.scheme}://${printHost(endpoint.address)}`;
+      return `${endpoint.scheme}${FAMILY_DIGIT[endpoint.family ?? 0]}://${printHost(endpoint.address)}`;
   }
 }
 

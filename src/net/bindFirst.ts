@@ -1,6 +1,6 @@
 // Binding to the first of several addresses that this machine has.
 
-import { HostPort, Inet6Address, InetAddress } from "../addr/index.js";
+import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/index.js";
 import { restated, SocketError } from "../errors/index.js";
 import type { HostAddress } from "./customResolver.js";
 
@@ -8,16 +8,19 @@ import type { HostAddress } from "./customResolver.js";
 const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /**
- * The wildcard addresses of `target`, if it is a wildcard without a family: `::`, which also accepts IPv4, then
- * `0.0.0.0`.
+ * The wildcard addresses of `target`, if it is a wildcard without an address: `::`, which also accepts IPv4, then
+ * `0.0.0.0`; with `family`, only the one of this family.
  */
 export function wildcards(
   target: InetAddress | Inet6Address | HostPort,
   ipv6Only: boolean,
+  family?: number,
 ): readonly HostAddress[] | undefined {
   if (!(target instanceof HostPort) || target.host !== "") return undefined;
   const six = new Inet6Address("::", target.port);
-  return ipv6Only ? [six] : [six, new InetAddress("0.0.0.0", target.port)];
+  const four = new InetAddress("0.0.0.0", target.port);
+  if (family === AF_INET) return [four];
+  return ipv6Only || family === AF_INET6 ? [six] : [six, four];
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   HostPort,
   InetAddress,
   parseEndpoint,
+  parseLocalEndpoint,
 } from "../addr/index.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
@@ -215,7 +216,7 @@ interface UdpTarget {
 /** Parses an endpoint. A host and a port without a scheme are a udp endpoint here. */
 function udpTarget(value: EndpointLike, verb: string): UdpTarget {
   const named = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
-  const endpoint = parseEndpoint(value);
+  const endpoint = verb === "bind" ? parseLocalEndpoint(value) : parseEndpoint(value);
   const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, named ? "tcp:" : "udp:"))}`;
   const address = new InetAddress("0.0.0.0", 0);
   if (endpoint.scheme === "fd") return { action, address, fd: endpoint.fd };

@@ -15,7 +15,11 @@ import {
   HostPort,
   InetAddress,
   parseEndpoint,
+  type FdEndpointLike,
+  type TcpEndpointLike,
   type TlsEndpointLike,
+  type UnixEndpointLike,
+  type VsockEndpointLike,
   UnixAddress,
   type VsockAddress,
 } from "../addr/index.js";
@@ -165,7 +169,11 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * console.log(await stream.readLine()); // prints: hello
  * ```
  */
-export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream>;
+export function connect(
+  endpoint: TcpEndpointLike | UnixEndpointLike | VsockEndpointLike | FdEndpointLike,
+  opts?: ConnectOptions & { readonly via?: undefined },
+): Promise<Stream<SocketConn>>;
+export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const { target, action, limits, checked } = checkCall(endpoint, opts);
   checked.signal?.throwIfAborted();
@@ -208,7 +216,10 @@ export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, without?
   const allowed = ALLOWED[target.scheme];
   const names = without === undefined ? allowed : allowed.filter((name) => name !== without);
   checkNames(opts, names, action, `a ${target.scheme} endpoint`);
-  return { target, action, limits: checkStreamLimits(opts, action), checked: checkConnect(opts, action) };
+  const limits = checkStreamLimits(opts, action);
+  let checked = checkConnect(opts, action);
+  if (target.scheme === "tcp" && target.family !== undefined) checked = narrow(checked, target, action);
+  return { target, action, limits, checked };
 }
 
 /** TLS over a TCP connection, through the proxy of `via` if there is one. */
@@ -358,6 +369,15 @@ export function checkConnect(opts: ConnectOptions, action: string): CheckedConne
     },
     clock: systemClock,
   };
+}
+
+/** Applies the family of `tcp4:` or `tcp6:`. */
+export function narrow(checked: CheckedConnect, { family }: HostEndpoint, action: string): CheckedConnect {
+  if (family === undefined) return checked;
+  if (checked.family !== AF_UNSPEC && checked.family !== family) {
+    throw new TypeError(`Cannot ${action}: family is of the other family, required the one of the endpoint or none`);
+  }
+  return { ...checked, family };
 }
 
 function checkFamily(value: unknown, action: string): number {

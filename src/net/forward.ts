@@ -8,11 +8,12 @@ import {
   formatEndpoint,
   type HostPort,
   parseEndpoint,
+  parseLocalEndpoint,
 } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
-import { checkConnect, type ConnectOptions, destinationOf, RACE_OPTIONS } from "./connect.js";
+import { checkConnect, type ConnectOptions, destinationOf, narrow, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
 import { type ForwarderStats, ForwardServer, type Forwarded, type CheckedForward } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
@@ -91,7 +92,7 @@ const MAX_CONNECTIONS = 1_000_000;
  * ```
  */
 export async function forward(from: EndpointLike, to: EndpointLike, opts: ForwardOptions = {}): Promise<Forwarder> {
-  const source = parseEndpoint(from);
+  const source = parseLocalEndpoint(from);
   const target = parseEndpoint(to);
   const action = `forward ${quote(formatEndpoint(source))} to ${quote(formatEndpoint(target))}`;
   checkOptions(opts, action);
@@ -143,7 +144,7 @@ function checkTarget(
   const what = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
     checkNames(connect, INET_OPTIONS, action, what);
-    const way = checkConnect(connect, action);
+    const way = narrow(checkConnect(connect, action), target, action);
     const { local } = way;
     if (local !== undefined && "port" in local && local.port !== 0) {
       throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required port 0`);

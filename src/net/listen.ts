@@ -7,16 +7,23 @@ import {
   type Endpoint,
   type EndpointLike,
   formatEndpoint,
+  type HostEndpoint,
   type HostPort,
   type Inet6Address,
   type InetAddress,
-  parseEndpoint,
+  parseLocalEndpoint,
+  type FdEndpointLike,
+  type TcpEndpointLike,
   type TlsEndpointLike,
-  VsockAddress,
+  type UnixAddress,
+  type UnixEndpointLike,
+  type VsockAddress,
+  type VsockEndpointLike,
 } from "../addr/index.js";
 import { checkNames, checkOptions, flag, int32, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
-import { Socket } from "../socket/index.js";
+import { Socket, type SocketConn } from "../socket/index.js";
+import type { TlsConn } from "../tls/index.js";
 import type { StreamOptions } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
@@ -139,9 +146,22 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * console.log(await stream.readLine()); // prints: over IPv4
  * ```
  */
-export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener>;
+export function listen(
+  endpoint: TcpEndpointLike,
+  opts?: ListenOptions,
+): Promise<SocketListener<SocketConn, InetAddress | Inet6Address>>;
+export function listen(
+  endpoint: UnixEndpointLike,
+  opts?: ListenOptions,
+): Promise<SocketListener<SocketConn, UnixAddress>>;
+export function listen(
+  endpoint: VsockEndpointLike,
+  opts?: ListenOptions,
+): Promise<SocketListener<SocketConn, VsockAddress>>;
+export function listen(endpoint: FdEndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn>>;
+export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn | TlsConn>>;
 export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
-  const target = parseEndpoint(endpoint);
+  const target = parseLocalEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
   checkOptions(opts, action);
@@ -168,13 +188,12 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
     }
     case "tls": {
       const tls = prepareListener(opts.tls, action);
-      const socket = await listenTcp(target.address, checked, action);
-      return new TlsSocketListener(socket, addressOf(socket), limits, tls, signal);
+      const socket = await listenTcp(target, checked, action);
+      return new TlsSocketListener(socket, addressOf(socket) as HostAddress, limits, tls, signal);
     }
     default: {
-      const { address } = target;
       const socket =
-        address instanceof VsockAddress ? await listenAt(address, checked) : await listenTcp(address, checked, action);
+        target.scheme === "vsock" ? await listenAt(target.address, checked) : await listenTcp(target, checked, action);
       return new SocketListener(socket, addressOf(socket), limits, { signal });
     }
   }
@@ -210,11 +229,11 @@ function checkListen(opts: ListenOptions, action: string): CheckedListen {
 }
 
 async function listenTcp(
-  target: InetAddress | Inet6Address | HostPort,
+  { address: target, family }: HostEndpoint,
   checked: CheckedListen,
   action: string,
 ): Promise<Socket> {
-  const addresses = wildcards(target, checked.ipv6Only) ?? (await resolve(target, checked));
+  const addresses = wildcards(target, checked.ipv6Only, family) ?? (await resolve(target, family, checked));
   const listenAtOne = async (address: HostAddress): Promise<Socket> => {
     if (checked.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
@@ -228,11 +247,12 @@ async function listenTcp(
 
 async function resolve(
   target: InetAddress | Inet6Address | HostPort,
+  family: HostEndpoint["family"],
   checked: CheckedListen,
 ): Promise<readonly HostAddress[]> {
   const known = resolveNow(calls, target, { family: AF_INET6 });
   if (known !== undefined) return [known as HostAddress];
-  return resolveAddresses(target as HostPort, checked.ipv6Only ? AF_INET6 : AF_UNSPEC, checked);
+  return resolveAddresses(target as HostPort, family ?? (checked.ipv6Only ? AF_INET6 : AF_UNSPEC), checked);
 }
 
 /** Makes a socket that listens at an address. */

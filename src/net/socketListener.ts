@@ -1,7 +1,7 @@
 // SocketListener: a Listener on a listening socket.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
-import type { IoOptions, Listener } from "../io.js";
+import type { Conn, IoOptions, Listener } from "../io.js";
 import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { describable, Inspectable } from "../registry/index.js";
@@ -63,7 +63,10 @@ export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
  * console.log(await client.readLine()); // prints: welcome
  * ```
  */
-export class SocketListener extends Inspectable<ListenerDescription> implements Listener<Stream> {
+export class SocketListener<C extends Conn = Conn, A extends ListenAddress = ListenAddress>
+  extends Inspectable<ListenerDescription>
+  implements Listener<Stream<C>>
+{
   static {
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
@@ -71,7 +74,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   }
 
   readonly #socket: Socket;
-  readonly #address: ListenAddress;
+  readonly #address: A;
   readonly #streamOptions: StreamOptions;
   /** The local address of every connection, if all have the same. */
   readonly #local: ListenAddress | undefined;
@@ -80,7 +83,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   #accepted = 0;
 
   /** @internal */
-  constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
+  constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
     super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
@@ -92,7 +95,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   }
 
   /** The address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
-  get address(): ListenAddress {
+  get address(): A {
     return this.#address;
   }
 
@@ -109,7 +112,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
    * @throws the reason of `signal`
    * @see accept(2)
    */
-  accept(opts?: IoOptions): Promise<Stream> {
+  accept(opts?: IoOptions): Promise<Stream<C>> {
     try {
       return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
@@ -117,9 +120,10 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
     }
   }
 
-  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream => {
+  // TlsSocketListener, whose C is not SocketConn, overrides accept().
+  readonly #toStream = ([socket, remote]: [Socket, Address]): Stream<C> => {
     this.#accepted++;
-    return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
+    return new Stream(new SocketConn(socket, { local: this.#local, remote }) as Conn as C, this.#streamOptions);
   };
 
   /** The counters of the listener, also after `close()`. */
@@ -173,8 +177,8 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   }
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Stream> {
-    const iterator: AsyncIterableIterator<Stream> = {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
+    const iterator: AsyncIterableIterator<Stream<C>> = {
       // accept() of `this`, because TlsSocketListener overrides it.
       next: () => this.accept().then(item, this.#toEnd),
       return: () => Promise.resolve(END),
@@ -193,7 +197,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   }
 }
 
-const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
+const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 function patientOptions(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept");

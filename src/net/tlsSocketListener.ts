@@ -1,5 +1,6 @@
 // TlsSocketListener: the result of listen("tls://…").
 
+import type { Inet6Address, InetAddress } from "../addr/index.js";
 import type { IoOptions } from "../io.js";
 import type { Socket } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
@@ -12,7 +13,7 @@ import {
 } from "../tls/index.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
-import { type ListenAddress, SocketListener } from "./socketListener.js";
+import { SocketListener } from "./socketListener.js";
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -35,7 +36,7 @@ import { type ListenAddress, SocketListener } from "./socketListener.js";
  * }
  * ```
  */
-export class TlsSocketListener extends SocketListener {
+export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Inet6Address> {
   static {
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
@@ -48,7 +49,7 @@ export class TlsSocketListener extends SocketListener {
   /** @internal */
   constructor(
     socket: Socket,
-    address: ListenAddress,
+    address: InetAddress | Inet6Address,
     limits: StreamOptions,
     tls: TlsListenerOptions,
     signal: AbortSignal | undefined,
@@ -106,6 +107,6 @@ export class TlsSocketListener extends SocketListener {
 
   /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
   override [Symbol.asyncIterator](): AsyncIterableIterator<Stream<TlsConn>> {
-    return super[Symbol.asyncIterator]() as AsyncIterableIterator<Stream<TlsConn>>;
+    return super[Symbol.asyncIterator]();
   }
 }

@@ -1,6 +1,7 @@
 export { Stream } from "./stream.js";
 export { broadcast, type BroadcastOptions, type BroadcastResult, type SlowPeer } from "./broadcast.js";
 export { type StreamDescription } from "./describeStream.js";
+export { type SocketBelow } from "./socketBelow.js";
 export { type StreamOptions, type UntilOptions } from "./streamArguments.js";
 export { type LineOptions } from "./lines.js";
 export { type Items } from "./itemIterator.js";

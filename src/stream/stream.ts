@@ -37,8 +37,10 @@ import {
   sizeOf,
   type StreamLimits,
   type StreamOptions,
+  systemNow,
   type UntilOptions,
 } from "./streamArguments.js";
+import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
@@ -129,6 +131,10 @@ export class Stream<C extends Conn = Conn>
     return this.#conn;
   }
 
+  /** The socket below, for options, addresses and the descriptor; see {@link SocketBelow}. */
+  get socket(): SocketBelow<C> {
+    return socketBelow(this.#conn);
+  }
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reader.reading;
@@ -440,5 +446,3 @@ export class Stream<C extends Conn = Conn>
     return this.close();
   }
 }
-
-const systemNow = (): number => performance.now();

@@ -92,3 +92,6 @@ export function encodingOf(value: unknown, action: string): BufferEncoding {
   if (typeof value === "string" && Buffer.isEncoding(value)) return value;
   throw new TypeError(`Cannot ${action}: encoding is ${quote(value)}, required the name of an encoding of Buffer`);
 }
+
+/** The clock of a stream that was given no other. */
+export const systemNow = (): number => performance.now();

@@ -8,7 +8,13 @@ import {
   UnixAddress,
   VsockAddress,
 } from "#berkeley/addr/address.js";
-import { type Endpoint, type EndpointLike, formatEndpoint, parseEndpoint } from "#berkeley/addr/endpoint.js";
+import {
+  type Endpoint,
+  type EndpointLike,
+  formatEndpoint,
+  parseEndpoint,
+  parseLocalEndpoint,
+} from "#berkeley/addr/endpoint.js";
 import { quote } from "#berkeley/check/quote.js";
 import { pick, testSeeds } from "../support/random.js";
 import { checkMessage, thrown } from "./support.js";
@@ -37,6 +43,9 @@ const texts: readonly [string, Endpoint, string?][] = [
   ["udp://[fe80::1%25251]:80", { scheme: "udp", address: new Inet6Address("fe80::1", 80, 0, 251) }],
   ["udp://[fe80::1%25]:80", { scheme: "udp", address: new Inet6Address("fe80::1", 80, 0, 25) }],
   ["tls://example.org:443", { scheme: "tls", address: new HostPort("example.org", 443) }],
+  ["tcp4://example.org:80", { scheme: "tcp", address: new HostPort("example.org", 80), family: 2 }],
+  ["tcp6://example.org:80", { scheme: "tcp", address: new HostPort("example.org", 80), family: 10 }],
+  ["tcp4://127.0.0.1:8888", { scheme: "tcp", address: local }, "tcp://127.0.0.1:8888"],
   ["udp://127.0.0.1:8888", { scheme: "udp", address: local }],
   ["unix:///run/x.sock", { scheme: "unix", address: new UnixAddress("/run/x.sock") }, "unix:/run/x.sock"],
   ["unix:/run/x.sock", { scheme: "unix", address: new UnixAddress("/run/x.sock") }],
@@ -137,9 +146,7 @@ const wrong: readonly [unknown, typeof TypeError | typeof RangeError, RegExp][] 
   [`systemd:${"a".repeat(256)}`, TypeError, /name is "a+"/],
   [undefined, TypeError, /Cannot use undefined as an endpoint: required a string/],
   [null, TypeError, /Cannot use null as an endpoint/],
-  [8080, TypeError, /Cannot use 8080 as an endpoint/],
   [{}, TypeError, /Cannot use \{\} as an endpoint/],
-  [{ port: 80 }, TypeError, /required a string/],
   ["tcp://[fe80::1%25%zz]:80", TypeError, /zone is "%zz", required valid percent-encoding/],
   ["tcp://[fe80::1%25a%2fb]:80", TypeError, /required an IPv6 address such as/],
   ["tcp://[fe80::1%25%ff]:80", TypeError, /zone is "%ff"/],
@@ -227,3 +234,66 @@ testSeeds(
     assert.ok(accepted > 2000, `${accepted} accepted`);
   },
 );
+
+test("a port, a port without a host, and a URL are endpoints", () => {
+  const unix = { scheme: "unix", address: new UnixAddress("/run/a b.sock") };
+  const rows: readonly [EndpointLike, unknown][] = [
+    [8888, { scheme: "tcp", address: new HostPort("localhost", 8888) }],
+    [{ port: 0 }, { scheme: "tcp", address: new HostPort("localhost", 0) }],
+    [
+      { scheme: "tls", port: 443 },
+      { scheme: "tls", address: new HostPort("localhost", 443) },
+    ],
+    [
+      { scheme: "tcp6", port: 80 },
+      { scheme: "tcp", address: new HostPort("localhost", 80), family: 10 },
+    ],
+    [new URL("tcp://127.0.0.1:8888"), { scheme: "tcp", address: local }],
+    [new URL("tcp://[::1]:80/"), { scheme: "tcp", address: new Inet6Address("::1", 80) }],
+    [new URL("unix:/run/a b.sock"), unix],
+    [new URL("unix:///run/a b.sock"), unix],
+    [new URL("vsock://2:1024"), { scheme: "vsock", address: new VsockAddress(2, 1024) }],
+    [new URL("fd:3"), { scheme: "fd", fd: 3 }],
+  ];
+  for (const [value, expected] of rows) assert.deepEqual(parseEndpoint(value), expected, quote(value));
+  // What formatEndpoint() returns, and the parsed endpoint itself, are read as the same endpoint.
+  const narrow = parseEndpoint("tcp4://example.org:80");
+  assert.deepEqual(parseEndpoint(narrow), narrow);
+});
+
+test("a call that binds reads a port without a host as all addresses", () => {
+  const all = { scheme: "tcp", address: new HostPort("", 8888) };
+  assert.deepEqual(parseLocalEndpoint(8888), all);
+  assert.deepEqual(parseLocalEndpoint({ port: 8888 }), all);
+  assert.deepEqual(parseLocalEndpoint("tcp://127.0.0.1:8888"), { scheme: "tcp", address: local });
+});
+
+test("a wrong port, URL or family is refused with its value", () => {
+  const rows: readonly [unknown, typeof TypeError | typeof RangeError, RegExp][] = [
+    [65_536, RangeError, /65536/],
+    [-1, RangeError, /-1/],
+    [1.5, RangeError, /1\.5/],
+    [Number.NaN, RangeError, /NaN/],
+    [{ port: 70_000 }, RangeError, /70000/],
+    [{ port: "80" }, TypeError, /"80"/],
+    [8888n, TypeError, /8888n/],
+    [new URL("http://localhost:80"), TypeError, /scheme "http" is unknown|scheme is missing/],
+    [new URL("tcp://localhost:80/path"), TypeError, /path is "\/path"/],
+    [new URL("tcp://localhost:80?a=1"), TypeError, /"\?a=1" has no meaning/],
+    [new URL("tcp://localhost"), TypeError, /port is missing/],
+    [new URL("unix://host/path"), TypeError, /host is "host"/],
+    ["tcp4://[::1]:80", TypeError, /host is "::1", required a name or an address of IPv4 with tcp4/],
+    ["tcp6://127.0.0.1:80", TypeError, /host is "127\.0\.0\.1", required a name or an address of IPv6 with tcp6/],
+    ["tcp4://[fe80::1%eth0]:80", TypeError, /IPv4 with tcp4/],
+    [{ scheme: "tcp5", port: 80 }, TypeError, /scheme is "tcp5"/],
+    [{ scheme: "tcp", address: ["a.example", 80], family: 1 }, TypeError, /family is 1/],
+  ];
+  for (const [value, type, pattern] of rows) {
+    const error = thrown(() => parseEndpoint(value as EndpointLike));
+    assert.ok(error instanceof type, `${quote(value)}: ${String(error)}`);
+    assert.match(error.message, pattern);
+  }
+  const secret = thrown(() => parseEndpoint(new URL("tcp://user:secret@localhost:80")));
+  assert.match(secret.message, /a user name and a password have no meaning/);
+  assert.doesNotMatch(secret.message, /secret/);
+});

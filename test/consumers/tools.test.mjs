@@ -2,7 +2,7 @@
 // installed in it, and does what users do. Run by `npm run test:tools`, which makes the folder that BERKELEY_PROJECTS names.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -115,6 +115,9 @@ describe("TypeScript", () => {
       socket.listen("5");
     }
   `;
+  // The types of each scheme: the part of that test file that is only compiled.
+  const [compiled] = readFileSync(new URL("../net/types.test.ts", import.meta.url), "utf8").split('\ntest("');
+  const types = compiled.replace(/^(?:import (?:assert|\{ test \}|\{ checkLeaks \}) .*|checkLeaks\(\);)$/gm, "");
   for (const version of ["5.5", "5.9", "7"]) {
     for (const resolution of ["nodenext", "bundler"]) {
       test(`TypeScript ${version} with moduleResolution ${resolution} takes the declarations, strict and checked`, async () => {
@@ -131,7 +134,8 @@ describe("TypeScript", () => {
         };
         const folder = project(`typescript-${version}-${resolution}`, {
           "main.ts": source,
-          "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts"] }),
+          "types.ts": types,
+          "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts", "types.ts"] }),
         });
         const tsc = join(tools, `typescript-${version}`, version === "7" ? "bin/tsc" : "lib/tsc.js");
         await passes(folder, [tsc, "-p", "."]);

@@ -153,8 +153,8 @@ for (const slow of ["drop", "disconnect", "wait"] as const) {
     assert.equal(sent, 1);
     assert.deepEqual(behind, []);
     assert.deepEqual(
-      new Map(failed.map((one) => [one.stream, (one.error as { code: string }).code])),
-      new Map([
+      new Map<Stream, string>(failed.map((one) => [one.stream, (one.error as { code: string }).code])),
+      new Map<Stream, string>([
         [broken, "EPIPE"],
         [closed, "EBADF"],
       ]),

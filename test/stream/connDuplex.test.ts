@@ -29,7 +29,7 @@ checkLeaks();
 async function tcp(): Promise<[Stream<SocketConn>, Stream<SocketConn>]> {
   await using listener = await listen("tcp://127.0.0.1:0");
   const pair = await Promise.all([connect(`tcp://${String(listener.address)}`), listener.accept()]);
-  return pair as unknown as [Stream<SocketConn>, Stream<SocketConn>];
+  return pair;
 }
 
 async function gone(...duplexes: readonly { destroy(): unknown; readonly closed: boolean }[]): Promise<void> {

@@ -21,7 +21,6 @@ import {
   type Stream,
   TCP_KEEPIDLE,
   TCP_NODELAY,
-  type VsockAddress,
 } from "berkeley";
 import { calls } from "#berkeley/sys/calls.js";
 import { EMFILE } from "#berkeley/sys/errno.js";
@@ -275,7 +274,7 @@ const withoutVsock = errnoOfSocket(AF_VSOCK, SOCK_STREAM, 0);
 test("listen() takes a port of vsock", { skip: withoutVsock }, async () => {
   // Any of the machine's ids; and any port, for which the kernel chooses one.
   await using listener = await listen("vsock://4294967295:4294967295");
-  const { family, cid, port } = listener.address as VsockAddress;
+  const { family, cid, port } = listener.address;
   assert.equal(family, AF_VSOCK);
   assert.equal(cid, 0xffff_ffff);
   assert.notEqual(port, 0xffff_ffff);
