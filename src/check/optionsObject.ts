@@ -1,5 +1,6 @@
 // Checks the options object of a call.
 
+import { nearest } from "./nearest.js";
 import { quote } from "./quote.js";
 
 /**
@@ -12,17 +13,24 @@ export function checkOptions(opts: unknown, action: string): void {
 }
 
 /**
- * Refuses an option that is not in `known`. An option whose value is undefined counts as absent. `owner` is the name of
- * the object that has no such option, for the message.
+ * Refuses an option that is not in `known`, and names the nearest known one. An option whose value is undefined counts
+ * as absent. `owner` is the name of the object that has no such option, for the message. It makes no object unless it
+ * refuses, so calls on the hot path can use it.
  */
 export function checkNames(opts: object, known: readonly string[], action: string, owner?: string): void {
-  for (const name of Object.keys(opts)) {
-    if (known.includes(name) || (opts as Record<string, unknown>)[name] === undefined) continue;
-    const place = owner === undefined ? "" : ` for ${owner}`;
-    throw new TypeError(
-      `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}`,
-    );
+  for (const name in opts) {
+    if (known.includes(name) || !Object.hasOwn(opts, name)) continue;
+    if ((opts as Record<string, unknown>)[name] !== undefined) throw unknownName(name, known, action, owner);
   }
+}
+
+function unknownName(name: string, known: readonly string[], action: string, owner: string | undefined): TypeError {
+  const place = owner === undefined ? "" : ` for ${owner}`;
+  const near = nearest(name, known);
+  const hint = near === undefined ? "" : `; did you mean ${quote(near)}?`;
+  return new TypeError(
+    `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
+  );
 }
 
 /** `value` if it is true or false; `otherwise` if it is undefined. */

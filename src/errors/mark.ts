@@ -4,9 +4,19 @@
 // mark. A subclass of a user has no mark of its own; for it `instanceof` works as usual.
 
 const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
-  ["SocketError", "TimeoutError", "BusyError", "LimitError", "IncompleteReadError", "FrameError", "TlsError"].map(
-    (name) => [name, Symbol.for(`berkeley.${name}`)],
-  ),
+  [
+    "BerkeleyError",
+    "SocketError",
+    "TimeoutError",
+    "ProxyError",
+    "BusyError",
+    "BufferedError",
+    "LimitError",
+    "IncompleteReadError",
+    "FrameError",
+    "TlsError",
+    "AddonError",
+  ].map((name) => [name, Symbol.for(`berkeley.${name}`)]),
 );
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with the class as `this`

@@ -19,7 +19,7 @@
 
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
-import { check, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
+import { check, EACCES, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
 import { scratchCopy } from "../sys/scratch.js";
 import { addressDetails, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
@@ -90,6 +90,15 @@ export function connect<M extends Mode>(
   }
 }
 
+/** ip(7): ip_unprivileged_port_start. Another reason for EACCES, such as a security module, concerns any port. */
+const PRIVILEGED_PORTS = 1024;
+
+function bindHint(errno: number, local: Address): string | undefined {
+  if (errno !== EACCES || !(local instanceof InetAddress || local instanceof Inet6Address)) return undefined;
+  if (local.port === 0 || local.port >= PRIVILEGED_PORTS) return undefined;
+  return "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE";
+}
+
 export function bind<M extends Mode>(
   socket: Runner<M>,
   address: AddressLike,
@@ -99,7 +108,7 @@ export function bind<M extends Mode>(
     const target = toLocalAddress(address, socket.family);
     return socket.withAddress(target, "bind", opts, (local) => {
       const result = socket.calls.bind(socket.checkOpen("bind"), encodeAddress(local));
-      check(result, "bind", () => addressDetails(local));
+      check(result, "bind", () => ({ ...addressDetails(local), hint: bindHint(result, local) }));
     });
   } catch (error) {
     return socket.fail(error);

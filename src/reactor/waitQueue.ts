@@ -32,8 +32,18 @@
 // of JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
 
 import { setTransferred, onAbort } from "../wait/aborts.js";
+import { rejection } from "../wait/rejection.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
-import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
+import {
+  deadlineErrorOf,
+  errorOf,
+  type FailedAt,
+  INCOMPLETE,
+  isTransient,
+  type Operation,
+  PROGRESS,
+  waits,
+} from "./operation.js";
 import { RetryPause } from "./retryPause.js";
 import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./waiter.js";
 import { type QueueDescriptor, WaiterList } from "./waiterList.js";
@@ -85,7 +95,7 @@ export class WaitQueue extends WaiterList {
       if (result === EAGAIN && operation.isNonblocking?.(a, b) === true) {
         return Promise.reject(errorOf(operation, EAGAIN, a, b));
       }
-      if (!waits(operation, result, a, b)) return Promise.reject(errorOf(operation, result, a, b));
+      if (!waits(operation, result, a, b)) return Promise.reject(errorOf(operation, result, a, b, this.#place()));
     } else if (operation.isNonblocking?.(a, b) === true) {
       if (this.head !== undefined && !this.#deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && !this.#ready) {
@@ -133,7 +143,7 @@ export class WaitQueue extends WaiterList {
     if (this.#ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
-      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b);
+      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.#place());
     }
     const refused = this.#register(operation, a, b);
     if (refused !== undefined) throw refused;
@@ -184,6 +194,11 @@ export class WaitQueue extends WaiterList {
     return this.#ready ? this.tryNow(operation, a, b) : EAGAIN;
   }
 
+  /** For the message of an error. */
+  #place(): FailedAt {
+    return { calls: this.owner.reactor.calls, fd: this.owner.fd };
+  }
+
   /** Called after EAGAIN. Returns whether an event will end it. */
   #wouldBlock(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
@@ -196,7 +211,7 @@ export class WaitQueue extends WaiterList {
   #refuse(error: unknown): Promise<never> {
     const { reactor } = this.owner;
     if (reactor.spend()) return Promise.reject(error);
-    return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error) }));
+    return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
   /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
@@ -322,7 +337,7 @@ export class WaitQueue extends WaiterList {
         return this.#startPause(waiter);
       } else {
         this.remove(waiter);
-        waiter.reject(errorOf(operation, result, a, b));
+        waiter.reject(errorOf(operation, result, a, b, this.#place()));
       }
     }
   }
@@ -380,7 +395,9 @@ export class WaitQueue extends WaiterList {
 
   protected expired(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) {
-      if (!waiter.resolveWithReceived()) waiter.reject(deadlineErrorOf(waiter.operation, waiter.a, waiter.b));
+      if (!waiter.resolveWithReceived()) {
+        waiter.reject(deadlineErrorOf(waiter.operation, waiter.a, waiter.b, this.#place()));
+      }
     }
     this.#afterRemoval();
   }

@@ -29,6 +29,7 @@ import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
 import { type BatchSending, SENDMMSG } from "../ops/mmsg.js";
 import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
 /** Sizes of a {@link DatagramQueue}. */
@@ -192,7 +193,7 @@ export class DatagramQueue {
     const timeout = timeoutOf(opts, this.#socket.timeout, "sendmmsg");
     const signal = signalOf(opts, "sendmmsg");
     signal?.throwIfAborted();
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
       const member = { aborted: (reason: unknown): void => waiting.reject(reason) };
       const leave = (): void => {
@@ -207,10 +208,10 @@ export class DatagramQueue {
           try {
             resolve(onResolve());
           } catch (error) {
-            reject(error);
+            resolve(rejection(error));
           }
         },
-        reject: (error) => (leave(), reject(error)),
+        reject: (error) => (leave(), resolve(rejection(error))),
       };
       waiters.add(waiting);
       if (signal !== undefined) onAbort(signal, member);

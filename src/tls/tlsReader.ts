@@ -10,6 +10,7 @@ import type { IoOptions } from "../io.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
+import { rejection } from "../wait/rejection.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
@@ -185,7 +186,7 @@ export class TlsReader {
   }
 
   #refuse(error: unknown): void {
-    if (this.#waits !== IDLE) this.#settle()(Promise.reject(error));
+    if (this.#waits !== IDLE) this.#settle()(rejection(error));
   }
 
   /** Clears the pending read, and returns its resolve function. */

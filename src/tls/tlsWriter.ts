@@ -11,6 +11,7 @@ import { WriteParts, toParts } from "../stream/writeParts.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
+import { rejection } from "../wait/rejection.js";
 
 /** Maximum number of bytes of a piece: four full records. */
 const MAX_PIECE = 65_536;
@@ -46,15 +47,19 @@ class PlainWrite implements PendingWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
   readonly promise: Promise<void>;
-  resolve!: () => void;
-  reject!: (error: unknown) => void;
+  #resolve!: (outcome?: Promise<never>) => void;
 
   constructor(data: Uint8Array | WriteParts | undefined) {
     this.data = data;
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
+    this.promise = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  resolve(): void {
+    this.#resolve();
+  }
+
+  reject(error: unknown): void {
+    this.#resolve(rejection(error));
   }
 }
 

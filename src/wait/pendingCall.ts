@@ -8,6 +8,7 @@ import type { IoOptions } from "../io.js";
 import { checkOptions } from "../check/index.js";
 import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } from "./aborts.js";
 import { type Clock, systemClock } from "./clock.js";
+import { rejection } from "./rejection.js";
 import type { TimerRefs } from "./timerRefs.js";
 import { abortSignal, milliseconds } from "./waitOptions.js";
 
@@ -33,8 +34,7 @@ export abstract class PendingCall<T> implements AbortListener {
   readonly promise: Promise<T>;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
-  #resolve!: (value: T) => void;
-  #reject!: (error: unknown) => void;
+  #resolve!: (value: T | Promise<never>) => void;
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
   #settled = false;
@@ -46,10 +46,7 @@ export abstract class PendingCall<T> implements AbortListener {
   constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs) {
     this.#clock = clock;
     this.#refs = refs;
-    this.promise = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.promise = new Promise<T>((resolve) => (this.#resolve = resolve));
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
       this.#timer = clock.setTimeout(() => this.#expire(), timeout);
@@ -74,7 +71,7 @@ export abstract class PendingCall<T> implements AbortListener {
   }
 
   reject(error: unknown): void {
-    if (this.#settle()) this.#reject(error);
+    if (this.#settle()) this.#resolve(rejection(error));
   }
 
   /** Called when the signal is aborted. */

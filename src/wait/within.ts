@@ -1,6 +1,7 @@
 // A promise with a timeout and signals, for waits that have no descriptor, such as a lookup of a name.
 
 import { offAbort, onAbort } from "./aborts.js";
+import { rejection } from "./rejection.js";
 import { LONGEST_TIMER } from "./waitOptions.js";
 
 /**
@@ -18,7 +19,7 @@ export function within<T>(
   abandon?: () => void,
   keepsAlive: boolean = true,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const removals: (() => void)[] = [];
     const cleanUp = (): void => {
       clearTimeout(timer);
@@ -26,7 +27,7 @@ export function within<T>(
     };
     const giveUp = (error: unknown): void => {
       cleanUp();
-      reject(error);
+      resolve(rejection(error));
       abandon?.();
     };
     const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), LONGEST_TIMER);
@@ -50,7 +51,7 @@ export function within<T>(
       },
       (error: unknown) => {
         cleanUp();
-        reject(error);
+        resolve(rejection(error));
       },
     );
   });
