@@ -5,10 +5,14 @@ import { quote } from "./quote.js";
 
 /**
  * Refuses options that are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would pass, because
- * a number has no wrong property.
+ * a number has no wrong property. With `known` it also refuses an unknown name.
  */
-export function checkOptions(opts: unknown, action: string): void {
-  if (opts === undefined || (typeof opts === "object" && opts !== null && !Array.isArray(opts))) return;
+export function checkOptions(opts: unknown, action: string, known?: readonly string[]): void {
+  if (opts === undefined) return;
+  if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) {
+    if (known !== undefined) checkNames(opts, known, action);
+    return;
+  }
   throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object`);
 }
 

@@ -6,6 +6,7 @@ import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from 
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -136,7 +137,7 @@ export class SocketListener implements Listener<Stream> {
     let { unlink = true } = this.#closeSetup;
     if (opts !== undefined) {
       try {
-        checkOptions(opts, "close");
+        checkOptions(opts, "close", ["unlink"]);
         unlink = flag(opts.unlink, unlink, "close", "unlink");
       } catch (error) {
         return Promise.reject(error);
@@ -178,7 +179,7 @@ export class SocketListener implements Listener<Stream> {
 const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
 
 function patientOptions(opts: IoOptions): AcceptOptions {
-  checkOptions(opts, "accept");
+  checkOptions(opts, "accept", WAIT_NAMES);
   return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 

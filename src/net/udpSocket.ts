@@ -20,6 +20,9 @@ import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
+
+const SEND_NAMES: readonly string[] = [...WAIT_NAMES, "localAddress", "ifindex"];
 
 /** A received datagram. */
 export interface Packet {
@@ -165,7 +168,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
 
   /** The local end that the options request; undefined if they request none. */
   #localEndIn(opts: UdpSendOptions): LocalEnd | undefined {
-    checkOptions(opts, "send");
+    checkOptions(opts, "send", SEND_NAMES);
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
     const index = ifindex === undefined ? undefined : integer(ifindex, "send", "ifindex", 0, 0x7fff_ffff);

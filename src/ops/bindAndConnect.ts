@@ -18,11 +18,12 @@
 // free (connect(2)). No event reports that this has changed; see reactor/retryPause.ts.
 
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
+import { checkOptions } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import { check, EACCES, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
 import { scratchCopy } from "../sys/scratch.js";
 import { addressDetails, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
-import type { WaitOptions } from "../wait/waitOptions.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
 export interface Connecting extends Destination {
@@ -82,6 +83,7 @@ export function connect<M extends Mode>(
   opts: WaitOptions | undefined,
 ): Outcome<M, void> {
   try {
+    checkOptions(opts, "connect", WAIT_NAMES);
     const target: Address | HostPort = toAddress(address);
     const state: Connecting = { target, address: undefined, sockaddr: null, started: false, fresh: false };
     return socket.sendTo(CONNECT, state, undefined, opts);
@@ -105,6 +107,7 @@ export function bind<M extends Mode>(
   opts: WaitOptions | undefined,
 ): Outcome<M, void> {
   try {
+    checkOptions(opts, "bind", WAIT_NAMES);
     const target = toLocalAddress(address, socket.family);
     return socket.withAddress(target, "bind", opts, (local) => {
       const result = socket.calls.bind(socket.checkOpen("bind"), encodeAddress(local));

@@ -17,7 +17,7 @@ export interface DetachOptions {
 }
 
 export function isBlocking(opts: DetachOptions | undefined): boolean {
-  checkOptions(opts, "detach");
+  checkOptions(opts, "detach", ["blocking"]);
   return flag(opts?.blocking, false, "detach", "blocking");
 }
 

@@ -95,7 +95,7 @@ export class WaitQueue extends WaiterList {
       if (result === EAGAIN && operation.isNonblocking?.(a, b) === true) {
         return Promise.reject(errorOf(operation, EAGAIN, a, b));
       }
-      if (!waits(operation, result, a, b)) return Promise.reject(errorOf(operation, result, a, b, this.#place()));
+      if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.#place()));
     } else if (operation.isNonblocking?.(a, b) === true) {
       if (this.head !== undefined && !this.#deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && !this.#ready) {
@@ -107,7 +107,7 @@ export class WaitQueue extends WaiterList {
       return this.run(holder, operation, a, b, timeout, signal);
     }
     const refused = this.#register(operation, a, b);
-    if (refused !== undefined) return Promise.reject(refused);
+    if (refused !== undefined) return rejection(refused);
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.#enqueue(waiter, timeout);
@@ -210,7 +210,7 @@ export class WaitQueue extends WaiterList {
   /** Rejects, in the next turn if the budget of this turn is spent. */
   #refuse(error: unknown): Promise<never> {
     const { reactor } = this.owner;
-    if (reactor.spend()) return Promise.reject(error);
+    if (reactor.spend()) return rejection(error);
     return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 

@@ -28,7 +28,7 @@ import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
 import { type BatchSending, SENDMMSG } from "../ops/mmsg.js";
-import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { signalOf, timeoutOf, WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
@@ -170,7 +170,7 @@ export class DatagramQueue {
    * @throws the errors of `trySend`; SocketError `ETIMEDOUT`, and then the datagram is not queued
    */
   async send(data: Data, to?: AddressLike, opts?: AddOptions & WaitOptions): Promise<void> {
-    checkOptions(opts, "sendmmsg");
+    checkOptions(opts, "sendmmsg", [...WAIT_NAMES, "segmentSize"]);
     if (this.trySend(data, to, opts)) return;
     // The queue adds the datagram when it has room, so that no later call gets in between.
     await this.#wait(this.#waitingForRoom, () => this.#put(data, to, opts), 0, opts);
@@ -182,7 +182,7 @@ export class DatagramQueue {
    * @throws SocketError `ETIMEDOUT`, or the error that ended the queue
    */
   async flush(opts?: WaitOptions): Promise<void> {
-    checkOptions(opts, "sendmmsg");
+    checkOptions(opts, "sendmmsg", WAIT_NAMES);
     this.#check();
     if (this.#length > 0) {
       await this.#wait(this.#waitingForFlush, () => undefined, this.#sent + this.#refused + this.#length, opts);

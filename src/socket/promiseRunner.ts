@@ -19,6 +19,7 @@ import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { rejection } from "../wait/rejection.js";
 import { resolveName } from "./resolveAddress.js";
 import type { Socket } from "./socket.js";
 
@@ -231,8 +232,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   fail<T>(error: unknown): Promise<T> {
-    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it is what a check or a getter of users threw
-    return Promise.reject(error);
+    // Not at once: an async function of the program that returns this promise awaits it only in the next microtask.
+    return rejection(error);
   }
 
   close(): void {

@@ -48,7 +48,7 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
       `Cannot ${action}: ${name} is a stream over no socket, required one over a socket, or pipeTo()`,
     );
   }
-  const limits = limitsOf(opts, action);
+  const limits = limitsOf(opts, action, ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   limits.signal?.throwIfAborted();
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };

@@ -77,7 +77,7 @@ export async function pipe(
   opts: PipeOptions | undefined,
   observer: PipeObserver = {},
 ): Promise<number> {
-  const refused = optionsError(opts, "pipeTo");
+  const refused = optionsError(opts, "pipeTo", ["timeout", "signal", "keepOpen"]);
   if (refused !== undefined) throw refused.error;
   reader.lock();
   const { buffer } = reader;

@@ -10,17 +10,21 @@ import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } fr
 import { type Clock, systemClock } from "./clock.js";
 import { rejection } from "./rejection.js";
 import type { TimerRefs } from "./timerRefs.js";
-import { abortSignal, milliseconds } from "./waitOptions.js";
+import { abortSignal, milliseconds, READ_NAMES } from "./waitOptions.js";
 
 /**
  * The error with which a call with these options rejects before it starts: an option is wrong, or the signal is aborted
  * already. Undefined if the call may start. The error is in an object because a signal's reason can be any value.
  */
-export function optionsError(opts: IoOptions | undefined, action: string): { readonly error: unknown } | undefined {
+export function optionsError(
+  opts: IoOptions | undefined,
+  action: string,
+  known: readonly string[] = READ_NAMES,
+): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
   let signal: AbortSignal | undefined;
   try {
-    checkOptions(opts, action);
+    checkOptions(opts, action, known);
     milliseconds(opts.timeout, action);
     signal = abortSignal(opts.signal, action);
   } catch (error) {
