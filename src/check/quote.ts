@@ -38,7 +38,7 @@ function print(value: unknown, depth: number): string {
     case "symbol":
       return `a symbol ${quoteText(value.description ?? "")}`;
     case "function":
-      return quoteFunction(value as object);
+      return quoteFunction(value);
     case "object":
       if (value === null) return "null";
       try {

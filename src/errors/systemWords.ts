@@ -1,6 +1,9 @@
 // The words of the system behind the code of an error.
 
-import { getSystemErrorMap } from "node:util";
+import { util } from "../builtins.js";
+
+/** Two names of one number; Node has the words under the other one. */
+const SAME: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
 
 let wordsByCode: ReadonlyMap<string, string> | undefined;
 
@@ -12,8 +15,9 @@ let wordsByCode: ReadonlyMap<string, string> | undefined;
 export function systemWords(code: string): string | undefined {
   if (wordsByCode === undefined) {
     // Some other runtimes lack the function.
+    const { getSystemErrorMap } = util();
     const known = typeof getSystemErrorMap === "function" ? [...getSystemErrorMap().values()] : [];
-    wordsByCode = new Map(known as [string, string][]);
+    wordsByCode = new Map(known);
   }
-  return wordsByCode.get(code);
+  return wordsByCode.get(SAME[code] ?? code);
 }

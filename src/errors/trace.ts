@@ -8,7 +8,7 @@
 // made when `stack` is read for the first time.
 
 /** Captured frames. V8 makes their text when `stack` is read. */
-interface Frames {
+export interface Frames {
   readonly name: string;
   readonly message: string;
   stack?: unknown;
@@ -20,19 +20,16 @@ const OWN_FRAMES = 24;
 const DEFAULT_LIMIT = 10;
 
 /** The frames that were captured when the error was made, and each time that a waiting call rejected with it. */
-interface Trace {
-  readonly made: Frames;
+export interface Trace {
+  readonly made: Frames | undefined;
   readonly rejected: Frames[];
 }
 
 /** Promises of this package that an error passes on its way to the program. */
 const MAX_REJECTED = 4;
 
-/** The key of an error's trace. It is the same symbol in all copies of the package. */
-const TRACE = Symbol.for("berkeley.trace");
-
-/** The part of a path before the files of the package, which stands in each of its frames; undefined in a bundle. */
-const ownFolders: readonly string[] = foldersOf(import.meta.url as string | undefined);
+/** The folders of the files of the package; none in a bundle. */
+const ownFolders: readonly string[] = foldersOf(import.meta.url);
 
 function foldersOf(url: string | undefined): readonly string[] {
   // The compiled files and the files of dist/. In a bundle the same file has code of the program.
@@ -73,50 +70,31 @@ function linesOf({ stack }: Frames): string[] {
   return stack.split("\n").filter((line) => line.startsWith("    at ") && !line.includes("new Promise (<anonymous>)"));
 }
 
-function textOf(error: Error, { made, rejected }: Trace): string {
+/** The text of `stack`. */
+export function stackText(error: Error, { made, rejected }: Trace): string {
   const limit: unknown = Error.stackTraceLimit;
   const most = typeof limit === "number" ? limit : DEFAULT_LIMIT;
   // The last one is the nearest to the program.
   for (const frames of [...rejected.toReversed(), made]) {
+    if (frames === undefined) continue;
     const foreign = linesOf(frames).filter(isForeign);
     if (foreign.length > 0) return [String(error), ...foreign.slice(0, most)].join("\n");
   }
-  return [String(error), ...linesOf(made).slice(0, most)].join("\n");
+  return [String(error), ...(made === undefined ? [] : linesOf(made)).slice(0, most)].join("\n");
 }
 
-function define(error: Error, value: unknown): void {
-  Object.defineProperty(error, "stack", { value, writable: true, configurable: true });
+/** The trace of a new error. */
+export function newTrace(): Trace {
+  return { made: capture(), rejected: [] };
 }
 
-/** Makes `stack` of a new error lead to the program. */
-export function recordTrace(error: Error): void {
-  const made = capture();
-  if (made === undefined) return;
-  const trace: Trace = { made, rejected: [] };
-  Object.defineProperty(error, TRACE, { value: trace });
-  Object.defineProperty(error, "stack", {
-    get: () => {
-      const text = textOf(error, trace);
-      define(error, text);
-      return text;
-    },
-    set: (value: unknown) => define(error, value),
-    configurable: true,
-  });
+/** Whether an error can still get the stack of a call that rejects with it. */
+export function takesFrames({ made, rejected }: Trace): boolean {
+  return made !== undefined && rejected.length < MAX_REJECTED;
 }
 
-function traceOf(error: unknown): Trace | undefined {
-  return typeof error === "object" && error !== null ? (error as { [TRACE]?: Trace })[TRACE] : undefined;
-}
-
-/** Whether an error can get the stack of the call that rejects with it: it is of this package. */
-export function takesCaller(error: unknown): boolean {
-  const trace = traceOf(error);
-  return trace !== undefined && trace.rejected.length < MAX_REJECTED;
-}
-
-/** Adds the frames that have led here, which precede those of the error in its `stack`. */
-export function recordCaller(error: unknown): void {
+/** Adds the frames that have led here. They precede those of earlier captures in the text. */
+export function addFrames({ rejected }: Trace): void {
   const frames = capture();
-  if (frames !== undefined) traceOf(error)?.rejected.push(frames);
+  if (frames !== undefined) rejected.push(frames);
 }

@@ -22,7 +22,8 @@ import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 
-const SEND_NAMES: readonly string[] = [...WAIT_NAMES, "localAddress", "ifindex"];
+/** With those of a packet, which can be passed as the options of its answer. */
+const SEND_NAMES: readonly string[] = [...WAIT_NAMES, "localAddress", "ifindex", "data", "address"];
 
 /** A received datagram. */
 export interface Packet {

@@ -69,7 +69,7 @@ export async function getaddrinfo(
   service: string | number | null,
   hints?: AddrInfoHints & LookupOptions,
 ): Promise<AddrInfo[]> {
-  return awaitLookup(addrinfoLookup(calls, host, service, hints), hints, "getaddrinfo", host);
+  return awaitLookup(addrinfoLookup(calls, host, service, hints), hints, "getaddrinfo", host, HINT_NAMES);
 }
 
 /**

@@ -24,8 +24,9 @@ export async function awaitLookup<T>(
   opts: LookupOptions | undefined,
   syscall: string,
   host?: string | null,
+  known: readonly string[] = WAIT_NAMES,
 ): Promise<T> {
-  checkOptions(opts, syscall, WAIT_NAMES);
+  checkOptions(opts, syscall, known);
   const timeout = milliseconds(opts?.timeout, syscall);
   const signal = abortSignal(opts?.signal, syscall);
   signal?.throwIfAborted();

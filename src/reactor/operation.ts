@@ -112,7 +112,7 @@ export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T
 
 /** The descriptor of a call that has failed. */
 export interface FailedAt {
-  readonly calls: Calls;
+  readonly reactor: { readonly calls: Calls };
   /** -1 once closed. */
   readonly fd: number;
 }
@@ -125,7 +125,7 @@ function detailsOf<A, B, T>(
 ): SocketErrorDetails | undefined {
   const given = failed.details?.(a, b);
   // Without an address of the call, the ends of the socket say which connection failed.
-  const details = given === undefined && at !== undefined ? routeOf(at.calls, at.fd) : given;
+  const details = given === undefined && at !== undefined ? routeOf(at.reactor.calls, at.fd) : given;
   return failed.transferred === undefined ? details : { ...details, transferred: failed.transferred(a, b) };
 }
 

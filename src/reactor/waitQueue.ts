@@ -34,16 +34,7 @@
 import { setTransferred, onAbort } from "../wait/aborts.js";
 import { rejection } from "../wait/rejection.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
-import {
-  deadlineErrorOf,
-  errorOf,
-  type FailedAt,
-  INCOMPLETE,
-  isTransient,
-  type Operation,
-  PROGRESS,
-  waits,
-} from "./operation.js";
+import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
 import { RetryPause } from "./retryPause.js";
 import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./waiter.js";
 import { type QueueDescriptor, WaiterList } from "./waiterList.js";
@@ -95,7 +86,7 @@ export class WaitQueue extends WaiterList {
       if (result === EAGAIN && operation.isNonblocking?.(a, b) === true) {
         return Promise.reject(errorOf(operation, EAGAIN, a, b));
       }
-      if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.#place()));
+      if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
     } else if (operation.isNonblocking?.(a, b) === true) {
       if (this.head !== undefined && !this.#deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && !this.#ready) {
@@ -143,7 +134,7 @@ export class WaitQueue extends WaiterList {
     if (this.#ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
-      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.#place());
+      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
     }
     const refused = this.#register(operation, a, b);
     if (refused !== undefined) throw refused;
@@ -192,11 +183,6 @@ export class WaitQueue extends WaiterList {
   /** Like `tryNow`, but without an attempt if the last one returned EAGAIN and no event has come since. */
   tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     return this.#ready ? this.tryNow(operation, a, b) : EAGAIN;
-  }
-
-  /** For the message of an error. */
-  #place(): FailedAt {
-    return { calls: this.owner.reactor.calls, fd: this.owner.fd };
   }
 
   /** Called after EAGAIN. Returns whether an event will end it. */
@@ -337,7 +323,7 @@ export class WaitQueue extends WaiterList {
         return this.#startPause(waiter);
       } else {
         this.remove(waiter);
-        waiter.reject(errorOf(operation, result, a, b, this.#place()));
+        waiter.reject(errorOf(operation, result, a, b, this.owner));
       }
     }
   }
@@ -395,9 +381,8 @@ export class WaitQueue extends WaiterList {
 
   protected expired(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) {
-      if (!waiter.resolveWithReceived()) {
-        waiter.reject(deadlineErrorOf(waiter.operation, waiter.a, waiter.b, this.#place()));
-      }
+      const { operation, a, b } = waiter;
+      if (!waiter.resolveWithReceived()) waiter.reject(deadlineErrorOf(operation, a, b, this.owner));
     }
     this.#afterRemoval();
   }

@@ -12,7 +12,7 @@ import { getdefaulttimeout } from "../ops/defaultTimeout.js";
 import type { Destination, Runner } from "../ops/runner.js";
 import { SEND, SEND_ALL, type Sending } from "../ops/send.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
-import { errorOf, type FailedAt, type Operation } from "../reactor/operation.js";
+import { errorOf, type Operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP } from "../sys/constants.js";
 import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
@@ -50,11 +50,6 @@ export class PromiseRunner implements Runner<"promise"> {
 
   get calls(): Calls {
     return this.descriptor.reactor.calls;
-  }
-
-  /** For the message of an error. */
-  #place(): FailedAt {
-    return { calls: this.calls, fd: this.descriptor.fd };
   }
 
   checkOpen(syscall: string): number {
@@ -200,7 +195,7 @@ export class PromiseRunner implements Runner<"promise"> {
     const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
     if (sent === total) return Promise.resolve();
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
-    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.#place());
+    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.descriptor);
     return this.write(SEND_ALL, sending, 0, undefined);
   }
 
@@ -211,14 +206,14 @@ export class PromiseRunner implements Runner<"promise"> {
     const result = this.#queueOf(flags).tryNow(operation, a, flags);
     if (result >= 0) return operation.complete(result, a, flags);
     if (result === EAGAIN) return undefined;
-    throw errorOf(operation, result, a, flags, this.#place());
+    throw errorOf(operation, result, a, flags, this.descriptor);
   }
 
   trySend<A>(operation: Operation<A, number, number>, a: A, flags: number): number | undefined {
     const result = this.descriptor.writing.tryNow(operation, a, flags);
     if (result >= 0) return result;
     if (result === EAGAIN) return undefined;
-    throw errorOf(operation, result, a, flags, this.#place());
+    throw errorOf(operation, result, a, flags, this.descriptor);
   }
 
   beforeDatagrams(count: number): void {

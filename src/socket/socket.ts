@@ -115,7 +115,10 @@ export class Socket {
       made instanceof Descriptor
         ? made
         : // The kernel gets the type with its flags.
-          new Descriptor(checkSocket(nativeCalls.socket(family, type, protocol), family, type), isTcp(family, kind, protocol));
+          new Descriptor(
+            checkSocket(nativeCalls.socket(family, type, protocol), family, type),
+            isTcp(family, kind, protocol),
+          );
     this.#runner = new PromiseRunner(family, kind, protocol, descriptor);
   }
 

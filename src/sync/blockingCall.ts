@@ -58,17 +58,18 @@ export function block<A, B, T>(
     if (result >= 0) return operation.complete(result, a, b);
     if (result <= PROGRESS || result === EINTR) {
       futile = pause = 0;
-      if (deadline !== Infinity && performance.now() >= deadline) return cut(operation, a, b, ETIMEDOUT, { calls, fd });
+      if (deadline !== Infinity && performance.now() >= deadline)
+        return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
       continue;
     }
     if (result === EAGAIN) {
       if (operation.isNonblocking?.(a, b) === true) throw errorOf(operation, EAGAIN, a, b);
     } else if (result !== INCOMPLETE && operation.isTransient?.(result, a, b) !== true) {
-      throw errorOf(operation, result, a, b, { calls, fd });
+      throw errorOf(operation, result, a, b, { reactor: { calls }, fd });
     }
     const slice = sliceUntil(deadline);
-    if (slice === 0) return cut(operation, a, b, ETIMEDOUT, { calls, fd });
-    if (interrupted(calls)) return cut(operation, a, b, EINTR, { calls, fd });
+    if (slice === 0) return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
+    if (interrupted(calls)) return cut(operation, a, b, EINTR, { reactor: { calls }, fd });
     if (result === EAGAIN && futile < FUTILE) {
       futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
     } else {

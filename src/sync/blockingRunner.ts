@@ -122,7 +122,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     while (result === EINTR) result = operation.attempt(calls, fd, a, flags);
     if (result >= 0) return result;
     if (result === EAGAIN) return undefined;
-    throw errorOf(operation, result, a, flags, { calls, fd });
+    throw errorOf(operation, result, a, flags, { reactor: { calls }, fd });
   }
 
   beforeDatagrams(): void {

@@ -17,10 +17,12 @@ export function rejection(error: unknown): Promise<never> {
   return takesCaller(error) ? traced(error) : Promise.reject(error);
 }
 
+const done: Promise<void> = Promise.resolve();
+
 async function traced(error: unknown): Promise<never> {
   // The microtask between these two makes the promise of the call depend on this one.
-  await undefined;
-  await undefined;
+  await done;
+  await done;
   recordCaller(error);
   throw error;
 }

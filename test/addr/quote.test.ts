@@ -1,3 +1,4 @@
+import { FrameError } from "berkeley";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { quote } from "#berkeley/check/index.js";
@@ -35,8 +36,13 @@ const table: readonly [unknown, string][] = [
   [new Date(0), "a Date"],
   [new URL("http://user:secret@host/"), "a URL"],
   [Promise.resolve(), "a Promise"],
-  [new (class Hidden { token = "x"; })(), "a Hidden"],
-  [class Named {}, "a class Named"],
+  [
+    new (class Hidden {
+      token = "x";
+    })(),
+    "a Hidden",
+  ],
+  [FrameError, "a class FrameError"],
   [function named() {}, "a function named"],
   [Object.assign(Object.create(null), { a: 1 }), "{ a: 1 }"],
   [new Proxy(new Map(), {}), "a Proxy"],

@@ -111,7 +111,10 @@ for (const [name, source] of Object.entries(PROGRAMS)) {
     const lines = text.split("\n").length;
     assert.ok(lines <= MAX_LINES, `${lines} lines, required at most ${MAX_LINES}:\n${stderr}`);
     // Only the messages of arguments have lines that differ between versions of Node.
-    const kept = name === "badOption" ? text.split("\n").filter((line) => /^TypeError|badOption/.test(line)) : text.split("\n").slice(3);
+    const kept =
+      name === "badOption"
+        ? text.split("\n").filter((line) => /^TypeError|badOption/.test(line))
+        : text.split("\n").slice(3);
     const found = `${kept.join("\n").trim()}\n`;
     const path = join(golden, `${name}.txt`);
     if (process.env.GOLDEN === "update") {

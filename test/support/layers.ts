@@ -19,7 +19,8 @@ export const policy: Readonly<Record<string, Policy>> = {
   builtins: { values: [] },
   callbacks: { values: ["builtins"] },
   check: { values: [] },
-  errors: { values: [] },
+  // builtins: for the words of the system, which Node has.
+  errors: { values: ["builtins"] },
   io: { values: [], types: ["addr"] },
   addr: { values: ["check"] },
   // The calls of sockets and the calls in JavaScript wait in layers that must not import each other.
