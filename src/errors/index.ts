@@ -6,5 +6,5 @@ export { BerkeleyError, recordCaller, takesCaller } from "./berkeleyError.js";
 export { type ProxyErrorDetails, ProxyError } from "./proxyError.js";
 export { IncompleteReadError, FrameError } from "./readErrors.js";
 export { BusyError, BufferedError, LimitError } from "./refusals.js";
-export { type SocketErrorDetails, SocketError, TimeoutError, restated } from "./socketError.js";
+export { type SocketErrorDetails, SocketError, TimeoutError, endedByClose, restated } from "./socketError.js";
 export { TlsError } from "./tlsError.js";

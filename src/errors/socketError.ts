@@ -120,6 +120,14 @@ export class TimeoutError extends SocketError {
   }
 }
 
+/**
+ * Whether this side has ended the call itself, by closing or giving away the object during the call (`ECANCELED`) or
+ * before it (`EBADF`). A loop over that object ends then, and other errors throw.
+ */
+export function endedByClose(error: unknown): boolean {
+  return error instanceof SocketError && (error.code === "ECANCELED" || error.code === "EBADF");
+}
+
 /** A new error of the same class and code, with another call and other details. */
 export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
   if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);

@@ -6,6 +6,7 @@ import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from 
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
+import { endedByClose } from "../errors/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
@@ -167,7 +168,7 @@ export class SocketListener implements Listener<Stream> {
   }
 
   readonly #toEnd = (error: unknown): IteratorReturnResult<undefined> => {
-    if (this.#socket.closed) return END;
+    if (this.#socket.closed && endedByClose(error)) return END;
     throw error;
   };
 

@@ -12,7 +12,7 @@
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, integer, quote } from "../check/index.js";
-import { SocketError } from "../errors/index.js";
+import { endedByClose, SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
@@ -228,7 +228,7 @@ export class UdpSocket implements AsyncIterable<Packet> {
         try {
           return { done: false, value: await this.receive() };
         } catch (error) {
-          if (this.#socket.closed) return END;
+          if (this.#socket.closed && endedByClose(error)) return END;
           throw error;
         }
       },

@@ -150,15 +150,15 @@ test("calls without an address say only what they are", async () => {
   await refused(() => stream.getsockopt(1, 9999), {
     code: "ENOPROTOOPT",
     syscall: "getsockopt",
-    message: "getsockopt ENOPROTOOPT: protocol not available",
+    message: "getsockopt ENOPROTOOPT option 9999 of level 1: protocol not available",
   });
   await refused(() => stream.setsockopt(1, 9999, 1), {
     code: "ENOPROTOOPT",
     syscall: "setsockopt",
-    message: "setsockopt ENOPROTOOPT: protocol not available",
+    message: "setsockopt ENOPROTOOPT option 9999 of level 1: protocol not available",
   });
   await using messages = new Socket(AF_INET, SOCK_DGRAM);
-  await refused(() => messages.listen(), { code: "EOPNOTSUPP", syscall: "listen", message: "listen EOPNOTSUPP" });
+  await refused(() => messages.listen(), { code: "EOPNOTSUPP", syscall: "listen", message: "listen EOPNOTSUPP: operation not supported on socket" });
   await refused(() => messages.send("x"), {
     code: "EDESTADDRREQ",
     syscall: "send",
@@ -192,7 +192,7 @@ test("timeouts have the shape of the call that they end", async () => {
   await refused(() => idle.accept({ timeout: 1 }), {
     code: "ETIMEDOUT",
     syscall: "accept",
-    message: "accept ETIMEDOUT: connection timed out",
+    message: `accept ETIMEDOUT ${String(idle.getsockname())}: connection timed out`,
   });
 });
 
