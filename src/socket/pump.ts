@@ -126,7 +126,11 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
   let unlockStreams: (() => void) | undefined;
   try {
     return await new Promise<PumpCounts>((resolve) => {
-      const failed = (error: unknown): void => resolve(rejection(error));
+      let over = false;
+      const failed = (error: unknown): void => {
+        if (!over) resolve(rejection(error));
+        over = true;
+      };
       unlockStreams = lockStreams(one, other);
       pumping = new Pump(socket, target, limits.pipes, activity, false, { completed: resolve, failed });
       stopLimits = enforceLimits([pumping.there, pumping.back], limits, activity);

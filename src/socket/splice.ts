@@ -56,11 +56,15 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
   let stopLimits: (() => void) | undefined;
   let unlockStreams: (() => void) | undefined;
   try {
+    let failed = false;
     return await new Promise<number>((resolve) => {
       const owner: FlowOwner = {
         endsDestination: () => end,
         flowEnded: ({ sent }) => resolve(sent),
-        flowFailed: (_, error) => resolve(rejection(error)),
+        flowFailed: (_, error) => {
+          if (!failed) resolve(rejection(error));
+          failed = true;
+        },
       };
       unlockStreams = lockStreams(source);
       flow = new SpliceFlow(socket, target, limits.pipes, count, activity, owner);

@@ -48,6 +48,7 @@ class PlainWrite implements PendingWrite {
   transferred = 0;
   readonly promise: Promise<void>;
   #resolve!: (outcome?: Promise<never>) => void;
+  #settled = false;
 
   constructor(data: Uint8Array | WriteParts | undefined) {
     this.data = data;
@@ -55,11 +56,13 @@ class PlainWrite implements PendingWrite {
   }
 
   resolve(): void {
+    this.#settled = true;
     this.#resolve();
   }
 
   reject(error: unknown): void {
-    this.#resolve(rejection(error));
+    if (!this.#settled) this.#resolve(rejection(error));
+    this.#settled = true;
   }
 }
 

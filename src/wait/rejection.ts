@@ -10,7 +10,10 @@
 
 import { takesCaller, recordCaller } from "../errors/index.js";
 
-/** A promise that rejects with `error`, to resolve the promise of a call with. */
+/**
+ * A promise that rejects with `error`, to resolve the promise of a call with. The call must not have settled: nothing
+ * would handle this promise then.
+ */
 export function rejection(error: unknown): Promise<never> {
   // The reason of a signal, or what a function of the program has thrown, stays as it is.
   // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it can be any value

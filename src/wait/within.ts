@@ -21,7 +21,9 @@ export function within<T>(
 ): Promise<T> {
   return new Promise((resolve) => {
     const removals: (() => void)[] = [];
+    let settled = false;
     const cleanUp = (): void => {
+      settled = true;
       clearTimeout(timer);
       for (const remove of removals) remove();
     };
@@ -50,6 +52,8 @@ export function within<T>(
         resolve(value);
       },
       (error: unknown) => {
+        // Nothing would handle a second rejection.
+        if (settled) return;
         cleanUp();
         resolve(rejection(error));
       },

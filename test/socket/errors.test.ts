@@ -158,7 +158,11 @@ test("calls without an address say only what they are", async () => {
     message: "setsockopt ENOPROTOOPT option 9999 of level 1: protocol not available",
   });
   await using messages = new Socket(AF_INET, SOCK_DGRAM);
-  await refused(() => messages.listen(), { code: "EOPNOTSUPP", syscall: "listen", message: "listen EOPNOTSUPP: operation not supported on socket" });
+  await refused(() => messages.listen(), {
+    code: "EOPNOTSUPP",
+    syscall: "listen",
+    message: "listen EOPNOTSUPP: operation not supported on socket",
+  });
   await refused(() => messages.send("x"), {
     code: "EDESTADDRREQ",
     syscall: "send",
