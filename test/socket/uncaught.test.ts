@@ -32,7 +32,7 @@ await main();
 const listener = await listen("tcp://127.0.0.1:0");
 const client = await connect(\`tcp://\${listener.address}\`);
 const server = await listener.accept();
-await client.conn.abort();
+client.conn.abort();
 
 const line = await server.readLine();
 console.log(line);

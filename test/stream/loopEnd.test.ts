@@ -41,7 +41,7 @@ for (const [name, loop] of loops) {
   test(`a loop over ${name} throws the error of a peer that resets`, async () => {
     const [mine, other] = await tcpPair();
     const running = count(loop(mine));
-    await other.conn.abort();
+    other.conn.abort();
     await assert.rejects(running, { code: "ECONNRESET" });
     await mine.close();
   });
