@@ -55,7 +55,8 @@ const calls: Readonly<Record<string, () => Promise<unknown>>> = {
 for (const [name, call] of Object.entries(calls)) {
   test(`the stack of ${name} has the line that awaits it, and no file of the package`, async () => {
     async function lineOfTheProgram(): Promise<unknown> {
-      return await call();
+      const value = await call();
+      return value;
     }
     const error: unknown = await lineOfTheProgram().then(
       () => undefined,
