@@ -76,7 +76,7 @@ const notViews = [
   [null, TypeError, "null"],
   ["text", TypeError, '"text"'],
   [10, TypeError, "10"],
-  [new ArrayBuffer(3), TypeError, "{}"],
+  [new ArrayBuffer(3), TypeError, "an ArrayBuffer(3)"],
   [new Uint16Array(2), TypeError, "a Uint16Array(2)"],
   [new DataView(new ArrayBuffer(8)), TypeError, "a DataView(8)"],
   [[1, 2], TypeError, "[1, 2]"],
