@@ -120,7 +120,7 @@ test("accept() on what does not listen rejects with EINVAL", async () => {
   await assert.rejects(socket().accept(), {
     code: "EINVAL",
     syscall: "accept",
-    message: "accept EINVAL: invalid argument",
+    message: /^accept EINVAL( \S+)?: invalid argument$/,
   });
   await assert.rejects(socket(AF_INET, SOCK_DGRAM).accept(), { code: "EOPNOTSUPP" });
 });
