@@ -27,7 +27,7 @@ export {
   VsockAddress,
   type VsockLike,
 } from "./addr/index.js";
-export { SocketError, type SocketErrorDetails, TimeoutError } from "./errors/index.js";
+export { BerkeleyError, SocketError, type SocketErrorDetails, TimeoutError } from "./errors/index.js";
 export { AddressCache, type AddOptions, DatagramBatch, type DatagramBatchOptions, segments } from "./batch/index.js";
 export {
   AF_LOCAL,

@@ -1,28 +1,40 @@
 // Checks the options object of a call.
 
+import { nearest } from "./nearest.js";
 import { quote } from "./quote.js";
 
 /**
  * Refuses options that are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would pass, because
- * a number has no wrong property.
+ * a number has no wrong property. With `known` it also refuses an unknown name.
  */
-export function checkOptions(opts: unknown, action: string): void {
-  if (opts === undefined || (typeof opts === "object" && opts !== null && !Array.isArray(opts))) return;
+export function checkOptions(opts: unknown, action: string, known?: readonly string[]): void {
+  if (opts === undefined) return;
+  if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) {
+    if (known !== undefined) checkNames(opts, known, action);
+    return;
+  }
   throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object`);
 }
 
 /**
- * Refuses an option that is not in `known`. An option whose value is undefined counts as absent. `owner` is the name of
- * the object that has no such option, for the message.
+ * Refuses an option that is not in `known`, and names the nearest known one. An option whose value is undefined counts
+ * as absent. `owner` is the name of the object that has no such option, for the message. It makes no object unless it
+ * refuses, so calls on the hot path can use it.
  */
 export function checkNames(opts: object, known: readonly string[], action: string, owner?: string): void {
-  for (const name of Object.keys(opts)) {
-    if (known.includes(name) || (opts as Record<string, unknown>)[name] === undefined) continue;
-    const place = owner === undefined ? "" : ` for ${owner}`;
-    throw new TypeError(
-      `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}`,
-    );
+  for (const name in opts) {
+    if (known.includes(name) || !Object.hasOwn(opts, name)) continue;
+    if ((opts as Record<string, unknown>)[name] !== undefined) throw unknownName(name, known, action, owner);
   }
+}
+
+function unknownName(name: string, known: readonly string[], action: string, owner: string | undefined): TypeError {
+  const place = owner === undefined ? "" : ` for ${owner}`;
+  const near = nearest(name, known);
+  const hint = near === undefined ? "" : `; did you mean ${quote(near)}?`;
+  return new TypeError(
+    `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
+  );
 }
 
 /** `value` if it is true or false; `otherwise` if it is undefined. */

@@ -1,5 +1,7 @@
 // Prints values for error messages: bounded in length, on one line, and without characters that control a terminal.
 
+import { isAnyArrayBuffer, isMap, isProxy, isSet } from "node:util/types";
+
 /** Most characters of a text. */
 const MAX_TEXT = 80;
 /** Most members of an array or an object. */
@@ -11,7 +13,9 @@ const UNPRINTED = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/
 
 /**
  * The text of a value in an error message. A string is written as in JSON and cut after 80 characters. An array or an
- * object is written with its first 6 members, one level deep. This function never throws and calls no getter.
+ * plain object is written with its first 6 members, one level deep; an instance of a class with the name of the class
+ * and its size: `an ArrayBuffer(4)`. This function never throws, calls no getter of users, and writes no member with the
+ * name of a secret.
  *
  * @example
  * quote("a\nb"); // "\"a\\nb\""
@@ -34,7 +38,7 @@ function print(value: unknown, depth: number): string {
     case "symbol":
       return `a symbol ${quoteText(value.description ?? "")}`;
     case "function":
-      return "a function";
+      return quoteFunction(value);
     case "object":
       if (value === null) return "null";
       try {
@@ -57,23 +61,73 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
+/** The value of an own data property that is a text; undefined otherwise. It calls no getter. */
+function ownText(value: object, name: string): string | undefined {
+  const found: unknown = Object.getOwnPropertyDescriptor(value, name)?.value;
+  return typeof found === "string" && found !== "" ? found : undefined;
+}
+
+function quoteFunction(value: object): string {
+  try {
+    const name = ownText(value, "name");
+    const isClass = Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
+    return name === undefined ? "a function" : `a ${isClass ? "class" : "function"} ${quoteName(name)}`;
+  } catch {
+    return "a function";
+  }
+}
+
+function quoteName(name: string): string {
+  return /^[\w$]+$/.test(name) && name.length <= MAX_TEXT ? name : quoteText(name);
+}
+
+/** The name of the class of an object; undefined for a plain object, an array and an object without a prototype. */
+function classOf(value: object): string | undefined {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype === null || Object.getPrototypeOf(prototype) === null) return undefined;
+  const maker: unknown = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
+  return typeof maker === "function" ? ownText(maker, "name") : undefined;
+}
+
+const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
+
+/** The size of a collection, of bytes or of entries, by the getter of its class, which no object can replace. */
+function sizeOf(value: object): string | undefined {
+  if (isProxy(value)) return undefined;
+  if (ArrayBuffer.isView(value)) return String("length" in value ? (value.length as number) : value.byteLength);
+  if (isAnyArrayBuffer(value)) return String(value.byteLength);
+  return isMap(value) || isSet(value) ? String(value.size) : undefined;
+}
+
+/** An instance of a class: its name and its size. Its members may be secrets, or have no meaning for the reader. */
+function quoteInstance(value: object, name: string): string {
+  if (isProxy(value)) return "a Proxy";
+  const size = sizeOf(value);
+  return `${articleOf(name)} ${quoteName(name)}${size === undefined ? "" : `(${size})`}`;
+}
+
 function printObject(value: object, depth: number): string {
-  if (ArrayBuffer.isView(value)) return `a view of ${value.byteLength} bytes`;
   const list = Array.isArray(value);
+  const name = list ? undefined : classOf(value);
+  if (name !== undefined) return quoteInstance(value, name);
   if (depth === 0) return list ? "[…]" : "{…}";
   const names = list ? undefined : Object.keys(value);
   const total = names === undefined ? (value as unknown[]).length : names.length;
   const parts: string[] = [];
   for (let i = 0; i < Math.min(total, MAX_MEMBERS); i++) {
-    const name = names === undefined ? String(i) : names[i]!;
-    const member = Object.getOwnPropertyDescriptor(value, name);
-    const text = member === undefined ? "undefined" : "value" in member ? print(member.value, depth - 1) : "(getter)";
-    parts.push(list ? text : `${/^[\w$]+$/.test(name) && name.length <= MAX_TEXT ? name : quoteText(name)}: ${text}`);
+    const member = names === undefined ? String(i) : names[i]!;
+    const found = Object.getOwnPropertyDescriptor(value, member);
+    const text = found === undefined ? "undefined" : "value" in found ? print(found.value, depth - 1) : "(getter)";
+    if (list) parts.push(text);
+    else parts.push(`${quoteName(member)}: ${SECRET_NAME.test(member) ? quoteSecret(found?.value) : text}`);
   }
   if (total > MAX_MEMBERS) parts.push("…");
   if (list) return `[${parts.join(", ")}]`;
   return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
 }
+
+/** Members whose values are not written into messages. */
+const SECRET_NAME = /^(?:key|pfx|passphrase|pass|password|passwd|secret|token|authorization|psk|ticketKeys)$/i;
 
 /** The kind of a value that may hold a secret, such as a key or a passphrase. It quotes no part of the value. */
 export function quoteSecret(value: unknown): string {

@@ -1,5 +1,8 @@
 // The error of an addon that cannot be loaded.
 
+import { BerkeleyError } from "./berkeleyError.js";
+import { mark } from "./mark.js";
+
 /**
  * Loading the addon failed: `import "berkeley"` throws this error. The message says which file is wrong or missing,
  * why, and which command repairs it. The error has no stack, because the program is not the cause.
@@ -24,9 +27,9 @@
  * }
  * ```
  */
-export class AddonError extends Error {
+export class AddonError extends BerkeleyError {
   /** Always `"ERR_ADDON"`. */
-  readonly code: "ERR_ADDON";
+  override readonly code: "ERR_ADDON";
   /** The reason as a code, for programs. */
   readonly reason:
     | "platform"
@@ -53,5 +56,6 @@ export class AddonError extends Error {
 
   static {
     AddonError.prototype.name = "AddonError";
+    mark(AddonError);
   }
 }

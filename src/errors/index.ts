@@ -1,8 +1,10 @@
-// The errors of the library. This layer imports no other layer. docs/errors.md lists the codes.
+// The errors of the library. docs/errors.md lists the codes.
 
 export { AddonError } from "./addonError.js";
+export { attemptsError } from "./attempts.js";
+export { BerkeleyError, recordCaller, takesCaller } from "./berkeleyError.js";
 export { type ProxyErrorDetails, ProxyError } from "./proxyError.js";
 export { IncompleteReadError, FrameError } from "./readErrors.js";
 export { BusyError, BufferedError, LimitError, OutboxFullError } from "./refusals.js";
-export { type SocketErrorDetails, SocketError, TimeoutError, restated } from "./socketError.js";
+export { type SocketErrorDetails, SocketError, TimeoutError, endedByClose, restated } from "./socketError.js";
 export { TlsError } from "./tlsError.js";

@@ -5,14 +5,18 @@
 
 const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
   [
+    "BerkeleyError",
     "SocketError",
     "TimeoutError",
+    "ProxyError",
     "BusyError",
+    "BufferedError",
     "LimitError",
     "OutboxFullError",
     "IncompleteReadError",
     "FrameError",
     "TlsError",
+    "AddonError",
   ].map((name) => [name, Symbol.for(`berkeley.${name}`)]),
 );
 

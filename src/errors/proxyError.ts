@@ -1,5 +1,6 @@
 // The error of a proxy that refused a connection.
 
+import { mark } from "./mark.js";
 import { SocketError, type SocketErrorDetails } from "./socketError.js";
 
 /** The answer of a proxy that refused. */
@@ -48,5 +49,6 @@ export class ProxyError extends SocketError {
 
   static {
     ProxyError.prototype.name = "ProxyError";
+    mark(ProxyError);
   }
 }

@@ -1,5 +1,6 @@
 // Errors of stream reads: the stream ended too early, or has invalid bytes.
 
+import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
 
 /**
@@ -14,9 +15,9 @@ import { mark } from "./mark.js";
  * console.log(error.code, error.received.length, error.expected); // prints: ERR_INCOMPLETE_READ 3 8
  * ```
  */
-export class IncompleteReadError extends Error {
+export class IncompleteReadError extends BerkeleyError {
   /** Always `"ERR_INCOMPLETE_READ"`. */
-  readonly code: "ERR_INCOMPLETE_READ";
+  override readonly code: "ERR_INCOMPLETE_READ";
   /** The bytes that had come before the end. */
   readonly received: Uint8Array;
   /** Least number of bytes that the read needed; absent where it is unknown, as in a search for a delimiter. */
@@ -50,9 +51,9 @@ export class IncompleteReadError extends Error {
  * console.log(new FrameError("a varint has at most 10 bytes, found 11").code); // prints: ERR_FRAME
  * ```
  */
-export class FrameError extends Error {
+export class FrameError extends BerkeleyError {
   /** Always `"ERR_FRAME"`. */
-  readonly code: "ERR_FRAME";
+  override readonly code: "ERR_FRAME";
 
   constructor(message: string, options?: { cause?: unknown }) {
     super(message, options);

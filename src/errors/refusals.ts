@@ -1,5 +1,6 @@
 // Errors of calls that the state of an object does not permit.
 
+import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
 
 /**
@@ -14,9 +15,9 @@ import { mark } from "./mark.js";
  * console.log(error.code, error.operation); // prints: ERR_BUSY read
  * ```
  */
-export class BusyError extends Error {
+export class BusyError extends BerkeleyError {
   /** Always `"ERR_BUSY"`. */
-  readonly code: "ERR_BUSY";
+  override readonly code: "ERR_BUSY";
   /** The refused operation: `"read"`, `"accept"`. */
   readonly operation: string;
 
@@ -50,9 +51,9 @@ export class BusyError extends Error {
  * right.close();
  * ```
  */
-export class BufferedError extends Error {
+export class BufferedError extends BerkeleyError {
   /** Always `"ERR_BUFFERED"`. */
-  readonly code: "ERR_BUFFERED";
+  override readonly code: "ERR_BUFFERED";
   /** Number of bytes that were read ahead. */
   readonly buffered: number;
 
@@ -64,6 +65,7 @@ export class BufferedError extends Error {
 
   static {
     BufferedError.prototype.name = "BufferedError";
+    mark(BufferedError);
   }
 }
 
@@ -85,9 +87,9 @@ export class BufferedError extends Error {
  * // prints: true ERR_OUTBOX_FULL maxOutbox 70
  * ```
  */
-export class OutboxFullError extends Error {
+export class OutboxFullError extends BerkeleyError {
   /** Always `"ERR_OUTBOX_FULL"`. */
-  readonly code: "ERR_OUTBOX_FULL";
+  override readonly code: "ERR_OUTBOX_FULL";
   /** Name of the option that sets the limit: `"maxOutbox"` or `"maxOutboxWrites"`. */
   readonly limit: "maxOutbox" | "maxOutboxWrites";
   /** The limit's value: bytes or writes. */
@@ -131,9 +133,9 @@ export class OutboxFullError extends Error {
  * console.log(error.code, error.limit, error.max); // prints: ERR_LIMIT maxLine 65536
  * ```
  */
-export class LimitError extends Error {
+export class LimitError extends BerkeleyError {
   /** Always `"ERR_LIMIT"`. */
-  readonly code: "ERR_LIMIT";
+  override readonly code: "ERR_LIMIT";
   /** Name of the option that sets the limit, such as `"maxLine"`. */
   readonly limit: string;
   /** The limit's value, bytes unless the option says otherwise. */

@@ -1,6 +1,8 @@
 // Errors of system calls and of waits that end early.
 
+import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
+import { systemWords } from "./systemWords.js";
 
 /** Properties that a {@link SocketError} may have besides its code: the address, the progress and the cause. */
 export interface SocketErrorDetails {
@@ -14,6 +16,16 @@ export interface SocketErrorDetails {
   readonly transferred?: number | undefined;
   /** The unit of `transferred`. */
   readonly unit?: "bytes" | "datagrams" | undefined;
+  /** The local address of the socket, as text. */
+  readonly local?: string | undefined;
+  /** The address of the peer, as text. */
+  readonly peer?: string | undefined;
+  /** The name of the option that the call was given. */
+  readonly option?: string | undefined;
+  /** The reason in words; the default is the system's text for the code. */
+  readonly reason?: string | undefined;
+  /** What the program or its user can do, for the end of the message. */
+  readonly hint?: string | undefined;
   /** The error that caused this one. */
   readonly cause?: unknown;
 }
@@ -22,7 +34,8 @@ export interface SocketErrorDetails {
  * The kernel refused a system call, or a wait was cut short.
  *
  * `code` is the stable name (`"ECONNREFUSED"`). `errno` is its negative number, as in Node.js, and `syscall` is the
- * name of the call, as in its man page. The message has the form of Node.js: `connect ECONNREFUSED 127.0.0.1:8888`.
+ * name of the call, as in its man page. The message has the address that the call was given, or both ends of the
+ * socket, and the words of the system: `connect ECONNREFUSED 127.0.0.1:8888: connection refused`.
  *
  * The library itself makes two codes: `ETIMEDOUT` when a `timeout` expired, as a {@link TimeoutError}, and `ECANCELED`
  * when the socket was closed during the call.
@@ -40,9 +53,9 @@ export interface SocketErrorDetails {
  * }
  * ```
  */
-export class SocketError extends Error {
+export class SocketError extends BerkeleyError {
   /** Stable name of the error, as errno(3) spells it. */
-  readonly code: string;
+  override readonly code: string;
   /** The number behind `code`, negative. */
   readonly errno: number;
   /** The call that failed. */
@@ -51,6 +64,10 @@ export class SocketError extends Error {
   declare readonly address?: string;
   declare readonly port?: number;
   declare readonly path?: string;
+  /** The local address of the socket, such as `"127.0.0.1:8888"`, if the call was given no address. */
+  declare readonly local?: string;
+  /** The address of the peer, if the socket is connected and the call was given no address. */
+  declare readonly peer?: string;
   /** Bytes that had been sent when a `sendAll`, a `sendfile` or a splice was cut short; datagrams of a `sendmmsg`. */
   declare readonly transferred?: number;
 
@@ -63,6 +80,8 @@ export class SocketError extends Error {
     if (details.address !== undefined) this.address = details.address;
     if (details.port !== undefined) this.port = details.port;
     if (details.path !== undefined) this.path = details.path;
+    if (details.local !== undefined) this.local = details.local;
+    if (details.peer !== undefined) this.peer = details.peer;
     if (details.transferred !== undefined) this.transferred = details.transferred;
   }
 
@@ -101,6 +120,14 @@ export class TimeoutError extends SocketError {
   }
 }
 
+/**
+ * Whether this side has ended the call itself, by closing or giving away the object during the call (`ECANCELED`) or
+ * before it (`EBADF`). A loop over that object ends then, and other errors throw.
+ */
+export function endedByClose(error: unknown): boolean {
+  return error instanceof SocketError && (error.code === "ECANCELED" || error.code === "EBADF");
+}
+
 /** A new error of the same class and code, with another call and other details. */
 export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
   if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
@@ -108,19 +135,26 @@ export function restated(error: SocketError, syscall: string, details: SocketErr
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
-  let text = `${syscall} ${code}`;
-  if (details === undefined) return text;
-  if (details.path !== undefined) {
+  const words = details?.reason ?? systemWords(code);
+  const end = words === undefined ? "" : `: ${words}`;
+  if (details === undefined) return `${syscall} ${code}${end}`;
+  const { option, transferred, unit = "bytes", hint } = details;
+  const parts = [syscall, code, option, placeOf(details)].filter((part) => part !== undefined);
+  const sent = transferred === undefined ? "" : ` (${transferred} ${unit} had been sent)`;
+  return `${parts.join(" ")}${end}${sent}${hint === undefined ? "" : `; ${hint}`}`;
+}
+
+/** The address that the call was given; otherwise the ends of the socket. */
+function placeOf({ path, address, port, local, peer }: SocketErrorDetails): string | undefined {
+  if (path !== undefined) {
     // A lone surrogate is a byte that is not UTF-8. Without this it would be printed as U+FFFD.
-    const path = details.path.replace(
-      /[\udc80-\udcff]/gu,
-      (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`,
-    );
-    text += ` ${path.startsWith("\0") ? `@${path.slice(1)}` : path}`;
-  } else if (details.address !== undefined) {
-    const host = details.address.includes(":") && details.port !== undefined ? `[${details.address}]` : details.address;
-    text += details.port === undefined ? ` ${host}` : ` ${host}:${details.port}`;
+    const text = path.replace(/[\udc80-\udcff]/gu, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
+    return text.startsWith("\0") ? `@${text.slice(1)}` : text;
   }
-  if (details.transferred !== undefined) text += ` (${details.transferred} ${details.unit ?? "bytes"} had been sent)`;
-  return text;
+  if (address !== undefined) {
+    const host = address.includes(":") && port !== undefined ? `[${address}]` : address;
+    return port === undefined ? host : `${host}:${port}`;
+  }
+  if (peer === undefined) return local;
+  return local === undefined ? `-> ${peer}` : `${local} -> ${peer}`;
 }

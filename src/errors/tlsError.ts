@@ -1,5 +1,6 @@
 // The error of TLS.
 
+import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
 
 /**
@@ -26,9 +27,9 @@ import { mark } from "./mark.js";
  * console.log(error instanceof TlsError && error.code); // prints: ERR_TLS_PLAINTEXT_PEER
  * ```
  */
-export class TlsError extends Error {
+export class TlsError extends BerkeleyError {
   /** Stable name of the error. */
-  readonly code: string;
+  override readonly code: string;
   /** The reason as a text, without the action. */
   readonly reason: string;
 

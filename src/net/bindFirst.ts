@@ -1,7 +1,7 @@
 // Binding to the first of several addresses that this machine has.
 
 import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/index.js";
-import { restated, SocketError } from "../errors/index.js";
+import { attemptsError, restated, SocketError } from "../errors/index.js";
 import type { HostAddress } from "./customResolver.js";
 
 /** The errors of bind(2) if this machine lacks the address or its family. */
@@ -41,13 +41,13 @@ export async function bindFirst<T>(
       if (!(error instanceof SocketError) || !UNAVAILABLE_CODES.has(error.code)) break;
     }
   }
-  throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be bound`);
+  throw lastOf(errors, `Cannot ${action}`);
 }
 
 /** The last error. If there are several, its `cause` has all of them. */
-export function lastOf(errors: readonly unknown[], message: string): unknown {
+export function lastOf(errors: readonly unknown[], action: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;
   const { syscall, address, port } = last;
-  return restated(last, syscall, { address, port, cause: new AggregateError(errors, message) });
+  return restated(last, syscall, { address, port, cause: attemptsError(action, errors) });
 }

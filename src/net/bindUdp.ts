@@ -178,7 +178,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
       errors.push(error);
     }
   }
-  throw lastOf(errors, `Cannot ${action}: none of ${errors.length} addresses can be reached`);
+  throw lastOf(errors, `Cannot ${action}`);
 }
 
 interface CheckedUdp extends CheckedWait {

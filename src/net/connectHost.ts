@@ -2,10 +2,11 @@
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
-import { SocketError, restated } from "../errors/index.js";
+import { SocketError, attemptsError, restated } from "../errors/index.js";
 import type { Socket } from "../socket/index.js";
 import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
+import { rejection } from "../wait/rejection.js";
 import { calls } from "../sys/calls.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { addressDetails, decodeAddressBuffer } from "../sys/sockaddr.js";
@@ -77,7 +78,7 @@ function connectAddress(
   checked: CheckedConnect,
 ): Promise<ConnectedSocket> {
   const { deadline, signal } = checked;
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     let member: { aborted: (reason: unknown) => void } | undefined;
     const way = new ConnectAttempt(address, checked, {
       connected: (done) => {
@@ -87,7 +88,8 @@ function connectAddress(
       },
       refused: (_dial, error) => {
         if (member !== undefined) offAbort(signal!, member);
-        reject(signal?.aborted === true && error === signal.reason ? error : mostSpecificError(target, [], [error]));
+        const aborted = signal?.aborted === true && error === signal.reason;
+        resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
     });
     if (signal !== undefined) onAbort(signal, (member = { aborted: (reason) => way.cancel(reason) }));
@@ -179,7 +181,7 @@ function mostSpecificError(
   return restated(telling, telling.syscall, {
     address: telling.address,
     port: telling.port,
-    cause: aggregateOf(target, all),
+    cause: causeOf(target, all),
   });
 }
 
@@ -190,9 +192,10 @@ function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddr
   const errors = race.attempts.map(
     ({ address, failed }) => failed?.error ?? timeoutError("connect", addressDetails(address)),
   );
-  return timeoutError("connect", { ...details, cause: aggregateOf(target, errors) });
+  return timeoutError("connect", { ...details, cause: causeOf(target, errors) });
 }
 
-function aggregateOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError {
-  return new AggregateError(errors, `Cannot connect to ${String(target)}: no attempt of ${errors.length} succeeded`);
+/** The errors of several attempts. One attempt needs none: the error of the call says the same. */
+function causeOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError | undefined {
+  return errors.length < 2 ? undefined : attemptsError(`Cannot connect to ${String(target)}`, errors);
 }

@@ -26,6 +26,7 @@ import { Deadline } from "./endpointOptions.js";
 import type { Fields } from "../registry/index.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { rejection } from "../wait/rejection.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
 /** Deadlines are looked at again after so many ms at the earliest. */
@@ -86,17 +87,13 @@ export class ForwardServer implements CompletionHandler<Socket> {
   #over = false;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Infinity;
-  #resolve!: () => void;
-  #reject!: (error: unknown) => void;
+  #resolve!: (outcome?: Promise<never>) => void;
 
   constructor(listener: SocketListener, checked: CheckedForward, signal: AbortSignal | undefined) {
     this.checked = checked;
     this.#listener = listener;
     this.#signal = signal;
-    this.closed = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.closed = new Promise((resolve) => (this.#resolve = resolve));
     if (signal !== undefined) onAbort(signal, this.#onSignal);
   }
 
@@ -210,7 +207,7 @@ export class ForwardServer implements CompletionHandler<Socket> {
     // cut() removes the connection from the array.
     for (let last = this.#connections.at(-1); last !== undefined; last = this.#connections.at(-1)) last.cut(reason);
     if (error === undefined) this.#resolve();
-    else this.#reject(error);
+    else this.#resolve(rejection(error));
   }
 }
 

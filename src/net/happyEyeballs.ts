@@ -21,6 +21,7 @@
 // This file has no socket and no resolver. The caller passes functions for both, and the clock.
 
 import type { Clock } from "../wait/clock.js";
+import { rejection } from "../wait/rejection.js";
 
 /** An attempt that has started. */
 export interface Attempt<C> {
@@ -65,8 +66,7 @@ export class Race<A, C> {
   readonly #operations: RaceOperations<A, C>;
   readonly #limits: RaceLimits;
   readonly #clock: Clock;
-  #resolve!: (winner: C) => void;
-  #reject!: (error: unknown) => void;
+  #resolve!: (winner: C | Promise<never>) => void;
   #over = false;
 
   /** Addresses without an attempt, by family; the preferred family comes first. */
@@ -90,10 +90,7 @@ export class Race<A, C> {
     this.#clock = clock;
     this.#unanswered = operations.families.length;
     if (operations.families.length > 1) for (const family of operations.families) this.#waiting.set(family, []);
-    this.result = new Promise<C>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.result = new Promise<C>((resolve) => (this.#resolve = resolve));
     for (const family of operations.families) {
       operations.lookup(family).then(
         (addresses) => this.#answered(family, addresses),
@@ -113,7 +110,7 @@ export class Race<A, C> {
   /** Ends the race with this error. */
   cancel(error: unknown): void {
     if (!this.#end()) return;
-    this.#reject(error);
+    this.#resolve(rejection(error));
   }
 
   #answered(family: number, addresses: readonly A[]): void {
@@ -185,7 +182,7 @@ export class Race<A, C> {
   #fail(): void {
     this.#end();
     const errors = this.#attempts.map(({ failed }) => failed?.error);
-    this.#reject(this.#operations.combineErrors(this.#lookupErrors, errors));
+    this.#resolve(rejection(this.#operations.combineErrors(this.#lookupErrors, errors)));
   }
 
   /** Cancels all attempts except the winner. Returns false if the race was over before. */

@@ -8,6 +8,8 @@ import { describable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
+import { endedByClose } from "../errors/index.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -158,7 +160,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     let { unlink = true } = this.#closeSetup;
     if (opts !== undefined) {
       try {
-        checkOptions(opts, "close");
+        checkOptions(opts, "close", ["unlink"]);
         unlink = flag(opts.unlink, unlink, "close", "unlink");
       } catch (error) {
         return Promise.reject(error);
@@ -188,7 +190,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   readonly #toEnd = (error: unknown): IteratorReturnResult<undefined> => {
-    if (this.#socket.closed) return END;
+    if (this.#socket.closed && endedByClose(error)) return END;
     throw error;
   };
 
@@ -200,7 +202,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 function patientOptions(opts: IoOptions): AcceptOptions {
-  checkOptions(opts, "accept");
+  checkOptions(opts, "accept", WAIT_NAMES);
   return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 

@@ -12,7 +12,7 @@
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, integer, quote } from "../check/index.js";
-import { SocketError } from "../errors/index.js";
+import { endedByClose, SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
@@ -22,6 +22,10 @@ import { describable, describe, Inspectable } from "../registry/index.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
+
+/** With those of a packet, which can be passed as the options of its answer. */
+const SEND_NAMES: readonly string[] = [...WAIT_NAMES, "localAddress", "ifindex", "data", "address"];
 
 /** A received datagram. */
 export interface Packet {
@@ -205,7 +209,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
 
   /** The local end that the options request; undefined if they request none. */
   #localEndIn(opts: UdpSendOptions): LocalEnd | undefined {
-    checkOptions(opts, "send");
+    checkOptions(opts, "send", SEND_NAMES);
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
     const index = ifindex === undefined ? undefined : integer(ifindex, "send", "ifindex", 0, 0x7fff_ffff);
@@ -269,7 +273,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
         try {
           return { done: false, value: await this.receive() };
         } catch (error) {
-          if (this.#socket.closed) return END;
+          if (this.#socket.closed && endedByClose(error)) return END;
           throw error;
         }
       },

@@ -69,7 +69,7 @@ export async function getaddrinfo(
   service: string | number | null,
   hints?: AddrInfoHints & LookupOptions,
 ): Promise<AddrInfo[]> {
-  return awaitLookup(addrinfoLookup(calls, host, service, hints), hints, "getaddrinfo", host);
+  return awaitLookup(addrinfoLookup(calls, host, service, hints), hints, "getaddrinfo", host, HINT_NAMES);
 }
 
 /**
@@ -96,6 +96,8 @@ export async function getnameinfo(
   return awaitLookup(nameinfoLookup(calls, address, flags), opts, "getnameinfo");
 }
 
+const HINT_NAMES: readonly string[] = ["family", "type", "protocol", "flags", "timeout", "signal"];
+
 /** The lookup of `getaddrinfo`. */
 export function* addrinfoLookup(
   table: Calls,
@@ -104,7 +106,7 @@ export function* addrinfoLookup(
   hints: AddrInfoHints | undefined,
 ): Lookup<AddrInfo[]> {
   const action = "getaddrinfo";
-  checkOptions(hints, action);
+  checkOptions(hints, action, HINT_NAMES);
   const query = addrinfoQuery(
     table,
     host === null || host === undefined ? null : hostText(host, action),

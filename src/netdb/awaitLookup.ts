@@ -1,7 +1,7 @@
 // Runs a lookup for a call that takes a timeout and a signal.
 
 import { checkOptions } from "../check/index.js";
-import { abortSignal, milliseconds } from "../wait/waitOptions.js";
+import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { within } from "../wait/within.js";
 import { timeoutError } from "../wait/localError.js";
 import { type Lookup, runLookup } from "./lookup.js";
@@ -24,8 +24,9 @@ export async function awaitLookup<T>(
   opts: LookupOptions | undefined,
   syscall: string,
   host?: string | null,
+  known: readonly string[] = WAIT_NAMES,
 ): Promise<T> {
-  checkOptions(opts, syscall);
+  checkOptions(opts, syscall, known);
   const timeout = milliseconds(opts?.timeout, syscall);
   const signal = abortSignal(opts?.signal, syscall);
   signal?.throwIfAborted();

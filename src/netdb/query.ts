@@ -48,8 +48,10 @@ const eaiNames: ReadonlyMap<number, string> = new Map([
 export function resolverError(query: ResolverQuery<unknown>, status: number, errno: number): SocketError {
   const { calls, syscall, details } = query;
   if (status === EAI_SYSTEM) return socketError(-errno, syscall, details);
-  const cause = new Error(calls.gaiStrerror(status));
-  return new SocketError(eaiNames.get(status) ?? `EAI_${-status}`, status, syscall, { ...details, cause });
+  const words = calls.gaiStrerror(status);
+  // As the words of errno(3) in these messages.
+  const reason = words.charAt(0).toLowerCase() + words.slice(1);
+  return new SocketError(eaiNames.get(status) ?? `EAI_${-status}`, status, syscall, { ...details, reason });
 }
 
 /** One call of the resolver. */

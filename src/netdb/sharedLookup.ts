@@ -7,6 +7,7 @@
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { type Calls, calls as nativeCalls, type ResolverCallback } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
+import { rejection } from "../wait/rejection.js";
 import { type ResolverQuery, resolverError } from "./query.js";
 
 /** A result that can be cancelled. After `cancel()` it never settles. */
@@ -103,10 +104,10 @@ function joinLookup(query: ResolverQuery<unknown>, callback: ResolverCallback<un
 /** Makes a query on a thread of the resolver. */
 export function runQuery<T>(query: ResolverQuery<T>): CancellableResult<T> {
   let cancel!: () => void;
-  const result = new Promise<T>((resolve, reject) => {
+  const result = new Promise<T>((resolve) => {
     const callback: ResolverCallback<unknown> = (status, errno, answer) => {
       if (status === 0 && answer !== null) resolve(answer as T);
-      else reject(resolverError(query, status, errno));
+      else resolve(rejection(resolverError(query, status, errno)));
     };
     const lookup = joinLookup(query, callback);
     cancel = () => lookup.leave(callback);

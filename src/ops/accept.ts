@@ -9,7 +9,7 @@
 // accept() gets it. The loop over connections waits and tries again, because its caller could not go on after an error.
 
 import type { Address } from "../addr/index.js";
-import { flag } from "../check/index.js";
+import { checkOptions, flag } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import {
@@ -28,7 +28,7 @@ import {
   EPROTO,
 } from "../sys/errno.js";
 import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
-import type { WaitOptions } from "../wait/waitOptions.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `accept`. */
@@ -39,6 +39,8 @@ export interface AcceptOptions extends WaitOptions {
    */
   readonly patient?: boolean | undefined;
 }
+
+const ACCEPT_NAMES: readonly string[] = [...WAIT_NAMES, "patient"];
 
 /** Errors of one connection that the program has never seen. */
 const LOST_CONNECTION: ReadonlySet<number> = new Set([
@@ -122,6 +124,7 @@ export function accept<M extends Mode, S>(
   opts: AcceptOptions | undefined,
 ): Outcome<M, [S, Address]> {
   try {
+    checkOptions(opts, "accept", ACCEPT_NAMES);
     return socket.read(withAddress, socket, flag(opts?.patient, false, "accept", "patient"), opts);
   } catch (error) {
     return socket.fail(error);

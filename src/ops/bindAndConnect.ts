@@ -18,11 +18,12 @@
 // free (connect(2)). No event reports that this has changed; see reactor/retryPause.ts.
 
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
+import { checkOptions } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
-import { check, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
+import { check, EACCES, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "../sys/errno.js";
 import { scratchCopy } from "../sys/scratch.js";
 import { addressDetails, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
-import type { WaitOptions } from "../wait/waitOptions.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
 export interface Connecting extends Destination {
@@ -82,6 +83,7 @@ export function connect<M extends Mode>(
   opts: WaitOptions | undefined,
 ): Outcome<M, void> {
   try {
+    checkOptions(opts, "connect", WAIT_NAMES);
     const target: Address | HostPort = toAddress(address);
     const state: Connecting = { target, address: undefined, sockaddr: null, started: false, fresh: false };
     return socket.sendTo(CONNECT, state, undefined, opts);
@@ -90,16 +92,26 @@ export function connect<M extends Mode>(
   }
 }
 
+/** ip(7): ip_unprivileged_port_start. Another reason for EACCES, such as a security module, concerns any port. */
+const PRIVILEGED_PORTS = 1024;
+
+function bindHint(errno: number, local: Address): string | undefined {
+  if (errno !== EACCES || !(local instanceof InetAddress || local instanceof Inet6Address)) return undefined;
+  if (local.port === 0 || local.port >= PRIVILEGED_PORTS) return undefined;
+  return "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE";
+}
+
 export function bind<M extends Mode>(
   socket: Runner<M>,
   address: AddressLike,
   opts: WaitOptions | undefined,
 ): Outcome<M, void> {
   try {
+    checkOptions(opts, "bind", WAIT_NAMES);
     const target = toLocalAddress(address, socket.family);
     return socket.withAddress(target, "bind", opts, (local) => {
       const result = socket.calls.bind(socket.checkOpen("bind"), encodeAddress(local));
-      check(result, "bind", () => addressDetails(local));
+      check(result, "bind", () => ({ ...addressDetails(local), hint: bindHint(result, local) }));
     });
   } catch (error) {
     return socket.fail(error);

@@ -9,7 +9,7 @@ import { getdefaulttimeout } from "./defaultTimeout.js";
 import { IPV6_V6ONLY, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
 import type { SocketOption } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
-import { timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { timeoutOf, WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 
 /** Options of `create_connection`. */
 export interface CreateConnectionOptions extends WaitOptions {
@@ -33,7 +33,7 @@ export interface ConnectionRequest {
 
 export function connectionRequest(address: AddressLike, opts: CreateConnectionOptions | undefined): ConnectionRequest {
   const action = "create_connection";
-  checkOptions(opts, action);
+  checkOptions(opts, action, [...WAIT_NAMES, "sourceAddress", "allErrors"]);
   return {
     target: toAddress(address),
     source: opts?.sourceAddress === undefined ? undefined : toAddress(opts.sourceAddress),
@@ -82,7 +82,7 @@ export interface ServerRequest {
 
 export function serverRequest(address: AddressLike, opts: CreateServerOptions | undefined): ServerRequest {
   const action = "create_server";
-  checkOptions(opts, action);
+  checkOptions(opts, action, [...WAIT_NAMES, "family", "backlog", "reusePort", "dualstackIpv6"]);
   const target = toAddress(address);
   const reusePort = flag(opts?.reusePort, false, action, "reusePort");
   const dualstack = flag(opts?.dualstackIpv6, false, action, "dualstackIpv6");

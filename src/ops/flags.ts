@@ -2,7 +2,7 @@
 
 import { checkOptions, integer } from "../check/index.js";
 import { MSG_DONTWAIT, MSG_ZEROCOPY } from "../sys/constants.js";
-import type { WaitOptions } from "../wait/waitOptions.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 
 /** Options of a call that moves bytes. */
 export interface TransferOptions extends WaitOptions {
@@ -32,21 +32,35 @@ export function sendFlags(value: unknown, action: string): number {
   );
 }
 
-export function flagsOf(opts: TransferOptions | undefined, action: string): number {
+/** The names of the options of a call that moves bytes. */
+export const TRANSFER_NAMES: readonly string[] = [...WAIT_NAMES, "flags"];
+
+/** The names of the options of a call that never waits. */
+export const FLAG_NAMES: readonly string[] = ["flags"];
+
+export function flagsOf(
+  opts: TransferOptions | undefined,
+  action: string,
+  names: readonly string[] = TRANSFER_NAMES,
+): number {
   if (opts === undefined) return 0;
-  checkOptions(opts, action);
+  checkOptions(opts, action, names);
   return messageFlags(opts.flags, action);
 }
 
 /** The flags of a call that sends. */
-export function sendFlagsOf(opts: TransferOptions | undefined, action: string): number {
+export function sendFlagsOf(
+  opts: TransferOptions | undefined,
+  action: string,
+  names: readonly string[] = TRANSFER_NAMES,
+): number {
   if (opts === undefined) return 0;
-  checkOptions(opts, action);
+  checkOptions(opts, action, names);
   return sendFlags(opts.flags, action);
 }
 
 /** The flags of a read that never waits. MSG_DONTWAIT keeps a read with MSG_WAITALL from collecting bytes. */
 export function flagsWithoutWait(opts: FlagOptions | undefined): number {
-  const flags = flagsOf(opts, "recv");
+  const flags = flagsOf(opts, "recv", FLAG_NAMES);
   return flags === 0 ? 0 : flags | MSG_DONTWAIT;
 }

@@ -1,9 +1,10 @@
 // Making and adopting sockets: socket(2), socketpair(2), descriptors that were made elsewhere.
 
+import { AF_PACKET } from "../addr/index.js";
 import { checkOptions, flag, int32, integer } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
-import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOL_SOCKET } from "../sys/constants.js";
-import { check, socketError } from "../sys/errno.js";
+import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCK_RAW, SOL_SOCKET } from "../sys/constants.js";
+import { check, EACCES, EPERM, socketError } from "../sys/errno.js";
 import { readInt } from "../sys/nativeInts.js";
 
 /** The type without SOCK_NONBLOCK and SOCK_CLOEXEC. Every socket of the package has both flags. */
@@ -16,7 +17,7 @@ export interface DetachOptions {
 }
 
 export function isBlocking(opts: DetachOptions | undefined): boolean {
-  checkOptions(opts, "detach");
+  checkOptions(opts, "detach", ["blocking"]);
   return flag(opts?.blocking, false, "detach", "blocking");
 }
 
@@ -58,4 +59,12 @@ export function pairOf(calls: Calls, family: number, type: number, protocol: num
     [family, kind, protocol, readInt(fds)],
     [family, kind, protocol, readInt(fds.subarray(4))],
   ];
+}
+
+/** The result of socket(2), or its error. */
+export function checkSocket(result: number, family: number, type: number): number {
+  return check(result, "socket", () => {
+    const raw = (type & 0xf) === SOCK_RAW || family === AF_PACKET;
+    return raw && (result === EPERM || result === EACCES) ? { hint: "raw sockets need CAP_NET_RAW" } : undefined;
+  });
 }

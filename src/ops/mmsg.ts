@@ -14,7 +14,7 @@ import { flag, integer, quoteOther } from "../check/index.js";
 import { type BatchMemory, DatagramBatch, ENTRY_WORDS, ERROR, MAX_AT_ONCE, memoryOf } from "../batch/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
 import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../sys/errno.js";
-import { flagsOf, sendFlagsOf, type TransferOptions } from "./flags.js";
+import { flagsOf, sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -110,6 +110,8 @@ export function recvmmsg<M extends Mode>(
   }
 }
 
+const SEND_BATCH_NAMES: readonly string[] = [...TRANSFER_NAMES, "start", "skipRefused"];
+
 export function sendmmsg<M extends Mode>(
   socket: Runner<M>,
   batch: DatagramBatch,
@@ -117,7 +119,7 @@ export function sendmmsg<M extends Mode>(
 ): Outcome<M, number> {
   try {
     const memory = checkedMemory(batch, "sendmmsg");
-    const flags = sendFlagsOf(opts, "sendmmsg");
+    const flags = sendFlagsOf(opts, "sendmmsg", SEND_BATCH_NAMES);
     const { count: end, words } = memory;
     const next = opts?.start === undefined ? 0 : integer(opts.start, "sendmmsg", "start", 0, end);
     const skipRefused = flag(opts?.skipRefused, false, "sendmmsg", "skipRefused");

@@ -5,7 +5,8 @@ import type { Address } from "../addr/index.js";
 import { byteView, int32, integer, quote } from "../check/index.js";
 import type { SocketOption } from "../options/option.js";
 import { SHUT_RD, SHUT_RDWR, SHUT_WR } from "../sys/constants.js";
-import { check } from "../sys/errno.js";
+import type { SocketError } from "../errors/index.js";
+import { check, socketError } from "../sys/errno.js";
 import { intBytes, readInt } from "../sys/nativeInts.js";
 import { scratchCopy } from "../sys/scratch.js";
 import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
@@ -42,8 +43,9 @@ export function setsockopt(socket: OpenSocket, first: unknown, second: unknown, 
   let level: number;
   let name: number;
   let bytes: Uint8Array;
+  let option: SocketOption<unknown, never> | undefined;
   if (typeof first === "object" && first !== null) {
-    const option = checkOption(first, "setsockopt");
+    option = checkOption(first, "setsockopt");
     name = option.optname;
     bytes = option.encode(second as never);
     level = option.levelOf === undefined ? option.level : option.levelOf(bytes);
@@ -55,7 +57,8 @@ export function setsockopt(socket: OpenSocket, first: unknown, second: unknown, 
         ? intBytes(integer(third, "setsockopt", "value", -0x8000_0000, 0xffff_ffff) | 0)
         : optionBytes(third);
   }
-  check(socket.calls.setsockopt(socket.checkOpen("setsockopt"), level, name, scratchCopy(bytes)), "setsockopt");
+  const result = socket.calls.setsockopt(socket.checkOpen("setsockopt"), level, name, scratchCopy(bytes));
+  if (result < 0) throw optionError(result, "setsockopt", level, option ?? second);
   socket.optionSet?.(level, name);
 }
 
@@ -63,19 +66,27 @@ export function setsockopt(socket: OpenSocket, first: unknown, second: unknown, 
 export function getsockopt(socket: OpenSocket, first: unknown, second: unknown, size: unknown): unknown {
   if (typeof first === "object" && first !== null) {
     const option = checkOption(first, "getsockopt");
-    return option.decode(readOptionBytes(socket, option.level, option.optname, option.size, option.query));
+    return option.decode(readOptionBytes(socket, option.level, option, option.size, option.query));
   }
   const level = int32(first, "getsockopt", "level");
-  const name = optionNumber(second, "getsockopt");
-  if (size === undefined) return readInt(readOptionBytes(socket, level, name, 4));
-  return readOptionBytes(socket, level, name, integer(size, "getsockopt", "size", 0, MAX_OPTION));
+  if (size === undefined) return readInt(readOptionBytes(socket, level, second, 4));
+  return readOptionBytes(socket, level, second, integer(size, "getsockopt", "size", 0, MAX_OPTION));
 }
 
-function readOptionBytes(socket: OpenSocket, level: number, name: number, size: number, query?: Uint8Array): Buffer {
+function readOptionBytes(socket: OpenSocket, level: number, option: unknown, size: number, query?: Uint8Array): Buffer {
+  const name = optionNumber(option, "getsockopt");
   const bytes = Buffer.alloc(size);
   if (query !== undefined) bytes.set(query);
-  const length = check(socket.calls.getsockopt(socket.checkOpen("getsockopt"), level, name, bytes), "getsockopt");
+  const length = socket.calls.getsockopt(socket.checkOpen("getsockopt"), level, name, bytes);
+  if (length < 0) throw optionError(length, "getsockopt", level, option);
   return bytes.subarray(0, Math.min(length, size));
+}
+
+/** The error of an option: it names the option, or has its numbers. */
+function optionError(errno: number, syscall: string, level: number, option: unknown): SocketError {
+  const name = (option as { readonly name?: unknown } | null | undefined)?.name;
+  const text = typeof name === "string" ? name : `option ${String(option)} of level ${level}`;
+  return socketError(errno, syscall, { option: text });
 }
 
 function checkOption(value: object, action: string): SocketOption<unknown, never> {

@@ -8,7 +8,7 @@ import { progress, INCOMPLETE, type Operation, operation } from "../reactor/oper
 import type { Calls } from "../sys/calls.js";
 import { IOV_MAX, MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../sys/constants.js";
 import { EAGAIN, EFAULT } from "../sys/errno.js";
-import { flagsOf, type TransferOptions } from "./flags.js";
+import { flagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { clearForTruncation, copyOut, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
 import { canGetNoMore, bytesAvailable, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
@@ -178,6 +178,8 @@ function viewsToFill(buffers: unknown): readonly Uint8Array[] {
   return [...(buffers as Uint8Array[])];
 }
 
+const RECVMSG_NAMES: readonly string[] = [...TRANSFER_NAMES, "controlSize"];
+
 export function recvmsg<M extends Mode>(
   socket: Runner<M>,
   size: number,
@@ -185,7 +187,7 @@ export function recvmsg<M extends Mode>(
 ): Outcome<M, Message> {
   try {
     const count = byteCount(size, "recvmsg");
-    const flags = flagsOf(opts, "recvmsg");
+    const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
     const message = incomingMessage(count, undefined, controlSizeOf(socket, opts), socket.family === AF_UNIX);
     return socket.receive(waitsForAll(socket.type, count, flags) ? RECVMSG_ALL : RECVMSG, message, flags, opts);
   } catch (error) {
@@ -201,7 +203,7 @@ export function recvmsgInto<M extends Mode>(
   try {
     const views = viewsToFill(buffers);
     const size = totalLength(views);
-    const flags = flagsOf(opts, "recvmsg");
+    const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
     const message = incomingMessage(size, views, controlSizeOf(socket, opts), socket.family === AF_UNIX);
     const all = waitsForAll(socket.type, size, flags);
     return socket.receive(all ? RECVMSG_ALL_INTO : RECVMSG_INTO, message, flags, opts);

@@ -14,7 +14,7 @@ import { IOV_MAX } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
-import { type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
+import { FLAG_NAMES, type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
@@ -125,7 +125,7 @@ export function sendAll<M extends Mode>(
 
 export function trySend(socket: Runner<Mode>, data: Sendable, opts: FlagOptions | undefined): number | undefined {
   if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.trySend(SEND, data, 0);
-  return socket.trySend(SEND, messageData(data, "send"), sendFlagsOf(opts, "send"));
+  return socket.trySend(SEND, messageData(data, "send"), sendFlagsOf(opts, "send", FLAG_NAMES));
 }
 
 export function sendto<M extends Mode>(

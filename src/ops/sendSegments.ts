@@ -8,7 +8,7 @@ import { encodeControl } from "../cmsg/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { sendFlagsOf, type TransferOptions } from "./flags.js";
+import { sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
@@ -17,6 +17,8 @@ export interface SendSegmentsOptions extends TransferOptions {
   /** The destination; absent on a connected socket. */
   readonly address?: AddressLike | undefined;
 }
+
+const SEGMENTS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
 /** The progress of a sendSegments: each view of `messages` goes out in one call. */
 interface SegmentSending extends Destination {
@@ -62,7 +64,7 @@ export function sendSegments<M extends Mode>(
 ): Outcome<M, number> {
   const action = "sendSegments";
   try {
-    const flags = sendFlagsOf(opts, action);
+    const flags = sendFlagsOf(opts, action, SEGMENTS_NAMES);
     const segment = segmentSize(size, action);
     const given = bytesToSend(data, action);
     const messages = messagesOf(isUint8Array(given) ? given : Buffer.concat(given), segment);

@@ -4,7 +4,7 @@ import { checkOptions, integer, quote } from "../check/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { check, EBADF } from "../sys/errno.js";
-import type { WaitOptions } from "../wait/waitOptions.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 
 const ACTION = "sendfile";
 
@@ -75,9 +75,11 @@ export interface CheckedFile {
   readonly onProgress: ((transferred: number) => void) | undefined;
 }
 
+const SENDFILE_NAMES: readonly string[] = [...WAIT_NAMES, "offset", "count", "onProgress"];
+
 export function checkSendfile(file: FileSource, opts: SendFileOptions | undefined): CheckedFile {
   const fd = descriptorIn(file);
-  checkOptions(opts, ACTION);
+  checkOptions(opts, ACTION, SENDFILE_NAMES);
   const offset = integer(opts?.offset ?? 0, ACTION, "offset", 0, Number.MAX_SAFE_INTEGER);
   const count =
     opts?.count === undefined ? undefined : integer(opts.count, ACTION, "count", 0, Number.MAX_SAFE_INTEGER);

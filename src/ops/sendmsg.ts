@@ -2,14 +2,14 @@
 
 import { isUint8Array } from "node:util/types";
 import { type AddressLike, AF_UNIX, toAddress } from "../addr/index.js";
-import { bytesToSend, checkOptions, type Sendable, totalLength } from "../check/index.js";
+import { bytesToSend, type Sendable, totalLength } from "../check/index.js";
 import { type ControlToSend, encodeControl, type EncodedControl } from "../cmsg/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import { IOV_MAX, SOCK_STREAM } from "../sys/constants.js";
 import { EBADF, EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
-import { sendFlagsOf, type TransferOptions } from "./flags.js";
+import { sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { Destination, Mode, Outcome, Runner } from "./runner.js";
 
@@ -61,6 +61,8 @@ function controlOf(
   return control.bytes.length === 0 ? null : control;
 }
 
+const SENDMSG_NAMES: readonly string[] = [...TRANSFER_NAMES, "address", "control"];
+
 export function sendmsg<M extends Mode>(
   socket: Runner<M>,
   data: Sendable,
@@ -68,8 +70,7 @@ export function sendmsg<M extends Mode>(
 ): Outcome<M, number> {
   try {
     const bytes = bytesToSend(data, "sendmsg");
-    checkOptions(opts, "sendmsg");
-    const flags = sendFlagsOf(opts, "sendmsg");
+    const flags = sendFlagsOf(opts, "sendmsg", SENDMSG_NAMES);
     const total = totalLength(bytes);
     // A message must go out in one call, however many parts it has.
     const parts = isUint8Array(bytes) ? [bytes] : bytes.length > IOV_MAX ? [Buffer.concat(bytes)] : bytes;

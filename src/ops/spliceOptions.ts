@@ -63,8 +63,10 @@ export interface Limits {
   readonly pipes: PipePool;
 }
 
-export function limitsOf(opts: PumpOptions | undefined, action: string): Limits {
-  checkOptions(opts, action);
+const PUMP_NAMES: readonly string[] = ["signal", "timeout", "idleTimeout", "pipeSize"];
+
+export function limitsOf(opts: PumpOptions | undefined, action: string, further: readonly string[] = []): Limits {
+  checkOptions(opts, action, [...PUMP_NAMES, ...further]);
   return {
     signal: signalOf(opts, action),
     timeout: milliseconds(opts?.timeout, action),

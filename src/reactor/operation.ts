@@ -6,6 +6,7 @@
 import type { SocketErrorDetails } from "../errors/index.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
+import { routeOf } from "../sys/route.js";
 import { timeoutError } from "../wait/localError.js";
 
 /** Far below every errno. */
@@ -113,19 +114,34 @@ export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
 }
 
-function detailsOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): SocketErrorDetails | undefined {
-  const details = failed.details?.(a, b);
+/** The descriptor of a call that has failed. */
+export interface FailedAt {
+  readonly reactor: { readonly calls: Calls };
+  /** -1 once closed. */
+  readonly fd: number;
+}
+
+function detailsOf<A, B, T>(
+  failed: Operation<A, B, T>,
+  a: A,
+  b: B,
+  at: FailedAt | undefined,
+): SocketErrorDetails | undefined {
+  const given = failed.details?.(a, b);
+  // Without an address of the call, the ends of the socket say which connection failed.
+  const details = given === undefined && at !== undefined ? routeOf(at.reactor.calls, at.fd) : given;
   return failed.transferred === undefined ? details : { ...details, transferred: failed.transferred(a, b) };
 }
 
 /** The error of a call whose deadline has passed. */
-export function deadlineErrorOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B): Error {
-  return timeoutError(failed.syscall, detailsOf(failed, a, b));
+export function deadlineErrorOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B, at?: FailedAt): Error {
+  return timeoutError(failed.syscall, detailsOf(failed, a, b, at));
 }
 
 /** The error of a call that fails with `errno`. */
-export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): Error {
-  return socketError(errno, failed.syscall, detailsOf(failed, a, b));
+export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B, at?: FailedAt): Error {
+  // Calls that must not wait fail with EAGAIN often, and their caller has the socket at hand.
+  return socketError(errno, failed.syscall, detailsOf(failed, a, b, errno === EAGAIN ? undefined : at));
 }
 
 /** Whether a call with this result waits, for an event or for its turn. */

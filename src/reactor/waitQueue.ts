@@ -32,6 +32,7 @@
 // of JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
 
 import { setTransferred, onAbort } from "../wait/aborts.js";
+import { rejection } from "../wait/rejection.js";
 import { EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
 import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
 import { RetryPause } from "./retryPause.js";
@@ -85,7 +86,7 @@ export class WaitQueue extends WaiterList {
       if (result === EAGAIN && operation.isNonblocking?.(a, b) === true) {
         return Promise.reject(errorOf(operation, EAGAIN, a, b));
       }
-      if (!waits(operation, result, a, b)) return Promise.reject(errorOf(operation, result, a, b));
+      if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
     } else if (operation.isNonblocking?.(a, b) === true) {
       if (this.head !== undefined && !this.#deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && !this.#ready) {
@@ -97,7 +98,7 @@ export class WaitQueue extends WaiterList {
       return this.run(holder, operation, a, b, timeout, signal);
     }
     const refused = this.#register(operation, a, b);
-    if (refused !== undefined) return Promise.reject(refused);
+    if (refused !== undefined) return rejection(refused);
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.#enqueue(waiter, timeout);
@@ -133,7 +134,7 @@ export class WaitQueue extends WaiterList {
     if (this.#ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
-      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b);
+      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
     }
     const refused = this.#register(operation, a, b);
     if (refused !== undefined) throw refused;
@@ -195,8 +196,8 @@ export class WaitQueue extends WaiterList {
   /** Rejects, in the next turn if the budget of this turn is spent. */
   #refuse(error: unknown): Promise<never> {
     const { reactor } = this.owner;
-    if (reactor.spend()) return Promise.reject(error);
-    return new Promise((_resolve, reject) => reactor.defer({ resume: () => reject(error) }));
+    if (reactor.spend()) return rejection(error);
+    return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
   /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
@@ -322,7 +323,7 @@ export class WaitQueue extends WaiterList {
         return this.#startPause(waiter);
       } else {
         this.remove(waiter);
-        waiter.reject(errorOf(operation, result, a, b));
+        waiter.reject(errorOf(operation, result, a, b, this.owner));
       }
     }
   }
@@ -380,7 +381,8 @@ export class WaitQueue extends WaiterList {
 
   protected expired(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) {
-      if (!waiter.resolveWithReceived()) waiter.reject(deadlineErrorOf(waiter.operation, waiter.a, waiter.b));
+      const { operation, a, b } = waiter;
+      if (!waiter.resolveWithReceived()) waiter.reject(deadlineErrorOf(operation, a, b, this.owner));
     }
     this.#afterRemoval();
   }

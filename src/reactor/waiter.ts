@@ -1,6 +1,7 @@
 // A waiting call, and how it ends: with a promise, or with a handler for parts of ours that need none.
 
 import { clock } from "../builtins.js";
+import { rejection } from "../wait/rejection.js";
 import type { Operation } from "./operation.js";
 
 /**
@@ -22,12 +23,10 @@ interface AbortableQueue {
   abort(waiter: Waiter): void;
 }
 
-// The executor of a promise runs at once. So it can pass its functions in variables, and needs no closure.
+// The executor of a promise runs at once. So it can pass its function in a variable, and needs no closure.
 let takenResolve: ((value: unknown) => void) | undefined;
-let takenReject: ((error: unknown) => void) | undefined;
-function take(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+function take(resolve: (value: unknown) => void): void {
   takenResolve = resolve;
-  takenReject = reject;
 }
 
 /** A promise that the next waiter settles. */
@@ -52,7 +51,6 @@ export class Waiter {
   readonly #queue: AbortableQueue;
   readonly #handler: CompletionHandler<unknown> | undefined;
   readonly #resolve: ((value: unknown) => void) | undefined;
-  readonly #reject: ((error: unknown) => void) | undefined;
 
   /** @param handler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
   constructor(
@@ -71,8 +69,7 @@ export class Waiter {
     this.holder = holder;
     this.#handler = handler;
     this.#resolve = takenResolve;
-    this.#reject = takenReject;
-    takenResolve = takenReject = undefined;
+    takenResolve = undefined;
   }
 
   resolve(value: unknown): void {
@@ -81,7 +78,7 @@ export class Waiter {
   }
 
   reject(error: unknown): void {
-    if (this.#handler === undefined) this.#reject!(error);
+    if (this.#handler === undefined) this.#resolve!(rejection(error));
     else this.#handler.failed(error);
   }
 

@@ -1,6 +1,7 @@
 // for await (const [conn, address] of socket).
 
 import type { Address } from "../addr/index.js";
+import { endedByClose } from "../errors/index.js";
 import type { AcceptOperations } from "../ops/accept.js";
 import type { PromiseRunner } from "./promiseRunner.js";
 
@@ -14,7 +15,7 @@ export function acceptIterator<S>(
       try {
         return { done: false, value: await runner.read(withAddress, runner, true, undefined) };
       } catch (error) {
-        if (runner.descriptor.fd < 0) return { done: true, value: undefined };
+        if (runner.descriptor.fd < 0 && endedByClose(error)) return { done: true, value: undefined };
         throw error;
       }
     },

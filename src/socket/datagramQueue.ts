@@ -29,7 +29,8 @@ import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
 import { type BatchSending, SENDMMSG } from "../ops/mmsg.js";
-import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { signalOf, timeoutOf, WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
+import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
 /** Sizes of a {@link DatagramQueue}. */
@@ -188,7 +189,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
    * @throws the errors of `trySend`; SocketError `ETIMEDOUT`, and then the datagram is not queued
    */
   async send(data: Data, to?: AddressLike, opts?: AddOptions & WaitOptions): Promise<void> {
-    checkOptions(opts, "sendmmsg");
+    checkOptions(opts, "sendmmsg", [...WAIT_NAMES, "segmentSize"]);
     if (this.trySend(data, to, opts)) return;
     // The queue adds the datagram when it has room, so that no later call gets in between.
     await this.#wait(this.#waitingForRoom, () => this.#put(data, to, opts), 0, opts);
@@ -200,7 +201,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
    * @throws SocketError `ETIMEDOUT`, or the error that ended the queue
    */
   async flush(opts?: WaitOptions): Promise<void> {
-    checkOptions(opts, "sendmmsg");
+    checkOptions(opts, "sendmmsg", WAIT_NAMES);
     this.#check();
     if (this.#length > 0) {
       await this.#wait(this.#waitingForFlush, () => undefined, this.#sent + this.#refused + this.#length, opts);
@@ -211,7 +212,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     const timeout = timeoutOf(opts, this.#socket.timeout, "sendmmsg");
     const signal = signalOf(opts, "sendmmsg");
     signal?.throwIfAborted();
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
       const member = { aborted: (reason: unknown): void => waiting.reject(reason) };
       const leave = (): void => {
@@ -226,10 +227,10 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
           try {
             resolve(onResolve());
           } catch (error) {
-            reject(error);
+            resolve(rejection(error));
           }
         },
-        reject: (error) => (leave(), reject(error)),
+        reject: (error) => (leave(), resolve(rejection(error))),
       };
       waiters.add(waiting);
       if (signal !== undefined) onAbort(signal, member);

@@ -16,7 +16,7 @@ import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { checkOptions } from "../check/index.js";
-import { signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { signalOf, timeoutOf, WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
@@ -68,7 +68,7 @@ const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = operation
  * ```
  */
 export async function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOptions): Promise<PollResult<E>[]> {
-  checkOptions(opts, "poll");
+  checkOptions(opts, "poll", WAIT_NAMES);
   const timeout = timeoutOf(opts, null, "poll");
   const signal = signalOf(opts, "poll");
   const table = new PollTable<E>(entries, isSocket);

@@ -21,6 +21,7 @@ import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
+import { rejection } from "../wait/rejection.js";
 import { resolveName } from "./resolveAddress.js";
 import type { Socket } from "./socket.js";
 
@@ -223,7 +224,7 @@ export class PromiseRunner implements Runner<"promise"> {
     // The call that goes on counts as one, with this part of it.
     if (sent > 0) this.descriptor.writing.transfers--;
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
-    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0);
+    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.descriptor);
     return this.write(SEND_ALL, sending, 0, undefined);
   }
 
@@ -234,14 +235,14 @@ export class PromiseRunner implements Runner<"promise"> {
     const result = this.#queueOf(flags).tryNow(operation, a, flags);
     if (result >= 0) return operation.complete(result, a, flags);
     if (result === EAGAIN) return undefined;
-    throw errorOf(operation, result, a, flags);
+    throw errorOf(operation, result, a, flags, this.descriptor);
   }
 
   trySend<A>(operation: Operation<A, number, number>, a: A, flags: number): number | undefined {
     const result = this.descriptor.writing.tryNow(operation, a, flags);
     if (result >= 0) return result;
     if (result === EAGAIN) return undefined;
-    throw errorOf(operation, result, a, flags);
+    throw errorOf(operation, result, a, flags, this.descriptor);
   }
 
   beforeDatagrams(count: number): void {
@@ -255,8 +256,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   fail<T>(error: unknown): Promise<T> {
-    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it is what a check or a getter of users threw
-    return Promise.reject(error);
+    // Not at once: an async function of the program that returns this promise awaits it only in the next microtask.
+    return rejection(error);
   }
 
   close(): void {

@@ -9,6 +9,7 @@ import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
 import { type LastActivity, type FlowOwner, SpliceFlow, watchDestinationLater } from "./spliceFlow.js";
+import { rejection } from "../wait/rejection.js";
 
 /** The two flows between a pair of sockets. */
 export class Pump implements FlowOwner {
@@ -124,9 +125,14 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
   let stopLimits: (() => void) | undefined;
   let unlockStreams: (() => void) | undefined;
   try {
-    return await new Promise<PumpCounts>((completed, failed) => {
+    return await new Promise<PumpCounts>((resolve) => {
+      let over = false;
+      const failed = (error: unknown): void => {
+        if (!over) resolve(rejection(error));
+        over = true;
+      };
       unlockStreams = lockStreams(one, other);
-      pumping = new Pump(socket, target, limits.pipes, activity, false, { completed, failed });
+      pumping = new Pump(socket, target, limits.pipes, activity, false, { completed: resolve, failed });
       stopLimits = enforceLimits([pumping.there, pumping.back], limits, activity);
       pumping.start();
     });

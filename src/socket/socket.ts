@@ -13,7 +13,15 @@ import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations, type AcceptOptions } from "../ops/accept.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions, TransferOptions } from "../ops/flags.js";
-import { adoptDescriptor, checkKind, type DetachOptions, isBlocking, pairOf, partsOf } from "../ops/makeSocket.js";
+import {
+  adoptDescriptor,
+  checkKind,
+  checkSocket,
+  type DetachOptions,
+  isBlocking,
+  pairOf,
+  partsOf,
+} from "../ops/makeSocket.js";
 import { recvmmsg, type SendBatchOptions, sendmmsg } from "../ops/mmsg.js";
 import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
 import { readable, writable } from "../ops/readiness.js";
@@ -111,7 +119,10 @@ export class Socket extends Inspectable<SocketDescription> {
       made instanceof Descriptor
         ? made
         : // The kernel gets the type with its flags.
-          new Descriptor(check(nativeCalls.socket(family, type, protocol), "socket"), isTcp(family, kind, protocol));
+          new Descriptor(
+            checkSocket(nativeCalls.socket(family, type, protocol), family, type),
+            isTcp(family, kind, protocol),
+          );
     this.#runner = new PromiseRunner(family, kind, protocol, descriptor);
   }
 

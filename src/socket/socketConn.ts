@@ -23,7 +23,7 @@ import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "./readFor.js";
 import { settingsAt } from "./settings.js";
 import { FINISH, HANGUP } from "../ops/readiness.js";
-import { signalOf, timeoutOf } from "../wait/waitOptions.js";
+import { READ_NAMES, signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** The addresses of a connection, as far as they are known. */
@@ -124,7 +124,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     if (reading.busy) return Promise.reject(new BusyError("read"));
     try {
       if (opts === undefined) return runReadFor(reading, socket, consumer, socket.timeout, undefined);
-      checkOptions(opts, READ_FOR.syscall);
+      checkOptions(opts, READ_FOR.syscall, READ_NAMES);
       const timeout = timeoutOf(opts, socket.timeout, READ_FOR.syscall);
       return runReadFor(reading, socket, consumer, timeout, signalOf(opts, READ_FOR.syscall));
     } catch (error) {
@@ -151,7 +151,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
   closeWrite(opts?: IoOptions): Promise<void> {
     const action = "shutdown";
     try {
-      checkOptions(opts, action);
+      checkOptions(opts, action, READ_NAMES);
       const signal = signalOf(opts, action);
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
@@ -176,7 +176,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
     try {
-      checkOptions(opts, HANGUP.syscall);
+      checkOptions(opts, HANGUP.syscall, READ_NAMES);
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
       // The waiting call keeps neither the socket nor this object from collection.

@@ -6,6 +6,7 @@ import type { Stream } from "../stream/index.js";
 import { spliceEndOf, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
+import { rejection } from "../wait/rejection.js";
 
 /**
  * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. Each may also
@@ -47,7 +48,7 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
       `Cannot ${action}: ${name} is a stream over no socket, required one over a socket, or pipeTo()`,
     );
   }
-  const limits = limitsOf(opts, action);
+  const limits = limitsOf(opts, action, ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   limits.signal?.throwIfAborted();
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
@@ -55,11 +56,15 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
   let stopLimits: (() => void) | undefined;
   let unlockStreams: (() => void) | undefined;
   try {
-    return await new Promise<number>((resolve, reject) => {
+    let failed = false;
+    return await new Promise<number>((resolve) => {
       const owner: FlowOwner = {
         endsDestination: () => end,
         flowEnded: ({ sent }) => resolve(sent),
-        flowFailed: (_, error) => reject(error),
+        flowFailed: (_, error) => {
+          if (!failed) resolve(rejection(error));
+          failed = true;
+        },
       };
       unlockStreams = lockStreams(source);
       flow = new SpliceFlow(socket, target, limits.pipes, count, activity, owner);

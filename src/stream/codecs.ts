@@ -32,7 +32,7 @@ const MIB = 1_048_576;
  * ```
  */
 export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, string | Uint8Array> {
-  checkOptions(opts, "make a lengthPrefixed codec");
+  checkOptions(opts, "make a lengthPrefixed codec", ["bytes", "endian", "max"]);
   const { bytes = 4, endian = "big" } = opts;
   if (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8 && bytes !== "varint") {
     throw new RangeError(
@@ -98,7 +98,7 @@ export function delimited(
   opts: DelimitedOptions = {},
 ): Codec<Buffer, string | Uint8Array> {
   const end = Buffer.from(delimiterBytes(delimiter, "make a delimited codec"));
-  checkOptions(opts, "make a delimited codec");
+  checkOptions(opts, "make a delimited codec", ["max"]);
   const max = integer(opts.max ?? MIB, "make a delimited codec", "max", 0, Number.MAX_SAFE_INTEGER - end.length);
   return {
     max: max + end.length,

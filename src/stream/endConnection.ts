@@ -27,7 +27,7 @@ export interface EndingReader {
 
 /** The error of an option that is wrong, or undefined. An aborted signal is not wrong: `end()` then closes at once. */
 export function endOptionsError(opts: EndOptions | undefined): Error | undefined {
-  const refused = optionsError(opts, "end");
+  const refused = optionsError(opts, "end", ["timeout", "signal", "maxBytes"]);
   if (refused !== undefined && !isAbort(refused.error, opts)) return refused.error as Error;
   const max = opts?.maxBytes;
   if (max === undefined || max === Infinity || (Number.isSafeInteger(max) && max >= 0)) return undefined;

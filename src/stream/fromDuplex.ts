@@ -7,6 +7,7 @@ import type { SocketError } from "../errors/index.js";
 import type { Conn } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { milliseconds } from "../wait/waitOptions.js";
+import { rejection } from "../wait/rejection.js";
 import { type Transport, TransportConn } from "./transportConn.js";
 
 /** How a Conn uses the Duplex below it. */
@@ -62,15 +63,16 @@ class NodeDuplexTransport implements Transport {
   }
 
   writeChunk(bytes: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#duplex.write(bytes, (error) => (error ? reject(this.#writeError(error, "write")) : resolve()));
+    return new Promise((resolve) => {
+      this.#duplex.write(bytes, (error) => resolve(error ? rejection(this.#writeError(error, "write")) : undefined));
     });
   }
 
   end(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const done = (error?: Error | null): void => (error ? reject(this.#writeError(error, "closeWrite")) : resolve());
-      this.#duplex.end(done);
+    return new Promise((resolve) => {
+      this.#duplex.end((error?: Error | null) => {
+        resolve(error ? rejection(this.#writeError(error, "closeWrite")) : undefined);
+      });
     });
   }
 

@@ -1,5 +1,6 @@
 // The async iterator over the items of a stream: chunks, lines or frames. `Items` is its public type.
 
+import { endedByClose } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { BufferedReader } from "./bufferedReader.js";
 import type { ReadBuffer } from "./readBuffer.js";
@@ -20,6 +21,12 @@ export const findChunk: FindItem<Buffer> = (buffer, ended) => {
 };
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
+
+/** A loop ends quietly when this side closes the connection. */
+function toEnd(error: unknown): IteratorResult<never, undefined> {
+  if (endedByClose(error)) return DONE;
+  throw error;
+}
 
 /**
  * The items of a stream: an async iterator that also has `read()` and `tryRead()`. It holds no bytes: what it has not
@@ -86,7 +93,10 @@ export class Items<T> implements AsyncIterableIterator<T> {
 
   /** Reads the next item for `for await`. */
   next(): Promise<IteratorResult<T, undefined>> {
-    return this.#reader.read(this.#nextRule, this.#opts);
+    const reader = this.#reader;
+    const result = reader.read(this.#nextRule, this.#opts);
+    // An item that was there needs no second promise.
+    return reader.reading || reader.closed ? result.then(undefined, toEnd) : result;
   }
 
   /** Ends a loop. The stream stays open and keeps the bytes that were not returned. */

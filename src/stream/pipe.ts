@@ -77,7 +77,7 @@ export async function pipe(
   opts: PipeOptions | undefined,
   observer: PipeObserver = {},
 ): Promise<number> {
-  const refused = optionsError(opts, "pipeTo");
+  const refused = optionsError(opts, "pipeTo", ["timeout", "signal", "keepOpen"]);
   if (refused !== undefined) throw refused.error;
   reader.lock();
   const { buffer } = reader;
@@ -88,12 +88,13 @@ export async function pipe(
       watch = new DestinationWatch(adoptSignal(opts?.signal));
       watch.start(to, (error) => observer.endsOn?.(error) ?? true);
     }
-    const readOptions = watch === undefined ? opts : { timeout: opts?.timeout, signal: watch.signal };
+    const writeOptions = opts === undefined ? undefined : { timeout: opts.timeout, signal: opts.signal };
+    const readOptions = watch === undefined ? writeOptions : { timeout: opts?.timeout, signal: watch.signal };
     while (buffer.length > 0 || (await reader.fill(readOptions))) {
       const bytes = buffer.view();
       let taken = bytes.length;
       try {
-        await to.write(bytes, opts);
+        await to.write(bytes, writeOptions);
       } catch (error) {
         // If the error says how many bytes the writer has taken, the rest stays unread.
         const { stopReason } = observer;
@@ -107,7 +108,7 @@ export async function pipe(
       written += bytes.length;
       observer.onWritten?.(bytes.length);
     }
-    if (opts?.keepOpen !== true) await to.closeWrite(opts);
+    if (opts?.keepOpen !== true) await to.closeWrite(writeOptions);
     return written;
   } finally {
     watch?.end();

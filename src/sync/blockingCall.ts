@@ -15,7 +15,7 @@ import type { TransferCounts } from "../reactor/index.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
 import { interrupted } from "./interrupts.js";
-import { deadlineErrorOf, errorOf, INCOMPLETE, type Operation, PROGRESS } from "../reactor/operation.js";
+import { deadlineErrorOf, errorOf, type FailedAt, INCOMPLETE, type Operation, PROGRESS } from "../reactor/operation.js";
 import { FIRST_PAUSE, LONGEST_PAUSE } from "../reactor/retryPause.js";
 
 /** The longest wait in the kernel, in ms. */
@@ -65,17 +65,18 @@ export function block<A, B, T>(
     if (result <= PROGRESS || result === EINTR) {
       futile = pause = 0;
       if (result !== EINTR) counts.countPart(operation, PROGRESS - result);
-      if (deadline !== Infinity && performance.now() >= deadline) return cut(operation, a, b, ETIMEDOUT);
+      if (deadline !== Infinity && performance.now() >= deadline)
+        return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
       continue;
     }
     if (result === EAGAIN) {
       if (operation.isNonblocking?.(a, b) === true) throw errorOf(operation, EAGAIN, a, b);
     } else if (result !== INCOMPLETE && operation.isTransient?.(result, a, b) !== true) {
-      throw errorOf(operation, result, a, b);
+      throw errorOf(operation, result, a, b, { reactor: { calls }, fd });
     }
     const slice = sliceUntil(deadline);
-    if (slice === 0) return cut(operation, a, b, ETIMEDOUT);
-    if (interrupted(calls)) return cut(operation, a, b, EINTR);
+    if (slice === 0) return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
+    if (interrupted(calls)) return cut(operation, a, b, EINTR, { reactor: { calls }, fd });
     if (result === EAGAIN && futile < FUTILE) {
       futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
     } else {
@@ -86,8 +87,8 @@ export function block<A, B, T>(
 }
 
 /** Ends a call after its deadline, or after a signal: returns the bytes received, or throws the error. */
-function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number): T {
+function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedAt): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
-  throw errno === ETIMEDOUT ? deadlineErrorOf(operation, a, b) : errorOf(operation, errno, a, b);
+  throw errno === ETIMEDOUT ? deadlineErrorOf(operation, a, b, at) : errorOf(operation, errno, a, b, at);
 }

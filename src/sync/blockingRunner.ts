@@ -157,7 +157,7 @@ export class BlockingRunner implements Runner<"blocking"> {
       return result;
     }
     if (result === EAGAIN) return undefined;
-    throw errorOf(operation, result, a, flags);
+    throw errorOf(operation, result, a, flags, { reactor: { calls }, fd });
   }
 
   beforeDatagrams(): void {

@@ -12,7 +12,7 @@ import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions } from "../ops/flags.js";
-import { adoptDescriptor, checkKind, type DetachOptions, isBlocking, pairOf } from "../ops/makeSocket.js";
+import { adoptDescriptor, checkKind, checkSocket, type DetachOptions, isBlocking, pairOf } from "../ops/makeSocket.js";
 import { recvmmsg, sendmmsg } from "../ops/mmsg.js";
 import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
 import { readable, writable } from "../ops/readiness.js";
@@ -128,7 +128,7 @@ export class Socket extends Inspectable<SocketDescription> {
       made instanceof NewDescriptor
         ? made.fd
         : // The kernel gets the type with its flags.
-          check(calls.socket(family, type, protocol), "socket");
+          checkSocket(calls.socket(family, type, protocol), family, type);
     this.#runner = new BlockingRunner(family, kind, protocol, fd);
   }
 

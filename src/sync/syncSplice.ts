@@ -141,7 +141,7 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
   checkStream(from, isBlockingSocket, "from", "splice");
   checkStream(to, isBlockingSocket, "to", "splice");
   blockingTimeoutOf(opts, null, "splice");
-  const limits = limitsOf(opts, "splice");
+  const limits = limitsOf(opts, "splice", ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   const clock = { last: performance.now() };
   const one = new Splice(from, to, limits, count, end, () => {

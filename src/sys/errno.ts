@@ -14,6 +14,7 @@ function negativeErrno(name: string): number {
 }
 
 // Negative, as the calls return them.
+export const EACCES: number = negativeErrno("EACCES");
 export const EAFNOSUPPORT: number = negativeErrno("EAFNOSUPPORT");
 export const EAGAIN: number = negativeErrno("EAGAIN");
 export const EALREADY: number = negativeErrno("EALREADY");
@@ -50,8 +51,11 @@ export function errnoName(errno: number): string {
   return namesByNumber.get(-errno) ?? `E${-errno}`;
 }
 
+const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOFILE permits (ulimit -n)";
+
 /** The error for the negative result of a call. No other function makes a {@link SocketError} of an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
+  if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
   return new SocketError(errnoName(errno), errno, syscall, details);
 }
 

@@ -12,6 +12,7 @@ import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
+import { rejection } from "../wait/rejection.js";
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
@@ -207,7 +208,7 @@ export class TlsReader {
   }
 
   #refuse(error: unknown): void {
-    if (this.#waits !== IDLE) this.#settle()(Promise.reject(error));
+    if (this.#waits !== IDLE) this.#settle()(rejection(error));
   }
 
   /** Clears the pending read, and returns its resolve function. */

@@ -12,6 +12,7 @@ import type { TimerRefs } from "../wait/timerRefs.js";
 import { clock } from "../builtins.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
+import { rejection } from "../wait/rejection.js";
 
 /** Maximum number of bytes of a piece: four full records. */
 const MAX_PIECE = 65_536;
@@ -50,15 +51,22 @@ class PlainWrite implements PendingWrite {
   transferred = 0;
   readonly since: number = clock();
   readonly promise: Promise<void>;
-  resolve!: () => void;
-  reject!: (error: unknown) => void;
+  #resolve!: (outcome?: Promise<never>) => void;
+  #settled = false;
 
   constructor(data: Uint8Array | WriteParts | undefined) {
     this.data = data;
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
+    this.promise = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  resolve(): void {
+    this.#settled = true;
+    this.#resolve();
+  }
+
+  reject(error: unknown): void {
+    if (!this.#settled) this.#resolve(rejection(error));
+    this.#settled = true;
   }
 }
 

@@ -10,18 +10,23 @@ import { addPendingSource, type Description, type ListedCall, registry } from ".
 import { checkOptions } from "../check/index.js";
 import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } from "./aborts.js";
 import { type Clock, systemClock } from "./clock.js";
+import { rejection } from "./rejection.js";
 import type { TimerRefs } from "./timerRefs.js";
-import { abortSignal, milliseconds } from "./waitOptions.js";
+import { abortSignal, milliseconds, READ_NAMES } from "./waitOptions.js";
 
 /**
  * The error with which a call with these options rejects before it starts: an option is wrong, or the signal is aborted
  * already. Undefined if the call may start. The error is in an object because a signal's reason can be any value.
  */
-export function optionsError(opts: IoOptions | undefined, action: string): { readonly error: unknown } | undefined {
+export function optionsError(
+  opts: IoOptions | undefined,
+  action: string,
+  known: readonly string[] = READ_NAMES,
+): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
   let signal: AbortSignal | undefined;
   try {
-    checkOptions(opts, action);
+    checkOptions(opts, action, known);
     milliseconds(opts.timeout, action);
     signal = abortSignal(opts.signal, action);
   } catch (error) {
@@ -49,8 +54,7 @@ export abstract class PendingCall<T> implements AbortListener {
   readonly promise: Promise<T>;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
-  #resolve!: (value: T) => void;
-  #reject!: (error: unknown) => void;
+  #resolve!: (value: T | Promise<never>) => void;
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
   readonly #listed: ListedAs | undefined;
@@ -67,10 +71,7 @@ export abstract class PendingCall<T> implements AbortListener {
     this.#clock = clock;
     this.#refs = refs;
     this.#listed = listed;
-    this.promise = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.promise = new Promise<T>((resolve) => (this.#resolve = resolve));
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
       this.#timer = clock.setTimeout(() => this.#expire(), timeout);
@@ -102,7 +103,7 @@ export abstract class PendingCall<T> implements AbortListener {
   }
 
   reject(error: unknown): void {
-    if (this.#settle()) this.#reject(error);
+    if (this.#settle()) this.#resolve(rejection(error));
   }
 
   /** Called when the signal is aborted. */

@@ -1,6 +1,7 @@
 // A promise with a timeout and signals, for waits that have no descriptor, such as a lookup of a name.
 
 import { offAbort, onAbort } from "./aborts.js";
+import { rejection } from "./rejection.js";
 import { LONGEST_TIMER } from "./waitOptions.js";
 
 /**
@@ -18,15 +19,17 @@ export function within<T>(
   abandon?: () => void,
   keepsAlive: boolean = true,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const removals: (() => void)[] = [];
+    let settled = false;
     const cleanUp = (): void => {
+      settled = true;
       clearTimeout(timer);
       for (const remove of removals) remove();
     };
     const giveUp = (error: unknown): void => {
       cleanUp();
-      reject(error);
+      resolve(rejection(error));
       abandon?.();
     };
     const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), LONGEST_TIMER);
@@ -49,8 +52,10 @@ export function within<T>(
         resolve(value);
       },
       (error: unknown) => {
+        // Nothing would handle a second rejection.
+        if (settled) return;
         cleanUp();
-        reject(error);
+        resolve(rejection(error));
       },
     );
   });

@@ -374,7 +374,7 @@ const wrongValues: readonly [unknown, typeof TypeError | typeof RangeError, RegE
   [new PacketAddress(1, -1, 1, 0, mac), RangeError, /ifindex is -1/],
   [new PacketAddress(1, 1, 65536, 0, mac), RangeError, /hatype is 65536/],
   [new PacketAddress(1, 1, 1, 256, mac), RangeError, /pkttype is 256/],
-  [new PacketAddress(1, 1, 1, 0, new Uint8Array(9)), TypeError, /addr is a view of 9 bytes, required .* at most 8/],
+  [new PacketAddress(1, 1, 1, 0, new Uint8Array(9)), TypeError, /addr is a Uint8Array\(9\), required .* at most 8/],
   [new OpaqueAddress(70000, mac), RangeError, /family is 70000/],
   [new OpaqueAddress(31, "x" as unknown as Uint8Array), TypeError, /data is "x"/],
   [new HostPort("127.1", 80), TypeError, /looks like a number/],

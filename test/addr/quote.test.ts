@@ -1,3 +1,4 @@
+import { FrameError } from "berkeley";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { quote } from "#berkeley/check/index.js";
@@ -24,7 +25,29 @@ const table: readonly [unknown, string][] = [
   [[1, 2, 3, 4, 5, 6, 7], "[1, 2, 3, 4, 5, 6, …]"],
   [{ host: "h", "a-b": 1 }, '{ host: "h", "a-b": 1 }'],
   [{}, "{}"],
-  [new Uint8Array(3), "a view of 3 bytes"],
+  [new Uint8Array(3), "a Uint8Array(3)"],
+  [Buffer.alloc(2), "a Buffer(2)"],
+  [new Float64Array(2), "a Float64Array(2)"],
+  [new DataView(new ArrayBuffer(5)), "a DataView(5)"],
+  [new ArrayBuffer(4), "an ArrayBuffer(4)"],
+  [new SharedArrayBuffer(8), "a SharedArrayBuffer(8)"],
+  [new Map([[1, 2]]), "a Map(1)"],
+  [new Set(), "a Set(0)"],
+  [new Date(0), "a Date"],
+  [new URL("http://user:secret@host/"), "a URL"],
+  [Promise.resolve(), "a Promise"],
+  [
+    new (class Hidden {
+      token = "x";
+    })(),
+    "a Hidden",
+  ],
+  [FrameError, "a class FrameError"],
+  [function named() {}, "a function named"],
+  [Object.assign(Object.create(null), { a: 1 }), "{ a: 1 }"],
+  [new Proxy(new Map(), {}), "a Proxy"],
+  [{ password: "hunter2", key: new Uint8Array(2) }, "{ password: a string of 7 characters, key: a view of 2 bytes }"],
+  [{ inner: new ArrayBuffer(4) }, "{ inner: an ArrayBuffer(4) }"],
 ];
 
 for (const [value, text] of table) {

@@ -109,7 +109,7 @@ test("connect reports a reset as a failure, after what had come", async () => {
   program.child.stdout!.once("data", () => stream.abort());
   const { status, stdout, stderr } = await program.ended;
   assert.deepEqual([status, stdout], [1, "half of an ans"]);
-  assert.match(stderr, /^berkeley: recv ECONNRESET: connection reset by peer\n$/);
+  assert.match(stderr, /^berkeley: recv ECONNRESET .*: connection reset by peer\n$/);
 });
 
 test("--crlf, --line and --hex change what is sent and printed", async () => {
@@ -180,7 +180,7 @@ test("--idle ends a silent conversation with status 1, --timeout an attempt that
 test("listen --timeout gives up when nobody comes", async () => {
   const { status, stderr } = await run(["listen", "0", "-q", "--timeout", "50ms"], { input: "" });
   assert.equal(status, 1);
-  assert.match(stderr, /^berkeley: accept ETIMEDOUT: connection timed out\n$/);
+  assert.match(stderr, /^berkeley: accept ETIMEDOUT .*: connection timed out\n$/);
 });
 
 test("a refused connection and an unknown host are a line of their own and status 1", async () => {
@@ -298,7 +298,7 @@ test("a command of --exec ends with its connection", async () => {
   stream.abort();
   const { status, stderr } = await program.ended;
   assert.equal(status, 1);
-  assert.match(stderr, /^berkeley: recv ECONNRESET: connection reset by peer$/m);
+  assert.match(stderr, /^berkeley: recv ECONNRESET .*: connection reset by peer$/m);
   assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
 });
 

@@ -119,7 +119,7 @@ test("an error of the resolver has a code, the number behind it, and the resolve
       errno: -2,
       syscall: "getaddrinfo",
       address: "localhost",
-      message: "getaddrinfo EAI_NONAME localhost",
+      message: "getaddrinfo EAI_NONAME localhost: name or service not known",
     },
   );
   assert.match((cause as Error).message, /not known/);

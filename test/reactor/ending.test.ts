@@ -299,7 +299,7 @@ test("a sendAll() that is cut says how many bytes went out", async () => {
   await assert.rejects(conn.sendAll("0123456789"), {
     code: "EPIPE",
     transferred: 4,
-    message: "send EPIPE (4 bytes had been sent)",
+    message: "send EPIPE: broken pipe (4 bytes had been sent)",
   });
   sys.script("send", "EPIPE");
   await assert.rejects(conn.sendAll("0123456789"), { code: "EPIPE", transferred: 0 });

@@ -76,9 +76,9 @@ const notViews = [
   [null, TypeError, "null"],
   ["text", TypeError, '"text"'],
   [10, TypeError, "10"],
-  [new ArrayBuffer(3), TypeError, "{}"],
-  [new Uint16Array(2), TypeError, "a view of 4 bytes"],
-  [new DataView(new ArrayBuffer(8)), TypeError, "a view of 8 bytes"],
+  [new ArrayBuffer(3), TypeError, "an ArrayBuffer(3)"],
+  [new Uint16Array(2), TypeError, "a Uint16Array(2)"],
+  [new DataView(new ArrayBuffer(8)), TypeError, "a DataView(8)"],
   [[1, 2], TypeError, "[1, 2]"],
 ] as const;
 
@@ -87,7 +87,7 @@ const notData = [
   [null, TypeError, "null"],
   [10, TypeError, "10"],
   [{ length: 1 }, TypeError, "{ length: 1 }"],
-  [new Uint16Array(2), TypeError, "a view of 4 bytes"],
+  [new Uint16Array(2), TypeError, "a Uint16Array(2)"],
   [["a", 5], TypeError, "data[1] is 5"],
   [[null], TypeError, "data[0] is null"],
 ] as const;
@@ -244,7 +244,7 @@ const plainCases: readonly Case[] = [
       ["1", TypeError, '"1"'],
       [undefined, TypeError, "undefined"],
       [true, TypeError, "true"],
-      [new Uint16Array(1), TypeError, "a view of 2 bytes"],
+      [new Uint16Array(1), TypeError, "a Uint16Array(1)"],
       [1.5, RangeError, "1.5"],
       [2 ** 32, RangeError, "4294967296"],
       [-(2 ** 31) - 1, RangeError, "-2147483649"],

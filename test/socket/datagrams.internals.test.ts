@@ -183,7 +183,7 @@ test("a broadcast takes SO_BROADCAST", async () => {
     syscall: "sendto",
     address: "255.255.255.255",
     port: 9,
-    message: "sendto EACCES 255.255.255.255:9",
+    message: "sendto EACCES 255.255.255.255:9: permission denied",
   });
   socket.setsockopt(SO_BROADCAST, true);
   assert.equal(socket.getsockopt(SO_BROADCAST), true);

@@ -117,7 +117,11 @@ for (const code of ["ECONNABORTED", "EPROTO", "EPERM"]) {
 test("accept() on what does not listen rejects with EINVAL", async () => {
   const { sys, socket } = fakeKernel();
   sys.script("accept", "EINVAL", "EOPNOTSUPP");
-  await assert.rejects(socket().accept(), { code: "EINVAL", syscall: "accept", message: "accept EINVAL" });
+  await assert.rejects(socket().accept(), {
+    code: "EINVAL",
+    syscall: "accept",
+    message: /^accept EINVAL( \S+)?: invalid argument$/,
+  });
   await assert.rejects(socket(AF_INET, SOCK_DGRAM).accept(), { code: "EOPNOTSUPP" });
 });
 

@@ -186,13 +186,13 @@ test("fromDuplex() rejects a pending write with the error of its Duplex, and not
     read: () => undefined,
     write: (_chunk, _encoding, done) => (finish = done),
     destroy: (error, done) => {
-      finish?.(Object.assign(new Error("write ECANCELED"), { code: "ECANCELED" }));
+      finish?.(Object.assign(new Error("write ECANCELED: operation canceled"), { code: "ECANCELED" }));
       done(error);
     },
   });
   const conn = fromDuplex(socket);
   const writing = rejection(conn.write("x"));
-  const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+  const reset = Object.assign(new Error("read ECONNRESET: connection reset by peer"), { code: "ECONNRESET" });
   socket.destroy(reset);
   assert.equal(await writing, reset);
 });

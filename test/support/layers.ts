@@ -20,7 +20,8 @@ export const policy: Readonly<Record<string, Policy>> = {
   callbacks: { values: ["builtins"] },
   check: { values: [] },
   registry: { values: ["builtins"] },
-  errors: { values: [] },
+  // builtins: for the words of the system, which Node has.
+  errors: { values: ["builtins"] },
   io: { values: [], types: ["addr"] },
   addr: { values: ["check"] },
   // The calls of sockets and the calls in JavaScript wait in layers that must not import each other.

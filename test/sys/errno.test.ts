@@ -119,7 +119,7 @@ test("check() passes results on, and throws errors with what is known of the cal
     () => errno.check(errno.ETIMEDOUT, "connect", () => ({ address: "::1", port: 5 })),
     (error: unknown) => {
       assert.ok(error instanceof SocketError);
-      assert.equal(error.message, "connect ETIMEDOUT [::1]:5");
+      assert.equal(error.message, "connect ETIMEDOUT [::1]:5: connection timed out");
       assert.equal(error.errno, -constants.errno.ETIMEDOUT);
       return true;
     },

@@ -207,16 +207,16 @@ test("connect() rejects with the most telling error when all fail, and with all 
   // 255.255.255.255 is no destination of TCP, which is known here without a packet.
   const resolver = resolverOf([], ["127.0.0.1", "255.255.255.255"]);
   const error = await rejection(connect(`tcp://some.example:${port}`, { resolver }));
-  assert.equal(error.message, `connect ECONNREFUSED 127.0.0.1:${port}`);
+  assert.equal(error.message, `connect ECONNREFUSED 127.0.0.1:${port}: connection refused`);
   assert.ok(error.cause instanceof AggregateError);
   assert.deepEqual(causes(error), [`ECONNREFUSED 127.0.0.1:${port}`, `ENETUNREACH 255.255.255.255:${port}`]);
 });
 
-test("connect() to one address that refuses says so, with the attempt in its cause", async () => {
+test("connect() to one address that refuses says so, without a cause that repeats it", async () => {
   await using closed = await closedPort();
   const error = await rejection(connect(closed.getsockname() as InetAddress));
   assert.equal(error.code, "ECONNREFUSED");
-  assert.deepEqual(causes(error), [`ECONNREFUSED 127.0.0.1:${portOf(closed)}`]);
+  assert.equal(error.cause, undefined);
 });
 
 test("connect() says which resolver error there was when a name has no address", async () => {
@@ -224,7 +224,7 @@ test("connect() says which resolver error there was when a name has no address",
   assert.equal((await rejection(connect("tcp://some.example:1", { resolver: failing }))).message, "no some.example");
   const empty = await rejection(connect("tcp://some.example:1", { resolver: resolverOf([], []) }));
   assert.equal(empty.code, "EAI_NODATA");
-  assert.equal(empty.message, "getaddrinfo EAI_NODATA some.example");
+  assert.equal(empty.message, "getaddrinfo EAI_NODATA some.example: no address");
 });
 
 test("connect() resolves a name of this machine by the system's resolver", async () => {
@@ -241,7 +241,7 @@ test("connect() ends everything when its timeout has run out, and says how far i
   const before = sockets();
   const resolver = resolverOf(["::1"], ["127.0.0.1"]);
   const error = await rejection(connect(`tcp://some.example:${port}`, { resolver, timeout: 30 }));
-  assert.equal(error.message, `connect ETIMEDOUT some.example:${port}`);
+  assert.equal(error.message, `connect ETIMEDOUT some.example:${port}: connection timed out`);
   assert.deepEqual(causes(error), [`ECONNREFUSED ::1:${port}`, `ETIMEDOUT 127.0.0.1:${port}`]);
   assert.equal(sockets(), before);
 });
@@ -249,7 +249,7 @@ test("connect() ends everything when its timeout has run out, and says how far i
 test("connect() times out in the resolver as well", async () => {
   const resolver: Resolver = () => new Promise(() => undefined);
   const error = await rejection(connect("tcp://some.example:80", { resolver, timeout: 5 }));
-  assert.equal(error.message, "getaddrinfo ETIMEDOUT some.example:80");
+  assert.equal(error.message, "getaddrinfo ETIMEDOUT some.example:80: connection timed out");
 });
 
 test("connect() rejects with the reason of its signal, and closes what was under way", async () => {
@@ -297,7 +297,7 @@ test("connect() takes no connection of a socket to itself for one", async () => 
   const address = own.getsockname() as InetAddress;
   own.close();
   const error = await rejection(connect(address, { localAddress: address }));
-  assert.equal(error.message, `connect ECONNREFUSED ${String(address)}`);
+  assert.equal(error.message, `connect ECONNREFUSED ${String(address)}: connection refused`);
 });
 
 test("connect() keeps to one family when it is told so", async () => {
@@ -359,7 +359,7 @@ test("connect() reaches a UNIX socket by its abstract name", async () => {
   assert.equal(String(server.localAddress), name);
   assert.equal(String(client.remoteAddress), name);
   const error = await rejection(connect("unix:@berkeley-nobody"));
-  assert.equal(error.message, "connect ECONNREFUSED @berkeley-nobody");
+  assert.equal(error.message, "connect ECONNREFUSED @berkeley-nobody: connection refused");
 });
 
 test("connect() takes over a descriptor that is connected, and leaves one alone that is not", async () => {

@@ -96,7 +96,7 @@ test("listen() sets SO_REUSEADDR, and SO_REUSEPORT when asked to", async () => {
   assert.equal(first.socket.getsockopt(SO_REUSEPORT), true);
   assert.equal(second.socket.getsockopt(SO_REUSEADDR), false);
   const error = await rejection(listen(first.address));
-  assert.equal(error.message, `bind EADDRINUSE ${String(first.address)}`);
+  assert.equal(error.message, `bind EADDRINUSE ${String(first.address)}: address already in use`);
 });
 
 test("listen() takes the port of a server that left connections in TIME-WAIT", async () => {
@@ -230,7 +230,7 @@ test("listen() takes over a descriptor that listens", async () => {
 test("listen() leaves a descriptor alone that does not listen, or is of another kind", async () => {
   const idle = new Socket(AF_INET, SOCK_STREAM).detach();
   const error = await rejection(listen(`fd:${idle}`));
-  assert.equal(error.message, "listen EINVAL");
+  assert.equal(error.message, "listen EINVAL: invalid argument");
   assert.match(String(error.cause), /does not listen/);
   Socket.fromfd(idle).close();
   const datagram = new Socket(AF_INET, SOCK_DGRAM).detach();

@@ -97,7 +97,7 @@ test("listen() leaves a socket alone that somebody has open, and does not distur
   const path = folder.join("a.sock");
   await using first = await listen(`unix:${path}`);
   const error = await rejection(listen(`unix:${path}`));
-  assert.equal(error.message, `bind EADDRINUSE ${path}`);
+  assert.equal(error.message, `bind EADDRINUSE ${path}: address already in use`);
   assert.equal((await rejection(first.accept({ timeout: 0 }))).code, "ETIMEDOUT", "nobody has called");
 
   const bound = folder.join("bound.sock");

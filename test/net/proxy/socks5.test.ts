@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { AF_INET, connect, type ConnectOptions, listen, type Resolver, SocketError, type Stream } from "berkeley";
 import { until } from "../../support/clock.js";
 import { checkLeaks } from "../../support/leaks.js";
-import { causes, rejection } from "../support.js";
+import { rejection } from "../support.js";
 import { bytes, expectBytes, FakeProxy, join } from "./fakeProxy.js";
 
 checkLeaks();
@@ -151,7 +151,7 @@ test("connect() tells each refusal of SOCKS 5 by its own code", async () => {
       await client.write(bytes(5, Number(reply), 0, 1, 0, 0, 0, 0, 0, 0));
     });
     const error = await rejection(connect("tcp://192.0.2.1:80", through(proxy)));
-    assert.equal(error.message, `connect ${code} 192.0.2.1:80`);
+    assert.ok(error.message.startsWith(`connect ${code} 192.0.2.1:80: `), error.message);
     assert.match(String(error.cause), new RegExp(`the proxy answered ${reply}`));
   }
 });
@@ -179,7 +179,7 @@ test("connect() says when SOCKS 5 wants another authentication, or does not acce
     });
     const via = `socks5://${credentials}127.0.0.1:${proxy.port}`;
     const error = await rejection(connect("tcp://some.example:80", { via }));
-    assert.equal(error.message, "connect EACCES some.example:80");
+    assert.equal(error.message, "connect EACCES some.example:80: permission denied");
     assert.match(String(error.cause), cause);
     assert.doesNotMatch(`${error.message} ${String(error.cause)}`, /a:b/);
   }
@@ -225,7 +225,7 @@ test("connect() has one timeout for the proxy and what it does, and one signal",
   };
   await using proxy = await FakeProxy.open(silent);
   const late = await rejection(connect("tcp://some.example:80", { ...through(proxy), timeout: 30 }));
-  assert.equal(late.message, "connect ETIMEDOUT some.example:80");
+  assert.equal(late.message, "connect ETIMEDOUT some.example:80: connection timed out");
   const control = new AbortController();
   const reason = new SocketError("ECANCELED", -125, "enough");
   const cut = rejection(connect("tcp://some.example:80", { ...through(proxy), signal: control.signal }));
@@ -239,8 +239,8 @@ test("connect() says that the proxy cannot be reached", async () => {
   const address = String(gone.address);
   await gone.close();
   const error = await rejection(connect("tcp://some.example:80", { via: `socks5://${address}` }));
-  assert.equal(error.message, `connect ECONNREFUSED ${address}`);
-  assert.deepEqual(causes(error), [`ECONNREFUSED ${address}`]);
+  assert.equal(error.message, `connect ECONNREFUSED ${address}: connection refused`);
+  assert.equal(error.cause, undefined);
 });
 
 test("connect() refuses a proxy that is wrong, and shows no password", async () => {

@@ -111,8 +111,8 @@ test("what the kernel refuses is counted and told, and does not hold up the othe
   await queue.flush();
   assert.deepEqual(queue.stats(), { queued: 0, sent: 2, refused: 2 });
   assert.deepEqual(refused, [
-    [`sendmmsg EMSGSIZE ${String(to)}`, String(to)],
-    ["sendmmsg EACCES 255.255.255.255:9", "255.255.255.255:9"],
+    [`sendmmsg EMSGSIZE ${String(to)}: message too long`, String(to)],
+    ["sendmmsg EACCES 255.255.255.255:9: permission denied", "255.255.255.255:9"],
   ]);
   assert.deepEqual((await receive(receiver, 2)).map(String), ["fine", "fine too"]);
 });

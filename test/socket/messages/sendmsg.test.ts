@@ -128,7 +128,7 @@ test("sendmsg() gives the kernel's own errors, with the address", async () => {
     code: "EMSGSIZE",
     address: "127.0.0.1",
     port: 9,
-    message: "sendmsg EMSGSIZE 127.0.0.1:9",
+    message: "sendmsg EMSGSIZE 127.0.0.1:9: message too long",
   });
   await assert.rejects(sender.sendmsg("x", { address: "127.0.0.1:9", control: [{ type: "IP_TTL", ttl: 0 }] }), {
     code: "EINVAL",

@@ -1,0 +1,35 @@
+// The known name that is most like an unknown one.
+
+/** Letters that have to be inserted, removed, replaced or swapped with their neighbour to make one word of the other. */
+function distance(a: string, b: string): number {
+  let [beforeLast, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, index) => index)];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let best = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        best = Math.min(best, beforeLast[j - 2]! + 1);
+      row.push(best);
+    }
+    [beforeLast, last] = [last, row];
+  }
+  return last[b.length]!;
+}
+
+/** The word that is most like `given`, if one is alike enough: at most two fifths of the letters differ, and at most three. */
+export function nearest(given: string, words: Iterable<string>): string | undefined {
+  const wanted = given.toLowerCase();
+  let found: string | undefined;
+  let least = 4;
+  for (const word of words) {
+    const known = word.toLowerCase();
+    if (Math.abs(known.length - wanted.length) >= least) continue;
+    const differing = distance(wanted, known);
+    if (differing < least && differing <= Math.max(wanted.length, known.length) * 0.4) {
+      found = word;
+      least = differing;
+    }
+  }
+  return found;
+}
