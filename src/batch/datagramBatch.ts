@@ -100,7 +100,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   constructor(options: DatagramBatchOptions = {}) {
     super();
     const action = "make a DatagramBatch";
-    checkOptions(options, action);
+    checkOptions(options, action, ["capacity", "size", "control", "addresses"]);
     const capacity = integer(options.capacity ?? 64, action, "capacity", 1, 1 << 16);
     const slotSize = integer(options.size ?? 2048, action, "size", 1, 1 << 16);
     const controlSize = integer(options.control ?? 128, action, "control", 0, 1 << 16);
@@ -291,7 +291,7 @@ export function putDatagram(
   const name = to === undefined ? undefined : sockaddrOf(to, action);
   let segment = 0;
   if (options !== undefined) {
-    checkOptions(options, action);
+    checkOptions(options, action, ["segmentSize"]);
     if (options.segmentSize !== undefined) segment = segmentSize(options.segmentSize, action);
   }
   if (isUint8Array(bytes)) slab.set(bytes, start);

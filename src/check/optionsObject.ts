@@ -32,9 +32,12 @@ function unknownName(name: string, known: readonly string[], action: string, own
   const place = owner === undefined ? "" : ` for ${owner}`;
   const near = nearest(name, known);
   const hint = near === undefined ? "" : `; did you mean ${quote(near)}?`;
-  return new TypeError(
+  const error = new TypeError(
     `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
   );
+  // The frames of the check itself help nobody.
+  Error.captureStackTrace(error, checkNames);
+  return error;
 }
 
 /** `value` if it is true or false; `otherwise` if it is undefined. */

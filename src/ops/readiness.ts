@@ -1,10 +1,11 @@
 // Calls that only wait: readable, writable, and the end of a connection. poll(2) decides; no bytes move.
 
+import { checkOptions } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_WR } from "../sys/constants.js";
 import { EAGAIN, EBADF, ECONNRESET, EPIPE, socketError } from "../sys/errno.js";
-import type { WaitOptions } from "../wait/waitOptions.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 function readiness(events: number): Operation<undefined, undefined, void> {
@@ -52,6 +53,7 @@ export const FINISH: Operation<undefined, undefined, void> = operation<undefined
 
 export function readable<M extends Mode>(socket: Runner<M>, opts: WaitOptions | undefined): Outcome<M, void> {
   try {
+    checkOptions(opts, "poll", WAIT_NAMES);
     return socket.read(READABLE, undefined, undefined, opts);
   } catch (error) {
     return socket.fail(error);
@@ -60,6 +62,7 @@ export function readable<M extends Mode>(socket: Runner<M>, opts: WaitOptions | 
 
 export function writable<M extends Mode>(socket: Runner<M>, opts: WaitOptions | undefined): Outcome<M, void> {
   try {
+    checkOptions(opts, "poll", WAIT_NAMES);
     return socket.write(WRITABLE, undefined, undefined, opts);
   } catch (error) {
     return socket.fail(error);

@@ -143,7 +143,7 @@ function checkArguments(opts: BroadcastOptions | undefined): BroadcastOptions {
   }
   const known = slow === "wait" ? ["slow", "timeout", "signal"] : ["slow"];
   checkNames(given, known, ACTION, `slow: ${quote(slow)}`);
-  const refused = optionsError(given, ACTION);
+  const refused = optionsError(given, ACTION, known);
   if (refused !== undefined) throw refused.error;
   return given as BroadcastOptions;
 }

@@ -19,6 +19,8 @@ export interface FromDuplexOptions {
   readonly closeTimeout?: number | null | undefined;
 }
 
+export const FROM_DUPLEX_NAMES: readonly string[] = ["closeTimeout"];
+
 class NodeDuplexTransport implements Transport {
   readonly localAddress = undefined;
   readonly remoteAddress = undefined;
@@ -153,7 +155,7 @@ class NodeDuplexTransport implements Transport {
  * ```
  */
 export function fromDuplex(duplex: Duplex, opts: FromDuplexOptions = {}): Conn {
-  checkOptions(opts, "fromDuplex");
+  checkOptions(opts, "fromDuplex", FROM_DUPLEX_NAMES);
   const { closeTimeout = 5000 } = opts;
   const timeout = milliseconds(closeTimeout, "fromDuplex", "closeTimeout");
   if (duplex.readableObjectMode || duplex.writableObjectMode) {

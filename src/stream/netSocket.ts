@@ -5,6 +5,7 @@
 
 import type { Socket } from "node:net";
 import { fs, net } from "../builtins.js";
+import { checkOptions } from "../check/index.js";
 import type { Conn } from "../io.js";
 import { localError } from "../wait/localError.js";
 
@@ -48,6 +49,7 @@ function descriptorKind(fd: number): "socket" | "other" | "closed" {
 
 /** Makes a `net.Socket` on the descriptor of `conn`. It first reads the bytes of `unread`. */
 export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSocketOptions): Socket {
+  checkOptions(opts, "toNetSocket", ["allowHalfOpen"]);
   if (conn.detachNative === undefined) {
     const found = `a ${conn.constructor.name} has no descriptor`;
     throw new TypeError(`Cannot toNetSocket: ${found}, required a connection over a socket; toDuplex() takes any`);

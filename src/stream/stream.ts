@@ -20,7 +20,7 @@ import type {
 import { BrokenWaiters } from "./brokenWaiters.js";
 import { BufferedReader } from "./bufferedReader.js";
 import type { ConnDuplex, ToDuplexOptions } from "./connDuplex.js";
-import { fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
+import { FROM_DUPLEX_NAMES, fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { findChunk, Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "./lines.js";
@@ -35,6 +35,7 @@ import {
   delimiterBytes,
   limitsOf,
   sizeOf,
+  STREAM_NAMES,
   type StreamLimits,
   type StreamOptions,
   systemNow,
@@ -109,7 +110,7 @@ export class Stream<C extends Conn = Conn>
    */
   constructor(conn: C, opts: StreamOptions = {}) {
     super();
-    checkOptions(opts, "make a stream");
+    checkOptions(opts, "make a stream", STREAM_NAMES);
     this.#conn = conn;
     this.#limits = limitsOf(opts, "make a stream");
     this.#reader = new BufferedReader(conn, this.#limits.readSize, opts.now ?? systemNow);
@@ -118,7 +119,9 @@ export class Stream<C extends Conn = Conn>
 
   /** A stream over a `Duplex` of bytes. The stream owns the Duplex; see {@link fromDuplex}. */
   static fromDuplex(duplex: Duplex, opts: StreamOptions & FromDuplexOptions = {}): Stream {
-    return new Stream(fromDuplex(duplex, opts), opts);
+    checkOptions(opts, "make a stream", [...STREAM_NAMES, ...FROM_DUPLEX_NAMES]);
+    const { closeTimeout, ...limits } = opts;
+    return new Stream(fromDuplex(duplex, { closeTimeout }), limits);
   }
 
   /** Registers a layer that reads from this stream. See {@link Conn.registerReadAhead}. */

@@ -28,6 +28,16 @@ export interface StreamOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** The names of {@link StreamOptions}. */
+export const STREAM_NAMES: readonly string[] = [
+  "readSize",
+  "maxLine",
+  "maxFrame",
+  "maxOutbox",
+  "maxOutboxWrites",
+  "now",
+];
+
 /** The limits of a stream, with the defaults of those that its options lack. */
 export interface StreamLimits {
   readonly readSize: number;

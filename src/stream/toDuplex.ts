@@ -5,13 +5,15 @@ import type { Conn } from "../io.js";
 import { type ConnDuplex, loadDuplex, plainDuplex, type ToDuplexOptions } from "./connDuplex.js";
 import { SecureConnDuplex } from "./secureConnDuplex.js";
 
+const NAMES: readonly string[] = ["readableHighWaterMark", "writableHighWaterMark", "allowHalfOpen"];
+
 /**
  * A `Duplex` over a connection, for code that takes a `node:stream`. The Duplex owns the connection. When both sides
  * have ended, the connection is closed. `end()` ends the writing side only, `destroy()` closes the connection, and
  * `destroy(error)` aborts it. An error of the connection becomes the `'error'` event. {@link ConnDuplex} has members of
  * a `net.Socket`.
  *
- * @throws TypeError for options that are no object
+ * @throws TypeError for options that are no object, or for an unknown option
  * @example
  * ```ts
  * import { toDuplex } from "berkeley";
@@ -23,7 +25,7 @@ import { SecureConnDuplex } from "./secureConnDuplex.js";
  * ```
  */
 export function toDuplex(conn: Conn, opts: ToDuplexOptions = {}): ConnDuplex | SecureConnDuplex {
-  checkOptions(opts, "toDuplex");
+  checkOptions(opts, "toDuplex", NAMES);
   const { secured } = conn;
   if (secured === undefined) return plainDuplex(conn, opts);
   loadDuplex();

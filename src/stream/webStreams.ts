@@ -5,7 +5,7 @@
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { isNativeError, isUint8Array } from "node:util/types";
 import { streamWeb } from "../builtins.js";
-import { quote } from "../check/index.js";
+import { checkOptions, quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { Conn, Data } from "../io.js";
 import { localError } from "../wait/localError.js";
@@ -80,6 +80,7 @@ export interface ToWebOptions {
  * ```
  */
 export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
+  checkOptions(opts, "toWeb", ["readSize"]);
   const buffer = new ReadBuffer(sizeOf(opts.readSize ?? 65_536, "toWeb", "readSize", 1));
   const cancelled = new AbortController();
   const { signal } = cancelled;

@@ -226,7 +226,7 @@ test("wrong options of retry are refused before the first try", async () => {
     [{ retryOn: ["ECONNREFUSED"] }, TypeError, /retry\.retryOn is .*, required a function/],
     [{ onRetry: 1 }, TypeError, /retry\.onRetry is 1, required a function/],
     [{ random: 0.5 }, TypeError, /retry\.random is 0\.5, required a function/],
-    [{ clock: Date }, TypeError, /retry\.clock is a function, required a Clock/],
+    [{ clock: Date }, TypeError, /retry\.clock is a class Date, required a Clock/],
   ];
   for (const [retry, type, text] of wrong) {
     await assert.rejects(connect("tcp://127.0.0.1:1", { retry } as ConnectOptions), (error: Error) => {
