@@ -115,6 +115,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   testing: { values: ["registry", "stream", "wait", "errors"], types: ["sys", "io", "addr"] },
   // A writer of captures, for the command line.
   pcapng: { values: ["check", "addr"] },
+  proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
   cli: { values: [], packages: ["berkeley", "commander"] },
   index: { values: ["registry", "net", "socket", "tls", "stream", "common", "netdb", "errors", "io", "addr"] },

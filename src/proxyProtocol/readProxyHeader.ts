@@ -1,0 +1,114 @@
+// Reads the header of the PROXY protocol from a stream, and leaves the bytes after it there.
+
+import { checkOptions, integer } from "../check/index.js";
+import type { FrameError } from "../errors/index.js";
+import type { Stream } from "../stream/index.js";
+import type { IoOptions } from "../io.js";
+import { timeoutError } from "../wait/localError.js";
+import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
+import { clock } from "../builtins.js";
+import { decodeProxyHeader, invalidHeader, lengthOf, versionOf } from "./decodeProxyHeader.js";
+import { FIXED, LONGEST_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
+
+/** The default `timeout` of {@link readProxyHeader}, in milliseconds. */
+export const PROXY_HEADER_TIMEOUT = 3_000;
+/** The default `maxBytes` of {@link readProxyHeader}. */
+export const PROXY_HEADER_MAX_BYTES = 4_096;
+
+/** How to read a header. */
+export interface ReadProxyHeaderOptions extends IoOptions {
+  /** Milliseconds for the whole header; null for no limit. Default {@link PROXY_HEADER_TIMEOUT}. */
+  readonly timeout?: number | null | undefined;
+  /**
+   * Maximum length of a header of version 2, from 232 (two UNIX addresses) to 65551. Default
+   * {@link PROXY_HEADER_MAX_BYTES}. A header of version 1 has at most 107 bytes.
+   */
+  readonly maxBytes?: number | undefined;
+}
+
+const ACTION = "read the header of the PROXY protocol";
+const SMALLEST_LIMIT = 232;
+const LARGEST = FIXED + 0xffff;
+
+/**
+ * Reads the header of the PROXY protocol, version 1 or 2, from the start of a stream. The bytes after the header stay in
+ * the stream. The caller must trust the peer, because a header is not authenticated. If the call fails, close the
+ * connection: a server that read on would use the wrong client address.
+ *
+ * @throws FrameError (by rejecting) if the stream does not begin with a valid header, if the header is longer than
+ *   `maxBytes`, or if the stream ends before the header does
+ * @throws TimeoutError (by rejecting) if the header is not complete in time
+ * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+ * @example
+ * ```ts
+ * import { connect, InetAddress, listen } from "berkeley";
+ * import { encodeProxyHeader, readProxyHeader } from "berkeley/server";
+ *
+ * await using listener = await listen("tcp://127.0.0.1:8888");
+ * await using proxy = await connect("tcp://127.0.0.1:8888");
+ * const source = new InetAddress("192.0.2.1", 51000);
+ * const destination = new InetAddress("198.51.100.2", 443);
+ * await proxy.write([encodeProxyHeader({ source, destination }), "hello\n"]);
+ *
+ * await using stream = await listener.accept();
+ * const header = await readProxyHeader(stream);
+ * console.log(String(header.source), await stream.readLine()); // prints: 192.0.2.1:51000 hello
+ * ```
+ */
+export async function readProxyHeader(stream: Stream, opts: ReadProxyHeaderOptions = {}): Promise<ProxyHeader> {
+  checkOptions(opts, ACTION, [...WAIT_NAMES, "maxBytes"]);
+  const { timeout: given = PROXY_HEADER_TIMEOUT } = opts;
+  const timeout = milliseconds(given, ACTION);
+  const signal = abortSignal(opts.signal, ACTION);
+  const maxBytes = integer(opts.maxBytes ?? PROXY_HEADER_MAX_BYTES, ACTION, "maxBytes", SMALLEST_LIMIT, LARGEST);
+  const end = timeout === null || timeout === undefined ? undefined : clock() + timeout;
+  const wait = (): IoOptions => {
+    if (end === undefined) return { signal };
+    const left = end - clock();
+    if (left <= 0) throw timeoutError("proxy_header");
+    return { signal, timeout: left };
+  };
+  /** At least one byte, and `size` bytes unless the stream ends before. */
+  const peek = async (size: number): Promise<Buffer> => {
+    const bytes = (await stream.peek(size, wait())) ?? Buffer.alloc(0);
+    if (bytes.length < size) {
+      // The first bytes may already differ, which says more.
+      versionOf(bytes);
+      throw endedEarly(bytes.length);
+    }
+    return bytes;
+  };
+
+  // The bytes that have come decide, so a peer of another protocol is refused without a wait for more.
+  await peek(1);
+  versionOf(await peek(Math.min(stream.buffered, SIGNATURE.length)));
+  let length: number;
+  if (versionOf(await peek("PROXY ".length)) === 1) {
+    length = await lineLength(stream, peek);
+  } else {
+    versionOf(await peek(SIGNATURE.length));
+    const fixed = await peek(FIXED);
+    // Refuses a wrong version, command or family before the rest has come.
+    decodeProxyHeader(fixed);
+    length = lengthOf(fixed);
+    if (length > maxBytes) throw invalidHeader(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
+  }
+  const decoded = decodeProxyHeader(await peek(length));
+  if (decoded === undefined) throw endedEarly(length);
+  await stream.readExactly(length, wait());
+  return decoded.header;
+}
+
+/** The length of a line of version 1. The peer may send nothing after it, so the call waits for one byte at a time. */
+async function lineLength(stream: Stream, peek: (size: number) => Promise<Buffer>): Promise<number> {
+  for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), LONGEST_LINE)) {
+    const bytes = await peek(size);
+    const end = bytes.indexOf(10);
+    if (end >= 0) return end + 1;
+    if (size === LONGEST_LINE) return size;
+  }
+}
+
+function endedEarly(count: number): FrameError {
+  return invalidHeader(`the stream ended after ${count} bytes, before the end of the header`);
+}
