@@ -38,10 +38,22 @@ afterEach(() => Object.assign(calls, real));
 
 test("what a database lacks gives ENOENT and says what was looked for", () => {
   const refused = { name: "SocketError", code: "ENOENT" };
-  assert.throws(() => getservbyname("nosuch"), { ...refused, message: "getservbyname ENOENT nosuch" });
-  assert.throws(() => getservbyname("http", "nosuch"), { ...refused, message: "getservbyname ENOENT http/nosuch" });
-  assert.throws(() => getservbyport(9, "nosuch"), { ...refused, message: "getservbyport ENOENT 9/nosuch" });
-  assert.throws(() => getprotobyname("nosuch"), { ...refused, message: "getprotobyname ENOENT nosuch" });
+  assert.throws(() => getservbyname("nosuch"), {
+    ...refused,
+    message: "getservbyname ENOENT nosuch: no such file or directory",
+  });
+  assert.throws(() => getservbyname("http", "nosuch"), {
+    ...refused,
+    message: "getservbyname ENOENT http/nosuch: no such file or directory",
+  });
+  assert.throws(() => getservbyport(9, "nosuch"), {
+    ...refused,
+    message: "getservbyport ENOENT 9/nosuch: no such file or directory",
+  });
+  assert.throws(() => getprotobyname("nosuch"), {
+    ...refused,
+    message: "getprotobyname ENOENT nosuch: no such file or directory",
+  });
 });
 
 test("services and protocols refuse wrong arguments before they look", () => {
@@ -63,10 +75,16 @@ test("services and protocols refuse wrong arguments before they look", () => {
 });
 
 test("interfaces that are not there give ENODEV and ENXIO", () => {
-  assert.throws(() => if_nametoindex("nosuchif0"), { code: "ENODEV", message: "if_nametoindex ENODEV nosuchif0" });
+  assert.throws(() => if_nametoindex("nosuchif0"), {
+    code: "ENODEV",
+    message: "if_nametoindex ENODEV nosuchif0: no such device",
+  });
   // As long as a name may be, and what the C library would cut to it.
   assert.throws(() => if_nametoindex("lo".padEnd(16, "x")), { code: "ENODEV" });
-  assert.throws(() => if_indextoname(0), { code: "ENXIO", message: "if_indextoname ENXIO 0" });
+  assert.throws(() => if_indextoname(0), {
+    code: "ENXIO",
+    message: "if_indextoname ENXIO 0: no such device or address",
+  });
   assert.throws(() => if_nametoindex("lo\0"), TypeError);
   assert.throws(() => if_indextoname(-1), RangeError);
   assert.throws(() => if_indextoname(2 ** 32), RangeError);

@@ -111,7 +111,7 @@ test("an error of the resolver has a code, the number behind it, and the resolve
     (reason: unknown) => reason,
   );
   assert.ok(error instanceof SocketError);
-  const { code, errno, syscall, address, message, cause } = error;
+  const { code, errno, syscall, address, message } = error;
   assert.deepEqual(
     { code, errno, syscall, address, message },
     {
@@ -122,7 +122,6 @@ test("an error of the resolver has a code, the number behind it, and the resolve
       message: "getaddrinfo EAI_NONAME localhost: name or service not known",
     },
   );
-  assert.match((cause as Error).message, /not known/);
 });
 
 test("an error of the system comes through with its own code", async () => {

@@ -242,7 +242,10 @@ for (const [option, version] of [
     );
     await using haproxy = new Program("haproxy", ["-db", "-q", "-f", file]);
     assert.ok(haproxy !== undefined);
-    await using client = await connect({ host: "127.0.0.1", port }, { retry: { maxTries: 100, minDelay: 10, maxDelay: 50 } });
+    await using client = await connect(
+      { host: "127.0.0.1", port },
+      { retry: { maxTries: 100, minDelay: 10, maxDelay: 50 } },
+    );
     await client.write("hello\n");
     await using stream = await listener.accept();
     const header = await readProxyHeader(stream);

@@ -130,7 +130,7 @@ test("a connection that fails rejects opened and closed with a SocketError, and 
   const error = await rejection(socket.opened);
   assert.ok(error instanceof SocketError);
   assert.ok(error instanceof TypeError);
-  assert.match(error.message, /^SocketError: connect ECONNREFUSED 127\.0\.0\.1:\d+$/);
+  assert.match(error.message, /^SocketError: connect ECONNREFUSED 127\.0\.0\.1:\d+: connection refused$/);
   assert.equal(error.code, "ECONNREFUSED");
   assert.equal(await rejection(socket.closed), error);
   assert.equal(await rejection(socket.readable.getReader().read()), error);
