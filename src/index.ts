@@ -201,3 +201,4 @@ export {
   wrapTls,
 } from "./tls/index.js";
 export { isTracing, pending, setTracing, type WaitingCall, type WaitingCallDescription } from "./registry/index.js";
+export type { ProxyHeaderToSend, ProxyTlv } from "./proxyProtocol/index.js";

@@ -30,6 +30,7 @@ import { systemClock } from "../wait/clock.js";
 import { millisecondsWithin } from "../wait/waitOptions.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
+import type { ProxyHeaderToSend } from "../proxyProtocol/index.js";
 import type { TlsConn } from "../tls/index.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { connectHost, type CheckedConnect } from "./connectHost.js";
@@ -47,6 +48,7 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
 } from "./endpointOptions.js";
+import { encodeHeader, sendHeader, type SendHeader } from "./connectHeader.js";
 import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
@@ -72,6 +74,11 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
    * refuses the connection, `connect()` rejects with a {@link ProxyError}.
    */
   readonly via?: string | ProxyOptions | undefined;
+  /**
+   * A header of the PROXY protocol, which is sent before all other data, the TLS handshake included. The addresses in it
+   * are those of the client for which this program connects. Without addresses it says that they are not known.
+   */
+  readonly proxyProtocol?: ProxyHeaderToSend | undefined;
   /** Finds the addresses of a name. Default: getaddrinfo(3), on another thread. */
   readonly resolver?: Resolver | undefined;
   /**
@@ -96,7 +103,7 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly retry?: RetryOptions | undefined;
 }
 
-const WAIT = ["timeout", "signal", "retry"];
+const WAIT = ["timeout", "signal", "retry", "proxyProtocol"];
 const DEFAULT_TRIES = 10;
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** The options that apply to each kind of endpoint. */
@@ -183,13 +190,15 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
     return openWithRetries(policy, (wait) => connect(target, { ...once, ...wait }), { timeout, signal });
   }
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
+  const header = opts.proxyProtocol === undefined ? undefined : await encodeHeader(opts.proxyProtocol);
+  const send: SendHeader = (stream) => (header === undefined ? stream : sendHeader(stream, header, checked));
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    return new Stream(await openLocal(target.address, checked, action), limits);
+    return send(new Stream(await openLocal(target.address, checked, action), limits));
   }
-  if (target.scheme === "tls") return openTls(target, opts, checked, limits, action);
-  if (opts.via !== undefined) return openTunnelled(target, opts, checked, limits, action);
+  if (target.scheme === "tls") return openTls(target, opts, checked, limits, action, send);
+  if (opts.via !== undefined) return send(await openTunnelled(target, opts, checked, limits, action));
   const connected = await connectHost(destinationOf(target, action), checked);
-  return new Stream(new SocketConn(connected.socket, connected), limits);
+  return send(new Stream(new SocketConn(connected.socket, connected), limits));
 }
 
 /** A call of connect(), checked. */
@@ -229,6 +238,7 @@ async function openTls(
   checked: CheckedConnect,
   limits: StreamOptions,
   action: string,
+  send: SendHeader,
 ): Promise<Stream> {
   const { address } = target;
   const prepared = prepareClient(opts.tls, address, action);
@@ -237,7 +247,7 @@ async function openTls(
     const connected = await connectHost(destinationOf(target, action), checked);
     stream = new Stream(new SocketConn(connected.socket, connected), limits);
   } else stream = await openTunnelled(target, opts, checked, limits, action);
-  return new Stream(await wrapStream(stream, prepared, address, checked), limits);
+  return new Stream(await wrapStream(await send(stream), prepared, address, checked), limits);
 }
 
 let lastTarget: Endpoint | undefined;

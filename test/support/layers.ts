@@ -93,6 +93,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   tls: { values: ["registry", "stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
   net: {
     values: [
+      "proxyProtocol",
       "registry",
       "socket",
       "tls",
@@ -118,7 +119,10 @@ export const policy: Readonly<Record<string, Policy>> = {
   proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
   cli: { values: [], packages: ["berkeley", "commander"] },
-  index: { values: ["registry", "net", "socket", "tls", "stream", "common", "netdb", "errors", "io", "addr"] },
+  index: {
+    values: ["registry", "net", "socket", "tls", "stream", "common", "netdb", "errors", "io", "addr"],
+    types: ["proxyProtocol"],
+  },
 };
 
 /** The only layer that loads the addon. */
