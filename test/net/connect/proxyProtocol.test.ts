@@ -35,10 +35,12 @@ test("the header comes before the TLS handshake", async () => {
     tls: { ca: certificates().ca.cert },
     proxyProtocol: { version: 1, source, destination },
   });
-  await using plain = await listener.accept();
+  const plain = await listener.accept();
   assert.equal(await plain.readLine(), LINE);
-  const [client] = await Promise.all([connecting, wrapTls(plain, { isServer: true, key, cert, buffered: "tls" })]);
+  const serving = wrapTls(plain, { isServer: true, key, cert, buffered: "tls" });
+  const [client, server] = await Promise.all([connecting, serving]);
   await client.close();
+  await server.close();
 });
 
 test("without addresses the header says that they are not known", async () => {
