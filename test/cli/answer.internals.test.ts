@@ -1,12 +1,12 @@
 // What a visitor gets for what it said.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_REQUEST, response, tooLarge, understand, welcome } from "#berkeley/cli/steps/answer.js";
+import { MAX_REQUEST, response, tooLarge, classify, welcome } from "#berkeley/cli/steps/answer.js";
 import { quoteBytes } from "#berkeley/cli/frame/escape.js";
 
-const heard = (text: string): object => understand(Buffer.from(text));
+const heard = (text: string): object => classify(Buffer.from(text));
 
-test("understand() knows a request by its first line and its end", () => {
+test("classify() knows a request by its first line and its end", () => {
   assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
   assert.deepEqual(heard("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
   assert.deepEqual(heard("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
@@ -14,7 +14,7 @@ test("understand() knows a request by its first line and its end", () => {
   assert.deepEqual(heard("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
 });
 
-test("understand() takes everything else for text", () => {
+test("classify() takes everything else for text", () => {
   for (const text of [
     "",
     "Hello, Server",

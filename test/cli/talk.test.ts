@@ -164,7 +164,7 @@ test("--idle ends a silent conversation with status 1, --timeout an attempt that
   await using stream = await listener.accept();
   const accepted = stream.read().catch(() => null);
   const { status, stderr } = await program.ended;
-  assert.deepEqual([status, stderr], [1, "berkeley: nothing came or went for 100 ms\n"]);
+  assert.deepEqual([status, stderr], [1, "berkeley: no data was sent or received for 100 ms\n"]);
   await accepted;
   // A listener whose queue is full answers nothing.
   await using full = new Socket(AF_INET);

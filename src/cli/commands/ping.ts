@@ -42,7 +42,7 @@ export const command: Command = define({
     const { count = Infinity } = options;
     const failed = new AbortController();
     const over = AbortSignal.any([signal, failed.signal]);
-    output.whenGone(() => failed.abort());
+    output.onOutputClosed(() => failed.abort());
     const results = await Promise.all(
       args.map((host) => pingHost(host, args.length > 1, { ...options, count, output, signal: over })),
     );

@@ -107,7 +107,7 @@ export const command: Command = define({
     };
     const stop = (): void => ending.abort(new Error("the proxy has ended"));
     interrupts.onStop(stop);
-    output.whenGone(stop);
+    output.onOutputClosed(stop);
     const about = `berkeley proxy ${listenAt} ${target}`;
     const plan = {
       from,

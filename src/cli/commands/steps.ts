@@ -46,6 +46,6 @@ export const command: Command = define({
   async run({ options, output, interrupts }) {
     const { runSteps } = await import("../steps/run.js");
     const { port, host, maxVisitors, visitorTimeout: timeout, once } = options;
-    return runSteps({ output, interrupts, port, host, once, limits: { maxVisitors, timeout } });
+    return runSteps({ output, interrupts, port, host, once, limits: { maxConnections: maxVisitors, timeout } });
   },
 });

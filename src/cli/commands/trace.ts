@@ -40,7 +40,7 @@ export const command: Command = define({
     const address = hostOf(target!);
     output.detail(`${host} is ${address}; ${options.maxHops} hops at most`);
     const gone = new AbortController();
-    output.whenGone(() => gone.abort());
+    output.onOutputClosed(() => gone.abort());
     let reached = false;
     try {
       for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, gone.signal]) })) {

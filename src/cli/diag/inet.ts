@@ -13,7 +13,7 @@ import {
 } from "berkeley";
 
 import { type Diag, type DiagMessage, Fields } from "./netlink.js";
-import { type End, type Memory, type SocketInfo, stateOf, type Timer } from "./socketInfo.js";
+import { type SocketEnd, type Memory, type SocketInfo, stateOf, type Timer } from "./socketInfo.js";
 
 export type InetKind = "tcp" | "udp" | "raw";
 
@@ -52,7 +52,7 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
   const v6only = family === AF_INET6 && attributes.get(INET_DIAG_SKV6ONLY)?.[0] === 1;
   const { bytes } = body;
   const length = family === AF_INET ? 4 : 16;
-  const side = (address: number, port: number, index: number): End =>
+  const side = (address: number, port: number, index: number): SocketEnd =>
     endOf(family, bytes.subarray(address, address + length), body.port(port), index, v6only);
   const tcp = attributes.get(INET_DIAG_INFO);
   const congestion = attributes.get(INET_DIAG_CONG);
@@ -95,7 +95,7 @@ export function memoryOf(bytes: Buffer): Memory {
 }
 
 /** Prints an end as ss(8) does: `*` for a port of 0, and for the IPv6 address that takes IPv4 too. */
-function endOf(family: number, address: Buffer, port: number, index: number, v6only: boolean): End {
+function endOf(family: number, address: Buffer, port: number, index: number, v6only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
   const open = family === AF_INET6 && !v6only && host === "::";
   const shown = open ? "*" : family === AF_INET6 ? `[${host}]` : host;

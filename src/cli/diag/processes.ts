@@ -2,11 +2,11 @@
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-import type { User } from "./socketInfo.js";
+import type { Holder } from "./socketInfo.js";
 
 /** The processes that have sockets, by the socket's inode. */
-export function usersOfSockets(): ReadonlyMap<number, readonly User[]> {
-  const found = new Map<number, User[]>();
+export function usersOfSockets(): ReadonlyMap<number, readonly Holder[]> {
+  const found = new Map<number, Holder[]>();
   for (const entry of namesIn("/proc")) {
     const pid = Number(entry);
     if (!Number.isInteger(pid)) continue;

@@ -19,7 +19,7 @@ export const STATES = [
   "LAST-ACK",
   "LISTEN",
   "CLOSING",
-  // A connection that waits for its last ACK; the kernel tells it apart from SYN-RECV, ss(8) does not.
+  // TCP_NEW_SYN_RECV: the kernel has a separate state, and ss(8) prints SYN-RECV for both.
   "SYN-RECV",
 ] as const;
 
@@ -39,6 +39,7 @@ export interface Memory {
   readonly receiveLimit: number;
   readonly send: number;
   readonly sendLimit: number;
+  /** Memory that is reserved for the socket and not used yet. */
   readonly forward: number;
   readonly queued: number;
   readonly options: number;
@@ -47,19 +48,19 @@ export interface Memory {
 }
 
 /** A process that has the socket open. */
-export interface User {
+export interface Holder {
   readonly name: string;
   readonly pid: number;
   readonly fd: number;
 }
 
-/** One end: its text as ss(8) prints it, and a number where there is a port. */
-export interface End {
+/** The local or the remote address: its text as ss(8) prints it, and its parts. */
+export interface SocketEnd {
   readonly text: string;
   readonly host?: string;
   readonly port?: number;
   readonly interface?: string;
-  /** Of a UNIX socket. */
+  /** The path of a UNIX socket. */
   readonly path?: string;
   readonly inode?: number;
 }
@@ -68,18 +69,19 @@ export interface SocketInfo {
   readonly kind: Kind;
   readonly type: string;
   readonly state: State;
-  /** Of a listener: connections in the accept queue, and its limit. Of others: bytes. */
+  /** For a listener, the connections in its accept queue; for other sockets, received bytes that were not read. */
   readonly receiveQueue: number;
+  /** For a listener, the limit of its accept queue; for other sockets, sent bytes that were not acknowledged. */
   readonly sendQueue: number;
-  readonly local: End;
-  readonly peer: End;
+  readonly local: SocketEnd;
+  readonly peer: SocketEnd;
   readonly uid?: number;
   readonly inode: number;
   readonly timer?: Timer;
   readonly congestion?: string;
   readonly memory?: Memory;
   readonly tcp?: TcpInfo;
-  readonly users: readonly User[];
+  readonly users: readonly Holder[];
 }
 
 export function stateOf(number: number): State {

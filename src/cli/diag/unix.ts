@@ -4,7 +4,7 @@ import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "berkeley";
 
 import { memoryOf } from "./inet.js";
 import { type Diag, type DiagMessage, Fields } from "./netlink.js";
-import { type End, type SocketInfo, stateOf } from "./socketInfo.js";
+import { type SocketEnd, type SocketInfo, stateOf } from "./socketInfo.js";
 
 const UNIX_DIAG_NAME = 0;
 const UNIX_DIAG_PEER = 2;
@@ -58,7 +58,7 @@ function socketOf({ body, attributes }: DiagMessage, names: ReadonlyMap<number, 
   };
 }
 
-function endOf(inode: number, path: string | undefined): End {
+function endOf(inode: number, path: string | undefined): SocketEnd {
   return { text: `${path ?? "*"} ${inode}`, inode, ...(path === undefined ? {} : { path }) };
 }
 

@@ -14,7 +14,7 @@ export async function watch(
   show: () => Promise<void>,
 ): Promise<void> {
   const gone = new AbortController();
-  output.whenGone(() => gone.abort());
+  output.onOutputClosed(() => gone.abort());
   const over = AbortSignal.any([signal, gone.signal]);
   try {
     for (let first = true; ; first = false) {

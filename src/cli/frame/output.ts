@@ -3,7 +3,7 @@
 
 import { escapeJson, Escaper } from "./escape.js";
 import { explain, toJson } from "./failure.js";
-import { Gone, StandardOutput } from "./standardOutput.js";
+import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 
 const SGR = {
   bold: [1, 22],
@@ -107,7 +107,7 @@ export class Output {
    * Bytes that a peer sent, unchanged in a pipe or a file; on a terminal, all that it would obey is escaped. Resolves when
    * they are written.
    *
-   * @throws Gone when nobody reads any more
+   * @throws OutputClosedError when nobody reads any more
    */
   async data(bytes: Uint8Array): Promise<void> {
     if (!this.isTerminal) return this.#stdout.bytes(bytes);
@@ -123,13 +123,13 @@ export class Output {
   }
 
   /** Calls `stop` when standard output can't be written any more: `| head -1`, or a full disk. */
-  whenGone(stop: () => void): void {
-    this.#stdout.whenGone(stop);
+  onOutputClosed(stop: () => void): void {
+    this.#stdout.onOutputClosed(stop);
   }
 
-  /** @throws Gone when standard output can't be written any more */
+  /** @throws OutputClosedError when standard output can't be written any more */
   throwIfGone(): void {
-    if (this.#stdout.gone) throw new Gone();
+    if (this.#stdout.gone) throw new OutputClosedError();
   }
 
   /** Shows `text` as the progress line, "" to remove it. For progress.ts. */

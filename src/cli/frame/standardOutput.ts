@@ -3,7 +3,7 @@
 import { fstatSync, writeSync } from "node:fs";
 
 /** Standard output can't be written any more. Ends a command with status 0, unless the reason is a failure. */
-export class Gone extends Error {
+export class OutputClosedError extends Error {
   constructor() {
     super("standard output is closed");
   }
@@ -38,7 +38,7 @@ export class StandardOutput {
     return this.#lost;
   }
 
-  whenGone(stop: () => void): void {
+  onOutputClosed(stop: () => void): void {
     if (this.#gone) stop();
     else this.#onGone.push(stop);
   }
@@ -49,20 +49,20 @@ export class StandardOutput {
 
   /** Resolves when the bytes are written, and so may be changed. */
   async bytes(bytes: Uint8Array): Promise<void> {
-    if (this.#gone) throw new Gone();
+    if (this.#gone) throw new OutputClosedError();
     if (this.#direct) {
       try {
         for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
         return;
       } catch (error) {
         this.#failed(error as NodeJS.ErrnoException);
-        throw new Gone();
+        throw new OutputClosedError();
       }
     }
     await new Promise<void>((resolve, reject) => {
       process.stdout.write(bytes, (error) => {
         if (error === undefined || error === null) resolve();
-        else reject(new Gone());
+        else reject(new OutputClosedError());
       });
     });
   }

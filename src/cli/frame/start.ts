@@ -5,7 +5,7 @@ import type { Command } from "./command.js";
 import { explain, statusOf, SUCCESS, toJson, UsageError, FAILURE, Interrupted } from "./failure.js";
 import { helpOf, helpOfAll, widthOf } from "./help.js";
 import { didYouMean } from "./suggest.js";
-import { Gone, StandardOutput } from "./standardOutput.js";
+import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 
 /** Runs the program, of this version of the package; sets the exit status. */
 export async function start(argv: readonly string[], version: string): Promise<void> {
@@ -63,7 +63,7 @@ async function find(word: string): Promise<Command> {
 
 /** Prints an error; its status. */
 function failed(error: unknown, word: string, rest: readonly string[]): number {
-  if (error instanceof Gone) return SUCCESS;
+  if (error instanceof OutputClosedError) return SUCCESS;
   const status = statusOf(error);
   if (error instanceof Interrupted) return status;
   if (rest.includes("--json")) process.stderr.write(`${JSON.stringify(toJson(error))}\n`);

@@ -84,7 +84,7 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
   const ending = new AbortController();
   const stop = (): void => ending.abort(new Interrupted("the end", 0));
   interrupts.onStop(stop);
-  output.whenGone(stop);
+  output.onOutputClosed(stop);
   const began = performance.now();
   const totals: Totals = { connections: 0, failed: 0, received: 0, sent: 0 };
   const run = endpoint.scheme === "udp" ? serveDatagrams : serveStreams;

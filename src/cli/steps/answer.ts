@@ -1,24 +1,24 @@
-// What a visitor of the server gets: a browser a page, anybody else the welcome. Pure.
+// The answers of the server: an HTML page for an HTTP request, a line of text for all other data. No I/O.
 //
-// Whether it is HTTP is seen by the request line (RFC 9112, section 3). That may come in pieces, so there is a third outcome:
-// it can't be said yet.
+// The request line shows whether a client uses HTTP (RFC 9112, section 3). While that line is incomplete, the result is
+// "beginning".
 
 import { WELCOME } from "./exchange.js";
 
-/** Bytes of request line and headers at most. Browsers send about one or two thousand. */
+/** Maximum number of bytes of the request line and the headers. Browsers send one or two thousand. */
 export const MAX_REQUEST = 16_384;
 
 const METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS";
 const METHOD = new RegExp(`^(?:${METHODS}) `);
 const REQUEST_LINE = new RegExp(`^(${METHODS}) \\S+ HTTP/1\\.[01]\\r?$`);
 
-/** What the bytes so far are: a text, a request of this method, or the beginning of one. */
-export type Heard =
+/** The received bytes: a text, a request with this method, or the beginning of a request. */
+export type Received =
   | { readonly kind: "text" }
   | { readonly kind: "request"; readonly method: string }
   | { readonly kind: "beginning"; readonly requestLine: boolean };
 
-export function understand(bytes: Uint8Array): Heard {
+export function classify(bytes: Uint8Array): Received {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
   if (!METHOD.test(text)) return { kind: "text" };
   const end = text.indexOf("\n");
@@ -28,18 +28,18 @@ export function understand(bytes: Uint8Array): Heard {
   return /\n\r?\n/.test(text) ? { kind: "request", method: line[1]! } : { kind: "beginning", requestLine: true };
 }
 
-/** The welcome; with a line end for who sent a line. */
+/** The welcome. It ends with a newline if the client's text did. */
 export function welcome(bytes: Uint8Array): string {
   return bytes.at(-1) === 0x0a ? `${WELCOME}\n` : WELCOME;
 }
 
-/** An HTTP response, whole. `details`: a sentence for the page, without anything that came from the visitor. */
+/** A whole HTTP response. `details` is a sentence for the page, which contains no data from the client. */
 export function response(method: string, details: string): string {
   const good = method === "GET" || method === "HEAD";
   const body = good
     ? `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
     : "Only GET and HEAD are answered here\n";
-  return respond(
+  return formatResponse(
     good ? "200 OK" : "405 Method Not Allowed",
     good ? [] : ["Allow: GET, HEAD"],
     good,
@@ -50,7 +50,7 @@ export function response(method: string, details: string): string {
 
 /** The answer to a request that does not end. */
 export function tooLarge(): string {
-  return respond(
+  return formatResponse(
     "431 Request Header Fields Too Large",
     [],
     false,
@@ -59,7 +59,13 @@ export function tooLarge(): string {
   );
 }
 
-function respond(status: string, extra: readonly string[], html: boolean, body: string, headOnly: boolean): string {
+function formatResponse(
+  status: string,
+  extra: readonly string[],
+  html: boolean,
+  body: string,
+  headOnly: boolean,
+): string {
   const headers = [
     `HTTP/1.1 ${status}`,
     `Date: ${new Date().toUTCString()}`,

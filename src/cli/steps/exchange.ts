@@ -17,7 +17,7 @@ const BACKLOG = 5;
 /** Maximum number of kept connections of other programs that are accepted before that of our client. */
 const MAX_EARLY = 16;
 
-export interface Exchanged {
+export interface ExchangeResult {
   /** The listening socket, still open. */
   readonly server: Socket;
   /** Connections of other programs, accepted before that of our client. The caller serves or closes them. */
@@ -25,12 +25,12 @@ export interface Exchanged {
 }
 
 /** Runs the steps. All sockets except the returned ones are closed at the end. If a step fails, all are closed. */
-export async function exchange(narrator: Narrator, host: string, port: number): Promise<Exchanged> {
+export async function exchange(narrator: Narrator, host: string, port: number): Promise<ExchangeResult> {
   const family = host.includes(":") ? AF_INET6 : AF_INET;
-  const callCode = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
+  const constructorText = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
   const early: [Socket, Address][] = [];
 
-  const server = await openServer(narrator, family, callCode, host, port);
+  const server = await openServer(narrator, family, constructorText, host, port);
   let accepting: Promise<[Socket, Address]> | undefined;
   try {
     const address = server.getsockname();
@@ -44,7 +44,9 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
 
     await using client = new Socket(family, SOCK_STREAM);
     client.timeout = CALL_TIMEOUT;
-    narrator.call("client", `const client = ${callCode}`, `descriptor ${client.fileno()}`, [viewOf("client", client)]);
+    narrator.call("client", `const client = ${constructorText}`, `descriptor ${client.fileno()}`, [
+      viewOf("client", client),
+    ]);
     const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     await client.connect([destination, listening]);
     narrator.call("client", `await client.connect(["${destination}", ${listening}])`, "nothing: it is connected", [
@@ -118,11 +120,11 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
 async function openServer(
   narrator: Narrator,
   family: number,
-  callCode: string,
+  constructorText: string,
   host: string,
   port: number,
 ): Promise<Socket> {
-  let server = makeServer(narrator, family, callCode, true);
+  let server = makeServer(narrator, family, constructorText, true);
   try {
     narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
     if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
@@ -130,7 +132,7 @@ async function openServer(
     if (!listen(narrator, server)) {
       // With SO_REUSEADDR two sockets can bind to one port, but only the first of them can listen.
       server.close();
-      server = makeServer(narrator, family, callCode, false);
+      server = makeServer(narrator, family, constructorText, false);
       await bindElsewhere(narrator, server, host, port);
       listen(narrator, server);
     }
@@ -141,12 +143,14 @@ async function openServer(
   }
 }
 
-function makeServer(narrator: Narrator, family: number, callCode: string, first: boolean): Socket {
+function makeServer(narrator: Narrator, family: number, constructorText: string, first: boolean): Socket {
   if (first) narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
   const server = new Socket(family, SOCK_STREAM);
   try {
     server.timeout = CALL_TIMEOUT;
-    narrator.call("server", `const server = ${callCode}`, `descriptor ${server.fileno()}`, [viewOf("server", server)]);
+    narrator.call("server", `const server = ${constructorText}`, `descriptor ${server.fileno()}`, [
+      viewOf("server", server),
+    ]);
     server.setsockopt(SO_REUSEADDR, true);
     narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
     return server;

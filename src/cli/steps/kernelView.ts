@@ -1,22 +1,23 @@
-// What the kernel says of a TCP socket at this moment: its state, its queues, its round-trip time.
+// The state of a TCP socket as the kernel reports it: state, queues, round-trip time.
 //
-// State, accept queue and RTT come from getsockopt(TCP_INFO). The bytes in the queues of a connection are what ss(8) shows as
-// Recv-Q and Send-Q; TCP_INFO has no such fields, /proc/net/tcp has (proc(5)), where the socket is found by its inode.
+// State, accept queue and RTT come from getsockopt(TCP_INFO). TCP_INFO does not have the bytes in the queues of a
+// connection, which ss(8) shows as Recv-Q and Send-Q. /proc/net/tcp has them (proc(5)); the socket is found there by its
+// inode.
 
 import { readFileSync, readlinkSync } from "node:fs";
 
 import { AF_INET6, type Socket, TCP_INFO } from "berkeley";
 
 interface Queues {
-  /** Bytes that came and that nobody has read. */
+  /** Received bytes that the program has not read. */
   readonly receive: number;
-  /** Bytes that were sent and that the peer has not acknowledged. */
+  /** Sent bytes that the peer has not acknowledged. */
   readonly send: number;
 }
 
 const LONGEST_STATE = "ESTABLISHED".length;
 
-/** Undefined where there is no /proc. */
+/** The queues of a connection; undefined without /proc. */
 function queuesOf(socket: Socket): Queues | undefined {
   try {
     const inode = /\d+/.exec(readlinkSync(`/proc/self/fd/${socket.fileno()}`))?.[0];
@@ -29,22 +30,22 @@ function queuesOf(socket: Socket): Queues | undefined {
       return { receive: Number.parseInt(receive, 16), send: Number.parseInt(send, 16) };
     }
   } catch {
-    // No /proc, or another one than usual.
+    // /proc is missing, or has an unknown format.
   }
   return undefined;
 }
 
-/** The state alone, with the RTT where there is one. */
+/** The state, and the RTT if the socket has one. */
 export function stateOf(socket: Socket): string {
   const { tcpi_state: state, tcpi_rtt: rtt } = socket.getsockopt(TCP_INFO);
   return rtt === 0 || state === "LISTEN" || state === "CLOSE" ? state : `${state}  rtt ${milliseconds(rtt)}`;
 }
 
-/** All of it, with the name of the variable that holds the socket. */
+/** State, queues and RTT, after the name of the variable that holds the socket. */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
   const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(LONGEST_STATE)}  `;
-  // On a listener the kernel puts the accept queue and its limit into these two (tcp_get_info in net/ipv4/tcp.c).
+  // For a listener, the kernel returns the accept queue and its limit in these fields (tcp_get_info in net/ipv4/tcp.c).
   if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
   if (info.tcpi_state === "CLOSE") return state + nameOf(socket);
   const queues = queuesOf(socket);

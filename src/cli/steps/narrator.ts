@@ -1,17 +1,17 @@
-// Who called what, what it returned, what the kernel says: one line for each call where there is room for it, or with --json an
-// object.
+// Prints each call: the caller, the code, the result, and the state in the kernel. On a wide terminal a call has one line,
+// otherwise several. With --json it is an object.
 
 import type { Output, Style } from "../frame/output.js";
 
-const WHO = 13;
+const CALLER = 13;
 const CODE = 50;
 const RETURNED = 36;
 const INDENT = "   ";
-/** What a line takes at most; a terminal that has less gets the parts below each other. */
-const WIDE = INDENT.length + WHO + CODE + RETURNED + 57;
+/** Columns of the longest line. On a narrower terminal the parts of a call are printed below each other. */
+const WIDE = INDENT.length + CALLER + CODE + RETURNED + 57;
 
-function styleOf(who: string): Style {
-  return who === "server" ? "cyan" : who === "client" ? "magenta" : "yellow";
+function styleOf(caller: string): Style {
+  return caller === "server" ? "cyan" : caller === "client" ? "magenta" : "yellow";
 }
 
 export class Narrator {
@@ -23,7 +23,7 @@ export class Narrator {
     this.#wide = output.columns >= WIDE;
   }
 
-  /** What the narration is about. */
+  /** The title of the output. */
   title(text: string): void {
     if (!this.output.json) this.output.line(this.output.style("bold", text));
   }
@@ -37,7 +37,7 @@ export class Narrator {
   heading(): void {
     if (!this.#wide || this.output.json) return;
     this.output.line();
-    const text = `${INDENT}${"who".padEnd(WHO)}${"call".padEnd(CODE)}${"returned".padEnd(RETURNED)}the kernel says`;
+    const text = `${INDENT}${"who".padEnd(CALLER)}${"call".padEnd(CODE)}${"returned".padEnd(RETURNED)}the kernel says`;
     this.output.line(this.output.style("dim", text));
   }
 
@@ -49,15 +49,15 @@ export class Narrator {
     output.line(output.style("bold", `${number}  ${name.padEnd(8)}`) + output.style("dim", meaning));
   }
 
-  /** A call. `views`: what the kernel says of the sockets that it concerns. */
-  call(who: string, code: string, returned: string, views: readonly string[] = [], failed: boolean = false): void {
+  /** A call. `views` has the state of each socket that the call changes, as the kernel reports it. */
+  call(caller: string, code: string, returned: string, views: readonly string[] = [], failed: boolean = false): void {
     const { output } = this;
-    if (output.json) return output.object({ event: "call", who, code, returned, kernel: views, failed });
-    const name = output.style(styleOf(who), who.padEnd(WHO));
+    if (output.json) return output.object({ event: "call", who: caller, code, returned, kernel: views, failed });
+    const name = output.style(styleOf(caller), caller.padEnd(CALLER));
     const result = (text: string): string => output.style(failed ? "red" : "green", text);
     if (!this.#wide) {
       output.line(`${INDENT}${name}${code}`);
-      const under = `${INDENT}${" ".repeat(WHO)}  `;
+      const under = `${INDENT}${" ".repeat(CALLER)}  `;
       output.line(`${under}${output.style("dim", "returned")}  ${result(returned)}`);
       for (const view of views) output.line(`${under}${output.style("dim", "kernel")}    ${view}`);
       return;
@@ -65,7 +65,7 @@ export class Narrator {
     const before = `${INDENT}${name}${column(code, CODE)}`;
     if (views.length === 0) return output.line(`${before}${result(returned)}`);
     output.line(`${before}${result(column(returned, RETURNED))}${views[0]}`);
-    const under = " ".repeat(INDENT.length + WHO + CODE + RETURNED);
+    const under = " ".repeat(INDENT.length + CALLER + CODE + RETURNED);
     for (const view of views.slice(1)) output.line(`${under}${view}`);
   }
 

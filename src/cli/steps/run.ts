@@ -7,7 +7,7 @@ import type { Interrupts } from "../frame/interrupts.js";
 import type { Output } from "../frame/output.js";
 import { exchange } from "./exchange.js";
 import { Narrator } from "./narrator.js";
-import { type Limits, Visitors } from "./visitors.js";
+import { type Limits, WelcomeServer } from "./welcomeServer.js";
 
 export interface Plan {
   readonly output: Output;
@@ -34,24 +34,24 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   }
 
   const address = server.getsockname();
-  const visitors = new Visitors(server, narrator, limits);
+  const welcomeServer = new WelcomeServer(server, narrator, limits);
   let stopped = false;
   const stop = (): void => {
     if (stopped) return;
     stopped = true;
-    visitors.stop();
+    welcomeServer.stop();
     narrator.gap();
     narrator.call("server", "server.close()", "nothing");
   };
-  // Nobody reads the narration any more.
-  output.whenGone(stop);
-  // Last: its reader may send the signal at once.
-  invite(output, host, "port" in address ? address.port : port);
+  // The reader of standard output has closed it.
+  output.onOutputClosed(stop);
+  // After this line a program that reads it may send a signal.
+  printCommands(output, host, "port" in address ? address.port : port);
   interrupts.onStop(stop);
   try {
-    await visitors.serve(early);
+    await welcomeServer.serve(early);
   } finally {
-    visitors.stop();
+    welcomeServer.stop();
   }
   return 0;
 }
@@ -66,8 +66,8 @@ function checkHost(host: string): void {
   }
 }
 
-/** What to type to talk to the server. */
-function invite(output: Output, host: string, port: number): void {
+/** Prints commands that connect to the server. */
+function printCommands(output: Output, host: string, port: number): void {
   const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const inUrl = reached.includes(":") ? `[${reached}]` : reached;
   if (output.json) return output.object({ event: "listening", endpoint: `tcp://${inUrl}:${port}` });
@@ -81,7 +81,7 @@ function invite(output: Output, host: string, port: number): void {
     [`nc ${reached} ${port}`, "and type a line"],
     [`http://${inUrl}:${port}/`, "in a browser"],
   ] as const;
-  for (const [what, how] of ways) output.line(`   ${what.padEnd(28)}${output.style("dim", how)}`);
+  for (const [command, how] of ways) output.line(`   ${command.padEnd(28)}${output.style("dim", how)}`);
   output.line(`   ${python}`);
   output.line();
 }

@@ -14,9 +14,9 @@ export interface Channel {
   /** The peer in words; of several the one that sent last. */
   readonly name: string;
   /** Each send is a message of its own. */
-  readonly messages: boolean;
+  readonly isMessageBased: boolean;
   /** Whether the peer can finish: datagrams have no end. */
-  readonly ends: boolean;
+  readonly hasEnd: boolean;
   /** The next bytes, valid until the next call; null at the end. */
   receive(opts: IoOptions): Promise<Buffer | null>;
   send(data: Buffer, opts: IoOptions): Promise<void>;
@@ -41,8 +41,8 @@ const MESSAGE = 256 << 10;
 
 export class StreamChannel implements Channel {
   readonly name: string;
-  readonly messages = false;
-  readonly ends = true;
+  readonly isMessageBased = false;
+  readonly hasEnd = true;
   readonly stream: Stream;
   readonly sendFile?: NonNullable<Channel["sendFile"]>;
   #buffer: Buffer | undefined;
@@ -82,20 +82,20 @@ export class StreamChannel implements Channel {
 /** A connected socket of messages: UNIX datagrams or SOCK_SEQPACKET. */
 export class MessageChannel implements Channel {
   readonly name: string;
-  readonly messages = true;
-  readonly ends: boolean;
+  readonly isMessageBased = true;
+  readonly hasEnd: boolean;
   readonly #socket: Socket;
 
-  /** @param ends whether an empty message is the end, as with SOCK_SEQPACKET */
-  constructor(socket: Socket, name: string, ends: boolean) {
+  /** @param hasEnd whether an empty message is the end, as with SOCK_SEQPACKET */
+  constructor(socket: Socket, name: string, hasEnd: boolean) {
     this.#socket = socket;
     this.name = name;
-    this.ends = ends;
+    this.hasEnd = hasEnd;
   }
 
   async receive(opts: IoOptions): Promise<Buffer | null> {
     const data = await this.#socket.recv(MESSAGE, opts);
-    return data.length === 0 && this.ends ? null : data;
+    return data.length === 0 && this.hasEnd ? null : data;
   }
 
   async send(data: Buffer, opts: IoOptions): Promise<void> {
@@ -103,7 +103,7 @@ export class MessageChannel implements Channel {
   }
 
   async finish(): Promise<void> {
-    if (this.ends) this.#socket.shutdown(SHUT_WR);
+    if (this.hasEnd) this.#socket.shutdown(SHUT_WR);
   }
 
   async close(): Promise<void> {
@@ -121,8 +121,8 @@ const SHUT_WR = 1;
 /** A UDP socket that is connected to its peer. */
 export class UdpChannel implements Channel {
   readonly name: string;
-  readonly messages = true;
-  readonly ends = false;
+  readonly isMessageBased = true;
+  readonly hasEnd = false;
   readonly #socket: UdpSocket;
 
   constructor(socket: UdpSocket) {
@@ -159,8 +159,8 @@ export interface Bound {
 /** A bound socket: it talks with the first peer that sends, or with several, which all get what is sent. */
 export class BoundChannel implements Channel {
   name = "";
-  readonly messages = true;
-  readonly ends = false;
+  readonly isMessageBased = true;
+  readonly hasEnd = false;
   readonly #bound: Bound;
   readonly #most: number;
   readonly #peers = new Map<string, Address | undefined>();

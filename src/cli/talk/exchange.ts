@@ -54,7 +54,7 @@ async function receive(channel: Channel, { line, max, signal }: ExchangePlan, pa
     const end = line ? data.indexOf(0x0a) + 1 : 0;
     parts.push(Buffer.from(end > 0 ? data.subarray(0, end) : data));
     length += data.length;
-    if (end > 0 || channel.messages) return;
+    if (end > 0 || channel.isMessageBased) return;
     if (length > max) throw new Failure(`${channel.name} sent more than ${max} bytes; --max sets another limit`);
   }
 }

@@ -1,31 +1,31 @@
-// How long a conversation may be silent: the limit of --idle, after which it has failed, and a limit after which it has ended.
+// Limits the time in which a conversation transfers no data. After `--idle` it has failed, after another limit it has ended.
 
-export class Quiet {
+export class IdleTimer {
   readonly #idle: number | undefined;
-  readonly #onQuiet: (fatal: boolean) => void;
+  readonly #onIdle: (fatal: boolean) => void;
   #limit: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #busy = 0;
 
-  /** @param onQuiet called once; `fatal` for the limit of --idle */
-  constructor(idle: number | undefined, onQuiet: (fatal: boolean) => void) {
+  /** @param onIdle called once; `fatal` for the limit of --idle */
+  constructor(idle: number | undefined, onIdle: (fatal: boolean) => void) {
     this.#idle = idle;
-    this.#onQuiet = onQuiet;
+    this.#onIdle = onIdle;
     this.#arm();
   }
 
-  /** From now on, silence of this time is the end. */
+  /** From now on, the conversation ends after this time without data. */
   limit(milliseconds: number): void {
     this.#limit = milliseconds;
     this.#arm();
   }
 
-  /** Something came or went. */
+  /** Data was sent or received. */
   touch(): void {
     this.#timer?.refresh();
   }
 
-  /** A write has begun, during which silence is the peer's doing; the result ends that. */
+  /** A write has begun, which may wait for the peer. The returned function reports its end. */
   busy(): () => void {
     this.#busy++;
     this.touch();
@@ -47,10 +47,10 @@ export class Quiet {
     const time = Math.min(limit, idle);
     if (time === Infinity) return;
     this.#timer = setTimeout(() => {
-      if (idle <= limit) this.#onQuiet(true);
-      // Bytes that wait for a slow peer are not silence.
+      if (idle <= limit) this.#onIdle(true);
+      // A write waits for a slow peer.
       else if (this.#busy > 0) this.#arm();
-      else this.#onQuiet(false);
+      else this.#onIdle(false);
     }, time);
   }
 }

@@ -1,0 +1,182 @@
+// The server after the steps: it reads one message of each client, answers, and closes. It prints each call.
+//
+// A client may send nothing, send without an end, be slow, or reset the connection. So a connection has a deadline and a
+// limit of bytes, and the number of connections is limited; further ones wait in the accept queue. An error ends only its
+// own connection.
+
+import { type Address, type Socket, SocketError } from "berkeley";
+
+import { quoteBytes } from "../frame/escape.js";
+import { plural } from "../frame/units.js";
+import { type Received, MAX_REQUEST, response, tooLarge, classify, welcome } from "./answer.js";
+import { stateOf } from "./kernelView.js";
+import type { Narrator } from "./narrator.js";
+
+export interface Limits {
+  /** Connections at the same time. */
+  readonly maxConnections: number;
+  /** ms for a whole connection. */
+  readonly timeout: number;
+}
+
+/** ms for the rest of an incomplete request line. */
+const REQUEST_LINE_TIMEOUT = 2_000;
+/** ms to wait until the client closes, so that it can read the answer before (RFC 9112, section 9.6). */
+const END_TIMEOUT = 2_000;
+/** Maximum number of bytes that are read and dropped in that time. */
+const END_MAX_BYTES = 1 << 20;
+/** Maximum number of reads for one request. */
+const MAX_READS = 64;
+/** Bytes of a message that are printed. */
+const SHOWN = 24;
+
+export class WelcomeServer {
+  readonly #server: Socket;
+  readonly #narrator: Narrator;
+  readonly #limits: Limits;
+  readonly #connections = new Map<Socket, Promise<void>>();
+  #count = 0;
+
+  constructor(server: Socket, narrator: Narrator, limits: Limits) {
+    this.#server = server;
+    this.#narrator = narrator;
+    this.#limits = limits;
+  }
+
+  /** Serves until `stop()`, and resolves when the last connection has ended. */
+  async serve(early: readonly (readonly [Socket, Address])[]): Promise<void> {
+    for (const [conn, address] of early) {
+      if (this.#server.closed) conn.close();
+      else this.#serveOne(conn, address);
+    }
+    for await (const [conn, address] of this.#server) {
+      this.#serveOne(conn, address);
+      while (this.#connections.size >= this.#limits.maxConnections) await Promise.race(this.#connections.values());
+    }
+    await Promise.all(this.#connections.values());
+  }
+
+  /** Closes the server and all connections. */
+  stop(): void {
+    this.#server.close();
+    for (const conn of this.#connections.keys()) conn.close();
+  }
+
+  #serveOne(conn: Socket, address: Address): void {
+    const name = `visitor ${++this.#count}`;
+    const connection = new Connection(name, conn, address, this.#narrator, this.#limits.timeout);
+    this.#connections.set(
+      conn,
+      connection.run().finally(() => this.#connections.delete(conn)),
+    );
+  }
+}
+
+class Connection {
+  readonly #name: string;
+  readonly #conn: Socket;
+  readonly #address: Address;
+  readonly #narrator: Narrator;
+  readonly #deadline: number;
+  /** The text of the call that runs. */
+  #code = "";
+
+  constructor(name: string, conn: Socket, address: Address, narrator: Narrator, timeout: number) {
+    this.#name = name;
+    this.#conn = conn;
+    this.#address = address;
+    this.#narrator = narrator;
+    this.#deadline = performance.now() + timeout;
+  }
+
+  /** Serves the connection. It never rejects, because its errors do not concern other connections. */
+  async run(): Promise<void> {
+    try {
+      this.#printDone("const [conn, address] = await server.accept()", String(this.#address));
+      const message = await this.#receive();
+      if (message !== undefined) {
+        await this.#answer(...message);
+        await this.#end();
+      }
+    } catch (error) {
+      // stop() has closed the connection.
+      if (!this.#conn.closed) this.#printFailed(error);
+    } finally {
+      if (!this.#conn.closed) {
+        this.#conn.close();
+        this.#narrator.call(this.#name, "conn.close()", "nothing");
+      }
+    }
+  }
+
+  #printDone(code: string, returned: string): void {
+    this.#narrator.call(this.#name, code, returned, [stateOf(this.#conn)]);
+  }
+
+  #printFailed(error: unknown): void {
+    const code = error instanceof SocketError ? error.code : String(error);
+    const meaning =
+      code === "ETIMEDOUT" ? ": the visitor's time is over" : code === "ECONNRESET" ? ": the visitor is gone" : "";
+    this.#narrator.call(this.#name, this.#code, code + meaning, [stateOf(this.#conn)], true);
+  }
+
+  /** Milliseconds until the deadline, at most `limit`. */
+  #left(limit: number = Infinity): number {
+    return Math.min(limit, Math.max(0, this.#deadline - performance.now()));
+  }
+
+  /** Receives a text, or a request up to the end of its headers. Undefined if the client finishes without data. */
+  async #receive(): Promise<[Buffer, Received] | undefined> {
+    let bytes = Buffer.alloc(0);
+    let received: Received = { kind: "text" };
+    for (let reads = 0; reads < MAX_READS && bytes.length < MAX_REQUEST; reads++) {
+      let piece: Buffer;
+      this.#code = "await conn.recv(1024)";
+      const incomplete = received.kind === "beginning" && !received.requestLine;
+      try {
+        piece = await this.#conn.recv(1024, { timeout: this.#left(incomplete ? REQUEST_LINE_TIMEOUT : Infinity) });
+      } catch (error) {
+        // The rest of the request line did not come, so the bytes are a text.
+        if (incomplete && error instanceof SocketError && error.code === "ETIMEDOUT") return [bytes, { kind: "text" }];
+        throw error;
+      }
+      if (piece.length === 0) {
+        this.#printDone(this.#code, "0 bytes: the visitor has finished");
+        return bytes.length === 0 ? undefined : [bytes, { kind: "text" }];
+      }
+      this.#printDone(
+        this.#code,
+        `${quoteBytes(piece, SHOWN)}${piece.length > SHOWN ? ` ${plural(piece.length, "byte")}` : ""}`,
+      );
+      bytes = Buffer.concat([bytes, piece]);
+      received = classify(bytes);
+      if (received.kind !== "beginning") return [bytes, received];
+    }
+    return [bytes, received];
+  }
+
+  async #answer(bytes: Buffer, received: Received): Promise<void> {
+    const text = this.#compose(bytes, received);
+    const shown = received.kind === "text" ? JSON.stringify(text) : `"${text.slice(0, text.indexOf("\r"))}"...`;
+    this.#code = `await conn.sendAll(${shown})`;
+    await this.#conn.sendAll(text, { timeout: this.#left() });
+    this.#printDone(this.#code, `nothing: all ${plural(Buffer.byteLength(text), "byte")} taken`);
+  }
+
+  #compose(bytes: Buffer, received: Received): string {
+    if (received.kind === "text") return welcome(bytes);
+    if (received.kind === "beginning") return tooLarge();
+    return response(
+      received.method,
+      `You came from ${this.#address}. The kernel says of this connection: ${stateOf(this.#conn)}.`,
+    );
+  }
+
+  /** Half-closes and waits for the client's end. Closing with unread bytes would reset the connection and lose the answer. */
+  async #end(): Promise<void> {
+    this.#code = "await conn.end()";
+    const { how, dropped } = await this.#conn.end({ timeout: this.#left(END_TIMEOUT), maxBytes: END_MAX_BYTES });
+    // stop() has closed the connection.
+    if (how !== "closed") this.#narrator.call(this.#name, this.#code, `${how}, ${plural(dropped, "byte")} dropped`);
+  }
+}
