@@ -3,6 +3,7 @@
 export {
   AF_INET,
   AF_INET6,
+  AF_LOCAL,
   AF_NETLINK,
   AF_PACKET,
   AF_UNIX,
@@ -10,10 +11,12 @@ export {
   AF_VSOCK,
   type Address,
   type AddressLike,
+  type AddressOf,
   HostPort,
   type HostPortLike,
   Inet6Address,
   InetAddress,
+  type InetLike,
   isAddress,
   NetlinkAddress,
   type NetlinkLike,
@@ -30,7 +33,6 @@ export {
 export { BerkeleyError, SocketError, type SocketErrorDetails, TimeoutError } from "./errors/index.js";
 export { AddressCache, type AddOptions, DatagramBatch, type DatagramBatchOptions, segments } from "./batch/index.js";
 export {
-  AF_LOCAL,
   AI_ADDRCONFIG,
   AI_ALL,
   AI_CANONIDN,

@@ -44,6 +44,11 @@ function declaredClasses(entry: string): Map<string, Declared> {
     }
     classes.set(name, { extended: extended ?? known?.extended, members, statics });
   }
+  // A class whose constructor has an interface of its own: `export type Socket<A …> = SocketCalls<A>`.
+  for (const [, name = "", target = ""] of text.matchAll(/^export type (\w+)<[^=]*=[^=]*> = (\w+)<A>;$/gm)) {
+    const declared = classes.get(target);
+    if (declared !== undefined) classes.set(name, declared);
+  }
   return classes;
 }
 

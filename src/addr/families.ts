@@ -4,6 +4,8 @@
 export const AF_UNSPEC = 0;
 /** Sockets on one machine, named by a path or an abstract name; unix(7). */
 export const AF_UNIX = 1;
+/** POSIX's name of `AF_UNIX`. */
+export const AF_LOCAL = 1;
 /** IPv4; ip(7). */
 export const AF_INET = 2;
 /** IPv6; ipv6(7). */

@@ -12,6 +12,7 @@ export {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
+export { type AddressOf, type InetLike } from "./addressOf.js";
 export {
   type Endpoint,
   type EndpointLike,
@@ -30,7 +31,7 @@ export {
   type UnixEndpoint,
   type VsockEndpoint,
 } from "./endpoint.js";
-export { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
+export { AF_INET, AF_INET6, AF_LOCAL, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
 export { MAX_HOST_BYTES } from "./check.js";
 export { formatIPv4, parseIPv4 } from "./ipv4Text.js";
 export { formatIPv6, parseIPv6 } from "./ipv6Text.js";

@@ -12,13 +12,13 @@ import type { ControlMessage } from "./types.js";
  * The fields of `struct msghdr` that recvmsg(2) returns besides the data. Disposing of it (`using`) closes the received
  * descriptors that were not taken; the collector closes them as well.
  */
-export class MessageHeader {
+export class MessageHeader<A extends Address = Address> {
   /** Bytes that were stored in the buffer. */
   readonly bytes: number;
   /** Bytes of the whole message. Larger than `bytes` only when `MSG_TRUNC` was among the flags of the call. */
   readonly length: number;
   /** The address of the sender; undefined on a connected stream, or when the sender has no address. */
-  readonly address: Address | undefined;
+  readonly address: A | undefined;
   /** `MSG_` flags of the message: `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`, `MSG_OOB`, `MSG_ERRQUEUE`. */
   readonly flags: number;
   /** The control data, in the order in which they came. */
@@ -28,7 +28,7 @@ export class MessageHeader {
   constructor(
     bytes: number,
     length: number,
-    address: Address | undefined,
+    address: A | undefined,
     flags: number,
     control: readonly ControlMessage[],
   ) {
@@ -55,12 +55,12 @@ export class MessageHeader {
 }
 
 /** A message with its data. */
-export class Message extends MessageHeader {
+export class Message<A extends Address = Address> extends MessageHeader<A> {
   /** The bytes of the message. */
   readonly data: Buffer;
 
   /** @internal */
-  constructor(data: Buffer, header: MessageHeader) {
+  constructor(data: Buffer, header: MessageHeader<A>) {
     super(header.bytes, header.length, header.address, header.flags, header.control);
     this.data = data;
   }

@@ -1,6 +1,17 @@
 // create_connection: connects to the addresses of a host, one after the other.
 
-import { type AddressLike, AF_UNSPEC, type HostPort } from "../addr/index.js";
+import {
+  type AddressLike,
+  type Inet6Address,
+  type InetAddress,
+  type InetLike,
+  type UnixAddress,
+  type UnixLike,
+  type VsockAddress,
+  type VsockLike,
+  AF_UNSPEC,
+  type HostPort,
+} from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
@@ -28,6 +39,19 @@ import { Socket } from "./socket.js";
  * console.log(String(socket.getpeername())); // prints: 127.0.0.1:8888
  * ```
  */
+export function create_connection(
+  address: UnixAddress | UnixLike | `unix:${string}`,
+  opts?: CreateConnectionOptions,
+): Promise<Socket<UnixAddress>>;
+export function create_connection(
+  address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
+  opts?: CreateConnectionOptions,
+): Promise<Socket<VsockAddress>>;
+export function create_connection(
+  address: InetLike,
+  opts?: CreateConnectionOptions,
+): Promise<Socket<InetAddress | Inet6Address>>;
+export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Promise<Socket>;
 export async function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Promise<Socket> {
   const request = connectionRequest(address, opts);
   const { source, target, timeout } = request;

@@ -1,6 +1,15 @@
 // create_server: makes a socket, binds it and listens.
 
-import type { AddressLike } from "../addr/index.js";
+import type {
+  AddressLike,
+  Inet6Address,
+  InetAddress,
+  InetLike,
+  UnixAddress,
+  UnixLike,
+  VsockAddress,
+  VsockLike,
+} from "../addr/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { type CreateServerOptions, serverRequest } from "../ops/createOptions.js";
 import { Socket } from "./socket.js";
@@ -24,6 +33,19 @@ import { Socket } from "./socket.js";
  * conn.close();
  * ```
  */
+export function create_server(
+  address: UnixAddress | UnixLike | `unix:${string}`,
+  opts?: CreateServerOptions,
+): Promise<Socket<UnixAddress>>;
+export function create_server(
+  address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
+  opts?: CreateServerOptions,
+): Promise<Socket<VsockAddress>>;
+export function create_server(
+  address: InetLike,
+  opts?: CreateServerOptions,
+): Promise<Socket<InetAddress | Inet6Address>>;
+export function create_server(address: AddressLike, opts?: CreateServerOptions): Promise<Socket>;
 export async function create_server(address: AddressLike, opts?: CreateServerOptions): Promise<Socket> {
   const { backlog, family, prepare, target } = serverRequest(address, opts);
   const socket = new Socket(family, SOCK_STREAM);

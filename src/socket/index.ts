@@ -27,7 +27,8 @@ export {
   type SpliceOptions,
   type SpliceProgress,
 } from "../ops/spliceOptions.js";
-export { Socket } from "./socket.js";
+export { type Socket as SocketCalls } from "./socket.js";
+export { Socket, type SocketConstructor } from "./typedSocket.js";
 export { type AcceptOptions } from "../ops/accept.js";
 export { type DetachOptions } from "../ops/makeSocket.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";

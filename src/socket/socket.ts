@@ -88,7 +88,7 @@ export let ACCEPT: AcceptOperations<Socket>;
  * conn.close();
  * ```
  */
-export class Socket extends Inspectable<SocketDescription> {
+export class Socket<A extends Address = Address> extends Inspectable<SocketDescription> {
   readonly #runner: PromiseRunner;
   #stream: Stream | undefined;
 
@@ -317,8 +317,8 @@ export class Socket extends Inspectable<SocketDescription> {
    *   these with `patient`
    * @see accept(2)
    */
-  accept(opts?: AcceptOptions): Promise<[Socket, Address]> {
-    return accept(this.#runner, ACCEPT, opts);
+  accept(opts?: AcceptOptions): Promise<[Socket<A>, A]> {
+    return accept(this.#runner, ACCEPT, opts) as Promise<[Socket<A>, A]>;
   }
 
   /**
@@ -341,8 +341,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * }
    * ```
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<[Socket, Address]> {
-    return acceptIterator(this.#runner, ACCEPT);
+  [Symbol.asyncIterator](): AsyncIterableIterator<[Socket<A>, A]> {
+    return acceptIterator(this.#runner, ACCEPT) as AsyncIterableIterator<[Socket<A>, A]>;
   }
 
   /**
@@ -390,14 +390,16 @@ export class Socket extends Inspectable<SocketDescription> {
   }
 
   /**
-   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer.
+   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer. The
+   * type of the address follows from the family. On a connected TCP socket the kernel gives no address, and the value is
+   * an `OpaqueAddress` of family 0.
    *
    * @param size the most bytes to receive; the rest of a longer datagram is lost
    * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
    * @see recvfrom(2)
    */
-  recvfrom(size: number, opts?: TransferOptions): Promise<[Buffer, Address]> {
-    return recvfrom(this.#runner, size, opts);
+  recvfrom(size: number, opts?: TransferOptions): Promise<[Buffer, A]> {
+    return recvfrom(this.#runner, size, opts) as Promise<[Buffer, A]>;
   }
 
   /**
@@ -407,8 +409,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError as `recvfrom`
    * @see recvfrom(2)
    */
-  recvfromInto(buffer: Uint8Array, opts?: TransferOptions): Promise<[number, Address]> {
-    return recvfromInto(this.#runner, buffer, opts);
+  recvfromInto(buffer: Uint8Array, opts?: TransferOptions): Promise<[number, A]> {
+    return recvfromInto(this.#runner, buffer, opts) as Promise<[number, A]>;
   }
 
   /**
@@ -557,8 +559,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * }
    * ```
    */
-  recvmsg(size: number, opts?: RecvmsgOptions): Promise<Message> {
-    return recvmsg(this.#runner, size, opts);
+  recvmsg(size: number, opts?: RecvmsgOptions): Promise<Message<A>> {
+    return recvmsg(this.#runner, size, opts) as Promise<Message<A>>;
   }
 
   /**
@@ -583,8 +585,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * right.close();
    * ```
    */
-  recvmsgInto(buffers: Uint8Array | readonly Uint8Array[], opts?: RecvmsgOptions): Promise<MessageHeader> {
-    return recvmsgInto(this.#runner, buffers, opts);
+  recvmsgInto(buffers: Uint8Array | readonly Uint8Array[], opts?: RecvmsgOptions): Promise<MessageHeader<A>> {
+    return recvmsgInto(this.#runner, buffers, opts) as Promise<MessageHeader<A>>;
   }
 
   /**
@@ -778,8 +780,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * console.log(String(socket.getsockname()).startsWith("127.0.0.1:")); // prints: true
    * ```
    */
-  getsockname(): Address {
-    return getsockname(this.#runner);
+  getsockname(): A {
+    return getsockname(this.#runner) as A;
   }
 
   /**
@@ -788,8 +790,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
    * @see getpeername(2)
    */
-  getpeername(): Address {
-    return getpeername(this.#runner);
+  getpeername(): A {
+    return getpeername(this.#runner) as A;
   }
 
   /**
@@ -906,7 +908,7 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError `EMFILE`, `EBADF`
    * @see dup(2)
    */
-  dup(): Socket {
+  dup(): Socket<A> {
     const { calls, descriptor } = this.#runner;
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     descriptor.share();
@@ -914,7 +916,7 @@ export class Socket extends Inspectable<SocketDescription> {
     descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.#runner.copyTimeout(this.#runner);
-    return copy;
+    return copy as Socket<A>;
   }
 
   /**

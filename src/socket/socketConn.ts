@@ -186,7 +186,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     }
   }
 
-  /** See {@link Socket.stats}. */
+  /** See `stats()` of the Socket. */
   stats(): TransferStats {
     return this.#runner.stats();
   }

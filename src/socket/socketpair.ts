@@ -1,6 +1,6 @@
 // Two sockets that are connected to each other.
 
-import { AF_UNIX } from "../addr/index.js";
+import { type AddressOf, AF_UNIX, type UnixAddress } from "../addr/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { Socket } from "./socket.js";
 
@@ -22,6 +22,16 @@ import { Socket } from "./socket.js";
  * right.close();
  * ```
  */
+export function socketpair(
+  family?: undefined,
+  type?: number,
+  protocol?: number,
+): [Socket<UnixAddress>, Socket<UnixAddress>];
+export function socketpair<F extends number>(
+  family: F | undefined,
+  type?: number,
+  protocol?: number,
+): [Socket<AddressOf<F>>, Socket<AddressOf<F>>];
 export function socketpair(
   family: number = AF_UNIX,
   type: number = SOCK_STREAM,

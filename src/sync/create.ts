@@ -1,6 +1,19 @@
 // socketpair, create_connection and create_server, blocking.
 
-import { type AddressLike, AF_UNIX, AF_UNSPEC, type HostPort } from "../addr/index.js";
+import {
+  type AddressLike,
+  type AddressOf,
+  type Inet6Address,
+  type InetAddress,
+  type InetLike,
+  type UnixAddress,
+  type UnixLike,
+  type VsockAddress,
+  type VsockLike,
+  AF_UNIX,
+  AF_UNSPEC,
+  type HostPort,
+} from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
@@ -27,6 +40,16 @@ import { Socket } from "./syncSocket.js";
  * ```
  */
 export function socketpair(
+  family?: undefined,
+  type?: number,
+  protocol?: number,
+): [Socket<UnixAddress>, Socket<UnixAddress>];
+export function socketpair<F extends number>(
+  family: F | undefined,
+  type?: number,
+  protocol?: number,
+): [Socket<AddressOf<F>>, Socket<AddressOf<F>>];
+export function socketpair(
   family: number = AF_UNIX,
   type: number = SOCK_STREAM,
   protocol: number = 0,
@@ -50,6 +73,19 @@ export function socketpair(
  * console.log(String(socket.getpeername())); // prints: 127.0.0.1:8888
  * ```
  */
+export function create_connection(
+  address: UnixAddress | UnixLike | `unix:${string}`,
+  opts?: CreateConnectionOptions,
+): Socket<UnixAddress>;
+export function create_connection(
+  address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
+  opts?: CreateConnectionOptions,
+): Socket<VsockAddress>;
+export function create_connection(
+  address: InetLike,
+  opts?: CreateConnectionOptions,
+): Socket<InetAddress | Inet6Address>;
+export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket;
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket {
   blockingTimeoutOf(opts, null, "create_connection");
   const request = connectionRequest(address, opts);
@@ -81,6 +117,16 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
  * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
  */
+export function create_server(
+  address: UnixAddress | UnixLike | `unix:${string}`,
+  opts?: CreateServerOptions,
+): Socket<UnixAddress>;
+export function create_server(
+  address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
+  opts?: CreateServerOptions,
+): Socket<VsockAddress>;
+export function create_server(address: InetLike, opts?: CreateServerOptions): Socket<InetAddress | Inet6Address>;
+export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket;
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket {
   const timeout = blockingTimeoutOf(opts, null, "create_server");
   const { backlog, family, prepare, target } = serverRequest(address, opts);

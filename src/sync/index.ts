@@ -28,7 +28,8 @@ export {
 export { type DetachOptions } from "../ops/makeSocket.js";
 export { recv_fds, send_fds } from "./syncPassing.js";
 export { poll, type PollEntry, type PollResult } from "./syncPoll.js";
-export { Socket } from "./syncSocket.js";
+export { type Socket as SocketCalls } from "./syncSocket.js";
+export { Socket, type SocketConstructor } from "./typedSyncSocket.js";
 export {
   pump,
   type PumpCounts,

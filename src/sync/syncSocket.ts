@@ -98,7 +98,7 @@ let ACCEPT: AcceptOperations<Socket>;
  * conn.close();
  * ```
  */
-export class Socket extends Inspectable<SocketDescription> {
+export class Socket<A extends Address = Address> extends Inspectable<SocketDescription> {
   readonly #runner: BlockingRunner;
 
   static {
@@ -257,8 +257,8 @@ export class Socket extends Inspectable<SocketDescription> {
    *   without `patient`
    * @see accept(2)
    */
-  accept(opts?: AcceptOptions): [Socket, Address] {
-    return accept(this.#runner, ACCEPT, opts);
+  accept(opts?: AcceptOptions): [Socket<A>, A] {
+    return accept(this.#runner, ACCEPT, opts) as [Socket<A>, A];
   }
 
   /**
@@ -277,8 +277,10 @@ export class Socket extends Inspectable<SocketDescription> {
    * }
    * ```
    */
-  *[Symbol.iterator](): IterableIterator<[Socket, Address]> {
-    while (!this.closed) yield this.#runner.read(ACCEPT.withAddress, this.#runner, true, undefined);
+  *[Symbol.iterator](): IterableIterator<[Socket<A>, A]> {
+    while (!this.closed) {
+      yield this.#runner.read(ACCEPT.withAddress, this.#runner, true, undefined) as [Socket<A>, A];
+    }
   }
 
   /**
@@ -318,14 +320,16 @@ export class Socket extends Inspectable<SocketDescription> {
   }
 
   /**
-   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer.
+   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer. The
+   * type of the address follows from the family. On a connected TCP socket the kernel gives no address, and the value is
+   * an `OpaqueAddress` of family 0.
    *
    * @param size the most bytes to receive; the rest of a longer datagram is lost
    * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
    * @see recvfrom(2)
    */
-  recvfrom(size: number, opts?: TransferOptions): [Buffer, Address] {
-    return recvfrom(this.#runner, size, opts);
+  recvfrom(size: number, opts?: TransferOptions): [Buffer, A] {
+    return recvfrom(this.#runner, size, opts) as [Buffer, A];
   }
 
   /**
@@ -335,8 +339,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError as `recvfrom`
    * @see recvfrom(2)
    */
-  recvfromInto(buffer: Uint8Array, opts?: TransferOptions): [number, Address] {
-    return recvfromInto(this.#runner, buffer, opts);
+  recvfromInto(buffer: Uint8Array, opts?: TransferOptions): [number, A] {
+    return recvfromInto(this.#runner, buffer, opts) as [number, A];
   }
 
   /**
@@ -427,8 +431,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError as `recvfrom`
    * @see recvmsg(2), cmsg(3)
    */
-  recvmsg(size: number, opts?: RecvmsgOptions): Message {
-    return recvmsg(this.#runner, size, opts);
+  recvmsg(size: number, opts?: RecvmsgOptions): Message<A> {
+    return recvmsg(this.#runner, size, opts) as Message<A>;
   }
 
   /**
@@ -438,8 +442,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError as `recvfrom`
    * @see recvmsg(2)
    */
-  recvmsgInto(buffers: Uint8Array | readonly Uint8Array[], opts?: RecvmsgOptions): MessageHeader {
-    return recvmsgInto(this.#runner, buffers, opts);
+  recvmsgInto(buffers: Uint8Array | readonly Uint8Array[], opts?: RecvmsgOptions): MessageHeader<A> {
+    return recvmsgInto(this.#runner, buffers, opts) as MessageHeader<A>;
   }
 
   /**
@@ -526,8 +530,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError `EBADF` after `close()`
    * @see getsockname(2)
    */
-  getsockname(): Address {
-    return getsockname(this.#runner);
+  getsockname(): A {
+    return getsockname(this.#runner) as A;
   }
 
   /**
@@ -536,8 +540,8 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
    * @see getpeername(2)
    */
-  getpeername(): Address {
-    return getpeername(this.#runner);
+  getpeername(): A {
+    return getpeername(this.#runner) as A;
   }
 
   /**
@@ -599,11 +603,11 @@ export class Socket extends Inspectable<SocketDescription> {
    * @throws SocketError `EMFILE`, `EBADF`
    * @see dup(2)
    */
-  dup(): Socket {
+  dup(): Socket<A> {
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     const copy = Socket.#around(this.family, this.type, this.protocol, fd);
     copy.#runner.timeout = this.timeout;
-    return copy;
+    return copy as Socket<A>;
   }
 
   /**

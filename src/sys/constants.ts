@@ -12,7 +12,6 @@ function constant(name: string): number {
 // families
 export const AF_UNSPEC: number = constant("AF_UNSPEC");
 export const AF_UNIX: number = constant("AF_UNIX");
-export const AF_LOCAL: number = constant("AF_LOCAL");
 export const AF_INET: number = constant("AF_INET");
 export const AF_INET6: number = constant("AF_INET6");
 export const AF_NETLINK: number = constant("AF_NETLINK");

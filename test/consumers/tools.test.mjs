@@ -115,9 +115,13 @@ describe("TypeScript", () => {
       socket.listen("5");
     }
   `;
-  // The types of each scheme: the part of that test file that is only compiled.
-  const [compiled] = readFileSync(new URL("../net/types.test.ts", import.meta.url), "utf8").split('\ntest("');
-  const types = compiled.replace(/^(?:import (?:assert|\{ test \}|\{ checkLeaks \}) .*|checkLeaks\(\);)$/gm, "");
+  // The parts of these test files that are only compiled.
+  const typesOf = (file) => {
+    const [compiled] = readFileSync(new URL(file, import.meta.url), "utf8").split('\ntest("');
+    return compiled.replace(/^(?:import (?:assert|\{ test \}|\{ checkLeaks \}) .*|checkLeaks\(\);)$/gm, "");
+  };
+  const schemes = typesOf("../net/types.test.ts");
+  const addresses = typesOf("../socket/addressTypes.test.ts");
   for (const version of ["5.5", "5.9", "7"]) {
     for (const resolution of ["nodenext", "bundler"]) {
       test(`TypeScript ${version} with moduleResolution ${resolution} takes the declarations, strict and checked`, async () => {
@@ -134,8 +138,9 @@ describe("TypeScript", () => {
         };
         const folder = project(`typescript-${version}-${resolution}`, {
           "main.ts": source,
-          "types.ts": types,
-          "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts", "types.ts"] }),
+          "schemes.ts": schemes,
+          "addresses.ts": addresses,
+          "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts", "schemes.ts", "addresses.ts"] }),
         });
         const tsc = join(tools, `typescript-${version}`, version === "7" ? "bin/tsc" : "lib/tsc.js");
         await passes(folder, [tsc, "-p", "."]);

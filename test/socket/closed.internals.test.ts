@@ -262,7 +262,7 @@ test("no descriptor is left when a constructor is refused", () => {
     [12345, SOCK_STREAM, 0],
     [AF_INET, SOCK_STREAM, 255],
     [AF_UNIX, SOCK_STREAM, 99],
-  ] as const) {
+  ] as [number, number, number][]) {
     assert.throws(() => new Socket(...args), { name: "SocketError", syscall: "socket" });
   }
   assert.equal(openDescriptors().size, before);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BusyError, type InetAddress, SO_LINGER, Socket, SOCK_DGRAM, SOCK_STREAM, AF_UNIX, socketpair } from "berkeley";
+import { BusyError, SO_LINGER, Socket, SOCK_DGRAM, SOCK_STREAM, AF_UNIX, socketpair } from "berkeley";
 import * as sync from "berkeley/sync";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
@@ -26,7 +26,7 @@ async function answersTo(serve: (conn: Socket) => Promise<void> | void): Promise
   using server = new Socket();
   await server.bind("127.0.0.1:0");
   server.listen();
-  await using python = new Program("python3", ["-c", UPLOADER, String((server.getsockname() as InetAddress).port)]);
+  await using python = new Program("python3", ["-c", UPLOADER, String(server.getsockname().port)]);
   for (let round = 0; round < 20; round++) {
     const [conn] = await server.accept();
     await conn.recv(10);

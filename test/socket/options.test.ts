@@ -7,7 +7,6 @@ import {
   AF_INET6,
   AF_UNIX,
   Inet6Address,
-  type InetAddress,
   IP_TOS,
   IP_TTL,
   IPPROTO_IP,
@@ -197,7 +196,7 @@ test("IPV6_V6ONLY decides whether IPv4 comes in, as a mapped address", async () 
   server.setsockopt(IPV6_V6ONLY, false);
   await server.bind(["", 0]);
   server.listen();
-  const { port } = server.getsockname() as InetAddress;
+  const { port } = server.getsockname();
   await using client = new Socket();
   await client.connect(["127.0.0.1", port]);
   const [conn, peer] = await server.accept();
@@ -209,7 +208,7 @@ test("IPV6_V6ONLY decides whether IPv4 comes in, as a mapped address", async () 
   await only.bind(["", 0]);
   only.listen();
   await using refused = new Socket();
-  await assert.rejects(refused.connect(["127.0.0.1", (only.getsockname() as InetAddress).port]), {
+  await assert.rejects(refused.connect(["127.0.0.1", only.getsockname().port]), {
     code: "ECONNREFUSED",
   });
 });

@@ -5,7 +5,7 @@
 // at once; so is an end, an error or an abort that reaches a socket to which it did not happen.
 
 import assert from "node:assert/strict";
-import { AF_UNIX, type InetAddress, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair } from "berkeley";
+import { AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair } from "berkeley";
 import { pick, type Random } from "../support/random.js";
 
 /** Most bytes of one send. */
@@ -154,7 +154,7 @@ export class RandomSteps {
     const client = new Socket();
     // The port is known once it is connected, which may be after it was accepted: a call waits for its turn in the budget.
     const accepted = client.connect(this.#listener.getsockname()).then(() => {
-      const { port } = client.getsockname() as InetAddress;
+      const { port } = client.getsockname();
       const conn = this.#unclaimed.get(port);
       if (conn === undefined) return new Promise<Socket>((resolve) => this.#accepted.set(port, resolve));
       this.#unclaimed.delete(port);
@@ -171,7 +171,7 @@ export class RandomSteps {
 
   async #accept(): Promise<void> {
     for await (const [conn, peer] of this.#listener) {
-      const { port } = peer as InetAddress;
+      const { port } = peer;
       const claimed = this.#accepted.get(port);
       this.#accepted.delete(port);
       if (claimed !== undefined) claimed(conn);

@@ -423,7 +423,7 @@ test("a UNIX socket leaves its path behind, which has to be removed before it ca
 test("bind() of a UNIX socket to no name has the kernel choose an abstract one", async () => {
   await using socket = new Socket(AF_UNIX, SOCK_STREAM);
   await socket.bind(new UnixAddress(""));
-  assert.match((socket.getsockname() as UnixAddress).path, /^\0[0-9a-f]{5}$/);
+  assert.match(socket.getsockname().path, /^\0[0-9a-f]{5}$/);
 });
 
 test("an unbound UNIX client has no name for who accepts it", async () => {

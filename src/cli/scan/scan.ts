@@ -97,7 +97,7 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
   try {
     await socket.connect(target, { timeout, signal });
     // On this machine the kernel may choose the very port as the source: the socket is connected to itself (RFC 9293, 3.5).
-    const own = socket.getsockname() as HostAddress;
+    const own = socket.getsockname();
     const state = own.port === port && own.host === address.host ? "closed" : "open";
     return { host, port, state, time: time() };
   } catch (error) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { AF_INET, AF_UNIX, connect, connectUdp, type InetAddress, listenFds, Socket, SOCK_DGRAM } from "berkeley";
+import { AF_INET, AF_UNIX, connect, connectUdp, listenFds, Socket, SOCK_DGRAM } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
 
 checkLeaks();
@@ -97,10 +97,10 @@ test("listen() and bindUdp() take over sockets that a service manager passed", a
   let output = "";
   program.stdout!.on("data", (chunk: Buffer) => (output += chunk.toString()));
   const ended = once(program, "close");
-  const address = tcp.getsockname() as InetAddress;
+  const address = tcp.getsockname();
   await using client = await connect(address);
   assert.equal(await client.readLine(), "from the child");
-  await using peer = await connectUdp(udp.getsockname() as InetAddress);
+  await using peer = await connectUdp(udp.getsockname());
   await peer.send("packet");
   assert.equal((await peer.receive({ timeout: 10_000 })).data.toString(), "packet");
   assert.deepEqual(await ended, [0, null]);

@@ -364,7 +364,7 @@ test("a proxy of Python's http.server over TLS, with a token", async () => {
 async function freePort(): Promise<number> {
   await using socket = new Socket();
   await socket.bind("127.0.0.1:0");
-  return (socket.getsockname() as InetAddress).port;
+  return socket.getsockname().port;
 }
 
 /** Waits for words on standard error. */

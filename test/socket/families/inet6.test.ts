@@ -30,18 +30,18 @@ test("a dual-stack listener takes connections of both versions", async () => {
   server.setsockopt(IPV6_V6ONLY, false);
   await server.bind(["", 0]);
   server.listen(2);
-  const { host, port } = server.getsockname() as Inet6Address;
+  const { host, port } = server.getsockname();
   assert.equal(host, "::");
   await using four = new Socket(AF_INET, SOCK_STREAM);
   await four.connect(["127.0.0.1", port]);
   const [first, mapped] = await server.accept();
-  assert.equal((mapped as Inet6Address).host, "::ffff:127.0.0.1");
+  assert.equal(mapped.host, "::ffff:127.0.0.1");
   assert.deepEqual(four.getpeername(), new InetAddress("127.0.0.1", port));
   first.close();
   await using six = new Socket(AF_INET6, SOCK_STREAM);
   await six.connect(["::1", port]);
   const [second, peer] = await server.accept();
-  assert.equal((peer as Inet6Address).host, "::1");
+  assert.equal(peer.host, "::1");
   second.close();
   await using byMapped = new Socket(AF_INET6, SOCK_STREAM);
   await byMapped.connect(["::ffff:127.0.0.1", port]);
@@ -53,7 +53,7 @@ test("IPV6_V6ONLY keeps IPv4 out, and leaves its port to others", async () => {
   server.setsockopt(IPV6_V6ONLY, true);
   await server.bind(["::", 0]);
   server.listen(1);
-  const { port } = server.getsockname() as Inet6Address;
+  const { port } = server.getsockname();
   await using four = new Socket(AF_INET, SOCK_STREAM);
   await assert.rejects(four.connect(["127.0.0.1", port]), { code: "ECONNREFUSED" });
   await using other = new Socket(AF_INET, SOCK_STREAM);
@@ -68,7 +68,7 @@ test("flow information goes with an address", async () => {
   await using receiver = new Socket(AF_INET6, SOCK_DGRAM);
   await receiver.bind(["::1", 0]);
   receiver.setsockopt(IPV6_FLOWINFO, true);
-  const { port } = receiver.getsockname() as Inet6Address;
+  const { port } = receiver.getsockname();
   await using sender = new Socket(AF_INET6, SOCK_DGRAM);
   sender.setsockopt(IPV6_FLOWLABEL_MGR, {
     action: IPV6_FL_A_GET,
@@ -83,7 +83,7 @@ test("flow information goes with an address", async () => {
   const message = await receiver.recvmsg(100);
   assert.equal(only(message.control, "IPV6_FLOWINFO").flowinfo, flowinfo);
   await sender.connect(new Inet6Address("::1", port, flowinfo));
-  assert.equal((sender.getpeername() as Inet6Address).flowinfo & 0xf_ffff, label);
+  assert.equal(sender.getpeername().flowinfo & 0xf_ffff, label);
 });
 
 test("a scope is an index or the name of an interface, and comes back as an index", async () => {
@@ -104,7 +104,7 @@ test("a scope is an index or the name of an interface, and comes back as an inde
   await assert.rejects(socket.bind("[fe80::1%no-such-if]:0"), { code: "ENODEV", syscall: "if_nametoindex" });
   // A multicast address of the interface's own scope can be had everywhere.
   await socket.bind(new Inet6Address("ff01::1", 0, 0, lo));
-  const { host, scopeid, port } = socket.getsockname() as Inet6Address;
+  const { host, scopeid, port } = socket.getsockname();
   assert.deepEqual([host, scopeid], ["ff01::1", lo]);
   assert.equal(String(socket.getsockname()), `[ff01::1%${lo}]:${port}`);
 });

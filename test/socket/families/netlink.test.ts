@@ -75,7 +75,7 @@ for (const [name, type] of [
   test(`RTM_GETLINK over ${name} lists lo`, async () => {
     await using socket = new Socket(AF_NETLINK, type, NETLINK_ROUTE);
     await socket.bind({ pid: 0, groups: 0 });
-    const { pid } = socket.getsockname() as NetlinkAddress;
+    const { pid } = socket.getsockname();
     assert.ok(pid > 0);
     const address = new NetlinkAddress(0, 0);
     assert.equal(await socket.sendmsg(request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 77), { address }), 32);
@@ -113,7 +113,7 @@ test("a netlink request that the kernel refuses is answered with its errno", asy
 test("a second netlink socket cannot have the same port", async () => {
   await using one = new Socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   await one.bind({ pid: 0, groups: 1 });
-  const { pid, groups } = one.getsockname() as NetlinkAddress;
+  const { pid, groups } = one.getsockname();
   assert.equal(groups, 1);
   await using other = new Socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   await assert.rejects(other.bind({ pid, groups: 0 }), { code: "EADDRINUSE", syscall: "bind" });

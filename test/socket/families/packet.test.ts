@@ -15,7 +15,6 @@ import {
   type BpfInstruction,
   ETH_P_ALL,
   ETH_P_IP,
-  type InetAddress,
   IPPROTO_UDP,
   PACKET_HOST,
   PACKET_OUTGOING,
@@ -66,7 +65,7 @@ for (const [name, type, header] of [
   test(name, async () => {
     await using receiver = new Socket(AF_INET, SOCK_DGRAM);
     await receiver.bind("127.0.0.1:0");
-    const { port } = receiver.getsockname() as InetAddress;
+    const { port } = receiver.getsockname();
     // Without a protocol it captures nothing before the filter is there; others use lo as well.
     const made = packetSocket(type, 0);
     if (made === undefined) return;
