@@ -112,7 +112,8 @@ export class SocketError extends BerkeleyError {
 export class TimeoutError extends SocketError {
   /** @param errno the platform's number for `ETIMEDOUT`, negative */
   constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
-    super("ETIMEDOUT", errno, syscall, details);
+    // The words of the system are those of a connection that the kernel gave up.
+    super("ETIMEDOUT", errno, syscall, { ...details, reason: details?.reason ?? "the timeout has passed" });
   }
 
   static {

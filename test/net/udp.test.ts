@@ -213,7 +213,7 @@ test("connectUdp() takes the first address of a name that there is a route to", 
 test("connectUdp() gives up at its timeout and signal while it resolves", async () => {
   const resolver: Resolver = () => new Promise(() => undefined);
   const late = await rejection(connectUdp("udp://some.example:53", { resolver, timeout: 5 }));
-  assert.equal(late.message, "getaddrinfo ETIMEDOUT some.example:53: connection timed out");
+  assert.equal(late.message, "getaddrinfo ETIMEDOUT some.example:53: the timeout has passed");
   const control = new AbortController();
   const cut = rejection(bindUdp("udp://some.example:53", { resolver, signal: control.signal }));
   control.abort(new Error("enough"));

@@ -191,13 +191,13 @@ test("timeouts have the shape of the call that they end", async () => {
     code: "ETIMEDOUT",
     syscall: "connect",
     path,
-    message: `connect ETIMEDOUT ${path}: connection timed out`,
+    message: `connect ETIMEDOUT ${path}: the timeout has passed`,
   });
   await using idle = await listening();
   await refused(() => idle.accept({ timeout: 1 }), {
     code: "ETIMEDOUT",
     syscall: "accept",
-    message: `accept ETIMEDOUT ${String(idle.getsockname())}: connection timed out`,
+    message: `accept ETIMEDOUT ${String(idle.getsockname())}: the timeout has passed`,
   });
 });
 

@@ -241,7 +241,7 @@ test("connect() ends everything when its timeout has run out, and says how far i
   const before = sockets();
   const resolver = resolverOf(["::1"], ["127.0.0.1"]);
   const error = await rejection(connect(`tcp://some.example:${port}`, { resolver, timeout: 30 }));
-  assert.equal(error.message, `connect ETIMEDOUT some.example:${port}: connection timed out`);
+  assert.equal(error.message, `connect ETIMEDOUT some.example:${port}: the timeout has passed`);
   assert.deepEqual(causes(error), [`ECONNREFUSED ::1:${port}`, `ETIMEDOUT 127.0.0.1:${port}`]);
   assert.equal(sockets(), before);
 });
@@ -249,7 +249,7 @@ test("connect() ends everything when its timeout has run out, and says how far i
 test("connect() times out in the resolver as well", async () => {
   const resolver: Resolver = () => new Promise(() => undefined);
   const error = await rejection(connect("tcp://some.example:80", { resolver, timeout: 5 }));
-  assert.equal(error.message, "getaddrinfo ETIMEDOUT some.example:80: connection timed out");
+  assert.equal(error.message, "getaddrinfo ETIMEDOUT some.example:80: the timeout has passed");
 });
 
 test("connect() rejects with the reason of its signal, and closes what was under way", async () => {

@@ -225,7 +225,7 @@ test("connect() has one timeout for the proxy and what it does, and one signal",
   };
   await using proxy = await FakeProxy.open(silent);
   const late = await rejection(connect("tcp://some.example:80", { ...through(proxy), timeout: 30 }));
-  assert.equal(late.message, "connect ETIMEDOUT some.example:80: connection timed out");
+  assert.equal(late.message, "connect ETIMEDOUT some.example:80: the timeout has passed");
   const control = new AbortController();
   const reason = new SocketError("ECANCELED", -125, "enough");
   const cut = rejection(connect("tcp://some.example:80", { ...through(proxy), signal: control.signal }));
