@@ -231,7 +231,7 @@ for (const [option, version] of [
     // HAProxy binds the port itself; a port that was free a moment ago is free.
     const probe = new Socket();
     await probe.bind(["127.0.0.1", 0]);
-    const { port } = probe.getsockname() as InetAddress;
+    const { port } = probe.getsockname();
     probe.close();
     const file = join(folder, `haproxy${version}.cfg`);
     const unique = version === 2 ? "  unique-id-format %[uuid()]\n" : "";
