@@ -49,7 +49,8 @@ function anchorsOf(text: string): Set<string> {
 /** The links of a page that lead nowhere. `read` gives the text of a file, or undefined if there is none. */
 function brokenLinks(page: string, read: (path: string) => string | undefined): string[] {
   const prose = proseOf(read(page) ?? "").join("\n");
-  return [...prose.matchAll(/\]\(([^)#\s]*)(?:#([^)\s]*))?\)/g)].flatMap(([, target = "", anchor]) => {
+  const links = /(?:\]\(|\bsrc(?:set)?=")([^)"#\s]*)(?:#([^)"\s]*))?[)"]/g;
+  return [...prose.matchAll(links)].flatMap(([, target = "", anchor]) => {
     if (/^[a-z]+:/.test(target)) return [];
     const file = target === "" ? page : normalize(join(dirname(page), target));
     const text = read(file);
@@ -73,10 +74,13 @@ test("a link to a missing file or heading is found", () => {
       "# A b\n[1](docs/c.md#d-e) [2](docs/c.md) [3](#a-b) [4](https://x.test/#y)\n```md\n[5](none.md)\n```\n",
     ],
     ["docs/c.md", "## `d()`, e!\n[1](../README.md#a-b) [2](../README.md#c) [3](f.md)\n"],
+    ["docs/d.md", '<source srcset="a.svg">\n<img src="b.svg" alt="B">\n'],
+    ["docs/a.svg", "<svg/>"],
   ]);
   const read = (path: string): string | undefined => files.get(path);
   assert.deepEqual(brokenLinks("README.md", read), []);
   assert.deepEqual(brokenLinks("docs/c.md", read), ["../README.md#c", "f.md"]);
+  assert.deepEqual(brokenLinks("docs/d.md", read), ["b.svg"]);
 });
 
 test("prose has at most 120 columns", () => {
