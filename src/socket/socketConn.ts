@@ -17,7 +17,7 @@ import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
 import { RECV_INTO } from "../ops/recv.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
-import { READ_FOR } from "./readFor.js";
+import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
 import { FINISH, HANGUP } from "../ops/readiness.js";
 import { signalOf, timeoutOf } from "../wait/waitOptions.js";

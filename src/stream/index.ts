@@ -1,6 +1,7 @@
 export { Stream } from "./stream.js";
-export { type StreamOptions, type UntilOptions } from "./streamArguments.js";
-export { type LineOptions } from "./lines.js";
+export { type UntilOptions } from "../reading/readArguments.js";
+export { type StreamOptions } from "./streamArguments.js";
+export { type LineOptions } from "../reading/lines.js";
 export { type Items } from "./itemIterator.js";
 export { type Codec, type Decoder, type Frame, type FrameOptions } from "./frames.js";
 export { delimited, type DelimitedOptions, fixed, lengthPrefixed, type LengthPrefixOptions } from "./codecs.js";

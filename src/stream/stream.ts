@@ -21,13 +21,14 @@ import { BufferedReader } from "./bufferedReader.js";
 import type { ConnDuplex, ToDuplexOptions } from "./connDuplex.js";
 import { fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
-import { findChunk, Items } from "./itemIterator.js";
-import { lineFinder, type LineOptions, lineRule } from "./lines.js";
+import { Items } from "./itemIterator.js";
+import { lineFinder, type LineOptions, lineRule } from "../reading/lines.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { pipe, type PipeOptions } from "./pipe.js";
-import { ANY_CHUNK, ChunkRule, ExactRule, PeekRule, UntilRule } from "./readRules.js";
+import { ANY_CHUNK, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
-import { delimiterBytes, sizeOf, type StreamOptions, type UntilOptions } from "./streamArguments.js";
+import { delimiterBytes, sizeOf, type UntilOptions } from "../reading/readArguments.js";
+import type { StreamOptions } from "./streamArguments.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 

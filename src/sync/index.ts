@@ -1,6 +1,7 @@
 // The public entry "berkeley/sync": the blocking calls, under the names of the awaitable ones.
 
 export { type Data, END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
+export { BufferedError, IncompleteReadError, LimitError } from "../errors/index.js";
 export * from "../common.js";
 export {
   getaddrinfo,
@@ -29,6 +30,7 @@ export { type DetachOptions } from "../ops/makeSocket.js";
 export { recv_fds, send_fds } from "./syncPassing.js";
 export { poll, type PollEntry, type PollResult } from "./syncPoll.js";
 export { Socket } from "./syncSocket.js";
+export { type LineOptions, Stream, type StreamOptions, type UntilOptions } from "./syncStream.js";
 export {
   pump,
   type PumpCounts,

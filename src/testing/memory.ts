@@ -4,7 +4,7 @@
 import type { Address } from "../addr/address.js";
 import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions } from "../io.js";
-import { targetError } from "../stream/readTarget.js";
+import { targetError } from "../reading/readTarget.js";
 import { toParts } from "../stream/writeParts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { localError } from "../wait/localError.js";

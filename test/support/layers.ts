@@ -35,7 +35,9 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   // The names that "berkeley" and "berkeley/sync" both export.
   common: { values: ["ops", "batch", "cmsg", "options", "netdb", "sys", "errors", "addr"] },
-  stream: { values: ["wait", "builtins", "callbacks", "check", "errors", "io"], types: ["addr"] },
+  // Buffers and read rules, without any waiting: both streams use them.
+  reading: { values: ["check", "errors"], types: ["io"] },
+  stream: { values: ["reading", "wait", "builtins", "callbacks", "check", "errors", "io"], types: ["addr"] },
   // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself uses Conn and no socket.
   socket: {
     values: [
@@ -58,6 +60,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   sync: {
     values: [
+      "reading",
       "common",
       "ops",
       "netdb",
@@ -93,8 +96,8 @@ export const policy: Readonly<Record<string, Policy>> = {
     types: ["cmsg", "io"],
   },
   // connect() with the names of the WinterTC sockets proposal.
-  wintertc: { values: ["net", "tls", "stream", "wait", "builtins", "check", "addr"], types: ["io"] },
-  testing: { values: ["stream", "wait", "errors"], types: ["sys", "io", "addr"] },
+  wintertc: { values: ["net", "tls", "stream", "reading", "wait", "builtins", "check", "addr"], types: ["io"] },
+  testing: { values: ["stream", "reading", "wait", "errors"], types: ["sys", "io", "addr"] },
   // A writer of captures, for the command line.
   pcapng: { values: ["check", "addr"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
