@@ -96,7 +96,7 @@ const renamed = {
   "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member timeout": { ours: ["Socket.timeout"], how: "in ms; can be set" },
-  "member makefile": { ours: ["Socket.stream"], how: "the buffered stream; `berkeley/sync` has none" },
+  "member makefile": { ours: ["Socket.stream"], how: "the buffered stream" },
   "member proto": { ours: ["Socket.protocol"] },
   "member recv_into": { ours: ["Socket.recvInto"] },
   "member recvfrom_into": { ours: ["Socket.recvfromInto"] },

@@ -20,7 +20,7 @@ import { describable, Inspectable } from "../registry/index.js";
 import { RECV_INTO } from "../ops/recv.js";
 import { SEND_ALL } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
-import { READ_FOR } from "./readFor.js";
+import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
 import { FINISH, HANGUP } from "../ops/readiness.js";
 import { READ_NAMES, signalOf, timeoutOf } from "../wait/waitOptions.js";

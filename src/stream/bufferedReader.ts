@@ -18,9 +18,9 @@ import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, Re
 import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { endConnection, endOptionsError } from "./endConnection.js";
-import { ReadBuffer } from "./readBuffer.js";
-import { HAS_BYTES, type ReadRule } from "./readRules.js";
-import { targetError } from "./readTarget.js";
+import { ReadBuffer } from "../reading/readBuffer.js";
+import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
+import { targetError } from "../reading/readTarget.js";
 
 function isDirect(source: Reader): source is DirectReader {
   return typeof (source as Partial<DirectReader>).readFor === "function";

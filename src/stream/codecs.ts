@@ -3,7 +3,7 @@
 import { checkOptions, integer, quote } from "../check/index.js";
 import { LimitError } from "../errors/index.js";
 import type { Codec } from "./frames.js";
-import { delimiterBytes } from "./streamArguments.js";
+import { delimiterBytes } from "../reading/readArguments.js";
 import { encodeVarint, readVarint, varintSize } from "./varint.js";
 import { toBytes } from "./writeParts.js";
 

@@ -11,7 +11,7 @@ import { stream } from "../builtins.js";
 import { quote } from "../check/index.js";
 import type { Conn } from "../io.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
-import { ReadBuffer } from "./readBuffer.js";
+import { ReadBuffer } from "../reading/readBuffer.js";
 
 /** The buffers of the Duplex, and the end of its writing side. */
 export interface ToDuplexOptions {

@@ -4,7 +4,7 @@ import { warnOnRejection } from "../callbacks.js";
 import { quote } from "../check/index.js";
 import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
-import type { FindItem, Found } from "./itemIterator.js";
+import type { FindItem, Found } from "../reading/readRules.js";
 
 /** A frame that a decoder found at the beginning of the bytes. */
 export interface Frame<T> extends Found<T> {

@@ -3,22 +3,7 @@
 import { endedByClose } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { BufferedReader } from "./bufferedReader.js";
-import type { ReadBuffer } from "./readBuffer.js";
-import { ANY_CHUNK, type ReadRule } from "./readRules.js";
-
-/** An item that was found. The wrapper distinguishes an item that is null from the end. */
-export interface Found<T> {
-  readonly value: T;
-}
-
-/** Takes the next item from the buffer. Returns null at the end, and `undefined` when it needs more bytes. */
-export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined;
-
-/** The search of `Items` for chunks: all bytes that there are. */
-export const findChunk: FindItem<Buffer> = (buffer, ended) => {
-  const value = ANY_CHUNK.apply(buffer, ended);
-  return value ? { value } : value;
-};
+import { type FindItem, type Found, type ReadRule } from "../reading/readRules.js";
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 

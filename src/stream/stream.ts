@@ -22,25 +22,17 @@ import { BufferedReader } from "./bufferedReader.js";
 import type { ConnDuplex, ToDuplexOptions } from "./connDuplex.js";
 import { FROM_DUPLEX_NAMES, fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
-import { findChunk, Items } from "./itemIterator.js";
-import { lineFinder, type LineOptions, lineRule } from "./lines.js";
+import { Items } from "./itemIterator.js";
+import { lineFinder, type LineOptions, lineRule } from "../reading/lines.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { describeStream, type StreamDescription, sizeOfData } from "./describeStream.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
-import { ANY_CHUNK, ChunkRule, ExactRule, PeekRule, UntilRule } from "./readRules.js";
+import { ANY_CHUNK, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
-import {
-  delimiterBytes,
-  limitsOf,
-  sizeOf,
-  STREAM_NAMES,
-  type StreamLimits,
-  type StreamOptions,
-  systemNow,
-  type UntilOptions,
-} from "./streamArguments.js";
+import { delimiterBytes, sizeOf, type UntilOptions } from "../reading/readArguments.js";
+import { limitsOf, STREAM_NAMES, type StreamLimits, type StreamOptions, systemNow } from "./streamArguments.js";
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";

@@ -1,9 +1,6 @@
-// The options of a stream, and the checks of the arguments of its methods.
+// The options of a stream.
 
-import { isUint8Array } from "node:util/types";
-import { integer, quote } from "../check/index.js";
-import type { IoOptions } from "../io.js";
-import { toBytes } from "./writeParts.js";
+import { sizeOf } from "../reading/readArguments.js";
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -70,37 +67,6 @@ export function limitsOf(opts: StreamOptions, action: string): StreamLimits {
     maxOutbox: size("maxOutbox", 0),
     maxOutboxWrites: size("maxOutboxWrites", 1),
   };
-}
-
-/** How to read up to a delimiter. */
-export interface UntilOptions extends IoOptions {
-  /** Most bytes, including the delimiter. Default: the stream's `maxLine`. */
-  readonly max?: number | undefined;
-}
-
-/** `value` if it is a whole number from `min` on; otherwise throws an error that names the action. */
-export function sizeOf(value: unknown, action: string, name: string, min: number): number {
-  return integer(value, action, name, min, Number.MAX_SAFE_INTEGER);
-}
-
-/** The bytes of a delimiter; at least one. */
-export function delimiterBytes(delimiter: unknown, action: string): Uint8Array {
-  if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
-    const required = "a string or a Uint8Array";
-    throw new TypeError(`Cannot ${action}: delimiter is ${quote(delimiter)}, required ${required}`);
-  }
-  const bytes = toBytes(delimiter);
-  if (bytes.length > 0) return bytes;
-  throw new RangeError(`Cannot ${action}: delimiter has 0 bytes, required at least 1`);
-}
-
-/**
- * `value` if it is the name of an encoding. An object with a `toString` is refused: it would run code of the user while
- * the reactor dispatches events.
- */
-export function encodingOf(value: unknown, action: string): BufferEncoding {
-  if (typeof value === "string" && Buffer.isEncoding(value)) return value;
-  throw new TypeError(`Cannot ${action}: encoding is ${quote(value)}, required the name of an encoding of Buffer`);
 }
 
 /** The clock of a stream that was given no other. */

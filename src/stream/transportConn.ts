@@ -14,7 +14,7 @@ import { optionsError } from "../wait/pendingCall.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { BrokenWaiters } from "./brokenWaiters.js";
 import { PendingRead, PendingWrite } from "./pendingTransfers.js";
-import { targetError } from "./readTarget.js";
+import { targetError } from "../reading/readTarget.js";
 import { toParts, WriteParts } from "./writeParts.js";
 
 /** Most bytes that the transport gets at a time. */

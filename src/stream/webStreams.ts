@@ -9,8 +9,8 @@ import { checkOptions, quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { Conn, Data } from "../io.js";
 import { localError } from "../wait/localError.js";
-import { ReadBuffer } from "./readBuffer.js";
-import { sizeOf } from "./streamArguments.js";
+import { ReadBuffer } from "../reading/readBuffer.js";
+import { sizeOf } from "../reading/readArguments.js";
 import { type Transport, TransportConn } from "./transportConn.js";
 
 /** The controller of a readable byte stream. Node's type lacks `byobRequest.respond`. */

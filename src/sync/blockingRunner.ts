@@ -16,6 +16,7 @@ import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
 import { TransferCounts } from "../reactor/index.js";
 import { describable, type Fields, registry } from "../registry/index.js";
+import { type BlockingReader, checkNothingAhead } from "./blockingReader.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
@@ -30,6 +31,8 @@ export class BlockingRunner implements Runner<"blocking"> {
   timeout: number | null = getdefaulttimeout();
   readonly #received = new TransferCounts();
   readonly #sent = new TransferCounts();
+  /** The reading side of the stream on this socket, if there is one. Its bytes come before those in the kernel. */
+  reader: BlockingReader | undefined;
 
   /** @param fd a non-blocking descriptor that this environment owns */
   constructor(family: number, type: number, protocol: number, fd: number) {
@@ -37,6 +40,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     this.type = type;
     this.protocol = protocol;
     this.descriptor = new OpenDescriptor(fd);
+    this.reader = undefined;
     closeWhenCollected(this, this.descriptor);
     if (registry !== undefined) registry.made(this);
   }
@@ -90,6 +94,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   receive<A, T>(operation: Operation<A, number, T>, a: A, flags: number, opts: WaitOptions | undefined): T {
+    this.#checkAhead(operation.syscall, flags);
     return this.run(
       operation,
       a,
@@ -97,6 +102,11 @@ export class BlockingRunner implements Runner<"blocking"> {
       this.#eventsOf(flags),
       blockingTimeoutOf(opts, this.timeout, operation.syscall),
     );
+  }
+
+  /** Refuses to receive past the bytes that the stream has read ahead. Errors and urgent data are not in its order. */
+  #checkAhead(syscall: string, flags: number): void {
+    if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingAhead(this.reader, syscall);
   }
 
   #eventsOf(flags: number): number {
@@ -140,6 +150,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined {
+    this.#checkAhead(operation.syscall, flags);
     const result = this.#attempt(operation, a, flags, this.#received);
     return result === undefined ? undefined : operation.complete(result, a, flags);
   }
@@ -184,6 +195,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   /** Gives the descriptor away, open. */
   detach(blocking: boolean): number {
     const fd = this.checkOpen("detach");
+    checkNothingAhead(this.reader, "detach");
     const result = this.descriptor.release(blocking);
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);

@@ -1,6 +1,7 @@
 // The public entry "berkeley/sync": the blocking calls, under the names of the awaitable ones.
 
 export { type Data, END_MAX_BYTES, END_TIMEOUT, type EndResult, type TransferStats } from "../io.js";
+export { BufferedError, IncompleteReadError, LimitError } from "../errors/index.js";
 export * from "../common.js";
 export {
   getaddrinfo,
@@ -30,6 +31,7 @@ export { recv_fds, send_fds } from "./syncPassing.js";
 export { poll, type PollEntry, type PollResult } from "./syncPoll.js";
 export { type Socket as SocketCalls } from "./syncSocket.js";
 export { Socket, type SocketConstructor } from "./typedSyncSocket.js";
+export { type LineOptions, Stream, type StreamOptions, type UntilOptions } from "./syncStream.js";
 export {
   pump,
   type PumpCounts,

@@ -5,6 +5,7 @@ import { SocketError } from "../errors/index.js";
 import { END_MAX_BYTES, END_TIMEOUT, type EndResult } from "../io.js";
 import type { EndOptions as AwaitableEnd } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
+import { blockingRunnerOf } from "./blockingRunner.js";
 import { deadlineIn } from "./blockingCall.js";
 import type { Socket } from "./syncSocket.js";
 import { blockingTimeoutOf } from "./syncOptions.js";
@@ -31,7 +32,7 @@ export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): End
   if (socket.closed) return { how: "closed", dropped: 0 };
   const left = (): number | null => (deadline === Infinity ? null : Math.max(0, deadline - performance.now()));
   const discarded = new Uint8Array(DISCARD_SIZE);
-  let dropped = 0;
+  let dropped = blockingRunnerOf(socket)?.reader?.discard() ?? 0;
   let how: EndResult["how"] = "maxBytes";
   try {
     socket.shutdown(SHUT_WR);

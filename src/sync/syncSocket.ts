@@ -41,6 +41,7 @@ import type {
   WaitOptions,
 } from "./syncOptions.js";
 import { sendfile } from "./syncSendfile.js";
+import { Stream, type StreamOptions } from "./syncStream.js";
 
 /** The operations of accept, which make a Socket. */
 let ACCEPT: AcceptOperations<Socket>;
@@ -100,6 +101,7 @@ let ACCEPT: AcceptOperations<Socket>;
  */
 export class Socket<A extends Address = Address> extends Inspectable<SocketDescription> {
   readonly #runner: BlockingRunner;
+  #stream: Stream | undefined;
 
   static {
     brand(Socket.prototype, "Socket of berkeley/sync");
@@ -199,6 +201,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   set timeout(value: number | null) {
     this.#runner.timeout = milliseconds(value, "set timeout");
+  }
+
+  /** Bytes that the stream of this socket has read from the kernel and that its reader has not taken. */
+  get buffered(): number {
+    return this.#runner.reader?.unread ?? 0;
   }
 
   /** The descriptor, or -1 once the socket is closed or detached. */
@@ -570,6 +577,31 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   getsockopt(level: number, name: number | SocketOption<unknown, never>, size: number): Buffer;
   getsockopt(first: number | SocketOption<unknown, never>, second?: unknown, size?: number): unknown {
     return getsockopt(this.#runner, first, second, size);
+  }
+
+  /**
+   * The buffered stream over this socket, to read lines and exact numbers of bytes. A second call returns the same
+   * stream.
+   *
+   * @param opts limits of the stream's buffer; only the first call can set them
+   * @throws TypeError if the socket is no stream socket, or if `opts` come too late
+   * @example
+   * ```ts
+   * import { socketpair } from "berkeley/sync";
+   *
+   * const [left, right] = socketpair();
+   * using stream = right.stream({ maxLine: 1024 });
+   * left.sendAll("first\nsecond\n");
+   * left.close();
+   * for (const line of stream.lines()) console.log(line);
+   * // prints: first
+   * // prints: second
+   * ```
+   */
+  stream(opts?: StreamOptions): Stream {
+    if (this.#stream === undefined) return (this.#stream = new Stream(this, opts));
+    if (opts === undefined) return this.#stream;
+    throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
   }
 
   /**

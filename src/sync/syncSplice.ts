@@ -6,6 +6,7 @@ import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import { errorOf, PROGRESS } from "../reactor/operation.js";
+import { SEND_ALL, type Sending } from "../ops/send.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
   addProgress,
@@ -18,6 +19,7 @@ import {
   type PumpCounts,
   type PumpOptions as AwaitablePump,
   type SpliceOptions as AwaitableSplice,
+  type SpliceProgress,
 } from "../ops/spliceOptions.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
 import { isBlockingSocket, blockingRunnerOf } from "./blockingRunner.js";
@@ -52,6 +54,8 @@ function endAt(socket: Socket): FlowEnd {
 class Splice {
   readonly flow: Flow;
   readonly #end: boolean;
+  /** Bytes that the stream of the source has read ahead. They go first. */
+  #ahead: Sending | undefined;
   /** Whether the pipe holds bytes, because the destination is full. */
   #held = false;
   ended = false;
@@ -62,6 +66,41 @@ class Splice {
     const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
     this.flow = { ...ends, pipe: undefined, taken: 0, sent: 0, small: true };
     this.#end = end;
+    const reader = blockingRunnerOf(from)!.reader;
+    if (reader === undefined || reader.unread === 0) return;
+    const data = reader.takeUnread(limit);
+    this.flow.taken = data.length;
+    if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
+  }
+
+  /** The progress of a direction that has failed. The flow takes nothing from the socket before `#ahead` is out. */
+  progress(): SpliceProgress {
+    const ahead = this.#ahead;
+    if (ahead === undefined) return progressOf(calls, this.flow);
+    const { data, sent } = ahead;
+    return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };
+  }
+
+  /** The bytes that went out. */
+  get sent(): number {
+    return this.#ahead === undefined ? this.flow.sent : this.#ahead.sent;
+  }
+
+  /** Sends the bytes that were read ahead. Returns whether all of them are out. */
+  #sendAhead(ahead: Sending): boolean {
+    const { flow } = this;
+    for (;;) {
+      const before = ahead.sent;
+      const result = SEND_ALL.attempt(calls, flow.to.fd, ahead, 0);
+      if (ahead.sent > before) flow.activity();
+      if (result >= 0) {
+        flow.sent = ahead.sent;
+        this.#ahead = undefined;
+        return true;
+      }
+      if (result === EAGAIN) return false;
+      if (result !== EINTR && result > PROGRESS) throw errorOf(SEND_ALL, result, ahead, 0);
+    }
   }
 
   /**
@@ -71,6 +110,7 @@ class Splice {
   advance(): Entry<never>[] {
     const { flow } = this;
     this.canContinue = false;
+    if (this.#ahead !== undefined && !this.#sendAhead(this.#ahead)) return [{ fd: flow.to.fd, events: POLLOUT }];
     while (flow.taken < flow.limit || this.#held) {
       const result = this.#held
         ? SPLICE_REST.attempt(calls, flow.to.fd, flow, undefined)
@@ -105,9 +145,9 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
       if (entries.length === 0 && !busy) return;
       const idle = idleTimeout === null ? Infinity : activity.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
-      if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.flow.sent });
+      if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.sent });
       // In each round, because a flow that never waits must be interrupted too.
-      if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.flow.sent });
+      if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.sent });
       const ready = busy ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }
@@ -151,7 +191,7 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
     run([one], limits, clock);
     return one.flow.sent;
   } catch (error) {
-    throw addProgress(error, progressOf(calls, one.flow));
+    throw addProgress(error, one.progress());
   }
 }
 
@@ -178,6 +218,6 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
     run([there, back], limits, clock);
     return { aToB: there.flow.sent, bToA: back.flow.sent };
   } catch (error) {
-    throw addProgress(error, { aToB: progressOf(calls, there.flow), bToA: progressOf(calls, back.flow) });
+    throw addProgress(error, { aToB: there.progress(), bToA: back.progress() });
   }
 }

@@ -5,7 +5,7 @@ import type { Address } from "../addr/address.js";
 import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, TransferStats } from "../io.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
-import { targetError } from "../stream/readTarget.js";
+import { targetError } from "../reading/readTarget.js";
 import { toParts } from "../stream/writeParts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { localError } from "../wait/localError.js";

@@ -15,7 +15,7 @@ import { streamWeb } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { quote } from "../check/index.js";
 import type { Conn } from "../io.js";
-import { ReadBuffer } from "../stream/readBuffer.js";
+import { ReadBuffer } from "../reading/readBuffer.js";
 import { type ByteController, pullBytes } from "../stream/webStreams.js";
 import { TlsConn } from "../tls/index.js";
 import { SocketError, socketErrorOf } from "./wintertcError.js";

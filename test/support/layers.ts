@@ -50,7 +50,12 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   // The names that "berkeley" and "berkeley/sync" both export.
   common: { values: ["ops", "batch", "cmsg", "options", "netdb", "sys", "errors", "addr"], types: ["registry"] },
-  stream: { values: ["registry", "wait", "builtins", "callbacks", "check", "errors", "io"], types: ["addr"] },
+  // Buffers and read rules, without any waiting: both streams use them.
+  reading: { values: ["check", "errors"], types: ["io"] },
+  stream: {
+    values: ["reading", "registry", "wait", "builtins", "callbacks", "check", "errors", "io"],
+    types: ["addr"],
+  },
   // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself uses Conn and no socket.
   socket: {
     values: [
@@ -75,6 +80,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   sync: {
     values: [
       "registry",
+      "reading",
       "common",
       "ops",
       "netdb",
@@ -112,8 +118,8 @@ export const policy: Readonly<Record<string, Policy>> = {
     types: ["cmsg", "io"],
   },
   // connect() with the names of the WinterTC sockets proposal.
-  wintertc: { values: ["net", "tls", "stream", "wait", "builtins", "check", "addr"], types: ["io"] },
-  testing: { values: ["registry", "stream", "wait", "errors"], types: ["sys", "io", "addr"] },
+  wintertc: { values: ["net", "tls", "stream", "reading", "wait", "builtins", "check", "addr"], types: ["io"] },
+  testing: { values: ["reading", "registry", "stream", "wait", "errors"], types: ["sys", "io", "addr"] },
   // A writer of captures, for the command line.
   pcapng: { values: ["check", "addr"] },
   proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },

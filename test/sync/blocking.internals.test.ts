@@ -159,3 +159,47 @@ test("the full queue of a UNIX datagram socket is waited for with pauses, and MS
   for (let i = 1; i < sent; i++) assert.equal(receiver.recv(10).toString(), "x");
   assert.equal(receiver.recv(10).toString(), "y");
 });
+
+test("the reads of a stream's call have one deadline together, and EINTR of a receive is tried again", () => {
+  const [left, right] = socketpair();
+  const stream = right.stream();
+  const real = { ...calls };
+  const slices: number[] = [];
+  let reads = 0;
+  withCalls(
+    {
+      // Each wait ends with one more byte, so only the deadline of the whole call can end it.
+      poll: (fd, events, timeout) => {
+        slices.push(timeout);
+        left.sendAll("x");
+        return real.poll(fd, events, timeout);
+      },
+      recvAt: (...args) => (reads++ === 0 ? EINTR : real.recvAt(...args)),
+    },
+    () => assert.throws(() => stream.readLine({ timeout: 40 }), failing("ETIMEDOUT")),
+  );
+  assert.ok(
+    slices.every((slice, index) => slice <= (slices[index - 1] ?? 40)),
+    String(slices),
+  );
+  assert.equal(stream.buffered, slices.length);
+  left.sendAll("\n");
+  assert.equal(stream.readLine(), "x".repeat(slices.length));
+  left.close();
+  right.close();
+});
+
+test("an errno of a stream's receive keeps the bytes that arrived before it", () => {
+  const [left, right] = socketpair();
+  const stream = right.stream();
+  left.sendAll("half");
+  const real = { ...calls };
+  let reads = 0;
+  withCalls({ recvAt: (...args) => (reads++ === 0 ? real.recvAt(...args) : EMFILE) }, () =>
+    assert.throws(() => stream.readLine(), failing("EMFILE")),
+  );
+  left.sendAll(" whole\n");
+  assert.equal(stream.readLine(), "half whole");
+  left.close();
+  right.close();
+});

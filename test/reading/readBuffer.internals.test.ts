@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ReadBuffer } from "#berkeley/stream/readBuffer.js";
+import { ReadBuffer } from "#berkeley/reading/readBuffer.js";
 import { pattern } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 

@@ -2,10 +2,9 @@
 
 import { LimitError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import type { FindItem } from "./itemIterator.js";
 import type { ReadBuffer } from "./readBuffer.js";
-import type { ReadRule } from "./readRules.js";
-import { encodingOf, sizeOf } from "./streamArguments.js";
+import type { FindItem, ReadRule } from "./readRules.js";
+import { encodingOf, sizeOf } from "./readArguments.js";
 
 const LF = 10;
 const CR = 13;

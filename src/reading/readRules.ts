@@ -14,6 +14,14 @@ export interface ReadRule<T> {
   readonly runsUserCode?: boolean;
 }
 
+/** An item that was found. The wrapper distinguishes an item that is null from the end. */
+export interface Found<T> {
+  readonly value: T;
+}
+
+/** Takes the next item from the buffer. Returns null at the end, and `undefined` when it needs more bytes. */
+export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined;
+
 /** True when there are bytes, false at the end. It takes none. */
 export const HAS_BYTES: ReadRule<boolean> = {
   apply: (buffer, ended) => (buffer.length > 0 ? true : ended ? false : undefined),
@@ -35,6 +43,12 @@ export class ChunkRule implements ReadRule<Buffer | null> {
 
 /** All bytes that there are. The rule has no state, so all streams share one. */
 export const ANY_CHUNK: ChunkRule = new ChunkRule(Infinity);
+
+/** The search of an iterator for chunks: all bytes that there are. */
+export const findChunk: FindItem<Buffer> = (buffer, ended) => {
+  const value = ANY_CHUNK.apply(buffer, ended);
+  return value ? { value } : value;
+};
 
 /** Exactly `size` bytes. */
 export class ExactRule implements ReadRule<Buffer> {

@@ -1,18 +1,22 @@
-// The operation of Conn.readFor: it reads for a consumer until the consumer has enough. That is one call, with any
-// number of reads.
+// The operation of buffered reads: it reads for a consumer until the consumer has enough. That is one call, with any
+// number of reads. The streams of both sockets use it.
 //
 // The consumer gets the bytes of each read at once, so a call that is cut short loses none. Each attempt gets its
 // memory from the consumer, so a waiting call holds no memory.
 
-import type { Consumer } from "../io.js";
 import { EFAULT } from "../sys/errno.js";
 import { progress, operation, type Operation } from "../reactor/operation.js";
 
-export const READ_FOR: Operation<Consumer<unknown>, undefined, unknown> = operation<
-  Consumer<unknown>,
-  undefined,
-  unknown
->({
+/** Has memory for the bytes, and decides when it has enough. It has the shape of `Consumer` in src/io.ts. */
+export interface ReadConsumer {
+  room(): Uint8Array;
+  readonly start: number;
+  readonly size: number;
+  filled(count: number): boolean;
+  result(): unknown;
+}
+
+export const READ_FOR: Operation<ReadConsumer, undefined, unknown> = operation<ReadConsumer, undefined, unknown>({
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, consumer) => {
