@@ -2,12 +2,32 @@
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
+import type { AcceptHandler } from "../admission/index.js";
+import {
+  acceptFrom,
+  type AcceptOptions,
+  descriptorNumber,
+  dropDefaultTimeout,
+  PENDING,
+  type Socket,
+  SocketConn,
+} from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
+import { decodeAddressBuffer } from "../sys/sockaddr.js";
+
+/** The descriptor of the connection that a listener has accepted last. -1 if it has accepted none, or is patient. */
+export let lastDescriptor: (listener: SocketListener) => number;
+/** From now on, `accept()` fails when descriptors or memory are short. */
+export let makeImpatient: (listener: SocketListener) => void;
+/**
+ * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
+ * result. The call fails when descriptors or memory are short.
+ */
+export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -68,6 +88,18 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
+    lastDescriptor = (listener) => listener.#lastDescriptor;
+    makeImpatient = (listener) => {
+      listener.#patient = false;
+    };
+    acceptStream = (listener, handler) => {
+      const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
+      const completed = (socket: Socket): void => handler.completed(streamOf(socket));
+      const failed = (error: unknown): void => handler.failed(error);
+      listener.#patient = false;
+      const socket = acceptFrom({ completed, failed }, listener.#socket);
+      return socket === PENDING ? undefined : streamOf(socket);
+    };
   }
 
   readonly #socket: Socket;
@@ -78,6 +110,8 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   readonly #closeSetup: CloseSetup;
   readonly #closing: ClosingSignal | undefined;
   #accepted = 0;
+  #patient = true;
+  #lastDescriptor = -1;
 
   /** @internal */
   constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
@@ -111,7 +145,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
    */
   accept(opts?: IoOptions): Promise<Stream> {
     try {
-      return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
+      return this.#socket.accept(acceptOptions(opts, this.#patient)).then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -119,6 +153,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
 
   readonly #toStream = ([socket, remote]: [Socket, Address]): Stream => {
     this.#accepted++;
+    if (!this.#patient) this.#lastDescriptor = descriptorNumber(socket);
     return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
   };
 
@@ -195,9 +230,10 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
 
 const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
 
-function patientOptions(opts: IoOptions): AcceptOptions {
+function acceptOptions(opts: IoOptions | undefined, patient: boolean): AcceptOptions | undefined {
+  if (opts === undefined) return patient ? PATIENT : undefined;
   checkOptions(opts, "accept");
-  return { timeout: opts.timeout, signal: opts.signal, patient: true };
+  return { timeout: opts.timeout, signal: opts.signal, patient };
 }
 
 const PATIENT = { patient: true } as const;

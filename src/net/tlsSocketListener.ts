@@ -12,7 +12,12 @@ import {
 } from "../tls/index.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
-import { type ListenAddress, SocketListener } from "./socketListener.js";
+import { lastDescriptor, type ListenAddress, makeImpatient, SocketListener } from "./socketListener.js";
+
+/** As `lastDescriptor` of a `SocketListener`. The handshake of the connection may still run. */
+export let lastTlsDescriptor: (listener: TlsSocketListener) => number;
+/** As `makeImpatient` of a `SocketListener`. */
+export let makeTlsImpatient: (listener: TlsSocketListener) => void;
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -40,10 +45,13 @@ export class TlsSocketListener extends SocketListener {
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
+    lastTlsDescriptor = (listener) => lastDescriptor(listener.#below);
+    makeTlsImpatient = (listener) => makeImpatient(listener.#below);
   }
 
   readonly #tlsListener: TlsListener;
   readonly #limits: StreamOptions;
+  readonly #below: SocketListener;
 
   /** @internal */
   constructor(
@@ -55,7 +63,7 @@ export class TlsSocketListener extends SocketListener {
   ) {
     super(socket, address, limits, { signal });
     this.#limits = limits;
-    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}), tls);
+    this.#tlsListener = new TlsListener((this.#below = new SocketListener(socket, address, {})), tls);
   }
 
   /** The keys and certificates. `context.reload()` replaces them. */

@@ -89,10 +89,13 @@ export const policy: Readonly<Record<string, Policy>> = {
     ],
     types: ["batch", "cmsg", "options"],
   },
+  // What the servers of net and server share.
+  admission: { values: ["sys", "wait", "builtins", "callbacks", "check", "addr"] },
   tls: { values: ["registry", "stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
   net: {
     values: [
       "registry",
+      "admission",
       "socket",
       "tls",
       "stream",
@@ -108,6 +111,10 @@ export const policy: Readonly<Record<string, Policy>> = {
       "addr",
     ],
     types: ["cmsg", "io"],
+  },
+  server: {
+    values: ["registry", "admission", "net", "stream", "wait", "builtins", "callbacks", "check", "addr"],
+    types: ["io", "socket"],
   },
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "wait", "builtins", "check", "addr"], types: ["io"] },
