@@ -23,8 +23,6 @@ export interface AcceptOwner<T> {
   next(handler: AcceptHandler<T>): T | undefined;
   /** The peer of a connection. Called right after the connection was accepted, if at all. */
   peerOf(connection: T): Address | undefined;
-  /** The descriptor of a connection; undefined if it has none. */
-  descriptorOf(connection: T): number | undefined;
   /** Descriptors that the connections of this server are about to open. */
   readonly owed: number;
   /** Resets a connection. */
@@ -74,6 +72,14 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
     this.#needsPeer = needsPeer || decides || onRefused !== undefined;
     this.#bucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
+  }
+
+  get reserve(): number | undefined {
+    return this.#limits.reserve;
+  }
+
+  get idle(): boolean {
+    return this.#counts.connections === 0;
   }
 
   get counts(): AdmissionCounts {
@@ -199,7 +205,6 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#paid = false;
     const owner = this.#owner;
     const peer = this.#needsPeer ? owner.peerOf(connection) : undefined;
-    const fd = owner.descriptorOf(connection);
     const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peer);
     const reason = this.#refusalOf(peer, key);
     if (reason !== undefined) {
@@ -213,7 +218,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#counts.connections++;
     if (key !== undefined) this.#clients.set(key, (this.#clients.get(key) ?? 0) + 1);
     owner.begin(connection, peer, key);
-    if (fd !== undefined && pressure.isScarce(fd, owner.owed)) pressure.report("EMFILE", true);
+    if (pressure.isScarce(this.reserve, owner.owed)) pressure.report("EMFILE", true);
   }
 
   #refusalOf(peer: Address | undefined, key: string | undefined): RefusalReason | undefined {

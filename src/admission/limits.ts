@@ -51,6 +51,11 @@ export interface AdmissionOptions {
   readonly allow?: AddressList | undefined;
   /** Clients that may not connect, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
+  /**
+   * Descriptors that the server leaves to the work on all its connections: files, connections to other servers. While
+   * fewer are free, it accepts no connections. If each handler opens one, use half of RLIMIT_NOFILE. Default: 16, or an eighth of RLIMIT_NOFILE if that is less.
+   */
+  readonly reserve?: number | undefined;
   /** Called when a connection is refused. It only reports; see docs/errors.md. */
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
   /** Called when descriptors or memory run short, and when the shortage is over. It only reports. */
@@ -67,6 +72,7 @@ export const ADMISSION_OPTIONS: readonly string[] = [
   "maxLifetime",
   "allow",
   "deny",
+  "reserve",
   "onRefused",
   "onPressure",
 ];
@@ -84,6 +90,7 @@ export interface CheckedAdmission {
   readonly maxLifetime: number | null;
   readonly allow: BlockList | undefined;
   readonly deny: BlockList | undefined;
+  readonly reserve: number | undefined;
   readonly onRefused: ((refusal: Refusal) => void) | undefined;
   readonly onPressure: ((event: PressureEvent) => void) | undefined;
 }
@@ -131,6 +138,7 @@ export function checkAdmission(
     maxLifetime: millisecondsOr(opts.maxLifetime, null, action, "maxLifetime"),
     allow: addressList(opts.allow, action, "allow"),
     deny: addressList(opts.deny, action, "deny"),
+    reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MOST_CONNECTIONS),
     onRefused: reporter(opts.onRefused, action, "onRefused"),
     onPressure: reporter(opts.onPressure, action, "onPressure"),
   };

@@ -4,17 +4,17 @@
 // they accept no connections, and only the timer runs: it retries the work that waits for descriptors, oldest first, and
 // lets the servers accept again when there are descriptors above a reserve.
 //
-// The reserve costs no descriptor and no system call. The kernel gives a new descriptor the lowest free number
-// (open(2)). So after an accepted connection with number N, at most RLIMIT_NOFILE - N - 1 numbers above it are free, and
-// all below it are in use. A server that accepts no connection once N is within RESERVE of the limit leaves RESERVE
-// descriptors to the work on the connections that it has.
+// Servers leave a reserve of descriptors to the work on the connections that they have. Counting the open descriptors
+// of the process means reading /proc/self/fd, which is too expensive for each connection. So a server counts down from
+// the last count, and counts again when its estimate has reached the reserve. A server without connections needs no
+// reserve.
 
 import { fs } from "../builtins.js";
 import { AF_UNIX } from "../addr/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 
-/** Descriptors that are left to the work on accepted connections; fewer if the limit of the process is small. */
+/** The default reserve; less if the limit of the process is small. */
 const RESERVE = 16;
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 100;
@@ -31,6 +31,10 @@ export function shortageOf(error: unknown): string | undefined {
 
 /** A server, for the shared state. Its methods must not throw. */
 export interface PressureClient {
+  /** Descriptors that are left to the work on its connections; undefined for the default. */
+  readonly reserve: number | undefined;
+  /** Whether it has no connections. */
+  readonly idle: boolean;
   /** A shortage begins: accept no more. */
   pressureBegan(code: string): void;
   /** Tries the work that waits for descriptors, until some fails for the same reason. Returns whether some still waits. */
@@ -40,20 +44,21 @@ export interface PressureClient {
   pressureEnded(code: string): void;
 }
 
-/** Reads RLIMIT_NOFILE; Infinity if it is unknown. */
+/** Descriptors that the estimate takes for a connection: its own, and one that its handler opens. */
+const PER_CONNECTION = 2;
+
+/** RLIMIT_NOFILE; Infinity if it is unknown. */
 function readLimit(): number {
-  try {
-    const text = fs().readFileSync("/proc/self/limits", "latin1");
-    return Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? Infinity);
-  } catch {
-    return Infinity;
-  }
+  const text = fs().readFileSync("/proc/self/limits", "latin1");
+  return Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? Infinity);
 }
 
 class Pressure {
   readonly #clients = new Set<PressureClient>();
-  /** The first number that accepted connections may not get. */
-  #ceiling = Infinity;
+  /** RLIMIT_NOFILE, as of the last count. */
+  #limit = Infinity;
+  /** The estimate of the free descriptors. */
+  #free = Infinity;
   /** The code of the shortage; undefined exactly when there is none. */
   #code: string | undefined;
   /** Whether accepting is tried again, to find out whether the shortage is over. */
@@ -62,7 +67,7 @@ class Pressure {
   #timer: NodeJS.Timeout | undefined;
 
   join(client: PressureClient): void {
-    if (this.#clients.size === 0) this.#readCeiling();
+    if (this.#clients.size === 0) this.#count();
     this.#clients.add(client);
   }
 
@@ -79,9 +84,17 @@ class Pressure {
     return this.#code !== undefined && !this.#trying;
   }
 
-  /** Whether an accepted connection with this descriptor leaves less than the reserve and `owed` descriptors. */
-  isScarce(fd: number, owed: number): boolean {
-    return fd >= this.#ceiling - owed;
+  /** Whether the connection that was accepted now leaves less than the reserve and `owed` descriptors. */
+  isScarce(reserve: number | undefined, owed: number): boolean {
+    this.#free -= PER_CONNECTION;
+    const needed = this.#reserveOf(reserve) + owed;
+    if (this.#free >= needed) return false;
+    this.#count();
+    return this.#free < needed;
+  }
+
+  #reserveOf(given: number | undefined): number {
+    return given ?? Math.min(RESERVE, Math.floor(this.#limit / 8));
   }
 
   /**
@@ -130,19 +143,25 @@ class Pressure {
     for (const client of [...this.#clients]) client.acceptAgain();
   }
 
-  /** Whether the next descriptor leaves the reserve untouched. */
+  /** Whether another connection leaves the reserves untouched. */
   #hasRoom(): boolean {
-    this.#readCeiling();
+    // Memory, and the descriptors of the whole system, show only when one is opened.
     const fd = calls.socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0) return false;
     calls.close(fd);
-    return fd < this.#ceiling;
+    this.#count();
+    return [...this.#clients].every(({ idle, reserve }) => idle || this.#free > this.#reserveOf(reserve));
   }
 
-  #readCeiling(): void {
-    const most = readLimit();
-    // Reading the limit needs a descriptor; if there is none, the last known value holds.
-    if (most !== Infinity) this.#ceiling = most - Math.min(RESERVE, Math.floor(most / 8));
+  #count(): void {
+    try {
+      this.#limit = readLimit();
+      // One is the descriptor of the listing itself.
+      this.#free = this.#limit - (fs().readdirSync("/proc/self/fd").length - 1);
+    } catch (error) {
+      // Without /proc nothing is known, and only a failed call shows a shortage.
+      this.#free = shortageOf(error) === undefined ? Infinity : 0;
+    }
   }
 }
 

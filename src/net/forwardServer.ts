@@ -3,7 +3,7 @@
 import { AcceptLoop, type AcceptHandler, type AcceptOwner, ConnectionSet, pressure } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
 import type { Fields } from "../registry/index.js";
-import { acceptFrom, descriptorNumber, PENDING, resetOnClose, type Socket } from "../socket/index.js";
+import { acceptFrom, PENDING, resetOnClose, type Socket } from "../socket/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { localError } from "../wait/localError.js";
@@ -96,10 +96,6 @@ export class ForwardServer implements AcceptOwner<Socket> {
 
   peerOf(): Address {
     return decodeAddressBuffer();
-  }
-
-  descriptorOf(socket: Socket): number {
-    return descriptorNumber(socket);
   }
 
   refuse(socket: Socket): void {

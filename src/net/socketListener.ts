@@ -6,7 +6,6 @@ import type { AcceptHandler } from "../admission/index.js";
 import {
   acceptFrom,
   type AcceptOptions,
-  descriptorNumber,
   dropDefaultTimeout,
   PENDING,
   type Socket,
@@ -19,10 +18,8 @@ import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
-/** The descriptor of the connection that a listener has accepted last. -1 if it has accepted none, or is patient. */
-export let lastDescriptor: (listener: SocketListener) => number;
 /** From now on, `accept()` fails when descriptors or memory are short. */
-export let makeImpatient: (listener: SocketListener) => void;
+export let makeSocketImpatient: (listener: SocketListener) => void;
 /**
  * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
  * result. The call fails when descriptors or memory are short.
@@ -88,8 +85,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
-    lastDescriptor = (listener) => listener.#lastDescriptor;
-    makeImpatient = (listener) => {
+    makeSocketImpatient = (listener) => {
       listener.#patient = false;
     };
     acceptStream = (listener, handler) => {
@@ -111,7 +107,6 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   readonly #closing: ClosingSignal | undefined;
   #accepted = 0;
   #patient = true;
-  #lastDescriptor = -1;
 
   /** @internal */
   constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
@@ -153,7 +148,6 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
 
   readonly #toStream = ([socket, remote]: [Socket, Address]): Stream => {
     this.#accepted++;
-    if (!this.#patient) this.#lastDescriptor = descriptorNumber(socket);
     return new Stream(new SocketConn(socket, { local: this.#local, remote }), this.#streamOptions);
   };
 

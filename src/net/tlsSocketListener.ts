@@ -12,12 +12,10 @@ import {
 } from "../tls/index.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
-import { lastDescriptor, type ListenAddress, makeImpatient, SocketListener } from "./socketListener.js";
+import { type ListenAddress, makeSocketImpatient, SocketListener } from "./socketListener.js";
 
-/** As `lastDescriptor` of a `SocketListener`. The handshake of the connection may still run. */
-export let lastTlsDescriptor: (listener: TlsSocketListener) => number;
-/** As `makeImpatient` of a `SocketListener`. */
-export let makeTlsImpatient: (listener: TlsSocketListener) => void;
+/** From now on, `accept()` fails when descriptors or memory are short. */
+export let makeImpatient: (listener: TlsSocketListener) => void;
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -45,8 +43,7 @@ export class TlsSocketListener extends SocketListener {
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
-    lastTlsDescriptor = (listener) => lastDescriptor(listener.#below);
-    makeTlsImpatient = (listener) => makeImpatient(listener.#below);
+    makeImpatient = (listener) => makeSocketImpatient(listener.#below);
   }
 
   readonly #tlsListener: TlsListener;

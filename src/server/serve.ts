@@ -24,7 +24,7 @@ function isListener(value: unknown): value is Listener {
  *
  * While descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), the server accepts no connections, and
  * reports that to `onPressure`. New connections wait in the accept queue. It leaves a reserve of descriptors to the
- * handlers: 16, or an eighth of RLIMIT_NOFILE if that is less.
+ * handlers; see `reserve`.
  *
  * @param from the endpoint to listen on, as for `listen()`, or any {@link Listener}
  * @throws the errors of `listen()`

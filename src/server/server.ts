@@ -1,7 +1,7 @@
 // Server: accepts the connections of a listener, and calls the handler for each.
 
 import { AsyncResource } from "node:async_hooks";
-import { AcceptLoop, type AcceptHandler, type AcceptOwner, ConnectionSet } from "../admission/index.js";
+import { AcceptLoop, type AcceptOwner, ConnectionSet } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
@@ -102,7 +102,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #listener: Listener;
   readonly #handler: ConnectionHandler;
   readonly #opts: CheckedServe;
-  readonly #source: Source;
+  readonly #next: Source;
   readonly #loop: AcceptLoop<Stream>;
   readonly #connections = new ConnectionSet<ServedConnection>();
   readonly #draining = new AbortController();
@@ -122,7 +122,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     // Handlers run in the asynchronous context of the call of serve().
     this.#handler = AsyncResource.bind(handler);
     this.#opts = opts;
-    this.#source = sourceOf(listener);
+    this.#next = sourceOf(listener);
     this.closed = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -239,9 +239,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   #acceptOwner(): AcceptOwner<Stream> {
     return {
       owed: 0,
-      next: (handler: AcceptHandler<Stream>) => this.#source.next(handler),
+      next: this.#next,
       peerOf: (stream) => stream.remoteAddress,
-      descriptorOf: () => this.#source.lastDescriptor(),
       refuse: (stream) => stream.abort(),
       begin: (stream, _peer, key) => this.#begin(stream, key),
       retryWork: () => false,

@@ -45,11 +45,6 @@ export function acceptFrom(handler: CompletionHandler<Socket>, listener: Socket)
   return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, false, null);
 }
 
-/** The number of a socket's descriptor, -1 if it is closed. Unlike `fileno()`, it does not record that others have it. */
-export function descriptorNumber(socket: Socket): number {
-  return descriptorOf(socket).fd;
-}
-
 /** The local port of an IP socket: getsockname(2). Right after the call `addressBuffer` holds the whole address. */
 export function localPortOf(socket: Socket): number {
   const { fd, reactor } = descriptorOf(socket);

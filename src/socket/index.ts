@@ -35,7 +35,7 @@ export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { isTcp } from "./socket.js";
-export { acceptFrom, descriptorNumber, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
+export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
 export { dropDefaultTimeout } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
 export { resetOnClose } from "./socketConn.js";
