@@ -13,27 +13,27 @@ function tell(line: string, sender?: string): void {
 const server = await serve(
   `tcp://0.0.0.0:${process.argv[2] ?? 8888}`,
   async (stream, { draining }) => {
-    const reading = { signal: draining };
-    let nickname: string | null = null;
+    let nickname = "";
     try {
       await stream.write("Your nickname?\n");
-      nickname = await stream.readLine({ ...reading, max: 20, timeout: 30_000 });
-      if (nickname === null || !/^\w+$/.test(nickname)) return void (await stream.write("Letters and digits only\n"));
-      if (members.has(nickname)) return void (await stream.write("This nickname is taken\n"));
-      members.set(nickname, stream);
-      tell(`* ${nickname} is here`);
-      for await (const line of stream.lines({ ...reading, max: 1000 })) tell(`${nickname}: ${line}`, nickname);
+      nickname = (await stream.readLine({ signal: draining, max: 20, timeout: 30_000 })) ?? "";
+      if (!/^\w+$/.test(nickname)) await stream.write("Letters and digits only\n");
+      else if (members.has(nickname)) await stream.write("This nickname is taken\n");
+      else {
+        members.set(nickname, stream);
+        tell(`* ${nickname} is here`);
+        for await (const line of stream.lines({ signal: draining, max: 1000 })) tell(`${nickname}: ${line}`, nickname);
+      }
     } catch (error) {
       if (!draining.aborted) throw error;
       await stream.write("* The server stops\n");
     } finally {
-      if (nickname !== null && members.get(nickname) === stream) {
+      if (members.get(nickname) === stream) {
         members.delete(nickname);
         tell(`* ${nickname} is gone`);
       }
     }
   },
-  // A member that breaks a rule or its connection loses only this connection.
   { maxConnections: 100, maxConnectionsPerAddress: 5, idleTimeout: 600_000, onError: () => undefined },
 );
 server.shutdownOn(["SIGTERM", "SIGINT"], { timeout: 5_000 });

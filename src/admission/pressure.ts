@@ -110,7 +110,7 @@ class Pressure {
     this.#code = code;
     this.#trying = false;
     this.#arm();
-    if (began) for (const client of [...this.#clients]) client.pressureBegan(code);
+    if (began) for (const client of this.#clients) client.pressureBegan(code);
   }
 
   #arm(): void {
@@ -126,11 +126,11 @@ class Pressure {
       // Nothing has failed since.
       this.#code = undefined;
       this.#trying = false;
-      for (const client of [...this.#clients]) client.pressureEnded(code);
+      for (const client of this.#clients) client.pressureEnded(code);
       return;
     }
     let waits = false;
-    for (const client of [...this.#clients]) waits = client.retryWork() || waits;
+    for (const client of this.#clients) waits = client.retryWork() || waits;
     // The last server may have gone.
     if (this.#clients.size === 0) return;
     if (waits || !this.#hasRoom()) {
@@ -140,7 +140,7 @@ class Pressure {
     }
     this.#trying = true;
     this.#arm();
-    for (const client of [...this.#clients]) client.acceptAgain();
+    for (const client of this.#clients) client.acceptAgain();
   }
 
   /** Whether another connection leaves the reserves untouched. */

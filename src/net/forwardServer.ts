@@ -123,7 +123,7 @@ export class ForwardServer implements AcceptOwner<Socket> {
   retryWork(): boolean {
     const batch = this.checked.target instanceof HostPort ? RETRIED_NAMES : Infinity;
     let tried = 0;
-    for (const connection of [...this.#waiting]) {
+    for (const connection of this.#waiting) {
       if (++tried > batch) break;
       this.#waiting.delete(connection);
       connection.start();

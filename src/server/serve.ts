@@ -5,7 +5,7 @@ import { quote } from "../check/index.js";
 import type { Listener } from "../io.js";
 import { listen } from "../net/index.js";
 import type { Stream } from "../stream/index.js";
-import type { ConnectionContext, ConnectionHandler } from "./servedConnection.js";
+import type { ConnectionContext } from "./servedConnection.js";
 import { makeServer, type Server } from "./server.js";
 import { checkServe, listenOptions, type ServeOptions } from "./serverOptions.js";
 
@@ -73,5 +73,5 @@ export async function serve(
     await listener.close();
     throw signal.reason;
   }
-  return makeServer(listener, handler as ConnectionHandler, checked);
+  return makeServer(listener, handler, checked);
 }

@@ -77,5 +77,5 @@ export function listenOptions(opts: ServeOptions, secured: boolean, action: stri
   checkOptions(listen, `${action}, listen`);
   if (handshakeTimeout === undefined) return listen;
   if (!secured) throw new TypeError(`Cannot ${action}: handshakeTimeout is for TLS, required a tls:// endpoint`);
-  return { ...listen, tls: { ...listen.tls, handshakeTimeout } as ListenOptions["tls"] };
+  return { ...listen, tls: { ...listen.tls, handshakeTimeout } };
 }

@@ -67,8 +67,10 @@ test("errors of handlers close their connections, are reported, and never end th
   await using server = await serve(
     LOCAL,
     (stream, { id }) => {
+      // oxlint-disable-next-line typescript/only-throw-error -- any value can be thrown
       if (id === 2) throw failures[1];
       if (id > failures.length) return echo(stream);
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- any value can be a reason
       return Promise.reject(failures[id - 1]);
     },
     { onError: (error, { id }) => errors.push([id, error]) },
