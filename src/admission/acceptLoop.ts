@@ -78,6 +78,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#limits.reserve;
   }
 
+  get held(): boolean {
+    return this.#held;
+  }
+
   get idle(): boolean {
     return this.#counts.connections === 0;
   }

@@ -35,6 +35,8 @@ export interface PressureClient {
   readonly reserve: number | undefined;
   /** Whether it has no connections. */
   readonly idle: boolean;
+  /** Whether it keeps the process alive. */
+  readonly held: boolean;
   /** A shortage begins: accept no more. */
   pressureBegan(code: string): void;
   /** Tries the work that waits for descriptors, until some fails for the same reason. Returns whether some still waits. */
@@ -103,6 +105,8 @@ class Pressure {
    * @param fewLeft the call has succeeded, and there are too few descriptors for the next one
    */
   report(code: string, fewLeft: boolean = false): void {
+    // The last server may have been closed during the call.
+    if (this.#clients.size === 0) return;
     const began = this.#code === undefined;
     if (began || (this.#trying && fewLeft)) this.#pause = FIRST_PAUSE;
     else if (this.#trying) this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
@@ -115,8 +119,9 @@ class Pressure {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    // Referenced: a server that accepts nothing has no other handle that keeps the process alive.
+    // A server that accepts nothing has no other handle that keeps the process alive.
     this.#timer = setTimeout(() => this.#check(), this.#pause);
+    if (![...this.#clients].some(({ held }) => held)) this.#timer.unref();
   }
 
   #check(): void {

@@ -106,6 +106,28 @@ test("an error of accept(2) that does not end with time ends the server with thi
   await assert.rejects(server.closed, { code: "EINVAL" });
 });
 
+test("a handler that closes its server during a shortage leaves no shortage behind", async () => {
+  // With this reserve, descriptors are always short.
+  await using server = await serve(LOCAL, () => void server.close(), { reserve: 1_000_000 });
+  await using client = await connectTo(server);
+  await assert.rejects(client.read(), { code: "ECONNRESET" });
+  await using next = await serve(LOCAL, echo);
+  await using other = await connectTo(next);
+  await other.write("hello\n");
+  assert.equal(await other.readLine(), "hello");
+});
+
+test("a server whose reserve is larger than the limit serves one connection after the other", async () => {
+  await using server = await serve(LOCAL, echo, { reserve: 1_000_000 });
+  const clients = await Promise.all([1, 2, 3].map(() => connectTo(server)));
+  const answered = clients.map(async (client) => {
+    await client.write("hello\n");
+    assert.equal(await client.readLine(), "hello");
+    await client.end();
+  });
+  await Promise.all(answered);
+});
+
 for (const call of ["socket", "pipe"] as const) {
   test(`forward() keeps a client whose target gets no descriptor from ${call}(2)`, async () => {
     using clock = new TestClock();
