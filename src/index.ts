@@ -49,6 +49,11 @@ export {
   type Writer,
 } from "./io.js";
 export {
+  type AddressList,
+  type AdmissionOptions,
+  type PressureEvent,
+  type Refusal,
+  type RefusalReason,
   bindUdp,
   type BindUdpOptions,
   type Clock,

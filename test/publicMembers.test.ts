@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import * as berkeley from "berkeley";
 import * as sync from "berkeley/sync";
 import * as testing from "berkeley/testing";
+import * as server from "berkeley/server";
 import * as wintertc from "berkeley/wintertc";
 import { checkLeaks } from "./support/leaks.js";
 
@@ -69,7 +70,7 @@ const isMark = (key: string | symbol): boolean =>
 
 const common = new Set(["constructor", "length", "name", "prototype", "[Symbol.hasInstance]", "[Symbol.toStringTag]"]);
 
-const entries = { berkeley, sync, testing, wintertc } as const;
+const entries = { berkeley, server, sync, testing, wintertc } as const;
 
 for (const [entry, exported] of Object.entries(entries)) {
   const classes = declaredClasses(entry);

@@ -10,34 +10,38 @@ import {
   parseEndpoint,
   parseLocalEndpoint,
 } from "../addr/index.js";
-import { checkNames, checkOptions, integer, quote } from "../check/index.js";
+import { ADMISSION_OPTIONS, type AdmissionOptions, checkAdmission } from "../admission/index.js";
+import { checkNames, checkOptions, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
 import { checkConnect, type ConnectOptions, destinationOf, narrow, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
-import { type ForwarderStats, ForwardServer, type Forwarded, type CheckedForward } from "./forwardServer.js";
+import { type CheckedForward, type Forwarded } from "./forwardedConnection.js";
+import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
 import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
-export { type Forwarded, type ForwarderStats } from "./forwardServer.js";
+export { type Forwarded } from "./forwardedConnection.js";
+export { type ForwarderStats } from "./forwardServer.js";
 
 /** How to forward. */
-export interface ForwardOptions {
+export interface ForwardOptions extends AdmissionOptions {
   /**
-   * Maximum number of connections at a time; further connections wait in the accept queue. Default 1000. For up to
-   * 32,768 connections, bytes are forwarded without JavaScript.
+   * Maximum number of connections at a time; further connections wait in the accept queue, or are reset (`whenFull`).
+   * Default 1000. For up to 32,768 connections, bytes are forwarded without JavaScript.
    */
   readonly maxConnections?: number | undefined;
+  /**
+   * Maximum number of connections at a time from one address; null for no limit. Further ones are reset. IPv6 addresses
+   * count by their /64, and mapped IPv4 addresses as IPv4. Clients of UNIX sockets and vsock are not counted. Default
+   * null.
+   */
+  readonly maxConnectionsPerAddress?: number | null | undefined;
   /** Milliseconds for the connection to the target; null for no limit. Default 10,000. */
   readonly connectTimeout?: number | null | undefined;
-  /**
-   * Milliseconds without a byte in either direction after which a connection is reset; null for no limit. Default
-   * 300,000.
-   */
-  readonly idleTimeout?: number | null | undefined;
   /** Bytes of a pipe, as in `pump()`. Default 262,144. */
   readonly pipeSize?: number | undefined;
   /** Options for `listen()`. */
@@ -59,9 +63,10 @@ export type ForwardConnectOptions = Omit<
   "timeout" | "signal" | "readSize" | "maxLine" | "maxFrame" | "now" | "tls" | "via"
 >;
 
-const NAMES = ["maxConnections", "connectTimeout", "idleTimeout", "pipeSize", "listen", "connect", "signal", "onEnd"];
+const NAMES = [...ADMISSION_OPTIONS, "connectTimeout", "pipeSize", "listen", "connect", "signal", "onEnd"];
+const DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
+const DRAIN_TIMEOUT = 10_000;
 const INET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
-const MAX_CONNECTIONS = 1_000_000;
 
 /**
  * Forwards each connection to one endpoint to another endpoint. The kernel moves the bytes in both directions, as in
@@ -118,15 +123,14 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
 }
 
 function checkForward(target: Endpoint, opts: ForwardOptions, action: string): CheckedForward {
-  const { connect = {}, idleTimeout, onEnd } = opts;
+  const { connect = {}, onEnd } = opts;
   if (onEnd !== undefined && typeof onEnd !== "function") {
     throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
   }
   const { address, way } = checkTarget(target, connect, action);
   return {
-    maxConnections: integer(opts.maxConnections ?? 1000, action, "maxConnections", 1, MAX_CONNECTIONS),
+    ...checkAdmission(opts, action, DEFAULTS),
     connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
-    idleTimeout: millisecondsOr(idleTimeout, 300_000, action, "idleTimeout"),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
     // Both functions run in the asynchronous context of the call of forward(), not in that of an event.
@@ -210,6 +214,18 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
   ref(): this {
     this.#server.keepAlive(true);
     return this;
+  }
+
+  /**
+   * Closes the listener, and waits until the connections have ended. After `timeout` milliseconds (null for no limit,
+   * default 10,000) it resets those that are left, as `close()` does.
+   *
+   * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
+   */
+  async drain(opts: { readonly timeout?: number | null | undefined } = {}): Promise<void> {
+    checkOptions(opts, "drain");
+    checkNames(opts, ["timeout"], "drain");
+    await this.#server.drain(millisecondsOr(opts.timeout, DRAIN_TIMEOUT, "drain", "timeout"));
   }
 
   /** Stops to accept connections, and resets both sides of the open ones. */

@@ -1,5 +1,12 @@
 // Endpoints: connect, listen, forward, UDP.
 
+export {
+  type AddressList,
+  type AdmissionOptions,
+  type PressureEvent,
+  type Refusal,
+  type RefusalReason,
+} from "../admission/index.js";
 export { connect, type ConnectOptions } from "./connect.js";
 export {
   forward,

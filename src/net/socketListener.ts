@@ -2,7 +2,15 @@
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
-import { type AcceptOptions, type Socket, SocketConn, dropDefaultTimeout } from "../socket/index.js";
+import type { AcceptHandler } from "../admission/index.js";
+import {
+  acceptFrom,
+  type AcceptOptions,
+  dropDefaultTimeout,
+  PENDING,
+  type Socket,
+  SocketConn,
+} from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
@@ -10,6 +18,15 @@ import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
 import { endedByClose } from "../errors/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
+import { decodeAddressBuffer } from "../sys/sockaddr.js";
+
+/** From now on, `accept()` fails when descriptors or memory are short. */
+export let makeSocketImpatient: (listener: SocketListener) => void;
+/**
+ * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
+ * result. The call fails when descriptors or memory are short.
+ */
+export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -73,6 +90,17 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
+    makeSocketImpatient = (listener) => {
+      listener.#patient = false;
+    };
+    acceptStream = (listener, handler) => {
+      const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
+      const completed = (socket: Socket): void => handler.completed(streamOf(socket));
+      const failed = (error: unknown): void => handler.failed(error);
+      listener.#patient = false;
+      const socket = acceptFrom({ completed, failed }, listener.#socket);
+      return socket === PENDING ? undefined : streamOf(socket);
+    };
   }
 
   readonly #socket: Socket;
@@ -83,6 +111,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #closeSetup: CloseSetup;
   readonly #closing: ClosingSignal | undefined;
   #accepted = 0;
+  #patient = true;
 
   /** @internal */
   constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
@@ -116,7 +145,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    */
   accept(opts?: IoOptions): Promise<Stream<C>> {
     try {
-      return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
+      return this.#socket.accept(acceptOptions(opts, this.#patient)).then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -201,9 +230,10 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 
 const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
-function patientOptions(opts: IoOptions): AcceptOptions {
+function acceptOptions(opts: IoOptions | undefined, patient: boolean): AcceptOptions | undefined {
+  if (opts === undefined) return patient ? PATIENT : undefined;
   checkOptions(opts, "accept", WAIT_NAMES);
-  return { timeout: opts.timeout, signal: opts.signal, patient: true };
+  return { timeout: opts.timeout, signal: opts.signal, patient };
 }
 
 const PATIENT = { patient: true } as const;

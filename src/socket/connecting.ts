@@ -34,7 +34,7 @@ export function connectTo(
 }
 
 /**
- * Accepts the next connection, and waits while descriptors or memory are short: accept4(2). Right after the call `addressBuffer`
+ * Accepts the next connection: accept4(2). Fails when descriptors or memory are short. Right after the call `addressBuffer`
  * of sys/sockaddr.ts holds the address of the peer.
  *
  * @returns PENDING if the call waits; then `handler` gets the outcome
@@ -42,7 +42,7 @@ export function connectTo(
  */
 export function acceptFrom(handler: CompletionHandler<Socket>, listener: Socket): Socket | typeof PENDING {
   const runner = runnerOf(listener)!;
-  return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, true, null);
+  return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, false, null);
 }
 
 /** The local port of an IP socket: getsockname(2). Right after the call `addressBuffer` holds the whole address. */

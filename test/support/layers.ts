@@ -96,11 +96,14 @@ export const policy: Readonly<Record<string, Policy>> = {
     ],
     types: ["batch", "cmsg", "options"],
   },
+  // What the servers of net and server share.
+  admission: { values: ["sys", "wait", "builtins", "callbacks", "check", "addr"] },
   tls: { values: ["registry", "stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
   net: {
     values: [
       "proxyProtocol",
       "registry",
+      "admission",
       "socket",
       "tls",
       "stream",
@@ -116,6 +119,21 @@ export const policy: Readonly<Record<string, Policy>> = {
       "addr",
     ],
     types: ["cmsg", "io"],
+  },
+  server: {
+    values: [
+      "registry",
+      "proxyProtocol",
+      "admission",
+      "net",
+      "stream",
+      "wait",
+      "builtins",
+      "callbacks",
+      "check",
+      "addr",
+    ],
+    types: ["io", "socket"],
   },
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "reading", "wait", "builtins", "check", "addr"], types: ["io"] },

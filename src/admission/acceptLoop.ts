@@ -1,0 +1,239 @@
+// The loop that accepts connections for a server, and decides about each: allowed, within the limits, at the rate.
+//
+// It accepts through a source, which may answer at once or later. One accept is pending at a time, and none while the
+// server is full, over its rate, or short of descriptors. Connections then stay in the accept queue of the kernel.
+
+import type { Address } from "../addr/index.js";
+import { clock } from "../builtins.js";
+import { report } from "../callbacks.js";
+import { clientKey, isListed } from "./clientKey.js";
+import type { CheckedAdmission, RefusalReason } from "./limits.js";
+import { pressure, type PressureClient, shortageOf } from "./pressure.js";
+import { TokenBucket } from "./tokenBucket.js";
+
+/** Gets the result of an accept that had to wait. */
+export interface AcceptHandler<T> {
+  completed(connection: T): void;
+  failed(error: unknown): void;
+}
+
+/** The server of an accept loop. */
+export interface AcceptOwner<T> {
+  /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
+  next(handler: AcceptHandler<T>): T | undefined;
+  /** The peer of a connection. Called right after the connection was accepted, if at all. */
+  peerOf(connection: T): Address | undefined;
+  /** Descriptors that the connections of this server are about to open. */
+  readonly owed: number;
+  /** Resets a connection. */
+  refuse(connection: T): void;
+  /** Takes a connection. The owner calls `left(key)` when it has ended. */
+  begin(connection: T, peer: Address | undefined, key: string | undefined): void;
+  /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
+  retryWork(): boolean;
+  /** The source accepts no more. */
+  acceptFailed(error: unknown): void;
+}
+
+/** The counters of a loop. */
+export interface AdmissionCounts {
+  /** Connections that were accepted and not refused. */
+  readonly accepted: number;
+  /** Connections that were refused. */
+  readonly refused: number;
+  /** Connections now. */
+  readonly connections: number;
+  /** Shortages of descriptors or memory that have begun. */
+  readonly shortages: number;
+}
+
+export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
+  readonly #owner: AcceptOwner<T>;
+  readonly #limits: CheckedAdmission;
+  /** Whether the address of a client matters. */
+  readonly #needsPeer: boolean;
+  readonly #bucket: TokenBucket | undefined;
+  /** Connections by client. */
+  readonly #clients = new Map<string, number>();
+  readonly #counts = { accepted: 0, refused: 0, connections: 0, shortages: 0 };
+  #accepting = false;
+  #looping = false;
+  #stopped = false;
+  /** Whether the token for the next connection was taken. */
+  #paid = false;
+  #rateTimer: NodeJS.Timeout | undefined;
+  #held = true;
+
+  /** @param needsPeer whether the owner needs the address of each client */
+  constructor(owner: AcceptOwner<T>, limits: CheckedAdmission, needsPeer: boolean) {
+    this.#owner = owner;
+    this.#limits = limits;
+    const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused } = limits;
+    const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
+    this.#needsPeer = needsPeer || decides || onRefused !== undefined;
+    this.#bucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
+  }
+
+  get reserve(): number | undefined {
+    return this.#limits.reserve;
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  get idle(): boolean {
+    return this.#counts.connections === 0;
+  }
+
+  get counts(): AdmissionCounts {
+    return { ...this.#counts };
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  start(): void {
+    pressure.join(this);
+    this.#loop();
+  }
+
+  /** Accepts no more. Connections that arrive all the same are refused. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearTimeout(this.#rateTimer);
+  }
+
+  /** The server has ended. Until then, work of its connections may wait for descriptors. */
+  end(): void {
+    this.stop();
+    pressure.leave(this);
+  }
+
+  /** Whether the timer of the rate keeps the process alive. */
+  keepAlive(yes: boolean): void {
+    this.#held = yes;
+    if (yes) this.#rateTimer?.ref();
+    else this.#rateTimer?.unref();
+  }
+
+  /** A connection of this client has ended. */
+  left(key: string | undefined): void {
+    this.#counts.connections--;
+    if (key !== undefined) {
+      const count = this.#clients.get(key)! - 1;
+      if (count === 0) this.#clients.delete(key);
+      else this.#clients.set(key, count);
+    }
+    // Deferred, because a descriptor of the connection may be in the middle of a callback.
+    if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#loop());
+  }
+
+  completed(connection: T): void {
+    this.#accepting = false;
+    this.#admit(connection);
+    this.#loop();
+  }
+
+  failed(error: unknown): void {
+    this.#accepting = false;
+    const code = shortageOf(error);
+    if (this.#stopped) return;
+    if (code !== undefined) pressure.report(code);
+    // The refusal of one connection by a firewall; see ops/accept.ts.
+    else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#loop();
+    else this.#owner.acceptFailed(error);
+  }
+
+  pressureBegan(code: string): void {
+    this.#counts.shortages++;
+    const { onPressure } = this.#limits;
+    if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state: "begin", code }));
+  }
+
+  retryWork(): boolean {
+    return this.#owner.retryWork();
+  }
+
+  acceptAgain(): void {
+    this.#loop();
+  }
+
+  pressureEnded(code: string): void {
+    const { onPressure } = this.#limits;
+    if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state: "end", code }));
+  }
+
+  get #full(): boolean {
+    return this.#counts.connections >= this.#limits.maxConnections;
+  }
+
+  /** Takes a token for the next connection. If there is none, a timer goes on. */
+  #pay(): boolean {
+    if (this.#paid || this.#bucket === undefined) return true;
+    const pause = this.#bucket.take(clock());
+    if (pause === 0) return (this.#paid = true);
+    clearTimeout(this.#rateTimer);
+    this.#rateTimer = setTimeout(() => this.#loop(), pause);
+    if (!this.#held) this.#rateTimer.unref();
+    return false;
+  }
+
+  #loop(): void {
+    if (this.#looping) return;
+    this.#looping = true;
+    try {
+      while (!this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refuses || !this.#full)) {
+        if (!this.#pay()) return;
+        let connection: T | undefined;
+        // Set before the call, because its result may come during the call.
+        this.#accepting = true;
+        try {
+          connection = this.#owner.next(this);
+        } catch (error) {
+          this.failed(error);
+          continue;
+        }
+        if (connection === undefined) return;
+        this.#accepting = false;
+        this.#admit(connection);
+      }
+    } finally {
+      this.#looping = false;
+    }
+  }
+
+  #admit(connection: T): void {
+    this.#paid = false;
+    const owner = this.#owner;
+    const peer = this.#needsPeer ? owner.peerOf(connection) : undefined;
+    const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peer);
+    const reason = this.#refusalOf(peer, key);
+    if (reason !== undefined) {
+      this.#counts.refused++;
+      owner.refuse(connection);
+      const { onRefused } = this.#limits;
+      if (onRefused !== undefined) queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+      return;
+    }
+    this.#counts.accepted++;
+    this.#counts.connections++;
+    if (key !== undefined) this.#clients.set(key, (this.#clients.get(key) ?? 0) + 1);
+    owner.begin(connection, peer, key);
+    if (pressure.isScarce(this.reserve, owner.owed)) pressure.report("EMFILE", true);
+  }
+
+  #refusalOf(peer: Address | undefined, key: string | undefined): RefusalReason | undefined {
+    const { allow, deny, maxConnectionsPerAddress } = this.#limits;
+    if (this.#stopped) return "draining";
+    if (deny !== undefined && isListed(deny, peer)) return "deny";
+    if (allow !== undefined && clientKey(peer) !== undefined && !isListed(allow, peer)) return "allow";
+    // An accept that was pending may return a connection when the server is full.
+    if (this.#full) return "maxConnections";
+    if (key !== undefined && (this.#clients.get(key) ?? 0) >= maxConnectionsPerAddress)
+      return "maxConnectionsPerAddress";
+    return undefined;
+  }
+}

@@ -1,0 +1,145 @@
+// The limits of a server: which connections it takes, how many, and how long they live.
+
+import type { BlockList } from "node:net";
+import { AsyncResource } from "node:async_hooks";
+import type { Address } from "../addr/index.js";
+import { integer, quote } from "../check/index.js";
+import { millisecondsOr } from "../wait/waitOptions.js";
+import { addressList, type AddressList } from "./clientKey.js";
+
+/** Why a connection was refused: the option that refused it. */
+export type RefusalReason = "allow" | "deny" | "maxConnections" | "maxConnectionsPerAddress" | "draining";
+
+/** A connection that was accepted and reset at once. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  /** The address of the client. */
+  readonly peer: Address | undefined;
+}
+
+/** The begin or the end of a shortage of descriptors or memory, during which a server accepts no connections. */
+export interface PressureEvent {
+  readonly state: "begin" | "end";
+  /** The code of the shortage: `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM`. */
+  readonly code: string;
+}
+
+/** The limits that `serve()` and `forward()` share. */
+export interface AdmissionOptions {
+  /** Maximum number of connections at a time; see `whenFull`. */
+  readonly maxConnections?: number | undefined;
+  /**
+   * Maximum number of connections at a time from one address; null for no limit. Further ones are reset. IPv6 addresses
+   * count by their /64, and mapped IPv4 addresses as IPv4. Clients of UNIX sockets and vsock are not counted.
+   */
+  readonly maxConnectionsPerAddress?: number | null | undefined;
+  /**
+   * Most connections that are accepted per second, with bursts of one second; null for no limit. Further ones wait in
+   * the accept queue. Default null.
+   */
+  readonly acceptRate?: number | null | undefined;
+  /**
+   * With `maxConnections` open: `"queue"` leaves further connections in the accept queue, `"refuse"` accepts and resets
+   * them. Default `"queue"`.
+   */
+  readonly whenFull?: "queue" | "refuse" | undefined;
+  /** Milliseconds without a byte in either direction after which a connection is reset; null for no limit. Default 300,000. */
+  readonly idleTimeout?: number | null | undefined;
+  /** Milliseconds after which a connection is reset, whatever it does; null for no limit. Default null. */
+  readonly maxLifetime?: number | null | undefined;
+  /** The only clients that may connect; others are reset. Default: all. Clients without an internet address may connect. */
+  readonly allow?: AddressList | undefined;
+  /** Clients that may not connect, even if `allow` has them. Default: none. */
+  readonly deny?: AddressList | undefined;
+  /**
+   * Descriptors that the server leaves to the work on all its connections: files, connections to other servers. While
+   * fewer are free, it accepts no connections. If each handler opens one, use half of RLIMIT_NOFILE. Default: 16, or an eighth of RLIMIT_NOFILE if that is less.
+   */
+  readonly reserve?: number | undefined;
+  /** Called when a connection is refused. It only reports; see docs/errors.md. */
+  readonly onRefused?: ((refusal: Refusal) => void) | undefined;
+  /** Called when descriptors or memory run short, and when the shortage is over. It only reports. */
+  readonly onPressure?: ((event: PressureEvent) => void) | undefined;
+}
+
+/** The names of `AdmissionOptions`. */
+export const ADMISSION_OPTIONS: readonly string[] = [
+  "maxConnections",
+  "maxConnectionsPerAddress",
+  "acceptRate",
+  "whenFull",
+  "idleTimeout",
+  "maxLifetime",
+  "allow",
+  "deny",
+  "reserve",
+  "onRefused",
+  "onPressure",
+];
+
+/** The limits, checked. */
+export interface CheckedAdmission {
+  readonly maxConnections: number;
+  /** Infinity for no limit. */
+  readonly maxConnectionsPerAddress: number;
+  /** Connections per second; Infinity for no limit. */
+  readonly acceptRate: number;
+  readonly refuses: boolean;
+  /** Milliseconds; null for no limit. */
+  readonly idleTimeout: number | null;
+  readonly maxLifetime: number | null;
+  readonly allow: BlockList | undefined;
+  readonly deny: BlockList | undefined;
+  readonly reserve: number | undefined;
+  readonly onRefused: ((refusal: Refusal) => void) | undefined;
+  readonly onPressure: ((event: PressureEvent) => void) | undefined;
+}
+
+const MOST_CONNECTIONS = 1_000_000;
+
+/** Checks a function that only reports, which runs in the asynchronous context of the caller. */
+export function reporter<F extends (...args: never[]) => void>(
+  value: F | undefined,
+  action: string,
+  name: string,
+): F | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "function") {
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a function`);
+  }
+  return AsyncResource.bind(value as unknown as (...args: unknown[]) => void) as unknown as F;
+}
+
+function limit(value: number | null | undefined, otherwise: number | null, action: string, name: string): number {
+  const given = value === undefined ? otherwise : value;
+  return given === null ? Infinity : integer(given, action, name, 1, MOST_CONNECTIONS);
+}
+
+export function checkAdmission(
+  opts: AdmissionOptions,
+  action: string,
+  defaults: { readonly maxConnections: number; readonly maxConnectionsPerAddress: number | null },
+): CheckedAdmission {
+  const { maxConnections = defaults.maxConnections, whenFull = "queue" } = opts;
+  if (whenFull !== "queue" && whenFull !== "refuse") {
+    throw new TypeError(`Cannot ${action}: whenFull is ${quote(whenFull)}, required "queue" or "refuse"`);
+  }
+  return {
+    maxConnections: integer(maxConnections, action, "maxConnections", 1, MOST_CONNECTIONS),
+    maxConnectionsPerAddress: limit(
+      opts.maxConnectionsPerAddress,
+      defaults.maxConnectionsPerAddress,
+      action,
+      "maxConnectionsPerAddress",
+    ),
+    acceptRate: limit(opts.acceptRate, null, action, "acceptRate"),
+    refuses: whenFull === "refuse",
+    idleTimeout: millisecondsOr(opts.idleTimeout, 300_000, action, "idleTimeout"),
+    maxLifetime: millisecondsOr(opts.maxLifetime, null, action, "maxLifetime"),
+    allow: addressList(opts.allow, action, "allow"),
+    deny: addressList(opts.deny, action, "deny"),
+    reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MOST_CONNECTIONS),
+    onRefused: reporter(opts.onRefused, action, "onRefused"),
+    onPressure: reporter(opts.onPressure, action, "onPressure"),
+  };
+}

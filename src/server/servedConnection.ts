@@ -1,0 +1,230 @@
+// A connection of a server: its handler, its end, and its deadlines.
+
+import type { TrackedConnection } from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import { clock } from "../builtins.js";
+import type { Stream } from "../stream/index.js";
+import { localError } from "../wait/localError.js";
+
+/** What a handler gets besides the stream. */
+export interface ConnectionContext {
+  /** The number of the connection: 1 for the first connection of the server. */
+  readonly id: number;
+  /**
+   * Aborted when the server cuts the connection: a limit, the timeout of `drain()`, `close()`. Its reason is the error.
+   * A connection that ends otherwise does not abort it.
+   */
+  readonly signal: AbortSignal;
+  /** Aborted when the server begins to drain: finish the current request and return. All handlers share it. */
+  readonly draining: AbortSignal;
+  /** The address of the client. */
+  readonly peer: Address | undefined;
+  /** The address of this end. */
+  readonly local: Address | undefined;
+}
+
+/** Handles a connection. When it has returned, or its promise is fulfilled, the server ends the connection. */
+export type ConnectionHandler = (stream: Stream, context: ConnectionContext) => unknown;
+
+/** A limit that ends connections. */
+export type ConnectionLimit = "idleTimeout" | "maxLifetime" | "minReadRate";
+
+/** The limits of each connection. */
+export interface ConnectionLimits {
+  /** Milliseconds between two checks; Infinity if there is no limit. */
+  readonly interval: number;
+  readonly idleTimeout: number | null;
+  readonly maxLifetime: number | null;
+  /** Bytes per second; 0 for no limit. */
+  readonly minReadRate: number;
+}
+
+/** The server of a connection. */
+export interface ConnectionOwner {
+  readonly limits: ConnectionLimits;
+  readonly draining: AbortSignal;
+  /** The handler of the connection has failed. */
+  handlerFailed(error: unknown, context: ConnectionContext): void;
+  /** The connection has ended. `limit` is the limit that has ended it; `cut` whether the server cut it. */
+  remove(connection: ServedConnection, key: string | undefined, cut: boolean, limit: ConnectionLimit | undefined): void;
+}
+
+/** `minReadRate` applies to a request after this many ms, when its first bytes can't be a burst any more. */
+const READ_RATE_GRACE = 20_000;
+
+export class ServedConnection implements TrackedConnection {
+  place: number = -1;
+  readonly stream: Stream;
+  readonly context: ServedContext;
+  readonly #owner: ConnectionOwner;
+  readonly #key: string | undefined;
+  readonly #since: number = clock();
+  /** The time of the next check. */
+  #checkAt: number;
+  #over = false;
+  /** The counters at the last check, and when they had changed. */
+  #received = 0;
+  #sent = 0;
+  #activeAt: number;
+  #receivedAt: number;
+  /** When the bytes came that were not answered yet, and the counter before them; undefined while there are none. */
+  #request: { readonly at: number; readonly before: number } | undefined;
+
+  constructor(owner: ConnectionOwner, id: number, stream: Stream, peer: Address | undefined, key: string | undefined) {
+    this.#owner = owner;
+    this.stream = stream;
+    this.#key = key;
+    this.context = new ServedContext(id, stream, peer, owner.draining);
+    this.#activeAt = this.#receivedAt = this.#since;
+    this.#checkAt = nextCheck(this.#since, owner.limits.interval);
+  }
+
+  start(handler: ConnectionHandler): void {
+    let result: unknown;
+    try {
+      result = handler(this.stream, this.context);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") {
+      this.#finish();
+      return;
+    }
+    Promise.resolve(result).then(
+      () => this.#finish(),
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  /** The handler has returned. */
+  #finish(): void {
+    if (this.#over) return;
+    const { stream } = this;
+    stream.end().then(
+      () => this.#leave(),
+      () => {
+        // The handler has left a read pending.
+        stream.abort();
+        this.#leave();
+      },
+    );
+  }
+
+  #failed(error: unknown): void {
+    // After a cut, calls of the handler fail because of the cut.
+    if (this.#over) return;
+    this.#owner.handlerFailed(error, this.context);
+    const left = (): void => this.#leave();
+    // The bytes of writes that have resolved are still delivered.
+    this.stream.close().then(left, left);
+  }
+
+  #leave(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#owner.remove(this, this.#key, false, undefined);
+  }
+
+  dueAt(): number {
+    return this.#checkAt;
+  }
+
+  expire(now: number): void {
+    const { idleTimeout, interval, maxLifetime } = this.#owner.limits;
+    this.#checkAt = nextCheck(now, interval);
+    if (maxLifetime !== null && now - this.#since >= maxLifetime) {
+      this.#cutFor("maxLifetime", `${maxLifetime} ms`);
+      return;
+    }
+    const { bytesReceived, bytesSent } = this.stream.stats();
+    if (bytesSent !== this.#sent) {
+      this.#sent = bytesSent;
+      this.#activeAt = now;
+      this.#request = undefined;
+      if (bytesReceived !== this.#received) this.#receivedAt = now;
+    } else if (bytesReceived !== this.#received) {
+      this.#activeAt = this.#receivedAt = now;
+      this.#request ??= { at: now, before: this.#received };
+    }
+    this.#received = bytesReceived;
+    if (idleTimeout !== null && now - this.#activeAt >= idleTimeout) this.#cutFor("idleTimeout", `${idleTimeout} ms`);
+    else this.#checkRate(now);
+  }
+
+  /**
+   * Whether a request comes too slowly. While a read waits with bytes in the buffer, a part of a request is there.
+   * Otherwise only bytes that came in several pieces count, because the handler may be working on a whole request.
+   */
+  #checkRate(now: number): void {
+    const { minReadRate } = this.#owner.limits;
+    const request = this.#request;
+    if (minReadRate === 0 || request === undefined || now - request.at < READ_RATE_GRACE) return;
+    const partial = this.stream.reading && this.stream.buffered > 0;
+    const arriving = now - this.#receivedAt < READ_RATE_GRACE && this.#receivedAt - request.at >= READ_RATE_GRACE / 4;
+    if (!partial && !arriving) {
+      if (now - this.#receivedAt >= READ_RATE_GRACE) this.#request = undefined;
+      return;
+    }
+    const rate = ((this.#received - request.before) * 1000) / (now - request.at);
+    if (rate < minReadRate) this.#cutFor("minReadRate", `${minReadRate} bytes per second`);
+  }
+
+  #cutFor(limit: ConnectionLimit, value: string): void {
+    const cause = new Error(`${limit} of the server is ${value}`);
+    this.#cut(localError("ETIMEDOUT", "serve", { cause }), limit);
+  }
+
+  cut(error: unknown): void {
+    this.#cut(error, undefined);
+  }
+
+  #cut(error: unknown, limit: ConnectionLimit | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    // Removed first: listeners of the signal are code of the user.
+    this.#owner.remove(this, this.#key, true, limit);
+    this.context.abort(error);
+    this.stream.abort();
+  }
+}
+
+/** All connections are checked at the same moments, so one run of the timer serves all of them. */
+export function nextCheck(now: number, interval: number): number {
+  return interval === Infinity ? Infinity : (Math.floor(now / interval) + 1) * interval;
+}
+
+class ServedContext implements ConnectionContext {
+  readonly id: number;
+  readonly peer: Address | undefined;
+  readonly draining: AbortSignal;
+  readonly #stream: Stream;
+  /** Made when it is first used. */
+  #controller: AbortController | undefined;
+  #aborted: { readonly reason: unknown } | undefined;
+
+  constructor(id: number, stream: Stream, peer: Address | undefined, draining: AbortSignal) {
+    this.id = id;
+    this.#stream = stream;
+    this.peer = peer;
+    this.draining = draining;
+  }
+
+  get local(): Address | undefined {
+    return this.#stream.localAddress;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** For the connection, which users do not get. */
+  abort(reason: unknown): void {
+    this.#aborted = { reason };
+    this.#controller?.abort(reason);
+  }
+}

@@ -1,0 +1,81 @@
+// The options of serve(), and their checks.
+
+import {
+  ADMISSION_OPTIONS,
+  type AdmissionOptions,
+  checkAdmission,
+  type CheckedAdmission,
+  reporter,
+} from "../admission/index.js";
+import { checkNames, checkOptions, quote } from "../check/index.js";
+import type { ListenOptions } from "../net/index.js";
+import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
+import type { ConnectionContext } from "./servedConnection.js";
+
+/** How to serve. The limits, the events, and the options of `listen()`. */
+export interface ServeOptions extends AdmissionOptions {
+  /** Maximum number of connections at a time. Default 10,000. */
+  readonly maxConnections?: number | undefined;
+  /**
+   * Maximum number of connections at a time from one address; null for no limit. Further ones are reset. IPv6 addresses
+   * count by their /64, and mapped IPv4 addresses as IPv4. Clients of UNIX sockets and vsock are not counted. Use null
+   * behind a proxy, where many clients have one address. Default 2,500.
+   */
+  readonly maxConnectionsPerAddress?: number | null | undefined;
+  /** Milliseconds for a TLS handshake; null for no limit. Only for a `tls://` endpoint. Default 10,000. */
+  readonly handshakeTimeout?: number | null | undefined;
+  /**
+   * Bytes per second that a client must send while it sends a request; null for no limit. The rate is checked after 20
+   * seconds, from the first byte that the server has not answered. So it ends clients that send a request very slowly,
+   * and no client that is silent between two requests. Default 0.5.
+   */
+  readonly minReadRate?: number | null | undefined;
+  /** Options of `listen()`. Not for a listener that exists already. */
+  readonly listen?: ListenOptions | undefined;
+  /** Closes the server, as `close()` does. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Called with the error that a handler has thrown or rejected with. Its connection is closed. Without this function,
+   * the process emits a `CallbackWarning`.
+   */
+  readonly onError?: ((error: unknown, context: ConnectionContext) => void) | undefined;
+}
+
+/** The options of serve(), checked. */
+export interface CheckedServe extends CheckedAdmission {
+  /** Bytes per second; 0 for no limit. */
+  readonly minReadRate: number;
+  readonly onError: ServeOptions["onError"];
+  readonly signal: AbortSignal | undefined;
+}
+
+const NAMES = [...ADMISSION_OPTIONS, "handshakeTimeout", "minReadRate", "listen", "signal", "onError"];
+const DEFAULTS = { maxConnections: 10_000, maxConnectionsPerAddress: 2_500 };
+/** Bytes per second. */
+const MIN_READ_RATE = 0.5;
+
+export function checkServe(opts: ServeOptions, action: string): CheckedServe {
+  checkOptions(opts, action);
+  checkNames(opts, NAMES, action, "serve");
+  millisecondsOr(opts.handshakeTimeout, null, action, "handshakeTimeout");
+  const rate: unknown = opts.minReadRate === undefined ? MIN_READ_RATE : opts.minReadRate;
+  if (rate !== null && !(typeof rate === "number" && rate > 0 && rate < Infinity)) {
+    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null for no limit`;
+    throw typeof rate === "number" ? new RangeError(message) : new TypeError(message);
+  }
+  return {
+    ...checkAdmission(opts, action, DEFAULTS),
+    minReadRate: rate ?? 0,
+    onError: reporter(opts.onError, action, "onError"),
+    signal: abortSignal(opts.signal, action),
+  };
+}
+
+/** The options of listen(), with the timeout of handshakes. */
+export function listenOptions(opts: ServeOptions, secured: boolean, action: string): ListenOptions {
+  const { handshakeTimeout, listen = {} } = opts;
+  checkOptions(listen, `${action}, listen`);
+  if (handshakeTimeout === undefined) return listen;
+  if (!secured) throw new TypeError(`Cannot ${action}: handshakeTimeout is for TLS, required a tls:// endpoint`);
+  return { ...listen, tls: { ...listen.tls, handshakeTimeout } };
+}

@@ -1,0 +1,23 @@
+// How a server accepts from its listener: without promises if it is a SocketListener, otherwise by accept().
+
+import type { AcceptHandler } from "../admission/index.js";
+import type { Conn, Listener } from "../io.js";
+import { acceptStream, makeImpatient, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
+import { Stream } from "../stream/index.js";
+
+/** As `next` of an `AcceptOwner`. */
+export type Source = (handler: AcceptHandler<Stream>) => Stream | undefined;
+
+const streamOf = (conn: Conn): Stream => (conn instanceof Stream ? conn : new Stream(conn));
+
+export function sourceOf(listener: Listener): Source {
+  if (listener instanceof TlsSocketListener) makeImpatient(listener);
+  else if (listener instanceof SocketListener) return (handler) => acceptStream(listener, handler);
+  return (handler) => {
+    listener.accept().then(
+      (conn) => handler.completed(streamOf(conn)),
+      (error: unknown) => handler.failed(error),
+    );
+    return undefined;
+  };
+}
