@@ -30,7 +30,14 @@ export {
   VsockAddress,
   type VsockLike,
 } from "./addr/index.js";
-export { SocketError, type SocketErrorDetails, TimeoutError } from "./errors/index.js";
+export {
+  type ErrnoCode,
+  type ResolverCode,
+  SocketError,
+  type SocketErrorCode,
+  type SocketErrorDetails,
+  TimeoutError,
+} from "./errors/index.js";
 export { AddressCache, type AddOptions, DatagramBatch, type DatagramBatchOptions, segments } from "./batch/index.js";
 export {
   AI_ADDRCONFIG,

@@ -1,5 +1,6 @@
 // Errors of system calls and of waits that end early.
 
+import type { SocketErrorCode } from "./codes.js";
 import { mark } from "./mark.js";
 
 /** Properties that a {@link SocketError} may have besides its code: the address, the progress and the cause. */
@@ -41,8 +42,8 @@ export interface SocketErrorDetails {
  * ```
  */
 export class SocketError extends Error {
-  /** Stable name of the error, as errno(3) spells it. */
-  readonly code: string;
+  /** Stable name of the error, as errno(3) or getaddrinfo(3) spells it. */
+  readonly code: SocketErrorCode;
   /** The number behind `code`, negative. */
   readonly errno: number;
   /** The call that failed. */
@@ -56,7 +57,8 @@ export class SocketError extends Error {
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
     super(describe(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
-    this.code = code;
+    // The union has every code that the library makes; another one can only come from a caller of this constructor.
+    this.code = code as SocketErrorCode;
     this.errno = errno;
     this.syscall = syscall;
     if (details === undefined) return;
