@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   type ErrnoCode,
-  ProxyError,
+  type ProxyError,
   type ResolverCode,
   Socket,
   SocketError,
   type SocketErrorCode,
-  TimeoutError,
+  type TimeoutError,
 } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 
