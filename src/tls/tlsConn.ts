@@ -156,9 +156,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It has no methods to read,
-   * write (`ERR_TLS_SOCKET`) or close. `undefined` if the connection below is no socket. After the connection was closed,
-   * every member throws `EBADF`.
+   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY` … Reads and writes of it are refused with
+   * `ERR_TLS_SOCKET`. `undefined` if the connection below is no socket. After close() every member throws `EBADF`.
    *
    * @example
    * ```ts no-run
