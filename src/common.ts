@@ -30,7 +30,15 @@ export {
   VsockAddress,
   type VsockLike,
 } from "./addr/index.js";
-export { BerkeleyError, SocketError, type SocketErrorDetails, TimeoutError } from "./errors/index.js";
+export {
+  BerkeleyError,
+  type ErrnoCode,
+  type ResolverCode,
+  SocketError,
+  type SocketErrorCode,
+  type SocketErrorDetails,
+  TimeoutError,
+} from "./errors/index.js";
 export { AddressCache, type AddOptions, DatagramBatch, type DatagramBatchOptions, segments } from "./batch/index.js";
 export {
   AI_ADDRCONFIG,

@@ -273,6 +273,8 @@ export interface ReadAhead {
   readonly unread: number;
   /** Takes the first unread bytes, at most `max`. Throws a `BusyError` while a read is pending. */
   takeUnread(max: number): Uint8Array;
+  /** Bytes of the layer's writes that the connection below has not taken. */
+  readonly unsent?: number;
 }
 
 /** The properties of TLS that a connection has; see {@link TlsConn}. */

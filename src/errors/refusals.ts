@@ -36,7 +36,7 @@ export class BusyError extends BerkeleyError {
 /**
  * A call on the socket would skip bytes that its stream has read ahead. Those bytes come before the bytes that the
  * kernel still has. Read them from the stream first, or use a method that sends them first: `pump`, `pipeTo`,
- * `toNetSocket`.
+ * `toNetSocket`. A write to the socket is refused while writes of its stream wait: await those first.
  *
  * @example
  * ```ts
@@ -54,11 +54,15 @@ export class BusyError extends BerkeleyError {
 export class BufferedError extends BerkeleyError {
   /** Always `"ERR_BUFFERED"`. */
   override readonly code: "ERR_BUFFERED";
-  /** Number of bytes that were read ahead. */
+  /** Number of bytes that were read ahead, or that wait to be sent. */
   readonly buffered: number;
 
-  constructor(action: string, buffered: number) {
-    super(`Cannot ${action}: its stream holds ${buffered} bytes that were read ahead, required 0: take them first`);
+  /** @param unsent whether the bytes are those of writes of the stream that wait */
+  constructor(action: string, buffered: number, unsent: boolean = false) {
+    const found = unsent
+      ? "that wait to be sent, required 0: await its writes"
+      : "that were read ahead, required 0: take them";
+    super(`Cannot ${action}: its stream holds ${buffered} bytes ${found} first`);
     this.code = "ERR_BUFFERED";
     this.buffered = buffered;
   }

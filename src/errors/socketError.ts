@@ -1,6 +1,7 @@
 // Errors of system calls and of waits that end early.
 
 import { BerkeleyError } from "./berkeleyError.js";
+import type { SocketErrorCode } from "./codes.js";
 import { mark } from "./mark.js";
 import { systemWords } from "./systemWords.js";
 
@@ -54,8 +55,8 @@ export interface SocketErrorDetails {
  * ```
  */
 export class SocketError extends BerkeleyError {
-  /** Stable name of the error, as errno(3) spells it. */
-  override readonly code: string;
+  /** Stable name of the error, as errno(3) or getaddrinfo(3) spells it. */
+  override readonly code: SocketErrorCode;
   /** The number behind `code`, negative. */
   readonly errno: number;
   /** The call that failed. */
@@ -73,7 +74,8 @@ export class SocketError extends BerkeleyError {
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
     super(describe(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
-    this.code = code;
+    // The union has every code that the library makes; another one can only come from a caller of this constructor.
+    this.code = code as SocketErrorCode;
     this.errno = errno;
     this.syscall = syscall;
     if (details === undefined) return;

@@ -180,6 +180,7 @@ export function connect(
   endpoint: TcpEndpointLike | UnixEndpointLike | VsockEndpointLike | FdEndpointLike,
   opts?: ConnectOptions & { readonly via?: undefined },
 ): Promise<Stream<SocketConn>>;
+/** Connects to an endpoint whose scheme is known only at run time, or through a proxy: the connection may be one of TLS. */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const { target, action, limits, checked } = checkCall(endpoint, opts);

@@ -150,15 +150,19 @@ export function listen(
   endpoint: TcpEndpointLike,
   opts?: ListenOptions,
 ): Promise<SocketListener<SocketConn, InetAddress | Inet6Address>>;
+/** Listens on a UNIX socket: the address of the listener has a `path`. */
 export function listen(
   endpoint: UnixEndpointLike,
   opts?: ListenOptions,
 ): Promise<SocketListener<SocketConn, UnixAddress>>;
+/** Listens for virtual machines: the address of the listener has a `cid` and a `port`; vsock(7). */
 export function listen(
   endpoint: VsockEndpointLike,
   opts?: ListenOptions,
 ): Promise<SocketListener<SocketConn, VsockAddress>>;
+/** Takes a listening descriptor of this process or of systemd; its family is known only at run time. */
 export function listen(endpoint: FdEndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn>>;
+/** Listens on an endpoint whose scheme is known only at run time. */
 export function listen(endpoint: EndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn | TlsConn>>;
 export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): Promise<SocketListener> {
   const target = parseLocalEndpoint(endpoint);

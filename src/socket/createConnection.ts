@@ -43,14 +43,17 @@ export function create_connection(
   address: UnixAddress | UnixLike | `unix:${string}`,
   opts?: CreateConnectionOptions,
 ): Promise<Socket<UnixAddress>>;
+/** create_connection() for vsock(7). */
 export function create_connection(
   address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
   opts?: CreateConnectionOptions,
 ): Promise<Socket<VsockAddress>>;
+/** create_connection() for a host and a port: the socket has the family of the address that it connects to. */
 export function create_connection(
   address: InetLike,
   opts?: CreateConnectionOptions,
 ): Promise<Socket<InetAddress | Inet6Address>>;
+/** create_connection() for an address whose form is known only at run time. */
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Promise<Socket>;
 export async function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Promise<Socket> {
   const request = connectionRequest(address, opts);

@@ -37,14 +37,17 @@ export function create_server(
   address: UnixAddress | UnixLike | `unix:${string}`,
   opts?: CreateServerOptions,
 ): Promise<Socket<UnixAddress>>;
+/** create_server() for vsock(7). */
 export function create_server(
   address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
   opts?: CreateServerOptions,
 ): Promise<Socket<VsockAddress>>;
+/** create_server() for a host and a port: the socket has the family of the address that it listens on. */
 export function create_server(
   address: InetLike,
   opts?: CreateServerOptions,
 ): Promise<Socket<InetAddress | Inet6Address>>;
+/** create_server() for an address whose form is known only at run time. */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Promise<Socket>;
 export async function create_server(address: AddressLike, opts?: CreateServerOptions): Promise<Socket> {
   const { backlog, family, prepare, target } = serverRequest(address, opts);

@@ -124,6 +124,12 @@ export class PromiseRunner implements Runner<"promise"> {
     if (buffered > 0) throw new BufferedError(action, buffered);
   }
 
+  /** Refuses a write of the socket's own while writes of its stream wait. The stream itself does not call this. */
+  checkNothingUnsent(action: string): void {
+    const unsent = this.readAhead?.unsent ?? 0;
+    if (unsent > 0) throw new BufferedError(action, unsent, true);
+  }
+
   #run<A, B, T>(
     queue: WaitQueue,
     operation: Operation<A, B, T>,

@@ -7,6 +7,7 @@ import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike } from "../addr/index.js";
 import type { DatagramBatch } from "../batch/index.js";
 import { brand } from "../check/index.js";
+import { BufferedError } from "../errors/index.js";
 import type { Message, MessageHeader } from "../cmsg/index.js";
 import type { Data, EndOptions, EndResult, TransferStats } from "../io.js";
 import type { SocketOption } from "../options/option.js";
@@ -206,6 +207,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
     const [a, b] = pairOf(nativeCalls, family, type, protocol);
     return [Socket.#around(...a), Socket.#around(...b)];
+  }
+
+  /** The rejection of a write while writes of the stream wait. */
+  #refused(action: string): Promise<never> {
+    return Promise.reject(new BufferedError(action, this.#runner.readAhead!.unsent!, true));
   }
 
   /** Address family, as `AF_INET`. */
@@ -446,6 +452,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see send(2)
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("send");
     return send(this.#runner, data, opts);
   }
 
@@ -462,6 +469,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see send(2)
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("send");
     return sendAll(this.#runner, data, opts);
   }
 
@@ -488,6 +496,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see send(2)
    */
   trySend(data: Data, opts?: FlagOptions): number | undefined {
+    if (this.#runner.readAhead !== undefined) this.#runner.checkNothingUnsent("send");
     return trySend(this.#runner, data, opts);
   }
 
@@ -499,6 +508,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see sendto(2)
    */
   sendto(data: Data, address: AddressLike, opts?: TransferOptions): Promise<number> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendto");
     return sendto(this.#runner, data, address, opts);
   }
 
@@ -526,6 +536,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendmsg(data: Data, opts?: SendmsgOptions): Promise<number> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendmsg");
     return sendmsg(this.#runner, data, opts);
   }
 
@@ -655,6 +666,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendmmsg(batch: DatagramBatch, opts?: SendBatchOptions): Promise<number> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendmmsg");
     return sendmmsg(this.#runner, batch, opts);
   }
 
@@ -680,6 +692,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendSegments(data: Data, size: number, opts?: SendSegmentsOptions): Promise<number> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendmsg");
     return sendSegments(this.#runner, data, size, opts);
   }
 
@@ -723,6 +736,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendfile(file: FileSource, opts?: SendFileOptions): Promise<number> {
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendfile");
     return sendfile(this.#runner, file, opts);
   }
 

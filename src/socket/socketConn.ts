@@ -18,7 +18,7 @@ import { byteView } from "../check/index.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { RECV_INTO } from "../ops/recv.js";
-import { SEND_ALL } from "../ops/send.js";
+import { SEND_ALL, sendAll, trySend } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
@@ -134,12 +134,13 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
 
   write(data: Data, opts?: IoOptions): Promise<void> {
     if (this.#ending !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
-    return this.#socket.sendAll(data, opts);
+    // Not the method of the socket, which refuses writes that are not the stream's.
+    return sendAll(this.#runner, data, opts);
   }
 
   tryWrite(data: Uint8Array): number {
     if (this.#ending !== undefined && !this.#socket.closed) throw socketError(EPIPE, "send");
-    return this.#socket.trySend(data) ?? 0;
+    return trySend(this.#runner, data, undefined) ?? 0;
   }
 
   /** See {@link Writer.writeProgress}. */

@@ -52,6 +52,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   bytes: number = 0;
   reads: number = 0;
   #ending: Promise<EndResult> | undefined;
+  /** The outbox of the stream, once it has one. */
+  outbox: { readonly counts: { readonly bytes: number } } | undefined;
   /** The layer that reads from this one and may hold bytes of its own. */
   #above: ReadAhead | undefined;
 
@@ -186,6 +188,11 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** See `ReadAhead`. The bytes of the layer above were read from here, so they come first. */
   get unread(): number {
     return this.buffer.length + (this.#above?.unread ?? 0);
+  }
+
+  /** See `ReadAhead`. */
+  get unsent(): number {
+    return this.outbox?.counts.bytes ?? 0;
   }
 
   takeUnread(max: number): Uint8Array {

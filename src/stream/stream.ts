@@ -297,7 +297,11 @@ export class Stream<C extends Conn = Conn>
   }
 
   #madeOutbox(): Outbox {
-    return (this.#outbox ??= new Outbox(this.#conn, this.#limits));
+    if (this.#outbox === undefined) {
+      this.#outbox = new Outbox(this.#conn, this.#limits);
+      this.#reader.outbox = this.#outbox;
+    }
+    return this.#outbox;
   }
 
   /**

@@ -77,15 +77,19 @@ export function create_connection(
   address: UnixAddress | UnixLike | `unix:${string}`,
   opts?: CreateConnectionOptions,
 ): Socket<UnixAddress>;
+/** create_connection() for vsock(7). */
 export function create_connection(
   address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
   opts?: CreateConnectionOptions,
 ): Socket<VsockAddress>;
+/** create_connection() for a host and a port: the socket has the family of the address that it connects to. */
 export function create_connection(
   address: InetLike,
   opts?: CreateConnectionOptions,
 ): Socket<InetAddress | Inet6Address>;
+/** create_connection() for an address whose form is known only at run time. */
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket;
+/** create_connection() for an address whose form is known only at run time. */
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket {
   blockingTimeoutOf(opts, null, "create_connection");
   const request = connectionRequest(address, opts);
@@ -121,12 +125,16 @@ export function create_server(
   address: UnixAddress | UnixLike | `unix:${string}`,
   opts?: CreateServerOptions,
 ): Socket<UnixAddress>;
+/** create_server() for vsock(7). */
 export function create_server(
   address: VsockAddress | VsockLike | `vsock:${number}:${number}`,
   opts?: CreateServerOptions,
 ): Socket<VsockAddress>;
+/** create_server() for a host and a port: the socket has the family of the address that it listens on. */
 export function create_server(address: InetLike, opts?: CreateServerOptions): Socket<InetAddress | Inet6Address>;
+/** create_server() for an address whose form is known only at run time. */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket;
+/** create_server() for an address whose form is known only at run time. */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket {
   const timeout = blockingTimeoutOf(opts, null, "create_server");
   const { backlog, family, prepare, target } = serverRequest(address, opts);

@@ -27,6 +27,7 @@ import { codeOf, TlsWriter } from "./tlsWriter.js";
 import { packSession } from "./session.js";
 import { useRecordBuffer } from "./recordBuffer.js";
 import { TlsSocketIo } from "./tlsSocketIo.js";
+import { refuseTransfers } from "./refuseTransfers.js";
 
 /** The result of a handshake. */
 export interface Established {
@@ -155,16 +156,15 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY`, `SO_RCVBUF` … It has no methods to read,
-   * write or close. `undefined` if the connection below is no socket. After the connection was closed, every member
-   * throws `EBADF`.
+   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY` … Reads and writes of it are refused with
+   * `ERR_TLS_SOCKET`. `undefined` if the connection below is no socket. After close() every member throws `EBADF`.
    *
    * @example
    * ```ts no-run
    * import { connect, TCP_INFO } from "berkeley";
    *
    * await using stream = await connect("tls://example.com:443");
-   * console.log(stream.conn.socket?.getsockopt(TCP_INFO).tcpi_rtt);
+   * console.log(stream.socket?.getsockopt(TCP_INFO).tcpi_rtt);
    * ```
    */
   get socket(): SocketSettings | undefined {
@@ -173,7 +173,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
 
   /** See {@link Conn.settings}. */
   settings(): SocketSettings | undefined {
-    return this.conn.settings?.(this.#transport.fd);
+    return refuseTransfers(this.conn.settings?.(this.#transport.fd));
   }
 
   /**

@@ -123,6 +123,7 @@ describe("TypeScript", () => {
   };
   const schemes = typesOf("../net/types.test.ts");
   const addresses = typesOf("../socket/addressTypes.test.ts");
+  const codes = typesOf("../socket/errorCodes.test.ts");
   for (const version of ["5.5", "5.9", "7"]) {
     for (const resolution of ["nodenext", "bundler"]) {
       test(`TypeScript ${version} with moduleResolution ${resolution} takes the declarations, strict and checked`, async () => {
@@ -141,7 +142,11 @@ describe("TypeScript", () => {
           "main.ts": source,
           "schemes.ts": schemes,
           "addresses.ts": addresses,
-          "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts", "schemes.ts", "addresses.ts"] }),
+          "codes.ts": codes,
+          "tsconfig.json": JSON.stringify({
+            compilerOptions,
+            files: ["main.ts", "schemes.ts", "addresses.ts", "codes.ts"],
+          }),
         });
         const tsc = join(tools, `typescript-${version}`, version === "7" ? "bin/tsc" : "lib/tsc.js");
         await passes(folder, [tsc, "-p", "."]);

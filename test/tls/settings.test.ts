@@ -9,6 +9,7 @@ import {
   SO_RCVBUF,
   SO_TYPE,
   SOCK_STREAM,
+  Socket,
   SOL_SOCKET,
   Stream,
   TCP_INFO,
@@ -16,6 +17,7 @@ import {
   type TlsConn,
   wrapTls,
 } from "berkeley";
+import { inspect } from "node:util";
 import { openSync, closeSync } from "node:fs";
 import { tlsStreams } from "../net/tls/support.js";
 import { checkLeaks } from "../support/leaks.js";
@@ -49,9 +51,28 @@ test("a stream over TLS tells addresses, options and TCP_INFO of its socket", as
   await server.readExactly(10_000);
   const after = client.conn.socket?.getsockopt(TCP_INFO).tcpi_bytes_sent ?? 0n;
   assert.ok(Number(after) - Number(before) > 10_000);
-  for (const name of ["recv", "send", "close", "detach", "shutdown", "listen", "fileno"]) {
+  for (const name of ["close", "detach", "listen", "accept", "fileno", "stream"]) {
     assert.equal((client.conn.socket as unknown as Record<string, unknown>)[name], undefined, name);
   }
+  await both(client, server);
+});
+
+test("each call of the socket below TLS that transfers bytes is refused with ERR_TLS_SOCKET", async () => {
+  const [client, server] = await tlsStreams();
+  const refused = { name: "TlsError", code: "ERR_TLS_SOCKET" };
+  const calls = client.socket as unknown as Record<string, (first?: unknown) => unknown>;
+  const names = Object.getOwnPropertyNames(Socket.prototype).filter((name) =>
+    /^(?:try)?(?:recv|send)|^shutdown$/i.test(name),
+  );
+  assert.equal(names.length, 18);
+  for (const name of names) {
+    if (/^try|^shutdown/.test(name)) assert.throws(() => calls[name]!(), refused, name);
+    else await assert.rejects(calls[name]!() as Promise<unknown>, refused, name);
+  }
+  // The connection has not changed.
+  await client.write("one\n");
+  assert.equal(await server.readLine(), "one");
+  assert.doesNotMatch(inspect(client.socket), /recv/);
   await both(client, server);
 });
 
