@@ -144,6 +144,18 @@ test("the first example of README.md runs on every Node.js as it stands: JavaScr
   if (wrong !== undefined) assert.fail(wrong);
 });
 
+test("every block of docs/tutorial.md is JavaScript, which plain Node.js takes as a file name.mjs", async () => {
+  const blocks = snippets.filter((snippet) => snippet.path === join("docs", "tutorial.md"));
+  assert.ok(blocks.length > 10, String(blocks.length));
+  for (const { line, code } of blocks) {
+    assert.doesNotMatch(code, /\busing\b/, `docs/tutorial.md:${line}`);
+    const file = join(workingFolder, `tutorial-${line}.mjs`);
+    writeFileSync(file, code);
+    const { status, stderr } = await run(["--check", file], workingFolder);
+    assert.equal(status, 0, `docs/tutorial.md:${line}: ${stderr}`);
+  }
+});
+
 test("the snippets of the documents compile", () => {
   if (diagnostics !== "") assert.fail(`\n${diagnostics}`);
 });
