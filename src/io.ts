@@ -41,7 +41,7 @@ export interface EndOptions {
   /** Closes the connection at once. The call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Most bytes that are read and dropped. If the peer sends more, the connection is closed. Default
+   * Maximum number of bytes that are read and discarded. If the peer sends more, the connection is closed. Default
    * {@link END_MAX_BYTES}.
    */
   readonly maxBytes?: number | undefined;

@@ -150,11 +150,12 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
     if (host === "" || host === "*") {
       throw refuse(
         subject,
-        'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for those of the family',
+        'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for all interfaces of the ' +
+          "socket's family",
       );
     }
     if (after === text.length && host.includes("/")) {
-      throw refuse(subject, `it looks like a path, which is written ${quote(`unix:${text}`)}`);
+      throw refuse(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
     }
   }
   if (after === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
@@ -320,7 +321,7 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   const link = [fields.protocol, fields.hatype, fields.pkttype, fields.addr].some((field) => field !== undefined);
   if ([hosted, pathed, cidded, netlinked, packed, opaque].filter(Boolean).length !== 1) throw refuse(subject, SHAPES);
   if ((port !== undefined && !hosted && !cidded) || (inet6 && !hosted) || (link && !packed)) {
-    throw refuse(subject, `it mixes fields of different families, ${SHAPES}`);
+    throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
   }
   if (hosted) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
@@ -358,6 +359,10 @@ function fromHex(value: unknown, separator: string): unknown {
 function checkFamily(subject: Subject, family: unknown, found: number): void {
   if (family === undefined || family === AF_UNSPEC || family === found) return;
   const what =
-    found === AF_UNSPEC ? "a host name, which has none yet" : found === AF_INET ? "an IPv4 address" : `family ${found}`;
+    found === AF_UNSPEC
+      ? "a host name, whose family is not known yet"
+      : found === AF_INET
+        ? "an IPv4 address"
+        : `family ${found}`;
   throw refuse(subject, `family is ${quote(family)}, but the other fields make ${what}`);
 }

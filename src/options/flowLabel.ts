@@ -10,7 +10,7 @@ export interface FlowLabelRequest {
   readonly action: number;
   /** The label, 1 to 0xfffff. */
   readonly label: number;
-  /** Numeric address to which it is used; `"::"` if absent. */
+  /** Numeric destination address; `"::"` if absent. */
   readonly destination?: string;
   /** The processes that may share it: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
   readonly share?: number;

@@ -32,7 +32,7 @@ const OPTIONS_SIZE = 40;
 export const IP_TOS: SocketOption<number, number> = intOption("IP_TOS", L, k.IP_TOS, 0, 255);
 /** Hops that a packet may take; -1 is the system's default. */
 export const IP_TTL: SocketOption<number, number> = intOption("IP_TTL", L, k.IP_TTL, -1, 255);
-/** What is sent begins with its own IP header. Raw sockets only. */
+/** The program writes the IP header of each packet itself. Raw sockets only. */
 export const IP_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IP_HDRINCL", L, k.IP_HDRINCL);
 /** IP options (RFC 791) of each packet that is sent, at most 40 bytes. */
 export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
@@ -44,9 +44,9 @@ export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
 );
 /** Takes forwarded packets with the Router Alert option out of the stream. Raw sockets only. */
 export const IP_ROUTER_ALERT: SocketOption<boolean, boolean> = booleanOption("IP_ROUTER_ALERT", L, k.IP_ROUTER_ALERT);
-/** Delivers the IP options of each packet, filled in for this host. */
+/** Delivers the IP options of each packet, after the kernel has filled in this host's address. */
 export const IP_RECVOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RECVOPTS", L, k.IP_RECVOPTS);
-/** Delivers the IP options of each packet as they came, for an answer. */
+/** Delivers the IP options of each packet as it arrived, for an answer. */
 export const IP_RETOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RETOPTS", L, k.IP_RETOPTS);
 /** IP_RETOPTS under the name that BSD gives it. */
 export const IP_RECVRETOPTS: SocketOption<boolean, boolean> = IP_RETOPTS;
@@ -96,12 +96,12 @@ export const IP_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
 );
 
 /**
- * The interface of outgoing multicast: one of its addresses, its index, or `struct ip_mreqn` by name. `"0.0.0.0"` and 0
- * leave it to the system.
+ * The interface of outgoing multicast: one of its addresses, its index, or an object with the interface and an address.
+ * With `"0.0.0.0"` or 0 the system chooses the interface.
  */
 export type MulticastInterface = string | number | { readonly interface?: NetworkInterface; readonly address?: string };
 
-/** Set as in {@link MulticastInterface}; read, the address that was set (`"0.0.0.0"` after an index). */
+/** Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index). */
 export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedOption<string, MulticastInterface>(
   "IP_MULTICAST_IF",
   L,
@@ -214,7 +214,7 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOpt
     return uintBytes(high * 0x1_0000 + low);
   },
 );
-/** The protocol of a raw socket, as it looks to a packet filter of IPsec. */
+/** The protocol of a raw socket, for the lookup of its IPsec policy. */
 export const IP_PROTOCOL: SocketOption<number, never> = readOnly(intOption("IP_PROTOCOL", L, k.IP_PROTOCOL));
 
 /** The lowest and the highest port. */

@@ -27,7 +27,7 @@ const HEADER_SIZE = 8 * 256;
  * Turns a socket that is connected to an IPv4-mapped address into one of `AF_INET`. Its `family` here stays as it was.
  */
 export const IPV6_ADDRFORM: SocketOption<number, number> = intOption("IPV6_ADDRFORM", L, k.IPV6_ADDRFORM);
-/** Where the checksum is in what a raw socket sends and gets (even, bytes from the front); -1 for none. */
+/** Offset of the checksum in the packets of a raw socket (bytes, an even number); -1 for none. */
 export const IPV6_CHECKSUM: SocketOption<number, number> = intOption("IPV6_CHECKSUM", L, k.IPV6_CHECKSUM, -1);
 /** Delivers the flow label and traffic class of each packet. */
 export const IPV6_FLOWINFO: SocketOption<boolean, boolean> = booleanOption("IPV6_FLOWINFO", L, k.IPV6_FLOWINFO);
@@ -80,7 +80,7 @@ export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOpti
 );
 /** IPV6_DROP_MEMBERSHIP under the name that RFC 3493 gives it. */
 export const IPV6_LEAVE_GROUP: SocketOption<never, Ipv6Membership> = IPV6_DROP_MEMBERSHIP;
-/** The router alert value whose forwarded packets come here; -1 for none. Sockets of `IPPROTO_RAW` only. */
+/** Receives the forwarded packets that have this Router Alert value; -1 for none. Sockets of `IPPROTO_RAW` only. */
 export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
   "IPV6_ROUTER_ALERT",
   L,
@@ -145,7 +145,7 @@ export const IPV6_FLOWINFO_SEND: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.IPV6_FLOWINFO_SEND,
 );
-/** What is sent begins with its own IPv6 header. Raw sockets only. */
+/** The program writes the IPv6 header of each packet itself. Raw sockets only. */
 export const IPV6_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IPV6_HDRINCL", L, k.IPV6_HDRINCL);
 /** Delivers the interface and the destination of each packet. */
 export const IPV6_RECVPKTINFO: SocketOption<boolean, boolean> = booleanOption(

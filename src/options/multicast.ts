@@ -31,7 +31,7 @@ export interface Ipv4Membership {
   readonly group: string;
   /** The local interface. */
   readonly interface?: NetworkInterface;
-  /** The local interface by one of its addresses; `interface` goes before it. */
+  /** The local interface by one of its addresses; `interface` has precedence. */
   readonly address?: string;
 }
 
@@ -144,7 +144,7 @@ function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   };
 }
 
-/** Most sources that `getsockopt` reads of a filter. It is above the default limit of every system. */
+/** Maximum number of sources that `getsockopt` reads of a filter. It is above the default limit of every system. */
 const SOURCES = 128;
 
 /** IP_MSFILTER: to set a filter, and with `of` to read the one of a group. */
@@ -249,8 +249,8 @@ function decodeGroupFilter(bytes: Uint8Array): GroupSourceFilter {
 /** MCAST_MSFILTER: to set a filter, and with `of` to read the one of a group. */
 export interface GroupSourceFilterOption extends SocketOption<never, GroupSourceFilter> {
   /**
-   * The option for reading the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`. The
-   * `ENODEV` of if_nametoindex(3) comes from here.
+   * The option for reading the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`. `of`
+   * throws the `ENODEV` of if_nametoindex(3).
    */
   readonly of: (group: string, interface_?: NetworkInterface) => SocketOption<GroupSourceFilter, never>;
 }

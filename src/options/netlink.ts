@@ -5,7 +5,7 @@ import { decodeUints } from "./peerCredentials.js";
 import { booleanOption, readOption, setOnly, type SocketOption, uintOption } from "./option.js";
 
 const L = k.SOL_NETLINK;
-/** Room for the bits of 4096 groups; the largest family of the kernel has fewer than 100. */
+/** Size of the buffer for the bits of 4096 groups; the largest family of the kernel has fewer than 100. */
 const GROUPS_SIZE = 512;
 
 /** Joins a group, such as `RTNLGRP_LINK`. */
@@ -30,7 +30,7 @@ export const NETLINK_NO_ENOBUFS: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.NETLINK_NO_ENOBUFS,
 );
-/** Receives the messages of all network namespaces that have a number here. */
+/** Receives the messages of all network namespaces that have an id in this one. */
 export const NETLINK_LISTEN_ALL_NSID: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_LISTEN_ALL_NSID",
   L,

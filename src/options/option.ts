@@ -8,8 +8,9 @@ import { integer, quote } from "../check/index.js";
 /**
  * A socket option with typed values: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.
  *
- * `Get` is what `getsockopt` returns, `Set` what `setsockopt` takes; `never` where the kernel does not support that. An
- * option can also replace its number: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` uses its `optname`.
+ * `Get` is the type that `getsockopt` returns, `Set` the type that `setsockopt` takes; `never` where the kernel does
+ * not support that. An option can be passed where its number is expected: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)`
+ * uses its `optname`.
  */
 export interface SocketOption<Get, Set> {
   /** `"TCP_NODELAY"`. */
@@ -45,7 +46,8 @@ export function refuseDirection(name: string, direction: "get" | "set"): () => n
 }
 
 /**
- * `value` if it is a whole number from `min` to `max`. `member` names it in the message; the option itself is `value`.
+ * `value` if it is a whole number from `min` to `max`. `member` is its name in the message: "value" if it is the whole
+ * value.
  */
 export function numberMember(option: string, member: string, value: unknown, min: number, max: number): number {
   return integer(value, `set ${option}`, member, min, max);

@@ -18,7 +18,7 @@ import { interfaceMember, type NetworkInterface, record } from "./values.js";
 
 const L = k.SOL_PACKET;
 
-/** Further packets that an interface receives: `struct packet_mreq`. */
+/** Packets that an interface receives in addition to its own: `struct packet_mreq`. */
 export interface PacketMembership {
   readonly interface: NetworkInterface;
   /** `PACKET_MR_PROMISC`, `PACKET_MR_MULTICAST`, `PACKET_MR_ALLMULTI`, `PACKET_MR_UNICAST`. */
@@ -77,7 +77,7 @@ export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOpti
     drops: view(bytes).getUint32(4, LITTLE),
   }),
 );
-/** Packets that do not fit into the ring go to the socket's queue if they are shorter (bytes). */
+/** Packets that do not fit into the ring go to the socket's queue if they are shorter than this number of bytes. */
 export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
   "PACKET_COPY_THRESH",
   L,
@@ -90,7 +90,7 @@ export const PACKET_AUXDATA: SocketOption<boolean, boolean> = booleanOption("PAC
 export const PACKET_ORIGDEV: SocketOption<boolean, boolean> = booleanOption("PACKET_ORIGDEV", L, k.PACKET_ORIGDEV);
 /** Version of the ring: `TPACKET_V1`, `TPACKET_V2`, `TPACKET_V3`; it also gives PACKET_STATISTICS its shape. */
 export const PACKET_VERSION: SocketOption<number, number> = intOption("PACKET_VERSION", L, k.PACKET_VERSION, 0);
-/** Room before each packet of the ring (bytes). */
+/** Bytes reserved before each packet of the ring. */
 export const PACKET_RESERVE: SocketOption<number, number> = intOption("PACKET_RESERVE", L, k.PACKET_RESERVE, 0);
 /** Skips malformed packets of the sending ring. */
 export const PACKET_LOSS: SocketOption<boolean, boolean> = booleanOption("PACKET_LOSS", L, k.PACKET_LOSS);
@@ -109,7 +109,7 @@ export interface PacketFanout {
   readonly flags?: number;
 }
 
-/** Joins a fanout group; all zeros before. */
+/** Joins a fanout group. Before that, reading returns zeros. */
 export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> = shapedOption<
   Required<PacketFanout>,
   PacketFanout
@@ -129,7 +129,7 @@ export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> =
     return uintBytes(high * 0x1_0000 + numberMember(name, "group", group, 0, 0xffff));
   },
 );
-/** Sends from the ring at offsets of the program's own. */
+/** Sends from the ring at offsets that the program writes into the ring. */
 export const PACKET_TX_HAS_OFF: SocketOption<boolean, boolean> = booleanOption(
   "PACKET_TX_HAS_OFF",
   L,

@@ -36,15 +36,18 @@ import { interfaceMember, type NetworkInterface } from "./values.js";
 const L = k.SOL_SOCKET;
 /** IFNAMSIZ: the longest name of an interface, its NUL included. */
 const IFNAMSIZ = 16;
-/** Room for groups: NGROUPS_MAX of limits.h would be 256 KiB; a process in more than 4096 groups gets ERANGE. */
+/** Buffer for 4096 groups; a process in more groups gets ERANGE. NGROUPS_MAX groups would need 256 KiB. */
 const GROUPS_SIZE = 4 * 4096;
-/** Room for a security label; NAME_MAX is what unix(7) advises. */
+/** Buffer for a security label; unix(7) advises NAME_MAX bytes. */
 const LABEL_SIZE = 256;
 
-/** SO_LINGER: what `close()` does with unsent data. `null` is off; a number is on, for so many seconds; 0 sends RST. */
+/**
+ * How `close()` handles unsent data. `null`: the option is off. A number: `close()` waits up to that many seconds. 0:
+ * `close()` sends RST.
+ */
 export type Linger = number | null;
 
-/** A pending error and its name. */
+/** The name of the pending error; `null` if there is none. */
 export type PendingError = string | null;
 
 /** Records debugging information in the kernel. */
@@ -71,12 +74,13 @@ export const SO_KEEPALIVE: SocketOption<boolean, boolean> = booleanOption("SO_KE
 export const SO_OOBINLINE: SocketOption<boolean, boolean> = booleanOption("SO_OOBINLINE", L, k.SO_OOBINLINE);
 /** Sends UDP over IPv4 without a checksum. */
 export const SO_NO_CHECK: SocketOption<boolean, boolean> = booleanOption("SO_NO_CHECK", L, k.SO_NO_CHECK);
-/** Priority of what is sent in the queues of the device; above 6 needs a privilege. */
+/** Priority of outgoing packets in the queues of the device; above 6 needs a privilege. */
 export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY", L, k.SO_PRIORITY);
 /**
- * `null` is off, a number the seconds for which close lingers; 0 makes close send RST. With seconds above 0 `close()`
- * stops the whole thread until the peer has acknowledged everything or the time is over, on a non-blocking socket too:
- * so does close(2). To wait without that, `shutdown(SHUT_WR)` and read the end of the peer.
+ * `null`: the option is off. A number: the seconds for which `close()` lingers. 0: `close()` sends RST. With a number
+ * above 0, `close()` blocks the thread until the peer has acknowledged all data or the time is over, even on a
+ * non-blocking socket. close(2) does the same. To wait without blocking the thread, call `shutdown(SHUT_WR)` and read
+ * until the end of the peer.
  */
 export const SO_LINGER: SocketOption<Linger, Linger> = shapedOption<Linger, Linger>(
   "SO_LINGER",
@@ -162,11 +166,11 @@ export const SO_DOMAIN: SocketOption<number, never> = readOnly(intOption("SO_DOM
 export const SO_RXQ_OVFL: SocketOption<boolean, boolean> = booleanOption("SO_RXQ_OVFL", L, k.SO_RXQ_OVFL);
 /** Reports whether a wireless frame was acknowledged. */
 export const SO_WIFI_STATUS: SocketOption<boolean, boolean> = booleanOption("SO_WIFI_STATUS", L, k.SO_WIFI_STATUS);
-/** Where the next `MSG_PEEK` begins, which then moves on by what it saw; -1 always peeks at the front. */
+/** Offset of the next `MSG_PEEK`. Each peek advances it by the bytes that it returned; -1 always peeks at the front. */
 export const SO_PEEK_OFF: SocketOption<number, number> = intOption("SO_PEEK_OFF", L, k.SO_PEEK_OFF, -1);
 /** The last four bytes of each frame that is sent are its checksum. */
 export const SO_NOFCS: SocketOption<boolean, boolean> = booleanOption("SO_NOFCS", L, k.SO_NOFCS);
-/** Fixes the filter: it can't be changed or taken away any more, and this can't be undone (`EPERM`). */
+/** Locks the filter: no call can change or remove the filter, or unlock it, any more (`EPERM`). */
 export const SO_LOCK_FILTER: SocketOption<boolean, boolean> = booleanOption("SO_LOCK_FILTER", L, k.SO_LOCK_FILTER);
 /** Reports `POLLPRI` with each `POLLERR`. */
 export const SO_SELECT_ERR_QUEUE: SocketOption<boolean, boolean> = booleanOption(
@@ -176,7 +180,7 @@ export const SO_SELECT_ERR_QUEUE: SocketOption<boolean, boolean> = booleanOption
 );
 /** Microseconds for which a call polls the device instead of waiting for an interrupt. */
 export const SO_BUSY_POLL: SocketOption<number, number> = intOption("SO_BUSY_POLL", L, k.SO_BUSY_POLL, 0);
-/** Most bytes per second to send; Infinity for no limit. */
+/** Maximum number of bytes per second to send; Infinity for no limit. */
 export const SO_MAX_PACING_RATE: SocketOption<number, number> = byteCountOption(
   "SO_MAX_PACING_RATE",
   L,
@@ -186,9 +190,12 @@ export const SO_MAX_PACING_RATE: SocketOption<number, number> = byteCountOption(
 export const SO_BPF_EXTENSIONS: SocketOption<number, never> = readOnly(
   intOption("SO_BPF_EXTENSIONS", L, k.SO_BPF_EXTENSIONS),
 );
-/** The CPU on which packets of the socket arrive, -1 before the first; set, it prefers the listener of that CPU. */
+/**
+ * The CPU on which packets of the socket arrive; -1 before the first packet. If it is set on one of several listeners
+ * of a port, the kernel prefers that listener for connections that arrive on that CPU.
+ */
 export const SO_INCOMING_CPU: SocketOption<number, number> = intOption("SO_INCOMING_CPU", L, k.SO_INCOMING_CPU);
-/** Descriptor of an extended BPF program that filters what comes in, as bpf(2) returned it. */
+/** Descriptor of an extended BPF program that filters incoming packets, as bpf(2) returned it. */
 export const SO_ATTACH_BPF: SocketOption<never, number> = setOnly(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
 /**
  * The classic BPF program that chooses the socket of a SO_REUSEPORT group: it returns an index in the order of binding.

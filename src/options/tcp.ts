@@ -70,7 +70,7 @@ export const TCP_CONGESTION: SocketOption<string, string> = textOption(
   k.TCP_CONGESTION,
   NAME_SIZE,
 );
-/** Retransmits in even steps, not doubling, for streams with few packets in flight. */
+/** Keeps the retransmission timeout constant instead of doubling it, for streams with few packets in flight. */
 export const TCP_THIN_LINEAR_TIMEOUTS: SocketOption<boolean, boolean> = booleanOption(
   "TCP_THIN_LINEAR_TIMEOUTS",
   L,
@@ -113,7 +113,7 @@ export const TCP_CC_INFO: SocketOption<TcpCcInfo, never> = readOption(
 );
 /** On a listener: keeps the headers of each SYN; 1 from the IP header on, 2 with the link layer's. */
 export const TCP_SAVE_SYN: SocketOption<number, number> = intOption("TCP_SAVE_SYN", L, k.TCP_SAVE_SYN, 0, 2);
-/** The headers of the SYN of this connection, once; then, and without TCP_SAVE_SYN, empty. */
+/** The headers of this connection's SYN. They can be read once. Later, or without TCP_SAVE_SYN, it is empty. */
 export const TCP_SAVED_SYN: SocketOption<Uint8Array, never> = readOnly(
   bytesOption("TCP_SAVED_SYN", L, k.TCP_SAVED_SYN, 0, SYN_SIZE),
 );

@@ -8,7 +8,7 @@ import { record } from "./values.js";
 export interface TcpRepairOption {
   /** Kind of the option (RFC 9293): 2 segment size, 3 window scale, 4 SACK permitted, 8 timestamps. */
   readonly code: number;
-  /** Its value; for window scale the one of sending, and the one of receiving shifted left by 16. 0 if absent. */
+  /** Its value; 0 if absent. Window scale: the sending scale in the low 16 bits, the receiving scale in the high 16. */
   readonly value?: number;
 }
 

@@ -1,7 +1,7 @@
 // The blocks of a pcapng file: https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html
 //
-// A block has its type, its length, its content padded to 32 bits, and its length again. The byte order is that of the writer;
-// here it is always little-endian, which the magic number of the section header says.
+// A block has its type, its length, its content padded to 32 bits, and its length again. The writer chooses the byte
+// order. This file always writes little-endian; the magic number of the section header shows that.
 
 /** Frames with an Ethernet header. */
 export const LINKTYPE_ETHERNET = 1;
@@ -16,7 +16,7 @@ const INTERFACE_DESCRIPTION = 1;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER = 0x1a2b_3c4d;
 
-/** Numbers of options. Each kind of block has its own, but for the first two. */
+/** Codes of options. `end` and `comment` are valid in every block, each other code in one kind of block only. */
 export const OPTION = {
   end: 0,
   comment: 1,
@@ -36,7 +36,7 @@ const padded = (length: number): number => (length + 3) & ~3;
 function options(given: readonly Option[]): Buffer {
   if (given.length === 0) return Buffer.alloc(0);
   const parts = given.map(([code, value]) => {
-    // The length has 16 bits.
+    // The length field has 16 bits, so a longer value is cut. The two branches are for the overloads of Buffer.from.
     const bytes = (typeof value === "string" ? Buffer.from(value) : Buffer.from(value)).subarray(0, 0xffff);
     const part = Buffer.alloc(4 + padded(bytes.length));
     part.writeUInt16LE(code, 0);
@@ -73,7 +73,11 @@ export function interfaceDescription(linkType: number, snapLength: number, given
   return frameBlock(INTERFACE_DESCRIPTION, [fields, options(given)]);
 }
 
-/** @param captured the bytes that are kept; `length` is what the packet had */
+/**
+ * @param time in the unit of the interface's option `timestampResolution`
+ * @param captured the stored bytes of the packet
+ * @param length the length of the whole packet
+ */
 export function enhancedPacket(
   interfaceId: number,
   time: bigint,

@@ -41,7 +41,10 @@ export interface Calls {
   shutdown(fd: number, how: number): number;
   getsockname(fd: number, addressBuffer: Uint8Array): number;
   getpeername(fd: number, addressBuffer: Uint8Array): number;
-  /** EBADF when this environment does not own the descriptor, or its file is not `file`, which `share` returned. */
+  /**
+   * EBADF when this environment does not own the descriptor, or the descriptor now refers to another file than `file`
+   * (an id that `share` returned).
+   */
   close(fd: number, file?: number): number;
   /**
    * Gives up ownership of a descriptor, which stays open. With `blocking` 1 the call clears O_NONBLOCK first; if that
@@ -154,12 +157,12 @@ export interface Calls {
   /** Registers a descriptor, edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
   pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
-  /** EBADF when the file of the descriptor is not `file`, which `share` returned. */
+  /** EBADF when the descriptor now refers to another file than `file` (an id that `share` returned). */
   pollerRemove(fd: number, poller: number, file?: number): number;
   pollerRef(poller: number): number;
   /**
-   * Says that the loop has turned since the callback was called, or since no call waits. Returns 1 when the caller must
-   * call this again in the next turn.
+   * Reports that the loop has made a turn after the last callback, or after the last waiting call ended. Returns 1 when
+   * the caller must call this function again in the next turn.
    */
   pollerTurned(poller: number): number;
 
@@ -173,9 +176,9 @@ export interface Calls {
    * Records that the event `name` has a listener. Ignores SIGCHLD, SIGWINCH, and names that are not those of signals.
    */
   signalListened(this: void, name: unknown): void;
-  /** Signals that have come since the last call of this function, without those whose listeners have run. */
+  /** Number of signals since the last call of this function whose listeners have not run yet. */
   takeSignals(): number;
-  /** How often `signal` has come without its listeners having run. */
+  /** Number of times that `signal` has arrived and its listeners have not run yet. */
   unheardSignals(signal: number): number;
   /** Records that the listeners of all signals have run; for runtimes without libuv. */
   forgetSignals(): void;

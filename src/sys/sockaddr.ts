@@ -127,7 +127,8 @@ function requireLiteral(bytes: Uint8Array | undefined, host: string): Uint8Array
 }
 
 function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
-  // The length of a path includes its final NUL. An abstract name has no final NUL, and no name at all has no bytes.
+  // The length of a path includes its final NUL. An abstract name has no final NUL. Without a name, the
+  // sockaddr ends after the family.
   const end = name.length === 0 || name[0] === 0 ? 0 : 1;
   if (2 + name.length + end > SIZE_UN) {
     throw new RangeError(`Cannot encode a UNIX address: path has ${name.length} bytes, required at most 107`);

@@ -6,7 +6,8 @@
 //
 // At this limit, the oldest client that has sent nothing is dropped for the next connection. So silent clients can't
 // block the listener for the time of a handshake. A new client has sent nothing either, perhaps because its bytes were
-// not read yet. So a client has `silenceTimeout`, and all available bytes are read before a client is dropped.
+// not read yet. So a client may be silent for `silenceTimeout`, and the listener reads all available bytes before it
+// drops a client.
 
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
