@@ -10,7 +10,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { checkInteger, readInteger, refuse, type Subject } from "./check.js";
+import { checkInteger, readInteger, refuse, type Subject } from "./addressParts.js";
 import {
   type AddressLike,
   type HostPortLike,

@@ -1,7 +1,7 @@
 // The types of all control messages, received and to send.
 
 import type { ReceivedDescriptors } from "./descriptors.js";
-import type { ExtendedErrorMessage } from "./errorMessages.js";
+import type { ExtendedErrorMessage } from "./errorQueueMessages.js";
 import type {
   DontfragToSend,
   FlowinfoMessage,

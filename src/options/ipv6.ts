@@ -11,13 +11,13 @@ import {
   booleanOption,
   bytesOption,
   intOption,
-  readOption,
-  setOption,
+  readOnlyOption,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   uintOption,
 } from "./option.js";
-import { interfaceMember, ipv6Member, join, type NetworkInterface, record } from "./values.js";
+import { interfaceMember, ipv6Member, join, type NetworkInterface, checkMembers } from "./memberChecks.js";
 
 const L = k.IPPROTO_IPV6;
 /** The longest extension header: its length field counts units of 8 bytes after the first. */
@@ -63,7 +63,7 @@ export const IPV6_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption
   k.IPV6_MULTICAST_LOOP,
 );
 /** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
-export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOption(
+export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnlyOption(
   "IPV6_ADD_MEMBERSHIP",
   L,
   k.IPV6_ADD_MEMBERSHIP,
@@ -72,7 +72,7 @@ export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOptio
 /** IPV6_ADD_MEMBERSHIP under the name that RFC 3493 gives it. */
 export const IPV6_JOIN_GROUP: SocketOption<never, Ipv6Membership> = IPV6_ADD_MEMBERSHIP;
 /** Leaves a multicast group. */
-export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOption(
+export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnlyOption(
   "IPV6_DROP_MEMBERSHIP",
   L,
   k.IPV6_DROP_MEMBERSHIP,
@@ -100,14 +100,14 @@ export const IPV6_RECVERR: SocketOption<boolean, boolean> = booleanOption("IPV6_
 /** Whether an IPv6 socket leaves IPv4 alone (no `::ffff:a.b.c.d`). */
 export const IPV6_V6ONLY: SocketOption<boolean, boolean> = booleanOption("IPV6_V6ONLY", L, k.IPV6_V6ONLY);
 /** Joins an anycast address. */
-export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
+export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOption(
   "IPV6_JOIN_ANYCAST",
   L,
   k.IPV6_JOIN_ANYCAST,
   (value) => encodeIpv6Anycast("IPV6_JOIN_ANYCAST", value),
 );
 /** Leaves an anycast address. */
-export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
+export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOption(
   "IPV6_LEAVE_ANYCAST",
   L,
   k.IPV6_LEAVE_ANYCAST,
@@ -133,7 +133,7 @@ export const IPV6_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOptio
 );
 
 /** Reserves, renews and releases flow labels. */
-export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = setOption(
+export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = writeOnlyOption(
   "IPV6_FLOWLABEL_MGR",
   L,
   k.IPV6_FLOWLABEL_MGR,
@@ -162,12 +162,12 @@ export interface Ipv6PacketInfo {
 }
 
 /** The source address and the interface of each packet that is sent. */
-export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = setOption(
+export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = writeOnlyOption(
   "IPV6_PKTINFO",
   L,
   k.IPV6_PKTINFO,
   (value) => {
-    const { address = "::", interface: index = 0 } = record("IPV6_PKTINFO", value, ["address", "interface"]);
+    const { address = "::", interface: index = 0 } = checkMembers("IPV6_PKTINFO", value, ["address", "interface"]);
     return join(
       ipv6Member("IPV6_PKTINFO", "address", address),
       uintBytes(interfaceMember("IPV6_PKTINFO", "interface", index)),
@@ -242,7 +242,7 @@ export interface Ipv6PathMtu {
 }
 
 /** The path MTU to the peer; `ENOTCONN` unless connected. */
-export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOption(
+export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOnlyOption(
   "IPV6_PATHMTU",
   L,
   k.IPV6_PATHMTU,

@@ -7,14 +7,14 @@ import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js
 import {
   booleanOption,
   intOption,
-  readOption,
-  setOption,
+  readOnlyOption,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   numberMember,
 } from "./option.js";
-import { type BpfInstruction, encodeProgram } from "./program.js";
-import { interfaceMember, type NetworkInterface, record } from "./values.js";
+import { type BpfInstruction, encodeProgram } from "./bpfProgram.js";
+import { interfaceMember, type NetworkInterface, checkMembers } from "./memberChecks.js";
 
 const L = k.SOL_PACKET;
 
@@ -32,7 +32,7 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
     interface: index,
     type,
     address = new Uint8Array(0),
-  } = record(option, value, ["interface", "type", "address"]);
+  } = checkMembers(option, value, ["interface", "type", "address"]);
   if (!isUint8Array(address) || address.length > 8) {
     throw new TypeError(`Cannot set ${option}: address is ${quote(address)}, required a Uint8Array of at most 8 bytes`);
   }
@@ -46,14 +46,14 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
 }
 
 /** Makes an interface receive more than the packets for this host. */
-export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
+export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_ADD_MEMBERSHIP",
   L,
   k.PACKET_ADD_MEMBERSHIP,
   (value) => encodeMembership("PACKET_ADD_MEMBERSHIP", value),
 );
 /** Ends PACKET_ADD_MEMBERSHIP. */
-export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
+export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_DROP_MEMBERSHIP",
   L,
   k.PACKET_DROP_MEMBERSHIP,
@@ -67,7 +67,7 @@ export interface PacketStatistics {
 }
 
 /** Packets that came, dropped ones included; reading sets the counters to 0. */
-export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOption(
+export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOnlyOption(
   "PACKET_STATISTICS",
   L,
   k.PACKET_STATISTICS,
@@ -124,7 +124,7 @@ export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> =
   },
   (value) => {
     const name = "PACKET_FANOUT";
-    const { group, mode, flags = 0 } = record(name, value, ["group", "mode", "flags"]);
+    const { group, mode, flags = 0 } = checkMembers(name, value, ["group", "mode", "flags"]);
     const high = numberMember(name, "mode", mode, 0, 0xff) | numberMember(name, "flags", flags, 0, 0xffff);
     return uintBytes(high * 0x1_0000 + numberMember(name, "group", group, 0, 0xffff));
   },
@@ -150,7 +150,7 @@ export interface PacketRollover {
 }
 
 /** Counters of a fanout group with `PACKET_FANOUT_ROLLOVER` or its flag; `EINVAL` otherwise. */
-export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOption(
+export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOnlyOption(
   "PACKET_ROLLOVER_STATS",
   L,
   k.PACKET_ROLLOVER_STATS,
@@ -161,7 +161,7 @@ export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOp
   },
 );
 /** What chooses the socket: a classic program for `PACKET_FANOUT_CBPF`, a descriptor for `PACKET_FANOUT_EBPF`. */
-export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = setOption<
+export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = writeOnlyOption<
   number | readonly BpfInstruction[]
 >("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
   typeof value === "number"

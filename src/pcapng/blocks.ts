@@ -33,9 +33,9 @@ export type Option = readonly [code: number, value: string | Uint8Array];
 
 const padded = (length: number): number => (length + 3) & ~3;
 
-function options(given: readonly Option[]): Buffer {
-  if (given.length === 0) return Buffer.alloc(0);
-  const parts = given.map(([code, value]) => {
+function encodeOptions(options: readonly Option[]): Buffer {
+  if (options.length === 0) return Buffer.alloc(0);
+  const parts = options.map(([code, value]) => {
     // The length field has 16 bits, so a longer value is cut. The two branches are for the overloads of Buffer.from.
     const bytes = (typeof value === "string" ? Buffer.from(value) : Buffer.from(value)).subarray(0, 0xffff);
     const part = Buffer.alloc(4 + padded(bytes.length));
@@ -56,21 +56,21 @@ function frameBlock(type: number, content: readonly Uint8Array[]): Buffer {
   return Buffer.concat([head, ...content, tail]);
 }
 
-export function sectionHeader(given: readonly Option[]): Buffer {
+export function sectionHeader(options: readonly Option[]): Buffer {
   const fields = Buffer.alloc(16);
   fields.writeUInt32LE(BYTE_ORDER, 0);
   // Version 1.0.
   fields.writeUInt16LE(1, 4);
   // The length of the section is not known: -1.
   fields.fill(0xff, 8, 16);
-  return frameBlock(SECTION_HEADER, [fields, options(given)]);
+  return frameBlock(SECTION_HEADER, [fields, encodeOptions(options)]);
 }
 
-export function interfaceDescription(linkType: number, snapLength: number, given: readonly Option[]): Buffer {
+export function interfaceDescription(linkType: number, snapLength: number, options: readonly Option[]): Buffer {
   const fields = Buffer.alloc(8);
   fields.writeUInt16LE(linkType, 0);
   fields.writeUInt32LE(snapLength, 4);
-  return frameBlock(INTERFACE_DESCRIPTION, [fields, options(given)]);
+  return frameBlock(INTERFACE_DESCRIPTION, [fields, encodeOptions(options)]);
 }
 
 /**
@@ -83,7 +83,7 @@ export function enhancedPacket(
   time: bigint,
   captured: Uint8Array,
   length: number,
-  given: readonly Option[],
+  options: readonly Option[],
 ): Buffer {
   const fields = Buffer.alloc(20);
   fields.writeUInt32LE(interfaceId, 0);
@@ -92,5 +92,5 @@ export function enhancedPacket(
   fields.writeUInt32LE(captured.length, 12);
   fields.writeUInt32LE(length, 16);
   const padding = Buffer.alloc(padded(captured.length) - captured.length);
-  return frameBlock(ENHANCED_PACKET, [fields, captured, padding, options(given)]);
+  return frameBlock(ENHANCED_PACKET, [fields, captured, padding, encodeOptions(options)]);
 }

@@ -116,7 +116,7 @@ export interface Calls {
    * Moves bytes from one socket through an empty pipe to another, in chunks of at most `chunkSize` bytes. Returns 1
    * when it has read `budget` bytes, 0 at the end of the source, or -errno. Writes two 32-bit numbers to `out`: bytes
    * read from the source, and bytes written to the destination. If they differ, the destination accepts no more, and
-   * the pipe has the difference. With `few` 1 the call begins with recv(2) and send(2), and uses splice(2) once a chunk
+   * the pipe has the difference. With `smallFirst` 1 the call begins with recv(2) and send(2), and uses splice(2) once a chunk
    * is larger.
    */
   spliceThrough(
@@ -179,7 +179,7 @@ export interface Calls {
   /** Number of signals since the last call of this function whose listeners have not run yet. */
   takeSignals(): number;
   /** Number of times that `signal` has arrived and its listeners have not run yet. */
-  unheardSignals(signal: number): number;
+  pendingSignals(signal: number): number;
   /** Records that the listeners of all signals have run; for runtimes without libuv. */
   forgetSignals(): void;
 
