@@ -116,8 +116,8 @@ export interface Calls {
    * Moves bytes from one socket through an empty pipe to another, in chunks of at most `chunkSize` bytes. Returns 1
    * when it has read `budget` bytes, 0 at the end of the source, or -errno. Writes two 32-bit numbers to `out`: bytes
    * read from the source, and bytes written to the destination. If they differ, the destination accepts no more, and
-   * the pipe has the difference. With `smallFirst` 1 the call begins with recv(2) and send(2), and uses splice(2) once a chunk
-   * is larger.
+   * the pipe has the difference. With `smallFirst` 1 the call begins with recv(2) and send(2), and uses splice(2) once a
+   * chunk is larger.
    */
   spliceThrough(
     from: number,
