@@ -127,7 +127,7 @@ export interface Calls {
     chunkSize: number,
     budget: number,
     out: Uint8Array,
-    few?: number,
+    smallFirst?: number,
   ): number;
   read(fd: number, view: Uint8Array): number;
 
