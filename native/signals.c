@@ -129,7 +129,7 @@ static napi_value call_take_signals(napi_env env, napi_callback_info info) {
   return js_number(env, count);
 }
 
-/* unheardSignals(number) -> number of signals whose listeners have not run yet */
+/* pendingSignals(number) -> number of signals whose listeners have not run yet */
 static napi_value call_unheard_signals(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t which;
@@ -189,7 +189,7 @@ static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
 bool init_signals(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {
       {"watchSignals", call_watch_signals},   {"signalListened", call_signal_listened},
-      {"takeSignals", call_take_signals},     {"unheardSignals", call_unheard_signals},
+      {"takeSignals", call_take_signals},     {"pendingSignals", call_unheard_signals},
       {"forgetSignals", call_forget_signals},
   };
   return EXPORT_FUNCTIONS(env, exports, functions);

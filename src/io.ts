@@ -41,7 +41,7 @@ export interface EndOptions {
   /** Closes the connection at once. The call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Most bytes that are read and dropped. If the peer sends more, the connection is closed. Default
+   * Maximum number of bytes that are read and discarded. If the peer sends more, the connection is closed. Default
    * {@link END_MAX_BYTES}.
    */
   readonly maxBytes?: number | undefined;
@@ -68,7 +68,7 @@ export interface EndOptions {
  */
 export interface EndResult {
   /**
-   * - `"finished"`: the peer has finished too. No unread byte was left that would have reset the connection.
+   * - `"finished"`: the peer has finished too. No unread byte was left, so closing did not reset the connection.
    * - `"timeout"`: the `timeout` has passed, or the kernel's own timeout (`TCP_USER_TIMEOUT`, keep-alive).
    * - `"maxBytes"`: the peer has sent more than `maxBytes`.
    * - `"failed"`: the connection has failed with `error`.
@@ -258,7 +258,7 @@ export interface Writer {
   /**
    * Waits until no write can succeed any more because the other end is gone. Resolves with the error: `ECONNRESET` when
    * the connection was reset, `EPIPE` when the peer has closed it. The call reads nothing, and does not keep the
-   * process alive. Optional: without it, only a write finds out.
+   * process alive. Optional: without it, only a failing write reports that.
    *
    * The promise rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the connection is closed
    * during the call, and with `EBADF` when it was closed before. Not promised: that it resolves while there are unread
@@ -340,7 +340,7 @@ export interface Conn extends Reader, Writer {
 
   /**
    * Registers a layer that reads from this connection from now on, and may read more than its user has taken. Optional:
-   * a connection needs it if its bytes can be read in another way, such as `splice` or `detach` of its socket. Throws a
+   * a connection must have it if its bytes can be read in another way, such as `splice` or `detach` of its socket. Throws a
    * `BufferedError` when the layer that was registered before has unread bytes.
    */
   registerReadAhead?(layer: ReadAhead): void;

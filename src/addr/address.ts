@@ -104,7 +104,8 @@ export class UnixAddress {
     const bytes = nameBytes(this.path);
     if (bytes !== undefined) return bytes;
     throw new TypeError(
-      "Cannot encode a UNIX path: path has a lone surrogate, required U+DC80 to U+DCFF, which stand for bytes",
+      "Cannot encode a UNIX path: path has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only " +
+        "(bytes that are not UTF-8)",
     );
   }
 

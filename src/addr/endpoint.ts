@@ -10,7 +10,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { checkInteger, readInteger, refuse, type Subject } from "./check.js";
+import { checkInteger, readInteger, refuse, type Subject } from "./addressParts.js";
 import {
   type AddressLike,
   type HostPortLike,
@@ -83,13 +83,13 @@ export type EndpointLike =
 /** The schemes of a host and a port. `tcp4` and `tcp6` are TCP over one family. */
 export type HostScheme = "tcp" | "tcp4" | "tcp6" | "tls" | "udp";
 
-/** An endpoint that is always one of TLS. */
+/** An endpoint whose scheme is always `tls`. */
 export type TlsEndpointLike =
   | `tls://${string}`
   | { readonly scheme: "tls"; readonly address: InetAddress | Inet6Address | HostPort }
   | (HostPortLike & { readonly scheme: "tls" });
 
-/** An endpoint that is always one of TCP. */
+/** An endpoint whose scheme is always `tcp`, `tcp4` or `tcp6`. */
 export type TcpEndpointLike =
   | number
   | `tcp://${string}`

@@ -32,7 +32,7 @@ export {
   type VsockEndpoint,
 } from "./endpoint.js";
 export { AF_INET, AF_INET6, AF_LOCAL, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
-export { MAX_HOST_BYTES } from "./check.js";
+export { MAX_HOST_BYTES } from "./addressParts.js";
 export { formatIPv4, parseIPv4 } from "./ipv4Text.js";
 export { formatIPv6, parseIPv6 } from "./ipv6Text.js";
 export {

@@ -14,7 +14,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./check.js";
+import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./addressParts.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
 import { isIPv4 } from "./ipv4Text.js";
 import { isIPv6 } from "./ipv6Text.js";
@@ -150,11 +150,12 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
     if (host === "" || host === "*") {
       throw refuse(
         subject,
-        'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for those of the family',
+        'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for all interfaces of the ' +
+          "socket's family",
       );
     }
     if (after === text.length && host.includes("/")) {
-      throw refuse(subject, `it looks like a path, which is written ${quote(`unix:${text}`)}`);
+      throw refuse(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
     }
   }
   if (after === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
@@ -310,37 +311,38 @@ const NO_BYTES: Uint8Array = new Uint8Array(0);
 function addressFromObject(subject: Subject, fields: AddressFields): Address | HostPort {
   const { family, host, port, flowinfo, scopeid, zone, path, cid, pid, groups, ifindex, data } = fields;
   const { protocol = 0, hatype = 0, pkttype = 0, addr = NO_BYTES } = fields;
-  const hosted = host !== undefined;
-  const pathed = path !== undefined;
-  const cidded = cid !== undefined;
-  const netlinked = pid !== undefined || groups !== undefined;
-  const packed = ifindex !== undefined;
-  const opaque = data !== undefined;
+  const hasHost = host !== undefined;
+  const hasPath = path !== undefined;
+  const hasCid = cid !== undefined;
+  const isNetlink = pid !== undefined || groups !== undefined;
+  const isPacket = ifindex !== undefined;
+  const isOpaque = data !== undefined;
   const inet6 = flowinfo !== undefined || scopeid !== undefined || zone !== undefined;
   const link = [fields.protocol, fields.hatype, fields.pkttype, fields.addr].some((field) => field !== undefined);
-  if ([hosted, pathed, cidded, netlinked, packed, opaque].filter(Boolean).length !== 1) throw refuse(subject, SHAPES);
-  if ((port !== undefined && !hosted && !cidded) || (inet6 && !hosted) || (link && !packed)) {
-    throw refuse(subject, `it mixes fields of different families, ${SHAPES}`);
+  if ([hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length !== 1)
+    throw refuse(subject, SHAPES);
+  if ((port !== undefined && !hasHost && !hasCid) || (inet6 && !hasHost) || (link && !isPacket)) {
+    throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
   }
-  if (hosted) {
+  if (hasHost) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
     const given = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
     checkFamily(subject, family, given);
     return address;
   }
-  if (pathed) {
+  if (hasPath) {
     checkFamily(subject, family, AF_UNIX);
     return checkUnix(subject, path);
   }
-  if (cidded) {
+  if (hasCid) {
     checkFamily(subject, family, AF_VSOCK);
     return new VsockAddress(checkU32(subject, "cid", cid), checkU32(subject, "port", port));
   }
-  if (packed) {
+  if (isPacket) {
     checkFamily(subject, family, AF_PACKET);
     return checkPacket(subject, { protocol, ifindex, hatype, pkttype, addr: fromHex(addr, ":") });
   }
-  if (opaque) return checkOpaque(subject, family, fromHex(data, ""));
+  if (isOpaque) return checkOpaque(subject, family, fromHex(data, ""));
   checkFamily(subject, family, AF_NETLINK);
   return new NetlinkAddress(checkU32(subject, "pid", pid), checkU32(subject, "groups", groups));
 }
@@ -358,6 +360,10 @@ function fromHex(value: unknown, separator: string): unknown {
 function checkFamily(subject: Subject, family: unknown, found: number): void {
   if (family === undefined || family === AF_UNSPEC || family === found) return;
   const what =
-    found === AF_UNSPEC ? "a host name, which has none yet" : found === AF_INET ? "an IPv4 address" : `family ${found}`;
+    found === AF_UNSPEC
+      ? "a host name, whose family is not known yet"
+      : found === AF_INET
+        ? "an IPv4 address"
+        : `family ${found}`;
   throw refuse(subject, `family is ${quote(family)}, but the other fields make ${what}`);
 }

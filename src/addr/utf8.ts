@@ -1,5 +1,5 @@
-// UTF-8: the length of a text in bytes, which the kernel's limits count, and the conversion of names between bytes and
-// text.
+// UTF-8: the number of bytes of a text, because the kernel's limits are in bytes, and the conversion of names between
+// bytes and text.
 //
 // The name of a file or of a UNIX socket is bytes, which need not be UTF-8. In the string of a name, each byte that is
 // not UTF-8 is a lone surrogate, U+DC80 for 0x80 to U+DCFF for 0xff, as in Python (PEP 383, "surrogateescape"). So each
@@ -57,9 +57,9 @@ export function nameText(bytes: Uint8Array): string {
     const size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     const sequence = bytes.subarray(at, at + size);
     const character = decoder.decode(sequence);
-    const whole = !character.includes(REPLACEMENT) || (character === REPLACEMENT && isReplacement(sequence));
-    name += whole ? character : String.fromCharCode(0xdc00 + first);
-    at += whole ? size : 1;
+    const isValid = !character.includes(REPLACEMENT) || (character === REPLACEMENT && isReplacement(sequence));
+    name += isValid ? character : String.fromCharCode(0xdc00 + first);
+    at += isValid ? size : 1;
   }
   return name;
 }

@@ -28,9 +28,9 @@ import {
 
 /** Sizes of a {@link DatagramBatch}. */
 export interface DatagramBatchOptions {
-  /** Most datagrams in the batch; default 64. One call transfers at most 1024. */
+  /** Maximum number of datagrams in the batch; default 64. One call transfers at most 1024. */
   readonly capacity?: number | undefined;
-  /** Most bytes of a datagram; default 2048. With `UDP_GRO` 65536 is necessary. */
+  /** Maximum number of bytes of a datagram; default 2048. With `UDP_GRO` 65536 is necessary. */
   readonly size?: number | undefined;
   /** Bytes for the control data of each datagram, a multiple of 8; default 128. */
   readonly control?: number | undefined;
@@ -50,7 +50,7 @@ export interface BatchDescription extends Description {
   /** Datagrams in the batch. */
   readonly count: number;
   readonly capacity: number;
-  /** Most bytes of a datagram. */
+  /** Maximum number of bytes of a datagram. */
   readonly size: number;
 }
 
@@ -131,12 +131,12 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     memoryOf = (batch) => batch.#memory;
   }
 
-  /** Most datagrams in the batch. */
+  /** Maximum number of datagrams in the batch. */
   get capacity(): number {
     return this.#memory.capacity;
   }
 
-  /** Most bytes of a datagram. */
+  /** Maximum number of bytes of a datagram. */
   get size(): number {
     return this.#memory.slotSize;
   }

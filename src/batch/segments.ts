@@ -5,9 +5,9 @@ import { byteView, integer } from "../check/index.js";
 
 /** A UDP datagram is shorter than 64 KiB. */
 export const MAX_SEGMENT = 0xffff;
-/** Most segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
+/** Maximum number of segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
 export const MAX_SEGMENTS = 64;
-/** Most bytes of one call: an IPv4 datagram without its IP and UDP headers. */
+/** Maximum number of bytes of one call: an IPv4 datagram without its IP and UDP headers. */
 export const MAX_MESSAGE = 65_507;
 
 /** `value` if it can be the size of a segment. */

@@ -20,7 +20,7 @@ export const ERROR = 6;
 /** The first word of the sockaddr. */
 export const NAME = 8;
 
-/** Most datagrams that one call transfers: UIO_MAXIOV of the kernel. */
+/** Maximum number of datagrams that one call transfers: UIO_MAXIOV of the kernel. */
 export const MAX_AT_ONCE = 1024;
 
 /** The memory of a batch, as the calls take it. */

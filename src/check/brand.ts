@@ -17,7 +17,7 @@ export function isBranded(value: unknown, name: string): boolean {
   return typeof value === "object" && value !== null && (value as { readonly [BRAND]?: unknown })[BRAND] === name;
 }
 
-/** The text for a value that is not an instance of this copy's class, in the message that refuses it. */
+/** Quotes `value` for the error message when it is not of the class `name` of this copy. */
 export function quoteOther(value: unknown, name: string): string {
   try {
     const found: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];

@@ -7,7 +7,7 @@ import { quote } from "./quote.js";
 /** Data to send. It has the shape of `Data` in src/io.ts, which this layer must not import. */
 export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** Most bytes that one call may ask for: the kernel transfers at most 0x7ffff000 bytes in one call. */
+/** Maximum number of bytes that one call may ask for: the kernel transfers at most 0x7ffff000 bytes in one call. */
 const MAX_SIZE = 0x7fff_f000;
 
 /** `value` if it is a number of bytes that a call can receive. */
@@ -22,8 +22,8 @@ export function byteView(value: unknown, action: string): Uint8Array {
 }
 
 /**
- * Replaces every view that is empty when the call is made. So any other view that is empty when the call is tried was
- * detached in the meantime. A read into it would return 0, like the end of the stream.
+ * If a view is empty when the caller makes the call, EMPTY replaces it. So a view that is empty at an attempt, and is
+ * not EMPTY, was detached. A read into a detached view would return 0, like the end of the stream.
  */
 export const EMPTY: Uint8Array = new Uint8Array(0);
 

@@ -2,9 +2,9 @@
 
 import { isAnyArrayBuffer, isMap, isProxy, isSet } from "node:util/types";
 
-/** Most characters of a text. */
+/** Maximum number of characters of a text. */
 const MAX_TEXT = 80;
-/** Most members of an array or an object. */
+/** Maximum number of members of an array or an object. */
 const MAX_MEMBERS = 6;
 
 // Characters that JSON does not escape although they are invisible: DEL and C1 controls, marks that change the

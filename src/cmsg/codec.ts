@@ -16,7 +16,7 @@ export interface Codec {
   readonly cmsg: number;
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
   /**
-   * Least number of bytes from the kernel, if `decode` accepts fewer. A message that was cut below it is not decoded.
+   * Minimum number of bytes from the kernel, if `decode` accepts fewer. A shorter message was cut and is not decoded.
    */
   readonly whole?: number;
   /** `name` is the name of the message in errors: `control[0]`. */

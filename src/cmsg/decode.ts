@@ -5,7 +5,7 @@ import { SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import type { Codec } from "./codec.js";
 import { ReceivedDescriptors } from "./descriptors.js";
-import { ERROR_CODECS } from "./errorMessages.js";
+import { ERROR_CODECS } from "./errorQueueMessages.js";
 import { IP_CODECS } from "./ipMessages.js";
 import { eachMessage } from "./layout.js";
 import { SOCKET_CODECS } from "./socketMessages.js";

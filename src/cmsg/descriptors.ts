@@ -2,7 +2,7 @@
 //
 // The kernel makes the descriptors when recvmsg() returns, so they must be closed from then on. The addon records them
 // as owned by the environment, which closes them when it ends. An object holds them and closes them when it is disposed
-// or collected. `take()` ends both.
+// or collected. After `take()` neither the environment nor the object closes them.
 
 import { integer } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";

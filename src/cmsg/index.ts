@@ -3,7 +3,7 @@
 export { decodeControl, descriptorsOf } from "./decode.js";
 export { ReceivedDescriptors } from "./descriptors.js";
 export { encodeControl, EncodedControl } from "./encode.js";
-export { type ExtendedErrorMessage } from "./errorMessages.js";
+export { type ExtendedErrorMessage } from "./errorQueueMessages.js";
 export {
   type DontfragToSend,
   type FlowinfoMessage,

@@ -11,12 +11,15 @@ import { LITTLE, view } from "../sys/nativeInts.js";
 /** `sizeof(struct cmsghdr)`. */
 export const HEADER: number = SIZEOF_SIZE_T + 8;
 
-/** Most bytes of control data in one call. The kernel's limit for sending (net.core.optmem_max) is far below. */
+/**
+ * Maximum number of bytes of control data in one call. The kernel's limit for sending (net.core.optmem_max) is far
+ * below.
+ */
 export const MAX_CONTROL: number = 1 << 20;
 
 /**
- * Bytes of a control message with `length` bytes of data, without padding: cmsg(3). A buffer of this size has space for
- * exactly so much data; in a buffer of {@link CMSG_SPACE} bytes the padding may hold a little more.
+ * Bytes of a control message with `length` bytes of data, without padding: cmsg(3). A buffer of this size takes
+ * exactly `length` bytes. In a buffer of {@link CMSG_SPACE} bytes, data may also use the padding.
  *
  * @see cmsg(3)
  * @example

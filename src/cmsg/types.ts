@@ -1,7 +1,7 @@
 // The types of all control messages, received and to send.
 
 import type { ReceivedDescriptors } from "./descriptors.js";
-import type { ExtendedErrorMessage } from "./errorMessages.js";
+import type { ExtendedErrorMessage } from "./errorQueueMessages.js";
 import type {
   DontfragToSend,
   FlowinfoMessage,
@@ -39,8 +39,8 @@ export interface RightsMessage {
 }
 
 /**
- * A descriptor of the sending process, as of pidfd_open(2), after `SO_PASSPIDFD` was set. None if the kernel could not
- * make it.
+ * A descriptor of the sending process, like the one that pidfd_open(2) returns, after `SO_PASSPIDFD` was set. None if
+ * the kernel could not make it.
  */
 export interface PidfdMessage {
   readonly type: "SCM_PIDFD";
@@ -71,7 +71,7 @@ export interface RawControl {
   readonly data: Uint8Array;
 }
 
-/** A control message to send, as bytes. As in `getsockopt`, a typed option can replace its number: `type: IP_TTL`. */
+/** A control message to send, as bytes. `type` may also be a typed option: `type: IP_TTL`. */
 export interface RawControlToSend {
   readonly level: number;
   readonly type: number | { readonly optname: number };

@@ -27,7 +27,7 @@ export interface RetryEvent {
  * `minDelay` after the first failure, and doubles with each failure, up to `maxDelay`.
  */
 export interface RetryOptions {
-  /** Most tries, the first one included; Infinity for no limit. Default 10; of a {@link Reconnector} Infinity. */
+  /** Maximum number of tries, including the first; Infinity for no limit. Default 10; {@link Reconnector}: Infinity. */
   readonly maxTries?: number | undefined;
   /** The bound of the first pause in milliseconds. Default 100. */
   readonly minDelay?: number | undefined;

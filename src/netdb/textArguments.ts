@@ -3,7 +3,7 @@
 import { MAX_HOST_BYTES } from "../addr/index.js";
 import { quote } from "../check/index.js";
 
-/** Most bytes of a name in the databases of this machine. */
+/** Maximum number of bytes of a name in the databases of this machine. */
 const NAME_BYTES = 255;
 
 /** `value` if it is a string without NUL and of at most `maxBytes` bytes in UTF-8. C would cut a text at its NUL. */

@@ -9,8 +9,8 @@ import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 const ACTION = "sendfile";
 
 /**
- * Most bytes of one sendfile(2). The call blocks the thread while the kernel reads a file that is not in memory. This
- * is about what a disk reads in a few milliseconds.
+ * Maximum number of bytes of one sendfile(2). The call blocks the thread while the kernel reads a file that is not in
+ * memory. This is about what a disk reads in a few milliseconds.
  */
 const SENDFILE_CHUNK = 1 << 20;
 

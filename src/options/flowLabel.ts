@@ -2,7 +2,7 @@
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { numberMember } from "./option.js";
-import { ipv6Member, record } from "./values.js";
+import { ipv6Member, checkMembers } from "./memberChecks.js";
 
 /** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */
 export interface FlowLabelRequest {
@@ -10,7 +10,7 @@ export interface FlowLabelRequest {
   readonly action: number;
   /** The label, 1 to 0xfffff. */
   readonly label: number;
-  /** Numeric address to which it is used; `"::"` if absent. */
+  /** Numeric destination address; `"::"` if absent. */
   readonly destination?: string;
   /** The processes that may share it: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
   readonly share?: number;
@@ -24,7 +24,7 @@ export interface FlowLabelRequest {
 
 export function encodeFlowLabel(name: string, value: FlowLabelRequest): Uint8Array {
   const members = ["action", "label", "destination", "share", "flags", "expires", "linger"];
-  const given = record(name, value, members);
+  const given = checkMembers(name, value, members);
   const { action, label, destination = "::", share = 0, flags = 0, expires = 0, linger = 0 } = given;
   const bytes = new Uint8Array(32);
   const out = view(bytes);

@@ -3,7 +3,7 @@
 import * as k from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { shapedOption, type SocketOption, numberMember } from "./option.js";
-import { arrayMember, record } from "./values.js";
+import { arrayMember, checkMembers } from "./memberChecks.js";
 
 /** Types of message, either those that come in or those that do not. */
 export type IcmpFilter = { readonly pass: readonly number[] } | { readonly block: readonly number[] };
@@ -26,7 +26,7 @@ function filterOption(
       return { block };
     },
     (value) => {
-      const given = record(name, value, ["pass", "block"]);
+      const given = checkMembers(name, value, ["pass", "block"]);
       const pass = given["pass"] !== undefined;
       if (pass === (given["block"] !== undefined))
         throw new TypeError(`Cannot set ${name}: required either pass or block`);

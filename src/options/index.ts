@@ -1,6 +1,6 @@
 // Typed socket options, a file per level.
 
-export { type MemInfo, type Ucred } from "./peerCredentials.js";
+export { type MemInfo, type Ucred } from "./socketStructs.js";
 export { type FlowLabelRequest } from "./flowLabel.js";
 export { ICMP6_FILTER, ICMP_FILTER, type IcmpFilter } from "./icmp.js";
 export {
@@ -154,7 +154,7 @@ export {
   type PacketRollover,
   type PacketStatistics,
 } from "./packet.js";
-export { type BpfInstruction } from "./program.js";
+export { type BpfInstruction } from "./bpfProgram.js";
 export {
   type Linger,
   type PendingError,
@@ -280,7 +280,7 @@ export {
   UDPLITE_RECV_CSCOV,
   UDPLITE_SEND_CSCOV,
 } from "./udp.js";
-export { type NetworkInterface } from "./values.js";
+export { type NetworkInterface } from "./memberChecks.js";
 export {
   SO_VM_SOCKETS_BUFFER_MAX_SIZE,
   SO_VM_SOCKETS_BUFFER_MIN_SIZE,

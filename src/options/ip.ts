@@ -14,15 +14,15 @@ import {
   booleanOption,
   bytesOption,
   intOption,
-  readOnly,
-  describe,
-  setOption,
+  withoutSet,
+  cannotSet,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   numberMember,
 } from "./option.js";
 import { readInt, uintBytes, view } from "../sys/nativeInts.js";
-import { interfaceMember, ipv4Member, join, type NetworkInterface, record } from "./values.js";
+import { interfaceMember, ipv4Member, join, type NetworkInterface, checkMembers } from "./memberChecks.js";
 
 const L = k.IPPROTO_IP;
 /** The longest IP options of a packet, in bytes. */
@@ -32,7 +32,7 @@ const OPTIONS_SIZE = 40;
 export const IP_TOS: SocketOption<number, number> = intOption("IP_TOS", L, k.IP_TOS, 0, 255);
 /** Hops that a packet may take; -1 is the system's default. */
 export const IP_TTL: SocketOption<number, number> = intOption("IP_TTL", L, k.IP_TTL, -1, 255);
-/** What is sent begins with its own IP header. Raw sockets only. */
+/** The program writes the IP header of each packet itself. Raw sockets only. */
 export const IP_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IP_HDRINCL", L, k.IP_HDRINCL);
 /** IP options (RFC 791) of each packet that is sent, at most 40 bytes. */
 export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
@@ -44,9 +44,9 @@ export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
 );
 /** Takes forwarded packets with the Router Alert option out of the stream. Raw sockets only. */
 export const IP_ROUTER_ALERT: SocketOption<boolean, boolean> = booleanOption("IP_ROUTER_ALERT", L, k.IP_ROUTER_ALERT);
-/** Delivers the IP options of each packet, filled in for this host. */
+/** Delivers the IP options of each packet, after the kernel has filled in this host's address. */
 export const IP_RECVOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RECVOPTS", L, k.IP_RECVOPTS);
-/** Delivers the IP options of each packet as they came, for an answer. */
+/** Delivers the IP options of each packet as it arrived, for an answer. */
 export const IP_RETOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RETOPTS", L, k.IP_RETOPTS);
 /** IP_RETOPTS under the name that BSD gives it. */
 export const IP_RECVRETOPTS: SocketOption<boolean, boolean> = IP_RETOPTS;
@@ -61,7 +61,7 @@ export const IP_RECVTTL: SocketOption<boolean, boolean> = booleanOption("IP_RECV
 /** Delivers the type-of-service byte of each packet. */
 export const IP_RECVTOS: SocketOption<boolean, boolean> = booleanOption("IP_RECVTOS", L, k.IP_RECVTOS);
 /** The path MTU that is known (bytes); the socket must be connected, `ENOTCONN` otherwise. */
-export const IP_MTU: SocketOption<number, never> = readOnly(intOption("IP_MTU", L, k.IP_MTU));
+export const IP_MTU: SocketOption<number, never> = withoutSet(intOption("IP_MTU", L, k.IP_MTU));
 /** Lets `bind` take an address that no interface has yet. */
 export const IP_FREEBIND: SocketOption<boolean, boolean> = booleanOption("IP_FREEBIND", L, k.IP_FREEBIND);
 /** Delivers the security label of each packet. */
@@ -96,12 +96,12 @@ export const IP_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
 );
 
 /**
- * The interface of outgoing multicast: one of its addresses, its index, or `struct ip_mreqn` by name. `"0.0.0.0"` and 0
- * leave it to the system.
+ * The interface of outgoing multicast: one of its addresses, its index, or an object with the interface and an address.
+ * With `"0.0.0.0"` or 0 the system chooses the interface.
  */
 export type MulticastInterface = string | number | { readonly interface?: NetworkInterface; readonly address?: string };
 
-/** Set as in {@link MulticastInterface}; read, the address that was set (`"0.0.0.0"` after an index). */
+/** Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index). */
 export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedOption<string, MulticastInterface>(
   "IP_MULTICAST_IF",
   L,
@@ -114,10 +114,11 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
       const address = parseIPv4(value);
       if (address !== undefined) return address;
       throw new TypeError(
-        `${describe(name, value)}, required a numeric IPv4 address, an index, or { interface: name }`,
+        `${cannotSet(name, value)}, required a numeric IPv4 address, an index, or { interface: name }`,
       );
     }
-    const given = typeof value === "number" ? { interface: value } : record(name, value, ["interface", "address"]);
+    const given =
+      typeof value === "number" ? { interface: value } : checkMembers(name, value, ["interface", "address"]);
     const { interface: index = 0, address = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
     return join(
       new Uint8Array(4),
@@ -141,42 +142,42 @@ export const IP_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption(
   k.IP_MULTICAST_LOOP,
 );
 /** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
-export const IP_ADD_MEMBERSHIP: SocketOption<never, Ipv4Membership> = setOption(
+export const IP_ADD_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyOption(
   "IP_ADD_MEMBERSHIP",
   L,
   k.IP_ADD_MEMBERSHIP,
   (value) => encodeIpv4Membership("IP_ADD_MEMBERSHIP", value),
 );
 /** Leaves a multicast group, with all its sources. */
-export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = setOption(
+export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyOption(
   "IP_DROP_MEMBERSHIP",
   L,
   k.IP_DROP_MEMBERSHIP,
   (value) => encodeIpv4Membership("IP_DROP_MEMBERSHIP", value),
 );
 /** Receives from a source again. `EADDRNOTAVAIL` if it was not blocked. */
-export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = setOption(
+export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_UNBLOCK_SOURCE",
   L,
   k.IP_UNBLOCK_SOURCE,
   (value) => encodeIpv4Source("IP_UNBLOCK_SOURCE", value),
 );
 /** Blocks one source of a group that the socket has joined. */
-export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = setOption(
+export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_BLOCK_SOURCE",
   L,
   k.IP_BLOCK_SOURCE,
   (value) => encodeIpv4Source("IP_BLOCK_SOURCE", value),
 );
 /** Joins a multicast group for this source only, or adds the source. */
-export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = setOption(
+export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_ADD_SOURCE_MEMBERSHIP",
   L,
   k.IP_ADD_SOURCE_MEMBERSHIP,
   (value) => encodeIpv4Source("IP_ADD_SOURCE_MEMBERSHIP", value),
 );
 /** Removes a source. Removing the last one leaves the group. */
-export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = setOption(
+export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_DROP_SOURCE_MEMBERSHIP",
   L,
   k.IP_DROP_SOURCE_MEMBERSHIP,
@@ -206,7 +207,7 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOpt
   (value) => {
     const name = "IP_LOCAL_PORT_RANGE";
     if (!Array.isArray(value) || value.length !== 2)
-      throw new TypeError(`${describe(name, value)}, required [lowest, highest]`);
+      throw new TypeError(`${cannotSet(name, value)}, required [lowest, highest]`);
     const [low, high] = (value as unknown[]).map((port) => numberMember(name, "value", port, 0, 0xffff)) as [
       number,
       number,
@@ -214,8 +215,8 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOpt
     return uintBytes(high * 0x1_0000 + low);
   },
 );
-/** The protocol of a raw socket, as it looks to a packet filter of IPsec. */
-export const IP_PROTOCOL: SocketOption<number, never> = readOnly(intOption("IP_PROTOCOL", L, k.IP_PROTOCOL));
+/** The protocol of a raw socket, for the lookup of its IPsec policy. */
+export const IP_PROTOCOL: SocketOption<number, never> = withoutSet(intOption("IP_PROTOCOL", L, k.IP_PROTOCOL));
 
 /** The lowest and the highest port. */
 export type PortRange = readonly [low: number, high: number];

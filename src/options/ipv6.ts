@@ -11,13 +11,13 @@ import {
   booleanOption,
   bytesOption,
   intOption,
-  readOption,
-  setOption,
+  readOnlyOption,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   uintOption,
 } from "./option.js";
-import { interfaceMember, ipv6Member, join, type NetworkInterface, record } from "./values.js";
+import { interfaceMember, ipv6Member, join, type NetworkInterface, checkMembers } from "./memberChecks.js";
 
 const L = k.IPPROTO_IPV6;
 /** The longest extension header: its length field counts units of 8 bytes after the first. */
@@ -27,7 +27,7 @@ const HEADER_SIZE = 8 * 256;
  * Turns a socket that is connected to an IPv4-mapped address into one of `AF_INET`. Its `family` here stays as it was.
  */
 export const IPV6_ADDRFORM: SocketOption<number, number> = intOption("IPV6_ADDRFORM", L, k.IPV6_ADDRFORM);
-/** Where the checksum is in what a raw socket sends and gets (even, bytes from the front); -1 for none. */
+/** Offset of the checksum in the packets of a raw socket (bytes, an even number); -1 for none. */
 export const IPV6_CHECKSUM: SocketOption<number, number> = intOption("IPV6_CHECKSUM", L, k.IPV6_CHECKSUM, -1);
 /** Delivers the flow label and traffic class of each packet. */
 export const IPV6_FLOWINFO: SocketOption<boolean, boolean> = booleanOption("IPV6_FLOWINFO", L, k.IPV6_FLOWINFO);
@@ -63,7 +63,7 @@ export const IPV6_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption
   k.IPV6_MULTICAST_LOOP,
 );
 /** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
-export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOption(
+export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnlyOption(
   "IPV6_ADD_MEMBERSHIP",
   L,
   k.IPV6_ADD_MEMBERSHIP,
@@ -72,7 +72,7 @@ export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOptio
 /** IPV6_ADD_MEMBERSHIP under the name that RFC 3493 gives it. */
 export const IPV6_JOIN_GROUP: SocketOption<never, Ipv6Membership> = IPV6_ADD_MEMBERSHIP;
 /** Leaves a multicast group. */
-export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOption(
+export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnlyOption(
   "IPV6_DROP_MEMBERSHIP",
   L,
   k.IPV6_DROP_MEMBERSHIP,
@@ -80,7 +80,7 @@ export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = setOpti
 );
 /** IPV6_DROP_MEMBERSHIP under the name that RFC 3493 gives it. */
 export const IPV6_LEAVE_GROUP: SocketOption<never, Ipv6Membership> = IPV6_DROP_MEMBERSHIP;
-/** The router alert value whose forwarded packets come here; -1 for none. Sockets of `IPPROTO_RAW` only. */
+/** Receives the forwarded packets that have this Router Alert value; -1 for none. Sockets of `IPPROTO_RAW` only. */
 export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
   "IPV6_ROUTER_ALERT",
   L,
@@ -100,14 +100,14 @@ export const IPV6_RECVERR: SocketOption<boolean, boolean> = booleanOption("IPV6_
 /** Whether an IPv6 socket leaves IPv4 alone (no `::ffff:a.b.c.d`). */
 export const IPV6_V6ONLY: SocketOption<boolean, boolean> = booleanOption("IPV6_V6ONLY", L, k.IPV6_V6ONLY);
 /** Joins an anycast address. */
-export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
+export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOption(
   "IPV6_JOIN_ANYCAST",
   L,
   k.IPV6_JOIN_ANYCAST,
   (value) => encodeIpv6Anycast("IPV6_JOIN_ANYCAST", value),
 );
 /** Leaves an anycast address. */
-export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = setOption(
+export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOption(
   "IPV6_LEAVE_ANYCAST",
   L,
   k.IPV6_LEAVE_ANYCAST,
@@ -133,7 +133,7 @@ export const IPV6_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOptio
 );
 
 /** Reserves, renews and releases flow labels. */
-export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = setOption(
+export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = writeOnlyOption(
   "IPV6_FLOWLABEL_MGR",
   L,
   k.IPV6_FLOWLABEL_MGR,
@@ -145,7 +145,7 @@ export const IPV6_FLOWINFO_SEND: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.IPV6_FLOWINFO_SEND,
 );
-/** What is sent begins with its own IPv6 header. Raw sockets only. */
+/** The program writes the IPv6 header of each packet itself. Raw sockets only. */
 export const IPV6_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IPV6_HDRINCL", L, k.IPV6_HDRINCL);
 /** Delivers the interface and the destination of each packet. */
 export const IPV6_RECVPKTINFO: SocketOption<boolean, boolean> = booleanOption(
@@ -162,12 +162,12 @@ export interface Ipv6PacketInfo {
 }
 
 /** The source address and the interface of each packet that is sent. */
-export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = setOption(
+export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = writeOnlyOption(
   "IPV6_PKTINFO",
   L,
   k.IPV6_PKTINFO,
   (value) => {
-    const { address = "::", interface: index = 0 } = record("IPV6_PKTINFO", value, ["address", "interface"]);
+    const { address = "::", interface: index = 0 } = checkMembers("IPV6_PKTINFO", value, ["address", "interface"]);
     return join(
       ipv6Member("IPV6_PKTINFO", "address", address),
       uintBytes(interfaceMember("IPV6_PKTINFO", "interface", index)),
@@ -242,7 +242,7 @@ export interface Ipv6PathMtu {
 }
 
 /** The path MTU to the peer; `ENOTCONN` unless connected. */
-export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOption(
+export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOnlyOption(
   "IPV6_PATHMTU",
   L,
   k.IPV6_PATHMTU,

@@ -8,7 +8,7 @@ import { formatIPv4 } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE, uintBytes, view } from "../sys/nativeInts.js";
-import { readOption, setOption, type SocketOption, numberMember } from "./option.js";
+import { readOnlyOption, writeOnlyOption, type SocketOption, numberMember } from "./option.js";
 import {
   arrayMember,
   interfaceMember,
@@ -17,11 +17,11 @@ import {
   isIPv6Storage,
   join,
   type NetworkInterface,
-  record,
+  checkMembers,
   storageHost,
   STORAGE_SIZE,
   storageMember,
-} from "./values.js";
+} from "./memberChecks.js";
 
 /**
  * A membership in an IPv4 group: `struct ip_mreqn`. Without `interface` and `address` the system chooses the interface.
@@ -31,7 +31,7 @@ export interface Ipv4Membership {
   readonly group: string;
   /** The local interface. */
   readonly interface?: NetworkInterface;
-  /** The local interface by one of its addresses; `interface` goes before it. */
+  /** The local interface by one of its addresses; `interface` has precedence. */
   readonly address?: string;
 }
 
@@ -95,7 +95,7 @@ export interface GroupSourceFilter extends GroupMembership {
 const ANY = "0.0.0.0";
 
 export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uint8Array {
-  const { group, interface: index = 0, address = ANY } = record(option, value, ["group", "interface", "address"]);
+  const { group, interface: index = 0, address = ANY } = checkMembers(option, value, ["group", "interface", "address"]);
   return join(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
@@ -104,7 +104,7 @@ export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uin
 }
 
 export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array {
-  const { group, source, address = ANY } = record(option, value, ["group", "source", "address"]);
+  const { group, source, address = ANY } = checkMembers(option, value, ["group", "source", "address"]);
   return join(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
@@ -121,7 +121,7 @@ function filterMode(option: string, value: unknown): Uint8Array {
 const IPV4_FILTER = 16;
 
 function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
-  const { group, address = ANY, mode, sources } = record(option, value, ["group", "address", "mode", "sources"]);
+  const { group, address = ANY, mode, sources } = checkMembers(option, value, ["group", "address", "mode", "sources"]);
   const list = arrayMember(option, "sources", sources);
   return join(
     ipv4Member(option, "group", group),
@@ -144,7 +144,7 @@ function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   };
 }
 
-/** Most sources that `getsockopt` reads of a filter. It is above the default limit of every system. */
+/** Maximum number of sources that `getsockopt` reads of a filter. It is above the default limit of every system. */
 const SOURCES = 128;
 
 /** IP_MSFILTER: to set a filter, and with `of` to read the one of a group. */
@@ -158,9 +158,9 @@ export interface Ipv4SourceFilterOption extends SocketOption<never, Ipv4SourceFi
 
 export function ipv4SourceFilterOption(name: string, level: number, optname: number): Ipv4SourceFilterOption {
   return {
-    ...setOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
+    ...writeOnlyOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
     of: (group, address = ANY) => ({
-      ...readOption(name, level, optname, IPV4_FILTER + 4 * SOURCES, decodeIpv4Filter),
+      ...readOnlyOption(name, level, optname, IPV4_FILTER + 4 * SOURCES, decodeIpv4Filter),
       query: join(
         ipv4Member(name, "group", group),
         ipv4Member(name, "address", address),
@@ -172,12 +172,12 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
 }
 
 export function encodeIpv6Membership(option: string, value: Ipv6Membership): Uint8Array {
-  const { group, interface: index = 0 } = record(option, value, ["group", "interface"]);
+  const { group, interface: index = 0 } = checkMembers(option, value, ["group", "interface"]);
   return join(ipv6Member(option, "group", group), uintBytes(interfaceMember(option, "interface", index)));
 }
 
 export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Array {
-  const { address, interface: index = 0 } = record(option, value, ["address", "interface"]);
+  const { address, interface: index = 0 } = checkMembers(option, value, ["address", "interface"]);
   return join(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", index)));
 }
 
@@ -206,12 +206,12 @@ function sourceStorage(option: string, member: string, group: Uint8Array, value:
 }
 
 export function encodeGroupMembership(option: string, value: GroupMembership): Uint8Array {
-  const { group, interface: index = 0 } = record(option, value, ["group", "interface"]);
+  const { group, interface: index = 0 } = checkMembers(option, value, ["group", "interface"]);
   return join(...groupStart(option, group, index));
 }
 
 export function encodeGroupSource(option: string, value: GroupSource): Uint8Array {
-  const { group, interface: index = 0, source } = record(option, value, ["group", "interface", "source"]);
+  const { group, interface: index = 0, source } = checkMembers(option, value, ["group", "interface", "source"]);
   const start = groupStart(option, group, index);
   return join(...start, sourceStorage(option, "source", start[2]!, source));
 }
@@ -221,7 +221,7 @@ const FILTER_SOURCES = FILTER_MODE + 8;
 
 function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array {
   const members = ["group", "interface", "mode", "sources"];
-  const { group, interface: index = 0, mode, sources } = record(option, value, members);
+  const { group, interface: index = 0, mode, sources } = checkMembers(option, value, members);
   const start = groupStart(option, group, index);
   const list = arrayMember(option, "sources", sources);
   return join(
@@ -249,8 +249,8 @@ function decodeGroupFilter(bytes: Uint8Array): GroupSourceFilter {
 /** MCAST_MSFILTER: to set a filter, and with `of` to read the one of a group. */
 export interface GroupSourceFilterOption extends SocketOption<never, GroupSourceFilter> {
   /**
-   * The option for reading the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`. The
-   * `ENODEV` of if_nametoindex(3) comes from here.
+   * The option for reading the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`. `of`
+   * throws the `ENODEV` of if_nametoindex(3).
    */
   readonly of: (group: string, interface_?: NetworkInterface) => SocketOption<GroupSourceFilter, never>;
 }
@@ -261,7 +261,7 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
     of: (group, index = 0) => {
       const query = join(...groupStart(name, group, index), uintBytes(0), uintBytes(SOURCES));
       const size = FILTER_SOURCES + STORAGE_SIZE * SOURCES;
-      return { ...readOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
+      return { ...readOnlyOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
     },
   };
 }
@@ -272,5 +272,5 @@ export function groupOption<Set>(
   optname: number,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return { ...setOption<Set>(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
+  return { ...writeOnlyOption<Set>(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
 }

@@ -1,19 +1,19 @@
 // Options of the level SOL_NETLINK, netlink(7). In the order of their numbers.
 
 import * as k from "../sys/constants.js";
-import { decodeUints } from "./peerCredentials.js";
-import { booleanOption, readOption, setOnly, type SocketOption, uintOption } from "./option.js";
+import { decodeUints } from "./socketStructs.js";
+import { booleanOption, readOnlyOption, withoutGet, type SocketOption, uintOption } from "./option.js";
 
 const L = k.SOL_NETLINK;
-/** Room for the bits of 4096 groups; the largest family of the kernel has fewer than 100. */
+/** Size of the buffer for the bits of 4096 groups; the largest family of the kernel has fewer than 100. */
 const GROUPS_SIZE = 512;
 
 /** Joins a group, such as `RTNLGRP_LINK`. */
-export const NETLINK_ADD_MEMBERSHIP: SocketOption<never, number> = setOnly(
+export const NETLINK_ADD_MEMBERSHIP: SocketOption<never, number> = withoutGet(
   uintOption("NETLINK_ADD_MEMBERSHIP", L, k.NETLINK_ADD_MEMBERSHIP),
 );
 /** Leaves a group. */
-export const NETLINK_DROP_MEMBERSHIP: SocketOption<never, number> = setOnly(
+export const NETLINK_DROP_MEMBERSHIP: SocketOption<never, number> = withoutGet(
   uintOption("NETLINK_DROP_MEMBERSHIP", L, k.NETLINK_DROP_MEMBERSHIP),
 );
 /** Delivers the group of each message. */
@@ -30,14 +30,14 @@ export const NETLINK_NO_ENOBUFS: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.NETLINK_NO_ENOBUFS,
 );
-/** Receives the messages of all network namespaces that have a number here. */
+/** Receives the messages of all network namespaces that have an id in this one. */
 export const NETLINK_LISTEN_ALL_NSID: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_LISTEN_ALL_NSID",
   L,
   k.NETLINK_LISTEN_ALL_NSID,
 );
 /** The groups that the socket has joined, in order. */
-export const NETLINK_LIST_MEMBERSHIPS: SocketOption<number[], never> = readOption(
+export const NETLINK_LIST_MEMBERSHIPS: SocketOption<number[], never> = readOnlyOption(
   "NETLINK_LIST_MEMBERSHIPS",
   L,
   k.NETLINK_LIST_MEMBERSHIPS,

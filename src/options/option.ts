@@ -8,8 +8,9 @@ import { integer, quote } from "../check/index.js";
 /**
  * A socket option with typed values: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.
  *
- * `Get` is what `getsockopt` returns, `Set` what `setsockopt` takes; `never` where the kernel does not support that. An
- * option can also replace its number: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` uses its `optname`.
+ * `Get` is the type that `getsockopt` returns, `Set` the type that `setsockopt` takes; `never` where the kernel does
+ * not support that. An option can be passed where its number is expected: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)`
+ * uses its `optname`.
  */
 export interface SocketOption<Get, Set> {
   /** `"TCP_NODELAY"`. */
@@ -31,7 +32,7 @@ export interface SocketOption<Get, Set> {
 }
 
 /** The beginning of an error message: `Cannot set TCP_NODELAY: value is 1`. `member` names a member of the value. */
-export function describe(option: string, value: unknown, member: string = "value"): string {
+export function cannotSet(option: string, value: unknown, member: string = "value"): string {
   return `Cannot set ${option}: ${member} is ${quote(value)}`;
 }
 
@@ -45,7 +46,8 @@ export function refuseDirection(name: string, direction: "get" | "set"): () => n
 }
 
 /**
- * `value` if it is a whole number from `min` to `max`. `member` names it in the message; the option itself is `value`.
+ * `value` if it is a whole number from `min` to `max`. `member` is its name in the message: "value" if it is the whole
+ * value.
  */
 export function numberMember(option: string, member: string, value: unknown, min: number, max: number): number {
   return integer(value, `set ${option}`, member, min, max);
@@ -60,7 +62,7 @@ export function booleanOption(name: string, level: number, optname: number): Soc
     size: 4,
     decode: (bytes) => readInt(bytes) !== 0,
     encode: (value) => {
-      if (typeof value !== "boolean") throw new TypeError(`${describe(name, value)}, required true or false`);
+      if (typeof value !== "boolean") throw new TypeError(`${cannotSet(name, value)}, required true or false`);
       return intBytes(value ? 1 : 0);
     },
   };
@@ -154,10 +156,10 @@ export function bytesOption(
     decode: (bytes) => bytes,
     encode: (value) => {
       if (!isUint8Array(value)) {
-        throw new TypeError(`${describe(name, value)}, required a Uint8Array of ${min} to ${size} bytes`);
+        throw new TypeError(`${cannotSet(name, value)}, required a Uint8Array of ${min} to ${size} bytes`);
       }
       if (value.length < min || value.length > size) {
-        throw new RangeError(`${describe(name, value)}, required ${min} to ${size} bytes`);
+        throw new RangeError(`${cannotSet(name, value)}, required ${min} to ${size} bytes`);
       }
       return value;
     },
@@ -176,7 +178,7 @@ export function textOption(name: string, level: number, optname: number, size: n
     decode: readText,
     encode: (value) => {
       if (typeof value !== "string" || value.includes("\0")) {
-        throw new TypeError(`${describe(name, value)}, required a string without NUL`);
+        throw new TypeError(`${cannotSet(name, value)}, required a string without NUL`);
       }
       const bytes = utf8.encode(`${value}\0`);
       if (bytes.length > size) {
@@ -196,19 +198,19 @@ export function actionOption(name: string, level: number, optname: number): Sock
     size: 4,
     decode: refuseDirection(name, "get"),
     encode: (value: unknown) => {
-      if (value !== true) throw new TypeError(`${describe(name, value)}, required true`);
+      if (value !== true) throw new TypeError(`${cannotSet(name, value)}, required true`);
       return intBytes(1);
     },
   };
 }
 
 /** The same option, but it can only be read. */
-export function readOnly<Get>(option: SocketOption<Get, never>): SocketOption<Get, never> {
+export function withoutSet<Get>(option: SocketOption<Get, never>): SocketOption<Get, never> {
   return { ...option, encode: refuseDirection(option.name, "set") };
 }
 
 /** The same option, but it can only be set. */
-export function setOnly<Set>(option: SocketOption<unknown, Set>): SocketOption<never, Set> {
+export function withoutGet<Set>(option: SocketOption<unknown, Set>): SocketOption<never, Set> {
   return { ...option, decode: refuseDirection(option.name, "get") };
 }
 
@@ -225,7 +227,7 @@ export function shapedOption<Get, Set>(
 }
 
 /** An option with a conversion of its own that can only be read. */
-export function readOption<Get>(
+export function readOnlyOption<Get>(
   name: string,
   level: number,
   optname: number,
@@ -236,7 +238,7 @@ export function readOption<Get>(
 }
 
 /** An option with a conversion of its own that can only be set. */
-export function setOption<Set>(
+export function writeOnlyOption<Set>(
   name: string,
   level: number,
   optname: number,

@@ -7,18 +7,18 @@ import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js
 import {
   booleanOption,
   intOption,
-  readOption,
-  setOption,
+  readOnlyOption,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   numberMember,
 } from "./option.js";
-import { type BpfInstruction, encodeProgram } from "./program.js";
-import { interfaceMember, type NetworkInterface, record } from "./values.js";
+import { type BpfInstruction, encodeProgram } from "./bpfProgram.js";
+import { interfaceMember, type NetworkInterface, checkMembers } from "./memberChecks.js";
 
 const L = k.SOL_PACKET;
 
-/** Further packets that an interface receives: `struct packet_mreq`. */
+/** Packets that an interface receives in addition to its own: `struct packet_mreq`. */
 export interface PacketMembership {
   readonly interface: NetworkInterface;
   /** `PACKET_MR_PROMISC`, `PACKET_MR_MULTICAST`, `PACKET_MR_ALLMULTI`, `PACKET_MR_UNICAST`. */
@@ -32,7 +32,7 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
     interface: index,
     type,
     address = new Uint8Array(0),
-  } = record(option, value, ["interface", "type", "address"]);
+  } = checkMembers(option, value, ["interface", "type", "address"]);
   if (!isUint8Array(address) || address.length > 8) {
     throw new TypeError(`Cannot set ${option}: address is ${quote(address)}, required a Uint8Array of at most 8 bytes`);
   }
@@ -46,14 +46,14 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
 }
 
 /** Makes an interface receive more than the packets for this host. */
-export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
+export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_ADD_MEMBERSHIP",
   L,
   k.PACKET_ADD_MEMBERSHIP,
   (value) => encodeMembership("PACKET_ADD_MEMBERSHIP", value),
 );
 /** Ends PACKET_ADD_MEMBERSHIP. */
-export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = setOption(
+export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_DROP_MEMBERSHIP",
   L,
   k.PACKET_DROP_MEMBERSHIP,
@@ -67,7 +67,7 @@ export interface PacketStatistics {
 }
 
 /** Packets that came, dropped ones included; reading sets the counters to 0. */
-export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOption(
+export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOnlyOption(
   "PACKET_STATISTICS",
   L,
   k.PACKET_STATISTICS,
@@ -77,7 +77,7 @@ export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOpti
     drops: view(bytes).getUint32(4, LITTLE),
   }),
 );
-/** Packets that do not fit into the ring go to the socket's queue if they are shorter (bytes). */
+/** Packets that do not fit into the ring go to the socket's queue if they are shorter than this number of bytes. */
 export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
   "PACKET_COPY_THRESH",
   L,
@@ -90,7 +90,7 @@ export const PACKET_AUXDATA: SocketOption<boolean, boolean> = booleanOption("PAC
 export const PACKET_ORIGDEV: SocketOption<boolean, boolean> = booleanOption("PACKET_ORIGDEV", L, k.PACKET_ORIGDEV);
 /** Version of the ring: `TPACKET_V1`, `TPACKET_V2`, `TPACKET_V3`; it also gives PACKET_STATISTICS its shape. */
 export const PACKET_VERSION: SocketOption<number, number> = intOption("PACKET_VERSION", L, k.PACKET_VERSION, 0);
-/** Room before each packet of the ring (bytes). */
+/** Bytes reserved before each packet of the ring. */
 export const PACKET_RESERVE: SocketOption<number, number> = intOption("PACKET_RESERVE", L, k.PACKET_RESERVE, 0);
 /** Skips malformed packets of the sending ring. */
 export const PACKET_LOSS: SocketOption<boolean, boolean> = booleanOption("PACKET_LOSS", L, k.PACKET_LOSS);
@@ -109,7 +109,7 @@ export interface PacketFanout {
   readonly flags?: number;
 }
 
-/** Joins a fanout group; all zeros before. */
+/** Joins a fanout group. Before that, reading returns zeros. */
 export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> = shapedOption<
   Required<PacketFanout>,
   PacketFanout
@@ -124,12 +124,12 @@ export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> =
   },
   (value) => {
     const name = "PACKET_FANOUT";
-    const { group, mode, flags = 0 } = record(name, value, ["group", "mode", "flags"]);
+    const { group, mode, flags = 0 } = checkMembers(name, value, ["group", "mode", "flags"]);
     const high = numberMember(name, "mode", mode, 0, 0xff) | numberMember(name, "flags", flags, 0, 0xffff);
     return uintBytes(high * 0x1_0000 + numberMember(name, "group", group, 0, 0xffff));
   },
 );
-/** Sends from the ring at offsets of the program's own. */
+/** Sends from the ring at offsets that the program writes into the ring. */
 export const PACKET_TX_HAS_OFF: SocketOption<boolean, boolean> = booleanOption(
   "PACKET_TX_HAS_OFF",
   L,
@@ -150,7 +150,7 @@ export interface PacketRollover {
 }
 
 /** Counters of a fanout group with `PACKET_FANOUT_ROLLOVER` or its flag; `EINVAL` otherwise. */
-export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOption(
+export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOnlyOption(
   "PACKET_ROLLOVER_STATS",
   L,
   k.PACKET_ROLLOVER_STATS,
@@ -161,7 +161,7 @@ export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOp
   },
 );
 /** What chooses the socket: a classic program for `PACKET_FANOUT_CBPF`, a descriptor for `PACKET_FANOUT_EBPF`. */
-export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = setOption<
+export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = writeOnlyOption<
   number | readonly BpfInstruction[]
 >("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
   typeof value === "number"

@@ -11,7 +11,7 @@ import {
   MEMINFO_SIZE,
   type Ucred,
   UCRED_SIZE,
-} from "./peerCredentials.js";
+} from "./socketStructs.js";
 import { intBytes, LITTLE, readInt, readText, view } from "../sys/nativeInts.js";
 import {
   actionOption,
@@ -19,32 +19,35 @@ import {
   byteCountOption,
   idOption,
   intOption,
-  readOnly,
-  readOption,
-  setOnly,
-  setOption,
+  withoutSet,
+  readOnlyOption,
+  withoutGet,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   textOption,
   uintOption,
   numberMember,
 } from "./option.js";
-import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./program.js";
+import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./bpfProgram.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
-import { interfaceMember, type NetworkInterface } from "./values.js";
+import { interfaceMember, type NetworkInterface } from "./memberChecks.js";
 
 const L = k.SOL_SOCKET;
 /** IFNAMSIZ: the longest name of an interface, its NUL included. */
 const IFNAMSIZ = 16;
-/** Room for groups: NGROUPS_MAX of limits.h would be 256 KiB; a process in more than 4096 groups gets ERANGE. */
+/** Buffer for 4096 groups; a process in more groups gets ERANGE. NGROUPS_MAX groups would need 256 KiB. */
 const GROUPS_SIZE = 4 * 4096;
-/** Room for a security label; NAME_MAX is what unix(7) advises. */
+/** Buffer for a security label; unix(7) advises NAME_MAX bytes. */
 const LABEL_SIZE = 256;
 
-/** SO_LINGER: what `close()` does with unsent data. `null` is off; a number is on, for so many seconds; 0 sends RST. */
+/**
+ * How `close()` handles unsent data. `null`: the option is off. A number: `close()` waits up to that many seconds. 0:
+ * `close()` sends RST.
+ */
 export type Linger = number | null;
 
-/** A pending error and its name. */
+/** The name of the pending error; `null` if there is none. */
 export type PendingError = string | null;
 
 /** Records debugging information in the kernel. */
@@ -52,9 +55,9 @@ export const SO_DEBUG: SocketOption<boolean, boolean> = booleanOption("SO_DEBUG"
 /** Lets `bind` take an address of which old connections remain (TIME-WAIT); for datagrams, one that is in use. */
 export const SO_REUSEADDR: SocketOption<boolean, boolean> = booleanOption("SO_REUSEADDR", L, k.SO_REUSEADDR);
 /** The type of the socket, as `SOCK_STREAM`. */
-export const SO_TYPE: SocketOption<number, never> = readOnly(intOption("SO_TYPE", L, k.SO_TYPE));
+export const SO_TYPE: SocketOption<number, never> = withoutSet(intOption("SO_TYPE", L, k.SO_TYPE));
 /** Returns the code of the pending error and clears it, such as `"ECONNREFUSED"`, or null. */
-export const SO_ERROR: SocketOption<PendingError, never> = readOption("SO_ERROR", L, k.SO_ERROR, 4, (bytes) =>
+export const SO_ERROR: SocketOption<PendingError, never> = readOnlyOption("SO_ERROR", L, k.SO_ERROR, 4, (bytes) =>
   readInt(bytes) === 0 ? null : errnoName(-readInt(bytes)),
 );
 /** Sends only to hosts on the local link, not through a gateway. */
@@ -71,12 +74,13 @@ export const SO_KEEPALIVE: SocketOption<boolean, boolean> = booleanOption("SO_KE
 export const SO_OOBINLINE: SocketOption<boolean, boolean> = booleanOption("SO_OOBINLINE", L, k.SO_OOBINLINE);
 /** Sends UDP over IPv4 without a checksum. */
 export const SO_NO_CHECK: SocketOption<boolean, boolean> = booleanOption("SO_NO_CHECK", L, k.SO_NO_CHECK);
-/** Priority of what is sent in the queues of the device; above 6 needs a privilege. */
+/** Priority of outgoing packets in the queues of the device; above 6 needs a privilege. */
 export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY", L, k.SO_PRIORITY);
 /**
- * `null` is off, a number the seconds for which close lingers; 0 makes close send RST. With seconds above 0 `close()`
- * stops the whole thread until the peer has acknowledged everything or the time is over, on a non-blocking socket too:
- * so does close(2). To wait without that, `shutdown(SHUT_WR)` and read the end of the peer.
+ * `null`: the option is off. A number: the seconds for which `close()` lingers. 0: `close()` sends RST. With a number
+ * above 0, `close()` blocks the thread until the peer has acknowledged all data or the time is over, even on a
+ * non-blocking socket. close(2) does the same. To wait without blocking the thread, call `shutdown(SHUT_WR)` and read
+ * until the end of the peer.
  */
 export const SO_LINGER: SocketOption<Linger, Linger> = shapedOption<Linger, Linger>(
   "SO_LINGER",
@@ -99,7 +103,7 @@ export const SO_REUSEPORT: SocketOption<boolean, boolean> = booleanOption("SO_RE
 /** Delivers the sender's process, user and group with each message of a UNIX socket. */
 export const SO_PASSCRED: SocketOption<boolean, boolean> = booleanOption("SO_PASSCRED", L, k.SO_PASSCRED);
 /** Process, user and group of the peer of a UNIX socket, as of its `connect`, `listen` or `socketpair`. */
-export const SO_PEERCRED: SocketOption<Ucred, never> = readOption(
+export const SO_PEERCRED: SocketOption<Ucred, never> = readOnlyOption(
   "SO_PEERCRED",
   L,
   k.SO_PEERCRED,
@@ -109,7 +113,7 @@ export const SO_PEERCRED: SocketOption<Ucred, never> = readOption(
 /** Bytes that must be there before the socket counts as readable. */
 export const SO_RCVLOWAT: SocketOption<number, number> = intOption("SO_RCVLOWAT", L, k.SO_RCVLOWAT);
 /** Always 1 on Linux. */
-export const SO_SNDLOWAT: SocketOption<number, never> = readOnly(intOption("SO_SNDLOWAT", L, k.SO_SNDLOWAT));
+export const SO_SNDLOWAT: SocketOption<number, never> = withoutSet(intOption("SO_SNDLOWAT", L, k.SO_SNDLOWAT));
 /** ms that a blocking receive waits at most, 0 for no end. Calls of an awaitable socket never block: use `timeout`. */
 export const SO_RCVTIMEO: SocketOption<number, number> = timeoutOption("SO_RCVTIMEO", L, k.SO_RCVTIMEO);
 /** ms that a blocking send waits at most, 0 for no end. Calls of an awaitable socket never block: use `timeout`. */
@@ -135,13 +139,25 @@ export const SO_DETACH_BPF: SocketOption<never, true> = SO_DETACH_FILTER;
 /** Delivers the time of arrival in microseconds with each message. */
 export const SO_TIMESTAMP: SocketOption<boolean, boolean> = booleanOption("SO_TIMESTAMP", L, k.SO_TIMESTAMP);
 /** Whether the socket listens. */
-export const SO_ACCEPTCONN: SocketOption<boolean, never> = readOnly(booleanOption("SO_ACCEPTCONN", L, k.SO_ACCEPTCONN));
+export const SO_ACCEPTCONN: SocketOption<boolean, never> = withoutSet(
+  booleanOption("SO_ACCEPTCONN", L, k.SO_ACCEPTCONN),
+);
 /** Security label of the peer; `ENOPROTOOPT` where no security module gives one. */
-export const SO_PEERSEC: SocketOption<string, never> = readOption("SO_PEERSEC", L, k.SO_PEERSEC, LABEL_SIZE, readText);
+export const SO_PEERSEC: SocketOption<string, never> = readOnlyOption(
+  "SO_PEERSEC",
+  L,
+  k.SO_PEERSEC,
+  LABEL_SIZE,
+  readText,
+);
 /** SO_SNDBUF without the limit of net.core.wmem_max. */
-export const SO_SNDBUFFORCE: SocketOption<never, number> = setOnly(intOption("SO_SNDBUFFORCE", L, k.SO_SNDBUFFORCE, 0));
+export const SO_SNDBUFFORCE: SocketOption<never, number> = withoutGet(
+  intOption("SO_SNDBUFFORCE", L, k.SO_SNDBUFFORCE, 0),
+);
 /** SO_RCVBUF without the limit of net.core.rmem_max. */
-export const SO_RCVBUFFORCE: SocketOption<never, number> = setOnly(intOption("SO_RCVBUFFORCE", L, k.SO_RCVBUFFORCE, 0));
+export const SO_RCVBUFFORCE: SocketOption<never, number> = withoutGet(
+  intOption("SO_RCVBUFFORCE", L, k.SO_RCVBUFFORCE, 0),
+);
 /** Delivers the sender's security label with each message of a UNIX socket. */
 export const SO_PASSSEC: SocketOption<boolean, boolean> = booleanOption("SO_PASSSEC", L, k.SO_PASSSEC);
 /** Delivers the time of arrival in nanoseconds with each message. */
@@ -155,18 +171,18 @@ export const SO_TIMESTAMPING: SocketOption<Timestamping, number | Timestamping> 
   k.SO_TIMESTAMPING,
 );
 /** The protocol of the socket, as `IPPROTO_TCP`. */
-export const SO_PROTOCOL: SocketOption<number, never> = readOnly(intOption("SO_PROTOCOL", L, k.SO_PROTOCOL));
+export const SO_PROTOCOL: SocketOption<number, never> = withoutSet(intOption("SO_PROTOCOL", L, k.SO_PROTOCOL));
 /** The family of the socket, as `AF_INET`. */
-export const SO_DOMAIN: SocketOption<number, never> = readOnly(intOption("SO_DOMAIN", L, k.SO_DOMAIN));
+export const SO_DOMAIN: SocketOption<number, never> = withoutSet(intOption("SO_DOMAIN", L, k.SO_DOMAIN));
 /** Delivers with each message how many were dropped so far because the queue was full. */
 export const SO_RXQ_OVFL: SocketOption<boolean, boolean> = booleanOption("SO_RXQ_OVFL", L, k.SO_RXQ_OVFL);
 /** Reports whether a wireless frame was acknowledged. */
 export const SO_WIFI_STATUS: SocketOption<boolean, boolean> = booleanOption("SO_WIFI_STATUS", L, k.SO_WIFI_STATUS);
-/** Where the next `MSG_PEEK` begins, which then moves on by what it saw; -1 always peeks at the front. */
+/** Offset of the next `MSG_PEEK`. Each peek advances it by the bytes that it returned; -1 always peeks at the front. */
 export const SO_PEEK_OFF: SocketOption<number, number> = intOption("SO_PEEK_OFF", L, k.SO_PEEK_OFF, -1);
 /** The last four bytes of each frame that is sent are its checksum. */
 export const SO_NOFCS: SocketOption<boolean, boolean> = booleanOption("SO_NOFCS", L, k.SO_NOFCS);
-/** Fixes the filter: it can't be changed or taken away any more, and this can't be undone (`EPERM`). */
+/** Locks the filter: no call can change or remove the filter, or unlock it, any more (`EPERM`). */
 export const SO_LOCK_FILTER: SocketOption<boolean, boolean> = booleanOption("SO_LOCK_FILTER", L, k.SO_LOCK_FILTER);
 /** Reports `POLLPRI` with each `POLLERR`. */
 export const SO_SELECT_ERR_QUEUE: SocketOption<boolean, boolean> = booleanOption(
@@ -176,37 +192,40 @@ export const SO_SELECT_ERR_QUEUE: SocketOption<boolean, boolean> = booleanOption
 );
 /** Microseconds for which a call polls the device instead of waiting for an interrupt. */
 export const SO_BUSY_POLL: SocketOption<number, number> = intOption("SO_BUSY_POLL", L, k.SO_BUSY_POLL, 0);
-/** Most bytes per second to send; Infinity for no limit. */
+/** Maximum number of bytes per second to send; Infinity for no limit. */
 export const SO_MAX_PACING_RATE: SocketOption<number, number> = byteCountOption(
   "SO_MAX_PACING_RATE",
   L,
   k.SO_MAX_PACING_RATE,
 );
 /** Extensions of classic BPF that the kernel knows: the highest `SKF_AD_` offset, 64 on all current ones. */
-export const SO_BPF_EXTENSIONS: SocketOption<number, never> = readOnly(
+export const SO_BPF_EXTENSIONS: SocketOption<number, never> = withoutSet(
   intOption("SO_BPF_EXTENSIONS", L, k.SO_BPF_EXTENSIONS),
 );
-/** The CPU on which packets of the socket arrive, -1 before the first; set, it prefers the listener of that CPU. */
+/**
+ * The CPU on which packets of the socket arrive; -1 before the first packet. If it is set on one of several listeners
+ * of a port, the kernel prefers that listener for connections that arrive on that CPU.
+ */
 export const SO_INCOMING_CPU: SocketOption<number, number> = intOption("SO_INCOMING_CPU", L, k.SO_INCOMING_CPU);
-/** Descriptor of an extended BPF program that filters what comes in, as bpf(2) returned it. */
-export const SO_ATTACH_BPF: SocketOption<never, number> = setOnly(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
+/** Descriptor of an extended BPF program that filters incoming packets, as bpf(2) returned it. */
+export const SO_ATTACH_BPF: SocketOption<never, number> = withoutGet(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
 /**
  * The classic BPF program that chooses the socket of a SO_REUSEPORT group: it returns an index in the order of binding.
  */
-export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstruction[]> = setOption(
+export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstruction[]> = writeOnlyOption(
   "SO_ATTACH_REUSEPORT_CBPF",
   L,
   k.SO_ATTACH_REUSEPORT_CBPF,
   (value) => encodeProgram("SO_ATTACH_REUSEPORT_CBPF", value),
 );
 /** Descriptor of an extended BPF program that chooses the socket of a SO_REUSEPORT group. */
-export const SO_ATTACH_REUSEPORT_EBPF: SocketOption<never, number> = setOnly(
+export const SO_ATTACH_REUSEPORT_EBPF: SocketOption<never, number> = withoutGet(
   intOption("SO_ATTACH_REUSEPORT_EBPF", L, k.SO_ATTACH_REUSEPORT_EBPF, 0),
 );
 /** Reports a bad route to the kernel, which then looks for another one. */
 export const SO_CNX_ADVICE: SocketOption<never, true> = actionOption("SO_CNX_ADVICE", L, k.SO_CNX_ADVICE);
 /** The memory that the socket holds. */
-export const SO_MEMINFO: SocketOption<MemInfo, never> = readOption(
+export const SO_MEMINFO: SocketOption<MemInfo, never> = readOnlyOption(
   "SO_MEMINFO",
   L,
   k.SO_MEMINFO,
@@ -214,13 +233,13 @@ export const SO_MEMINFO: SocketOption<MemInfo, never> = readOption(
   decodeMemInfo,
 );
 /** The receive queue of the device by which the last packet came; 0 for none. */
-export const SO_INCOMING_NAPI_ID: SocketOption<number, never> = readOnly(
+export const SO_INCOMING_NAPI_ID: SocketOption<number, never> = withoutSet(
   uintOption("SO_INCOMING_NAPI_ID", L, k.SO_INCOMING_NAPI_ID),
 );
 /** A number that no other socket of this boot has. */
 export const SO_COOKIE: SocketOption<bigint, never> = idOption("SO_COOKIE", L, k.SO_COOKIE);
 /** Supplementary groups of the peer of a UNIX socket. */
-export const SO_PEERGROUPS: SocketOption<number[], never> = readOption(
+export const SO_PEERGROUPS: SocketOption<number[], never> = readOnlyOption(
   "SO_PEERGROUPS",
   L,
   k.SO_PEERGROUPS,
@@ -256,7 +275,7 @@ export const SO_PREFER_BUSY_POLL: SocketOption<boolean, boolean> = booleanOption
   k.SO_PREFER_BUSY_POLL,
 );
 /** Packets that one round of polling takes at most. */
-export const SO_BUSY_POLL_BUDGET: SocketOption<never, number> = setOnly(
+export const SO_BUSY_POLL_BUDGET: SocketOption<never, number> = withoutGet(
   intOption("SO_BUSY_POLL_BUDGET", L, k.SO_BUSY_POLL_BUDGET, 0, 0xffff),
 );
 /** A number that no other network namespace of this boot has. */
@@ -272,10 +291,10 @@ export const SO_RCVMARK: SocketOption<boolean, boolean> = booleanOption("SO_RCVM
 /** Delivers a descriptor of the sender's process with each message of a UNIX socket. */
 export const SO_PASSPIDFD: SocketOption<boolean, boolean> = booleanOption("SO_PASSPIDFD", L, k.SO_PASSPIDFD);
 /** A new descriptor of the peer's process (pidfd_open(2)), close-on-exec, which the caller must close. */
-export const SO_PEERPIDFD: SocketOption<number, never> = readOnly(intOption("SO_PEERPIDFD", L, k.SO_PEERPIDFD));
+export const SO_PEERPIDFD: SocketOption<number, never> = withoutSet(intOption("SO_PEERPIDFD", L, k.SO_PEERPIDFD));
 /** Delivers the priority of each packet. */
 export const SO_RCVPRIORITY: SocketOption<boolean, boolean> = booleanOption("SO_RCVPRIORITY", L, k.SO_RCVPRIORITY);
 /** Whether a UNIX socket takes descriptors; without it a message that carries some can't be sent to it (`EPERM`). */
 export const SO_PASSRIGHTS: SocketOption<boolean, boolean> = booleanOption("SO_PASSRIGHTS", L, k.SO_PASSRIGHTS);
 /** Delivers with each message of a UNIX stream how many bytes are left to read. */
-export const SO_INQ: SocketOption<never, boolean> = setOnly(booleanOption("SO_INQ", L, k.SO_INQ));
+export const SO_INQ: SocketOption<never, boolean> = withoutGet(booleanOption("SO_INQ", L, k.SO_INQ));

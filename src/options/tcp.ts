@@ -5,9 +5,9 @@ import {
   booleanOption,
   bytesOption,
   intOption,
-  readOnly,
-  readOption,
-  setOption,
+  withoutSet,
+  readOnlyOption,
+  writeOnlyOption,
   shapedOption,
   type SocketOption,
   textOption,
@@ -54,7 +54,7 @@ export const TCP_DEFER_ACCEPT: SocketOption<number, number> = intOption("TCP_DEF
 /** Limit of the receive window that is announced (bytes). */
 export const TCP_WINDOW_CLAMP: SocketOption<number, number> = intOption("TCP_WINDOW_CLAMP", L, k.TCP_WINDOW_CLAMP, 0);
 /** The state and the counters of the connection. */
-export const TCP_INFO: SocketOption<TcpInfo, never> = readOption(
+export const TCP_INFO: SocketOption<TcpInfo, never> = readOnlyOption(
   "TCP_INFO",
   L,
   k.TCP_INFO,
@@ -70,7 +70,7 @@ export const TCP_CONGESTION: SocketOption<string, string> = textOption(
   k.TCP_CONGESTION,
   NAME_SIZE,
 );
-/** Retransmits in even steps, not doubling, for streams with few packets in flight. */
+/** Keeps the retransmission timeout constant instead of doubling it, for streams with few packets in flight. */
 export const TCP_THIN_LINEAR_TIMEOUTS: SocketOption<boolean, boolean> = booleanOption(
   "TCP_THIN_LINEAR_TIMEOUTS",
   L,
@@ -91,7 +91,7 @@ export const TCP_REPAIR_QUEUE: SocketOption<number, number> = intOption(
 /** Sequence number of the queue during repair. */
 export const TCP_QUEUE_SEQ: SocketOption<number, number> = uintOption("TCP_QUEUE_SEQ", L, k.TCP_QUEUE_SEQ);
 /** Options of the handshake to put back during repair. */
-export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]> = setOption(
+export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]> = writeOnlyOption(
   "TCP_REPAIR_OPTIONS",
   L,
   k.TCP_REPAIR_OPTIONS,
@@ -104,7 +104,7 @@ export const TCP_TIMESTAMP: SocketOption<number, number> = uintOption("TCP_TIMES
 /** Unsent bytes above which the socket counts as not writable. */
 export const TCP_NOTSENT_LOWAT: SocketOption<number, number> = uintOption("TCP_NOTSENT_LOWAT", L, k.TCP_NOTSENT_LOWAT);
 /** The state of the congestion control. */
-export const TCP_CC_INFO: SocketOption<TcpCcInfo, never> = readOption(
+export const TCP_CC_INFO: SocketOption<TcpCcInfo, never> = readOnlyOption(
   "TCP_CC_INFO",
   L,
   k.TCP_CC_INFO,
@@ -113,8 +113,8 @@ export const TCP_CC_INFO: SocketOption<TcpCcInfo, never> = readOption(
 );
 /** On a listener: keeps the headers of each SYN; 1 from the IP header on, 2 with the link layer's. */
 export const TCP_SAVE_SYN: SocketOption<number, number> = intOption("TCP_SAVE_SYN", L, k.TCP_SAVE_SYN, 0, 2);
-/** The headers of the SYN of this connection, once; then, and without TCP_SAVE_SYN, empty. */
-export const TCP_SAVED_SYN: SocketOption<Uint8Array, never> = readOnly(
+/** The headers of this connection's SYN. They can be read once. Later, or without TCP_SAVE_SYN, it is empty. */
+export const TCP_SAVED_SYN: SocketOption<Uint8Array, never> = withoutSet(
   bytesOption("TCP_SAVED_SYN", L, k.TCP_SAVED_SYN, 0, SYN_SIZE),
 );
 /** The windows, during repair. */
@@ -151,7 +151,7 @@ export const TCP_INQ: SocketOption<boolean, boolean> = booleanOption("TCP_INQ", 
 /** Microseconds of delay before each send, for tests; needs the fq queueing discipline. */
 export const TCP_TX_DELAY: SocketOption<number, number> = intOption("TCP_TX_DELAY", L, k.TCP_TX_DELAY, 0);
 /** Whether the connection is one of Multipath TCP that did not fall back. */
-export const TCP_IS_MPTCP: SocketOption<boolean, never> = readOnly(booleanOption("TCP_IS_MPTCP", L, k.TCP_IS_MPTCP));
+export const TCP_IS_MPTCP: SocketOption<boolean, never> = withoutSet(booleanOption("TCP_IS_MPTCP", L, k.TCP_IS_MPTCP));
 /** Longest retransmission timeout (ms), 1000 to 120000. */
 export const TCP_RTO_MAX_MS: SocketOption<number, number> = intOption("TCP_RTO_MAX_MS", L, k.TCP_RTO_MAX_MS, 0);
 /** Shortest retransmission timeout (us). */

@@ -51,7 +51,7 @@ export interface TcpCcInfo {
   readonly bbr: TcpBbrInfo | null;
 }
 
-/** Room for the union, and for members that come later. */
+/** Buffer size: the union, and members that later kernels add. */
 export const TCP_CC_INFO_SIZE: number = 64;
 
 export function decodeTcpCcInfo(bytes: Uint8Array): TcpCcInfo {

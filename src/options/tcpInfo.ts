@@ -57,7 +57,7 @@ export interface TcpInfo {
   readonly tcpi_rcv_wscale: number;
   /** Whether the delivery rate was limited by the application. */
   readonly tcpi_delivery_rate_app_limited: boolean;
-  /** Why Fast Open failed: 0 not at all or unknown. */
+  /** Why Fast Open failed. 0: it did not fail, or the reason is unknown. */
   readonly tcpi_fastopen_client_fail: number;
   /** Retransmission timeout (us). */
   readonly tcpi_rto: number;
@@ -65,25 +65,25 @@ export interface TcpInfo {
   readonly tcpi_ato: number;
   /** Segment size for sending (bytes). */
   readonly tcpi_snd_mss: number;
-  /** Segment size of what comes in (bytes). */
+  /** Segment size of received data (bytes). */
   readonly tcpi_rcv_mss: number;
   /** Sent and not acknowledged; on a listener, connections in the accept queue (segments). */
   readonly tcpi_unacked: number;
   /** Acknowledged selectively; on a listener, the backlog (segments). */
   readonly tcpi_sacked: number;
-  /** Held for lost (segments). */
+  /** Assumed lost (segments). */
   readonly tcpi_lost: number;
   /** Retransmitted and not acknowledged (segments). */
   readonly tcpi_retrans: number;
   /** Always 0 since Linux 4.15 (segments). */
   readonly tcpi_fackets: number;
-  /** Since data was sent (ms). */
+  /** Time since data was last sent (ms). */
   readonly tcpi_last_data_sent: number;
-  /** Not recorded by the kernel (ms). */
+  /** Time since an acknowledgement was last sent (ms); the kernel does not record it. */
   readonly tcpi_last_ack_sent: number;
-  /** Since data came in (ms). */
+  /** Time since data was last received (ms). */
   readonly tcpi_last_data_recv: number;
-  /** Since an acknowledgement came in (ms). */
+  /** Time since an acknowledgement was last received (ms). */
   readonly tcpi_last_ack_recv: number;
   /** Path MTU (bytes). */
   readonly tcpi_pmtu: number;
@@ -129,11 +129,11 @@ export interface TcpInfo {
   readonly tcpi_data_segs_out: number;
   /** Most recent delivery rate (bytes/s). */
   readonly tcpi_delivery_rate: number;
-  /** With data to send (us). */
+  /** Time during which there was data to send (us). */
   readonly tcpi_busy_time: number;
-  /** Held back by the peer's receive window (us). */
+  /** Time during which the peer's receive window limited sending (us). */
   readonly tcpi_rwnd_limited: number;
-  /** Held back by the send buffer (us). */
+  /** Time during which the send buffer limited sending (us). */
   readonly tcpi_sndbuf_limited: number;
   /** Delivered to the peer (segments). */
   readonly tcpi_delivered?: number;
@@ -159,7 +159,7 @@ export interface TcpInfo {
   readonly tcpi_total_rto?: number;
   /** Recoveries that began with a retransmission timeout. */
   readonly tcpi_total_rto_recoveries?: number;
-  /** Spent in such recoveries (ms). */
+  /** Time spent in such recoveries (ms). */
   readonly tcpi_total_rto_time?: number;
 }
 

@@ -1,24 +1,24 @@
 // The structs that save and restore a TCP connection (TCP_REPAIR of linux/tcp.h).
 
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { describe, numberMember } from "./option.js";
-import { record } from "./values.js";
+import { cannotSet, numberMember } from "./option.js";
+import { checkMembers } from "./memberChecks.js";
 
 /** An option that was negotiated in the handshake: `struct tcp_repair_opt`. */
 export interface TcpRepairOption {
   /** Kind of the option (RFC 9293): 2 segment size, 3 window scale, 4 SACK permitted, 8 timestamps. */
   readonly code: number;
-  /** Its value; for window scale the one of sending, and the one of receiving shifted left by 16. 0 if absent. */
+  /** Its value; 0 if absent. Window scale: the sending scale in the low 16 bits, the receiving scale in the high 16. */
   readonly value?: number;
 }
 
 export function encodeRepairOptions(option: string, value: readonly TcpRepairOption[]): Uint8Array {
-  if (!Array.isArray(value)) throw new TypeError(`${describe(option, value)}, required an array of { code, value }`);
+  if (!Array.isArray(value)) throw new TypeError(`${cannotSet(option, value)}, required an array of { code, value }`);
   const bytes = new Uint8Array(8 * value.length);
   const out = view(bytes);
   for (let index = 0; index < value.length; index++) {
     const where = `${option}, option ${index}`;
-    const { code, value: given = 0 } = record(where, value[index], ["code", "value"]);
+    const { code, value: given = 0 } = checkMembers(where, value[index], ["code", "value"]);
     out.setUint32(8 * index, numberMember(where, "code", code, 0, 0xffff_ffff), LITTLE);
     out.setUint32(8 * index + 4, numberMember(where, "value", given, 0, 0xffff_ffff), LITTLE);
   }
@@ -40,7 +40,7 @@ export const REPAIR_WINDOW_SIZE: number = 20;
 const MEMBERS = ["snd_wl1", "snd_wnd", "max_window", "rcv_wnd", "rcv_wup"];
 
 export function encodeRepairWindow(option: string, value: TcpRepairWindow): Uint8Array {
-  const given = record(option, value, MEMBERS);
+  const given = checkMembers(option, value, MEMBERS);
   const bytes = new Uint8Array(REPAIR_WINDOW_SIZE);
   MEMBERS.forEach((member, index) => {
     view(bytes).setUint32(4 * index, numberMember(option, member, given[member], 0, 0xffff_ffff), LITTLE);

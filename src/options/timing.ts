@@ -2,8 +2,8 @@
 
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { describe, shapedOption, type SocketOption, numberMember } from "./option.js";
-import { record } from "./values.js";
+import { cannotSet, shapedOption, type SocketOption, numberMember } from "./option.js";
+import { checkMembers } from "./memberChecks.js";
 
 /** Bytes of a C long, of which a struct timeval has two. On Linux it has the size of a size_t. */
 const LONG = SIZEOF_SIZE_T;
@@ -18,9 +18,9 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
     (bytes) => readLong(bytes, 0) * 1000 + readLong(bytes, LONG) / 1000,
     (value) => {
       if (typeof value !== "number")
-        throw new TypeError(`${describe(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
+        throw new TypeError(`${cannotSet(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       if (!(value >= 0 && value <= MAX_MS)) {
-        throw new RangeError(`${describe(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
+        throw new RangeError(`${cannotSet(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       }
       // Rounded up, because 0 would mean no timeout.
       const micros = Math.ceil(value * 1000);
@@ -68,7 +68,7 @@ export function timestampingOption(
       return { flags: data.getUint32(0, LITTLE), bindPhc: bytes.length < 8 ? 0 : data.getInt32(4, LITTLE) };
     },
     (value) => {
-      const given = typeof value === "number" ? { flags: value } : record(name, value, ["flags", "bindPhc"]);
+      const given = typeof value === "number" ? { flags: value } : checkMembers(name, value, ["flags", "bindPhc"]);
       const { flags, bindPhc } = given as { flags: unknown; bindPhc?: unknown };
       // Kernels before 5.14 accept only the flags.
       const bytes = new Uint8Array(bindPhc === undefined ? 4 : 8);
@@ -97,7 +97,7 @@ export function txTimeOption(name: string, level: number, optname: number): Sock
     8,
     (bytes) => ({ clockid: view(bytes).getInt32(0, LITTLE), flags: view(bytes).getUint32(4, LITTLE) }),
     (value) => {
-      const { clockid, flags = 0 } = record(name, value, ["clockid", "flags"]);
+      const { clockid, flags = 0 } = checkMembers(name, value, ["clockid", "flags"]);
       const bytes = new Uint8Array(8);
       view(bytes).setInt32(0, numberMember(name, "clockid", clockid, 0, 0x7fff_ffff), LITTLE);
       view(bytes).setUint32(4, numberMember(name, "flags", flags, 0, 0xffff_ffff), LITTLE);

@@ -21,9 +21,9 @@ export const UDP_NO_CHECK6_RX: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.UDP_NO_CHECK6_RX,
 );
-/** Bytes into which the kernel cuts what one call sends (segmentation offload); 0 for none. */
+/** Bytes of each datagram into which the kernel splits the data of one send (segmentation offload); 0 for none. */
 export const UDP_SEGMENT: SocketOption<number, number> = intOption("UDP_SEGMENT", L, k.UDP_SEGMENT, 0, 0xffff);
-/** Lets one call receive several datagrams of one length and sender, with that length in the control data. */
+/** One call receives several datagrams of one length and sender, with that length in the control data. */
 export const UDP_GRO: SocketOption<boolean, boolean> = booleanOption("UDP_GRO", L, k.UDP_GRO);
 
 /** Bytes from the front, header included, that the checksum of a UDP-Lite datagram covers; 0 for all. */
@@ -34,7 +34,7 @@ export const UDPLITE_SEND_CSCOV: SocketOption<number, number> = intOption(
   0,
   0xffff,
 );
-/** Datagrams whose checksum covers less than so many bytes are dropped; 0 for none. */
+/** The kernel drops datagrams whose checksum covers fewer bytes than this number; 0 for none. */
 export const UDPLITE_RECV_CSCOV: SocketOption<number, number> = intOption(
   "UDPLITE_RECV_CSCOV",
   k.IPPROTO_UDPLITE,

@@ -1,7 +1,7 @@
 // The blocks of a pcapng file: https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html
 //
-// A block has its type, its length, its content padded to 32 bits, and its length again. The byte order is that of the writer;
-// here it is always little-endian, which the magic number of the section header says.
+// A block has its type, its length, its content padded to 32 bits, and its length again. The writer chooses the byte
+// order. This file always writes little-endian; the magic number of the section header shows that.
 
 /** Frames with an Ethernet header. */
 export const LINKTYPE_ETHERNET = 1;
@@ -16,7 +16,7 @@ const INTERFACE_DESCRIPTION = 1;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER = 0x1a2b_3c4d;
 
-/** Numbers of options. Each kind of block has its own, but for the first two. */
+/** Codes of options. `end` and `comment` are valid in every block, each other code in one kind of block only. */
 export const OPTION = {
   end: 0,
   comment: 1,
@@ -33,10 +33,10 @@ export type Option = readonly [code: number, value: string | Uint8Array];
 
 const padded = (length: number): number => (length + 3) & ~3;
 
-function options(given: readonly Option[]): Buffer {
-  if (given.length === 0) return Buffer.alloc(0);
-  const parts = given.map(([code, value]) => {
-    // The length has 16 bits.
+function encodeOptions(options: readonly Option[]): Buffer {
+  if (options.length === 0) return Buffer.alloc(0);
+  const parts = options.map(([code, value]) => {
+    // The length field has 16 bits, so a longer value is cut. The two branches are for the overloads of Buffer.from.
     const bytes = (typeof value === "string" ? Buffer.from(value) : Buffer.from(value)).subarray(0, 0xffff);
     const part = Buffer.alloc(4 + padded(bytes.length));
     part.writeUInt16LE(code, 0);
@@ -56,30 +56,34 @@ function frameBlock(type: number, content: readonly Uint8Array[]): Buffer {
   return Buffer.concat([head, ...content, tail]);
 }
 
-export function sectionHeader(given: readonly Option[]): Buffer {
+export function sectionHeader(options: readonly Option[]): Buffer {
   const fields = Buffer.alloc(16);
   fields.writeUInt32LE(BYTE_ORDER, 0);
   // Version 1.0.
   fields.writeUInt16LE(1, 4);
   // The length of the section is not known: -1.
   fields.fill(0xff, 8, 16);
-  return frameBlock(SECTION_HEADER, [fields, options(given)]);
+  return frameBlock(SECTION_HEADER, [fields, encodeOptions(options)]);
 }
 
-export function interfaceDescription(linkType: number, snapLength: number, given: readonly Option[]): Buffer {
+export function interfaceDescription(linkType: number, snapLength: number, options: readonly Option[]): Buffer {
   const fields = Buffer.alloc(8);
   fields.writeUInt16LE(linkType, 0);
   fields.writeUInt32LE(snapLength, 4);
-  return frameBlock(INTERFACE_DESCRIPTION, [fields, options(given)]);
+  return frameBlock(INTERFACE_DESCRIPTION, [fields, encodeOptions(options)]);
 }
 
-/** @param captured the bytes that are kept; `length` is what the packet had */
+/**
+ * @param time in the unit of the interface's option `timestampResolution`
+ * @param captured the stored bytes of the packet
+ * @param length the length of the whole packet
+ */
 export function enhancedPacket(
   interfaceId: number,
   time: bigint,
   captured: Uint8Array,
   length: number,
-  given: readonly Option[],
+  options: readonly Option[],
 ): Buffer {
   const fields = Buffer.alloc(20);
   fields.writeUInt32LE(interfaceId, 0);
@@ -88,5 +92,5 @@ export function enhancedPacket(
   fields.writeUInt32LE(captured.length, 12);
   fields.writeUInt32LE(length, 16);
   const padding = Buffer.alloc(padded(captured.length) - captured.length);
-  return frameBlock(ENHANCED_PACKET, [fields, captured, padding, options(given)]);
+  return frameBlock(ENHANCED_PACKET, [fields, captured, padding, encodeOptions(options)]);
 }

@@ -18,7 +18,7 @@ export interface SpliceEnd {
   readonly stream: Stream | undefined;
 }
 
-export function spliceEndOf(value: unknown, name: string, action: string): SpliceEnd {
+export function spliceSideOf(value: unknown, name: string, action: string): SpliceEnd {
   if (!(value instanceof Stream)) {
     if (isSocket(value)) {
       checkStream(value, isSocket, name, action);

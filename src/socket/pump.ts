@@ -4,7 +4,7 @@ import type { CompletionHandler } from "../reactor/index.js";
 import { addProgress, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
 import type { PipePool } from "../ops/pipes.js";
 import { enforceLimits } from "./flowLimits.js";
-import { spliceEndOf, lockStreams } from "./endpoints.js";
+import { spliceSideOf, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
@@ -114,7 +114,7 @@ export class Pump implements FlowOwner {
  */
 export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  const [one, other] = [spliceEndOf(a, "a", action), spliceEndOf(b, "b", action)];
+  const [one, other] = [spliceSideOf(a, "a", action), spliceSideOf(b, "b", action)];
   const limits = limitsOf(opts, action);
   limits.signal?.throwIfAborted();
   if (one.socket === undefined || other.socket === undefined) return pumpStreams(one, other, limits);

@@ -3,7 +3,7 @@
 import { addProgress, countAndEnd, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
 import { enforceLimits } from "./flowLimits.js";
 import type { Stream } from "../stream/index.js";
-import { spliceEndOf, lockStreams } from "./endpoints.js";
+import { spliceSideOf, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 import { rejection } from "../wait/rejection.js";
@@ -12,7 +12,8 @@ import { rejection } from "../wait/rejection.js";
  * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. Each may also
  * be a {@link Stream} over a socket; the bytes that it has read ahead go first. Small amounts are copied by recv(2) and
  * send(2), which costs less. When `from` ends, the call shuts down writing to `to` (`SHUT_WR`). The promise resolves
- * when `to` has taken all bytes. If `to` is slow, at most one pipe of bytes is read ahead of it. The sockets stay open.
+ * when `to` has taken all bytes. If `to` is slow, the call reads at most as many bytes ahead as the pipe
+ * holds. The sockets stay open.
  *
  * If the call fails or is cancelled, the error (or the reason of the abort, if it is an object) has the properties of
  * {@link SpliceProgress}: the number of `transferred` bytes, and the `undelivered` bytes, which were read from `from`
@@ -21,7 +22,8 @@ import { rejection } from "../wait/rejection.js";
  *
  * @returns the number of bytes moved
  * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` if one of the sockets is closed
- *   during the call; `EMFILE` if no descriptors are free for a pipe; `EINVAL` for a family that can't be spliced …
+ *   during the call; `EMFILE` if no descriptors are free for a pipe; `EINVAL` for a family that can't be spliced; and
+ *   the other errors of splice(2)
  * @see splice(2), pipe(7)
  * @example
  * ```ts
@@ -39,13 +41,13 @@ import { rejection } from "../wait/rejection.js";
  */
 export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
-  const source = spliceEndOf(from, "from", action);
+  const source = spliceSideOf(from, "from", action);
   const { socket } = source;
-  const { socket: target } = spliceEndOf(to, "to", action);
+  const { socket: target } = spliceSideOf(to, "to", action);
   if (socket === undefined || target === undefined) {
     const name = socket === undefined ? "from" : "to";
     throw new TypeError(
-      `Cannot ${action}: ${name} is a stream over no socket, required one over a socket, or pipeTo()`,
+      `Cannot ${action}: ${name} is a stream without a socket, required a stream on a socket; use pipeTo()`,
     );
   }
   const limits = limitsOf(opts, action, ["count", "end"]);

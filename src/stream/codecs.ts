@@ -13,7 +13,7 @@ export interface LengthPrefixOptions {
   readonly bytes?: 1 | 2 | 4 | 8 | "varint" | undefined;
   /** Order of the length's bytes. Default `"big"`, which is network order. */
   readonly endian?: "big" | "little" | undefined;
-  /** Most bytes of a payload. Default 1 MiB, or the largest length that `bytes` can hold if that is less. */
+  /** Maximum number of bytes of a payload. Default 1 MiB, or the largest length that `bytes` can hold if that is less. */
   readonly max?: number | undefined;
 }
 
@@ -77,7 +77,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
 
 /** The limit of frames with a delimiter. */
 export interface DelimitedOptions {
-  /** Most bytes of a frame without its delimiter. Default 1 MiB. */
+  /** Maximum number of bytes of a frame without its delimiter. Default 1 MiB. */
   readonly max?: number | undefined;
 }
 

@@ -15,7 +15,7 @@ import { ReadBuffer } from "../reading/readBuffer.js";
 
 /** The buffers of the Duplex, and the end of its writing side. */
 export interface ToDuplexOptions {
-  /** Most bytes that the Duplex reads ahead, and most bytes of one read. Default 64 KiB. */
+  /** Maximum number of bytes that the Duplex reads ahead, and the maximum number of bytes of one read. Default 64 KiB. */
   readonly readableHighWaterMark?: number | undefined;
   /** When so many bytes wait to be written, `write()` returns false. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;

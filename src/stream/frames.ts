@@ -48,7 +48,7 @@ export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
  * ```
  */
 export interface Codec<T, In = T> {
-  /** Most bytes of a frame, including header and delimiter. Default: the stream's `maxFrame`. */
+  /** Maximum number of bytes of a frame, including header and delimiter. Default: the stream's `maxFrame`. */
   readonly max?: number | undefined;
   /** Makes a decoder for one stream. Called by `frames()`, and again if other methods have read bytes of a frame. */
   decoder(): Decoder<T>;
@@ -59,7 +59,8 @@ export interface Codec<T, In = T> {
 /** How to read frames. */
 export interface FrameOptions extends IoOptions {
   /**
-   * Most bytes of a frame, including header and delimiter. Default: the codec's `max`, else the stream's `maxFrame`.
+   * Maximum number of bytes of a frame, including header and delimiter. Default: the codec's `max`, else the stream's
+   * `maxFrame`.
    */
   readonly max?: number | undefined;
 }

@@ -5,21 +5,21 @@ import { sizeOf } from "../reading/readArguments.js";
 /** The limits of a stream. */
 export interface StreamOptions {
   /**
-   * Most bytes of one read from the connection. So it is the most that the stream reads beyond what a call needs.
-   * Default 64 KiB.
+   * Maximum number of bytes of one read from the connection. So it is the most that the stream reads beyond what a call
+   * needs. Default 64 KiB.
    */
   readonly readSize?: number | undefined;
-  /** Most bytes of a line or of a result of `readUntil`, if the call has no `max`. Default 64 KiB. */
+  /** Maximum number of bytes of a line or of a result of `readUntil`, if the call has no `max`. Default 64 KiB. */
   readonly maxLine?: number | undefined;
-  /** Most bytes of a frame, if neither the call nor the codec has a `max`. Default 1 MiB. */
+  /** Maximum number of bytes of a frame, if neither the call nor the codec has a `max`. Default 1 MiB. */
   readonly maxFrame?: number | undefined;
   /**
-   * Most bytes of the writes that wait ({@link Stream.outbox}). A write that would exceed the limit rejects with an
-   * {@link OutboxFullError}. A single write may have any size: the limit applies only while other writes wait. Default
-   * 4 MiB.
+   * Maximum number of bytes of the writes that wait ({@link Stream.outbox}). A write that would exceed the limit
+   * rejects with an {@link OutboxFullError}. A single write may have any size: the limit applies only while other
+   * writes wait. Default 4 MiB.
    */
   readonly maxOutbox?: number | undefined;
-  /** Most writes that wait, each of which needs some memory besides its bytes. Default 65,536. */
+  /** Maximum number of writes that wait, each of which needs some memory besides its bytes. Default 65,536. */
   readonly maxOutboxWrites?: number | undefined;
   /** Returns the time in milliseconds. A call with a timeout divides it among its reads. Default `performance.now`. */
   readonly now?: (() => number) | undefined;

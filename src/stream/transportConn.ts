@@ -17,7 +17,7 @@ import { PendingRead, PendingWrite } from "./pendingTransfers.js";
 import { targetError } from "../reading/readTarget.js";
 import { toParts, WriteParts } from "./writeParts.js";
 
-/** Most bytes that the transport gets at a time. */
+/** Maximum number of bytes that the transport gets at a time. */
 const PIECE = 65_536;
 
 /** What a `TransportConn` uses of the transport. It makes no call while the same call is pending. */

@@ -54,7 +54,7 @@ export interface WebPair {
 
 /** The read size of the web streams. */
 export interface ToWebOptions {
-  /** Most bytes of one read, if the reader has no buffer of its own (BYOB). Default 64 KiB. */
+  /** Maximum number of bytes of one read, if the reader has no buffer of its own (BYOB). Default 64 KiB. */
   readonly readSize?: number | undefined;
 }
 

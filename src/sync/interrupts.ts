@@ -104,9 +104,9 @@ export function interrupted(calls: Calls): boolean {
     awaitTurn();
   }
   // Before takeSignals(): a signal that comes between the two calls interrupts, and ends nothing yet.
-  const unheard = calls.unheardSignals(os().constants.signals.SIGINT);
+  const pending = calls.pendingSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
-  if (unheard >= MAX_UNHANDLED) endByDefault("SIGINT");
+  if (pending >= MAX_UNHANDLED) endByDefault("SIGINT");
   return false;
 }
 

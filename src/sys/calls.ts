@@ -41,7 +41,10 @@ export interface Calls {
   shutdown(fd: number, how: number): number;
   getsockname(fd: number, addressBuffer: Uint8Array): number;
   getpeername(fd: number, addressBuffer: Uint8Array): number;
-  /** EBADF when this environment does not own the descriptor, or its file is not `file`, which `share` returned. */
+  /**
+   * EBADF when this environment does not own the descriptor, or the descriptor now refers to another file than `file`
+   * (an id that `share` returned).
+   */
   close(fd: number, file?: number): number;
   /**
    * Gives up ownership of a descriptor, which stays open. With `blocking` 1 the call clears O_NONBLOCK first; if that
@@ -113,8 +116,8 @@ export interface Calls {
    * Moves bytes from one socket through an empty pipe to another, in chunks of at most `chunkSize` bytes. Returns 1
    * when it has read `budget` bytes, 0 at the end of the source, or -errno. Writes two 32-bit numbers to `out`: bytes
    * read from the source, and bytes written to the destination. If they differ, the destination accepts no more, and
-   * the pipe has the difference. With `few` 1 the call begins with recv(2) and send(2), and uses splice(2) once a chunk
-   * is larger.
+   * the pipe has the difference. With `smallFirst` 1 the call begins with recv(2) and send(2), and uses splice(2) once a
+   * chunk is larger.
    */
   spliceThrough(
     from: number,
@@ -124,7 +127,7 @@ export interface Calls {
     chunkSize: number,
     budget: number,
     out: Uint8Array,
-    few?: number,
+    smallFirst?: number,
   ): number;
   read(fd: number, view: Uint8Array): number;
 
@@ -154,12 +157,12 @@ export interface Calls {
   /** Registers a descriptor, edge-triggered, for both directions; with `readingOnly` 1 not for EPOLLOUT. */
   pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
-  /** EBADF when the file of the descriptor is not `file`, which `share` returned. */
+  /** EBADF when the descriptor now refers to another file than `file` (an id that `share` returned). */
   pollerRemove(fd: number, poller: number, file?: number): number;
   pollerRef(poller: number): number;
   /**
-   * Says that the loop has turned since the callback was called, or since no call waits. Returns 1 when the caller must
-   * call this again in the next turn.
+   * Reports that the loop has made a turn after the last callback, or after the last waiting call ended. Returns 1 when
+   * the caller must call this function again in the next turn.
    */
   pollerTurned(poller: number): number;
 
@@ -173,10 +176,10 @@ export interface Calls {
    * Records that the event `name` has a listener. Ignores SIGCHLD, SIGWINCH, and names that are not those of signals.
    */
   signalListened(this: void, name: unknown): void;
-  /** Signals that have come since the last call of this function, without those whose listeners have run. */
+  /** Number of signals since the last call of this function whose listeners have not run yet. */
   takeSignals(): number;
-  /** How often `signal` has come without its listeners having run. */
-  unheardSignals(signal: number): number;
+  /** Number of times that `signal` has arrived and its listeners have not run yet. */
+  pendingSignals(signal: number): number;
   /** Records that the listeners of all signals have run; for runtimes without libuv. */
   forgetSignals(): void;
 

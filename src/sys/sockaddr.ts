@@ -61,7 +61,7 @@ export function encodeAddress(address: Address): Uint8Array {
       bytes[LITTLE ? 0 : 1] = AF_INET;
       bytes[2] = port >> 8;
       bytes[3] = port;
-      if (!readIPv4(host, 0, bytes, 4)) requireLiteral(undefined, host);
+      if (!readIPv4(host, 0, bytes, 4)) refuseHost(host);
       return bytes;
     }
     case AF_INET6: {
@@ -121,13 +121,16 @@ function encodeOpaque({ family, data }: OpaqueAddress): Uint8Array {
 }
 
 function requireLiteral(bytes: Uint8Array | undefined, host: string): Uint8Array {
-  if (bytes === undefined)
-    throw new TypeError(`Cannot encode an address: host is ${quote(host)}, required a numeric address`);
-  return bytes;
+  return bytes ?? refuseHost(host);
+}
+
+function refuseHost(host: string): never {
+  throw new TypeError(`Cannot encode an address: host is ${quote(host)}, required a numeric address`);
 }
 
 function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
-  // The length of a path includes its final NUL. An abstract name has no final NUL, and no name at all has no bytes.
+  // The length of a path includes its final NUL. An abstract name has no final NUL. Without a name, the
+  // sockaddr ends after the family.
   const end = name.length === 0 || name[0] === 0 ? 0 : 1;
   if (2 + name.length + end > SIZE_UN) {
     throw new RangeError(`Cannot encode a UNIX address: path has ${name.length} bytes, required at most 107`);
@@ -182,6 +185,7 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
       data.getUint32(start + 24, LITTLE),
     );
   }
+  // + 1: the kernel returns 111 as the length of a path of 108 bytes without NUL, see unix(7).
   if (family === AF_UNIX)
     return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
   if (family === AF_VSOCK && length >= SIZE_VM) {

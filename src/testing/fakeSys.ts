@@ -2,9 +2,9 @@
 // fires. So a test gets EMFILE, EINTR, ECONNABORTED, a short write or a stale event exactly when it needs one.
 //
 // The results of a call are used in the order in which the test has set them. Without a scripted result, a call behaves
-// as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and all other calls succeed. A
-// socket is writable for poll(2) if a call to a UNIX address was refused with EAGAIN, because then the queue of the
-// peer is full. Each call except `share` is recorded.
+// as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and all other calls succeed. If
+// a call to a UNIX address returned EAGAIN, poll(2) reports the socket as writable, because the queue of the receiver
+// is full, not the send buffer. Each call except `share` is recorded.
 //
 // The layout of the poller's array is described in reactor/reactor.ts. This file writes its words [0] to [3] and the
 // events.
@@ -91,7 +91,7 @@ export class FakeSys {
   readonly log: RecordedCall[] = [];
   /** The open descriptors. */
   readonly open: Set<number> = new Set();
-  /** Descriptors of which a call to a UNIX address was refused with EAGAIN. */
+  /** Descriptors on which a call to a UNIX address returned EAGAIN. */
   readonly #refused = new Set<number>();
   #scripts = new Map<string, Outcome[]>();
   #always = new Map<string, Outcome>();
@@ -158,15 +158,15 @@ export class FakeSys {
 
   /** Runs a turn of the event loop with one batch of these events. */
   fire(...batch: readonly FakeEvent[]): void {
-    this.#dispatch(batch, 0);
+    this.#dispatch(batch, false);
   }
 
   /** Dispatches a further batch in the same turn of the event loop. */
   fireMore(...batch: readonly FakeEvent[]): void {
-    this.#dispatch(batch, 1);
+    this.#dispatch(batch, true);
   }
 
-  #dispatch(batch: readonly FakeEvent[], follows: number): void {
+  #dispatch(batch: readonly FakeEvent[], sameTurn: boolean): void {
     if (this.#callback === undefined) throw new Error("Cannot fire events: the poller is not open");
     let at = HEADER_WORDS;
     for (const [{ slot, generation }, events] of batch) {
@@ -175,7 +175,7 @@ export class FakeSys {
       this.#shared[at++] = events;
     }
     this.#shared[2] = batch.length;
-    this.#shared[3] = follows;
+    this.#shared[3] = sameTurn ? 1 : 0;
     this.#callback();
   }
 
@@ -225,15 +225,15 @@ export class FakeSys {
     return result;
   }
 
-  #accept(room: Uint8Array, fd: number): number {
+  #accept(addressBuffer: Uint8Array, fd: number): number {
     if (fd < 0) return fd;
     this.open.add(fd);
     // The address of the peer: 127.0.0.1, port 7.
-    const out = new DataView(room.buffer, room.byteOffset, room.byteLength);
+    const out = new DataView(addressBuffer.buffer, addressBuffer.byteOffset, addressBuffer.byteLength);
     out.setUint32(0, 16, LITTLE_ENDIAN);
     out.setUint16(4, AF_INET, LITTLE_ENDIAN);
     out.setUint16(6, 7);
-    room.set([127, 0, 0, 1], 8);
+    addressBuffer.set([127, 0, 0, 1], 8);
     return fd;
   }
 

@@ -21,8 +21,8 @@ export interface MemoryOptions {
   /** Milliseconds from a write until its bytes can be read, from 0 to 2147483647; null for none. Default 0. */
   readonly latency?: number | null | undefined;
   /**
-   * Most bytes that one read returns: a number, or a function of the number of bytes that it could return (see
-   * {@link seededChunks}). Default: no limit.
+   * Maximum number of bytes that one read returns: a number, or a function of the number of bytes that it could return
+   * (see {@link seededChunks}). Default: no limit.
    */
   readonly chunking?: number | ((available: number) => number) | undefined;
   /** Scripted faults. */

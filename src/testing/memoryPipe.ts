@@ -16,7 +16,7 @@ export interface MemoryPipeOptions {
   readonly capacity: number;
   /** Milliseconds from a write until its bytes can be read. */
   readonly latency: number;
-  /** Most bytes of a read that could return `available` bytes. */
+  /** Maximum number of bytes of a read that could return `available` bytes. */
   readonly chunk: (available: number) => number;
   readonly clock: Clock;
 }

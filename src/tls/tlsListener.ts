@@ -6,7 +6,8 @@
 //
 // At this limit, the oldest client that has sent nothing is dropped for the next connection. So silent clients can't
 // block the listener for the time of a handshake. A new client has sent nothing either, perhaps because its bytes were
-// not read yet. So a client has `silenceTimeout`, and all available bytes are read before a client is dropped.
+// not read yet. So a client may be silent for `silenceTimeout`, and the listener reads all available bytes before it
+// drops a client.
 
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -38,7 +39,7 @@ interface RunningHandshake {
   transport: Transport | undefined;
   /** Whether it was dropped for another connection. */
   dropped: boolean;
-  over: Promise<void> | undefined;
+  finished: Promise<void> | undefined;
 }
 
 /**
@@ -126,8 +127,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       this.#counts.accepted++;
       return Promise.resolve(ready);
     }
-    const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cut) => {
-      this.#accepting = this.#accepting.filter((other) => other !== cut);
+    const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cancelled) => {
+      this.#accepting = this.#accepting.filter((other) => other !== cancelled);
       this.#stopIfIdle();
     });
     this.#accepting.push(call);
@@ -163,7 +164,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);
     this.#held?.abort();
-    await Promise.all([this.#below.close(), ...[...this.#running].map(({ over }) => over)]);
+    await Promise.all([this.#below.close(), ...[...this.#running].map(({ finished }) => finished)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -201,7 +202,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (this.#full && !this.#canDropSilent()) return;
     const fetching = new AbortController();
     this.#fetching = fetching;
-    this.#next(fetching.signal).then(
+    this.#acceptBelow(fetching.signal).then(
       (conn) => {
         if (!this.#full) return this.#arrived(conn);
         // An immediate runs after the events of this turn, so available bytes of silent clients are read before.
@@ -216,7 +217,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /** Accepts below. An error that accept() throws becomes a rejection. */
-  #next(signal: AbortSignal): Promise<Conn> {
+  #acceptBelow(signal: AbortSignal): Promise<Conn> {
     try {
       return this.#below.accept({ signal });
     } catch (error) {
@@ -226,7 +227,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   #arrived(conn: Conn): void {
     this.#fetching = undefined;
-    // Checked first: handshakes that close() has ended still count for the limit.
+    // Checked first: handshakes that close() has ended still count, so `#full` would be wrong here.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
@@ -246,7 +247,9 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Whether a client can be dropped for the next connection. If not yet, a timer calls `#fetch()` at that time. */
+   * Whether a client can be dropped for the next connection. If the client has not been silent long enough, a timer
+   * calls `#fetch()` when it has.
+   */
   #canDropSilent(): boolean {
     const silent = this.#oldestSilent();
     const { silenceTimeout } = this.#opts;
@@ -280,11 +283,11 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       since: clock(),
       transport: undefined,
       dropped: false,
-      over: undefined,
+      finished: undefined,
     };
     this.#running.add(handshake);
     this.#handshakes++;
-    handshake.over = wrapPrepared(
+    handshake.finished = wrapPrepared(
       conn,
       this.#prepared,
       { signal },
@@ -308,7 +311,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
         this.#fetch();
         if (handshake.dropped) this.#counts.dropped++;
         else if (!signal.aborted) this.#counts.failed++;
-        if (!signal.aborted) this.#report(handshake.dropped ? this.#silence(error) : error, remoteAddress);
+        if (!signal.aborted) this.#report(handshake.dropped ? this.#silentClientError(error) : error, remoteAddress);
       },
     );
   }
@@ -323,7 +326,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (onHandshakeError !== undefined) report("onHandshakeError", onHandshakeError, error, remoteAddress);
   }
 
-  #silence(cause: unknown): TlsError {
+  #silentClientError(cause: unknown): TlsError {
     const reason = `the client has sent nothing and was dropped for another one: maxHandshakes is ${this.#opts.maxHandshakes}`;
     return new TlsError("ERR_TLS_SILENT", "TLS handshake failed", reason, { cause });
   }

@@ -81,7 +81,7 @@ const wrongTexts: readonly [string, typeof TypeError | typeof RangeError, RegExp
   ["[::1]", TypeError, /port is missing/],
   ["localhost:", TypeError, /port is missing/],
   ["[::1]:", TypeError, /port is missing/],
-  ["/run/x.sock", TypeError, /looks like a path, which is written "unix:\/run\/x\.sock"/],
+  ["/run/x.sock", TypeError, /the text looks like a path, write "unix:\/run\/x\.sock"/],
   ["h:http", TypeError, /port is "http", required a decimal number/],
   ["h:+1", TypeError, /port is "\+1"/],
   ["h:-1", TypeError, /port is "-1"/],

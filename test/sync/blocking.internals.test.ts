@@ -93,7 +93,7 @@ test("a second Ctrl-C that comes while the call looks for signals interrupts it,
   };
   withCalls(
     {
-      unheardSignals: () => look(),
+      pendingSignals: () => look(),
       takeSignals: () => {
         const now = look();
         const count = now - told;

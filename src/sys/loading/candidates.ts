@@ -72,7 +72,7 @@ export function addonCandidates(
   ];
 }
 
-/** Most bytes that are read of a file. A build for a sanitizer is far smaller. */
+/** Maximum number of bytes that are read of a file. A build for a sanitizer is far smaller. */
 const MAX_READ = 32 << 20;
 
 /** The content, at most {@link MAX_READ} bytes of it, and the size of the file. */

@@ -35,7 +35,7 @@ export interface ExtendedErrorMessage {
 const SIZE = 16;
 const FAMILY = 2;
 
-/** @param address bytes of the address behind the error */
+/** @param address number of bytes of the address that follows the error */
 function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: number, address: number): Codec {
   return {
     name,

@@ -5,7 +5,7 @@ import { quote } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { describe, numberMember } from "./option.js";
+import { cannotSet, numberMember } from "./option.js";
 
 /**
  * A network interface: its index, or its name (`"lo"`), which is resolved when the option is set. 0 is any interface.
@@ -13,9 +13,9 @@ import { describe, numberMember } from "./option.js";
 export type NetworkInterface = number | string;
 
 /** `value` if it is an object with no other members than these. So a misspelt member is an error. */
-export function record(option: string, value: unknown, members: readonly string[]): Record<string, unknown> {
+export function checkMembers(option: string, value: unknown, members: readonly string[]): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
-    throw new TypeError(`${describe(option, value)}, required an object of ${members.join(", ")}`);
+    throw new TypeError(`${cannotSet(option, value)}, required an object of ${members.join(", ")}`);
   }
   for (const key of Object.keys(value)) {
     if (!members.includes(key)) {
@@ -29,30 +29,30 @@ export function record(option: string, value: unknown, members: readonly string[
 
 /** `value` if it is true or false. */
 export function booleanMember(option: string, member: string, value: unknown): boolean {
-  if (typeof value !== "boolean") throw new TypeError(`${describe(option, value, member)}, required true or false`);
+  if (typeof value !== "boolean") throw new TypeError(`${cannotSet(option, value, member)}, required true or false`);
   return value;
 }
 
 /** `value` if it is an array. */
 export function arrayMember(option: string, member: string, value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw new TypeError(`${describe(option, value, member)}, required an array`);
+  if (!Array.isArray(value)) throw new TypeError(`${cannotSet(option, value, member)}, required an array`);
   return value;
 }
 
 /** The four bytes of a numeric IPv4 address. */
 export function ipv4Member(option: string, member: string, value: unknown): Uint8Array {
   const bytes = typeof value === "string" ? parseIPv4(value) : undefined;
-  if (bytes === undefined) throw new TypeError(`${describe(option, value, member)}, required a numeric IPv4 address`);
+  if (bytes === undefined) throw new TypeError(`${cannotSet(option, value, member)}, required a numeric IPv4 address`);
   return bytes;
 }
 
 /** The sixteen bytes of a numeric IPv6 address without a zone. */
 export function ipv6Member(option: string, member: string, value: unknown): Uint8Array {
   const parsed = typeof value === "string" ? parseIPv6(value) : undefined;
-  if (parsed === undefined) throw new TypeError(`${describe(option, value, member)}, required a numeric IPv6 address`);
+  if (parsed === undefined) throw new TypeError(`${cannotSet(option, value, member)}, required a numeric IPv6 address`);
   if (parsed.zone !== undefined) {
     throw new TypeError(
-      `${describe(option, value, member)}, required an address without a zone: pass the interface as "interface"`,
+      `${cannotSet(option, value, member)}, required an address without a zone: pass the interface as "interface"`,
     );
   }
   return parsed.bytes;
@@ -62,7 +62,7 @@ export function ipv6Member(option: string, member: string, value: unknown): Uint
 export function interfaceMember(option: string, member: string, value: unknown): number {
   if (typeof value !== "string") return numberMember(option, member, value, 0, 0x7fff_ffff);
   if (value === "" || value.includes("\0")) {
-    throw new TypeError(`${describe(option, value, member)}, required an interface's index or name`);
+    throw new TypeError(`${cannotSet(option, value, member)}, required an interface's index or name`);
   }
   return check(calls.if_nametoindex(value), "if_nametoindex", () => ({ address: value }));
 }
@@ -80,7 +80,7 @@ export function storageMember(option: string, member: string, value: unknown): U
     return bytes;
   }
   if (typeof value !== "string" || !value.includes(":")) {
-    throw new TypeError(`${describe(option, value, member)}, required a numeric IPv4 or IPv6 address`);
+    throw new TypeError(`${cannotSet(option, value, member)}, required a numeric IPv4 or IPv6 address`);
   }
   view(bytes).setUint16(0, AF_INET6, LITTLE);
   bytes.set(ipv6Member(option, member, value), 8);

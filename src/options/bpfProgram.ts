@@ -4,8 +4,8 @@
 // makes the struct, so that no address ever comes from JavaScript.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { describe, numberMember } from "./option.js";
-import { record } from "./values.js";
+import { cannotSet, numberMember } from "./option.js";
+import { checkMembers } from "./memberChecks.js";
 
 /** One instruction of classic BPF: BPF_STMT and BPF_JUMP of linux/filter.h make the same. */
 export interface BpfInstruction {
@@ -29,7 +29,7 @@ const MEMBERS = ["code", "jt", "jf", "k"];
 
 export function encodeProgram(option: string, value: readonly BpfInstruction[]): Uint8Array {
   if (!Array.isArray(value)) {
-    throw new TypeError(`${describe(option, value)}, required an array of instructions { code, jt, jf, k }`);
+    throw new TypeError(`${cannotSet(option, value)}, required an array of instructions { code, jt, jf, k }`);
   }
   if (value.length === 0 || value.length > MAX) {
     throw new RangeError(`Cannot set ${option}: value has ${value.length} instructions, required 1 to ${MAX}`);
@@ -38,7 +38,7 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
   const out = view(bytes);
   for (let index = 0; index < value.length; index++) {
     const where = `${option}, instruction ${index}`;
-    const { code, jt = 0, jf = 0, k = 0 } = record(where, value[index], MEMBERS);
+    const { code, jt = 0, jf = 0, k = 0 } = checkMembers(where, value[index], MEMBERS);
     const at = index * SIZE;
     out.setUint16(at, numberMember(where, "code", code, 0, 0xffff), LITTLE);
     out.setUint8(at + 2, numberMember(where, "jt", jt, 0, 0xff));

@@ -26,7 +26,7 @@ export function decodeUints(bytes: Uint8Array): number[] {
   return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => data.getUint32(4 * index, LITTLE));
 }
 
-/** Memory of a socket, in bytes but for `drops`; what SK_MEMINFO_ of linux/sock_diag.h counts. */
+/** Memory of a socket, in bytes (`drops` is a count): SK_MEMINFO_ of linux/sock_diag.h. */
 export interface MemInfo {
   /** Held by data that was received and not read. */
   readonly rmemAlloc: number;
@@ -36,7 +36,7 @@ export interface MemInfo {
   readonly wmemAlloc: number;
   /** Limit of that, `SO_SNDBUF`. */
   readonly sndbuf: number;
-  /** Set aside for what comes. */
+  /** Reserved for data that will arrive or will be sent. */
   readonly fwdAlloc: number;
   /** In the send queue. */
   readonly wmemQueued: number;

@@ -15,9 +15,9 @@ export interface Subject {
   readonly value: unknown;
 }
 
-/** Most bytes of a path or of an abstract name: `sun_path` has 108, one of them a NUL; unix(7). */
+/** Maximum number of bytes of a path or of an abstract name: `sun_path` has 108, one of them a NUL; unix(7). */
 const PATH_BYTES = 107;
-/** Most bytes of a host's name: RFC 1035, section 2.3.4, without the length bytes at both ends. */
+/** Maximum number of bytes of a host's name: RFC 1035, section 2.3.4, without the length bytes at both ends. */
 export const MAX_HOST_BYTES = 253;
 /** Traffic class and flow label, the part of `sin6_flowinfo` that goes on the wire; RFC 8200, section 3. */
 const FLOWINFO_MAX = 0x0fff_ffff;
@@ -96,7 +96,10 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   const text = utf8Length(name);
   const bytes = text < 0 ? nameBytes(name)?.length : text;
   if (bytes === undefined) {
-    throw refuse(subject, `${part} has a lone surrogate, required U+DC80 to U+DCFF, which stand for bytes`);
+    throw refuse(
+      subject,
+      `${part} has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only (bytes that are not UTF-8)`,
+    );
   }
   if (bytes > PATH_BYTES) {
     throw outOfRange(subject, `${part} has ${bytes} bytes, required at most ${PATH_BYTES} in UTF-8`);
