@@ -18,8 +18,6 @@ import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
-/** From now on, `accept()` fails when descriptors or memory are short. */
-export let makeSocketImpatient: (listener: SocketListener) => void;
 /**
  * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
  * result. The call fails when descriptors or memory are short.
@@ -85,14 +83,10 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
-    makeSocketImpatient = (listener) => {
-      listener.#patient = false;
-    };
     acceptStream = (listener, handler) => {
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
       const completed = (socket: Socket): void => handler.completed(streamOf(socket));
       const failed = (error: unknown): void => handler.failed(error);
-      listener.#patient = false;
       const socket = acceptFrom({ completed, failed }, listener.#socket);
       return socket === PENDING ? undefined : streamOf(socket);
     };
@@ -106,7 +100,6 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
   readonly #closeSetup: CloseSetup;
   readonly #closing: ClosingSignal | undefined;
   #accepted = 0;
-  #patient = true;
 
   /** @internal */
   constructor(socket: Socket, address: ListenAddress, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
@@ -140,7 +133,7 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
    */
   accept(opts?: IoOptions): Promise<Stream> {
     try {
-      return this.#socket.accept(acceptOptions(opts, this.#patient)).then(this.#toStream);
+      return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -224,10 +217,9 @@ export class SocketListener extends Inspectable<ListenerDescription> implements 
 
 const item = (value: Stream): IteratorYieldResult<Stream> => ({ done: false, value });
 
-function acceptOptions(opts: IoOptions | undefined, patient: boolean): AcceptOptions | undefined {
-  if (opts === undefined) return patient ? PATIENT : undefined;
+function patientOptions(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept");
-  return { timeout: opts.timeout, signal: opts.signal, patient };
+  return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 
 const PATIENT = { patient: true } as const;
