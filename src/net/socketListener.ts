@@ -20,8 +20,6 @@ import { endedByClose } from "../errors/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
-/** From now on, `accept()` fails when descriptors or memory are short. */
-export let makeSocketImpatient: (listener: SocketListener) => void;
 /**
  * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
  * result. The call fails when descriptors or memory are short.
@@ -90,14 +88,10 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
-    makeSocketImpatient = (listener) => {
-      listener.#patient = false;
-    };
     acceptStream = (listener, handler) => {
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
       const completed = (socket: Socket): void => handler.completed(streamOf(socket));
       const failed = (error: unknown): void => handler.failed(error);
-      listener.#patient = false;
       const socket = acceptFrom({ completed, failed }, listener.#socket);
       return socket === PENDING ? undefined : streamOf(socket);
     };
@@ -111,7 +105,6 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #closeSetup: CloseSetup;
   readonly #closing: ClosingSignal | undefined;
   #accepted = 0;
-  #patient = true;
 
   /** @internal */
   constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
@@ -145,7 +138,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    */
   accept(opts?: IoOptions): Promise<Stream<C>> {
     try {
-      return this.#socket.accept(acceptOptions(opts, this.#patient)).then(this.#toStream);
+      return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -230,10 +223,9 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 
 const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
-function acceptOptions(opts: IoOptions | undefined, patient: boolean): AcceptOptions | undefined {
-  if (opts === undefined) return patient ? PATIENT : undefined;
+function patientOptions(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept", WAIT_NAMES);
-  return { timeout: opts.timeout, signal: opts.signal, patient };
+  return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 
 const PATIENT = { patient: true } as const;

@@ -13,10 +13,7 @@ import {
 } from "../tls/index.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
-import { makeSocketImpatient, SocketListener } from "./socketListener.js";
-
-/** From now on, `accept()` fails when descriptors or memory are short. */
-export let makeImpatient: (listener: TlsSocketListener) => void;
+import { SocketListener } from "./socketListener.js";
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -44,12 +41,10 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
-    makeImpatient = (listener) => makeSocketImpatient(listener.#below);
   }
 
   readonly #tlsListener: TlsListener;
   readonly #limits: StreamOptions;
-  readonly #below: SocketListener;
 
   /** @internal */
   constructor(
@@ -61,7 +56,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   ) {
     super(socket, address, limits, { signal });
     this.#limits = limits;
-    this.#tlsListener = new TlsListener((this.#below = new SocketListener(socket, address, {})), tls);
+    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}), tls);
   }
 
   /** The keys and certificates. `context.reload()` replaces them. */

@@ -2,7 +2,7 @@
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Conn, Listener } from "../io.js";
-import { acceptStream, makeImpatient, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
+import { acceptStream, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
 /** As `next` of an `AcceptOwner`. */
@@ -11,8 +11,11 @@ export type Source = (handler: AcceptHandler<Stream>) => Stream | undefined;
 const streamOf = (conn: Conn): Stream => (conn instanceof Stream ? conn : new Stream(conn));
 
 export function sourceOf(listener: Listener): Source {
-  if (listener instanceof TlsSocketListener) makeImpatient(listener);
-  else if (listener instanceof SocketListener) return (handler) => acceptStream(listener, handler);
+  // A listener of TLS accepts below by itself, and waits by itself while descriptors are short. An error of its accept()
+  // would stop the server from taking the connections whose handshake goes on, and these have the descriptors.
+  if (listener instanceof SocketListener && !(listener instanceof TlsSocketListener)) {
+    return (handler) => acceptStream(listener, handler);
+  }
   return (handler) => {
     listener.accept().then(
       (conn) => handler.completed(streamOf(conn)),
