@@ -30,7 +30,7 @@ import { systemClock } from "../wait/clock.js";
 import { millisecondsWithin } from "../wait/waitOptions.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import type { ProxyHeaderToSend } from "../proxyProtocol/index.js";
+import { encodeProxyHeader, type ProxyHeaderToSend } from "../proxyProtocol/index.js";
 import type { TlsConn } from "../tls/index.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { connectHost, type CheckedConnect } from "./connectHost.js";
@@ -48,7 +48,7 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
 } from "./endpointOptions.js";
-import { encodeHeader, sendHeader, type SendHeader } from "./connectHeader.js";
+import { sendHeader, type SendHeader } from "./connectHeader.js";
 import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
@@ -191,7 +191,7 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
     return openWithRetries(policy, (wait) => connect(target, { ...once, ...wait }), { timeout, signal });
   }
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
-  const header = opts.proxyProtocol === undefined ? undefined : await encodeHeader(opts.proxyProtocol);
+  const header = opts.proxyProtocol === undefined ? undefined : encodeProxyHeader(opts.proxyProtocol);
   const send: SendHeader = (stream) => (header === undefined ? stream : sendHeader(stream, header, checked));
   if (target.scheme === "unix" || target.scheme === "vsock") {
     return send(new Stream(await openLocal(target.address, checked, action), limits));

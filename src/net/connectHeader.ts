@@ -1,17 +1,10 @@
 // connect() with a header of the PROXY protocol, which it sends before all other data.
 
-import type { ProxyHeaderToSend } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
 import { type CheckedWait, remaining } from "./endpointOptions.js";
 
 /** Sends the header of a call of connect(), if it has one. */
 export type SendHeader = (stream: Stream) => Stream | Promise<Stream>;
-
-/** The bytes of a header. The encoder is loaded when it is first used. */
-export async function encodeHeader(header: ProxyHeaderToSend): Promise<Buffer> {
-  const { encodeProxyHeader } = await import("../proxyProtocol/index.js");
-  return encodeProxyHeader(header);
-}
 
 /** Sends a header on a new connection. If that fails, it aborts the connection. */
 export async function sendHeader(stream: Stream, header: Buffer, wait: CheckedWait): Promise<Stream> {

@@ -53,10 +53,12 @@ interface Coded extends Error {
   readonly path?: unknown;
 }
 
-/** The meaning of an error's code in words, "" when its message says all there is. */
+/** The meaning of an error's code in words; "" if its message has words already. */
 function meaningOf({ code, errno, message }: Coded): string {
   if (typeof code !== "string") return "";
-  const words = RESOLVER[code] ?? (typeof errno === "number" ? getSystemErrorMap().get(errno)?.[1] : undefined);
+  const hasWords = message.includes(": ");
+  const system = typeof errno === "number" && !hasWords ? getSystemErrorMap().get(errno)?.[1] : undefined;
+  const words = RESOLVER[code] ?? system;
   return words === undefined || message.includes(words) ? "" : `: ${words}`;
 }
 
