@@ -45,3 +45,5 @@ export interface SocketConstructor {
 
 /** The class of sockets. Its constructor derives the type of the addresses from the family. */
 export const Socket: SocketConstructor = SocketCalls;
+// A bundler may rename the class, because this file has the name too.
+Object.defineProperty(SocketCalls, "name", { value: "Socket", configurable: true });

@@ -7,12 +7,6 @@ import { type FindItem, type Found, type ReadRule } from "../reading/readRules.j
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 
-/** A loop ends quietly when this side closes the connection. */
-function toEnd(error: unknown): IteratorResult<never, undefined> {
-  if (endedByClose(error)) return DONE;
-  throw error;
-}
-
 /**
  * The items of a stream: an async iterator that also has `read()` and `tryRead()`. It holds no bytes: what it has not
  * returned is in the stream. So a program may leave the loop, read in another way and continue.
@@ -37,6 +31,11 @@ export class Items<T> implements AsyncIterableIterator<T> {
   readonly #readRule: ReadRule<T | null>;
   readonly #tryReadRule: ReadRule<Found<T>>;
   readonly #nextRule: ReadRule<IteratorResult<T, undefined>>;
+  /** A loop ends quietly if this side has closed the connection. The reason of a signal may look like such an error. */
+  readonly #toEnd = (error: unknown): IteratorResult<never, undefined> => {
+    if (endedByClose(error) && error !== this.#opts?.signal?.reason) return DONE;
+    throw error;
+  };
 
   /** @internal `runsUserCode` says whether `find` runs code of the user. */
   constructor(reader: BufferedReader, find: FindItem<T>, opts: IoOptions | undefined, runsUserCode: boolean = false) {
@@ -81,7 +80,7 @@ export class Items<T> implements AsyncIterableIterator<T> {
     const reader = this.#reader;
     const result = reader.read(this.#nextRule, this.#opts);
     // An item that was there needs no second promise.
-    return reader.reading || reader.closed ? result.then(undefined, toEnd) : result;
+    return reader.reading || reader.closed ? result.then(undefined, this.#toEnd) : result;
   }
 
   /** Ends a loop. The stream stays open and keeps the bytes that were not returned. */

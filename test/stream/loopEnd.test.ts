@@ -55,3 +55,16 @@ test("loops over a listener and over a UDP socket end quietly when close() comes
   await udp.close();
   assert.deepEqual(await Promise.all(running), [0, 0, 0]);
 });
+
+test("a loop throws the reason of its signal, also if it is the error of a call that was closed", async () => {
+  const [mine, other] = await tcpPair();
+  const closed = new Stream(memoryPair()[0]);
+  await closed.close();
+  const reason: unknown = await closed.read().catch((error: unknown) => error);
+  const aborting = new AbortController();
+  const running = count(mine.lines({ signal: aborting.signal }));
+  aborting.abort(reason);
+  await assert.rejects(running, (error) => error === reason);
+  await mine.close();
+  await other.close();
+});
