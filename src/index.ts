@@ -54,6 +54,7 @@ export {
   Forwarder,
   type ForwardListenOptions,
   type ForwardOptions,
+  type GroupOptions,
   type HostAddress,
   type HostFamily,
   type KeepAlive,

@@ -14,7 +14,8 @@ import {
   numberMember,
 } from "./option.js";
 import { type BpfInstruction, encodeProgram } from "./program.js";
-import { interfaceMember, type NetworkInterface, record } from "./values.js";
+import { interfaceMember, record } from "./values.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 const L = k.SOL_PACKET;
 

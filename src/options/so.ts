@@ -31,7 +31,8 @@ import {
 } from "./option.js";
 import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./program.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
-import { interfaceMember, type NetworkInterface } from "./values.js";
+import { interfaceMember } from "./values.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 const L = k.SOL_SOCKET;
 /** IFNAMSIZ: the longest name of an interface, its NUL included. */
