@@ -254,7 +254,8 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     checkU32(subject, "pid", value.pid);
     checkU32(subject, "groups", value.groups);
   } else if (value instanceof PacketAddress) {
-    checkPacket(subject, { ...value, ifindex: value.ifname ?? value.ifindex });
+    const { protocol, ifindex, ifname = ifindex, hatype, pkttype, addr } = value;
+    checkPacket(subject, { protocol, ifindex: ifname, hatype, pkttype, addr });
   } else if (value instanceof OpaqueAddress) {
     checkOpaque(subject, value.family, value.data);
   }
