@@ -69,6 +69,7 @@ export {
   type ForwarderStats,
   type ForwardListenOptions,
   type ForwardOptions,
+  type GroupOptions,
   type HostAddress,
   type HostFamily,
   isRetryable,

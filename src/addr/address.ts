@@ -191,8 +191,10 @@ export class PacketAddress {
   declare readonly family: typeof AF_PACKET;
   /** EtherType (16 bits) in the byte order of the host, such as 0x0800 for IPv4. */
   declare readonly protocol: number;
-  /** Index of the interface; 0 is any. */
+  /** Index of the interface; 0 is any, or the interface `ifname`. */
   declare readonly ifindex: number;
+  /** Name of the interface, which is looked up when the address is used; absent if the index is known. */
+  declare readonly ifname?: string;
   /** ARP hardware type (16 bits), 1 for Ethernet. */
   declare readonly hatype: number;
   /** The kind of destination of the frame (8 bits), such as 0 for this host. */
@@ -200,26 +202,34 @@ export class PacketAddress {
   /** The hardware address, 0 to 8 bytes. */
   declare readonly addr: Uint8Array;
 
-  constructor(protocol: number, ifindex: number, hatype: number, pkttype: number, addr: Uint8Array) {
+  constructor(protocol: number, ifindex: number, hatype: number, pkttype: number, addr: Uint8Array, ifname?: string) {
     this.family = AF_PACKET;
     this.protocol = protocol;
     this.ifindex = ifindex;
     this.hatype = hatype;
     this.pkttype = pkttype;
     this.addr = addr;
+    if (ifname !== undefined) this.ifname = ifname;
   }
 
   /** Interface, protocol and hardware address, for people. `parseAddress()` does not accept it. */
   toString(): string {
-    const head = `packet:${this.ifindex}:0x${this.protocol.toString(16).padStart(4, "0")}`;
+    const head = `packet:${this.ifname ?? this.ifindex}:0x${this.protocol.toString(16).padStart(4, "0")}`;
     return this.addr.length === 0 ? head : `${head}:${hex(this.addr, ":")}`;
   }
 
-  toJSON(): { family: number; protocol: number; ifindex: number; hatype: number; pkttype: number; addr: string } {
+  toJSON(): {
+    family: number;
+    protocol: number;
+    ifindex: number | string;
+    hatype: number;
+    pkttype: number;
+    addr: string;
+  } {
     return {
       family: this.family,
       protocol: this.protocol,
-      ifindex: this.ifindex,
+      ifindex: this.ifname ?? this.ifindex,
       hatype: this.hatype,
       pkttype: this.pkttype,
       addr: hex(this.addr, ":"),

@@ -122,6 +122,7 @@ export function checkHost(
   if (typeof host !== "string") throw refuse(subject, `host is ${quote(host)}, required a string`);
   const portNumber = checkPort(subject, port);
   const flow = checkInteger(subject, "flowinfo", flowinfo, FLOWINFO_MAX);
+  if (typeof scopeid === "string") return checkScopeName(subject, host, port, flow, scopeid, zone);
   const scope = checkU32(subject, "scopeid", scopeid);
   if (host.includes(":")) return checkIPv6(subject, host, portNumber, flow, scope, zone);
   if (zone !== undefined) throw refuse(subject, `zone is ${quote(zone)}, required none unless host is an IPv6 address`);
@@ -133,6 +134,24 @@ export function checkHost(
   }
   checkHostName(subject, host);
   return new HostPort(host, portNumber, flow, scope);
+}
+
+/** A scope id as text is the name or the index of an interface, as a zone is. */
+function checkScopeName(
+  subject: Subject,
+  host: string,
+  port: unknown,
+  flowinfo: number,
+  scopeid: string,
+  zone: unknown,
+): InetAddress | Inet6Address | HostPort {
+  if (!isZone(scopeid)) {
+    throw refuse(subject, `scopeid is ${quote(scopeid)}, required a number, or the name of an interface`);
+  }
+  if (!host.includes(":")) {
+    throw refuse(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
+  }
+  return checkHost(subject, host, port, flowinfo, 0, zone ?? scopeid);
 }
 
 function checkIPv6(

@@ -17,16 +17,19 @@ import {
 import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./addressParts.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
 import { isIPv4 } from "./ipv4Text.js";
-import { isIPv6 } from "./ipv6Text.js";
+import { isIPv6, isZone, zoneIndex } from "./ipv6Text.js";
 import { quote } from "../check/index.js";
 
-/** A host (a numeric address or a name) and a port. `zone` is the name or the index of an interface. */
+/**
+ * A host (a numeric address or a name) and a port. `zone`, and `scopeid` as text, are the name or the index of an
+ * interface.
+ */
 export interface HostPortLike {
   readonly family?: number | undefined;
   readonly host: string;
   readonly port: number;
   readonly flowinfo?: number | undefined;
-  readonly scopeid?: number | undefined;
+  readonly scopeid?: number | string | undefined;
   readonly zone?: string | undefined;
 }
 
@@ -57,7 +60,8 @@ export interface NetlinkLike {
 export interface PacketLike {
   readonly family?: number | undefined;
   readonly protocol?: number | undefined;
-  readonly ifindex: number;
+  /** Index or name of the interface; 0 is any. A name is looked up when the address is used. */
+  readonly ifindex: number | string;
   readonly hatype?: number | undefined;
   readonly pkttype?: number | undefined;
   /** 0 to 8 bytes, or as text: `"02:00:00:00:00:09"`. */
@@ -86,7 +90,7 @@ export type AddressLike =
   | PacketLike
   | OpaqueLike
   | readonly [host: string, port: number]
-  | readonly [host: string, port: number, flowinfo?: number, scopeid?: number];
+  | readonly [host: string, port: number, flowinfo?: number, scopeid?: number | string];
 
 const SHAPES =
   "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, { ifindex, protocol } or " +
@@ -251,7 +255,8 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     checkU32(subject, "pid", value.pid);
     checkU32(subject, "groups", value.groups);
   } else if (value instanceof PacketAddress) {
-    checkPacket(subject, value);
+    const { protocol, ifindex, ifname = ifindex, hatype, pkttype, addr } = value;
+    checkPacket(subject, { protocol, ifindex: ifname, hatype, pkttype, addr });
   } else if (value instanceof OpaqueAddress) {
     checkOpaque(subject, value.family, value.data);
   }
@@ -259,12 +264,19 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
 }
 
 function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: AddressFields): PacketAddress {
+  const named = typeof ifindex === "string";
+  if (named && !isZone(ifindex)) {
+    throw refuse(subject, `ifindex is ${quote(ifindex)}, required the index or the name of an interface`);
+  }
+  // A text of digits is an index, as in a zone.
+  const index = named ? zoneIndex(ifindex) : ifindex;
   return new PacketAddress(
     checkInteger(subject, "protocol", protocol, 0xffff),
-    checkInteger(subject, "ifindex", ifindex, 0x7fff_ffff),
+    checkInteger(subject, "ifindex", index ?? 0, 0x7fff_ffff),
     checkInteger(subject, "hatype", hatype, 0xffff),
     checkInteger(subject, "pkttype", pkttype, 0xff),
     checkBytes(subject, "addr", addr, 8),
+    named && index === undefined ? ifindex : undefined,
   );
 }
 

@@ -4,6 +4,7 @@
 import { type Address, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
+import { interfaceIndex, type NetworkInterface } from "../sys/interfaceIndex.js";
 import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
 import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
@@ -20,12 +21,12 @@ export interface PktinfoMessage {
 }
 
 /**
- * The source address (`spec_dst`) and the interface (`ifindex`) of an IPv4 packet to send. A received message can be
+ * The source address (`spec_dst`) and the interface (`ifindex`: index, name or address) of an IPv4 packet to send. A received message can be
  * sent back unchanged: the answer then has the address that the packet was sent to. The kernel ignores `addr`.
  */
 export interface PktinfoToSend {
   readonly type: "IP_PKTINFO";
-  readonly ifindex?: number | undefined;
+  readonly ifindex?: NetworkInterface | undefined;
   readonly spec_dst?: string | undefined;
   readonly addr?: string | undefined;
 }
@@ -44,7 +45,7 @@ export interface Pktinfo6Message {
 export interface Pktinfo6ToSend {
   readonly type: "IPV6_PKTINFO";
   readonly addr?: string | undefined;
-  readonly ifindex?: number | undefined;
+  readonly ifindex?: NetworkInterface | undefined;
 }
 
 /** The TTL of an IPv4 packet, after `IP_RECVTTL` was set, or of a packet to send. */
@@ -149,7 +150,7 @@ const PKTINFO: Codec = {
         },
   encode: ({ ifindex = 0, spec_dst = "0.0.0.0", addr = "0.0.0.0" }: PktinfoToSend, name) => {
     const bytes = new Uint8Array(12);
-    view(bytes).setInt32(0, integer(ifindex, "sendmsg", `${name}.ifindex`, 0, 0x7fff_ffff), LITTLE);
+    view(bytes).setInt32(0, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE);
     bytes.set(ipv4(spec_dst, `${name}.spec_dst`), 4);
     bytes.set(ipv4(addr, `${name}.addr`), 8);
     return bytes;
@@ -167,7 +168,7 @@ const PKTINFO6: Codec = {
   encode: ({ addr = "::", ifindex = 0 }: Pktinfo6ToSend, name) => {
     const bytes = new Uint8Array(20);
     bytes.set(ipv6(addr, `${name}.addr`));
-    view(bytes).setUint32(16, integer(ifindex, "sendmsg", `${name}.ifindex`, 0, 0x7fff_ffff), LITTLE);
+    view(bytes).setUint32(16, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE);
     return bytes;
   },
 };

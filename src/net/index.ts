@@ -30,4 +30,5 @@ export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";
 export { type TlsConnectOptions, type TlsListenOptions } from "./endpointTls.js";
 export { TlsSocketListener } from "./tlsSocketListener.js";
 export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./bindUdp.js";
+export { type GroupOptions } from "./multicastGroups.js";
 export { type Packet, type UdpDescription, type UdpSendOptions, UdpSocket, type UdpStats } from "./udpSocket.js";

@@ -11,14 +11,16 @@
 // machine no longer has the address, the kernel chooses.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
-import { checkOptions, integer, quote } from "../check/index.js";
+import { checkOptions, quote } from "../check/index.js";
 import { endedByClose, SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
-import { IP_PKTINFO, IPV6_RECVPKTINFO, SO_MEMINFO } from "../options/index.js";
+import { IP_PKTINFO, IPV6_RECVPKTINFO, type NetworkInterface, SO_MEMINFO } from "../options/index.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
 import { describable, describe, Inspectable } from "../registry/index.js";
+import { interfaceIndex } from "../sys/interfaceIndex.js";
+import { changeMembership, type GroupOptions } from "./multicastGroups.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
@@ -46,8 +48,8 @@ export interface Packet {
 export interface UdpSendOptions extends IoOptions {
   /** The source address: numeric, with the socket's own port or 0. Default: the kernel chooses. */
   readonly localAddress?: AddressLike | undefined;
-  /** Index of the sending interface. Default: the route decides. */
-  readonly ifindex?: number | undefined;
+  /** The sending interface: its index, its name, or one of its addresses. Default: the route decides. */
+  readonly ifindex?: NetworkInterface | undefined;
 }
 
 /** The local address and interface of a packet. */
@@ -212,7 +214,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     checkOptions(opts, "send", SEND_NAMES);
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
-    const index = ifindex === undefined ? undefined : integer(ifindex, "send", "ifindex", 0, 0x7fff_ffff);
+    const index = ifindex === undefined ? undefined : interfaceIndex(ifindex, "send", "ifindex");
     if (given === undefined) return { localAddress: undefined, ifindex: index };
     const local = toAddress(given);
     const { family, port } = this.#address;
@@ -233,6 +235,50 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     }
     const host = localAddress?.host ?? "::";
     return [{ type: "IPV6_PKTINFO", addr: host.includes(":") ? host : `::ffff:${host}`, ifindex }];
+  }
+
+  /**
+   * Joins a multicast group: from now on the socket receives what is sent to `group` and to its own port. With `source`
+   * it receives only what that host sends, also if it had joined the group without a source. `group` and `source` are numeric addresses of IPv4 or IPv6. A socket at the
+   * wildcard of both families can join groups of both. Membership ends with `leave()` and with `close()`.
+   *
+   * Without `interface`, the kernel takes the interface of the route to the group. A program that must work on machines
+   * without such a route, or with several interfaces, passes `interface`, and calls `join()` for each of them.
+   *
+   * @throws SocketError `EADDRINUSE` if the socket has joined the group on this interface, `EADDRNOTAVAIL` if it has
+   *   joined this source; `ENODEV` if there is no such interface, or no route and no `interface`; `ENOBUFS` above
+   *   `net.ipv4.igmp_max_memberships`, `EBADF` after `close()`
+   * @throws TypeError or RangeError for an argument that is wrong
+   * @see ip(7), ipv6(7), RFC 3678 (MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP)
+   * @example
+   * ```ts
+   * import { bindUdp, IP_MULTICAST_IF } from "berkeley";
+   *
+   * await using receiver = await bindUdp("udp://0.0.0.0:0");
+   * receiver.join("239.1.2.3", { interface: "lo" });
+   *
+   * await using sender = await bindUdp("udp://127.0.0.1:0");
+   * sender.socket.setsockopt(IP_MULTICAST_IF, "lo");
+   * await sender.send("to the group", ["239.1.2.3", receiver.address.port]);
+   * console.log((await receiver.receive()).data.toString()); // prints: to the group
+   * receiver.leave("239.1.2.3", { interface: "lo" });
+   * ```
+   */
+  join(group: string, opts?: GroupOptions): void {
+    changeMembership(this.#socket, "join", group, opts);
+  }
+
+  /**
+   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves that source only, and with the
+   * last source the group; without, the group with all its sources. Without `interface` it leaves the first membership of the group.
+   *
+   * @throws SocketError `EADDRNOTAVAIL` if the socket has not joined it there; `EINVAL` for a source of a group that it has
+   *   not joined; `ENODEV`, `EBADF`
+   * @throws TypeError or RangeError for an argument that is wrong
+   * @see ip(7), ipv6(7), RFC 3678 (MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP)
+   */
+  leave(group: string, opts?: GroupOptions): void {
+    changeMembership(this.#socket, "leave", group, opts);
   }
 
   /**

@@ -11,7 +11,7 @@ import {
 } from "../addr/index.js";
 import { checkOptions, int32, integer, quote } from "../check/index.js";
 import { type AddrinfoEntry, calls, type Calls } from "../sys/calls.js";
-import { check } from "../sys/errno.js";
+import { indexOfName } from "../sys/interfaceIndex.js";
 import { awaitLookup, type LookupOptions } from "./awaitLookup.js";
 import { type Lookup, resultOf } from "./lookup.js";
 import { addrinfoQuery, nameinfoQuery } from "./query.js";
@@ -162,6 +162,6 @@ function numericAddress(table: Calls, value: AddressLike): Address {
   if (zone === undefined || parseIPv6(host) === undefined) {
     throw new TypeError(`Cannot getnameinfo: host is ${quote(host)}, required a numeric address`);
   }
-  const index = check(table.if_nametoindex(zone), "if_nametoindex", () => ({ address: zone }));
+  const index = indexOfName(table, zone);
   return new Inet6Address(host, port, flowinfo, index);
 }

@@ -2,11 +2,9 @@
 
 import { integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
-import { check, ENODEV, socketError } from "../sys/errno.js";
+import { socketError } from "../sys/errno.js";
+import { indexOfName } from "../sys/interfaceIndex.js";
 import { plainText } from "./textArguments.js";
-
-/** IFNAMSIZ is 16 with the NUL. */
-const NAME_BYTES = 15;
 
 /**
  * The network interfaces: if_nameindex(3).
@@ -40,10 +38,7 @@ export function if_nameindex(): [index: number, name: string][] {
  */
 export function if_nametoindex(name: string): number {
   const text = plainText(name, "if_nametoindex", "name");
-  const details = (): { address: string } => ({ address: text });
-  // The C library would cut a longer name, and find another interface.
-  if (Buffer.byteLength(text) > NAME_BYTES) throw socketError(ENODEV, "if_nametoindex", details());
-  return check(calls.if_nametoindex(text), "if_nametoindex", details);
+  return indexOfName(calls, text);
 }
 
 /**

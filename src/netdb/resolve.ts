@@ -3,7 +3,7 @@
 import { AF_INET6, type Address, HostPort, Inet6Address, InetAddress, parseIPv6 } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { check } from "../sys/errno.js";
+import { indexOfName } from "../sys/interfaceIndex.js";
 import { type Lookup, resultOf } from "./lookup.js";
 import { addrinfoQuery } from "./query.js";
 import { decodeAddress } from "../sys/sockaddr.js";
@@ -24,7 +24,7 @@ export function resolveNow(calls: Calls, target: Address | HostPort, socket: Has
     return new InetAddress("0.0.0.0", target.port);
   }
   if (target.zone !== undefined && parseIPv6(target.host) !== undefined) {
-    const index = check(calls.if_nametoindex(target.zone), "if_nametoindex", () => ({ address: target.zone }));
+    const index = indexOfName(calls, target.zone);
     return new Inet6Address(target.host, target.port, target.flowinfo, index);
   }
   return undefined;

@@ -280,7 +280,7 @@ export {
   UDPLITE_RECV_CSCOV,
   UDPLITE_SEND_CSCOV,
 } from "./udp.js";
-export { type NetworkInterface } from "./memberChecks.js";
+export { type NetworkInterface } from "../sys/interfaceIndex.js";
 export {
   SO_VM_SOCKETS_BUFFER_MAX_SIZE,
   SO_VM_SOCKETS_BUFFER_MIN_SIZE,

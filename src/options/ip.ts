@@ -22,7 +22,8 @@ import {
   numberMember,
 } from "./option.js";
 import { readInt, uintBytes, view } from "../sys/nativeInts.js";
-import { interfaceMember, ipv4Member, join, type NetworkInterface, checkMembers } from "./memberChecks.js";
+import { interfaceMember, ipv4Member, join, checkMembers } from "./memberChecks.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 const L = k.IPPROTO_IP;
 /** The longest IP options of a packet, in bytes. */
@@ -96,12 +97,14 @@ export const IP_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
 );
 
 /**
- * The interface of outgoing multicast: one of its addresses, its index, or an object with the interface and an address.
- * With `"0.0.0.0"` or 0 the system chooses the interface.
+ * The interface of outgoing multicast: its index, its name, or one of its addresses; or an object with the interface
+ * and an address. With `"0.0.0.0"` or 0 the system chooses the interface.
  */
-export type MulticastInterface = string | number | { readonly interface?: NetworkInterface; readonly address?: string };
+export type MulticastInterface =
+  | NetworkInterface
+  | { readonly interface?: NetworkInterface; readonly address?: string };
 
-/** Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index). */
+/** Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index or a name). */
 export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedOption<string, MulticastInterface>(
   "IP_MULTICAST_IF",
   L,
@@ -110,20 +113,16 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
   (bytes) => formatIPv4(bytes),
   (value) => {
     const name = "IP_MULTICAST_IF";
-    if (typeof value === "string") {
-      const address = parseIPv4(value);
-      if (address !== undefined) return address;
-      throw new TypeError(
-        `${cannotSet(name, value)}, required a numeric IPv4 address, an index, or { interface: name }`,
-      );
-    }
-    const given =
-      typeof value === "number" ? { interface: value } : checkMembers(name, value, ["interface", "address"]);
-    const { interface: index = 0, address = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
+    // The kernel takes an IPv4 address itself.
+    const address = typeof value === "string" ? parseIPv4(value) : undefined;
+    if (address !== undefined) return address;
+    const plain = typeof value === "object" && value !== null;
+    const given = plain ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
+    const { interface: index = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
     return join(
       new Uint8Array(4),
-      ipv4Member(name, "address", address),
-      uintBytes(interfaceMember(name, "interface", index)),
+      ipv4Member(name, "address", host),
+      uintBytes(interfaceMember(name, plain ? "interface" : "value", index)),
     );
   },
 );

@@ -17,7 +17,8 @@ import {
   type SocketOption,
   uintOption,
 } from "./option.js";
-import { interfaceMember, ipv6Member, join, type NetworkInterface, checkMembers } from "./memberChecks.js";
+import { interfaceMember, ipv6Member, join, checkMembers } from "./memberChecks.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 const L = k.IPPROTO_IPV6;
 /** The longest extension header: its length field counts units of 8 bytes after the first. */

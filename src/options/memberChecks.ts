@@ -2,15 +2,9 @@
 
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { calls } from "../sys/calls.js";
-import { check } from "../sys/errno.js";
+import { interfaceIndex } from "../sys/interfaceIndex.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { cannotSet, numberMember } from "./option.js";
-
-/**
- * A network interface: its index, or its name (`"lo"`), which is resolved when the option is set. 0 is any interface.
- */
-export type NetworkInterface = number | string;
+import { cannotSet } from "./option.js";
 
 /** `value` if it is an object with no other members than these. So a misspelt member is an error. */
 export function checkMembers(option: string, value: unknown, members: readonly string[]): Record<string, unknown> {
@@ -58,13 +52,9 @@ export function ipv6Member(option: string, member: string, value: unknown): Uint
   return parsed.bytes;
 }
 
-/** The index of an interface. The name of an interface that does not exist throws the `ENODEV` of if_nametoindex(3). */
+/** The index of an interface. An unknown name or address throws the `ENODEV` of if_nametoindex(3). */
 export function interfaceMember(option: string, member: string, value: unknown): number {
-  if (typeof value !== "string") return numberMember(option, member, value, 0, 0x7fff_ffff);
-  if (value === "" || value.includes("\0")) {
-    throw new TypeError(`${cannotSet(option, value, member)}, required an interface's index or name`);
-  }
-  return check(calls.if_nametoindex(value), "if_nametoindex", () => ({ address: value }));
+  return interfaceIndex(value, `set ${option}`, member);
 }
 
 /** Bytes of a sockaddr_storage. */

@@ -16,12 +16,12 @@ import {
   ipv6Member,
   isIPv6Storage,
   join,
-  type NetworkInterface,
   checkMembers,
   storageHost,
   STORAGE_SIZE,
   storageMember,
 } from "./memberChecks.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 /**
  * A membership in an IPv4 group: `struct ip_mreqn`. Without `interface` and `address` the system chooses the interface.

@@ -14,7 +14,8 @@ import {
   numberMember,
 } from "./option.js";
 import { type BpfInstruction, encodeProgram } from "./bpfProgram.js";
-import { interfaceMember, type NetworkInterface, checkMembers } from "./memberChecks.js";
+import { interfaceMember, checkMembers } from "./memberChecks.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 const L = k.SOL_PACKET;
 

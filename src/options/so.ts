@@ -31,7 +31,8 @@ import {
 } from "./option.js";
 import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./bpfProgram.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
-import { interfaceMember, type NetworkInterface } from "./memberChecks.js";
+import { interfaceMember } from "./memberChecks.js";
+import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 const L = k.SOL_SOCKET;
 /** IFNAMSIZ: the longest name of an interface, its NUL included. */

@@ -28,6 +28,8 @@ import {
 import { readIPv4 } from "../addr/ipv4Text.js";
 import { nameText } from "../addr/utf8.js";
 import { quote } from "../check/index.js";
+import { calls } from "./calls.js";
+import { indexOfName } from "./interfaceIndex.js";
 import { LITTLE, view } from "./nativeInts.js";
 
 const SIZE_IN = 16;
@@ -97,11 +99,12 @@ export function encodeAddress(address: Address): Uint8Array {
     }
     case AF_PACKET: {
       const packet = address;
+      const ifindex = packet.ifname === undefined ? packet.ifindex : indexOfName(calls, packet.ifname);
       const bytes = new Uint8Array(SIZE_LL);
       const out = view(bytes);
       out.setUint16(0, AF_PACKET, LITTLE);
       out.setUint16(2, packet.protocol);
-      out.setInt32(4, packet.ifindex, LITTLE);
+      out.setInt32(4, ifindex, LITTLE);
       out.setUint16(8, packet.hatype, LITTLE);
       out.setUint8(10, packet.pkttype);
       out.setUint8(11, packet.addr.length);

@@ -252,12 +252,7 @@ describe("a value that does not fit is refused and quoted", () => {
     [IP_OPTIONS, new Uint8Array(41), RangeError, /required 0 to 40 bytes/],
     [IP_OPTIONS, [1], TypeError, /: value is \[1\], required a Uint8Array/],
     [TCP_FASTOPEN_KEY, new Uint8Array(15), RangeError, /required 16 to 32 bytes/],
-    [
-      IP_MULTICAST_IF,
-      "lo",
-      TypeError,
-      /: value is "lo", required a numeric IPv4 address, an index, or \{ interface: name \}/,
-    ],
+    [IP_MULTICAST_IF, "", TypeError, /: value is "", required the index, the name or a numeric address/],
     [IP_MULTICAST_IF, "127.1", TypeError, /value is "127\.1"/],
     [IP_MULTICAST_IF, null, TypeError, /value is null/],
     [
@@ -273,9 +268,14 @@ describe("a value that does not fit is refused and quoted", () => {
       IP_ADD_MEMBERSHIP,
       { group: "239.1.2.3", interface: "" },
       TypeError,
-      /interface is "", required an interface's index or name/,
+      /interface is "", required the index, the name or a numeric address of an interface/,
     ],
-    [IP_ADD_MEMBERSHIP, { group: "239.1.2.3", interface: "lo\0" }, TypeError, /required an interface's index or name/],
+    [
+      IP_ADD_MEMBERSHIP,
+      { group: "239.1.2.3", interface: "lo\0" },
+      TypeError,
+      /required the index, the name or a numeric address of an interface/,
+    ],
     [
       IP_ADD_MEMBERSHIP,
       { group: "239.1.2.3", interfce: "lo" },

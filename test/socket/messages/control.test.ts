@@ -83,6 +83,10 @@ test("IPV6_PKTINFO tells where a packet came in, and chooses where it leaves", a
   await sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", addr: "::1", ifindex: lo }] });
   const message = await receiver.recvmsg(100);
   assert.deepEqual(only(message.control, "IPV6_PKTINFO"), { type: "IPV6_PKTINFO", addr: "::1", ifindex: lo });
+  await sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", ifindex: "lo" }] });
+  assert.deepEqual(only((await receiver.recvmsg(100)).control, "IPV6_PKTINFO"), only(message.control, "IPV6_PKTINFO"));
+  const unknown = sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", ifindex: "no-such-if" }] });
+  await assert.rejects(unknown, { code: "ENODEV" });
   await assert.rejects(sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", addr: "::2" }] }), { code: "EINVAL" });
 });
 
