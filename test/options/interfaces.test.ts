@@ -112,7 +112,7 @@ test("the device of a packet socket may be a name", { skip: !privileged() }, asy
   await using socket = new Socket(AF_PACKET, SOCK_RAW);
   const address = { protocol: 0x88b5, ifindex: "lo" };
   await socket.bind(address);
-  const bound = socket.getsockname() as PacketAddress;
+  const bound = socket.getsockname();
   assert.deepEqual([bound.ifindex, bound.ifname, bound.protocol], [lo, undefined, 0x88b5]);
   const frame = Buffer.alloc(60);
   frame.writeUInt16BE(0x88b5, 12);
