@@ -13,7 +13,6 @@ import {
   IPV6_UNICAST_IF,
   NI_NUMERICHOST,
   NI_NUMERICSERV,
-  type PacketAddress,
   parseAddress,
   SO_BINDTOIFINDEX,
   SOCK_DGRAM,
