@@ -238,9 +238,10 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Joins a multicast group: from now on the socket receives what is sent to `group` and to its own port. With `source`
-   * it receives only what that host sends, also if it had joined the group without a source. `group` and `source` are numeric addresses of IPv4 or IPv6. A socket at the
-   * wildcard of both families can join groups of both. Membership ends with `leave()` and with `close()`.
+   * Joins a multicast group: from now on the socket receives what is sent to `group` and to its own port. With
+   * `source` it receives only what that host sends, also if it had joined the group without a source. `group` and
+   * `source` are numeric addresses of IPv4 or IPv6. A socket at the wildcard of both families can join groups of
+   * both. Membership ends with `leave()` and with `close()`.
    *
    * Without `interface`, the kernel takes the interface of the route to the group. A program that must work on machines
    * without such a route, or with several interfaces, passes `interface`, and calls `join()` for each of them.
