@@ -7,7 +7,9 @@ const MAX_FRAMES = 40;
 const folder = ownFolder();
 
 function ownFolder(): string {
-  const url = import.meta.url;
+  // Undefined in a bundle of CommonJS. All frames are in that one file then, so no frame is known to be the program's.
+  const url = import.meta.url as string | undefined;
+  if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");
   if (end >= 0) return url.slice(0, end + "/dist/".length);
   // Two folders up from registry/callerLine.js. A bundler may have moved the code elsewhere.

@@ -72,9 +72,9 @@ describe("module systems", () => {
       "main.js": `${program}
         import * as sync from "berkeley/sync";
         import * as testing from "berkeley/testing";
-        import * as server from "berkeley/server";
+        import * as servers from "berkeley/server";
         import * as wintertc from "berkeley/wintertc";
-        for (const entry of [server, sync, testing, wintertc]) if (Object.keys(entry).length === 0) throw new Error("empty entry");`,
+        for (const entry of [servers, sync, testing, wintertc]) if (Object.keys(entry).length === 0) throw new Error("empty entry");`,
     });
     assert.match(await passes(folder, ["main.js"]), /^hello$/m);
   });
