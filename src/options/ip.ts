@@ -118,6 +118,7 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
     if (address !== undefined) return address;
     const plain = typeof value === "object" && value !== null;
     const given = plain ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
+    if (value === undefined) throw new TypeError(`${cannotSet(name, value)}, required an interface`);
     const { interface: index = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
     return join(
       new Uint8Array(4),

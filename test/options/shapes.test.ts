@@ -255,6 +255,7 @@ describe("a value that does not fit is refused and quoted", () => {
     [IP_MULTICAST_IF, "", TypeError, /: value is "", required the index, the name or a numeric address/],
     [IP_MULTICAST_IF, "127.1", TypeError, /value is "127\.1"/],
     [IP_MULTICAST_IF, null, TypeError, /value is null/],
+    [IP_MULTICAST_IF, undefined, TypeError, /value is undefined, required an interface/],
     [
       IP_ADD_MEMBERSHIP,
       "239.1.2.3",
