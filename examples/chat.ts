@@ -31,7 +31,7 @@ interface Guest {
   readonly stream: Stream;
 }
 
-/** Sends a line to guests. A guest who is slow, or gone, leaves: that ends the reads of the stream, and so `visit`. */
+/** Sends a line to clients. A slow client is disconnected, which ends its reads and so its call of `visit`. */
 function tell(guests: readonly Guest[], line: string): void {
   const streams = guests.map(({ stream }) => stream);
   void broadcast(streams, `${line}\n`, { slow: "disconnect" });
