@@ -27,6 +27,7 @@ export {
   VsockAddress,
   type VsockLike,
 } from "./addr/index.js";
+export { type PacketFilter } from "./ops/attachFilter.js";
 export { SocketError, type SocketErrorDetails, TimeoutError } from "./errors/index.js";
 export { AddressCache, type AddOptions, DatagramBatch, type DatagramBatchOptions, segments } from "./batch/index.js";
 export {

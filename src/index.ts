@@ -44,10 +44,15 @@ export {
 export {
   bindUdp,
   type BindUdpOptions,
+  bindUnixDatagram,
+  type BindUnixDatagramOptions,
+  type CloseUnixDatagramOptions,
   connect,
   type ConnectOptions,
   connectUdp,
   type ConnectUdpOptions,
+  connectUnixDatagram,
+  type ConnectUnixDatagramOptions,
   forward,
   type ForwardConnectOptions,
   type Forwarded,
@@ -76,6 +81,9 @@ export {
   TlsSocketListener,
   type UdpOptions,
   UdpSocket,
+  type UnixDatagram,
+  type UnixDatagramOptions,
+  UnixDatagramSocket,
 } from "./net/index.js";
 export {
   type AcceptOptions,

@@ -20,3 +20,11 @@ export { TlsSocketListener } from "./tlsSocketListener.js";
 export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./bindUdp.js";
 export { type GroupOptions } from "./multicastGroups.js";
 export { type Packet, type UdpSendOptions, UdpSocket } from "./udpSocket.js";
+export {
+  bindUnixDatagram,
+  type BindUnixDatagramOptions,
+  connectUnixDatagram,
+  type ConnectUnixDatagramOptions,
+  type UnixDatagramOptions,
+} from "./bindUnixDatagram.js";
+export { type CloseUnixDatagramOptions, type UnixDatagram, UnixDatagramSocket } from "./unixDatagramSocket.js";
