@@ -20,7 +20,7 @@ function scripted(
   let settings = 0;
   const replaced: Partial<Calls> = {
     setsockopt: (_fd, _level, name, value) => {
-      const accepted = (value as Uint8Array).subarray(4, 8).some((byte) => byte !== 0);
+      const accepted = value.subarray(4, 8).some((byte) => byte !== 0);
       log.push(name === SO_DETACH_FILTER ? "detach" : `attach ${accepted ? "filter" : "nothing"}`);
       assert.ok(name === SO_ATTACH_FILTER || name === SO_DETACH_FILTER);
       return settings++ === failing?.at ? failing.errno : 0;
