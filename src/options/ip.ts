@@ -104,6 +104,15 @@ export type MulticastInterface =
   | NetworkInterface
   | { readonly interface?: NetworkInterface; readonly address?: string };
 
+/** `struct ip_mreqn` without a group. */
+function mreqn(option: string, member: string, index: unknown, address: unknown = "0.0.0.0"): Uint8Array {
+  return join(
+    new Uint8Array(4),
+    ipv4Member(option, "address", address),
+    uintBytes(interfaceMember(option, member, index)),
+  );
+}
+
 /** Set as in {@link MulticastInterface}; read, the address that was set (`"0.0.0.0"` after an index or a name). */
 export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedOption<string, MulticastInterface>(
   "IP_MULTICAST_IF",
@@ -116,14 +125,9 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
     // The kernel takes an IPv4 address itself.
     const address = typeof value === "string" ? parseIPv4(value) : undefined;
     if (address !== undefined) return address;
-    const plain = typeof value === "object" && value !== null;
-    const given = plain ? record(name, value, ["interface", "address"]) : { interface: value };
-    const { interface: index = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
-    return join(
-      new Uint8Array(4),
-      ipv4Member(name, "address", host),
-      uintBytes(interfaceMember(name, plain ? "interface" : "value", index)),
-    );
+    if (typeof value !== "object" || value === null) return mreqn(name, "value", value);
+    const { interface: index = 0, address: host = "0.0.0.0" } = record(name, value, ["interface", "address"]);
+    return mreqn(name, "interface", index, host);
   },
 );
 /** Hops that multicast may take: 1, the default, stays on the local network; -1 sets that again. */

@@ -254,10 +254,13 @@ describe("a value that does not fit is refused and quoted", () => {
     [TCP_FASTOPEN_KEY, new Uint8Array(15), RangeError, /required 16 to 32 bytes/],
     [
       IP_MULTICAST_IF,
-      "lo",
+      "",
       TypeError,
-      /: value is "lo", required a numeric IPv4 address, an index, or \{ interface: name \}/,
+      /: value is "", required the index, the name or a numeric address of an interface/,
     ],
+    [IP_MULTICAST_IF, undefined, TypeError, /value is undefined/],
+    [IP_MULTICAST_IF, { interface: null }, TypeError, /interface is null/],
+    [IP_MULTICAST_IF, { name: "lo" }, TypeError, /member "name" is unknown/],
     [IP_MULTICAST_IF, "127.1", TypeError, /value is "127\.1"/],
     [IP_MULTICAST_IF, null, TypeError, /value is null/],
     [
@@ -273,9 +276,14 @@ describe("a value that does not fit is refused and quoted", () => {
       IP_ADD_MEMBERSHIP,
       { group: "239.1.2.3", interface: "" },
       TypeError,
-      /interface is "", required an interface's index or name/,
+      /interface is "", required the index, the name or a numeric address of an interface/,
     ],
-    [IP_ADD_MEMBERSHIP, { group: "239.1.2.3", interface: "lo\0" }, TypeError, /required an interface's index or name/],
+    [
+      IP_ADD_MEMBERSHIP,
+      { group: "239.1.2.3", interface: "lo\0" },
+      TypeError,
+      /required the index, the name or a numeric address of an interface/,
+    ],
     [
       IP_ADD_MEMBERSHIP,
       { group: "239.1.2.3", interfce: "lo" },
