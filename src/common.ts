@@ -39,6 +39,7 @@ export {
   type SocketErrorDetails,
   TimeoutError,
 } from "./errors/index.js";
+export { type PacketFilter } from "./ops/attachFilter.js";
 export { AddressCache, type AddOptions, DatagramBatch, type DatagramBatchOptions, segments } from "./batch/index.js";
 export {
   AI_ADDRCONFIG,

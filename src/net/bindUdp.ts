@@ -14,6 +14,7 @@ import {
 } from "../addr/index.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
+import { checkFilter, type PacketFilter } from "../ops/attachFilter.js";
 import { Socket } from "../socket/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
@@ -45,6 +46,8 @@ export interface UdpOptions extends IoOptions {
   readonly sendBuffer?: number | undefined;
   /** Allows to send to broadcast addresses: SO_BROADCAST. Default false. */
   readonly broadcast?: boolean | undefined;
+  /** A packet filter, attached before the first packet can arrive; see {@link Socket.attachFilter}. */
+  readonly filter?: PacketFilter | undefined;
   /** Uses only this interface: SO_BINDTODEVICE. */
   readonly bindToDevice?: string | undefined;
   /** Finds the addresses of a name. Default: getaddrinfo(3), on another thread. */
@@ -69,10 +72,10 @@ export interface ConnectUdpOptions extends UdpOptions {
   readonly localAddress?: AddressLike | undefined;
 }
 
-const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "bindToDevice", "resolver"];
+const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "filter", "bindToDevice", "resolver"];
 const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
 const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
-const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"];
+const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast", "filter"];
 
 /**
  * Makes a UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families. `fd:N` and
@@ -185,6 +188,7 @@ interface CheckedUdp extends CheckedWait {
   readonly receiveBuffer: number | undefined;
   readonly sendBuffer: number | undefined;
   readonly broadcast: boolean;
+  readonly filter: PacketFilter | undefined;
   readonly device: string | undefined;
   readonly resolver: Resolver | undefined;
 }
@@ -201,6 +205,7 @@ function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
     receiveBuffer: size(receiveBuffer, "receiveBuffer"),
     sendBuffer: size(sendBuffer, "sendBuffer"),
     broadcast: flag(opts.broadcast, false, action, "broadcast"),
+    filter: opts.filter === undefined ? undefined : checkFilter(opts.filter, action),
     device: checkDevice(opts.bindToDevice, action),
     resolver,
   };
@@ -258,6 +263,7 @@ async function makeSocket(
 }
 
 function applyUdp(socket: Socket, checked: CheckedUdp): void {
+  if (checked.filter !== undefined) socket.attachFilter(checked.filter);
   if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);
   if (checked.sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, checked.sendBuffer);
   if (checked.broadcast) socket.setsockopt(SO_BROADCAST, true);

@@ -32,3 +32,17 @@ export { TlsSocketListener } from "./tlsSocketListener.js";
 export { bindUdp, type BindUdpOptions, connectUdp, type ConnectUdpOptions, type UdpOptions } from "./bindUdp.js";
 export { type GroupOptions } from "./multicastGroups.js";
 export { type Packet, type UdpDescription, type UdpSendOptions, UdpSocket, type UdpStats } from "./udpSocket.js";
+export {
+  bindUnixDatagram,
+  type BindUnixDatagramOptions,
+  connectUnixDatagram,
+  type ConnectUnixDatagramOptions,
+  type UnixDatagramOptions,
+} from "./bindUnixDatagram.js";
+export {
+  type CloseUnixDatagramOptions,
+  type UnixDatagram,
+  type UnixDatagramDescription,
+  UnixDatagramSocket,
+  type UnixDatagramStats,
+} from "./unixDatagramSocket.js";

@@ -51,7 +51,7 @@ import { addressOf, type ListenAddress, SocketListener } from "./socketListener.
 import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
-import { listenUnix } from "./unixListener.js";
+import { bindUnix } from "./unixPath.js";
 
 /**
  * Options of `listen()`, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
@@ -187,7 +187,13 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
       if (checked.mode !== undefined && target.address.path.startsWith("\0")) {
         throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
       }
-      const { socket, remove } = await listenUnix(target.address, checked.mode, backlog);
+      const { socket, remove } = await bindUnix(
+        target.address,
+        SOCK_STREAM,
+        checked.mode,
+        () => undefined,
+        (made) => made.listen(backlog),
+      );
       return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: checked.unlink, signal });
     }
     case "tls": {

@@ -37,6 +37,7 @@ export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
+export { receiveWhole } from "./datagramIterator.js";
 export { dropDefaultTimeout } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
 export { resetOnClose } from "./socketConn.js";

@@ -12,6 +12,7 @@ import type { Message, MessageHeader } from "../cmsg/index.js";
 import type { Data, EndOptions, EndResult, TransferStats } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations, type AcceptOptions } from "../ops/accept.js";
+import { attachFilter, type PacketFilter } from "../ops/attachFilter.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions, TransferOptions } from "../ops/flags.js";
 import {
@@ -41,6 +42,7 @@ import { IPPROTO_IP, IPPROTO_TCP, SOCK_STREAM, SOMAXCONN } from "../sys/constant
 import { check } from "../sys/errno.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
 import { acceptIterator } from "./acceptIterator.js";
+import { datagramIterator } from "./datagramIterator.js";
 import { endSocket } from "./endSocket.js";
 import { type NetBoundSocket, takeNetSocket } from "./fromNetSocket.js";
 import { PromiseRunner, setRunnerOf } from "./promiseRunner.js";
@@ -876,6 +878,65 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn(this), opts));
     if (opts === undefined) return this.#stream;
     throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
+  }
+
+  /**
+   * The datagrams as they come, each as a whole, until the socket is closed: for sockets of type `SOCK_DGRAM`,
+   * `SOCK_RAW` and `SOCK_SEQPACKET`. Nothing is received ahead: a loop that ends early loses no datagram, and the
+   * kernel's receive buffer is the only queue. A datagram may be empty. An error, such as `ECONNREFUSED` for an earlier
+   * datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection comes as an empty datagram.
+   *
+   * @param opts `timeout` and `signal`, for each datagram
+   * @throws TypeError for a stream socket, or an option that is wrong
+   * @see recvfrom(2)
+   * @example
+   * ```ts
+   * import { AF_INET, SOCK_DGRAM, Socket } from "berkeley";
+   *
+   * await using socket = new Socket(AF_INET, SOCK_DGRAM);
+   * await socket.bind("127.0.0.1:0");
+   * await socket.sendto("one", socket.getsockname());
+   * for await (const [data, address] of socket.datagrams()) {
+   *   console.log(data.toString(), String(address) === String(socket.getsockname())); // prints: one true
+   *   socket.close();
+   * }
+   * ```
+   */
+  datagrams(opts?: WaitOptions): AsyncIterableIterator<[Buffer, Address]> {
+    return datagramIterator(this.#runner, opts);
+  }
+
+  /**
+   * Attaches a packet filter so that each packet which is received from now on has passed it: setsockopt(2) with
+   * SO_ATTACH_FILTER or SO_ATTACH_BPF. The packets in the receive buffer are dropped, because they arrived before the
+   * filter. A raw or packet socket receives from its creation on, so with the option alone packets could pass the program
+   * unfiltered. Make a packet socket with protocol 0, attach the filter, and then bind it to a protocol and an
+   * interface; then there is nothing to drop.
+   *
+   * @param filter instructions of classic BPF, or the descriptor of a loaded eBPF program
+   * @throws SocketError `EINVAL` if the kernel refuses the program, `EPERM` after SO_LOCK_FILTER, `ENOMEM`; the socket is
+   *   as before then
+   * @throws TypeError or RangeError for a filter that is wrong, or a stream socket, whose bytes would be lost
+   * @see socket(7), packet(7), bpf(2)
+   * @example
+   * ```ts
+   * import { AF_INET, BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, SOCK_DGRAM, Socket } from "berkeley";
+   *
+   * await using socket = new Socket(AF_INET, SOCK_DGRAM);
+   * // Accepts a datagram whose first byte, after the 8 bytes of the UDP header, is "!".
+   * socket.attachFilter([
+   *   { code: BPF_LD | BPF_B | BPF_ABS, k: 8 },
+   *   { code: BPF_JMP | BPF_JEQ | BPF_K, jf: 1, k: 0x21 },
+   *   { code: BPF_RET | BPF_K, k: 0xffff },
+   *   { code: BPF_RET | BPF_K, k: 0 },
+   * ]);
+   * await socket.bind("127.0.0.1:0");
+   * for (const text of ["no", "!yes"]) await socket.sendto(text, socket.getsockname());
+   * console.log((await socket.recv(100)).toString()); // prints: !yes
+   * ```
+   */
+  attachFilter(filter: PacketFilter): void {
+    attachFilter(this.#runner, filter);
   }
 
   /**

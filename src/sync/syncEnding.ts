@@ -9,10 +9,12 @@ import { blockingRunnerOf } from "./blockingRunner.js";
 import { deadlineIn } from "./blockingCall.js";
 import type { Socket } from "./syncSocket.js";
 import { blockingTimeoutOf } from "./syncOptions.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
 
 /** Options of `end`: `timeout` in ms, `maxBytes`. */
 export type EndOptions = Omit<AwaitableEnd, "signal">;
 
+const END_NAMES: readonly string[] = [...WAIT_NAMES, "maxBytes"];
 const DISCARD_SIZE = 65_536;
 
 function maxBytesOf(opts: EndOptions | undefined): number {
@@ -24,7 +26,7 @@ function maxBytesOf(opts: EndOptions | undefined): number {
 
 /** Shuts down writing, reads and drops bytes until the peer finishes or a limit is reached, and closes. */
 export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): EndResult {
-  const deadline = deadlineIn(blockingTimeoutOf(opts, END_TIMEOUT, "end"));
+  const deadline = deadlineIn(blockingTimeoutOf(opts, END_TIMEOUT, "end", END_NAMES));
   const maxBytes = maxBytesOf(opts);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(`Cannot end: the socket is of type ${socket.type}, required SOCK_STREAM`);

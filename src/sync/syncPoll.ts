@@ -8,6 +8,7 @@ import { interrupted } from "./interrupts.js";
 import { isBlockingSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
 import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
 
 export { type PollResult } from "../ops/pollTable.js";
 
@@ -38,7 +39,7 @@ export type PollEntry = Entry<Socket>;
  * ```
  */
 export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOptions): PollResult<E>[] {
-  const deadline = deadlineIn(blockingTimeoutOf(opts, null, "poll"));
+  const deadline = deadlineIn(blockingTimeoutOf(opts, null, "poll", WAIT_NAMES));
   const table = new PollTable<E>(entries, isBlockingSocket);
   for (;;) {
     const slice = sliceUntil(deadline);

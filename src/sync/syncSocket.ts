@@ -10,6 +10,7 @@ import type { Message, MessageHeader } from "../cmsg/index.js";
 import type { Data, EndResult, TransferStats } from "../io.js";
 import type { SocketOption } from "../options/option.js";
 import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.js";
+import { attachFilter, type PacketFilter } from "../ops/attachFilter.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions } from "../ops/flags.js";
 import { adoptDescriptor, checkKind, checkSocket, type DetachOptions, isBlocking, pairOf } from "../ops/makeSocket.js";
@@ -18,6 +19,7 @@ import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } fr
 import { readable, writable } from "../ops/readiness.js";
 import { recv, recvfrom, recvfromInto, recvInto, tryRecv, tryRecvInto } from "../ops/recv.js";
 import { recvmsg, recvmsgInto } from "../ops/recvmsg.js";
+import { checkDatagrams, recvWhole } from "../ops/recvWhole.js";
 import { sendSegments } from "../ops/sendSegments.js";
 import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource } from "../ops/sendfile.js";
@@ -27,18 +29,19 @@ import { describable, Inspectable } from "../registry/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
-import { milliseconds } from "../wait/waitOptions.js";
+import { milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { BlockingRunner, setBlockingRunnerOf } from "./blockingRunner.js";
 import { type EndOptions, endSyncSocket } from "./syncEnding.js";
-import type {
-  AcceptOptions,
-  RecvmsgOptions,
-  SendBatchOptions,
-  SendFileOptions,
-  SendmsgOptions,
-  SendSegmentsOptions,
-  TransferOptions,
-  WaitOptions,
+import {
+  type AcceptOptions,
+  blockingTimeoutOf,
+  type RecvmsgOptions,
+  type SendBatchOptions,
+  type SendFileOptions,
+  type SendmsgOptions,
+  type SendSegmentsOptions,
+  type TransferOptions,
+  type WaitOptions,
 } from "./syncOptions.js";
 import { sendfile } from "./syncSendfile.js";
 import { Stream, type StreamOptions } from "./syncStream.js";
@@ -602,6 +605,65 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     if (this.#stream === undefined) return (this.#stream = new Stream(this, opts));
     if (opts === undefined) return this.#stream;
     throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
+  }
+
+  /**
+   * The datagrams as they come, each as a whole, until the socket is closed: for sockets of type `SOCK_DGRAM`,
+   * `SOCK_RAW` and `SOCK_SEQPACKET`. Nothing is received ahead: a loop that ends early loses no datagram, and the
+   * kernel's receive buffer is the only queue. A datagram may be empty. An error, such as `ECONNREFUSED` for an earlier
+   * datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection comes as an empty datagram.
+   *
+   * @param opts `timeout` in ms, for each datagram
+   * @throws TypeError for a stream socket, or an option that is wrong
+   * @see recvfrom(2)
+   * @example
+   * ```ts
+   * import { AF_INET, SOCK_DGRAM, Socket } from "berkeley/sync";
+   *
+   * using socket = new Socket(AF_INET, SOCK_DGRAM);
+   * socket.bind("127.0.0.1:0");
+   * socket.sendto("one", socket.getsockname());
+   * for (const [data] of socket.datagrams()) {
+   *   console.log(data.toString()); // prints: one
+   *   socket.close();
+   * }
+   * ```
+   */
+  datagrams(opts?: WaitOptions): IterableIterator<[Buffer, Address]> {
+    checkDatagrams(this.#runner);
+    blockingTimeoutOf(opts, null, "read datagrams", WAIT_NAMES);
+    return this.#datagrams(opts);
+  }
+
+  *#datagrams(opts: WaitOptions | undefined): IterableIterator<[Buffer, Address]> {
+    while (!this.closed) yield recvWhole(this.#runner, opts);
+  }
+
+  /**
+   * Attaches a packet filter so that each packet which is received from now on has passed it: setsockopt(2) with
+   * SO_ATTACH_FILTER or SO_ATTACH_BPF. The packets in the receive buffer are dropped, because they arrived before the
+   * filter. A raw or packet socket receives from its creation on, so with the option alone packets could pass the program
+   * unfiltered. Make a packet socket with protocol 0, attach the filter, and then bind it to a protocol and an
+   * interface; then there is nothing to drop.
+   *
+   * @param filter instructions of classic BPF, or the descriptor of a loaded eBPF program
+   * @throws SocketError `EINVAL` if the kernel refuses the program, `EPERM` after SO_LOCK_FILTER, `ENOMEM`; the socket is
+   *   as before then
+   * @throws TypeError or RangeError for a filter that is wrong, or a stream socket, whose bytes would be lost
+   * @see socket(7), packet(7), bpf(2)
+   * @example
+   * ```ts
+   * import { AF_INET, BPF_K, BPF_RET, SOCK_DGRAM, Socket } from "berkeley/sync";
+   *
+   * using socket = new Socket(AF_INET, SOCK_DGRAM);
+   * socket.bind("127.0.0.1:0");
+   * socket.attachFilter([{ code: BPF_RET | BPF_K, k: 8 + 3 }]); // accepts the UDP header and 3 bytes
+   * socket.sendto("abcdef", socket.getsockname());
+   * console.log(socket.recv(100).toString()); // prints: abc
+   * ```
+   */
+  attachFilter(filter: PacketFilter): void {
+    attachFilter(this.#runner, filter);
   }
 
   /**

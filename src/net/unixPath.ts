@@ -1,20 +1,21 @@
-// Listens at the path of a UNIX socket: creates the file, replaces a stale file, and removes the file at the end;
-// unix(7).
+// Binds a UNIX socket to a path: creates the file, replaces a stale file, and removes the file at the end; unix(7).
+// Listeners and datagram sockets use it.
 //
 // Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
 // the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
 // set on the socket first, and the file never has more bits than `mode`. chmod(2) then adds the bits that the umask has
-// removed. listen(2) comes last; until then the kernel refuses every connect(2). The umask itself is not changed,
+// removed. listen(2) of a listener comes last; until then the kernel refuses every connect(2). The umask itself is not changed,
 // because all threads share it. The directory must protect the path: a process that may rename files there can replace
 // the socket at any time.
 //
 // Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
 // that no process has open. To check that, a datagram socket connects to it. ECONNREFUSED means that no process has it
 // open. If a process has a stream socket open there, connect(2) fails with EPROTOTYPE (unix_find_bsd), even before that
-// process calls listen(2). The process does not notice the check. Two servers may find the same file at the same time.
+// process calls listen(2). A datagram socket that is connected to another peer gives EPERM. The process does not notice
+// the check. Two servers may find the same file at the same time.
 // So, right before the removal, the file is compared again with the file that was checked.
 //
-// Removal. Closing the listener removes the file if device and inode are still the same. They are compared while the
+// Removal. Closing the socket removes the file if device and inode are still the same. They are compared while the
 // socket is open, because then the kernel can't give the inode to another file. A relative path depends on the current
 // directory, so the absolute path is stored at bind(2). If that directory is moved afterwards, the file stays.
 //
@@ -27,28 +28,40 @@ import type { UnixAddress } from "../addr/index.js";
 import { AF_UNIX } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
 import { Socket } from "../socket/index.js";
-import { SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
+import { SOCK_DGRAM } from "../sys/constants.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
 /** Maximum number of further bind(2) calls while other processes create and remove files at the path. */
 const MAX_RETRIES = 5;
 const SLASH = 0x2f;
 
-/** A listening socket. `remove`, to be called before the socket is closed, removes its file. */
+/** A bound socket. `remove`, to be called before the socket is closed, removes its file. */
 export interface BoundUnix {
   readonly socket: Socket;
   readonly remove: (() => void) | undefined;
 }
 
-/** Makes a stream socket that listens at a path or an abstract name. */
-export async function listenUnix(address: UnixAddress, mode: number | undefined, backlog: number): Promise<BoundUnix> {
-  const socket = new Socket(AF_UNIX, SOCK_STREAM);
+/**
+ * Makes a socket at a path or an abstract name. An address without a name makes the kernel choose one (autobind).
+ *
+ * @param prepare called before bind(2)
+ * @param start called when the file has its mode. If it throws, the file is removed and the socket closed
+ */
+export async function bindUnix(
+  address: UnixAddress,
+  type: number,
+  mode: number | undefined,
+  prepare: (socket: Socket) => void,
+  start: (socket: Socket) => void | Promise<void>,
+): Promise<BoundUnix> {
+  const socket = new Socket(AF_UNIX, type);
   let file: FilePath | undefined;
   let created: BigIntStats | undefined;
   try {
-    if (address.path.startsWith("\0")) {
+    prepare(socket);
+    if (address.path === "" || address.path.startsWith("\0")) {
       await socket.bind(address);
-      socket.listen(backlog);
+      await start(socket);
       return { socket, remove: undefined };
     }
     if (mode !== undefined) withSocketErrors(address, () => fs().fchmodSync(socket.fileno(), mode));
@@ -56,7 +69,7 @@ export async function listenUnix(address: UnixAddress, mode: number | undefined,
     const status = (created = withSocketErrors(address, () => fs().lstatSync(path, { bigint: true })));
     if (mode !== undefined && (Number(status.mode) & 0o777) !== mode)
       withSocketErrors(address, () => fs().chmodSync(path, mode));
-    socket.listen(backlog);
+    await start(socket);
     return { socket, remove: () => removeIfSame(path, status) };
   } catch (error) {
     if (file !== undefined && created !== undefined) removeIfSame(file, created);

@@ -1,0 +1,223 @@
+// bindUnixDatagram() and connectUnixDatagram(): make a UNIX datagram socket at an endpoint.
+
+import {
+  type AddressLike,
+  AF_UNIX,
+  type EndpointLike,
+  formatEndpoint,
+  parseEndpoint,
+  UnixAddress,
+} from "../addr/index.js";
+import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
+import { checkFilter, type PacketFilter } from "../ops/attachFilter.js";
+import { SO_RCVBUF, SO_SNDBUF } from "../options/index.js";
+import type { Socket } from "../socket/index.js";
+import { SOCK_DGRAM } from "../sys/constants.js";
+import { toLocalAddress } from "../sys/sockaddr.js";
+import { abortSignal } from "../wait/waitOptions.js";
+import { listenFd } from "./systemd.js";
+import { takeDescriptor } from "./takeDescriptor.js";
+import { UnixDatagramSocket } from "./unixDatagramSocket.js";
+import { bindUnix } from "./unixPath.js";
+
+/** Options of both kinds of UNIX datagram sockets. No call waits, so there is no `timeout`. */
+export interface UnixDatagramOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Size of the receive buffer in bytes: SO_RCVBUF. The limit that counts for UNIX datagrams is that of the sender. */
+  readonly receiveBuffer?: number | undefined;
+  /**
+   * Size of the send buffer in bytes: SO_SNDBUF, limited by net.core.wmem_max. A datagram must fit into it, with some
+   * overhead of the kernel.
+   */
+  readonly sendBuffer?: number | undefined;
+  /** A packet filter, attached before the first datagram can arrive; see {@link Socket.attachFilter}. */
+  readonly filter?: PacketFilter | undefined;
+  /** Permissions of the file, such as 0o660. Default: 0o777 without the bits of the umask. */
+  readonly mode?: number | undefined;
+  /** Whether closing the socket removes its file. Default true. */
+  readonly unlink?: boolean | undefined;
+}
+
+/** Options of `bindUnixDatagram`. After the call has returned, `signal` closes the socket. */
+export interface BindUnixDatagramOptions extends UnixDatagramOptions {
+  /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
+  readonly unsetEnv?: boolean | undefined;
+}
+
+/** Options of `connectUnixDatagram`. */
+export interface ConnectUnixDatagramOptions extends UnixDatagramOptions {
+  /**
+   * The address to which the peer answers: a path, which gets a file with `mode`, or an abstract name (`unix:@name`).
+   * Default `""`: the kernel chooses an abstract name.
+   */
+  readonly localAddress?: AddressLike | undefined;
+}
+
+const COMMON = ["signal", "receiveBuffer", "sendBuffer", "filter"];
+const FILE = ["mode", "unlink"];
+const UNIX = [AF_UNIX];
+
+/**
+ * Makes a UNIX datagram socket at a path (`unix:/path`) or at an abstract name (`unix:@name`). `fd:N` and `systemd:name`
+ * take a bound socket of this process. A file that no process has open is replaced; any other file stays, and the call
+ * fails with `EADDRINUSE`. The file has its `mode` before any process can send, and never more permissions. Closing the
+ * socket removes the file. A signal closes the socket.
+ *
+ * @throws SocketError `EADDRINUSE`, `EACCES`, `ENOENT`, `ENOTDIR`, `EROFS`; for a descriptor `EBADF`, `ENOTSOCK`,
+ *   `EPROTOTYPE`, `EAFNOSUPPORT` …
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
+ * @see bind(2), unix(7)
+ * @example
+ * ```ts
+ * import { bindUnixDatagram, connectUnixDatagram } from "berkeley";
+ *
+ * await using server = await bindUnixDatagram("unix:@berkeley-example", { receiveBuffer: 1 << 20 });
+ * await using client = await connectUnixDatagram(server.address);
+ * await client.send("ping");
+ * for await (const { data, address } of server) {
+ *   await server.send(`${data.toString()} pong`, address);
+ *   break;
+ * }
+ * console.log((await client.receive()).data.toString()); // prints: ping pong
+ * ```
+ */
+export async function bindUnixDatagram(
+  endpoint: EndpointLike,
+  opts: BindUnixDatagramOptions = {},
+): Promise<UnixDatagramSocket> {
+  const { action, address, fd } = targetOf(endpoint, "bind");
+  checkOptions(opts, action);
+  checkNames(opts, [...COMMON, ...(fd === undefined ? FILE : ["unsetEnv"])], action, "this endpoint");
+  const checked = check(opts, action);
+  const { mode, signal, unlink } = checked;
+  const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
+  refuseMode(address, mode, action);
+  signal?.throwIfAborted();
+  if (fd !== undefined) {
+    const number = typeof fd === "number" ? fd : listenFd(fd, unsetEnv);
+    let local!: UnixAddress;
+    const taken = takeDescriptor(number, SOCK_DGRAM, UNIX, "bind", (socket) => {
+      apply(socket, checked);
+      local = socket.getsockname() as UnixAddress;
+    });
+    return new UnixDatagramSocket(taken, local, undefined, { remove: undefined, unlink: false, signal });
+  }
+  const { remove, socket } = await bindUnix(
+    address,
+    SOCK_DGRAM,
+    mode,
+    (made) => apply(made, checked),
+    () => undefined,
+  );
+  const local = socket.getsockname() as UnixAddress;
+  return new UnixDatagramSocket(socket, local, undefined, { remove, unlink, signal });
+}
+
+/**
+ * Makes a UNIX datagram socket that sends to one peer, and receives from this peer only. It has an address of its own,
+ * so that the peer can answer; see `localAddress`.
+ *
+ * @throws SocketError `ENOENT`, `ECONNREFUSED` if no process has the socket open, `EACCES`, `EPROTOTYPE` if it is no
+ *   datagram socket, `EPERM` if it is connected to another socket; the errors of {@link bindUnixDatagram} for
+ *   `localAddress`
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong
+ * @see connect(2), unix(7)
+ * @example
+ * ```ts
+ * import { mkdtempSync, rmSync } from "node:fs";
+ * import { bindUnixDatagram, connectUnixDatagram } from "berkeley";
+ *
+ * const folder = mkdtempSync("/tmp/berkeley-");
+ * {
+ *   await using server = await bindUnixDatagram(`unix:${folder}/server`, { mode: 0o660 });
+ *   await using client = await connectUnixDatagram(`unix:${folder}/server`, { localAddress: `unix:${folder}/client` });
+ *   await client.send("hello");
+ *   const { address } = await server.receive();
+ *   console.log(address.path === `${folder}/client`); // prints: true
+ * }
+ * rmSync(folder, { recursive: true });
+ * ```
+ */
+export async function connectUnixDatagram(
+  endpoint: EndpointLike,
+  opts: ConnectUnixDatagramOptions = {},
+): Promise<UnixDatagramSocket> {
+  const { action, address, fd } = targetOf(endpoint, "connect");
+  if (fd !== undefined) throw new TypeError(`Cannot ${action}: the endpoint is a descriptor, required unix:/path`);
+  checkOptions(opts, action, [...COMMON, ...FILE, "localAddress"]);
+  const checked = check(opts, action);
+  const local = toLocalAddress(opts.localAddress ?? "", AF_UNIX);
+  if (!(local instanceof UnixAddress)) {
+    throw new TypeError(
+      `Cannot ${action}: localAddress is ${quote(opts.localAddress)}, required a path or a name of a UNIX socket`,
+    );
+  }
+  refuseMode(local, checked.mode, action);
+  checked.signal?.throwIfAborted();
+  const { remove, socket } = await bindUnix(
+    local,
+    SOCK_DGRAM,
+    checked.mode,
+    (made) => apply(made, checked),
+    (made) => made.connect(address, { signal: checked.signal }),
+  );
+  const own = socket.getsockname() as UnixAddress;
+  return new UnixDatagramSocket(socket, own, address, { remove, unlink: checked.unlink, signal: undefined });
+}
+
+interface CheckedUnix {
+  readonly signal: AbortSignal | undefined;
+  readonly filter: PacketFilter | undefined;
+  readonly receiveBuffer: number | undefined;
+  readonly sendBuffer: number | undefined;
+  readonly mode: number | undefined;
+  readonly unlink: boolean;
+}
+
+function check(opts: UnixDatagramOptions, action: string): CheckedUnix {
+  const { mode, receiveBuffer, sendBuffer } = opts;
+  const size = (value: unknown, name: string): number | undefined =>
+    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  return {
+    signal: abortSignal(opts.signal, action),
+    filter: opts.filter === undefined ? undefined : checkFilter(opts.filter, action),
+    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
+    sendBuffer: size(sendBuffer, "sendBuffer"),
+    mode: mode === undefined ? undefined : integer(mode, action, "mode", 0, 0o777),
+    unlink: flag(opts.unlink, true, action, "unlink"),
+  };
+}
+
+function refuseMode(address: UnixAddress, mode: number | undefined, action: string): void {
+  if (mode === undefined || (address.path !== "" && !address.path.startsWith("\0"))) return;
+  throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
+}
+
+function apply(socket: Socket, { filter, receiveBuffer, sendBuffer }: CheckedUnix): void {
+  if (filter !== undefined) socket.attachFilter(filter);
+  if (receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, receiveBuffer);
+  if (sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, sendBuffer);
+}
+
+interface UnixTarget {
+  readonly action: string;
+  readonly address: UnixAddress;
+  /** A descriptor or the name of one, which replaces the address. */
+  readonly fd: number | string | undefined;
+}
+
+function targetOf(value: EndpointLike, verb: string): UnixTarget {
+  const endpoint = parseEndpoint(value);
+  const action = `${verb} a UNIX datagram socket at ${quote(formatEndpoint(endpoint))}`;
+  switch (endpoint.scheme) {
+    case "unix":
+      return { action, address: endpoint.address, fd: undefined };
+    case "fd":
+      return { action, address: new UnixAddress("unused"), fd: endpoint.fd };
+    case "systemd":
+      return { action, address: new UnixAddress("unused"), fd: endpoint.name };
+    default:
+      throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required unix`);
+  }
+}

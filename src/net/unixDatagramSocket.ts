@@ -1,0 +1,225 @@
+// UnixDatagramSocket: receives and sends datagrams of UNIX sockets, each with its address.
+//
+// The kernel's queue is the only one. It is bounded by the number of datagrams (net.unix.max_dgram_qlen) and by the send
+// buffers of the senders. The kernel drops none of them: a sender waits while the queue of the receiver is full.
+
+import { type AddressLike, toAddress, UnixAddress } from "../addr/index.js";
+import { checkOptions, flag, quote } from "../check/index.js";
+import { endedByClose } from "../errors/index.js";
+import type { Data, IoOptions } from "../io.js";
+import type { SocketDescription } from "../ops/describeSocket.js";
+import { describable, describe, Inspectable } from "../registry/index.js";
+import { dropDefaultTimeout, receiveWhole, type Socket } from "../socket/index.js";
+import { WAIT_NAMES } from "../wait/waitOptions.js";
+import { ClosingSignal } from "./closingSignal.js";
+
+/** A received datagram of a {@link UnixDatagramSocket}. */
+export interface UnixDatagram {
+  /** All bytes of the datagram, of whatever size. The Buffer belongs to the caller. */
+  readonly data: Buffer;
+  /** The address of the sender. Its `path` is empty if the sender has no address; then no answer is possible. */
+  readonly address: UnixAddress;
+}
+
+/** Options of {@link UnixDatagramSocket.close}. */
+export interface CloseUnixDatagramOptions {
+  /** Whether to remove the file of the socket. Default: the `unlink` with which the socket was made. */
+  readonly unlink?: boolean | undefined;
+}
+
+/** What closing a socket does to its file. */
+export interface UnixClosing {
+  readonly remove: (() => void) | undefined;
+  readonly unlink: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** The counters of a {@link UnixDatagramSocket}. The kernel drops no datagram, so it has no count of drops. */
+export interface UnixDatagramStats {
+  /** Datagrams that were received. */
+  readonly received: number;
+  /** Datagrams that were sent. */
+  readonly sent: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+}
+
+/** The fields of a {@link UnixDatagramSocket} in JSON. Both addresses stay after `close()`. */
+export interface UnixDatagramDescription extends SocketDescription {
+  readonly stats: UnixDatagramStats;
+}
+
+/** A UNIX datagram socket: the result of `bindUnixDatagram()` and `connectUnixDatagram()`. */
+export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> implements AsyncIterable<UnixDatagram> {
+  static {
+    describable<UnixDatagramSocket, UnixDatagramDescription>(
+      UnixDatagramSocket.prototype,
+      "UnixDatagramSocket",
+      (datagrams) => ({
+        ...(describe(datagrams.#socket) as SocketDescription),
+        local: String(datagrams.#address),
+        peer: datagrams.#remote === undefined ? null : String(datagrams.#remote),
+        stats: datagrams.stats(),
+      }),
+    );
+  }
+
+  readonly #socket: Socket;
+  readonly #address: UnixAddress;
+  readonly #remote: UnixAddress | undefined;
+  readonly #remove: (() => void) | undefined;
+  readonly #unlink: boolean;
+  readonly #closing: ClosingSignal | undefined;
+
+  /** @internal */
+  constructor(
+    socket: Socket,
+    address: UnixAddress,
+    remote: UnixAddress | undefined,
+    { remove, signal, unlink }: UnixClosing,
+  ) {
+    super();
+    this.#socket = socket;
+    dropDefaultTimeout(socket);
+    this.#address = address;
+    this.#remote = remote;
+    this.#remove = remove;
+    this.#unlink = unlink;
+    if (signal !== undefined) this.#closing = new ClosingSignal(signal, () => void this.close());
+  }
+
+  /** The local address, to which the peers send. It stays readable after `close()`. */
+  get address(): UnixAddress {
+    return this.#address;
+  }
+
+  /** The peer of a connected socket. */
+  get remoteAddress(): UnixAddress | undefined {
+    return this.#remote;
+  }
+
+  /** The `Socket`, for options, descriptors and credentials (`recvmsg`, `sendmsg`), and batches. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** The counters of the socket, also after `close()`. They include what calls of `socket` move. */
+  stats(): UnixDatagramStats {
+    const { bytesReceived, bytesSent, reads, writes } = this.#socket.stats();
+    return { received: reads, sent: writes, bytesReceived, bytesSent };
+  }
+
+  /**
+   * Receives the next datagram as a whole; waits while there is none. Several calls may wait; they get datagrams in the
+   * order of the calls. File descriptors that came with the datagram are dropped; receive them with `socket.recvmsg()`.
+   *
+   * @throws SocketError `ETIMEDOUT`, `ECANCELED` if the socket is closed during the call, `EBADF` if it was closed
+   *   before; `ECONNRESET` when the peer of a connected socket has connected to another socket, and
+   *   so has lost datagrams of this one
+   * @throws the reason of `signal`
+   * @see recvfrom(2), unix(7)
+   */
+  async receive(opts?: IoOptions): Promise<UnixDatagram> {
+    checkOptions(opts, "receive", WAIT_NAMES);
+    const [data, address] = await receiveWhole(this.#socket, opts);
+    return { data, address: address as UnixAddress };
+  }
+
+  /**
+   * Sends one datagram to `address`, or to the peer of a connected socket. It waits while the queue of the receiver is
+   * full.
+   *
+   * @throws SocketError `EMSGSIZE` if the datagram is larger than the send buffer; `ECONNREFUSED` if no process has the
+   *   socket at the address open; `ENOENT`, `EACCES`, `EPROTOTYPE` (it is no datagram socket); `EPERM` (it is connected
+   *   to another socket); `ENOTCONN` without an address on a socket that is not connected; `ETIMEDOUT` …
+   * @throws TypeError for an argument that is wrong
+   * @see sendto(2), unix(7)
+   */
+  async send(data: Data, address?: AddressLike, opts?: IoOptions): Promise<void> {
+    checkOptions(opts, "send", WAIT_NAMES);
+    // A datagram is sent completely or not at all, so the count is not needed.
+    if (address === undefined) await this.#socket.send(data, opts);
+    else await this.#socket.sendto(data, destination(address), opts);
+  }
+
+  /**
+   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
+   * includes calls that wait already.
+   */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`: waiting calls keep the process alive again. */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  /**
+   * Closes the socket, and removes its file if the file is still that of the socket. Pending calls reject with
+   * `ECANCELED`, later calls with `EBADF`.
+   *
+   * @throws TypeError (by rejecting) for an option that is wrong
+   */
+  close(opts?: CloseUnixDatagramOptions): Promise<void> {
+    let unlink = this.#unlink;
+    if (opts !== undefined) {
+      try {
+        checkOptions(opts, "close", ["unlink"]);
+        unlink = flag(opts.unlink, unlink, "close", "unlink");
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    this.#closing?.release();
+    if (!this.#socket.closed) {
+      if (unlink) this.#remove?.();
+      try {
+        this.#socket.close();
+      } catch {
+        // The descriptor is closed even if close(2) fails.
+      }
+    }
+    return Promise.resolve();
+  }
+
+  /**
+   * The datagrams, one after the other, until the socket is closed. Leaving the loop neither closes the socket nor loses
+   * a datagram.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<UnixDatagram> {
+    const iterator: AsyncIterableIterator<UnixDatagram> = {
+      next: async () => {
+        try {
+          return { done: false, value: await this.receive() };
+        } catch (error) {
+          if (this.#socket.closed && endedByClose(error)) return END;
+          throw error;
+        }
+      },
+      return: () => Promise.resolve(END),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** The address of a datagram, which must have a name: the kernel would refuse another one with EINVAL. */
+function destination(value: AddressLike): UnixAddress {
+  const address = toAddress(value);
+  if (!(address instanceof UnixAddress)) {
+    throw new TypeError(`Cannot send: address is ${quote(value)}, required one of a UNIX socket, such as unix:/path`);
+  }
+  if (address.path !== "") return address;
+  throw new TypeError(
+    "Cannot send: address has no path, required one; the sender of a datagram without it is not bound",
+  );
+}

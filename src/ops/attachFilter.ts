@@ -1,0 +1,71 @@
+// Attaches a packet filter so that every packet which the program receives from then on has passed it.
+//
+// setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives from
+// socket(2) on, so packets that arrived in between are still in its queue, and reach the program unfiltered. So the
+// queue is emptied, while a filter that accepts nothing keeps it from being filled again. Then the program's filter is
+// attached again. The first attachment comes first of all because the kernel checks the program there: a refusal
+// leaves the socket as it was.
+
+import { quote } from "../check/index.js";
+import { type BpfInstruction, SO_ATTACH_BPF, SO_ATTACH_FILTER, SO_DETACH_FILTER } from "../options/index.js";
+import { BPF_K, BPF_RET, MSG_DONTWAIT, SOCK_SEQPACKET, SOCK_STREAM } from "../sys/constants.js";
+import { EAGAIN, EINTR } from "../sys/errno.js";
+import { setsockopt } from "./plainCalls.js";
+import { slab } from "./recv.js";
+import type { OpenSocket } from "./runner.js";
+
+/** A packet filter: a program of classic BPF, or the descriptor of a loaded eBPF program (`BPF_PROG_TYPE_SOCKET_FILTER`). */
+export type PacketFilter = readonly BpfInstruction[] | number;
+
+/** A program that accepts no packet. */
+const NOTHING: readonly BpfInstruction[] = [{ code: BPF_RET | BPF_K, k: 0 }];
+
+/** `value` if it can be a filter. The kernel checks the program. */
+export function checkFilter(value: unknown, action: string): PacketFilter {
+  if (!Array.isArray(value) && typeof value !== "number") {
+    const required = "an array of instructions { code, jt, jf, k }, or the descriptor of an eBPF program";
+    throw new TypeError(`Cannot ${action}: filter is ${quote(value)}, required ${required}`);
+  }
+  const filter = value as PacketFilter;
+  if (typeof filter === "number") SO_ATTACH_BPF.encode(filter);
+  else SO_ATTACH_FILTER.encode(filter);
+  // A copy, because the caller could change the array before it is attached a second time.
+  return typeof filter === "number" ? filter : filter.map((one) => ({ ...one }));
+}
+
+function setFilter(socket: OpenSocket, filter: PacketFilter): void {
+  if (typeof filter === "number") setsockopt(socket, SO_ATTACH_BPF, filter, undefined);
+  else setsockopt(socket, SO_ATTACH_FILTER, filter, undefined);
+}
+
+export function attachFilter(socket: OpenSocket, filter: unknown): void {
+  const checked = checkFilter(filter, "attachFilter");
+  if (socket.type === SOCK_STREAM || socket.type === SOCK_SEQPACKET) {
+    throw new TypeError(
+      `Cannot attachFilter: the socket is of type ${socket.type}, required one of datagrams, because packets are dropped`,
+    );
+  }
+  setFilter(socket, checked);
+  setFilter(socket, NOTHING);
+  drain(socket);
+  try {
+    setFilter(socket, checked);
+  } catch (error) {
+    setsockopt(socket, SO_DETACH_FILTER, true, undefined);
+    throw error;
+  }
+}
+
+/** Drops the packets in the queue. Nothing arrives meanwhile. */
+function drain(socket: OpenSocket): void {
+  const { calls } = socket;
+  const fd = socket.checkOpen("recv");
+  // An error that the socket holds is returned once. One that comes again belongs to the state of the socket.
+  let before = 0;
+  for (;;) {
+    const result = calls.recv(fd, slab, 1, MSG_DONTWAIT);
+    if (result >= 0 || result === EINTR) continue;
+    if (result === EAGAIN || result === before) return;
+    before = result;
+  }
+}

@@ -1,0 +1,60 @@
+// Receives a datagram of any size without cutting it.
+//
+// A UDP or raw IP packet has at most 65,535 bytes, which fit into the slab. A datagram of another family can be longer:
+// on a UNIX socket the sender's send buffer limits it. recv(2) with MSG_PEEK and MSG_TRUNC returns the length, and the
+// second call receives. Both calls are one attempt, so no other read of this socket comes in between.
+
+import { AF_INET, AF_INET6, type Address } from "../addr/index.js";
+import { type Operation, operation } from "../reactor/operation.js";
+import { MSG_PEEK, MSG_TRUNC, SOCK_STREAM } from "../sys/constants.js";
+import { addressBuffer, decodeAddressBuffer } from "../sys/sockaddr.js";
+import type { WaitOptions } from "../wait/waitOptions.js";
+import { copyOut, RECVFROM, slab, SLAB_SIZE } from "./recv.js";
+import type { Mode, Outcome, Runner } from "./runner.js";
+
+/** The memory of a datagram that does not fit into the slab. */
+interface WholeRead {
+  large: Buffer | undefined;
+}
+
+export const RECV_WHOLE: Operation<WholeRead, number, [Buffer, Address]> = operation<
+  WholeRead,
+  number,
+  [Buffer, Address]
+>({
+  syscall: "recvfrom",
+  movesBytes: true,
+  attempt: (calls, fd, read) => {
+    const length = calls.recv(fd, slab, 1, MSG_PEEK | MSG_TRUNC);
+    if (length < 0) return length;
+    // Protocols that do not know MSG_TRUNC return 1 here, and none of them has datagrams above the size of the slab.
+    read.large = length <= SLAB_SIZE ? undefined : Buffer.allocUnsafeSlow(length);
+    const memory = read.large ?? slab;
+    return calls.recvfrom(fd, memory, memory.length, 0, addressBuffer);
+  },
+  complete: (count, { large }) => [
+    large === undefined ? copyOut(count) : large.subarray(0, count),
+    decodeAddressBuffer(),
+  ],
+});
+
+/** Refuses a socket without datagrams, whose reads would be pieces of a stream. */
+export function checkDatagrams(socket: Runner<Mode>): void {
+  if (socket.type !== SOCK_STREAM) return;
+  throw new TypeError(
+    `Cannot read datagrams: the socket is of type ${socket.type}, required one of datagrams; use stream()`,
+  );
+}
+
+/** Receives the next datagram and the address of its sender. */
+export function recvWhole<M extends Mode>(
+  socket: Runner<M>,
+  opts: WaitOptions | undefined,
+): Outcome<M, [Buffer, Address]> {
+  try {
+    if (socket.family === AF_INET || socket.family === AF_INET6) return socket.receive(RECVFROM, SLAB_SIZE, 0, opts);
+    return socket.receive(RECV_WHOLE, { large: undefined }, 0, opts);
+  } catch (error) {
+    return socket.fail(error);
+  }
+}

@@ -1,0 +1,38 @@
+// for await (const [data, address] of socket.datagrams()), and the receive of whole datagrams for the layers above.
+
+import type { Address } from "../addr/index.js";
+import { checkOptions } from "../check/index.js";
+import { endedByClose } from "../errors/index.js";
+import { checkDatagrams, recvWhole } from "../ops/recvWhole.js";
+import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
+import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
+import type { Socket } from "./socket.js";
+
+const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** Receives the next datagram as a whole, of whatever size. */
+export function receiveWhole(socket: Socket, opts: WaitOptions | undefined): Promise<[Buffer, Address]> {
+  return recvWhole(runnerOf(socket)!, opts);
+}
+
+/** The datagrams of a socket until it is closed. The iterator receives only what `next()` returns. */
+export function datagramIterator(
+  runner: PromiseRunner,
+  opts: WaitOptions | undefined,
+): AsyncIterableIterator<[Buffer, Address]> {
+  checkDatagrams(runner);
+  checkOptions(opts, "read datagrams", WAIT_NAMES);
+  const iterator: AsyncIterableIterator<[Buffer, Address]> = {
+    next: async () => {
+      try {
+        return { done: false, value: await recvWhole(runner, opts) };
+      } catch (error) {
+        if (runner.descriptor.fd < 0 && endedByClose(error) && error !== opts?.signal?.reason) return END;
+        throw error;
+      }
+    },
+    return: () => Promise.resolve(END),
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
+}
