@@ -175,7 +175,10 @@ test("a path in use stays, whatever kind of socket has it, and its owner does no
   await using folder = new Folder();
   const path = folder.join("datagrams");
   await using first = await bindUnixDatagram({ path });
-  assert.equal((await rejection(bindUnixDatagram({ path }))).message, `bind EADDRINUSE ${path}: address already in use`);
+  assert.equal(
+    (await rejection(bindUnixDatagram({ path }))).message,
+    `bind EADDRINUSE ${path}: address already in use`,
+  );
   assert.equal((await rejection(first.receive({ timeout: 0 }))).code, "ETIMEDOUT");
 
   // A socket that is connected to another one refuses to be connected to.

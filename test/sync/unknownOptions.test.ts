@@ -45,7 +45,10 @@ test("each blocking call refuses an unknown option, with the nearest known name"
     () => poll([{ socket: a, events: 0 }], wrong),
   ];
   for (const call of calls) {
-    assert.throws(call, /^TypeError: Cannot .*: option "tiemout" is unknown, required one of .*; did you mean "timeout"\?$/);
+    assert.throws(
+      call,
+      /^TypeError: Cannot .*: option "tiemout" is unknown, required one of .*; did you mean "timeout"\?$/,
+    );
   }
   a.send("whole");
   assert.equal(b.recv(10).toString(), "whole");
