@@ -58,9 +58,14 @@ function oneForEachLine(lines) {
   );
 }
 
-/** Doc comments as empty lines, so that every line keeps its number: the declarations have the same text. */
-const withoutDocs = (source) =>
-  source.replace(/\/\*\*[^]*?\*\//g, (comment) => "\n".repeat(comment.split("\n").length - 1));
+/**
+ * Comments as empty lines, so that every line keeps its number: the declarations have the doc comments, and the repository
+ * the others. A line inside a template may begin with two slashes too; then a debugger shows it empty.
+ */
+const withoutComments = (source) =>
+  source
+    .replace(/\/\*\*[^]*?\*\//g, (comment) => "\n".repeat(comment.split("\n").length - 1))
+    .replace(/^[ \t]*\/\/.*$/gm, "");
 
 const thinMaps = {
   name: "thin-maps",
@@ -75,7 +80,7 @@ const thinMaps = {
       const mappings = encode(oneForEachLine(decode(map.mappings)));
       file.source = JSON.stringify({
         ...map,
-        sourcesContent: map.sourcesContent.map(withoutDocs),
+        sourcesContent: map.sourcesContent.map(withoutComments),
         names: [],
         mappings,
       });
