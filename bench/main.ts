@@ -20,8 +20,21 @@ import { type Library, openLibrary } from "./lib/library.js";
 import { ensurePacked } from "./lib/packed.js";
 import { compiledBench, packedBench, packedLibrary } from "./lib/paths.js";
 import { type Options, UsageError, parseOptions, usage } from "./lib/options.js";
-import { type Result, type ResultFile, analyse, formatCase, resultsOf, verdictsOf } from "./lib/report.js";
-import { type Plan, chooseSubjects, runCase } from "./lib/runner.js";
+import { formatWorse, readResults, worseThan } from "./lib/guard.js";
+import { installPeers } from "./lib/peers.js";
+import {
+  type Figure,
+  type Judgement,
+  type Result,
+  type ResultFile,
+  analyse,
+  figuresOf,
+  formatCase,
+  judgementsOf,
+  resultsOf,
+  verdictsOf,
+} from "./lib/report.js";
+import { type Plan, chooseSubjects, presentSubjects, runCase } from "./lib/runner.js";
 import type { Workload } from "./lib/workload.js";
 import { workloads } from "./workloads/index.js";
 
@@ -60,9 +73,12 @@ async function versionOf(node: string): Promise<string> {
   throw new UsageError(`--node requires the path of a Node, found ${JSON.stringify(node)}`);
 }
 
+/** Whether `--against` names the results of an earlier run, and not a version. */
+const isResults = (against: string): boolean => against.endsWith(".json");
+
 /** The two versions to compare, when the command line asks for that. */
 async function versionsOf({ against, library }: Options, node: string): Promise<Versions | undefined> {
-  if (against === undefined) return undefined;
+  if (against === undefined || isResults(against)) return undefined;
   const old = await openLibrary(against, node);
   if (library === undefined) await ensurePacked();
   return { new: await openLibrary(library ?? packedLibrary, node), old };
@@ -83,6 +99,8 @@ async function run(options: Options): Promise<boolean> {
     `load average ${machine.loadAverage.map((load) => load.toFixed(2)).join(" ")}, server on core ${placement.server}`,
   );
   const versions = await versionsOf(options, node);
+  const earlier =
+    options.against !== undefined && isResults(options.against) ? await readResults(options.against) : undefined;
   for (const side of versions === undefined ? [] : (["new", "old"] as const)) {
     console.log(`${side}: ${versions?.[side].version}, ${versions?.[side].path}`);
   }
@@ -99,6 +117,7 @@ async function run(options: Options): Promise<boolean> {
     placement,
     rounds: options.rounds ?? Math.max(workload.rounds ?? 0, versions === undefined ? defaultRounds : versionRounds),
     measureMs: options.seconds * 1000,
+    ...othersAllowed(options),
   });
   const progress = (text: string): void => {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
@@ -117,13 +136,32 @@ async function run(options: Options): Promise<boolean> {
     ...(versions && { versions: { new: describe(versions.new), old: describe(versions.old) } }),
     seed: options.seed,
     results: measured.results,
+    ...(versions === undefined && {
+      figures: measured.figures,
+      limits: measured.limits,
+      dropped: measured.dropped,
+      absent: measured.absent,
+    }),
   };
   if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(file, null, 2)}\n`);
-  return measured.met;
+  if (measured.dropped > 0) console.log(`rounds dropped because others used the machine: ${measured.dropped}`);
+  const worse = earlier === undefined ? [] : worseThan(earlier, file);
+  if (earlier !== undefined) console.log(formatWorse(worse, options.against ?? ""));
+  return measured.met && worse.length === 0;
+}
+
+/** Rounds in which others used more of the machine count for nothing. A look with few rounds takes what it gets. */
+function othersAllowed({ others: given, rounds }: Options): { othersAtMost?: number } {
+  if (given !== undefined) return { othersAtMost: given };
+  return (rounds ?? defaultRounds) < 5 ? {} : { othersAtMost: 0.02 };
 }
 
 interface Measured {
   readonly results: readonly Result[];
+  readonly figures: readonly Figure[];
+  readonly limits: readonly Judgement[];
+  readonly dropped: number;
+  readonly absent: readonly string[];
   /** Whether every limit is met. */
   readonly met: boolean;
 }
@@ -136,21 +174,32 @@ async function runPeers(
   progress: (text: string) => void,
 ): Promise<Measured> {
   const results: Result[] = [];
+  const figures: Figure[] = [];
+  const limits: Judgement[] = [];
+  const absent = new Set<string>();
+  let dropped = 0;
   let met = true;
   for (const workload of chosen) {
     await workload.prepare?.();
     for (const which of workload.cases) {
-      const subjects = chooseSubjects(which.subjects, options.subjects);
+      const subjects = await presentSubjects(chooseSubjects(which.subjects, options.subjects), (text) => {
+        if (absent.has(text)) return;
+        absent.add(text);
+        console.log(text);
+      });
       if (subjects.length === 0) continue;
       const result = await runCase(which, subjects, planOf(workload), (text) => progress(`${workload.name}: ${text}`));
       progress("");
       const analysis = analyse(workload.name, result, options.seed);
       console.log(formatCase(analysis));
       results.push(...resultsOf(analysis));
+      figures.push(...figuresOf(analysis, options.seed));
+      limits.push(...judgementsOf(analysis, options.seed));
+      dropped += result.dropped;
       met &&= verdictsOf(analysis).every((verdict) => verdict.met);
     }
   }
-  return { results, met };
+  return { results, figures, limits, dropped, absent: [...absent], met };
 }
 
 /** Measures our subjects with the new version and the old. */
@@ -187,7 +236,7 @@ async function runBoth(
     console.log(formatVersions(analysis, measured));
     results.push(...resultsOf(analysis));
   }
-  return { results, met: true };
+  return { results, figures: [], limits: [], dropped: 0, absent: [], met: true };
 }
 
 /** Names the workload in the error of a measurement. */
@@ -205,6 +254,7 @@ try {
   const options = parseOptions(process.argv.slice(2), known);
   if (options.help) console.log(usage);
   else if (options.list) list();
+  else if (options.installPeers) await installPeers((text) => console.log(text));
   else process.exitCode = (await run(options)) ? 0 : 1;
 } catch (error) {
   const wrongUsage = error instanceof UsageError;

@@ -125,6 +125,7 @@ export function analyseVersions(
   const result: CaseResult = {
     case: { ...which, comparison: "ratio", limits: [] },
     rounds,
+    dropped: 0,
     runs: runs.flatMap((run) => [
       { subject: run.subject, samples: run.new },
       { subject: { ...run.subject, name: oldOf(run.subject.name), role: "peer" }, samples: run.old },

@@ -22,6 +22,10 @@ export interface Options {
   /** The Node that runs the scripts; undefined: the one that runs the harness. */
   readonly node: string | undefined;
   readonly json: string | undefined;
+  /** Installs the other runtimes that can take part. */
+  readonly installPeers: boolean;
+  /** The share of the machine that others may use in a round; undefined: the default of the number of rounds. */
+  readonly others: number | undefined;
   readonly list: boolean;
   readonly help: boolean;
 }
@@ -32,14 +36,17 @@ export const usage: string = `usage: npm run bench -- NAME... [options]
   --seed N        the seed of the random numbers behind the intervals (1)
   --seconds S     how long each subject is measured per round, warm-up not counted (2)
   --subject NAME  run only this subject; may be repeated, and is the only way to run a variant
-  --against PATH  compare our subjects with those of another version: a .tgz file, or a checkout that is set up (15 rounds)
+  --against PATH  compare our subjects with those of another version: a .tgz file, or a checkout that is set up (15 rounds);
+                  or with the results of an earlier run: a .json file
+  --others P      drop a round, and measure it again, if others used more than P % of the machine (2; no limit below 5 rounds)
   --library PATH  with --against: the new version, in place of the package as it is shipped
   --node PATH     run the measured scripts with this Node
   --json FILE     write the results there
+  --install-peers install Bun, Deno and a newer Node from npm, Go and uvloop from Debian
   --list          list the workloads and their subjects
   --help          print this
 
-status: 0 all limits met, 1 a limit missed, 2 a wrong command line, 3 a measurement failed`;
+status: 0 all limits met and nothing worse, 1 a limit missed or something worse, 2 a wrong command line, 3 a measurement failed`;
 
 function parseNumber(option: string, text: string, pattern: RegExp, required: string): number {
   const value = Number(text);
@@ -59,7 +66,7 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
       );
     }
   }
-  const asking = values.list === true || values.help === true;
+  const asking = values.list === true || values.help === true || values["install-peers"] === true;
   if (positionals.length === 0 && !asking) {
     throw new UsageError(`the name of a workload is required, one or more of: ${[...known.keys()].join(", ")}`);
   }
@@ -94,6 +101,11 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
     library: values.library,
     node: values.node,
     json: values.json,
+    installPeers: values["install-peers"] ?? false,
+    others:
+      values.others === undefined
+        ? undefined
+        : parseNumber("others", values.others, /^(?=\.?\d)\d{0,3}(\.\d+)?$/, "a number of percent above 0") / 100,
     list: values.list ?? false,
     help: values.help ?? false,
   };
@@ -113,6 +125,8 @@ function parse(args: readonly string[]) {
         library: { type: "string" },
         node: { type: "string" },
         json: { type: "string" },
+        others: { type: "string" },
+        "install-peers": { type: "boolean" },
         list: { type: "boolean" },
         help: { type: "boolean" },
       },

@@ -6,6 +6,10 @@ const root: URL = new URL("../../../", import.meta.url);
 
 /** The C sources. */
 export const nativeSources: string = fileURLToPath(new URL("bench/native/", root));
+/** Echo servers for other runtimes. */
+export const peerSources: string = fileURLToPath(new URL("bench/peers/", root));
+/** Other runtimes, when they are installed. */
+export const peerPrograms: string = fileURLToPath(new URL("out/peers/", root));
 /** Compiled programs and generated files. */
 export const outputs: string = fileURLToPath(new URL("out/bench/made/", root));
 

@@ -11,7 +11,7 @@ import {
   paired,
   summarize,
 } from "./statistics.js";
-import type { Limit, Metric } from "./workload.js";
+import type { Limit, Metric, Subject } from "./workload.js";
 
 /** The seed of every interval when the command line gives none. */
 export const defaultSeed = 1;
@@ -44,6 +44,34 @@ export interface Result {
   readonly rounds: readonly (readonly number[])[];
 }
 
+/** A figure of one subject by itself, for plots and tables. */
+export interface Figure {
+  readonly workload: string;
+  /** The title of the case. */
+  readonly title: string;
+  readonly subject: string;
+  readonly metric: string;
+  readonly label: string;
+  readonly value: number;
+  /** The 95 % bootstrap interval of the median. */
+  readonly interval: Interval | null;
+}
+
+/** A limit in the JSON file, with what was measured. */
+export interface Judgement {
+  readonly workload: string;
+  readonly title: string;
+  readonly subject: string;
+  /** null if the limit is on the figure itself. */
+  readonly peer: string | null;
+  readonly metric: string;
+  readonly label: string;
+  readonly required: string;
+  readonly value: number;
+  readonly interval: Interval | null;
+  readonly met: boolean;
+}
+
 /** The JSON file. */
 export interface ResultFile {
   readonly machine: Machine;
@@ -51,6 +79,13 @@ export interface ResultFile {
   readonly versions?: Readonly<Record<"new" | "old", { readonly path: string; readonly version: string }>>;
   readonly seed: number;
   readonly results: readonly Result[];
+  /** What each subject came to; only when subjects are compared with peers. */
+  readonly figures?: readonly Figure[];
+  readonly limits?: readonly Judgement[];
+  /** Rounds that were measured again because others used the machine. */
+  readonly dropped?: number;
+  /** Subjects that did not take part, each with the reason. */
+  readonly absent?: readonly string[];
 }
 
 /** A limit, with what was measured. */
@@ -77,14 +112,16 @@ function valuesOf(result: CaseResult, subject: string, metric: string): number[]
   return samples.map((sample) => sample[metric] as number);
 }
 
-/** Every subject beside every peer that is listed after it. */
+/** Each of ours beside every peer, and the first peer beside those that are listed after it. */
 function pairsOf({ runs }: CaseResult): Pair[] {
-  return runs.flatMap(({ subject }, position) =>
-    runs
-      .slice(position + 1)
-      .filter(({ subject: peer }) => peer.role !== "ours")
-      .map(({ subject: peer }): Pair => [subject.name, peer.name]),
-  );
+  const peers = runs.map(({ subject }) => subject).filter(({ role }) => role !== "ours");
+  const ours = runs.map(({ subject }) => subject).filter(({ role }) => role === "ours");
+  const pair = (subject: Subject, peer: Subject): Pair => [subject.name, peer.name];
+  const [first, ...rest] = peers;
+  return [
+    ...ours.flatMap((subject) => peers.map((peer) => pair(subject, peer))),
+    ...(first === undefined ? [] : rest.map((peer) => pair(first, peer))),
+  ];
 }
 
 /** Compares the pairs by every metric. All intervals are drawn with the same seed, so each can be had again by itself. */
@@ -136,17 +173,62 @@ export function resultsOf({ workload, comparison, rows }: Analysis): Result[] {
     }));
 }
 
-/** The verdicts on those limits whose two subjects were both run. */
-export function verdictsOf({ result, rows }: Analysis): Verdict[] {
+/** What each subject came to by itself. */
+export function figuresOf({ workload, result }: Analysis, seed: number = defaultSeed): Figure[] {
+  return result.runs.flatMap(({ subject: { name: subject } }) =>
+    result.case.metrics.map(({ label, name: metric }) => {
+      const { estimate: value, interval } = alone(result, subject, metric, seed);
+      return { workload, title: result.case.title, subject, metric, label, value, interval: interval ?? null };
+    }),
+  );
+}
+
+/** The limits for the JSON file. */
+export function judgementsOf(analysis: Analysis, seed: number = defaultSeed): Judgement[] {
+  const { title, metrics } = analysis.result.case;
+  return verdictsOf(analysis, seed).map(({ limit, estimate, interval, met }) => ({
+    workload: analysis.workload,
+    title,
+    subject: limit.subject,
+    peer: limit.peer ?? null,
+    metric: limit.metric,
+    label: metrics.find(({ name }) => name === limit.metric)?.label ?? limit.metric,
+    required: boundOf(limit),
+    value: estimate,
+    interval: interval ?? null,
+    met,
+  }));
+}
+
+function boundOf({ atLeast, atMost }: Limit): string {
+  return atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`;
+}
+
+/** The median of a subject, with its interval. */
+function alone(result: CaseResult, subject: string, metric: string, seed: number): Omit<Verdict, "limit" | "met"> {
+  const values = valuesOf(result, subject, metric);
+  return { estimate: median(values), interval: bootstrapInterval(inRounds(values, result.rounds), seed) };
+}
+
+/** The verdicts on those limits whose subjects were run. */
+export function verdictsOf({ result, rows }: Analysis, seed: number = defaultSeed): Verdict[] {
   return result.case.limits.flatMap((limit) => {
+    if (limit.peer === undefined) {
+      if (!result.runs.some(({ subject }) => subject.name === limit.subject)) return [];
+      const figure = alone(result, limit.subject, limit.metric, seed);
+      return [{ limit, ...figure, met: isMet(limit, figure.estimate) }];
+    }
     const row = rows.find(
       ({ subject, peer, metric }) => subject === limit.subject && peer === limit.peer && metric === limit.metric,
     );
     if (row === undefined) return [];
     const { estimate, interval } = row;
-    const met = estimate <= (limit.atMost ?? Infinity) && estimate >= (limit.atLeast ?? -Infinity);
-    return [{ limit, estimate, interval, met }];
+    return [{ limit, estimate, interval, met: isMet(limit, estimate) }];
   });
+}
+
+function isMet({ atLeast = -Infinity, atMost = Infinity }: Limit, value: number): boolean {
+  return value <= atMost && value >= atLeast;
 }
 
 /** Aligns the columns: the first to the left, the others to the right. */
@@ -199,12 +281,15 @@ export function indent(text: string): string {
 }
 
 function formatVerdict({ limit, met, ...figure }: Verdict, { result, comparison }: Analysis): string {
-  const bound = limit.atMost === undefined ? `at least ${limit.atLeast}` : `at most ${limit.atMost}`;
   const metric = result.case.metrics.find(({ name }) => name === limit.metric);
   if (metric === undefined)
     throw new Error(`a limit of ${result.case.title} is on ${limit.metric}, which it does not have`);
-  const compared = `${formatComparative(figure, comparison, metric)} ${comparison === "ratio" ? "times" : "over"} ${limit.peer}`;
-  return `  limit ${met ? "met   " : "MISSED"}  ${limit.subject}, ${metric.label}: ${compared}, required ${bound}`;
+  const text = (value: number): string => value.toFixed(metric.digits);
+  const compared =
+    limit.peer === undefined
+      ? `${text(figure.estimate)}${figure.interval === undefined ? "" : ` [${figure.interval.map(text).join(", ")}]`}`
+      : `${formatComparative(figure, comparison, metric)} ${comparison === "ratio" ? "times" : "over"} ${limit.peer}`;
+  return `  limit ${met ? "met   " : "MISSED"}  ${limit.subject}, ${metric.label}: ${compared}, required ${boundOf(limit)}`;
 }
 
 /** The tables of a case: medians with their spread; ratios or differences with their interval; verdicts. */

@@ -3,7 +3,7 @@
 // measured waits for a connection and uses nothing.
 
 import type { Child } from "./children.js";
-import type { Placement } from "./machine.js";
+import { foreignShare, type Placement, readCpu } from "./machine.js";
 import type { Case, Contender, Sample, Subject, Window } from "./workload.js";
 
 /** How many windows each subject has in a round, unless its case has another number. */
@@ -14,18 +14,36 @@ export interface Plan {
   readonly placement: Placement;
   readonly rounds: number;
   readonly measureMs: number;
+  /**
+   * The share of the machine, 0 to 1, that others may use in a round, with the time that the hypervisor took. A round above is
+   * measured again, at most as often as there are rounds. Undefined: every round counts.
+   */
+  readonly othersAtMost?: number;
 }
 
 /** A case with the samples of its subjects, one per window; those at the same place were measured one after the other. */
 export interface CaseResult {
   readonly case: Case;
   readonly rounds: number;
+  /** Rounds that were measured again because others used the machine. */
+  readonly dropped: number;
   readonly runs: readonly { readonly subject: Subject; readonly samples: readonly Sample[] }[];
 }
 
 /** The subjects to run: those that are named, or all but the variants when no name is given. */
 export function chooseSubjects(subjects: readonly Subject[], names: readonly string[]): Subject[] {
   return subjects.filter((subject) => (names.length === 0 ? subject.role !== "variant" : names.includes(subject.name)));
+}
+
+/** Those that can take part here; `say` gets a line for each that can not. */
+export async function presentSubjects(subjects: readonly Subject[], say: (text: string) => void): Promise<Subject[]> {
+  const present: Subject[] = [];
+  for (const subject of subjects) {
+    const reason = await subject.absent?.();
+    if (reason === undefined) present.push(subject);
+    else say(`skipped: ${subject.name}: ${reason}`);
+  }
+  return present;
 }
 
 /** How long a process that failed may take to end, after whatever drives it has seen the failure. */
@@ -58,23 +76,43 @@ export async function runCase(
   progress: (text: string) => void,
 ): Promise<CaseResult> {
   const runs = subjects.map((subject) => ({ subject, samples: [] as Sample[] }));
-  const windows = which.windows ?? windowsPerRound;
-  for (let round = 1; round <= plan.rounds; round++) {
-    progress(`round ${round} of ${plan.rounds}`);
-    const contenders: Contender[] = [];
-    try {
-      for (const { subject } of runs) contenders.push(await openContender(subject, plan.placement, subject.name));
-      for (let window = 0; window < windows; window++) {
-        for (const [i, { subject, samples }] of runs.entries()) {
-          const contender = contenders[i] as Contender;
-          samples.push(await measure(which, contender, windowOf(which, plan, window === 0), subject.name));
-        }
-      }
-    } finally {
-      for (const contender of contenders) await contender[Symbol.asyncDispose]();
+  let dropped = 0;
+  for (let round = 1; round <= plan.rounds;) {
+    progress(`round ${round} of ${plan.rounds}${dropped === 0 ? "" : `, ${dropped} dropped`}`);
+    const before = readCpu();
+    const samples = await runRound(which, subjects, plan);
+    // Their processes have ended, so their time counts as ours.
+    const others = foreignShare(before, readCpu());
+    if (others > (plan.othersAtMost ?? Infinity)) {
+      dropped++;
+      if (dropped <= plan.rounds) continue;
+      throw new Error(
+        `others used more than ${(plan.othersAtMost ?? 0) * 100} % of the machine in ${dropped} rounds; a quiet machine is required`,
+      );
     }
+    for (const [i, of] of samples.entries()) runs[i]?.samples.push(...of);
+    round++;
   }
-  return { case: which, rounds: plan.rounds, runs };
+  return { case: which, rounds: plan.rounds, dropped, runs };
+}
+
+/** One round: the samples of each subject. */
+async function runRound(which: Case, subjects: readonly Subject[], plan: Plan): Promise<Sample[][]> {
+  const windows = which.windows ?? windowsPerRound;
+  const taken: Sample[][] = subjects.map(() => []);
+  const contenders: Contender[] = [];
+  try {
+    for (const subject of subjects) contenders.push(await openContender(subject, plan.placement, subject.name));
+    for (let window = 0; window < windows; window++) {
+      for (const [i, subject] of subjects.entries()) {
+        const contender = contenders[i] as Contender;
+        taken[i]?.push(await measure(which, contender, windowOf(which, plan, window === 0), subject.name));
+      }
+    }
+  } finally {
+    for (const contender of contenders) await contender[Symbol.asyncDispose]();
+  }
+  return taken;
 }
 
 /** The first window of a process has a long warm-up, for its compiler; a later one fills buffers and caches only. */

@@ -26,7 +26,7 @@ export function script(name: string): Program {
  * `bench/native/<load>.c PORT PID ...parameters WARMUP_MS MEASURE_MS`, whose line becomes a sample.
  */
 export function served(
-  identity: Pick<Subject, "name" | "role">,
+  identity: Pick<Subject, "name" | "role" | "absent">,
   server: (site: Site) => Promise<[string, ...string[]]>,
   load: string,
   parameters: () => Promise<readonly string[]>,

@@ -7,3 +7,13 @@
 export function ignoreDisconnect(error: unknown): void {
   if (error instanceof TypeError || error instanceof RangeError) throw error;
 }
+
+/** For measurements of memory: a Node that was started with --expose-gc collects garbage for each line on its standard input. */
+export function collectWhenTold(): void {
+  const { gc } = globalThis;
+  if (gc === undefined) return;
+  process.stdin.on("data", () => {
+    void gc();
+    console.log('{"collected":true}');
+  });
+}

@@ -30,20 +30,25 @@ export interface Contender extends AsyncDisposable {
 }
 
 /**
- * One that takes part. `ours` is compared with every `peer`, and so is a peer with those listed after it; a `variant` is
+ * One that takes part. `ours` is compared with every `peer`, and so is the first peer with the others; a `variant` is
  * run only when the command line names it, for choosing what is the peer.
  */
 export interface Subject {
   readonly name: string;
   readonly role: "ours" | "peer" | "variant";
+  /** Why it can not take part here: a program that is not installed, a limit of this machine. Undefined if it can. */
+  readonly absent?: () => Promise<string | undefined>;
   readonly open: (placement: Placement) => Promise<Contender>;
 }
 
-/** What the project promises: the ratio of a metric of `subject` to the same of `peer`, or the difference of the two. */
+/**
+ * What the project promises: the ratio of a metric of `subject` to the same of `peer`, or the difference of the two; without
+ * `peer` the figure itself.
+ */
 export interface Limit {
   readonly metric: string;
   readonly subject: string;
-  readonly peer: string;
+  readonly peer?: string;
   readonly atMost?: number;
   readonly atLeast?: number;
 }

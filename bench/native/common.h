@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,6 +112,32 @@ static inline uint64_t histogram_at(const struct histogram *h, double share) {
   return 0;
 }
 
+static inline void set_int(int fd, int level, int name, int value, const char *what) {
+  if (setsockopt(fd, level, name, &value, sizeof value) != 0) die_errno(what);
+}
+
+/* As many descriptors as this process may have; ends it when `needed` do not fit. */
+static inline void want_descriptors(uint64_t needed) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) die_errno("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) die_errno("setrlimit");
+  if (limit.rlim_max < needed)
+    die("%llu descriptors are needed, and the limit is %llu", (unsigned long long)needed, (unsigned long long)limit.rlim_max);
+}
+
+/*
+ * The address of the client of connection `number`: 127.0.0.1 to 127.0.0.4 in turn. One address has some 28,000 ports, and a
+ * port stays in TIME-WAIT when its connection has ended.
+ */
+static inline void bind_in_turn(int fd, uint64_t number) {
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(number % 4));
+  /* IP_BIND_ADDRESS_NO_PORT: connect(2) chooses the port, which then has to be free for this peer only. */
+  set_int(fd, IPPROTO_IP, 24, 1, "IP_BIND_ADDRESS_NO_PORT");
+  if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0) die_errno("bind");
+}
+
 static inline struct sockaddr_in loopback(uint16_t port) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -148,10 +175,6 @@ static inline int connected_socket(int type, uint16_t port) {
 static inline void set_nonblocking(int fd) {
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) die_errno("fcntl");
-}
-
-static inline void set_int(int fd, int level, int name, int value, const char *what) {
-  if (setsockopt(fd, level, name, &value, sizeof value) != 0) die_errno(what);
 }
 
 /* The kernel caps this at net.core.rmem_max; every subject asks for the same. */

@@ -3,7 +3,8 @@
  *
  * One message of SIZE bytes is outstanding on each connection. Every message is different (it is made from the number
  * of its connection and its own number), and every byte of every reply is compared, so that a stale, mixed or swapped
- * reply ends the run. The CPU of the server is read at both ends of the measured window, between two replies.
+ * reply ends the run. The CPU of the server is read at both ends of the measured window, between two replies. How many
+ * replies the connections got (least, median, most) shows how fair the server is.
  */
 #include "common.h"
 #include <netinet/tcp.h>
@@ -15,12 +16,18 @@
 struct connection {
   int fd;
   uint32_t index, received;
-  uint64_t number, sent_at;
+  uint64_t number, sent_at, served;
   unsigned char *message;
 };
 
 static size_t size;
 static struct histogram latencies;
+static uint64_t worst;
+
+static int by_number(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return x < y ? -1 : x > y;
+}
 
 static void send_next(struct connection *c, uint64_t now) {
   uint64_t first = ((uint64_t)c->index << 48) + c->number++ * (MAX_SIZE / 8);
@@ -60,6 +67,7 @@ int main(int argc, char **argv) {
   uint64_t warmup = number_arg(argv[5], "warmup") * 1000000u, measure = number_arg(argv[6], "measure") * 1000000u;
   if (size < 1 || size >= MAX_SIZE) die("size must be from 1 to %d", MAX_SIZE - 1);
   clockid_t cpu = cpu_clock_of(pid);
+  want_descriptors(count + 16);
 
   int poller = epoll_create1(EPOLL_CLOEXEC);
   if (poller < 0) die_errno("epoll_create1");
@@ -91,7 +99,10 @@ int main(int argc, char **argv) {
       if (!take(c)) continue;
       now = now_ns();
       if (measuring) {
-        histogram_add(&latencies, now - c->sent_at);
+        uint64_t took = now - c->sent_at;
+        histogram_add(&latencies, took);
+        if (took > worst) worst = took;
+        c->served++;
         echoes++;
       }
       send_next(c, now);
@@ -106,9 +117,16 @@ int main(int argc, char **argv) {
     }
   }
   struct stamp to = take_stamp(pid, cpu), own_to = take_stamp(getpid(), CLOCK_PROCESS_CPUTIME_ID);
-  printf("{\"count\":%llu,", (unsigned long long)echoes);
+  uint64_t *served = calloc(count, sizeof *served);
+  if (!served) die("no memory");
+  for (uint32_t i = 0; i < count; i++) served[i] = connections[i].served;
+  qsort(served, count, sizeof *served, by_number);
+  printf("{\"count\":%llu,\"leastServed\":%llu,\"medianServed\":%llu,\"mostServed\":%llu,", (unsigned long long)echoes,
+         (unsigned long long)served[0], (unsigned long long)served[count / 2], (unsigned long long)served[count - 1]);
   print_usage(from, to);
-  printf(",\"loadCpuNs\":%llu,\"p50Ns\":%llu,\"p99Ns\":%llu}\n", (unsigned long long)(own_to.cpu - own_from.cpu),
-         (unsigned long long)histogram_at(&latencies, 0.50), (unsigned long long)histogram_at(&latencies, 0.99));
+  printf(",\"loadCpuNs\":%llu,\"p50Ns\":%llu,\"p99Ns\":%llu,\"p999Ns\":%llu,\"worstNs\":%llu}\n",
+         (unsigned long long)(own_to.cpu - own_from.cpu),
+         (unsigned long long)histogram_at(&latencies, 0.50), (unsigned long long)histogram_at(&latencies, 0.99),
+         (unsigned long long)histogram_at(&latencies, 0.999), (unsigned long long)worst);
   return 0;
 }

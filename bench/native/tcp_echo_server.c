@@ -96,6 +96,7 @@ int main(int argc, char **argv) {
   edge = strcmp(argv[1], "et") == 0;
   plain = strcmp(argv[2], "rw") == 0;
   signal(SIGPIPE, SIG_IGN);
+  want_descriptors(0);
   uint16_t port;
   int listener = bound_socket(SOCK_STREAM | SOCK_NONBLOCK, &port);
   poller = epoll_create1(EPOLL_CLOEXEC);

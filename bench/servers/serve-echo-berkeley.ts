@@ -20,7 +20,7 @@ async function echo(stream: Stream): Promise<void> {
 
 const way = process.argv[2];
 if (way !== "serve" && way !== "bare") throw new Error("a way to serve is required: serve, bare");
-const listener = await listen("tcp://127.0.0.1:0", { backlog: 511 });
+const listener = await listen("tcp://127.0.0.1:0", { backlog: 4096 });
 const { address } = listener;
 if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
 console.log(JSON.stringify({ port: address.port }));

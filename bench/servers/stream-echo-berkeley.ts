@@ -3,7 +3,7 @@
 
 import { listen, type Stream } from "berkeley";
 
-import { ignoreDisconnect } from "../lib/serving.js";
+import { collectWhenTold, ignoreDisconnect } from "../lib/serving.js";
 
 async function chunks(stream: Stream): Promise<void> {
   for (;;) {
@@ -34,10 +34,11 @@ async function pipe(stream: Stream): Promise<void> {
 const ways: Readonly<Record<string, (stream: Stream) => Promise<void>>> = { chunks, into, pipe };
 const echo = ways[process.argv[2] ?? "chunks"];
 if (echo === undefined) throw new Error(`a way to read is required: ${Object.keys(ways).join(", ")}`);
-const listener = await listen("tcp://127.0.0.1:0", { backlog: 511 });
+const listener = await listen("tcp://127.0.0.1:0", { backlog: 4096 });
 const { address } = listener;
 if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
 console.log(JSON.stringify({ port: address.port }));
+collectWhenTold();
 for await (const stream of listener) {
   echo(stream)
     .catch(ignoreDisconnect) // The load generator closes with messages in flight.

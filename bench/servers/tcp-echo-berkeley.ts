@@ -3,7 +3,7 @@
 
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 
-import { ignoreDisconnect } from "../lib/serving.js";
+import { collectWhenTold, ignoreDisconnect } from "../lib/serving.js";
 
 async function echoTrying(socket: Socket): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
@@ -46,10 +46,11 @@ const echo = ways[process.argv[2] ?? "try"];
 if (echo === undefined) throw new Error(`a way to echo is required: ${Object.keys(ways).join(", ")}`);
 const server = new Socket(AF_INET, SOCK_STREAM);
 await server.bind(["127.0.0.1", 0]);
-server.listen(511);
+server.listen(4096);
 const address = server.getsockname();
 if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
 console.log(JSON.stringify({ port: address.port }));
+collectWhenTold();
 for await (const [socket] of server) {
   echo(socket)
     .catch(ignoreDisconnect) // The load generator closes with messages in flight.

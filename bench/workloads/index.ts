@@ -1,6 +1,10 @@
 // The workloads, in the order in which they are listed.
 
 import type { Workload } from "../lib/workload.js";
+import { accept } from "./accept.js";
+import { burst } from "./burst.js";
+import { echo1000 } from "./echo-1000.js";
+import { idle } from "./idle.js";
 import { importing } from "./import.js";
 import { proxy } from "./proxy.js";
 import { resp } from "./resp.js";
@@ -22,5 +26,9 @@ export const workloads: readonly Workload[] = [
   proxy,
   resp,
   tls,
+  accept,
+  idle,
+  echo1000,
+  burst,
   importing,
 ];

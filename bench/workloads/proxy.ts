@@ -149,7 +149,7 @@ export const proxy: Workload = {
         { name: "system_us_per_connection", label: "system", digits: 1, detail: true },
       ],
       subjects: proxies.map(([name, role, start]) => lasting(name, role, start, short)),
-      limits: [{ metric: "connections_per_second", subject: "berkeley", peer: "haproxy", atLeast: 0.9 }],
+      limits: [{ metric: "connections_per_second", subject: "berkeley", peer: "haproxy", atLeast: 1 }],
     },
   ],
 };

@@ -3,7 +3,7 @@
 
 import { native, script } from "../lib/servers.js";
 import type { Workload } from "../lib/workload.js";
-import { echoMetrics, echoSubject, echoTitle } from "./tcp-echo.js";
+import { echoMetrics, echoPeers, echoSubject, echoTitle } from "./tcp-echo.js";
 
 export const stream: Workload = {
   name: "stream",
@@ -16,6 +16,7 @@ export const stream: Workload = {
         echoSubject("berkeley-chunks", "ours", script("stream-echo-berkeley"), "chunks"),
         echoSubject("c", "peer", native("tcp_echo_server"), "et", "sr"),
         echoSubject("node:net", "peer", script("tcp-echo-node")),
+        ...echoPeers,
         echoSubject("berkeley-pipe", "variant", script("stream-echo-berkeley"), "pipe"),
       ],
       limits: [{ metric: "cpu_us_per_echo", subject: "berkeley", peer: "c", atMost: 1.2 }],

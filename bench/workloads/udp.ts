@@ -123,7 +123,7 @@ export const udp: Workload = {
         bulk("node:dgram", "peer", script("udp-bulk-node")),
       ],
       limits: [
-        { metric: "bulk_mb_per_second", subject: "berkeley", peer: "c", atLeast: 0.85 },
+        { metric: "bulk_mb_per_second", subject: "berkeley", peer: "c", atLeast: 0.92 },
         { metric: "bulk_mb_per_second", subject: "berkeley", peer: "node:dgram", atLeast: 10 },
       ],
     },

@@ -20,6 +20,8 @@ test("parseOptions() gives the defaults", () => {
     library: undefined,
     node: undefined,
     json: undefined,
+    others: undefined,
+    installPeers: false,
     list: false,
     help: false,
   });

@@ -2,8 +2,16 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import type { Placement } from "../../bench/lib/machine.js";
-import { analyse, formatCase, formatTable, resultsOf, verdictsOf } from "../../bench/lib/report.js";
-import { type CaseResult, chooseSubjects, runCase } from "../../bench/lib/runner.js";
+import {
+  analyse,
+  figuresOf,
+  formatCase,
+  formatTable,
+  judgementsOf,
+  resultsOf,
+  verdictsOf,
+} from "../../bench/lib/report.js";
+import { chooseSubjects, presentSubjects, runCase, type CaseResult } from "../../bench/lib/runner.js";
 import { bootstrapInterval } from "../../bench/lib/statistics.js";
 import type { Case, Contender, Limit, Subject, Window } from "../../bench/lib/workload.js";
 
@@ -204,4 +212,54 @@ test("formatTable() aligns the first column to the left and the rest to the righ
     ]),
     ["        a", "name    1", "n     100"].join("\n"),
   );
+});
+
+test("a limit can be on the figure itself", async () => {
+  const limit = { metric: "cost", subject: "ours", atMost: 3 };
+  const result = await measured(2, [limit], scripted("ours", "ours", [3]), scripted("c", "peer", [2]));
+  const analysis = analyse("w", result);
+  assert.deepEqual(
+    verdictsOf(analysis).map(({ estimate, met }) => [estimate, met]),
+    [[3, true]],
+  );
+  assert.match(formatCase(analysis), /limit met +ours, cost us: 3\.0 \[3\.0, 3\.0\], required at most 3/);
+  const [judgement] = judgementsOf(analysis);
+  assert.deepEqual([judgement?.peer, judgement?.required, judgement?.met], [null, "at most 3", true]);
+  const above = await measured(1, [limit], scripted("ours", "ours", [3.1]));
+  assert.deepEqual(
+    verdictsOf(analyse("w", above)).map(({ met }) => met),
+    [false],
+  );
+});
+
+test("figuresOf() gives the median of each subject with its interval", async () => {
+  const result = await measured(2, [], scripted("ours", "ours", [1, 2, 3, 4]), scripted("c", "peer", [2]));
+  assert.deepEqual(
+    figuresOf(analyse("w", result)).map(({ subject, value, interval }) => [subject, value, interval]),
+    [
+      ["ours", 2.5, [2.5, 2.5]],
+      ["c", 2, [2, 2]],
+    ],
+  );
+});
+
+test("a subject that can not take part is left out, with a line that says why", async () => {
+  const lines: string[] = [];
+  const missing: Subject = { ...scripted("missing", "peer", [1]), absent: async () => "it is not installed" };
+  const present = await presentSubjects([scripted("c", "peer", [1]), missing], (line) => lines.push(line));
+  assert.deepEqual(
+    present.map(({ name }) => name),
+    ["c"],
+  );
+  assert.deepEqual(lines, ["skipped: missing: it is not installed"]);
+});
+
+test("rounds in which others used the machine are measured again, and end the run if there are too many", async () => {
+  const subject = scripted("ours", "ours", [1]);
+  const plan = { placement, rounds: 2, measureMs: 2000 };
+  const quiet = await runCase(caseOf([], subject), [subject], { ...plan, othersAtMost: 1 }, () => undefined);
+  assert.deepEqual([quiet.dropped, quiet.runs[0]?.samples.length], [0, 8]);
+  // No share is below a negative limit.
+  const noisy = runCase(caseOf([], subject), [subject], { ...plan, othersAtMost: -1 }, () => undefined);
+  await assert.rejects(noisy, /in 3 rounds; a quiet machine is required/);
 });
