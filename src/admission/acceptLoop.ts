@@ -5,10 +5,10 @@
 
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
 import { clientKey, isListed } from "./clientKey.js";
 import type { CheckedAdmission, RefusalReason } from "./limits.js";
 import { pressure, type PressureClient, shortageOf } from "./pressure.js";
+import { ServerEvents } from "./serverEvents.js";
 import { TokenBucket } from "./tokenBucket.js";
 
 /** Gets the result of an accept that had to wait. */
@@ -19,6 +19,10 @@ export interface AcceptHandler<T> {
 
 /** The server of an accept loop. */
 export interface AcceptOwner<T> {
+  /** The function that made the server, for events. */
+  readonly call: string;
+  /** The address of the listener. */
+  readonly address: Address | undefined;
   /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
   next(handler: AcceptHandler<T>): T | undefined;
   /** The peer of a connection. Called right after the connection was accepted, if at all. */
@@ -48,6 +52,8 @@ export interface AdmissionCounts {
 }
 
 export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
+  /** The events of the server. Its owner reports those of connections. */
+  readonly events: ServerEvents;
   readonly #owner: AcceptOwner<T>;
   readonly #limits: CheckedAdmission;
   /** Whether the address of a client matters. */
@@ -59,6 +65,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   #accepting = false;
   #looping = false;
   #stopped = false;
+  #ended = false;
   /** Whether the token for the next connection was taken. */
   #paid = false;
   #rateTimer: NodeJS.Timeout | undefined;
@@ -68,6 +75,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   constructor(owner: AcceptOwner<T>, limits: CheckedAdmission, needsPeer: boolean) {
     this.#owner = owner;
     this.#limits = limits;
+    this.events = new ServerEvents(owner.call, () => owner.address, limits);
     const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused } = limits;
     const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
     this.#needsPeer = needsPeer || decides || onRefused !== undefined;
@@ -96,20 +104,34 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
 
   start(): void {
     pressure.join(this);
+    this.events.listening();
     this.#loop();
   }
 
   /** Accepts no more. Connections that arrive all the same are refused. */
   stop(): void {
     if (this.#stopped) return;
+    this.events.drain(this.#counts.connections);
+    this.#stop();
+  }
+
+  #stop(): void {
     this.#stopped = true;
     clearTimeout(this.#rateTimer);
   }
 
   /** The server has ended. Until then, work of its connections may wait for descriptors. */
   end(): void {
-    this.stop();
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#stop();
     pressure.leave(this);
+    if (this.#counts.connections === 0) this.#reportEnd();
+  }
+
+  /** The server has ended, and its last connection has, too. */
+  #reportEnd(): void {
+    this.events.end(this.#counts.accepted, this.#counts.refused);
   }
 
   /** Whether the timer of the rate keeps the process alive. */
@@ -127,6 +149,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       if (count === 0) this.#clients.delete(key);
       else this.#clients.set(key, count);
     }
+    if (this.#ended && this.#counts.connections === 0) this.#reportEnd();
     // Deferred, because a descriptor of the connection may be in the middle of a callback.
     if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#loop());
   }
@@ -144,13 +167,15 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (code !== undefined) pressure.report(code);
     // The refusal of one connection by a firewall; see ops/accept.ts.
     else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#loop();
-    else this.#owner.acceptFailed(error);
+    else {
+      this.events.listenerFailed(error);
+      this.#owner.acceptFailed(error);
+    }
   }
 
   pressureBegan(code: string): void {
     this.#counts.shortages++;
-    const { onPressure } = this.#limits;
-    if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state: "begin", code }));
+    this.events.shortage("begin", code);
   }
 
   retryWork(): boolean {
@@ -162,8 +187,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   pressureEnded(code: string): void {
-    const { onPressure } = this.#limits;
-    if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state: "end", code }));
+    this.events.shortage("end", code);
   }
 
   get #full(): boolean {
@@ -208,14 +232,13 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   #admit(connection: T): void {
     this.#paid = false;
     const owner = this.#owner;
-    const peer = this.#needsPeer ? owner.peerOf(connection) : undefined;
+    const peer = this.#needsPeer || this.events.active ? owner.peerOf(connection) : undefined;
     const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peer);
     const reason = this.#refusalOf(peer, key);
     if (reason !== undefined) {
       this.#counts.refused++;
       owner.refuse(connection);
-      const { onRefused } = this.#limits;
-      if (onRefused !== undefined) queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+      this.events.refused(reason, peer, peer);
       return;
     }
     this.#counts.accepted++;

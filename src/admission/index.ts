@@ -14,3 +14,20 @@ export {
   reporter,
 } from "./limits.js";
 export { pressure, shortageOf } from "./pressure.js";
+export {
+  type ClosedEvent,
+  type ConnectionEvent,
+  type DrainEvent,
+  type EndEvent,
+  type EndReason,
+  type ErrorEvent,
+  type EventConnection,
+  type EventEnds,
+  type EventError,
+  type EventFields,
+  type ListeningEvent,
+  type RefusedEvent,
+  type ServerEvent,
+  ServerEvents,
+  type ShortageEvent,
+} from "./serverEvents.js";

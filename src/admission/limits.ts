@@ -6,6 +6,7 @@ import type { Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { addressList, type AddressList } from "./clientKey.js";
+import type { ServerEvent } from "./serverEvents.js";
 
 /** Why a connection was refused: the option that refused it. */
 export type RefusalReason = "allow" | "deny" | "maxConnections" | "maxConnectionsPerAddress" | "draining";
@@ -60,6 +61,11 @@ export interface AdmissionOptions {
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
   /** Called when descriptors or memory run short, and when the shortage is over. It only reports. */
   readonly onPressure?: ((event: PressureEvent) => void) | undefined;
+  /**
+   * Called with a record for each event of the server except `"connection"`: an object of numbers and strings, for a
+   * structured log. It only reports. The channels of `node:diagnostics_channel` get the same records; see docs/metrics.md.
+   */
+  readonly log?: ((event: ServerEvent) => void) | undefined;
 }
 
 /** The names of `AdmissionOptions`. */
@@ -75,6 +81,7 @@ export const ADMISSION_OPTIONS: readonly string[] = [
   "reserve",
   "onRefused",
   "onPressure",
+  "log",
 ];
 
 /** The limits, checked. */
@@ -93,6 +100,7 @@ export interface CheckedAdmission {
   readonly reserve: number | undefined;
   readonly onRefused: ((refusal: Refusal) => void) | undefined;
   readonly onPressure: ((event: PressureEvent) => void) | undefined;
+  readonly log: ((event: ServerEvent) => void) | undefined;
 }
 
 const MOST_CONNECTIONS = 1_000_000;
@@ -141,5 +149,6 @@ export function checkAdmission(
     reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MOST_CONNECTIONS),
     onRefused: reporter(opts.onRefused, action, "onRefused"),
     onPressure: reporter(opts.onPressure, action, "onPressure"),
+    log: reporter(opts.log, action, "log"),
   };
 }

@@ -1,6 +1,13 @@
 // Accepts connections for forward(), and checks their deadlines. forwardedConnection.ts connects each to the target.
 
-import { AcceptLoop, type AcceptHandler, type AcceptOwner, ConnectionSet, pressure } from "../admission/index.js";
+import {
+  AcceptLoop,
+  type AcceptHandler,
+  type AcceptOwner,
+  ConnectionSet,
+  pressure,
+  type ServerEvents,
+} from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
 import type { Fields } from "../registry/index.js";
 import { acceptFrom, PENDING, resetOnClose, type Socket } from "../socket/index.js";
@@ -31,10 +38,12 @@ export interface ForwarderStats {
   readonly toTarget: number;
   /** Bytes that were sent to the client, of the connections that have ended. */
   readonly toClient: number;
+  readonly state: "listening" | "draining" | "closed";
 }
 
 /** Accepts connections and checks their deadlines. */
 export class ForwardServer implements AcceptOwner<Socket> {
+  readonly call = "forward";
   readonly checked: CheckedForward;
   readonly closed: Promise<void>;
   readonly #listener: SocketListener;
@@ -50,6 +59,7 @@ export class ForwardServer implements AcceptOwner<Socket> {
   readonly #waiting = new Set<ForwardedConnection>();
   readonly #totals = { failed: 0, toTarget: 0, toClient: 0 };
   #over = false;
+  #nextId = 1;
   #resolve!: (outcome?: Promise<never>) => void;
 
   constructor(listener: SocketListener, checked: CheckedForward, signal: AbortSignal | undefined) {
@@ -65,13 +75,19 @@ export class ForwardServer implements AcceptOwner<Socket> {
     return this.#listener.address;
   }
 
+  get events(): ServerEvents {
+    return this.#loop.events;
+  }
+
   stats(): ForwarderStats {
     const { accepted, connections, refused, shortages } = this.#loop.counts;
-    return { accepted, refused, ...this.#totals, shortages, connections };
+    const state = this.#over ? "closed" : this.#loop.stopped ? "draining" : "listening";
+    return { accepted, refused, ...this.#totals, shortages, connections, state };
   }
 
   describe(): Fields<ListenerDescription> {
-    return describeListener(this.#listener.socket, this.address, this.stats());
+    const { state: _, ...counters } = this.stats();
+    return describeListener(this.#listener.socket, this.address, counters);
   }
 
   /** Sets whether the server and all its connections keep the process alive. */
@@ -106,8 +122,9 @@ export class ForwardServer implements AcceptOwner<Socket> {
   }
 
   begin(socket: Socket, peer: Address | undefined, key: string | undefined): void {
-    const connection = new ForwardedConnection(this, socket, peer, key);
+    const connection = new ForwardedConnection(this, this.#nextId++, socket, peer, key);
     this.#connections.add(connection);
+    this.events.connection(connection.id, peer, peer);
     connection.start();
   }
 

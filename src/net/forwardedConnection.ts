@@ -49,6 +49,8 @@ export interface CheckedForward extends CheckedAdmission {
 /** One forwarded connection. */
 export class ForwardedConnection implements TrackedConnection, AttemptListener, CompletionHandler<PumpCounts> {
   place: number = -1;
+  /** The number of the connection: 1 for the first one of the server. */
+  readonly id: number;
   readonly #server: ForwardServer;
   readonly #client: Socket;
   readonly #address: Address | undefined;
@@ -65,8 +67,15 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   #usesPipes = false;
   #over = false;
 
-  constructor(server: ForwardServer, client: Socket, address: Address | undefined, key: string | undefined) {
+  constructor(
+    server: ForwardServer,
+    id: number,
+    client: Socket,
+    address: Address | undefined,
+    key: string | undefined,
+  ) {
     this.#server = server;
+    this.id = id;
     this.#client = client;
     this.#address = address;
     this.#key = key;
@@ -214,6 +223,9 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
     this.#leavePipes();
+    const reason = cut === undefined ? "ended" : "failed";
+    const { events } = this.#server;
+    events.closed(this.id, this.#address, this.#address, this.#since, toTarget, toClient, reason, cut);
     this.#server.remove(this, this.#key, toTarget, toClient, cut !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;

@@ -3,9 +3,23 @@
 export {
   type AddressList,
   type AdmissionOptions,
+  type ClosedEvent,
+  type ConnectionEvent,
+  type DrainEvent,
+  type EndEvent,
+  type EndReason,
+  type ErrorEvent,
+  type EventConnection,
+  type EventEnds,
+  type EventError,
+  type EventFields,
+  type ListeningEvent,
   type PressureEvent,
+  type RefusedEvent,
   type Refusal,
   type RefusalReason,
+  type ServerEvent,
+  type ShortageEvent,
 } from "../admission/index.js";
 export { connect, type ConnectOptions } from "./connect.js";
 export {

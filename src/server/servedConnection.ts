@@ -58,10 +58,12 @@ export class ServedConnection implements TrackedConnection {
   readonly context: ServedContext;
   readonly #owner: ConnectionOwner;
   readonly #key: string | undefined;
-  readonly #since: number = clock();
+  readonly since: number = clock();
   /** The time of the next check. */
   #checkAt: number;
   #over = false;
+  /** Whether the handler has failed. */
+  failed = false;
   /** The counters at the last check, and when they had changed. */
   #received = 0;
   #sent = 0;
@@ -75,8 +77,8 @@ export class ServedConnection implements TrackedConnection {
     this.stream = stream;
     this.#key = key;
     this.context = new ServedContext(id, stream, peer, owner.draining);
-    this.#activeAt = this.#receivedAt = this.#since;
-    this.#checkAt = nextCheck(this.#since, owner.limits.interval);
+    this.#activeAt = this.#receivedAt = this.since;
+    this.#checkAt = nextCheck(this.since, owner.limits.interval);
   }
 
   start(handler: ConnectionHandler): void {
@@ -114,6 +116,7 @@ export class ServedConnection implements TrackedConnection {
   #failed(error: unknown): void {
     // After a cut, calls of the handler fail because of the cut.
     if (this.#over) return;
+    this.failed = true;
     this.#owner.handlerFailed(error, this.context);
     const left = (): void => this.#leave();
     // The bytes of writes that have resolved are still delivered.
@@ -133,7 +136,7 @@ export class ServedConnection implements TrackedConnection {
   expire(now: number): void {
     const { idleTimeout, interval, maxLifetime } = this.#owner.limits;
     this.#checkAt = nextCheck(now, interval);
-    if (maxLifetime !== null && now - this.#since >= maxLifetime) {
+    if (maxLifetime !== null && now - this.since >= maxLifetime) {
       this.#cutFor("maxLifetime", `${maxLifetime} ms`);
       return;
     }

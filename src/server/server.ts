@@ -238,6 +238,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
 
   #acceptOwner(): AcceptOwner<Stream> {
     return {
+      call: "serve",
+      address: this.#listener.address,
       owed: 0,
       next: this.#next,
       peerOf: (stream) => stream.remoteAddress,
@@ -252,11 +254,14 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     const connection = new ServedConnection(this.#owner, this.#nextId++, stream, stream.remoteAddress, key);
     this.#connections.add(connection);
     this.#connections.arm(nextCheck(clock(), this.#owner.limits.interval));
+    const { id, peer } = connection.context;
+    this.#loop.events.connection(id, peer, peer);
     connection.start(this.#handler);
   }
 
   #handlerFailed(error: unknown, context: ConnectionContext): void {
     this.#counts.failed++;
+    this.#loop.events.handlerFailed(context.id, context.peer, context.peer, error);
     const { onError } = this.#opts;
     if (onError !== undefined) {
       report("onError", onError, error, context);
@@ -277,6 +282,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#bytes.received += bytesReceived;
     this.#bytes.sent += bytesSent;
     if (cut) this.#counts[limit ?? "aborted"]++;
+    const { context, failed, since } = connection;
+    const reason = cut ? (limit ?? "aborted") : failed ? "failed" : "ended";
+    this.#loop.events.closed(context.id, context.peer, context.peer, since, bytesReceived, bytesSent, reason);
     this.#connections.delete(connection);
     this.#loop.left(key);
   }

@@ -158,6 +158,23 @@ test("/readyz is 503 before a server listens, while one drains and when one is c
   assert.deepEqual(await ready(), [503, "not ready: no server is listening\n"]);
 });
 
+test("/readyz and the state show the drain of a forwarder, too", { skip }, async () => {
+  await using target = await serve(LOCAL, (stream) => stream.readLine());
+  await using forwarder = await forward(LOCAL, target.address as EndpointLike);
+  await using metrics = await serveMetrics(0, { servers: { forwarder } });
+  assert.equal((await curl(metrics, "/readyz")).status, 200);
+  const client = await connect(forwarder.address);
+  while (forwarder.stats().connections === 0) await new Promise((resolve) => setImmediate(resolve));
+  const drained = forwarder.drain();
+  assert.equal((await curl(metrics, "/readyz")).body, "not ready: forwarder is draining\n");
+  const samples = await parse((await curl(metrics, "/metrics")).body, "openmetrics");
+  const labels = { server: "forwarder", berkeley_server_state: "draining" };
+  assert.equal(valueOf(samples, "berkeley_server_state", labels), 1);
+  await client.end();
+  await drained;
+  assert.equal((await curl(metrics, "/readyz")).body, "not ready: forwarder is closed\n");
+});
+
 test("/readyz is 503 when the check of the program returns anything but true, or fails", { skip }, async () => {
   await using server = await serve(LOCAL, echo);
   let check: () => unknown = () => true;
