@@ -167,10 +167,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (code !== undefined) pressure.report(code);
     // The refusal of one connection by a firewall; see ops/accept.ts.
     else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#loop();
-    else {
-      this.events.listenerFailed(error);
-      this.#owner.acceptFailed(error);
-    }
+    else this.#owner.acceptFailed(error);
   }
 
   pressureBegan(code: string): void {

@@ -118,7 +118,9 @@ export class ForwardServer implements AcceptOwner<Socket> {
 
   acceptFailed(error: unknown): void {
     // If the signal of `listen` has closed the listener, that is no error.
-    this.end(this.#listener.socket.closed ? undefined : error);
+    const closed = this.#listener.socket.closed;
+    if (!closed) this.events.listenerFailed(error);
+    this.end(closed ? undefined : error);
   }
 
   begin(socket: Socket, peer: Address | undefined, key: string | undefined): void {

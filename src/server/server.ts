@@ -246,7 +246,10 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       refuse: (stream) => stream.abort(),
       begin: (stream, _peer, key) => this.#begin(stream, key),
       retryWork: () => false,
-      acceptFailed: (error) => this.#end({ error }),
+      acceptFailed: (error) => {
+        this.#loop.events.listenerFailed(error);
+        this.#end({ error });
+      },
     };
   }
 

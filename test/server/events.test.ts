@@ -238,6 +238,16 @@ test("a failed listener has an error without a connection, and then the end", as
   );
 });
 
+test("a forwarder whose listener is closed by its signal has no error", async () => {
+  const logged = new Events();
+  const controller = new AbortController();
+  const forwarder = await forward(LOCAL, LOCAL, { log: logged.add, listen: { signal: controller.signal } });
+  controller.abort();
+  await forwarder.closed;
+  await logged.next("end");
+  assert.deepEqual(logged.names, ["listening", "end"]);
+});
+
 test("a log that throws or rejects is reported, and the server goes on", async () => {
   const warnings: string[] = [];
   const listener = (warning: Error): void => void warnings.push(warning.message);

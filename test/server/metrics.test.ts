@@ -327,6 +327,31 @@ test("counters that can't be read make /metrics fail, are reported, and leave /h
   assert.equal(valueOf(samples, "berkeley_server_refused_total", { server: "one" }), undefined);
 });
 
+test(
+  "a request waits 5 seconds at most: for its header, for stats() and for the check of the program",
+  { skip },
+  async () => {
+    const never = (): Promise<never> => new Promise(() => undefined);
+    await using stuck = await serveMetrics(0, { servers: { worker: { stats: never } } });
+    await using checking = await serveMetrics(0, { servers: { one: { stats: () => ({}) } }, ready: never });
+    await using slow = await connect(stuck.address as EndpointLike);
+    await slow.write("GET /healthz HTTP/1.1\r\nHost:");
+    const warnings = await warningsOf(async () => {
+      const [metrics, ready, check, header] = await Promise.all([
+        curl(stuck, "/metrics"),
+        curl(stuck, "/readyz"),
+        curl(checking, "/readyz"),
+        fate(slow),
+      ]);
+      assert.deepEqual([metrics.status, ready.status, check.status], [500, 503, 503]);
+      assert.match(header, /^end:HTTP\/1.1 408 Request Timeout/);
+    });
+    const late = "took longer than 5000 ms";
+    const stats = `the metrics server threw Error: stats() of "worker" ${late}`;
+    assert.deepEqual(warnings.toSorted(), [`ready threw Error: ready ${late}`, stats, stats]);
+  },
+);
+
 test("a port alone is one of 127.0.0.1, and a UNIX socket has a path", { skip }, async () => {
   await using metrics = await serveMetrics({ port: 0 });
   assert.match(String(metrics.address), /^127\.0\.0\.1:\d+$/);
