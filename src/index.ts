@@ -50,6 +50,8 @@ export {
 } from "./io.js";
 export {
   type AddressList,
+  type DrainOptions,
+  type ProxyProtocolOptions,
   type AdmissionOptions,
   type ClosedEvent,
   type ConnectionEvent,
@@ -78,6 +80,7 @@ export {
   type DisconnectEvent,
   forward,
   type ForwardConnectOptions,
+  type ForwardHeaderOptions,
   type Forwarded,
   Forwarder,
   type ForwarderStats,

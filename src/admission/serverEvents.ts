@@ -170,7 +170,8 @@ export class ServerEvents {
     failure?: { readonly error: unknown },
   ): void {
     const { onRefused } = this.#hooks;
-    if (onRefused !== undefined) queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+    if (onRefused !== undefined)
+      queueMicrotask(() => report("onRefused", onRefused, { reason, peer, client, ...failure }));
     if (!this.#wants("refused")) return;
     const event = { ...this.#fields("refused"), reason, client: textOf(client), peer: textOf(peer) };
     this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });

@@ -2,6 +2,8 @@
 
 export {
   type AddressList,
+  type DrainOptions,
+  type ProxyProtocolOptions,
   type AdmissionOptions,
   type ClosedEvent,
   type ConnectionEvent,
@@ -25,6 +27,7 @@ export { connect, type ConnectOptions } from "./connect.js";
 export {
   forward,
   type ForwardConnectOptions,
+  type ForwardHeaderOptions,
   type Forwarded,
   Forwarder,
   type ForwarderStats,

@@ -14,7 +14,9 @@ export {
   type EventError,
   type EventFields,
   type ListeningEvent,
+  type DrainOptions,
   type PressureEvent,
+  type ProxyProtocolOptions,
   type Refusal,
   type RefusalReason,
   type RefusedEvent,
@@ -32,7 +34,7 @@ export { MetricsServer, serveMetrics, type ServeMetricsOptions } from "./metrics
 export { formatMetrics, type MetricsFormat } from "./metricsText.js";
 export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
-export { type DrainOptions, Server, type ServerDescription, type ServerStats } from "./server.js";
+export { Server, type ServerDescription, type ServerStats } from "./server.js";
 export { type ServeOptions } from "./serverOptions.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {
