@@ -1,7 +1,7 @@
 // What servers share: limits, the accept loop, headers of proxies, shortage of descriptors, connections, and drain.
 
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
-export { type AddressList } from "./clientKey.js";
+export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { ConnectionSet, type TrackedConnection } from "./connectionSet.js";
 export { type DrainOptions, drainTimeout, Lifecycle, type LifecycleOwner } from "./lifecycle.js";
 export {
@@ -33,3 +33,5 @@ export {
   type ShortageEvent,
 } from "./serverEvents.js";
 export { type ProxyProtocolOptions } from "./proxyGate.js";
+export { SourceLimiter } from "./sourceLimiter.js";
+export { ValidatedSources } from "./validatedSources.js";

@@ -3,3 +3,5 @@
 export { acceptStream, SocketListener } from "./socketListener.js";
 export { beforeHandshake, TlsSocketListener } from "./tlsSocketListener.js";
 export { TlsListener } from "../tls/index.js";
+export { trySendFrom } from "../socket/datagramQueue.js";
+export { DatagramQueue } from "../socket/index.js";

@@ -1,4 +1,4 @@
-// The entry "berkeley/server": servers with limits, drain and counters.
+// The entry "berkeley/server": servers with limits, drain and counters, over connections and datagrams.
 
 export {
   type AddressList,
@@ -36,6 +36,11 @@ export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
 export { Server, type ServerDescription, type ServerStats } from "./server.js";
 export { type ServeOptions } from "./serverOptions.js";
+export { serveUdp } from "./serveUdp.js";
+export { type BatchHandler, type ServedBatch } from "./servedBatch.js";
+export { type DatagramHandler, type Reply, type ServedDatagram } from "./servedDatagram.js";
+export { type DatagramRefusal, type DatagramRefusalReason, type ServeUdpOptions } from "./udpOptions.js";
+export { UdpServer, type UdpServerDescription, type UdpServerStats } from "./udpServer.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {
   decodeProxyHeader,

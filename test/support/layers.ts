@@ -128,6 +128,7 @@ export const policy: Readonly<Record<string, Policy>> = {
       "registry",
       "proxyProtocol",
       "admission",
+      "batch",
       "net",
       "stream",
       "wait",
