@@ -46,28 +46,67 @@ interface Column {
   readonly unit?: "bytes";
 }
 
+const gauge = (field: string, name: string, help: string): Column => ({ field, name, type: "gauge", help });
 const counter = (field: string, name: string, help: string): Column => ({ field, name, type: "counter", help });
 const bytes = (field: string, name: string, help: string): Column => ({ ...counter(field, name, help), unit: "bytes" });
-const CUT = "Connections that the server has cut, by the limit; aborted: by drain() and close()";
-const cut = (field: string): Column => ({ ...counter(field, "berkeley_server_cut", CUT), labels: { reason: field } });
+const cut = (name: string, help: string, ...fields: string[]): Column[] =>
+  fields.map((field) => ({ ...counter(field, name, help), labels: { reason: field } }));
 
-/** Columns of one name follow each other. */
-const COLUMNS: readonly Column[] = [
-  { field: "connections", name: "berkeley_server_connections", type: "gauge", help: "Open connections" },
+/** Servers of connections. Columns of one name follow each other. */
+const CONNECTIONS: readonly Column[] = [
+  gauge("connections", "berkeley_server_connections", "Open connections"),
   counter("accepted", "berkeley_server_accepted", "Connections that were accepted and not refused"),
   counter("refused", "berkeley_server_refused", "Connections that were refused"),
+  counter("proxyRefused", "berkeley_server_proxy_refused", "Connections without a valid header of a trusted proxy"),
   counter(
     "failed",
     "berkeley_server_failed",
     "Connections whose handler has failed, or that forward() has ended with an error",
   ),
-  ...["aborted", "idleTimeout", "maxLifetime", "minReadRate"].map(cut),
+  ...cut(
+    "berkeley_server_cut",
+    "Connections that the server has cut, by the limit; aborted: by drain() and close()",
+    "aborted",
+    "idleTimeout",
+    "maxLifetime",
+    "minReadRate",
+  ),
+  counter("lost", "berkeley_server_lost", "Connections that have ended because their worker has ended"),
   counter("shortages", "berkeley_server_shortages", "Shortages of descriptors or memory that have begun"),
   bytes("bytesReceived", "berkeley_server_received_bytes", "Bytes received from clients"),
   bytes("bytesSent", "berkeley_server_sent_bytes", "Bytes sent to clients"),
   bytes("toTarget", "berkeley_server_to_target_bytes", "Bytes forwarded to the target, of connections that have ended"),
   bytes("toClient", "berkeley_server_to_client_bytes", "Bytes forwarded to clients, of connections that have ended"),
 ];
+
+/** Servers of datagrams. */
+const DATAGRAMS: readonly Column[] = [
+  gauge("pending", "berkeley_udp_server_pending", "Handlers whose promise is pending"),
+  counter("accepted", "berkeley_udp_server_accepted", "Datagrams that were passed to the handler"),
+  counter("refused", "berkeley_udp_server_refused", "Datagrams that the server has dropped"),
+  counter(
+    "dropped",
+    "berkeley_udp_server_dropped",
+    "Datagrams that the kernel has dropped: the receive buffer was full",
+  ),
+  counter("receiveErrors", "berkeley_udp_server_receive_errors", "Errors that the kernel has reported for a datagram"),
+  counter("failed", "berkeley_udp_server_failed", "Handlers that have failed"),
+  ...cut(
+    "berkeley_udp_server_cut",
+    "Handlers on which the server has given up; aborted: by drain() and close()",
+    "aborted",
+    "handlerTimeout",
+  ),
+  counter("sent", "berkeley_udp_server_replies", "Replies that the kernel has taken"),
+  counter("sendErrors", "berkeley_udp_server_send_errors", "Replies that the kernel has refused"),
+  counter("repliesDropped", "berkeley_udp_server_replies_dropped", "Replies that were dropped before they were sent"),
+  counter("amplification", "berkeley_udp_server_amplification", "Replies that were refused because of amplification"),
+  bytes("bytesReceived", "berkeley_udp_server_received_bytes", "Bytes of the accepted datagrams"),
+  bytes("bytesSent", "berkeley_udp_server_sent_bytes", "Bytes of the replies"),
+];
+
+const COLUMNS = [...CONNECTIONS, ...DATAGRAMS];
+const columnsOf = (stats: object): readonly Column[] => ("amplification" in stats ? DATAGRAMS : CONNECTIONS);
 
 const STATES = ["listening", "draining", "closed"];
 const STATE = "berkeley_server_state";
@@ -89,15 +128,49 @@ export function checkSources(sources: unknown, action: string): void {
   for (const [name, source] of Object.entries(sources)) checkSource(name, source, action);
 }
 
-/** Whether a counter of a server is a figure: a promise of other counters may have anything. */
+/** The object with `stats()` may be one of the program, with any value. */
 const isFigure = (value: unknown): value is number => typeof value === "number" && !Number.isNaN(value);
 
 export type NamedStats = readonly (readonly [name: string, stats: object])[];
 
+/** The workers of the servers that have any. The counters of the servers are sums over them. */
+function workerFamilies(servers: NamedStats): MetricFamily[] {
+  const workers = servers.flatMap(([server, { workers: list }]: readonly [string, { workers?: unknown }]) =>
+    Array.isArray(list)
+      ? (list as Partial<Record<"connections" | "restarts" | "worker", unknown>>[]).map((worker) => ({
+          server,
+          worker,
+        }))
+      : [],
+  );
+  const samplesOf = (field: "connections" | "restarts"): MetricSample[] =>
+    workers.flatMap(({ server, worker }) => {
+      const value = worker[field];
+      return isFigure(value) ? [{ labels: { server, worker: String(worker.worker) }, value }] : [];
+    });
+  const families: MetricFamily[] = [
+    {
+      name: "berkeley_server_worker_connections",
+      type: "gauge",
+      help: "Open connections of each worker",
+      samples: samplesOf("connections"),
+    },
+    {
+      name: "berkeley_server_worker_restarts",
+      type: "counter",
+      help: "How often a worker was replaced",
+      samples: samplesOf("restarts"),
+    },
+  ];
+  return families.filter(({ samples }) => samples.length > 0);
+}
+
 export function familiesOf(servers: NamedStats): MetricFamily[] {
   const families = new Map<string, { -readonly [K in keyof MetricFamily]: MetricFamily[K] }>();
-  for (const { field, name, type, unit, help, labels } of COLUMNS) {
+  for (const column of COLUMNS) {
+    const { field, name, type, unit, help, labels } = column;
     const samples: MetricSample[] = servers.flatMap(([server, stats]) => {
+      if (!columnsOf(stats).includes(column)) return [];
       const value = (stats as Record<string, unknown>)[field];
       return isFigure(value) ? [{ labels: { server, ...labels }, value }] : [];
     });
@@ -114,7 +187,7 @@ export function familiesOf(servers: NamedStats): MetricFamily[] {
   if (states.length > 0) {
     families.set(STATE, { name: STATE, type: "stateset", help: "What the server does", samples: states });
   }
-  return [...families.values()];
+  return [...families.values(), ...workerFamilies(servers)];
 }
 
 /** Reads the figures of the process. Without /proc the descriptors are unknown. */
@@ -135,11 +208,11 @@ export function readProcessFigures(): ProcessFigures {
 
 export function processFamilies(figures: ProcessFigures): MetricFamily[] {
   const { active, idle, maxDescriptors, openDescriptors } = figures;
-  const gauge = (name: string, help: string, value: number | undefined): MetricFamily[] =>
+  const known = (name: string, help: string, value: number | undefined): MetricFamily[] =>
     value === undefined ? [] : [{ name, type: "gauge", help, samples: [{ labels: {}, value }] }];
   return [
-    ...gauge("berkeley_process_open_descriptors", "Open descriptors of the process", openDescriptors),
-    ...gauge("berkeley_process_max_descriptors", "RLIMIT_NOFILE of the process", maxDescriptors),
+    ...known("berkeley_process_open_descriptors", "Open descriptors of the process", openDescriptors),
+    ...known("berkeley_process_max_descriptors", "RLIMIT_NOFILE of the process", maxDescriptors),
     {
       name: "berkeley_event_loop_seconds",
       type: "counter",

@@ -258,6 +258,31 @@ test("a name of a server may have any character, and is escaped", { skip }, asyn
   }
 });
 
+test("counters of datagrams, of proxies and of workers have metrics of their own", { skip }, async () => {
+  const udp = { accepted: 5, amplification: 2, pending: 1, handlerTimeout: 3, bytesReceived: 9, state: "draining" };
+  const workers = [1, 2].map((worker) => ({ worker, restarts: worker - 1, connections: 10 * worker, state: "ready" }));
+  const pool = { accepted: 40, proxyRefused: 4, lost: 6, connections: 30, workers, state: "listening" };
+  const servers = { udp: { stats: () => udp }, pool: { stats: () => Promise.resolve(pool) } };
+  for (const format of ["openmetrics", "prometheus"] as const) {
+    const samples = await parse(formatMetrics(await serverMetrics(servers), format), format);
+    const expected: [string, Record<string, string>, number | undefined][] = [
+      ["berkeley_udp_server_accepted_total", { server: "udp" }, 5],
+      ["berkeley_udp_server_amplification_total", { server: "udp" }, 2],
+      ["berkeley_udp_server_pending", { server: "udp" }, 1],
+      ["berkeley_udp_server_cut_total", { server: "udp", reason: "handlerTimeout" }, 3],
+      ["berkeley_udp_server_received_bytes_total", { server: "udp" }, 9],
+      ["berkeley_server_accepted_total", { server: "udp" }, undefined],
+      ["berkeley_server_state", { server: "udp", berkeley_server_state: "draining" }, 1],
+      ["berkeley_server_accepted_total", { server: "pool" }, 40],
+      ["berkeley_server_proxy_refused_total", { server: "pool" }, 4],
+      ["berkeley_server_lost_total", { server: "pool" }, 6],
+      ["berkeley_server_worker_connections", { server: "pool", worker: "2" }, 20],
+      ["berkeley_server_worker_restarts_total", { server: "pool", worker: "2" }, 1],
+    ];
+    for (const [name, labels, value] of expected) assert.equal(valueOf(samples, name, labels), value, name);
+  }
+});
+
 test("families of the program are formatted strictly", { skip }, async () => {
   const family: MetricFamily = {
     name: "app_wait_seconds",
