@@ -36,13 +36,20 @@ struct datagram {
   uint32_t name_length;    /* 0: no address */
   uint32_t control_length; /* bytes of control data received */
   int32_t error;           /* written only by JavaScript */
-  uint32_t unused;
+  uint32_t source_length;  /* bytes of `source` that are sent: 0, or those of one of its members */
   struct sockaddr_storage name;
-  alignas(struct cmsghdr) uint8_t control[32]; /* sent with a datagram that the kernel divides into segments */
+  alignas(struct cmsghdr) uint8_t control[64]; /* space for the control data that are sent */
+  union {
+    struct in_pktinfo v4;
+    struct in6_pktinfo v6;
+    uint8_t bytes[24];
+  } source; /* the source address of a datagram to send; recvmmsg leaves it as it is */
 };
-_Static_assert(sizeof(struct datagram) == 192, "src/batch/table.ts counts on it");
+_Static_assert(sizeof(struct datagram) == 248, "src/batch/table.ts counts on it");
 _Static_assert(offsetof(struct datagram, name) == 32, "src/batch/table.ts counts on it");
-_Static_assert(CMSG_SPACE(sizeof(uint16_t)) <= 32, "the control data for a segment size must fit");
+_Static_assert(offsetof(struct datagram, source) == 224, "src/batch/table.ts counts on it");
+_Static_assert(CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) <= 64,
+               "the control data must fit");
 
 struct batch {
   uint8_t *slab;
@@ -145,20 +152,43 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     memset((uint8_t *)&entry->name + entry->name_length, 0, -entry->name_length & 3);
     entry->control_length = (uint32_t)header->msg_controllen;
     entry->error = 0;
+    entry->source_length = 0;
     if (header->msg_controllen > 0) read_control(header, entry);
   }
   return js_number(env, received);
 }
 
-static void set_segment_size(struct datagram *entry, struct msghdr *header) {
+/* Appends a message to the control data of an entry. The caller has checked that it fits. */
+static void add_control(struct datagram *entry, struct msghdr *header, int level, int type, const void *data,
+                        size_t size) {
+  struct cmsghdr *control = (struct cmsghdr *)(void *)(entry->control + header->msg_controllen);
+  memset(control, 0, CMSG_SPACE(size));
+  control->cmsg_level = level;
+  control->cmsg_type = type;
+  control->cmsg_len = CMSG_LEN(size);
+  memcpy(CMSG_DATA(control), data, size);
   header->msg_control = entry->control;
-  header->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-  struct cmsghdr *control = CMSG_FIRSTHDR(header);
-  uint16_t segment_size = (uint16_t)entry->segment_size;
-  control->cmsg_level = IPPROTO_UDP;
-  control->cmsg_type = UDP_SEGMENT;
-  control->cmsg_len = CMSG_LEN(sizeof segment_size);
-  memcpy(CMSG_DATA(control), &segment_size, sizeof segment_size);
+  header->msg_controllen += CMSG_SPACE(size);
+}
+
+/* The segment size and the source address of a datagram. Returns false if the table has a wrong length. */
+static bool set_control(struct datagram *entry, struct msghdr *header) {
+  if (entry->segment_size > 0) {
+    uint16_t segment_size = (uint16_t)entry->segment_size;
+    add_control(entry, header, IPPROTO_UDP, UDP_SEGMENT, &segment_size, sizeof segment_size);
+  }
+  switch (entry->source_length) {
+  case 0:
+    return true;
+  case sizeof entry->source.v4:
+    add_control(entry, header, IPPROTO_IP, IP_PKTINFO, &entry->source.v4, sizeof entry->source.v4);
+    return true;
+  case sizeof entry->source.v6:
+    add_control(entry, header, IPPROTO_IPV6, IPV6_PKTINFO, &entry->source.v6, sizeof entry->source.v6);
+    return true;
+  default:
+    return false;
+  }
 }
 
 /*
@@ -197,7 +227,7 @@ static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
     };
-    if (entry->segment_size > 0) set_segment_size(entry, header);
+    if (!set_control(entry, header)) return js_number(env, -EFAULT);
   }
   return js_number(env,
                    result_or_errno(sys_sendmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_NOSIGNAL)));

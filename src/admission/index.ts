@@ -1,8 +1,9 @@
-// What serve() and forward() share: limits, the accept loop, shortage of descriptors, the set of connections.
+// What servers share: limits, the accept loop, headers of proxies, shortage of descriptors, connections, and drain.
 
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
-export { type AddressList } from "./clientKey.js";
+export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { ConnectionSet, type TrackedConnection } from "./connectionSet.js";
+export { type DrainOptions, drainTimeout, Lifecycle, type LifecycleOwner } from "./lifecycle.js";
 export {
   ADMISSION_OPTIONS,
   type AdmissionOptions,
@@ -14,3 +15,23 @@ export {
   reporter,
 } from "./limits.js";
 export { pressure, shortageOf } from "./pressure.js";
+export {
+  type ClosedEvent,
+  type ConnectionEvent,
+  type DrainEvent,
+  type EndEvent,
+  type EndReason,
+  type ErrorEvent,
+  type EventConnection,
+  type EventEnds,
+  type EventError,
+  type EventFields,
+  type ListeningEvent,
+  type RefusedEvent,
+  type ServerEvent,
+  ServerEvents,
+  type ShortageEvent,
+} from "./serverEvents.js";
+export { type ProxyProtocolOptions } from "./proxyGate.js";
+export { SourceLimiter } from "./sourceLimiter.js";
+export { ValidatedSources } from "./validatedSources.js";

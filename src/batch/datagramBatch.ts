@@ -23,6 +23,7 @@ import {
   NAME,
   NAME_LENGTH,
   SEGMENT,
+  SOURCE_LENGTH,
   WHOLE_LENGTH,
 } from "./table.js";
 
@@ -306,7 +307,7 @@ export function putDatagram(
   words[at + NAME_LENGTH] = name === undefined ? 0 : name.length;
   words[at + LENGTH] = words[at + WHOLE_LENGTH] = length;
   words[at + SEGMENT] = segment;
-  words[at + FLAGS] = words[at + CONTROL_LENGTH] = words[at + ERROR] = 0;
+  words[at + FLAGS] = words[at + CONTROL_LENGTH] = words[at + ERROR] = words[at + SOURCE_LENGTH] = 0;
 }
 
 /** Writes an address. The unused bytes of its last word become 0, because the address cache compares words. */

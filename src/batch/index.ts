@@ -9,6 +9,7 @@ export {
   memoryOf,
   putDatagram,
 } from "./datagramBatch.js";
+export { readSource, sourceHash } from "./sources.js";
 export { MAX_MESSAGE, MAX_SEGMENT, MAX_SEGMENTS, segments, segmentSize } from "./segments.js";
 export {
   allocateBatch,
@@ -21,4 +22,6 @@ export {
   NAME,
   NAME_LENGTH,
   SEGMENT,
+  SOURCE,
+  SOURCE_LENGTH,
 } from "./table.js";

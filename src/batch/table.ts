@@ -1,11 +1,11 @@
 // The memory of a batch of datagrams, as native/batch.c reads and writes it.
 //
 // Datagram i has slot i of the slab for its bytes, part i of the control memory for its control data, and entry i of
-// the table: eight 32-bit words, a sockaddr_storage, and space that C uses when it sends. The memory is allocated once
-// and used for every call.
+// the table: eight 32-bit words, a sockaddr_storage, space that C uses when it sends, and the source address of a datagram
+// to send. The memory is allocated once and used for every call.
 
 /** Bytes of an entry. */
-const ENTRY = 192;
+const ENTRY = 248;
 /** 32-bit words of an entry. */
 export const ENTRY_WORDS: number = ENTRY / 4;
 
@@ -17,8 +17,12 @@ export const SEGMENT = 3;
 export const NAME_LENGTH = 4;
 export const CONTROL_LENGTH = 5;
 export const ERROR = 6;
+/** Bytes of the source address: 0, or those of `struct in_pktinfo` or `struct in6_pktinfo`. */
+export const SOURCE_LENGTH = 7;
 /** The first word of the sockaddr. */
 export const NAME = 8;
+/** The first word of the source address. */
+export const SOURCE = 56;
 
 /** Maximum number of datagrams that one call transfers: UIO_MAXIOV of the kernel. */
 export const MAX_AT_ONCE = 1024;

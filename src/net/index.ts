@@ -2,15 +2,32 @@
 
 export {
   type AddressList,
+  type DrainOptions,
+  type ProxyProtocolOptions,
   type AdmissionOptions,
+  type ClosedEvent,
+  type ConnectionEvent,
+  type DrainEvent,
+  type EndEvent,
+  type EndReason,
+  type ErrorEvent,
+  type EventConnection,
+  type EventEnds,
+  type EventError,
+  type EventFields,
+  type ListeningEvent,
   type PressureEvent,
+  type RefusedEvent,
   type Refusal,
   type RefusalReason,
+  type ServerEvent,
+  type ShortageEvent,
 } from "../admission/index.js";
 export { connect, type ConnectOptions } from "./connect.js";
 export {
   forward,
   type ForwardConnectOptions,
+  type ForwardHeaderOptions,
   type Forwarded,
   Forwarder,
   type ForwarderStats,

@@ -1,16 +1,46 @@
-// The entry "berkeley/server": servers with limits, drain and counters.
+// The entry "berkeley/server": servers with limits, drain and counters, over connections and datagrams.
 
 export {
   type AddressList,
   type AdmissionOptions,
+  type ClosedEvent,
+  type ConnectionEvent,
+  type DrainEvent,
+  type EndEvent,
+  type EndReason,
+  type ErrorEvent,
+  type EventConnection,
+  type EventEnds,
+  type EventError,
+  type EventFields,
+  type ListeningEvent,
+  type DrainOptions,
   type PressureEvent,
+  type ProxyProtocolOptions,
   type Refusal,
   type RefusalReason,
+  type RefusedEvent,
+  type ServerEvent,
+  type ShortageEvent,
 } from "../admission/index.js";
+export {
+  type MetricFamily,
+  type MetricSample,
+  type MetricsSource,
+  type MetricsSources,
+  serverMetrics,
+} from "./metricFamilies.js";
+export { MetricsServer, serveMetrics, type ServeMetricsOptions } from "./metricsServer.js";
+export { formatMetrics, type MetricsFormat } from "./metricsText.js";
 export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
-export { type DrainOptions, Server, type ServerDescription, type ServerStats } from "./server.js";
+export { Server, type ServerDescription, type ServerStats } from "./server.js";
 export { type ServeOptions } from "./serverOptions.js";
+export { serveUdp } from "./serveUdp.js";
+export { type BatchHandler, type ServedBatch } from "./servedBatch.js";
+export { type DatagramHandler, type Reply, type ServedDatagram } from "./servedDatagram.js";
+export { type DatagramRefusal, type DatagramRefusalReason, type ServeUdpOptions } from "./udpOptions.js";
+export { UdpServer, type UdpServerDescription, type UdpServerStats } from "./udpServer.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {
   decodeProxyHeader,

@@ -22,6 +22,8 @@ import {
   NAME,
   NAME_LENGTH,
   putDatagram,
+  SOURCE,
+  SOURCE_LENGTH,
 } from "../batch/index.js";
 import { EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
@@ -32,6 +34,18 @@ import { type BatchSending, SENDMMSG } from "../ops/mmsg.js";
 import { signalOf, timeoutOf, WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
+
+/**
+ * `trySend()` with a source address: the first `size` bytes of `source`, in the form of `readSource()`. The kernel chooses
+ * the source if `size` is 0.
+ */
+export let trySendFrom: (
+  queue: DatagramQueue,
+  data: Data,
+  to: AddressLike | undefined,
+  source: Int32Array,
+  size: number,
+) => boolean;
 
 /** Sizes of a {@link DatagramQueue}. */
 export interface DatagramQueueOptions {
@@ -105,6 +119,15 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
       state: queue.#failure !== undefined ? "failed" : queue.#socket.closed ? "closed" : "open",
       stats: queue.stats(),
     }));
+    trySendFrom = (queue, data, to, source, size) => {
+      if (!queue.trySend(data, to)) return false;
+      if (size === 0) return true;
+      const { capacity, words } = queue.#memory;
+      const at = ((queue.#head + queue.#length - 1) % capacity) * ENTRY_WORDS;
+      words[at + SOURCE_LENGTH] = size;
+      for (let word = 0; word < size >> 2; word++) words[at + SOURCE + word] = source[word]!;
+      return true;
+    };
   }
 
   readonly #socket: Socket;

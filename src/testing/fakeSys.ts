@@ -47,7 +47,7 @@ function goesToUnix(name: FakeCall, args: readonly unknown[]): boolean {
   let address = args[ADDRESS_ARGUMENT[name] ?? -1];
   if (name === "sendmmsg") {
     // An entry of the table of batch/table.ts.
-    const entry = (args[2] as Uint8Array).subarray(192 * (args[3] as number));
+    const entry = (args[2] as Uint8Array).subarray(248 * (args[3] as number));
     if (new DataView(entry.buffer, entry.byteOffset).getUint32(16, LITTLE_ENDIAN) === 0) return false;
     address = entry.subarray(32);
   }

@@ -48,9 +48,9 @@ function view(): unknown {
     case 0:
       return detached();
     case 1: {
-      const buffer = new ResizableBuffer(4096, { maxByteLength: 8192 });
+      const buffer = new ResizableBuffer(4096, { maxByteLength: 8248 });
       const whole = random(2) === 0 ? new Uint8Array(buffer) : new Uint8Array(buffer, 1000, 3000);
-      buffer.resize(pick(random, [0, 500, 2000, 4096, 8192]));
+      buffer.resize(pick(random, [0, 500, 2000, 4096, 8248]));
       return whole;
     }
     case 2:
@@ -188,18 +188,18 @@ const NUMERIC = 1 | 2 | 4;
 function table(): unknown {
   if (random(6) === 0) return view();
   const entries = pick(random, [1, 2, 20, 1024]);
-  const out = new Uint8Array(192 * entries);
+  const out = new Uint8Array(248 * entries);
   const words = new DataView(out.buffer);
   for (let entry = 0; entry < entries; entry++) {
-    for (let word = 0; word < 7; word++) {
+    for (let word = 0; word < 8; word++) {
       if (random(2) === 0)
         words.setUint32(
-          192 * entry + 4 * word,
-          pick(random, [1, 2, 16, 28, 64, 200, 70_000, 2 ** 31, 2 ** 32 - 1]),
+          248 * entry + 4 * word,
+          pick(random, [1, 2, 12, 16, 20, 28, 64, 200, 70_000, 2 ** 31, 2 ** 32 - 1]),
           true,
         );
     }
-    out.set(place().subarray(0, 128), 192 * entry + 32);
+    out.set(place().subarray(0, 128), 248 * entry + 32);
   }
   return out;
 }

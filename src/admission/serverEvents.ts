@@ -1,0 +1,228 @@
+// The events of a server: records for the channels of node:diagnostics_channel and for the option `log`, and the calls of
+// `onRefused` and `onPressure`. serve() and forward() report everything here.
+//
+// Subscribers and functions are code of users, so they run in a microtask and never in the middle of the accept loop or
+// of an event of the poller. Without a subscriber and without a function, a report makes no object.
+
+import type { Channel } from "node:diagnostics_channel";
+import type { Address } from "../addr/index.js";
+import { clock, diagnosticsChannel } from "../builtins.js";
+import { report } from "../callbacks.js";
+import type { CheckedAdmission, PressureEvent, RefusalReason } from "./limits.js";
+
+/** An error in a {@link ServerEvent}. */
+export interface EventError {
+  readonly name: string;
+  readonly message: string;
+  /** Absent if the error has none that is a string. */
+  readonly code?: string;
+}
+
+/** The fields of every event. */
+export interface EventFields<Name extends string> {
+  readonly event: Name;
+  /** Milliseconds since 1970, as of `Date.now()`. */
+  readonly time: number;
+  /** The function that made the server. */
+  readonly call: string;
+  /** The address of the listener. */
+  readonly local: string | null;
+}
+
+/** The ends of a connection in an event. */
+export interface EventEnds {
+  /** The address of the client; null if it is unknown. Behind a proxy with the PROXY protocol, it is that of its header. */
+  readonly client: string | null;
+  /** The address of the other end of the socket. */
+  readonly peer: string | null;
+}
+
+/** An event with a connection that was accepted. `id` is the number of the connection, from 1 on. */
+export interface EventConnection extends EventEnds {
+  readonly id: number;
+}
+
+/** Why a connection has ended: in order, with an error, by `drain()` or `close()`, or by the limit of that name. */
+export type EndReason = "ended" | "failed" | "aborted" | "idleTimeout" | "maxLifetime" | "minReadRate";
+
+/** The server begins to accept. */
+export type ListeningEvent = EventFields<"listening">;
+/** A connection was accepted. */
+export type ConnectionEvent = EventFields<"connection"> & EventConnection;
+/** A connection was reset at once. `error` is there if one has caused that. */
+export type RefusedEvent = EventFields<"refused"> &
+  EventEnds & { readonly reason: RefusalReason; readonly error?: EventError };
+/** A connection has ended. `duration` is in milliseconds. */
+export type ClosedEvent = EventFields<"closed"> &
+  EventConnection & {
+    readonly reason: EndReason;
+    readonly duration: number;
+    readonly bytesReceived: number;
+    readonly bytesSent: number;
+    /** Only of `forward()`: the error that has ended the connection. */
+    readonly error?: EventError;
+  };
+/** A handler has failed; without `id`, the listener has failed, and the server ends. */
+export type ErrorEvent = EventFields<"error"> & Partial<EventConnection> & { readonly error: EventError };
+/** A shortage of descriptors or memory begins or ends. */
+export type ShortageEvent = EventFields<"shortage"> & PressureEvent;
+/** The server begins to drain. */
+export type DrainEvent = EventFields<"drain"> & { readonly connections: number };
+/** The server is closed, and no connection is left. The numbers are the totals of `stats()`. */
+export type EndEvent = EventFields<"end"> & { readonly accepted: number; readonly refused: number };
+
+/** A record of what has happened at a server: numbers and strings only. */
+export type ServerEvent =
+  | ListeningEvent
+  | ConnectionEvent
+  | RefusedEvent
+  | ClosedEvent
+  | ErrorEvent
+  | ShortageEvent
+  | DrainEvent
+  | EndEvent;
+
+const CHANNELS = ["listening", "connection", "refused", "closed", "error", "shortage", "drain", "end"] as const;
+type Channels = Readonly<Record<ServerEvent["event"], Channel>>;
+
+/** The registry of Node holds channels weakly. */
+let channels: Channels | undefined;
+
+function openChannels(): Channels {
+  const { channel } = diagnosticsChannel();
+  const opened = CHANNELS.map((name) => [name, channel(`berkeley:server:${name}`)] as const);
+  return (channels ??= Object.fromEntries(opened) as Channels);
+}
+
+const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
+
+function plainError(error: unknown): EventError {
+  try {
+    const { code, message, name } = (error ?? {}) as { code?: unknown; message?: unknown; name?: unknown };
+    const text = error instanceof Error ? String(message) : String(error);
+    const plain = { name: typeof name === "string" ? name : typeof error, message: text };
+    return typeof code === "string" ? { ...plain, code } : plain;
+  } catch {
+    // A value without a text, such as an object without a prototype.
+    return { name: typeof error, message: "" };
+  }
+}
+
+/** The functions of the options that get events. */
+export type EventHooks = Pick<CheckedAdmission, "log" | "onPressure" | "onRefused">;
+
+export class ServerEvents {
+  readonly #call: string;
+  readonly #address: () => Address | undefined;
+  readonly #hooks: EventHooks;
+  readonly #channels: Channels = channels ?? openChannels();
+
+  /** @param address the address of the listener */
+  constructor(call: string, address: () => Address | undefined, hooks: EventHooks) {
+    this.#call = call;
+    this.#address = address;
+    this.#hooks = hooks;
+  }
+
+  /** Whether events of connections are wanted, with the addresses of clients. */
+  get active(): boolean {
+    const { closed, connection, error, refused } = this.#channels;
+    return (
+      this.#hooks.log !== undefined ||
+      closed.hasSubscribers ||
+      connection.hasSubscribers ||
+      refused.hasSubscribers ||
+      error.hasSubscribers
+    );
+  }
+
+  #wants(name: ServerEvent["event"]): boolean {
+    return (this.#hooks.log !== undefined && name !== "connection") || this.#channels[name].hasSubscribers;
+  }
+
+  #fields<Name extends string>(event: Name): EventFields<Name> {
+    return { event, time: Date.now(), call: this.#call, local: textOf(this.#address()) };
+  }
+
+  #emit(event: ServerEvent): void {
+    const { log } = this.#hooks;
+    const channel = this.#channels[event.event];
+    queueMicrotask(() => {
+      // Node reports errors of subscribers as uncaught exceptions in the next tick, and publish() does not throw.
+      if (channel.hasSubscribers) channel.publish(event);
+      if (log !== undefined && event.event !== "connection") report("log", log, event);
+    });
+  }
+
+  listening(): void {
+    if (this.#wants("listening")) this.#emit(this.#fields("listening"));
+  }
+
+  connection(id: number, client: Address | undefined, peer: Address | undefined): void {
+    if (!this.#wants("connection")) return;
+    this.#emit({ ...this.#fields("connection"), id, client: textOf(client), peer: textOf(peer) });
+  }
+
+  refused(
+    reason: RefusalReason,
+    client: Address | undefined,
+    peer: Address | undefined,
+    failure?: { readonly error: unknown },
+  ): void {
+    const { onRefused } = this.#hooks;
+    if (onRefused !== undefined)
+      queueMicrotask(() => report("onRefused", onRefused, { reason, peer, client, ...failure }));
+    if (!this.#wants("refused")) return;
+    const event = { ...this.#fields("refused"), reason, client: textOf(client), peer: textOf(peer) };
+    this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
+  }
+
+  /** @param since when the connection was accepted, as of `clock()` */
+  closed(
+    id: number,
+    client: Address | undefined,
+    peer: Address | undefined,
+    since: number,
+    bytesReceived: number,
+    bytesSent: number,
+    reason: EndReason,
+    failure?: { readonly error: unknown },
+  ): void {
+    if (!this.#wants("closed")) return;
+    const event = {
+      ...this.#fields("closed"),
+      id,
+      client: textOf(client),
+      peer: textOf(peer),
+      reason,
+      duration: Math.round((clock() - since) * 1000) / 1000,
+      bytesReceived,
+      bytesSent,
+    };
+    this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
+  }
+
+  handlerFailed(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {
+    if (!this.#wants("error")) return;
+    const ends = { id, client: textOf(client), peer: textOf(peer) };
+    this.#emit({ ...this.#fields("error"), ...ends, error: plainError(error) });
+  }
+
+  listenerFailed(error: unknown): void {
+    if (this.#wants("error")) this.#emit({ ...this.#fields("error"), error: plainError(error) });
+  }
+
+  shortage(state: PressureEvent["state"], code: string): void {
+    const { onPressure } = this.#hooks;
+    if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state, code }));
+    if (this.#wants("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
+  }
+
+  drain(connections: number): void {
+    if (this.#wants("drain")) this.#emit({ ...this.#fields("drain"), connections });
+  }
+
+  end(accepted: number, refused: number): void {
+    if (this.#wants("end")) this.#emit({ ...this.#fields("end"), accepted, refused });
+  }
+}

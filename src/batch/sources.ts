@@ -1,0 +1,78 @@
+// Where a received datagram came from and was sent to, read from the memory of the batch without an object.
+
+import { AF_INET, AF_INET6 } from "../addr/index.js";
+import { HEADER } from "../cmsg/layout.js";
+import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, SIZEOF_SIZE_T } from "../sys/constants.js";
+import { LITTLE } from "../sys/nativeInts.js";
+import { type BatchMemory, CONTROL_LENGTH, ENTRY_WORDS, NAME, NAME_LENGTH } from "./table.js";
+
+/** Bytes of `struct in_pktinfo` and `struct in6_pktinfo`. */
+const IN_PKTINFO = 12;
+const IN6_PKTINFO = 20;
+const MAPPED_PREFIX = LITTLE ? 0xffff_0000 | 0 : 0x0000_ffff;
+
+function mix(hash: number, word: number): number {
+  hash = Math.imul(hash ^ word, 0x9e37_79b1);
+  return hash ^ (hash >>> 15);
+}
+
+/**
+ * A hash of the host that sent a datagram: of its IPv4 address, or of the /64 of its IPv6 address. A mapped address
+ * counts as IPv4. 0 for a sender without an internet address.
+ */
+export function sourceHash({ words }: BatchMemory, index: number, seed: number): number {
+  const at = index * ENTRY_WORDS;
+  if (words[at + NAME_LENGTH] === 0) return 0;
+  const first = words[at + NAME]!;
+  const family = LITTLE ? first & 0xffff : first >>> 16;
+  let hash: number;
+  if (family === AF_INET) hash = mix(seed, words[at + NAME + 1]!);
+  else if (family !== AF_INET6) return 0;
+  else {
+    const [high, low] = [words[at + NAME + 2]!, words[at + NAME + 3]!];
+    const mapped = high === 0 && low === 0 && words[at + NAME + 4] === MAPPED_PREFIX;
+    hash = mapped ? mix(seed, words[at + NAME + 5]!) : mix(mix(~seed, high), low);
+  }
+  // Two rounds, so that neighbours differ in all bits. 0 is no hash.
+  hash = mix(hash, 0x85eb_ca6b);
+  return hash === 0 ? 1 : hash;
+}
+
+/**
+ * Writes the address that a datagram was sent to into `out`, in the form in which a datagram to send has its source.
+ * Returns the number of bytes; 0 if the address is unknown, or can't be the source of an answer.
+ */
+export function readSource({ control, controlSize, words }: BatchMemory, index: number, out: Int32Array): number {
+  const start = index * controlSize;
+  const end = start + Math.min(words[index * ENTRY_WORDS + CONTROL_LENGTH]!, controlSize);
+  for (let at = start; at + HEADER <= end;) {
+    // The high half of a 64-bit length is 0.
+    const length = wordAt(control, LITTLE ? at : at + SIZEOF_SIZE_T - 4);
+    if (length < HEADER || at + length > end) return 0;
+    const level = wordAt(control, at + SIZEOF_SIZE_T);
+    const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
+    const data = at + HEADER;
+    if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER + IN_PKTINFO) {
+      // The route chooses the interface.
+      out[0] = 0;
+      out[1] = wordAt(control, data + 4);
+      out[2] = 0;
+      return IN_PKTINFO;
+    }
+    if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO && length >= HEADER + IN6_PKTINFO) {
+      // A multicast address can't be the source of a packet.
+      if (control[data] === 0xff) return 0;
+      for (let word = 0; word < 4; word++) out[word] = wordAt(control, data + 4 * word);
+      // An address of a link belongs to an interface.
+      const linkLocal = control[data] === 0xfe && (control[data + 1]! & 0xc0) === 0x80;
+      out[4] = linkLocal ? wordAt(control, data + 16) : 0;
+      return IN6_PKTINFO;
+    }
+    at += Math.ceil(length / SIZEOF_SIZE_T) * SIZEOF_SIZE_T;
+  }
+  return 0;
+}
+
+function wordAt(bytes: Buffer, at: number): number {
+  return LITTLE ? bytes.readInt32LE(at) : bytes.readInt32BE(at);
+}

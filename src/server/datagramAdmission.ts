@@ -1,0 +1,31 @@
+// Which datagrams of a batch a UDP server takes: the rate of their source, their size, the lists of addresses.
+
+import { clientKey, isListed, SourceLimiter } from "../admission/index.js";
+import { type DatagramBatch, memoryOf, sourceHash } from "../batch/index.js";
+import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
+
+export class DatagramAdmission {
+  readonly #opts: CheckedServeUdp;
+  readonly #limiter: SourceLimiter | undefined;
+  readonly #seed = (Math.random() * 0x1_0000_0000) | 0;
+
+  constructor(opts: CheckedServeUdp) {
+    this.#opts = opts;
+    this.#limiter = opts.ratePerAddress === Infinity ? undefined : new SourceLimiter(opts.ratePerAddress);
+  }
+
+  /** Why the datagram at a place of the batch is refused; undefined if it is taken. */
+  refusalOf(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
+    const { allow, deny, maxSize } = this.#opts;
+    if (this.#limiter !== undefined) {
+      const hash = sourceHash(memoryOf(batch), place, this.#seed);
+      if (hash !== 0 && !this.#limiter.take(hash, now)) return "ratePerAddress";
+    }
+    if (batch.length(place) > maxSize || batch.truncated(place)) return "maxSize";
+    if (deny === undefined && allow === undefined) return undefined;
+    const peer = batch.address(place);
+    if (deny !== undefined && isListed(deny, peer)) return "deny";
+    if (allow !== undefined && clientKey(peer) !== undefined && !isListed(allow, peer)) return "allow";
+    return undefined;
+  }
+}

@@ -1,0 +1,72 @@
+// A batch of datagrams, for a handler that takes many at a time.
+
+import type { DatagramBatch } from "../batch/index.js";
+import type { BatchMemory } from "../batch/index.js";
+import { integer } from "../check/index.js";
+import type { Data } from "../io.js";
+import type { HostAddress } from "../net/index.js";
+import { Work, type WorkOwner } from "./servedDatagram.js";
+import type { ReplyAccount } from "./udpReplies.js";
+
+/** Handles the datagrams of a batch. */
+export type BatchHandler = (batch: ServedBatch) => unknown;
+
+/**
+ * The datagrams that one system call has received, without those that the server has refused. They are numbered from 0.
+ *
+ * The server receives no further datagrams until the handler has returned, or its promise is fulfilled. Until then the
+ * bytes are valid. With `handlerTimeout`, the server gives up on the handler, and leaves the memory to it.
+ */
+export class ServedBatch extends Work {
+  readonly #batch: DatagramBatch;
+  readonly #memory: BatchMemory;
+  /** The places of the datagrams in the batch. */
+  readonly #places: Int32Array;
+  readonly #accounts: (ReplyAccount | undefined)[] = [];
+  /** The number of datagrams. */
+  readonly count: number;
+
+  /** @internal */
+  constructor(owner: WorkOwner, batch: DatagramBatch, memory: BatchMemory, places: Int32Array, count: number) {
+    super(owner);
+    this.#batch = batch;
+    this.#memory = memory;
+    this.#places = places;
+    this.count = count;
+  }
+
+  #place(index: number): number {
+    return this.#places[integer(index, "read a datagram", "index", 0, this.count - 1)]!;
+  }
+
+  /** The bytes of datagram `index`: a view, valid until the handler has finished. */
+  data(index: number): Buffer {
+    return this.#batch.data(this.#place(index));
+  }
+
+  /** The address of the sender of datagram `index`. Without validation, it may be forged. */
+  address(index: number): HostAddress {
+    return this.#batch.address(this.#place(index)) as HostAddress;
+  }
+
+  #account(index: number): ReplyAccount {
+    const place = this.#place(index);
+    return (this.#accounts[index] ??= this.owner.replies.open(this.#memory, place, this.#batch.length(place)));
+  }
+
+  /** The number of bytes that replies to datagram `index` may still have; see {@link ServedDatagram.maxReply}. */
+  maxReply(index: number): number {
+    return this.owner.replies.allowance(this.address(index), this.#account(index));
+  }
+
+  /** Replies to the sender of datagram `index`. The bytes are copied. See {@link Reply}. */
+  reply(index: number, data: Data): boolean {
+    const account = this.#account(index);
+    return this.isCut ? false : this.owner.replies.send(data, this.address(index), account);
+  }
+
+  /** See {@link ServedDatagram.validate}. */
+  validate(index: number): void {
+    this.owner.replies.validate(this.address(index));
+  }
+}

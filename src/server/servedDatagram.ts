@@ -1,0 +1,143 @@
+// A datagram for a handler, its replies, and the end of the handler.
+
+import type { TrackedConnection } from "../admission/index.js";
+import { clock } from "../builtins.js";
+import type { Data } from "../io.js";
+import type { HostAddress } from "../net/index.js";
+import { localError } from "../wait/localError.js";
+import type { ReplyAccount, UdpReplies } from "./udpReplies.js";
+
+/** A datagram, for a handler of {@link serveUdp}. */
+export interface ServedDatagram {
+  /** All bytes of the datagram: a copy, which belongs to the handler. */
+  readonly data: Buffer;
+  /** The address of the sender. Without validation, it may be forged. */
+  readonly address: HostAddress;
+  /** The number of bytes that the replies may still have; Infinity if the source is validated or there is no limit. */
+  readonly maxReply: number;
+  /** Aborted when the server gives up on the handler: `handlerTimeout`, the timeout of `drain()`, `close()`. */
+  readonly signal: AbortSignal;
+  /** Aborted when the server begins to drain. All handlers share it. */
+  readonly draining: AbortSignal;
+  /**
+   * States that the sender has this address: it has sent something that only this address can have received. Replies to
+   * this address and port may then be larger than requests, for ten minutes.
+   */
+  validate(): void;
+}
+
+/**
+ * Sends a reply to the sender of a datagram, in a batch with other replies. Returns true if the reply is queued, and
+ * false if it is dropped: the queue is full, or the handler has been cut.
+ *
+ * @throws RangeError if the replies to the datagram are larger than `amplification` allows and its source is not validated;
+ *   nothing is sent
+ * @throws TypeError or RangeError for data that can't be sent
+ */
+export type Reply = (data: Data) => boolean;
+
+/** Handles a datagram. */
+export type DatagramHandler = (datagram: ServedDatagram, reply: Reply) => unknown;
+
+/** What a handler's work belongs to. */
+export interface WorkOwner {
+  readonly handlerTimeout: number;
+  readonly draining: AbortSignal;
+  readonly replies: UdpReplies;
+  /** The work has finished, with an error if the handler has failed. */
+  finished(work: Work, failure: { readonly error: unknown } | undefined): void;
+  /** The server has given up on the handler. */
+  cut(work: Work, limit: "handlerTimeout" | "aborted"): void;
+}
+
+/** A handler that runs, for a datagram or for a batch. */
+export abstract class Work implements TrackedConnection {
+  place: number = -1;
+  protected readonly owner: WorkOwner;
+  readonly #due: number;
+  /** Made when it is first used. */
+  #controller: AbortController | undefined;
+  #aborted: { readonly reason: unknown } | undefined;
+  #over = false;
+
+  constructor(owner: WorkOwner) {
+    this.owner = owner;
+    this.#due = clock() + owner.handlerTimeout;
+  }
+
+  /** Whether the server has given up on the handler. @internal */
+  get isCut(): boolean {
+    return this.#aborted !== undefined;
+  }
+
+  get draining(): AbortSignal {
+    return this.owner.draining;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Waits for the result of the handler. */
+  follow(result: PromiseLike<unknown>): void {
+    Promise.resolve(result).then(
+      () => this.#finish(undefined),
+      (error: unknown) => this.#finish({ error }),
+    );
+  }
+
+  #finish(failure: { readonly error: unknown } | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.owner.finished(this, failure);
+  }
+
+  dueAt(): number {
+    return this.#due;
+  }
+
+  expire(): void {
+    const cause = new Error(`handlerTimeout of the server is ${this.owner.handlerTimeout} ms`);
+    this.#cut(localError("ETIMEDOUT", "serveUdp", { cause }), "handlerTimeout");
+  }
+
+  cut(error: unknown): void {
+    this.#cut(error, "aborted");
+  }
+
+  #cut(error: unknown, limit: "handlerTimeout" | "aborted"): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#aborted = { reason: error };
+    // Removed first: listeners of the signal are code of the user.
+    this.owner.cut(this, limit);
+    this.#controller?.abort(error);
+  }
+}
+
+export class DatagramWork extends Work implements ServedDatagram {
+  readonly data: Buffer;
+  readonly address: HostAddress;
+  readonly #account: ReplyAccount;
+
+  constructor(owner: WorkOwner, data: Buffer, address: HostAddress, account: ReplyAccount) {
+    super(owner);
+    this.data = data;
+    this.address = address;
+    this.#account = account;
+  }
+
+  get maxReply(): number {
+    return this.owner.replies.allowance(this.address, this.#account);
+  }
+
+  validate(): void {
+    this.owner.replies.validate(this.address);
+  }
+
+  readonly reply: Reply = (data) => (this.isCut ? false : this.owner.replies.send(data, this.address, this.#account));
+}

@@ -1,0 +1,129 @@
+// The options of serveUdp(), and their checks.
+
+import type { BlockList } from "node:net";
+import { addressList, type AddressList, reporter } from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import { checkNames, checkOptions, integer, quote } from "../check/index.js";
+import type { BindUdpOptions } from "../net/index.js";
+import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
+import type { ServedBatch } from "./servedBatch.js";
+import type { ServedDatagram } from "./servedDatagram.js";
+
+/** Why a datagram was refused: the option that refused it. */
+export type DatagramRefusalReason = "allow" | "deny" | "ratePerAddress" | "maxPending" | "maxSize" | "draining";
+
+/** A datagram that was received and dropped. */
+export interface DatagramRefusal {
+  readonly reason: DatagramRefusalReason;
+  /** The address of the sender, which may be forged. */
+  readonly peer: Address | undefined;
+}
+
+/** How to serve datagrams. */
+export interface ServeUdpOptions {
+  /**
+   * Most datagrams per second from one address, with bursts of one second; null for no limit. Further ones are dropped.
+   * IPv6 addresses count by their /64, and mapped IPv4 addresses as IPv4. Default 10,000.
+   */
+  readonly ratePerAddress?: number | null | undefined;
+  /** The only clients that may send; datagrams of others are dropped. Default: all. */
+  readonly allow?: AddressList | undefined;
+  /** Clients that may not send, even if `allow` has them. Default: none. */
+  readonly deny?: AddressList | undefined;
+  /**
+   * All replies to a datagram together have at most so many times its bytes, until its source is validated; null for no
+   * limit. Default 1.
+   */
+  readonly amplification?: number | null | undefined;
+  /** Maximum number of handlers at a time that have not finished; see `whenFull`. Default 1,000. */
+  readonly maxPending?: number | undefined;
+  /**
+   * With `maxPending` handlers: `"queue"` leaves further datagrams in the receive buffer of the kernel, which drops
+   * datagrams when it is full. `"refuse"` receives and drops them. Default `"queue"`.
+   */
+  readonly whenFull?: "queue" | "refuse" | undefined;
+  /** Milliseconds for a handler; then its signal is aborted, and it does not count any more. null for no limit. Default 30,000. */
+  readonly handlerTimeout?: number | null | undefined;
+  /** Maximum number of bytes of a datagram; longer ones are dropped. Default 65,535: all are received. */
+  readonly maxSize?: number | undefined;
+  /** Most datagrams that are received in one system call. Default 64. */
+  readonly batchSize?: number | undefined;
+  /** Options of `bindUdp()`. Not for a socket that exists already. */
+  readonly bind?: BindUdpOptions | undefined;
+  /** Closes the server, as `close()` does. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Called with the error that a handler has thrown or rejected with. Without this function, the process emits a
+   * `CallbackWarning`, at most once a second.
+   */
+  readonly onError?: ((error: unknown, datagram: ServedDatagram | ServedBatch) => void) | undefined;
+  /** Called when a datagram is refused. It only reports, and it is called for each datagram of a flood. */
+  readonly onRefused?: ((refusal: DatagramRefusal) => void) | undefined;
+}
+
+/** The options of serveUdp(), checked. */
+export interface CheckedServeUdp {
+  /** Datagrams per second; Infinity for no limit. */
+  readonly ratePerAddress: number;
+  readonly allow: BlockList | undefined;
+  readonly deny: BlockList | undefined;
+  /** Infinity for no limit. */
+  readonly amplification: number;
+  readonly maxPending: number;
+  readonly refuses: boolean;
+  /** Milliseconds; Infinity for no limit. */
+  readonly handlerTimeout: number;
+  readonly maxSize: number;
+  readonly batchSize: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onError: ServeUdpOptions["onError"];
+  readonly onRefused: ServeUdpOptions["onRefused"];
+}
+
+const NAMES = [
+  "ratePerAddress",
+  "allow",
+  "deny",
+  "amplification",
+  "maxPending",
+  "whenFull",
+  "handlerTimeout",
+  "maxSize",
+  "batchSize",
+  "bind",
+  "signal",
+  "onError",
+  "onRefused",
+];
+const MOST = 1_000_000;
+
+function factor(value: unknown, action: string): number {
+  if (value === undefined) return 1;
+  if (value === null) return Infinity;
+  if (typeof value === "number" && value >= 0 && value < Infinity) return value;
+  const message = `Cannot ${action}: amplification is ${quote(value)}, required a number from 0, or null for no limit`;
+  throw typeof value === "number" ? new RangeError(message) : new TypeError(message);
+}
+
+export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedServeUdp {
+  checkOptions(opts, action);
+  checkNames(opts, NAMES, action, "serveUdp");
+  const { ratePerAddress: rate = 10_000, whenFull = "queue" } = opts;
+  if (whenFull !== "queue" && whenFull !== "refuse") {
+    throw new TypeError(`Cannot ${action}: whenFull is ${quote(whenFull)}, required "queue" or "refuse"`);
+  }
+  return {
+    ratePerAddress: rate === null ? Infinity : integer(rate, action, "ratePerAddress", 1, MOST),
+    allow: addressList(opts.allow, action, "allow"),
+    deny: addressList(opts.deny, action, "deny"),
+    amplification: factor(opts.amplification, action),
+    maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MOST),
+    refuses: whenFull === "refuse",
+    handlerTimeout: millisecondsOr(opts.handlerTimeout, 30_000, action, "handlerTimeout") ?? Infinity,
+    maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),
+    batchSize: integer(opts.batchSize ?? 64, action, "batchSize", 1, 1024),
+    signal: abortSignal(opts.signal, action),
+    onError: reporter(opts.onError, action, "onError"),
+    onRefused: reporter(opts.onRefused, action, "onRefused"),
+  };
+}

@@ -1,0 +1,386 @@
+// UdpServer: receives datagrams in batches, refuses some of them, and calls the handler.
+
+import { AsyncResource } from "node:async_hooks";
+import { ConnectionSet, type DrainOptions, drainTimeout, Lifecycle } from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import { DatagramBatch, memoryOf } from "../batch/index.js";
+import { clock } from "../builtins.js";
+import { report } from "../callbacks.js";
+import type { HostAddress, UdpSocket } from "../net/index.js";
+import { describable, type Description, Inspectable } from "../registry/index.js";
+import { DatagramAdmission } from "./datagramAdmission.js";
+import { type BatchHandler, ServedBatch } from "./servedBatch.js";
+import {
+  type DatagramHandler,
+  DatagramWork,
+  type ServedDatagram,
+  type Work,
+  type WorkOwner,
+} from "./servedDatagram.js";
+import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
+import { UdpReplies } from "./udpReplies.js";
+
+/** The counters of a {@link UdpServer}. */
+export interface UdpServerStats {
+  /** Datagrams that were passed to the handler. */
+  readonly accepted: number;
+  /** Datagrams that were received and dropped: the lists of addresses, or a limit. */
+  readonly refused: number;
+  /** Those among them that were dropped because of `ratePerAddress`. */
+  readonly ratePerAddress: number;
+  /** Handlers now, whose promise is pending. */
+  readonly pending: number;
+  /** Handlers that have failed. */
+  readonly failed: number;
+  /** Handlers on which the server has given up: `drain()` and `close()`, and `handlerTimeout`. */
+  readonly aborted: number;
+  readonly handlerTimeout: number;
+  /** Replies that the kernel has taken. */
+  readonly sent: number;
+  /** Replies that the kernel has refused. */
+  readonly sendErrors: number;
+  /** Replies that were dropped because too many waited to be sent, or because the server was closed. */
+  readonly repliesDropped: number;
+  /** Replies that were refused because of `amplification`. */
+  readonly amplification: number;
+  /** Errors that the kernel has reported instead of a datagram, such as those of ICMP. */
+  readonly receiveErrors: number;
+  /** Datagrams that the kernel has dropped because the receive buffer was full. */
+  readonly dropped: number;
+  /** Bytes of the datagrams that were accepted, and of the replies. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly state: "listening" | "draining" | "closed";
+}
+
+/** The fields of a {@link UdpServer} in JSON. */
+export interface UdpServerDescription extends Description {
+  readonly kind: "UdpServer";
+  readonly state: string;
+  readonly local: string;
+  readonly pending: number;
+}
+
+/** Milliseconds before the next call after one that failed for want of memory. */
+const PAUSE = 10;
+/** The shortest time between two warnings about handlers. */
+const WARNING_INTERVAL = 1000;
+/** Errors after which the socket receives no more. */
+const FATAL: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
+const SHORTAGES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
+
+/** The handler of a server: for a datagram, or for a batch. */
+export type UdpHandlers = { readonly datagram: DatagramHandler } | { readonly batch: BatchHandler };
+
+/** Only serveUdp() calls the constructor of UdpServer. */
+export let makeUdpServer: (udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) => UdpServer;
+
+/** The result of {@link serveUdp}: receives datagrams and runs their handlers until it is drained or closed. */
+export class UdpServer extends Inspectable<UdpServerDescription> implements AsyncDisposable {
+  static {
+    makeUdpServer = (udp, handlers, opts) => new UdpServer(udp, handlers, opts);
+    describable<UdpServer, UdpServerDescription>(UdpServer.prototype, "UdpServer", (server) => ({
+      state: server.#life.state,
+      local: String(server.address),
+      pending: server.#pending.size,
+    }));
+  }
+
+  /**
+   * Resolves when the server is closed: after `close()`, or when `drain()` has finished. Rejects if the socket can't
+   * receive any more. If no code handles that, it is an unhandled rejection.
+   */
+  readonly closed: Promise<void>;
+  readonly #udp: UdpSocket;
+  readonly #opts: CheckedServeUdp;
+  readonly #life: Lifecycle;
+  readonly #replies: UdpReplies;
+  readonly #owner: WorkOwner;
+  readonly #admission: DatagramAdmission;
+  readonly #pending = new ConnectionSet<Work>();
+  /** Aborted when the server receives no more. */
+  readonly #stopping = new AbortController();
+  readonly #counts = {
+    accepted: 0,
+    refused: 0,
+    ratePerAddress: 0,
+    failed: 0,
+    aborted: 0,
+    handlerTimeout: 0,
+    receiveErrors: 0,
+    bytesReceived: 0,
+  };
+  #batch!: DatagramBatch;
+  /** The places of the datagrams in the batch that were not refused. */
+  #places!: Int32Array;
+  /** Whether the work that is left was cut. */
+  #isCut = false;
+  /** Goes on when a handler has finished. */
+  #wake: (() => void) | undefined;
+  #warnedAt = -Infinity;
+  readonly #received: Promise<void>;
+
+  private constructor(udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) {
+    super();
+    this.#udp = udp;
+    this.#opts = opts;
+    this.#replies = new UdpReplies(udp.socket, opts.amplification);
+    this.#admission = new DatagramAdmission(opts);
+    this.#life = new Lifecycle(
+      {
+        stop: () => this.#stopping.abort(),
+        emptied: async () => {
+          await this.#received;
+          await this.#pending.empty();
+          await this.#replies.flush();
+        },
+        cut: (error) => this.#cut(error),
+        ended: (error) => {
+          this.#cut(error);
+          void udp.close();
+        },
+      },
+      "serveUdp",
+      opts.signal,
+    );
+    this.closed = this.#life.closed;
+    this.#owner = {
+      handlerTimeout: opts.handlerTimeout,
+      draining: this.#life.draining,
+      replies: this.#replies,
+      finished: (work, failure) => {
+        this.#remove(work);
+        if (failure !== undefined) this.#failed(failure.error, work);
+      },
+      cut: (work, limit) => {
+        this.#counts[limit]++;
+        this.#remove(work);
+      },
+    };
+    this.#makeBatch();
+    // Handlers run in the asynchronous context of the call of serveUdp().
+    this.#received =
+      "batch" in handlers
+        ? this.#receive(AsyncResource.bind((count: number) => this.#runBatch(handlers.batch, count)))
+        : this.#receive(AsyncResource.bind((count: number) => this.#runEach(handlers.datagram, count)));
+  }
+
+  /** The address of the socket. If port 0 was requested, it has the port that the kernel chose. */
+  get address(): HostAddress {
+    return this.#udp.address;
+  }
+
+  /** The counters, also after the server was closed. */
+  stats(): UdpServerStats {
+    const { accepted, bytesReceived, ...counts } = this.#counts;
+    const { bytesSent, ...replies } = this.#replies.counts;
+    const { sent, refused: sendErrors } = this.#replies.sent;
+    const { dropped } = this.#udp.stats();
+    const pending = this.#pending.size;
+    const { state } = this.#life;
+    return { accepted, ...counts, pending, sent, sendErrors, ...replies, dropped, bytesReceived, bytesSent, state };
+  }
+
+  /** As `validate()` of a datagram: replies to this address and port may be larger than requests, for ten minutes. */
+  validate(source: HostAddress): void {
+    this.#replies.validate(source);
+  }
+
+  /** Lets the process end while the server waits for datagrams. */
+  unref(): this {
+    this.#udp.unref();
+    return this;
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    this.#udp.ref();
+    return this;
+  }
+
+  /**
+   * Receives no more, aborts `draining` of the datagrams, and waits until the handlers have finished and their replies are
+   * sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A second call waits for
+   * the same end; its timeout applies too.
+   *
+   * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
+   */
+  async drain(opts: DrainOptions = {}): Promise<void> {
+    await this.#life.drain(drainTimeout(opts));
+  }
+
+  /** Closes the socket, and gives up on all handlers. Replies that wait to be sent are dropped. */
+  close(): Promise<void> {
+    this.#life.end();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Drains the server when the process gets one of these signals; see {@link Server.shutdownOn}.
+   *
+   * @param signals default SIGTERM and SIGINT
+   * @throws TypeError or RangeError for wrong arguments
+   */
+  shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
+    this.#life.shutdownOn(signals, opts);
+    return this;
+  }
+
+  #makeBatch(): void {
+    const { batchSize: capacity, maxSize } = this.#opts;
+    // A longer datagram fills one byte more, or is marked as cut.
+    this.#batch = new DatagramBatch({ capacity, size: Math.min(maxSize + 1, 0xffff) });
+    this.#places = new Int32Array(capacity);
+  }
+
+  /** Receives until the server stops. Each batch is handled before the next one. */
+  async #receive(run: (count: number) => Promise<void> | undefined): Promise<void> {
+    const { signal } = this.#stopping;
+    const opts = { signal };
+    while (!signal.aborted) {
+      try {
+        await this.#udp.socket.recvmmsg(this.#batch, opts);
+      } catch (error) {
+        if (signal.aborted) return;
+        const { code = "" } = error as { readonly code?: string };
+        if (!(error instanceof Error) || code === "" || FATAL.has(code)) {
+          this.#life.end(this.#udp.socket.closed ? undefined : { error });
+          return;
+        }
+        this.#counts.receiveErrors++;
+        if (SHORTAGES.has(code)) await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        continue;
+      }
+      const handled = run(this.#admit());
+      if (handled !== undefined) await handled;
+      if (this.#replies.isTight(this.#opts.batchSize)) await this.#replies.flush();
+    }
+  }
+
+  /** Refuses datagrams of the batch, and returns the number of the others. */
+  #admit(): number {
+    const memory = memoryOf(this.#batch);
+    const now = clock();
+    let count = 0;
+    for (let place = 0; place < memory.count; place++) {
+      const reason = this.#admission.refusalOf(this.#batch, place, now);
+      if (reason === undefined) this.#places[count++] = place;
+      else this.#refuse(reason, place);
+    }
+    return count;
+  }
+
+  #refuse(reason: DatagramRefusalReason, place: number): void {
+    this.#counts.refused++;
+    if (reason === "ratePerAddress") this.#counts.ratePerAddress++;
+    const { onRefused } = this.#opts;
+    if (onRefused === undefined) return;
+    const peer: Address | undefined = this.#batch.address(place);
+    queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+  }
+
+  /** Calls the handler for each datagram. Returns a promise if it has to wait for a place. */
+  #runEach(handler: DatagramHandler, count: number): Promise<void> | undefined {
+    for (let index = 0; index < count; index++) {
+      if (this.#pending.size >= this.#opts.maxPending && !this.#opts.refuses) {
+        return this.#runRest(handler, index, count);
+      }
+      this.#start(handler, this.#places[index]!);
+    }
+    return undefined;
+  }
+
+  async #runRest(handler: DatagramHandler, first: number, count: number): Promise<void> {
+    for (let index = first; index < count; index++) {
+      while (this.#pending.size >= this.#opts.maxPending && !this.#isCut) {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+      this.#start(handler, this.#places[index]!);
+    }
+  }
+
+  #start(handler: DatagramHandler, place: number): void {
+    if (this.#isCut || this.#pending.size >= this.#opts.maxPending) {
+      this.#refuse(this.#isCut ? "draining" : "maxPending", place);
+      return;
+    }
+    // A copy, because the handler may wait, and the memory is used for the next batch.
+    const data = Buffer.from(this.#batch.data(place));
+    this.#counts.accepted++;
+    this.#counts.bytesReceived += data.length;
+    const account = this.#replies.open(memoryOf(this.#batch), place, data.length);
+    const work = new DatagramWork(this.#owner, data, this.#batch.address(place) as HostAddress, account);
+    this.#call(work, () => handler(work, work.reply));
+  }
+
+  async #runBatch(handler: BatchHandler, count: number): Promise<void> {
+    if (count === 0) return;
+    const batch = this.#batch;
+    const memory = memoryOf(batch);
+    if (this.#isCut) {
+      for (let index = 0; index < count; index++) this.#refuse("draining", this.#places[index]!);
+      return;
+    }
+    this.#counts.accepted += count;
+    for (let index = 0; index < count; index++) this.#counts.bytesReceived += batch.length(this.#places[index]!);
+    const work = new ServedBatch(this.#owner, batch, memory, this.#places, count);
+    this.#call(work, () => handler(work));
+    if (this.#pending.size === 0) return;
+    await this.#pending.empty();
+    // The handler that was cut may still use the memory.
+    if (work.isCut) this.#makeBatch();
+  }
+
+  /** Calls a handler. Its work is pending if it returns a promise. */
+  #call(work: DatagramWork | ServedBatch, run: () => unknown): void {
+    let result: unknown;
+    try {
+      result = run();
+    } catch (error) {
+      this.#failed(error, work);
+      return;
+    }
+    if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
+    this.#pending.add(work);
+    this.#pending.arm(work.dueAt());
+    work.follow(result as PromiseLike<unknown>);
+  }
+
+  #remove(work: Work): void {
+    this.#pending.delete(work);
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  #failed(error: unknown, work: Work): void {
+    this.#counts.failed++;
+    const { onError } = this.#opts;
+    if (onError !== undefined) {
+      report("onError", onError, error, work as unknown as ServedDatagram | ServedBatch);
+      return;
+    }
+    // A client can make each of its datagrams fail.
+    const now = clock();
+    if (now - this.#warnedAt < WARNING_INTERVAL) return;
+    this.#warnedAt = now;
+    report("the handler of serveUdp()", () => {
+      throw error;
+    });
+  }
+
+  /** Receives no more, and gives up on the handlers. */
+  #cut(error: unknown): void {
+    this.#isCut = true;
+    this.#stopping.abort();
+    this.#pending.cutAll(error);
+    this.#replies.close();
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}
