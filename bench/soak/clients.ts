@@ -21,7 +21,7 @@ let longest = 0;
 async function hold(stream: Stream): Promise<void> {
   started.set(stream, performance.now());
   await stream.write(BYTE);
-  const timer = setInterval(() => stream.write(BYTE).catch(() => undefined), interval);
+  const timer = setInterval(() => void stream.write(BYTE).catch(() => undefined), interval);
   try {
     await stream.read();
   } catch {

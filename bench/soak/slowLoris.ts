@@ -134,7 +134,8 @@ async function run(mode: "off" | "defaults"): Promise<void> {
     const late = during(mode === "off" ? HOLD : CLOSED_WITHIN + INTERVAL);
     let gone = false;
     const watching = (async () => {
-      while (mode === "defaults" && !late() && !gone) {
+      if (mode === "off") return;
+      while (!late() && !gone) {
         gone = (await ask<ClientsState>(clients)).open === 0;
         await sleep(500);
       }
