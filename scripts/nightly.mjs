@@ -17,6 +17,7 @@ const STEPS = [
   { name: "sanitize", args: ["test:sanitize"] },
   { name: "coverage", args: ["coverage"] },
   { name: "random", args: ["test", "--", "socket/randomSteps"], env: { BERKELEY_STEPS: "5000000" } },
+  { name: "soak", args: ["soak"] },
 ];
 
 const given = process.argv.slice(2);

@@ -5,6 +5,8 @@ import { LONGEST_TIMER } from "../wait/waitOptions.js";
 
 /** Deadlines are checked again after so many ms at the earliest. */
 const PRECISION = 5;
+/** The most connections that one run of the timer ends: many at a time would delay all others. */
+const MOST_ENDED = 32;
 
 /** A connection in the set. */
 export interface TrackedConnection {
@@ -67,6 +69,7 @@ export class ConnectionSet<C extends TrackedConnection> {
     this.#armedFor = Infinity;
     const now = clock();
     let earliest = Infinity;
+    let ended = 0;
     // Backwards, because the last connection moves to the place of one that is removed.
     for (let place = this.#members.length - 1; place >= 0; place--) {
       const connection = this.#members[place];
@@ -74,7 +77,11 @@ export class ConnectionSet<C extends TrackedConnection> {
       let due = connection.dueAt(now);
       if (due <= now) {
         connection.expire(now);
-        if (this.#members[place] !== connection) continue;
+        if (this.#members[place] !== connection) {
+          if (++ended < MOST_ENDED) continue;
+          earliest = now;
+          break;
+        }
         due = connection.dueAt(now);
       }
       if (due < earliest) earliest = due;

@@ -41,7 +41,7 @@ export interface CheckedProxyProtocol {
 
 export function checkProxyProtocol(value: unknown, action: string): CheckedProxyProtocol | undefined {
   if (value === undefined) return undefined;
-  checkOptions(value as object, `${action}, proxyProtocol`, ["from", "timeout", "maxBytes", "maxPending"]);
+  checkOptions(value, `${action}, proxyProtocol`, ["from", "timeout", "maxBytes", "maxPending"]);
   const { from, timeout, maxBytes, maxPending = 256 } = value as ProxyProtocolOptions;
   const list = addressList(from, action, "proxyProtocol.from");
   if (list === undefined) {

@@ -18,8 +18,8 @@ export interface ServeOptions extends AdmissionOptions {
   readonly maxConnections?: number | undefined;
   /**
    * Maximum number of connections at a time from one address; null for no limit. Further ones are reset. IPv6 addresses
-   * count by their /64, and mapped IPv4 addresses as IPv4. Clients of UNIX sockets and vsock are not counted. Use null
-   * behind a proxy, where many clients have one address. Default 2,500.
+   * count by their /64, and mapped IPv4 addresses as IPv4. Clients of UNIX sockets and vsock are not counted. Behind a
+   * proxy, all clients have one address: use `proxyProtocol`, or null. Default 2,500.
    */
   readonly maxConnectionsPerAddress?: number | null | undefined;
   /** Milliseconds for a TLS handshake; null for no limit. Only for a `tls://` endpoint. Default 10,000. */

@@ -58,7 +58,7 @@ export interface UdpServerDescription extends Description {
   readonly kind: "UdpServer";
   readonly state: string;
   readonly local: string;
-  readonly pending: number;
+  readonly handlers: number;
 }
 
 /** Milliseconds before the next call after one that failed for want of memory. */
@@ -82,7 +82,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     describable<UdpServer, UdpServerDescription>(UdpServer.prototype, "UdpServer", (server) => ({
       state: server.#life.state,
       local: String(server.address),
-      pending: server.#pending.size,
+      handlers: server.#pending.size,
     }));
   }
 

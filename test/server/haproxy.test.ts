@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { connect, forward, InetAddress, type Stream } from "berkeley";
+import { connect, forward, type InetAddress, type Stream } from "berkeley";
 import { type ConnectionContext, PP2_TYPE_SSL, PP2_TYPE_UNIQUE_ID, serve, type Server } from "berkeley/server";
 import { certificates, serving } from "../tls/support.js";
 import { checkLeaks } from "../support/leaks.js";

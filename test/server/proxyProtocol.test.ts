@@ -1,12 +1,14 @@
 // The PROXY protocol on accept, in serve(): which peers, which address counts, and what happens to wrong headers.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { BlockList } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { connect, Inet6Address, InetAddress, type Stream, UnixAddress } from "berkeley";
+import { promisify } from "node:util";
+import { connect, Inet6Address, InetAddress, Stream, UnixAddress, wrapTls } from "berkeley";
 import {
   type ConnectionContext,
   encodeProxyHeader,
@@ -359,10 +361,7 @@ const overTls = async (server: Server, header: Uint8Array, localAddress = "127.0
   const plain = await connect(["127.0.0.1", port], { localAddress: [localAddress, 0] });
   try {
     await plain.write(header);
-    const { wrapTls, Stream: StreamClass } = await import("berkeley");
-    await using secured = new StreamClass(
-      await wrapTls(plain, { ca: certificates().ca.cert, servername: "localhost" }),
-    );
+    await using secured = new Stream(await wrapTls(plain, { ca: certificates().ca.cert, servername: "localhost" }));
     await secured.write("hello\n");
     return String(await secured.readLine());
   } catch (error) {
@@ -389,7 +388,6 @@ test("over TLS the header comes before the handshake, and the client's address c
 });
 
 test("the first record of TLS may come in the same segment as the header", async () => {
-  const { execFile } = await import("node:child_process");
   await using made = await echoServer({ listen: { tls: serving() } }, "tls://127.0.0.1:0");
   const script = `
 import socket, ssl, sys
@@ -411,11 +409,7 @@ while True:
     except ssl.SSLWantReadError:
         i.write(s.recv(65536))
 `;
-  const out = await new Promise<string>((resolve, reject) =>
-    execFile("python3", ["-c", script], { timeout: 20_000 }, (error, stdout) =>
-      error === null ? resolve(stdout) : reject(error),
-    ),
-  );
+  const { stdout: out } = await promisify(execFile)("python3", ["-c", script], { timeout: 20_000 });
   assert.equal(out, "hello\n");
   assert.equal(String(made.contexts[0]!.client), String(client));
 });

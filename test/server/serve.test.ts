@@ -314,6 +314,23 @@ test("idleTimeout ends silent connections and those that read nothing, and no bu
   deaf.abort();
 });
 
+test("the ends of many connections at once are spread, so that others are served meanwhile", async () => {
+  using clock = new TestClock();
+  await using server = await serve(LOCAL, echo, { idleTimeout: 1000 });
+  const silent = await Promise.all(Array.from({ length: 80 }, () => connectTo(server)));
+  while (server.stats().accepted < silent.length) await turn();
+  const counts = new Set<number>();
+  for (let time = 0; time < 1500; time += 5) {
+    await clock.advance(5);
+    counts.add(server.stats().idleTimeout);
+  }
+  assert.deepEqual([...counts], [0, 32, 64, 80]);
+  for (const stream of silent) {
+    assert.equal(await fate(stream), "ECONNRESET");
+    await stream.close();
+  }
+});
+
 test("maxLifetime ends a connection whatever it does, even if its handler never returns", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, forever, { maxLifetime: 10_000, maxConnections: 1 });

@@ -44,7 +44,7 @@ test("a handler gets the datagram and its sender, and replies", async () => {
     { accepted, bytesReceived, bytesSent, sent, state },
     { accepted: 1, bytesReceived: 5, bytesSent: 5, sent: 1, state: "listening" },
   );
-  assert.match(String(server), /^UdpServer \{ state: listening, local: 127\.0\.0\.1:\d+, pending: 0 \}$/);
+  assert.match(String(server), /^UdpServer \{ state: listening, local: 127\.0\.0\.1:\d+, handlers: 0 \}$/);
 });
 
 test("python3 over IPv4 and IPv6, and ncat, get their answers", async () => {

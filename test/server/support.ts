@@ -1,6 +1,6 @@
 // What the tests of servers share.
 
-import { connect, type EndpointLike, type InetAddress, Socket, type Stream } from "berkeley";
+import { connect, type EndpointLike, Socket, type Stream } from "berkeley";
 import type { Server } from "berkeley/server";
 
 /** The endpoint of a server. */
@@ -39,5 +39,5 @@ export async function fate(stream: Stream): Promise<string> {
 export async function freePort(): Promise<number> {
   await using probe = new Socket();
   await probe.bind(["127.0.0.1", 0]);
-  return (probe.getsockname() as InetAddress).port;
+  return probe.getsockname().port;
 }
