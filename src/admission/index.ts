@@ -1,7 +1,7 @@
 // What serve() and forward() share: limits, the accept loop, shortage of descriptors, the set of connections.
 
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
-export { type AddressList } from "./clientKey.js";
+export { type AddressList, clientKey } from "./clientKey.js";
 export { ConnectionSet, type TrackedConnection } from "./connectionSet.js";
 export {
   ADMISSION_OPTIONS,

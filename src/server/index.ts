@@ -11,6 +11,16 @@ export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
 export { type DrainOptions, Server, type ServerDescription, type ServerStats } from "./server.js";
 export { type ServeOptions } from "./serverOptions.js";
+export { serveWorkers } from "./serveWorkers.js";
+export { type ServeWorkersOptions, type WorkerConnection, type WorkerEvent } from "./workerOptions.js";
+export {
+  WorkerServer,
+  type WorkerServerDescription,
+  type WorkerServerStats,
+  type WorkerStats,
+} from "./workerServer.js";
+export { type WorkerCounts } from "./workerMessages.js";
+export { type WorkerState } from "./workerSlot.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {
   decodeProxyHeader,

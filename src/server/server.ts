@@ -5,13 +5,12 @@ import { AcceptLoop, type AcceptOwner, ConnectionSet } from "../admission/index.
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
-import { checkNames, checkOptions, quote } from "../check/index.js";
 import type { Listener } from "../io.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { localError } from "../wait/localError.js";
-import { LONGEST_TIMER, millisecondsOr } from "../wait/waitOptions.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import {
   type ConnectionContext,
   type ConnectionHandler,
@@ -22,6 +21,7 @@ import {
   ServedConnection,
 } from "./servedConnection.js";
 import type { CheckedServe } from "./serverOptions.js";
+import { drainTimeout, ShutdownSignals } from "./shutdownSignals.js";
 import { type Source, sourceOf } from "./source.js";
 
 /** The counters of a {@link Server}. */
@@ -67,7 +67,6 @@ const LONGEST_INTERVAL = 1000;
 const SHORTEST_INTERVAL = 20;
 /** Checks in the time of a limit. */
 const CHECKS = 4;
-const DRAIN_TIMEOUT = 10_000;
 
 function limitsOf({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): ConnectionLimits {
   const shortest = Math.min(
@@ -110,7 +109,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #onSignal = { aborted: (): void => void this.close() };
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
   readonly #bytes = { received: 0, sent: 0 };
-  readonly #signals: { readonly name: NodeJS.Signals; readonly listener: () => void }[] = [];
+  readonly #signals = new ShutdownSignals();
   #state: ServerStats["state"] = "listening";
   #nextId = 1;
   #resolve!: () => void;
@@ -181,9 +180,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    checkOptions(opts, "drain");
-    checkNames(opts, ["timeout"], "drain");
-    const timeout = millisecondsOr(opts.timeout, DRAIN_TIMEOUT, "drain", "timeout");
+    const timeout = drainTimeout(opts, "drain");
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
       this.#state = "draining";
@@ -217,22 +214,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError for wrong arguments
    */
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
-    const action = "shut down on signals";
-    if (!Array.isArray(signals) || !signals.every((name) => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name))) {
-      throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
-    }
-    checkOptions(opts, action);
-    checkNames(opts, ["timeout"], action);
-    millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
-    if (this.#state === "closed") return this;
-    const listener = (): void => {
-      if (this.#state === "draining") void this.close();
-      else void this.drain(opts);
-    };
-    for (const name of signals) {
-      process.on(name, listener);
-      this.#signals.push({ name, listener });
-    }
+    this.#signals.listen(this, signals, opts);
     return this;
   }
 
@@ -249,7 +231,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   }
 
   #begin(stream: Stream, key: string | undefined): void {
-    const connection = new ServedConnection(this.#owner, this.#nextId++, stream, stream.remoteAddress, key);
+    const id = this.#opts.worker?.nextId() ?? this.#nextId++;
+    const connection = new ServedConnection(this.#owner, id, stream, stream.remoteAddress, key);
     this.#connections.add(connection);
     this.#connections.arm(nextCheck(clock(), this.#owner.limits.interval));
     connection.start(this.#handler);
@@ -279,6 +262,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     if (cut) this.#counts[limit ?? "aborted"]++;
     this.#connections.delete(connection);
     this.#loop.left(key);
+    this.#opts.worker?.ended(key);
   }
 
   #end(failure: { readonly error: unknown } | undefined): void {
@@ -286,7 +270,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#state = "closed";
     this.#loop.end();
     void this.#listener.close();
-    for (const { name, listener } of this.#signals.splice(0)) process.off(name, listener);
+    this.#signals.release();
     if (this.#opts.signal !== undefined) offAbort(this.#opts.signal, this.#onSignal);
     this.#connections.cutAll(failure?.error ?? localError("ECANCELED", "serve"));
     if (failure === undefined) this.#resolve();
