@@ -77,6 +77,8 @@ class WorkerProgram {
   #ended = 0;
   readonly #keys: string[] = [];
   #scheduled = false;
+  /** Whether the server has closed this worker. */
+  #stopped = false;
   #last = "";
 
   constructor(link: Link, start: WorkerStart) {
@@ -85,8 +87,13 @@ class WorkerProgram {
     this.#nextId = start.firstId;
     link.onMessage((message) => {
       if (message.type === "ping") link.send({ type: "pong" });
-      else void this.#server?.close();
+      else this.#cut();
     });
+  }
+
+  #cut(): void {
+    this.#stopped = true;
+    void this.#server?.close();
   }
 
   async run(): Promise<void> {
@@ -94,7 +101,7 @@ class WorkerProgram {
     let cleanUp: unknown;
     try {
       const { handler, setup } = await load(module);
-      cleanUp = await setup?.({ worker, data });
+      if (!this.#stopped) cleanUp = await setup?.({ worker, data });
       this.#server = this.#serve(handler);
     } catch (error) {
       this.#link.send({ type: "failed", error: copyOfError(error) });
@@ -104,6 +111,7 @@ class WorkerProgram {
     const timer = setInterval(() => this.#report(), REPORT_INTERVAL);
     timer.unref();
     this.#link.send({ type: "ready" });
+    if (this.#stopped) void this.#server.close();
     await this.#server.closed;
     this.#report();
     if (typeof cleanUp === "function") await (cleanUp as () => unknown)();

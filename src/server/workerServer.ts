@@ -311,11 +311,11 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #resume(): void {
     while (this.#waiting.length > 0) {
       const { connection, key } = this.#waiting[0]!;
-      if (!this.#dispatch(connection, key)) return;
+      if (!this.#dispatch(connection, key)) return this.#settle();
       this.#waiting.shift();
     }
     const handler = this.#parked;
-    if (handler !== undefined && this.#state === "listening") {
+    if (handler !== undefined && this.#slots.some(({ available }) => available)) {
       this.#parked = undefined;
       try {
         const connection = acceptRaw(this.#listeners[0]!, handler);
@@ -376,7 +376,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     setImmediate(() =>
       setImmediate(() => {
         for (const slot of late()) {
-          slot.kill({ error: new Error(`worker ${slot.number} has not answered for ${timeout} ms`) });
+          slot.fail(new Error(`worker ${slot.number} has not answered for ${timeout} ms`));
         }
       }),
     );

@@ -57,6 +57,8 @@ export interface WorkerOwner {
 
 /** Milliseconds between the order to cut all connections and the end by force. */
 const CUT_GRACE = 500;
+/** The same for a worker that loads its module. */
+const START_GRACE = 5000;
 /** After so many milliseconds a worker counts as one that works. */
 const PROVEN_AFTER = 10_000;
 /** With `reusePort`: the ids of the connections of one worker. */
@@ -246,7 +248,7 @@ export class WorkerSlot {
 
   /** No more connections follow: the worker serves those that it has, and ends. */
   finish(): void {
-    if (this.state === "starting") return this.kill(undefined);
+    if (this.state === "starting") return this.cut();
     if (this.state !== "ready") return;
     this.state = "ending";
     this.#channel!.finish();
@@ -256,16 +258,16 @@ export class WorkerSlot {
   cut(): void {
     this.cancelRestart();
     if (this.state === "down" || this.#force !== undefined) return;
-    if (this.state === "starting") return this.kill(undefined);
+    // A thread that is ended while it loads modules leaves the files open.
+    const grace = this.state === "starting" ? START_GRACE : CUT_GRACE;
     this.state = "ending";
     this.#send({ type: "cut" });
-    this.#force = setTimeout(() => this.#host?.kill(), CUT_GRACE);
+    this.#force = setTimeout(() => this.#host?.kill(), grace);
   }
 
-  /** Ends the worker by force. With `reason` it counts as a worker that has failed. */
-  kill(reason: { readonly error: unknown } | undefined): void {
-    if (reason === undefined) this.state = "ending";
-    else this.#reason = reason;
+  /** Ends the worker by force. It counts as one that has failed with this error. */
+  fail(error: unknown): void {
+    this.#reason = { error };
     this.#host?.kill();
   }
 
@@ -300,7 +302,8 @@ export class WorkerSlot {
   }
 
   async #ended(end: HostEnd): Promise<void> {
-    const { state } = this;
+    // A worker that was told to finish may still crash.
+    const ordered = this.state === "ending" && (end.code === 0 || this.#force !== undefined);
     const channel = this.#channel;
     const id = this.#host?.id ?? -1;
     clearTimeout(this.#force);
@@ -325,7 +328,7 @@ export class WorkerSlot {
         [...this.#keys].flatMap(([key, count]) => Array<string>(count).fill(key)),
       );
     }
-    const expected = state === "ending" && this.#reason === undefined;
+    const expected = ordered && this.#reason === undefined;
     const error = this.#reason === undefined ? end.error : this.#reason.error;
     const restartIn = expected || !this.#owner.restarts ? undefined : this.restart();
     this.#owner.workerEnded(this, { ...end, id, error, expected, lost, untaken }, restartIn);

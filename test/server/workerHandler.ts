@@ -37,6 +37,7 @@ async function answer(line: string, stream: Stream, context: ConnectionContext):
     case "exit":
       return process.exit(3);
     case "spin":
+      stream.tryWrite(Buffer.from("spinning\n"));
       for (;;);
     case "grow": {
       const all: unknown[] = [];

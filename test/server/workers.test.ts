@@ -180,7 +180,7 @@ for (const processes of [false, true]) {
       await using spinning = await connectTo(server);
       await using holding = await connectTo(server);
       assert.equal(await ask(holding, "hold"), "holding");
-      await spinning.write("spin\n");
+      assert.equal(await ask(spinning, "spin"), "spinning");
       const since = performance.now();
       await (how === "close" ? server.close() : server.drain({ timeout: 20 }));
       assert.ok(performance.now() - since < 10_000);
