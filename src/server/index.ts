@@ -13,12 +13,8 @@ export { type DrainOptions, Server, type ServerDescription, type ServerStats } f
 export { type ServeOptions } from "./serverOptions.js";
 export { serveWorkers } from "./serveWorkers.js";
 export { type ServeWorkersOptions, type WorkerConnection, type WorkerEvent } from "./workerOptions.js";
-export {
-  WorkerServer,
-  type WorkerServerDescription,
-  type WorkerServerStats,
-  type WorkerStats,
-} from "./workerServer.js";
+export { WorkerServer } from "./workerServer.js";
+export { type WorkerServerDescription, type WorkerServerStats, type WorkerStats } from "./workerStats.js";
 export { type WorkerCounts } from "./workerMessages.js";
 export { type WorkerState } from "./workerSlot.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";

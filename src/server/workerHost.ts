@@ -3,10 +3,8 @@
 // Both run the same short script, which imports this module and calls the function under the symbol `WORKER`. So the
 // package needs no file that is only for workers.
 
-import { createRequire } from "node:module";
-import type * as ChildProcess from "node:child_process";
 import type { ResourceLimits } from "node:worker_threads";
-import { workerThreads } from "../builtins.js";
+import { childProcess, workerThreads } from "../builtins.js";
 import type { FromWorker, ToWorker, WorkerStart } from "./workerMessages.js";
 
 /** The property of `serveWorkers` with the function that runs in a worker. */
@@ -37,9 +35,13 @@ export interface HostOwner {
   ended(end: HostEnd): void;
 }
 
-/** The script of a worker. `url` is the module that exports `serveWorkers`. */
+/** The statement, in the script of a worker. */
+const IMPORT = "import";
+
+/** The script of a worker. `url` is the module that exports `serveWorkers`. The script also imports the user's module. */
 function scriptOf(url: string): string {
-  return `import(${JSON.stringify(url)}).then((m) => m.serveWorkers[Symbol.for("berkeley.worker")]());`;
+  const load = `(url) => ${IMPORT}(url)`;
+  return `const load = ${load}; load(${JSON.stringify(url)}).then((m) => m.serveWorkers[Symbol.for("berkeley.worker")](load));`;
 }
 
 export function startThread(
@@ -89,7 +91,7 @@ export function startProcess(
   descriptors: readonly number[],
   owner: HostOwner,
 ): WorkerHost {
-  const { spawn } = createRequire("/")("node:child_process") as typeof ChildProcess;
+  const { spawn } = childProcess();
   const child = spawn(process.execPath, [...flagsOfWorker(process.execArgv), "--eval", scriptOf(url)], {
     serialization: "advanced",
     stdio: ["ignore", "inherit", "inherit", "ipc", ...descriptors],

@@ -51,8 +51,11 @@ interface HandlerModule {
   readonly setup: ((worker: { readonly worker: number; readonly data: unknown }) => unknown) | undefined;
 }
 
-async function load(url: string): Promise<HandlerModule> {
-  const found = (await import(url)) as Record<string, unknown>;
+/** import(), of the script that runs the worker. */
+type Load = (url: string) => Promise<Record<string, unknown>>;
+
+async function loadHandler(url: string, load: Load): Promise<HandlerModule> {
+  const found = await load(url);
   // import() of a CommonJS module has its exports as the default export.
   const inner = found["default"] as Record<string, unknown> | undefined;
   const named = (name: string): unknown => found[name] ?? (typeof inner === "object" ? inner?.[name] : undefined);
@@ -72,6 +75,7 @@ async function load(url: string): Promise<HandlerModule> {
 class WorkerProgram {
   readonly #link: Link;
   readonly #start: WorkerStart;
+  readonly #load: Load;
   #server: Server | undefined;
   #nextId: number;
   #ended = 0;
@@ -81,8 +85,9 @@ class WorkerProgram {
   #stopped = false;
   #last = "";
 
-  constructor(link: Link, start: WorkerStart) {
+  constructor(link: Link, start: WorkerStart, load: Load) {
     this.#link = link;
+    this.#load = load;
     this.#start = start;
     this.#nextId = start.firstId;
     link.onMessage((message) => {
@@ -100,7 +105,7 @@ class WorkerProgram {
     const { module, worker, data } = this.#start;
     let cleanUp: unknown;
     try {
-      const { handler, setup } = await load(module);
+      const { handler, setup } = await loadHandler(module, this.#load);
       if (!this.#stopped) cleanUp = await setup?.({ worker, data });
       this.#server = this.#serve(handler);
     } catch (error) {
@@ -199,12 +204,12 @@ class WorkerProgram {
 }
 
 /** Runs a worker, in the thread or the process that the server has started for it. */
-export function runWorker(): void {
+export function runWorker(load: Load): void {
   const threads = workerThreads();
   if (!threads.isMainThread) {
-    void new WorkerProgram(threadLink(), threads.workerData as WorkerStart).run();
+    void new WorkerProgram(threadLink(), threads.workerData as WorkerStart, load).run();
     return;
   }
   const link = processLink();
-  process.once("message", (start: WorkerStart) => void new WorkerProgram(link, start).run());
+  process.once("message", (start: WorkerStart) => void new WorkerProgram(link, start, load).run());
 }

@@ -18,41 +18,15 @@ import {
   type SocketListener,
   type SocketKind,
 } from "../net/serverAccess.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { describable, Inspectable } from "../registry/index.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { DrainOptions, ServerStats } from "./server.js";
 import { drainTimeout, ShutdownSignals } from "./shutdownSignals.js";
-import { errorOfCopy, type FromWorker, NO_COUNTS, type WorkerCounts } from "./workerMessages.js";
+import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import type { CheckedWorkers, WorkerEvent } from "./workerOptions.js";
-import { type WorkerEnd, type WorkerOwner, WorkerSlot, type WorkerState } from "./workerSlot.js";
-
-/** A worker, and the counters of all workers that had its place. */
-export interface WorkerStats extends WorkerCounts {
-  /** From 1 on. */
-  readonly worker: number;
-  readonly state: WorkerState;
-  /** The id of the thread or the process; undefined while none runs. */
-  readonly id: number | undefined;
-  /** How often a worker in this place was replaced. */
-  readonly restarts: number;
-}
-
-/** The counters of a {@link WorkerServer}. */
-export interface WorkerServerStats extends ServerStats {
-  /** Connections that have ended because their worker has ended. */
-  readonly lost: number;
-  readonly workers: readonly WorkerStats[];
-}
-
-/** The fields of a {@link WorkerServer} in JSON. */
-export interface WorkerServerDescription extends Description {
-  readonly kind: "WorkerServer";
-  readonly state: string;
-  readonly local: string | null;
-  readonly connections: number;
-  readonly workers: number;
-}
+import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
+import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 
 /** Pings in the time of `responseTimeout`. */
 const PINGS = 4;
@@ -160,24 +134,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    * connection ends, and every second while bytes flow.
    */
   stats(): WorkerServerStats {
-    const workers = this.#slots.map((slot) => ({
-      worker: slot.number,
-      state: slot.state,
-      id: slot.id,
-      restarts: slot.restarted,
-      ...slot.counts,
-      connections: slot.connections,
-    }));
-    const sums: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
-    for (const worker of workers) {
-      for (const name of Object.keys(sums) as (keyof WorkerCounts)[]) sums[name] += worker[name];
-    }
-    if (this.#loop !== undefined) {
-      const { accepted, connections, refused, shortages } = this.#loop.counts;
-      Object.assign(sums, { accepted, connections, refused, shortages: sums.shortages + shortages });
-    }
-    sums.aborted += this.#resets;
-    return { ...sums, state: this.#state, lost: this.#lost, workers };
+    const { aborted, ...sums } = sumOf(this.#slots, this.#loop?.counts);
+    return { ...sums, aborted: aborted + this.#resets, state: this.#state, lost: this.#lost };
   }
 
   /** Lets the process end while the server runs. Threads then end with the process. */
