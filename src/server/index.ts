@@ -13,6 +13,7 @@ export { type DrainOptions, Server, type ServerDescription, type ServerStats } f
 export { type ServeOptions } from "./serverOptions.js";
 export { serveWorkers } from "./serveWorkers.js";
 export { type ServeWorkersOptions, type WorkerConnection, type WorkerEvent } from "./workerOptions.js";
+export { WorkerError } from "./workerError.js";
 export { WorkerServer } from "./workerServer.js";
 export { type WorkerServerDescription, type WorkerServerStats, type WorkerStats } from "./workerStats.js";
 export { type WorkerCounts } from "./workerMessages.js";

@@ -38,7 +38,7 @@ export type WorkerEvent =
       /** The exit status; null if a signal has ended the process. */
       readonly code: number | null;
       readonly signal: NodeJS.Signals | null;
-      /** The uncaught error of a thread, or the reason why the server has ended the worker. */
+      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has told it to end. */
       readonly error: unknown;
       /** Connections that have ended with the worker. */
       readonly lost: number;

@@ -23,6 +23,7 @@ import { offAbort, onAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { DrainOptions, ServerStats } from "./server.js";
 import { drainTimeout, ShutdownSignals } from "./shutdownSignals.js";
+import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import type { CheckedWorkers, WorkerEvent } from "./workerOptions.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
@@ -306,12 +307,21 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     else this.#lost += lost;
     for (const connection of untaken) this.#waiting.push({ connection, key: this.#keyOf(connection) });
     if (this.#cutting) this.#resetWaiting();
-    const failure =
-      error ?? new Error(`worker ${slot.number} has ended ${signal === null ? `with status ${code}` : `by ${signal}`}`);
+    const how = signal === null ? `with status ${code}` : `by ${signal}`;
+    const failure = error ?? new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`);
     if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
     else
       this.#emit(
-        { state: "ended", worker: slot.number, id, code, signal, error: error ?? undefined, lost, restartIn },
+        {
+          state: "ended",
+          worker: slot.number,
+          id,
+          code,
+          signal,
+          error: expected ? undefined : failure,
+          lost,
+          restartIn,
+        },
         expected ? undefined : failure,
       );
     this.#resume();
@@ -334,7 +344,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     setImmediate(() =>
       setImmediate(() => {
         for (const slot of late()) {
-          slot.fail(new Error(`worker ${slot.number} has not answered for ${timeout} ms`));
+          slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeout} ms`));
         }
       }),
     );
