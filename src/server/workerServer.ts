@@ -1,8 +1,7 @@
 // WorkerServer: accepts connections, and hands each one to the worker with the fewest.
 //
-// A socket that several threads watch gives most connections to one of them: the thread that was woken first takes them
-// all. So the server accepts alone. It decides about the limits, which hold for all workers together, and makes no
-// object for a connection that it hands over.
+// The server accepts alone, because a socket that several threads watch gives most connections to one of them; see
+// docs/design.md. It decides about the limits, which hold for all workers together.
 
 import { AcceptLoop, type AcceptHandler, type AcceptOwner, clientKey } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
