@@ -1,6 +1,7 @@
 // Modules of Node.js that few programs need. Each is loaded when it is first used, because together they take as much
 // time and memory as a third of this package. This file imports no other layer.
 
+import type * as ChildProcess from "node:child_process";
 import type * as Crypto from "node:crypto";
 import type * as DiagnosticsChannel from "node:diagnostics_channel";
 import type * as Fs from "node:fs";
@@ -22,6 +23,7 @@ function lazily<Module>(name: string): () => Module {
   return () => (loaded ??= createRequire("/")(name) as Module);
 }
 
+export const childProcess: () => typeof ChildProcess = lazily("node:child_process");
 export const crypto: () => typeof Crypto = lazily("node:crypto");
 export const diagnosticsChannel: () => typeof DiagnosticsChannel = lazily("node:diagnostics_channel");
 // node:fs is always loaded. An ES module that imports it also loads the streams of Node, and createRequire() does not.

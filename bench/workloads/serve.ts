@@ -1,9 +1,48 @@
-// serve: the echo of tcp-echo with one handler, called by serve() with its default limits and by a loop over listen(). What the
-// limits of serve() cost.
+// serve: the echo of tcp-echo with one handler, called by serve() with its default limits and by a loop over listen(): what the
+// limits of serve() cost. Then with one worker and with two: what a second worker gives a handler that burns CPU, and what it
+// costs a handler that does nothing.
 
-import { script } from "../lib/servers.js";
-import type { Workload } from "../lib/workload.js";
+import { allowedCores, chooseCores } from "../lib/machine.js";
+import { type Program, script } from "../lib/servers.js";
+import type { Metric, Sample, Subject, Window, Workload } from "../lib/workload.js";
 import { echoMetrics, echoSubject, echoTitle } from "./tcp-echo.js";
+
+/** Turns of a loop for each message. 600,000 take about a millisecond. */
+const TURNS = { idle: "0", burning: "600000" };
+type Work = keyof typeof TURNS;
+
+/** The metrics of a case, whose names are unique in the workload. */
+const metricsOf = (work: Work): readonly Metric[] =>
+  echoMetrics.map((metric) => ({ ...metric, name: `${work}_${metric.name}` }));
+
+/**
+ * A server that burns CPU is on both cores, one of which has the load generator too, because that needs little. Otherwise
+ * the workers are on the server's core: on both cores they would take turns with the load generator, and the figure
+ * would be that of the scheduler.
+ */
+function workers(count: number, work: Work): Subject {
+  const program: Program = async (site, ...parameters) => {
+    const command = await script("worker-echo-berkeley")(site, ...parameters);
+    if (work === "idle") return command;
+    const { server, load } = chooseCores(allowedCores());
+    return ["taskset", "--cpu-list", `${load},${server}`, ...command];
+  };
+  const name = `${count} worker${count === 1 ? "" : "s"}`;
+  const subject = echoSubject(name, count === 1 ? "peer" : "ours", program, String(count), TURNS[work]);
+  return {
+    ...subject,
+    open: async (placement) => {
+      const contender = await subject.open(placement);
+      const { measure } = contender;
+      return Object.assign(contender, {
+        measure: async (window: Window): Promise<Sample> => {
+          const sample = await measure(window);
+          return Object.fromEntries(Object.entries(sample).map(([metric, value]) => [`${work}_${metric}`, value]));
+        },
+      });
+    },
+  };
+}
 
 export const serve: Workload = {
   name: "serve",
@@ -17,6 +56,18 @@ export const serve: Workload = {
         echoSubject("bare", "peer", script("serve-echo-berkeley"), "bare"),
       ],
       limits: [{ metric: "cpu_us_per_echo", subject: "serve", peer: "bare", atMost: 1.03 }],
+    },
+    {
+      title: `${echoTitle}, a handler that burns 1 ms of CPU, on two cores`,
+      metrics: metricsOf("burning"),
+      subjects: [workers(2, "burning"), workers(1, "burning")],
+      limits: [{ metric: "burning_echoes_per_second", subject: "2 workers", peer: "1 worker", atLeast: 1.7 }],
+    },
+    {
+      title: `${echoTitle}, with workers, on one core`,
+      metrics: metricsOf("idle"),
+      subjects: [workers(2, "idle"), workers(1, "idle")],
+      limits: [{ metric: "idle_cpu_us_per_echo", subject: "2 workers", peer: "1 worker", atMost: 1.1 }],
     },
   ],
 };

@@ -3,7 +3,8 @@
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
 export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { ConnectionSet, type TrackedConnection } from "./connectionSet.js";
-export { type DrainOptions, drainTimeout, Lifecycle, type LifecycleOwner } from "./lifecycle.js";
+export { Lifecycle, type LifecycleOwner } from "./lifecycle.js";
+export { type DrainOptions, drainTimeout, ShutdownSignals } from "./shutdownSignals.js";
 export {
   ADMISSION_OPTIONS,
   type AdmissionOptions,

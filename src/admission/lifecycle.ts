@@ -1,16 +1,10 @@
 // The life of a server: it works, drains, and is closed. Signals of the process and an AbortSignal end it.
 
-import { checkNames, checkOptions, quote } from "../check/index.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { localError } from "../wait/localError.js";
 import { rejection } from "../wait/rejection.js";
-import { LONGEST_TIMER, millisecondsOr } from "../wait/waitOptions.js";
-
-/** Options of `drain()`. */
-export interface DrainOptions {
-  /** Milliseconds for the handlers; then their connections are cut. null for no limit. Default 10,000. */
-  readonly timeout?: number | null | undefined;
-}
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { type DrainOptions, ShutdownSignals } from "./shutdownSignals.js";
 
 /** What a server does at the steps of its life. The methods must not throw. */
 export interface LifecycleOwner {
@@ -24,15 +18,6 @@ export interface LifecycleOwner {
   ended(error: unknown): void;
 }
 
-const DRAIN_TIMEOUT = 10_000;
-
-/** Checks the options of `drain()`, and returns the timeout. */
-export function drainTimeout(opts: DrainOptions, action: string = "drain"): number | null {
-  checkOptions(opts, action);
-  checkNames(opts, ["timeout"], action);
-  return millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
-}
-
 export class Lifecycle {
   /** Resolves when the server is closed; rejects if it has failed. */
   readonly closed: Promise<void>;
@@ -41,7 +26,7 @@ export class Lifecycle {
   readonly #call: string;
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = { aborted: (): void => this.end() };
-  readonly #processSignals: { readonly name: NodeJS.Signals; readonly listener: () => void }[] = [];
+  readonly #processSignals = new ShutdownSignals();
   /** Made when it is first used. */
   #draining: AbortController | undefined;
   #state: "listening" | "draining" | "closed" = "listening";
@@ -82,27 +67,14 @@ export class Lifecycle {
 
   /** Drains at the first of these signals of the process, and closes at the second. */
   shutdownOn(signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
-    const action = "shut down on signals";
-    if (!Array.isArray(signals) || !signals.every((name) => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name))) {
-      throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
-    }
-    const timeout = drainTimeout(opts, action);
-    if (this.#state === "closed") return;
-    const listener = (): void => {
-      if (this.#state === "draining") this.end();
-      else void this.drain(timeout);
-    };
-    for (const name of signals) {
-      process.on(name, listener);
-      this.#processSignals.push({ name, listener });
-    }
+    this.#processSignals.listen(this, signals, opts);
   }
 
   /** Closes the server, with an error if it has failed. */
   end(failure?: { readonly error: unknown }): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    for (const { name, listener } of this.#processSignals.splice(0)) process.off(name, listener);
+    this.#processSignals.release();
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     this.#owner.ended(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
     if (failure === undefined) this.#resolve();

@@ -232,7 +232,7 @@ const PATIENT = { patient: true } as const;
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether connections to this address can have different local addresses, as at a wildcard. */
-function hasManyLocalAddresses(address: ListenAddress): boolean {
+export function hasManyLocalAddresses(address: ListenAddress): boolean {
   if (address instanceof InetAddress) return address.host === "0.0.0.0";
   if (address instanceof Inet6Address) return address.host === "::" || address.scopeid !== 0;
   // On vsock, each accepted connection has the context id that its peer used.

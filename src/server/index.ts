@@ -41,6 +41,13 @@ export { type BatchHandler, type ServedBatch } from "./servedBatch.js";
 export { type DatagramHandler, type Reply, type ServedDatagram } from "./servedDatagram.js";
 export { type DatagramRefusal, type DatagramRefusalReason, type ServeUdpOptions } from "./udpOptions.js";
 export { UdpServer, type UdpServerDescription, type UdpServerStats } from "./udpServer.js";
+export { serveWorkers } from "./serveWorkers.js";
+export { type ServeWorkersOptions, type WorkerConnection, type WorkerEvent } from "./workerOptions.js";
+export { WorkerError } from "./workerError.js";
+export { WorkerServer } from "./workerServer.js";
+export { type WorkerServerDescription, type WorkerServerStats, type WorkerStats } from "./workerStats.js";
+export { type WorkerCounts } from "./workerMessages.js";
+export { type WorkerState } from "./workerSlot.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {
   decodeProxyHeader,

@@ -241,7 +241,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   #begin(stream: Stream, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
     const peer = stream.remoteAddress;
     const origin = { client: client ?? peer, peer, proxyHeader: header };
-    const connection = new ServedConnection(this.#owner, this.#nextId++, stream, origin, key);
+    const id = this.#opts.worker?.nextId() ?? this.#nextId++;
+    const connection = new ServedConnection(this.#owner, id, stream, origin, key);
     this.#connections.add(connection);
     this.#connections.arm(nextCheck(clock(), this.#owner.limits.interval));
     this.#loop.events.connection(connection.context.id, origin.client, peer);
@@ -285,6 +286,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#loop.events.closed(context.id, context.client, context.peer, since, bytesReceived, bytesSent, reason);
     this.#connections.delete(connection);
     this.#loop.left(key);
+    this.#opts.worker?.ended(key);
   }
 
   /** Ends the work that is left. */

@@ -41,22 +41,40 @@ export interface ServeOptions extends AdmissionOptions {
   readonly onError?: ((error: unknown, context: ConnectionContext) => void) | undefined;
 }
 
+/** How a server in a worker counts its connections. */
+export interface WorkerHooks {
+  /** The id of a connection that begins. */
+  nextId(): number;
+  /** A connection has ended, which was counted under this key. */
+  ended(key: string | undefined): void;
+}
+
 /** The options of serve(), checked. */
 export interface CheckedServe extends CheckedAdmission {
+  /** Only in a worker. */
+  readonly worker?: WorkerHooks | undefined;
   /** Bytes per second; 0 for no limit. */
   readonly minReadRate: number;
   readonly onError: ServeOptions["onError"];
   readonly signal: AbortSignal | undefined;
 }
 
-const NAMES = [...ADMISSION_OPTIONS, "handshakeTimeout", "minReadRate", "listen", "signal", "onError"];
+/** The names of the options of serve(). */
+export const SERVE_OPTIONS: readonly string[] = [
+  ...ADMISSION_OPTIONS,
+  "handshakeTimeout",
+  "minReadRate",
+  "listen",
+  "signal",
+  "onError",
+];
 const DEFAULTS = { maxConnections: 10_000, maxConnectionsPerAddress: 2_500 };
 /** Bytes per second. */
 const MIN_READ_RATE = 0.5;
 
 export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   checkOptions(opts, action);
-  checkNames(opts, NAMES, action, "serve");
+  checkNames(opts, SERVE_OPTIONS, action, "serve");
   millisecondsOr(opts.handshakeTimeout, null, action, "handshakeTimeout");
   const rate: unknown = opts.minReadRate === undefined ? MIN_READ_RATE : opts.minReadRate;
   if (rate !== null && !(typeof rate === "number" && rate > 0 && rate < Infinity)) {

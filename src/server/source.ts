@@ -2,7 +2,7 @@
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Conn, Listener } from "../io.js";
-import { acceptStream, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
+import { acceptStream, ChannelListener, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
 /** As `next` of an `AcceptOwner`. */
@@ -16,6 +16,7 @@ export function sourceOf(listener: Listener): Source {
   if (listener instanceof SocketListener && !(listener instanceof TlsSocketListener)) {
     return (handler) => acceptStream(listener, handler);
   }
+  if (listener instanceof ChannelListener) return (handler) => listener.acceptStream(handler);
   return (handler) => {
     listener.accept().then(
       (conn) => handler.completed(streamOf(conn)),

@@ -61,6 +61,9 @@ export function isTcp(family: number, type: number, protocol: number): boolean {
 /** The operations of accept, which make a Socket. */
 export let ACCEPT: AcceptOperations<Socket>;
 
+/** Makes a Socket of a descriptor that this environment owns. */
+export let socketOfDescriptor: (family: number, type: number, protocol: number, fd: number) => Socket;
+
 /**
  * A Berkeley socket: the kernel's own, with its calls under their own names.
  *
@@ -101,7 +104,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     setRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
-    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd));
+    socketOfDescriptor = (family, type, protocol, fd) => Socket.#around(family, type, protocol, fd);
+    ACCEPT = acceptOperations(socketOfDescriptor);
   }
 
   /**

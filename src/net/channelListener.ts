@@ -1,0 +1,145 @@
+// The worker's side of what a server hands over: connections over a channel, or a listening socket.
+
+import type { AcceptHandler } from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import type { IoOptions, Listener } from "../io.js";
+import {
+  type AcceptedConnection,
+  duplicate,
+  peerOfConnection,
+  type SocketKind,
+  socketOf,
+  takeOver,
+  takeOverAsync,
+} from "../socket/handedOver.js";
+import { PENDING, Socket, SocketConn } from "../socket/index.js";
+import { Stream, type StreamOptions } from "../stream/index.js";
+import { calls } from "../sys/calls.js";
+import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
+import { TlsListener } from "../tls/index.js";
+import { CHANNEL, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
+import type { HostAddress } from "./customResolver.js";
+import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
+import { hasManyLocalAddresses, type ListenAddress, SocketListener } from "./socketListener.js";
+import { TlsSocketListener } from "./tlsSocketListener.js";
+
+const ACTION = "serve in a worker";
+
+/** A descriptor of the server, in the worker. */
+export interface ForeignDescriptor {
+  readonly fd: number;
+  /** Whether it belongs to another thread of this process. Otherwise this process has inherited it. */
+  readonly shared: boolean;
+}
+
+/** Makes a Socket for a descriptor of the server. */
+function socketFromServer({ fd, shared }: ForeignDescriptor, kind: SocketKind): Socket {
+  return shared ? duplicate(kind, fd) : Socket.fromfd(fd);
+}
+
+/** The parts of a listener that a worker needs. They can be copied to another process. */
+export interface ListenerCopy {
+  readonly address: Uint8Array;
+  readonly kind: SocketKind;
+}
+
+export function copyOfListener(socket: Socket, address: ListenAddress): ListenerCopy {
+  const { family, type, protocol } = socket;
+  return { address: encodeAddress(address), kind: { family, type, protocol } };
+}
+
+/** The worker's side of a channel: a listener whose connections come from the server. */
+export class ChannelListener implements Listener<Stream<SocketConn>> {
+  readonly address: Address;
+  readonly #channel: Socket;
+  readonly #kind: SocketKind;
+  readonly #local: Address | undefined;
+  readonly #limits: StreamOptions;
+  readonly #onEnd: () => void;
+
+  /** @param onEnd called when the server hands no more connections over */
+  constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onEnd: () => void) {
+    this.#channel = socketFromServer(channel, CHANNEL);
+    this.#kind = copy.kind;
+    this.address = decodeAddress(copy.address);
+    this.#local = hasManyLocalAddresses(this.address as ListenAddress) ? undefined : this.address;
+    this.#limits = limits;
+    this.#onEnd = onEnd;
+  }
+
+  #streamOf(connection: AcceptedConnection): Stream<SocketConn> {
+    const addresses = { local: this.#local, remote: peerOfConnection(connection) };
+    let socket: Socket;
+    try {
+      socket = socketOf(this.#kind, connection.fd);
+    } catch (error) {
+      // There was no memory for the object, so nothing else would close the descriptor.
+      calls.close(connection.fd);
+      throw error;
+    }
+    return new Stream(new SocketConn(socket, addresses), this.#limits);
+  }
+
+  /** As `acceptStream`. At the end of the channel the call waits until the listener is closed. */
+  acceptStream(handler: AcceptHandler<Stream>): Stream | undefined {
+    const completed = (connection: AcceptedConnection | undefined): void => {
+      if (connection === undefined) queueMicrotask(this.#onEnd);
+      else handler.completed(this.#streamOf(connection));
+    };
+    const failed = (error: unknown): void => handler.failed(error);
+    const connection = takeOver({ completed, failed }, this.#channel);
+    if (connection === PENDING) return undefined;
+    if (connection !== undefined) return this.#streamOf(connection);
+    queueMicrotask(this.#onEnd);
+    return undefined;
+  }
+
+  async accept(opts?: IoOptions): Promise<Stream<SocketConn>> {
+    for (;;) {
+      try {
+        const connection = await takeOverAsync(this.#channel, opts?.signal);
+        if (connection !== undefined) return this.#streamOf(connection);
+        this.#onEnd();
+        return await new Promise<never>(() => undefined);
+      } catch (error) {
+        if ((error as { readonly code?: unknown }).code !== "EMFILE") throw error;
+        // The connection stays in the channel.
+        await new Promise((resolve) => setTimeout(resolve, DESCRIPTOR_PAUSE));
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    this.#channel.close();
+    return Promise.resolve();
+  }
+
+  // The server calls accept() itself.
+  async *[Symbol.asyncIterator](): AsyncGenerator<Stream<SocketConn>, undefined> {
+    for (;;) yield await this.accept();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** TLS on the connections of a channel. */
+export function secureChannel(channel: ChannelListener, tls: TlsListenOptions, limits: StreamOptions): Listener {
+  const secured = new TlsListener(channel, prepareListener(tls, ACTION));
+  const accept = secured.accept.bind(secured);
+  return Object.assign(secured, { accept: async (opts?: IoOptions) => new Stream(await accept(opts), limits) });
+}
+
+/** A listening socket of the server as a listener of this worker. The server keeps the socket, and its queue. */
+export function takeListener(
+  descriptor: ForeignDescriptor,
+  copy: ListenerCopy,
+  limits: StreamOptions,
+  tls: TlsListenOptions | undefined,
+): SocketListener {
+  const socket = socketFromServer(descriptor, copy.kind);
+  const address = decodeAddress(copy.address) as ListenAddress;
+  if (tls === undefined) return new SocketListener(socket, address, limits);
+  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListener(tls, ACTION), undefined);
+}

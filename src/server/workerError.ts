@@ -1,0 +1,25 @@
+// The error of a worker that has ended by itself, or that the server has ended because it did not answer.
+
+import { BerkeleyError } from "../errors/index.js";
+import { mark } from "../errors/mark.js";
+
+/**
+ * A worker of `serveWorkers()` has ended without an order (`ERR_WORKER_ENDED`), or it did not answer for
+ * `responseTimeout` and was ended (`ERR_WORKER_SILENT`). Another worker takes its place.
+ */
+export class WorkerError extends BerkeleyError {
+  override readonly code: "ERR_WORKER_ENDED" | "ERR_WORKER_SILENT";
+  /** The number of the worker, from 1 on. */
+  readonly worker: number;
+
+  constructor(code: WorkerError["code"], worker: number, reason: string) {
+    super(`worker ${worker} ${reason}`);
+    this.code = code;
+    this.worker = worker;
+  }
+
+  static {
+    WorkerError.prototype.name = "WorkerError";
+    mark(WorkerError);
+  }
+}

@@ -1,0 +1,143 @@
+// Starts the thread or the process of a worker, and passes messages.
+//
+// Both run the same short script, which imports this module and calls the function under the symbol `WORKER`. So the
+// package needs no file that is only for workers.
+
+import type { ResourceLimits } from "node:worker_threads";
+import { childProcess, workerThreads } from "../builtins.js";
+import type { FromWorker, ToWorker, WorkerStart } from "./workerMessages.js";
+
+/** The property of `serveWorkers` with the function that runs in a worker. */
+export const WORKER: unique symbol = Symbol.for("berkeley.worker") as never;
+
+/** How a thread or a process has ended. */
+export interface HostEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** The uncaught error of a thread. */
+  readonly error: unknown;
+}
+
+/** A running thread or process. */
+export interface WorkerHost {
+  /** The id of the thread or of the process. */
+  readonly id: number;
+  send(message: ToWorker): void;
+  /** Ends it at once, even in an endless loop. */
+  kill(): void;
+  keepAlive(yes: boolean): void;
+}
+
+/** Gets the messages of a worker, and its end. */
+export interface HostOwner {
+  message(message: FromWorker): void;
+  /** Called once, after the last message. */
+  ended(end: HostEnd): void;
+}
+
+/** The statement, in the script of a worker. */
+const IMPORT = "import";
+
+/** The script of a worker. `url` is the module that exports `serveWorkers`. The script also imports the user's module. */
+function scriptOf(url: string): string {
+  const load = `(url) => ${IMPORT}(url)`;
+  return `const load = ${load}; load(${JSON.stringify(url)}).then((m) => m.serveWorkers[Symbol.for("berkeley.worker")](load));`;
+}
+
+export function startThread(
+  url: string,
+  start: WorkerStart,
+  resourceLimits: ResourceLimits | undefined,
+  owner: HostOwner,
+): WorkerHost {
+  const { Worker } = workerThreads();
+  const limits = resourceLimits === undefined ? {} : { resourceLimits };
+  const thread = new Worker(scriptOf(url), {
+    eval: true,
+    workerData: start,
+    name: `worker ${start.worker}`,
+    ...limits,
+  });
+  const { threadId: id } = thread;
+  let error: unknown;
+  thread.on("message", (message: FromWorker) => owner.message(message));
+  thread.on("error", (thrown: unknown) => (error = thrown));
+  thread.on("exit", (code) => owner.ended({ code, signal: null, error }));
+  return {
+    id,
+    send: (message) => thread.postMessage(message),
+    kill: () => void thread.terminate(),
+    keepAlive: (yes) => void (yes ? thread.ref() : thread.unref()),
+  };
+}
+
+/** The flags of Node.js for a worker: those of this process, without its own script and its debugger. */
+function flagsOfWorker(given: readonly string[]): string[] {
+  const flags: string[] = [];
+  for (let at = 0; at < given.length; at++) {
+    const flag = given[at]!;
+    if (/^(?:-e|-p|-pe|--eval|--print)$/.test(flag)) at++;
+    else if (!/^--(?:eval|print|input-type|inspect|test|watch)/.test(flag)) flags.push(flag);
+  }
+  return flags;
+}
+
+/** The number of the first descriptor that a process inherits besides its streams and the channel of messages. */
+const INHERITED = 4;
+
+export function startProcess(
+  url: string,
+  start: WorkerStart,
+  descriptors: readonly number[],
+  owner: HostOwner,
+): WorkerHost {
+  const { spawn } = childProcess();
+  const child = spawn(process.execPath, [...flagsOfWorker(process.execArgv), "--eval", scriptOf(url)], {
+    serialization: "advanced",
+    stdio: ["ignore", "inherit", "inherit", "ipc", ...descriptors],
+  });
+  let error: unknown;
+  let exited: HostEnd | undefined;
+  let over = false;
+  const end = (): void => {
+    // Messages may arrive after the exit, until the channel is closed.
+    if (over || exited === undefined || child.connected) return;
+    over = true;
+    owner.ended(exited);
+  };
+  child.on("message", (message: FromWorker) => owner.message(message));
+  child.on("error", (thrown) => {
+    error = thrown;
+    // The process could not be started, so it does not exit.
+    if (child.pid === undefined) exited ??= { code: null, signal: null, error };
+    end();
+  });
+  child.on("exit", (code, signal) => {
+    exited = { code, signal, error };
+    end();
+  });
+  child.on("disconnect", end);
+  // Calls back with an error if the process has ended; then it exits.
+  const send = (message: ToWorker | WorkerStart): void => void child.send?.(message, () => undefined);
+  if (child.pid !== undefined) send(start);
+  return {
+    id: child.pid ?? -1,
+    send: (message) => {
+      if (child.connected) send(message);
+    },
+    kill: () => void child.kill("SIGKILL"),
+    keepAlive: (yes) => {
+      if (yes) child.ref();
+      else child.unref();
+      const { channel } = child;
+      if (yes) channel?.ref();
+      else channel?.unref();
+    },
+  };
+}
+
+/** The descriptors of a process, under the numbers that it has there. */
+export const inherited = (index: number): { readonly fd: number; readonly shared: false } => ({
+  fd: INHERITED + index,
+  shared: false,
+});

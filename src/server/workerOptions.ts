@@ -1,0 +1,251 @@
+// The options of serveWorkers(), their checks, and the parts of them that a worker gets.
+
+import { isAbsolute } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { ResourceLimits } from "node:worker_threads";
+import type { Address } from "../addr/index.js";
+import { reporter } from "../admission/index.js";
+import { os } from "../builtins.js";
+import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
+import type { TlsListenOptions } from "../net/index.js";
+import { checkStreamLimits, prepareListener, STREAM_OPTIONS } from "../net/serverAccess.js";
+import type { StreamOptions } from "../stream/index.js";
+import { millisecondsOr, millisecondsWithin } from "../wait/waitOptions.js";
+import { type CheckedServe, checkServe, listenOptions, SERVE_OPTIONS, type ServeOptions } from "./serverOptions.js";
+
+/** A connection of a worker whose handler has failed. */
+export interface WorkerConnection {
+  /** The number of the worker, from 1 on. */
+  readonly worker: number;
+  /** As in the context of the handler. */
+  readonly id: number;
+  readonly peer: Address | undefined;
+}
+
+/** A worker has become ready, or has ended. */
+export type WorkerEvent =
+  | {
+      readonly state: "ready";
+      /** The number of the worker, from 1 on. A worker that replaces another one has the same number. */
+      readonly worker: number;
+      /** The id of the thread or of the process. */
+      readonly id: number;
+    }
+  | {
+      readonly state: "ended";
+      readonly worker: number;
+      readonly id: number;
+      /** The exit status; null if a signal has ended the process. */
+      readonly code: number | null;
+      readonly signal: NodeJS.Signals | null;
+      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has told it to end. */
+      readonly error: unknown;
+      /** Connections that have ended with the worker. */
+      readonly lost: number;
+      /** Milliseconds until another worker takes its place; undefined if none does. */
+      readonly restartIn: number | undefined;
+    };
+
+/** How to serve with workers: the options of `serve()` and those of the workers. */
+export interface ServeWorkersOptions extends Omit<ServeOptions, "onError" | "proxyProtocol"> {
+  /** Number of workers. `"auto"` is `os.availableParallelism()`. Default `"auto"`. */
+  readonly workers?: number | "auto" | undefined;
+  /** Uses child processes instead of worker threads. Default false. */
+  readonly processes?: boolean | undefined;
+  /**
+   * Gives each worker a listening socket of its own (SO_REUSEPORT), among which the kernel shares connections by a hash
+   * of their addresses. Default false: the server accepts, and hands each connection to the worker with the fewest.
+   */
+  readonly reusePort?: boolean | undefined;
+  /** A value for `setup` of the module. It is copied to each worker. */
+  readonly data?: unknown;
+  /** Limits of the memory of each worker thread. */
+  readonly resourceLimits?: ResourceLimits | undefined;
+  /**
+   * Milliseconds in which a worker must answer the server. A worker that does not, for example because its handler is
+   * in an endless loop, is ended and replaced. null for no limit. Default 30,000.
+   */
+  readonly responseTimeout?: number | null | undefined;
+  /**
+   * Milliseconds before a worker that has ended is replaced. The pause doubles with each end, up to `maxRestartDelay`,
+   * and begins again after a worker has run for ten seconds. Default 100.
+   */
+  readonly minRestartDelay?: number | undefined;
+  /** Default 30,000. */
+  readonly maxRestartDelay?: number | undefined;
+  /**
+   * Called with the error that a handler has thrown or rejected with: an `Error` with the same name, message, stack and
+   * code. Its connection is closed. Without this function the worker emits a `CallbackWarning`.
+   */
+  readonly onError?: ((error: unknown, connection: WorkerConnection) => void) | undefined;
+  /**
+   * Called when a worker has become ready, and when it has ended. Without this function the process emits a
+   * `CallbackWarning` when a worker ends by itself.
+   */
+  readonly onWorker?: ((event: WorkerEvent) => void) | undefined;
+}
+
+/** The options, checked. */
+export interface CheckedWorkers {
+  readonly serve: CheckedServe;
+  readonly count: number;
+  readonly processes: boolean;
+  readonly reusePort: boolean;
+  readonly data: unknown;
+  readonly resourceLimits: ResourceLimits | undefined;
+  readonly responseTimeout: number | null;
+  readonly minRestartDelay: number;
+  readonly maxRestartDelay: number;
+  readonly onError: ServeWorkersOptions["onError"];
+  readonly onWorker: ServeWorkersOptions["onWorker"];
+  readonly onHandshakeError: TlsListenOptions["onHandshakeError"];
+  /** What a worker gets. */
+  readonly limits: ServeOptions;
+  readonly streams: StreamOptions;
+  readonly tls: TlsListenOptions | undefined;
+}
+
+const NAMES: readonly string[] = [
+  "workers",
+  "processes",
+  "reusePort",
+  "data",
+  "resourceLimits",
+  "responseTimeout",
+  "minRestartDelay",
+  "maxRestartDelay",
+  "onWorker",
+];
+const MOST_WORKERS = 1024;
+const LONGEST_DELAY = 3_600_000;
+
+/** Refuses a value that can't be copied to a worker. */
+function checkCopy(value: unknown, action: string, name: string): void {
+  try {
+    structuredClone(value);
+  } catch (cause) {
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a value that structuredClone() takes`, {
+      cause,
+    });
+  }
+}
+
+function checkTls(given: TlsListenOptions | undefined, action: string): TlsListenOptions {
+  // Reads the keys and the certificates, so that a mistake in them is an error of this call.
+  prepareListener(given, action);
+  const { onHandshakeError: _, ...tls } = given!;
+  for (const [name, value] of Object.entries(tls)) {
+    // A context is an object of this thread.
+    if (name === "context" && value !== undefined) {
+      throw new TypeError(`Cannot ${action}: tls.context can't be copied to a worker, required cert and key, or pfx`);
+    }
+    checkCopy(value, action, `tls.${name}`);
+  }
+  return tls;
+}
+
+/** The limits of a worker that has a listening socket of its own: its share. */
+function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
+  const { acceptRate, allow, deny, maxConnectionsPerAddress, whenFull } = opts;
+  if (typeof maxConnectionsPerAddress === "number") {
+    throw new TypeError(
+      `Cannot ${action}: maxConnectionsPerAddress counts the connections of all workers, required null with reusePort`,
+    );
+  }
+  for (const [name, list] of [
+    ["allow", allow],
+    ["deny", deny],
+  ] as const) {
+    if (list === undefined || Array.isArray(list)) continue;
+    throw new TypeError(`Cannot ${action}: ${name} is a net.BlockList, required an array of networks with reusePort`);
+  }
+  const share = (total: number): number => Math.max(1, Math.floor(total / count));
+  return {
+    maxConnections: share(checked.maxConnections),
+    acceptRate: typeof acceptRate === "number" ? share(acceptRate) : acceptRate,
+    allow,
+    deny,
+    whenFull,
+    reserve: opts.reserve,
+  };
+}
+
+export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action: string): CheckedWorkers {
+  checkOptions(opts, action);
+  // The headers of proxies are read where connections are accepted, and the workers read the connections.
+  const known = SERVE_OPTIONS.filter((name) => name !== "proxyProtocol");
+  checkNames(opts, [...known, ...NAMES], action, "serveWorkers");
+  const {
+    workers = "auto",
+    processes,
+    reusePort,
+    data,
+    resourceLimits,
+    responseTimeout,
+    minRestartDelay,
+    maxRestartDelay,
+    onError,
+    onWorker,
+    ...shared
+  } = opts;
+  const serve = checkServe(shared, action);
+  const count = workers === "auto" ? os().availableParallelism() : integer(workers, action, "workers", 1, MOST_WORKERS);
+  const inProcesses = flag(processes, false, action, "processes");
+  const ownSockets = flag(reusePort, false, action, "reusePort");
+  if (resourceLimits !== undefined && inProcesses) {
+    throw new TypeError(`Cannot ${action}: resourceLimits are for threads; use NODE_OPTIONS for processes`);
+  }
+  checkCopy(data, action, "data");
+  const { tls, ...rest } = listenOptions(shared, secured, action);
+  const streams: Record<string, unknown> = {};
+  for (const name of STREAM_OPTIONS) {
+    const value = (rest as Record<string, unknown>)[name];
+    if (value === undefined) continue;
+    checkCopy(value, action, `listen.${name}`);
+    streams[name] = value;
+  }
+  const admission: ServeOptions = ownSockets
+    ? { ...shareOf(opts, serve, count, action), maxConnectionsPerAddress: null }
+    : {
+        // The server has counted the connection, and leaves the reserve of the descriptors of all threads.
+        maxConnections: 1_000_000,
+        maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : 1_000_000,
+        reserve: inProcesses ? opts.reserve : 0,
+      };
+  const { idleTimeout, maxLifetime, minReadRate } = opts;
+  const shortest = millisecondsWithin(minRestartDelay, 100, action, "minRestartDelay", 1, LONGEST_DELAY);
+  return {
+    serve,
+    count,
+    processes: inProcesses,
+    reusePort: ownSockets,
+    data,
+    resourceLimits,
+    responseTimeout: millisecondsOr(responseTimeout, 30_000, action, "responseTimeout"),
+    minRestartDelay: shortest,
+    maxRestartDelay: millisecondsWithin(
+      maxRestartDelay,
+      Math.max(shortest, 30_000),
+      action,
+      "maxRestartDelay",
+      shortest,
+      LONGEST_DELAY,
+    ),
+    onError: reporter(onError, action, "onError"),
+    onWorker: reporter(onWorker, action, "onWorker"),
+    onHandshakeError: reporter(tls?.onHandshakeError, action, "onHandshakeError"),
+    limits: { ...admission, idleTimeout, maxLifetime, minReadRate },
+    streams: checkStreamLimits(streams, action),
+    tls: secured ? checkTls(tls, action) : undefined,
+  };
+}
+
+/** The URL of the module with the handler. */
+export function checkModule(module: unknown, action: string): string {
+  if (typeof module === "string" && isAbsolute(module)) return pathToFileURL(module).href;
+  const href = module instanceof URL ? module.href : module;
+  if (typeof href === "string" && /^(?:file|data|node):/.test(href)) return href;
+  throw new TypeError(
+    `Cannot ${action}: module is ${quote(module)}, required a URL such as new URL("./handler.js", import.meta.url), or an absolute path`,
+  );
+}

@@ -1,0 +1,215 @@
+// What runs in a worker: it loads the module with the handler, and serves the connections that the server hands over.
+
+import { clientKey } from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import { workerThreads } from "../builtins.js";
+import { quote } from "../check/index.js";
+import { ChannelListener, encodeAddress, secureChannel, takeListener } from "../net/serverAccess.js";
+import type { ConnectionContext, ConnectionHandler } from "./servedConnection.js";
+import { makeServer, type Server } from "./server.js";
+import { checkServe } from "./serverOptions.js";
+import { copyOfError, type FromWorker, type ToWorker, type WorkerCounts, type WorkerStart } from "./workerMessages.js";
+
+/** Milliseconds between two reports while bytes flow. */
+const REPORT_INTERVAL = 1000;
+
+/** The connection of a worker with its server. */
+interface Link {
+  send(message: FromWorker): void;
+  /** Ends the worker after all messages were sent. */
+  exit(code: number): void;
+  onMessage(listener: (message: ToWorker) => void): void;
+}
+
+function threadLink(): Link {
+  const port = workerThreads().parentPort!;
+  return {
+    send: (message) => port.postMessage(message),
+    exit: (code) => process.exit(code),
+    onMessage: (listener) => void port.on("message", listener),
+  };
+}
+
+function processLink(): Link {
+  // The server decides when the worker ends. A terminal sends its signals to all processes of the group.
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => undefined);
+  return {
+    send: (message) => {
+      if (process.connected) process.send!(message);
+    },
+    exit: (code) => {
+      if (!process.connected) process.exit(code);
+      process.send!({ type: "pong" } satisfies FromWorker, () => process.exit(code));
+    },
+    onMessage: (listener) => void process.on("message", listener),
+  };
+}
+
+/** The exports of a module with a handler. */
+interface HandlerModule {
+  readonly handler: ConnectionHandler;
+  readonly setup: ((worker: { readonly worker: number; readonly data: unknown }) => unknown) | undefined;
+}
+
+/** import(), of the script that runs the worker. */
+type Load = (url: string) => Promise<Record<string, unknown>>;
+
+async function loadHandler(url: string, load: Load): Promise<HandlerModule> {
+  const found = await load(url);
+  // import() of a CommonJS module has its exports as the default export.
+  const inner = found["default"] as Record<string, unknown> | undefined;
+  const named = (name: string): unknown => found[name] ?? (typeof inner === "object" ? inner?.[name] : undefined);
+  const handler = typeof inner === "function" ? inner : (named("handler") ?? named("default"));
+  if (typeof handler !== "function") {
+    throw new TypeError(
+      `Cannot serve: module ${quote(url)} exports ${quote(handler)} as its handler, required a function as the default export or as "handler"`,
+    );
+  }
+  const setup = named("setup");
+  if (setup !== undefined && typeof setup !== "function") {
+    throw new TypeError(`Cannot serve: setup of module ${quote(url)} is ${quote(setup)}, required a function`);
+  }
+  return { handler: handler as ConnectionHandler, setup: setup as HandlerModule["setup"] };
+}
+
+class WorkerProgram {
+  readonly #link: Link;
+  readonly #start: WorkerStart;
+  readonly #load: Load;
+  #server: Server | undefined;
+  #nextId: number;
+  #ended = 0;
+  readonly #keys: string[] = [];
+  #scheduled = false;
+  /** Whether the server has closed this worker. */
+  #stopped = false;
+  #last = "";
+
+  constructor(link: Link, start: WorkerStart, load: Load) {
+    this.#link = link;
+    this.#load = load;
+    this.#start = start;
+    this.#nextId = start.firstId;
+    link.onMessage((message) => {
+      if (message.type === "ping") link.send({ type: "pong" });
+      else this.#cut();
+    });
+  }
+
+  #cut(): void {
+    this.#stopped = true;
+    void this.#server?.close();
+  }
+
+  async run(): Promise<void> {
+    const { module, worker, data } = this.#start;
+    let cleanUp: unknown;
+    try {
+      const { handler, setup } = await loadHandler(module, this.#load);
+      if (!this.#stopped) cleanUp = await setup?.({ worker, data });
+      this.#server = this.#serve(handler);
+    } catch (error) {
+      this.#link.send({ type: "failed", error: copyOfError(error) });
+      this.#link.exit(1);
+      return;
+    }
+    const timer = setInterval(() => this.#report(), REPORT_INTERVAL);
+    timer.unref();
+    this.#link.send({ type: "ready" });
+    if (this.#stopped) void this.#server.close();
+    await this.#server.closed;
+    this.#report();
+    if (typeof cleanUp === "function") await (cleanUp as () => unknown)();
+    this.#link.exit(0);
+  }
+
+  #serve(handler: ConnectionHandler): Server {
+    const { channel, copy, limits, listening, streams, reportsErrors } = this.#start;
+    const opts = reportsErrors
+      ? { ...limits, onError: (error: unknown, context: ConnectionContext) => this.#handlerFailed(error, context) }
+      : limits;
+    const checked = {
+      ...checkServe(opts, "serve"),
+      worker: {
+        nextId: () => this.#connectionBegan(),
+        ended: (key: string | undefined) => this.#connectionEnded(key),
+      },
+    };
+    let draining = false;
+    const onEnd = (): void => {
+      if (draining) return;
+      draining = true;
+      void this.#server?.drain({ timeout: null });
+    };
+    const handedOver = new ChannelListener(channel, copy, streams, onEnd);
+    const tls = this.#start.tls && {
+      ...this.#start.tls,
+      onHandshakeError: (error: unknown, peer: Address | undefined) => this.#handshakeFailed(error, peer),
+    };
+    if (listening === undefined) {
+      return makeServer(tls === undefined ? handedOver : secureChannel(handedOver, tls, streams), handler, checked);
+    }
+    const server = makeServer(takeListener(listening, copy, streams, tls), handler, checked);
+    // No connection comes over the channel, only its end.
+    handedOver.accept().catch(() => undefined);
+    const close = (): void => void handedOver.close();
+    server.closed.then(close, close);
+    return server;
+  }
+
+  #handlerFailed(error: unknown, { id, peer }: ConnectionContext): void {
+    this.#link.send({ type: "error", error: copyOfError(error), id, peer: peer && encodeAddress(peer) });
+  }
+
+  #handshakeFailed(error: unknown, peer: Address | undefined): void {
+    const { listening, reportsHandshakes } = this.#start;
+    // The connection was counted when it was handed over, and no handler gets it.
+    if (listening === undefined) this.#connectionEnded(clientKey(peer));
+    if (reportsHandshakes) {
+      this.#link.send({ type: "handshake", error: copyOfError(error), peer: peer && encodeAddress(peer) });
+    }
+  }
+
+  /** Returns the id of the connection. */
+  #connectionBegan(): number {
+    const id = this.#nextId;
+    this.#nextId += this.#start.idStep;
+    // Otherwise the server has counted it.
+    if (this.#start.listening !== undefined) this.#scheduleReport();
+    return id;
+  }
+
+  #connectionEnded(key: string | undefined): void {
+    this.#ended++;
+    if (key !== undefined) this.#keys.push(key);
+    this.#scheduleReport();
+  }
+
+  #scheduleReport(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // One report for all connections of this turn.
+    setImmediate(() => this.#report());
+  }
+
+  #report(): void {
+    this.#scheduled = false;
+    const { state: _, proxyRefused: _none, ...counts } = this.#server!.stats();
+    const text = Object.values(counts satisfies WorkerCounts).join();
+    if (this.#ended === 0 && text === this.#last) return;
+    this.#last = text;
+    this.#link.send({ type: "report", counts, ended: this.#ended, keys: this.#keys.splice(0) });
+    this.#ended = 0;
+  }
+}
+
+/** Runs a worker, in the thread or the process that the server has started for it. */
+export function runWorker(load: Load): void {
+  const threads = workerThreads();
+  if (!threads.isMainThread) {
+    void new WorkerProgram(threadLink(), threads.workerData as WorkerStart, load).run();
+    return;
+  }
+  const link = processLink();
+  process.once("message", (start: WorkerStart) => void new WorkerProgram(link, start, load).run());
+}

@@ -1,0 +1,433 @@
+// WorkerServer: accepts connections, and hands each one to the worker with the fewest.
+//
+// The server accepts alone, because a socket that several threads watch gives most connections to one of them; see
+// docs/design.md. It decides about the limits, which hold for all workers together.
+
+import {
+  AcceptLoop,
+  type AcceptHandler,
+  type AcceptOwner,
+  clientKey,
+  type DrainOptions,
+  drainTimeout,
+  ShutdownSignals,
+} from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import { clock } from "../builtins.js";
+import { report } from "../callbacks.js";
+import {
+  type AcceptedConnection,
+  acceptRaw,
+  copyOfListener,
+  decodeAddress,
+  peerOfConnection,
+  resetConnection,
+  type SocketListener,
+  type SocketKind,
+} from "../net/serverAccess.js";
+import { describable, Inspectable } from "../registry/index.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
+import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import type { ServerStats } from "./server.js";
+import { WorkerError } from "./workerError.js";
+import { errorOfCopy, type FromWorker } from "./workerMessages.js";
+import type { CheckedWorkers, WorkerEvent } from "./workerOptions.js";
+import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
+import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
+
+/** Pings in the time of `responseTimeout`. */
+const PINGS = 4;
+
+/** Only serveWorkers() calls it. It resolves when all workers are ready. */
+export let startWorkers: (
+  listeners: readonly SocketListener[],
+  opts: CheckedWorkers,
+  module: string,
+  url: string,
+) => Promise<WorkerServer>;
+
+/** The result of {@link serveWorkers}: a server whose handlers run in several threads or processes. */
+export class WorkerServer extends Inspectable<WorkerServerDescription> implements AsyncDisposable {
+  static {
+    startWorkers = async (listeners, opts, module, url) => {
+      const server = new WorkerServer(listeners, opts, module, url);
+      await server.#started();
+      return server;
+    };
+    describable<WorkerServer, WorkerServerDescription>(WorkerServer.prototype, "WorkerServer", (server) => ({
+      state: server.#state,
+      local: String(server.address),
+      connections: server.stats().connections,
+      workers: server.#slots.length,
+    }));
+  }
+
+  /**
+   * Resolves when the server is closed and its workers have ended: after `close()`, or when `drain()` has finished.
+   * Rejects if the listener fails for another reason than a shortage.
+   */
+  readonly closed: Promise<void>;
+  readonly #listeners: readonly SocketListener[];
+  readonly #opts: CheckedWorkers;
+  readonly #kind: SocketKind;
+  /** Undefined with `reusePort`: then the workers accept. */
+  readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
+  readonly #slots: readonly WorkerSlot[];
+  /** Connections that no worker has taken: their worker has ended. */
+  readonly #waiting: { readonly connection: AcceptedConnection; readonly key: string | undefined }[] = [];
+  /** The accept loop, while no worker takes connections. */
+  #parked: AcceptHandler<AcceptedConnection> | undefined;
+  readonly #onSignal = { aborted: (): void => void this.close() };
+  readonly #signals = new ShutdownSignals();
+  readonly #pings: NodeJS.Timeout | undefined;
+  #state: ServerStats["state"] = "listening";
+  #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
+  #cutting = false;
+  #held = true;
+  #lost = 0;
+  /** Connections that were cut, and that no worker counts. */
+  #resets = 0;
+  #next = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #over = false;
+  #resolve!: () => void;
+  #reject!: (error: unknown) => void;
+
+  private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, url: string) {
+    super();
+    this.#listeners = listeners;
+    this.#opts = opts;
+    const [listener] = listeners;
+    const copy = copyOfListener(listener!.socket, listener!.address);
+    this.#kind = copy.kind;
+    this.closed = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    if (opts.serve.signal !== undefined) onAbort(opts.serve.signal, this.#onSignal);
+    this.#loop = opts.reusePort ? undefined : new AcceptLoop(this.#acceptOwner(listener!), opts.serve, false);
+    const owner = this.#workerOwner({ module, idStep: opts.count, copy }, url);
+    this.#slots = Array.from({ length: opts.count }, (_, index) => {
+      const own = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
+      return new WorkerSlot(owner, index + 1, own);
+    });
+    const { responseTimeout } = opts;
+    if (responseTimeout !== null) {
+      this.#pings = setInterval(() => this.#ping(responseTimeout), Math.max(responseTimeout / PINGS, 1)).unref();
+    }
+  }
+
+  async #started(): Promise<void> {
+    const ready = new Promise<void>((resolve, reject) => (this.#starting = { resolve, reject }));
+    for (const slot of this.#slots) slot.start();
+    try {
+      await ready;
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      this.#starting = undefined;
+    }
+    this.#loop?.start();
+  }
+
+  /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
+  get address(): Address {
+    return this.#listeners[0]!.address;
+  }
+
+  /**
+   * The counters of all workers, also after the server was closed. `workers` has those of each. A worker reports when a
+   * connection ends, and every second while bytes flow.
+   */
+  stats(): WorkerServerStats {
+    const { aborted, ...sums } = sumOf(this.#slots, this.#loop?.counts);
+    return { ...sums, aborted: aborted + this.#resets, state: this.#state, lost: this.#lost };
+  }
+
+  /** Lets the process end while the server runs. Threads then end with the process. */
+  unref(): this {
+    return this.#keepAlive(false);
+  }
+
+  /** Undoes `unref()`. */
+  ref(): this {
+    return this.#keepAlive(true);
+  }
+
+  #keepAlive(yes: boolean): this {
+    this.#held = yes;
+    for (const listener of this.#listeners) {
+      if (yes) listener.ref();
+      else listener.unref();
+    }
+    this.#loop?.keepAlive(yes);
+    for (const slot of this.#slots) slot.keepAlive(yes);
+    return this;
+  }
+
+  /**
+   * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
+   * connections are ended, and the workers have ended. After `timeout` it cuts the connections that are left. A worker
+   * that does not end within half a second after that is ended by force.
+   *
+   * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
+   */
+  async drain(opts: DrainOptions = {}): Promise<void> {
+    await this.#drain(drainTimeout(opts));
+  }
+
+  async #drain(timeout: number | null): Promise<void> {
+    if (this.#over) return;
+    if (this.#state === "listening") {
+      this.#state = "draining";
+      this.#stopAccepting();
+      this.#settle();
+    }
+    const timer = timeout === null ? undefined : setTimeout(() => this.#cut(), Math.min(timeout, LONGEST_TIMER));
+    await this.closed;
+    clearTimeout(timer);
+  }
+
+  /** Closes the listener, resets all connections, and waits until the workers have ended. */
+  async close(): Promise<void> {
+    if (this.#over) return;
+    this.#state = "closed";
+    this.#stopAccepting();
+    this.#cut();
+    await this.closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** As `shutdownOn()` of a {@link Server}. */
+  shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
+    const state = (): ServerStats["state"] => this.#state;
+    const server = {
+      get state() {
+        return state();
+      },
+      drain: (timeout: number | null) => this.#drain(timeout),
+      end: () => void this.close(),
+    };
+    this.#signals.listen(server, signals, opts);
+    return this;
+  }
+
+  #acceptOwner(listener: SocketListener): AcceptOwner<AcceptedConnection> {
+    return {
+      call: "serveWorkers",
+      address: listener.address,
+      owed: 0,
+      next: (handler) => {
+        if (this.#slots.some(({ available }) => available)) return acceptRaw(listener, handler);
+        // No worker takes connections. They wait in the accept queue.
+        this.#parked = handler;
+        return undefined;
+      },
+      peerOf: peerOfConnection,
+      refuse: (connection) => resetConnection(this.#kind, connection),
+      streamOf: () => {
+        throw new Error("serveWorkers() has no option proxyProtocol");
+      },
+      begin: (connection, _client, key) => {
+        if (!this.#dispatch(connection, key)) this.#waiting.push({ connection, key });
+      },
+      retryWork: () => false,
+      acceptFailed: (error) => {
+        this.#loop?.events.listenerFailed(error);
+        this.#failure = { error };
+        void this.close();
+      },
+    };
+  }
+
+  #workerOwner(common: WorkerOwner["common"], url: string): WorkerOwner {
+    const held = (): boolean => this.#held;
+    const restarts = (): boolean => this.#state === "listening" && this.#starting === undefined;
+    return {
+      opts: this.#opts,
+      url,
+      common,
+      get held() {
+        return held();
+      },
+      get restarts() {
+        return restarts();
+      },
+      becameReady: (slot) => this.#becameReady(slot),
+      hasRoom: () => this.#resume(),
+      keyOf: (connection) => this.#keyOf(connection),
+      connectionsEnded: (count, keys) => {
+        const counted = this.#opts.serve.maxConnectionsPerAddress !== Infinity;
+        for (let index = 0; index < count; index++) this.#loop?.left(counted ? keys[index] : undefined);
+      },
+      received: (slot, message) => this.#received(slot, message),
+      workerEnded: (slot, end, restartIn) => this.#workerEnded(slot, end, restartIn),
+    };
+  }
+
+  #keyOf(connection: AcceptedConnection): string | undefined {
+    return this.#opts.serve.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peerOfConnection(connection));
+  }
+
+  /** Hands a connection to the worker with the fewest connections. Of equal ones, the next in turn. */
+  #dispatch(connection: AcceptedConnection, key: string | undefined): boolean {
+    for (;;) {
+      let best: WorkerSlot | undefined;
+      for (let step = 0; step < this.#slots.length; step++) {
+        const slot = this.#slots[(this.#next + step) % this.#slots.length]!;
+        if (slot.available && (best === undefined || slot.connections < best.connections)) best = slot;
+      }
+      if (best === undefined) return false;
+      // A worker that has no room is not available any more.
+      if (!best.give(connection, key)) continue;
+      this.#next = best.number;
+      return true;
+    }
+  }
+
+  /** A worker takes connections. */
+  #resume(): void {
+    while (this.#waiting.length > 0) {
+      const { connection, key } = this.#waiting[0]!;
+      if (!this.#dispatch(connection, key)) return this.#settle();
+      this.#waiting.shift();
+    }
+    const handler = this.#parked;
+    if (handler !== undefined && this.#slots.some(({ available }) => available)) {
+      this.#parked = undefined;
+      try {
+        const connection = acceptRaw(this.#listeners[0]!, handler);
+        if (connection !== undefined) handler.completed(connection);
+      } catch (error) {
+        handler.failed(error);
+      }
+    }
+    this.#settle();
+  }
+
+  #becameReady(slot: WorkerSlot): void {
+    this.#emit({ state: "ready", worker: slot.number, id: slot.id! });
+    if (this.#starting !== undefined && this.#slots.every(({ state }) => state === "ready")) this.#starting.resolve();
+    this.#resume();
+  }
+
+  #received(slot: WorkerSlot, message: FromWorker): void {
+    if (message.type !== "error" && message.type !== "handshake") return;
+    const peer = message.peer && decodeAddress(message.peer);
+    const error = errorOfCopy(message.error);
+    const { onError, onHandshakeError } = this.#opts;
+    if (message.type === "handshake") {
+      report("onHandshakeError", onHandshakeError!, error, peer);
+      return;
+    }
+    this.#loop?.events.handlerFailed(message.id, peer, peer, error);
+    if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id: message.id, peer });
+    else {
+      report("the handler of serveWorkers()", () => {
+        throw error;
+      });
+    }
+  }
+
+  #workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void {
+    const { code, error, expected, id, lost, signal, untaken } = end;
+    if (expected) this.#resets += lost;
+    else this.#lost += lost;
+    for (const connection of untaken) this.#waiting.push({ connection, key: this.#keyOf(connection) });
+    if (this.#cutting) this.#resetWaiting();
+    const how = signal === null ? `with status ${code}` : `by ${signal}`;
+    const failure = error ?? new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`);
+    if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
+    else
+      this.#emit(
+        {
+          state: "ended",
+          worker: slot.number,
+          id,
+          code,
+          signal,
+          error: expected ? undefined : failure,
+          lost,
+          restartIn,
+        },
+        expected ? undefined : failure,
+      );
+    this.#resume();
+  }
+
+  #emit(event: WorkerEvent, failure?: unknown): void {
+    const { onWorker } = this.#opts;
+    if (onWorker !== undefined) report("onWorker", onWorker, event);
+    else if (failure !== undefined) {
+      report("a worker of serveWorkers()", () => {
+        throw failure;
+      });
+    }
+  }
+
+  #ping(timeout: number): void {
+    const late = (): WorkerSlot[] => this.#slots.filter((slot) => clock() - slot.ping(clock()) >= timeout);
+    if (late().length === 0) return;
+    // This thread may have been busy, with the answers in its queue.
+    setImmediate(() =>
+      setImmediate(() => {
+        for (const slot of late()) {
+          slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeout} ms`));
+        }
+      }),
+    );
+  }
+
+  #stopAccepting(): void {
+    this.#loop?.stop();
+    this.#parked = undefined;
+    for (const listener of this.#listeners) void listener.close();
+  }
+
+  /** While the server drains: no worker gets more connections than those that wait here. */
+  #settle(): void {
+    if (this.#state === "listening" || this.#over) return;
+    if (this.#waiting.length > 0) {
+      // Every worker that could take them has ended.
+      if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
+        this.#slots.find(({ active }) => !active)?.restart();
+      }
+      return;
+    }
+    for (const slot of this.#slots) {
+      slot.cancelRestart();
+      slot.finish();
+    }
+    if (!this.#slots.some(({ active }) => active)) this.#end();
+  }
+
+  #resetWaiting(): void {
+    for (const { connection, key } of this.#waiting.splice(0)) {
+      this.#resets++;
+      resetConnection(this.#kind, connection);
+      this.#loop?.left(key);
+    }
+  }
+
+  #cut(): void {
+    this.#cutting = true;
+    this.#resetWaiting();
+    for (const slot of this.#slots) slot.cut();
+    this.#settle();
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#state = "closed";
+    this.#loop?.end();
+    clearInterval(this.#pings);
+    this.#signals.release();
+    if (this.#opts.serve.signal !== undefined) offAbort(this.#opts.serve.signal, this.#onSignal);
+    if (this.#failure === undefined) this.#resolve();
+    else this.#reject(this.#failure.error);
+  }
+}

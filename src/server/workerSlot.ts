@@ -1,0 +1,355 @@
+// The place of a worker: the thread or process that runs now, its connections, and its successor after its end.
+
+import { clock } from "../builtins.js";
+import { type AcceptedConnection, ConnectionChannel, type ForeignDescriptor } from "../net/serverAccess.js";
+import { type HostEnd, inherited, startProcess, startThread, type WorkerHost } from "./workerHost.js";
+import {
+  errorOfCopy,
+  type FromWorker,
+  NO_COUNTS,
+  type ToWorker,
+  type WorkerCounts,
+  type WorkerStart,
+} from "./workerMessages.js";
+import type { CheckedWorkers } from "./workerOptions.js";
+
+/**
+ * - `starting`: it loads the module
+ * - `ready`: it takes connections
+ * - `ending`: it was told to end
+ * - `down`: it has ended; a timer may be set for the next one
+ */
+export type WorkerState = "starting" | "ready" | "ending" | "down";
+
+/** How a worker has ended. */
+export interface WorkerEnd extends HostEnd {
+  readonly id: number;
+  /** Whether the server has told it to end. */
+  readonly expected: boolean;
+  /** Connections that have ended with it. */
+  readonly lost: number;
+  /** Connections that it had not taken. */
+  readonly untaken: readonly AcceptedConnection[];
+}
+
+/** The server of the workers. */
+export interface WorkerOwner {
+  readonly opts: CheckedWorkers;
+  /** The module that exports `serveWorkers`. */
+  readonly url: string;
+  /** What all workers get. */
+  readonly common: Pick<WorkerStart, "module" | "idStep" | "copy">;
+  /** Whether handles keep the process alive. */
+  readonly held: boolean;
+  /** Whether another worker takes the place of one that has ended. */
+  readonly restarts: boolean;
+  becameReady(slot: WorkerSlot): void;
+  /** There is room for connections again. */
+  hasRoom(): void;
+  /** The key under which a connection is counted. */
+  keyOf(connection: AcceptedConnection): string | undefined;
+  /** Connections of a worker have ended. If they count by client, `keys` has the key of each. */
+  connectionsEnded(count: number, keys: readonly string[]): void;
+  received(slot: WorkerSlot, message: FromWorker): void;
+  /** `restartIn` is the pause before the next worker. */
+  workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
+}
+
+/** Milliseconds between the order to cut all connections and the end by force. */
+const CUT_GRACE = 500;
+/** The same for a worker that loads its module. */
+const START_GRACE = 5000;
+/** After so many milliseconds a worker counts as one that works. */
+const PROVEN_AFTER = 10_000;
+/** With `reusePort`: the ids of the connections of one worker. */
+const ID_RANGE = 1_000_000_000;
+/** Milliseconds before another attempt while the system takes no descriptor into a channel. */
+const REFUSED_PAUSE = 20;
+
+export class WorkerSlot {
+  /** From 1 on. */
+  readonly number: number;
+  state: WorkerState = "down";
+  /** Workers that have taken the place of another one. */
+  restarted = 0;
+  /** The counters of earlier workers in this place, and those of the running one. */
+  readonly #past: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
+  #counts: WorkerCounts = NO_COUNTS;
+  /** Connections that the worker has, or that are in its channel. */
+  #open = 0;
+  /** Those that count by client, by the key of the client. */
+  readonly #keys = new Map<string, number>();
+  /** Connections that were handed over to all workers in this place, and those of them that were not taken. */
+  #sent = 0;
+  #untaken = 0;
+  readonly #owner: WorkerOwner;
+  /** The listening socket of this place, with `reusePort`. */
+  readonly #listening: number | undefined;
+  #host: WorkerHost | undefined;
+  #channel: ConnectionChannel | undefined;
+  #full = false;
+  #startedAt = 0;
+  #failures = 0;
+  #restart: NodeJS.Timeout | undefined;
+  #force: NodeJS.Timeout | undefined;
+  /** The error with which the worker has failed to start, or the reason why the server ends it. */
+  #reason: { readonly error: unknown } | undefined;
+  /** When a ping was sent that was not answered yet. */
+  #pingedAt: number | undefined;
+  /** Whether the end is complete. Untaken connections are read asynchronously. */
+  #settling = false;
+
+  constructor(owner: WorkerOwner, number: number, listening: number | undefined) {
+    this.#owner = owner;
+    this.number = number;
+    this.#listening = listening;
+  }
+
+  /** The id of the thread or the process; undefined if none runs. */
+  get id(): number | undefined {
+    return this.#host?.id;
+  }
+
+  get connections(): number {
+    return this.#listening === undefined ? this.#open : this.#counts.connections;
+  }
+
+  get available(): boolean {
+    return this.state === "ready" && !this.#full;
+  }
+
+  /** Whether a worker runs, or its end is not complete. */
+  get active(): boolean {
+    return this.state !== "down" || this.#settling;
+  }
+
+  /** Whether another worker will start. */
+  get restarting(): boolean {
+    return this.#restart !== undefined;
+  }
+
+  get counts(): WorkerCounts {
+    const counts = { ...this.#past };
+    for (const name of Object.keys(counts) as (keyof WorkerCounts)[]) counts[name] += this.#counts[name];
+    // Exact also for a worker that has ended without a last report.
+    if (this.#listening === undefined) counts.accepted = this.#sent - this.#untaken;
+    return counts;
+  }
+
+  start(): void {
+    clearTimeout(this.#restart);
+    this.#restart = undefined;
+    this.state = "starting";
+    this.#reason = undefined;
+    this.#pingedAt = undefined;
+    this.#startedAt = clock();
+    try {
+      this.#channel = new ConnectionChannel();
+      this.#host = this.#startHost(this.#channel);
+      this.keepAlive(this.#owner.held);
+    } catch (error) {
+      // Descriptors or threads are short. Deferred, because the caller expects no end during the call.
+      queueMicrotask(() => void this.#ended({ code: null, signal: null, error }));
+    }
+  }
+
+  #startHost(channel: ConnectionChannel): WorkerHost {
+    const { opts, url, common } = this.#owner;
+    const { limits, streams, tls, data, onError, onHandshakeError } = opts;
+    const listening = this.#listening;
+    const descriptors = [channel.descriptor, ...(listening === undefined ? [] : [listening])];
+    const place = (index: number): ForeignDescriptor =>
+      opts.processes ? inherited(index) : { fd: descriptors[index]!, shared: true };
+    const start: WorkerStart = {
+      ...common,
+      worker: this.number,
+      // With a listening socket of its own, the number of connections is not known exactly.
+      firstId: this.number + (listening === undefined ? this.#sent : this.restarted * ID_RANGE) * common.idStep,
+      channel: place(0),
+      listening: listening === undefined ? undefined : place(1),
+      limits,
+      streams,
+      tls,
+      data,
+      reportsErrors: onError !== undefined || opts.serve.log !== undefined,
+      reportsHandshakes: onHandshakeError !== undefined,
+    };
+    const owner = {
+      message: (message: FromWorker): void => this.#received(message),
+      ended: (end: HostEnd): void => void this.#ended(end),
+    };
+    if (opts.processes) return startProcess(url, start, descriptors, owner);
+    return startThread(url, start, opts.resourceLimits, owner);
+  }
+
+  #received(message: FromWorker): void {
+    switch (message.type) {
+      case "ready":
+        if (this.state !== "starting") return;
+        this.state = "ready";
+        this.#owner.becameReady(this);
+        return;
+      case "failed":
+        this.#reason = { error: errorOfCopy(message.error) };
+        return;
+      case "pong":
+        this.#pingedAt = undefined;
+        return;
+      case "report":
+        this.#counts = message.counts;
+        if (this.#listening !== undefined || message.ended === 0) return;
+        this.#connectionsEnded(message.ended, message.keys);
+        return;
+      default:
+        this.#owner.received(this, message);
+    }
+  }
+
+  #connectionsEnded(count: number, keys: readonly string[]): void {
+    this.#open -= count;
+    for (const key of keys) this.#uncount(key);
+    this.#owner.connectionsEnded(count, keys);
+  }
+
+  #uncount(key: string): void {
+    const count = this.#keys.get(key) ?? 0;
+    if (count > 1) this.#keys.set(key, count - 1);
+    else this.#keys.delete(key);
+  }
+
+  /** Hands a connection over. Returns false if the worker takes none now. */
+  give(connection: AcceptedConnection, key: string | undefined): boolean {
+    const channel = this.#channel!;
+    try {
+      if (channel.send(connection)) {
+        this.#open++;
+        this.#sent++;
+        if (key !== undefined) this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1);
+        return true;
+      }
+      this.#waitForRoom(channel.room(), channel);
+    } catch {
+      // ETOOMANYREFS and other shortages, which end without an event.
+      this.#waitForRoom(new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE)), channel);
+    }
+    return false;
+  }
+
+  #waitForRoom(room: Promise<void>, channel: ConnectionChannel): void {
+    this.#full = true;
+    const proceed = (): void => {
+      // The worker may have ended in the meantime.
+      if (channel !== this.#channel) return;
+      this.#full = false;
+      this.#owner.hasRoom();
+    };
+    room.then(proceed, proceed);
+  }
+
+  /** No more connections follow: the worker serves those that it has, and ends. */
+  finish(): void {
+    if (this.state === "starting") return this.cut();
+    if (this.state !== "ready") return;
+    this.state = "ending";
+    this.#channel!.finish();
+  }
+
+  /** Cuts all connections of the worker. Ends it by force if it does not end. */
+  cut(): void {
+    this.cancelRestart();
+    if (this.state === "down" || this.#force !== undefined) return;
+    // A thread that is ended while it loads modules leaves the files open.
+    const grace = this.state === "starting" ? START_GRACE : CUT_GRACE;
+    this.state = "ending";
+    this.#send({ type: "cut" });
+    this.#force = setTimeout(() => this.#host?.kill(), grace);
+  }
+
+  /** Ends the worker by force. It counts as one that has failed with this error. */
+  fail(error: unknown): void {
+    this.#reason = { error };
+    this.#host?.kill();
+  }
+
+  cancelRestart(): void {
+    clearTimeout(this.#restart);
+    this.#restart = undefined;
+  }
+
+  #send(message: ToWorker): void {
+    this.#host?.send(message);
+  }
+
+  /** Sends a ping, unless one is not answered yet. Returns since when. */
+  ping(now: number): number {
+    if (this.state !== "ready" && this.state !== "ending") return now;
+    if (this.#pingedAt === undefined) {
+      this.#pingedAt = now;
+      this.#send({ type: "ping" });
+    }
+    return this.#pingedAt;
+  }
+
+  keepAlive(yes: boolean): void {
+    this.#host?.keepAlive(yes);
+    if (yes) {
+      this.#channel?.ref();
+      this.#restart?.ref();
+    } else {
+      this.#channel?.unref();
+      this.#restart?.unref();
+    }
+  }
+
+  async #ended(end: HostEnd): Promise<void> {
+    // A worker that was told to finish may still crash.
+    const ordered = this.state === "ending" && (end.code === 0 || this.#force !== undefined);
+    const channel = this.#channel;
+    const id = this.#host?.id ?? -1;
+    clearTimeout(this.#force);
+    this.#force = undefined;
+    this.#host = undefined;
+    this.#full = false;
+    this.state = "down";
+    this.#settling = true;
+    const untaken = channel === undefined ? [] : await channel.takeBack();
+    this.#channel = undefined;
+    channel?.close();
+    this.#settling = false;
+    // Those that were not taken are still connections of the server.
+    this.#open -= untaken.length;
+    this.#untaken += untaken.length;
+    for (const connection of untaken) this.#uncount(this.#owner.keyOf(connection) ?? "");
+    const lost = this.connections;
+    this.#addCounts();
+    if (this.#listening === undefined) {
+      this.#connectionsEnded(
+        lost,
+        [...this.#keys].flatMap(([key, count]) => Array<string>(count).fill(key)),
+      );
+    }
+    const expected = ordered && this.#reason === undefined;
+    const error = this.#reason === undefined ? end.error : this.#reason.error;
+    const restartIn = expected || !this.#owner.restarts ? undefined : this.restart();
+    this.#owner.workerEnded(this, { ...end, id, error, expected, lost, untaken }, restartIn);
+  }
+
+  #addCounts(): void {
+    const { connections: _, ...counts } = this.#counts;
+    for (const name of Object.keys(counts) as (keyof typeof counts)[]) this.#past[name] += counts[name];
+    this.#counts = NO_COUNTS;
+  }
+
+  /** Starts another worker after a pause. Returns the pause in milliseconds. */
+  restart(): number {
+    const { minRestartDelay, maxRestartDelay } = this.#owner.opts;
+    if (clock() - this.#startedAt >= PROVEN_AFTER) this.#failures = 0;
+    const delay = Math.min(maxRestartDelay, minRestartDelay * 2 ** this.#failures++);
+    this.#restart = setTimeout(() => {
+      this.restarted++;
+      this.start();
+    }, delay);
+    if (!this.#owner.held) this.#restart.unref();
+    return delay;
+  }
+}

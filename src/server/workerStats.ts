@@ -1,0 +1,60 @@
+// The counters of a server with workers, and the fields that describe it.
+
+import type { AdmissionCounts } from "../admission/index.js";
+import type { Description } from "../registry/index.js";
+import type { ServerStats } from "./server.js";
+import { NO_COUNTS, type WorkerCounts } from "./workerMessages.js";
+import type { WorkerSlot, WorkerState } from "./workerSlot.js";
+
+/** A worker, and the counters of all workers that had its place. */
+export interface WorkerStats extends WorkerCounts {
+  /** From 1 on. */
+  readonly worker: number;
+  readonly state: WorkerState;
+  /** The id of the thread or the process; undefined while none runs. */
+  readonly id: number | undefined;
+  /** How often a worker in this place was replaced. */
+  readonly restarts: number;
+}
+
+/** The counters of a `WorkerServer`. */
+export interface WorkerServerStats extends Omit<ServerStats, "proxyRefused"> {
+  /** Connections that have ended because their worker has ended. */
+  readonly lost: number;
+  readonly workers: readonly WorkerStats[];
+}
+
+/** The fields of a `WorkerServer` in JSON. */
+export interface WorkerServerDescription extends Description {
+  readonly kind: "WorkerServer";
+  readonly state: string;
+  readonly local: string | null;
+  readonly connections: number;
+  readonly workers: number;
+}
+
+/**
+ * The counters of all workers.
+ *
+ * @param admitted the counters of the server, if it accepts; otherwise the workers accept
+ */
+export function sumOf(
+  slots: readonly WorkerSlot[],
+  admitted: AdmissionCounts | undefined,
+): WorkerCounts & { readonly workers: readonly WorkerStats[] } {
+  const workers = slots.map((slot) => ({
+    worker: slot.number,
+    state: slot.state,
+    id: slot.id,
+    restarts: slot.restarted,
+    ...slot.counts,
+    connections: slot.connections,
+  }));
+  const sums: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
+  for (const worker of workers) {
+    for (const name of Object.keys(sums) as (keyof WorkerCounts)[]) sums[name] += worker[name];
+  }
+  if (admitted === undefined) return { ...sums, workers };
+  const { accepted, connections, refused, shortages } = admitted;
+  return { ...sums, accepted, connections, refused, shortages: sums.shortages + shortages, workers };
+}

@@ -1,0 +1,69 @@
+// Accepted connections without objects, for the layers above: accept, hand over, take over, and make a Socket of one.
+
+import type { Address } from "../addr/index.js";
+import { type AcceptedConnection, ACCEPT_CONNECTION, HAND_OVER, TAKE_OVER } from "../ops/handOver.js";
+import { type CompletionHandler, PENDING } from "../reactor/index.js";
+import { calls } from "../sys/calls.js";
+import { check } from "../sys/errno.js";
+import { decodeAddressBuffer } from "../sys/sockaddr.js";
+import { runnerOf } from "./promiseRunner.js";
+import { type Socket, socketOfDescriptor } from "./socket.js";
+
+export { type AcceptedConnection } from "../ops/handOver.js";
+
+/** As `acceptFrom`. The caller owns the descriptor of the connection. */
+export function acceptConnection(
+  handler: CompletionHandler<AcceptedConnection>,
+  listener: Socket,
+): AcceptedConnection | typeof PENDING {
+  const runner = runnerOf(listener)!;
+  return runner.descriptor.reading.submit(handler, runner, ACCEPT_CONNECTION, runner, false, null);
+}
+
+/** Sends a connection over a channel, if there is room. If it returns true, the caller closes its own descriptor. */
+export function tryHandOver(channel: Socket, connection: AcceptedConnection): boolean {
+  return runnerOf(channel)!.trySend(HAND_OVER, connection, 0) !== undefined;
+}
+
+/** Takes a connection from a channel. Returns PENDING if the call waits. The result is undefined at the end. */
+export function takeOver(
+  handler: CompletionHandler<AcceptedConnection | undefined>,
+  channel: Socket,
+): AcceptedConnection | undefined | typeof PENDING {
+  const runner = runnerOf(channel)!;
+  return runner.descriptor.reading.submit(handler, runner, TAKE_OVER, undefined, undefined, null);
+}
+
+/** As `takeOver`, with a promise. */
+export function takeOverAsync(channel: Socket, signal?: AbortSignal): Promise<AcceptedConnection | undefined> {
+  const runner = runnerOf(channel)!;
+  return runner.descriptor.reading.run(runner, TAKE_OVER, undefined, undefined, null, signal);
+}
+
+/** The peer of a connection. */
+export function peerOfConnection({ address }: AcceptedConnection): Address {
+  return decodeAddressBuffer(address);
+}
+
+/** Closes the descriptor of a connection. */
+export function closeConnection({ fd }: AcceptedConnection): void {
+  // Linux releases the descriptor even if the call fails.
+  calls.close(fd);
+}
+
+/** The kind of a socket. */
+export interface SocketKind {
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+}
+
+/** Makes a Socket of a descriptor that this environment owns. */
+export function socketOf({ family, type, protocol }: SocketKind, fd: number): Socket {
+  return socketOfDescriptor(family, type, protocol, fd);
+}
+
+/** A duplicate of a descriptor that another thread of this process owns. */
+export function duplicate(kind: SocketKind, fd: number): Socket {
+  return socketOf(kind, check(calls.dup(fd), "dup"));
+}
