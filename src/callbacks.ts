@@ -35,3 +35,8 @@ export function report<A extends readonly unknown[]>(
     warn(name, error);
   }
 }
+
+/** Emits the warning of a callback that threw, for an error that no callback gets. */
+export function reportFailure(name: string, error: unknown): void {
+  warn(name, error);
+}

@@ -18,7 +18,7 @@ import {
 } from "../addr/index.js";
 import { reporter } from "../admission/index.js";
 import { http } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { report, reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { abortSignal } from "../wait/waitOptions.js";
@@ -117,9 +117,7 @@ export class MetricsServer implements AsyncDisposable {
     listening.on("request", (request: IncomingMessage, response: ServerResponse) => {
       this.#respond(request, response).catch((error: unknown) => {
         response.destroy();
-        report("the metrics server", () => {
-          throw error;
-        });
+        reportFailure("the metrics server", error);
       });
     });
   }

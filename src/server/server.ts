@@ -11,7 +11,7 @@ import {
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { report, reportFailure } from "../callbacks.js";
 import type { Conn, Listener } from "../io.js";
 import { beforeHandshake, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
@@ -266,9 +266,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       report("onError", onError, error, context);
       return;
     }
-    report("the handler of serve()", () => {
-      throw error;
-    });
+    reportFailure("the handler of serve()", error);
   }
 
   #remove(

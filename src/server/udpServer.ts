@@ -5,7 +5,7 @@ import { ConnectionSet, type DrainOptions, drainTimeout, Lifecycle } from "../ad
 import type { Address } from "../addr/index.js";
 import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { report, reportFailure } from "../callbacks.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import { DatagramAdmission } from "./datagramAdmission.js";
@@ -368,9 +368,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     const now = clock();
     if (now - this.#warnedAt < WARNING_INTERVAL) return;
     this.#warnedAt = now;
-    report("the handler of serveUdp()", () => {
-      throw error;
-    });
+    reportFailure("the handler of serveUdp()", error);
   }
 
   /** Receives no more, and gives up on the handlers. */

@@ -14,7 +14,7 @@ import {
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { report, reportFailure } from "../callbacks.js";
 import {
   type AcceptedConnection,
   acceptRaw,
@@ -29,9 +29,10 @@ import { describable, Inspectable } from "../registry/index.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { ServerStats } from "./server.js";
+import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
-import type { CheckedWorkers, WorkerEvent } from "./workerOptions.js";
+import { type CheckedWorkers, reportWorker } from "./workerOptions.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 
@@ -73,8 +74,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
   readonly #slots: readonly WorkerSlot[];
-  /** Connections that no worker has taken: their worker has ended. */
-  readonly #waiting: { readonly connection: AcceptedConnection; readonly key: string | undefined }[] = [];
+  readonly #dispatch: WorkerDispatch;
   /** The accept loop, while no worker takes connections. */
   #parked: AcceptHandler<AcceptedConnection> | undefined;
   readonly #onSignal = { aborted: (): void => void this.close() };
@@ -87,7 +87,6 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #lost = 0;
   /** Connections that were cut, and that no worker counts. */
   #resets = 0;
-  #next = 0;
   #failure: { readonly error: unknown } | undefined;
   #over = false;
   #resolve!: () => void;
@@ -111,6 +110,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       const own = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
       return new WorkerSlot(owner, index + 1, own);
     });
+    this.#dispatch = new WorkerDispatch(this.#slots);
     const { responseTimeout } = opts;
     if (responseTimeout !== null) {
       this.#pings = setInterval(() => this.#ping(responseTimeout), Math.max(responseTimeout / PINGS, 1)).unref();
@@ -222,7 +222,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       address: listener.address,
       owed: 0,
       next: (handler) => {
-        if (this.#slots.some(({ available }) => available)) return acceptRaw(listener, handler);
+        if (this.#dispatch.available) return acceptRaw(listener, handler);
         // No worker takes connections. They wait in the accept queue.
         this.#parked = handler;
         return undefined;
@@ -232,9 +232,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       streamOf: () => {
         throw new Error("serveWorkers() has no option proxyProtocol");
       },
-      begin: (connection, _client, key) => {
-        if (!this.#dispatch(connection, key)) this.#waiting.push({ connection, key });
-      },
+      begin: (connection, _client, key) => this.#dispatch.give(connection, key),
       retryWork: () => false,
       acceptFailed: (error) => {
         this.#loop?.events.listenerFailed(error);
@@ -273,31 +271,11 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     return this.#opts.serve.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peerOfConnection(connection));
   }
 
-  /** Hands a connection to the worker with the fewest connections. Of equal ones, the next in turn. */
-  #dispatch(connection: AcceptedConnection, key: string | undefined): boolean {
-    for (;;) {
-      let best: WorkerSlot | undefined;
-      for (let step = 0; step < this.#slots.length; step++) {
-        const slot = this.#slots[(this.#next + step) % this.#slots.length]!;
-        if (slot.available && (best === undefined || slot.connections < best.connections)) best = slot;
-      }
-      if (best === undefined) return false;
-      // A worker that has no room is not available any more.
-      if (!best.give(connection, key)) continue;
-      this.#next = best.number;
-      return true;
-    }
-  }
-
   /** A worker takes connections. */
   #resume(): void {
-    while (this.#waiting.length > 0) {
-      const { connection, key } = this.#waiting[0]!;
-      if (!this.#dispatch(connection, key)) return this.#settle();
-      this.#waiting.shift();
-    }
+    if (!this.#dispatch.giveWaiting()) return this.#settle();
     const handler = this.#parked;
-    if (handler !== undefined && this.#slots.some(({ available }) => available)) {
+    if (handler !== undefined && this.#dispatch.available) {
       this.#parked = undefined;
       try {
         const connection = acceptRaw(this.#listeners[0]!, handler);
@@ -310,7 +288,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #becameReady(slot: WorkerSlot): void {
-    this.#emit({ state: "ready", worker: slot.number, id: slot.id! });
+    reportWorker(this.#opts.onWorker, { state: "ready", worker: slot.number, id: slot.id! });
     if (this.#starting !== undefined && this.#slots.every(({ state }) => state === "ready")) this.#starting.resolve();
     this.#resume();
   }
@@ -326,24 +304,21 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     }
     this.#loop?.events.handlerFailed(message.id, peer, peer, error);
     if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id: message.id, peer });
-    else {
-      report("the handler of serveWorkers()", () => {
-        throw error;
-      });
-    }
+    else reportFailure("the handler of serveWorkers()", error);
   }
 
   #workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void {
     const { code, error, expected, id, lost, signal, untaken } = end;
     if (expected) this.#resets += lost;
     else this.#lost += lost;
-    for (const connection of untaken) this.#waiting.push({ connection, key: this.#keyOf(connection) });
+    for (const connection of untaken) this.#dispatch.hold(connection, this.#keyOf(connection));
     if (this.#cutting) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
     const failure = error ?? new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`);
     if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
     else
-      this.#emit(
+      reportWorker(
+        this.#opts.onWorker,
         {
           state: "ended",
           worker: slot.number,
@@ -357,16 +332,6 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         expected ? undefined : failure,
       );
     this.#resume();
-  }
-
-  #emit(event: WorkerEvent, failure?: unknown): void {
-    const { onWorker } = this.#opts;
-    if (onWorker !== undefined) report("onWorker", onWorker, event);
-    else if (failure !== undefined) {
-      report("a worker of serveWorkers()", () => {
-        throw failure;
-      });
-    }
   }
 
   #ping(timeout: number): void {
@@ -391,7 +356,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** While the server drains: no worker gets more connections than those that wait here. */
   #settle(): void {
     if (this.#state === "listening" || this.#over) return;
-    if (this.#waiting.length > 0) {
+    if (this.#dispatch.waits) {
       // Every worker that could take them has ended.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
         this.#slots.find(({ active }) => !active)?.restart();
@@ -406,7 +371,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #resetWaiting(): void {
-    for (const { connection, key } of this.#waiting.splice(0)) {
+    for (const { connection, key } of this.#dispatch.takeWaiting()) {
       this.#resets++;
       resetConnection(this.#kind, connection);
       this.#loop?.left(key);
