@@ -196,7 +196,7 @@ test("without onError, the process gets a warning at most once a second", async 
     await using udp = await client(server);
     for (let i = 0; i < 20; i++) await udp.send("x");
     await until(() => server.stats().failed === 20);
-    await clock.advance(1_000);
+    await clock.advance(1_001);
     await udp.send("x");
     await until(() => server.stats().failed === 21);
     await until(() => warnings.length >= 2);
@@ -230,7 +230,7 @@ test("a handler that never returns keeps its place until handlerTimeout, and the
   await udp.send("hang");
   await udp.send("waits");
   await until(() => server.stats().pending === 3);
-  await clock.advance(5_000);
+  await clock.advance(5_001);
   assert.equal(String((await udp.receive()).data), "waits");
   assert.deepEqual(reasons, ["ETIMEDOUT", "ETIMEDOUT", "ETIMEDOUT"]);
   assert.deepEqual(late, [false, false, false]);
@@ -258,7 +258,7 @@ test("a handler of batches that never returns is given up, and keeps its memory"
   await using udp = await client(server);
   await udp.send("hang");
   await until(() => held.length === 1);
-  await clock.advance(1_000);
+  await clock.advance(1_001);
   assert.equal(await ask(udp, "next"), "next");
   assert.equal(String(held[0]), "hang");
   assert.equal(server.stats().handlerTimeout, 1);
