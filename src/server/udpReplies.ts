@@ -14,8 +14,8 @@ import type { Socket } from "../socket/index.js";
 
 /** Milliseconds that a validation lasts. */
 const VALIDATED_FOR = 600_000;
-/** The most replies that wait to be sent. */
-const QUEUE = 512;
+/** The least number of replies that may wait to be sent. */
+const QUEUE = 256;
 const LONGEST_DATAGRAM = 0xffff;
 /** Words of the longest source address. */
 const SOURCE_WORDS = 6;
@@ -38,10 +38,17 @@ export class UdpReplies {
   readonly counts = { amplification: 0, repliesDropped: 0, bytesSent: 0 };
   #closed = false;
 
-  /** @param factor how many times the bytes of a datagram its replies may have */
-  constructor(socket: Socket, factor: number) {
+  /** The most replies that wait to be sent. */
+  readonly #room: number;
+
+  /**
+   * @param factor how many times the bytes of a datagram its replies may have
+   * @param batch the most datagrams that are handled before the queue is looked at again
+   */
+  constructor(socket: Socket, factor: number, batch: number) {
+    this.#room = Math.max(QUEUE, 2 * batch);
     // Errors of single replies are counted by the queue. They may be those of earlier datagrams.
-    this.#queue = new DatagramQueue(socket, { maxQueue: QUEUE, size: LONGEST_DATAGRAM });
+    this.#queue = new DatagramQueue(socket, { maxQueue: this.#room, size: LONGEST_DATAGRAM });
     this.#factor = factor;
   }
 
@@ -86,9 +93,9 @@ export class UdpReplies {
     return this.#queue.stats();
   }
 
-  /** Whether replies to a batch of `count` datagrams may find no room. */
+  /** Whether a reply to each of `count` datagrams may find no room. */
   isTight(count: number): boolean {
-    return !this.#closed && this.#queue.length > 0 && this.#queue.length + count > QUEUE;
+    return !this.#closed && this.#queue.length + count > this.#room;
   }
 
   /** Resolves when all replies are sent, or the queue is closed. */

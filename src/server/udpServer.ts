@@ -124,7 +124,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     super();
     this.#udp = udp;
     this.#opts = opts;
-    this.#replies = new UdpReplies(udp.socket, opts.amplification);
+    this.#replies = new UdpReplies(udp.socket, opts.amplification, opts.batchSize);
     this.#admission = new DatagramAdmission(opts);
     this.#life = new Lifecycle(
       {

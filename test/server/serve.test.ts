@@ -408,7 +408,7 @@ test("it serves TLS, and handshakeTimeout ends silent clients", async () => {
   });
   const failed = deferred<unknown>();
   await using server = await serve("tls://127.0.0.1:0", echo, {
-    handshakeTimeout: 50,
+    handshakeTimeout: 500,
     listen: { tls: { cert: pem, key: pem, onHandshakeError: failed.resolve } },
   });
   const { port } = server.address as InetAddress;

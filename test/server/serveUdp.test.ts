@@ -116,6 +116,30 @@ test("a handler of batches gets many datagrams at a time, and replies in their o
   );
 });
 
+test("a reply to each datagram of a large batch finds room", async () => {
+  const sizes: number[] = [];
+  await using server = await serveUdp(
+    LOCAL,
+    {
+      batch: async (batch) => {
+        sizes.push(batch.count);
+        for (let i = 0; i < batch.count; i++) assert.equal(batch.reply(i, batch.data(i)), true);
+        if (sizes.length === 1) await gate.promise;
+      },
+    },
+    { batchSize: 1024, maxSize: 64, bind: { receiveBuffer: 1 << 20 } },
+  );
+  const gate = deferred();
+  await using udp = await connectUdp(server.address, { receiveBuffer: 1 << 20 });
+  await udp.send("first");
+  await until(() => sizes.length === 1);
+  for (let i = 0; i < 400; i++) await udp.send("x");
+  gate.resolve();
+  for (let i = 0; i < 401; i++) await udp.receive({ timeout: 5_000 });
+  assert.ok(Math.max(...sizes) > 256, `${sizes.join(" ")}`);
+  assert.equal(server.stats().repliesDropped, 0);
+});
+
 test("a reply leaves from the address that the datagram was sent to", async () => {
   for (const endpoint of ["udp://0.0.0.0:0", "udp://[::]:0"]) {
     await using server = await serveUdp(endpoint, echo);
@@ -172,7 +196,7 @@ test("without onError, the process gets a warning at most once a second", async 
     await using udp = await client(server);
     for (let i = 0; i < 20; i++) await udp.send("x");
     await until(() => server.stats().failed === 20);
-    await clock.advance(1_000);
+    await clock.advance(1_001);
     await udp.send("x");
     await until(() => server.stats().failed === 21);
     await until(() => warnings.length >= 2);
@@ -206,7 +230,7 @@ test("a handler that never returns keeps its place until handlerTimeout, and the
   await udp.send("hang");
   await udp.send("waits");
   await until(() => server.stats().pending === 3);
-  await clock.advance(5_000);
+  await clock.advance(5_001);
   assert.equal(String((await udp.receive()).data), "waits");
   assert.deepEqual(reasons, ["ETIMEDOUT", "ETIMEDOUT", "ETIMEDOUT"]);
   assert.deepEqual(late, [false, false, false]);
@@ -234,7 +258,7 @@ test("a handler of batches that never returns is given up, and keeps its memory"
   await using udp = await client(server);
   await udp.send("hang");
   await until(() => held.length === 1);
-  await clock.advance(1_000);
+  await clock.advance(1_001);
   assert.equal(await ask(udp, "next"), "next");
   assert.equal(String(held[0]), "hang");
   assert.equal(server.stats().handlerTimeout, 1);
