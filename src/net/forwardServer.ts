@@ -10,7 +10,7 @@ import { localError } from "../wait/localError.js";
 import { type CheckedForward, closeQuietly, ForwardedConnection, holdSocket } from "./forwardedConnection.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { rejection } from "../wait/rejection.js";
-import type { ListenAddress, SocketListener } from "./socketListener.js";
+import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
 /** Connections to a target by name that are tried again at a time, after a shortage of descriptors. */
 const RETRIED_NAMES = 4;
@@ -83,7 +83,16 @@ export class ForwardServer implements AcceptOwner<Socket> {
   }
 
   accept(): void {
-    this.#loop.start();
+    const gate = gateOf(this.#listener);
+    if (gate === undefined) this.#loop.start();
+    else {
+      gate.then(
+        () => {
+          if (!this.#over) this.#loop.start();
+        },
+        (error: unknown) => this.end(error),
+      );
+    }
   }
 
   next(handler: AcceptHandler<Socket>): Socket | undefined {

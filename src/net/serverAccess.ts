@@ -2,3 +2,9 @@
 
 export { acceptStream, SocketListener } from "./socketListener.js";
 export { TlsSocketListener } from "./tlsSocketListener.js";
+export { TlsListener } from "../tls/index.js";
+export { type Handover, handoverOf, type PassableSocket, registerHandover } from "./handover.js";
+export { inherited } from "./inherited.js";
+export { notifyManager } from "./sdNotify.js";
+export { type UpgradeMessage } from "./upgradeChannel.js";
+export { type NewProgramChannel, openUpgradeChannel } from "./newProgramChannel.js";

@@ -13,7 +13,7 @@ import {
 } from "../tls/index.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
-import { SocketListener } from "./socketListener.js";
+import { type ListenerSetup, SocketListener } from "./socketListener.js";
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -52,11 +52,11 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
     address: InetAddress | Inet6Address,
     limits: StreamOptions,
     tls: TlsListenerOptions,
-    signal: AbortSignal | undefined,
+    { gate, signal }: Pick<ListenerSetup, "gate" | "signal">,
   ) {
-    super(socket, address, limits, { signal });
+    super(socket, address, limits, { gate, signal });
     this.#limits = limits;
-    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}), tls);
+    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}, { gate }), tls);
   }
 
   /** The keys and certificates. `context.reload()` replaces them. */
@@ -94,6 +94,16 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   override ref(): this {
     this.#tlsListener.ref();
     return this;
+  }
+
+  /**
+   * Stops to accept connections, and resolves when the handshakes that run are over and `accept()` has returned their
+   * connections.
+   *
+   * @internal
+   */
+  finish(): Promise<void> {
+    return this.#tlsListener.finish();
   }
 
   /**

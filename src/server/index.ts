@@ -11,6 +11,9 @@ export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
 export { type DrainOptions, Server, type ServerDescription, type ServerStats } from "./server.js";
 export { type ServeOptions } from "./serverOptions.js";
+export { ready, type Upgradable, upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
+export { UpgradeError } from "./upgradeError.js";
+export { type UpgradeOptions } from "./newProgram.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {
   decodeProxyHeader,

@@ -5,8 +5,9 @@ import { AcceptLoop, type AcceptOwner, ConnectionSet } from "../admission/index.
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
-import { checkNames, checkOptions, quote } from "../check/index.js";
+import { checkNames, checkOptions } from "../check/index.js";
 import type { Listener } from "../io.js";
+import { type Handover, handoverOf, registerHandover } from "../net/serverAccess.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -22,7 +23,10 @@ import {
   ServedConnection,
 } from "./servedConnection.js";
 import type { CheckedServe } from "./serverOptions.js";
-import { type Source, sourceOf } from "./source.js";
+import { checkSignals } from "./signalNames.js";
+import type { UpgradeOptions } from "./newProgram.js";
+import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
+import { finishHandshakes, type Source, sourceOf } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -86,7 +90,16 @@ export let makeServer: (listener: Listener, handler: ConnectionHandler, opts: Ch
 /** The result of {@link serve}: accepts connections and runs their handlers until it is drained or closed. */
 export class Server extends Inspectable<ServerDescription> implements AsyncDisposable {
   static {
-    makeServer = (listener, handler, opts) => new Server(listener, handler, opts);
+    makeServer = (listener, handler, opts) => {
+      const server = new Server(listener, handler, opts);
+      const handover = handoverOf(listener);
+      if (handover !== undefined) {
+        const sockets = (): ReturnType<Handover["sockets"]> =>
+          server.#state === "listening" ? handover.sockets() : undefined;
+        registerHandover(server, { sockets, leave: (timeout) => server.drain({ timeout }) });
+      }
+      return server;
+    };
     describable<Server, ServerDescription>(Server.prototype, "Server", (server) => ({
       state: server.#state,
       local: server.address === undefined ? null : String(server.address),
@@ -111,8 +124,12 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
   readonly #bytes = { received: 0, sent: 0 };
   readonly #signals: { readonly name: NodeJS.Signals; readonly listener: () => void }[] = [];
+  /** Called at the end. */
+  readonly #undoOnEnd: (() => void)[] = [];
   #state: ServerStats["state"] = "listening";
   #nextId = 1;
+  /** The end of the TLS handshakes that run while the server drains. */
+  #finishing: Promise<void> | undefined;
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
 
@@ -174,9 +191,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
 
   /**
    * Closes the listener, aborts `context.draining`, and waits until the handlers have finished and their connections
-   * are ended. After `timeout` it cuts the connections that are left. The kernel resets the connections that are still
-   * in the accept queue, unless another process has the listening socket too. A second call waits for the same end; its
-   * timeout applies too.
+   * are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it cuts the
+   * connections that are left. The kernel resets the connections that are still in the accept queue, unless another
+   * process has the listening socket too. A second call waits for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -187,13 +204,17 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
       this.#state = "draining";
-      this.#loop.stop();
-      void this.#listener.close();
+      this.#finishing = finishHandshakes(this.#listener)?.then(() => this.#stopAccepting());
+      if (this.#finishing === undefined) this.#stopAccepting();
       this.#draining.abort(localError("ECANCELED", "serve", { cause: new Error("the server drains") }));
     }
-    const cut = (): void => this.#connections.cutAll(localError("ECANCELED", "serve"));
+    const cut = (): void => {
+      this.#stopAccepting();
+      this.#connections.cutAll(localError("ECANCELED", "serve"));
+    };
     // Referenced, because a handler may wait for something that keeps no process alive.
     const timer = timeout === null ? undefined : setTimeout(cut, Math.min(timeout, LONGEST_TIMER));
+    await this.#finishing;
     await this.#connections.empty();
     clearTimeout(timer);
     this.#end(undefined);
@@ -218,9 +239,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    */
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
     const action = "shut down on signals";
-    if (!Array.isArray(signals) || !signals.every((name) => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name))) {
-      throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
-    }
+    checkSignals(signals, action);
     checkOptions(opts, action);
     checkNames(opts, ["timeout"], action);
     millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
@@ -234,6 +253,29 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       this.#signals.push({ name, listener });
     }
     return this;
+  }
+
+  /** Starts the new version of this program, and hands the listener over to it. See {@link upgrade}. */
+  upgrade(opts?: UpgradeOptions): Promise<Upgraded> {
+    return upgrade([this], opts);
+  }
+
+  /**
+   * Calls `upgrade()` when the process gets one of these signals. See {@link upgradeOn}.
+   *
+   * @param signals default SIGUSR2
+   * @throws TypeError or RangeError for wrong arguments
+   */
+  upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
+    const undo = upgradeOn([this], signals, opts);
+    if (this.#state === "closed") undo();
+    else this.#undoOnEnd.push(undo);
+    return this;
+  }
+
+  #stopAccepting(): void {
+    this.#loop.stop();
+    void this.#listener.close();
   }
 
   #acceptOwner(): AcceptOwner<Stream> {
@@ -287,6 +329,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#loop.end();
     void this.#listener.close();
     for (const { name, listener } of this.#signals.splice(0)) process.off(name, listener);
+    for (const undo of this.#undoOnEnd.splice(0)) undo();
     if (this.#opts.signal !== undefined) offAbort(this.#opts.signal, this.#onSignal);
     this.#connections.cutAll(failure?.error ?? localError("ECANCELED", "serve"));
     if (failure === undefined) this.#resolve();

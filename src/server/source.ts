@@ -2,7 +2,7 @@
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Conn, Listener } from "../io.js";
-import { acceptStream, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
+import { acceptStream, SocketListener, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
 /** As `next` of an `AcceptOwner`. */
@@ -23,4 +23,9 @@ export function sourceOf(listener: Listener): Source {
     );
     return undefined;
   };
+}
+
+/** Lets a listener of TLS finish the handshakes that run, and accept no further connections. Undefined for others. */
+export function finishHandshakes(listener: Listener): Promise<void> | undefined {
+  return listener instanceof TlsSocketListener || listener instanceof TlsListener ? listener.finish() : undefined;
 }

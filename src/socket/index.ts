@@ -37,7 +37,7 @@ export { splice } from "./splice.js";
 // For the layers above, and nobody else.
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
-export { dropDefaultTimeout } from "./promiseRunner.js";
+export { dropDefaultTimeout, onClose } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
 export { resetOnClose } from "./socketConn.js";
 export { type LastActivity } from "./spliceFlow.js";

@@ -131,6 +131,7 @@ export const policy: Readonly<Record<string, Policy>> = {
       "builtins",
       "callbacks",
       "check",
+      "errors",
       "addr",
     ],
     types: ["io", "socket"],
