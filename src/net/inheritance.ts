@@ -3,7 +3,7 @@
 // Until then the old program serves. If this one fails before, no connection is lost, because it has accepted none.
 
 import { Buffer } from "node:buffer";
-import { fs } from "../builtins.js";
+import { fs, util } from "../builtins.js";
 import { Socket } from "../socket/index.js";
 import { localError } from "../wait/localError.js";
 import { UnixFile } from "./unixListener.js";
@@ -44,12 +44,15 @@ function inodeOf(fd: number): string | undefined {
 export class Inheritance {
   /** Resolves when this program may accept connections; rejects if the old program goes on instead. */
   readonly gate: Promise<void>;
+  /** Resolves when the old program has stopped to accept. */
+  readonly #alone: Promise<void>;
   readonly #control: Socket;
   #sockets: InheritedSocket[] = [];
   readonly #taken: number[] = [];
   #ready = false;
   #failure: { readonly error: unknown } | undefined;
   #open!: () => void;
+  #finish!: () => void;
   #fail!: (error: unknown) => void;
 
   constructor(control: Socket) {
@@ -58,6 +61,7 @@ export class Inheritance {
       this.#open = resolve;
       this.#fail = reject;
     });
+    this.#alone = new Promise((resolve) => (this.#finish = resolve));
     // Not all programs wait for it.
     this.gate.catch(() => undefined);
     process.on("uncaughtExceptionMonitor", this.#report);
@@ -92,7 +96,7 @@ export class Inheritance {
     return found;
   }
 
-  /** This program can serve. Resolves when it may; then the old program drains. */
+  /** This program can serve. Resolves when it does, and the old program has stopped to accept. */
   async ready(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {
@@ -100,6 +104,7 @@ export class Inheritance {
       await sendUpgradeMessage(this.#control, { type: "ready", pid: process.pid, taken: this.#taken });
     }
     await this.gate;
+    await this.#alone;
   }
 
   /** Waits for the decision of the old program. This keeps the process alive. */
@@ -115,10 +120,16 @@ export class Inheritance {
     this.#open();
     this.#end();
     // The servers begin to accept in microtasks.
-    setImmediate(() => {
-      const close = (): void => this.#control.close();
-      sendUpgradeMessage(this.#control, { type: "serving" }).then(close, close);
-    });
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      await sendUpgradeMessage(this.#control, { type: "serving" });
+      // The old program closes its end when it has stopped to accept.
+      await receiveUpgradeMessage(this.#control);
+    } catch {
+      // It has ended.
+    }
+    this.#control.close();
+    this.#finish();
   }
 
   /** There is no upgrade. */
@@ -137,11 +148,9 @@ export class Inheritance {
 
   /** Sends the error that is about to end this process. */
   readonly #report = (error: unknown): void => {
-    let text: string;
     try {
-      const { stack } = error as { readonly stack?: unknown };
-      text = (typeof stack === "string" ? stack : String(error)).slice(0, MAX_ERROR);
-      this.#control.trySend(JSON.stringify({ type: "failed", error: text }));
+      const [summary, detail] = [summaryOf(error), util().inspect(error)].map((text) => text.slice(0, MAX_ERROR));
+      this.#control.trySend(JSON.stringify({ type: "failed", summary, detail }));
     } catch {
       // The exit status has to do.
     }
@@ -155,6 +164,15 @@ function adopt(fd: number, { id, names, file }: DescribedSocket): InheritedSocke
       : new UnixFile(Buffer.from(file.path, "latin1"), { dev: BigInt(file.dev), ino: BigInt(file.ino) });
   // Sets close-on-exec and O_NONBLOCK.
   return { id, names, socket: Socket.fromfd(fd), file: owned };
+}
+
+/** The message of an error and of its causes. */
+function summaryOf(error: unknown): string {
+  const texts: string[] = [];
+  for (let one = error; one instanceof Error && texts.length < 10; one = one.cause) {
+    texts.push(texts.length === 0 ? String(one) : one.message);
+  }
+  return texts.length === 0 ? String(error) : texts.join(": ");
 }
 
 function refusal(message: { readonly type: string } | undefined): Error {

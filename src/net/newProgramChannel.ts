@@ -50,7 +50,7 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
         if (received.message.protocol !== UPGRADE_PROTOCOL) {
           const reason = `the versions of the package do not fit: ${received.message.protocol} and ${UPGRADE_PROTOCOL}`;
           await sendUpgradeMessage(ours, { type: "no", reason });
-          return { type: "failed", error: reason };
+          return { type: "failed", summary: reason };
         }
         await sendSockets(ours, sockets);
       }

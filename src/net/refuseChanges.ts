@@ -10,9 +10,11 @@ export function refuseChanges(
   socket: Socket,
   wanted: { readonly reusePort: boolean; readonly ipv6Only: boolean },
 ): void {
+  const { host } = socket.getsockname() as { readonly host?: string };
   const found = {
     reusePort: socket.getsockopt(SO_REUSEPORT),
-    ipv6Only: socket.family === AF_INET6 && socket.getsockopt(IPV6_V6ONLY),
+    // At another address than the wildcard the kernel sets the option by itself (__inet6_bind in net/ipv6/af_inet6.c).
+    ipv6Only: socket.family === AF_INET6 && host === "::" ? socket.getsockopt(IPV6_V6ONLY) : wanted.ipv6Only,
   };
   for (const name of ["reusePort", "ipv6Only"] as const) {
     if (found[name] === wanted[name]) continue;

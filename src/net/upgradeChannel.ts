@@ -5,13 +5,14 @@
 //   old: sockets ...            with SCM_RIGHTS; `more` is false in the last message
 //   new: ready                  with the sockets that it uses
 //   old: go
-//   new: serving                it accepts connections now; the old program drains
+//   new: serving                it accepts connections now
+//   old: end of the connection  it accepts no more
 //
 // Instead of `ready` the new program may send `failed`, and instead of `go` the old one `no`. An end of the connection
 // before `go` means that there is no upgrade.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
-import { type ReceivedDescriptors } from "../cmsg/index.js";
+import type { ReceivedDescriptors } from "../cmsg/index.js";
 
 /** The variable of the environment with the descriptor of the new program, and with its inode. */
 export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
@@ -31,7 +32,7 @@ export type UpgradeMessage =
   | { readonly type: "hello"; readonly protocol: number }
   | { readonly type: "sockets"; readonly sockets: readonly DescribedSocket[]; readonly more: boolean }
   | { readonly type: "ready"; readonly pid: number; readonly taken: readonly number[] }
-  | { readonly type: "failed"; readonly error: string }
+  | { readonly type: "failed"; readonly summary: string; readonly detail?: string | undefined }
   | { readonly type: "go" }
   | { readonly type: "no"; readonly reason: string }
   | { readonly type: "serving" };

@@ -7,6 +7,7 @@
 //    fails before, it had no client.
 // 3. For a moment both accept. A connection belongs to the process that has accepted it.
 // 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the sockets.
+//    Then ready() resolves there.
 
 import { report } from "../callbacks.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
@@ -19,11 +20,19 @@ import {
   type NewProgramChannel,
   openUpgradeChannel,
   type PassableSocket,
+  type UpgradeMessage,
 } from "../net/serverAccess.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { within } from "../wait/within.js";
 import { checkSignals } from "./signalNames.js";
-import { type CheckedUpgrade, checkUpgrade, NewProgram, UPGRADE_OPTIONS, type UpgradeOptions } from "./newProgram.js";
+import {
+  type CheckedUpgrade,
+  checkUpgrade,
+  type Exit,
+  NewProgram,
+  UPGRADE_OPTIONS,
+  type UpgradeOptions,
+} from "./newProgram.js";
 import { UpgradeError } from "./upgradeError.js";
 
 /** The result of {@link upgrade}: the new program has taken over. */
@@ -157,8 +166,8 @@ export function upgradeOn(
 /**
  * Call this when the program serves: after `serve()`, `listen()` and all else that its start needs.
  *
- * In a program that `upgrade()` has started, its servers begin to accept, and the old program drains. Sockets of the old
- * program that no server uses are closed. Otherwise it only sends `READY=1` to the service manager, if there is one.
+ * In a program that `upgrade()` has started, its servers begin to accept, and the old program drains. The call resolves
+ * when the old program accepts no more. Sockets of the old program that no server uses are closed. Otherwise it only sends `READY=1` to the service manager, if there is one.
  *
  * @throws SocketError `ECANCELED` if the old program has ended or has given the upgrade up; the errors of sd_notify(3)
  * @see sd_notify(3), systemd.service(5) (Type=notify)
@@ -236,9 +245,11 @@ class Attempt {
         return timeoutError("upgrade", { cause });
       };
       const { pid, taken } = await within(this.#negotiate(channel, program), timeout, [this.#canceled.signal], late);
+      const drained = this.#leave(taken);
       channel.close();
       program.release();
-      return await this.#leave(pid, taken);
+      await this.#notify(`MAINPID=${pid}\nREADY=1\nSTATUS=`, true);
+      return { pid, drained };
     } catch (error) {
       channel.close();
       const exit = await program?.end();
@@ -251,15 +262,15 @@ class Attempt {
     channel: NewProgramChannel,
     program: NewProgram,
   ): Promise<{ pid: number; taken: readonly number[] }> {
-    let reason: string | undefined;
+    let failure: Failure | undefined;
     let found: { pid: number; taken: readonly number[] } | undefined;
     for (;;) {
       const message = await channel.next();
       switch (message?.type) {
         case undefined:
-          throw new Ended(reason);
+          throw new Ended(failure);
         case "failed":
-          reason = message.error;
+          failure = message;
           break;
         case "ready":
           found = { pid: message.pid, taken: message.taken };
@@ -273,15 +284,13 @@ class Attempt {
     }
   }
 
-  /** The new program serves. */
-  async #leave(pid: number, taken: readonly number[]): Promise<Upgraded> {
+  /** The new program serves. Stops to accept at once; resolves when the last connection has ended. */
+  async #leave(taken: readonly number[]): Promise<void> {
     for (const id of taken) {
       const file = this.#sockets[id]?.file;
       if (file !== undefined) file.kept = true;
     }
-    const left = Promise.all(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
-    await this.#notify(`MAINPID=${pid}\nREADY=1\nSTATUS=`, true);
-    return { pid, drained: left.then(() => undefined) };
+    await Promise.all(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
   }
 
   /** The upgrade does not depend on the service manager any more. */
@@ -296,30 +305,32 @@ class Attempt {
   }
 }
 
+/** The error that is about to end the new program. */
+type Failure = UpgradeMessage & { readonly type: "failed" };
+
 /** The new program has closed its end of the connection. The exit status is known later. */
 class Ended extends Error {
-  readonly #reason: string | undefined;
+  readonly #failure: Failure | undefined;
 
-  constructor(reason: string | undefined) {
+  constructor(failure: Failure | undefined) {
     super("the new program has ended");
-    this.#reason = reason;
+    this.#failure = failure;
   }
 
-  explain(pid: number | undefined, { error, exitCode, signal }: Awaited<NewProgram["exit"]>): UpgradeError {
+  explain(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
+    const details = { pid, exitCode, signal };
     if (error !== undefined) {
       return new UpgradeError(`the new program does not start: ${(error as Error).message}`, {
-        pid,
-        exitCode,
-        signal,
+        ...details,
         cause: error,
       });
     }
     const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;
-    const why = this.#reason === undefined ? "" : `: ${this.#reason}`;
-    return new UpgradeError(`the new program, process ${pid}, ${how} before it was ready${why}`, {
-      pid,
-      exitCode,
-      signal,
-    });
+    const text = `the new program, process ${pid}, ${how} before it was ready`;
+    const failure = this.#failure;
+    if (failure === undefined) return new UpgradeError(text, details);
+    const cause = new Error(failure.summary);
+    cause.stack = failure.detail ?? failure.summary;
+    return new UpgradeError(`${text}: ${failure.summary}`, { ...details, cause });
   }
 }
