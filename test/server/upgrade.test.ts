@@ -203,6 +203,7 @@ test("a second upgrade during the first, and one after it, reject with EALREADY"
   assert.equal(second.code, "EALREADY");
   assert.equal(second.cause, "an upgrade is under way");
   assert.equal((JSON.parse((await first.readLine())!) as Failure).code, "ETIMEDOUT");
+  await first.close();
   assert.match(await programs.ask("upgrade"), /^upgraded to /);
   const pid = await programs.ready(2);
   programs.first.kill("SIGUSR2");
