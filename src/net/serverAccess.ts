@@ -1,8 +1,8 @@
 // For src/server/, which is above: how it accepts from the listeners of this folder. Not for users.
 
 export { acceptStream, SocketListener } from "./socketListener.js";
-export { TlsSocketListener } from "./tlsSocketListener.js";
-export { TlsListener } from "../tls/index.js";
+export { finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";
+export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";
 export { type Handover, handoverOf, type PassableSocket, registerHandover } from "./handover.js";
 export { inherited } from "./inherited.js";
 export { notifyManager } from "./sdNotify.js";

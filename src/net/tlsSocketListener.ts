@@ -11,9 +11,13 @@ import {
   type TlsListenerOptions,
   type TlsListenerStats,
 } from "../tls/index.js";
+import { finishHandshakes } from "../tls/tlsListener.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenerSetup, SocketListener } from "./socketListener.js";
+
+/** See `finishHandshakes()` of TlsListener. */
+export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -38,6 +42,7 @@ import { type ListenerSetup, SocketListener } from "./socketListener.js";
  */
 export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Inet6Address> {
   static {
+    finishSocketHandshakes = (listener) => finishHandshakes(listener.#tlsListener);
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
@@ -94,16 +99,6 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   override ref(): this {
     this.#tlsListener.ref();
     return this;
-  }
-
-  /**
-   * Stops to accept connections, and resolves when the handshakes that run are over and `accept()` has returned their
-   * connections.
-   *
-   * @internal
-   */
-  finish(): Promise<void> {
-    return this.#tlsListener.finish();
   }
 
   /**

@@ -26,7 +26,7 @@ import type { CheckedServe } from "./serverOptions.js";
 import { checkSignals } from "./signalNames.js";
 import type { UpgradeOptions } from "./newProgram.js";
 import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
-import { finishHandshakes, type Source, sourceOf } from "./source.js";
+import { finishing, type Source, sourceOf } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -204,7 +204,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
       this.#state = "draining";
-      this.#finishing = finishHandshakes(this.#listener)?.then(() => this.#stopAccepting());
+      this.#finishing = finishing(this.#listener)?.then(() => this.#stopAccepting());
       if (this.#finishing === undefined) this.#stopAccepting();
       this.#draining.abort(localError("ECANCELED", "serve", { cause: new Error("the server drains") }));
     }

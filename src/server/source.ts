@@ -2,7 +2,14 @@
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Conn, Listener } from "../io.js";
-import { acceptStream, SocketListener, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
+import {
+  acceptStream,
+  finishHandshakes,
+  finishSocketHandshakes,
+  SocketListener,
+  TlsListener,
+  TlsSocketListener,
+} from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
 /** As `next` of an `AcceptOwner`. */
@@ -26,6 +33,7 @@ export function sourceOf(listener: Listener): Source {
 }
 
 /** Lets a listener of TLS finish the handshakes that run, and accept no further connections. Undefined for others. */
-export function finishHandshakes(listener: Listener): Promise<void> | undefined {
-  return listener instanceof TlsSocketListener || listener instanceof TlsListener ? listener.finish() : undefined;
+export function finishing(listener: Listener): Promise<void> | undefined {
+  if (listener instanceof TlsSocketListener) return finishSocketHandshakes(listener);
+  return listener instanceof TlsListener ? finishHandshakes(listener) : undefined;
 }

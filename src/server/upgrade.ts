@@ -53,6 +53,7 @@ export interface UpgradeOnOptions extends UpgradeOptions {
 
 /** An object that `upgrade()` can hand over: the result of `serve()`, `forward()`, `listen()` or `bindUdp()`. */
 export interface Upgradable {
+  /** Closes it. `upgrade()` drains servers instead. */
   close(): Promise<void>;
 }
 
@@ -318,19 +319,17 @@ class Ended extends Error {
   }
 
   explain(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
-    const details = { pid, exitCode, signal };
+    const end = { pid, exitCode, signal };
     if (error !== undefined) {
-      return new UpgradeError(`the new program does not start: ${(error as Error).message}`, {
-        ...details,
-        cause: error,
-      });
+      const reason = `the new program does not start: ${(error as Error).message}`;
+      return new UpgradeError(`Cannot upgrade: ${reason}`, end, { cause: error });
     }
     const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;
-    const text = `the new program, process ${pid}, ${how} before it was ready`;
+    const text = `Cannot upgrade: the new program, process ${pid}, ${how} before it was ready`;
     const failure = this.#failure;
-    if (failure === undefined) return new UpgradeError(text, details);
+    if (failure === undefined) return new UpgradeError(text, end);
     const cause = new Error(failure.summary);
     cause.stack = failure.detail ?? failure.summary;
-    return new UpgradeError(`${text}: ${failure.summary}`, { ...details, cause });
+    return new UpgradeError(`${text}: ${failure.summary}`, end, { cause });
   }
 }

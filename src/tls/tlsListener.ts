@@ -43,6 +43,13 @@ interface RunningHandshake {
 }
 
 /**
+ * Makes a listener accept nothing below any more. Resolves when each handshake that runs is over and its connection was
+ * returned by accept(), or when the listener is closed. It resolves in a later turn of the loop, so that the callers of
+ * accept() have the connections before.
+ */
+export let finishHandshakes: (listener: TlsListener) => Promise<void>;
+
+/**
  * TLS on the connections of any {@link Listener}, as the server.
  *
  * @example
@@ -77,11 +84,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
-  /** Set by finish(): no connection is accepted below any more. */
+  /** Set by #finish(): no connection is accepted below any more. */
   #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
 
   static {
+    finishHandshakes = (listener) => listener.#finish();
     describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
       state: listener.#closed === undefined ? "listening" : "closed",
       local: listener.address === undefined ? null : String(listener.address),
@@ -156,14 +164,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this;
   }
 
-  /**
-   * Accepts nothing below any more. Resolves when each handshake that runs is over and its connection was returned by
-   * accept(), or when the listener is closed. It resolves in a later turn of the loop, so that the callers of accept()
-   * have the connections before.
-   *
-   * @internal
-   */
-  finish(): Promise<void> {
+  #finish(): Promise<void> {
     if (this.#closed !== undefined) return Promise.resolve();
     if (this.#finishing === undefined) {
       let resolve!: () => void;
