@@ -114,14 +114,14 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   checked.signal?.throwIfAborted();
   const passed = inherited();
-  const socket = passed === undefined ? undefined : (await passed)?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
-  if (socket !== undefined) {
+  const found = passed === undefined ? undefined : (await passed)?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
+  if (found !== undefined) {
     try {
-      if (target.fd === undefined) refuseChanges(socket, { reusePort, ipv6Only });
-      applyUdp(socket, checked);
-      return registered(new UdpSocket(socket, reportLocalAddresses(socket), undefined, checked.signal), target);
+      if (target.fd === undefined) refuseChanges(found, { reusePort, ipv6Only });
+      applyUdp(found, checked);
+      return registered(new UdpSocket(found, reportLocalAddresses(found), undefined, checked.signal), target);
     } catch (error) {
-      socket.close();
+      found.close();
       throw error;
     }
   }

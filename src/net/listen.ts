@@ -227,9 +227,7 @@ async function makeListener(
     }
     default: {
       const socket =
-        target.scheme === "vsock"
-          ? await listenAt(target.address, checked)
-          : await listenTcp(target as HostEndpoint, checked, action);
+        target.scheme === "vsock" ? await listenAt(target.address, checked) : await listenTcp(target, checked, action);
       return { listener: new SocketListener(socket, addressOf(socket), limits, { signal }) };
     }
   }

@@ -245,7 +245,7 @@ class Attempt {
         const cause = new Error(`the new program, process ${program!.pid}, has not called ready() for ${timeout} ms`);
         return timeoutError("upgrade", { cause });
       };
-      const { pid, taken } = await within(this.#negotiate(channel, program), timeout, [this.#canceled.signal], late);
+      const { pid, taken } = await within(this.#negotiate(channel), timeout, [this.#canceled.signal], late);
       const drained = this.#leave(taken);
       channel.close();
       program.release();
@@ -259,29 +259,20 @@ class Attempt {
   }
 
   /** Resolves when the new program accepts connections. */
-  async #negotiate(
-    channel: NewProgramChannel,
-    program: NewProgram,
-  ): Promise<{ pid: number; taken: readonly number[] }> {
+  async #negotiate(channel: NewProgramChannel): Promise<{ pid: number; taken: readonly number[] }> {
     let failure: Failure | undefined;
     let found: { pid: number; taken: readonly number[] } | undefined;
     for (;;) {
       const message = await channel.next();
-      switch (message?.type) {
-        case undefined:
-          throw new Ended(failure);
-        case "failed":
-          failure = message;
-          break;
-        case "ready":
-          found = { pid: message.pid, taken: message.taken };
-          // A server that drains may still have its listener.
-          if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
-          await channel.send({ type: "go" }).catch(() => undefined);
-          break;
-        case "serving":
-          return found ?? { pid: program.pid!, taken: [] };
-      }
+      if (message === undefined) throw new Ended(failure);
+      if (message.type === "failed") failure = message;
+      else if (message.type === "ready") {
+        found = { pid: message.pid, taken: message.taken };
+        // A server that drains may still have its listener.
+        if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
+        // If the new program has ended, the next message says so.
+        await channel.send({ type: "go" }).catch(() => undefined);
+      } else if (message.type === "serving" && found !== undefined) return found;
     }
   }
 

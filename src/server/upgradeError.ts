@@ -9,7 +9,7 @@ import { mark } from "../errors/mark.js";
  */
 export class UpgradeError extends BerkeleyError {
   /** The name of the error, for programs. */
-  override readonly code: "ERR_UPGRADE" = "ERR_UPGRADE";
+  override readonly code = "ERR_UPGRADE" as const;
   /** The process id of the new program. Undefined if it did not start. */
   readonly pid: number | undefined;
   /** The exit status of the new program; null if a signal has ended it. */

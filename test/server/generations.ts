@@ -86,6 +86,10 @@ export class Generations implements AsyncDisposable {
     return this.#address!;
   }
 
+  get port(): number {
+    return Number(/:(\d+)$/.exec(this.#address as string)![1]);
+  }
+
   connect(): Promise<Stream> {
     return connect(this.address);
   }

@@ -79,9 +79,11 @@ async function restartUnderLoad(
   const { status, stdout, stderr } = await programs.first.ended;
   assert.equal(status, 0, stderr);
   // Each generation has served, and has neither refused nor cut a connection.
-  const ended = [...stdout.matchAll(/^closed (\d+) (.*)$/gm)].map(([, generation, rest]) => [generation, rest]).sort();
+  const ended = [...stdout.matchAll(/^closed (\d+) (.*)$/gm)]
+    .map(([, generation, rest]) => `${generation} ${rest}`)
+    .sort((one, other) => one.localeCompare(other));
   const none = `${JSON.stringify({ refused: 0, failed: 0, aborted: 0 })} true`;
-  const all = Array.from({ length: upgrades + 1 }, (_, index) => [String(index + 1), none]);
+  const all = Array.from({ length: upgrades + 1 }, (_, index) => `${index + 1} ${none}`);
   assert.deepEqual(ended, all);
 }
 
@@ -95,7 +97,7 @@ test("clients of a TLS server notice nothing of three upgrades", async () => {
   const { ca, server } = certificates();
   await using programs = new Generations({ ENDPOINT: "tls://127.0.0.1:0", TLS: server.cert + server.key });
   await programs.ready(1);
-  const { port } = new URL(String(programs.address).replace("tcp:", "http:"));
+  const { port } = programs;
   const open = (): Promise<Stream> =>
     connect(`tls://127.0.0.1:${port}`, { tls: { ca: ca.cert, servername: "localhost" } });
   await restartUnderLoad(programs, open, 10, 3);

@@ -105,8 +105,14 @@ test("all kinds of servers and sockets go over, each to the endpoint that asks f
       ];
     };
     const answers = (generation: string): string[] => [
-      ...[generation, `second ${generation}`, generation, generation, generation],
-      ...["origin", generation, `${generation} packet`],
+      generation,
+      `second ${generation}`,
+      generation,
+      generation,
+      generation,
+      "origin",
+      generation,
+      `${generation} packet`,
     ];
     assert.deepEqual(await askAll(), answers("1"));
     assert.equal(await ask(`unix:${folder}/dropped.sock`), "1");
