@@ -208,6 +208,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     }
     this.#closing?.release();
     this.#gate?.close();
+    this.#gate = undefined;
     if (!this.#socket.closed) {
       if (unlink) this.#closeSetup.remove?.();
       try {

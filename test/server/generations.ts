@@ -11,6 +11,7 @@ export const PROGRAM = `
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 const { serve, ready } = await import(process.env.SERVER_MODULE);
 const { ENDPOINT = "tcp://127.0.0.1:0", GENERATION = "1", MODE = "", TLS } = process.env;
+console.log("begin " + GENERATION + " " + process.pid);
 if (MODE === "early") throw new Error("no configuration");
 if (MODE === "stopped") process.exit(3);
 if (MODE === "asleep") await new Promise(() => setInterval(() => undefined, 1000));
@@ -49,6 +50,7 @@ const server = await serve(ENDPOINT, async (stream) => {
 }, { listen });
 if (MODE === "late") await (async () => { throw new Error("no database"); })();
 if (MODE === "killed") process.kill(process.pid, "SIGKILL");
+if (MODE === "hanging") console.log("listening " + GENERATION);
 if (MODE === "hanging") await new Promise(() => setInterval(() => undefined, 1000));
 if (MODE === "stubborn") process.on("SIGTERM", () => undefined);
 if (MODE === "blocked" || MODE === "stubborn") for (;;);
@@ -102,7 +104,7 @@ export class Generations implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const [, pid] of this.first.stdout.matchAll(/^ready \d+ (\d+)/gm)) {
+    for (const [, pid] of this.first.stdout.matchAll(/^begin \d+ (\d+)$/gm)) {
       try {
         process.kill(Number(pid), "SIGKILL");
       } catch {

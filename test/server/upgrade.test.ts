@@ -192,6 +192,23 @@ test("a new program that fails leaves the old one as it was", async (t) => {
   assert.equal((await programs.first.ended).status, 0);
 });
 
+test("a new program accepts nothing before it is ready, so its failure costs no client", async () => {
+  await using programs = new Generations();
+  const old = await programs.ready(1);
+  await using stream = await programs.connect();
+  await stream.write(`upgrade ${JSON.stringify({ env: { MODE: "hanging" }, timeout: null })}\n`);
+  await programs.first.line(/^listening 2$/);
+  const ask = async (): Promise<void> => {
+    for (let request = 0; request < 50; request++) assert.equal(await programs.ask("who"), `1 ${old}`);
+  };
+  await Promise.all(Array.from({ length: 10 }, ask));
+  const pid = await programs.ask("children");
+  const asking = Array.from({ length: 10 }, ask);
+  process.kill(Number(pid), "SIGKILL");
+  await Promise.all(asking);
+  assert.equal((JSON.parse((await stream.readLine())!) as Failure).signal, "SIGKILL");
+});
+
 test("a second upgrade during the first, and one after it, reject with EALREADY", async () => {
   await using programs = new Generations();
   await programs.ready(1);

@@ -171,6 +171,67 @@ test("options that a bound socket keeps end the new program, others are applied"
   });
 });
 
+const WAITING = `
+const { forward, listen } = await import(process.env.MAIN);
+const { ready, upgrade } = await import(process.env.SERVER);
+console.log("pid " + process.pid);
+const { NEXT } = process.env;
+const listeners = [await listen("tcp://127.0.0.1:0"), await listen("unix:@" + process.env.NAME)];
+const forwarder = await forward("tcp://127.0.0.1:0", "tcp://127.0.0.1:1");
+if (NEXT === undefined) {
+  const addresses = [listeners[0].address, forwarder.address].map(String);
+  process.on("SIGUSR2", async () => {
+    await upgrade([...listeners, forwarder], { env: { ...process.env, NEXT: "1" } });
+    process.exit(0);
+  });
+  console.log("old " + JSON.stringify(addresses));
+} else {
+  const code = (promise) => promise.then(() => "none", (error) => error.code ?? String(error));
+  const closed = code(listeners[1].accept());
+  const results = [
+    await code(listeners[0].accept({ timeout: 20 })),
+    await code(listeners[0].accept({ signal: AbortSignal.abort("stopped") })),
+    await code(listeners[0].accept({ timeout: -1 })),
+    (await listeners[1].close(), await closed),
+    await code(listeners[1].accept()),
+    forwarder.stats().accepted,
+  ];
+  const accepting = Promise.all([listeners[0].accept({ timeout: 20000 }), listeners[0].accept()]);
+  process.on("SIGUSR2", async () => {
+    await ready();
+    for (const stream of await accepting) await stream.write("served\\n").then(() => stream.end());
+    while (forwarder.stats().accepted === 0) await new Promise((resolve) => setImmediate(resolve));
+    process.exit(0);
+  });
+  console.log("new " + process.pid + " " + JSON.stringify(results));
+}
+`;
+
+test("before ready(), accept() waits, with its timeout and its signal, and a forwarder accepts nothing", async () => {
+  const use = async (program: Program): Promise<void> => {
+    const [, old] = await program.line(/^old (.*)$/);
+    const [listener, forwarder] = (JSON.parse(old!) as string[]).map((address) => `tcp://${address}` as const);
+    program.kill("SIGUSR2");
+    // The old program does not call accept().
+    await using first = await connect(listener!);
+    await using second = await connect(listener!);
+    const [, pid, next] = await program.line(/^new (\d+) (.*)$/);
+    const range =
+      "RangeError: Cannot accept: timeout is -1, required milliseconds from 0 to 2147483647, or null for none";
+    assert.deepEqual(JSON.parse(next!), ["ETIMEDOUT", "stopped", range, "ECANCELED", "EBADF", 0]);
+    process.kill(Number(pid), "SIGUSR2");
+    assert.equal(await first.readLine(), "served");
+    await first.close();
+    assert.equal(await second.readLine(), "served");
+    await second.close();
+    // ready() has resolved there, so the old forwarder accepts no more. The target refuses this connection.
+    const forwarded = await connect(forwarder!).catch(() => undefined);
+    await forwarded?.close();
+    assert.equal((await program.ended).status, 0);
+  };
+  await withProgram(WAITING, { NAME: `berkeley-upgrade-${process.pid}` }, use);
+});
+
 const RELEASE = (version: number): string => `
 const { ready, serve } = await import(process.env.SERVER);
 console.log("pid " + process.pid);
