@@ -18,6 +18,13 @@ export function drainTimeout(opts: DrainOptions, action: string = "drain"): numb
   return millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
 }
 
+/** Refuses what is no list of names of signals. */
+export function checkSignals(signals: unknown, action: string): void {
+  const named = (name: unknown): boolean => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name);
+  if (Array.isArray(signals) && signals.every(named)) return;
+  throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
+}
+
 /** What signals of the process end. */
 export interface Endable {
   readonly state: "listening" | "draining" | "closed";
@@ -33,9 +40,7 @@ export class ShutdownSignals {
   /** Drains the server at the first signal, and ends it at the second. */
   listen(server: Endable, signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
     const action = "shut down on signals";
-    if (!Array.isArray(signals) || !signals.every((name) => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name))) {
-      throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
-    }
+    checkSignals(signals, action);
     const timeout = drainTimeout(opts, action);
     if (server.state === "closed") return;
     const listener = (): void => {

@@ -16,6 +16,7 @@ const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
     "IncompleteReadError",
     "FrameError",
     "TlsError",
+    "UpgradeError",
     "AddonError",
   ].map((name) => [name, Symbol.for(`berkeley.${name}`)]),
 );

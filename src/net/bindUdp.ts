@@ -5,6 +5,7 @@ import {
   AF_INET,
   AF_INET6,
   AF_UNSPEC,
+  type Endpoint,
   type EndpointLike,
   formatEndpoint,
   HostPort,
@@ -33,6 +34,9 @@ import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
 import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFd } from "./systemd.js";
+import { namesOf, registerSocket } from "./handover.js";
+import { inherited } from "./inherited.js";
+import { refuseChanges } from "./refuseChanges.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
 
 /**
@@ -112,6 +116,18 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   checked.signal?.throwIfAborted();
+  const passed = inherited();
+  const found = passed === undefined ? undefined : (await passed)?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
+  if (found !== undefined) {
+    try {
+      if (target.fd === undefined) refuseChanges(found, { reusePort, ipv6Only });
+      applyUdp(found, checked);
+      return registered(new UdpSocket(found, reportLocalAddresses(found), undefined, checked.signal), target);
+    } catch (error) {
+      found.close();
+      throw error;
+    }
+  }
   if (target.fd !== undefined) {
     const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
     let local!: HostAddress;
@@ -119,7 +135,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       applyUdp(socket, checked);
       local = reportLocalAddresses(socket);
     });
-    return new UdpSocket(taken, local, undefined, checked.signal);
+    return registered(new UdpSocket(taken, local, undefined, checked.signal), target);
   }
   const { address } = target;
   const bind = (local: HostAddress): Promise<BoundSocket> =>
@@ -138,7 +154,13 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const addresses =
     wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
   const made = await bindFirst(addresses, bind, action);
-  return new UdpSocket(made.socket, made.address, undefined, checked.signal);
+  return registered(new UdpSocket(made.socket, made.address, undefined, checked.signal), target);
+}
+
+/** So that `upgrade()` can pass the socket. */
+function registered(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
+  registerSocket(socket, endpoint);
+  return socket;
 }
 
 /**
@@ -212,6 +234,7 @@ function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
 }
 
 interface UdpTarget {
+  readonly endpoint: Endpoint;
   readonly action: string;
   readonly address: HostAddress | HostPort;
   /** A descriptor or the name of one, which replaces the address. */
@@ -224,10 +247,10 @@ function udpTarget(value: EndpointLike, verb: string): UdpTarget {
   const endpoint = verb === "bind" ? parseLocalEndpoint(value) : parseEndpoint(value);
   const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, named ? "tcp:" : "udp:"))}`;
   const address = new InetAddress("0.0.0.0", 0);
-  if (endpoint.scheme === "fd") return { action, address, fd: endpoint.fd };
-  if (endpoint.scheme === "systemd") return { action, address, fd: endpoint.name };
+  if (endpoint.scheme === "fd") return { endpoint, action, address, fd: endpoint.fd };
+  if (endpoint.scheme === "systemd") return { endpoint, action, address, fd: endpoint.name };
   if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !named)) {
-    return { action, address: endpoint.address, fd: undefined };
+    return { endpoint: { ...endpoint, scheme: "udp" }, action, address: endpoint.address, fd: undefined };
   }
   throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required udp`);
 }

@@ -103,7 +103,7 @@ export async function bindUnixDatagram(
     });
     return new UnixDatagramSocket(taken, local, undefined, { remove: undefined, unlink: false, signal });
   }
-  const { remove, socket } = await bindUnix(
+  const { file, socket } = await bindUnix(
     address,
     SOCK_DGRAM,
     mode,
@@ -111,7 +111,7 @@ export async function bindUnixDatagram(
     () => undefined,
   );
   const local = socket.getsockname() as UnixAddress;
-  return new UnixDatagramSocket(socket, local, undefined, { remove, unlink, signal });
+  return new UnixDatagramSocket(socket, local, undefined, { remove: file?.remove, unlink, signal });
 }
 
 /**
@@ -155,7 +155,7 @@ export async function connectUnixDatagram(
   }
   refuseMode(local, checked.mode, action);
   checked.signal?.throwIfAborted();
-  const { remove, socket } = await bindUnix(
+  const { file, socket } = await bindUnix(
     local,
     SOCK_DGRAM,
     checked.mode,
@@ -163,7 +163,11 @@ export async function connectUnixDatagram(
     (made) => made.connect(address, { signal: checked.signal }),
   );
   const own = socket.getsockname() as UnixAddress;
-  return new UnixDatagramSocket(socket, own, address, { remove, unlink: checked.unlink, signal: undefined });
+  return new UnixDatagramSocket(socket, own, address, {
+    remove: file?.remove,
+    unlink: checked.unlink,
+    signal: undefined,
+  });
 }
 
 interface CheckedUnix {

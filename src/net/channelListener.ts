@@ -141,5 +141,5 @@ export function takeListener(
   const socket = socketFromServer(descriptor, copy.kind);
   const address = decodeAddress(copy.address) as ListenAddress;
   if (tls === undefined) return new SocketListener(socket, address, limits);
-  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListener(tls, ACTION), undefined);
+  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListener(tls, ACTION), {});
 }

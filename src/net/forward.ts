@@ -27,6 +27,7 @@ import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { forwardHeader, type ForwardHeaderOptions } from "./forwardHeader.js";
+import { handoverOf, registerHandover } from "./handover.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
 import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
@@ -140,7 +141,12 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
     await listener.close();
     throw signal.reason;
   }
-  return makeForwarder(new ForwardServer(listener, checked, signal));
+  const forwarder = makeForwarder(new ForwardServer(listener, checked, signal));
+  registerHandover(forwarder, {
+    sockets: () => handoverOf(listener)!.sockets(),
+    leave: (timeout) => forwarder.drain({ timeout }),
+  });
+  return forwarder;
 }
 
 function checkForward(target: Endpoint, opts: ForwardOptions, action: string): CheckedForward {

@@ -18,7 +18,7 @@ import type { Stream } from "../stream/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 import { type CheckedForward, closeQuietly, ForwardedConnection, holdSocket } from "./forwardedConnection.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
-import type { ListenAddress, SocketListener } from "./socketListener.js";
+import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
 /** Connections to a target by name that are tried again at a time, after a shortage of descriptors. */
 const RETRIED_NAMES = 4;
@@ -97,7 +97,16 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   accept(): void {
-    this.#loop.start();
+    const gate = gateOf(this.#listener);
+    if (gate === undefined) this.#loop.start();
+    else {
+      gate.then(
+        () => {
+          if (this.life.state === "listening") this.#loop.start();
+        },
+        (error: unknown) => this.life.end({ error }),
+      );
+    }
   }
 
   next(handler: AcceptHandler<Socket>): Socket | undefined {

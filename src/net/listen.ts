@@ -28,7 +28,15 @@ import type { StreamOptions } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
-import { IPV6_V6ONLY, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_REUSEADDR, SO_REUSEPORT } from "../options/index.js";
+import {
+  IPV6_V6ONLY,
+  SO_ACCEPTCONN,
+  SO_BINDTODEVICE,
+  SO_KEEPALIVE,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  TCP_NODELAY,
+} from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, wildcards } from "./bindFirst.js";
@@ -51,7 +59,11 @@ import { addressOf, type ListenAddress, SocketListener } from "./socketListener.
 import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
-import { bindUnix } from "./unixPath.js";
+import { bindUnix, setMode, type UnixFile } from "./unixPath.js";
+import { namesOf, registerSocket } from "./handover.js";
+import type { Inheritance } from "./inheritance.js";
+import { inherited } from "./inherited.js";
+import { refuseChanges } from "./refuseChanges.js";
 
 /**
  * Options of `listen()`, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
@@ -171,41 +183,95 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   checkOptions(opts, action);
   checkNames(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
   const checked = checkListen(opts, action);
+  if (target.scheme === "unix" && checked.mode !== undefined && target.address.path.startsWith("\0")) {
+    throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
+  }
   checked.signal?.throwIfAborted();
+  const passed = inherited();
+  const { listener, file } =
+    (passed === undefined ? undefined : takeInherited(await passed, target, opts, checked, action)) ??
+    (await makeListener(target, opts, checked, action));
+  registerSocket(listener, target, file);
+  return listener;
+}
+
+/** A new listener, and the file of its UNIX socket. */
+interface MadeListener {
+  readonly listener: SocketListener;
+  readonly file?: UnixFile | undefined;
+}
+
+async function makeListener(
+  target: Endpoint,
+  opts: ListenOptions,
+  checked: CheckedListen,
+  action: string,
+): Promise<MadeListener> {
   const { limits, backlog = SOMAXCONN, signal } = checked;
   switch (target.scheme) {
     case "fd":
-      return takeListening(target.fd, opts, checked, action);
-    case "systemd":
-      return takeListening(
-        listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv")),
-        opts,
-        checked,
-        action,
-      );
+      return { listener: takeListening(target.fd, opts, checked, action) };
+    case "systemd": {
+      const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
+      return { listener: takeListening(fd, opts, checked, action) };
+    }
     case "unix": {
       if (checked.mode !== undefined && target.address.path.startsWith("\0")) {
         throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
       }
-      const { socket, remove } = await bindUnix(
+      const { socket, file } = await bindUnix(
         target.address,
         SOCK_STREAM,
         checked.mode,
         () => undefined,
         (made) => made.listen(backlog),
       );
-      return new SocketListener(socket, addressOf(socket, remove), limits, { remove, unlink: checked.unlink, signal });
+      const setup = { remove: file?.remove, unlink: checked.unlink, signal };
+      return { listener: new SocketListener(socket, addressOf(socket, file?.remove), limits, setup), file };
     }
     case "tls": {
       const tls = prepareListener(opts.tls, action);
       const socket = await listenTcp(target, checked, action);
-      return new TlsSocketListener(socket, addressOf(socket) as HostAddress, limits, tls, signal);
+      return { listener: new TlsSocketListener(socket, addressOf(socket) as HostAddress, limits, tls, { signal }) };
     }
     default: {
       const socket =
         target.scheme === "vsock" ? await listenAt(target.address, checked) : await listenTcp(target, checked, action);
-      return new SocketListener(socket, addressOf(socket), limits, { signal });
+      return { listener: new SocketListener(socket, addressOf(socket), limits, { signal }) };
     }
+  }
+}
+
+/**
+ * The listener on the socket of this endpoint that the old program has passed; see `upgrade()`. The options that can
+ * still change are set; the others must be as they were.
+ */
+function takeInherited(
+  inheritance: Inheritance | undefined,
+  target: Endpoint,
+  opts: ListenOptions,
+  checked: CheckedListen,
+  action: string,
+): MadeListener | undefined {
+  const found = inheritance?.take(namesOf(target), SOCK_STREAM);
+  if (found === undefined) return undefined;
+  const { socket, file } = found;
+  const { limits, signal, unlink } = checked;
+  const setup = { remove: file?.remove, unlink, signal, gate: inheritance!.gate };
+  try {
+    const tls = target.scheme === "tls" ? prepareListener(opts.tls, action) : undefined;
+    const address = socket.getsockname() as ListenAddress;
+    if (isTcpSocket(socket)) applyAfterBind(socket, target, checked);
+    if (file !== undefined && checked.mode !== undefined) setMode(address as UnixAddress, file.path, checked.mode);
+    socket.listen(checked.backlog);
+    const listener =
+      tls === undefined
+        ? new SocketListener(socket, address, limits, setup)
+        : new TlsSocketListener(socket, address as HostAddress, limits, tls, setup);
+    return { listener, file };
+  } catch (error) {
+    socket.close();
+    throw error;
   }
 }
 
@@ -300,4 +366,17 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
     address = socket.getsockname() as ListenAddress;
   });
   return new SocketListener(listening, address, checked.limits, { signal: checked.signal });
+}
+
+/** Sets the options of a bound socket. */
+function applyAfterBind(socket: Socket, target: Endpoint, checked: CheckedListen): void {
+  if (target.scheme !== "fd" && target.scheme !== "systemd") {
+    refuseChanges(socket, checked);
+    socket.setsockopt(SO_REUSEADDR, checked.reuseAddr);
+    const { device = "" } = checked;
+    if (socket.getsockopt(SO_BINDTODEVICE) !== device) socket.setsockopt(SO_BINDTODEVICE, device);
+  }
+  socket.setsockopt(TCP_NODELAY, checked.tcp.noDelay);
+  socket.setsockopt(SO_KEEPALIVE, false);
+  applyTcp(socket, checked.tcp);
 }

@@ -1,8 +1,7 @@
 // For src/server/, which is above: how it accepts from the listeners of this folder. Not for users.
 
 export { acceptStream, type ListenAddress, SocketListener } from "./socketListener.js";
-export { beforeHandshake, TlsSocketListener } from "./tlsSocketListener.js";
-export { TlsListener } from "../tls/index.js";
+export { beforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";
 export { trySendFrom } from "../socket/datagramQueue.js";
 export { DatagramQueue } from "../socket/index.js";
 export { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
@@ -25,3 +24,9 @@ export {
 } from "./connectionChannel.js";
 export { checkStreamLimits, STREAM_OPTIONS } from "./endpointOptions.js";
 export { prepareListener } from "./endpointTls.js";
+export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";
+export { type Handover, handoverOf, type PassableSocket, registerHandover } from "./handover.js";
+export { inherited } from "./inherited.js";
+export { notifyManager } from "./sdNotify.js";
+export { type UpgradeMessage } from "./upgradeChannel.js";
+export { type NewProgramChannel, openUpgradeChannel } from "./newProgramChannel.js";

@@ -14,6 +14,7 @@ import {
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
+import { AcceptGate } from "./acceptGate.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
 import { endedByClose } from "../errors/index.js";
@@ -25,6 +26,9 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
  * result. The call fails when descriptors or memory are short.
  */
 export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
+
+/** Resolves when the listener may accept. Undefined if it may. */
+export let gateOf: (listener: SocketListener) => Promise<void> | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
 export type ListenAddress = InetAddress | Inet6Address | UnixAddress | VsockAddress;
@@ -38,14 +42,16 @@ export interface CloseListenerOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** The action of `close()`, and the signal that closes the listener. */
-interface CloseSetup {
+/** The action of `close()`, the signal that closes the listener, and when it may accept. */
+export interface ListenerSetup {
   /** Removes the file of a UNIX socket. */
   readonly remove?: (() => void) | undefined;
   /** Whether `close()` removes the file by default. */
   readonly unlink?: boolean | undefined;
   /** Closes the listener if it is aborted. */
   readonly signal?: AbortSignal | undefined;
+  /** Nothing is accepted before this promise resolves. */
+  readonly gate?: Promise<void> | undefined;
 }
 
 /** The address of a listening socket. If getsockname(2) fails, it closes the socket and removes its file. */
@@ -88,7 +94,15 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
+    gateOf = (listener) => listener.#gate?.open;
     acceptStream = (listener, handler) => {
+      if (listener.#gate !== undefined) {
+        listener.accept().then(
+          (stream) => handler.completed(stream),
+          (error: unknown) => handler.failed(error),
+        );
+        return undefined;
+      }
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
       const completed = (socket: Socket): void => handler.completed(streamOf(socket));
       const failed = (error: unknown): void => handler.failed(error);
@@ -102,12 +116,14 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #streamOptions: StreamOptions;
   /** The local address of every connection, if all have the same. */
   readonly #local: ListenAddress | undefined;
-  readonly #closeSetup: CloseSetup;
+  readonly #closeSetup: ListenerSetup;
   readonly #closing: ClosingSignal | undefined;
+  /** Nothing is accepted before it opens. Undefined for almost all listeners, and after that. */
+  #gate: AcceptGate | undefined;
   #accepted = 0;
 
   /** @internal */
-  constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: CloseSetup = {}) {
+  constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: ListenerSetup = {}) {
     super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
@@ -115,6 +131,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     this.#streamOptions = streamOptions;
     this.#local = hasManyLocalAddresses(address) ? undefined : address;
     this.#closeSetup = closeSetup;
+    if (closeSetup.gate !== undefined) this.#gate = new AcceptGate(closeSetup.gate, () => (this.#gate = undefined));
     if (closeSetup.signal !== undefined) this.#closing = new ClosingSignal(closeSetup.signal, () => void this.close());
   }
 
@@ -137,6 +154,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    * @see accept(2)
    */
   accept(opts?: IoOptions): Promise<Stream<C>> {
+    if (this.#gate !== undefined) return this.#gate.pass(opts, (left) => this.accept(left));
     try {
       return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
@@ -189,6 +207,8 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
       }
     }
     this.#closing?.release();
+    this.#gate?.close();
+    this.#gate = undefined;
     if (!this.#socket.closed) {
       if (unlink) this.#closeSetup.remove?.();
       try {

@@ -11,10 +11,13 @@ import {
   type TlsListenerOptions,
   type TlsListenerStats,
 } from "../tls/index.js";
+import { type BeforeHandshake, finishHandshakes, setBeforeHandshake } from "../tls/tlsListener.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
-import { type BeforeHandshake, setBeforeHandshake } from "../tls/tlsListener.js";
-import { SocketListener } from "./socketListener.js";
+import { type ListenerSetup, SocketListener } from "./socketListener.js";
+
+/** See `finishHandshakes()` of TlsListener. */
+export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
 /** Sets what happens on each connection before its handshake, for `listen("tls://…")` and a TlsListener. */
 export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
@@ -42,6 +45,7 @@ export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: 
  */
 export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Inet6Address> {
   static {
+    finishSocketHandshakes = (listener) => finishHandshakes(listener.#tlsListener);
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
@@ -58,11 +62,11 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
     address: InetAddress | Inet6Address,
     limits: StreamOptions,
     tls: TlsListenerOptions,
-    signal: AbortSignal | undefined,
+    { gate, signal }: Pick<ListenerSetup, "gate" | "signal">,
   ) {
-    super(socket, address, limits, { signal });
+    super(socket, address, limits, { gate, signal });
     this.#limits = limits;
-    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}), tls);
+    this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}, { gate }), tls);
   }
 
   /** The keys and certificates. `context.reload()` replaces them. */

@@ -35,10 +35,31 @@ import { addressDetails } from "../sys/sockaddr.js";
 const MAX_RETRIES = 5;
 const SLASH = 0x2f;
 
-/** A bound socket. `remove`, to be called before the socket is closed, removes its file. */
+/** The file of a bound socket. */
+export class UnixFile {
+  /** Absolute. */
+  readonly path: FilePath;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  /** Whether another process has the socket too and will remove the file. */
+  kept: boolean = false;
+
+  constructor(path: FilePath, { dev, ino }: FileIdentity) {
+    this.path = path;
+    this.dev = dev;
+    this.ino = ino;
+  }
+
+  /** Removes the file if it is the same. Called before the socket is closed. */
+  readonly remove = (): void => {
+    if (!this.kept) removeIfSame(this.path, this);
+  };
+}
+
+/** A bound socket, and its file if it has one. */
 export interface BoundUnix {
   readonly socket: Socket;
-  readonly remove: (() => void) | undefined;
+  readonly file: UnixFile | undefined;
 }
 
 /**
@@ -62,15 +83,14 @@ export async function bindUnix(
     if (address.path === "" || address.path.startsWith("\0")) {
       await socket.bind(address);
       await start(socket);
-      return { socket, remove: undefined };
+      return { socket, file: undefined };
     }
     if (mode !== undefined) withSocketErrors(address, () => fs().fchmodSync(socket.fileno(), mode));
     const path = (file = await bindPath(socket, address));
     const status = (created = withSocketErrors(address, () => fs().lstatSync(path, { bigint: true })));
-    if (mode !== undefined && (Number(status.mode) & 0o777) !== mode)
-      withSocketErrors(address, () => fs().chmodSync(path, mode));
+    if (mode !== undefined && (Number(status.mode) & 0o777) !== mode) setMode(address, path, mode);
     await start(socket);
-    return { socket, remove: () => removeIfSame(path, status) };
+    return { socket, file: new UnixFile(path, status) };
   } catch (error) {
     if (file !== undefined && created !== undefined) removeIfSame(file, created);
     socket.close();
@@ -78,11 +98,18 @@ export async function bindUnix(
   }
 }
 
+export function setMode(address: UnixAddress, path: FilePath, mode: number): void {
+  withSocketErrors(address, () => fs().chmodSync(path, mode));
+}
+
+/** What tells a file from others. */
+type FileIdentity = Pick<BigIntStats, "dev" | "ino">;
+
 /** An absolute path, as node:fs takes it. */
-type FilePath = Buffer;
+export type FilePath = Buffer;
 
 /** The absolute path of an address. It may be longer than the address of a socket can be. */
-function absolutePath({ bytes }: UnixAddress): FilePath {
+export function absolutePath({ bytes }: UnixAddress): FilePath {
   if (bytes[0] === SLASH) return Buffer.from(bytes);
   // Read from the kernel as bytes, because process.cwd() is a string.
   return Buffer.concat([fs().readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
@@ -140,11 +167,11 @@ function fileStatus(file: FilePath): BigIntStats | undefined {
   return fs().lstatSync(file, { bigint: true, throwIfNoEntry: false });
 }
 
-function isSameFile(a: BigIntStats, b: BigIntStats): boolean {
+function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-function removeIfSame(file: FilePath, created: BigIntStats): void {
+function removeIfSame(file: FilePath, created: FileIdentity): void {
   try {
     const now = fileStatus(file);
     if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);

@@ -13,7 +13,14 @@ import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import type { Conn, Listener } from "../io.js";
-import { beforeHandshake, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
+import {
+  beforeHandshake,
+  type Handover,
+  handoverOf,
+  registerHandover,
+  TlsListener,
+  TlsSocketListener,
+} from "../net/serverAccess.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
@@ -27,7 +34,9 @@ import {
   ServedConnection,
 } from "./servedConnection.js";
 import type { CheckedServe } from "./serverOptions.js";
-import { type Source, sourceOf } from "./source.js";
+import type { UpgradeOptions } from "./newProgram.js";
+import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
+import { finishing, type Source, sourceOf } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -86,7 +95,16 @@ export let makeServer: (listener: Listener, handler: ConnectionHandler, opts: Ch
 /** The result of {@link serve}: accepts connections and runs their handlers until it is drained or closed. */
 export class Server extends Inspectable<ServerDescription> implements AsyncDisposable {
   static {
-    makeServer = (listener, handler, opts) => new Server(listener, handler, opts);
+    makeServer = (listener, handler, opts) => {
+      const server = new Server(listener, handler, opts);
+      const handover = handoverOf(listener);
+      if (handover !== undefined) {
+        const sockets = (): ReturnType<Handover["sockets"]> =>
+          server.#life.state === "listening" ? handover.sockets() : undefined;
+        registerHandover(server, { sockets, leave: (timeout) => server.drain({ timeout }) });
+      }
+      return server;
+    };
     describable<Server, ServerDescription>(Server.prototype, "Server", (server) => ({
       state: server.#life.state,
       local: server.address === undefined ? null : String(server.address),
@@ -111,6 +129,10 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   /** The headers that came before TLS. */
   readonly #below = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
+  /** Called at the end. */
+  readonly #undoOnEnd: (() => void)[] = [];
+  /** The end of the TLS handshakes that run while the server drains. */
+  #finishing: Promise<void> | undefined;
   #nextId = 1;
 
   private constructor(listener: Listener, handler: ConnectionHandler, opts: CheckedServe) {
@@ -123,17 +145,22 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#life = new Lifecycle(
       {
         stop: () => {
-          this.#loop.stop();
-          void listener.close();
+          this.#finishing = finishing(listener)?.then(() => this.#stopAccepting());
+          if (this.#finishing === undefined) this.#stopAccepting();
         },
         emptied: async () => {
+          await this.#finishing;
           await this.#loop.headersRead();
           await this.#connections.empty();
         },
-        cut: (error) => this.#cut(error),
+        cut: (error) => {
+          this.#stopAccepting();
+          this.#cut(error);
+        },
         ended: (error) => {
           this.#cut(error);
           void listener.close();
+          for (const undo of this.#undoOnEnd.splice(0)) undo();
         },
       },
       "serve",
@@ -187,9 +214,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
 
   /**
    * Closes the listener, aborts `context.draining`, and waits until the handlers have finished and their connections
-   * are ended. After `timeout` it cuts the connections that are left. The kernel resets the connections that are still
-   * in the accept queue, unless another process has the listening socket too. A second call waits for the same end; its
-   * timeout applies too.
+   * are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it cuts the
+   * connections that are left. The kernel resets the connections that are still in the accept queue, unless another
+   * process has the listening socket too. A second call waits for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -217,6 +244,29 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
     this.#life.shutdownOn(signals, opts);
     return this;
+  }
+
+  /** Starts the new version of this program, and hands the listener over to it. See {@link upgrade}. */
+  upgrade(opts?: UpgradeOptions): Promise<Upgraded> {
+    return upgrade([this], opts);
+  }
+
+  /**
+   * Calls `upgrade()` when the process gets one of these signals. See {@link upgradeOn}.
+   *
+   * @param signals default SIGUSR2
+   * @throws TypeError or RangeError for wrong arguments
+   */
+  upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
+    const undo = upgradeOn([this], signals, opts);
+    if (this.#life.state === "closed") undo();
+    else this.#undoOnEnd.push(undo);
+    return this;
+  }
+
+  #stopAccepting(): void {
+    this.#loop.stop();
+    void this.#listener.close();
   }
 
   #acceptOwner(): AcceptOwner<Stream> {

@@ -2,7 +2,15 @@
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Conn, Listener } from "../io.js";
-import { acceptStream, ChannelListener, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
+import {
+  acceptStream,
+  ChannelListener,
+  finishHandshakes,
+  finishSocketHandshakes,
+  SocketListener,
+  TlsListener,
+  TlsSocketListener,
+} from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
 /** As `next` of an `AcceptOwner`. */
@@ -24,4 +32,10 @@ export function sourceOf(listener: Listener): Source {
     );
     return undefined;
   };
+}
+
+/** Lets a listener of TLS finish the handshakes that run, and accept no further connections. Undefined for others. */
+export function finishing(listener: Listener): Promise<void> | undefined {
+  if (listener instanceof TlsSocketListener) return finishSocketHandshakes(listener);
+  return listener instanceof TlsListener ? finishHandshakes(listener) : undefined;
 }

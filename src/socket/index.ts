@@ -38,7 +38,7 @@ export { splice } from "./splice.js";
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
 export { receiveWhole } from "./datagramIterator.js";
-export { dropDefaultTimeout } from "./promiseRunner.js";
+export { dropDefaultTimeout, onClose } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
 export { resetOnClose } from "./socketConn.js";
 export { type LastActivity } from "./spliceFlow.js";

@@ -310,3 +310,11 @@ export function descriptorOf(socket: Socket): Descriptor {
 export function dropDefaultTimeout(socket: Socket): void {
   runnerOf(socket)!.dropDefaultTimeout();
 }
+
+/** Calls `ended` when the descriptor is closed or given away. Returns a function that undoes this. */
+export function onClose(socket: Socket, ended: () => void): () => void {
+  const descriptor = descriptorOf(socket);
+  const listener = { ended };
+  descriptor.addCloseListener(listener);
+  return () => descriptor.removeCloseListener(listener);
+}

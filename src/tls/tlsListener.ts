@@ -57,6 +57,13 @@ interface RunningHandshake {
 }
 
 /**
+ * Makes a listener accept nothing below any more. Resolves when each handshake that runs is over and its connection was
+ * returned by accept(), or when the listener is closed. It resolves in a later turn of the loop, so that the callers of
+ * accept() have the connections before.
+ */
+export let finishHandshakes: (listener: TlsListener) => Promise<void>;
+
+/**
  * TLS on the connections of any {@link Listener}, as the server.
  *
  * @example
@@ -92,9 +99,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** Aborts the pending accept() of the listener below. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
+  /** Set by #finish(): no connection is accepted below any more. */
+  #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
 
   static {
+    finishHandshakes = (listener) => listener.#finish();
     describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
       state: listener.#closed === undefined ? "listening" : "closed",
       local: listener.address === undefined ? null : String(listener.address),
@@ -146,6 +156,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     const ready = this.#ready.shift();
     if (ready !== undefined) {
       this.#counts.accepted++;
+      this.#checkFinished();
       return Promise.resolve(ready);
     }
     const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cancelled) => {
@@ -174,6 +185,23 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this;
   }
 
+  #finish(): Promise<void> {
+    if (this.#closed !== undefined) return Promise.resolve();
+    if (this.#finishing === undefined) {
+      let resolve!: () => void;
+      const done = new Promise<void>((settle) => (resolve = settle));
+      this.#finishing = { done, resolve };
+      this.#fetching?.abort();
+      this.#checkFinished();
+    }
+    return this.#finishing.done;
+  }
+
+  #checkFinished(): void {
+    if (this.#finishing === undefined || this.#fetching !== undefined || this.#held !== undefined) return;
+    if (this.#running.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
+  }
+
   /** Closes the listener below, and the connections that were not accepted. See {@link Listener.close}. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close()).then();
@@ -182,6 +210,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   async #close(): Promise<void> {
     for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
     this.#closing.abort();
+    this.#finishing?.resolve();
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);
     this.#held?.abort();
@@ -220,7 +249,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       this.#held = undefined;
       this.#begin(held);
     }
-    if (this.#held !== undefined || this.#accepting.length === 0) return;
+    this.#checkFinished();
+    if (this.#held !== undefined || this.#accepting.length === 0 || this.#finishing !== undefined) return;
     if (this.#full && !this.#canDropSilent()) return;
     const fetching = new AbortController();
     this.#fetching = fetching;

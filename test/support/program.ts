@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly input?: string;
   /** Whether its standard input is a pipe that stays open. */
   readonly openInput?: boolean;
+  /** Descriptors that it gets from number 3 on. */
+  readonly descriptors?: readonly number[];
 }
 
 /** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
@@ -51,7 +53,12 @@ export class Program implements AsyncDisposable {
       cwd: compiled,
       env,
       killSignal: "SIGKILL",
-      stdio: [options.input === undefined && options.openInput !== true ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [
+        options.input === undefined && options.openInput !== true ? "ignore" : "pipe",
+        "pipe",
+        "pipe",
+        ...(options.descriptors ?? []),
+      ],
       timeout: LIMIT,
     });
     const { stdin, stdout, stderr } = this.child;

@@ -1,0 +1,88 @@
+// The old program's end of the connection to the new one; see upgradeChannel.ts.
+
+import { fs } from "../builtins.js";
+import { AF_UNIX } from "../addr/index.js";
+import { SOCK_SEQPACKET } from "../sys/constants.js";
+import { onClose, type Socket, socketpair } from "../socket/index.js";
+import type { PassableSocket } from "./handover.js";
+import {
+  receiveUpgradeMessage,
+  sendUpgradeMessage,
+  SOCKETS_PER_MESSAGE,
+  UPGRADE_PROTOCOL,
+  UPGRADE_VARIABLE,
+  type UpgradeMessage,
+} from "./upgradeChannel.js";
+
+/** The number of the descriptor in the new program. */
+const DESCRIPTOR = 3;
+
+/** A connection to a program that is about to start. */
+export interface NewProgramChannel {
+  /** What the environment of the new program needs. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The descriptor that the new program gets as number 3. */
+  readonly fd: number;
+  /** Closes that descriptor here; the new program has started. */
+  started(): void;
+  /** The next message; undefined if the new program has ended. Answers `hello` by itself. */
+  next(): Promise<UpgradeMessage | undefined>;
+  send(message: UpgradeMessage): Promise<void>;
+  /** Calls `closed` when one of the sockets is closed in this program. */
+  watch(closed: () => void): void;
+  close(): void;
+}
+
+export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgramChannel {
+  const [ours, theirs] = socketpair(AF_UNIX, SOCK_SEQPACKET);
+  const fd = theirs.fileno();
+  const watches: (() => void)[] = [];
+  const { ino } = fs().fstatSync(fd, { bigint: true });
+  return {
+    env: { [UPGRADE_VARIABLE]: `${DESCRIPTOR}:${ino}` },
+    fd,
+    started: () => theirs.close(),
+    next: async () => {
+      for (;;) {
+        const received = await receiveUpgradeMessage(ours);
+        received?.fds.close();
+        if (received?.message.type !== "hello") return received?.message;
+        if (received.message.protocol !== UPGRADE_PROTOCOL) {
+          const reason = `the versions of the package do not fit: ${received.message.protocol} and ${UPGRADE_PROTOCOL}`;
+          await sendUpgradeMessage(ours, { type: "no", reason });
+          return { type: "failed", summary: reason };
+        }
+        await sendSockets(ours, sockets);
+      }
+    },
+    send: (message) => sendUpgradeMessage(ours, message),
+    watch: (closed) => {
+      for (const { socket } of sockets) watches.push(onClose(socket, closed));
+    },
+    close: () => {
+      for (const undo of watches.splice(0)) undo();
+      theirs.close();
+      ours.close();
+    },
+  };
+}
+
+async function sendSockets(control: Socket, sockets: readonly PassableSocket[]): Promise<void> {
+  for (let sent = 0; sent < sockets.length;) {
+    const part = sockets.slice(sent, sent + SOCKETS_PER_MESSAGE);
+    const described = part.map(({ file, names }, index) => ({
+      id: sent + index,
+      names,
+      file:
+        file === undefined
+          ? undefined
+          : { path: file.path.toString("latin1"), dev: String(file.dev), ino: String(file.ino) },
+    }));
+    sent += part.length;
+    await sendUpgradeMessage(
+      control,
+      { type: "sockets", sockets: described, more: sent < sockets.length },
+      part.map(({ socket }) => socket),
+    );
+  }
+}

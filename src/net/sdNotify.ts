@@ -1,0 +1,42 @@
+// Messages to the service manager: sd_notify(3), a datagram to the UNIX socket in NOTIFY_SOCKET.
+
+import { AF_UNIX, UnixAddress } from "../addr/index.js";
+import { Socket, send_fds, socketpair } from "../socket/index.js";
+import { SOCK_DGRAM } from "../sys/constants.js";
+import { localError } from "../wait/localError.js";
+
+/** Milliseconds to wait for the manager. */
+const TIMEOUT = 5_000;
+
+/**
+ * Sends a message such as `"READY=1"`.
+ *
+ * @param lastMessage waits until the manager has read the message. A manager that reads a message after the end of its
+ *   sender may not find the service of the sender any more
+ * @returns false if there is no manager
+ * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
+ */
+export async function notifyManager(state: string, lastMessage: boolean = false): Promise<boolean> {
+  const place = process.env["NOTIFY_SOCKET"];
+  if (place === undefined || place === "") return false;
+  if (!/^[/@]./.test(place)) {
+    throw localError("EAFNOSUPPORT", "sd_notify", {
+      cause: new Error(`NOTIFY_SOCKET is ${place}, required a path or "@" and an abstract name`),
+    });
+  }
+  await using socket = new Socket(AF_UNIX, SOCK_DGRAM);
+  const address = new UnixAddress(place.startsWith("@") ? `\0${place.slice(1)}` : place);
+  await socket.sendto(state, address, { timeout: TIMEOUT });
+  if (!lastMessage) return true;
+  // The manager closes the descriptor when it has handled the messages before.
+  const [ours, theirs] = socketpair();
+  try {
+    await send_fds(socket, "BARRIER=1", [theirs], { address, timeout: TIMEOUT });
+    theirs.close();
+    await ours.recv(1, { timeout: TIMEOUT });
+  } finally {
+    theirs.close();
+    ours.close();
+  }
+  return true;
+}

@@ -1,0 +1,163 @@
+// The new program of an upgrade, as a process.
+
+import type { ChildProcess } from "node:child_process";
+import { fs } from "../builtins.js";
+import { checkNames, checkOptions, quote } from "../check/index.js";
+import { localError } from "../wait/localError.js";
+import { millisecondsOr } from "../wait/waitOptions.js";
+
+/** Options of {@link upgrade}. */
+export interface UpgradeOptions {
+  /** The program. Default: this one, `process.execPath`. */
+  readonly command?: string | undefined;
+  /** Its arguments. Default: those of this program, with the options of Node.js; none with another `command`. */
+  readonly args?: readonly string[] | undefined;
+  /** Its environment. Default: `process.env` at the time of the call. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * Its current directory. Default: the directory in which this program was started, under the name in `PWD` if that
+   * names the same directory. So a symbolic link to the current version leads to the new version.
+   */
+  readonly cwd?: string | undefined;
+  /** Milliseconds until the new program must have called `ready()`; null for no limit. Default 60,000. */
+  readonly timeout?: number | null | undefined;
+  /** Milliseconds for the connections of this program, as in `drain()`; null for no limit. Default 10,000. */
+  readonly drainTimeout?: number | null | undefined;
+}
+
+/** `UpgradeOptions`, checked. */
+export interface CheckedUpgrade {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly timeout: number | null;
+  readonly drainTimeout: number | null | undefined;
+}
+
+export const UPGRADE_OPTIONS: readonly string[] = ["command", "args", "env", "cwd", "timeout", "drainTimeout"];
+const TIMEOUT = 60_000;
+/** Milliseconds between SIGTERM and SIGKILL for a program that did not become ready. */
+const KILL_DELAY = 2_000;
+/** The variables of systemd for this process, which would mislead the new one. */
+const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
+
+/** The current directory at the start. Programs may change it, and the directory of an old version may be gone later. */
+const start: string | undefined = startDirectory();
+
+function startDirectory(): string | undefined {
+  const { PWD: named } = process.env;
+  try {
+    const cwd = process.cwd();
+    if (named?.startsWith("/") !== true) return cwd;
+    const [a, b] = [fs().statSync(named), fs().statSync(cwd)];
+    return a.dev === b.dev && a.ino === b.ino ? named : cwd;
+  } catch {
+    return named;
+  }
+}
+
+export function checkUpgrade(opts: UpgradeOptions, action: string): CheckedUpgrade {
+  checkOptions(opts, action);
+  checkNames(opts, UPGRADE_OPTIONS, action, "upgrade");
+  const { args, command, cwd = start ?? "/", env = process.env } = opts;
+  checkText(command ?? "", action, "command", command === undefined);
+  checkText(cwd, action, "cwd", false);
+  if (args !== undefined && !(Array.isArray(args) && args.every((one) => typeof one === "string"))) {
+    throw new TypeError(`Cannot ${action}: args are ${quote(args)}, required an array of strings`);
+  }
+  if (typeof env !== "object" || env === null) {
+    throw new TypeError(`Cannot ${action}: env is ${quote(env)}, required an object`);
+  }
+  return {
+    command: command ?? process.execPath,
+    args: args ?? (command === undefined ? ownArguments() : []),
+    env,
+    cwd,
+    timeout: millisecondsOr(opts.timeout, TIMEOUT, action, "timeout"),
+    drainTimeout: millisecondsOr(opts.drainTimeout, undefined, action, "drainTimeout"),
+  };
+}
+
+function checkText(value: unknown, action: string, name: string, mayBeEmpty: boolean): void {
+  if (typeof value === "string" && (mayBeEmpty || (value !== "" && !value.includes("\0")))) return;
+  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a path`);
+}
+
+/** The arguments of this program: `process.argv[1]` is absolute, and missing after `node --eval`. */
+function ownArguments(): string[] {
+  const given = process.argv.slice(1);
+  // After --eval, an argument that begins with "-" came after "--".
+  return [...process.execArgv, ...(given[0]?.startsWith("-") === true ? ["--"] : []), ...given];
+}
+
+/** How a process has ended; `error` if it did not start. */
+export interface Exit {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly error?: unknown;
+}
+
+export class NewProgram {
+  readonly exit: Promise<Exit>;
+  readonly #child: ChildProcess;
+  #over = false;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.exit = new Promise<Exit>((resolve) => {
+      const end = (exit: Exit): void => {
+        this.#over = true;
+        resolve(exit);
+      };
+      child.once("exit", (exitCode, signal) => end({ exitCode, signal }));
+      child.on("error", (error) => {
+        if (child.pid === undefined) end({ exitCode: null, signal: null, error });
+      });
+    });
+  }
+
+  /**
+   * Starts the program, with `fd` as descriptor 3. The standard streams are those of this process: pipes would end with
+   * it.
+   */
+  static async start(
+    { args, command, cwd, env }: CheckedUpgrade,
+    added: Readonly<Record<string, string>>,
+    fd: number,
+  ): Promise<NewProgram> {
+    if (fs().statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      // Otherwise the error of spawn() would name the program.
+      const cause = new Error(`cwd is ${quote(cwd)}, required a directory that exists`);
+      throw localError("ENOENT", "chdir", { cause });
+    }
+    const { spawn } = await import("node:child_process");
+    const environment: Record<string, string | undefined> = { ...env, ...added };
+    for (const name of OWN_VARIABLES) delete environment[name];
+    // A shell sets PWD; without one it would name the directory of another version.
+    if (environment["PWD"] !== undefined) environment["PWD"] = cwd;
+    return new NewProgram(
+      spawn(command, args, { cwd, env: environment, stdio: ["inherit", "inherit", "inherit", fd] }),
+    );
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** From now on the program does not keep this process alive. */
+  release(): void {
+    this.#child.unref();
+  }
+
+  /** Ends the program if it has not ended. */
+  async end(): Promise<Exit> {
+    if (!this.#over) this.#child.kill("SIGTERM");
+    const timer = setTimeout(() => {
+      if (!this.#over) this.#child.kill("SIGKILL");
+    }, KILL_DELAY);
+    const exit = await this.exit;
+    clearTimeout(timer);
+    return exit;
+  }
+}

@@ -1,0 +1,326 @@
+// upgrade(): starts the new version of a program, hands the listening sockets over, and drains this one.
+//
+// The order, so that no client is refused, reset or without an answer:
+//
+// 1. The new program gets the sockets themselves, so there is one accept queue for both programs all the time.
+// 2. The new program accepts nothing before `ready()`, and this one accepts until the new one accepts. If the new program
+//    fails before, it had no client.
+// 3. For a moment both accept. A connection belongs to the process that has accepted it.
+// 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the sockets.
+//    Then ready() resolves there.
+
+import { report } from "../callbacks.js";
+import { checkNames, checkOptions, quote } from "../check/index.js";
+import { workerThreads } from "../builtins.js";
+import {
+  type Handover,
+  handoverOf,
+  inherited,
+  notifyManager,
+  type NewProgramChannel,
+  openUpgradeChannel,
+  type PassableSocket,
+  type UpgradeMessage,
+} from "../net/serverAccess.js";
+import { localError, timeoutError } from "../wait/localError.js";
+import { within } from "../wait/within.js";
+import { checkSignals } from "../admission/index.js";
+import {
+  type CheckedUpgrade,
+  checkUpgrade,
+  type Exit,
+  NewProgram,
+  UPGRADE_OPTIONS,
+  type UpgradeOptions,
+} from "./newProgram.js";
+import { UpgradeError } from "./upgradeError.js";
+
+/** The result of {@link upgrade}: the new program has taken over. */
+export interface Upgraded {
+  /** The process id of the new program. */
+  readonly pid: number;
+  /** Resolves when this program has served its last connection. */
+  readonly drained: Promise<void>;
+}
+
+/** Options of {@link upgradeOn}. */
+export interface UpgradeOnOptions extends UpgradeOptions {
+  /** Called when an upgrade has failed. Without this function, the process emits a `CallbackWarning`. */
+  readonly onError?: ((error: unknown) => void) | undefined;
+  /** Called when the new program has taken over. */
+  readonly onUpgraded?: ((upgraded: Upgraded) => void) | undefined;
+}
+
+/** An object that `upgrade()` can hand over: the result of `serve()`, `forward()`, `listen()` or `bindUdp()`. */
+export interface Upgradable {
+  /** Closes it. `upgrade()` drains servers instead. */
+  close(): Promise<void>;
+}
+
+/** Whether this program starts a new one, was replaced by one, or is a new one that is not ready. */
+let phase: "serving" | "upgrading" | "replaced" = "serving";
+/** Set by ready() in a program that `upgrade()` has started. */
+let isReady = false;
+
+/**
+ * Starts the new version of this program and hands the listening sockets over to it. No connection is refused, reset or
+ * lost, because there is one accept queue all the time.
+ *
+ * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` with the same endpoint, or with the address that
+ * it got, take the socket over. They accept nothing before the new program has called {@link ready}. Then this program
+ * drains the servers and closes the other objects. Files of UNIX sockets stay.
+ *
+ * Until then nothing changes here. If the new program ends before, or does not become ready within `timeout`, the call
+ * rejects, the new program is ended, and this one serves on. So it does if one of the servers is closed meanwhile. The
+ * new program has the standard streams of this one, and gets the further options of {@link UpgradeOptions}.
+ *
+ * The call resolves when the new program has taken over. This process ends by itself after the drain, if nothing else
+ * keeps it alive. A service manager that has set `NOTIFY_SOCKET` gets `RELOADING=1`, and then `MAINPID=` with
+ * `READY=1`.
+ *
+ * @param servers all servers and sockets of the program that clients must find all the time
+ * @throws UpgradeError `ERR_UPGRADE` if the new program does not start or ends before it is ready
+ * @throws SocketError `ETIMEDOUT`; `EALREADY` during another upgrade, after it, and before the `ready()` of a program
+ *   that was started by an upgrade; `EBADF` for a server that is closed or drains; `ECANCELED` if one is closed during
+ *   the call; `ENOENT` if there is no directory `cwd`; `EOPNOTSUPP` in a worker thread and in process 1, whose end would
+ *   end its container
+ * @throws TypeError or RangeError for wrong arguments
+ * @see unix(7) (SCM_RIGHTS), sd_notify(3)
+ * @example
+ * ```ts no-run
+ * import { ready, serve, upgradeOn } from "berkeley/server";
+ *
+ * const web = await serve("tcp://0.0.0.0:8888", async (stream) => void (await stream.write("hello\n")));
+ * const admin = await serve("unix:/run/admin.sock", async (stream) => void (await stream.write("hello, admin\n")));
+ * upgradeOn([web, admin], ["SIGUSR2"]);
+ * await ready();
+ * ```
+ */
+export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptions = {}): Promise<Upgraded> {
+  const handovers = checkServers(servers, "upgrade");
+  const checked = checkUpgrade(opts, "upgrade");
+  if (phase !== "serving") {
+    throw refused("EALREADY", phase === "upgrading" ? "an upgrade is under way" : "a new program has taken over");
+  }
+  if (!workerThreads().isMainThread) throw refused("EOPNOTSUPP", "this is a worker thread, required the main thread");
+  if (process.pid === 1) {
+    throw refused("EOPNOTSUPP", "this is process 1, and its end would end the new program: start another container");
+  }
+  phase = "upgrading";
+  try {
+    if (!isReady && (await inherited()) !== undefined) {
+      throw refused("EALREADY", "this program was started by an upgrade, and has not called ready()");
+    }
+    const sockets = handovers.flatMap((handover) => socketsOf(handover));
+    const upgraded = await new Attempt(handovers, sockets, checked).run();
+    phase = "replaced";
+    return upgraded;
+  } finally {
+    if (phase === "upgrading") phase = "serving";
+  }
+}
+
+/**
+ * Calls {@link upgrade} when the process gets one of these signals. A signal during an upgrade is reported as an error.
+ * SIGHUP comes from a terminal that is closed, too; Node.js uses SIGUSR1 itself.
+ *
+ * @param signals default SIGUSR2
+ * @returns a function that gives the signals their default action back, which ends the process
+ * @throws TypeError or RangeError for wrong arguments
+ */
+export function upgradeOn(
+  servers: readonly Upgradable[],
+  signals: readonly NodeJS.Signals[] = ["SIGUSR2"],
+  opts: UpgradeOnOptions = {},
+): () => void {
+  const action = "upgrade on signals";
+  checkServers(servers, action);
+  checkSignals(signals, action);
+  checkOptions(opts, action);
+  checkNames(opts, [...UPGRADE_OPTIONS, "onError", "onUpgraded"], action, "upgradeOn");
+  const { onError, onUpgraded, ...rest } = opts;
+  for (const [name, callback] of Object.entries({ onError, onUpgraded })) {
+    if (callback === undefined || typeof callback === "function") continue;
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(callback)}, required a function`);
+  }
+  checkUpgrade(rest, action);
+  const listener = (): void => {
+    upgrade(servers, rest).then(
+      (upgraded) => {
+        if (onUpgraded !== undefined) report("onUpgraded", onUpgraded, upgraded);
+      },
+      (error: unknown) => {
+        const raise = (): void => {
+          throw error;
+        };
+        if (onError === undefined) report("upgradeOn()", raise);
+        else report("onError", onError, error);
+      },
+    );
+  };
+  for (const name of signals) process.on(name, listener);
+  return () => {
+    for (const name of signals) process.off(name, listener);
+  };
+}
+
+/**
+ * Call this when the program serves: after `serve()`, `listen()` and all else that its start needs.
+ *
+ * In a program that `upgrade()` has started, its servers begin to accept, and the old program drains. The call resolves
+ * when the old program accepts no more. Sockets of the old program that no server uses are closed. Otherwise it only sends `READY=1` to the service manager, if there is one.
+ *
+ * @throws SocketError `ECANCELED` if the old program has ended or has given the upgrade up; the errors of sd_notify(3)
+ * @see sd_notify(3), systemd.service(5) (Type=notify)
+ * @example
+ * ```ts
+ * import { ready, serve } from "berkeley/server";
+ *
+ * await using server = await serve("tcp://127.0.0.1:8888", () => undefined);
+ * await ready();
+ * ```
+ */
+export async function ready(): Promise<void> {
+  const inheritance = await inherited();
+  if (inheritance !== undefined) await inheritance.ready();
+  else if (!isReady) await notifyManager("READY=1");
+  isReady = true;
+}
+
+function refused(code: string, reason: string): Error {
+  return localError(code, "upgrade", { cause: new Error(reason) });
+}
+
+const closedMeanwhile = (): Error => refused("ECANCELED", "a server was closed during the upgrade");
+
+function checkServers(servers: unknown, action: string): Handover[] {
+  if (!Array.isArray(servers) || servers.length === 0) {
+    throw new TypeError(`Cannot ${action}: servers are ${quote(servers)}, required an array of servers`);
+  }
+  return servers.map((server: unknown) => {
+    const handover = typeof server === "object" && server !== null ? handoverOf(server) : undefined;
+    if (handover !== undefined) return handover;
+    const required = "required the result of serve(), listen(), forward() or bindUdp() with an endpoint";
+    throw new TypeError(`Cannot ${action}: a server is ${quote(server)}, ${required}`);
+  });
+}
+
+function socketsOf(handover: Handover): readonly PassableSocket[] {
+  const sockets = handover.sockets();
+  if (sockets === undefined) throw refused("EBADF", "a server is closed or drains");
+  return sockets;
+}
+
+class Attempt {
+  readonly #handovers: readonly Handover[];
+  readonly #sockets: readonly PassableSocket[];
+  readonly #opts: CheckedUpgrade;
+  readonly #canceled = new AbortController();
+
+  constructor(handovers: readonly Handover[], sockets: readonly PassableSocket[], opts: CheckedUpgrade) {
+    this.#handovers = handovers;
+    this.#sockets = sockets;
+    this.#opts = opts;
+  }
+
+  async run(): Promise<Upgraded> {
+    const managed = await notifyManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    try {
+      return await this.#start();
+    } catch (error) {
+      if (managed) await this.#notify("READY=1\nSTATUS=The upgrade has failed");
+      throw error;
+    }
+  }
+
+  async #start(): Promise<Upgraded> {
+    const { timeout } = this.#opts;
+    const channel = openUpgradeChannel(this.#sockets);
+    let program: NewProgram | undefined;
+    try {
+      channel.watch(() => this.#canceled.abort(closedMeanwhile()));
+      program = await NewProgram.start(this.#opts, channel.env, channel.fd);
+      channel.started();
+      const late = (): Error => {
+        const cause = new Error(`the new program, process ${program!.pid}, has not called ready() for ${timeout} ms`);
+        return timeoutError("upgrade", { cause });
+      };
+      const { pid, taken } = await within(this.#negotiate(channel), timeout, [this.#canceled.signal], late);
+      const drained = this.#leave(taken);
+      channel.close();
+      program.release();
+      await this.#notify(`MAINPID=${pid}\nREADY=1\nSTATUS=`, true);
+      return { pid, drained };
+    } catch (error) {
+      channel.close();
+      const exit = await program?.end();
+      throw error instanceof Ended ? error.explain(program!.pid, exit!) : error;
+    }
+  }
+
+  /** Resolves when the new program accepts connections. */
+  async #negotiate(channel: NewProgramChannel): Promise<{ pid: number; taken: readonly number[] }> {
+    let failure: Failure | undefined;
+    let found: { pid: number; taken: readonly number[] } | undefined;
+    for (;;) {
+      const message = await channel.next();
+      if (message === undefined) throw new Ended(failure);
+      if (message.type === "failed") failure = message;
+      else if (message.type === "ready") {
+        found = { pid: message.pid, taken: message.taken };
+        // A server that drains may still have its listener.
+        if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
+        // If the new program has ended, the next message says so.
+        await channel.send({ type: "go" }).catch(() => undefined);
+      } else if (message.type === "serving" && found !== undefined) return found;
+    }
+  }
+
+  /** The new program serves. Stops to accept at once; resolves when the last connection has ended. */
+  async #leave(taken: readonly number[]): Promise<void> {
+    for (const id of taken) {
+      const file = this.#sockets[id]?.file;
+      if (file !== undefined) file.kept = true;
+    }
+    await Promise.all(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
+  }
+
+  /** The upgrade does not depend on the service manager any more. */
+  async #notify(state: string, lastMessage: boolean = false): Promise<void> {
+    try {
+      await notifyManager(state, lastMessage);
+    } catch (error) {
+      report("sd_notify", () => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** The error that is about to end the new program. */
+type Failure = UpgradeMessage & { readonly type: "failed" };
+
+/** The new program has closed its end of the connection. The exit status is known later. */
+class Ended extends Error {
+  readonly #failure: Failure | undefined;
+
+  constructor(failure: Failure | undefined) {
+    super("the new program has ended");
+    this.#failure = failure;
+  }
+
+  explain(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
+    const end = { pid, exitCode, signal };
+    if (error !== undefined) {
+      const reason = `the new program does not start: ${(error as Error).message}`;
+      return new UpgradeError(`Cannot upgrade: ${reason}`, end, { cause: error });
+    }
+    const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;
+    const text = `Cannot upgrade: the new program, process ${pid}, ${how} before it was ready`;
+    const failure = this.#failure;
+    if (failure === undefined) return new UpgradeError(text, end);
+    const cause = new Error(failure.summary);
+    cause.stack = failure.detail ?? failure.summary;
+    return new UpgradeError(`${text}: ${failure.summary}`, end, { cause });
+  }
+}
