@@ -67,7 +67,9 @@ export class Lifecycle {
 
   /** Drains at the first of these signals of the process, and closes at the second. */
   shutdownOn(signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
-    this.#processSignals.listen(this, signals, opts);
+    const state = (): "listening" | "draining" | "closed" => this.#state;
+    const server = { state, drain: (timeout: number | null) => this.drain(timeout), end: () => this.end() };
+    this.#processSignals.listen(server, signals, opts);
   }
 
   /** Closes the server, with an error if it has failed. */

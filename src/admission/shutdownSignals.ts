@@ -27,7 +27,7 @@ export function checkSignals(signals: unknown, action: string): void {
 
 /** What signals of the process end. */
 export interface Endable {
-  readonly state: "listening" | "draining" | "closed";
+  state(): "listening" | "draining" | "closed";
   /** @param timeout ms; null for no limit */
   drain(timeout: number | null): Promise<void>;
   end(): void;
@@ -42,9 +42,9 @@ export class ShutdownSignals {
     const action = "shut down on signals";
     checkSignals(signals, action);
     const timeout = drainTimeout(opts, action);
-    if (server.state === "closed") return;
+    if (server.state() === "closed") return;
     const listener = (): void => {
-      if (server.state === "draining") server.end();
+      if (server.state() === "draining") server.end();
       else void server.drain(timeout);
     };
     for (const name of signals) {

@@ -43,6 +43,18 @@ export function registerSocket(
   });
 }
 
+/** A server hands over the sockets of what it accepts or receives from. */
+export function registerServer(
+  server: object,
+  below: object,
+  isListening: () => boolean,
+  leave: Handover["leave"],
+): void {
+  const handover = handovers.get(below);
+  if (handover === undefined) return;
+  registerHandover(server, { sockets: () => (isListening() ? handover.sockets() : undefined), leave });
+}
+
 /** Undefined if the object has no sockets that can be passed. */
 export function handoverOf(owner: object): Handover | undefined {
   return handovers.get(owner);

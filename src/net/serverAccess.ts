@@ -1,6 +1,6 @@
 // For src/server/, which is above: how it accepts from the listeners of this folder. Not for users.
 
-export { acceptStream, type ListenAddress, SocketListener } from "./socketListener.js";
+export { acceptStream, gateOf, type ListenAddress, SocketListener } from "./socketListener.js";
 export { beforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";
 export { trySendFrom } from "../socket/datagramQueue.js";
 export { DatagramQueue } from "../socket/index.js";
@@ -25,7 +25,7 @@ export {
 export { checkStreamLimits, STREAM_OPTIONS } from "./endpointOptions.js";
 export { prepareListener } from "./endpointTls.js";
 export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";
-export { type Handover, handoverOf, type PassableSocket, registerHandover } from "./handover.js";
+export { type Handover, handoverOf, type PassableSocket, registerServer } from "./handover.js";
 export { inherited } from "./inherited.js";
 export { notifyManager } from "./sdNotify.js";
 export { type UpgradeMessage } from "./upgradeChannel.js";

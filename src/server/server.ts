@@ -13,14 +13,7 @@ import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import type { Conn, Listener } from "../io.js";
-import {
-  beforeHandshake,
-  type Handover,
-  handoverOf,
-  registerHandover,
-  TlsListener,
-  TlsSocketListener,
-} from "../net/serverAccess.js";
+import { beforeHandshake, registerServer, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
@@ -97,12 +90,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   static {
     makeServer = (listener, handler, opts) => {
       const server = new Server(listener, handler, opts);
-      const handover = handoverOf(listener);
-      if (handover !== undefined) {
-        const sockets = (): ReturnType<Handover["sockets"]> =>
-          server.#life.state === "listening" ? handover.sockets() : undefined;
-        registerHandover(server, { sockets, leave: (timeout) => server.drain({ timeout }) });
-      }
+      const isListening = (): boolean => server.#life.state === "listening";
+      registerServer(server, listener, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
     describable<Server, ServerDescription>(Server.prototype, "Server", (server) => ({

@@ -7,6 +7,7 @@ import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
+import { registerServer } from "../net/serverAccess.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import { DatagramAdmission } from "./datagramAdmission.js";
 import { type BatchHandler, ServedBatch } from "./servedBatch.js";
@@ -78,7 +79,12 @@ export let makeUdpServer: (udp: UdpSocket, handlers: UdpHandlers, opts: CheckedS
 /** The result of {@link serveUdp}: receives datagrams and runs their handlers until it is drained or closed. */
 export class UdpServer extends Inspectable<UdpServerDescription> implements AsyncDisposable {
   static {
-    makeUdpServer = (udp, handlers, opts) => new UdpServer(udp, handlers, opts);
+    makeUdpServer = (udp, handlers, opts) => {
+      const server = new UdpServer(udp, handlers, opts);
+      const isListening = (): boolean => server.#life.state === "listening";
+      registerServer(server, udp, isListening, (timeout) => server.drain({ timeout }));
+      return server;
+    };
     describable<UdpServer, UdpServerDescription>(UdpServer.prototype, "UdpServer", (server) => ({
       state: server.#life.state,
       local: String(server.address),

@@ -18,6 +18,8 @@ import { report, reportFailure } from "../callbacks.js";
 import {
   type AcceptedConnection,
   acceptRaw,
+  gateOf,
+  registerServer,
   copyOfListener,
   decodeAddress,
   peerOfConnection,
@@ -53,6 +55,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     startWorkers = async (listeners, opts, module, url) => {
       const server = new WorkerServer(listeners, opts, module, url);
       await server.#started();
+      const [listener] = listeners;
+      // With reusePort each worker has a queue of its own, and a new program takes over one.
+      const isListening = (): boolean => server.#state === "listening" && listeners.length === 1;
+      registerServer(server, listener!, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
     describable<WorkerServer, WorkerServerDescription>(WorkerServer.prototype, "WorkerServer", (server) => ({
@@ -128,7 +134,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     } finally {
       this.#starting = undefined;
     }
-    this.#loop?.start();
+    await gateOf(this.#listeners[0]!);
+    if (this.#state === "listening") this.#loop?.start();
   }
 
   /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
@@ -205,13 +212,9 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** As `shutdownOn()` of a {@link Server}. */
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
     const state = (): ServerStats["state"] => this.#state;
-    const server = {
-      get state() {
-        return state();
-      },
-      drain: (timeout: number | null) => this.#drain(timeout),
-      end: () => void this.close(),
-    };
+    const end = (): void => void this.close();
+    const drain = (timeout: number | null): Promise<void> => this.#drain(timeout);
+    const server = { state, drain, end };
     this.#signals.listen(server, signals, opts);
     return this;
   }
