@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly input?: string;
   /** Whether its standard input is a pipe that stays open. */
   readonly openInput?: boolean;
+  /** Milliseconds that it may run before it is ended; 30,000 unless told otherwise. */
+  readonly limit?: number;
 }
 
 /** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
@@ -52,7 +54,7 @@ export class Program implements AsyncDisposable {
       env,
       killSignal: "SIGKILL",
       stdio: [options.input === undefined && options.openInput !== true ? "ignore" : "pipe", "pipe", "pipe"],
-      timeout: LIMIT,
+      timeout: options.limit ?? LIMIT,
     });
     const { stdin, stdout, stderr } = this.child;
     stdin?.on("error", () => {});

@@ -1,0 +1,226 @@
+// A node of the chat: the servers for lines and for WebSocket, its rooms, its store, and its end.
+
+import { BlockList } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import type { EndpointLike, Stream } from "berkeley";
+import { type ConnectionContext, readProxyHeader, serve, type Server } from "berkeley/server";
+import type { HttpServer } from "../http.js";
+import { startHealth } from "./health.js";
+import { NatsStore } from "./natsStore.js";
+import { Rooms } from "./rooms.js";
+import { Session, type SessionHost, type SessionLimits, type Transport } from "./session.js";
+import { type MemoryLimits, MemoryStore, type Store } from "./store.js";
+import { LineTransport, WebSocketSide } from "./transports.js";
+
+/** An event of the log. */
+export interface LogEvent {
+  readonly event: "connected" | "disconnected" | "slow" | "store-lost" | "store-back" | "draining";
+  readonly [field: string]: unknown;
+}
+
+export interface ChatOptions {
+  /** The name of the node, in the log and in the welcome. Default "chat". */
+  readonly name?: string | undefined;
+  /** Where clients that speak lines connect. */
+  readonly lines: EndpointLike;
+  /** Where clients that speak WebSocket connect. Default: nowhere. */
+  readonly webSocket?: EndpointLike | undefined;
+  /** The port for /healthz, /readyz and /metrics. Default: none. */
+  readonly health?: EndpointLike | undefined;
+  /** The server of NATS, such as "nats://127.0.0.1:4222". Default: the messages are in memory. */
+  readonly nats?: string | undefined;
+  /** The stream of JetStream. Default "CHAT". */
+  readonly stream?: string | undefined;
+  /** Networks of proxies ("127.0.0.0/8"). Each connection must then come from there, with a PROXY header. */
+  readonly proxies?: readonly string[] | undefined;
+  /** Bytes that may wait for a client. A client with more is disconnected. Default 1 MiB. */
+  readonly maxOutbox?: number | undefined;
+  /** Connections of each kind. Default 10,000. */
+  readonly maxConnections?: number | undefined;
+  /** Milliseconds without a byte in either direction. Default 300,000. */
+  readonly idleTimeout?: number | undefined;
+  readonly memory?: MemoryLimits | undefined;
+  readonly session?: SessionLimits | undefined;
+  readonly log?: ((event: LogEvent) => void) | undefined;
+}
+
+export interface ChatDrainOptions {
+  /** Milliseconds between the 503 of /readyz and the notice to the clients: time for the load balancer. Default 0. */
+  readonly delay?: number | undefined;
+  /** Milliseconds for the clients to go. Default 10,000. */
+  readonly timeout?: number | undefined;
+}
+
+export class ChatNode implements AsyncDisposable {
+  readonly #host: SessionHost;
+  readonly #opts: ChatOptions;
+  readonly #trusted: BlockList | undefined;
+  readonly #webSockets: WebSocketSide;
+  readonly #counts = { messages: 0, duplicates: 0, refused: 0, slow: 0 };
+  readonly #servers: Server[] = [];
+  #health: HttpServer | undefined;
+  #state: "serving" | "draining" | "closed" = "serving";
+
+  private constructor(store: Store, opts: ChatOptions) {
+    this.#opts = opts;
+    this.#trusted = opts.proxies && networks(opts.proxies);
+    const { name = "chat", session: limits = {} } = opts;
+    this.#host = { name, rooms: new Rooms(store), store, limits, counts: this.#counts, sessions: new Set() };
+    this.#webSockets = new WebSocketSide(
+      opts.maxOutbox ?? 1 << 20,
+      (context) => this.#slow(context),
+      (transport, context) => this.#serve(transport, context),
+    );
+  }
+
+  static async start(opts: ChatOptions): Promise<ChatNode> {
+    let started: ChatNode | undefined;
+    const onState = (ready: boolean): void => started?.storeChanged(ready);
+    const { memory, name, nats, stream } = opts;
+    const store = nats === undefined ? new MemoryStore(memory) : await NatsStore.open(nats, { name, stream, onState });
+    const node = (started = new ChatNode(store, opts));
+    try {
+      await node.#listen();
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
+    return node;
+  }
+
+  async #listen(): Promise<void> {
+    const { health, idleTimeout, lines, maxConnections, maxOutbox = 1 << 20, webSocket } = this.#opts;
+    const shared = {
+      idleTimeout,
+      maxConnections,
+      // All clients of a load balancer have its address.
+      ...(this.#trusted === undefined ? {} : { maxConnectionsPerAddress: null }),
+      listen: { maxOutbox, backlog: 4096 },
+      // A connection that is reset, or a header that is refused.
+      onError: (error: unknown, { id, peer }: ConnectionContext) =>
+        this.#log({ event: "disconnected", id, peer: String(peer), error: String(error) }),
+    };
+    this.#servers.push(
+      await serve(
+        lines,
+        async (stream, context) => {
+          const known = await this.#admit(stream, context);
+          await this.#serve(new LineTransport(stream, () => this.#slow(known)), known);
+        },
+        shared,
+      ),
+    );
+    if (webSocket !== undefined) {
+      const run = async (stream: Stream, context: ConnectionContext): Promise<void> =>
+        this.#webSockets.run(stream, await this.#admit(stream, context));
+      this.#servers.push(await serve(webSocket, run, shared));
+    }
+    if (health !== undefined) {
+      this.#health = await startHealth(health, { ready: () => this.ready, counters: () => this.counters() });
+    }
+  }
+
+  /** The addresses: of lines, of WebSocket, of the health port. */
+  get address(): EndpointLike {
+    return this.#servers[0]!.address as EndpointLike;
+  }
+
+  get webSocketAddress(): EndpointLike | undefined {
+    return this.#servers[1]?.address as EndpointLike | undefined;
+  }
+
+  get healthAddress(): EndpointLike | undefined {
+    return this.#health?.address;
+  }
+
+  /** Whether the node wants new clients: not while it drains, and not while messages cannot be stored. */
+  get ready(): boolean {
+    return this.#state === "serving" && this.#host.store.ready;
+  }
+
+  counters(): Record<string, number> {
+    const connections = this.#servers.reduce((sum, server) => sum + server.stats().connections, 0);
+    return { connections, rooms: this.#host.rooms.count, ready: Number(this.ready), ...this.#counts };
+  }
+
+  /** The context with the address of the client, also behind a proxy. */
+  async #admit(stream: Stream, context: ConnectionContext): Promise<ConnectionContext> {
+    let { peer } = context;
+    if (this.#trusted !== undefined) {
+      if (peer === undefined || !("host" in peer) || !this.#trusted.check(peer.host))
+        throw new Error("the peer is no trusted proxy");
+      peer = (await readProxyHeader(stream, { signal: context.draining })).source ?? peer;
+    }
+    this.#log({ event: "connected", id: context.id, client: String(peer) });
+    const { draining, id, local, signal } = context;
+    return { draining, id, local, signal, peer };
+  }
+
+  async #serve(transport: Transport, { draining, peer, signal }: ConnectionContext): Promise<void> {
+    const session = new Session(this.#host, transport);
+    const stop = new AbortController();
+    const abort = (): void => stop.abort(new Error("the connection ends"));
+    for (const each of [signal, draining]) {
+      if (each.aborted) abort();
+      each.addEventListener("abort", abort);
+    }
+    try {
+      await session.run(stop.signal, draining);
+    } finally {
+      for (const each of [signal, draining]) each.removeEventListener("abort", abort);
+      this.#log({ event: "disconnected", client: String(peer), nick: session.nick });
+    }
+  }
+
+  #slow({ peer }: ConnectionContext): void {
+    this.#counts.slow++;
+    this.#log({ event: "slow", client: String(peer) });
+  }
+
+  #log(event: LogEvent): void {
+    this.#opts.log?.(event);
+  }
+
+  /** For the store. */
+  storeChanged(ready: boolean): void {
+    this.#log({ event: ready ? "store-back" : "store-lost" });
+    for (const session of this.#host.sessions) {
+      if (ready) session.notify("store-back", "messages are stored again");
+      else session.notify("store-lost", "messages wait until they can be stored");
+    }
+  }
+
+  /**
+   * Ends the node without loss: /readyz says 503; after `delay` the listeners close, each client gets the answer of the
+   * command that it has begun and the notice `goaway`, and its connection ends.
+   */
+  async drain({ delay = 0, timeout = 10_000 }: ChatDrainOptions = {}): Promise<void> {
+    if (this.#state !== "serving") return;
+    this.#state = "draining";
+    this.#log({ event: "draining" });
+    await pause(delay);
+    await Promise.all(this.#servers.map((server) => server.drain({ timeout })));
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    this.#state = "closed";
+    for (const server of this.#servers) await server.close();
+    this.#webSockets.close();
+    await this.#health?.close();
+    await this.#host.store.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function networks(list: readonly string[]): BlockList {
+  const trusted = new BlockList();
+  for (const network of list) {
+    const [address = "", bits] = network.split("/");
+    trusted.addSubnet(address, Number(bits ?? 32), "ipv4");
+  }
+  return trusted;
+}
