@@ -50,6 +50,8 @@ export {
 } from "./io.js";
 export {
   type AddressList,
+  type DrainOptions,
+  type ProxyProtocolOptions,
   type AdmissionOptions,
   type PressureEvent,
   type Refusal,
@@ -64,6 +66,7 @@ export {
   type DisconnectEvent,
   forward,
   type ForwardConnectOptions,
+  type ForwardHeaderOptions,
   type Forwarded,
   Forwarder,
   type ForwarderStats,

@@ -7,8 +7,12 @@ import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
 import { clientKey, isListed } from "./clientKey.js";
+import type { ProxyHeader } from "../proxyProtocol/index.js";
+import type { Stream } from "../stream/index.js";
+import { localError } from "../wait/localError.js";
 import type { CheckedAdmission, RefusalReason } from "./limits.js";
 import { pressure, type PressureClient, shortageOf } from "./pressure.js";
+import { ProxyGate } from "./proxyGate.js";
 import { TokenBucket } from "./tokenBucket.js";
 
 /** Gets the result of an accept that had to wait. */
@@ -27,8 +31,16 @@ export interface AcceptOwner<T> {
   readonly owed: number;
   /** Resets a connection. */
   refuse(connection: T): void;
-  /** Takes a connection. The owner calls `left(key)` when it has ended. */
-  begin(connection: T, peer: Address | undefined, key: string | undefined): void;
+  /** The stream of a connection, to read the header of the PROXY protocol. Bytes after the header stay in its buffer. */
+  streamOf(connection: T): Stream;
+  /** The header that `readBelow()` has read, if the connection was made over another one. */
+  headerOf?(connection: T): ProxyHeader | undefined;
+  /**
+   * Takes a connection. The owner calls `left(key)` when it has ended.
+   *
+   * @param client the address of the client: that of the header, or else that of the peer
+   */
+  begin(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
   /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
   retryWork(): boolean;
   /** The source accepts no more. */
@@ -41,6 +53,8 @@ export interface AdmissionCounts {
   readonly accepted: number;
   /** Connections that were refused. */
   readonly refused: number;
+  /** Those among them that were refused because of `proxyProtocol`. */
+  readonly proxyRefused: number;
   /** Connections now. */
   readonly connections: number;
   /** Shortages of descriptors or memory that have begun. */
@@ -55,10 +69,12 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   readonly #bucket: TokenBucket | undefined;
   /** Connections by client. */
   readonly #clients = new Map<string, number>();
-  readonly #counts = { accepted: 0, refused: 0, connections: 0, shortages: 0 };
+  readonly #counts = { accepted: 0, refused: 0, proxyRefused: 0, connections: 0, shortages: 0 };
+  readonly #gate: ProxyGate | undefined;
   #accepting = false;
   #looping = false;
   #stopped = false;
+  #ended = false;
   /** Whether the token for the next connection was taken. */
   #paid = false;
   #rateTimer: NodeJS.Timeout | undefined;
@@ -68,9 +84,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   constructor(owner: AcceptOwner<T>, limits: CheckedAdmission, needsPeer: boolean) {
     this.#owner = owner;
     this.#limits = limits;
-    const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused } = limits;
+    const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused, proxyProtocol } = limits;
     const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
-    this.#needsPeer = needsPeer || decides || onRefused !== undefined;
+    this.#needsPeer = needsPeer || decides || onRefused !== undefined || proxyProtocol !== undefined;
+    this.#gate = proxyProtocol === undefined ? undefined : new ProxyGate(proxyProtocol);
     this.#bucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
   }
 
@@ -83,7 +100,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   get idle(): boolean {
-    return this.#counts.connections === 0;
+    return this.#counts.connections + (this.#gate?.size ?? 0) === 0;
   }
 
   get counts(): AdmissionCounts {
@@ -99,7 +116,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#loop();
   }
 
-  /** Accepts no more. Connections that arrive all the same are refused. */
+  /** Accepts no more. Connections that arrive all the same are refused, and those whose header is pending are served. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -109,7 +126,14 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   /** The server has ended. Until then, work of its connections may wait for descriptors. */
   end(): void {
     this.stop();
+    this.#ended = true;
     pressure.leave(this);
+    this.#gate?.cutAll(localError("ECANCELED", "proxy_header"));
+  }
+
+  /** After `stop()`: resolves when no header is pending. */
+  headersRead(): Promise<void> {
+    return this.#gate?.empty() ?? Promise.resolve();
   }
 
   /** Whether the timer of the rate keeps the process alive. */
@@ -209,27 +233,103 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#paid = false;
     const owner = this.#owner;
     const peer = this.#needsPeer ? owner.peerOf(connection) : undefined;
-    const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peer);
-    const reason = this.#refusalOf(peer, key);
+    if (this.#gate === undefined) {
+      this.#decide(connection, peer, undefined, this.#stopped);
+      return;
+    }
+    const header = owner.headerOf?.(connection);
+    if (header !== undefined) this.#decide(connection, peer, header, this.#stopped);
+    else this.#readHeader(this.#gate, connection, peer);
+  }
+
+  #readHeader(gate: ProxyGate, connection: T, peer: Address | undefined): void {
+    const left = this.#limits.maxConnections - this.#counts.connections;
+    let reason: RefusalReason | undefined;
+    if (this.#stopped) reason = "draining";
+    else if (!gate.trusts(peer)) reason = "proxyProtocol";
+    else if (left <= 0) reason = "maxConnections";
     if (reason !== undefined) {
-      this.#counts.refused++;
-      owner.refuse(connection);
-      const { onRefused } = this.#limits;
-      if (onRefused !== undefined) queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+      this.#refuse(reason, connection, peer, peer, undefined);
+      return;
+    }
+    void gate.read(
+      this.#owner.streamOf(connection),
+      left,
+      // A connection that was accepted before `stop()` is served.
+      (header) => this.#decide(connection, peer, header, this.#ended),
+      (error) => this.#refuse(this.#ended ? "draining" : "proxyProtocol", connection, peer, peer, { error }),
+    );
+    this.#checkReserve();
+  }
+
+  /**
+   * Reads the header of a connection on which another one is made, as TLS is. Resolves with the header, or with undefined
+   * after the connection was refused and reset. It is no connection of the server yet.
+   */
+  async readBelow(stream: Stream): Promise<ProxyHeader | undefined> {
+    const peer = stream.remoteAddress;
+    const refuse = (failure: { readonly error: unknown } | undefined): void => {
+      stream.abort();
+      this.#countRefusal(this.#ended ? "draining" : "proxyProtocol", peer, peer, failure);
+    };
+    const gate = this.#gate!;
+    if (!gate.trusts(peer)) {
+      refuse(undefined);
+      return undefined;
+    }
+    let result: ProxyHeader | undefined;
+    const taken = (header: ProxyHeader): void => void (result = header);
+    await gate.read(stream, Infinity, taken, (error) => refuse({ error }));
+    return result;
+  }
+
+  #decide(connection: T, peer: Address | undefined, header: ProxyHeader | undefined, stopped: boolean): void {
+    const client = header?.source ?? peer;
+    const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(client);
+    const reason = stopped ? "draining" : this.#refusalOf(client, key);
+    if (reason !== undefined) {
+      this.#refuse(reason, connection, peer, client, undefined);
       return;
     }
     this.#counts.accepted++;
     this.#counts.connections++;
     if (key !== undefined) this.#clients.set(key, (this.#clients.get(key) ?? 0) + 1);
-    owner.begin(connection, peer, key);
-    if (pressure.isScarce(this.reserve, owner.owed)) pressure.report("EMFILE", true);
+    this.#owner.begin(connection, client, key, header);
+    this.#checkReserve();
   }
 
-  #refusalOf(peer: Address | undefined, key: string | undefined): RefusalReason | undefined {
+  #checkReserve(): void {
+    if (pressure.isScarce(this.reserve, this.#owner.owed)) pressure.report("EMFILE", true);
+  }
+
+  #refuse(
+    reason: RefusalReason,
+    connection: T,
+    peer: Address | undefined,
+    client: Address | undefined,
+    failure: { readonly error: unknown } | undefined,
+  ): void {
+    this.#owner.refuse(connection);
+    this.#countRefusal(reason, peer, client, failure);
+  }
+
+  #countRefusal(
+    reason: RefusalReason,
+    peer: Address | undefined,
+    client: Address | undefined,
+    failure: { readonly error: unknown } | undefined,
+  ): void {
+    this.#counts.refused++;
+    if (reason === "proxyProtocol") this.#counts.proxyRefused++;
+    const { onRefused } = this.#limits;
+    if (onRefused === undefined) return;
+    queueMicrotask(() => report("onRefused", onRefused, { reason, peer, client, ...failure }));
+  }
+
+  #refusalOf(client: Address | undefined, key: string | undefined): RefusalReason | undefined {
     const { allow, deny, maxConnectionsPerAddress } = this.#limits;
-    if (this.#stopped) return "draining";
-    if (deny !== undefined && isListed(deny, peer)) return "deny";
-    if (allow !== undefined && clientKey(peer) !== undefined && !isListed(allow, peer)) return "allow";
+    if (deny !== undefined && isListed(deny, client)) return "deny";
+    if (allow !== undefined && clientKey(client) !== undefined && !isListed(allow, client)) return "allow";
     // An accept that was pending may return a connection when the server is full.
     if (this.#full) return "maxConnections";
     if (key !== undefined && (this.#clients.get(key) ?? 0) >= maxConnectionsPerAddress)

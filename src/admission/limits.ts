@@ -6,15 +6,26 @@ import type { Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { addressList, type AddressList } from "./clientKey.js";
+import { type CheckedProxyProtocol, checkProxyProtocol, type ProxyProtocolOptions } from "./proxyGate.js";
 
 /** Why a connection was refused: the option that refused it. */
-export type RefusalReason = "allow" | "deny" | "maxConnections" | "maxConnectionsPerAddress" | "draining";
+export type RefusalReason =
+  | "allow"
+  | "deny"
+  | "maxConnections"
+  | "maxConnectionsPerAddress"
+  | "proxyProtocol"
+  | "draining";
 
 /** A connection that was accepted and reset at once. */
 export interface Refusal {
   readonly reason: RefusalReason;
-  /** The address of the client. */
+  /** The address of the other end of the connection. */
   readonly peer: Address | undefined;
+  /** The address of the client: that of the header of the PROXY protocol, or else `peer`. */
+  readonly client: Address | undefined;
+  /** With `"proxyProtocol"`, why the header was not taken; absent if `peer` is none of the proxies. */
+  readonly error?: unknown;
 }
 
 /** The begin or the end of a shortage of descriptors or memory, during which a server accepts no connections. */
@@ -52,6 +63,12 @@ export interface AdmissionOptions {
   /** Clients that may not connect, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
   /**
+   * Each connection begins with a header of the PROXY protocol, version 1 or 2, which has the address of the client. A
+   * connection from another address than those in `from`, or without a valid header in time, is reset. The limits and lists
+   * of addresses then apply to the client. Default: no header is read.
+   */
+  readonly proxyProtocol?: ProxyProtocolOptions | undefined;
+  /**
    * Descriptors that the server leaves to the work on all its connections: files, connections to other servers. While
    * fewer are free, it accepts no connections. If each handler opens one, use half of RLIMIT_NOFILE. Default: 16, or an eighth of RLIMIT_NOFILE if that is less.
    */
@@ -72,6 +89,7 @@ export const ADMISSION_OPTIONS: readonly string[] = [
   "maxLifetime",
   "allow",
   "deny",
+  "proxyProtocol",
   "reserve",
   "onRefused",
   "onPressure",
@@ -90,6 +108,7 @@ export interface CheckedAdmission {
   readonly maxLifetime: number | null;
   readonly allow: BlockList | undefined;
   readonly deny: BlockList | undefined;
+  readonly proxyProtocol: CheckedProxyProtocol | undefined;
   readonly reserve: number | undefined;
   readonly onRefused: ((refusal: Refusal) => void) | undefined;
   readonly onPressure: ((event: PressureEvent) => void) | undefined;
@@ -138,6 +157,7 @@ export function checkAdmission(
     maxLifetime: millisecondsOr(opts.maxLifetime, null, action, "maxLifetime"),
     allow: addressList(opts.allow, action, "allow"),
     deny: addressList(opts.deny, action, "deny"),
+    proxyProtocol: checkProxyProtocol(opts.proxyProtocol, action),
     reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MOST_CONNECTIONS),
     onRefused: reporter(opts.onRefused, action, "onRefused"),
     onPressure: reporter(opts.onPressure, action, "onPressure"),

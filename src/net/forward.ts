@@ -10,7 +10,13 @@ import {
   parseEndpoint,
   parseLocalEndpoint,
 } from "../addr/index.js";
-import { ADMISSION_OPTIONS, type AdmissionOptions, checkAdmission } from "../admission/index.js";
+import {
+  ADMISSION_OPTIONS,
+  type AdmissionOptions,
+  checkAdmission,
+  type DrainOptions,
+  drainTimeout,
+} from "../admission/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
@@ -20,12 +26,14 @@ import { type CheckedForward, type Forwarded } from "./forwardedConnection.js";
 import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
 import { describable, Inspectable } from "../registry/index.js";
+import { forwardHeader, type ForwardHeaderOptions } from "./forwardHeader.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
 import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
 export { type Forwarded } from "./forwardedConnection.js";
 export { type ForwarderStats } from "./forwardServer.js";
+export { type ForwardHeaderOptions } from "./forwardHeader.js";
 
 /** How to forward. */
 export interface ForwardOptions extends AdmissionOptions {
@@ -48,6 +56,11 @@ export interface ForwardOptions extends AdmissionOptions {
   readonly listen?: ForwardListenOptions | undefined;
   /** Options for `connect()`, if the target is a tcp endpoint. The port of `localAddress` must be 0. */
   readonly connect?: ForwardConnectOptions | undefined;
+  /**
+   * Sends a header of the PROXY protocol to the target before the bytes of the client. It has the address of the client,
+   * and the one that the client connected to. Default: no header.
+   */
+  readonly sendProxyProtocol?: ForwardHeaderOptions | undefined;
   /** Closes the forwarder, as `close()` does. */
   readonly signal?: AbortSignal | undefined;
   /** Called when a connection has ended. An error that it throws is an uncaught exception. */
@@ -63,9 +76,17 @@ export type ForwardConnectOptions = Omit<
   "timeout" | "signal" | "readSize" | "maxLine" | "maxFrame" | "now" | "tls" | "via"
 >;
 
-const NAMES = [...ADMISSION_OPTIONS, "connectTimeout", "pipeSize", "listen", "connect", "signal", "onEnd"];
+const NAMES = [
+  ...ADMISSION_OPTIONS,
+  "connectTimeout",
+  "pipeSize",
+  "listen",
+  "connect",
+  "sendProxyProtocol",
+  "signal",
+  "onEnd",
+];
 const DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
-const DRAIN_TIMEOUT = 10_000;
 const INET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
 
 /**
@@ -133,6 +154,7 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): C
     connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
     pipes: pipesOf(opts.pipeSize, action),
     target: address,
+    sendHeader: forwardHeader(opts.sendProxyProtocol, action),
     // Both functions run in the asynchronous context of the call of forward(), not in that of an event.
     way: way.resolver === undefined ? way : { ...way, resolver: AsyncResource.bind(way.resolver) },
     onEnd: onEnd === undefined ? undefined : AsyncResource.bind(onEnd),
@@ -198,7 +220,7 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
    * code handles that, it is an unhandled rejection.
    */
   get closed(): Promise<void> {
-    return this.#server.closed;
+    return this.#server.life.closed;
   }
 
   /**
@@ -222,15 +244,13 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
-  async drain(opts: { readonly timeout?: number | null | undefined } = {}): Promise<void> {
-    checkOptions(opts, "drain");
-    checkNames(opts, ["timeout"], "drain");
-    await this.#server.drain(millisecondsOr(opts.timeout, DRAIN_TIMEOUT, "drain", "timeout"));
+  async drain(opts: DrainOptions = {}): Promise<void> {
+    await this.#server.life.drain(drainTimeout(opts));
   }
 
   /** Stops to accept connections, and resets both sides of the open ones. */
   close(): Promise<void> {
-    this.#server.end();
+    this.#server.life.end();
     return Promise.resolve();
   }
 

@@ -1,15 +1,22 @@
 // Accepts connections for forward(), and checks their deadlines. forwardedConnection.ts connects each to the target.
 
-import { AcceptLoop, type AcceptHandler, type AcceptOwner, ConnectionSet, pressure } from "../admission/index.js";
+import {
+  AcceptLoop,
+  type AcceptHandler,
+  type AcceptOwner,
+  ConnectionSet,
+  Lifecycle,
+  type LifecycleOwner,
+  pressure,
+} from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
+import type { ProxyHeader } from "../proxyProtocol/index.js";
 import type { Fields } from "../registry/index.js";
 import { acceptFrom, PENDING, resetOnClose, type Socket } from "../socket/index.js";
+import type { Stream } from "../stream/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
-import { offAbort, onAbort } from "../wait/aborts.js";
-import { localError } from "../wait/localError.js";
 import { type CheckedForward, closeQuietly, ForwardedConnection, holdSocket } from "./forwardedConnection.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
-import { rejection } from "../wait/rejection.js";
 import type { ListenAddress, SocketListener } from "./socketListener.js";
 
 /** Connections to a target by name that are tried again at a time, after a shortage of descriptors. */
@@ -19,8 +26,10 @@ const RETRIED_NAMES = 4;
 export interface ForwarderStats {
   /** Connections that were accepted and not refused. */
   readonly accepted: number;
-  /** Connections that were refused: the lists of addresses, or a limit. */
+  /** Connections that were refused: the lists of addresses, a limit, or `proxyProtocol`. */
   readonly refused: number;
+  /** Those among them that were refused because of `proxyProtocol`. */
+  readonly proxyRefused: number;
   /** Shortages of descriptors or memory that have begun. */
   readonly shortages: number;
   /** Connections now, including those that are not connected to the target yet. */
@@ -34,14 +43,12 @@ export interface ForwarderStats {
 }
 
 /** Accepts connections and checks their deadlines. */
-export class ForwardServer implements AcceptOwner<Socket> {
+export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly checked: CheckedForward;
-  readonly closed: Promise<void>;
+  readonly life: Lifecycle;
   readonly #listener: SocketListener;
   readonly #connections = new ConnectionSet<ForwardedConnection>();
   readonly #loop: AcceptLoop<Socket>;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onSignal = { aborted: (): void => this.end() };
   /** Whether the server and its connections keep the process alive. */
   held = true;
   /** The lookups of names that run: each will open a descriptor for the target. */
@@ -49,16 +56,13 @@ export class ForwardServer implements AcceptOwner<Socket> {
   /** Connections that wait for a descriptor, in the order of their requests. */
   readonly #waiting = new Set<ForwardedConnection>();
   readonly #totals = { failed: 0, toTarget: 0, toClient: 0 };
-  #over = false;
-  #resolve!: (outcome?: Promise<never>) => void;
 
   constructor(listener: SocketListener, checked: CheckedForward, signal: AbortSignal | undefined) {
     this.checked = checked;
     this.#listener = listener;
-    this.#signal = signal;
-    this.closed = new Promise((resolve) => (this.#resolve = resolve));
-    this.#loop = new AcceptLoop(this, checked, checked.onEnd !== undefined);
-    if (signal !== undefined) onAbort(signal, this.#onSignal);
+    const needsPeer = checked.onEnd !== undefined || checked.sendHeader !== undefined;
+    this.#loop = new AcceptLoop(this, checked, needsPeer);
+    this.life = new Lifecycle(this, "forward", signal);
   }
 
   get address(): ListenAddress {
@@ -66,8 +70,8 @@ export class ForwardServer implements AcceptOwner<Socket> {
   }
 
   stats(): ForwarderStats {
-    const { accepted, connections, refused, shortages } = this.#loop.counts;
-    return { accepted, refused, ...this.#totals, shortages, connections };
+    const { accepted, connections, proxyRefused, refused, shortages } = this.#loop.counts;
+    return { accepted, refused, proxyRefused, ...this.#totals, shortages, connections };
   }
 
   describe(): Fields<ListenerDescription> {
@@ -102,11 +106,16 @@ export class ForwardServer implements AcceptOwner<Socket> {
 
   acceptFailed(error: unknown): void {
     // If the signal of `listen` has closed the listener, that is no error.
-    this.end(this.#listener.socket.closed ? undefined : error);
+    this.life.end(this.#listener.socket.closed ? undefined : { error });
   }
 
-  begin(socket: Socket, peer: Address | undefined, key: string | undefined): void {
-    const connection = new ForwardedConnection(this, socket, peer, key);
+  /** The pump first moves the bytes that this stream has read after the header. */
+  streamOf(socket: Socket): Stream {
+    return socket.stream();
+  }
+
+  begin(socket: Socket, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
+    const connection = new ForwardedConnection(this, socket, client, key, header);
     this.#connections.add(connection);
     connection.start();
   }
@@ -151,25 +160,23 @@ export class ForwardServer implements AcceptOwner<Socket> {
     this.#loop.left(key);
   }
 
-  /** Accepts no more, and waits for the connections. After `timeout` ms it cuts those that are left. */
-  async drain(timeout: number | null): Promise<void> {
-    if (this.#over) return;
+  stop(): void {
     this.#loop.stop();
     void this.#listener.close();
-    const timer = timeout === null ? undefined : setTimeout(() => this.end(), timeout);
-    await this.#connections.empty();
-    clearTimeout(timer);
-    this.end();
   }
 
-  end(error?: unknown): void {
-    if (this.#over) return;
-    this.#over = true;
+  async emptied(): Promise<void> {
+    await this.#loop.headersRead();
+    await this.#connections.empty();
+  }
+
+  cut(error: unknown): void {
     this.#loop.end();
-    if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
+    this.#connections.cutAll(error);
+  }
+
+  ended(error: unknown): void {
     void this.#listener.close();
-    this.#connections.cutAll(error ?? localError("ECANCELED", "forward"));
-    if (error === undefined) this.#resolve();
-    else this.#resolve(rejection(error));
+    this.cut(error);
   }
 }

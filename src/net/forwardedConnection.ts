@@ -7,6 +7,7 @@ import { type Address, HostPort } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
 import type { PipePool } from "../ops/pipes.js";
+import type { ProxyHeader } from "../proxyProtocol/index.js";
 import {
   type CompletionHandler,
   type LastActivity,
@@ -25,7 +26,7 @@ import type { ForwardServer } from "./forwardServer.js";
 
 /** A forwarded connection that has ended. */
 export interface Forwarded {
-  /** The address of the client. */
+  /** The address of the client. With `proxyProtocol`, the one in the header, if there is one. */
   readonly client: Address;
   /** Bytes that were sent to the target. */
   readonly toTarget: number;
@@ -43,8 +44,13 @@ export interface CheckedForward extends CheckedAdmission {
   /** The address of the target, or its name if a lookup is necessary. */
   readonly target: Address | HostPort;
   readonly way: CheckedConnect;
+  /** Makes the header for the target; undefined to send none. */
+  readonly sendHeader: MakeHeader | undefined;
   readonly onEnd: ((forwarded: Forwarded) => void) | undefined;
 }
+
+/** Makes the header of the PROXY protocol for the target. `header` is the one that the client's proxy has sent. */
+export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
 /** One forwarded connection. */
 export class ForwardedConnection implements TrackedConnection, AttemptListener, CompletionHandler<PumpCounts> {
@@ -53,6 +59,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   readonly #client: Socket;
   readonly #address: Address | undefined;
   readonly #key: string | undefined;
+  readonly #header: ProxyHeader | undefined;
   readonly #since: number = clock();
   /** The deadline of connecting, as of `clock()`; Infinity if connectHost() has the deadline. */
   #deadline = Infinity;
@@ -65,8 +72,15 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   #usesPipes = false;
   #over = false;
 
-  constructor(server: ForwardServer, client: Socket, address: Address | undefined, key: string | undefined) {
+  constructor(
+    server: ForwardServer,
+    client: Socket,
+    address: Address | undefined,
+    key: string | undefined,
+    header: ProxyHeader | undefined,
+  ) {
     this.#server = server;
+    this.#header = header;
     this.#client = client;
     this.#address = address;
     this.#key = key;
@@ -145,10 +159,35 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
       target.close();
       return;
     }
-    const { pipes } = this.#server.checked;
+    const { sendHeader } = this.#server.checked;
     this.#dial = this.#unneeded = undefined;
     this.#target = target;
     if (!this.#server.held) target.unref();
+    if (sendHeader === undefined) this.#pumpTo(target);
+    else this.#sendHeader(target, sendHeader);
+  }
+
+  /** Sends the header before all bytes of the client. Until then, the deadline of connecting applies. */
+  #sendHeader(target: Socket, make: MakeHeader): void {
+    let header: Buffer;
+    try {
+      header = make(this.#address!, this.#client, this.#header);
+    } catch (error) {
+      this.cut(error);
+      return;
+    }
+    const { connectTimeout, target: to } = this.#server.checked;
+    if (to instanceof HostPort) this.#deadline = after(clock(), connectTimeout);
+    this.#server.arm(this.dueAt());
+    target.sendAll(header).then(
+      () => this.#pumpTo(target),
+      (error: unknown) => this.cut(error),
+    );
+  }
+
+  #pumpTo(target: Socket): void {
+    if (this.#over) return;
+    const { pipes } = this.#server.checked;
     this.#activity = { last: clock() };
     this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
     this.#server.arm(this.dueAt());

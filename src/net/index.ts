@@ -2,6 +2,8 @@
 
 export {
   type AddressList,
+  type DrainOptions,
+  type ProxyProtocolOptions,
   type AdmissionOptions,
   type PressureEvent,
   type Refusal,
@@ -11,6 +13,7 @@ export { connect, type ConnectOptions } from "./connect.js";
 export {
   forward,
   type ForwardConnectOptions,
+  type ForwardHeaderOptions,
   type Forwarded,
   Forwarder,
   type ForwarderStats,

@@ -13,7 +13,11 @@ import {
 } from "../tls/index.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
+import { type BeforeHandshake, setBeforeHandshake } from "../tls/tlsListener.js";
 import { SocketListener } from "./socketListener.js";
+
+/** Sets what happens on each connection before its handshake, for `listen("tls://…")` and a TlsListener. */
+export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -41,6 +45,8 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
+    beforeHandshake = (listener, before) =>
+      setBeforeHandshake(listener instanceof TlsListener ? listener : listener.#tlsListener, before);
   }
 
   readonly #tlsListener: TlsListener;

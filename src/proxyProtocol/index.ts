@@ -1,6 +1,7 @@
 export { decodeProxyHeader } from "./decodeProxyHeader.js";
 export { encodeProxyHeader, type ProxyHeaderToSend } from "./encodeProxyHeader.js";
 export {
+  checkMaxBytes,
   PROXY_HEADER_MAX_BYTES,
   PROXY_HEADER_TIMEOUT,
   readProxyHeader,

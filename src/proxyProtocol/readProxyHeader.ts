@@ -30,6 +30,11 @@ const ACTION = "read the header of the PROXY protocol";
 const SMALLEST_LIMIT = 232;
 const LARGEST = FIXED + 0xffff;
 
+/** Checks the option `maxBytes`. */
+export function checkMaxBytes(value: number | undefined, action: string, name: string): number {
+  return integer(value ?? PROXY_HEADER_MAX_BYTES, action, name, SMALLEST_LIMIT, LARGEST);
+}
+
 /**
  * Reads the header of the PROXY protocol, version 1 or 2, from the start of a stream. The bytes after the header stay in
  * the stream. The caller must trust the peer, because a header is not authenticated. If the call fails, close the
@@ -60,7 +65,7 @@ export async function readProxyHeader(stream: Stream, opts: ReadProxyHeaderOptio
   const { timeout: given = PROXY_HEADER_TIMEOUT } = opts;
   const timeout = milliseconds(given, ACTION);
   const signal = abortSignal(opts.signal, ACTION);
-  const maxBytes = integer(opts.maxBytes ?? PROXY_HEADER_MAX_BYTES, ACTION, "maxBytes", SMALLEST_LIMIT, LARGEST);
+  const maxBytes = checkMaxBytes(opts.maxBytes, ACTION, "maxBytes");
   const end = timeout === null || timeout === undefined ? undefined : clock() + timeout;
   const wait = (): IoOptions => {
     if (end === undefined) return { signal };

@@ -3,13 +3,15 @@
 export {
   type AddressList,
   type AdmissionOptions,
+  type DrainOptions,
   type PressureEvent,
+  type ProxyProtocolOptions,
   type Refusal,
   type RefusalReason,
 } from "../admission/index.js";
 export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
-export { type DrainOptions, Server, type ServerDescription, type ServerStats } from "./server.js";
+export { Server, type ServerDescription, type ServerStats } from "./server.js";
 export { type ServeOptions } from "./serverOptions.js";
 export type { DescribedValue, Description, INSPECT, Inspectable } from "../registry/index.js";
 export {

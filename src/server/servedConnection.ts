@@ -4,6 +4,7 @@ import type { TrackedConnection } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import type { Stream } from "../stream/index.js";
+import type { ProxyHeader } from "../proxyProtocol/index.js";
 import { localError } from "../wait/localError.js";
 
 /** What a handler gets besides the stream. */
@@ -17,11 +18,18 @@ export interface ConnectionContext {
   readonly signal: AbortSignal;
   /** Aborted when the server begins to drain: finish the current request and return. All handlers share it. */
   readonly draining: AbortSignal;
-  /** The address of the client. */
+  /** The address of the client. With `proxyProtocol`, the one in the header; otherwise that of the peer. */
+  readonly client: Address | undefined;
+  /** The address of the other end of the connection, which may be a proxy: `stream.remoteAddress`. */
   readonly peer: Address | undefined;
+  /** The header of the PROXY protocol, with its TLVs; undefined without `proxyProtocol`. */
+  readonly proxyHeader: ProxyHeader | undefined;
   /** The address of this end. */
   readonly local: Address | undefined;
 }
+
+/** Where a connection comes from. */
+export type ConnectionOrigin = Pick<ConnectionContext, "client" | "peer" | "proxyHeader">;
 
 /** Handles a connection. When it has returned, or its promise is fulfilled, the server ends the connection. */
 export type ConnectionHandler = (stream: Stream, context: ConnectionContext) => unknown;
@@ -70,11 +78,13 @@ export class ServedConnection implements TrackedConnection {
   /** When the bytes came that were not answered yet, and the counter before them; undefined while there are none. */
   #request: { readonly at: number; readonly before: number } | undefined;
 
-  constructor(owner: ConnectionOwner, id: number, stream: Stream, peer: Address | undefined, key: string | undefined) {
+  constructor(owner: ConnectionOwner, id: number, stream: Stream, origin: ConnectionOrigin, key: string | undefined) {
     this.#owner = owner;
     this.stream = stream;
     this.#key = key;
-    this.context = new ServedContext(id, stream, peer, owner.draining);
+    this.context = new ServedContext(id, stream, origin, owner.draining);
+    // The bytes of the header are no request.
+    if (origin.proxyHeader !== undefined) this.#received = stream.stats().bytesReceived;
     this.#activeAt = this.#receivedAt = this.#since;
     this.#checkAt = nextCheck(this.#since, owner.limits.interval);
   }
@@ -196,17 +206,21 @@ export function nextCheck(now: number, interval: number): number {
 
 class ServedContext implements ConnectionContext {
   readonly id: number;
+  readonly client: Address | undefined;
   readonly peer: Address | undefined;
+  readonly proxyHeader: ProxyHeader | undefined;
   readonly draining: AbortSignal;
   readonly #stream: Stream;
   /** Made when it is first used. */
   #controller: AbortController | undefined;
   #aborted: { readonly reason: unknown } | undefined;
 
-  constructor(id: number, stream: Stream, peer: Address | undefined, draining: AbortSignal) {
+  constructor(id: number, stream: Stream, origin: ConnectionOrigin, draining: AbortSignal) {
     this.id = id;
     this.#stream = stream;
-    this.peer = peer;
+    this.client = origin.client;
+    this.peer = origin.peer;
+    this.proxyHeader = origin.proxyHeader;
     this.draining = draining;
   }
 

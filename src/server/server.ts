@@ -1,17 +1,22 @@
 // Server: accepts the connections of a listener, and calls the handler for each.
 
 import { AsyncResource } from "node:async_hooks";
-import { AcceptLoop, type AcceptOwner, ConnectionSet } from "../admission/index.js";
+import {
+  AcceptLoop,
+  type AcceptOwner,
+  ConnectionSet,
+  type DrainOptions,
+  drainTimeout,
+  Lifecycle,
+} from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
-import { checkNames, checkOptions, quote } from "../check/index.js";
-import type { Listener } from "../io.js";
+import type { Conn, Listener } from "../io.js";
+import { beforeHandshake, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
+import type { ProxyHeader } from "../proxyProtocol/index.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
-import { offAbort, onAbort } from "../wait/aborts.js";
-import { localError } from "../wait/localError.js";
-import { LONGEST_TIMER, millisecondsOr } from "../wait/waitOptions.js";
 import {
   type ConnectionContext,
   type ConnectionHandler,
@@ -28,8 +33,10 @@ import { type Source, sourceOf } from "./source.js";
 export interface ServerStats {
   /** Connections whose handler was called. */
   readonly accepted: number;
-  /** Connections that were refused: the lists of addresses, or a limit. */
+  /** Connections that were refused: the lists of addresses, a limit, or `proxyProtocol`. */
   readonly refused: number;
+  /** Those among them that were refused because of `proxyProtocol`. */
+  readonly proxyRefused: number;
   /** Connections now. */
   readonly connections: number;
   /** Handlers that have failed. */
@@ -48,12 +55,6 @@ export interface ServerStats {
   readonly state: "listening" | "draining" | "closed";
 }
 
-/** Options of {@link Server.drain}. */
-export interface DrainOptions {
-  /** Milliseconds for the handlers; then their connections are cut. null for no limit. Default 10,000. */
-  readonly timeout?: number | null | undefined;
-}
-
 /** The fields of a {@link Server} in JSON. */
 export interface ServerDescription extends Description {
   readonly kind: "Server";
@@ -67,7 +68,6 @@ const LONGEST_INTERVAL = 1000;
 const SHORTEST_INTERVAL = 20;
 /** Checks in the time of a limit. */
 const CHECKS = 4;
-const DRAIN_TIMEOUT = 10_000;
 
 function limitsOf({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): ConnectionLimits {
   const shortest = Math.min(
@@ -88,7 +88,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   static {
     makeServer = (listener, handler, opts) => new Server(listener, handler, opts);
     describable<Server, ServerDescription>(Server.prototype, "Server", (server) => ({
-      state: server.#state,
+      state: server.#life.state,
       local: server.address === undefined ? null : String(server.address),
       connections: server.#connections.size,
     }));
@@ -105,16 +105,13 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #next: Source;
   readonly #loop: AcceptLoop<Stream>;
   readonly #connections = new ConnectionSet<ServedConnection>();
-  readonly #draining = new AbortController();
+  readonly #life: Lifecycle;
   readonly #owner: ConnectionOwner;
-  readonly #onSignal = { aborted: (): void => void this.close() };
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
+  /** The headers that came before TLS. */
+  readonly #below = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
-  readonly #signals: { readonly name: NodeJS.Signals; readonly listener: () => void }[] = [];
-  #state: ServerStats["state"] = "listening";
   #nextId = 1;
-  #resolve!: () => void;
-  #reject!: (error: unknown) => void;
 
   private constructor(listener: Listener, handler: ConnectionHandler, opts: CheckedServe) {
     super();
@@ -123,18 +120,34 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#handler = AsyncResource.bind(handler);
     this.#opts = opts;
     this.#next = sourceOf(listener);
-    this.closed = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.#life = new Lifecycle(
+      {
+        stop: () => {
+          this.#loop.stop();
+          void listener.close();
+        },
+        emptied: async () => {
+          await this.#loop.headersRead();
+          await this.#connections.empty();
+        },
+        cut: (error) => this.#cut(error),
+        ended: (error) => {
+          this.#cut(error);
+          void listener.close();
+        },
+      },
+      "serve",
+      opts.signal,
+    );
+    this.closed = this.#life.closed;
     this.#owner = {
       limits: limitsOf(opts),
-      draining: this.#draining.signal,
+      draining: this.#life.draining,
       handlerFailed: (error, context) => this.#handlerFailed(error, context),
       remove: (connection, key, cut, limit) => this.#remove(connection, key, cut, limit),
     };
-    if (opts.signal !== undefined) onAbort(opts.signal, this.#onSignal);
     this.#loop = new AcceptLoop(this.#acceptOwner(), opts, false);
+    if (opts.proxyProtocol !== undefined) this.#readHeadersBelowTls(listener);
     this.#loop.start();
   }
 
@@ -145,15 +158,15 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
 
   /** The counters, also after the server was closed. */
   stats(): ServerStats {
-    const { accepted, connections, refused, shortages } = this.#loop.counts;
+    const { accepted, connections, proxyRefused, refused, shortages } = this.#loop.counts;
     let { received, sent } = this.#bytes;
     for (const { stream } of this.#connections) {
       const { bytesReceived, bytesSent } = stream.stats();
       received += bytesReceived;
       sent += bytesSent;
     }
-    const counts = { accepted, refused, connections, ...this.#counts, shortages };
-    return { ...counts, bytesReceived: received, bytesSent: sent, state: this.#state };
+    const counts = { accepted, refused, proxyRefused, connections, ...this.#counts, shortages };
+    return { ...counts, bytesReceived: received, bytesSent: sent, state: this.#life.state };
   }
 
   /**
@@ -181,27 +194,12 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    checkOptions(opts, "drain");
-    checkNames(opts, ["timeout"], "drain");
-    const timeout = millisecondsOr(opts.timeout, DRAIN_TIMEOUT, "drain", "timeout");
-    if (this.#state === "closed") return;
-    if (this.#state === "listening") {
-      this.#state = "draining";
-      this.#loop.stop();
-      void this.#listener.close();
-      this.#draining.abort(localError("ECANCELED", "serve", { cause: new Error("the server drains") }));
-    }
-    const cut = (): void => this.#connections.cutAll(localError("ECANCELED", "serve"));
-    // Referenced, because a handler may wait for something that keeps no process alive.
-    const timer = timeout === null ? undefined : setTimeout(cut, Math.min(timeout, LONGEST_TIMER));
-    await this.#connections.empty();
-    clearTimeout(timer);
-    this.#end(undefined);
+    await this.#life.drain(drainTimeout(opts));
   }
 
   /** Closes the listener, and resets all connections. Handlers get the abort of their signal. */
   close(): Promise<void> {
-    this.#end(undefined);
+    this.#life.end();
     return Promise.resolve();
   }
 
@@ -217,22 +215,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError for wrong arguments
    */
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
-    const action = "shut down on signals";
-    if (!Array.isArray(signals) || !signals.every((name) => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name))) {
-      throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
-    }
-    checkOptions(opts, action);
-    checkNames(opts, ["timeout"], action);
-    millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
-    if (this.#state === "closed") return this;
-    const listener = (): void => {
-      if (this.#state === "draining") void this.close();
-      else void this.drain(opts);
-    };
-    for (const name of signals) {
-      process.on(name, listener);
-      this.#signals.push({ name, listener });
-    }
+    this.#life.shutdownOn(signals, opts);
     return this;
   }
 
@@ -242,17 +225,30 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       next: this.#next,
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
-      begin: (stream, _peer, key) => this.#begin(stream, key),
+      streamOf: (stream) => stream,
+      headerOf: (stream) => this.#below.get(stream.conn),
+      begin: (stream, client, key, header) => this.#begin(stream, client, key, header),
       retryWork: () => false,
-      acceptFailed: (error) => this.#end({ error }),
+      acceptFailed: (error) => this.#life.end({ error }),
     };
   }
 
-  #begin(stream: Stream, key: string | undefined): void {
-    const connection = new ServedConnection(this.#owner, this.#nextId++, stream, stream.remoteAddress, key);
+  #begin(stream: Stream, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
+    const peer = stream.remoteAddress;
+    const origin = { client: client ?? peer, peer, proxyHeader: header };
+    const connection = new ServedConnection(this.#owner, this.#nextId++, stream, origin, key);
     this.#connections.add(connection);
     this.#connections.arm(nextCheck(clock(), this.#owner.limits.interval));
     connection.start(this.#handler);
+  }
+
+  /** The header comes before the first record of TLS. */
+  #readHeadersBelowTls(listener: Listener): void {
+    if (!(listener instanceof TlsSocketListener || listener instanceof TlsListener)) return;
+    beforeHandshake(listener, async (stream) => {
+      const header = await this.#loop.readBelow(stream);
+      return header === undefined ? undefined : (secured) => void this.#below.set(secured, header);
+    });
   }
 
   #handlerFailed(error: unknown, context: ConnectionContext): void {
@@ -281,15 +277,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#loop.left(key);
   }
 
-  #end(failure: { readonly error: unknown } | undefined): void {
-    if (this.#state === "closed") return;
-    this.#state = "closed";
+  /** Ends the work that is left. */
+  #cut(error: unknown): void {
     this.#loop.end();
-    void this.#listener.close();
-    for (const { name, listener } of this.#signals.splice(0)) process.off(name, listener);
-    if (this.#opts.signal !== undefined) offAbort(this.#opts.signal, this.#onSignal);
-    this.#connections.cutAll(failure?.error ?? localError("ECANCELED", "serve"));
-    if (failure === undefined) this.#resolve();
-    else this.#reject(failure.error);
+    this.#connections.cutAll(error);
   }
 }

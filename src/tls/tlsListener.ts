@@ -15,6 +15,7 @@ import type { Address } from "../addr/index.js";
 import { report } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
+import { Stream } from "../stream/index.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
@@ -32,10 +33,23 @@ import {
 } from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
+/**
+ * Reads what comes before the first record of TLS, such as a header of the PROXY protocol. Resolves with a function that
+ * is called with the connection after its handshake, or with undefined if it has refused and reset the connection.
+ */
+export type BeforeHandshake = (stream: Stream) => Promise<((secured: TlsConn) => void) | undefined>;
+
+/** Sets what a listener does before each handshake. Only for servers of this package. */
+export let setBeforeHandshake: (listener: TlsListener, before: BeforeHandshake) => void;
+
 /** A handshake that runs. */
 interface RunningHandshake {
   /** The start, as of `clock()`. */
   readonly since: number;
+  /** The connection, while the step before the handshake runs. */
+  early: Conn | undefined;
+  /** Whether that step has refused the connection. */
+  refused: boolean;
   transport: Transport | undefined;
   /** Whether it was dropped for another connection. */
   dropped: boolean;
@@ -60,7 +74,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   readonly context: TlsContext;
   readonly #below: Listener;
   readonly #opts: CheckedListener;
-  readonly #prepared: PreparedTls;
+  #prepared: PreparedTls;
+  #before: BeforeHandshake | undefined;
   /** Aborted by close(). */
   readonly #closing = new AbortController();
   readonly #refs = new TimerRefs();
@@ -86,6 +101,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       pending: listener.#accepting.map(() => "accept"),
       stats: listener.stats(),
     }));
+    setBeforeHandshake = (listener, before) => {
+      listener.#before = before;
+      // The step may have read the first bytes of TLS too.
+      const { checked, ...rest } = listener.#prepared;
+      listener.#prepared = { ...rest, checked: { ...checked, takesBuffered: true } };
+    };
   }
 
   /**
@@ -164,6 +185,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#timer);
     this.#held?.abort();
+    for (const { early } of this.#running) early?.abort();
     await Promise.all([this.#below.close(), ...[...this.#running].map(({ finished }) => finished)]);
   }
 
@@ -242,7 +264,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** The oldest handshake whose client has sent nothing. */
   #oldestSilent(): RunningHandshake | undefined {
     for (const handshake of this.#running)
-      if (!handshake.dropped && handshake.transport?.silent === true) return handshake;
+      if (!handshake.dropped && (handshake.early !== undefined || handshake.transport?.silent === true))
+        return handshake;
     return undefined;
   }
 
@@ -273,6 +296,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (clock() - silent.since < silenceTimeout) return;
     silent.dropped = true;
     this.#handshakes--;
+    silent.early?.abort();
     silent.transport?.duplex.destroy();
   }
 
@@ -281,18 +305,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     const { signal } = this.#closing;
     const handshake: RunningHandshake = {
       since: clock(),
+      early: undefined,
+      refused: false,
       transport: undefined,
       dropped: false,
       finished: undefined,
     };
     this.#running.add(handshake);
     this.#handshakes++;
-    handshake.finished = wrapPrepared(
-      conn,
-      this.#prepared,
-      { signal },
-      (transport) => (handshake.transport = transport),
-    ).then(
+    handshake.finished = this.#secure(conn, handshake).then(
       (wrapped) => {
         this.#remove(handshake);
         const call = this.#accepting.shift();
@@ -309,11 +330,30 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
         this.#fetch();
+        if (handshake.refused && !handshake.dropped) return;
         if (handshake.dropped) this.#counts.dropped++;
         else if (!signal.aborted) this.#counts.failed++;
         if (!signal.aborted) this.#report(handshake.dropped ? this.#silentClientError(error) : error, remoteAddress);
       },
     );
+  }
+
+  async #secure(conn: Conn, handshake: RunningHandshake): Promise<TlsConn> {
+    const { signal } = this.#closing;
+    const wrap = (below: Conn): Promise<TlsConn> =>
+      wrapPrepared(below, this.#prepared, { signal }, (transport) => (handshake.transport = transport));
+    if (this.#before === undefined) return wrap(conn);
+    const stream = conn instanceof Stream ? conn : new Stream(conn);
+    handshake.early = stream;
+    const established = await this.#before(stream);
+    handshake.early = undefined;
+    if (established === undefined) {
+      handshake.refused = true;
+      throw localError("ECONNABORTED", "accept");
+    }
+    const secured = await wrap(stream);
+    established(secured);
+    return secured;
   }
 
   #remove(handshake: RunningHandshake): void {

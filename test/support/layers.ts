@@ -97,7 +97,10 @@ export const policy: Readonly<Record<string, Policy>> = {
     types: ["batch", "cmsg", "options"],
   },
   // What the servers of net and server share.
-  admission: { values: ["sys", "wait", "builtins", "callbacks", "check", "addr"] },
+  admission: {
+    values: ["proxyProtocol", "sys", "wait", "builtins", "callbacks", "check", "addr"],
+    types: ["stream"],
+  },
   tls: { values: ["registry", "stream", "wait", "builtins", "callbacks", "check", "errors", "addr"], types: ["io"] },
   net: {
     values: [

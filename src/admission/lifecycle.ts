@@ -1,0 +1,111 @@
+// The life of a server: it works, drains, and is closed. Signals of the process and an AbortSignal end it.
+
+import { checkNames, checkOptions, quote } from "../check/index.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
+import { localError } from "../wait/localError.js";
+import { rejection } from "../wait/rejection.js";
+import { LONGEST_TIMER, millisecondsOr } from "../wait/waitOptions.js";
+
+/** Options of `drain()`. */
+export interface DrainOptions {
+  /** Milliseconds for the handlers; then their connections are cut. null for no limit. Default 10,000. */
+  readonly timeout?: number | null | undefined;
+}
+
+/** What a server does at the steps of its life. The methods must not throw. */
+export interface LifecycleOwner {
+  /** Takes no more work. */
+  stop(): void;
+  /** Resolves when all work has finished. */
+  emptied(): Promise<void>;
+  /** Ends the work that is left. */
+  cut(error: unknown): void;
+  /** Releases everything. The work that is left ends with the error. Called once. */
+  ended(error: unknown): void;
+}
+
+const DRAIN_TIMEOUT = 10_000;
+
+/** Checks the options of `drain()`, and returns the timeout. */
+export function drainTimeout(opts: DrainOptions, action: string = "drain"): number | null {
+  checkOptions(opts, action);
+  checkNames(opts, ["timeout"], action);
+  return millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
+}
+
+export class Lifecycle {
+  /** Resolves when the server is closed; rejects if it has failed. */
+  readonly closed: Promise<void>;
+  readonly #owner: LifecycleOwner;
+  /** The call that made the server, for errors. */
+  readonly #call: string;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onSignal = { aborted: (): void => this.end() };
+  readonly #processSignals: { readonly name: NodeJS.Signals; readonly listener: () => void }[] = [];
+  /** Made when it is first used. */
+  #draining: AbortController | undefined;
+  #state: "listening" | "draining" | "closed" = "listening";
+  #resolve!: (outcome?: Promise<never>) => void;
+
+  constructor(owner: LifecycleOwner, call: string, signal: AbortSignal | undefined) {
+    this.#owner = owner;
+    this.#call = call;
+    this.#signal = signal;
+    this.closed = new Promise((resolve) => (this.#resolve = resolve));
+    if (signal !== undefined) onAbort(signal, this.#onSignal);
+  }
+
+  get state(): "listening" | "draining" | "closed" {
+    return this.#state;
+  }
+
+  /** Aborted when the server begins to drain. */
+  get draining(): AbortSignal {
+    return (this.#draining ??= new AbortController()).signal;
+  }
+
+  /** Takes no more work, and waits until all has finished. After `timeout` ms it ends what is left. */
+  async drain(timeout: number | null): Promise<void> {
+    if (this.#state === "closed") return;
+    if (this.#state === "listening") {
+      this.#state = "draining";
+      this.#owner.stop();
+      this.#draining?.abort(localError("ECANCELED", this.#call, { cause: new Error("the server drains") }));
+    }
+    const cut = (): void => this.#owner.cut(localError("ECANCELED", this.#call));
+    // Referenced, because a handler may wait for something that keeps no process alive.
+    const timer = timeout === null ? undefined : setTimeout(cut, Math.min(timeout, LONGEST_TIMER));
+    await this.#owner.emptied();
+    clearTimeout(timer);
+    this.end();
+  }
+
+  /** Drains at the first of these signals of the process, and closes at the second. */
+  shutdownOn(signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
+    const action = "shut down on signals";
+    if (!Array.isArray(signals) || !signals.every((name) => typeof name === "string" && /^SIG[A-Z\d]+$/.test(name))) {
+      throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
+    }
+    const timeout = drainTimeout(opts, action);
+    if (this.#state === "closed") return;
+    const listener = (): void => {
+      if (this.#state === "draining") this.end();
+      else void this.drain(timeout);
+    };
+    for (const name of signals) {
+      process.on(name, listener);
+      this.#processSignals.push({ name, listener });
+    }
+  }
+
+  /** Closes the server, with an error if it has failed. */
+  end(failure?: { readonly error: unknown }): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    for (const { name, listener } of this.#processSignals.splice(0)) process.off(name, listener);
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
+    this.#owner.ended(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
+    if (failure === undefined) this.#resolve();
+    else this.#resolve(rejection(failure.error));
+  }
+}

@@ -1,0 +1,40 @@
+// The header of the PROXY protocol that forward() sends to its target.
+
+import { type Address, type Inet6Address, type InetAddress } from "../addr/index.js";
+import { checkOptions } from "../check/index.js";
+import { encodeProxyHeader, type ProxyHeaderToSend, type ProxyTlv } from "../proxyProtocol/index.js";
+import type { MakeHeader } from "./forwardedConnection.js";
+
+/** Which header `forward()` sends to its target. */
+export interface ForwardHeaderOptions {
+  /** Default 2. Version 1 has no room for addresses of UNIX sockets and for TLVs. */
+  readonly version?: 1 | 2 | undefined;
+  /** TLVs to send after those of the header that was received; only version 2. */
+  readonly tlvs?: readonly ProxyTlv[] | undefined;
+  /** Adds a checksum of the header; only version 2. Default false. */
+  readonly crc32c?: boolean | undefined;
+}
+
+/** Checks the option, and returns the function that makes a header. */
+export function forwardHeader(opts: ForwardHeaderOptions | undefined, action: string): MakeHeader | undefined {
+  if (opts === undefined) return undefined;
+  checkOptions(opts, `${action}, sendProxyProtocol`, ["version", "tlvs", "crc32c"]);
+  const { version = 2, tlvs = [], crc32c } = opts;
+  const own: ProxyHeaderToSend = version === 1 && tlvs.length === 0 ? { version, crc32c } : { version, tlvs, crc32c };
+  // Checks the values before there is a connection.
+  encodeProxyHeader(own);
+  return (client, socket, header) => {
+    const ends = endsOf(client, header?.destination ?? socket.getsockname());
+    if (version === 1) return encodeProxyHeader({ ...own, ...ends });
+    return encodeProxyHeader({ ...own, ...ends, tlvs: [...(header?.tlvs ?? []), ...tlvs] });
+  };
+}
+
+/** Both addresses, if a header can have them. */
+function endsOf(source: Address, destination: Address): Pick<ProxyHeaderToSend, "source" | "destination"> {
+  const named = (address: Address): boolean => "path" in address;
+  const numeric = (address: Address): address is InetAddress | Inet6Address => "host" in address;
+  if ((named(source) && named(destination)) || (numeric(source) && numeric(destination)))
+    return { source, destination };
+  return {};
+}
