@@ -1,9 +1,8 @@
 // A node of the chat: the servers for lines and for WebSocket, its rooms, its store, and its end.
 
-import { BlockList } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { EndpointLike, Stream } from "berkeley";
-import { type ConnectionContext, readProxyHeader, serve, type Server } from "berkeley/server";
+import { type ConnectionContext, serve, type ServeOptions, type Server } from "berkeley/server";
 import type { HttpServer } from "../http.js";
 import { startHealth } from "./health.js";
 import { NatsStore } from "./natsStore.js";
@@ -14,7 +13,15 @@ import { LineTransport, WebSocketSide } from "./transports.js";
 
 /** An event of the log. */
 export interface LogEvent {
-  readonly event: "connected" | "disconnected" | "slow" | "store-lost" | "store-back" | "draining";
+  readonly event:
+    | "connected"
+    | "disconnected"
+    | "failed"
+    | "refused"
+    | "slow"
+    | "store-lost"
+    | "store-back"
+    | "draining";
   readonly [field: string]: unknown;
 }
 
@@ -54,7 +61,6 @@ export interface ChatDrainOptions {
 export class ChatNode implements AsyncDisposable {
   readonly #host: SessionHost;
   readonly #opts: ChatOptions;
-  readonly #trusted: BlockList | undefined;
   readonly #webSockets: WebSocketSide;
   readonly #counts = { messages: 0, duplicates: 0, refused: 0, slow: 0 };
   readonly #servers: Server[] = [];
@@ -63,7 +69,6 @@ export class ChatNode implements AsyncDisposable {
 
   private constructor(store: Store, opts: ChatOptions) {
     this.#opts = opts;
-    this.#trusted = opts.proxies && networks(opts.proxies);
     const { name = "chat", session: limits = {} } = opts;
     this.#host = { name, rooms: new Rooms(store), store, limits, counts: this.#counts, sessions: new Set() };
     this.#webSockets = new WebSocketSide(
@@ -89,31 +94,21 @@ export class ChatNode implements AsyncDisposable {
   }
 
   async #listen(): Promise<void> {
-    const { health, idleTimeout, lines, maxConnections, maxOutbox = 1 << 20, webSocket } = this.#opts;
-    const shared = {
+    const { health, idleTimeout, lines, maxConnections, maxOutbox = 1 << 20, proxies, webSocket } = this.#opts;
+    const shared: ServeOptions = {
       idleTimeout,
       maxConnections,
-      // All clients of a load balancer have its address.
-      ...(this.#trusted === undefined ? {} : { maxConnectionsPerAddress: null }),
+      proxyProtocol: proxies && { from: proxies },
       listen: { maxOutbox, backlog: 4096 },
-      // A connection that is reset, or a header that is refused.
-      onError: (error: unknown, { id, peer }: ConnectionContext) =>
-        this.#log({ event: "disconnected", id, peer: String(peer), error: String(error) }),
+      onRefused: ({ reason, client }) => this.#log({ event: "refused", client: String(client), reason }),
+      // The client has reset the connection, or has gone in the middle of a line.
+      onError: (error, { client }) => this.#log({ event: "failed", client: String(client), error: String(error) }),
     };
-    this.#servers.push(
-      await serve(
-        lines,
-        async (stream, context) => {
-          const known = await this.#admit(stream, context);
-          await this.#serve(new LineTransport(stream, () => this.#slow(known)), known);
-        },
-        shared,
-      ),
-    );
+    const serveLines = (stream: Stream, context: ConnectionContext): Promise<void> =>
+      this.#serve(new LineTransport(stream, () => this.#slow(context)), context);
+    this.#servers.push(await serve(lines, serveLines, shared));
     if (webSocket !== undefined) {
-      const run = async (stream: Stream, context: ConnectionContext): Promise<void> =>
-        this.#webSockets.run(stream, await this.#admit(stream, context));
-      this.#servers.push(await serve(webSocket, run, shared));
+      this.#servers.push(await serve(webSocket, (stream, context) => this.#webSockets.run(stream, context), shared));
     }
     if (health !== undefined) {
       this.#health = await startHealth(health, { ready: () => this.ready, counters: () => this.counters() });
@@ -143,20 +138,8 @@ export class ChatNode implements AsyncDisposable {
     return { connections, rooms: this.#host.rooms.count, ready: Number(this.ready), ...this.#counts };
   }
 
-  /** The context with the address of the client, also behind a proxy. */
-  async #admit(stream: Stream, context: ConnectionContext): Promise<ConnectionContext> {
-    let { peer } = context;
-    if (this.#trusted !== undefined) {
-      if (peer === undefined || !("host" in peer) || !this.#trusted.check(peer.host))
-        throw new Error("the peer is no trusted proxy");
-      peer = (await readProxyHeader(stream, { signal: context.draining })).source ?? peer;
-    }
-    this.#log({ event: "connected", id: context.id, client: String(peer) });
-    const { draining, id, local, signal } = context;
-    return { draining, id, local, signal, peer };
-  }
-
-  async #serve(transport: Transport, { draining, peer, signal }: ConnectionContext): Promise<void> {
+  async #serve(transport: Transport, { client, draining, id, signal }: ConnectionContext): Promise<void> {
+    this.#log({ event: "connected", id, client: String(client) });
     const session = new Session(this.#host, transport);
     const stop = new AbortController();
     const abort = (): void => stop.abort(new Error("the connection ends"));
@@ -168,13 +151,13 @@ export class ChatNode implements AsyncDisposable {
       await session.run(stop.signal, draining);
     } finally {
       for (const each of [signal, draining]) each.removeEventListener("abort", abort);
-      this.#log({ event: "disconnected", client: String(peer), nick: session.nick });
+      this.#log({ event: "disconnected", client: String(client), nick: session.nick });
     }
   }
 
-  #slow({ peer }: ConnectionContext): void {
+  #slow({ client }: ConnectionContext): void {
     this.#counts.slow++;
-    this.#log({ event: "slow", client: String(peer) });
+    this.#log({ event: "slow", client: String(client) });
   }
 
   #log(event: LogEvent): void {
@@ -214,13 +197,4 @@ export class ChatNode implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function networks(list: readonly string[]): BlockList {
-  const trusted = new BlockList();
-  for (const network of list) {
-    const [address = "", bits] = network.split("/");
-    trusted.addSubnet(address, Number(bits ?? 32), "ipv4");
-  }
-  return trusted;
 }
