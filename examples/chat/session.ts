@@ -73,6 +73,8 @@ export class Session {
         stop.throwIfAborted();
       }
     } catch (error) {
+      // A line without an end.
+      if (error instanceof Refusal) return await this.#refuse(error);
       if (!draining.aborted) throw error;
       this.notify("goaway", "the server is going away, reconnect with the last number of each room");
     } finally {
@@ -91,11 +93,15 @@ export class Session {
       return true;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.#host.counts.refused++;
-      await this.#transport.send(line(`ERR ${error.code} ${error.message}`));
+      await this.#refuse(error);
       // The rest of such a line was not read.
       return error.code !== "too-long";
     }
+  }
+
+  #refuse({ code, message }: Refusal): Promise<void> {
+    this.#host.counts.refused++;
+    return this.#transport.send(line(`ERR ${code} ${message}`));
   }
 
   async #execute(command: Exclude<Command, { verb: "QUIT" }>, stop: AbortSignal): Promise<void> {
