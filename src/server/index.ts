@@ -9,6 +9,15 @@ export {
   type Refusal,
   type RefusalReason,
 } from "../admission/index.js";
+export {
+  type MetricFamily,
+  type MetricSample,
+  type MetricsSource,
+  type MetricsSources,
+  serverMetrics,
+} from "./metricFamilies.js";
+export { MetricsServer, serveMetrics, type ServeMetricsOptions } from "./metricsServer.js";
+export { formatMetrics, type MetricsFormat } from "./metricsText.js";
 export { serve } from "./serve.js";
 export { type ConnectionContext } from "./servedConnection.js";
 export { Server, type ServerDescription, type ServerStats } from "./server.js";

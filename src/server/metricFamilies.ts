@@ -1,0 +1,176 @@
+// The counters of servers and figures of the process as metric families.
+
+import { fs, perfHooks } from "../builtins.js";
+import { quote } from "../check/index.js";
+
+/** A figure of a {@link MetricFamily}. */
+export interface MetricSample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** The samples of one name. */
+export interface MetricFamily {
+  /** The name in OpenMetrics: that of a counter has no `_total`. A name with a unit ends with the unit. */
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "stateset";
+  readonly unit?: "bytes" | "seconds" | undefined;
+  readonly help: string;
+  readonly samples: readonly MetricSample[];
+}
+
+/** A server with counters: the result of `serve()` or `forward()`, or any object with a `stats()` of the same names. */
+export interface MetricsSource {
+  stats(): object | PromiseLike<object>;
+}
+
+/** Servers by the value of the label `server`. */
+export type MetricsSources = Readonly<Record<string, MetricsSource>>;
+
+/** Figures of the process. The open descriptors explain a shortage, and the times show whether the event loop is full. */
+export interface ProcessFigures {
+  readonly openDescriptors: number | undefined;
+  readonly maxDescriptors: number | undefined;
+  /** Seconds in which the event loop of this thread has worked and has waited. */
+  readonly active: number;
+  readonly idle: number;
+}
+
+interface Column {
+  /** The member of `stats()`. */
+  readonly field: string;
+  readonly name: string;
+  readonly type: "counter" | "gauge";
+  readonly help: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly unit?: "bytes";
+}
+
+const counter = (field: string, name: string, help: string): Column => ({ field, name, type: "counter", help });
+const bytes = (field: string, name: string, help: string): Column => ({ ...counter(field, name, help), unit: "bytes" });
+const CUT = "Connections that the server has cut, by the limit; aborted: by drain() and close()";
+const cut = (field: string): Column => ({ ...counter(field, "berkeley_server_cut", CUT), labels: { reason: field } });
+
+/** Columns of one name follow each other. */
+const COLUMNS: readonly Column[] = [
+  { field: "connections", name: "berkeley_server_connections", type: "gauge", help: "Open connections" },
+  counter("accepted", "berkeley_server_accepted", "Connections that were accepted and not refused"),
+  counter("refused", "berkeley_server_refused", "Connections that were refused"),
+  counter(
+    "failed",
+    "berkeley_server_failed",
+    "Connections whose handler has failed, or that forward() has ended with an error",
+  ),
+  ...["aborted", "idleTimeout", "maxLifetime", "minReadRate"].map(cut),
+  counter("shortages", "berkeley_server_shortages", "Shortages of descriptors or memory that have begun"),
+  bytes("bytesReceived", "berkeley_server_received_bytes", "Bytes received from clients"),
+  bytes("bytesSent", "berkeley_server_sent_bytes", "Bytes sent to clients"),
+  bytes("toTarget", "berkeley_server_to_target_bytes", "Bytes forwarded to the target, of connections that have ended"),
+  bytes("toClient", "berkeley_server_to_client_bytes", "Bytes forwarded to clients, of connections that have ended"),
+];
+
+const STATES = ["listening", "draining", "closed"];
+const STATE = "berkeley_server_state";
+
+/** Checks the name of a server. */
+export function checkSource(name: unknown, source: unknown, action: string): void {
+  if (typeof name !== "string" || name === "" || name.length > 128) {
+    throw new TypeError(`Cannot ${action}: the name of a server is ${quote(name)}, required 1 to 128 characters`);
+  }
+  if (typeof (source as Partial<MetricsSource> | null | undefined)?.stats !== "function") {
+    throw new TypeError(`Cannot ${action}: server ${quote(name)} is ${quote(source)}, required an object with stats()`);
+  }
+}
+
+export function checkSources(sources: unknown, action: string): void {
+  if (typeof sources !== "object" || sources === null) {
+    throw new TypeError(`Cannot ${action}: servers are ${quote(sources)}, required an object of servers by name`);
+  }
+  for (const [name, source] of Object.entries(sources)) checkSource(name, source, action);
+}
+
+/** Whether a counter of a server is a figure: a promise of other counters may have anything. */
+const isFigure = (value: unknown): value is number => typeof value === "number" && !Number.isNaN(value);
+
+export type NamedStats = readonly (readonly [name: string, stats: object])[];
+
+export function familiesOf(servers: NamedStats): MetricFamily[] {
+  const families = new Map<string, { -readonly [K in keyof MetricFamily]: MetricFamily[K] }>();
+  for (const { field, name, type, unit, help, labels } of COLUMNS) {
+    const samples: MetricSample[] = servers.flatMap(([server, stats]) => {
+      const value = (stats as Record<string, unknown>)[field];
+      return isFigure(value) ? [{ labels: { server, ...labels }, value }] : [];
+    });
+    if (samples.length === 0) continue;
+    const known = families.get(name);
+    if (known === undefined) families.set(name, { name, type, unit, help, samples });
+    else known.samples = [...known.samples, ...samples];
+  }
+  const states = servers.flatMap(([server, stats]) => {
+    const current = (stats as { readonly state?: unknown }).state;
+    if (!STATES.includes(current as string)) return [];
+    return STATES.map((state) => ({ labels: { server, [STATE]: state }, value: state === current ? 1 : 0 }));
+  });
+  if (states.length > 0) {
+    families.set(STATE, { name: STATE, type: "stateset", help: "What the server does", samples: states });
+  }
+  return [...families.values()];
+}
+
+/** Reads the figures of the process. Without /proc the descriptors are unknown. */
+export function readProcessFigures(): ProcessFigures {
+  const { active, idle } = perfHooks().performance.eventLoopUtilization();
+  let openDescriptors: number | undefined;
+  let maxDescriptors: number | undefined;
+  try {
+    // One is the descriptor of the listing itself.
+    openDescriptors = fs().readdirSync("/proc/self/fd").length - 1;
+    const limits = fs().readFileSync("/proc/self/limits", "latin1");
+    maxDescriptors = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
+  } catch {
+    // In a shortage of descriptors the listing can't be opened. The limit is missing then too.
+  }
+  return { openDescriptors, maxDescriptors, active: active / 1000, idle: idle / 1000 };
+}
+
+export function processFamilies(figures: ProcessFigures): MetricFamily[] {
+  const { active, idle, maxDescriptors, openDescriptors } = figures;
+  const gauge = (name: string, help: string, value: number | undefined): MetricFamily[] =>
+    value === undefined ? [] : [{ name, type: "gauge", help, samples: [{ labels: {}, value }] }];
+  return [
+    ...gauge("berkeley_process_open_descriptors", "Open descriptors of the process", openDescriptors),
+    ...gauge("berkeley_process_max_descriptors", "RLIMIT_NOFILE of the process", maxDescriptors),
+    {
+      name: "berkeley_event_loop_seconds",
+      type: "counter",
+      unit: "seconds",
+      help: "Time in which the event loop of the main program has worked (active) and has waited for events (idle)",
+      samples: [
+        { labels: { state: "active" }, value: active },
+        { labels: { state: "idle" }, value: idle },
+      ],
+    },
+  ];
+}
+
+/**
+ * The counters of servers as metric families, and figures of this process. {@link formatMetrics} makes a text of them.
+ *
+ * @param servers servers by name, the value of the label `server`
+ * @throws TypeError (by rejecting) for a wrong argument; what `stats()` throws
+ * @example
+ * ```ts
+ * import { formatMetrics, serve, serverMetrics } from "berkeley/server";
+ *
+ * await using chat = await serve("tcp://127.0.0.1:0", () => undefined);
+ * const text = formatMetrics(await serverMetrics({ chat }), "openmetrics");
+ * console.log(text.split("\n")[2]); // prints: berkeley_server_connections{server="chat"} 0
+ * ```
+ */
+export async function serverMetrics(servers: MetricsSources): Promise<MetricFamily[]> {
+  checkSources(servers, "read metrics");
+  const stats = await Promise.all(
+    Object.entries(servers).map(async ([name, server]) => [name, await server.stats()] as const),
+  );
+  return [...familiesOf(stats), ...processFamilies(readProcessFigures())];
+}

@@ -1,0 +1,330 @@
+// serveMetrics(): metrics and health of servers over HTTP.
+//
+// Node's own server answers the requests, and not serve(): the page must answer while the servers are short of
+// descriptors or drain, and its connections must not be in their counters. HTTP is outside of this package.
+
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import {
+  type Address,
+  AF_INET6,
+  type EndpointLike,
+  formatEndpoint,
+  HostPort,
+  Inet6Address,
+  InetAddress,
+  parseEndpoint,
+  UnixAddress,
+} from "../addr/index.js";
+import { reporter } from "../admission/index.js";
+import { http } from "../builtins.js";
+import { report } from "../callbacks.js";
+import { checkOptions, quote } from "../check/index.js";
+import { offAbort, onAbort } from "../wait/aborts.js";
+import { abortSignal } from "../wait/waitOptions.js";
+import {
+  checkSource,
+  checkSources,
+  familiesOf,
+  type MetricsSource,
+  type MetricsSources,
+  type NamedStats,
+  processFamilies,
+  readProcessFigures,
+} from "./metricFamilies.js";
+import { CONTENT_TYPES, END, formatFor, formatMetrics, type MetricsFormat } from "./metricsText.js";
+
+/** Options of {@link serveMetrics}. */
+export interface ServeMetricsOptions {
+  /** The servers by name, the value of the label `server`. `add()` adds others later. */
+  readonly servers?: MetricsSources | undefined;
+  /** A further condition of `/readyz`. It must return true within 5 seconds; an error counts as false and is reported. */
+  readonly ready?: (() => boolean | PromiseLike<boolean>) | undefined;
+  /**
+   * Further metrics in the requested format, for example those of a registry of another library. Names must not be the
+   * same, and a `# EOF` at the end is removed.
+   */
+  readonly collect?: ((format: MetricsFormat) => string | PromiseLike<string>) | undefined;
+  /** Closes the server, as `close()` does. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const NAMES = ["servers", "ready", "collect", "signal"];
+/** Milliseconds for what a request waits for: stats(), ready(), collect(). */
+const PATIENCE = 5000;
+/** Milliseconds for the requests that run at close(). */
+const CLOSING = 1000;
+const MAX_CONNECTIONS = 64;
+const LIMITS = {
+  maxHeaderSize: 8192,
+  headersTimeout: 5000,
+  requestTimeout: 5000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+};
+const IDLE_TIMEOUT = 15_000;
+const TEXT = "text/plain; charset=utf-8";
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly type?: string;
+}
+
+/** Rejects after PATIENCE. The work itself goes on. */
+async function withPatience<T>(name: string, work: () => T | PromiseLike<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${name} took longer than ${PATIENCE} ms`)), PATIENCE).unref();
+  });
+  try {
+    return await Promise.race([Promise.resolve(work()), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Only serveMetrics() calls the constructor of MetricsServer. */
+let makeMetricsServer: (listening: HttpServer, opts: ServeMetricsOptions) => MetricsServer;
+
+/** The result of {@link serveMetrics}. It does not keep the process alive. */
+export class MetricsServer implements AsyncDisposable {
+  static {
+    makeMetricsServer = (listening, opts) => new MetricsServer(listening, opts);
+  }
+
+  /** The address that it listens on. If port 0 was requested, it has the port that the kernel chose. */
+  readonly address: Address;
+  readonly #http: HttpServer;
+  readonly #sources: Map<string, MetricsSource>;
+  readonly #ready: ServeMetricsOptions["ready"];
+  readonly #collect: ServeMetricsOptions["collect"];
+  readonly #signal: AbortSignal | undefined;
+  readonly #onSignal = { aborted: (): void => void this.close() };
+  #closed: Promise<void> | undefined;
+
+  private constructor(listening: HttpServer, { collect, ready, servers = {}, signal }: ServeMetricsOptions) {
+    this.#http = listening;
+    const bound = listening.address() as AddressInfo | string;
+    if (typeof bound === "string") this.address = new UnixAddress(bound);
+    else if (bound.family === "IPv6") this.address = new Inet6Address(bound.address, bound.port);
+    else this.address = new InetAddress(bound.address, bound.port);
+    this.#sources = new Map(Object.entries(servers));
+    this.#ready = ready;
+    this.#collect = collect;
+    this.#signal = signal;
+    if (signal !== undefined) onAbort(signal, this.#onSignal);
+    listening.on("request", (request: IncomingMessage, response: ServerResponse) => {
+      this.#respond(request, response).catch((error: unknown) => {
+        response.destroy();
+        report("the metrics server", () => {
+          throw error;
+        });
+      });
+    });
+  }
+
+  /**
+   * Adds a server, or replaces the one of that name.
+   *
+   * @throws TypeError for a wrong argument
+   */
+  add(name: string, server: MetricsSource): this {
+    checkSource(name, server, "add a server to the metrics");
+    this.#sources.set(name, server);
+    return this;
+  }
+
+  /** Removes a server. Without any, `/readyz` has status 503. */
+  remove(name: string): this {
+    this.#sources.delete(name);
+    return this;
+  }
+
+  /** Listens no more. Requests that run have a second to finish. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
+    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
+    this.#http.closeIdleConnections();
+    const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSING);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { headers, method } = request;
+    // The rest of a request with a body is not read.
+    const hasBody = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+    if (hasBody || this.#closed !== undefined) response.setHeader("connection", "close");
+    const { status, text, type = TEXT } = await this.#answer(request, response);
+    response.writeHead(status, {
+      "content-type": type,
+      "content-length": Buffer.byteLength(text),
+      "cache-control": "no-store",
+    });
+    response.end(method === "HEAD" ? undefined : text);
+  }
+
+  async #answer({ headers, method, url = "" }: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const path = url.split("?", 1)[0];
+    const pages = {
+      "/metrics": () => this.#metrics(formatFor(headers.accept), response),
+      "/healthz": () => Promise.resolve({ status: 200, text: "ok\n" }),
+      "/readyz": () => this.#readiness(),
+    };
+    if (!Object.hasOwn(pages, path!)) return { status: 404, text: "Not found: /metrics, /healthz and /readyz exist\n" };
+    if (method !== "GET" && method !== "HEAD") {
+      response.setHeader("allow", "GET, HEAD");
+      return { status: 405, text: "Only GET and HEAD are allowed\n" };
+    }
+    return pages[path as keyof typeof pages]();
+  }
+
+  #stats(): Promise<NamedStats> {
+    const read = async ([name, source]: [string, MetricsSource]): Promise<readonly [string, object]> => {
+      const stats: unknown = await withPatience(`stats() of ${quote(name)}`, () => source.stats());
+      if (typeof stats === "object" && stats !== null) return [name, stats];
+      throw new TypeError(`Cannot read metrics: stats() of ${quote(name)} is ${quote(stats)}, required an object`);
+    };
+    return Promise.all([...this.#sources].map(read));
+  }
+
+  /** What `work` returns; undefined after an error, which is reported. */
+  async #attempt<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      report(name, () => {
+        throw error;
+      });
+      return undefined;
+    }
+  }
+
+  async #metrics(format: MetricsFormat, response: ServerResponse): Promise<Answer> {
+    response.setHeader("vary", "accept");
+    const collect = this.#collect;
+    const text = await this.#attempt("the metrics server", async () => {
+      const families = [...familiesOf(await this.#stats()), ...processFamilies(readProcessFigures())];
+      const own = formatMetrics(families, format);
+      if (collect === undefined) return own;
+      const more: unknown = await withPatience("collect", () => collect(format));
+      if (typeof more !== "string") {
+        throw new TypeError(`Cannot read metrics: the result of collect is ${quote(more)}, required a string`);
+      }
+      const lines = more.endsWith(END) ? more.slice(0, -END.length) : more;
+      const ended = lines === "" || lines.endsWith("\n") ? lines : `${lines}\n`;
+      return format === "openmetrics" ? own.slice(0, -END.length) + ended + END : own + ended;
+    });
+    if (text === undefined) return { status: 500, text: "The metrics can't be read; the process has reported why\n" };
+    return { status: 200, text, type: CONTENT_TYPES[format] };
+  }
+
+  async #readiness(): Promise<Answer> {
+    const stats = await this.#attempt("the metrics server", () => this.#stats());
+    if (stats === undefined) return { status: 503, text: "not ready: the state of a server can't be read\n" };
+    const reasons = stats.flatMap(([name, { state = "listening" }]: readonly [string, { state?: unknown }]) =>
+      state === "listening" ? [] : [`${name} is ${String(state)}`],
+    );
+    if (stats.length === 0) reasons.push("no server is listening");
+    const ready = this.#ready;
+    if (reasons.length === 0 && ready !== undefined) {
+      const result = await this.#attempt("ready", () => withPatience("ready", ready));
+      if (result !== true) reasons.push("the check of the program has failed");
+    }
+    return reasons.length === 0
+      ? { status: 200, text: "ready\n" }
+      : { status: 503, text: `not ready: ${reasons.join(", ")}\n` };
+  }
+}
+
+/** Where Node's server listens. Without a host, and for localhost, that is 127.0.0.1. */
+function bindingOf(from: EndpointLike): { readonly host?: string; readonly port: number } | { readonly path: string } {
+  const endpoint = parseEndpoint(from);
+  const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
+  if (scheme === "tcp") {
+    if (address instanceof HostPort) {
+      const { host, port } = address;
+      if (host === "") return family === AF_INET6 || family === undefined ? { port } : { host: "0.0.0.0", port };
+      return { host: host === "localhost" && family !== AF_INET6 ? "127.0.0.1" : host, port };
+    }
+    if (address instanceof InetAddress) return { host: address.host, port: address.port };
+    if (address instanceof Inet6Address && address.scopeid === 0) return { host: address.host, port: address.port };
+  } else if (address instanceof UnixAddress && address.path.startsWith("/")) return { path: address.path };
+  throw new TypeError(
+    `Cannot serve metrics at ${quote(formatEndpoint(endpoint))}: required a tcp endpoint, or unix with an absolute path`,
+  );
+}
+
+/**
+ * Serves metrics and health of servers over HTTP/1.1, for Prometheus, load balancers and supervisors:
+ *
+ * - `/metrics`: the counters in OpenMetrics 1.0.0, or in the text format 0.0.4 for clients that prefer it.
+ * - `/healthz`: status 200 while the event loop runs.
+ * - `/readyz`: status 200 while all servers listen and `ready` returns true. Otherwise 503: before the first server was
+ *   added, while a server drains, and when it is closed.
+ *
+ * Only GET and HEAD are allowed. At most 64 connections are open, a request has 8 KiB and 5 seconds. It does not keep the
+ * process alive. The pages have no authentication: keep the endpoint private.
+ *
+ * @param from the endpoint to listen on: a port or a host and a port, or the path of a UNIX socket. A port alone is one of
+ * 127.0.0.1
+ * @throws TypeError or RangeError for an endpoint or an option that is wrong
+ * @throws the error of Node's `listen()`, such as `EADDRINUSE`
+ * @example
+ * ```ts
+ * import { serve, serveMetrics } from "berkeley/server";
+ *
+ * await using metrics = await serveMetrics(0);
+ * const readyz = `http://${metrics.address}/readyz`;
+ * console.log((await fetch(readyz)).status); // prints: 503
+ * await using chat = await serve("tcp://127.0.0.1:0", () => undefined);
+ * metrics.add("chat", chat);
+ * console.log((await fetch(readyz)).status); // prints: 200
+ * await chat.drain();
+ * console.log(await (await fetch(readyz)).text()); // prints: not ready: chat is closed
+ * ```
+ */
+export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions = {}): Promise<MetricsServer> {
+  const binding = bindingOf(from);
+  const action = "serve metrics";
+  checkOptions(opts, action, NAMES);
+  const { servers = {} } = opts;
+  checkSources(servers, action);
+  const signal = abortSignal(opts.signal, action);
+  const checked = {
+    servers,
+    ready: reporter(opts.ready, action, "ready"),
+    collect: reporter(opts.collect, action, "collect"),
+    signal,
+  };
+  signal?.throwIfAborted();
+  const listening = http().createServer({ ...LIMITS });
+  listening.maxConnections = MAX_CONNECTIONS;
+  listening.timeout = IDLE_TIMEOUT;
+  listening.on("connection", (socket) => socket.unref());
+  await new Promise<void>((resolve, reject) => {
+    listening.once("error", reject);
+    listening.listen(binding, () => {
+      listening.off("error", reject);
+      resolve();
+    });
+  });
+  // Further errors are those of single accepts.
+  listening.on("error", () => undefined);
+  listening.unref();
+  const server = makeMetricsServer(listening, checked);
+  if (signal?.aborted === true) {
+    await server.close();
+    throw signal.reason;
+  }
+  return server;
+}

@@ -1,0 +1,94 @@
+// Metric families as text: OpenMetrics 1.0.0, and the text format 0.0.4 of Prometheus.
+//
+// A counter is named differently: in OpenMetrics the family has no `_total` and its samples have it; in 0.0.4 both have
+// it. 0.0.4 has no state sets (they are gauges there), no units and no end marker.
+
+import { quote } from "../check/index.js";
+import type { MetricFamily, MetricSample } from "./metricFamilies.js";
+
+/** `"openmetrics"` is OpenMetrics 1.0.0, `"prometheus"` the text format 0.0.4. */
+export type MetricsFormat = "openmetrics" | "prometheus";
+
+export const CONTENT_TYPES: Readonly<Record<MetricsFormat, string>> = {
+  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+  prometheus: "text/plain; version=0.0.4; charset=utf-8",
+};
+export const END = "# EOF\n";
+
+const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
+const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+const ESCAPES: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", '"': '\\"' };
+
+const escape = (text: string, characters: RegExp): string => text.replace(characters, (found) => ESCAPES[found]!);
+
+function numberText(value: number): string {
+  if (value === Infinity) return "+Inf";
+  if (value === -Infinity) return "-Inf";
+  return String(value);
+}
+
+function refuse(what: string, value: unknown, required: string): never {
+  throw new TypeError(`Cannot format metrics: ${what} is ${quote(value)}, required ${required}`);
+}
+
+function sampleText(name: string, { labels, value }: MetricSample): string {
+  if (typeof value !== "number") refuse(`a value of ${name}`, value, "a number");
+  const pairs = Object.entries(labels).map(([label, text]) => {
+    if (!LABEL.test(label)) refuse(`a label of ${name}`, label, "letters, digits and _");
+    if (typeof text !== "string") refuse(`the label ${label} of ${name}`, text, "a string");
+    return `${label}="${escape(text, /[\\\n"]/g)}"`;
+  });
+  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${numberText(value)}\n`;
+}
+
+/**
+ * The text of metric families, which a scraper reads. In OpenMetrics it ends with `# EOF`.
+ *
+ * @throws TypeError for a name, a label or a value that the format does not have
+ * @see https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
+ */
+export function formatMetrics(families: readonly MetricFamily[], format: MetricsFormat = "openmetrics"): string {
+  if (!Object.hasOwn(CONTENT_TYPES, format)) refuse("format", format, '"openmetrics" or "prometheus"');
+  const open = format === "openmetrics";
+  let text = "";
+  for (const { name, type, unit, help, samples } of families) {
+    if (!NAME.test(name)) refuse("the name of a family", name, "letters, digits, _ and :");
+    const sampleName = type === "counter" ? `${name}_total` : name;
+    const familyName = open ? name : sampleName;
+    text += `# TYPE ${familyName} ${!open && type === "stateset" ? "gauge" : type}\n`;
+    if (open && unit !== undefined) {
+      if (!name.endsWith(`_${unit}`)) refuse("the name of a family", name, `a name that ends with its unit _${unit}`);
+      text += `# UNIT ${name} ${unit}\n`;
+    }
+    // A quote is escaped in the help of OpenMetrics only.
+    text += `# HELP ${familyName} ${escape(help, open ? /[\\\n"]/g : /[\\\n]/g)}\n`;
+    for (const sample of samples) text += sampleText(sampleName, sample);
+  }
+  return open ? text + END : text;
+}
+
+/** The quality of a media type in an element of Accept; 0 if it is wrong. */
+function qualityOf(parameters: readonly string[]): number {
+  const given = parameters.find((one) => /^q=/i.test(one));
+  return given === undefined ? 1 : Number(/^q=([01](?:\.\d{0,3})?)$/i.exec(given)?.[1] ?? 0);
+}
+
+/**
+ * The format for a header `Accept`: OpenMetrics, unless the client prefers plain text or does not take version 1.0.0. A
+ * client that takes neither gets OpenMetrics.
+ */
+export function formatFor(accept: string | undefined): MetricsFormat {
+  let open = 0;
+  let plain = 0;
+  for (const element of (accept ?? "").split(",")) {
+    const [media, ...parameters] = element.split(";").map((part) => part.trim());
+    const version = parameters.find((one) => /^version=/i.test(one))?.slice("version=".length);
+    const quality = qualityOf(parameters);
+    if (/^application\/openmetrics-text$/i.test(media!)) {
+      if (version === undefined || /^"?1\.0\.0"?$/.test(version)) open = Math.max(open, quality);
+    } else if (/^text\/(?:plain|\*)$/i.test(media!)) {
+      if (version === undefined || /^"?0\.0\.4"?$/.test(version)) plain = Math.max(plain, quality);
+    }
+  }
+  return plain > open ? "prometheus" : "openmetrics";
+}
