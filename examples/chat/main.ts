@@ -34,7 +34,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     if (again) process.exit(1);
     again = true;
     const [delay, timeout] = [Number(values["drain-delay"]), Number(values["drain-timeout"])];
-    void node.drain({ delay, timeout }).then(() => process.exit(0));
+    void node.drain({ delay, timeout });
   });
 }
 log({

@@ -32,8 +32,10 @@ export interface NatsOptions {
   readonly onState?: ((ready: boolean) => void) | undefined;
 }
 
-/** Milliseconds until a request to NATS is repeated. */
-const REQUEST_TIMEOUT = 2000;
+/** Milliseconds until a message is published again, if there was no answer. */
+const PUBLISH_TIMEOUT = 5000;
+/** Milliseconds until another request is repeated. A JetStream that is starting does not answer. */
+const REQUEST_TIMEOUT = 1000;
 /** Milliseconds between a failed request and the next one. */
 const RETRY = 100;
 /** Milliseconds between two signs of life of a feed. After two of them have failed, it begins again. */
@@ -50,6 +52,10 @@ export class NatsStore implements Store {
   readonly #onState: ((ready: boolean) => void) | undefined;
   #ready = true;
   #waiting: (() => void)[] = [];
+  /** Ends each request that is under way, when NATS is lost. */
+  readonly #underWay = new Set<() => void>();
+  /** Ends each consumer. */
+  readonly #consuming = new Set<() => void>();
 
   private constructor(connection: NatsConnection, manager: JetStreamManager, stream: string, opts: NatsOptions) {
     this.#connection = connection;
@@ -65,7 +71,7 @@ export class NatsStore implements Store {
     const { maxMessages = 10_000, name = "chat", replicas = 1, stream = "CHAT" } = opts;
     const connection = await connect({ servers: url, name, maxReconnectAttempts: -1, reconnectTimeWait: 200 });
     try {
-      const manager = await jetstreamManager(connection);
+      const manager = await jetstreamManager(connection, { timeout: REQUEST_TIMEOUT });
       // JetStream accepts this if the stream exists with the same values. With other values, the existing stream is used.
       await manager.streams
         .add({
@@ -103,7 +109,8 @@ export class NatsStore implements Store {
   #become(ready: boolean): void {
     if (this.#ready === ready) return;
     this.#ready = ready;
-    if (ready) for (const go of this.#waiting.splice(0)) go();
+    const actions = ready ? [...this.#consuming, ...this.#waiting.splice(0)] : this.#underWay;
+    for (const act of [...actions]) act();
     this.#onState?.(ready);
   }
 
@@ -142,8 +149,17 @@ export class NatsStore implements Store {
   #request<T>(request: () => Promise<T>, signal: AbortSignal): Promise<T> {
     return this.#untilDone(async () => {
       await this.#untilReady(signal);
-      return await request();
+      return await this.#unlessLost(request());
     }, signal);
+  }
+
+  /** A request whose answer was lost with the connection would wait for its timeout. */
+  #unlessLost<T>(request: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const lost = (): void => reject(new Error("the connection to NATS is lost"));
+      this.#underWay.add(lost);
+      void request.then(resolve, reject).finally(() => this.#underWay.delete(lost));
+    });
   }
 
   #subject(room: string): string {
@@ -154,7 +170,7 @@ export class NatsStore implements Store {
     const subject = this.#subject(room);
     const payload = Buffer.concat([Buffer.from(`${nick} `), text]);
     // The same id each time: if the message was stored and the answer was lost, JetStream says that it is a duplicate.
-    const publish = () => this.#client.publish(subject, payload, { msgID: key, timeout: REQUEST_TIMEOUT });
+    const publish = () => this.#client.publish(subject, payload, { msgID: key, timeout: PUBLISH_TIMEOUT });
     const { duplicate, seq } = await this.#request(publish, signal);
     return { number: seq, duplicate };
   }
@@ -176,7 +192,6 @@ export class NatsStore implements Store {
     let last = after;
     while (!signal.aborted && !this.#connection.isClosed()) {
       try {
-        // An ordered consumer: the client of NATS begins it again at the right number if a message was lost on the way.
         for await (const message of this.#consume(room, last, signal)) {
           if (message.number <= last) continue;
           last = message.number;
@@ -189,7 +204,18 @@ export class NatsStore implements Store {
     }
   }
 
-  async *#consume(room: string, after: number, signal: AbortSignal, toEnd = false): AsyncGenerator<StoredMessage> {
+  /**
+   * The messages of a room after a number. It ends when the signal is aborted, or when the consumer has to begin again:
+   * after NATS was lost, so that no time passes until the heartbeats have failed.
+   *
+   * @param toEnd whether to end after the last message; `toEnd.reached` is true then
+   */
+  async *#consume(
+    room: string,
+    after: number,
+    signal: AbortSignal,
+    toEnd?: { reached: boolean },
+  ): AsyncGenerator<StoredMessage> {
     const opts: Partial<OrderedConsumerOptions> = {
       filter_subjects: this.#subject(room),
       deliver_policy: DeliverPolicy.StartSequence,
@@ -198,30 +224,43 @@ export class NatsStore implements Store {
       inactive_threshold: 30_000,
     };
     const consumer = await this.#request(() => this.#client.consumers.get(this.#stream, opts), signal);
+    let stop = (): void => undefined;
     try {
-      if (toEnd && (await this.#request(() => consumer.info(), signal)).num_pending === 0) return;
+      if (toEnd !== undefined && (await this.#request(() => consumer.info(), signal)).num_pending === 0) {
+        toEnd.reached = true;
+        return;
+      }
+      // An ordered consumer: the client of NATS begins it again at the right number if a message was lost on the way.
       const messages = await consumer.consume({ max_messages: 500, idle_heartbeat: HEARTBEAT });
-      const stop = (): void => messages.stop();
+      stop = () => messages.stop();
+      this.#consuming.add(stop);
       signal.addEventListener("abort", stop, { once: true });
-      try {
-        signal.throwIfAborted();
-        for await (const message of messages) {
-          yield read(message);
-          if (toEnd && message.info.pending === 0) return;
-        }
-        signal.throwIfAborted();
-      } finally {
-        signal.removeEventListener("abort", stop);
-        messages.stop();
+      if (signal.aborted) return;
+      for await (const message of messages) {
+        yield read(message);
+        if (toEnd === undefined || message.info.pending > 0) continue;
+        toEnd.reached = true;
+        return;
       }
     } finally {
+      signal.removeEventListener("abort", stop);
+      this.#consuming.delete(stop);
+      stop();
       // Best effort; `inactive_threshold` does the rest.
-      if (!this.#connection.isClosed()) void consumer.delete().catch(() => undefined);
+      if (this.#ready && !this.#connection.isClosed()) void consumer.delete().catch(() => undefined);
     }
   }
 
-  read(room: string, after: number, signal: AbortSignal): AsyncIterable<StoredMessage> {
-    return this.#consume(room, after, signal, true);
+  async *read(room: string, after: number, signal: AbortSignal): AsyncGenerator<StoredMessage> {
+    const end = { reached: false };
+    let last = after;
+    while (!end.reached) {
+      signal.throwIfAborted();
+      for await (const message of this.#consume(room, last, signal, end)) {
+        last = message.number;
+        yield message;
+      }
+    }
   }
 
   async resume(room: string, after: number, signal: AbortSignal): Promise<number> {

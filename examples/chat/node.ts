@@ -2,9 +2,16 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { EndpointLike, Stream } from "berkeley";
-import { type ConnectionContext, serve, type ServeOptions, type Server } from "berkeley/server";
-import type { HttpServer } from "../http.js";
-import { startHealth } from "./health.js";
+import {
+  type ConnectionContext,
+  formatMetrics,
+  type MetricFamily,
+  type MetricsServer,
+  serve,
+  serveMetrics,
+  type ServeOptions,
+  type Server,
+} from "berkeley/server";
 import { NatsStore } from "./natsStore.js";
 import { Rooms } from "./rooms.js";
 import { Session, type SessionHost, type SessionLimits, type Transport } from "./session.js";
@@ -51,6 +58,20 @@ export interface ChatOptions {
   readonly log?: ((event: LogEvent) => void) | undefined;
 }
 
+/** The counters of a node. */
+export interface ChatCounters {
+  /** Clients and rooms now. */
+  readonly clients: number;
+  readonly rooms: number;
+  /** Messages of clients of this node that were stored, and those that were stored before. */
+  readonly messages: number;
+  readonly duplicates: number;
+  /** Commands that were refused. */
+  readonly refused: number;
+  /** Clients that were cut because they did not read. */
+  readonly slow: number;
+}
+
 export interface ChatDrainOptions {
   /** Milliseconds between the 503 of /readyz and the notice to the clients: time for the load balancer. Default 0. */
   readonly delay?: number | undefined;
@@ -64,7 +85,7 @@ export class ChatNode implements AsyncDisposable {
   readonly #webSockets: WebSocketSide;
   readonly #counts = { messages: 0, duplicates: 0, refused: 0, slow: 0 };
   readonly #servers: Server[] = [];
-  #health: HttpServer | undefined;
+  #health: MetricsServer | undefined;
   #state: "serving" | "draining" | "closed" = "serving";
 
   private constructor(store: Store, opts: ChatOptions) {
@@ -111,7 +132,12 @@ export class ChatNode implements AsyncDisposable {
       this.#servers.push(await serve(webSocket, (stream, context) => this.#webSockets.run(stream, context), shared));
     }
     if (health !== undefined) {
-      this.#health = await startHealth(health, { ready: () => this.ready, counters: () => this.counters() });
+      const [lineServer, webSocketServer] = this.#servers;
+      this.#health = await serveMetrics(health, {
+        servers: { lines: lineServer!, ...(webSocketServer && { websocket: webSocketServer }) },
+        ready: () => this.ready,
+        collect: (format) => formatMetrics(metrics(this.counters()), format),
+      });
     }
   }
 
@@ -125,7 +151,7 @@ export class ChatNode implements AsyncDisposable {
   }
 
   get healthAddress(): EndpointLike | undefined {
-    return this.#health?.address;
+    return this.#health?.address as EndpointLike | undefined;
   }
 
   /** Whether the node wants new clients: not while it drains, and not while messages cannot be stored. */
@@ -133,9 +159,9 @@ export class ChatNode implements AsyncDisposable {
     return this.#state === "serving" && this.#host.store.ready;
   }
 
-  counters(): Record<string, number> {
-    const connections = this.#servers.reduce((sum, server) => sum + server.stats().connections, 0);
-    return { connections, rooms: this.#host.rooms.count, ready: Number(this.ready), ...this.#counts };
+  counters(): ChatCounters {
+    const { rooms, sessions } = this.#host;
+    return { clients: sessions.size, rooms: rooms.count, ...this.#counts };
   }
 
   async #serve(transport: Transport, { client, draining, id, signal }: ConnectionContext): Promise<void> {
@@ -197,4 +223,21 @@ export class ChatNode implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function metrics({ clients, duplicates, messages, refused, rooms, slow }: ChatCounters): MetricFamily[] {
+  const one = (name: string, type: MetricFamily["type"], help: string, value: number): MetricFamily => ({
+    name,
+    type,
+    help,
+    samples: [{ labels: {}, value }],
+  });
+  return [
+    one("chat_clients", "gauge", "Clients", clients),
+    one("chat_rooms", "gauge", "Rooms with members on this node", rooms),
+    one("chat_messages", "counter", "Messages that were stored", messages),
+    one("chat_duplicates", "counter", "Messages that were stored before", duplicates),
+    one("chat_commands_refused", "counter", "Commands that were refused", refused),
+    one("chat_clients_slow", "counter", "Clients that were cut because they did not read", slow),
+  ];
 }

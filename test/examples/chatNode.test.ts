@@ -103,7 +103,7 @@ test("a message that is sent again with its id is stored once, and acknowledged 
   await again.close();
   const other = await exchange(bob, 3, "SEND r 1 mine");
   assert.deepEqual(other.sort(), ["ACK r 1 2", "MSG r 1 ann hello", "MSG r 2 bob mine"]);
-  assert.equal(node.counters()["duplicates"], 2);
+  assert.equal(node.counters().duplicates, 2);
 });
 
 test("a text has any bytes, over lines and over WebSocket", async () => {
@@ -200,7 +200,7 @@ test("a malformed line is answered with ERR, and the client goes on", async () =
     const [line] = await exchange(stream, 1, command);
     assert.match(line!, answer, `the answer to ${JSON.stringify(command)}`);
   }
-  assert.equal(node.counters()["messages"], 0);
+  assert.equal(node.counters().messages, 0);
 });
 
 test("a line that is too long ends the connection, over WebSocket with 1009", async () => {
@@ -238,7 +238,7 @@ test("a client that ends in the middle of a line, or resets, is gone, and the no
   const gone = (): number => events.filter(({ event }) => event === "disconnected").length;
   while (gone() < 2) await exchange(ann, 1, "PING");
   assert.deepEqual(await exchange(ann, 2, "SEND r 1 still here"), ["MSG r 1 ann still here", "ACK r 1 1"]);
-  assert.equal(node.counters()["connections"], 1);
+  assert.equal(node.counters().clients, 1);
 });
 
 test("a flood is read no faster than its rate, and the others are served meanwhile", async () => {
@@ -258,7 +258,7 @@ test("a flood is read no faster than its rate, and the others are served meanwhi
     const [message, receipt] = await exchange(ann, 2, `SEND quiet ${turn} x`);
     assert.deepEqual([message, receipt], [`MSG quiet ${turn} ann x`, `ACK quiet ${turn} ${turn}`]);
   }
-  const taken = node.counters()["messages"]! - 50;
+  const taken = node.counters().messages - 50;
   const allowed = rate + ((performance.now() - began) * rate) / 1000;
   assert.ok(taken > 0 && taken <= allowed + 1, `${taken} messages, allowed ${allowed}`);
   assert.ok(flooder.outbox.bytes > 1_000_000, "the flood does not wait");
@@ -292,7 +292,7 @@ test("a client that never reads is cut; the others get all, and it goes on after
     assert.equal(answer[1], `ACK r ${sent} ${sent}`);
     assert.match((await reader.readLine())!, new RegExp(`^MSG r ${sent} ann x+$`));
   }
-  assert.equal(node.counters()["slow"], 2);
+  assert.equal(node.counters().slow, 2);
   // It reads what is in its buffers, and then the reset.
   let last = 0;
   await assert.rejects(
@@ -393,7 +393,11 @@ test("main.js is a node: SIGTERM drains it, and it ends with status 0", async ()
   await using ann = await connect(["127.0.0.1", node.lines]);
   assert.equal(await ann.readLine(), "* welcome one");
   assert.equal(await statusOf(node.health, "/readyz"), 200);
-  assert.equal(await statusOf(node.health, "/nothing"), 404);
+  const page = await fetch(`http://127.0.0.1:${node.health}/metrics`);
+  const text = await page.text();
+  for (const line of ["chat_clients 1", "chat_messages_total 0", `berkeley_server_connections{server="lines"} 1`]) {
+    assert.ok(text.includes(`${line}\n`), line);
+  }
   const web = new WebSocket(`ws://127.0.0.1:${node.webSocket}/`);
   await once(web, "message");
   const closed = once(web, "close");
