@@ -2,6 +2,7 @@
 // time and memory as a third of this package. This file imports no other layer.
 
 import type * as Crypto from "node:crypto";
+import type { setMaxListeners } from "node:events";
 import type * as Fs from "node:fs";
 import type * as Http from "node:http";
 import { createRequire } from "node:module";
@@ -22,6 +23,7 @@ function lazily<Module>(name: string): () => Module {
 }
 
 export const crypto: () => typeof Crypto = lazily("node:crypto");
+export const events: () => { readonly setMaxListeners: typeof setMaxListeners } = lazily("node:events");
 // node:fs is always loaded. An ES module that imports it also loads the streams of Node, and createRequire() does not.
 export const fs: () => typeof Fs = lazily("node:fs");
 export const http: () => typeof Http = lazily("node:http");

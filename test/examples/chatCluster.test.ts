@@ -75,24 +75,27 @@ test(
 
     // What happens when so many messages are acknowledged.
     let acknowledged = 0;
-    let ofKilled: string[] = [];
     let drained: Talker[] = [];
-    const acts = new Map<number, () => void>([
-      [
-        TOTAL / 4,
-        () => {
-          drained = connectedTo("b");
-          b.program.kill("SIGTERM");
-        },
-      ],
-      [
-        (TOTAL * 5) / 8,
-        () => {
-          const clients = new Set(connectedTo("c").map(({ name }) => name));
-          ofKilled = [...heard.keys()].filter((text) => clients.has(text.split(" ")[0]!));
-          c.program.kill("SIGKILL");
-        },
-      ],
+    let killed: Talker[] = [];
+    let ofKilled = new Map<string, number>();
+    const drain = (): void => {
+      drained = connectedTo("b");
+      b.program.kill("SIGTERM");
+    };
+    // It stops for a moment first, so messages that it has published are stored, and it does not acknowledge them.
+    const stop = (): void => {
+      killed = connectedTo("c");
+      c.program.kill("SIGSTOP");
+    };
+    const kill = (): void => {
+      const names = new Set(killed.map(({ name }) => name));
+      ofKilled = new Map([...heard].filter(([text]) => names.has(text.split(" ")[0]!)));
+      c.program.kill("SIGKILL");
+    };
+    const acts = new Map([
+      [TOTAL / 4, drain],
+      [TOTAL / 2, stop],
+      [TOTAL / 2 + 500, kill],
     ]);
     await Promise.all(
       talkers.map(async ({ client, name, room }) => {
@@ -138,8 +141,13 @@ test(
       // The number in the acknowledgement is that of the message.
       for (const { number, text } of received) assert.equal(heard.get(text.toString()), number);
     }
-    assert.ok(ofKilled.length > 0);
-    for (const text of ofKilled) assert.ok(heard.has(text));
+    // What the killed node had acknowledged is there, under the number of the acknowledgement.
+    assert.ok(ofKilled.size > 100);
+    const numbers = new Map(
+      talkers.flatMap(({ received }) => received.map(({ number, text }) => [String(text), number])),
+    );
+    for (const [text, number] of ofKilled) assert.equal(numbers.get(text), number);
+    for (const { client } of killed) assert.ok(client.stats().connections >= 2 && client.node === "a");
 
     // A client that was not on the two nodes has stayed connected.
     const stayed = talkers.filter(({ client, nodes }) => client.stats().connections === 1 && nodes[0] === "a");
@@ -159,10 +167,15 @@ test(
       }
     }
     for (const { client } of talkers) await client.close();
+    const metrics = await (await fetch(`http://127.0.0.1:${a.health}/metrics`)).text();
+    const [, again] = /^chat_duplicates_total (\d+)$/m.exec(metrics)!;
+    assert.equal(a.program.stderr, "");
+    assert.equal(b.program.stderr, "");
     const seconds = (from: number, to: number): string => ((to - from) / 1000).toFixed(1);
     console.log(
       `${acknowledged} messages acknowledged, ${deliveries} delivered in ${seconds(joinedAt, finished)} s` +
-        ` (${seconds(began, joinedAt)} s to start); stayed ${stayed.length}, drained ${drained.length}`,
+        ` (${seconds(began, joinedAt)} s to start); stayed ${stayed.length}, drained ${drained.length}, killed ${killed.length}; ` +
+        `node a dropped ${again} messages that were stored already`,
     );
   },
 );
