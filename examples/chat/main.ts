@@ -10,12 +10,20 @@ const { values } = parseArgs({
     websocket: { type: "string" },
     health: { type: "string" },
     nats: { type: "string" },
+    replicas: { type: "string", default: "1" },
     proxy: { type: "string", multiple: true },
     "drain-delay": { type: "string", default: "1000" },
     "drain-timeout": { type: "string", default: "10000" },
   },
 });
 
+function milliseconds(name: "drain-delay" | "drain-timeout"): number {
+  const value = Number(values[name]);
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new RangeError(`--${name} is ${values[name]}, required milliseconds`);
+}
+
+const drain = { delay: milliseconds("drain-delay"), timeout: milliseconds("drain-timeout") };
 const log = (event: object): void => console.log(JSON.stringify({ node: values.name, ...event }));
 const node = await ChatNode.start({
   name: values.name,
@@ -23,18 +31,18 @@ const node = await ChatNode.start({
   webSocket: values.websocket,
   health: values.health,
   nats: values.nats,
+  replicas: Number(values.replicas),
   proxies: values.proxy,
   log,
 });
 
+let again = false;
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  let again = false;
   process.on(signal, () => {
     // A second signal ends the node at once.
     if (again) process.exit(1);
     again = true;
-    const [delay, timeout] = [Number(values["drain-delay"]), Number(values["drain-timeout"])];
-    void node.drain({ delay, timeout });
+    void node.drain(drain);
   });
 }
 log({

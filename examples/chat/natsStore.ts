@@ -110,7 +110,7 @@ export class NatsStore implements Store {
     if (this.#ready === ready) return;
     this.#ready = ready;
     const actions = ready ? [...this.#consuming, ...this.#waiting.splice(0)] : this.#underWay;
-    for (const act of [...actions]) act();
+    for (const act of actions) act();
     this.#onState?.(ready);
   }
 

@@ -45,12 +45,16 @@ export interface ChatOptions {
   readonly nats?: string | undefined;
   /** The stream of JetStream. Default "CHAT". */
   readonly stream?: string | undefined;
+  /** Servers of NATS that store each message, when the stream is made. Default 1. */
+  readonly replicas?: number | undefined;
   /** Networks of proxies ("127.0.0.0/8"). Each connection must then come from there, with a PROXY header. */
   readonly proxies?: readonly string[] | undefined;
   /** Bytes that may wait for a client. A client with more is disconnected. Default 1 MiB. */
   readonly maxOutbox?: number | undefined;
   /** Connections of each kind. Default 10,000. */
   readonly maxConnections?: number | undefined;
+  /** Rooms that have members on this node. Default 1,000. */
+  readonly maxRooms?: number | undefined;
   /** Milliseconds without a byte in either direction. Default 300,000. */
   readonly idleTimeout?: number | undefined;
   readonly memory?: MemoryLimits | undefined;
@@ -90,8 +94,8 @@ export class ChatNode implements AsyncDisposable {
 
   private constructor(store: Store, opts: ChatOptions) {
     this.#opts = opts;
-    const { name = "chat", session: limits = {} } = opts;
-    this.#host = { name, rooms: new Rooms(store), store, limits, counts: this.#counts, sessions: new Set() };
+    const { maxRooms = 1000, name = "chat", session: limits = {} } = opts;
+    this.#host = { name, rooms: new Rooms(store, maxRooms), store, limits, counts: this.#counts, sessions: new Set() };
     this.#webSockets = new WebSocketSide(
       opts.maxOutbox ?? 1 << 20,
       (context) => this.#slow(context),
@@ -102,8 +106,9 @@ export class ChatNode implements AsyncDisposable {
   static async start(opts: ChatOptions): Promise<ChatNode> {
     let started: ChatNode | undefined;
     const onState = (ready: boolean): void => started?.storeChanged(ready);
-    const { memory, name, nats, stream } = opts;
-    const store = nats === undefined ? new MemoryStore(memory) : await NatsStore.open(nats, { name, stream, onState });
+    const { memory, name, nats, replicas, stream } = opts;
+    const store =
+      nats === undefined ? new MemoryStore(memory) : await NatsStore.open(nats, { name, replicas, stream, onState });
     const node = (started = new ChatNode(store, opts));
     try {
       await node.#listen();

@@ -4,11 +4,12 @@
 // the room has here, then the rest from here. A wait for the client is between two messages. Meanwhile new messages
 // gather in the room, and the member is live when none is left.
 
-import { messageLine } from "./protocol.js";
+import { messageLine, Refusal } from "./protocol.js";
 import type { Feed, Store, StoredMessage } from "./store.js";
 
-/** Messages that a room keeps for members that join. */
+/** Messages, and bytes of messages, that a room keeps for members that join. */
 const RECENT = 500;
+const RECENT_BYTES = 256 << 10;
 /** Bytes of messages that are sent to a joining member at a time. */
 const CHUNK = 64 << 10;
 
@@ -36,6 +37,7 @@ class Room {
   base = 0;
   last = 0;
   readonly recent: Line[] = [];
+  #bytes = 0;
   readonly #store: Store;
   readonly #end = new AbortController();
   #feed: Feed | undefined;
@@ -65,7 +67,12 @@ class Room {
     this.last = number;
     const bytes = messageLine(this.name, number, nick, text);
     this.recent.push({ number, bytes });
-    if (this.recent.length > RECENT) this.base = this.recent.shift()!.number;
+    this.#bytes += bytes.length;
+    while (this.recent.length > RECENT || this.#bytes > RECENT_BYTES) {
+      const oldest = this.recent.shift()!;
+      this.base = oldest.number;
+      this.#bytes -= oldest.bytes.length;
+    }
     for (const [member, after] of this.members) if (number > after) member.post(bytes);
   }
 
@@ -121,9 +128,12 @@ function* chunks(lines: readonly Line[]): Generator<Line> {
 export class Rooms {
   readonly #rooms = new Map<string, Room>();
   readonly #store: Store;
+  readonly #max: number;
 
-  constructor(store: Store) {
+  /** @param max most rooms with members at a time */
+  constructor(store: Store, max: number) {
     this.#store = store;
+    this.#max = max;
   }
 
   get count(): number {
@@ -142,8 +152,12 @@ export class Rooms {
     starts: (number: number) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const room = this.#rooms.get(name) ?? new Room(name, this.#store);
-    this.#rooms.set(name, room);
+    let room = this.#rooms.get(name);
+    if (room === undefined) {
+      if (this.#rooms.size >= this.#max) throw new Refusal("full", `this node has ${this.#max} rooms already`);
+      room = new Room(name, this.#store);
+      this.#rooms.set(name, room);
+    }
     room.users++;
     try {
       await unlessAborted(room.following, signal);

@@ -106,7 +106,7 @@ export class Session {
 
   async #execute(command: Exclude<Command, { verb: "QUIT" }>, stop: AbortSignal): Promise<void> {
     const { limits, rooms } = this.#host;
-    if (command.verb === "PING") return await this.#answer(Buffer.concat([Buffer.from("PONG "), command.text, LF]));
+    if (command.verb === "PING") return await this.#answer(pong(command.text));
     if (command.verb === "NICK") {
       if (this.#nick !== undefined) throw new Refusal("nick-known", "a connection has one nickname");
       const session = command.session ?? randomBytes(12).toString("hex");
@@ -157,4 +157,5 @@ export class Session {
   }
 }
 
-const LF = Buffer.from("\n");
+const pong = (text: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(text.length === 0 ? "PONG" : "PONG "), text, Buffer.from("\n")]);

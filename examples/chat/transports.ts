@@ -60,15 +60,13 @@ export class LineTransport implements Transport {
 
 class WebSocketTransport implements Transport {
   readonly #client: WebSocket;
-  readonly #duplex: Duplex;
   readonly #maxOutbox: number;
   readonly #onSlow: () => void;
   readonly #commands: Buffer[] = [];
   #wake: (() => void) | undefined;
 
-  constructor(client: WebSocket, duplex: Duplex, maxOutbox: number, onSlow: () => void) {
+  constructor(client: WebSocket, maxOutbox: number, onSlow: () => void) {
     this.#client = client;
-    this.#duplex = duplex;
     this.#maxOutbox = maxOutbox;
     this.#onSlow = onSlow;
     client.on("message", (data) => {
@@ -100,7 +98,7 @@ class WebSocketTransport implements Transport {
   }
 
   post(line: Uint8Array): void {
-    if (this.#waiting > this.#maxOutbox) {
+    if (this.#client.bufferedAmount > this.#maxOutbox) {
       this.#client.terminate();
       this.#onSlow();
     } else this.#send(line, () => undefined);
@@ -110,10 +108,6 @@ class WebSocketTransport implements Transport {
     return new Promise((resolve, reject) => {
       this.#send(line, (error) => (error === undefined || error === null ? resolve() : reject(error)));
     });
-  }
-
-  get #waiting(): number {
-    return this.#client.bufferedAmount + this.#duplex.writableLength;
   }
 
   #send(bytes: Uint8Array, done: (error?: Error | null) => void): void {
@@ -145,7 +139,7 @@ export class WebSocketSide {
       this.#contexts.delete(duplex);
       this.#sockets.handleUpgrade(request, duplex, head, (client) => {
         client.on("error", () => client.terminate());
-        const transport = new WebSocketTransport(client, duplex, maxOutbox, () => onSlow(context));
+        const transport = new WebSocketTransport(client, maxOutbox, () => onSlow(context));
         serve(transport, context).then(
           () => client.close(context.draining.aborted ? 1001 : 1000),
           () => client.close(1011),

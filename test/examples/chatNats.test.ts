@@ -58,7 +58,7 @@ describe("the chat with NATS", { skip: missing("nats-server", "nats-server") }, 
     await ann.write("SEND r 2 more\n");
     assert.match((await bob.readLine())!, /^MSG r \d+ ann more$/);
     await eve.write("PING\n");
-    assert.equal(await eve.readLine(), "PONG ");
+    assert.equal(await eve.readLine(), "PONG");
   });
 
   test("a member that joins with a number gets the rest from JetStream, while new messages come", async () => {

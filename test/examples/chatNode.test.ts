@@ -71,7 +71,7 @@ test("each room has numbers of its own, and each member gets its messages in the
   assert.deepEqual(await exchange(bob, 3, "PING x"), [heard[0], heard[2], "PONG x"]);
   assert.deepEqual(await exchange(bob, 1, "LEAVE tea"), ["LEAVE tea"]);
   await exchange(ann, 2, "SEND tea 4 alone");
-  assert.deepEqual(await exchange(bob, 1, "PING"), ["PONG "]);
+  assert.deepEqual(await exchange(bob, 1, "PING"), ["PONG"]);
   assert.equal(await (bob.write("QUIT\n"), bob.readLine()), null);
 });
 
@@ -151,7 +151,7 @@ test("a text has any bytes, over lines and over WebSocket", async () => {
 });
 
 test("a malformed line is answered with ERR, and the client goes on", async () => {
-  await using node = await start({ session: { maxRooms: 2 } });
+  await using node = await start({ maxRooms: 3, session: { maxRooms: 2 } });
   await using stream = await connect(node.address);
   assert.equal(await stream.readLine(), "* welcome chat");
   const answers: [string, RegExp][] = [
@@ -194,13 +194,15 @@ test("a malformed line is answered with ERR, and the client goes on", async () =
     ["SEND r a.b text", /^ERR malformed .*id/],
     [`SEND r ${"1".repeat(65)} text`, /^ERR malformed .*id/],
     ["QUIT now", /^ERR malformed /],
-    ["PING", /^PONG $/],
+    ["PING", /^PONG$/],
   ];
   for (const [command, answer] of answers) {
     const [line] = await exchange(stream, 1, command);
     assert.match(line!, answer, `the answer to ${JSON.stringify(command)}`);
   }
   assert.equal(node.counters().messages, 0);
+  await using other = await enter(node.address, "other", "t");
+  assert.match((await exchange(other, 1, "JOIN u"))[0]!, /^ERR full /);
 });
 
 test("a line that is too long ends the connection, over WebSocket with 1009", async () => {
