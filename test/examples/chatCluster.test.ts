@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { WebSocket } from "ws";
 import { ChatClient, type ChatMessage } from "../../examples/chat/client.js";
 import { missing } from "../ecosystem/support.js";
 import { checkLeaks } from "../support/leaks.js";
@@ -26,6 +27,26 @@ interface Talker {
   readonly notices: string[];
   /** The nodes that it was connected to. */
   readonly nodes: string[];
+}
+
+/** The messages of a room from the first one on. */
+async function readHistory(port: number, room: string, count: number): Promise<string[]> {
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`);
+  const found: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    client.on("error", reject);
+    client.on("close", () => reject(new Error("the node has closed the connection")));
+    client.on("open", () => {
+      client.send("NICK reader");
+      client.send(`JOIN ${room} 0`);
+    });
+    client.on("message", (data: Buffer) => {
+      const line = data.toString();
+      if (line.startsWith("MSG ") && found.push(line) === count) resolve();
+    });
+  });
+  client.terminate();
+  return found;
 }
 
 test(
@@ -77,6 +98,7 @@ test(
     let acknowledged = 0;
     let drained: Talker[] = [];
     let killed: Talker[] = [];
+    let latest: NodeJS.Timeout | undefined;
     let ofKilled = new Map<string, number>();
     const drain = (): void => {
       drained = connectedTo("b");
@@ -86,8 +108,12 @@ test(
     const stop = (): void => {
       killed = connectedTo("c");
       c.program.kill("SIGSTOP");
+      // If only its own clients have something to say.
+      latest = setTimeout(kill, 5_000);
     };
     const kill = (): void => {
+      clearTimeout(latest);
+      if (ofKilled.size > 0) return;
       const names = new Set(killed.map(({ name }) => name));
       ofKilled = new Map([...heard].filter(([text]) => names.has(text.split(" ")[0]!)));
       c.program.kill("SIGKILL");
@@ -167,6 +193,12 @@ test(
       }
     }
     for (const { client } of talkers) await client.close();
+    // The whole history of a room, over WebSocket.
+    const history = await readHistory(haproxy.webSocket, "room0", (CLIENTS / ROOMS) * EACH);
+    assert.deepEqual(
+      history,
+      talkers[0]!.received.map(({ number, nick, text }) => `MSG room0 ${number} ${nick} ${text.toString()}`),
+    );
     const metrics = await (await fetch(`http://127.0.0.1:${a.health}/metrics`)).text();
     const [, again] = /^chat_duplicates_total (\d+)$/m.exec(metrics)!;
     assert.equal(a.program.stderr, "");
