@@ -14,7 +14,9 @@
 //   MSG room number nick text
 //   * code text                 welcome, goaway, store-lost, store-back
 //
-// Words are separated by one space. A text has any bytes except LF, so it passes unchanged, whatever its encoding is.
+// The messages of a room come in the order of their numbers. A message and its ACK come in any order, and so do the
+// messages of two rooms. Words are separated by one space. A text has any bytes except LF, so it passes unchanged,
+// whatever its encoding is.
 
 /** Maximum length of a line in bytes, without its end. */
 export const MAX_LINE = 4096;

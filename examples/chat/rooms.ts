@@ -38,6 +38,8 @@ class Room {
   last = 0;
   readonly recent: Line[] = [];
   #bytes = 0;
+  /** Messages that the members get at the end of this turn of the event loop. */
+  #outgoing: Line[] = [];
   readonly #store: Store;
   readonly #end = new AbortController();
   #feed: Feed | undefined;
@@ -73,7 +75,21 @@ class Room {
       this.base = oldest.number;
       this.#bytes -= oldest.bytes.length;
     }
-    for (const [member, after] of this.members) if (number > after) member.post(bytes);
+    if (this.#outgoing.push({ number, bytes }) === 1) setImmediate(() => this.#flush());
+  }
+
+  /** Sends the new messages to the members: one write for all that came in a turn of the event loop. */
+  #flush(): void {
+    const lines = this.#outgoing;
+    if (lines.length === 0) return;
+    this.#outgoing = [];
+    const first = lines[0]!.number;
+    const bytes = joined(lines);
+    for (const [member, after] of this.members) {
+      if (after < first) member.post(bytes);
+      // This member was ahead of the room.
+      else for (const line of lines) if (line.number > after) member.post(line.bytes);
+    }
   }
 
   /** Sends a member what follows `after`, and adds it. */
@@ -89,7 +105,14 @@ class Room {
         at = chunk.number;
       }
     }
+    // What waits is for the other members. This one has it.
+    this.#flush();
     this.members.set(member, at);
+  }
+
+  remove(member: Member): boolean {
+    this.#flush();
+    return this.members.delete(member);
   }
 
   /** Sends the messages that are only in the store. */
@@ -116,11 +139,14 @@ class Room {
   }
 }
 
+const joined = (lines: readonly Line[]): Buffer =>
+  lines.length === 1 ? lines[0]!.bytes : Buffer.concat(lines.map(({ bytes }) => bytes));
+
 function* chunks(lines: readonly Line[]): Generator<Line> {
   for (let from = 0; from < lines.length;) {
     let to = from;
     for (let size = 0; to < lines.length && size < CHUNK; to++) size += lines[to]!.bytes.length;
-    yield { number: lines[to - 1]!.number, bytes: Buffer.concat(lines.slice(from, to).map(({ bytes }) => bytes)) };
+    yield { number: lines[to - 1]!.number, bytes: joined(lines.slice(from, to)) };
     from = to;
   }
 }
@@ -174,7 +200,7 @@ export class Rooms {
 
   leave(name: string, member: Member): void {
     const room = this.#rooms.get(name);
-    if (room?.members.delete(member) === true) this.#release(room);
+    if (room?.remove(member) === true) this.#release(room);
   }
 
   #release(room: Room): void {
