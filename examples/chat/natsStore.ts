@@ -149,7 +149,7 @@ export class NatsStore implements Store {
   #request<T>(request: () => Promise<T>, signal: AbortSignal): Promise<T> {
     return this.#untilDone(async () => {
       await this.#untilReady(signal);
-      return await this.#unlessLost(request());
+      return this.#unlessLost(request());
     }, signal);
   }
 
@@ -268,7 +268,7 @@ export class NatsStore implements Store {
     const had = after === 0 ? undefined : await this.#find({ seq: after }, signal);
     if (had?.subject === this.#subject(room)) return after;
     const oldest = await this.#find({ seq: 1, next_by_subj: this.#subject(room) }, signal);
-    return oldest === undefined ? await this.#lastNumber(room, signal) : oldest.seq - 1;
+    return oldest === undefined ? this.#lastNumber(room, signal) : oldest.seq - 1;
   }
 
   async #lastNumber(room: string, signal: AbortSignal): Promise<number> {

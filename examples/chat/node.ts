@@ -1,7 +1,7 @@
 // A node of the chat: the servers for lines and for WebSocket, its rooms, its store, and its end.
 
 import { setTimeout as pause } from "node:timers/promises";
-import type { EndpointLike, Stream } from "berkeley";
+import type { EndpointLike, ListenAddress, Stream } from "berkeley";
 import {
   type ConnectionContext,
   formatMetrics,
@@ -147,16 +147,16 @@ export class ChatNode implements AsyncDisposable {
   }
 
   /** The addresses: of lines, of WebSocket, of the health port. */
-  get address(): EndpointLike {
-    return this.#servers[0]!.address as EndpointLike;
+  get address(): ListenAddress {
+    return this.#servers[0]!.address as ListenAddress;
   }
 
-  get webSocketAddress(): EndpointLike | undefined {
-    return this.#servers[1]?.address as EndpointLike | undefined;
+  get webSocketAddress(): ListenAddress | undefined {
+    return this.#servers[1]?.address as ListenAddress | undefined;
   }
 
-  get healthAddress(): EndpointLike | undefined {
-    return this.#health?.address as EndpointLike | undefined;
+  get healthAddress(): ListenAddress | undefined {
+    return this.#health?.address as ListenAddress | undefined;
   }
 
   /** Whether the node wants new clients: not while it drains, and not while messages cannot be stored. */

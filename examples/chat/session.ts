@@ -106,13 +106,13 @@ export class Session {
 
   async #execute(command: Exclude<Command, { verb: "QUIT" }>, stop: AbortSignal): Promise<void> {
     const { limits, rooms } = this.#host;
-    if (command.verb === "PING") return await this.#answer(pong(command.text));
+    if (command.verb === "PING") return this.#answer(pong(command.text));
     if (command.verb === "NICK") {
       if (this.#nick !== undefined) throw new Refusal("nick-known", "a connection has one nickname");
       const session = command.session ?? randomBytes(12).toString("hex");
       this.#nick = command.nick;
       this.#key = `${command.nick}.${session}`;
-      return await this.#answer(line(`NICK ${command.nick} ${session}`));
+      return this.#answer(line(`NICK ${command.nick} ${session}`));
     }
     if (this.#nick === undefined) throw new Refusal("no-nick", "required NICK first");
     const { room } = command;
@@ -131,7 +131,7 @@ export class Session {
     if (command.verb === "LEAVE") {
       this.#joined.delete(room);
       rooms.leave(room, this.#transport);
-      return await this.#answer(line(`LEAVE ${room}`));
+      return this.#answer(line(`LEAVE ${room}`));
     }
     await this.#store(room, command.id, command.text, stop);
   }

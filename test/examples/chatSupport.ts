@@ -121,10 +121,13 @@ export async function startHaproxy(
   }
   const file = join(root, "examples", "chat", "haproxy.cfg");
   const program = new Program(find("haproxy")!, ["-db", "-q", "-f", file], { env, limit });
-  const up = connect(["127.0.0.1", lines], { retry: { maxTries: 400, minDelay: 20, maxDelay: 50 } });
-  const ended = program.ended.then(({ stderr }) => Promise.reject(new Error(`haproxy has ended: ${stderr}`)));
-  ended.catch(() => undefined);
-  await Promise.race([up, ended]).finally(() => up.then((stream) => stream.close()).catch(() => undefined));
+  const up: Promise<Stream> = connect(["127.0.0.1", lines], { retry: { maxTries: 400, minDelay: 20, maxDelay: 50 } });
+  const ended: Promise<never> = program.ended.then(({ stderr }) =>
+    Promise.reject(new Error(`haproxy has ended: ${stderr}`)),
+  );
+  for (const promise of [up, ended]) promise.catch(() => undefined);
+  const first = await Promise.race([up, ended]);
+  await first.close();
   return { lines, webSocket, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 
