@@ -98,6 +98,7 @@ class WebSocketTransport implements Transport {
   }
 
   post(line: Uint8Array): void {
+    if (this.#client.readyState !== WebSocket.OPEN) return;
     if (this.#client.bufferedAmount > this.#maxOutbox) {
       this.#client.terminate();
       this.#onSlow();
