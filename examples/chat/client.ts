@@ -20,7 +20,7 @@ export interface ChatClientOptions extends Omit<ReconnectorOptions, "prepare" | 
   readonly onNotice?: ((code: string, text: string) => void) | undefined;
   /** Called if messages of a room are lost for this client, because the room keeps only the last ones. */
   readonly onGap?: ((room: string, after: number, next: number) => void) | undefined;
-  /** Messages that wait for their acknowledgement. `send()` rejects if there are more. Default 1,000. */
+  /** Messages that wait for their acknowledgement. `send()` rejects if there are more. Default 500. */
   readonly maxPending?: number | undefined;
 }
 
@@ -54,7 +54,11 @@ export class ChatClient implements AsyncDisposable {
   /** Commands of this connection without an answer. The answers have the same order. */
   #awaited: Command[] = [];
   #stream: Stream | undefined;
+  /** Whether this side ends the connection. */
   #leaving = false;
+  #refused: { readonly error: unknown } | undefined;
+  /** Why no further connection is made. */
+  #ended: { readonly error: unknown } | undefined;
   #node = "";
   #sent = 0;
   #duplicates = 0;
@@ -86,6 +90,7 @@ export class ChatClient implements AsyncDisposable {
    * @param last the number of the last message that the program has; 0 for all messages that the room keeps
    */
   join(name: string, last?: number): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended.error);
     if (this.#rooms.has(name)) return Promise.reject(new Error(`the client has joined ${name} already`));
     return new Promise((resolve, reject) => {
       const room = { last, resolve, reject };
@@ -96,7 +101,8 @@ export class ChatClient implements AsyncDisposable {
 
   /** Sends a message, and resolves with its number when it is stored. */
   send(room: string, text: string | Uint8Array): Promise<number> {
-    const { maxPending = 1000 } = this.#opts;
+    if (this.#ended !== undefined) return Promise.reject(this.#ended.error);
+    const { maxPending = 500 } = this.#opts;
     if (this.#messages.size >= maxPending) {
       return Promise.reject(new Error(`${maxPending} messages wait for their acknowledgement`));
     }
@@ -136,8 +142,16 @@ export class ChatClient implements AsyncDisposable {
   #command(command: Command): void {
     if (this.#stream === undefined) return;
     this.#awaited.push(command);
-    // The loop that reads gets the error of the connection.
-    this.#stream.write(command.bytes).catch(() => undefined);
+    const stream = this.#stream;
+    // The command was not sent, so the order of the answers is lost. The next connection begins again.
+    stream.write(command.bytes).catch(() => this.#leave(stream));
+  }
+
+  /** Ends a connection. The Reconnector makes another one. */
+  #leave(stream: Stream): void {
+    if (this.#stream !== stream) return;
+    this.#leaving = true;
+    stream.abort();
   }
 
   #joining(name: string, room: Room): Command {
@@ -159,25 +173,27 @@ export class ChatClient implements AsyncDisposable {
   async #run(): Promise<void> {
     const idle = { resolve: () => undefined, reject: () => undefined };
     const ping = setInterval(() => this.#command({ bytes: line("PING"), ...idle }), PING);
-    let failure: unknown = new Error("the client is closed");
+    let error: unknown = new Error("the client is closed");
     try {
       for await (const stream of this.#reconnector) {
         this.#begin(stream);
         try {
           for await (const bytes of stream.frames(LINES, { timeout: SILENCE })) this.#take(parseEvent(bytes), stream);
-        } catch (error) {
-          if (!this.#leaving && !isRetryable(error)) throw error;
+        } catch (broken) {
+          if (!this.#leaving && !isRetryable(broken)) throw broken;
         } finally {
           this.#stream = undefined;
           this.#leaving = false;
         }
+        if (this.#refused !== undefined) throw this.#refused.error;
       }
-    } catch (error) {
-      failure = error;
-      throw error;
+    } catch (failure) {
+      error = failure;
+      throw failure;
     } finally {
       clearInterval(ping);
-      for (const { reject } of [...this.#messages, ...this.#rooms.values()]) reject(failure);
+      this.#ended = { error };
+      for (const { reject } of [...this.#messages, ...this.#rooms.values()]) reject(error);
     }
   }
 
@@ -185,11 +201,14 @@ export class ChatClient implements AsyncDisposable {
   #begin(stream: Stream): void {
     this.#awaited = [];
     this.#stream = stream;
-    const refused = (): void => stream.abort();
     this.#command({
       bytes: line(`NICK ${this.#opts.nick} ${this.#session}`),
       resolve: () => undefined,
-      reject: refused,
+      // Another connection would be refused too.
+      reject: (error) => {
+        this.#refused = { error };
+        this.#leave(stream);
+      },
     });
     for (const [name, room] of this.#rooms) this.#command(this.#joining(name, room));
     for (const message of this.#messages) this.#command(message);

@@ -65,7 +65,7 @@ describe("the chat with NATS", { skip: missing("nats-server", "nats-server") }, 
     await using nats = await Nats.start();
     await using a = await start(nats, "a");
     await using b = await start(nats, "b");
-    await using ann = new ChatClient(a.address, { nick: "ann" });
+    await using ann = new ChatClient(a.address, { nick: "ann", maxPending: 1000 });
     await ann.join("r");
     const numbers = await Promise.all(series(0, 900).map((text) => ann.send("r", text)));
     const heard: string[] = [];

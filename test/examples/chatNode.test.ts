@@ -396,6 +396,19 @@ test("ChatClient goes on after its node has ended", async () => {
   await node.close();
 });
 
+test("ChatClient fails when its nickname is refused, and limits the messages that wait", async () => {
+  await using node = await start();
+  const wrong = new ChatClient(node.address, { nick: "two words more" });
+  await assert.rejects(wrong.join("r"), /NICK has too many words \(malformed\)/);
+  await assert.rejects(wrong.send("r", "text"), /NICK has too many words/);
+  await assert.rejects(wrong.close(), /NICK has too many words/);
+  await using ann = new ChatClient(node.address, { nick: "ann", maxPending: 2 });
+  await ann.join("r");
+  const sent = [ann.send("r", "1"), ann.send("r", "2")];
+  await assert.rejects(ann.send("r", "3"), /2 messages wait/);
+  assert.deepEqual(await Promise.all(sent), [1, 2]);
+});
+
 test("main.js is a node: SIGTERM drains it, and it ends with status 0", async () => {
   await using node = await NodeProgram.start("one", "--drain-delay", "0");
   await using ann = await connect(["127.0.0.1", node.lines]);

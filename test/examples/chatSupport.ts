@@ -11,7 +11,7 @@ import { compiled, Program, root } from "../support/program.js";
 const limit = 120_000;
 
 /** A program that ends with this process, however that ends. */
-function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
+function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
   const setpriv = find("setpriv");
   const whole = setpriv === undefined ? [command, ...args] : [setpriv, "--pdeathsig", "KILL", command, ...args];
   return new Program(whole[0]!, whole.slice(1), { env, limit });
@@ -48,7 +48,7 @@ export class Nats implements AsyncDisposable {
 
   static #run(folder: string, port: number): Program {
     const args = ["-js", "-sd", folder, "-a", "127.0.0.1", "-p", String(port)];
-    return start(find("nats-server")!, args);
+    return launch(find("nats-server")!, args);
   }
 
   /** Ends it as a power cut would. */
@@ -96,7 +96,7 @@ export class NodeProgram implements AsyncDisposable {
   static async start(name: string, ...args: string[]): Promise<NodeProgram> {
     const any = "tcp://127.0.0.1:0";
     const own = ["--name", name, "--listen", any, "--websocket", any, "--health", any];
-    const program = start(process.execPath, [join(compiled, "examples", "chat", "main.js"), ...own, ...args]);
+    const program = launch(process.execPath, [join(compiled, "examples", "chat", "main.js"), ...own, ...args]);
     const [text] = await program.line(/^.*"event":"listening".*$/);
     return new NodeProgram(name, program, JSON.parse(text) as Logged);
   }
@@ -127,7 +127,7 @@ export async function startHaproxy(
     env[`${letter}_HEALTH`] = String(node.health);
   }
   const file = join(root, "examples", "chat", "haproxy.cfg");
-  const program = start(find("haproxy")!, ["-db", "-q", "-f", file], env);
+  const program = launch(find("haproxy")!, ["-db", "-q", "-f", file], env);
   const up: Promise<Stream> = connect(["127.0.0.1", lines], { retry: { maxTries: 400, minDelay: 20, maxDelay: 50 } });
   const ended: Promise<never> = program.ended.then(({ stderr }) =>
     Promise.reject(new Error(`haproxy has ended: ${stderr}`)),
