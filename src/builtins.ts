@@ -4,6 +4,7 @@
 import type * as ChildProcess from "node:child_process";
 import type * as Crypto from "node:crypto";
 import type * as DiagnosticsChannel from "node:diagnostics_channel";
+import type { setMaxListeners } from "node:events";
 import type * as Fs from "node:fs";
 import type * as Http from "node:http";
 import { createRequire } from "node:module";
@@ -26,6 +27,7 @@ function lazily<Module>(name: string): () => Module {
 export const childProcess: () => typeof ChildProcess = lazily("node:child_process");
 export const crypto: () => typeof Crypto = lazily("node:crypto");
 export const diagnosticsChannel: () => typeof DiagnosticsChannel = lazily("node:diagnostics_channel");
+export const events: () => { readonly setMaxListeners: typeof setMaxListeners } = lazily("node:events");
 // node:fs is always loaded. An ES module that imports it also loads the streams of Node, and createRequire() does not.
 export const fs: () => typeof Fs = lazily("node:fs");
 export const http: () => typeof Http = lazily("node:http");

@@ -1,5 +1,6 @@
 // The life of a server: it works, drains, and is closed. Signals of the process and an AbortSignal end it.
 
+import { events } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { localError } from "../wait/localError.js";
 import { rejection } from "../wait/rejection.js";
@@ -46,7 +47,12 @@ export class Lifecycle {
 
   /** Aborted when the server begins to drain. */
   get draining(): AbortSignal {
-    return (this.#draining ??= new AbortController()).signal;
+    if (this.#draining === undefined) {
+      this.#draining = new AbortController();
+      // Each handler may listen. Node.js warns of a leak at the eleventh listener otherwise.
+      events().setMaxListeners(0, this.#draining.signal);
+    }
+    return this.#draining.signal;
   }
 
   /** Takes no more work, and waits until all has finished. After `timeout` ms it ends what is left. */

@@ -211,10 +211,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /** As `shutdownOn()` of a {@link Server}. */
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
-    const state = (): ServerStats["state"] => this.#state;
-    const end = (): void => void this.close();
     const drain = (timeout: number | null): Promise<void> => this.#drain(timeout);
-    const server = { state, drain, end };
+    const server = { state: () => this.#state, drain, end: () => void this.close() };
     this.#signals.listen(server, signals, opts);
     return this;
   }

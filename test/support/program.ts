@@ -22,6 +22,8 @@ export interface ProgramOptions {
   readonly openInput?: boolean;
   /** Descriptors that it gets from number 3 on. */
   readonly descriptors?: readonly number[];
+  /** Milliseconds that it may run before it is ended; 30,000 unless told otherwise. */
+  readonly limit?: number;
 }
 
 /** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
@@ -59,7 +61,7 @@ export class Program implements AsyncDisposable {
         "pipe",
         ...(options.descriptors ?? []),
       ],
-      timeout: LIMIT,
+      timeout: options.limit ?? LIMIT,
     });
     const { stdin, stdout, stderr } = this.child;
     stdin?.on("error", () => {});
