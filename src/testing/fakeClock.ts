@@ -1,6 +1,7 @@
 // A clock for tests: its time passes only when a test advances it.
 
 import type { Clock } from "../wait/clock.js";
+import { threadTurn } from "../wait/turnBudget.js";
 
 interface FakeTimer {
   readonly dueAt: number;
@@ -70,7 +71,15 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop. */
+/** A program that always has more to do must not stop the clock. */
+const MAX_TURNS = 1000;
+
+/**
+ * Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop, and more
+ * while calls wait only for their turn.
+ */
 async function runReady(): Promise<void> {
-  for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 2 || (threadTurn.waits && turn < MAX_TURNS); turn++) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
 }
