@@ -22,7 +22,7 @@ import { SEND_ALL, sendAll, trySend } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
-import { FINISH, HANGUP } from "../ops/readiness.js";
+import { FINISH, HANGUP, PEER_END } from "../ops/readiness.js";
 import { READ_NAMES, signalOf, timeoutOf } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -181,7 +181,18 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
       // The waiting call keeps neither the socket nor this object from collection.
-      return hangup.run(hangup, HANGUP, hangup, undefined, timeout, signalOf(opts, HANGUP.syscall));
+      return hangup.run(hangup, HANGUP, hangup, this.#descriptor, timeout, signalOf(opts, HANGUP.syscall));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  whenEnded(opts?: IoOptions): Promise<unknown> {
+    try {
+      checkOptions(opts, PEER_END.syscall, READ_NAMES);
+      const { peerEnd } = this.#descriptor;
+      const timeout = timeoutOf(opts, null, PEER_END.syscall);
+      return peerEnd.run(peerEnd, PEER_END, peerEnd, this.#descriptor, timeout, signalOf(opts, PEER_END.syscall));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -91,8 +91,9 @@ export class Stream<C extends Conn = Conn>
   /** Counted only if the connection does not count. */
   #writes = 0;
   #bytesSent = 0;
-  /** The calls of `whenBroken`, if the connection has no such method. */
+  /** The calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
   #broken: BrokenWaiters | undefined;
+  #unended: BrokenWaiters | undefined;
 
   /**
    * Puts a buffer on `conn`. Other code must not read from `conn` from now on.
@@ -332,6 +333,14 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
+   * Waits until the peer has ended its direction. It reads nothing. See {@link Reader.whenEnded}. If the connection has
+   * no such method, the promise settles only with a timeout, a signal or `close()`.
+   */
+  whenEnded(opts?: IoOptions): Promise<unknown> {
+    return this.#conn.whenEnded?.(opts) ?? (this.#unended ??= new BrokenWaiters("whenEnded")).wait(opts);
+  }
+
+  /**
    * Writes all bytes that arrive to `destination`, and passes the end on with `closeWrite()`. Each write waits for the
    * one before. Resolves with the number of bytes.
    *
@@ -419,8 +428,7 @@ export class Stream<C extends Conn = Conn>
 
   /** Closes the connection and drops the bytes of the buffer. See {@link Conn.close}. */
   close(): Promise<void> {
-    this.#reader.close();
-    this.#broken?.close();
+    this.#drop();
     return this.#conn.close();
   }
 
@@ -436,9 +444,14 @@ export class Stream<C extends Conn = Conn>
 
   /** Cuts the connection: over TCP with a reset. See {@link Conn.abort}. */
   abort(): void {
+    this.#drop();
+    this.#conn.abort();
+  }
+
+  #drop(): void {
     this.#reader.close();
     this.#broken?.close();
-    this.#conn.abort();
+    this.#unended?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
