@@ -23,7 +23,7 @@ import {
   NAME_LENGTH,
   putDatagram,
 } from "../batch/index.js";
-import { EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { closedError, ECANCELED, socketError } from "../sys/errno.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -157,7 +157,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
 
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#socket.closed) throw socketError(EBADF, "sendmmsg");
+    if (this.#socket.closed) throw closedError("sendmmsg");
   }
 
   /**

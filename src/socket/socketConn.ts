@@ -11,7 +11,7 @@ import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings, TransferStats } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../wait/within.js";
-import { EBADF, EPIPE, socketError } from "../sys/errno.js";
+import { closedError, EPIPE, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
@@ -156,7 +156,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
       const signal = signalOf(opts, action);
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
-      if (this.#socket.closed) throw socketError(EBADF, action);
+      if (this.#socket.closed) throw closedError(action);
       const first = this.#ending === undefined;
       const ending = (this.#ending ??= this.#end());
       if (timeout === null && signal === undefined) return first ? ending : ending.then();
