@@ -23,7 +23,7 @@ import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
 import { FINISH, HANGUP, PEER_END } from "../ops/readiness.js";
-import { READ_NAMES, signalOf, timeoutOf } from "../wait/waitOptions.js";
+import { signalOf, timeoutOf, WAIT_NAMES } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** The addresses of a connection, as far as they are known. */
@@ -124,7 +124,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     if (reading.busy) return Promise.reject(new BusyError("read"));
     try {
       if (opts === undefined) return runReadFor(reading, socket, consumer, socket.timeout, undefined);
-      checkOptions(opts, READ_FOR.syscall, READ_NAMES);
+      checkOptions(opts, READ_FOR.syscall, WAIT_NAMES);
       const timeout = timeoutOf(opts, socket.timeout, READ_FOR.syscall);
       return runReadFor(reading, socket, consumer, timeout, signalOf(opts, READ_FOR.syscall));
     } catch (error) {
@@ -152,7 +152,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
   closeWrite(opts?: IoOptions): Promise<void> {
     const action = "shutdown";
     try {
-      checkOptions(opts, action, READ_NAMES);
+      checkOptions(opts, action, WAIT_NAMES);
       const signal = signalOf(opts, action);
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
@@ -177,7 +177,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
     try {
-      checkOptions(opts, HANGUP.syscall, READ_NAMES);
+      checkOptions(opts, HANGUP.syscall, WAIT_NAMES);
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
       // The waiting call keeps neither the socket nor this object from collection.
@@ -189,7 +189,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
 
   whenEnded(opts?: IoOptions): Promise<unknown> {
     try {
-      checkOptions(opts, PEER_END.syscall, READ_NAMES);
+      checkOptions(opts, PEER_END.syscall, WAIT_NAMES);
       const { peerEnd } = this.#descriptor;
       const timeout = timeoutOf(opts, null, PEER_END.syscall);
       return peerEnd.run(peerEnd, PEER_END, peerEnd, this.#descriptor, timeout, signalOf(opts, PEER_END.syscall));

@@ -31,7 +31,14 @@ import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { ANY_CHUNK, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
-import { delimiterBytes, sizeOf, type UntilOptions } from "../reading/readArguments.js";
+import {
+  delimiterBytes,
+  LINE_NAMES,
+  sizeOf,
+  UNTIL_NAMES,
+  type UntilOptions,
+  waitPart,
+} from "../reading/readArguments.js";
 import { limitsOf, STREAM_NAMES, type StreamLimits, type StreamOptions, systemNow } from "./streamArguments.js";
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
@@ -206,9 +213,10 @@ export class Stream<C extends Conn = Conn>
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
     try {
       const bytes = delimiterBytes(delimiter, "readUntil");
+      const wait = waitPart(opts, "readUntil", UNTIL_NAMES);
       const max = opts?.max;
-      if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), opts);
-      return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), opts);
+      if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), wait);
+      return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), wait);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -222,7 +230,8 @@ export class Stream<C extends Conn = Conn>
    */
   readLine(opts?: LineOptions): Promise<string | null> {
     try {
-      return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), opts);
+      const wait = waitPart(opts, "readLine", LINE_NAMES);
+      return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), wait);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -230,14 +239,16 @@ export class Stream<C extends Conn = Conn>
 
   /** The lines, each as `readLine` reads it. `timeout` applies to each line. */
   lines(opts?: LineOptions): Items<string> {
-    return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), opts);
+    const wait = waitPart(opts, "read lines", LINE_NAMES);
+    return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), wait);
   }
 
   /** The frames that `codec` finds. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
+    const wait = waitPart(opts, "read frames", UNTIL_NAMES);
     const given = opts?.max ?? codec.max;
     const max = given === undefined ? this.#limits.maxFrame : sizeOf(given, "read frames", "max", 0);
-    return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), opts, true);
+    return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), wait, true);
   }
 
   /**
