@@ -222,7 +222,7 @@ export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, without?
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
-  checkOptions(opts, action);
+  checkOptions(opts, action, undefined, "connect({ host, port })");
   const allowed = ALLOWED[target.scheme];
   const names = without === undefined ? allowed : allowed.filter((name) => name !== without);
   checkNames(opts, names, action, `a ${target.scheme} endpoint`);

@@ -168,7 +168,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   const target = parseLocalEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
-  checkOptions(opts, action);
+  checkOptions(opts, action, undefined, "listen({ host, port })");
   checkNames(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
   const checked = checkListen(opts, action);
   checked.signal?.throwIfAborted();
