@@ -51,7 +51,10 @@ export interface ConnAddresses {
  * console.log(buffer.toString("utf8", 0, await b.read(buffer))); // prints: hello, peer
  * ```
  */
-export class SocketConn extends Inspectable<SocketDescription> implements Conn, DirectReader {
+export class SocketConn<A extends Address = Address>
+  extends Inspectable<SocketDescription>
+  implements Conn, DirectReader
+{
   static {
     describable<SocketConn, SocketDescription>(SocketConn.prototype, "SocketConn", (conn) => {
       const below = conn.#runner.describe();
@@ -61,15 +64,15 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     });
   }
 
-  readonly #socket: Socket;
+  readonly #socket: Socket<A>;
   readonly #runner: PromiseRunner;
   readonly #descriptor: Descriptor;
-  readonly #remote: Address | undefined;
-  #local: Address | undefined;
+  readonly #remote: A | undefined;
+  #local: A | undefined;
   #ending: Promise<void> | undefined;
 
   /** @param addresses the addresses that the caller has already, which saves system calls */
-  constructor(socket: Socket, addresses?: ConnAddresses) {
+  constructor(socket: Socket<A>, addresses?: ConnAddresses) {
     super();
     const runner = runnerOf(socket);
     if (runner === undefined) {
@@ -82,20 +85,21 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     runner.dropDefaultTimeout();
     this.#runner = runner;
     this.#descriptor = runner.descriptor;
-    this.#local = addresses?.local;
-    this.#remote = addresses?.remote ?? addressIfKnown(socket, "getpeername");
+    // The addresses of a socket are of its family.
+    this.#local = addresses?.local as A | undefined;
+    this.#remote = (addresses?.remote as A | undefined) ?? addressIfKnown(socket, "getpeername");
   }
 
   /** The socket below, for its options, its descriptor or `detach()`. */
-  get socket(): Socket {
+  get socket(): Socket<A> {
     return this.#socket;
   }
 
-  get localAddress(): Address | undefined {
+  get localAddress(): A | undefined {
     return (this.#local ??= addressIfKnown(this.#socket, "getsockname"));
   }
 
-  get remoteAddress(): Address | undefined {
+  get remoteAddress(): A | undefined {
     return this.#remote;
   }
 
@@ -291,7 +295,7 @@ function runReadFor<T>(
 }
 
 /** An address, or undefined: an unconnected socket has no peer, a closed one no address. */
-function addressIfKnown(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
+function addressIfKnown<A extends Address>(socket: Socket<A>, which: "getsockname" | "getpeername"): A | undefined {
   try {
     return socket[which]();
   } catch {

@@ -3,7 +3,6 @@
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
-import type { Address } from "../addr/address.js";
 import { brand, checkOptions } from "../check/index.js";
 import type {
   Conn,
@@ -158,11 +157,11 @@ export class Stream<C extends Conn = Conn>
     return this.#conn.writeProgress;
   }
 
-  get localAddress(): Address | undefined {
+  get localAddress(): C["localAddress"] {
     return this.#conn.localAddress;
   }
 
-  get remoteAddress(): Address | undefined {
+  get remoteAddress(): C["remoteAddress"] {
     return this.#conn.remoteAddress;
   }
 
