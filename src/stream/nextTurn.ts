@@ -26,6 +26,6 @@ export async function inNextTurn<T>(
   if (reader.closed) throw localError("ECANCELED", "read");
   const refused = optionsError(opts, "read");
   if (refused !== undefined) throw refused.error;
-  if (timeout === null) return await begin(opts);
-  return await begin({ timeout: Math.max(0, timeout - (reader.now() - start)), signal: opts?.signal });
+  if (timeout === null) return begin(opts);
+  return begin({ timeout: Math.max(0, timeout - (reader.now() - start)), signal: opts?.signal });
 }

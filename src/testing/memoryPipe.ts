@@ -96,8 +96,8 @@ export class MemoryPipe {
     const ending = available > 0 ? undefined : this.#ending();
     const settles = available > 0 || ending !== undefined;
     if (settles && threadTurn.spend()) {
-      if (available > 0) return Promise.resolve(this.#copyTo(target, available));
-      return ending === 0 ? Promise.resolve(0) : Promise.reject(ending);
+      if (ending instanceof Error) return Promise.reject(ending);
+      return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
     }
     if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
     // Bytes that are there count as having come in time.

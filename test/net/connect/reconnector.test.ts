@@ -190,9 +190,9 @@ for (const [how, end, reason] of [
       const [event] = disconnects;
       assert.equal(event!.reason, reason);
       if (reason === "broken") {
-        const { code, local, peer: other, syscall } = event!.error as SocketError;
-        assert.deepEqual([code, local, other], ["ECONNRESET", String(idle.localAddress), String(idle.remoteAddress)]);
-        assert.equal(syscall, scheme === "tcp" ? "poll" : "read");
+        const error = event!.error as SocketError;
+        assert.deepEqual([error.code, error.syscall], ["ECONNRESET", scheme === "tcp" ? "poll" : "read"]);
+        assert.deepEqual([error.local, error.peer], [String(idle.localAddress), String(idle.remoteAddress)]);
       } else {
         assert.equal(event!.error, undefined);
       }
