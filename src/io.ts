@@ -156,6 +156,17 @@ export interface Reader {
    * Not promised: that a read returns as many bytes as one write of the peer had; that more bytes follow a full buffer.
    */
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
+
+  /**
+   * Waits until the peer has ended its direction: no byte will come besides those that have arrived. Resolves with
+   * undefined after an orderly end, and with the error if the connection is broken. The call reads nothing, unread
+   * bytes stay for the next read, and it does not keep the process alive. Optional: without it, only a read that meets
+   * the end reports that.
+   *
+   * The promise rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the connection is closed
+   * during the call, and with `EBADF` when it was closed before.
+   */
+  whenEnded?(opts?: IoOptions): Promise<unknown>;
 }
 
 /**

@@ -125,6 +125,22 @@ export type FdEndpointLike =
   | SystemdEndpoint
   | { readonly scheme?: "fd" | undefined; readonly fd: number };
 
+/** The address of a TCP socket at an endpoint: of one family if the type of the endpoint says which. */
+export type InetAt<E> = E extends `tcp4://${string}` | InetAddress | { readonly scheme: "tcp4" }
+  ? InetAddress
+  : E extends `tcp6://${string}` | Inet6Address | { readonly scheme: "tcp6" }
+    ? Inet6Address
+    : InetAddress | Inet6Address;
+
+/** The address of a stream socket at an endpoint, as far as the type of the endpoint says it. */
+export type AddressAt<E> = E extends TcpEndpointLike
+  ? InetAt<E>
+  : E extends UnixEndpointLike
+    ? UnixAddress
+    : E extends VsockEndpointLike
+      ? VsockAddress
+      : Address;
+
 const FORMS =
   "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
   "or systemd:name";

@@ -14,12 +14,14 @@ export {
 } from "./address.js";
 export { type AddressOf, type InetLike } from "./addressOf.js";
 export {
+  type AddressAt,
   type Endpoint,
   type EndpointLike,
   type FdEndpoint,
   formatEndpoint,
   type HostEndpoint,
   type HostScheme,
+  type InetAt,
   parseEndpoint,
   parseLocalEndpoint,
   type SystemdEndpoint,

@@ -6,14 +6,20 @@ import { quote } from "./quote.js";
 /**
  * Refuses options that are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would pass, because
  * a number has no wrong property. With `known` it also refuses an unknown name.
+ *
+ * @param form how the call is written, for one that takes an address. Other libraries pass host and port as two
+ *   arguments
  */
-export function checkOptions(opts: unknown, action: string, known?: readonly string[]): void {
+export function checkOptions(opts: unknown, action: string, known?: readonly string[], form?: string): void {
   if (opts === undefined) return;
   if (typeof opts === "object" && opts !== null && !Array.isArray(opts)) {
     if (known !== undefined) checkNames(opts, known, action);
     return;
   }
-  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object`);
+  const split = form !== undefined && (typeof opts === "string" || typeof opts === "number");
+  const hint = split ? `; an address is one argument: ${form}` : "";
+  const callback = typeof opts === "function" ? "; the call takes no callback" : "";
+  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object${hint}${callback}`);
 }
 
 /**

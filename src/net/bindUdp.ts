@@ -108,7 +108,7 @@ const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"
 export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {}): Promise<UdpSocket> {
   const target = udpTarget(endpoint, "bind");
   const { action } = target;
-  checkOptions(opts, action);
+  checkOptions(opts, action, undefined, "bindUdp({ host, port })");
   checkNames(opts, target.fd === undefined ? BIND : [...DESCRIPTOR_OPTIONS, "unsetEnv"], action, "this endpoint");
   const checked = checkUdp(opts, action);
   const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
@@ -184,7 +184,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
     throw new TypeError(`Cannot ${action}: the endpoint is a wildcard or a descriptor, required udp://host:port`);
   }
-  checkOptions(opts, action);
+  checkOptions(opts, action, undefined, "connectUdp({ host, port })");
   checkNames(opts, [...COMMON, "localAddress"], action, "connectUdp()");
   const checked = checkUdp(opts, action);
   const local = checkLocal(opts.localAddress, action);

@@ -2,6 +2,7 @@
 
 import {
   type Address,
+  type AddressAt,
   type AddressLike,
   AF_INET,
   AF_INET6,
@@ -176,10 +177,10 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * console.log(await stream.readLine()); // prints: hello
  * ```
  */
-export function connect(
-  endpoint: TcpEndpointLike | UnixEndpointLike | VsockEndpointLike | FdEndpointLike,
+export function connect<const E extends TcpEndpointLike | UnixEndpointLike | VsockEndpointLike | FdEndpointLike>(
+  endpoint: E,
   opts?: ConnectOptions & { readonly via?: undefined },
-): Promise<Stream<SocketConn>>;
+): Promise<Stream<SocketConn<AddressAt<E>>>>;
 /** Connects to an endpoint whose scheme is known only at run time, or through a proxy: the connection may be one of TLS. */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
@@ -222,7 +223,7 @@ export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, without?
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
-  checkOptions(opts, action);
+  checkOptions(opts, action, undefined, "connect({ host, port })");
   const allowed = ALLOWED[target.scheme];
   const names = without === undefined ? allowed : allowed.filter((name) => name !== without);
   checkNames(opts, names, action, `a ${target.scheme} endpoint`);

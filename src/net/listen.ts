@@ -11,6 +11,7 @@ import {
   type HostPort,
   type Inet6Address,
   type InetAddress,
+  type InetAt,
   parseLocalEndpoint,
   type FdEndpointLike,
   type TcpEndpointLike,
@@ -158,20 +159,20 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * console.log(await stream.readLine()); // prints: over IPv4
  * ```
  */
-export function listen(
-  endpoint: TcpEndpointLike,
+export function listen<const E extends TcpEndpointLike>(
+  endpoint: E,
   opts?: ListenOptions,
-): Promise<SocketListener<SocketConn, InetAddress | Inet6Address>>;
+): Promise<SocketListener<SocketConn<InetAt<E>>, InetAt<E>>>;
 /** Listens on a UNIX socket: the address of the listener has a `path`. */
 export function listen(
   endpoint: UnixEndpointLike,
   opts?: ListenOptions,
-): Promise<SocketListener<SocketConn, UnixAddress>>;
+): Promise<SocketListener<SocketConn<UnixAddress>, UnixAddress>>;
 /** Listens for virtual machines: the address of the listener has a `cid` and a `port`; vsock(7). */
 export function listen(
   endpoint: VsockEndpointLike,
   opts?: ListenOptions,
-): Promise<SocketListener<SocketConn, VsockAddress>>;
+): Promise<SocketListener<SocketConn<VsockAddress>, VsockAddress>>;
 /** Takes a listening descriptor of this process or of systemd; its family is known only at run time. */
 export function listen(endpoint: FdEndpointLike, opts?: ListenOptions): Promise<SocketListener<SocketConn>>;
 /** Listens on an endpoint whose scheme is known only at run time. */
@@ -180,7 +181,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   const target = parseLocalEndpoint(endpoint);
   const action = `listen on ${quote(formatEndpoint(target))}`;
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required bindUdp()`);
-  checkOptions(opts, action);
+  checkOptions(opts, action, undefined, "listen({ host, port })");
   checkNames(opts, LISTEN_OPTIONS[target.scheme], action, `a ${target.scheme} endpoint`);
   const checked = checkListen(opts, action);
   if (target.scheme === "unix" && checked.mode !== undefined && target.address.path.startsWith("\0")) {

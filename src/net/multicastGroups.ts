@@ -69,6 +69,10 @@ export function changeMembership(
   if (target === undefined || !isGroup(target)) {
     throw refused("group", group, "a multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8");
   }
+  if (typeof opts === "string" || typeof opts === "number") {
+    const form = `${action}(group, { interface: ${quote(opts)} })`;
+    throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object: ${form}`);
+  }
   checkOptions(opts, action);
   if (opts !== undefined) checkNames(opts, ["interface", "source"], action);
   const { interface: chosen, source } = opts ?? {};

@@ -20,11 +20,19 @@ import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, tri
 
 /** The end of a connection of a {@link Reconnector}. */
 export interface DisconnectEvent {
+  /**
+   * How it has ended: a call of this program has closed it, the peer has ended its direction, or the connection is
+   * broken.
+   */
+  readonly reason: "closed" | "ended" | "broken";
   /** Milliseconds for which the connection has lasted. */
   readonly lasted: number;
   /** Milliseconds until the next try may begin. */
   readonly delay: number;
-  /** The error of the connection; undefined if this side has closed it. */
+  /**
+   * With `"broken"` the error of the connection: a `SocketError` with both addresses, of the call `poll` or over TLS of
+   * `read`, or a `TlsError`. Undefined with the other reasons.
+   */
   readonly error: unknown;
 }
 
@@ -46,7 +54,10 @@ export interface ReconnectorOptions extends Omit<ConnectOptions, "timeout" | "si
   readonly prepare?: ((stream: Stream) => unknown) | undefined;
   /** Called for each new connection, after `prepare`. */
   readonly onConnect?: ((stream: Stream) => void) | undefined;
-  /** Called when a connection has ended. */
+  /**
+   * Called when a connection has ended, also if no call reads or writes. If the peer has ended it, its last bytes may
+   * still be unread: the stream stays open for its readers.
+   */
   readonly onDisconnect?: ((event: DisconnectEvent) => void) | undefined;
 }
 
@@ -88,10 +99,11 @@ class ConnectionCall extends PendingCall<Stream> {
  * has ended. Between tries there are pauses as in {@link RetryOptions}. They get longer with each failure, and short
  * again after a connection that has lasted for `stableAfter`.
  *
- * `for await` gives one connection after the other. The next turn of the loop closes the last connection. `connection()`
- * gives the present one, to any number of callers. A connection has ended when a call has closed its stream, when it is
- * broken ({@link Stream.whenBroken}), or when a call has read its end. The Reconnector closes a stream when it has a new
- * one.
+ * `for await` gives one connection after the other. The next pass of the loop closes the last connection. `connection()`
+ * gives the present one, to any number of callers. A connection has ended when a call has closed its stream, or when the
+ * end of the peer or an error has arrived ({@link Stream.whenEnded}). No call need read or write for that. The
+ * Reconnector closes a stream when it has a new one. If the stream may have unread bytes of the peer, it stays open
+ * until the one after that.
  *
  * It connects only while a call waits for a connection. After `close()` no timer and no descriptor is left.
  *
@@ -133,6 +145,10 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   #stream: Stream | undefined;
   /** Whether `#stream` has not ended. */
   #connected = false;
+  /** Whether the peer has ended `#stream`, whose last bytes may be unread. */
+  #peerEnded = false;
+  /** The stream before `#stream`, if it may have unread bytes. */
+  #unread: Stream | undefined;
   #connectedAt = 0;
   /** No try begins before this time. */
   #resumeAt = 0;
@@ -179,10 +195,11 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("EBADF", "connect"));
-    if (this.#connected) {
-      const stream = this.#stream!;
-      if (!readerOf(stream).ended || stream.buffered > 0) return Promise.resolve(stream);
-      this.#ended(stream, undefined);
+    const stream = this.#stream;
+    if (stream !== undefined && (this.#connected || this.#peerEnded)) {
+      const { closed, ended } = readerOf(stream);
+      if (stream.buffered > 0 || (this.#connected && !closed && !ended)) return Promise.resolve(stream);
+      this.#ended(stream, "closed");
     }
     const call = new ConnectionCall(opts, this.#policy.clock, (cancelled) => {
       this.#calls.delete(cancelled);
@@ -199,7 +216,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const iterator: AsyncIterableIterator<Stream> = {
       next: async () => {
         if (last !== undefined) {
-          this.#ended(last, undefined);
+          this.#ended(last, "closed");
           await last.close();
         }
         if (this.#closed) return { done: true, value: undefined };
@@ -234,8 +251,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       this.#closing?.release();
       this.#stop();
       this.#rejectAll(localError("ECANCELED", "connect"));
-      if (this.#stream !== undefined) this.#ended(this.#stream, undefined);
+      if (this.#stream !== undefined) this.#ended(this.#stream, "closed");
     }
+    await this.#unread?.close();
     await this.#stream?.close();
   }
 
@@ -295,15 +313,19 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
 
   #start(stream: Stream): void {
     // The last stream has ended, perhaps without a close() of its user.
-    void this.#stream?.close();
+    void this.#unread?.close();
+    const last = this.#stream;
+    this.#unread = this.#peerEnded && last !== undefined && !readerOf(last).ended ? last : undefined;
+    if (this.#unread === undefined) void last?.close();
     this.#stream = stream;
     this.#connected = true;
+    this.#peerEnded = false;
     this.#connectedAt = this.#policy.clock.now();
     this.#connections++;
-    stream.whenBroken().then(
-      (error) => this.#ended(stream, error),
+    stream.whenEnded().then(
+      (error) => this.#ended(stream, error === undefined ? "ended" : "broken", error),
       // A call has closed the stream.
-      () => this.#ended(stream, undefined),
+      () => this.#ended(stream, "closed"),
     );
     const { onConnect } = this.#opts;
     if (onConnect !== undefined) report("onConnect", onConnect, stream);
@@ -313,16 +335,19 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   /** A stream has ended: sets the time of the next try. */
-  #ended(stream: Stream, error: unknown): void {
+  #ended(stream: Stream, found: DisconnectEvent["reason"], error?: unknown): void {
     if (stream !== this.#stream || !this.#connected) return;
+    // A call has read the end, and then closed the stream.
+    const reason = found === "closed" && readerOf(stream).ended ? "ended" : found;
     this.#connected = false;
+    this.#peerEnded = reason === "ended";
     const now = this.#policy.clock.now();
     const lasted = now - this.#connectedAt;
     this.#failuresInRow = lasted >= this.#stableAfter ? 0 : this.#failuresInRow + 1;
     const delay = delayAfter(this.#failuresInRow, this.#policy);
     this.#resumeAt = now + delay;
     const { onDisconnect } = this.#opts;
-    if (onDisconnect !== undefined) report("onDisconnect", onDisconnect, { lasted, delay, error });
+    if (onDisconnect !== undefined) report("onDisconnect", onDisconnect, { reason, lasted, delay, error });
   }
 
   /** @throws the error, if no try follows it */

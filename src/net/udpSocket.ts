@@ -211,7 +211,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
 
   /** The local end that the options request; undefined if they request none. */
   #localEndIn(opts: UdpSendOptions): LocalEnd | undefined {
-    checkOptions(opts, "send", SEND_NAMES);
+    checkOptions(opts, "send", SEND_NAMES, "send(data, [host, port])");
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
     const index = ifindex === undefined ? undefined : interfaceIndex(ifindex, "send", "ifindex");

@@ -83,7 +83,7 @@ export function connect<M extends Mode>(
   opts: WaitOptions | undefined,
 ): Outcome<M, void> {
   try {
-    checkOptions(opts, "connect", WAIT_NAMES);
+    checkOptions(opts, "connect", WAIT_NAMES, "connect([host, port])");
     const target: Address | HostPort = toAddress(address);
     const state: Connecting = { target, address: undefined, sockaddr: null, started: false, fresh: false };
     return socket.sendTo(CONNECT, state, undefined, opts);
@@ -107,7 +107,7 @@ export function bind<M extends Mode>(
   opts: WaitOptions | undefined,
 ): Outcome<M, void> {
   try {
-    checkOptions(opts, "bind", WAIT_NAMES);
+    checkOptions(opts, "bind", WAIT_NAMES, "bind([host, port])");
     const target = toLocalAddress(address, socket.family);
     return socket.withAddress(target, "bind", opts, (local) => {
       const result = socket.calls.bind(socket.checkOpen("bind"), encodeAddress(local));

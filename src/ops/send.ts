@@ -7,7 +7,7 @@
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, type HostPort, toAddress } from "../addr/index.js";
-import { bytesToSend, EMPTY, type Sendable, totalLength } from "../check/index.js";
+import { bytesToSend, checkOptions, EMPTY, type Sendable, totalLength } from "../check/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { IOV_MAX } from "../sys/constants.js";
@@ -136,6 +136,7 @@ export function sendto<M extends Mode>(
 ): Outcome<M, number> {
   try {
     const bytes = messageData(data, "sendto");
+    checkOptions(opts, "sendto", undefined, "sendto(data, [host, port])");
     const flags = sendFlagsOf(opts, "sendto");
     const datagram: Datagram = { data: bytes, target: toAddress(address), address: undefined, sockaddr: null };
     return socket.sendTo(SENDTO, datagram, flags, opts);

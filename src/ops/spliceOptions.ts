@@ -4,7 +4,7 @@ import { checkOptions, flag, integer, quoteOther } from "../check/index.js";
 import { milliseconds, signalOf } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
-import { EBADF, ENOTCONN, socketError } from "../sys/errno.js";
+import { closedError, ENOTCONN, socketError } from "../sys/errno.js";
 import type { Flow } from "./spliceOperation.js";
 import { type PipePool, pipePool } from "./pipes.js";
 
@@ -100,7 +100,7 @@ export function checkStream<S extends SpliceSocket>(
       `Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`,
     );
   }
-  if (socket.closed) throw socketError(EBADF, action);
+  if (socket.closed) throw closedError(action);
 }
 
 /** The options `count` and `end`. */

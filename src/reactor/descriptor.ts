@@ -1,9 +1,10 @@
 // One descriptor: its wait queues, its registration, and its end.
 //
-// Besides reading and writing there are three more queues, made when they are first used: for the error queue
-// (MSG_ERRQUEUE), for urgent data (MSG_OOB), and for the end of the connection. A read of the error queue or of urgent
-// data has nothing to do with an ordinary read, so neither waits behind the other, and EAGAIN from one says nothing
-// about the other. Each has an event of its own: EPOLLERR, EPOLLPRI and EPOLLHUP.
+// Besides reading and writing there are four more queues, made when they are first used: for the error queue
+// (MSG_ERRQUEUE), for urgent data (MSG_OOB), for the end of the connection, and for the end of the peer's direction. A
+// read of the error queue or of urgent data has nothing to do with an ordinary read, so neither waits behind the other,
+// and EAGAIN from one says nothing about the other. Each has an event of its own: EPOLLERR, EPOLLPRI, EPOLLHUP and
+// EPOLLRDHUP.
 //
 // A TCP socket is registered for both directions at once, because it reports room only after a write that found none
 // (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report it for each packet that leaves their buffer
@@ -60,6 +61,9 @@ export class Descriptor implements Source, QueueDescriptor {
   #errors: WaitQueue | undefined;
   #urgent: WaitQueue | undefined;
   #hangup: WaitQueue | undefined;
+  #peerEnd: WaitQueue | undefined;
+  /** See `FailedAt` in operation.ts. */
+  breakage: number = 0;
   #fd: number;
   #slot = -1;
   readonly #tcp: boolean;
@@ -119,6 +123,11 @@ export class Descriptor implements Source, QueueDescriptor {
     return (this.#hangup ??= new WaitQueue(this));
   }
 
+  /** For calls that wait only for the end of the peer's direction: PEER_END in ops/readiness.ts. */
+  get peerEnd(): WaitQueue {
+    return (this.#peerEnd ??= new WaitQueue(this));
+  }
+
   /** From now on a short read does not mean that the socket is empty. */
   distrustShortReads(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
@@ -175,7 +184,7 @@ export class Descriptor implements Source, QueueDescriptor {
     if (this.#slot < 0 || this.#tcp || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
-    if (this.#hangup?.busy === true) return;
+    if (this.#hangup?.busy === true || this.#peerEnd?.busy === true) return;
     this.reactor.remove(this.#fd, this.#slot, true, this.#file);
     this.#slot = -1;
     this.#readingOnly = true;
@@ -197,6 +206,7 @@ export class Descriptor implements Source, QueueDescriptor {
     this.#errors?.forEachWaiter(visit);
     this.#urgent?.forEachWaiter(visit);
     this.#hangup?.forEachWaiter(visit);
+    this.#peerEnd?.forEachWaiter(visit);
   }
 
   onReady(events: number): void {
@@ -212,6 +222,7 @@ export class Descriptor implements Source, QueueDescriptor {
     if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
     // Last: calls that read or write report the end themselves.
     if ((events & EPOLLHUP) !== 0) this.#hangup?.wake();
+    if ((events & (EPOLLHUP | EPOLLRDHUP)) !== 0) this.#peerEnd?.wake();
   }
 
   onFailure(): void {
@@ -220,6 +231,7 @@ export class Descriptor implements Source, QueueDescriptor {
     this.#errors?.onFailure();
     this.#urgent?.onFailure();
     this.#hangup?.onFailure();
+    this.#peerEnd?.onFailure();
   }
 
   /**
@@ -247,6 +259,7 @@ export class Descriptor implements Source, QueueDescriptor {
     this.#errors?.cancel();
     this.#urgent?.cancel();
     this.#hangup?.cancel();
+    this.#peerEnd?.cancel();
     const first = this.#firstListener;
     const second = this.#secondListener;
     const further = this.#furtherListeners;

@@ -5,7 +5,17 @@
 
 import type { SocketErrorDetails } from "../errors/index.js";
 import type { Calls } from "../sys/calls.js";
-import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
+import {
+  closedError,
+  EAGAIN,
+  EBADF,
+  ECONNRESET,
+  EHOSTUNREACH,
+  EINTR,
+  ENETUNREACH,
+  ETIMEDOUT,
+  socketError,
+} from "../sys/errno.js";
 import { routeOf } from "../sys/route.js";
 import { timeoutError } from "../wait/localError.js";
 
@@ -119,7 +129,11 @@ export interface FailedAt {
   readonly reactor: { readonly calls: Calls };
   /** -1 once closed. */
   readonly fd: number;
+  /** The errno with which a call found that the connection is broken, or 0. The kernel reports such an errno once. */
+  breakage?: number;
 }
+
+const BREAKAGES: readonly number[] = [ECONNRESET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT];
 
 function detailsOf<A, B, T>(
   failed: Operation<A, B, T>,
@@ -140,6 +154,8 @@ export function deadlineErrorOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B,
 
 /** The error of a call that fails with `errno`. */
 export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B, at?: FailedAt): Error {
+  if (at !== undefined && BREAKAGES.includes(errno)) at.breakage = errno;
+  if (errno === EBADF && at !== undefined && at.fd < 0) return closedError(failed.syscall, failed.details?.(a, b));
   // Calls that must not wait fail with EAGAIN often, and their caller has the socket at hand.
   return socketError(errno, failed.syscall, detailsOf(failed, a, b, errno === EAGAIN ? undefined : at));
 }

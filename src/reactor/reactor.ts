@@ -1,16 +1,10 @@
-// Readiness: it passes the kernel's events to the descriptors that wait for them, keeps the budget of each turn, and
-// keeps the process alive while calls wait.
+// Readiness: it passes the kernel's events to the descriptors that wait for them, renews the budget of each turn
+// (wait/turnBudget.ts), and keeps the process alive while calls wait.
 //
 // There is one reactor per thread and evaluation. It registers each descriptor once, edge-triggered, under a token: a
 // slot of its table and the slot's generation. The generation increases when a slot is freed. So an event of a
 // descriptor that was closed in the meantime is dropped, and never reaches the descriptor that has its slot or number
 // now.
-//
-// The turn budget. A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a
-// loop over a busy socket would stop timers and other sockets. Therefore each turn of the event loop has a budget of
-// operations and bytes. Calls beyond the budget are deferred to the next turn, behind everything else that is ready.
-// The budget grows with the number of events of a turn, so that thousands of connections that are ready together are
-// all served.
 //
 // The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
 // alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of
@@ -25,6 +19,7 @@ import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { type Relay, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
 import { addPendingSource, describe } from "../registry/index.js";
+import { type Deferred as DeferredStep, threadTurn, TurnBudget } from "../wait/turnBudget.js";
 import type { Waiter } from "./waiter.js";
 import type { QueueDescriptor } from "./waiterList.js";
 
@@ -36,11 +31,6 @@ const NUMBER = 4;
 const REPORTS_TURNS = 5;
 const FIRST = 6;
 const MAX_EVENTS = 1024;
-
-/** The operations of a turn without events. */
-const TURN_OPERATIONS = 256;
-const OPERATIONS_PER_EVENT = 4;
-const TURN_BYTES = 4 << 20;
 
 /** An error of ours. It is thrown after the other descriptors have had their event or their turn, which come once. */
 interface Failure {
@@ -57,9 +47,8 @@ export interface Source {
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
 
-/** An object that goes on in the next turn, because the budget of this turn is spent. It must not run code of users. */
-export interface Deferred {
-  resume(): void;
+/** An object that goes on in the next turn. It must not run code of users. */
+export interface Deferred extends DeferredStep {
   /** Calls `visit` with each call that waits for the next turn. */
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
@@ -78,14 +67,13 @@ export class Reactor {
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
   #freeSlots: number[] = [];
-  #operations = TURN_OPERATIONS;
-  #bytes = TURN_BYTES;
-  #deferred: Deferred[] = [];
-  #immediate = false;
+  readonly #turn: TurnBudget;
   #failure = 0;
 
-  constructor(calls: Calls = nativeCalls) {
+  /** @param turn the budget of a turn; a reactor of a test has one of its own */
+  constructor(calls: Calls = nativeCalls, turn: TurnBudget = new TurnBudget()) {
     this.calls = calls;
+    this.#turn = turn;
   }
 
   /** The number of waiting calls. */
@@ -185,7 +173,7 @@ export class Reactor {
       visit(waiter, owner);
     };
     for (const source of this.#sources) source?.forEachWaiter?.(once);
-    for (const deferred of this.#deferred) deferred.forEachWaiter?.(once);
+    this.#turn.forEachDeferred((deferred: Deferred) => deferred.forEachWaiter?.(once));
   }
 
   /** A relay whose source is a registered descriptor; undefined if the table has no room for it. */
@@ -225,59 +213,17 @@ export class Reactor {
 
   /** Takes one operation from the budget of this turn. False if the budget is spent. */
   spend(): boolean {
-    return --this.#operations >= 0 && this.#bytes > 0;
+    return this.#turn.spend();
   }
 
   /** Takes bytes from the budget of this turn. */
   spendBytes(count: number): void {
-    this.#bytes -= count;
+    this.#turn.spendBytes(count);
   }
 
   /** Resumes `deferred` in the next turn. */
   defer(deferred: Deferred): void {
-    this.#deferred.push(deferred);
-    if (this.#immediate) return;
-    this.#immediate = true;
-    setImmediate(this.#resume);
-  }
-
-  #renew(events: number): void {
-    this.#operations = TURN_OPERATIONS + OPERATIONS_PER_EVENT * events;
-    this.#bytes = TURN_BYTES;
-  }
-
-  /** A batch that follows another one in the same turn adds operations and no bytes. */
-  #extend(events: number): void {
-    this.#operations = Math.max(this.#operations, 0) + OPERATIONS_PER_EVENT * events;
-  }
-
-  #resume = (): void => {
-    const deferred = this.#deferred;
-    this.#deferred = [];
-    this.#immediate = false;
-    this.#renew(deferred.length);
-    let next = 0;
-    let failure: Failure | undefined;
-    while (next < deferred.length && this.#operations > 0 && this.#bytes > 0) {
-      try {
-        deferred[next++]!.resume();
-      } catch (error) {
-        failure ??= { error };
-      }
-    }
-    if (next < deferred.length) this.#deferRest(deferred, next);
-    if (failure !== undefined) throw failure.error;
-  };
-
-  /** Defers the objects from `next` on again. */
-  #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They go before the objects that have had their turn and deferred again. Otherwise those could have every turn.
-    const again = this.#deferred;
-    this.#deferred = deferred.slice(next);
-    for (const one of again) this.#deferred.push(one);
-    if (this.#immediate) return;
-    this.#immediate = true;
-    setImmediate(this.#resume);
+    this.#turn.defer(deferred);
   }
 
   // A field, because native code does not hold the function while no call waits.
@@ -292,8 +238,8 @@ export class Reactor {
       return;
     }
     const end = FIRST + 3 * count;
-    if (shared[FOLLOWS] === 0) this.#renew(shared[COUNT]!);
-    else this.#extend(shared[COUNT]!);
+    if (shared[FOLLOWS] === 0) this.#turn.renew(count);
+    else this.#turn.extend(count);
     let failure: Failure | undefined;
     for (let at = FIRST; at < end; at += 3) {
       const slot = shared[at]!;
@@ -327,7 +273,7 @@ let reactor: Reactor | undefined;
 
 /** The reactor of this thread, and of this evaluation of the package. */
 export function defaultReactor(): Reactor {
-  return (reactor ??= new Reactor());
+  return (reactor ??= new Reactor(nativeCalls, threadTurn));
 }
 
 addPendingSource((list) =>

@@ -33,7 +33,7 @@
 
 import { setTransferred, onAbort } from "../wait/aborts.js";
 import { rejection } from "../wait/rejection.js";
-import { EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
+import { closedError, EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
 import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
 import { RetryPause } from "./retryPause.js";
 import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./waiter.js";
@@ -76,7 +76,7 @@ export class WaitQueue extends WaiterList {
   ): Promise<T> {
     const { owner } = this;
     if (signal !== undefined && signal.aborted) return this.#refuse(signal.reason);
-    if (owner.fd < 0) return this.#refuse(socketError(EBADF, operation.syscall, operation.details?.(a, b)));
+    if (owner.fd < 0) return this.#refuse(closedError(operation.syscall, operation.details?.(a, b)));
     if (this.#ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
@@ -129,7 +129,7 @@ export class WaitQueue extends WaiterList {
     timeout: number | null,
   ): T | typeof PENDING {
     const { owner } = this;
-    if (owner.fd < 0) throw socketError(EBADF, operation.syscall, operation.details?.(a, b));
+    if (owner.fd < 0) throw closedError(operation.syscall, operation.details?.(a, b));
     if (operation.alwaysTries === true && this.head === undefined) this.#ready = true;
     if (this.#ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);

@@ -16,6 +16,8 @@ export interface QueueDescriptor {
   readonly keepsAlive: boolean;
   /** -1 once closed. */
   readonly fd: number;
+  /** See `FailedAt` in operation.ts. */
+  breakage?: number;
   /** Registers the descriptor, if necessary, for the events that `queue` waits for; 0 or -errno. */
   register(queue: WaiterList): number;
   /** Whether poll(2) reports the descriptor as ready for `queue`. Called after EAGAIN. */

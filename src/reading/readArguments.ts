@@ -1,13 +1,28 @@
 // The checks of the arguments of reads: sizes, delimiters, encodings.
 
 import { isUint8Array } from "node:util/types";
-import { integer, quote } from "../check/index.js";
+import { checkOptions, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 
 /** How to read up to a delimiter. */
 export interface UntilOptions extends IoOptions {
   /** Most bytes, including the delimiter. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
+}
+
+const WAIT_NAMES: readonly string[] = ["timeout", "signal"];
+export const UNTIL_NAMES: readonly string[] = [...WAIT_NAMES, "max"];
+export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
+
+/**
+ * The options of the wait, for the connection below, which knows no others. Refuses a name that is not in `known`, the
+ * names of the call.
+ */
+export function waitPart(opts: IoOptions | undefined, action: string, known: readonly string[]): IoOptions | undefined {
+  if (opts === undefined) return undefined;
+  checkOptions(opts, action, known);
+  for (const name in opts) if (!WAIT_NAMES.includes(name)) return { timeout: opts.timeout, signal: opts.signal };
+  return opts;
 }
 
 /** `value` if it is a whole number from `min` on; otherwise throws an error that names the action. */

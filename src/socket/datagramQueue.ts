@@ -25,7 +25,7 @@ import {
   SOURCE,
   SOURCE_LENGTH,
 } from "../batch/index.js";
-import { EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { closedError, ECANCELED, socketError } from "../sys/errno.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -180,7 +180,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
 
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#socket.closed) throw socketError(EBADF, "sendmmsg");
+    if (this.#socket.closed) throw closedError("sendmmsg");
   }
 
   /**

@@ -2,7 +2,7 @@
 // that the stream has read ahead go first.
 
 import { quoteOther } from "../check/index.js";
-import { EBADF, socketError } from "../sys/errno.js";
+import { closedError } from "../sys/errno.js";
 import { checkStream } from "../ops/spliceOptions.js";
 import { Stream } from "../stream/index.js";
 import { type BufferedReader } from "../stream/bufferedReader.js";
@@ -27,7 +27,7 @@ export function spliceSideOf(value: unknown, name: string, action: string): Spli
     throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(value, "Socket")}, required a Socket or a Stream`);
   }
   const stream: Stream = value;
-  if (readerOf(stream).closed) throw socketError(EBADF, action);
+  if (readerOf(stream).closed) throw closedError(action);
   const below = layersOf(stream).at(-1)!.conn;
   if (!(below instanceof SocketConn)) return { socket: undefined, stream };
   checkStream(below.socket, isSocket, name, action);

@@ -17,7 +17,7 @@ import type { Calls } from "../sys/calls.js";
 import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
 import { describable, type Fields, registry } from "../registry/index.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP } from "../sys/constants.js";
-import { check, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
+import { check, closedError, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import { milliseconds, signalOf, timeoutOf, type WaitOptions } from "../wait/waitOptions.js";
@@ -81,7 +81,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   checkOpen(syscall: string): number {
     const { fd } = this.descriptor;
-    if (fd < 0) throw socketError(EBADF, syscall);
+    if (fd < 0) throw closedError(syscall);
     return fd;
   }
 

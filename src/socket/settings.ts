@@ -10,7 +10,7 @@ import { getpeername, getsockname, getsockopt, setsockopt } from "../ops/plainCa
 import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
 import { describable } from "../registry/index.js";
 import type { OpenSocket } from "../ops/runner.js";
-import { EBADF, socketError } from "../sys/errno.js";
+import { closedError } from "../sys/errno.js";
 
 /** MAX_TCP_KEEPIDLE of the kernel, in seconds. */
 const MAX_KEEPIDLE = 32_767;
@@ -93,7 +93,7 @@ export function settingsAt(
 ): SocketSettings {
   const checkOpen = (syscall: string): number => {
     const number = fd();
-    if (number < 0) throw socketError(EBADF, syscall);
+    if (number < 0) throw closedError(syscall);
     return number;
   };
   return new Settings({ family, type, protocol, calls, checkOpen }, fd);

@@ -96,7 +96,7 @@ export let socketOfDescriptor: (family: number, type: number, protocol: number, 
  */
 export class Socket<A extends Address = Address> extends Inspectable<SocketDescription> {
   readonly #runner: PromiseRunner;
-  #stream: Stream | undefined;
+  #stream: Stream<SocketConn<A>> | undefined;
 
   static {
     brand(Socket.prototype, "Socket");
@@ -878,8 +878,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * // prints: second
    * ```
    */
-  stream(opts?: StreamOptions): Stream {
-    if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn(this), opts));
+  stream(opts?: StreamOptions): Stream<SocketConn<A>> {
+    if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn<A>(this), opts));
     if (opts === undefined) return this.#stream;
     throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
   }

@@ -11,7 +11,7 @@ import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings, TransferStats } from "../io.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
 import { within } from "../wait/within.js";
-import { EBADF, EPIPE, socketError } from "../sys/errno.js";
+import { closedError, EPIPE, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
@@ -22,8 +22,8 @@ import { SEND_ALL, sendAll, trySend } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
-import { FINISH, HANGUP } from "../ops/readiness.js";
-import { READ_NAMES, signalOf, timeoutOf } from "../wait/waitOptions.js";
+import { FINISH, HANGUP, PEER_END } from "../ops/readiness.js";
+import { signalOf, timeoutOf, WAIT_NAMES } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
 /** The addresses of a connection, as far as they are known. */
@@ -51,7 +51,10 @@ export interface ConnAddresses {
  * console.log(buffer.toString("utf8", 0, await b.read(buffer))); // prints: hello, peer
  * ```
  */
-export class SocketConn extends Inspectable<SocketDescription> implements Conn, DirectReader {
+export class SocketConn<A extends Address = Address>
+  extends Inspectable<SocketDescription>
+  implements Conn, DirectReader
+{
   static {
     describable<SocketConn, SocketDescription>(SocketConn.prototype, "SocketConn", (conn) => {
       const below = conn.#runner.describe();
@@ -61,15 +64,15 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     });
   }
 
-  readonly #socket: Socket;
+  readonly #socket: Socket<A>;
   readonly #runner: PromiseRunner;
   readonly #descriptor: Descriptor;
-  readonly #remote: Address | undefined;
-  #local: Address | undefined;
+  readonly #remote: A | undefined;
+  #local: A | undefined;
   #ending: Promise<void> | undefined;
 
   /** @param addresses the addresses that the caller has already, which saves system calls */
-  constructor(socket: Socket, addresses?: ConnAddresses) {
+  constructor(socket: Socket<A>, addresses?: ConnAddresses) {
     super();
     const runner = runnerOf(socket);
     if (runner === undefined) {
@@ -82,20 +85,21 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     runner.dropDefaultTimeout();
     this.#runner = runner;
     this.#descriptor = runner.descriptor;
-    this.#local = addresses?.local;
-    this.#remote = addresses?.remote ?? addressIfKnown(socket, "getpeername");
+    // The addresses of a socket are of its family.
+    this.#local = addresses?.local as A | undefined;
+    this.#remote = (addresses?.remote as A | undefined) ?? addressIfKnown(socket, "getpeername");
   }
 
   /** The socket below, for its options, its descriptor or `detach()`. */
-  get socket(): Socket {
+  get socket(): Socket<A> {
     return this.#socket;
   }
 
-  get localAddress(): Address | undefined {
+  get localAddress(): A | undefined {
     return (this.#local ??= addressIfKnown(this.#socket, "getsockname"));
   }
 
-  get remoteAddress(): Address | undefined {
+  get remoteAddress(): A | undefined {
     return this.#remote;
   }
 
@@ -124,7 +128,7 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
     if (reading.busy) return Promise.reject(new BusyError("read"));
     try {
       if (opts === undefined) return runReadFor(reading, socket, consumer, socket.timeout, undefined);
-      checkOptions(opts, READ_FOR.syscall, READ_NAMES);
+      checkOptions(opts, READ_FOR.syscall, WAIT_NAMES);
       const timeout = timeoutOf(opts, socket.timeout, READ_FOR.syscall);
       return runReadFor(reading, socket, consumer, timeout, signalOf(opts, READ_FOR.syscall));
     } catch (error) {
@@ -152,11 +156,11 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
   closeWrite(opts?: IoOptions): Promise<void> {
     const action = "shutdown";
     try {
-      checkOptions(opts, action, READ_NAMES);
+      checkOptions(opts, action, WAIT_NAMES);
       const signal = signalOf(opts, action);
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
-      if (this.#socket.closed) throw socketError(EBADF, action);
+      if (this.#socket.closed) throw closedError(action);
       const first = this.#ending === undefined;
       const ending = (this.#ending ??= this.#end());
       if (timeout === null && signal === undefined) return first ? ending : ending.then();
@@ -177,11 +181,22 @@ export class SocketConn extends Inspectable<SocketDescription> implements Conn, 
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
     try {
-      checkOptions(opts, HANGUP.syscall, READ_NAMES);
+      checkOptions(opts, HANGUP.syscall, WAIT_NAMES);
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
       // The waiting call keeps neither the socket nor this object from collection.
-      return hangup.run(hangup, HANGUP, hangup, undefined, timeout, signalOf(opts, HANGUP.syscall));
+      return hangup.run(hangup, HANGUP, hangup, this.#descriptor, timeout, signalOf(opts, HANGUP.syscall));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  whenEnded(opts?: IoOptions): Promise<unknown> {
+    try {
+      checkOptions(opts, PEER_END.syscall, WAIT_NAMES);
+      const { peerEnd } = this.#descriptor;
+      const timeout = timeoutOf(opts, null, PEER_END.syscall);
+      return peerEnd.run(peerEnd, PEER_END, peerEnd, this.#descriptor, timeout, signalOf(opts, PEER_END.syscall));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -280,7 +295,7 @@ function runReadFor<T>(
 }
 
 /** An address, or undefined: an unconnected socket has no peer, a closed one no address. */
-function addressIfKnown(socket: Socket, which: "getsockname" | "getpeername"): Address | undefined {
+function addressIfKnown<A extends Address>(socket: Socket<A>, which: "getsockname" | "getpeername"): A | undefined {
   try {
     return socket[which]();
   } catch {

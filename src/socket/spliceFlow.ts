@@ -201,14 +201,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#hangupHandler = { completed, failed: () => undefined };
     try {
       const { hangup } = this.to;
-      const outcome = hangup.submit(
-        this.#hangupHandler,
-        this.#destination,
-        HANGUP,
-        this.#hangupHandler,
-        undefined,
-        null,
-      );
+      const outcome = hangup.submit(this.#hangupHandler, this.#destination, HANGUP, this.#hangupHandler, this.to, null);
       if (outcome !== PENDING) completed(outcome);
     } catch (error) {
       this.cancel(error);

@@ -3,6 +3,11 @@
 // The bytes of the message are made once. Each stream writes these same bytes, so a message costs each peer that is slow
 // a pending write, and no copy. A message is written to a stream as a whole or not at all, so the framing of the
 // protocol stays right whatever happens to a slow peer.
+//
+// Bytes leave an outbox in events, and no event comes while a loop goes on in microtasks. So a peer must not count as
+// slow because the loop has not turned. A message that does not fit can't be offered again in a later turn: messages of
+// other calls would come before it. So the turn comes first: a call that has filled a quarter of an outbox resolves
+// when the event loop has turned, and the outbox has room for the messages of three more such calls by then.
 
 import { isUint8Array } from "node:util/types";
 import { bytesToSend, checkNames, checkOptions, quote, quoteOther } from "../check/index.js";
@@ -11,6 +16,7 @@ import { timeoutError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { within } from "../wait/within.js";
 import { adoptSignal } from "../wait/aborts.js";
+import { threadTurn } from "../wait/turnBudget.js";
 import { NO_WRITE, type Outbox } from "./outbox.js";
 import { outboxOf, type Stream } from "./stream.js";
 
@@ -47,9 +53,11 @@ const ACTION = "broadcast";
  *
  * A stream whose peer reads has an empty outbox, and takes the message at once. If the peer does not read, its kernel's
  * buffers fill, and then messages wait in the outbox of its stream, at most `maxOutbox` bytes. `slow` says what happens
- * when a message does not fit. With `"drop"` and `"disconnect"` the promise resolves at once. With `"wait"` it resolves
- * when each stream has taken the message or has failed. Then the slowest peer sets the pace, so await each call before
- * the next one. A stream that a second call finds over its limit is in `failed`, with an {@link OutboxFullError}.
+ * when a message does not fit. With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at once, or
+ * after a turn of the event loop if this call has filled a quarter of an outbox. So await each call: then a peer that
+ * reads gets its turns before it can count as slow. With `"wait"` the promise resolves when each stream has taken the
+ * message or has failed. Then the slowest peer sets the pace. A stream that a second call finds over its limit is in
+ * `failed`, with an {@link OutboxFullError}.
  *
  * Pass bytes that no code changes afterwards: they are not copied, and may wait for a long time. If a message that waits
  * in an outbox fails later, the reads of that stream and `whenBroken()` report it.
@@ -87,6 +95,7 @@ export async function broadcast<S extends Stream>(
   const slow: S[] = [];
   const failed: { stream: S; error: unknown }[] = [];
   const waiting: Promise<unknown>[] = [];
+  const filled: Outbox[] = [];
   for (const { stream, outbox } of targets) {
     try {
       let taken = outbox.offer(bytes, false);
@@ -98,12 +107,19 @@ export async function broadcast<S extends Stream>(
         if (taken === undefined) throw outbox.fullError(bytes.length);
       }
       if (taken === true) continue;
+      if (outbox.needsTurn) filled.push(outbox);
       const settled = taken.catch((error: unknown) => void failed.push({ stream, error }));
       // Without a pending write the promise is settled already.
       if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
     } catch (error) {
       failed.push({ stream, error });
     }
+  }
+  if (filled.length > 0) {
+    // The callbacks of the first turn may run before the loop has polled for events.
+    await threadTurn.next();
+    await threadTurn.next();
+    for (const outbox of filled) outbox.turnPassed();
   }
   if (waiting.length > 0) {
     const { timeout = null, signal } = opts;

@@ -10,6 +10,10 @@
 // - the source has no `readFor()`, because it is a connection of another kind;
 // - the rule runs code of the user, such as a decoder. That code must not run while the reactor dispatches events.
 //
+// A call that finds its bytes in the buffer makes no system call. It takes a step from the budget of the turn
+// (wait/turnBudget.ts). When the budget is spent, the call goes on in the next turn and holds the reading side until
+// then. A call that waits for the source takes no step here.
+//
 // No timer is made here: the source gets the timeout and the signal. A call that needs several reads passes on the rest
 // of its time. Most calls need one read, which costs one derived promise and no closure.
 
@@ -17,7 +21,9 @@ import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.j
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
+import { threadTurn } from "../wait/turnBudget.js";
 import { endConnection, endOptionsError } from "./endConnection.js";
+import { inNextTurn } from "./nextTurn.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
 import { targetError } from "../reading/readTarget.js";
@@ -77,7 +83,15 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** Resolves with the result of `rule`, at once or after as many reads as the rule needs. */
   read<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
     const refused = this.#readError() ?? optionsError(opts, "read");
-    if (refused !== undefined) return Promise.reject(refused.error);
+    if (refused !== undefined) return threadTurn.reject(refused.error);
+    if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
+      return inNextTurn(this, opts, (rest) => this.#begin(rule, rest));
+    }
+    return this.#begin(rule, opts);
+  }
+
+  /** Starts a read, whose options are checked. */
+  #begin<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
     if (this.buffer.length > 0 || this.#ended) {
       let result;
       try {
@@ -135,15 +149,25 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   tryRead<T>(rule: ReadRule<T>): T | undefined {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
-    return this.buffer.length > 0 || this.#ended ? this.#apply(rule) : undefined;
+    if (this.buffer.length === 0 && !this.#ended) return undefined;
+    // It never waits. So it takes its step in any case, and the next call that may wait gives way.
+    threadTurn.spend();
+    return this.#apply(rule);
   }
 
   /** Reads into `target`. If the buffer is empty, the source fills `target` without a copy. */
   readInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#readError() ?? optionsError(opts, "read");
-    if (refused !== undefined) return Promise.reject(refused.error);
+    if (refused !== undefined) return threadTurn.reject(refused.error);
     const wrong = targetError(target);
     if (wrong !== undefined) return Promise.reject(wrong);
+    if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
+      return inNextTurn(this, opts, (rest) => this.#beginInto(target, rest));
+    }
+    return this.#beginInto(target, opts);
+  }
+
+  #beginInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
     if (this.#direct !== undefined) {

@@ -39,6 +39,9 @@ export class Outbox {
   #writes = 0;
   /** The size of the first write, if it alone is larger than the limit; otherwise 0. */
   #large = 0;
+  /** Bytes and writes that were added since the outbox was empty, or since the last `turnPassed()`. */
+  #grownBytes = 0;
+  #grownWrites = 0;
 
   constructor(conn: Conn, limits: OutboxLimits) {
     this.#conn = conn;
@@ -89,6 +92,8 @@ export class Outbox {
     if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#large = size;
     this.#size += size;
     this.#writes++;
+    this.#grownBytes += size;
+    this.#grownWrites++;
     return writing.then(
       () => this.#settled(size),
       (error: unknown) => {
@@ -101,6 +106,20 @@ export class Outbox {
   /** Whether a write of this stream waits. The writes that were settled just now still count in `#writes`. */
   get #waiting(): boolean {
     return this.#writes > 0 && this.#conn.writeProgress !== NO_WRITE;
+  }
+
+  /**
+   * Whether a quarter of the limit was added without a turn of the event loop. Bytes leave the outbox in events, so a
+   * peer that reads needs turns to make room.
+   */
+  get needsTurn(): boolean {
+    const { maxOutbox, maxOutboxWrites } = this.#limits;
+    return this.#waiting && (this.#grownBytes * 4 >= maxOutbox || this.#grownWrites * 4 >= maxOutboxWrites);
+  }
+
+  /** The event loop has turned. */
+  turnPassed(): void {
+    this.#grownBytes = this.#grownWrites = 0;
   }
 
   get #progress(): number {
@@ -121,6 +140,7 @@ export class Outbox {
   #settled(size: number): void {
     this.#size -= size;
     this.#writes--;
+    if (this.#writes === 0) this.turnPassed();
     // No write behind a large one can have its size: it would not have been accepted.
     if (size === this.#large) this.#large = 0;
   }

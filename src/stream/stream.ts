@@ -3,7 +3,6 @@
 import type { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import { isUint8Array } from "node:util/types";
-import type { Address } from "../addr/address.js";
 import { brand, checkOptions } from "../check/index.js";
 import type {
   Conn,
@@ -31,7 +30,14 @@ import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { ANY_CHUNK, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
-import { delimiterBytes, sizeOf, type UntilOptions } from "../reading/readArguments.js";
+import {
+  delimiterBytes,
+  LINE_NAMES,
+  sizeOf,
+  UNTIL_NAMES,
+  type UntilOptions,
+  waitPart,
+} from "../reading/readArguments.js";
 import { limitsOf, STREAM_NAMES, type StreamLimits, type StreamOptions, systemNow } from "./streamArguments.js";
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
@@ -91,8 +97,9 @@ export class Stream<C extends Conn = Conn>
   /** Counted only if the connection does not count. */
   #writes = 0;
   #bytesSent = 0;
-  /** The calls of `whenBroken`, if the connection has no such method. */
+  /** The calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
   #broken: BrokenWaiters | undefined;
+  #unended: BrokenWaiters | undefined;
 
   /**
    * Puts a buffer on `conn`. Other code must not read from `conn` from now on.
@@ -150,11 +157,11 @@ export class Stream<C extends Conn = Conn>
     return this.#conn.writeProgress;
   }
 
-  get localAddress(): Address | undefined {
+  get localAddress(): C["localAddress"] {
     return this.#conn.localAddress;
   }
 
-  get remoteAddress(): Address | undefined {
+  get remoteAddress(): C["remoteAddress"] {
     return this.#conn.remoteAddress;
   }
 
@@ -205,9 +212,10 @@ export class Stream<C extends Conn = Conn>
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
     try {
       const bytes = delimiterBytes(delimiter, "readUntil");
+      const wait = waitPart(opts, "readUntil", UNTIL_NAMES);
       const max = opts?.max;
-      if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), opts);
-      return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), opts);
+      if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), wait);
+      return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), wait);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -221,7 +229,8 @@ export class Stream<C extends Conn = Conn>
    */
   readLine(opts?: LineOptions): Promise<string | null> {
     try {
-      return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), opts);
+      const wait = waitPart(opts, "readLine", LINE_NAMES);
+      return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), wait);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -229,14 +238,16 @@ export class Stream<C extends Conn = Conn>
 
   /** The lines, each as `readLine` reads it. `timeout` applies to each line. */
   lines(opts?: LineOptions): Items<string> {
-    return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), opts);
+    const wait = waitPart(opts, "read lines", LINE_NAMES);
+    return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), wait);
   }
 
   /** The frames that `codec` finds. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
+    const wait = waitPart(opts, "read frames", UNTIL_NAMES);
     const given = opts?.max ?? codec.max;
     const max = given === undefined ? this.#limits.maxFrame : sizeOf(given, "read frames", "max", 0);
-    return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), opts, true);
+    return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), wait, true);
   }
 
   /**
@@ -332,6 +343,14 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
+   * Waits until the peer has ended its direction. It reads nothing. See {@link Reader.whenEnded}. If the connection has
+   * no such method, the promise settles only with a timeout, a signal or `close()`.
+   */
+  whenEnded(opts?: IoOptions): Promise<unknown> {
+    return this.#conn.whenEnded?.(opts) ?? (this.#unended ??= new BrokenWaiters("whenEnded")).wait(opts);
+  }
+
+  /**
    * Writes all bytes that arrive to `destination`, and passes the end on with `closeWrite()`. Each write waits for the
    * one before. Resolves with the number of bytes.
    *
@@ -419,8 +438,7 @@ export class Stream<C extends Conn = Conn>
 
   /** Closes the connection and drops the bytes of the buffer. See {@link Conn.close}. */
   close(): Promise<void> {
-    this.#reader.close();
-    this.#broken?.close();
+    this.#drop();
     return this.#conn.close();
   }
 
@@ -436,9 +454,14 @@ export class Stream<C extends Conn = Conn>
 
   /** Cuts the connection: over TCP with a reset. See {@link Conn.abort}. */
   abort(): void {
+    this.#drop();
+    this.#conn.abort();
+  }
+
+  #drop(): void {
     this.#reader.close();
     this.#broken?.close();
-    this.#conn.abort();
+    this.#unended?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -15,7 +15,7 @@ import { ReadBuffer } from "../reading/readBuffer.js";
 import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
 import { targetError } from "../reading/readTarget.js";
 import { POLLIN } from "../sys/constants.js";
-import { EBADF, socketError } from "../sys/errno.js";
+import { closedError } from "../sys/errno.js";
 import type { BlockingRunner } from "./blockingRunner.js";
 import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
 
@@ -104,7 +104,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   }
 
   #checkReadable(): void {
-    if (this.closed) throw socketError(EBADF, "read");
+    if (this.closed) throw closedError("read");
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 

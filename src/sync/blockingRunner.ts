@@ -10,7 +10,7 @@ import { SEND_ALL, type Sending } from "../ops/send.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
-import { check, EAGAIN, EBADF, EINTR, socketError } from "../sys/errno.js";
+import { check, closedError, EAGAIN, EINTR } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
@@ -67,7 +67,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   checkOpen(syscall: string): number {
     const { fd } = this.descriptor;
-    if (fd < 0) throw socketError(EBADF, syscall);
+    if (fd < 0) throw closedError(syscall);
     return fd;
   }
 

@@ -1,6 +1,6 @@
 // The numbers of errno(3), and the one function that makes an error of -errno.
 
-import { SocketError, type SocketErrorDetails } from "../errors/index.js";
+import { SocketError, type SocketErrorDetails, withClosedWords } from "../errors/index.js";
 import { addon } from "./addon.js";
 
 const namesByNumber = new Map<number, string>();
@@ -56,7 +56,17 @@ const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOF
 /** The error for the negative result of a call. No other function makes a {@link SocketError} of an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
+  // The kernel gives no ECANCELED here: it is the code of close() during a call.
+  if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedWords("ECANCELED", details));
   return new SocketError(errnoName(errno), errno, syscall, details);
+}
+
+/**
+ * The error of a call on an object that this program has closed before. `socketError(EBADF)` is the answer of the
+ * kernel for a descriptor that other code has closed.
+ */
+export function closedError(syscall: string, details?: SocketErrorDetails): SocketError {
+  return new SocketError("EBADF", EBADF, syscall, withClosedWords("EBADF", details));
 }
 
 /** Returns the result of a call if it is >= 0, and throws the error for it otherwise. */

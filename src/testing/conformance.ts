@@ -1,6 +1,9 @@
 // The conformance suite: the contract of a Conn (src/io.ts) as a list of named checks for any test runner.
 
+import { checkOptions, flag, quote } from "../check/index.js";
 import type { Conn } from "../io.js";
+import { milliseconds } from "../wait/waitOptions.js";
+import { functionOf, numberFrom, size } from "./checks.js";
 import { closeChecks } from "./conformanceClose.js";
 import { readChecks } from "./conformanceRead.js";
 import { writeChecks } from "./conformanceWrite.js";
@@ -47,6 +50,7 @@ export interface ConnCheck {
  * The checks that a kind of connection must pass to be used as a {@link Conn}. Each check calls `makePair` for two
  * connected ends. The list has no checks for properties that the connection lacks according to `traits`.
  *
+ * @throws TypeError or RangeError for an argument that is wrong
  * @example
  * ```ts
  * import { test } from "node:test";
@@ -60,13 +64,20 @@ export function connConformance(
   makePair: () => Promise<ConnPair> | ConnPair,
   traits: ConnTraits = {},
 ): ConnCheck[] {
+  const action = "make the checks of a connection";
+  if (typeof name !== "string") {
+    throw new TypeError(`Cannot ${action}: name is ${quote(name)}, required a string`);
+  }
+  functionOf(makePair, action, "makePair");
+  checkOptions(traits, action, ["reset", "halfClose", "maxHeld", "patience", "bulk", "deadline"]);
+  const time = (found: unknown, otherwise: number, of: string): number => milliseconds(found, action, of) ?? otherwise;
   const complete: CompleteTraits = {
-    reset: traits.reset ?? true,
-    halfClose: traits.halfClose ?? true,
-    maxHeld: traits.maxHeld ?? 67_108_864,
-    patience: traits.patience ?? 100,
-    bulk: traits.bulk ?? 4_194_304,
-    deadline: traits.deadline ?? 20_000,
+    reset: flag(traits.reset, true, action, "reset"),
+    halfClose: flag(traits.halfClose, true, action, "halfClose"),
+    maxHeld: numberFrom(traits.maxHeld ?? 67_108_864, action, "maxHeld", 0, "a number of bytes"),
+    patience: time(traits.patience, 100, "patience"),
+    bulk: size(traits.bulk ?? 4_194_304, action, "bulk"),
+    deadline: time(traits.deadline, 20_000, "deadline"),
   };
   return [...readChecks, ...writeChecks, ...closeChecks]
     .filter((check) => (check.needs ?? []).every((trait) => complete[trait]))

@@ -1,6 +1,8 @@
 // A clock for tests: its time passes only when a test advances it.
 
 import type { Clock } from "../wait/clock.js";
+import { functionOf, numberFrom } from "./checks.js";
+import { threadTurn } from "../wait/turnBudget.js";
 
 interface FakeTimer {
   readonly dueAt: number;
@@ -34,6 +36,8 @@ export class FakeClock implements Clock {
   }
 
   setTimeout(run: () => void, ms: number): unknown {
+    functionOf(run, "set a timer", "run");
+    numberFrom(ms, "set a timer", "ms", -Infinity, "milliseconds");
     const timer: FakeTimer = { dueAt: this.#now + ms, run };
     this.#timers.add(timer);
     return timer;
@@ -46,8 +50,12 @@ export class FakeClock implements Clock {
   /**
    * Advances the time by `ms` and runs the timers that are due then, the earliest first. This includes timers that are
    * set meanwhile. Callbacks of the event loop that are ready run before and after each timer.
+   *
+   * @throws TypeError or RangeError (by rejecting) if `ms` is no number from 0 on; the time stays
    */
   async advance(ms: number): Promise<void> {
+    numberFrom(ms, "advance the clock", "ms", 0, "milliseconds");
+    if (ms === Infinity) throw new RangeError("Cannot advance the clock: ms is Infinity, required a finite number");
     const end = this.#now + ms;
     for (;;) {
       await runReady();
@@ -70,7 +78,15 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop. */
+/** A program that always has more to do must not stop the clock. */
+const MAX_TURNS = 1000;
+
+/**
+ * Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop, and more
+ * while calls wait only for their turn.
+ */
 async function runReady(): Promise<void> {
-  for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 2 || (threadTurn.waits && turn < MAX_TURNS); turn++) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
 }

@@ -2,15 +2,16 @@
 // and faults.
 
 import type { Address } from "../addr/address.js";
+import { quote } from "../check/index.js";
 import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, TransferStats } from "../io.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
 import { targetError } from "../reading/readTarget.js";
 import { toParts } from "../stream/writeParts.js";
-import { type Clock, systemClock } from "../wait/clock.js";
+import type { Clock } from "../wait/clock.js";
 import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
-import { milliseconds } from "../wait/waitOptions.js";
+import { checkAddress, checkMemory } from "./checks.js";
 import { type Fault, FaultScript } from "./faults.js";
 import { MemoryPipe } from "./memoryPipe.js";
 
@@ -176,7 +177,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
 /**
  * A connection in memory: two connected ends.
  *
- * @throws RangeError for a `capacity` below 1, or a `latency` that is out of range
+ * @throws TypeError or RangeError for an option that is wrong
  * @example
  * ```ts
  * import { memoryPair } from "berkeley/testing";
@@ -187,12 +188,13 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
  * ```
  */
 export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
-  const { capacity = 65_536, chunking = Infinity, faults = [], clock = systemClock, addresses } = opts;
-  if (!(capacity >= 1)) {
-    throw new RangeError(`Cannot make a memory pair: capacity is ${capacity}, required at least 1 byte`);
+  const action = "make a memory pair";
+  const { capacity, latency, chunk, faults, clock } = checkMemory(opts, action, ["addresses"]);
+  const { addresses = [undefined, undefined] } = opts;
+  if (!Array.isArray(addresses) || addresses.length !== 2) {
+    throw new TypeError(`Cannot ${action}: addresses is ${quote(addresses)}, required an array of two addresses`);
   }
-  const latency = milliseconds(opts.latency, "make a memory pair", "latency") ?? 0;
-  const chunk = typeof chunking === "number" ? (): number => chunking : chunking;
+  addresses.forEach((address, index) => checkAddress(address, action, `addresses[${index}]`));
   const pipe = (from: "a" | "b", to: "a" | "b"): MemoryPipe =>
     new MemoryPipe(
       { capacity, latency, chunk, clock },
@@ -204,6 +206,6 @@ export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
     );
   const forth = pipe("a", "b");
   const back = pipe("b", "a");
-  const [a, b] = addresses ?? [undefined, undefined];
+  const [a, b] = addresses as readonly [Address | undefined, Address | undefined];
   return [new MemoryConn(back, forth, a, b), new MemoryConn(forth, back, b, a)];
 }

@@ -3,10 +3,11 @@
 import type { Address } from "../addr/address.js";
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions, Listener } from "../io.js";
-import { type Clock, systemClock } from "../wait/clock.js";
+import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
+import { checkAddress, checkMemory, size } from "./checks.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -76,7 +77,7 @@ class PendingConn extends PendingCall<MemoryConn> {
  */
 export class MemoryListener extends Inspectable<MemoryListenerDescription> implements Listener<MemoryConn> {
   readonly address: Address | undefined;
-  readonly #opts: MemoryListenerOptions;
+  readonly #memory: MemoryOptions;
   readonly #clock: Clock;
   readonly #backlog: number;
   /** The accept queue. */
@@ -96,12 +97,16 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     }));
   }
 
+  /** @throws TypeError or RangeError for an option that is wrong */
   constructor(opts: MemoryListenerOptions = {}) {
     super();
-    this.#opts = opts;
+    const action = "make a memory listener";
+    const { capacity, latency, chunk: chunking, faults, clock } = checkMemory(opts, action, ["backlog", "address"]);
+    checkAddress(opts.address, action, "address");
+    this.#memory = { capacity, latency, chunking, faults, clock };
     this.address = opts.address;
-    this.#clock = opts.clock ?? systemClock;
-    this.#backlog = Math.max(1, opts.backlog ?? 128);
+    this.#clock = clock;
+    this.#backlog = Math.max(1, size(opts.backlog ?? 128, action, "backlog"));
   }
 
   /** The counters of the listener, also after `close()`. */
@@ -178,7 +183,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
   /** Makes connections while the accept queue has space, and accepts them. */
   #match(): void {
     while (this.#connecting.length > 0 && this.#ready.length < this.#backlog) {
-      const [client, server] = memoryPair({ ...this.#opts, addresses: [undefined, this.address] });
+      const [client, server] = memoryPair({ ...this.#memory, addresses: [undefined, this.address] });
       this.#ready.push(server);
       this.#connecting.shift()?.resolve(client);
       this.#settleAccepts();

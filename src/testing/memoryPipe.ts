@@ -1,4 +1,7 @@
 // One direction of a connection in memory: the bytes that one end has written and the other end has not read.
+//
+// A read or a write that could go on at once takes a step from the budget of the turn, as a call of a socket does. When
+// the budget is spent, the call goes on in the next turn. Otherwise two ends could go on in microtasks for ever.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -8,6 +11,7 @@ import { WriteParts } from "../stream/writeParts.js";
 import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { TimerRefs } from "../wait/timerRefs.js";
+import { threadTurn } from "../wait/turnBudget.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */
@@ -89,11 +93,15 @@ export class MemoryPipe {
     const fault = this.#readFaults.takeError();
     if (fault !== undefined) return Promise.reject(fault);
     const available = this.#countArrived();
-    if (available > 0) return Promise.resolve(this.#copyTo(target, available));
-    const ending = this.#ending();
-    if (ending !== undefined) return ending === 0 ? Promise.resolve(0) : Promise.reject(ending);
-    if (opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    this.#pendingRead = new PendingRead(target, opts, {
+    const ending = available > 0 ? undefined : this.#ending();
+    const settles = available > 0 || ending !== undefined;
+    if (settles && threadTurn.spend()) {
+      if (ending instanceof Error) return Promise.reject(ending);
+      return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
+    }
+    if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
+    // Bytes that are there count as having come in time.
+    this.#pendingRead = new PendingRead(target, settles ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.readerRefs,
       remove: () => {
@@ -101,8 +109,10 @@ export class MemoryPipe {
         this.#stopTimer();
       },
     });
-    this.#startTimer();
-    return this.#pendingRead.promise;
+    const { promise } = this.#pendingRead;
+    if (settles) threadTurn.defer({ resume: () => this.#settleRead() });
+    else this.#startTimer();
+    return promise;
   }
 
   write(parts: readonly Uint8Array[], opts: IoOptions | undefined): Promise<void> {
@@ -164,7 +174,8 @@ export class MemoryPipe {
       },
     });
     this.#writes.push(write);
-    this.#advanceWrites();
+    if (immediate || this.#writes.length > 1 || threadTurn.spend()) this.#advanceWrites();
+    else threadTurn.defer({ resume: () => this.#advanceWrites() });
     if (immediate && !write.settled) {
       this.#removeWrite(write);
       write.reject(write.timeoutError());

@@ -1,5 +1,7 @@
 // Random numbers that depend on a seed only, so that a test can be repeated.
 
+import { size } from "./checks.js";
+
 /**
  * A function that returns numbers from 0 up to, and not including, 1. They depend on `seed` only (mulberry32).
  *
@@ -11,7 +13,7 @@
  * ```
  */
 export function seededNumbers(seed: number): () => number {
-  let state = seed >>> 0;
+  let state = size(seed, "make seeded numbers", "seed", -Number.MAX_SAFE_INTEGER) >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
@@ -31,6 +33,7 @@ export function seededNumbers(seed: number): () => number {
  * ```
  */
 export function seededChunks(seed: number, most: number): (available: number) => number {
+  size(most, "make seeded chunks", "most", 1);
   const next = seededNumbers(seed);
   return () => 1 + Math.floor(next() * most);
 }

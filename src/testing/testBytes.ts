@@ -1,6 +1,13 @@
 // Helpers for tests that move bytes: a pattern of bytes, reads of all bytes, and the error of a promise.
 
+import { byteView, quote } from "../check/index.js";
 import type { Conn, IoOptions, Reader } from "../io.js";
+import { size as wholeNumber } from "./checks.js";
+
+function checkReader(reader: Reader, action: string): void {
+  if (typeof (reader as Partial<Reader> | null | undefined)?.read === "function") return;
+  throw new TypeError(`Cannot ${action}: reader is ${quote(reader)}, required a Reader`);
+}
 
 /** The byte at `position` of the pattern. Its periods are primes, so a shift by a power of two changes the bytes. */
 function byteAt(position: number): number {
@@ -19,6 +26,8 @@ function byteAt(position: number): number {
  * ```
  */
 export function pattern(size: number, position: number = 0): Buffer {
+  wholeNumber(size, "make a pattern", "size");
+  wholeNumber(position, "make a pattern", "position");
   const bytes = Buffer.allocUnsafe(size);
   for (let index = 0; index < size; index++) bytes[index] = byteAt(position + index);
   return bytes;
@@ -26,6 +35,8 @@ export function pattern(size: number, position: number = 0): Buffer {
 
 /** The position of the first difference between `bytes` and {@link pattern} from `position` on; -1 if there is none. */
 export function firstDifference(bytes: Uint8Array, position: number = 0): number {
+  byteView(bytes, "compare with the pattern");
+  wholeNumber(position, "compare with the pattern", "position");
   for (let index = 0; index < bytes.length; index++) {
     if (bytes[index] !== byteAt(position + index)) return position + index;
   }
@@ -46,6 +57,7 @@ export function firstDifference(bytes: Uint8Array, position: number = 0): number
  * ```
  */
 export async function readToEnd(reader: Reader, opts?: IoOptions): Promise<Buffer> {
+  checkReader(reader, "readToEnd");
   const chunks: Buffer[] = [];
   const buffer = Buffer.alloc(65_536);
   for (;;) {
@@ -57,7 +69,8 @@ export async function readToEnd(reader: Reader, opts?: IoOptions): Promise<Buffe
 
 /** Reads exactly `size` bytes. Rejects with an Error if the end comes before. */
 export async function readFully(reader: Reader, size: number): Promise<Buffer> {
-  const out = Buffer.alloc(size);
+  checkReader(reader, "readFully");
+  const out = Buffer.alloc(wholeNumber(size, "readFully", "size"));
   for (let filled = 0; filled < size;) {
     const count = await reader.read(out.subarray(filled));
     if (count === 0) throw new Error(`Cannot readFully: the end came after ${filled} bytes, required ${size}`);

@@ -1,8 +1,9 @@
 // Converts the errors of node:tls into errors of this library.
 
 import { isNativeError } from "node:util/types";
+import type { Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { BusyError, SocketError, TlsError } from "../errors/index.js";
+import { BusyError, SocketError, type SocketErrorDetails, TlsError } from "../errors/index.js";
 import { localError } from "../wait/localError.js";
 
 /** The codes of OpenSSL for bytes that are no TLS record. */
@@ -33,18 +34,38 @@ interface NodeError extends Error {
   readonly reason?: unknown;
 }
 
+/** A connection, for the addresses in its errors. */
+interface Ends {
+  readonly localAddress: Address | undefined;
+  readonly remoteAddress: Address | undefined;
+}
+
+function routeOf(ends: Ends | undefined): SocketErrorDetails {
+  const text = (at: Address | undefined): string | undefined => (at === undefined ? undefined : String(at));
+  return { local: text(ends?.localAddress), peer: text(ends?.remoteAddress) };
+}
+
+/** The error of a connection that was reset. */
+export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
+  return localError("ECONNRESET", syscall, routeOf(ends));
+}
+
 /**
  * Converts an error of Node. Errors of this library, and those that a callback of the user threw, stay the same.
  */
-export function fromNodeError(error: unknown, syscall: "tls_handshake" | "read" | "write" | "closeWrite"): unknown {
+export function fromNodeError(
+  error: unknown,
+  syscall: "tls_handshake" | "read" | "write" | "closeWrite",
+  ends?: Ends,
+): unknown {
   if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
   if (error instanceof BusyError || callbackErrors.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
-  if (typeof errno === "number") return localError(code, syscall, { cause: error });
+  if (typeof errno === "number") return localError(code, syscall, { ...routeOf(ends), cause: error });
   if (BROKEN.has(code)) {
     const reset = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
-    return localError(reset, syscall, { cause: error });
+    return localError(reset, syscall, { ...routeOf(ends), cause: error });
   }
   const action = syscall === "tls_handshake" ? "TLS handshake failed" : "TLS failed";
   const said = typeof reason === "string" ? reason : error.message;

@@ -21,7 +21,7 @@ import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
 import type { Transport } from "./transport.js";
 import { describeNodeError } from "./credentials.js";
-import { fromNodeError, truncationError } from "./nodeError.js";
+import { fromNodeError, resetError, truncationError } from "./nodeError.js";
 import { TlsReader } from "./tlsReader.js";
 import { codeOf, TlsWriter } from "./tlsWriter.js";
 import { packSession } from "./session.js";
@@ -105,8 +105,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     super();
     const { socket, transport, conn } = established;
     this.conn = conn;
-    this.localAddress = conn.localAddress;
-    this.remoteAddress = conn.remoteAddress;
+    ({ localAddress: this.localAddress, remoteAddress: this.remoteAddress } = conn);
     this.isServer = established.isServer;
     this.protocol = socket.getProtocol() ?? "";
     this.cipher = socket.getCipher();
@@ -121,10 +120,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     this.#certificate = established.certificate;
     this.#closeTimeout = established.closeTimeout;
     this.#allowTruncation = established.allowTruncation;
-    const io = new TlsSocketIo(socket, transport);
-    this.#io = io;
-    const reader = new TlsReader(io, this.#refs);
-    this.#reader = reader;
+    const io = (this.#io = new TlsSocketIo(socket, transport));
+    const reader = (this.#reader = new TlsReader(io, this.#refs));
     this.#writer = new TlsWriter(io, this.#refs);
     socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : reader.push(chunk));
     useRecordBuffer(socket, (bytes) => reader.copy(bytes));
@@ -221,8 +218,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   offer(ticket: Buffer): void {
     const certificate = this.peerCertificate;
     if (certificate === undefined) return;
-    const session = packSession(certificate, ticket);
-    this.#session = session;
+    const session = (this.#session = packSession(certificate, ticket));
     const waits = this.#sessionWaits.splice(0);
     if (waits.length > 0 && !this.#reader.waiting) this.#transport.unref();
     for (const wait of waits) wait.resolve(session);
@@ -291,6 +287,10 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
     return this.#broken.wait(opts);
+  }
+
+  whenEnded(opts?: IoOptions): Promise<unknown> {
+    return this.#reader.ending.wait(opts);
   }
 
   close(): Promise<void> {
@@ -379,22 +379,22 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     // After both directions have ended, getpeername(2) fails too. That is no reset.
     if (kind === "reset" && this.#writer.finished) kind = "end";
     if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
-    else this.#reader.fail(kind === "end" ? truncationError() : localError("ECONNRESET", "read"));
-    if (kind === "reset") this.#broken.resolveAll(localError("ECONNRESET", "write"));
+    else this.#reader.fail(kind === "end" ? truncationError() : resetError(this, "read"));
+    if (kind === "reset") this.#broken.resolveAll(resetError(this, "write"));
     this.#refuseSessions("ECONNRESET");
     return false;
   }
 
   #failed(error: unknown): void {
-    this.#reader.fail(fromNodeError(error, "read"));
+    this.#reader.fail(fromNodeError(error, "read", this));
     this.#writer.fail(codeOf(error), error);
-    this.#broken.resolveAll(fromNodeError(error, "write"));
+    this.#broken.resolveAll(fromNodeError(error, "write", this));
     this.#refuseSessions("ECONNRESET");
   }
 
   #gone(): void {
     openConns.delete(this.#listPending);
     if (registry !== undefined) registry.closed(this);
-    this.#failed(localError("ECONNRESET", "read"));
+    this.#failed(resetError(this, "read"));
   }
 }

@@ -2,11 +2,13 @@
 //
 // Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise they are stored, and Node is
 // paused. Node still delivers the rest of its last read of the connection below, so the stored bytes stay below 64 KiB.
+// While Node is paused, no end arrives. So after a call of `whenEnded()` Node is paused only at `READ_AHEAD` bytes.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
+import { BrokenWaiters } from "../stream/brokenWaiters.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
 import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
@@ -27,6 +29,9 @@ function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   target.set(chunk.subarray(0, room));
   return chunk.subarray(room);
 }
+
+/** The stored bytes at which Node is paused after a call of `whenEnded()`. */
+const READ_AHEAD = 65_536;
 
 /** The state of the pending read: none, a read into a buffer, or a read of a chunk. */
 const IDLE = 0;
@@ -87,6 +92,7 @@ export class TlsReader {
   #ended = false;
   #dropping = false;
   #failure: { readonly error: unknown } | undefined;
+  #ending: BrokenWaiters | undefined;
 
   constructor(source: Source, refs: TimerRefs) {
     this.#source = source;
@@ -116,6 +122,17 @@ export class TlsReader {
   /** Whether the end or an error has been delivered. */
   get over(): boolean {
     return this.#ended || this.#failure !== undefined;
+  }
+
+  /** The calls of `whenEnded()`. Made for the first one. */
+  get ending(): BrokenWaiters {
+    if (this.#ending === undefined) {
+      this.#ending = new BrokenWaiters("whenEnded");
+      if (this.over) this.#ending.resolveAll(this.#failure?.error);
+      if (this.#dropping) this.#ending.close();
+      else if (!this.over && this.buffered < READ_AHEAD) this.#resume();
+    }
+    return this.#ending;
   }
 
   /** Reads into `target`; resolves with the number of bytes, 0 at the end. */
@@ -167,10 +184,11 @@ export class TlsReader {
       this.#count(chunk.length);
       this.#settle()(chunk);
     } else if (this.#dropping) return true;
-    this.#paused = rest !== undefined;
+    this.#paused = false;
     if (rest === undefined) return true;
     this.#chunks.push(rest);
-    return false;
+    this.#paused = this.#ending === undefined || this.buffered >= READ_AHEAD;
+    return !this.#paused;
   }
 
   /** As `push`, for bytes that are valid only during the call. */
@@ -188,6 +206,7 @@ export class TlsReader {
   end(): void {
     if (this.over) return;
     this.#ended = true;
+    this.#ending?.resolveAll(undefined);
     const waited = this.#waits;
     if (waited !== IDLE) this.#settle()(waited === INTO ? 0 : null);
   }
@@ -196,12 +215,14 @@ export class TlsReader {
   fail(error: unknown): void {
     if (this.over) return;
     this.#failure = { error };
+    this.#ending?.resolveAll(error);
     this.#refuse(error);
   }
 
   /** Ends reading because this side closes. Later bytes are dropped, so that the peer is not blocked. */
   cancel(): void {
     this.#chunks.length = 0;
+    this.#ending?.close();
     this.#refuse(localError("ECANCELED", "read"));
     this.#dropping = true;
     if (!this.over) this.#resume();

@@ -13,12 +13,18 @@ export class TlsSocketIo implements Source, Sink {
   readonly #transport: Transport;
   /** The `_write` of the TLS socket. Stored, because the lookup for each piece is slow. */
   readonly #write: TLSSocket["_write"];
+  /**
+   * Whether the handshake may still be on the stack: code that awaits it runs at the end of Node's callback, below
+   * OpenSSL. There OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores that.
+   */
+  #inHandshake = true;
 
   constructor(socket: TLSSocket, transport: Transport) {
     this.#socket = socket;
     this.#transport = transport;
     // oxlint-disable-next-line no-underscore-dangle, unbound-method
     this.#write = socket._write;
+    setImmediate(() => (this.#inHandshake = false));
   }
 
   get broken(): boolean {
@@ -41,6 +47,10 @@ export class TlsSocketIo implements Source, Sink {
   }
 
   end(done: Done): void {
+    if (this.#inHandshake) {
+      setImmediate(() => this.end(done));
+      return;
+    }
     this.ending = true;
     this.#socket.end((error?: Error | null) => {
       this.ending = false;

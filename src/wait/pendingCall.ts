@@ -12,7 +12,7 @@ import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } fr
 import { type Clock, systemClock } from "./clock.js";
 import { rejection } from "./rejection.js";
 import type { TimerRefs } from "./timerRefs.js";
-import { abortSignal, milliseconds, READ_NAMES } from "./waitOptions.js";
+import { abortSignal, milliseconds, WAIT_NAMES } from "./waitOptions.js";
 
 /**
  * The error with which a call with these options rejects before it starts: an option is wrong, or the signal is aborted
@@ -21,7 +21,7 @@ import { abortSignal, milliseconds, READ_NAMES } from "./waitOptions.js";
 export function optionsError(
   opts: IoOptions | undefined,
   action: string,
-  known: readonly string[] = READ_NAMES,
+  known: readonly string[] = WAIT_NAMES,
 ): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
   let signal: AbortSignal | undefined;

@@ -9,12 +9,6 @@ export const LONGEST_TIMER: number = 0x7fff_ffff;
 /** The names of the options of a call that may wait. */
 export const WAIT_NAMES: readonly string[] = ["timeout", "signal"];
 
-/**
- * The names of the options of reads. A stream passes the options of its own reads on to its connection, so the
- * connection takes the names of both.
- */
-export const READ_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
-
 /** Options of a call that may wait. */
 export interface WaitOptions {
   /**

@@ -142,7 +142,7 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "reading", "wait", "builtins", "check", "addr"], types: ["io"] },
-  testing: { values: ["reading", "registry", "stream", "wait", "errors"], types: ["sys", "io", "addr"] },
+  testing: { values: ["reading", "registry", "stream", "wait", "check", "errors"], types: ["sys", "io", "addr"] },
   // A writer of captures, for the command line.
   pcapng: { values: ["check", "addr"] },
   proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },

@@ -5,7 +5,17 @@ import { once } from "node:events";
 import { connect as netConnect, type Socket as NetSocket } from "node:net";
 import { test } from "node:test";
 import tls from "node:tls";
-import { AF_INET, SOCK_STREAM, Socket, SocketConn, TlsContext, TlsError, type TlsConn, wrapTls } from "berkeley";
+import {
+  AF_INET,
+  SOCK_STREAM,
+  Socket,
+  SocketConn,
+  Stream,
+  TlsContext,
+  TlsError,
+  type TlsConn,
+  wrapTls,
+} from "berkeley";
 import { pattern, readFully, readToEnd } from "berkeley/testing";
 import { memoryPair } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
@@ -246,3 +256,31 @@ test("an idle connection does not keep the process alive, a read that waits does
     console.log(await reading);`;
   assert.equal(await run(waits), "0 reading\n1\nat the end\nnothing waits\n");
 });
+
+for (const [kind, pair] of Object.entries({ "over TCP": overTcp, "in memory": () => memoryPair() })) {
+  for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+    for (const ending of ["closeWrite", "end", "close"] as const) {
+      test(`${ending}() right after the handshake sends close_notify, ${kind}, ${version}`, async () => {
+        const [a, b] = await pair();
+        const ca = certificates().ca.cert;
+        const both = { minVersion: version, maxVersion: version } as const;
+        const connecting = wrapTls(a, { ca, servername: "localhost", ...both });
+        const accepting = wrapTls(b, { isServer: true, ...serving(), ...both });
+        // No turn of the event loop between the handshake and the end: these calls may run below OpenSSL on the stack.
+        const served = accepting.then(async (conn) => {
+          const stream = new Stream(conn);
+          const writing = stream.write("last words");
+          const ended = stream[ending]();
+          await Promise.all([writing.catch(() => undefined), ended]);
+          return stream;
+        });
+        const client = await connecting;
+        const received = await readToEnd(client);
+        // close() cuts a write that the kernel has not taken.
+        if (ending !== "close") assert.equal(received.toString(), "last words");
+        await client.close();
+        await (await served).close();
+      });
+    }
+  }
+}

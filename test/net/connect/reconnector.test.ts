@@ -13,11 +13,13 @@ import {
   Reconnector,
   type ReconnectorOptions,
   type RetryEvent,
+  type SocketError,
   type SocketListener,
   type Stream,
 } from "berkeley";
 import { FakeClock } from "berkeley/testing";
 import { checkLeaks } from "../../support/leaks.js";
+import { serving, trusting } from "../../tls/support.js";
 import { Program } from "../../support/program.js";
 
 checkLeaks();
@@ -62,7 +64,12 @@ test("for await gives one connection after the other, and closes the last one", 
   await using listener = await listen("tcp://127.0.0.1:0");
   void greetAndEnd(listener);
   const { opts, disconnects } = recorded();
-  await using reconnector = new Reconnector(listener.address, opts);
+  const fourth = withResolvers();
+  const onDisconnect = (event: DisconnectEvent): void => {
+    opts.onDisconnect!(event);
+    if (disconnects.length === 4) fourth.resolve();
+  };
+  await using reconnector = new Reconnector(listener.address, { ...opts, onDisconnect });
   const streams: Stream[] = [];
   for await (const stream of reconnector) {
     if (streams.length > 0) await assert.rejects(streams.at(-1)!.read(), { code: "EBADF" });
@@ -72,24 +79,32 @@ test("for await gives one connection after the other, and closes the last one", 
     if (streams.length === 4) break;
   }
   assert.equal(new Set(streams).size, 4);
+  await fourth.promise;
   // A server that ends every connection at once: the pauses get longer.
   assert.deepEqual(
     disconnects.map(({ delay, error }) => [delay, error]),
-    [100, 200, 400].map((delay) => [delay, undefined]),
+    [100, 200, 400, 800].map((delay) => [delay, undefined]),
   );
   assert.deepEqual(reconnector.stats(), {
-    connected: true,
+    connected: false,
     waiting: 0,
     connections: 4,
     failures: 0,
-    failuresInRow: 3,
+    failuresInRow: 4,
     lastError: undefined,
   });
 });
 
 test("a connection that has lasted for stableAfter makes the pauses short again", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
-  void greetAndEnd(listener);
+  // A server that ends a connection when the client asks for that.
+  void (async () => {
+    for await (const stream of listener) {
+      await stream.write("hello\n");
+      await stream.readLine();
+      await stream.end();
+    }
+  })();
   const { clock, opts, disconnects } = recorded();
   await using reconnector = new Reconnector(listener.address, { ...opts, stableAfter: 5000 });
   const lasting = [0, 0, 4999, 5000, 0, 60_000, 0];
@@ -98,6 +113,8 @@ test("a connection that has lasted for stableAfter makes the pauses short again"
     const time = lasting[disconnects.length];
     if (time === undefined) break;
     await clock.advance(time);
+    await stream.write("enough\n");
+    assert.equal(await stream.readLine(), null);
   }
   assert.deepEqual(
     disconnects.map(({ lasted, delay }) => [lasted, delay]),
@@ -141,6 +158,115 @@ test("connection() gives all callers the same stream, and a new one when that is
   // The Reconnector has closed the broken stream.
   await assert.rejects(one.read(), { code: "EBADF" });
   await (await listener.accept()).close();
+});
+
+for (const [how, end, reason] of [
+  ["ended", (peer: Stream) => peer.close(), "ended"],
+  ["ended after last bytes", (peer: Stream) => peer.end(), "ended"],
+  ["reset", (peer: Stream) => Promise.resolve(peer.abort()), "broken"],
+] as const) {
+  for (const scheme of ["tcp", "tls"] as const) {
+    test(`an idle connection that the peer has ${how} is reported at once, and replaced, ${scheme}`, async () => {
+      await using listener =
+        scheme === "tcp" ? await listen("tcp://127.0.0.1:0") : await listen("tls://127.0.0.1:0", { tls: serving() });
+      const { opts, disconnects } = recorded();
+      const broken = withResolvers();
+      const onDisconnect = (event: DisconnectEvent): void => {
+        opts.onDisconnect!(event);
+        broken.resolve();
+      };
+      const tls = scheme === "tls" ? { tls: trusting() } : {};
+      const options = { ...opts, ...tls, onDisconnect };
+      await using reconnector = new Reconnector(`${scheme}://127.0.0.1:${listener.address.port}`, options);
+      const [idle, peer] = await Promise.all([reconnector.connection(), listener.accept()]);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (how === "ended after last bytes") await peer.write("last words\n");
+      // No call of the program reads or writes, and only this timer keeps the process alive.
+      const alive = setTimeout(() => undefined, 20_000);
+      const ending = end(peer);
+      await broken.promise;
+      clearTimeout(alive);
+      assert.equal(reconnector.stats().connected, false);
+      const [event] = disconnects;
+      assert.equal(event!.reason, reason);
+      if (reason === "broken") {
+        const error = event!.error as SocketError;
+        assert.deepEqual([error.code, error.syscall], ["ECONNRESET", scheme === "tcp" ? "poll" : "read"]);
+        assert.deepEqual([error.local, error.peer], [String(idle.localAddress), String(idle.remoteAddress)]);
+      } else {
+        assert.equal(event!.error, undefined);
+      }
+      const [next, other] = await Promise.all([reconnector.connection(), listener.accept()]);
+      assert.notEqual(next, idle);
+      // The unread bytes stay for whoever has the stream.
+      if (how === "ended after last bytes") {
+        assert.equal(await idle.readLine(), "last words");
+        assert.equal(await idle.readLine(), null);
+        await idle.close();
+        await ending;
+      }
+      assert.equal(disconnects.length, 1);
+      await other.close();
+      await ending;
+      await peer.close();
+    });
+  }
+}
+
+test("a stream with unread bytes is closed with the stream after the next one, and by close()", async () => {
+  await using listener = await listen("tcp://127.0.0.1:0");
+  const { opts } = recorded();
+  const ended = [withResolvers(), withResolvers(), withResolvers()];
+  let count = 0;
+  const onDisconnect = (event: DisconnectEvent): void => {
+    opts.onDisconnect!(event);
+    ended[count++]?.resolve();
+  };
+  const reconnector = new Reconnector(listener.address, { ...opts, onDisconnect });
+  const alive = setTimeout(() => undefined, 20_000);
+  const streams: Stream[] = [];
+  for (const { promise } of ended) {
+    const [stream, peer] = await Promise.all([reconnector.connection(), listener.accept()]);
+    streams.push(stream);
+    await peer.write("unread\n");
+    await peer.close();
+    await promise;
+  }
+  clearTimeout(alive);
+  assert.equal(new Set(streams).size, 3);
+  const [first, second, third] = streams;
+  await assert.rejects(first!.read(), { code: "EBADF" });
+  assert.equal(await second!.readLine(), "unread");
+  assert.equal(await third!.peek(3).then(String), "unr");
+  // The buffer has bytes of the peer, so callers still get this stream.
+  assert.equal(await reconnector.connection(), third);
+  await reconnector.close();
+  await assert.rejects(second!.read(), { code: "EBADF" });
+  await assert.rejects(third!.read(), { code: "EBADF" });
+});
+
+test("onDisconnect says who has ended a connection", async () => {
+  await using listener = await listen("tcp://127.0.0.1:0");
+  const { opts, disconnects } = recorded();
+  const reconnector = new Reconnector(listener.address, opts);
+  const peers: Stream[] = [];
+  const connected = async (): Promise<Stream> => {
+    const [stream, peer] = await Promise.all([reconnector.connection(), listener.accept()]);
+    peers.push(peer);
+    return stream;
+  };
+  await (await connected()).close(); // closed by this program
+  const read = await connected();
+  await peers[1]!.close();
+  assert.equal(await read.read(), null); // a call has read the end
+  await read.close();
+  await connected();
+  await reconnector.close(); // the Reconnector has closed it
+  assert.deepEqual(
+    disconnects.map(({ reason, error }) => [reason, error]),
+    ["closed", "ended", "closed"].map((reason) => [reason, undefined]),
+  );
+  for (const peer of peers) await peer.close();
 });
 
 test("connection() gives a new stream when a call has read the end of the last one, and its last bytes", async () => {

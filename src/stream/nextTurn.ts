@@ -1,0 +1,31 @@
+// A read that finds its bytes in the buffer after the budget of the turn is spent: it goes on in the next turn.
+
+import type { IoOptions } from "../io.js";
+import { localError } from "../wait/localError.js";
+import { optionsError } from "../wait/pendingCall.js";
+import { threadTurn } from "../wait/turnBudget.js";
+import type { BufferedReader } from "./bufferedReader.js";
+
+/**
+ * Calls `begin` in the next turn, with the rest of the time. Until then the call holds the reading side. Bytes that are
+ * there now count as having come in time.
+ */
+export async function inNextTurn<T>(
+  reader: BufferedReader,
+  opts: IoOptions | undefined,
+  begin: (opts: IoOptions | undefined) => Promise<T>,
+): Promise<T> {
+  const timeout = opts?.timeout ?? null;
+  const start = timeout === null ? 0 : reader.now();
+  reader.lock();
+  try {
+    await threadTurn.next();
+  } finally {
+    reader.unlock();
+  }
+  if (reader.closed) throw localError("ECANCELED", "read");
+  const refused = optionsError(opts, "read");
+  if (refused !== undefined) throw refused.error;
+  if (timeout === null) return begin(opts);
+  return begin({ timeout: Math.max(0, timeout - (reader.now() - start)), signal: opts?.signal });
+}
