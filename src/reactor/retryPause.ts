@@ -13,6 +13,8 @@ export const LONGEST_PAUSE = 100;
 export class RetryPause {
   #timer: NodeJS.Timeout | undefined;
   #length = 0;
+  /** Refusals in a row after which no event comes. */
+  #refusals = 0;
   /** The bytes that the call had transferred when the last pause began. */
   #transferred = 0;
 
@@ -32,9 +34,20 @@ export class RetryPause {
     }, this.#length).unref();
   }
 
+  /** The kernel has refused a call, and no event will come. Returns how many times in a row. */
+  refused(): number {
+    return ++this.#refusals;
+  }
+
+  /** The kernel has refused a call, and an event will come. */
+  forgetRefusals(): void {
+    this.#refusals = 0;
+  }
+
   /** A call has succeeded: the next pause is a short one again. */
   reset(): void {
     this.#length = 0;
+    this.#refusals = 0;
   }
 
   cancel(): void {

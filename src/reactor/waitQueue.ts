@@ -40,20 +40,9 @@ import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./
 import { type QueueDescriptor, WaiterList } from "./waiterList.js";
 
 export class WaitQueue extends WaiterList {
-  /** Whether a short read means that the socket is empty; see the top of the file. For reading on TCP only. */
-  shortMeansEmpty: boolean = false;
-  /** Whether a short read means that the stream has ended, because the peer has. For reading on TCP only. */
-  shortMeansEnd: boolean = false;
   protected readonly owner: QueueDescriptor;
-  #ready = true;
-  /** The bits of the event that the queue is being served for. */
-  #events = 0;
-  /** Whether the reactor's next turn will serve the queue. */
-  #deferred = false;
-  /** Made for the first pause. */
+  /** Made for the first refusal after which no event comes, or for the first pause. */
   #pause: RetryPause | undefined;
-  /** The number of refusals in a row after which no event comes. */
-  #refusals = 0;
 
   constructor(owner: QueueDescriptor) {
     super();
@@ -77,7 +66,7 @@ export class WaitQueue extends WaiterList {
     const { owner } = this;
     if (signal !== undefined && signal.aborted) return this.#refuse(signal.reason);
     if (owner.fd < 0) return this.#refuse(closedError(operation.syscall, operation.details?.(a, b)));
-    if (this.#ready && this.head === undefined && owner.reactor.spend()) {
+    if (this.ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
         const value = operation.complete(result, a, b);
@@ -88,13 +77,13 @@ export class WaitQueue extends WaiterList {
       }
       if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
     } else if (operation.isNonblocking?.(a, b) === true) {
-      if (this.head !== undefined && !this.#deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
-      if (this.head === undefined && !this.#ready) {
-        this.#ready = true;
+      if (this.head !== undefined && !this.deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
+      if (this.head === undefined && !this.ready) {
+        this.ready = true;
         return this.run(holder, operation, a, b, timeout, signal);
       }
-    } else if (operation.alwaysTries === true && this.head === undefined && !this.#ready) {
-      this.#ready = true;
+    } else if (operation.alwaysTries === true && this.head === undefined && !this.ready) {
+      this.ready = true;
       return this.run(holder, operation, a, b, timeout, signal);
     }
     const refused = this.#register(operation, a, b);
@@ -109,7 +98,7 @@ export class WaitQueue extends WaiterList {
     }
     if (operation.isNonblocking?.(a, b) === true) {
       waiter.nonblocking = true;
-      this.nonblocking++;
+      this.nonblocking = true;
     }
     return promise;
   }
@@ -130,8 +119,8 @@ export class WaitQueue extends WaiterList {
   ): T | typeof PENDING {
     const { owner } = this;
     if (owner.fd < 0) throw closedError(operation.syscall, operation.details?.(a, b));
-    if (operation.alwaysTries === true && this.head === undefined) this.#ready = true;
-    if (this.#ready && this.head === undefined && owner.reactor.spend()) {
+    if (operation.alwaysTries === true && this.head === undefined) this.ready = true;
+    if (this.ready && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
       if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
@@ -150,7 +139,7 @@ export class WaitQueue extends WaiterList {
     const { owner } = this;
     const { reactor } = owner;
     let result = operation.attempt(reactor.calls, owner.fd, a, b);
-    while (result < 0 && this.#triesAgain(operation, result, a, b) && this.#ready && reactor.spend()) {
+    while (result < 0 && this.#triesAgain(operation, result, a, b) && this.ready && reactor.spend()) {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
     if (result >= 0) this.#account(operation, result, a, b);
@@ -169,12 +158,12 @@ export class WaitQueue extends WaiterList {
     let result = operation.attempt(reactor.calls, fd, a, b);
     while (result === EINTR && reactor.spend()) result = operation.attempt(reactor.calls, fd, a, b);
     if (result >= 0) {
-      this.#ready = true;
+      this.ready = true;
       this.#account(operation, result, a, b);
     } else if (result === EAGAIN) {
       this.#wouldBlock();
     } else if (result === EINTR) {
-      this.#ready = true;
+      this.ready = true;
       return EAGAIN;
     }
     return result;
@@ -182,14 +171,14 @@ export class WaitQueue extends WaiterList {
 
   /** Like `tryNow`, but without an attempt if the last one returned EAGAIN and no event has come since. */
   tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
-    return this.#ready ? this.tryNow(operation, a, b) : EAGAIN;
+    return this.ready ? this.tryNow(operation, a, b) : EAGAIN;
   }
 
   /** Called after EAGAIN. Returns whether an event will end it. */
   #wouldBlock(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
-    this.#refusals = 0;
-    this.#ready = false;
+    this.#pause?.forgetRefusals();
+    this.ready = false;
     return true;
   }
 
@@ -202,10 +191,10 @@ export class WaitQueue extends WaiterList {
 
   /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
   #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
-    const registered = this.#ready ? 0 : this.owner.register(this);
+    const registered = this.ready ? 0 : this.owner.register(this);
     if (registered >= 0) return undefined;
     // No event will come, so the next call has to try.
-    this.#ready = true;
+    this.ready = true;
     return this.#registrationError(registered, operation, a, b);
   }
 
@@ -218,28 +207,26 @@ export class WaitQueue extends WaiterList {
     this.append(waiter, timeout);
     if (!first) return;
     this.owner.onWaiting?.(this);
-    if (this.#ready) this.#defer();
+    if (this.ready) this.#defer();
   }
 
   /** Serves the queue after a change. `events` are the bits of epoll(7) if an event reported the change. */
   wake(events: number = 0): void {
-    this.#ready = true;
+    this.ready = true;
     // During a pause the queue is served at its end, after defer() in the next turn.
-    if (this.head === undefined || this.#deferred || this.#pause?.active === true) return;
-    this.#events = events;
-    this.#serve();
-    this.#events = 0;
+    if (this.head === undefined || this.deferred || this.#pause?.active === true) return;
+    this.#serve(events);
   }
 
   /** Records that a call on two descriptors got EAGAIN from this one, while it was in the queue of the other one. */
   setNotReady(): void {
-    this.#ready = false;
+    this.ready = false;
     if (this.head !== undefined) this.#awaitEvent();
   }
 
   /** No event will come any more. Rejects the calls that wait for one; the others have their turn first. */
   onFailure(): void {
-    if (this.head !== undefined && !this.#ready) this.#awaitEvent();
+    if (this.head !== undefined && !this.ready) this.#awaitEvent();
   }
 
   /** Registers the descriptor for the calls of the queue. If that fails, all of them reject. */
@@ -247,7 +234,7 @@ export class WaitQueue extends WaiterList {
     const registered = this.owner.register(this);
     if (registered >= 0) return;
     // No event will come, so the next call has to try.
-    this.#ready = true;
+    this.ready = true;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       const { operation, a, b } = waiter;
       this.remove(waiter);
@@ -263,39 +250,41 @@ export class WaitQueue extends WaiterList {
 
   /** The next turn has come. */
   resume(): void {
-    this.#deferred = false;
+    this.deferred = false;
     if (this.head === undefined || this.#pause?.active === true) return;
-    if (this.#ready) this.#serve();
+    if (this.ready) this.#serve(0);
     // Another call got EAGAIN in the meantime.
     else this.#awaitEvent();
   }
 
   #defer(): void {
-    if (this.#deferred) return;
-    this.#deferred = true;
+    if (this.deferred) return;
+    this.deferred = true;
     this.owner.reactor.defer(this);
   }
 
-  #serve(): void {
-    this.#serveQueue();
+  /** @param events the bits of the event that the queue is served for */
+  #serve(events: number): void {
+    this.#serveQueue(events);
     // The nonblocking calls that are left have had their turn, unless another one is due.
-    if (this.nonblocking === 0 || this.#deferred) return;
+    if (!this.nonblocking || this.deferred) return;
+    this.nonblocking = false;
     for (const waiter of this.removeAll(({ nonblocking }) => nonblocking)) {
       waiter.reject(errorOf(waiter.operation, EAGAIN, waiter.a, waiter.b));
     }
   }
 
-  #serveQueue(): void {
+  #serveQueue(events: number): void {
     const { reactor, fd } = this.owner;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
-      if (!this.#ready) return this.#awaitEvent();
+      if (!this.ready) return this.#awaitEvent();
       if (!reactor.spend()) return this.#defer();
       const { operation, a, b } = waiter;
       let result: number;
       let value: unknown;
       try {
         result =
-          this.#events !== 0 && operation.completedBy !== undefined && operation.completedBy(this.#events, a, b)
+          events !== 0 && operation.completedBy !== undefined && operation.completedBy(events, a, b)
             ? 0
             : operation.attempt(reactor.calls, fd, a, b);
         if (result >= 0) value = operation.complete(result, a, b);
@@ -314,7 +303,7 @@ export class WaitQueue extends WaiterList {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         if (this.#wouldBlock()) return this.#awaitEvent();
-        if (++this.#refusals > 1) return this.#startPause(waiter);
+        if ((this.#pause ??= new RetryPause()).refused() > 1) return this.#startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.#awaitEvent();
       } else if (this.#triesAgain(operation, result, a, b)) {
@@ -332,7 +321,6 @@ export class WaitQueue extends WaiterList {
   #triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
-    this.#refusals = 0;
     this.#pause?.reset();
     this.owner.reactor.spendBytes(count);
     this.countPart(operation, count);
@@ -343,15 +331,14 @@ export class WaitQueue extends WaiterList {
   /** After a short read the socket is empty; see the top of the file. */
   #noteShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
     if (this.shortMeansEmpty && operation.requested !== undefined && count > 0 && count < operation.requested(a, b)) {
-      this.#ready = false;
+      this.ready = false;
     }
   }
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
-    this.#refusals = 0;
     this.#pause?.reset();
     if (operation.movesBytes) this.owner.reactor.spendBytes(this.countCompleted(operation, result, a, b));
-    if (operation.drained !== undefined && operation.drained(result, a, b)) this.#ready = false;
+    if (operation.drained !== undefined && operation.drained(result, a, b)) this.ready = false;
     this.#noteShortRead(operation, result, a, b);
   }
 
@@ -364,7 +351,7 @@ export class WaitQueue extends WaiterList {
   /** The calls behind a call that was removed may have their turn now. */
   #afterRemoval(): void {
     if (this.head === undefined) this.#pause?.cancel();
-    else if (this.#ready && this.#pause?.active !== true) this.#defer();
+    else if (this.ready && this.#pause?.active !== true) this.#defer();
   }
 
   /** The signal of a waiting call was aborted. */

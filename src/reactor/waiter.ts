@@ -40,7 +40,8 @@ export class Waiter {
   readonly operation: AnyOperation;
   readonly a: unknown;
   readonly b: unknown;
-  deadline: number = Infinity;
+  /** As of `clock()`. Not Infinity: V8 gives each field that holds fractions a number object of its own. */
+  deadline: number | undefined = undefined;
   signal: AbortSignal | undefined;
   /** Whether the call fails with EAGAIN when its turn has come and the kernel has nothing. */
   nonblocking: boolean = false;
@@ -49,8 +50,8 @@ export class Waiter {
   /** An object that must not be collected while the call waits. */
   readonly holder: object;
   readonly #queue: AbortableQueue;
-  readonly #handler: CompletionHandler<unknown> | undefined;
-  readonly #resolve: ((value: unknown) => void) | undefined;
+  /** The function of the promise, or the handler. */
+  readonly #outcome: ((value: unknown) => void) | CompletionHandler<unknown>;
 
   /** @param handler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
   constructor(
@@ -67,19 +68,18 @@ export class Waiter {
     this.a = a;
     this.b = b;
     this.holder = holder;
-    this.#handler = handler;
-    this.#resolve = takenResolve;
+    this.#outcome = handler ?? takenResolve!;
     takenResolve = undefined;
   }
 
   resolve(value: unknown): void {
-    if (this.#handler === undefined) this.#resolve!(value);
-    else this.#handler.completed(value);
+    if (typeof this.#outcome === "function") this.#outcome(value);
+    else this.#outcome.completed(value);
   }
 
   reject(error: unknown): void {
-    if (this.#handler === undefined) this.#resolve!(rejection(error));
-    else this.#handler.failed(error);
+    if (typeof this.#outcome === "function") this.#outcome(rejection(error));
+    else this.#outcome.failed(error);
   }
 
   /** Resolves with the bytes that the call has received, if there are any. */

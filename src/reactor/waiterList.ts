@@ -6,7 +6,7 @@ import { offAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
-import { TransferCounts } from "./transferCounts.js";
+import { QueueState } from "./queueState.js";
 import type { Waiter } from "./waiter.js";
 
 /** The descriptor, or the set of descriptors, that a queue waits for. */
@@ -26,14 +26,18 @@ export interface QueueDescriptor {
   onWaiting?(queue: WaiterList): void;
 }
 
+/** The timer of a list, and the deadline that it is armed for. */
+interface DeadlineTimer {
+  timer: NodeJS.Timeout | undefined;
+  deadline: number;
+}
+
 /** A doubly linked list: `head` is undefined exactly when no call waits. */
-export abstract class WaiterList extends TransferCounts {
+export abstract class WaiterList extends QueueState {
   protected head: Waiter | undefined;
   #tail: Waiter | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #timerDeadline = Infinity;
-  /** How many calls of the list must not wait (MSG_DONTWAIT). */
-  protected nonblocking = 0;
+  /** Made for the first deadline. */
+  #timer: DeadlineTimer | undefined;
 
   protected abstract readonly owner: QueueDescriptor;
 
@@ -61,10 +65,7 @@ export abstract class WaiterList extends TransferCounts {
   }
 
   protected append(waiter: Waiter, timeout: number | null): void {
-    if (timeout !== null) {
-      waiter.deadline = clock() + timeout;
-      this.#arm(waiter.deadline);
-    }
+    if (timeout !== null) this.#arm((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
     if (keepsAlive && waiter.operation.background !== true) reactor.hold();
     if (this.head === undefined) this.head = waiter;
@@ -83,7 +84,6 @@ export abstract class WaiterList extends TransferCounts {
     else waiter.next.previous = waiter.previous;
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
-    if (waiter.nonblocking) this.nonblocking--;
     if (registry !== undefined) registry.ended(waiter);
     const { keepsAlive, reactor } = this.owner;
     if (keepsAlive && waiter.operation.background !== true) reactor.release();
@@ -115,27 +115,27 @@ export abstract class WaiterList extends TransferCounts {
 
   /** One timer for all deadlines, armed for the earliest. It stays armed when a call settles before its deadline. */
   #arm(deadline: number): void {
-    if (this.#timer !== undefined) {
-      if (deadline >= this.#timerDeadline) return;
-      clearTimeout(this.#timer);
+    const armed = (this.#timer ??= { timer: undefined, deadline });
+    if (armed.timer !== undefined) {
+      if (deadline >= armed.deadline) return;
+      clearTimeout(armed.timer);
     }
-    this.#timerDeadline = deadline;
+    armed.deadline = deadline;
     const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
     // The waiting call keeps the process alive, so the timer does not.
-    this.#timer = setTimeout(() => this.#expire(), delay).unref();
+    armed.timer = setTimeout(() => this.#expire(armed), delay).unref();
   }
 
-  #expire(): void {
-    this.#timer = undefined;
-    this.#timerDeadline = Infinity;
+  #expire(armed: DeadlineTimer): void {
+    armed.timer = undefined;
     const now = clock();
-    const expired = this.removeAll(({ deadline }) => deadline <= now);
+    const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
     let earliest = Infinity;
     for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
-      if (waiter.deadline < earliest) earliest = waiter.deadline;
+      if (waiter.deadline !== undefined && waiter.deadline < earliest) earliest = waiter.deadline;
     }
     if (earliest !== Infinity) this.#arm(earliest);
-    if (expired.length > 1) expired.sort((one, other) => one.deadline - other.deadline);
+    if (expired.length > 1) expired.sort((one, other) => one.deadline! - other.deadline!);
     if (expired.length > 0) this.expired(expired);
   }
 
@@ -143,7 +143,9 @@ export abstract class WaiterList extends TransferCounts {
   protected abstract expired(waiters: readonly Waiter[]): void;
 
   protected disarm(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    const armed = this.#timer;
+    if (armed === undefined) return;
+    clearTimeout(armed.timer);
+    armed.timer = undefined;
   }
 }
