@@ -28,8 +28,7 @@ import type { CheckedWorkers, WorkerEvent } from "./workerOptions.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 
-/** Pings in the time of `responseTimeout`. */
-const PINGS = 4;
+const PINGS_PER_TIMEOUT = 4;
 
 /** Only serveWorkers() calls it. It resolves when all workers are ready. */
 export let startWorkers: (
@@ -77,8 +76,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #cutting = false;
   #held = true;
+  /** Connections that no worker counts: those that ended with their worker, and those that were cut. */
   #lost = 0;
-  /** Connections that were cut, and that no worker counts. */
   #resets = 0;
   #next = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -106,7 +105,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     });
     const { responseTimeout } = opts;
     if (responseTimeout !== null) {
-      this.#pings = setInterval(() => this.#ping(responseTimeout), Math.max(responseTimeout / PINGS, 1)).unref();
+      this.#pings = setInterval(
+        () => this.#ping(responseTimeout),
+        Math.max(responseTimeout / PINGS_PER_TIMEOUT, 1),
+      ).unref();
     }
   }
 
@@ -307,7 +309,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     for (const connection of untaken) this.#waiting.push({ connection, key: this.#keyOf(connection) });
     if (this.#cutting) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
-    const failure = error ?? new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`);
+    const failure =
+      error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
     if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
     else
       this.#emit(
@@ -326,7 +329,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#resume();
   }
 
-  #emit(event: WorkerEvent, failure?: unknown): void {
+  #emit(event: WorkerEvent, failure?: Error): void {
     const { onWorker } = this.#opts;
     if (onWorker !== undefined) report("onWorker", onWorker, event);
     else if (failure !== undefined) {

@@ -31,7 +31,7 @@ for (const processes of [false, true]) {
     const ids = answers.map((answer) => Number(answer.split(" ")[1]));
     assert.deepEqual(
       ids.toSorted((a, b) => a - b),
-      Array.from({ length: 60 }, (_, index) => index + 1),
+      Array.from({ length: 60 }).map((_id, index) => index + 1),
     );
     assert.deepEqual(
       server.stats().workers.map(({ accepted, connections }) => [accepted, connections]),
@@ -67,8 +67,8 @@ for (const processes of [false, true]) {
     await using client = await connectTo(server);
     assert.equal(await ask(client, "ends"), `${String(client.localAddress)} ${String(server.address)}`);
     const wild = await started({ workers: 1, processes }, "tcp://0.0.0.0:0");
-    await using __ = wild.server;
-    const { port } = wild.server.address as unknown as { port: number };
+    await using wildServer = wild.server;
+    const { port } = wildServer.address as unknown as { port: number };
     await using other = await connect(["127.0.0.1", port]);
     assert.equal(await ask(other, "ends"), `${String(other.localAddress)} 127.0.0.1:${port}`);
   });
