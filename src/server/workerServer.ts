@@ -5,7 +5,6 @@
 
 import { AcceptLoop, type AcceptHandler, type AcceptOwner, clientKey } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
-import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
 import {
   type AcceptedConnection,
@@ -25,10 +24,9 @@ import { drainTimeout, ShutdownSignals } from "./shutdownSignals.js";
 import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import type { CheckedWorkers, WorkerEvent } from "./workerOptions.js";
-import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
+import { leastLoaded, type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
-
-const PINGS_PER_TIMEOUT = 4;
+import { watchWorkers } from "./workerWatch.js";
 
 /** Only serveWorkers() calls it. It resolves when all workers are ready. */
 export let startWorkers: (
@@ -71,7 +69,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #parked: AcceptHandler<AcceptedConnection> | undefined;
   readonly #onSignal = { aborted: (): void => void this.close() };
   readonly #signals = new ShutdownSignals();
-  readonly #pings: NodeJS.Timeout | undefined;
+  readonly #watch: NodeJS.Timeout | undefined;
   #state: ServerStats["state"] = "listening";
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #cutting = false;
@@ -104,12 +102,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       return new WorkerSlot(owner, index + 1, own);
     });
     const { responseTimeout } = opts;
-    if (responseTimeout !== null) {
-      this.#pings = setInterval(
-        () => this.#ping(responseTimeout),
-        Math.max(responseTimeout / PINGS_PER_TIMEOUT, 1),
-      ).unref();
-    }
+    this.#watch = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
   }
 
   async #started(): Promise<void> {
@@ -251,20 +244,19 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     return this.#opts.serve.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peerOfConnection(connection));
   }
 
-  /** Hands a connection to the worker with the fewest connections. Of equal ones, the next in turn. */
+  /** Hands a connection to the worker with the fewest connections. */
   #dispatch(connection: AcceptedConnection, key: string | undefined): boolean {
-    for (;;) {
-      let best: WorkerSlot | undefined;
-      for (let step = 0; step < this.#slots.length; step++) {
-        const slot = this.#slots[(this.#next + step) % this.#slots.length]!;
-        if (slot.available && (best === undefined || slot.connections < best.connections)) best = slot;
-      }
-      if (best === undefined) return false;
+    for (
+      let slot = leastLoaded(this.#slots, this.#next);
+      slot !== undefined;
+      slot = leastLoaded(this.#slots, this.#next)
+    ) {
       // A worker that has no room is not available any more.
-      if (!best.give(connection, key)) continue;
-      this.#next = best.number;
+      if (!slot.give(connection, key)) continue;
+      this.#next = slot.number;
       return true;
     }
+    return false;
   }
 
   /** A worker takes connections. */
@@ -339,19 +331,6 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     }
   }
 
-  #ping(timeout: number): void {
-    const late = (): WorkerSlot[] => this.#slots.filter((slot) => clock() - slot.ping(clock()) >= timeout);
-    if (late().length === 0) return;
-    // This thread may have been busy, with the answers in its queue.
-    setImmediate(() =>
-      setImmediate(() => {
-        for (const slot of late()) {
-          slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeout} ms`));
-        }
-      }),
-    );
-  }
-
   #stopAccepting(): void {
     this.#loop?.stop();
     this.#parked = undefined;
@@ -394,7 +373,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#over = true;
     this.#state = "closed";
     this.#loop?.end();
-    clearInterval(this.#pings);
+    clearInterval(this.#watch);
     this.#signals.release();
     if (this.#opts.serve.signal !== undefined) offAbort(this.#opts.serve.signal, this.#onSignal);
     if (this.#failure === undefined) this.#resolve();
