@@ -17,7 +17,7 @@ for (const processes of [false, true]) {
   const kind = processes ? "processes" : "threads";
 
   test(`60 connections are shared out evenly among three ${kind}`, async () => {
-    const { server } = await started({ workers: 3, processes });
+    const { server, events } = await started({ workers: 3, processes });
     await using _ = server;
     const clients: Stream[] = [];
     const answers: string[] = [];
@@ -33,6 +33,7 @@ for (const processes of [false, true]) {
       ids.toSorted((a, b) => a - b),
       Array.from({ length: 60 }).map((_id, index) => index + 1),
     );
+    assert.equal(events.length, 3, "no worker has ended");
     assert.deepEqual(
       server.stats().workers.map(({ accepted, connections }) => [accepted, connections]),
       [
