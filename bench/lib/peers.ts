@@ -109,7 +109,7 @@ export function peerEcho(name: PeerName): Program {
         return [await required("node"), ...collecting(parameters), join(bench, "servers", "tcp-echo-node.js")];
       case "go":
         return [await compiledGo(), ...parameters];
-      case "uvloop":
+      default:
         return [debianPython, join(peerSources, "echo-uvloop.py"), ...parameters];
     }
   };

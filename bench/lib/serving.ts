@@ -13,7 +13,7 @@ export function collectWhenTold(): void {
   const { gc } = globalThis;
   if (gc === undefined) return;
   process.stdin.on("data", () => {
-    void gc();
+    gc();
     console.log('{"collected":true}');
   });
 }

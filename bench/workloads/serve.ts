@@ -33,7 +33,7 @@ function workers(count: number, work: Work): Subject {
     ...subject,
     open: async (placement) => {
       const contender = await subject.open(placement);
-      const { measure } = contender;
+      const measure = contender.measure.bind(contender);
       return Object.assign(contender, {
         measure: async (window: Window): Promise<Sample> => {
           const sample = await measure(window);

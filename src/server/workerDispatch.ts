@@ -1,7 +1,7 @@
 // Which worker gets a connection: the one with the fewest; of equal ones, the next in turn.
 
 import type { AcceptedConnection } from "../net/serverAccess.js";
-import type { WorkerSlot } from "./workerSlot.js";
+import { leastLoaded, type WorkerSlot } from "./workerSlot.js";
 
 /** A connection that no worker has taken, and the key under which its client is counted. */
 interface WaitingConnection {
@@ -55,11 +55,7 @@ export class WorkerDispatch {
 
   #tryToGive(connection: AcceptedConnection, key: string | undefined): boolean {
     for (;;) {
-      let best: WorkerSlot | undefined;
-      for (let step = 0; step < this.#slots.length; step++) {
-        const slot = this.#slots[(this.#next + step) % this.#slots.length]!;
-        if (slot.available && (best === undefined || slot.connections < best.connections)) best = slot;
-      }
+      const best = leastLoaded(this.#slots, this.#next);
       if (best === undefined) return false;
       // A worker that has no room is not available any more.
       if (!best.give(connection, key)) continue;

@@ -12,8 +12,9 @@ export class WorkerError extends BerkeleyError {
   /** The number of the worker, from 1 on. */
   readonly worker: number;
 
-  constructor(code: WorkerError["code"], worker: number, reason: string) {
-    super(`worker ${worker} ${reason}`);
+  /** @param thrown what the worker has thrown, if that is no `Error`; it becomes the cause */
+  constructor(code: WorkerError["code"], worker: number, reason: string, thrown?: unknown) {
+    super(`worker ${worker} ${reason}`, thrown === undefined ? undefined : { cause: thrown });
     this.code = code;
     this.worker = worker;
   }

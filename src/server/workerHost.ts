@@ -65,9 +65,13 @@ export function startThread(
   thread.on("exit", (code) => owner.ended({ code, signal: null, error }));
   return {
     id,
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
     send: (message) => thread.postMessage(message),
     kill: () => void thread.terminate(),
-    keepAlive: (yes) => void (yes ? thread.ref() : thread.unref()),
+    keepAlive: (yes) => {
+      if (yes) thread.ref();
+      else thread.unref();
+    },
   };
 }
 

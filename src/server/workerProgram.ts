@@ -54,7 +54,21 @@ interface HandlerModule {
 /** import(), of the script that runs the worker. */
 type Load = (url: string) => Promise<Record<string, unknown>>;
 
+/**
+ * tsx, which compiles TypeScript, registers itself only in the main thread. So a thread registers it, if the program
+ * runs under it. A process of a worker gets it by the flags.
+ */
+async function registerTsx(load: Load): Promise<void> {
+  const flag = process.execArgv.find((one) => /(?:^|[/=])tsx(?:\/|$)/.test(one) && !/preflight/.test(one));
+  if (flag === undefined) return;
+  // Under the command tsx the flag is the URL of its loader; otherwise the name is resolved as that of the flag.
+  const loader = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
+  const api = await load(loader === undefined ? "tsx/esm/api" : `${loader}esm/api/index.mjs`);
+  (api["register"] as () => void)();
+}
+
 async function loadHandler(url: string, load: Load): Promise<HandlerModule> {
+  if (!workerThreads().isMainThread && /\.[cm]?tsx?$/.test(url)) await registerTsx(load);
   const found = await load(url);
   // import() of a CommonJS module has its exports as the default export.
   const inner = found["default"] as Record<string, unknown> | undefined;

@@ -13,7 +13,6 @@ import {
   ShutdownSignals,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
-import { clock } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import {
   type AcceptedConnection,
@@ -37,9 +36,7 @@ import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import { type CheckedWorkers, reportWorker } from "./workerOptions.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
-
-/** Pings in the time of `responseTimeout`. */
-const PINGS = 4;
+import { watchWorkers } from "./workerWatch.js";
 
 /** Only serveWorkers() calls it. It resolves when all workers are ready. */
 export let startWorkers: (
@@ -85,13 +82,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #parked: AcceptHandler<AcceptedConnection> | undefined;
   readonly #onSignal = { aborted: (): void => void this.close() };
   readonly #signals = new ShutdownSignals();
-  readonly #pings: NodeJS.Timeout | undefined;
+  readonly #watch: NodeJS.Timeout | undefined;
   #state: ServerStats["state"] = "listening";
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #cutting = false;
   #held = true;
+  /** Connections that no worker counts: those that ended with their worker, and those that were cut. */
   #lost = 0;
-  /** Connections that were cut, and that no worker counts. */
   #resets = 0;
   #failure: { readonly error: unknown } | undefined;
   #over = false;
@@ -118,9 +115,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     });
     this.#dispatch = new WorkerDispatch(this.#slots);
     const { responseTimeout } = opts;
-    if (responseTimeout !== null) {
-      this.#pings = setInterval(() => this.#ping(responseTimeout), Math.max(responseTimeout / PINGS, 1)).unref();
-    }
+    this.#watch = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
   }
 
   async #started(): Promise<void> {
@@ -315,7 +310,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     for (const connection of untaken) this.#dispatch.hold(connection, this.#keyOf(connection));
     if (this.#cutting) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
-    const failure = error ?? new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`);
+    const failure =
+      error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
     if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
     else
       reportWorker(
@@ -333,19 +329,6 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         expected ? undefined : failure,
       );
     this.#resume();
-  }
-
-  #ping(timeout: number): void {
-    const late = (): WorkerSlot[] => this.#slots.filter((slot) => clock() - slot.ping(clock()) >= timeout);
-    if (late().length === 0) return;
-    // This thread may have been busy, with the answers in its queue.
-    setImmediate(() =>
-      setImmediate(() => {
-        for (const slot of late()) {
-          slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeout} ms`));
-        }
-      }),
-    );
   }
 
   #stopAccepting(): void {
@@ -390,7 +373,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#over = true;
     this.#state = "closed";
     this.#loop?.end();
-    clearInterval(this.#pings);
+    clearInterval(this.#watch);
     this.#signals.release();
     if (this.#opts.serve.signal !== undefined) offAbort(this.#opts.serve.signal, this.#onSignal);
     if (this.#failure === undefined) this.#resolve();

@@ -353,3 +353,13 @@ export class WorkerSlot {
     return delay;
   }
 }
+
+/** The worker with the fewest connections that takes one. Of equal ones, the first from index `from` on. */
+export function leastLoaded(slots: readonly WorkerSlot[], from: number): WorkerSlot | undefined {
+  let best: WorkerSlot | undefined;
+  for (let step = 0; step < slots.length; step++) {
+    const slot = slots[(from + step) % slots.length]!;
+    if (slot.available && (best === undefined || slot.connections < best.connections)) best = slot;
+  }
+  return best;
+}

@@ -2,7 +2,7 @@
 
 import type { Address } from "../addr/index.js";
 import { type AcceptedConnection, ACCEPT_CONNECTION, HAND_OVER, TAKE_OVER } from "../ops/handOver.js";
-import { type CompletionHandler, PENDING } from "../reactor/index.js";
+import type { CompletionHandler, PENDING } from "../reactor/index.js";
 import { calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";

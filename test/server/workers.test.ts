@@ -17,7 +17,7 @@ for (const processes of [false, true]) {
   const kind = processes ? "processes" : "threads";
 
   test(`60 connections are shared out evenly among three ${kind}`, async () => {
-    const { server } = await started({ workers: 3, processes });
+    const { server, events } = await started({ workers: 3, processes });
     await using _ = server;
     const clients: Stream[] = [];
     const answers: string[] = [];
@@ -31,8 +31,9 @@ for (const processes of [false, true]) {
     const ids = answers.map((answer) => Number(answer.split(" ")[1]));
     assert.deepEqual(
       ids.toSorted((a, b) => a - b),
-      Array.from({ length: 60 }, (_, index) => index + 1),
+      Array.from({ length: 60 }).map((_id, index) => index + 1),
     );
+    assert.equal(events.length, 3, "no worker has ended");
     assert.deepEqual(
       server.stats().workers.map(({ accepted, connections }) => [accepted, connections]),
       [
@@ -67,8 +68,8 @@ for (const processes of [false, true]) {
     await using client = await connectTo(server);
     assert.equal(await ask(client, "ends"), `${String(client.localAddress)} ${String(server.address)}`);
     const wild = await started({ workers: 1, processes }, "tcp://0.0.0.0:0");
-    await using __ = wild.server;
-    const { port } = wild.server.address as unknown as { port: number };
+    await using wildServer = wild.server;
+    const { port } = wildServer.address as unknown as { port: number };
     await using other = await connect(["127.0.0.1", port]);
     assert.equal(await ask(other, "ends"), `${String(other.localAddress)} 127.0.0.1:${port}`);
   });
