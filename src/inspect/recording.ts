@@ -242,9 +242,10 @@ export class Recording {
         row.fruitlessCall = CALL_NAMES[code]!;
         if (line !== undefined) row.fruitlessLine = line;
       }
-      const moved = bytes === undefined || result <= 0 ? undefined : bytes.subarray(0, result);
+      // A view takes longer than the rest of the record.
+      const moved = this.wantsBytes && bytes !== undefined && result > 0 ? bytes.subarray(0, result) : undefined;
       let extras: CallExtras | undefined;
-      if (line !== undefined || (this.#payload > 0 && moved !== undefined)) {
+      if (line !== undefined || moved !== undefined) {
         extras = {
           line,
           detail: address === undefined ? undefined : addressDetail(address),

@@ -147,7 +147,7 @@ test("bytes that are no capture, and a capture that is cut anywhere, are a Range
   }
   for (let length = 0; length < bytes.length; length++) {
     const cut = bytes.subarray(0, length);
-    if (length > 0 && ends.has(length)) [...readCapture(cut)];
+    if (length > 0 && ends.has(length)) assert.doesNotThrow(() => [...readCapture(cut)]);
     else assert.throws(() => [...readCapture(cut)], RangeError, String(length));
   }
   assert.throws(
