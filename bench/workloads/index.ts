@@ -6,6 +6,7 @@ import { burst } from "./burst.js";
 import { echo1000 } from "./echo-1000.js";
 import { idle } from "./idle.js";
 import { importing } from "./import.js";
+import { inspect } from "./inspect.js";
 import { proxy } from "./proxy.js";
 import { resp } from "./resp.js";
 import { sendfile } from "./sendfile.js";
@@ -31,4 +32,5 @@ export const workloads: readonly Workload[] = [
   echo1000,
   burst,
   importing,
+  inspect,
 ];

@@ -143,7 +143,27 @@ export const policy: Readonly<Record<string, Policy>> = {
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "reading", "wait", "builtins", "check", "addr"], types: ["io"] },
   testing: { values: ["reading", "registry", "stream", "wait", "check", "errors"], types: ["sys", "io", "addr"] },
-  // A writer of captures, for the command line.
+  // The inspector. It sees system calls by the table of sys, and objects by the registry. node:http serves its page, so it
+  // does not see itself.
+  inspect: {
+    values: [
+      "registry",
+      "pcapng",
+      "net",
+      "socket",
+      "options",
+      "netdb",
+      "sys",
+      "wait",
+      "builtins",
+      "callbacks",
+      "check",
+      "errors",
+      "addr",
+    ],
+    types: ["stream", "io"],
+  },
+  // A writer of captures, for the command line and the inspector.
   pcapng: { values: ["check", "addr"] },
   proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
