@@ -182,6 +182,8 @@ export interface LessonStep {
   /** Where they come from: a packet socket, or the counters of TCP_INFO (then `packets` is a count alone). */
   readonly packets: readonly LessonPacket[];
   readonly packetSource: "capture" | "counters" | "none";
+  /** Packets that were seen and are not listed. */
+  readonly morePackets?: number;
 }
 
 /** A lesson that runs. */
