@@ -291,10 +291,20 @@ static napi_value call_inq(napi_env env, napi_callback_info info) {
   return js_number(env, ioctl(fd, FIONREAD, &count) < 0 ? -errno : count);
 }
 
+/* outq(fd): number of bytes in the send queue. ioctl(2) with SIOCOUTQ, tcp(7), udp(7), unix(7). */
+static napi_value call_outq(napi_env env, napi_callback_info info) {
+  struct args args;
+  int32_t fd;
+  int count = 0;
+  if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &fd)) return NULL;
+  return js_number(env, ioctl(fd, TIOCOUTQ, &count) < 0 ? -errno : count);
+}
+
 bool init_sendrecv(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {
       {"recv", call_recv},     {"recvAt", call_recv_at},  {"send", call_send},       {"recvfrom", call_recvfrom},
       {"sendto", call_sendto}, {"sendmsg", call_sendmsg}, {"recvmsg", call_recvmsg}, {"inq", call_inq},
+      {"outq", call_outq},
   };
   return EXPORT_FUNCTIONS(env, exports, functions);
 }

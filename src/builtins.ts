@@ -3,6 +3,7 @@
 
 import type * as Crypto from "node:crypto";
 import type * as Fs from "node:fs";
+import type * as Http from "node:http";
 import { createRequire } from "node:module";
 import type * as Net from "node:net";
 import type * as Os from "node:os";
@@ -23,6 +24,7 @@ function lazily<Module>(name: string): () => Module {
 export const crypto: () => typeof Crypto = lazily("node:crypto");
 // node:fs is always loaded. An ES module that imports it also loads the streams of Node, and createRequire() does not.
 export const fs: () => typeof Fs = lazily("node:fs");
+export const http: () => typeof Http = lazily("node:http");
 export const net: () => typeof Net = lazily("node:net");
 export const os: () => typeof Os = lazily("node:os");
 export const stream: () => typeof Stream = lazily("node:stream");

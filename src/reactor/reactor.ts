@@ -24,7 +24,7 @@
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { type Relay, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
-import { addPendingSource, describe } from "../registry/index.js";
+import { addPendingSource, isDescribable } from "../registry/index.js";
 import type { Waiter } from "./waiter.js";
 import type { QueueDescriptor } from "./waiterList.js";
 
@@ -334,7 +334,7 @@ addPendingSource((list) =>
   reactor?.forEachWaiter((waiter, { fd, keepsAlive }) => {
     const { holder, operation, since } = waiter;
     // A call that waits for the end of a connection does not hold its socket.
-    const object = describe(holder) === undefined ? { kind: "Descriptor", fd } : holder;
+    const object = isDescribable(holder) ? holder : { kind: "Descriptor", fd };
     const background = operation.background === true;
     list({ call: operation.syscall, object, since, keepsAlive: keepsAlive && !background, key: waiter });
   }),

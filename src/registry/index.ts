@@ -8,8 +8,17 @@ export {
   type Fields,
   INSPECT,
   Inspectable,
+  isDescribable,
 } from "./inspectable.js";
-export { addPendingSource, type ListedCall, pending, WaitingCall, type WaitingCallDescription } from "./pending.js";
+export { callerLine } from "./callerLine.js";
+export {
+  addPendingSource,
+  type ListedCall,
+  listWaiting,
+  pending,
+  WaitingCall,
+  type WaitingCallDescription,
+} from "./pending.js";
 export {
   attachListener,
   type CallRecord,
@@ -19,4 +28,5 @@ export {
   registry,
   type RegistryListener,
   setTracing,
+  takeLine,
 } from "./registry.js";

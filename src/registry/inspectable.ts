@@ -48,6 +48,9 @@ function markOf(object: unknown): Mark | undefined {
   return (object as { readonly [MARK]?: Mark })[MARK];
 }
 
+/** Whether an object has a description. Makes no system call. */
+export const isDescribable = (object: unknown): boolean => markOf(object) !== undefined;
+
 /** The description of an object; undefined if it has no mark. Never throws. */
 export function describe(object: unknown): Description | undefined {
   let mark: Mark | undefined;

@@ -26,6 +26,13 @@ export function addPendingSource(source: Source): void {
   sources.push(source);
 }
 
+/** The calls that wait, as their sources list them: without a description, in no order. */
+export function listWaiting(): ListedCall[] {
+  const found: ListedCall[] = [];
+  for (const source of sources) source((call) => found.push(call));
+  return found;
+}
+
 /** The fields of a {@link WaitingCall} in JSON. */
 export interface WaitingCallDescription extends Description {
   readonly kind: "WaitingCall";
@@ -92,8 +99,7 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
  * ```
  */
 export function pending(): WaitingCall[] {
-  const found: ListedCall[] = [];
-  for (const source of sources) source((call) => found.push(call));
+  const found = listWaiting();
   const now = clock();
   const date = Date.now();
   found.sort((a, b) => a.since - b.since);

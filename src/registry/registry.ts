@@ -45,6 +45,8 @@ export interface RegistryListener {
 
 export class Registry {
   readonly #listeners = new Set<RegistryListener>();
+  /** The listeners that get the events of calls. */
+  #callListeners = 0;
   readonly #objects = new Map<number, ObjectRecord>();
   readonly #recordOf = new WeakMap<object, ObjectRecord>();
   readonly #callOf = new WeakMap<object, CallRecord>();
@@ -80,7 +82,10 @@ export class Registry {
 
   /** @param key the object that stands for the call while it waits */
   begun(key: object, call: string, object: object): void {
-    const record = { id: ++this.#count, call, object: new WeakRef(object), since: clock(), line: callerLine() };
+    // While tracing is off, most waits of a busy program have no line and so no record.
+    const line = tracing || takeLine() ? callerLine() : undefined;
+    if (line === undefined && this.#callListeners === 0) return;
+    const record = { id: ++this.#count, call, object: new WeakRef(object), since: clock(), line };
     this.#callOf.set(key, record);
     for (const listener of this.#listeners) listener.begun?.(record);
   }
@@ -93,14 +98,38 @@ export class Registry {
   }
 
   attach(listener: RegistryListener): void {
+    if (this.#listeners.has(listener)) return;
     this.#listeners.add(listener);
+    if (getsCalls(listener)) this.#callListeners++;
   }
 
   /** @returns whether no listener is left */
   detach(listener: RegistryListener): boolean {
-    this.#listeners.delete(listener);
+    if (this.#listeners.delete(listener) && getsCalls(listener)) this.#callListeners--;
     return this.#listeners.size === 0;
   }
+}
+
+const getsCalls = ({ begun, ended }: RegistryListener): boolean => begun !== undefined || ended !== undefined;
+
+/**
+ * Lines that are recorded in a second for listeners alone. A stack trace takes about ten microseconds, which is as long as a
+ * small exchange takes. So a busy program gets the lines of some of its calls. `setTracing(true)` records all.
+ */
+const LINES_PER_SECOND = 500;
+let linesLeft = LINES_PER_SECOND;
+let linesRenewed = -Infinity;
+
+/** Whether a line may be recorded now, while tracing is off. */
+export function takeLine(): boolean {
+  if (linesLeft <= 0) {
+    const now = clock();
+    if (now - linesRenewed < 1000) return false;
+    linesRenewed = now;
+    linesLeft = LINES_PER_SECOND;
+  }
+  linesLeft--;
+  return true;
 }
 
 /** Undefined while the registry is off. */

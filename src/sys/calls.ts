@@ -80,6 +80,8 @@ export interface Calls {
   ): number;
   /** Bytes that the next read of a stream socket can return: SIOCINQ. */
   inq(fd: number): number;
+  /** Bytes in the send queue: SIOCOUTQ. */
+  outq(fd: number): number;
   /** Sends the bytes of the view from `offset` (default 0) on. */
   send(fd: number, view: Uint8Array, offset?: number, flags?: number): number;
   sendto(fd: number, view: Uint8Array, flags: number, address: Uint8Array): number;

@@ -1,0 +1,62 @@
+// The arguments of calls in short, for records.
+
+import * as options from "../options/index.js";
+import type { SocketOption } from "../options/option.js";
+import { SHUT_RD, SHUT_WR } from "../sys/constants.js";
+import { decodeAddress } from "../sys/sockaddr.js";
+
+type AnyOption = SocketOption<unknown, never>;
+
+const isOption = (value: unknown): value is AnyOption =>
+  typeof value === "object" && value !== null && "optname" in value && "decode" in value;
+
+let known: ReadonlyMap<string, AnyOption> | undefined;
+
+/** All socket options of the package, by name. */
+export function allOptions(): ReadonlyMap<string, AnyOption> {
+  return (known ??= new Map(
+    Object.entries(options as Readonly<Record<string, unknown>>).filter((entry): entry is [string, AnyOption] =>
+      isOption(entry[1]),
+    ),
+  ));
+}
+
+let byNumber: ReadonlyMap<string, AnyOption> | undefined;
+
+function optionOf(level: number, name: number): AnyOption | undefined {
+  byNumber ??= new Map([...allOptions().values()].map((option) => [`${option.level}:${option.optname}`, option]));
+  return byNumber.get(`${level}:${name}`);
+}
+
+const LONGEST = 80;
+
+/** A value of an option on one line. Bytes are hexadecimal. */
+export function valueText(value: unknown): string {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, LONGEST);
+  if (typeof value === "string") return value;
+  if (typeof value === "bigint") return String(value);
+  const text = JSON.stringify(value, (_, field: unknown) =>
+    field instanceof Uint8Array ? Buffer.from(field).toString("hex") : typeof field === "bigint" ? `${field}` : field,
+  ) as string | undefined;
+  return (text ?? String(value)).replaceAll('"', "").slice(0, 4 * LONGEST);
+}
+
+export function optionDetail(level: number, name: number, value: Uint8Array): string {
+  const option = optionOf(level, name);
+  if (option === undefined) return `level ${level}, option ${name}`;
+  try {
+    return `${option.name} = ${valueText(option.decode(value)).slice(0, LONGEST)}`;
+  } catch {
+    // An option that can only be set.
+    return option.name;
+  }
+}
+
+export function addressDetail(address: Uint8Array): string {
+  return address.length < 2 ? "" : String(decodeAddress(address));
+}
+
+export const listenDetail = (backlog: number): string => `backlog ${backlog}`;
+
+export const shutdownDetail = (how: number): string =>
+  how === SHUT_RD ? "SHUT_RD" : how === SHUT_WR ? "SHUT_WR" : "SHUT_RDWR";

@@ -1,0 +1,159 @@
+// The latest calls of a thread: rings of fixed size. A record of a call that moves data is a few numbers in typed arrays,
+// because such a call takes about a microsecond. Calls that open, connect or close a socket have a ring of their own, so
+// that the traffic of busy sockets does not overwrite them.
+
+import type { SocketRow } from "./socketRow.js";
+
+/** The names of the calls, by the number that a record has. */
+export const CALL_NAMES = [
+  "recv",
+  "send",
+  "recvfrom",
+  "sendto",
+  "recvmsg",
+  "sendmsg",
+  "recvmmsg",
+  "sendmmsg",
+  "sendfile",
+  "splice",
+  "socket",
+  "socketpair",
+  "accept",
+  "bind",
+  "connect",
+  "listen",
+  "shutdown",
+  "setsockopt",
+  "close",
+  "detach",
+  "fromfd",
+  "dup",
+] as const;
+
+export type CallName = (typeof CALL_NAMES)[number];
+
+/** What a record has besides its numbers. */
+export interface CallExtras {
+  readonly detail?: string | undefined;
+  readonly line?: string | undefined;
+  /** A copy of the first bytes that the call moved. */
+  readonly payload?: Uint8Array | undefined;
+}
+
+/** A record, as the rings return it. */
+export interface RingRecord extends CallExtras {
+  readonly sequence: number;
+  readonly row: SocketRow;
+  readonly call: CallName;
+  /** As of `clock()`. */
+  readonly start: number;
+  /** Milliseconds. */
+  readonly duration: number;
+  /** What the call returned: -errno after a failure. */
+  readonly result: number;
+}
+
+class Ring {
+  readonly #size: number;
+  readonly #sequences: Float64Array;
+  readonly #starts: Float64Array;
+  readonly #durations: Float32Array;
+  readonly #results: Int32Array;
+  readonly #calls: Uint8Array;
+  readonly #rows: (SocketRow | undefined)[];
+  readonly #extras: (CallExtras | undefined)[];
+  #count = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+    this.#sequences = new Float64Array(size);
+    this.#starts = new Float64Array(size);
+    this.#durations = new Float32Array(size);
+    this.#results = new Int32Array(size);
+    this.#calls = new Uint8Array(size);
+    this.#rows = Array.from({ length: size });
+    this.#extras = Array.from({ length: size });
+  }
+
+  get dropped(): number {
+    return Math.max(0, this.#count - this.#size);
+  }
+
+  push(
+    sequence: number,
+    row: SocketRow,
+    call: number,
+    start: number,
+    duration: number,
+    result: number,
+    extras: CallExtras | undefined,
+  ): void {
+    const at = this.#count++ % this.#size;
+    this.#sequences[at] = sequence;
+    this.#rows[at] = row;
+    this.#calls[at] = call;
+    this.#starts[at] = start;
+    this.#durations[at] = duration;
+    this.#results[at] = result;
+    this.#extras[at] = extras;
+  }
+
+  collect(chosen: (row: SocketRow) => boolean, most: number, into: RingRecord[]): void {
+    const oldest = Math.max(0, this.#count - this.#size);
+    for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
+      const at = index % this.#size;
+      const row = this.#rows[at];
+      if (row === undefined || !chosen(row)) continue;
+      left--;
+      into.push({
+        ...this.#extras[at],
+        sequence: this.#sequences[at]!,
+        row,
+        call: CALL_NAMES[this.#calls[at]!]!,
+        start: this.#starts[at]!,
+        duration: this.#durations[at]!,
+        result: this.#results[at]!,
+      });
+    }
+  }
+}
+
+const FIRST_LIFE_CALL = CALL_NAMES.indexOf("socket");
+
+export class CallRing {
+  readonly #data: Ring;
+  readonly #life: Ring;
+  #sequence = 0;
+
+  /** @param size the number of records of calls that move data; of other calls there are half as many */
+  constructor(size: number) {
+    this.#data = new Ring(size);
+    this.#life = new Ring(Math.ceil(size / 2));
+  }
+
+  /** The records that were overwritten. */
+  get dropped(): number {
+    return this.#data.dropped + this.#life.dropped;
+  }
+
+  push(
+    row: SocketRow,
+    call: number,
+    start: number,
+    duration: number,
+    result: number,
+    extras: CallExtras | undefined,
+  ): void {
+    const ring = call < FIRST_LIFE_CALL ? this.#data : this.#life;
+    ring.push(++this.#sequence, row, call, start, duration, result, extras);
+  }
+
+  /** The latest records of these rows, the oldest first: of both kinds at most `most` each. */
+  latest(rows: ReadonlySet<SocketRow>, most: number): RingRecord[] {
+    const found: RingRecord[] = [];
+    const chosen = (row: SocketRow): boolean => rows.has(row);
+    this.#life.collect(chosen, most, found);
+    this.#data.collect(chosen, most, found);
+    return found.sort((a, b) => a.sequence - b.sequence);
+  }
+}

@@ -1,0 +1,136 @@
+// What is wrong with a socket: the rules, and their sentences. A sentence has figures that change seldom, because each
+// change is sent to every page.
+
+import { SOCK_DGRAM } from "../sys/constants.js";
+import type { Finding } from "./protocol.js";
+import type { SocketRow } from "./socketRow.js";
+
+/** Times in milliseconds. */
+export interface FindingLimits {
+  /** A send queue that has not moved for so long is stalled. */
+  readonly stalledAfter: number;
+  /** A socket that has moved no byte for so long is idle. */
+  readonly idleAfter: number;
+  /** A socket whose peer has closed so long ago should be closed. */
+  readonly closeAfter: number;
+}
+
+/** Fruitless calls in a second that are a busy loop, unless a tenth as many moved bytes. */
+const BUSY_CALLS = 500;
+/** How long a finding of an event stays. */
+const SHOWN = 30_000;
+/** Open and idle sockets that one line of the program has made: from so many on, it forgets to close them. */
+const MANY = 16;
+
+/** Sockets by the line that made them. */
+export interface LineCounts {
+  /** Open sockets, that no call waits for, and that have moved nothing for `closeAfter`. */
+  readonly forgotten: ReadonlyMap<string, number>;
+}
+
+export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
+  row.pending.length === 0 && row.acceptLimit < 0 && row.state !== "listening" && now - row.moved >= closeAfter;
+
+/** Notes what has happened since the last look, which began at `before`. */
+export function notice(row: SocketRow, now: number, before: number): void {
+  const seconds = Math.max(0.001, (now - before) / 1000);
+  const { fruitless, fruitful } = row;
+  if (fruitless / seconds >= BUSY_CALLS && fruitless > fruitful * 10) {
+    row.busySeen = now;
+    const line = row.fruitlessLine === undefined ? "" : ` at ${row.fruitlessLine}`;
+    row.busyText =
+      `${row.fruitlessCall ?? "A call"} was called ${rounded(fruitless / seconds)} times in a second${line}, and ` +
+      `${rounded(fruitful / seconds)} of these calls moved bytes: the program loops instead of waiting`;
+  }
+  row.fruitless = row.fruitful = 0;
+  if (row.peerClosedSince === Infinity) {
+    if (row.state === "CLOSE_WAIT" || row.ended) row.peerClosedSince = now;
+  }
+}
+
+/** Compares what the kernel reports with what it reported before. */
+export function noticeQueues(row: SocketRow, now: number, before: QueueState): void {
+  const { sendQueue } = row;
+  const moved =
+    sendQueue === null ||
+    sendQueue === 0 ||
+    row.acknowledged !== before.acknowledged ||
+    sendQueue < (before.sendQueue ?? 0);
+  if (sendQueue === null || sendQueue === 0) row.stuckSince = Infinity;
+  else if (moved || row.stuckSince === Infinity) row.stuckSince = now;
+  if (row.acceptLimit >= 0 && (row.acceptLength > row.acceptLimit || row.drops > before.drops)) row.overflowSeen = now;
+}
+
+export type QueueState = Pick<SocketRow, "acknowledged" | "sendQueue" | "drops">;
+
+export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): Finding[] {
+  const found: Finding[] = [];
+  const made = row.line === undefined ? "" : `; made at ${row.line}`;
+  if (row.closed !== Infinity) {
+    const text = `The program lost its last reference to this socket and had not closed it; the collector closed it${made}`;
+    return [{ kind: "leak", text }];
+  }
+  if (row.object !== undefined && row.object.deref() === undefined) {
+    found.push({ kind: "leak", text: `The socket is open, and no code of the program can reach it any more${made}` });
+  } else {
+    const open = leakText(row, now, limits, counts);
+    if (open !== undefined) found.push({ kind: "leak", text: `${open}${made}` });
+  }
+  if (now - row.stuckSince >= limits.stalledAfter) {
+    const cause = row.retransmits > 0 ? "the peer does not acknowledge what was sent again" : "the peer does not read";
+    const text = `${bytes(row.sendQueue ?? 0)} in the send queue have not moved for more than ${age(now - row.stuckSince)}: ${cause}`;
+    found.push({ kind: "stalled", text: `${text}${made}` });
+  }
+  if (now - row.overflowSeen < SHOWN) {
+    const full = row.acceptLength > row.acceptLimit;
+    const queue = `${row.acceptLength} connections wait in the accept queue, whose limit is ${row.acceptLimit}`;
+    const dropped = row.drops === 0 ? "" : `; the kernel has dropped ${row.drops} attempts to connect`;
+    const text = `${full ? "The queue is full: " : "The queue was full: "}${queue}${dropped}. Accept faster, or listen with a larger backlog${made}`;
+    found.push({ kind: "overflow", text });
+  }
+  if (now - row.busySeen < SHOWN) found.push({ kind: "busy", text: row.busyText });
+  if (found.length === 0 && isIdle(row, now, limits)) {
+    const text = `No call has moved a byte for more than ${age(now - row.moved)}${made}`;
+    found.push({ kind: "idle", text });
+  }
+  return found;
+}
+
+function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): boolean {
+  return now - row.moved >= idleAfter && row.acceptLimit < 0 && row.state !== "listening";
+}
+
+function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {
+  const closed = now - row.peerClosedSince;
+  if (closed >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
+    return `The peer closed the connection more than ${age(closed)} ago, and the program has not closed this socket`;
+  }
+  if (row.line === undefined || !isQuiet(row, now, limits)) return undefined;
+  const same = counts.forgotten.get(row.line) ?? 0;
+  // A figure that changes with each socket would send all rows again.
+  if (same >= MANY) {
+    return `At least ${powerOfTwo(same)} sockets of one line are open and idle, and no call waits on them`;
+  }
+  if (!isIdle(row, now, limits)) return undefined;
+  return `The socket is open, no call waits on it, and none has moved a byte for more than ${age(now - row.moved)}`;
+}
+
+const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));
+
+const rounded = (count: number): number => (count < 10 ? Math.round(count) : Number(count.toPrecision(2)));
+
+/** A duration, rounded down to a power of two of seconds, minutes or hours. */
+export function age(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 1) return `${powerOfTwo(Math.max(1, ms))} ms`;
+  if (seconds < 60) return `${Math.min(powerOfTwo(seconds), 32)} s`;
+  if (seconds < 3600) return `${powerOfTwo(seconds / 60)} min`;
+  return `${powerOfTwo(seconds / 3600)} h`;
+}
+
+export function bytes(count: number): string {
+  if (count < 1000) return `${count} bytes`;
+  const units = ["kB", "MB", "GB", "TB"];
+  const power = Math.min(units.length, Math.floor(Math.log10(count) / 3));
+  return `${(count / 1000 ** power).toPrecision(3)} ${units[power - 1]}`;
+}

@@ -1,0 +1,112 @@
+// The options of the inspector: their check, and their form in the environment for `node --import berkeley/inspect`.
+
+import { checkOptions, integer, quote } from "../check/index.js";
+import type { Redact } from "./socketDetail.js";
+
+/** What {@link startInspector} takes. */
+export interface InspectorOptions {
+  /** The port of the page, on 127.0.0.1. Default 0, a free one. */
+  readonly port?: number | undefined;
+  /**
+   * Serves no page, and writes the updates of the table as JSON lines: to a file, to which they are appended, or to a
+   * descriptor.
+   */
+  readonly headless?: string | number | undefined;
+  /**
+   * Keeps the first bytes of what each call moves, for the page of the socket: at most so many bytes of a call; true is
+   * 256. Default false.
+   */
+  readonly payloads?: boolean | number | undefined;
+  /**
+   * Gets the payload of a call before it is shown, and returns the bytes to show, or null to show none. If it throws, the
+   * payload is left out, and the process emits a warning (`ERR_CALLBACK`).
+   */
+  readonly redact?: Redact | undefined;
+  /** Writes what the sockets of TCP, UDP and UNIX sockets send and receive to this file, in the format pcapng. */
+  readonly record?: string | undefined;
+  /** Calls that are kept, of all sockets: at least 64, default 16384. The older ones are dropped, and counted. */
+  readonly calls?: number | undefined;
+  /** A send queue that has not moved for this time (ms) is reported as stalled. Default 5000. */
+  readonly stalledAfter?: number | undefined;
+  /** A socket that has moved no byte for this time (ms) is reported as idle. Default 300000. */
+  readonly idleAfter?: number | undefined;
+  /**
+   * A socket that no call waits on, and whose peer closed this time (ms) ago, is reported as a leak. So are many sockets
+   * of one line that no call waits on, and that have moved nothing for this time. Default 10000.
+   */
+  readonly closeAfter?: number | undefined;
+}
+
+/** The options, checked and with their defaults. */
+export interface InspectorSettings {
+  readonly port: number;
+  readonly headless: string | number | undefined;
+  readonly payload: number;
+  readonly redact: Redact | undefined;
+  readonly record: string | undefined;
+  readonly records: number;
+  readonly stalledAfter: number;
+  readonly idleAfter: number;
+  readonly closeAfter: number;
+}
+
+const ACTION = "start the inspector";
+const NAMES = ["port", "headless", "payloads", "redact", "record", "calls", "stalledAfter", "idleAfter", "closeAfter"];
+const PAYLOAD = 256;
+const MOST_PAYLOAD = 65_536;
+const DAY = 86_400_000;
+
+function file(value: unknown, name: string, otherwise: string): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "string" && value !== "") return value;
+  throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(value)}, required ${otherwise}`);
+}
+
+export function readSettings(opts: InspectorOptions): InspectorSettings {
+  checkOptions(opts, ACTION, NAMES);
+  const { headless, payloads = false, redact } = opts;
+  const number = (name: keyof InspectorOptions, otherwise: number, min: number, max: number): number =>
+    opts[name] === undefined ? otherwise : integer(opts[name], ACTION, name, min, max);
+  if (redact !== undefined && typeof redact !== "function") {
+    throw new TypeError(`Cannot ${ACTION}: redact is ${quote(redact)}, required a function`);
+  }
+  return {
+    port: number("port", 0, 0, 65_535),
+    headless:
+      typeof headless === "number"
+        ? integer(headless, ACTION, "headless", 0, 0x7fff_ffff)
+        : file(headless, "headless", "a file or a descriptor"),
+    payload:
+      typeof payloads === "boolean" ? (payloads ? PAYLOAD : 0) : integer(payloads, ACTION, "payloads", 0, MOST_PAYLOAD),
+    redact,
+    record: file(opts.record, "record", "the name of a file"),
+    records: number("calls", 16_384, 64, 1 << 22),
+    stalledAfter: number("stalledAfter", 5_000, 1, DAY),
+    idleAfter: number("idleAfter", 300_000, 1, DAY),
+    closeAfter: number("closeAfter", 10_000, 1, DAY),
+  };
+}
+
+/** Whether the environment turns the inspector off that `--import` would start. */
+export function isOff(env: NodeJS.ProcessEnv): boolean {
+  return ["0", "off", "false", "no"].includes(env["BERKELEY_INSPECT"]?.toLowerCase() ?? "");
+}
+
+/** The options that the environment has. */
+export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
+  const number = (name: string): number | undefined => {
+    const text = env[name];
+    if (text === undefined || text === "") return undefined;
+    if (/^\d{1,9}$/.test(text)) return Number(text);
+    throw new RangeError(`Cannot ${ACTION}: ${name} is ${quote(text)}, required a whole number`);
+  };
+  const file = env["BERKELEY_INSPECT_FILE"] || undefined;
+  const descriptor = /^fd:(\d{1,9})$/.exec(file ?? "")?.[1];
+  const payloads = number("BERKELEY_INSPECT_PAYLOADS");
+  return {
+    port: number("BERKELEY_INSPECT_PORT"),
+    headless: descriptor === undefined ? file : Number(descriptor),
+    payloads: payloads === undefined || payloads > 1 ? payloads : payloads === 1,
+    record: env["BERKELEY_INSPECT_RECORD"] || undefined,
+  };
+}

@@ -1,0 +1,214 @@
+// The HTTP server of the page. It is Node's own, so the inspector does not record itself, and it keeps nothing alive: a
+// program ends when it would have ended without it.
+
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+
+import { http } from "../builtins.js";
+import { Access } from "./access.js";
+import { EventStream } from "./eventStream.js";
+import { pageFile } from "./pageFiles.js";
+import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
+import type { RouteHandler } from "./routes.js";
+
+/** What the server shows. */
+export interface InspectSource {
+  readonly version: number;
+  update(since: number): TableUpdate;
+  sockets(): SocketReport[];
+  detail(id: string): Promise<SocketDetail | null>;
+  /** A page shows a socket, or does so no more. */
+  watch(id: string, on: boolean): void;
+}
+
+/** Connections at a time, and pages with events. Further ones are refused. */
+const MOST_CONNECTIONS = 100;
+const MOST_STREAMS = 20;
+const REQUEST_TIMEOUT = 10_000;
+const DETAIL_PERIOD = 500;
+
+const HEADERS: Readonly<Record<string, string>> = {
+  "Content-Security-Policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+  "Referrer-Policy": "no-referrer",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Cache-Control": "no-store",
+};
+
+interface Page {
+  readonly stream: EventStream;
+  /** The socket that the page shows. */
+  readonly socket: string | undefined;
+  reading: boolean;
+}
+
+export class InspectServer {
+  readonly #source: InspectSource;
+  readonly #handlers: readonly RouteHandler[];
+  readonly #access = new Access();
+  readonly #server: Server;
+  readonly #pages = new Set<Page>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(source: InspectSource, handlers: readonly RouteHandler[]) {
+    this.#source = source;
+    this.#handlers = handlers;
+    this.#server = http().createServer(
+      {
+        requestTimeout: REQUEST_TIMEOUT,
+        headersTimeout: REQUEST_TIMEOUT,
+        keepAliveTimeout: 5_000,
+        maxHeaderSize: 16_384,
+      },
+      (request, response) => this.#answer(request, response),
+    );
+    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.on("connection", (socket: Socket) => socket.unref());
+    this.#server.on("clientError", (_, socket) => socket.destroy());
+    this.#server.unref();
+    this.#timer = setInterval(() => this.#sendDetails(), DETAIL_PERIOD);
+    this.#timer.unref();
+  }
+
+  /** Rejects with Node's error if the port is taken. */
+  async listen(port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", () => {});
+        resolve();
+      });
+    });
+    this.#access.port = this.#port;
+  }
+
+  get #port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/?token=${this.#access.token}`;
+  }
+
+  /** Sends what has changed to each page that reads. */
+  sendTable(): void {
+    for (const { stream } of this.#pages) {
+      if (!stream.ready) continue;
+      const update = this.#source.update(stream.version);
+      stream.version = this.#source.version;
+      stream.send("table", update);
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    for (const handler of this.#handlers) handler.close();
+    for (const { stream } of this.#pages) stream.end();
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #sendDetails(): void {
+    for (const page of this.#pages) if (page.socket !== undefined) void this.#sendDetail(page, page.socket);
+  }
+
+  async #sendDetail(page: Page, socket: string): Promise<void> {
+    if (page.reading || !page.stream.ready) return;
+    page.reading = true;
+    try {
+      const detail = await this.#source.detail(socket);
+      if (detail !== null && this.#pages.has(page)) page.stream.send("detail", detail);
+    } finally {
+      page.reading = false;
+    }
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    response.on("error", () => {});
+    request.resume();
+    this.#route(request, response).catch(() => {
+      // A fault of the inspector, which must not reach the program.
+      if (response.headersSent) response.destroy();
+      else send(response, 500, "text/plain; charset=utf-8", "The inspector failed\n");
+    });
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+    const { pathname: path, searchParams: query } = new URL(request.url ?? "/", "http://127.0.0.1");
+    if (!this.#access.allows(request, query)) {
+      response.setHeader("Connection", "close");
+      sendText(response, 403, "Forbidden: open the address that the program printed");
+      return;
+    }
+    const method = request.method ?? "GET";
+    for (const handler of this.#handlers) {
+      const answer = await handler.handle(method, path);
+      if (answer !== undefined) {
+        sendJson(response, answer.status, answer.body);
+        return;
+      }
+    }
+    if (method !== "GET" && method !== "HEAD") sendText(response, 405, "Method not allowed");
+    else if (path === "/events") this.#openStream(response, query.get("socket") ?? undefined);
+    else if (path === "/api/sockets") sendJson(response, 200, this.#source.sockets());
+    else if (path.startsWith("/api/sockets/")) await this.#sendSocket(response, path.slice("/api/sockets/".length));
+    else this.#sendFile(response, path);
+  }
+
+  async #sendSocket(response: ServerResponse, id: string): Promise<void> {
+    const detail = await this.#source.detail(unescapePath(id));
+    if (detail === null) sendText(response, 404, "No such socket");
+    else sendJson(response, 200, detail);
+  }
+
+  #sendFile(response: ServerResponse, path: string): void {
+    const file = pageFile(path);
+    if (path === "/") response.setHeader("Set-Cookie", this.#access.cookie);
+    if (file === undefined) sendText(response, 404, "No such page");
+    else send(response, 200, file.type, file.bytes);
+  }
+
+  #openStream(response: ServerResponse, socket: string | undefined): void {
+    if (this.#pages.size >= MOST_STREAMS) {
+      sendText(response, 503, `${MOST_STREAMS} pages are open: close one of them`);
+      return;
+    }
+    response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
+    const page: Page = { stream: new EventStream(response), socket, reading: false };
+    this.#pages.add(page);
+    if (socket !== undefined) this.#source.watch(socket, true);
+    response.on("close", () => {
+      this.#pages.delete(page);
+      if (socket !== undefined) this.#source.watch(socket, false);
+    });
+    page.stream.send("table", this.#source.update(0));
+    page.stream.version = this.#source.version;
+    if (socket !== undefined) void this.#sendDetail(page, socket);
+  }
+}
+
+function unescapePath(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}
+
+function send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
+  response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) });
+  response.end(body);
+}
+
+const sendText = (response: ServerResponse, status: number, text: string): void =>
+  send(response, status, "text/plain; charset=utf-8", `${text}\n`);
+
+const sendJson = (response: ServerResponse, status: number, value: unknown): void =>
+  send(response, status, "application/json", JSON.stringify(value));

@@ -1,0 +1,220 @@
+// The inspector of a process: it starts the recording, looks at the table once a second, and sends it to pages, to a file
+// and between threads.
+
+import { clock, workerThreads } from "../builtins.js";
+import { HeadlessWriter } from "./headless.js";
+import { type InspectorOptions, type InspectorSettings, readSettings } from "./inspectOptions.js";
+import { InspectServer, type InspectSource } from "./inspectServer.js";
+import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
+import { Recording } from "./recording.js";
+import { makeHandlers } from "./routes.js";
+import { DetailReader } from "./socketDetail.js";
+import { dateOf } from "./socketRow.js";
+import { SocketTable } from "./socketTable.js";
+import { MainSide, WorkerSide } from "./threads.js";
+
+const PERIOD = 1000;
+
+/** The inspector that {@link startInspector} has started. */
+export class Inspector implements AsyncDisposable {
+  readonly #recording: Recording;
+  readonly #table: SocketTable;
+  readonly #details: DetailReader;
+  readonly #timer: NodeJS.Timeout;
+  readonly #workers: MainSide | undefined;
+  readonly #main: WorkerSide | undefined;
+  readonly #settings: InspectorSettings;
+  readonly #onExit = (): void => this.#finish();
+  #server: InspectServer | undefined;
+  #writer: HeadlessWriter | undefined;
+  #closed = false;
+
+  /** @internal */
+  constructor(settings: InspectorSettings) {
+    const { isMainThread, threadId } = workerThreads();
+    this.#settings = settings;
+    // The files are opened first: a failure leaves nothing behind.
+    if (isMainThread && settings.headless !== undefined) this.#writer = new HeadlessWriter(settings.headless);
+    this.#recording = new Recording(settings);
+    this.#table = new SocketTable(isMainThread ? 0 : threadId, this.#recording, settings);
+    this.#details = new DetailReader(this.#table, this.#recording, settings.redact);
+    if (isMainThread) this.#workers = new MainSide(() => this.#table.version + 1);
+    else this.#main = new WorkerSide(this.#table, this.#recording, this.#details);
+    this.#timer = setInterval(() => this.#tick(), PERIOD);
+    this.#timer.unref();
+    process.on("exit", this.#onExit);
+  }
+
+  /** @internal Opens the page. */
+  async listen(): Promise<void> {
+    if (this.#workers === undefined || this.#writer !== undefined) return;
+    const server = new InspectServer(this.#source(), makeHandlers());
+    await server.listen(this.#settings.port);
+    this.#server = server;
+  }
+
+  /** The address of the page, with the token. Undefined without a page: headless, or in a worker thread. */
+  get url(): string | undefined {
+    return this.#closed ? undefined : this.#server?.url;
+  }
+
+  /** Records of calls that the ring had no room for. */
+  get dropped(): number {
+    return this.#recording.ring.dropped + (this.#workers?.dropped ?? 0);
+  }
+
+  /**
+   * The sockets of this thread, and in the main thread those of the workers that have the inspector, as they were at
+   * their last update.
+   */
+  sockets(): SocketReport[] {
+    if (this.#closed) return [];
+    this.#table.look(true);
+    return [...this.#table.reports(), ...(this.#workers?.reports() ?? [])];
+  }
+
+  /** Samples, calls and options of a socket, by the id of its report; null if it is gone. */
+  async socket(id: string): Promise<SocketDetail | null> {
+    if (this.#closed) return null;
+    const [thread, number] = id.split(":").map(Number);
+    if (thread !== this.#table.thread) return (await this.#workers?.detail(id)) ?? null;
+    const row = this.#table.find(number ?? 0);
+    if (row === undefined) return null;
+    this.#table.read(row);
+    return this.#details.read(row);
+  }
+
+  /** Stops recording, closes the page, and forgets everything. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#finish();
+    this.#closed = true;
+    clearInterval(this.#timer);
+    process.off("exit", this.#onExit);
+    this.#recording.stop();
+    this.#workers?.close();
+    this.#main?.close();
+    this.#writer?.close();
+    await this.#server?.close();
+    if (running === this) running = undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #source(): InspectSource {
+    const table = this.#table;
+    return {
+      get version(): number {
+        return table.version;
+      },
+      update: (since) => this.#update(since),
+      sockets: () => this.sockets(),
+      detail: (id) => this.socket(id),
+      watch: (id, on) => this.#watch(id, on),
+    };
+  }
+
+  #tick(): void {
+    try {
+      this.#table.look();
+      this.#main?.update();
+      this.#server?.sendTable();
+      this.#writer?.update(this.#table.version, (since) => this.#update(since));
+    } catch (error) {
+      // Nothing of the inspector may end the program.
+      process.emitWarning(`The inspector failed: ${String(error)}`, "InspectorWarning");
+    }
+  }
+
+  #finish(): void {
+    if (this.#closed) return;
+    try {
+      this.#table.look(true);
+      this.#writer?.finish(this.#table.version, (since) => this.#update(since));
+    } catch {
+      // The process ends.
+    }
+  }
+
+  #update(since: number): TableUpdate {
+    const { whole, changed, removed } = this.#table.since(since);
+    const remote = this.#workers?.since(whole ? 0 : since);
+    const { pid, title, version: node } = process;
+    return {
+      time: dateOf(clock()),
+      whole,
+      changed: remote === undefined ? changed : [...changed, ...remote.changed],
+      removed: remote === undefined || whole ? removed : [...removed, ...remote.removed],
+      dropped: this.dropped,
+      process: { pid, title, node, threads: 1 + (this.#workers?.threads ?? 0) },
+    };
+  }
+
+  #watch(id: string, on: boolean): void {
+    const [thread, number] = id.split(":").map(Number);
+    if (thread !== this.#table.thread) {
+      this.#workers?.watch(id, on);
+      return;
+    }
+    const row = this.#table.find(number ?? 0);
+    if (row !== undefined) row.watchers = Math.max(0, row.watchers + (on ? 1 : -1));
+  }
+}
+
+let running: Inspector | undefined;
+
+/**
+ * Starts the inspector of this process: it records the calls of sockets from now on, and serves a page on 127.0.0.1 that
+ * shows them. It keeps nothing alive, and changes nothing of what the program does. In a worker thread it serves no page:
+ * it sends the sockets of the thread to the inspector of the main thread.
+ *
+ * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too.
+ *
+ * @throws TypeError or RangeError for a wrong option; Error if it runs already
+ * @throws the error of Node if the port is taken or a file can't be opened
+ * @example
+ * ```ts
+ * import { socketpair } from "berkeley";
+ * import { startInspector } from "berkeley/inspect";
+ *
+ * await using inspector = await startInspector();
+ * console.log(inspector.url?.startsWith("http://127.0.0.1:")); // prints: true
+ * const [left, right] = socketpair();
+ * await left.sendAll("hello");
+ * for (const { family, sent } of inspector.sockets()) console.log(family, sent.bytes);
+ * // prints: AF_UNIX 5
+ * left.close();
+ * right.close();
+ * ```
+ */
+export async function startInspector(opts: InspectorOptions = {}): Promise<Inspector> {
+  const settings = readSettings(opts);
+  if (running !== undefined) {
+    throw new Error("Cannot start the inspector: it runs in this thread, required one that is closed");
+  }
+  const inspector = new Inspector(settings);
+  running = inspector;
+  try {
+    await inspector.listen();
+  } catch (error) {
+    await inspector.close();
+    throw error;
+  }
+  return inspector;
+}
+
+/**
+ * The sockets of this process, as the page shows them: {@link Inspector.sockets} of the inspector that runs.
+ *
+ * @throws Error if no inspector runs in this thread
+ */
+export function sockets(): SocketReport[] {
+  if (running === undefined) {
+    throw new Error(
+      "Cannot list the sockets: the inspector does not run, required startInspector() or --import berkeley/inspect",
+    );
+  }
+  return running.sockets();
+}

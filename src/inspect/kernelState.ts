@@ -1,0 +1,152 @@
+// What the kernel says of a socket: state, addresses, queues. It uses the calls that the inspector does not record.
+
+import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
+import { decodeTcpInfo, TCP_INFO_SIZE, type TcpInfo, tcpStateOf } from "../options/tcpInfo.js";
+import type { Calls } from "../sys/calls.js";
+import {
+  IPPROTO_IP,
+  IPPROTO_TCP,
+  SO_ACCEPTCONN,
+  SO_DOMAIN,
+  SO_MEMINFO,
+  SO_PROTOCOL,
+  SO_TYPE,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_RDM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_INFO,
+} from "../sys/constants.js";
+import { readInt, view, LITTLE } from "../sys/nativeInts.js";
+import { ADDRESS_BUFFER_SIZE, decodeAddressBuffer } from "../sys/sockaddr.js";
+import type { SocketRow } from "./socketRow.js";
+
+const FAMILIES: ReadonlyMap<number, string> = new Map([
+  [AF_UNIX, "AF_UNIX"],
+  [AF_INET, "AF_INET"],
+  [AF_INET6, "AF_INET6"],
+  [AF_NETLINK, "AF_NETLINK"],
+  [AF_PACKET, "AF_PACKET"],
+  [AF_VSOCK, "AF_VSOCK"],
+]);
+const TYPES: ReadonlyMap<number, string> = new Map([
+  [SOCK_STREAM, "SOCK_STREAM"],
+  [SOCK_DGRAM, "SOCK_DGRAM"],
+  [SOCK_RAW, "SOCK_RAW"],
+  [SOCK_RDM, "SOCK_RDM"],
+  [SOCK_SEQPACKET, "SOCK_SEQPACKET"],
+]);
+
+export const familyName = (family: number): string => FAMILIES.get(family) ?? `${family}`;
+export const typeName = (type: number): string => TYPES.get(type) ?? `${type}`;
+
+/** Numbers of `struct tcp_info`. */
+const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 120 } as const;
+const DROPS = 32;
+
+const tcpInfo = new Uint8Array(TCP_INFO_SIZE);
+const tcpView = view(tcpInfo);
+const number = new Uint8Array(4);
+const memory = new Uint8Array(36);
+const memoryView = view(memory);
+const address = new Uint8Array(ADDRESS_BUFFER_SIZE);
+
+export const isTcp = ({ family, type, protocol }: Pick<SocketRow, "family" | "type" | "protocol">): boolean =>
+  (family === AF_INET || family === AF_INET6) &&
+  type === SOCK_STREAM &&
+  (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
+
+function intOption(calls: Calls, fd: number, name: number): number | undefined {
+  return calls.getsockopt(fd, SOL_SOCKET, name, number) === 4 ? readInt(number) : undefined;
+}
+
+/** Family, type and protocol of a descriptor; undefined if it is not a socket. */
+export function kindOfDescriptor(
+  calls: Calls,
+  fd: number,
+): { readonly family: number; readonly type: number; readonly protocol: number } | undefined {
+  const family = intOption(calls, fd, SO_DOMAIN);
+  const type = intOption(calls, fd, SO_TYPE);
+  if (family === undefined || type === undefined) return undefined;
+  return { family, type, protocol: intOption(calls, fd, SO_PROTOCOL) ?? 0 };
+}
+
+function addressText(call: (fd: number, buffer: Uint8Array) => number, fd: number): string | null {
+  if (call(fd, address) < 0) return null;
+  const decoded = decodeAddressBuffer(address);
+  if ("path" in decoded) return decoded.path === "" ? null : String(decoded);
+  if ("port" in decoded && (decoded.port === 0 || decoded.port === 0xffff_ffff)) return null;
+  return String(decoded);
+}
+
+/** Reads state, addresses and queues into the row. */
+export function probe(calls: Calls, row: SocketRow, now: number): void {
+  row.probed = now;
+  const { fd } = row;
+  if (!row.addressesKnown) {
+    row.addressesKnown = true;
+    // An end that is not connected any more keeps the peer that it had.
+    row.local = addressText(calls.getsockname, fd) ?? row.local;
+    row.peer = addressText(calls.getpeername, fd) ?? row.peer;
+  }
+  if (isTcp(row)) {
+    probeTcp(calls, row);
+  } else {
+    const listening = row.type !== SOCK_DGRAM && intOption(calls, fd, SO_ACCEPTCONN) === 1;
+    row.state = listening ? "listening" : stateOf(row);
+    if (listening) {
+      row.receiveQueue = row.sendQueue = null;
+      return;
+    }
+  }
+  if (row.acceptLimit >= 0) {
+    row.receiveQueue = row.sendQueue = null;
+    return;
+  }
+  const received =
+    row.type === SOCK_DGRAM && row.family !== AF_UNIX ? memoryOf(calls, fd, 0) : (known(calls.inq(fd)) ?? null);
+  row.receiveQueue = received;
+  row.sendQueue = known(calls.outq(fd));
+}
+
+const known = (result: number): number | null => (result < 0 ? null : result);
+
+/** Families whose sockets are bound and connected in the sense of bind(2) and connect(2). */
+const CONNECTING: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
+
+function stateOf({ family, type, local, peer, pair }: SocketRow): string {
+  if (!CONNECTING.has(family) || type === SOCK_RAW) return "open";
+  if (peer !== null || pair !== undefined || (family === AF_UNIX && type === SOCK_STREAM && local !== null)) {
+    return "connected";
+  }
+  return local === null ? "open" : "bound";
+}
+
+function memoryOf(calls: Calls, fd: number, at: number): number | null {
+  const length = calls.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory);
+  return length >= at + 4 ? memoryView.getUint32(at, LITTLE) : null;
+}
+
+function probeTcp(calls: Calls, row: SocketRow): void {
+  const length = calls.getsockopt(row.fd, IPPROTO_TCP, TCP_INFO, tcpInfo);
+  if (length < AT.sacked + 4) return;
+  const state = tcpStateOf(tcpInfo[AT.state]!) ?? "CLOSE";
+  row.state = state;
+  row.retransmits = tcpInfo[AT.retransmits]!;
+  if (state === "LISTEN") {
+    row.acceptLength = tcpView.getUint32(AT.unacked, LITTLE);
+    row.acceptLimit = tcpView.getUint32(AT.sacked, LITTLE);
+    row.drops = memoryOf(calls, row.fd, DROPS) ?? 0;
+    return;
+  }
+  row.acceptLength = row.acceptLimit = -1;
+  if (length >= AT.acknowledged + 8) row.acknowledged = Number(tcpView.getBigUint64(AT.acknowledged, LITTLE));
+}
+
+/** All of TCP_INFO; undefined if the socket has none. */
+export function readTcpInfo(calls: Calls, { fd }: SocketRow): TcpInfo | undefined {
+  const length = calls.getsockopt(fd, IPPROTO_TCP, TCP_INFO, tcpInfo);
+  return length < 8 ? undefined : decodeTcpInfo(tcpInfo.subarray(0, length));
+}

@@ -1,0 +1,178 @@
+// A socket's page: its samples, the calls of both ends, and the options that differ from those of a new socket.
+
+import { clock } from "../builtins.js";
+import { report } from "../callbacks.js";
+import type { SocketOption } from "../options/option.js";
+import type { Calls } from "../sys/calls.js";
+import { EAGAIN, EINPROGRESS, EALREADY, errnoName } from "../sys/errno.js";
+import { allOptions, valueText } from "./callDetails.js";
+import type { RingRecord } from "./callRing.js";
+import { isTcp, readTcpInfo } from "./kernelState.js";
+import type { CallReport, OptionReport, SocketDetail } from "./protocol.js";
+import type { Recording } from "./recording.js";
+import { dateOf, type SocketRow } from "./socketRow.js";
+import type { SocketTable } from "./socketTable.js";
+
+/** What a hook for payloads gets besides the bytes. */
+export interface PayloadContext {
+  readonly call: string;
+  readonly local: string | null;
+  readonly peer: string | null;
+}
+
+/** Returns the bytes to show, or null to show none. */
+export type Redact = (bytes: Buffer, context: PayloadContext) => Uint8Array | null;
+
+/** Samples of a socket: ten minutes at two in a second. */
+const MOST_SAMPLES = 1200;
+const SAMPLE_PERIOD = 400;
+const MOST_CALLS = 500;
+
+/** Options that differ from socket to socket without a setsockopt, or whose value is of no use. */
+const NOT_COMPARED: ReadonlySet<string> = new Set([
+  ..."SO_ACCEPTCONN SO_COOKIE SO_DOMAIN SO_ERROR SO_INCOMING_CPU SO_INCOMING_NAPI_ID SO_MEMINFO SO_NETNS_COOKIE".split(
+    " ",
+  ),
+  ..."SO_PEERCRED SO_PEERGROUPS SO_PEERPIDFD SO_PEERSEC SO_PROTOCOL SO_TYPE SO_BPF_EXTENSIONS SO_PEERNAME".split(" "),
+  ..."TCP_INFO TCP_CC_INFO TCP_SAVED_SYN TCP_TIMESTAMP TCP_FASTOPEN_KEY TCP_ZEROCOPY_RECEIVE TCP_IS_MPTCP".split(" "),
+  ..."IP_MTU IPV6_MTU IPV6_PATHMTU IP_PROTOCOL TCP_MAXSEG TCP_WINDOW_CLAMP".split(" "),
+]);
+
+const defaults = new Map<string, ReadonlyMap<string, string>>();
+
+function readOptions(kernel: Calls, fd: number): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [name, option] of allOptions()) {
+    if (NOT_COMPARED.has(name)) continue;
+    const { level, optname, size, query, decode } = option as SocketOption<unknown, unknown>;
+    const buffer = new Uint8Array(Math.max(size, query?.length ?? 0));
+    if (query !== undefined) buffer.set(query);
+    try {
+      const length = kernel.getsockopt(fd, level, optname, buffer);
+      if (length >= 0) found.set(name, valueText(decode(buffer.subarray(0, length))));
+    } catch {
+      // An option that can only be set.
+    }
+  }
+  return found;
+}
+
+/** The options of a new socket of this kind; none if the process may not make one. */
+function defaultsOf(kernel: Calls, { family, type, protocol }: SocketRow): ReadonlyMap<string, string> {
+  const kind = `${family} ${type} ${protocol}`;
+  const known = defaults.get(kind);
+  if (known !== undefined) return known;
+  const fd = kernel.socket(family, type, protocol);
+  let values: ReadonlyMap<string, string> = new Map();
+  if (fd >= 0) {
+    values = readOptions(kernel, fd);
+    kernel.close(fd);
+  }
+  defaults.set(kind, values);
+  return values;
+}
+
+export function changedOptions(kernel: Calls, row: SocketRow): OptionReport[] {
+  if (row.closed !== Infinity) return [];
+  const initial = defaultsOf(kernel, row);
+  return [...readOptions(kernel, row.fd)]
+    .filter(([name, value]) => initial.has(name) && initial.get(name) !== value)
+    .map(([name, value]) => ({ name, value, initial: initial.get(name)! }));
+}
+
+export function takeSample(kernel: Calls, row: SocketRow): void {
+  const now = clock();
+  const samples = (row.samples ??= []);
+  const last = samples.at(-1);
+  const time = dateOf(now);
+  if (row.closed !== Infinity || (last !== undefined && time - last.time < SAMPLE_PERIOD)) return;
+  const info = isTcp(row) && row.acceptLimit < 0 ? readTcpInfo(kernel, row) : undefined;
+  samples.push({
+    time,
+    rtt: info?.tcpi_rtt ?? null,
+    congestionWindow: info?.tcpi_snd_cwnd ?? null,
+    deliveryRate: info?.tcpi_delivery_rate ?? null,
+    retransmits: info?.tcpi_total_retrans ?? null,
+    receiveQueue: row.receiveQueue,
+    sendQueue: row.sendQueue,
+    bytesReceived: row.received.bytes,
+    bytesSent: row.sent.bytes,
+  });
+  if (samples.length > MOST_SAMPLES) samples.splice(0, samples.length - MOST_SAMPLES);
+}
+
+/** The other end of a connection, if this thread has it. */
+export function otherEnd(table: SocketTable, row: SocketRow): SocketRow | undefined {
+  if (row.pair !== undefined) return row.pair;
+  const { local, peer } = row;
+  if (local === null || peer === null || local === peer) return undefined;
+  for (const one of table.all()) {
+    if (one !== row && one.local === peer && one.peer === local && one.type === row.type) return one;
+  }
+  return undefined;
+}
+
+const WOULD_BLOCK: ReadonlySet<number> = new Set([EAGAIN, EINPROGRESS, EALREADY]);
+
+export class DetailReader {
+  readonly #table: SocketTable;
+  readonly #recording: Recording;
+  readonly #redact: Redact | undefined;
+  /** Payloads after the hook, so that it gets each payload once. */
+  readonly #redacted = new WeakMap<Uint8Array, CallReport["payload"]>();
+
+  constructor(table: SocketTable, recording: Recording, redact: Redact | undefined) {
+    this.#table = table;
+    this.#recording = recording;
+    this.#redact = redact;
+  }
+
+  read(row: SocketRow): SocketDetail {
+    const { kernel, ring } = this.#recording;
+    const other = otherEnd(this.#table, row);
+    for (const one of [row, other]) if (one !== undefined) takeSample(kernel, one);
+    const ends = new Set(other === undefined ? [row] : [row, other]);
+    return {
+      socket: this.#table.reportOf(row),
+      other: other === undefined ? null : this.#table.reportOf(other),
+      samples: row.samples ?? [],
+      calls: ring.latest(ends, MOST_CALLS).map((record) => this.#report(record)),
+      options: changedOptions(kernel, row),
+    };
+  }
+
+  #report(record: RingRecord): CallReport {
+    const { sequence, row, call, detail = "", start, duration, result, line, payload } = record;
+    return {
+      sequence,
+      socket: `${this.#table.thread}:${row.number}`,
+      call,
+      detail,
+      start: dateOf(start),
+      duration: Math.round(duration * 1e6) / 1000,
+      result: result < 0 ? null : result,
+      errno: result < 0 ? errnoName(result) : null,
+      wouldBlock: WOULD_BLOCK.has(result),
+      line: line ?? (call === "socket" || call === "socketpair" || call === "accept" ? (row.line ?? null) : null),
+      payload: payload === undefined ? null : this.#payload(payload, record),
+    };
+  }
+
+  #payload(bytes: Uint8Array, { call, row, result }: RingRecord): CallReport["payload"] {
+    const known = this.#redacted.get(bytes);
+    if (known !== undefined) return known;
+    let shown: Uint8Array | null = bytes;
+    if (this.#redact !== undefined) {
+      const redact = this.#redact;
+      shown = null;
+      report("redact", () => {
+        const value: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
+        if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, 1024));
+        else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);
+      });
+    }
+    const payload = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: result };
+    this.#redacted.set(bytes, payload);
+    return payload;
+  }
+}

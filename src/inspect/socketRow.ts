@@ -1,0 +1,131 @@
+// A row of the table: what the inspector knows of one socket of this thread. The wrapped calls write the counters; the
+// table reads the rest from the kernel (kernelState.ts).
+
+import type { CallName } from "./callRing.js";
+import type { Finding, PendingReport, Sample, SocketReport } from "./protocol.js";
+
+/** Bytes and calls in one direction. */
+export interface Transfer {
+  bytes: number;
+  calls: number;
+}
+
+/** A call that waits. */
+export interface WaitingNow {
+  readonly call: string;
+  /** As of `clock()`. */
+  readonly since: number;
+  readonly line: string | undefined;
+}
+
+const NONE: readonly never[] = [];
+
+export class SocketRow {
+  /** Counts up from 1 in the thread. */
+  readonly number: number;
+  readonly fd: number;
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  /** As of `clock()`. */
+  since: number;
+  line: string | undefined;
+  /** The object of the program; undefined if it was made before the inspector. */
+  object: WeakRef<object> | undefined;
+  /** The other socket of a pair. */
+  pair: SocketRow | undefined;
+  readonly received: Transfer = { bytes: 0, calls: 0 };
+  readonly sent: Transfer = { bytes: 0, calls: 0 };
+
+  // Counters of the current period, for the findings.
+  /** Calls that found nothing to do, or moved no byte. */
+  fruitless: number = 0;
+  /** Calls that moved bytes. */
+  fruitful: number = 0;
+  /** The last call that was fruitless, and its line. */
+  fruitlessCall: CallName | undefined;
+  fruitlessLine: string | undefined;
+  /** Lines of calls that move data, that were recorded. */
+  lines: number = 0;
+  /** When a call last moved bytes, as of `clock()`. */
+  moved: number;
+  /** The peer has finished sending, and a call has returned that. */
+  ended: boolean = false;
+
+  // What the kernel reported last.
+  state: string = "open";
+  local: string | null = null;
+  peer: string | null = null;
+  addressesKnown: boolean = false;
+  receiveQueue: number | null = null;
+  sendQueue: number | null = null;
+  acceptLength: number = -1;
+  acceptLimit: number = -1;
+  /** Bytes that the peer has acknowledged, and segments that were sent again without an answer. */
+  acknowledged: number = 0;
+  retransmits: number = 0;
+  /** Connections that the kernel dropped because the accept queue was full. */
+  drops: number = 0;
+  probed: number = -Infinity;
+  /** The send queue has not moved since then; Infinity if it is empty. */
+  stuckSince: number = Infinity;
+  overflowSeen: number = -Infinity;
+  /** The peer has closed since then. */
+  peerClosedSince: number = Infinity;
+  busySeen: number = -Infinity;
+  busyText: string = "";
+
+  pending: readonly WaitingNow[] = NONE;
+  findings: readonly Finding[] = NONE;
+  /** Whether the socket is closed. It stays in the table for a while if it has leaked. */
+  closed: number = Infinity;
+  /** The version of the table in which the row last changed. */
+  version: number = 0;
+  /** The sum of all counters when the table last looked. */
+  counted: number = -1;
+  /** Pages that show this socket. */
+  watchers: number = 0;
+  samples: Sample[] | undefined;
+
+  constructor(number: number, fd: number, family: number, type: number, protocol: number, now: number) {
+    this.number = number;
+    this.fd = fd;
+    this.family = family;
+    this.type = type;
+    this.protocol = protocol;
+    this.since = now;
+    this.moved = now;
+  }
+
+  report(thread: number, now: number, names: (row: SocketRow) => { family: string; type: string }): SocketReport {
+    const { family, type } = names(this);
+    return {
+      id: `${thread}:${this.number}`,
+      thread,
+      fd: this.closed === Infinity ? this.fd : -1,
+      family,
+      type,
+      state: this.state,
+      local: this.local,
+      peer: this.peer,
+      line: this.line ?? null,
+      since: dateOf(this.since),
+      received: { ...this.received },
+      sent: { ...this.sent },
+      receiveQueue: this.receiveQueue,
+      sendQueue: this.sendQueue,
+      acceptQueue: this.acceptLimit < 0 ? null : { length: this.acceptLength, limit: this.acceptLimit },
+      pending: this.pending.map(({ call, since, line = null }): PendingReport => ({
+        call,
+        waited: Math.max(0, now - since),
+        line,
+      })),
+      findings: this.findings,
+    };
+  }
+}
+
+/** A time of `clock()` as a date. The clock of the system may jump; this one does not. */
+export function dateOf(time: number): number {
+  return Math.round((performance.timeOrigin + time) * 1000) / 1000;
+}
