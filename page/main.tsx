@@ -281,4 +281,7 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
   );
 }
 
+// The process has set a cookie. The token in the address would stay in the history.
+if (location.search !== "") history.replaceState(null, "", `/${location.hash}`);
+
 render(<App />, document.querySelector("#app")!);

@@ -27,7 +27,7 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "A connection with small buffers",
         code: () =>
-          `server.setsockopt(SO_RCVBUF, ${BUFFER});\nclient.setsockopt(SO_SNDBUF, ${BUFFER});\nawait client.connect(server.getsockname());\nconst [connection] = await server.accept();`,
+          `server.setsockopt(SO_RCVBUF, ${BUFFER});\nclient.setsockopt(SO_SNDBUF, ${BUFFER});\nawait client.connect(server.getsockname());\nconst [connection] = await server.accept();\nserver.close();`,
         async run() {
           ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER));
           return "two connected sockets";
@@ -52,15 +52,13 @@ export const backpressureLesson: LessonPlan = {
       },
       {
         title: "Nothing moves",
-        code: () => "client.getsockopt(TCP_INFO);",
+        code: () => `await setTimeout(${PROBE_TIME});\nclient.getsockopt(TCP_INFO);`,
         async run() {
-          const before = client.getsockopt(TCP_INFO).tcpi_probes;
           await sleep(PROBE_TIME);
-          const { tcpi_state: state, tcpi_probes: probes, tcpi_notsent_bytes: waiting } = client.getsockopt(TCP_INFO);
-          const probed = Math.max(0, probes - before);
-          return `${state}, ${bytesText(waiting)} not sent, ${probed} more window probes unanswered by a larger window`;
+          const { tcpi_state: state, tcpi_notsent_bytes: notSent, tcpi_probes: probes } = client.getsockopt(TCP_INFO);
+          return `{ tcpi_state: "${state}", tcpi_notsent_bytes: ${notSent}, tcpi_probes: ${probes}, … }`;
         },
-        text: "The connection is healthy: no error, no loss. From time to time the client's kernel sends a probe to ask whether the window has opened. A send queue that is full and does not move is the sign of a reader that has stopped; the inspector flags it as stalled.",
+        text: "The connection is healthy: no error, no loss. From time to time the client's kernel sends a probe to ask whether the window has opened (tcpi_probes counts those without an answer that opened it). A send queue that is full and does not move is the sign of a reader that has stopped; the inspector flags it as stalled.",
       },
       {
         title: "The reader takes a little",

@@ -17,7 +17,8 @@ export const halfCloseLesson: LessonPlan = {
     return [
       {
         title: "A connection",
-        code: () => "await client.connect(server.getsockname());\nconst [connection] = await server.accept();",
+        code: () =>
+          "await client.connect(server.getsockname());\nconst [connection] = await server.accept();\nserver.close();",
         async run() {
           ({ client, connection } = await connectedPair(scene));
           return "two connected sockets";

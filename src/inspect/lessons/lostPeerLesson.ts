@@ -58,7 +58,8 @@ export const lostPeerLesson: LessonPlan = {
       },
       {
         title: "Another process connects",
-        code: () => "const child = spawn(process.execPath, [\"-e\", program]);\nconst [connection, address] = await server.accept();",
+        code: () =>
+          'const child = spawn(process.execPath, ["-e", program]);\nconst [connection, address] = await server.accept();\nserver.close();',
         async run() {
           child = await startClient(scene, port);
           const [accepted, address] = await server.accept({ timeout: START_TIMEOUT });

@@ -10,7 +10,11 @@ export interface Pair {
 }
 
 /** @param buffer SO_RCVBUF of the connection and SO_SNDBUF of the client; the kernel's defaults if it is absent */
-export async function connectedPair(scene: Scene, names: readonly [string, string] = ["client", "connection"], buffer?: number): Promise<Pair> {
+export async function connectedPair(
+  scene: Scene,
+  names: readonly [string, string] = ["client", "connection"],
+  buffer?: number,
+): Promise<Pair> {
   const server = scene.open("server");
   // The sockets that accept() returns have the buffer of the listener.
   if (buffer !== undefined) server.setsockopt(SO_RCVBUF, buffer);

@@ -6,7 +6,7 @@
 
 import { AF_INET, type Address } from "../../addr/index.js";
 import { fs } from "../../builtins.js";
-import { SO_MEMINFO, TCP_INFO, type TcpInfo } from "../../options/index.js";
+import { TCP_INFO, type TcpInfo } from "../../options/index.js";
 import { Socket } from "../../socket/index.js";
 import { calls } from "../../sys/calls.js";
 import { SOCK_DGRAM, SOCK_STREAM } from "../../sys/constants.js";
@@ -146,14 +146,15 @@ function observeTcp({ name, local, peer }: Player, socket: Socket): LessonSocket
 }
 
 function observeUdp({ name, local, peer }: Player, socket: Socket): LessonSocket {
-  const memory = socket.getsockopt(SO_MEMINFO);
+  const fd = socket.fileno();
   return {
     name,
     state: peer !== null ? "connected" : local !== null ? "bound" : "open",
     local,
     peer,
-    receiveQueue: memory.rmemAlloc,
-    sendQueue: known(calls.outq(socket.fileno())),
+    // The size of the datagram that is next; the kernel does not report those behind it.
+    receiveQueue: known(calls.inq(fd)),
+    sendQueue: known(calls.outq(fd)),
     acceptQueue: null,
   };
 }

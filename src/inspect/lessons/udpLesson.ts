@@ -41,11 +41,12 @@ export const udpLesson: LessonPlan = {
         async run() {
           return bytesText(await sender.sendto("one", ["127.0.0.1", port]));
         },
-        text: "One packet, and no answer to it. The kernel has given the sender a port, so that the receiver can reply. The datagram waits in the receive queue. For UDP the queue is shown as the memory that the kernel uses for it, which is more than the 3 bytes.",
+        text: "One packet, and no answer to it. The kernel has given the sender a port, so that the receiver can reply. The datagram waits in the receive queue. For UDP the kernel reports the size of the datagram that is next, here 3 bytes, and not those behind it.",
       },
       {
         title: "Two more",
-        code: () => `await sender.sendto("two", ["127.0.0.1", ${port}]);\nawait sender.sendto("three", ["127.0.0.1", ${port}]);`,
+        code: () =>
+          `await sender.sendto("two", ["127.0.0.1", ${port}]);\nawait sender.sendto("three", ["127.0.0.1", ${port}]);`,
         async run() {
           const first = await sender.sendto("two", ["127.0.0.1", port]);
           const second = await sender.sendto("three", ["127.0.0.1", port]);
