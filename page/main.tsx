@@ -222,7 +222,7 @@ const CONNECTIONS: Readonly<Record<State["connection"], string>> = {
 };
 
 function ProcessFacts({ state }: { readonly state: State }): JSX.Element {
-  const { process, connection } = state;
+  const { process, connection, dropped } = state;
   return (
     <div class="process">
       <span class={`link ${connection}`} role="status">
@@ -235,6 +235,11 @@ function ProcessFacts({ state }: { readonly state: State }): JSX.Element {
           <span>pid {process.pid}</span>
           <span>Node.js {visible(process.node.replace(/^v/, ""))}</span>
           {process.threads > 1 && <span>{plural(process.threads, "thread")}</span>}
+          {dropped > 0 && (
+            <span title="The inspector keeps the latest calls. Counters and states are complete; timelines begin later.">
+              {plural(dropped, "record")} dropped
+            </span>
+          )}
         </span>
       )}
     </div>
@@ -242,7 +247,7 @@ function ProcessFacts({ state }: { readonly state: State }): JSX.Element {
 }
 
 function Banners({ state }: { readonly state: State }): JSX.Element {
-  const { connection, dropped, time } = state;
+  const { connection, time } = state;
   const [, tick] = useState(0);
   const away = connection === "lost" || connection === "silent";
   useEffect(() => {
@@ -252,7 +257,7 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
   }, [away]);
   const since = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${age(Date.now() - time)} ago.`;
   return (
-    <div class="banners">
+    <section class="banners" aria-label="Notices">
       <div role="alert">
         {connection === "silent" && (
           <Notice tone="bad" title="The process does not answer.">
@@ -271,13 +276,7 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
         )}
       </div>
       {away && since !== "" && <p class="stale">{since}</p>}
-      {dropped > 0 && (
-        <Notice tone="info" title={`${plural(dropped, "record")} of calls dropped.`}>
-          The program calls faster than the inspector keeps records. Counters and states are complete; timelines have
-          gaps.
-        </Notice>
-      )}
-    </div>
+    </section>
   );
 }
 

@@ -111,7 +111,8 @@ function Lane({ socket, side, name }: { socket: SocketReport | null; side: Side;
   );
 }
 
-export function Sequence({ detail }: { readonly detail: SocketDetail }): JSX.Element {
+export function Sequence(props: { readonly detail: SocketDetail; readonly dropped: number }): JSX.Element {
+  const { detail, dropped } = props;
   const [all, setAll] = useState(false);
   const { left, right } = sidesOf(detail);
   const events = eventsOf(detail);
@@ -167,6 +168,8 @@ export function Sequence({ detail }: { readonly detail: SocketDetail }): JSX.Ele
       </ol>
       <p class="faint">
         Arrows follow from the calls of both ends: SYN from connect(), FIN or RST from what the other end then received.
+        {dropped > 0 &&
+          ` The inspector keeps the latest calls of the process; ${plural(dropped, "older record")} of all its sockets ${dropped === 1 ? "is" : "are"} gone.`}
       </p>
     </div>
   );

@@ -159,7 +159,7 @@ export function SocketPage(props: { readonly id: string; readonly state: State; 
       </section>
       <section aria-labelledby="calls-title">
         <h2 id="calls-title">Calls</h2>
-        <Sequence key={id} detail={detail} />
+        <Sequence key={id} detail={detail} dropped={state.dropped} />
       </section>
       <section aria-labelledby="options-title">
         <h2 id="options-title">Options that differ</h2>

@@ -81,11 +81,15 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
     setSorting({ key, descending: sorting.key === key ? !sorting.descending : false });
   };
   const wantsFocus = useRef(false);
+  // Keys can come faster than the table is drawn.
+  const latest = useRef<string | undefined>(undefined);
+  latest.current = keys[activeIndex];
   const moveTo = (index: number): void => {
     const next = Math.max(0, Math.min(keys.length - 1, index));
     const key = keys[next];
     if (key === undefined) return;
     wantsFocus.current = true;
+    latest.current = key;
     setActive(key);
     virtual.scrollToIndex(next, { align: "auto" });
   };
@@ -100,11 +104,12 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (!(event.target instanceof HTMLElement) || event.target.getAttribute("role") !== "row") return;
     const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 400) - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
+    const at = latest.current === undefined ? 0 : keys.indexOf(latest.current);
     const moves: Readonly<Record<string, number>> = {
-      ArrowDown: activeIndex + 1,
-      ArrowUp: activeIndex - 1,
-      PageDown: activeIndex + page,
-      PageUp: activeIndex - page,
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
       Home: 0,
       End: keys.length - 1,
     };
@@ -112,8 +117,8 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
     if (move !== undefined) {
       event.preventDefault();
       moveTo(move);
-    } else if (event.key === "Enter" && keys[activeIndex] !== undefined) {
-      openSocket(keys[activeIndex]);
+    } else if (event.key === "Enter" && latest.current !== undefined) {
+      openSocket(latest.current);
     }
   };
 
