@@ -67,6 +67,7 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
   const found: Finding[] = [];
   const made = row.line === undefined ? "" : `; made at ${row.line}`;
   if (row.closed !== Infinity) {
+    if (!row.collected) return [];
     const text = `The program lost its last reference to this socket and had not closed it; the collector closed it${made}`;
     return [{ kind: "leak", text }];
   }

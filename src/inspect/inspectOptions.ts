@@ -56,7 +56,7 @@ const PAYLOAD = 256;
 const MOST_PAYLOAD = 65_536;
 const DAY = 86_400_000;
 
-function file(value: unknown, name: string, otherwise: string): string | undefined {
+function fileName(value: unknown, name: string, otherwise: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "string" && value !== "") return value;
   throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(value)}, required ${otherwise}`);
@@ -75,11 +75,11 @@ export function readSettings(opts: InspectorOptions): InspectorSettings {
     headless:
       typeof headless === "number"
         ? integer(headless, ACTION, "headless", 0, 0x7fff_ffff)
-        : file(headless, "headless", "a file or a descriptor"),
+        : fileName(headless, "headless", "a file or a descriptor"),
     payload:
       typeof payloads === "boolean" ? (payloads ? PAYLOAD : 0) : integer(payloads, ACTION, "payloads", 0, MOST_PAYLOAD),
     redact,
-    record: file(opts.record, "record", "the name of a file"),
+    record: fileName(opts.record, "record", "the name of a file"),
     records: number("calls", 16_384, 64, 1 << 22),
     stalledAfter: number("stalledAfter", 5_000, 1, DAY),
     idleAfter: number("idleAfter", 300_000, 1, DAY),

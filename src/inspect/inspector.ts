@@ -11,6 +11,7 @@ import { makeHandlers } from "./routes.js";
 import { DetailReader } from "./socketDetail.js";
 import { dateOf } from "./socketRow.js";
 import { SocketTable } from "./socketTable.js";
+import { captureName, TrafficCapture } from "./trafficCapture.js";
 import { MainSide, WorkerSide } from "./threads.js";
 
 const PERIOD = 1000;
@@ -27,15 +28,25 @@ export class Inspector implements AsyncDisposable {
   readonly #onExit = (): void => this.#finish();
   #server: InspectServer | undefined;
   #writer: HeadlessWriter | undefined;
+  readonly #capture: TrafficCapture | undefined;
   #closed = false;
 
   /** @internal */
   constructor(settings: InspectorSettings) {
     const { isMainThread, threadId } = workerThreads();
     this.#settings = settings;
-    // The files are opened first: a failure leaves nothing behind.
     if (isMainThread && settings.headless !== undefined) this.#writer = new HeadlessWriter(settings.headless);
     this.#recording = new Recording(settings);
+    if (settings.record !== undefined) {
+      try {
+        const path = captureName(settings.record, isMainThread ? 0 : threadId, process.env);
+        this.#capture = this.#recording.observer = new TrafficCapture(path, this.#recording.kernel);
+      } catch (error) {
+        this.#recording.stop();
+        this.#writer?.close();
+        throw error;
+      }
+    }
     this.#table = new SocketTable(isMainThread ? 0 : threadId, this.#recording, settings);
     this.#details = new DetailReader(this.#table, this.#recording, settings.redact);
     if (isMainThread) this.#workers = new MainSide(() => this.#table.version + 1);
@@ -95,6 +106,7 @@ export class Inspector implements AsyncDisposable {
     this.#workers?.close();
     this.#main?.close();
     this.#writer?.close();
+    this.#capture?.close();
     await this.#server?.close();
     if (running === this) running = undefined;
   }
@@ -130,6 +142,7 @@ export class Inspector implements AsyncDisposable {
 
   #finish(): void {
     if (this.#closed) return;
+    this.#capture?.flush();
     try {
       this.#table.look(true);
       this.#writer?.finish(this.#table.version, (since) => this.#update(since));
@@ -154,12 +167,8 @@ export class Inspector implements AsyncDisposable {
 
   #watch(id: string, on: boolean): void {
     const [thread, number] = id.split(":").map(Number);
-    if (thread !== this.#table.thread) {
-      this.#workers?.watch(id, on);
-      return;
-    }
-    const row = this.#table.find(number ?? 0);
-    if (row !== undefined) row.watchers = Math.max(0, row.watchers + (on ? 1 : -1));
+    if (thread === this.#table.thread) this.#table.watch(number ?? 0, on);
+    else this.#workers?.watch(id, on);
   }
 }
 

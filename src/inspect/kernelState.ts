@@ -1,6 +1,6 @@
 // What the kernel says of a socket: state, addresses, queues. It uses the calls that the inspector does not record.
 
-import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
+import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { decodeTcpInfo, TCP_INFO_SIZE, type TcpInfo, tcpStateOf } from "../options/tcpInfo.js";
 import type { Calls } from "../sys/calls.js";
 import {
@@ -73,9 +73,14 @@ export function kindOfDescriptor(
   return { family, type, protocol: intOption(calls, fd, SO_PROTOCOL) ?? 0 };
 }
 
-function addressText(call: (fd: number, buffer: Uint8Array) => number, fd: number): string | null {
-  if (call(fd, address) < 0) return null;
-  const decoded = decodeAddressBuffer(address);
+/** An address of a descriptor; undefined if it has none. */
+export function addressOf(calls: Calls, name: "getsockname" | "getpeername", fd: number): Address | undefined {
+  return calls[name](fd, address) < 0 ? undefined : decodeAddressBuffer(address);
+}
+
+function addressText(calls: Calls, name: "getsockname" | "getpeername", fd: number): string | null {
+  const decoded = addressOf(calls, name, fd);
+  if (decoded === undefined) return null;
   if ("path" in decoded) return decoded.path === "" ? null : String(decoded);
   if ("port" in decoded && (decoded.port === 0 || decoded.port === 0xffff_ffff)) return null;
   return String(decoded);
@@ -88,8 +93,8 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
   if (!row.addressesKnown) {
     row.addressesKnown = true;
     // An end that is not connected any more keeps the peer that it had.
-    row.local = addressText(calls.getsockname, fd) ?? row.local;
-    row.peer = addressText(calls.getpeername, fd) ?? row.peer;
+    row.local = addressText(calls, "getsockname", fd) ?? row.local;
+    row.peer = addressText(calls, "getpeername", fd) ?? row.peer;
   }
   if (isTcp(row)) {
     probeTcp(calls, row);

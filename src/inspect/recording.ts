@@ -1,25 +1,37 @@
 // Recording of system calls: the entries of the table of calls (sys/calls.ts) are replaced by functions that make the
 // call and then write a record. Off, the table has the original entries, so recording costs nothing then.
 //
-// The wrappers run in the program's calls, so no failure of the inspector may come out of them: `observe` catches all.
+// The wrappers run in the program's calls, so no failure of the inspector may come out of them.
 
 import { clock } from "../builtins.js";
+import type { TransferStats } from "../io.js";
 import { attachListener, callerLine, detachListener, type ObjectRecord, takeLine } from "../registry/index.js";
 import { type Calls, calls } from "../sys/calls.js";
-import { EAGAIN, EBADF } from "../sys/errno.js";
-import { MSG_PEEK, SOCK_DGRAM } from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { EAGAIN } from "../sys/errno.js";
+import { AF_UNSPEC, MSG_PEEK, SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
 import { CALL_NAMES, type CallExtras, type CallName, CallRing } from "./callRing.js";
-import { addressDetail, listenDetail, optionDetail, shutdownDetail } from "./callDetails.js";
+import { addressDetail } from "./callDetails.js";
 import { kindOfDescriptor } from "./kernelState.js";
+import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
+import { wrapTransfers } from "./transferCalls.js";
+
+/** What a call has moved. */
+export interface MovedBytes {
+  readonly call: CallName;
+  readonly sent: boolean;
+  readonly bytes: Uint8Array;
+  /** The peer of a datagram, as a sockaddr. */
+  readonly address: Uint8Array | undefined;
+  readonly line: string | undefined;
+}
 
 /** What gets the bytes that calls move, for a capture. */
 export interface DataObserver {
   /** A call has moved bytes. `address` is the peer of a datagram, as a sockaddr. */
-  moved(row: SocketRow, call: CallName, bytes: Uint8Array, sent: boolean, address: Uint8Array | undefined): void;
-  /** Another call has returned. */
-  called(row: SocketRow, call: CallName, result: number, detail: string): void;
+  moved(row: SocketRow, moved: MovedBytes): void;
+  /** Another call has returned, or one that moves data has returned 0 or an error. */
+  called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
 }
 
 export interface RecordingOptions {
@@ -38,6 +50,11 @@ interface HasDescriptor {
   readonly descriptor?: { readonly fd?: unknown };
 }
 
+/** A connection of TLS: Node reads and writes its socket, so its calls are not recorded. */
+export interface ForeignSocket {
+  stats(): TransferStats;
+}
+
 type AnyCall = (...args: never[]) => unknown;
 
 export class Recording {
@@ -47,6 +64,10 @@ export class Recording {
   readonly rows: (SocketRow | undefined)[] = [];
   /** The ends that are closed and must stay in the table for a while. */
   readonly kept: Set<SocketRow> = new Set();
+  /** Objects whose descriptor belongs to Node, by the number of their record. */
+  readonly foreign: Map<number, SocketRow> = new Map();
+  /** Pages that show a socket. While there are any, closed sockets stay in the table for a while. */
+  watchers = 0;
   readonly ring: CallRing;
   /** Numbers of rows that are gone since the table last looked. */
   readonly gone: number[] = [];
@@ -54,17 +75,20 @@ export class Recording {
   #active = true;
   #count = 0;
   /** When the last call returned. */
-  #end = 0;
+  #returned = 0;
   readonly #payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
-  readonly #listener = { made: (record: ObjectRecord): void => this.#guard(() => this.#made(record)) };
+  readonly #listener = {
+    made: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
+    closed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
+  };
 
   constructor({ records, payload }: RecordingOptions) {
     this.ring = new CallRing(records);
     this.#payload = payload;
     attachListener(this.#listener);
-    this.#wrapTransfers();
-    this.#wrapOthers();
+    wrapTransfers(this);
+    wrapLifeCalls(this);
   }
 
   /** Puts the original entries back. An entry that other code has replaced meanwhile stays, and calls ours without a record. */
@@ -76,6 +100,7 @@ export class Recording {
     }
     this.rows.length = 0;
     this.kept.clear();
+    this.foreign.clear();
   }
 
   /** The row of a descriptor. A socket from before the inspector gets one now. */
@@ -83,53 +108,62 @@ export class Recording {
     return this.rows[fd] ?? this.#adopt(fd);
   }
 
-  /** Makes a row for an object that has a descriptor of its own kind: a connection of TLS. */
-  addRow(fd: number, family: number, type: number, protocol: number): SocketRow {
-    const row = new SocketRow(++this.#count, fd, family, type, protocol, clock());
-    return row;
-  }
-
   #adopt(fd: number): SocketRow | undefined {
     if (!Number.isInteger(fd) || fd < 0) return undefined;
     const kind = kindOfDescriptor(this.kernel, fd);
-    return kind === undefined ? undefined : this.#add(fd, kind.family, kind.type, kind.protocol);
+    return kind === undefined ? undefined : this.add(fd, kind.family, kind.type, kind.protocol);
   }
 
-  #add(fd: number, family: number, type: number, protocol: number): SocketRow {
+  add(fd: number, family: number, type: number, protocol: number): SocketRow {
     const before = this.rows[fd];
     // Closed by other code.
-    if (before !== undefined) this.#remove(before, false);
-    const row = this.addRow(fd, family, type, protocol);
+    if (before !== undefined) this.remove(before, false);
+    const row = new SocketRow(++this.#count, fd, family, type, protocol, clock());
     this.rows[fd] = row;
     return row;
   }
 
-  #remove(row: SocketRow, collected: boolean): void {
+  remove(row: SocketRow, collected: boolean): void {
     this.rows[row.fd] = undefined;
+    row.collected = collected;
+    this.#end(row);
+  }
+
+  #end(row: SocketRow): void {
     row.closed = clock();
     row.state = "closed";
     row.pending = [];
-    if (collected) this.kept.add(row);
+    if (row.collected || this.watchers > 0) this.kept.add(row);
     else this.gone.push(row.number);
   }
 
-  #made({ object, line, since }: ObjectRecord): void {
-    const fd = (object.deref() as HasDescriptor | undefined)?.descriptor?.fd;
-    if (typeof fd !== "number") return;
-    const row = this.rowOf(fd);
+  #made({ id, object, line, since }: ObjectRecord): void {
+    const made: HasDescriptor | undefined = object.deref();
+    const fd = made?.descriptor?.fd;
+    let row: SocketRow | undefined;
+    if (typeof fd === "number") {
+      row = this.rowOf(fd);
+    } else if (made !== undefined && "stats" in made) {
+      row = new SocketRow(++this.#count, -1, AF_UNSPEC, SOCK_STREAM, 0, since);
+      row.foreign = true;
+      this.foreign.set(id, row);
+    }
     if (row === undefined) return;
     row.object = object;
     row.line = line;
     row.since = since;
   }
 
+  #closed(id: number): void {
+    const row = this.foreign.get(id);
+    if (row === undefined) return;
+    this.foreign.delete(id);
+    this.#end(row);
+  }
+
   /** The line of the call that runs now, if one may be recorded. */
-  #line(row: SocketRow | undefined): string | undefined {
-    if (row === undefined) return takeLine() ? callerLine() : undefined;
-    if (row.watchers === 0 && row.lines >= FIRST_LINES && row.fruitless < 100) return undefined;
-    if (!takeLine()) return undefined;
-    row.lines++;
-    return callerLine();
+  line(): string | undefined {
+    return takeLine() ? callerLine() : undefined;
   }
 
   #guard(work: () => void): void {
@@ -140,14 +174,14 @@ export class Recording {
     }
   }
 
-  #set<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
-    this.#wrappers.set(name, wrapper as AnyCall);
+  set<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
+    this.#wrappers.set(name, wrapper);
     calls[name] = wrapper;
   }
 
   // ---- calls that move data
 
-  #moved(
+  moved(
     fd: number,
     code: number,
     start: number,
@@ -163,8 +197,9 @@ export class Recording {
       const end = clock();
       const row = this.rows[fd] ?? this.#adopt(fd);
       if (row === undefined) return;
-      let line: string | undefined;
-      if (row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100) line = this.#line(row);
+      const traced = row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100 || this.observer !== undefined;
+      const line = traced && takeLine() ? callerLine() : undefined;
+      if (line !== undefined) row.lines++;
       if (result > 0 || (result === 0 && row.type === SOCK_DGRAM)) {
         const direction = sent ? row.sent : row.received;
         direction.bytes += count;
@@ -187,134 +222,25 @@ export class Recording {
         };
       }
       this.ring.push(row, code, start, end - start, result, extras);
-      if (this.observer !== undefined && moved !== undefined && (flags & MSG_PEEK) === 0) {
-        this.observer.moved(row, CALL_NAMES[code]!, moved, sent, address);
+      if (this.observer !== undefined && (flags & MSG_PEEK) === 0) {
+        const call = CALL_NAMES[code]!;
+        if (result <= 0 && result !== EAGAIN) this.observer.called(row, call, result, "", line);
+        else if (moved !== undefined) this.observer.moved(row, { call, sent, bytes: moved, address, line });
       }
     } catch {
       // See #guard.
     }
   }
 
-  #wrapTransfers(): void {
-    const { kernel } = this;
-    this.#set("recv", (fd, bytes, length, flags) => {
-      const start = clock();
-      const result =
-        length === undefined
-          ? kernel.recv(fd, bytes)
-          : flags === undefined
-            ? kernel.recv(fd, bytes, length)
-            : kernel.recv(fd, bytes, length, flags);
-      this.#moved(fd, CODE.recv, start, result, bytes, false, flags ?? 0, undefined);
-      return result;
-    });
-    this.#set("recvAt", (fd, bytes, offset, length) => {
-      const start = clock();
-      const result = kernel.recvAt(fd, bytes, offset, length);
-      const part = result > 0 && this.#wantsBytes ? bytes.subarray(offset) : undefined;
-      this.#moved(fd, CODE.recv, start, result, part, false, 0, undefined);
-      return result;
-    });
-    this.#set("send", (fd, bytes, offset, flags) => {
-      const start = clock();
-      const result =
-        offset === undefined
-          ? kernel.send(fd, bytes)
-          : flags === undefined
-            ? kernel.send(fd, bytes, offset)
-            : kernel.send(fd, bytes, offset, flags);
-      const part = offset === undefined || offset === 0 || !this.#wantsBytes ? bytes : bytes.subarray(offset);
-      this.#moved(fd, CODE.send, start, result, part, true, 0, undefined);
-      return result;
-    });
-    this.#set("recvfrom", (fd, bytes, length, flags, address) => {
-      const start = clock();
-      const result = kernel.recvfrom(fd, bytes, length, flags, address);
-      this.#moved(
-        fd,
-        CODE.recvfrom,
-        start,
-        result,
-        bytes,
-        false,
-        flags,
-        result < 0 ? undefined : writtenAddress(address),
-      );
-      return result;
-    });
-    this.#set("sendto", (fd, bytes, flags, address) => {
-      const start = clock();
-      const result = kernel.sendto(fd, bytes, flags, address);
-      this.#moved(fd, CODE.sendto, start, result, bytes, true, 0, address);
-      return result;
-    });
-    this.#set("recvmsg", (fd, parts, flags, address, control, out) => {
-      const start = clock();
-      const result = kernel.recvmsg(fd, parts, flags, address, control, out);
-      const from = address === null || result < 0 ? undefined : writtenAddress(address);
-      this.#moved(fd, CODE.recvmsg, start, result, this.#joined(parts, 0, result), false, flags, from);
-      return result;
-    });
-    this.#set("sendmsg", (fd, parts, skip, flags, address, control) => {
-      const start = clock();
-      const result = kernel.sendmsg(fd, parts, skip, flags, address, control);
-      this.#moved(fd, CODE.sendmsg, start, result, this.#joined(parts, skip, result), true, 0, address ?? undefined);
-      return result;
-    });
-    // The bytes of batches are not counted, and not kept.
-    this.#set("recvmmsg", (fd, slab, table, control, flags) => {
-      const start = clock();
-      const result = kernel.recvmmsg(fd, slab, table, control, flags);
-      this.#moved(fd, CODE.recvmmsg, start, result, undefined, false, flags, undefined, 0);
-      return result;
-    });
-    this.#set("sendmmsg", (fd, slab, table, from, to, flags) => {
-      const start = clock();
-      const result = kernel.sendmmsg(fd, slab, table, from, to, flags);
-      this.#moved(fd, CODE.sendmmsg, start, result, undefined, true, 0, undefined, 0);
-      return result;
-    });
-    this.#set("sendfile", (out, file, offset, count) => {
-      const start = clock();
-      const result = kernel.sendfile(out, file, offset, count);
-      this.#moved(out, CODE.sendfile, start, result, undefined, true, 0, undefined);
-      return result;
-    });
-    this.#set("splice", (from, to, count) => {
-      const start = clock();
-      const result = kernel.splice(from, to, count);
-      // One end is a pipe, and pipes have no row.
-      const fromSocket = this.rows[from] !== undefined;
-      this.#moved(fromSocket ? from : to, CODE.splice, start, result, undefined, !fromSocket, 0, undefined);
-      return result;
-    });
-    this.#set("spliceThrough", (from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest) => {
-      const start = clock();
-      const result = kernel.spliceThrough(from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest);
-      const counts = view(out);
-      const [read, written] = [counts.getUint32(0, LITTLE), counts.getUint32(4, LITTLE)];
-      this.#moved(from, CODE.splice, start, read > 0 ? read : result, undefined, false, 0, undefined);
-      if (written > 0) this.#moved(to, CODE.splice, start, written, undefined, true, 0, undefined);
-      return result;
-    });
-  }
-
   /** Whether any reader of the bytes exists. */
-  get #wantsBytes(): boolean {
+  get wantsBytes(): boolean {
     return this.#payload > 0 || this.observer !== undefined;
-  }
-
-  #joined(parts: readonly Uint8Array[], skip: number, count: number): Uint8Array | undefined {
-    if (count <= 0 || !this.#wantsBytes) return undefined;
-    const [first] = parts;
-    if (parts.length === 1 && first !== undefined) return skip === 0 ? first : first.subarray(skip);
-    return Buffer.concat(parts as Uint8Array[]).subarray(skip);
   }
 
   // ---- calls that open, connect and close
 
   /** Writes the record of a call; the line of the program is that of the socket's making, or of this call. */
-  #called(
+  called(
     row: SocketRow | undefined,
     call: CallName,
     start: number,
@@ -323,11 +249,11 @@ export class Recording {
     line: string | undefined,
   ): void {
     if (row === undefined) return;
-    this.ring.push(row, CODE[call], start, this.#end - start, result, { detail, line });
-    this.observer?.called(row, call, result, detail);
+    this.ring.push(row, CODE[call], start, this.#returned - start, result, { detail, line });
+    this.observer?.called(row, call, result, detail, line);
   }
 
-  #wrap<Name extends keyof Calls>(
+  wrap<Name extends keyof Calls>(
     name: Name,
     after: (result: number, start: number, args: Parameters<Calls[Name]>) => void,
   ): void {
@@ -336,7 +262,7 @@ export class Recording {
       if (!this.#active) return original(...args);
       const start = clock();
       const result = original(...args);
-      this.#end = clock();
+      this.#returned = clock();
       try {
         after(result, start, args);
       } catch {
@@ -344,104 +270,6 @@ export class Recording {
       }
       return result;
     };
-    this.#set(name, wrapper as Calls[Name]);
+    this.set(name, wrapper as Calls[Name]);
   }
-
-  #wrapOthers(): void {
-    this.#wrap("socket", (fd, start, [family, type, protocol]) => {
-      if (fd < 0) return;
-      const row = this.#add(fd, family, type & 0xf, protocol);
-      this.#called(row, "socket", start, fd, "", undefined);
-    });
-    this.#wrap("socketpair", (result, start, [family, type, protocol, pair]) => {
-      if (result < 0) return;
-      const numbers = view(pair);
-      const [one, other] = [0, 4].map((at) =>
-        this.#add(numbers.getInt32(at, LITTLE), family, type & 0xf, protocol),
-      ) as [SocketRow, SocketRow];
-      one.pair = other;
-      other.pair = one;
-      for (const row of [one, other]) this.#called(row, "socketpair", start, row.fd, "", undefined);
-    });
-    this.#wrap("accept", (fd, start, [listener]) => {
-      const from = this.rowOf(listener);
-      if (from === undefined) return;
-      if (fd < 0) {
-        from.fruitless++;
-        from.fruitlessCall = "accept";
-        this.#called(from, "accept", start, fd, "", undefined);
-        return;
-      }
-      from.fruitful++;
-      from.moved = start;
-      const row = this.#add(fd, from.family, from.type, from.protocol);
-      this.#called(from, "accept", start, fd, `new socket ${row.number}`, undefined);
-      this.#called(row, "accept", start, fd, `of socket ${from.number}`, undefined);
-    });
-    this.#wrap("bind", (result, start, [fd, address]) => this.#addressed("bind", fd, start, result, address));
-    this.#wrap("connect", (result, start, [fd, address]) => this.#addressed("connect", fd, start, result, address));
-    this.#wrap("listen", (result, start, [fd, backlog]) => {
-      const row = this.rowOf(fd);
-      if (row !== undefined) row.addressesKnown = false;
-      this.#called(row, "listen", start, result, listenDetail(backlog), this.#line(undefined));
-    });
-    this.#wrap("shutdown", (result, start, [fd, how]) =>
-      this.#called(this.rowOf(fd), "shutdown", start, result, shutdownDetail(how), this.#line(undefined)),
-    );
-    this.#wrap("setsockopt", (result, start, [fd, level, name, value]) =>
-      this.#called(
-        this.rowOf(fd),
-        "setsockopt",
-        start,
-        result,
-        optionDetail(level, name, value),
-        this.#line(undefined),
-      ),
-    );
-    this.#wrap("close", (result, start, [fd]) => {
-      const row = this.rows[fd];
-      if (row === undefined || result === EBADF) return;
-      const collected = row.object !== undefined && row.object.deref() === undefined;
-      this.#called(
-        row,
-        "close",
-        start,
-        result,
-        collected ? "by the collector" : "",
-        collected ? undefined : this.#line(undefined),
-      );
-      this.#remove(row, collected);
-    });
-    this.#wrap("release", (result, start, [fd]) => {
-      const row = this.rows[fd];
-      if (row === undefined || result < 0) return;
-      this.#called(row, "detach", start, result, "", this.#line(undefined));
-      this.#remove(row, false);
-    });
-    this.#wrap("adopt", (result, start, [fd]) => {
-      if (result < 0) return;
-      const row = this.rowOf(fd);
-      this.#called(row, "fromfd", start, result, "", undefined);
-    });
-    this.#wrap("dup", (fd, start, [from]) => {
-      const of = this.rows[from];
-      if (fd < 0) return;
-      const row = of === undefined ? this.rowOf(fd) : this.#add(fd, of.family, of.type, of.protocol);
-      this.#called(row, "dup", start, fd, of === undefined ? "" : `of socket ${of.number}`, undefined);
-    });
-  }
-
-  #addressed(call: "bind" | "connect", fd: number, start: number, result: number, address: Uint8Array): void {
-    const row = this.rowOf(fd);
-    if (row === undefined) return;
-    row.addressesKnown = false;
-    if (result === EAGAIN) row.fruitless++;
-    this.#called(row, call, start, result, addressDetail(address), this.#line(undefined));
-  }
-}
-
-/** The sockaddr that a call wrote to an address buffer: a copy. */
-function writtenAddress(buffer: Uint8Array): Uint8Array {
-  const length = view(buffer).getUint32(0, LITTLE);
-  return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
 }

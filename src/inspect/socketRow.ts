@@ -23,8 +23,8 @@ const NONE: readonly never[] = [];
 export class SocketRow {
   /** Counts up from 1 in the thread. */
   readonly number: number;
-  readonly fd: number;
-  readonly family: number;
+  fd: number;
+  family: number;
   readonly type: number;
   readonly protocol: number;
   /** As of `clock()`. */
@@ -77,8 +77,12 @@ export class SocketRow {
 
   pending: readonly WaitingNow[] = NONE;
   findings: readonly Finding[] = NONE;
-  /** Whether the socket is closed. It stays in the table for a while if it has leaked. */
+  /** When the socket was closed; Infinity while it is open. */
   closed: number = Infinity;
+  /** The collector has closed it. */
+  collected: boolean = false;
+  /** The descriptor belongs to Node. */
+  foreign: boolean = false;
   /** The version of the table in which the row last changed. */
   version: number = 0;
   /** The sum of all counters when the table last looked. */

@@ -2,12 +2,13 @@
 // in memory, and reads the kernel only for the rows that need it. A full read of ten thousand sockets each second would
 // take a noticeable part of a core.
 
+import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
-import { listWaiting, registry } from "../registry/index.js";
+import { describe, listWaiting, registry } from "../registry/index.js";
 import { familyName, probe, typeName } from "./kernelState.js";
 import { findingsOf, type FindingLimits, isQuiet, notice, noticeQueues } from "./findings.js";
 import type { Finding, SocketReport } from "./protocol.js";
-import type { Recording } from "./recording.js";
+import type { ForeignSocket, Recording } from "./recording.js";
 import type { SocketRow, WaitingNow } from "./socketRow.js";
 
 /** Rows that are read from the kernel in one look: those that have changed, and others in turn. */
@@ -42,8 +43,8 @@ export class SocketTable {
   /** Brings the table up to date. `whole` reads the kernel for all rows. */
   look(whole: boolean = false): void {
     const now = clock();
-    const version = ++this.version;
-    const { rows, kept } = this.#recording;
+    this.version++;
+    const { rows, foreign, kept } = this.#recording;
     const before = this.#lookedAt;
     // Two looks that follow each other at once count calls of one period.
     const period = now - before >= 100;
@@ -52,31 +53,32 @@ export class SocketTable {
     const forgotten = new Map<string, number>();
     let active = whole ? Infinity : MOST_ACTIVE;
     let idle = MOST_IDLE;
-    for (let step = 0; step < rows.length; step++) {
-      const fd = (step + this.#turn) % rows.length;
-      const row = rows[fd];
-      if (row === undefined) continue;
-      const counted = row.received.bytes + row.received.calls + row.sent.bytes + row.sent.calls + row.fruitless;
-      const changed = counted !== row.counted;
-      row.counted = counted - row.fruitless;
+    const visit = (row: SocketRow): boolean => {
+      const changed = this.#count(row, waiting.get(row) ?? NOTHING_WAITS);
       if (period) notice(row, now, before);
-      const pending = waiting.get(row) ?? NOTHING_WAITS;
-      if (!sameCalls(pending, row.pending)) {
-        row.pending = pending;
-        row.version = version;
-      }
       const interesting = changed || !row.addressesKnown || row.watchers > 0 || isInteresting(row);
-      const read = interesting ? active-- > 0 : idle > 0;
-      if (!interesting && read && --idle === 0) this.#turn = fd + 1;
-      if (read) this.#read(row, now, version);
-      if (changed) row.version = version;
+      if (interesting ? active-- > 0 : idle-- > 0) this.#read(row, now);
       if (row.line !== undefined && isQuiet(row, now, this.#limits)) {
         forgotten.set(row.line, (forgotten.get(row.line) ?? 0) + 1);
       }
+      return idle > 0;
+    };
+    // The idle rows take turns: each look begins where the last one had read as many as it may.
+    const first = this.#turn;
+    this.#turn = 0;
+    for (let step = 0; step < rows.length; step++) {
+      const fd = (first + step) % rows.length;
+      const row = rows[fd];
+      if (row !== undefined && !visit(row) && this.#turn === 0) this.#turn = fd + 1;
     }
-    for (const row of rows) if (row !== undefined) this.#judge(row, now, version, forgotten);
-    this.#ageKept(kept, now, version, forgotten);
-    for (const number of this.#recording.gone.splice(0)) this.#removed.push({ number, version });
+    for (const row of foreign.values()) visit(row);
+    for (const row of this.all()) this.#judge(row, now, forgotten);
+    for (const row of kept) {
+      if (now - row.closed < KEPT && kept.size <= MOST_KEPT) continue;
+      kept.delete(row);
+      this.#recording.gone.push(row.number);
+    }
+    for (const number of this.#recording.gone.splice(0)) this.#removed.push({ number, version: this.version });
     if (this.#removed.length > MOST_REMOVED) {
       this.#forgottenBefore = this.#removed[this.#removed.length - MOST_REMOVED - 1]!.version;
       this.#removed.splice(0, this.#removed.length - MOST_REMOVED);
@@ -115,18 +117,40 @@ export class SocketTable {
     return undefined;
   }
 
+  /** A page shows a socket, or does so no more. */
+  watch(number: number, on: boolean): void {
+    this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
+    const row = this.find(number);
+    if (row !== undefined) row.watchers = Math.max(0, row.watchers + (on ? 1 : -1));
+  }
+
   /** Reads one row from the kernel. */
   read(row: SocketRow): void {
-    if (row.closed === Infinity) this.#read(row, clock(), this.version);
+    if (row.closed === Infinity) this.#read(row, clock());
   }
 
   /** The rows: of open sockets, and of those that stay for a while. */
   *all(): Iterable<SocketRow> {
     for (const row of this.#recording.rows) if (row !== undefined) yield row;
+    yield* this.#recording.foreign.values();
     yield* this.#recording.kept;
   }
 
-  #read(row: SocketRow, now: number, version: number): void {
+  /** Compares the counters and the waiting calls of a row with those of the last look. */
+  #count(row: SocketRow, pending: readonly WaitingNow[]): boolean {
+    if (row.foreign) readForeign(row);
+    const { received, sent, fruitless } = row;
+    const counted = received.bytes + received.calls + sent.bytes + sent.calls;
+    const changed = counted !== row.counted || fruitless > 0;
+    row.counted = counted;
+    if (!sameCalls(pending, row.pending)) row.pending = pending;
+    else if (!changed) return false;
+    row.version = this.version;
+    return changed;
+  }
+
+  #read(row: SocketRow, now: number): void {
+    if (row.fd < 0) return;
     const { state, local, peer, receiveQueue, sendQueue, acceptLength, acknowledged, drops } = row;
     probe(this.#recording.kernel, row, now);
     noticeQueues(row, now, { sendQueue, acknowledged, drops });
@@ -138,38 +162,32 @@ export class SocketTable {
       sendQueue !== row.sendQueue ||
       acceptLength !== row.acceptLength
     ) {
-      row.version = version;
+      row.version = this.version;
     }
   }
 
-  #judge(row: SocketRow, now: number, version: number, forgotten: ReadonlyMap<string, number>): void {
+  #judge(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
     const findings = findingsOf(row, now, this.#limits, { forgotten });
     if (sameFindings(findings, row.findings)) return;
     row.findings = findings;
-    row.version = version;
-  }
-
-  #ageKept(kept: Set<SocketRow>, now: number, version: number, forgotten: ReadonlyMap<string, number>): void {
-    for (const row of kept) {
-      if (now - row.closed < KEPT && kept.size <= MOST_KEPT) {
-        this.#judge(row, now, version, forgotten);
-        continue;
-      }
-      kept.delete(row);
-      this.#recording.gone.push(row.number);
-    }
+    row.version = this.version;
   }
 
   /** The calls that wait, by row. */
   #waiting(): Map<SocketRow, WaitingNow[]> {
     const found = new Map<SocketRow, WaitingNow[]>();
+    const foreign = new Map<object, SocketRow>();
+    for (const row of this.#recording.foreign.values()) {
+      const object = row.object?.deref();
+      if (object !== undefined) foreign.set(object, row);
+    }
     for (const { call, object, since, key } of listWaiting()) {
       const { descriptor, fd: own } = object as {
         readonly descriptor?: { readonly fd?: unknown };
         readonly fd?: unknown;
       };
       const fd = descriptor?.fd ?? own;
-      const row = typeof fd === "number" ? this.#recording.rowOf(fd) : undefined;
+      const row = typeof fd === "number" ? this.#recording.rowOf(fd) : foreign.get(object);
       if (row === undefined) continue;
       const one = { call, since, line: registry?.callOf(key)?.line };
       const list = found.get(row);
@@ -178,6 +196,21 @@ export class SocketTable {
     }
     return found;
   }
+}
+
+/** Descriptor and counters of a socket whose calls are Node's. */
+function readForeign(row: SocketRow): void {
+  const object = row.object?.deref() as ForeignSocket | undefined;
+  if (object === undefined) return;
+  const { bytesReceived, bytesSent, reads, writes } = object.stats();
+  if (bytesReceived + bytesSent !== row.received.bytes + row.sent.bytes) row.moved = clock();
+  Object.assign(row.received, { bytes: bytesReceived, calls: reads });
+  Object.assign(row.sent, { bytes: bytesSent, calls: writes });
+  if (row.fd >= 0) return;
+  const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
+  row.fd = fd ?? -1;
+  row.family =
+    family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
 }
 
 /** Rows whose state can change without a call of the program, so that they are read in every look. */

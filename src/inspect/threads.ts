@@ -1,6 +1,8 @@
 // The sockets of worker threads. Each thread that has the inspector looks at its own sockets, because system calls are
 // recorded in the thread that makes them. A worker sends its changes to the main thread, once a second.
 
+import type { Worker } from "node:worker_threads";
+
 import { workerThreads } from "../builtins.js";
 import type { SocketDetail, SocketReport } from "./protocol.js";
 import type { DetailReader } from "./socketDetail.js";
@@ -33,6 +35,8 @@ type Channel = InstanceType<ReturnType<typeof workerThreads>["BroadcastChannel"]
 function open(onMessage: (message: Message) => void): Channel {
   const { BroadcastChannel } = workerThreads();
   const channel = new BroadcastChannel(CHANNEL);
+  // The types of Node 20 lack addEventListener().
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- see above
   channel.onmessage = (event: unknown): void => {
     const { data } = event as { readonly data?: unknown };
     // A program may use a channel of this name.
@@ -44,7 +48,7 @@ function open(onMessage: (message: Message) => void): Channel {
 
 /** Calls `onEnd` with the number of each worker of this thread that ends. Returns a function that stops that. */
 function watchWorkers(onEnd: (thread: number) => void): () => void {
-  const onWorker = (worker: import("node:worker_threads").Worker): void => {
+  const onWorker = (worker: Worker): void => {
     const { threadId } = worker;
     worker.once("exit", () => onEnd(threadId));
   };
@@ -92,6 +96,7 @@ export class WorkerSide {
   }
 
   #post(message: Message): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
     if (this.#open) this.#channel.postMessage(message);
   }
 
@@ -105,11 +110,11 @@ export class WorkerSide {
     }
     const [thread, number] = message.id.split(":").map(Number);
     if (thread !== this.#table.thread) return;
-    const row = this.#table.find(number ?? 0);
     if (message.type === "watch") {
-      if (row !== undefined) row.watchers = Math.max(0, row.watchers + (message.on ? 1 : -1));
+      this.#table.watch(number ?? 0, message.on);
     } else {
-      if (row !== undefined) this.#table.look();
+      const row = this.#table.find(number ?? 0);
+      if (row !== undefined) this.#table.read(row);
       const detail = row === undefined ? null : this.#details.read(row);
       this.#post({ to: "main", type: "detail", request: message.request, detail });
     }
@@ -186,6 +191,7 @@ export class MainSide {
   }
 
   #post(message: Message): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
     this.#channel.postMessage(message);
   }
 

@@ -110,7 +110,7 @@ export class Registry {
   }
 }
 
-const getsCalls = ({ begun, ended }: RegistryListener): boolean => begun !== undefined || ended !== undefined;
+const getsCalls = (listener: RegistryListener): boolean => listener.begun !== undefined || listener.ended !== undefined;
 
 /**
  * Lines that are recorded in a second for listeners alone. A stack trace takes about ten microseconds, which is as long as a

@@ -1,0 +1,109 @@
+// The replaced calls that open, connect and close sockets.
+
+import { EAGAIN, EBADF } from "../sys/errno.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
+import { addressDetail, listenDetail, optionDetail, shutdownDetail } from "./callDetails.js";
+import type { Recording } from "./recording.js";
+import type { SocketRow } from "./socketRow.js";
+
+/** Replaces the calls that open, connect and close sockets. */
+export function wrapLifeCalls(recording: Recording): void {
+  recording.wrap("socket", (fd, start, [family, type, protocol]) => {
+    if (fd < 0) return;
+    const row = recording.add(fd, family, type & 0xf, protocol);
+    recording.called(row, "socket", start, fd, "", undefined);
+  });
+  recording.wrap("socketpair", (result, start, [family, type, protocol, pair]) => {
+    if (result < 0) return;
+    const numbers = view(pair);
+    const [one, other] = [0, 4].map((at) =>
+      recording.add(numbers.getInt32(at, LITTLE), family, type & 0xf, protocol),
+    ) as [SocketRow, SocketRow];
+    one.pair = other;
+    other.pair = one;
+    for (const row of [one, other]) recording.called(row, "socketpair", start, row.fd, "", undefined);
+  });
+  recording.wrap("accept", (fd, start, [listener]) => {
+    const from = recording.rowOf(listener);
+    if (from === undefined) return;
+    if (fd < 0) {
+      from.fruitless++;
+      from.fruitlessCall = "accept";
+      recording.called(from, "accept", start, fd, "", undefined);
+      return;
+    }
+    from.fruitful++;
+    from.moved = start;
+    const row = recording.add(fd, from.family, from.type, from.protocol);
+    recording.called(from, "accept", start, fd, `new socket ${row.number}`, undefined);
+    recording.called(row, "accept", start, fd, `of socket ${from.number}`, undefined);
+  });
+  recording.wrap("bind", (result, start, [fd, address]) => addressed(recording, "bind", fd, start, result, address));
+  recording.wrap("connect", (result, start, [fd, address]) =>
+    addressed(recording, "connect", fd, start, result, address),
+  );
+  recording.wrap("listen", (result, start, [fd, backlog]) => {
+    const row = recording.rowOf(fd);
+    if (row !== undefined) row.addressesKnown = false;
+    recording.called(row, "listen", start, result, listenDetail(backlog), recording.line());
+  });
+  recording.wrap("shutdown", (result, start, [fd, how]) =>
+    recording.called(recording.rowOf(fd), "shutdown", start, result, shutdownDetail(how), recording.line()),
+  );
+  recording.wrap("setsockopt", (result, start, [fd, level, name, value]) =>
+    recording.called(
+      recording.rowOf(fd),
+      "setsockopt",
+      start,
+      result,
+      optionDetail(level, name, value),
+      recording.line(),
+    ),
+  );
+  recording.wrap("close", (result, start, [fd]) => {
+    const row = recording.rows[fd];
+    if (row === undefined || result === EBADF) return;
+    const collected = row.object !== undefined && row.object.deref() === undefined;
+    recording.called(
+      row,
+      "close",
+      start,
+      result,
+      collected ? "by the collector" : "",
+      collected ? undefined : recording.line(),
+    );
+    recording.remove(row, collected);
+  });
+  recording.wrap("release", (result, start, [fd]) => {
+    const row = recording.rows[fd];
+    if (row === undefined || result < 0) return;
+    recording.called(row, "detach", start, result, "", recording.line());
+    recording.remove(row, false);
+  });
+  recording.wrap("adopt", (result, start, [fd]) => {
+    if (result < 0) return;
+    const row = recording.rowOf(fd);
+    recording.called(row, "fromfd", start, result, "", undefined);
+  });
+  recording.wrap("dup", (fd, start, [from]) => {
+    const of = recording.rows[from];
+    if (fd < 0) return;
+    const row = of === undefined ? recording.rowOf(fd) : recording.add(fd, of.family, of.type, of.protocol);
+    recording.called(row, "dup", start, fd, of === undefined ? "" : `of socket ${of.number}`, undefined);
+  });
+}
+
+function addressed(
+  recording: Recording,
+  call: "bind" | "connect",
+  fd: number,
+  start: number,
+  result: number,
+  address: Uint8Array,
+): void {
+  const row = recording.rowOf(fd);
+  if (row === undefined) return;
+  row.addressesKnown = false;
+  if (result === EAGAIN) row.fruitless++;
+  recording.called(row, call, start, result, addressDetail(address), recording.line());
+}

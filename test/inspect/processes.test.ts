@@ -1,0 +1,255 @@
+// Processes and threads that are watched: workers, children, ends. JSON lines, and captures that tshark reads.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, after as afterAll } from "node:test";
+import { setTimeout as after } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { connect, listen, Socket, AF_INET, SOCK_DGRAM, socketpair } from "berkeley";
+import { type SocketReport, startInspector, type TableUpdate } from "berkeley/inspect";
+import { checkLeaks } from "../support/leaks.js";
+import { Program } from "../support/program.js";
+import { complaints, fields, follow } from "../support/tshark.js";
+
+checkLeaks();
+
+const folder = mkdtempSync(join(tmpdir(), "berkeley-inspect-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function linesOf(file: string): TableUpdate[] {
+  return readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as TableUpdate);
+}
+
+/** The rows that a reader of updates has at the end. */
+function tableOf(updates: readonly TableUpdate[]): Map<string, SocketReport> {
+  const table = new Map<string, SocketReport>();
+  for (const { whole, changed, removed } of updates) {
+    if (whole) table.clear();
+    for (const row of changed) table.set(row.id, row);
+    for (const id of removed) table.delete(id);
+  }
+  return table;
+}
+
+async function until(passes: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 500; turn++) {
+    if (passes()) return;
+    await after(20);
+  }
+  assert.fail("it does not come to that");
+}
+
+test("the sockets of a worker that has the inspector are in the table until it closes them or is terminated", async () => {
+  await using inspector = await startInspector();
+  const program = `void (async () => {
+    const { parentPort } = await import("node:worker_threads");
+    const { Socket, socketpair } = await import("berkeley");
+    const { startInspector } = await import("berkeley/inspect");
+    const { url } = await startInspector();
+    const [left, right] = socketpair();
+    const more = new Socket();
+    await left.sendAll("from a worker");
+    parentPort.on("message", () => more.close());
+    parentPort.postMessage(url ?? "no page");
+  })();`;
+  const worker = new Worker(program, { eval: true });
+  assert.deepEqual(await once(worker, "message"), ["no page"]);
+  const rows = (): SocketReport[] => inspector.sockets().filter(({ thread }) => thread === worker.threadId);
+  await until(() => rows().some(({ sent }) => sent.bytes === 13));
+  assert.equal(rows().length, 3);
+  const detail = await inspector.socket(rows().find(({ sent }) => sent.bytes === 13)!.id);
+  assert.deepEqual(
+    detail?.calls.map(({ call }) => call),
+    ["socketpair", "socketpair", "send"],
+  );
+  worker.postMessage("close one");
+  await until(() => rows().length === 2);
+  await worker.terminate();
+  await until(() => inspector.sockets().length === 0);
+});
+
+test("JSON lines have the whole table first, then changes, and the last state of a program that ends", async () => {
+  const file = join(folder, "lines.jsonl");
+  await using program = new Program(
+    process.execPath,
+    [
+      "--import",
+      "berkeley/inspect",
+      "--input-type=module",
+      "--eval",
+      `import { socketpair } from "berkeley";
+       const [left, right] = socketpair();
+       await left.sendAll("x".repeat(1000));
+       right.recv(10);
+       process.exit(3);`,
+    ],
+    { env: { BERKELEY_INSPECT_FILE: file } },
+  );
+  const { status, stderr } = await program.ended;
+  assert.equal(status, 3);
+  assert.equal(stderr, "", "headless, it prints no address");
+  const updates = linesOf(file);
+  assert.equal(updates[0]!.whole, true);
+  const table = tableOf(updates);
+  assert.deepEqual(
+    [...table.values()].map(({ sent, received }) => [sent.bytes, received.bytes]),
+    [
+      [1000, 0],
+      [0, 10],
+    ],
+  );
+});
+
+test("a child that a watched program forks is watched too, and writes lines of its own", async () => {
+  const file = join(folder, "fork.jsonl");
+  await using program = new Program(
+    process.execPath,
+    [
+      "--import",
+      "berkeley/inspect",
+      "--input-type=module",
+      "--eval",
+      `import { execFileSync } from "node:child_process";
+       import { Socket, socketpair } from "berkeley";
+       const socket = new Socket();
+       execFileSync(process.execPath, [...process.execArgv.slice(0, 2), "--input-type=module", "--eval",
+         'import { socketpair } from "berkeley"; socketpair();']);`,
+    ],
+    { env: { BERKELEY_INSPECT_FILE: file } },
+  );
+  const { status, stderr } = await program.ended;
+  assert.equal(status, 0, stderr);
+  const pids = new Map<number, number>();
+  for (const update of linesOf(file)) pids.set(update.process.pid, update.changed.length);
+  assert.equal(pids.size, 2);
+  assert.deepEqual([...pids.values()].toSorted(), [1, 2]);
+});
+
+test("the inspector that BERKELEY_INSPECT=0 turns off prints nothing, and a wrong option is a warning", async () => {
+  const run = async (env: NodeJS.ProcessEnv): Promise<{ readonly status: unknown; readonly stderr: string }> => {
+    await using program = new Program(
+      process.execPath,
+      [
+        "--import",
+        "berkeley/inspect",
+        "--input-type=module",
+        "--eval",
+        `import { Socket } from "berkeley"; new Socket().close();`,
+      ],
+      { env },
+    );
+    return await program.ended;
+  };
+  const off = await run({ BERKELEY_INSPECT: "0" });
+  assert.deepEqual([off.status, off.stderr], [0, ""]);
+  const wrong = await run({ BERKELEY_INSPECT_PORT: "many" });
+  assert.equal(wrong.status, 0);
+  assert.match(
+    wrong.stderr,
+    /InspectorWarning: The inspector did not start: .*BERKELEY_INSPECT_PORT is "many", required a whole number/,
+  );
+});
+
+test("a capture of TCP has the same bytes both ways, real addresses, and the calls with their lines", async () => {
+  const file = join(folder, "tcp.pcapng");
+  const question = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
+  const answer = Buffer.from("and back\n".repeat(5000));
+  const inspector = await startInspector({ record: file });
+  await using listener = await listen("tcp://127.0.0.1:0");
+  const client = await connect(listener.address);
+  const server = await listener.accept();
+  const [asked] = await Promise.all([server.readExactly(question.length), client.write(question)]);
+  const [got] = await Promise.all([client.readExactly(answer.length), server.write(answer)]);
+  await client.end();
+  await server.end();
+  await inspector.close();
+  assert.deepEqual(Buffer.from(asked), question);
+  assert.deepEqual(Buffer.from(got), answer);
+  assert.equal(complaints(file), "");
+  assert.deepEqual(follow(file), { client: question, server: answer });
+  const packets = fields(file, ["tcp.dstport", "tcp.flags.str", "frame.comment"]);
+  assert.equal(packets[0]![0], String(listener.address.port));
+  const comments = packets.map(([, , comment]) => comment ?? "").filter((comment) => comment !== "");
+  assert.ok(
+    comments.some((comment) => /^send at .*processes\.test\.(js|ts):\d+:\d+$/.test(comment)),
+    comments.join("\n"),
+  );
+  assert.ok(packets.some(([, flags]) => flags!.includes("F")));
+});
+
+test("a capture of UDP has each datagram once, with its bytes", async () => {
+  const file = join(folder, "udp.pcapng");
+  const inspector = await startInspector({ record: file });
+  const one = new Socket(AF_INET, SOCK_DGRAM);
+  const other = new Socket(AF_INET, SOCK_DGRAM);
+  one.bind(["127.0.0.1", 0]);
+  other.bind(["127.0.0.1", 0]);
+  await one.sendto("question", other.getsockname());
+  const [, from] = await other.recvfrom(100);
+  await other.sendto("answer", from);
+  await one.recvfrom(100);
+  const [near, far] = [one.getsockname(), other.getsockname()].map((address) =>
+    String((address as { port: number }).port),
+  );
+  one.close();
+  other.close();
+  await inspector.close();
+  assert.equal(complaints(file), "");
+  assert.deepEqual(fields(file, ["udp.srcport", "udp.dstport", "udp.payload"]), [
+    [near, far, Buffer.from("question").toString("hex")],
+    [far, near, Buffer.from("answer").toString("hex")],
+  ]);
+});
+
+test("a capture has UNIX sockets too, and a worker and a child have files of their own", async () => {
+  const file = join(folder, "unix.pcapng");
+  await using program = new Program(
+    process.execPath,
+    [
+      "--import",
+      "berkeley/inspect",
+      "--input-type=module",
+      "--eval",
+      `import { execFileSync } from "node:child_process";
+       import { socketpair } from "berkeley";
+       const [left, right] = socketpair();
+       await left.sendAll("ping");
+       await right.recv(10);
+       await right.sendAll("pong");
+       await left.recv(10);
+       left.close();
+       right.close();
+       if (process.env.CHILD === undefined) {
+         execFileSync(process.execPath, [...process.execArgv], { env: { ...process.env, CHILD: "1" }, stdio: "ignore" });
+       }`,
+    ],
+    { env: { BERKELEY_INSPECT_RECORD: file, BERKELEY_INSPECT_FILE: join(folder, "unix.jsonl") } },
+  );
+  const { status, stderr } = await program.ended;
+  assert.equal(status, 0, stderr);
+  const files = readdirSync(folder).filter((name) => name.startsWith("unix") && name.endsWith(".pcapng"));
+  assert.equal(files.length, 2, files.join());
+  for (const name of files) {
+    assert.equal(complaints(join(folder, name)), "");
+    assert.deepEqual(follow(join(folder, name)), { client: Buffer.from("ping"), server: Buffer.from("pong") });
+  }
+});
+
+test("a socket from before the inspector is in the table from its first call on", async () => {
+  const [before, peer] = socketpair();
+  await using inspector = await startInspector();
+  assert.equal(inspector.sockets().length, 0);
+  await before.sendAll("x");
+  assert.deepEqual(
+    inspector.sockets().map(({ family, sent, line }) => [family, sent.bytes, line]),
+    [["AF_UNIX", 1, null]],
+  );
+  before.close();
+  peer.close();
+  assert.equal(inspector.sockets().length, 0);
+});

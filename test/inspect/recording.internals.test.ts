@@ -1,0 +1,147 @@
+// Off means off: the table of calls and the registry are as without the inspector. On: calls pass through unchanged.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AF_INET, Socket, socketpair } from "berkeley";
+import { sockets, startInspector } from "berkeley/inspect";
+import * as sync from "berkeley/sync";
+import { registry } from "#berkeley/registry/index.js";
+import { addon } from "#berkeley/sys/addon.js";
+import { calls } from "#berkeley/sys/calls.js";
+import { EMFILE } from "#berkeley/sys/errno.js";
+import { checkLeaks } from "../support/leaks.js";
+
+checkLeaks();
+
+const replaced = (): string[] =>
+  Object.keys(calls).filter(
+    (name) => (calls as never)[name] !== (addon as never)[name] && typeof calls[name as "recv"] === "function",
+  );
+
+test("an import of the module replaces no call and attaches no listener", () => {
+  assert.deepEqual(replaced(), []);
+  assert.equal(registry, undefined);
+  assert.throws(
+    () => sockets(),
+    /^Error: Cannot list the sockets: the inspector does not run, required startInspector/,
+  );
+});
+
+test("close() puts every call back and turns the registry off, also after a start that failed", async () => {
+  const inspector = await startInspector();
+  assert.ok(replaced().includes("recv") && replaced().includes("close"));
+  assert.notEqual(registry, undefined);
+  await inspector.close();
+  assert.deepEqual(replaced(), []);
+  assert.equal(registry, undefined);
+  assert.deepEqual(inspector.sockets(), []);
+  assert.equal(await inspector.socket("0:1"), null);
+  assert.equal(inspector.url, undefined);
+  await inspector.close();
+  for (const opts of [{ record: "/nonexistent/x.pcapng" }, { headless: "/nonexistent/x" }]) {
+    await assert.rejects(startInspector(opts), { code: "ENOENT" });
+    assert.deepEqual(replaced(), []);
+    assert.equal(registry, undefined);
+  }
+});
+
+test("a call that other code replaces while the inspector runs stays replaced, and reaches the kernel after its end", async () => {
+  const inspector = await startInspector();
+  const ours = calls.socket;
+  let count = 0;
+  calls.socket = (...args) => (count++, ours(...args));
+  new Socket().close();
+  await inspector.close();
+  new Socket().close();
+  assert.equal(count, 2);
+  calls.socket = addon.socket;
+});
+
+test("an errno that a test forces is recorded as any other, and the program gets it", async () => {
+  const original = calls.accept;
+  calls.accept = () => EMFILE;
+  try {
+    await using inspector = await startInspector();
+    using listener = new Socket(AF_INET);
+    listener.bind(["127.0.0.1", 0]);
+    listener.listen(1);
+    await assert.rejects(listener.accept(), { code: "EMFILE" });
+    const { calls: seen } = (await inspector.socket(inspector.sockets()[0]!.id))!;
+    assert.deepEqual(
+      seen.map(({ call, errno, result }) => [call, errno, result === null]),
+      [
+        ["socket", null, false],
+        ["bind", null, false],
+        ["listen", null, false],
+        ["accept", "EMFILE", true],
+      ],
+    );
+  } finally {
+    calls.accept = original;
+  }
+});
+
+test("calls of both kinds of socket are counted once, whatever form they have", async () => {
+  await using inspector = await startInspector();
+  const [left, right] = socketpair();
+  const [one, other] = sync.socketpair();
+  await left.sendAll("hello");
+  await left.sendmsg([Buffer.from("ab"), Buffer.from("cd")]);
+  const bytes = Buffer.alloc(20);
+  assert.equal(await right.recvInto(bytes), 9);
+  one.sendAll("blocking");
+  assert.equal(String(other.recv(100)), "blocking");
+  const rows = inspector.sockets();
+  assert.deepEqual(
+    rows.map(({ sent, received }) => [sent.bytes, sent.calls, received.bytes, received.calls]),
+    [
+      [9, 2, 0, 0],
+      [0, 0, 9, 1],
+      [8, 1, 0, 0],
+      [0, 0, 8, 1],
+    ],
+  );
+  const pair = await inspector.socket(rows[0]!.id);
+  assert.equal(pair?.other?.id, rows[1]!.id);
+  left.close();
+  right.close();
+  one.close();
+  other.close();
+});
+
+test("the ring is bounded, and what it drops is counted", async () => {
+  await using inspector = await startInspector({ calls: 64 });
+  const [left, right] = socketpair();
+  for (let turn = 0; turn < 200; turn++) {
+    await left.sendAll("x");
+    await right.recv(1);
+  }
+  assert.ok(inspector.dropped >= 400 - 64, String(inspector.dropped));
+  const { calls: seen } = (await inspector.socket(inspector.sockets()[0]!.id))!;
+  assert.equal(seen.filter(({ call }) => call === "send" || call === "recv").length, 64);
+  assert.ok(
+    seen.some(({ call }) => call === "socketpair"),
+    "traffic does not push out how the socket was made",
+  );
+  for (const [index, { sequence }] of seen.slice(1).entries()) assert.ok(sequence > seen[index]!.sequence);
+  left.close();
+  right.close();
+});
+
+test("a clock that jumps moves no time of the inspector, and no finding", async () => {
+  await using inspector = await startInspector({ stalledAfter: 1000, idleAfter: 1000 });
+  const [left, right] = socketpair();
+  const [before] = inspector.sockets();
+  const { now } = Date;
+  try {
+    Date.now = () => now() + 86_400_000;
+    const [after] = inspector.sockets();
+    assert.equal(after!.since, before!.since);
+    assert.deepEqual(after!.findings, []);
+    const detail = await inspector.socket(after!.id);
+    assert.ok(Math.abs(detail!.calls[0]!.start - now()) < 60_000);
+  } finally {
+    Date.now = now;
+  }
+  left.close();
+  right.close();
+});
