@@ -52,9 +52,15 @@ function endOf(calls: readonly CallReport[], index: number, both: boolean): Arro
   return "";
 }
 
+const connectsBefore = (calls: readonly CallReport[], index: number, socket: string): boolean =>
+  calls.slice(0, index).some((one) => one.socket === socket && one.call === "connect" && one.wouldBlock);
+
 function arrowOf(calls: readonly CallReport[], index: number, side: Side, both: boolean, tcp: boolean): Arrow | null {
-  const { call, result, errno, wouldBlock } = calls[index]!;
-  if (call === "connect" && tcp && (errno === null || wouldBlock)) return { from: side, label: "SYN", kind: "control" };
+  const { call, result, errno, wouldBlock, socket } = calls[index]!;
+  // The library calls connect() again to learn how it ended.
+  const again = call === "connect" && connectsBefore(calls, index, socket);
+  if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
+    return { from: side, label: "SYN", kind: "control" };
   if (call === "connect" && errno === "ECONNREFUSED") return { from: otherSide(side), label: "RST", kind: "error" };
   if (SENDS.test(call) && result !== null && result > 0) return { from: side, label: bytes(result), kind: "data" };
   if (call === "close" || call === "shutdown") {

@@ -142,7 +142,7 @@ export function SocketPage(props: { readonly id: string; readonly state: State; 
         </h1>
         <StatePill state={socket.state} />
       </header>
-      {state.gone && (
+      {(state.gone || socket.state === "closed") && (
         <Notice tone="info" title="This socket is closed.">
           The page shows it as it was at {clockTime(samples.at(-1)?.time ?? state.time)}.
         </Notice>

@@ -1,7 +1,7 @@
 // The live table of all sockets. One row has the tab stop; the arrow keys move it.
 
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { SocketReport } from "../src/inspect/protocol.js";
 import { COLUMNS, type Filter, kindOf, NO_FILTER, selectRows, type Sorting } from "./columns.js";
@@ -80,7 +80,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
   const sortBy = (key: string): void => {
     setSorting({ key, descending: sorting.key === key ? !sorting.descending : false });
   };
-  const wantsFocus = useRef(false);
+  const wantsFocus = useRef<string | null>(null);
   // Keys can come faster than the table is drawn.
   const latest = useRef<string | undefined>(undefined);
   latest.current = keys[activeIndex];
@@ -88,16 +88,16 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
     const next = Math.max(0, Math.min(keys.length - 1, index));
     const key = keys[next];
     if (key === undefined) return;
-    wantsFocus.current = true;
+    wantsFocus.current = key;
     latest.current = key;
     setActive(key);
     virtual.scrollToIndex(next, { align: "auto" });
   };
-  useEffect(() => {
-    if (!wantsFocus.current) return;
+  useLayoutEffect(() => {
+    if (wantsFocus.current === null) return;
     const row = scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]');
-    if (row === null || row === undefined) return;
-    wantsFocus.current = false;
+    if (row?.dataset["id"] !== wantsFocus.current) return;
+    wantsFocus.current = null;
     row.focus({ preventScroll: true });
   });
   const onKey = (event: KeyboardEvent): void => {

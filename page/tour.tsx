@@ -94,7 +94,7 @@ function Lesson({
   const [error, setError] = useState("");
   const id = useRef<string | null>(null);
   const stopped = useRef(false);
-  const all = useRef(false);
+  const working = useRef(false);
   const latest = useRef<HTMLHeadingElement>(null);
   const steps = run?.steps ?? [];
   const done = run?.done ?? false;
@@ -125,22 +125,25 @@ function Lesson({
     return request<LessonRun>("POST", `/api/runs/${encodeURIComponent(id.current)}/next`);
   };
   const go = async (kind: "next" | "all"): Promise<void> => {
+    if (working.current) return;
+    working.current = true;
     setBusy(kind);
     setError("");
-    all.current = kind === "all";
     try {
       let now: LessonRun;
       do {
         now = await step();
         if (stopped.current) return;
         setRun(now);
-      } while (all.current && !now.done);
+      } while (kind === "all" && !now.done);
     } catch (reason) {
       setError(messageOf(reason));
     }
+    working.current = false;
     setBusy("");
   };
   const again = (): void => {
+    if (working.current) return;
     if (id.current !== null) endRun(id.current);
     id.current = null;
     setRun(null);
@@ -195,14 +198,14 @@ function Lesson({
           </>
         ) : (
           <>
-            <button type="button" class="primary" disabled={busy !== ""} onClick={() => void go("next")}>
+            <button type="button" class="primary" aria-disabled={busy !== ""} onClick={() => void go("next")}>
               Next step
             </button>
-            <button type="button" disabled={busy !== ""} onClick={() => void go("all")}>
+            <button type="button" aria-disabled={busy !== ""} onClick={() => void go("all")}>
               Run all
             </button>
             {(steps.length > 0 || error !== "") && (
-              <button type="button" class="quiet" disabled={busy !== ""} onClick={again}>
+              <button type="button" class="quiet" aria-disabled={busy !== ""} onClick={again}>
                 Start over
               </button>
             )}

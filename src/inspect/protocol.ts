@@ -103,7 +103,7 @@ export interface SocketDetail {
   /** The other end, if it is a socket of this process. */
   readonly other: SocketReport | null;
   readonly samples: readonly Sample[];
-  /** The latest calls of both ends, the oldest first. */
+  /** The latest calls of both ends, the oldest first, and the calls that made the listener of the connection. */
   readonly calls: readonly CallReport[];
   readonly options: readonly OptionReport[];
 }

@@ -136,7 +136,7 @@ export class DetailReader {
       socket: this.#table.reportOf(row),
       other: other === undefined ? null : this.#table.reportOf(other),
       samples: row.samples ?? [],
-      calls: ring.latest(ends, MOST_CALLS).map((record) => this.#report(record)),
+      calls: ring.latest(ends, MOST_CALLS, row.listener ?? other?.listener).map((record) => this.#report(record)),
       options: changedOptions(kernel, row),
     };
   }

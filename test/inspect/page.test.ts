@@ -103,7 +103,7 @@ test("the page of a connection has plots with points, and the seven steps in the
   const firsts = [...new Set(steps)];
   assert.deepEqual(firsts, ["socket", "bind", "listen", "accept", "recv", "send", "close"]);
   const arrows = await page.locator(".wire-label").allInnerTexts();
-  assert.deepEqual(arrows, ["SYN", "57 B", "20 B", "FIN"]);
+  assert.deepEqual(arrows, ["SYN", "61 B", "20 B", "FIN"]);
   // A plot draws on its canvas: some of its pixels have a color.
   const painted = await page.evaluate<boolean>(
     `(() => {
@@ -153,9 +153,10 @@ test("the tour shows the handshake that was captured, or says that it counted", 
   } else {
     assert.match(flags.join(), /segment/);
   }
-  // Its sockets are closed: the table has none of them.
+  // Its sockets are closed: the table has the two listeners of the program alone.
   await goTo(page, "#/");
-  await page.getByText("104 sockets", { exact: true }).waitFor();
+  await page.locator("label", { hasText: "All states" }).locator("select").selectOption("LISTEN");
+  await page.getByText(/^2 of \d+ sockets$/).waitFor();
   await page.close();
 });
 
@@ -167,7 +168,7 @@ test("the keyboard alone is enough", { skip }, async () => {
   await keyboard.press("/");
   await page.locator("#search:focus").waitFor();
   await keyboard.type("ESTABLISHED");
-  await page.getByText("102 of 104 sockets").waitFor();
+  await page.getByText(/^102 of \d+ sockets$/).waitFor();
   // From the search to the table with Tab alone.
   for (let step = 0; step < 40 && (await focused("getAttribute('role')")) !== "row"; step++)
     await keyboard.press("Tab");
@@ -186,6 +187,7 @@ test("the keyboard alone is enough", { skip }, async () => {
   await keyboard.press("?");
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
   await keyboard.press("Escape");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "hidden" });
   await keyboard.press("t");
   await page.getByRole("heading", { name: "Tour" }).waitFor();
   for (let step = 0; step < 40 && !(await focused("href?.endsWith('#/tour/halfClose')")); step++)
@@ -206,8 +208,10 @@ for (const scheme of ["light", "dark"] as const) {
   test(`axe-core finds no violation, ${scheme}`, { skip }, async () => {
     const { page } = await openPage(browser, url, { scheme });
     await rows(page).first().waitFor();
+    await page.getByRole("checkbox", { name: "Flagged" }).check();
     await page.locator(".finding").first().waitFor();
     assert.deepEqual(await violations(page), []);
+    await page.getByRole("checkbox", { name: "Flagged" }).uncheck();
     await page.keyboard.press("?");
     assert.deepEqual(await violations(page), []);
     await page.keyboard.press("Escape");
