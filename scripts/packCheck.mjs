@@ -28,9 +28,9 @@ const { values: options } = parseArgs({
   options: { update: { type: "boolean", default: false }, node: { type: "string", multiple: true, default: [] } },
 });
 
-/** Limits of the package; of `unpacked` and `files` the command line and its man pages have limits of their own. */
+/** Limits of the package; of `unpacked` and `files` the command line, its man pages and the page of the inspector have one of their own. */
 const LIMITS = { packed: 1_200_000, unpacked: 3_500_000, files: 80, commandLine: 1_000_000 };
-const COMMAND_LINE = /^dist\/(?:cli|man)\//;
+const COMMAND_LINE = /^dist\/(?:cli|man|inspect\/page)\//;
 /** Of the host's PATH only these may be found by the programs that use the package: no compiler, no make, no python3. */
 const COMMANDS = ["sh", "env"];
 

@@ -2,6 +2,7 @@
 
 import type { Workload } from "../lib/workload.js";
 import { importing } from "./import.js";
+import { inspect } from "./inspect.js";
 import { proxy } from "./proxy.js";
 import { resp } from "./resp.js";
 import { sendfile } from "./sendfile.js";
@@ -23,4 +24,5 @@ export const workloads: readonly Workload[] = [
   resp,
   tls,
   importing,
+  inspect,
 ];

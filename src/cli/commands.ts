@@ -91,6 +91,16 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/sockets.js"),
   },
   {
+    name: "inspect",
+    summary: "runs a program of Node with the inspector: a page that shows its sockets",
+    load: () => import("./commands/inspect.js"),
+  },
+  {
+    name: "replay",
+    summary: "sends the client's side of a recorded conversation, and compares the answers",
+    load: () => import("./commands/replay.js"),
+  },
+  {
     name: "bench",
     summary: "load on a server: turns a second, and latencies by percentile",
     load: () => import("./commands/bench.js"),

@@ -63,6 +63,8 @@ class Ring {
   readonly #rows: (SocketRow | undefined)[];
   readonly #extras: (CallExtras | undefined)[];
   #count = 0;
+  /** Where the next record goes. */
+  #at = 0;
 
   constructor(size: number) {
     this.#size = size;
@@ -88,7 +90,9 @@ class Ring {
     result: number,
     extras: CallExtras | undefined,
   ): void {
-    const at = this.#count++ % this.#size;
+    const at = this.#at;
+    this.#at = at + 1 === this.#size ? 0 : at + 1;
+    this.#count++;
     this.#sequences[at] = sequence;
     this.#rows[at] = row;
     this.#calls[at] = call;

@@ -110,3 +110,11 @@ export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
     record: env["BERKELEY_INSPECT_RECORD"] || undefined,
   };
 }
+
+/**
+ * Whether this process is the first that has read the environment. Its children get the environment too: they must not
+ * write to the same capture, or to a descriptor that only this process has.
+ */
+export function ownsEnvironment(env: NodeJS.ProcessEnv): boolean {
+  return (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid)) === String(process.pid);
+}

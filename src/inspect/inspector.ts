@@ -16,6 +16,10 @@ import { MainSide, WorkerSide } from "./threads.js";
 
 const PERIOD = 1000;
 
+// Members that users must not reach.
+let create: (settings: InspectorSettings) => Inspector;
+let listen: (inspector: Inspector) => Promise<void>;
+
 /** The inspector that {@link startInspector} has started. */
 export class Inspector implements AsyncDisposable {
   readonly #recording: Recording;
@@ -31,8 +35,7 @@ export class Inspector implements AsyncDisposable {
   readonly #capture: TrafficCapture | undefined;
   #closed = false;
 
-  /** @internal */
-  constructor(settings: InspectorSettings) {
+  private constructor(settings: InspectorSettings) {
     const { isMainThread, threadId } = workerThreads();
     this.#settings = settings;
     if (isMainThread && settings.headless !== undefined) this.#writer = new HeadlessWriter(settings.headless);
@@ -56,8 +59,13 @@ export class Inspector implements AsyncDisposable {
     process.on("exit", this.#onExit);
   }
 
-  /** @internal Opens the page. */
-  async listen(): Promise<void> {
+  static {
+    create = (settings) => new Inspector(settings);
+    listen = (inspector) => inspector.#listen();
+  }
+
+  /** Opens the page. */
+  async #listen(): Promise<void> {
     if (this.#workers === undefined || this.#writer !== undefined) return;
     const server = new InspectServer(this.#source(), makeHandlers());
     await server.listen(this.#settings.port);
@@ -203,10 +211,10 @@ export async function startInspector(opts: InspectorOptions = {}): Promise<Inspe
   if (running !== undefined) {
     throw new Error("Cannot start the inspector: it runs in this thread, required one that is closed");
   }
-  const inspector = new Inspector(settings);
+  const inspector = create(settings);
   running = inspector;
   try {
-    await inspector.listen();
+    await listen(inspector);
   } catch (error) {
     await inspector.close();
     throw error;

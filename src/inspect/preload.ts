@@ -1,7 +1,10 @@
 // `node --import berkeley/inspect app.js` starts the inspector; an import of the program does not. Node runs what
 // `--import` names before the program, and also in worker threads, where it starts the side of the worker.
 
-import { isOff, optionsOfEnvironment } from "./inspectOptions.js";
+import { pathToFileURL } from "node:url";
+
+import { fs } from "../builtins.js";
+import { isOff, optionsOfEnvironment, ownsEnvironment } from "./inspectOptions.js";
 import { startInspector } from "./inspector.js";
 
 /** Whether arguments of Node, or NODE_OPTIONS, name this module with `--import`. */
@@ -14,13 +17,27 @@ function isPreloaded(): boolean {
   });
 }
 
+/** The file of the entry: beside this file in development, and this file in the package. */
+const OWN = new URL("./index.js", import.meta.url).href;
+
 function isOurs(specifier: string): boolean {
-  return specifier === "berkeley/inspect" || /\/inspect\/(?:index|preload)\.js$/.test(specifier);
+  if (specifier === "berkeley/inspect" || specifier === OWN) return true;
+  if (!/^(?:file:|\.{0,2}\/).*index\.js$/.test(specifier)) return false;
+  try {
+    const url = new URL(specifier, pathToFileURL(`${process.cwd()}/`));
+    // Node resolves links.
+    return pathToFileURL(fs().realpathSync(url)).href === OWN;
+  } catch {
+    return false;
+  }
 }
 
 async function start(): Promise<void> {
   try {
-    const { url } = await startInspector(optionsOfEnvironment(process.env));
+    const opts = optionsOfEnvironment(process.env);
+    // The number of a descriptor means nothing in a child of the process that got it.
+    if (typeof opts.headless === "number" && opts.headless > 2 && !ownsEnvironment(process.env)) return;
+    const { url } = await startInspector(opts);
     if (url !== undefined) process.stderr.write(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);
   } catch (error) {
     process.emitWarning(`The inspector did not start: ${(error as Error).message}`, "InspectorWarning");

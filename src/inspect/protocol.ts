@@ -60,7 +60,7 @@ export interface CallReport {
   /** Its arguments in short, without data: `127.0.0.1:8888`, `SO_REUSEADDR = 1`. */
   readonly detail: string;
   readonly start: number;
-  /** Microseconds in the kernel call. */
+  /** Microseconds in the kernel call; 0 if it was not timed, as some calls of a busy program that no page shows. */
   readonly duration: number;
   /** Bytes, or the result of the call; null if it failed. */
   readonly result: number | null;

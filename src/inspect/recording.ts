@@ -42,6 +42,14 @@ export interface RecordingOptions {
 }
 
 const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as Readonly<Record<CallName, number>>;
+/**
+ * Calls that move data and are timed, in a period (ms). Reading the clock twice takes as long as the rest of a record. So the
+ * traffic of a busy program is timed in part. While a page shows a socket, all calls are timed.
+ */
+const TIMINGS = 1000;
+const TIMING_PERIOD = 100;
+/** The calls that are not timed read the clock once in so many calls. */
+const UNTIMED = 16;
 /** Calls that move data, of each socket, whose line is recorded whatever the traffic is. */
 const FIRST_LINES = 4;
 
@@ -74,6 +82,12 @@ export class Recording {
   observer: DataObserver | undefined;
   #active = true;
   #count = 0;
+  /** Calls that may still be timed in this period. */
+  #timings = TIMINGS;
+  #untimed = 0;
+  /** The latest time that was read. */
+  #now = clock();
+  readonly #timer: NodeJS.Timeout;
   /** When the last call returned. */
   #returned = 0;
   readonly #payload: number;
@@ -86,6 +100,8 @@ export class Recording {
   constructor({ records, payload }: RecordingOptions) {
     this.ring = new CallRing(records);
     this.#payload = payload;
+    this.#timer = setInterval(() => (this.#timings = TIMINGS), TIMING_PERIOD);
+    this.#timer.unref();
     attachListener(this.#listener);
     wrapTransfers(this);
     wrapLifeCalls(this);
@@ -94,6 +110,7 @@ export class Recording {
   /** Puts the original entries back. An entry that other code has replaced meanwhile stays, and calls ours without a record. */
   stop(): void {
     this.#active = false;
+    clearInterval(this.#timer);
     detachListener(this.#listener);
     for (const [name, wrapper] of this.#wrappers) {
       if ((calls[name] as unknown) === wrapper) (calls as unknown as Record<string, unknown>)[name] = this.kernel[name];
@@ -126,10 +143,10 @@ export class Recording {
   remove(row: SocketRow, collected: boolean): void {
     this.rows[row.fd] = undefined;
     row.collected = collected;
-    this.#end(row);
+    this.#ended(row);
   }
 
-  #end(row: SocketRow): void {
+  #ended(row: SocketRow): void {
     row.closed = clock();
     row.state = "closed";
     row.pending = [];
@@ -158,7 +175,7 @@ export class Recording {
     const row = this.foreign.get(id);
     if (row === undefined) return;
     this.foreign.delete(id);
-    this.#end(row);
+    this.#ended(row);
   }
 
   /** The line of the call that runs now, if one may be recorded. */
@@ -181,6 +198,19 @@ export class Recording {
 
   // ---- calls that move data
 
+  /** The time at which a call begins; 0 if the call is not timed. */
+  begin(): number {
+    if (this.#timings <= 0 && this.watchers === 0) return 0;
+    this.#timings--;
+    return clock();
+  }
+
+  /** The time now, or a moment ago if the call is not timed. */
+  #end(start: number): number {
+    if (start > 0 || this.#untimed++ % UNTIMED === 0) this.#now = clock();
+    return this.#now;
+  }
+
   moved(
     fd: number,
     code: number,
@@ -194,7 +224,7 @@ export class Recording {
   ): void {
     if (!this.#active) return;
     try {
-      const end = clock();
+      const end = this.#end(start);
       const row = this.rows[fd] ?? this.#adopt(fd);
       if (row === undefined) return;
       const traced = row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100 || this.observer !== undefined;
@@ -212,16 +242,17 @@ export class Recording {
         row.fruitlessCall = CALL_NAMES[code]!;
         if (line !== undefined) row.fruitlessLine = line;
       }
-      const moved = bytes === undefined || result <= 0 ? undefined : bytes.subarray(0, result);
+      // A view takes longer than the rest of the record.
+      const moved = this.wantsBytes && bytes !== undefined && result > 0 ? bytes.subarray(0, result) : undefined;
       let extras: CallExtras | undefined;
-      if (line !== undefined || (this.#payload > 0 && moved !== undefined)) {
+      if (line !== undefined || moved !== undefined) {
         extras = {
           line,
           detail: address === undefined ? undefined : addressDetail(address),
           payload: this.#payload > 0 && moved !== undefined ? moved.slice(0, this.#payload) : undefined,
         };
       }
-      this.ring.push(row, code, start, end - start, result, extras);
+      this.ring.push(row, code, start > 0 ? start : end, start > 0 ? end - start : 0, result, extras);
       if (this.observer !== undefined && (flags & MSG_PEEK) === 0) {
         const call = CALL_NAMES[code]!;
         if (result <= 0 && result !== EAGAIN) this.observer.called(row, call, result, "", line);

@@ -11,6 +11,7 @@ import { EAGAIN, EINPROGRESS } from "../sys/errno.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 import type { CallName } from "./callRing.js";
 import { CaptureFile } from "./captureFile.js";
+import { ownsEnvironment } from "./inspectOptions.js";
 import { addressOf, isTcp } from "./kernelState.js";
 import type { DataObserver, MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
@@ -206,8 +207,7 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
  * the blocks of each other.
  */
 export function captureName(path: string, thread: number, env: NodeJS.ProcessEnv): string {
-  const owner = (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid));
-  const suffix = `${owner === String(process.pid) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
+  const suffix = `${ownsEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
   const end = path.endsWith(".pcapng") ? ".pcapng" : "";
   return suffix === "" ? path : `${path.slice(0, path.length - end.length)}${suffix}${end}`;
 }

@@ -1,6 +1,5 @@
 // The replaced calls that move data. They pass on exactly the arguments that they get: the native functions count them.
 
-import { clock } from "../builtins.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { CALL_NAMES, type CallName } from "./callRing.js";
 import type { Recording } from "./recording.js";
@@ -10,38 +9,41 @@ const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as
 /** Replaces the calls that move data. */
 export function wrapTransfers(recording: Recording): void {
   const { kernel } = recording;
+  // The two most frequent calls, without a look into the table.
+  // oxlint-disable-next-line typescript/unbound-method -- functions of the addon use no `this`
+  const { recv, send } = kernel;
   recording.set("recv", (fd, bytes, length, flags) => {
-    const start = clock();
+    const start = recording.begin();
     const result =
       length === undefined
-        ? kernel.recv(fd, bytes)
+        ? recv(fd, bytes)
         : flags === undefined
-          ? kernel.recv(fd, bytes, length)
-          : kernel.recv(fd, bytes, length, flags);
+          ? recv(fd, bytes, length)
+          : recv(fd, bytes, length, flags);
     recording.moved(fd, CODE.recv, start, result, bytes, false, flags ?? 0, undefined);
     return result;
   });
   recording.set("recvAt", (fd, bytes, offset, length) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.recvAt(fd, bytes, offset, length);
     const part = result > 0 && recording.wantsBytes ? bytes.subarray(offset) : undefined;
     recording.moved(fd, CODE.recv, start, result, part, false, 0, undefined);
     return result;
   });
   recording.set("send", (fd, bytes, offset, flags) => {
-    const start = clock();
+    const start = recording.begin();
     const result =
       offset === undefined
-        ? kernel.send(fd, bytes)
+        ? send(fd, bytes)
         : flags === undefined
-          ? kernel.send(fd, bytes, offset)
-          : kernel.send(fd, bytes, offset, flags);
+          ? send(fd, bytes, offset)
+          : send(fd, bytes, offset, flags);
     const part = offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : bytes.subarray(offset);
     recording.moved(fd, CODE.send, start, result, part, true, 0, undefined);
     return result;
   });
   recording.set("recvfrom", (fd, bytes, length, flags, address) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.recvfrom(fd, bytes, length, flags, address);
     recording.moved(
       fd,
@@ -56,20 +58,20 @@ export function wrapTransfers(recording: Recording): void {
     return result;
   });
   recording.set("sendto", (fd, bytes, flags, address) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.sendto(fd, bytes, flags, address);
     recording.moved(fd, CODE.sendto, start, result, bytes, true, 0, address);
     return result;
   });
   recording.set("recvmsg", (fd, parts, flags, address, control, out) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.recvmsg(fd, parts, flags, address, control, out);
     const from = address === null || result < 0 ? undefined : writtenAddress(address);
     recording.moved(fd, CODE.recvmsg, start, result, joined(recording, parts, 0, result), false, flags, from);
     return result;
   });
   recording.set("sendmsg", (fd, parts, skip, flags, address, control) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.sendmsg(fd, parts, skip, flags, address, control);
     recording.moved(
       fd,
@@ -85,25 +87,25 @@ export function wrapTransfers(recording: Recording): void {
   });
   // The bytes of batches are not counted, and not kept.
   recording.set("recvmmsg", (fd, slab, table, control, flags) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.recvmmsg(fd, slab, table, control, flags);
     recording.moved(fd, CODE.recvmmsg, start, result, undefined, false, flags, undefined, 0);
     return result;
   });
   recording.set("sendmmsg", (fd, slab, table, from, to, flags) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.sendmmsg(fd, slab, table, from, to, flags);
     recording.moved(fd, CODE.sendmmsg, start, result, undefined, true, 0, undefined, 0);
     return result;
   });
   recording.set("sendfile", (out, file, offset, count) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.sendfile(out, file, offset, count);
     recording.moved(out, CODE.sendfile, start, result, undefined, true, 0, undefined);
     return result;
   });
   recording.set("splice", (from, to, count) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.splice(from, to, count);
     // One end is a pipe, and pipes have no row.
     const fromSocket = recording.rows[from] !== undefined;
@@ -111,7 +113,7 @@ export function wrapTransfers(recording: Recording): void {
     return result;
   });
   recording.set("spliceThrough", (from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest) => {
-    const start = clock();
+    const start = recording.begin();
     const result = kernel.spliceThrough(from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest);
     const counts = view(out);
     const [read, written] = [counts.getUint32(0, LITTLE), counts.getUint32(4, LITTLE)];

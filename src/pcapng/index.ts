@@ -1,8 +1,10 @@
-// A writer of captures, which Wireshark and tshark read.
+// A writer and a reader of captures, in the format of Wireshark and tshark.
 
 export { LINKTYPE_ETHERNET, LINKTYPE_RAW, type LinkType } from "./blocks.js";
+export { type Conversation, readConversations, type Turn } from "./conversations.js";
 export { type FlowEnds, type FlowOptions, type FlowSide, TcpFlow, type TcpFlowOptions, UdpFlow } from "./flows.js";
 export type { IpAddress } from "./headers.js";
+export { type CapturedPacket, readCapture } from "./reader.js";
 export {
   Capture,
   CaptureInterface,

@@ -33,9 +33,23 @@ export function callerLine(): string | undefined {
   for (const frame of stack.split("\n").slice(1)) {
     const position = POSITION.exec(frame.trim().replace(/^at (?:async )?/, ""))?.[1];
     if (position === undefined || position.includes("node:") || isOurs(position)) continue;
-    return position.startsWith("file://") ? pathOf(position) : position;
+    return interned(position.startsWith("file://") ? pathOf(position) : position);
   }
   return undefined;
+}
+
+/** Lines that were found. A part of a string keeps the whole string, here a stack, so each line is held once. */
+const lines = new Map<string, string>();
+const MOST_LINES = 4096;
+
+function interned(line: string): string {
+  const known = lines.get(line);
+  if (known !== undefined) return known;
+  if (lines.size >= MOST_LINES) lines.clear();
+  // A copy, without the stack.
+  const copy = Buffer.from(line).toString();
+  lines.set(copy, copy);
+  return copy;
 }
 
 const ownPath = pathOf(folder);

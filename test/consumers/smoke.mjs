@@ -5,6 +5,7 @@ import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_STREAM, Socket, Soc
 import * as sync from "berkeley/sync";
 import { Capture } from "berkeley/pcapng";
 import { memoryPair } from "berkeley/testing";
+import { sockets as inspected } from "berkeley/inspect";
 import { connect as wintertcConnect } from "berkeley/wintertc";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -63,6 +64,7 @@ async function otherEntries() {
   await near.close();
   await far.close();
   assert.equal(typeof wintertcConnect, "function");
+  assert.throws(() => inspected(), /the inspector does not run/);
   let blocks = 0;
   new Capture({ write: () => blocks++ }).addInterface();
   assert.equal(blocks, 2);

@@ -24,7 +24,7 @@ async function found(
     }
     await after(20);
   }
-  assert.fail(`nothing is flagged as ${kind}: ${JSON.stringify(inspector.sockets())}`);
+  return assert.fail(`nothing is flagged as ${kind}: ${JSON.stringify(inspector.sockets())}`);
 }
 
 test("a socket that the program has lost is flagged as a leak, with the line that made it", async () => {
@@ -90,7 +90,7 @@ test("a peer that does not read is flagged as stalled, with the bytes in the que
 test("a listener whose accept queue overflows is flagged, with its figures", async () => {
   await using inspector = await startInspector();
   using listener = new Socket(AF_INET);
-  listener.bind(["127.0.0.1", 0]);
+  await listener.bind(["127.0.0.1", 0]);
   listener.listen(1);
   const clients = Array.from({ length: 6 }, () => new Socket());
   const address = listener.getsockname();

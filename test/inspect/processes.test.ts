@@ -67,6 +67,7 @@ test("the sockets of a worker that has the inspector are in the table until it c
     detail?.calls.map(({ call }) => call),
     ["socketpair", "socketpair", "send"],
   );
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
   worker.postMessage("close one");
   await until(() => rows().length === 2);
   await worker.terminate();
@@ -127,7 +128,10 @@ test("a child that a watched program forks is watched too, and writes lines of i
   const pids = new Map<number, number>();
   for (const update of linesOf(file)) pids.set(update.process.pid, update.changed.length);
   assert.equal(pids.size, 2);
-  assert.deepEqual([...pids.values()].toSorted(), [1, 2]);
+  assert.deepEqual(
+    [...pids.values()].toSorted((a, b) => a - b),
+    [1, 2],
+  );
 });
 
 test("the inspector that BERKELEY_INSPECT=0 turns off prints nothing, and a wrong option is a warning", async () => {
@@ -187,8 +191,8 @@ test("a capture of UDP has each datagram once, with its bytes", async () => {
   const inspector = await startInspector({ record: file });
   const one = new Socket(AF_INET, SOCK_DGRAM);
   const other = new Socket(AF_INET, SOCK_DGRAM);
-  one.bind(["127.0.0.1", 0]);
-  other.bind(["127.0.0.1", 0]);
+  await one.bind(["127.0.0.1", 0]);
+  await other.bind(["127.0.0.1", 0]);
   await one.sendto("question", other.getsockname());
   const [, from] = await other.recvfrom(100);
   await other.sendto("answer", from);

@@ -62,7 +62,7 @@ test("an errno that a test forces is recorded as any other, and the program gets
   try {
     await using inspector = await startInspector();
     using listener = new Socket(AF_INET);
-    listener.bind(["127.0.0.1", 0]);
+    await listener.bind(["127.0.0.1", 0]);
     listener.listen(1);
     await assert.rejects(listener.accept(), { code: "EMFILE" });
     const { calls: seen } = (await inspector.socket(inspector.sockets()[0]!.id))!;

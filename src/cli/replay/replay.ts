@@ -1,0 +1,120 @@
+// A recorded conversation, and its repetition against an endpoint.
+
+import { readFileSync, statSync } from "node:fs";
+
+import { connect, connectUdp, IncompleteReadError, type Stream, type UdpSocket } from "berkeley";
+import { type Conversation, readConversations } from "berkeley/pcapng";
+
+import { readEndpoint } from "../frame/endpoints.js";
+import { Failure, UsageError } from "../frame/failure.js";
+
+/** The file is read whole. */
+const LARGEST_FILE = 1 << 30;
+
+export function loadConversation(path: string, stream: number): Conversation {
+  let capture: Buffer;
+  try {
+    const { size } = statSync(path);
+    if (size > LARGEST_FILE) throw new Error(`it has ${size} bytes, required at most ${LARGEST_FILE}`);
+    capture = readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`FILE is ${JSON.stringify(path)}, which can't be read: ${(error as Error).message}`);
+  }
+  let all: Conversation[];
+  try {
+    all = readConversations(capture);
+  } catch (error) {
+    throw new Failure(`${JSON.stringify(path)}: ${(error as Error).message}`);
+  }
+  const conversation = all[stream];
+  if (conversation === undefined) {
+    throw new Failure(`${JSON.stringify(path)} has ${all.length} conversations, and none with the number ${stream}`);
+  }
+  return conversation;
+}
+
+interface ReplayOptions {
+  readonly timeout: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+interface Totals {
+  readonly sent: number;
+  readonly received: number;
+}
+
+export async function replay(conversation: Conversation, target: string, opts: ReplayOptions): Promise<Totals> {
+  const { protocol } = conversation;
+  const endpoint = readEndpoint(target, { scheme: protocol, schemes: ["tcp", "tls", "udp", "unix"] });
+  const wait = { signal: opts.signal, ...(opts.timeout === undefined ? {} : { timeout: opts.timeout }) };
+  if ((endpoint.scheme === "udp") !== (protocol === "udp")) {
+    throw new UsageError(`ENDPOINT is ${JSON.stringify(target)}, required one of ${protocol} as in the capture`);
+  }
+  if (endpoint.scheme === "udp") {
+    await using socket = await connectUdp(endpoint, wait);
+    return await replayDatagrams(conversation, socket, wait);
+  }
+  await using stream = await connect(endpoint, wait);
+  return await replayStream(conversation, stream, wait);
+}
+
+async function replayStream(
+  { turns }: Conversation,
+  stream: Stream,
+  wait: { readonly timeout?: number; readonly signal: AbortSignal },
+): Promise<Totals> {
+  let sent = 0;
+  let received = 0;
+  for (const { side, bytes } of turns) {
+    if (side === "client") {
+      await stream.write(bytes, wait);
+      sent += bytes.length;
+      continue;
+    }
+    let answer: Uint8Array;
+    try {
+      answer = await stream.readExactly(bytes.length, wait);
+    } catch (error) {
+      if (!(error instanceof IncompleteReadError)) throw error;
+      throw new Failure(
+        `the answer ends after ${received + error.received.length} bytes, and the recorded one goes on`,
+      );
+    }
+    compare(answer, bytes, received);
+    received += bytes.length;
+  }
+  return { sent, received };
+}
+
+async function replayDatagrams(
+  { turns }: Conversation,
+  socket: UdpSocket,
+  wait: { readonly timeout?: number; readonly signal: AbortSignal },
+): Promise<Totals> {
+  let sent = 0;
+  let received = 0;
+  for (const { side, bytes } of turns) {
+    if (side === "client") {
+      await socket.send(bytes, undefined, wait);
+      sent += bytes.length;
+    } else {
+      const { data } = await socket.receive(wait);
+      compare(data, bytes, received);
+      received += bytes.length;
+    }
+  }
+  return { sent, received };
+}
+
+/** Bytes of a difference that are printed. */
+const SHOWN = 16;
+
+function compare(answer: Uint8Array, recorded: Buffer, before: number): void {
+  if (recorded.equals(answer)) return;
+  let at = 0;
+  while (at < recorded.length && at < answer.length && recorded[at] === answer[at]) at++;
+  const shown = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(at, at + SHOWN)).toString("hex") || "nothing";
+  throw new Failure(
+    `the answer differs from byte ${before + at} on: it has ${shown(answer)}, and the recorded one ${shown(recorded)}`,
+  );
+}

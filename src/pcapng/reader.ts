@@ -1,0 +1,157 @@
+// A reader of captures in the format pcapng. It is strict: bytes that are not a capture are an error, with their offset.
+
+import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "./blocks.js";
+
+const SECTION_HEADER = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION = 1;
+const ENHANCED_PACKET = 6;
+const BYTE_ORDER = 0x1a2b_3c4d;
+const OPTION = { comment: 1, timestampResolution: 9 } as const;
+/** Bytes of a block at most, as other readers have it. */
+const LARGEST_BLOCK = 16 << 20;
+/** Interfaces of a section at most. */
+const MOST_INTERFACES = 4096;
+
+/** A packet of a capture. */
+export interface CapturedPacket {
+  /** Nanoseconds since 1970. */
+  readonly time: bigint;
+  /** What the bytes begin with: `LINKTYPE_RAW`, `LINKTYPE_ETHERNET`, or another number of the registry of link types. */
+  readonly linkType: number;
+  /** The bytes that were kept. They are a view of the capture. */
+  readonly bytes: Uint8Array;
+  /** The length of the whole packet. */
+  readonly length: number;
+  readonly comment: string | undefined;
+}
+
+interface Interface {
+  readonly linkType: number;
+  /** Nanoseconds of a unit of time; a unit may be shorter than a nanosecond. */
+  readonly toNanoseconds: (time: bigint) => bigint;
+}
+
+function fail(offset: number, what: string): never {
+  throw new RangeError(`Cannot read a capture: at offset ${offset} ${what}`);
+}
+
+/**
+ * The packets of a capture in the format pcapng, in their order. Blocks of other kinds are skipped.
+ *
+ * @param capture the whole capture
+ * @throws RangeError for bytes that are no capture, or a capture that is cut off
+ * @see {@link https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html | pcapng}
+ * @example
+ * ```ts
+ * import { InetAddress } from "berkeley";
+ * import { Capture, readCapture, UdpFlow } from "berkeley/pcapng";
+ *
+ * const blocks: Buffer[] = [];
+ * const capture = new Capture({ write: (block) => blocks.push(block) });
+ * const [client, server] = [new InetAddress("127.0.0.1", 50_000), new InetAddress("127.0.0.1", 53)];
+ * new UdpFlow(capture.addInterface(), { client, server }).datagram("client", Buffer.from("?"), { comment: "first" });
+ * for (const { length, comment } of readCapture(Buffer.concat(blocks))) console.log(length, comment);
+ * // prints: 29 first
+ * ```
+ */
+export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, void, undefined> {
+  const view = new DataView(capture.buffer, capture.byteOffset, capture.length);
+  let little = true;
+  let interfaces: Interface[] = [];
+  if (capture.length < 28 || view.getUint32(0) !== SECTION_HEADER) {
+    fail(0, "there is no section header of pcapng");
+  }
+  for (let at = 0; at < capture.length;) {
+    if (at + 12 > capture.length) fail(at, "a block is cut off");
+    const begins = view.getUint32(at) === SECTION_HEADER;
+    if (begins) {
+      if (at + 28 > capture.length) fail(at, "a section header is cut off");
+      little = view.getUint32(at + 8, true) === BYTE_ORDER;
+      if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER) fail(at + 8, "a section has no byte order");
+      if (view.getUint16(at + 12, little) !== 1) fail(at + 12, "a section has a version that is not 1");
+      interfaces = [];
+    }
+    const length = view.getUint32(at + 4, little);
+    if (length < 12 || length % 4 !== 0 || length > LARGEST_BLOCK) fail(at + 4, `a block has ${length} bytes`);
+    if (at + length > capture.length) fail(at, "a block is cut off");
+    if (view.getUint32(at + length - 4, little) !== length) fail(at + length - 4, "the two lengths of a block differ");
+    const type = view.getUint32(at, little);
+    const body = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
+    if (type === INTERFACE_DESCRIPTION) {
+      if (interfaces.length >= MOST_INTERFACES) fail(at, `a section has more than ${MOST_INTERFACES} interfaces`);
+      interfaces.push(interfaceOf(body));
+    } else if (type === ENHANCED_PACKET) {
+      yield packetOf(body, interfaces);
+    }
+    at += length;
+  }
+}
+
+/** The content of a block. */
+class Block {
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+  readonly view: DataView;
+  readonly little: boolean;
+
+  constructor(bytes: Uint8Array, offset: number, little: boolean) {
+    this.bytes = bytes;
+    this.offset = offset;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.little = little;
+  }
+
+  u16(at: number): number {
+    if (at + 2 > this.bytes.length) fail(this.offset + at, "a block is too short");
+    return this.view.getUint16(at, this.little);
+  }
+
+  u32(at: number): number {
+    if (at + 4 > this.bytes.length) fail(this.offset + at, "a block is too short");
+    return this.view.getUint32(at, this.little);
+  }
+
+  /** The first option with this code. */
+  option(start: number, wanted: number): Uint8Array | undefined {
+    for (let at = start; at + 4 <= this.bytes.length;) {
+      const [code, length] = [this.u16(at), this.u16(at + 2)];
+      if (code === 0) return undefined;
+      if (at + 4 + length > this.bytes.length) fail(this.offset + at, "an option is cut off");
+      if (code === wanted) return this.bytes.subarray(at + 4, at + 4 + length);
+      at += 4 + ((length + 3) & ~3);
+    }
+    return undefined;
+  }
+}
+
+function interfaceOf(block: Block): Interface {
+  const linkType = block.u16(0);
+  // Microseconds, unless the option says otherwise: a power of ten, or with the highest bit a power of two.
+  const resolution = block.option(8, OPTION.timestampResolution)?.[0] ?? 6;
+  const power = BigInt(resolution & 0x7f);
+  const perSecond = (resolution & 0x80) === 0 ? 10n ** power : 2n ** power;
+  return { linkType, toNanoseconds: (time) => (time * 1_000_000_000n) / perSecond };
+}
+
+function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacket {
+  const from = interfaces[block.u32(0)];
+  if (from === undefined) fail(block.offset, "a packet has an interface that is not described");
+  const kept = block.u32(12);
+  if (20 + kept > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
+  const comment = block.option(20 + ((kept + 3) & ~3), OPTION.comment);
+  return {
+    time: from.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
+    linkType: from.linkType,
+    bytes: block.bytes.subarray(20, 20 + kept),
+    length: block.u32(16),
+    comment: comment === undefined ? undefined : new TextDecoder().decode(comment),
+  };
+}
+
+/** The packet of IP in a captured packet; undefined if it has another protocol. */
+export function ipPacketOf({ linkType, bytes }: CapturedPacket): Uint8Array | undefined {
+  if (linkType === LINKTYPE_RAW) return bytes;
+  if (linkType !== LINKTYPE_ETHERNET || bytes.length < 14) return undefined;
+  const type = (bytes[12]! << 8) | bytes[13]!;
+  return type === 0x0800 || type === 0x86dd ? bytes.subarray(14) : undefined;
+}
