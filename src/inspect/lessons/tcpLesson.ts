@@ -15,7 +15,7 @@ export const tcpLesson: LessonPlan = {
     let port = 0;
     return [
       {
-        title: "Step 1: socket",
+        title: "socket",
         code: () => "const server = new Socket(AF_INET, SOCK_STREAM);",
         run() {
           server = scene.open("server");
@@ -24,7 +24,7 @@ export const tcpLesson: LessonPlan = {
         text: "The kernel makes an endpoint for TCP over IPv4. The program gets a number for it, the descriptor. The endpoint has no address, so no other program can reach it. The state CLOSE means that it has no connection.",
       },
       {
-        title: "Step 2: bind",
+        title: "bind",
         code: () => 'await server.bind(["127.0.0.1", 0]);',
         async run() {
           await server.bind(["127.0.0.1", 0]);
@@ -34,7 +34,7 @@ export const tcpLesson: LessonPlan = {
         text: "The endpoint gets an address: an IP address of this machine and a port. Port 0 makes the kernel choose a free one. Programs that are to be found use a number that others know, such as 80.",
       },
       {
-        title: "Step 3: listen",
+        title: "listen",
         code: () => "server.listen(5);",
         run() {
           server.listen(5);
@@ -53,7 +53,7 @@ export const tcpLesson: LessonPlan = {
         text: "The two kernels shake hands with three packets: SYN asks for a connection, SYN ACK agrees, ACK confirms. Here both are the same kernel. The client is connected although the server has not called accept() yet: the connection is in the accept queue. The kernel has also chosen a port for the client.",
       },
       {
-        title: "Step 4: accept",
+        title: "accept",
         code: () => "const [connection, address] = await server.accept();",
         async run() {
           const [accepted, address] = await server.accept();
@@ -72,7 +72,7 @@ export const tcpLesson: LessonPlan = {
         text: "The kernel copies the bytes and sends them in a segment; the other side answers with ACK. The bytes now wait in the receive queue of the connection. That sendAll() has returned does not say that the server has read them.",
       },
       {
-        title: "Step 5: recv",
+        title: "recv",
         code: () => "await connection.recv(1024);",
         async run() {
           return quoted(await connection.recv(1024));
@@ -80,7 +80,7 @@ export const tcpLesson: LessonPlan = {
         text: "recv() takes the bytes out of the receive queue, 1,024 at most. If the queue were empty, recv() would wait. TCP is a stream of bytes without borders: two sends can arrive as one piece, and one send as several.",
       },
       {
-        title: "Step 6: send",
+        title: "send",
         code: () => 'await connection.sendAll("Welcome to my server");',
         async run() {
           await connection.sendAll("Welcome to my server");
@@ -89,7 +89,7 @@ export const tcpLesson: LessonPlan = {
         text: "The answer goes the other way. A connection has a stream of bytes in each direction, and the two do not depend on each other.",
       },
       {
-        title: "Step 7: close",
+        title: "close",
         code: () => "connection.close();",
         run() {
           connection.close();
