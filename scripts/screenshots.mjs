@@ -40,7 +40,7 @@ async function shots(browser, url, theme) {
   const shot = async (name, target = page) => {
     const path = join(folder, `inspector-${name}-${theme}.png`);
     await target.screenshot({ path, animations: "disabled" });
-    spawnSync("pngquant", ["--force", "--skip-if-larger", "--output", path, "--quality", "70-95", path]);
+    spawnSync("pngquant", ["--force", "--skip-if-larger", "--output", path, "--quality", "85-99", path]);
     process.stdout.write(`${path}\n`);
   };
   await page.goto(url);
