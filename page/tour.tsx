@@ -27,6 +27,8 @@ const endRun = (id: string): void => {
   void fetch(`/api/runs/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
 };
 
+const goesOn = (kind: "next" | "all", run: LessonRun): boolean => kind === "all" && !run.done;
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function useLessons(): { lessons: readonly LessonSummary[] | null; error: string } {
@@ -131,11 +133,12 @@ function Lesson({
     setError("");
     try {
       let now: LessonRun;
+      // Each step depends on the one before.
       do {
         now = await step();
         if (stopped.current) return;
         setRun(now);
-      } while (kind === "all" && !now.done);
+      } while (goesOn(kind, now));
     } catch (reason) {
       setError(messageOf(reason));
     }

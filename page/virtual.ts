@@ -47,7 +47,10 @@ export function useVirtualRows(list: List): Virtualizer<HTMLElement, HTMLElement
   made.current ??= new Virtualizer<HTMLElement, HTMLElement>(options);
   const virtualizer = made.current;
   virtualizer.setOptions(options);
+  // The names that an adapter of the package has to call.
+  // oxlint-disable-next-line no-underscore-dangle -- see above
   useLayoutEffect(() => virtualizer._didMount(), [virtualizer]);
+  // oxlint-disable-next-line no-underscore-dangle -- see above
   useLayoutEffect(() => virtualizer._willUpdate());
   return virtualizer;
 }

@@ -111,6 +111,8 @@ function chunkOf(id) {
   const entries = reached.get(id);
   // What one entry alone reaches is in its file. The main entry is a library of the command, so it is a chunk as well.
   if (entries === undefined || (entries.size === 1 && !entries.has("index"))) return null;
+  // The inspector writes captures; the main entry does not load that code.
+  if (entries.has("pcapng/index") && !entries.has("index")) return "pcapng";
   if (entries.has("sync/index")) return entries.has("testing/index") ? "base" : "system";
   return entries.has("testing/index") ? "stream" : "net";
 }

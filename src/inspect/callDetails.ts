@@ -1,30 +1,15 @@
 // The arguments of calls in short, for records.
 
-import * as options from "../options/index.js";
-import type { SocketOption } from "../options/option.js";
+import { declaredOptions, type SocketOption } from "../options/option.js";
 import { SHUT_RD, SHUT_WR } from "../sys/constants.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 
 type AnyOption = SocketOption<unknown, never>;
 
-const isOption = (value: unknown): value is AnyOption =>
-  typeof value === "object" && value !== null && "optname" in value && "decode" in value;
-
-let known: ReadonlyMap<string, AnyOption> | undefined;
-
-/** All socket options of the package, by name. */
-export function allOptions(): ReadonlyMap<string, AnyOption> {
-  return (known ??= new Map(
-    Object.entries(options as Readonly<Record<string, unknown>>).filter((entry): entry is [string, AnyOption] =>
-      isOption(entry[1]),
-    ),
-  ));
-}
-
 let byNumber: ReadonlyMap<string, AnyOption> | undefined;
 
 function optionOf(level: number, name: number): AnyOption | undefined {
-  byNumber ??= new Map([...allOptions().values()].map((option) => [`${option.level}:${option.optname}`, option]));
+  byNumber ??= new Map([...declaredOptions.values()].map((option) => [`${option.level}:${option.optname}`, option]));
   return byNumber.get(`${level}:${name}`);
 }
 
@@ -43,6 +28,8 @@ export function valueText(value: unknown): string {
 
 export function optionDetail(level: number, name: number, value: Uint8Array): string {
   const option = optionOf(level, name);
+  // A key is no detail.
+  if (option?.name === "TCP_FASTOPEN_KEY") return option.name;
   if (option === undefined) return `level ${level}, option ${name}`;
   try {
     return `${option.name} = ${valueText(option.decode(value)).slice(0, LONGEST)}`;

@@ -2,10 +2,10 @@
 
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
-import type { SocketOption } from "../options/option.js";
+import { declaredOptions, type SocketOption } from "../options/option.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINPROGRESS, EALREADY, errnoName } from "../sys/errno.js";
-import { allOptions, valueText } from "./callDetails.js";
+import { valueText } from "./callDetails.js";
 import type { RingRecord } from "./callRing.js";
 import { isTcp, readTcpInfo } from "./kernelState.js";
 import type { CallReport, OptionReport, SocketDetail } from "./protocol.js";
@@ -42,7 +42,7 @@ const defaults = new Map<string, ReadonlyMap<string, string>>();
 
 function readOptions(kernel: Calls, fd: number): Map<string, string> {
   const found = new Map<string, string>();
-  for (const [name, option] of allOptions()) {
+  for (const [name, option] of declaredOptions) {
     if (NOT_COMPARED.has(name)) continue;
     const { level, optname, size, query, decode } = option as SocketOption<unknown, unknown>;
     const buffer = new Uint8Array(Math.max(size, query?.length ?? 0));

@@ -53,9 +53,17 @@ export function numberMember(option: string, member: string, value: unknown, min
   return integer(value, `set ${option}`, member, min, max);
 }
 
+/** The options that were made, by name; of two with one name the later one. The inspector names options by their number. */
+export const declaredOptions: Map<string, SocketOption<unknown, never>> = new Map();
+
+function declared<Get, Set>(option: SocketOption<Get, Set>): SocketOption<Get, Set> {
+  declaredOptions.set(option.name, option);
+  return option;
+}
+
 /** An int that is 0 or 1. */
 export function booleanOption(name: string, level: number, optname: number): SocketOption<boolean, boolean> {
-  return {
+  return declared({
     name,
     level,
     optname,
@@ -65,7 +73,7 @@ export function booleanOption(name: string, level: number, optname: number): Soc
       if (typeof value !== "boolean") throw new TypeError(`${cannotSet(name, value)}, required true or false`);
       return intBytes(value ? 1 : 0);
     },
-  };
+  });
 }
 
 /** An int. Without `min` and `max` only the kernel checks its range. */
@@ -76,14 +84,14 @@ export function intOption(
   min: number = -0x8000_0000,
   max: number = 0x7fff_ffff,
 ): SocketOption<number, number> {
-  return {
+  return declared({
     name,
     level,
     optname,
     size: 4,
     decode: readInt,
     encode: (value) => intBytes(numberMember(name, "value", value, min, max)),
-  };
+  });
 }
 
 /** An unsigned int. */
@@ -94,19 +102,19 @@ export function uintOption(
   min: number = 0,
   max: number = 0xffff_ffff,
 ): SocketOption<number, number> {
-  return {
+  return declared({
     name,
     level,
     optname,
     size: 4,
     decode: readUint,
     encode: (value) => uintBytes(numberMember(name, "value", value, min, max)),
-  };
+  });
 }
 
 /** An unsigned 64-bit number of bytes. Infinity is the kernel's "no limit" (all bits set). */
 export function byteCountOption(name: string, level: number, optname: number): SocketOption<number, number> {
-  return {
+  return declared({
     name,
     level,
     optname,
@@ -123,21 +131,21 @@ export function byteCountOption(name: string, level: number, optname: number): S
       view(bytes).setBigUint64(0, BigInt(numberMember(name, "value", value, 0, Number.MAX_SAFE_INTEGER)), LITTLE);
       return bytes;
     },
-  };
+  });
 }
 
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 
 /** An unsigned 64-bit id, as a bigint. It can only be read. */
 export function idOption(name: string, level: number, optname: number): SocketOption<bigint, never> {
-  return {
+  return declared({
     name,
     level,
     optname,
     size: 8,
     decode: (bytes) => view(bytes).getBigUint64(0, LITTLE),
     encode: refuseDirection(name, "set"),
-  };
+  });
 }
 
 /** Bytes without a conversion, at least `min` and at most `size`. */
@@ -148,7 +156,7 @@ export function bytesOption(
   min: number,
   size: number,
 ): SocketOption<Uint8Array, Uint8Array> {
-  return {
+  return declared({
     name,
     level,
     optname,
@@ -163,14 +171,14 @@ export function bytesOption(
       }
       return value;
     },
-  };
+  });
 }
 
 const utf8 = new TextEncoder();
 
 /** A name, for which the kernel has `size` bytes, including a NUL at the end. */
 export function textOption(name: string, level: number, optname: number, size: number): SocketOption<string, string> {
-  return {
+  return declared({
     name,
     level,
     optname,
@@ -186,12 +194,12 @@ export function textOption(name: string, level: number, optname: number, size: n
       }
       return bytes;
     },
-  };
+  });
 }
 
 /** An option that is an action without a value: `setsockopt(SO_DETACH_FILTER, true)`. */
 export function actionOption(name: string, level: number, optname: number): SocketOption<never, true> {
-  return {
+  return declared({
     name,
     level,
     optname,
@@ -201,17 +209,17 @@ export function actionOption(name: string, level: number, optname: number): Sock
       if (value !== true) throw new TypeError(`${cannotSet(name, value)}, required true`);
       return intBytes(1);
     },
-  };
+  });
 }
 
 /** The same option, but it can only be read. */
 export function withoutSet<Get>(option: SocketOption<Get, never>): SocketOption<Get, never> {
-  return { ...option, encode: refuseDirection(option.name, "set") };
+  return declared({ ...option, encode: refuseDirection(option.name, "set") });
 }
 
 /** The same option, but it can only be set. */
 export function withoutGet<Set>(option: SocketOption<unknown, Set>): SocketOption<never, Set> {
-  return { ...option, decode: refuseDirection(option.name, "get") };
+  return declared({ ...option, decode: refuseDirection(option.name, "get") });
 }
 
 /** An option with conversions of its own. */
@@ -223,7 +231,7 @@ export function shapedOption<Get, Set>(
   decode: (bytes: Uint8Array) => Get,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<Get, Set> {
-  return { name, level, optname, size, decode, encode };
+  return declared({ name, level, optname, size, decode, encode });
 }
 
 /** An option with a conversion of its own that can only be read. */
@@ -234,7 +242,7 @@ export function readOnlyOption<Get>(
   size: number,
   decode: (bytes: Uint8Array) => Get,
 ): SocketOption<Get, never> {
-  return { name, level, optname, size, decode, encode: refuseDirection(name, "set") };
+  return declared({ name, level, optname, size, decode, encode: refuseDirection(name, "set") });
 }
 
 /** An option with a conversion of its own that can only be set. */
@@ -244,5 +252,5 @@ export function writeOnlyOption<Set>(
   optname: number,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return { name, level, optname, size: 4, decode: refuseDirection(name, "get"), encode };
+  return declared({ name, level, optname, size: 4, decode: refuseDirection(name, "get"), encode });
 }

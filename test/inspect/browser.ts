@@ -58,8 +58,8 @@ interface Violation {
 /** What axe-core finds wrong with the page as it is now: all of its rules, those of "best practice" included. */
 export async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axeSource);
-  const found = await page.evaluate<Violation[]>("axe.run(document).then(({ violations }) => violations)");
-  return found.flatMap(({ id, help, nodes }) =>
+  const violating = await page.evaluate<Violation[]>("axe.run(document).then(({ violations }) => violations)");
+  return violating.flatMap(({ id, help, nodes }) =>
     nodes
       .slice(0, 3)
       .map(({ html, failureSummary = "" }) => `${id}: ${help}: ${html.slice(0, 200)}\n${failureSummary}`),

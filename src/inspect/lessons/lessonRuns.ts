@@ -136,6 +136,6 @@ export class LessonRuns {
   }
 
   close(): void {
-    for (const id of [...this.#runs.keys()]) this.end(id);
+    for (const id of this.#runs.keys()) this.end(id);
   }
 }

@@ -1,0 +1,87 @@
+// The details of records and of a socket's page, on what only internals can make.
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import type { ServerResponse } from "node:http";
+import { test } from "node:test";
+import * as berkeley from "berkeley";
+import { connect, listen, Socket, TlsListener, wrapTls } from "berkeley";
+import { readFully } from "berkeley/testing";
+import { startInspector } from "berkeley/inspect";
+import { EventStream } from "#berkeley/inspect/eventStream.js";
+import { declaredOptions } from "#berkeley/options/option.js";
+import { checkLeaks } from "../support/leaks.js";
+import { TestClock } from "../support/clock.js";
+import { serving, trusting } from "../tls/support.js";
+
+checkLeaks();
+
+test("the inspector knows every socket option of the package by its name", () => {
+  const exported = Object.entries(berkeley)
+    .filter(([, value]) => typeof value === "object" && value !== null && "optname" in value)
+    // An alias has the name of its option.
+    .map(([, value]) => (value as unknown as { readonly name: string }).name);
+  assert.ok(exported.length > 200);
+  assert.deepEqual(
+    exported.filter((name) => declaredOptions.get(name) === undefined),
+    [],
+  );
+});
+
+test("a stream of events whose client does not read gets nothing more, and is cut off after 30 seconds", async () => {
+  using clock = new TestClock();
+  const written: string[] = [];
+  let destroyed = false;
+  const response = Object.assign(new EventEmitter(), {
+    write: (text: string) => (written.push(text), false),
+    destroy: () => (destroyed = true),
+  });
+  const stream = new EventStream(response as unknown as ServerResponse);
+  assert.equal(stream.ready, true);
+  stream.send("table", { text: "a\nb" });
+  assert.deepEqual(written, ['event: table\ndata: {"text":"a\\nb"}\n\n']);
+  assert.equal(stream.ready, false);
+  response.emit("drain");
+  assert.equal(stream.ready, true);
+  stream.send("table", {});
+  await clock.advance(29_000);
+  assert.equal(stream.ready, false);
+  assert.equal(destroyed, false);
+  await clock.advance(2_000);
+  assert.equal(stream.ready, false);
+  assert.equal(destroyed, true);
+});
+
+test("the details of a call have no secret, and an option is shown by its name and value", async () => {
+  await using inspector = await startInspector();
+  using socket = new Socket();
+  socket.setsockopt(berkeley.SO_REUSEADDR, true);
+  socket.setsockopt(berkeley.TCP_FASTOPEN_KEY, Buffer.alloc(16, 7));
+  socket.setsockopt(berkeley.SOL_SOCKET, berkeley.SO_RCVBUF, 10_000);
+  const { calls } = (await inspector.socket(inspector.sockets()[0]!.id))!;
+  assert.deepEqual(
+    calls.map(({ detail }) => detail),
+    ["", "SO_REUSEADDR = true", "TCP_FASTOPEN_KEY", "SO_RCVBUF = 10000"],
+  );
+});
+
+test("both ends of a TLS connection are in the table, with the bytes of the program", async () => {
+  await using inspector = await startInspector();
+  await using listener = new TlsListener(await listen("tcp://127.0.0.1:0"), { tls: serving() });
+  const accepting = listener.accept();
+  await using client = await wrapTls(await connect(`tcp://${String(listener.address)}`), trusting());
+  await using server = await accepting;
+  await client.write("hello");
+  await readFully(server, 5);
+  const rows = inspector.sockets().filter(({ state }) => state === "ESTABLISHED");
+  assert.equal(rows.length, 2);
+  assert.deepEqual(
+    rows.map(({ received, sent, fd, family }) => [received.bytes + sent.bytes, fd >= 0, family]),
+    [
+      [5, true, "AF_INET"],
+      [5, true, "AF_INET"],
+    ],
+  );
+  assert.equal(rows[0]!.peer, rows[1]!.local);
+  // A handshake that the network began has no line of the program.
+  assert.ok(rows.some(({ line }) => /details\.internals\.test\.(js|ts):\d+:\d+$/.test(line ?? "")));
+});
