@@ -349,8 +349,8 @@ function Kernel({ before, after }: { before: readonly LessonSocket[]; after: rea
   );
 }
 
-const packetKind = (flags: string): "data" | "control" | "error" =>
-  flags.includes("RST") || flags.includes("ICMP") ? "error" : /PSH|UDP|segment/.test(flags) ? "data" : "control";
+const packetKind = ({ flags, bytes: size }: LessonPacket): "data" | "control" | "error" =>
+  flags.includes("RST") || flags.includes("ICMP") ? "error" : size > 0 ? "data" : "control";
 
 function packetLabel({ flags, bytes: size }: LessonPacket): string {
   return size > 0 ? `${flags}, ${bytes(size)}` : flags;
@@ -384,7 +384,7 @@ function Packets({ step, ends }: { readonly step: LessonStep; readonly ends: End
               arrow={{
                 from: packet.from === ends.right ? "right" : "left",
                 label: packetLabel(packet),
-                kind: packetKind(packet.flags),
+                kind: packetKind(packet),
               }}
             />
           </li>

@@ -130,7 +130,8 @@ for (const lesson of LESSONS) {
     await page.getByRole("button", { name: "Next step" }).click();
     await page.getByText(/^Step 1 of \d+$/).waitFor();
     await page.getByRole("button", { name: "Run all" }).click();
-    await page.getByText(/^Step (\d+) of \1: done/).waitFor();
+    // Steps of some lessons wait, for a process or for a timeout.
+    await page.getByText(/^Step (\d+) of \1: done/).waitFor({ timeout: 3 * PATIENCE });
     assert.equal(await page.locator(".step.to-come").count(), 0);
     const steps = await page.locator(".step.done").count();
     assert.ok(steps >= 6, `${steps}`);

@@ -48,7 +48,7 @@ export const backpressureLesson: LessonPlan = {
             return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(SENT)}`;
           }
         },
-        text: "The server does not read. Its receive queue fills, and with each ACK its kernel announces a smaller window: the bytes that it still has room for. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without its timeout it would wait for as long as the reader does nothing.",
+        text: "The server does not read. Its receive queue fills. Each ACK of its kernel has the window: the bytes that it still has room for. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without its timeout it would wait for as long as the reader does nothing.",
       },
       {
         title: "Nothing moves",
