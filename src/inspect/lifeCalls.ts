@@ -79,6 +79,7 @@ export function wrapLifeCalls(recording: Recording): void {
     const row = recording.rows[fd];
     if (row === undefined || result < 0) return;
     recording.called(row, "detach", start, result, "", recording.line());
+    if (row.line !== undefined) recording.givenAway.set(fd, row.line);
     recording.remove(row, false);
   });
   recording.wrap("adopt", (result, start, [fd]) => {

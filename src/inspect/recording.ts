@@ -74,6 +74,8 @@ export class Recording {
   readonly kept: Set<SocketRow> = new Set();
   /** Objects whose descriptor belongs to Node, by the number of their record. */
   readonly foreign: Map<number, SocketRow> = new Map();
+  /** The lines that made sockets whose descriptors were given away, as to TLS. A descriptor that is used again leaves. */
+  readonly givenAway: Map<number, string> = new Map();
   /** Pages that show a socket. While there are any, closed sockets stay in the table for a while. */
   watchers = 0;
   readonly ring: CallRing;
@@ -118,6 +120,7 @@ export class Recording {
     this.rows.length = 0;
     this.kept.clear();
     this.foreign.clear();
+    this.givenAway.clear();
   }
 
   /** The row of a descriptor. A socket from before the inspector gets one now. */
@@ -135,6 +138,7 @@ export class Recording {
     const before = this.rows[fd];
     // Closed by other code.
     if (before !== undefined) this.remove(before, false);
+    this.givenAway.delete(fd);
     const row = new SocketRow(++this.#count, fd, family, type, protocol, clock());
     this.rows[fd] = row;
     return row;

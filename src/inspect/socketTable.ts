@@ -138,7 +138,7 @@ export class SocketTable {
 
   /** Compares the counters and the waiting calls of a row with those of the last look. */
   #count(row: SocketRow, pending: readonly WaitingNow[]): boolean {
-    if (row.foreign) readForeign(row);
+    if (row.foreign) readForeign(row, this.#recording);
     const { received, sent, fruitless } = row;
     const counted = received.bytes + received.calls + sent.bytes + sent.calls;
     const changed = counted !== row.counted || fruitless > 0;
@@ -199,7 +199,7 @@ export class SocketTable {
 }
 
 /** Descriptor and counters of a socket whose calls are Node's. */
-function readForeign(row: SocketRow): void {
+function readForeign(row: SocketRow, { givenAway }: Recording): void {
   const object = row.object?.deref() as ForeignSocket | undefined;
   if (object === undefined) return;
   const { bytesReceived, bytesSent, reads, writes } = object.stats();
@@ -209,6 +209,8 @@ function readForeign(row: SocketRow): void {
   if (row.fd >= 0) return;
   const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
   row.fd = fd ?? -1;
+  // The network begins most handshakes, and no line of the program.
+  row.line ??= givenAway.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
 }

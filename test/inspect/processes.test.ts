@@ -74,6 +74,33 @@ test("the sockets of a worker that has the inspector are in the table until it c
   await until(() => inspector.sockets().length === 0);
 });
 
+test("workers of a program that --import watches are in its table, without a change of their code", async () => {
+  const file = join(folder, "workers.jsonl");
+  const worker = `void (async () => {
+    const { socketpair } = await import("berkeley");
+    globalThis.pair = socketpair();
+    await globalThis.pair[0].sendAll("worker");
+    const { parentPort } = await import("node:worker_threads");
+    parentPort.once("message", () => process.exit());
+  })();`;
+  const program = `import { Worker } from "node:worker_threads";
+    import { sockets } from "berkeley/inspect";
+    const worker = new Worker(${JSON.stringify(worker)}, { eval: true });
+    const timer = setInterval(() => {
+      if (!sockets().some(({ thread, sent }) => thread > 0 && sent.bytes === 6)) return;
+      clearInterval(timer);
+      worker.postMessage("end");
+    }, 50);
+    worker.on("exit", () => setTimeout(() => console.log(sockets().length), 50));`;
+  await using watched = new Program(
+    process.execPath,
+    ["--import", "berkeley/inspect", "--input-type=module", "--eval", program],
+    { env: { BERKELEY_INSPECT_FILE: file } },
+  );
+  const { status, stdout, stderr } = await watched.ended;
+  assert.deepEqual([status, stdout, stderr], [0, "0\n", ""]);
+});
+
 test("JSON lines have the whole table first, then changes, and the last state of a program that ends", async () => {
   const file = join(folder, "lines.jsonl");
   await using program = new Program(
