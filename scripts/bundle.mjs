@@ -12,6 +12,7 @@ import { decode, encode } from "@jridgewell/sourcemap-codec";
 import { rolldown } from "rolldown";
 import { dts } from "rolldown-plugin-dts";
 import { BUNDLED } from "./bundled.mjs";
+import { writePage } from "./page.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lib = join(root, "out", "lib");
@@ -250,4 +251,5 @@ mkdirSync(dist, { recursive: true });
 await writeCode();
 await writeTypes();
 await writeManPages();
+await writePage(join(dist, "inspect", "page"));
 for (const path of Object.values(manifest.bin)) chmodSync(join(root, path), 0o755);

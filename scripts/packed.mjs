@@ -47,7 +47,9 @@ function madeOf() {
     "scripts/bundle.mjs",
     "scripts/bundled.mjs",
     "scripts/packed.mjs",
+    "scripts/page.mjs",
     "out/.setup",
+    "out/inspect/.setup",
     "build/Release/berkeley.node",
     ...prebuilds.map((name) => `prebuilds/${name}`),
   ];

@@ -1,5 +1,5 @@
 // Everything that `npm start` and `npm test` need, made or brought up to date: the packages of package-lock.json
-// (npm install), the addon (node-gyp) and the compiled TypeScript (tsc -b). Each step is skipped when what it would make
+// (npm install), the addon (node-gyp), the compiled TypeScript (tsc -b) and the page of the inspector. Each step is skipped when what it would make
 // is there already and was made from what is in the tree now; contents decide, not dates.
 //
 // Nothing may be assumed to be installed here but Node, npm, python3, make and a C compiler.
@@ -18,6 +18,8 @@ const addonStamp = at("build", ".setup");
 const compiledStamp = at("out", ".setup");
 const buildInfos = [at("out", "lib", ".tsbuildinfo"), at("out", ".tsbuildinfo")];
 const developmentManifest = at("out", "package.json");
+const page = at("out", "inspect", "page", "index.html");
+const pageStamp = at("out", "inspect", ".setup");
 const lock = at(".setup.lock");
 
 /** Where the compiler writes what it reads: [folder of sources, folder of its output]. */
@@ -182,6 +184,9 @@ function buildAddon() {
 const sources = () =>
   compiledFolders.flatMap(([from]) => filesUnder(at(from), (name) => name.endsWith(".ts") && !name.endsWith(".d.ts")));
 
+/** The page of the inspector, which tsc only checks. */
+const pageSources = () => filesUnder(at("page"));
+
 /** What a source compiles to: the JavaScript and its declarations. */
 function outputsOf(source) {
   const path = relative(root, source);
@@ -192,7 +197,7 @@ function outputsOf(source) {
 
 function compiledHash() {
   const configs = ["tsconfig.json", "tsconfig.base.json", "tsconfig.src.json", "package.json", "package-lock.json"];
-  const sum = hash([], [...configs.map((name) => at(name)), ...sources()]);
+  const sum = hash([], [...configs.map((name) => at(name)), ...sources(), ...pageSources()]);
   // A compiler that someone else ran may have left the output of other contents: its build info then is another one.
   const infos = buildInfos.map((file) => (existsSync(file) ? statSync(file).mtimeMs : 0));
   return `${sum} ${infos.join(" ")}`;
@@ -247,6 +252,17 @@ function compile(force) {
   writeFileSync(compiledStamp, compiledHash());
 }
 
+// ---- the page of the inspector ----------------------------------------------------------------------------------
+
+const pageHash = () => hash([], [at("package-lock.json"), at("scripts", "page.mjs"), ...pageSources()]);
+const pageReady = () => existsSync(page) && readText(pageStamp) === pageHash();
+
+function buildPage() {
+  rmSync(pageStamp, { force: true });
+  step("page of the inspector", process.execPath, [at("scripts", "page.mjs")]);
+  writeFileSync(pageStamp, pageHash());
+}
+
 // ---- one at a time ----------------------------------------------------------------------------------------------
 
 function isRunning(pid) {
@@ -295,7 +311,7 @@ function takeLock() {
 
 // Stamps are removed before a step begins and written after it ended well, so no lock is needed to see that all is done.
 requireMatchingLock();
-if (packagesNeeded() !== undefined || !addonReady() || !compiledReady()) {
+if (packagesNeeded() !== undefined || !addonReady() || !compiledReady() || !pageReady()) {
   takeLock();
   process.on("exit", () => rmSync(lock, { force: true }));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
@@ -304,4 +320,5 @@ if (packagesNeeded() !== undefined || !addonReady() || !compiledReady()) {
   if (packages !== undefined) installPackages();
   if (!addonReady()) buildAddon();
   if (!compiledReady()) compile(packages !== undefined);
+  if (!pageReady()) buildPage();
 }

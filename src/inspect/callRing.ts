@@ -102,18 +102,19 @@ class Ring {
     this.#extras[at] = extras;
   }
 
-  collect(chosen: (row: SocketRow) => boolean, most: number, into: RingRecord[]): void {
+  collect(chosen: (row: SocketRow, call: CallName) => boolean, most: number, into: RingRecord[]): void {
     const oldest = Math.max(0, this.#count - this.#size);
     for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
       const at = index % this.#size;
       const row = this.#rows[at];
-      if (row === undefined || !chosen(row)) continue;
+      const call = CALL_NAMES[this.#calls[at]!]!;
+      if (row === undefined || !chosen(row, call)) continue;
       left--;
       into.push({
         ...this.#extras[at],
         sequence: this.#sequences[at]!,
         row,
-        call: CALL_NAMES[this.#calls[at]!]!,
+        call,
         start: this.#starts[at]!,
         duration: this.#durations[at]!,
         result: this.#results[at]!,
@@ -122,6 +123,7 @@ class Ring {
   }
 }
 
+const BEFORE_ACCEPT: ReadonlySet<CallName> = new Set(["socket", "fromfd", "setsockopt", "bind", "listen"]);
 const FIRST_LIFE_CALL = CALL_NAMES.indexOf("socket");
 
 export class CallRing {
@@ -152,10 +154,14 @@ export class CallRing {
     ring.push(++this.#sequence, row, call, start, duration, result, extras);
   }
 
-  /** The latest records of these rows, the oldest first: of both kinds at most `most` each. */
-  latest(rows: ReadonlySet<SocketRow>, most: number): RingRecord[] {
+  /**
+   * The latest records of these rows, the oldest first: of both kinds at most `most` each. Of a listener, those up to
+   * listen(); its accept() is a record of the connection as well.
+   */
+  latest(rows: ReadonlySet<SocketRow>, most: number, listener?: SocketRow): RingRecord[] {
     const found: RingRecord[] = [];
-    const chosen = (row: SocketRow): boolean => rows.has(row);
+    const chosen = (row: SocketRow, call: CallName): boolean =>
+      rows.has(row) || (row === listener && BEFORE_ACCEPT.has(call));
     this.#life.collect(chosen, most, found);
     this.#data.collect(chosen, most, found);
     return found.sort((a, b) => a.sequence - b.sequence);

@@ -35,6 +35,7 @@ export function wrapLifeCalls(recording: Recording): void {
     from.fruitful++;
     from.moved = start;
     const row = recording.add(fd, from.family, from.type, from.protocol);
+    row.listener = from;
     recording.called(from, "accept", start, fd, `new socket ${row.number}`, undefined);
     recording.called(row, "accept", start, fd, `of socket ${from.number}`, undefined);
   });

@@ -103,7 +103,7 @@ export interface SocketDetail {
   /** The other end, if it is a socket of this process. */
   readonly other: SocketReport | null;
   readonly samples: readonly Sample[];
-  /** The latest calls of both ends, the oldest first. */
+  /** The latest calls of both ends, the oldest first, and the calls that made the listener of the connection. */
   readonly calls: readonly CallReport[];
   readonly options: readonly OptionReport[];
 }
@@ -182,6 +182,8 @@ export interface LessonStep {
   /** Where they come from: a packet socket, or the counters of TCP_INFO (then `packets` is a count alone). */
   readonly packets: readonly LessonPacket[];
   readonly packetSource: "capture" | "counters" | "none";
+  /** Packets that were seen and are not listed. */
+  readonly morePackets?: number;
 }
 
 /** A lesson that runs. */

@@ -1,5 +1,7 @@
 // Requests that other parts of the inspector answer: the lessons.
 
+import { LessonRoutes } from "./lessons/lessonRoutes.js";
+
 /** The answer to a request: a status, and a value that is sent as JSON. */
 export interface Answer {
   readonly status: number;
@@ -16,5 +18,5 @@ export interface RouteHandler {
 
 /** The handlers of an inspector that starts. */
 export function makeHandlers(): RouteHandler[] {
-  return [];
+  return [new LessonRoutes()];
 }

@@ -7,7 +7,7 @@ import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINPROGRESS, EALREADY, errnoName } from "../sys/errno.js";
 import { valueText } from "./callDetails.js";
 import type { RingRecord } from "./callRing.js";
-import { isTcp, readTcpInfo } from "./kernelState.js";
+import { familyName, isTcp, readTcpInfo, typeName } from "./kernelState.js";
 import type { CallReport, OptionReport, SocketDetail } from "./protocol.js";
 import type { Recording } from "./recording.js";
 import { dateOf, type SocketRow } from "./socketRow.js";
@@ -136,7 +136,7 @@ export class DetailReader {
       socket: this.#table.reportOf(row),
       other: other === undefined ? null : this.#table.reportOf(other),
       samples: row.samples ?? [],
-      calls: ring.latest(ends, MOST_CALLS).map((record) => this.#report(record)),
+      calls: ring.latest(ends, MOST_CALLS, row.listener ?? other?.listener).map((record) => this.#report(record)),
       options: changedOptions(kernel, row),
     };
   }
@@ -147,7 +147,7 @@ export class DetailReader {
       sequence,
       socket: `${this.#table.thread}:${row.number}`,
       call,
-      detail,
+      detail: call === "socket" ? `${familyName(row.family)}, ${typeName(row.type)}` : detail,
       start: dateOf(start),
       duration: Math.round(duration * 1e6) / 1000,
       result: result < 0 ? null : result,

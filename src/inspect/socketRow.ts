@@ -32,6 +32,8 @@ export class SocketRow {
   line: string | undefined;
   /** The object of the program; undefined if it was made before the inspector. */
   object: WeakRef<object> | undefined;
+  /** The listener that accepted the connection. */
+  listener: SocketRow | undefined;
   /** The other socket of a pair. */
   pair: SocketRow | undefined;
   readonly received: Transfer = { bytes: 0, calls: 0 };

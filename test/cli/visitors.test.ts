@@ -30,6 +30,16 @@ test("the server answers text with the welcome, and a line with a line", async (
   }
 });
 
+test("steps prints the address of the page, which has the lessons", async () => {
+  await using serving = await serve();
+  const [, address = ""] = await serving.program.line(/(http:\/\/127\.0\.0\.1:\d+\/\?token=\S+)#\/tour$/);
+  const headers = { connection: "close" };
+  assert.match(await (await fetch(address, { headers })).text(), /<title>berkeley inspector<\/title>/);
+  const lessons = new URL(address);
+  lessons.pathname = "/api/lessons";
+  assert.equal(((await (await fetch(lessons, { headers })).json()) as unknown[]).length, 6);
+});
+
 test("the server answers nc", { skip: missing("nc") }, async () => {
   await using serving = await serve();
   await using nc = new Program("nc", ["127.0.0.1", String(serving.port)], { input: "hello from nc\n" });

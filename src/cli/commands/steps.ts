@@ -15,6 +15,8 @@ export const command: Command = define({
     "A server does socket, bind, listen, accept, recv, send and close, a client talks to it, and each line shows the " +
       "call, what it returned and what the kernel says of the socket. Then the server goes on: nc, Python or a browser " +
       "can talk to it until Ctrl-C, which ends it with status 0.",
+    "Without --once it also serves the page of the inspector on 127.0.0.1 and prints its address: the page has the same steps as a " +
+      "tour, and shows what the sockets of this command do.",
   ],
   options: {
     once: flag("--once", "end after the steps"),

@@ -1,6 +1,7 @@
 // The steps, then the server, until Ctrl-C.
 
 import { parseAddress } from "berkeley";
+import type { Inspector } from "berkeley/inspect";
 
 import { UsageError } from "../frame/failure.js";
 import type { Interrupts } from "../frame/interrupts.js";
@@ -23,6 +24,8 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   checkHost(host);
   const narrator = new Narrator(output);
   narrator.title("The seven steps of a server, and a client that talks to it");
+  // The inspector sees the calls from here on. Without a server afterwards nobody could open its page.
+  const inspector = once ? undefined : await startPage(narrator);
   narrator.heading();
   const { server, early } = await exchange(narrator, host, port);
 
@@ -52,8 +55,29 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
     await welcomeServer.serve(early);
   } finally {
     welcomeServer.stop();
+    await inspector?.close();
   }
   return 0;
+}
+
+/** Starts the inspector and prints the address of its page; undefined if there can be none. */
+async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
+  const { startInspector } = await import("berkeley/inspect");
+  let inspector: Inspector;
+  try {
+    inspector = await startInspector({ payloads: true });
+  } catch (error) {
+    narrator.note(`No inspector: ${(error as Error).message}`);
+    return undefined;
+  }
+  const { url = "" } = inspector;
+  if (narrator.output.json) {
+    narrator.output.object({ event: "inspector", url });
+  } else {
+    narrator.output.line("The same as a tour in the browser, step by step, with the packets on the wire:");
+    narrator.output.line(`   ${narrator.output.style("bold", `${url}#/tour`)}`);
+  }
+  return inspector;
 }
 
 function checkHost(host: string): void {

@@ -1,0 +1,189 @@
+// The columns of the table: what a cell shows, and how rows are sorted and searched by it.
+
+import type { SocketReport } from "../src/inspect/protocol.js";
+import { age, bytes, count, shortLine, shortName, visible } from "./format.js";
+
+export interface Column {
+  readonly key: string;
+  readonly title: string;
+  /** What the title is short for. */
+  readonly hint: string;
+  readonly number?: boolean;
+  readonly text: (row: SocketReport, now: number) => string;
+  readonly order: (row: SocketReport) => number | string;
+}
+
+/** Numbers of an address sort as numbers: a port 80 comes before 443. */
+const addressOrder = (address: string | null): string =>
+  (address ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
+
+const queue = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : bytes(value));
+
+const pendingText = (row: SocketReport): string => {
+  const calls = new Map<string, number>();
+  for (const { call } of row.pending) calls.set(call, (calls.get(call) ?? 0) + 1);
+  return [...calls].map(([call, number]) => (number === 1 ? call : `${call} ×${number}`)).join(", ");
+};
+
+const transfer = ({ bytes: size, calls }: SocketReport["received"]): string =>
+  calls === 0 ? "0" : `${bytes(size)} · ${count(calls)}`;
+
+export const COLUMNS: readonly Column[] = [
+  {
+    key: "fd",
+    title: "fd",
+    hint: "descriptor",
+    number: true,
+    text: (row) => (row.fd < 0 ? "–" : String(row.fd)),
+    order: (row) => row.thread * 1e7 + row.fd,
+  },
+  {
+    key: "thread",
+    title: "thread",
+    hint: "thread",
+    text: (row) => (row.thread === 0 ? "main" : `worker ${row.thread}`),
+    order: (row) => row.thread,
+  },
+  {
+    key: "family",
+    title: "family",
+    hint: "address family",
+    text: (row) => shortName(row.family),
+    order: (row) => row.family,
+  },
+  { key: "type", title: "type", hint: "type of socket", text: (row) => shortName(row.type), order: (row) => row.type },
+  { key: "state", title: "state", hint: "state", text: (row) => row.state, order: (row) => row.state },
+  {
+    key: "local",
+    title: "local",
+    hint: "local address",
+    text: (row) => visible(row.local ?? "–"),
+    order: (row) => addressOrder(row.local),
+  },
+  {
+    key: "peer",
+    title: "peer",
+    hint: "address of the peer",
+    text: (row) => visible(row.peer ?? "–"),
+    order: (row) => addressOrder(row.peer),
+  },
+  {
+    key: "age",
+    title: "age",
+    hint: "age",
+    number: true,
+    text: (row, now) => age(now - row.since),
+    order: (row) => -row.since,
+  },
+  {
+    key: "received",
+    title: "received",
+    hint: "bytes and calls that received",
+    number: true,
+    text: (row) => transfer(row.received),
+    order: (row) => row.received.bytes,
+  },
+  {
+    key: "sent",
+    title: "sent",
+    hint: "bytes and calls that sent",
+    number: true,
+    text: (row) => transfer(row.sent),
+    order: (row) => row.sent.bytes,
+  },
+  {
+    key: "receiveQueue",
+    title: "recv-q",
+    hint: "receive queue: bytes that the program has not read",
+    number: true,
+    text: (row) => queue(row.receiveQueue),
+    order: (row) => row.receiveQueue ?? -1,
+  },
+  {
+    key: "sendQueue",
+    title: "send-q",
+    hint: "send queue: bytes that the peer has not acknowledged",
+    number: true,
+    text: (row) => queue(row.sendQueue),
+    order: (row) => row.sendQueue ?? -1,
+  },
+  {
+    key: "acceptQueue",
+    title: "accept-q",
+    hint: "accept queue: connections that wait for accept(), and the limit",
+    number: true,
+    text: (row) => (row.acceptQueue === null ? "" : `${row.acceptQueue.length} / ${row.acceptQueue.limit}`),
+    order: (row) => row.acceptQueue?.length ?? -1,
+  },
+  {
+    key: "pending",
+    title: "waits in",
+    hint: "calls that wait",
+    text: pendingText,
+    order: (row) => -row.pending.length,
+  },
+  {
+    key: "line",
+    title: "made at",
+    hint: "line of code that made the socket",
+    text: (row) => (row.line === null ? "" : shortLine(row.line)),
+    order: (row) => addressOrder(row.line),
+  },
+];
+
+export interface Sorting {
+  readonly key: string;
+  readonly descending: boolean;
+}
+
+export interface Filter {
+  readonly words: string;
+  readonly state: string;
+  readonly kind: string;
+  readonly thread: string;
+  readonly flagged: boolean;
+}
+
+export const NO_FILTER: Filter = { words: "", state: "", kind: "", thread: "", flagged: false };
+
+export const kindOf = (row: SocketReport): string => `${shortName(row.family)} ${shortName(row.type)}`;
+
+const searched = (row: SocketReport): string =>
+  [
+    row.id,
+    `fd ${row.fd}`,
+    row.family,
+    row.type,
+    row.state,
+    row.local ?? "",
+    row.peer ?? "",
+    row.line ?? "",
+    ...row.pending.map((pending) => `${pending.call} ${pending.line ?? ""}`),
+    ...row.findings.map((finding) => `${finding.kind} ${finding.text}`),
+  ]
+    .join("\n")
+    .toLowerCase();
+
+export function selectRows(rows: Iterable<SocketReport>, filter: Filter, sorting: Sorting): SocketReport[] {
+  const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
+  const chosen: SocketReport[] = [];
+  for (const row of rows) {
+    if (filter.flagged && row.findings.length === 0) continue;
+    if (filter.state !== "" && row.state !== filter.state) continue;
+    if (filter.kind !== "" && kindOf(row) !== filter.kind) continue;
+    if (filter.thread !== "" && String(row.thread) !== filter.thread) continue;
+    if (words.length > 0) {
+      const text = searched(row);
+      if (!words.every((word) => text.includes(word))) continue;
+    }
+    chosen.push(row);
+  }
+  const column = COLUMNS.find(({ key }) => key === sorting.key) ?? COLUMNS[0]!;
+  const sign = sorting.descending ? -1 : 1;
+  const keyed = chosen.map((row) => ({ row, order: column.order(row) }));
+  keyed.sort((a, b) => {
+    if (a.order !== b.order) return a.order < b.order ? -sign : sign;
+    return a.row.thread - b.row.thread || a.row.fd - b.row.fd;
+  });
+  return keyed.map(({ row }) => row);
+}

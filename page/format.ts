@@ -1,0 +1,125 @@
+// Values as text for people. Text of peers is made safe to look at: no character of it is invisible or changes others.
+
+export function bytes(count: number): string {
+  if (count < 1000) return `${count} B`;
+  const units = ["kB", "MB", "GB", "TB"];
+  let value = count;
+  let unit = -1;
+  do {
+    value /= 1000;
+    unit++;
+  } while (value >= 999.5 && unit < units.length - 1);
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
+
+export const count = (value: number): string => value.toLocaleString("en-US");
+
+export const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
+/** A time that has passed, in milliseconds, in at most two units. */
+export function age(milliseconds: number): string {
+  const seconds = Math.max(0, milliseconds) / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return minutes < 10 ? `${minutes} m ${Math.floor(seconds % 60)} s` : `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+export function microseconds(value: number): string {
+  if (value < 1000) return `${value < 10 ? Number(value.toFixed(1)) : Math.round(value)} µs`;
+  if (value < 1_000_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} ms`;
+  return `${(value / 1_000_000).toFixed(2)} s`;
+}
+
+export const clockTime = (time: number): string => {
+  const date = new Date(time);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+};
+
+/** Controls, and characters that are invisible or change the direction of text. */
+const UNSAFE = /[\p{Cc}\p{Cf}\u2028\u2029\ud800-\udfff]/gu;
+
+const NAMED: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
+
+const escapeOf = (character: string): string => {
+  const named = NAMED[character];
+  if (named !== undefined) return named;
+  const code = character.codePointAt(0)!;
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
+};
+
+/** A short text of a peer or of the program, in one line. */
+export const visible = (text: string): string => text.replace(UNSAFE, escapeOf);
+
+/** A piece of a payload: text as it is, or the visible form of bytes that are no text. */
+export interface Piece {
+  readonly text: string;
+  readonly escaped: boolean;
+}
+
+/** The length of the UTF-8 sequence that begins at `at`; 0 if the bytes there are no valid sequence. */
+function sequenceLength(data: Uint8Array, at: number): number {
+  const first = data[at]!;
+  const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  for (let next = 1; next < length; next++) if ((data[at + next] ?? 0) >> 6 !== 2) return 0;
+  const second = data[at + 1] ?? 0;
+  // Overlong forms, surrogates, and what is beyond U+10FFFF.
+  if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return 0;
+  if ((first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f)) return 0;
+  return length;
+}
+
+/** A payload as text. Each byte that is no UTF-8 and each control character is a visible escape; lines stay lines. */
+export function payloadText(data: Uint8Array): Piece[] {
+  const decoder = new TextDecoder();
+  const pieces: { text: string; escaped: boolean }[] = [];
+  const add = (text: string, escaped: boolean): void => {
+    const last = pieces.at(-1);
+    if (last !== undefined && last.escaped === escaped) last.text += text;
+    else pieces.push({ text, escaped });
+  };
+  for (let at = 0; at < data.length;) {
+    const length = sequenceLength(data, at);
+    if (length === 0) {
+      add(`\\x${data[at]!.toString(16).padStart(2, "0")}`, true);
+      at++;
+      continue;
+    }
+    const character = decoder.decode(data.subarray(at, at + length)) || "\ufeff";
+    at += length;
+    if (character === "\n") {
+      add("\\n", true);
+      add("\n", false);
+    } else if (character.search(UNSAFE) === 0) add(escapeOf(character), true);
+    else add(character, false);
+  }
+  return pieces;
+}
+
+/** Lines of a hex dump: offset, bytes, and printable ASCII. */
+export function hexDump(data: Uint8Array): string {
+  const lines: string[] = [];
+  for (let at = 0; at < data.length; at += 8) {
+    const row = [...data.subarray(at, at + 8)];
+    const hex = row.map((byte) => byte.toString(16).padStart(2, "0"));
+    const ascii = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·")).join("");
+    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.join(" ").padEnd(23)}  ${ascii}`);
+  }
+  return lines.join("\n");
+}
+
+export function fromBase64(text: string): Uint8Array {
+  const binary = atob(text);
+  const data = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) data[at] = binary.charCodeAt(at);
+  return data;
+}
+
+/** The file and the line of a position, without its folders. */
+export const shortLine = (line: string): string => visible(line.replace(/^.*[/\\](?=[^/\\]+$)/, ""));
+
+/** `AF_INET` and `SOCK_STREAM` without what is the same in all of them. */
+export const shortName = (name: string): string => name.replace(/^(?:AF|SOCK)_/, "");

@@ -1,0 +1,27 @@
+// The bytes of a call, as text and as hex. All of it becomes text nodes: nothing of a peer is ever markup.
+
+import type { JSX } from "preact";
+
+import type { CallReport } from "../src/inspect/protocol.js";
+import { bytes, fromBase64, hexDump, payloadText } from "./format.js";
+
+export function Payload({ payload }: { readonly payload: NonNullable<CallReport["payload"]> }): JSX.Element {
+  const data = fromBase64(payload.base64);
+  const cut = payload.bytes > data.length;
+  return (
+    <details class="payload">
+      <summary>
+        Payload, {bytes(payload.bytes)}
+        {cut && `, the first ${bytes(data.length)} recorded`}
+      </summary>
+      <div class="payload-views">
+        <pre class="payload-text" tabIndex={0} role="group" aria-label="Payload as text">
+          {payloadText(data).map((piece) => (piece.escaped ? <span class="escape">{piece.text}</span> : piece.text))}
+        </pre>
+        <pre class="payload-hex" tabIndex={0} role="group" aria-label="Payload as hex">
+          {hexDump(data)}
+        </pre>
+      </div>
+    </details>
+  );
+}

@@ -1,0 +1,191 @@
+// The samples of a socket over time, drawn by uPlot.
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+
+import type { Sample } from "../src/inspect/protocol.js";
+import { bytes, clockTime, count, microseconds } from "./format.js";
+
+interface Series {
+  readonly label: string;
+  readonly color: string;
+  readonly value: (sample: Sample) => number | null;
+}
+
+interface Plot {
+  readonly title: string;
+  readonly hint: string;
+  readonly format: (value: number) => string;
+  readonly series: readonly Series[];
+}
+
+const PLOTS: readonly Plot[] = [
+  {
+    title: "Round-trip time",
+    hint: "smoothed, from a segment to its acknowledgement",
+    format: microseconds,
+    series: [{ label: "RTT", color: "--blue", value: (sample) => sample.rtt }],
+  },
+  {
+    title: "Congestion window",
+    hint: "segments that may be under way",
+    format: count,
+    series: [{ label: "window", color: "--violet", value: (sample) => sample.congestionWindow }],
+  },
+  {
+    title: "Delivery rate",
+    hint: "bytes per second that reached the peer, last measured",
+    format: (value) => `${bytes(value)}/s`,
+    series: [{ label: "rate", color: "--green", value: (sample) => sample.deliveryRate }],
+  },
+  {
+    title: "Retransmits",
+    hint: "segments sent again, since the start",
+    format: count,
+    series: [{ label: "segments", color: "--red", value: (sample) => sample.retransmits }],
+  },
+  {
+    title: "Queues",
+    hint: "bytes in the kernel",
+    format: bytes,
+    series: [
+      { label: "receive", color: "--blue", value: (sample) => sample.receiveQueue },
+      { label: "send", color: "--orange", value: (sample) => sample.sendQueue },
+    ],
+  },
+  {
+    title: "Bytes",
+    hint: "since the socket was made",
+    format: bytes,
+    series: [
+      { label: "received", color: "--blue", value: (sample) => sample.bytesReceived },
+      { label: "sent", color: "--orange", value: (sample) => sample.bytesSent },
+    ],
+  },
+];
+
+const HEIGHT = 128;
+const colorOf = (element: Element, name: string): string => getComputedStyle(element).getPropertyValue(name).trim();
+
+function optionsFor(element: HTMLElement, plot: Plot, width: number): uPlot.Options {
+  const faint = colorOf(element, "--faint");
+  const grid = { stroke: colorOf(element, "--line"), width: 1 };
+  const axis = { stroke: faint, font: "11px system-ui, sans-serif", grid, ticks: { show: false } };
+  return {
+    width,
+    height: HEIGHT,
+    ms: 1,
+    legend: { show: false },
+    padding: [8, 8, 0, 0],
+    cursor: { sync: { key: "socket" }, y: false, points: { size: 6 }, drag: { x: false, y: false } },
+    scales: {
+      // A line of one value needs a range, and zero is a meaningful end of it.
+      y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.15 : 1] },
+    },
+    axes: [
+      { ...axis, size: 24, space: 100, values: (_plot, splits) => splits.map(clockTime) },
+      {
+        ...axis,
+        size: 62,
+        space: 30,
+        values: (_plot, splits) => splits.map((value) => (value % 1 === 0 || value > 10 ? plot.format(value) : "")),
+      },
+    ],
+    series: [
+      {},
+      ...plot.series.map(({ label, color }) => ({
+        label,
+        stroke: colorOf(element, color),
+        width: 1.5,
+        points: { show: false },
+      })),
+    ],
+  };
+}
+
+function PlotCard(props: {
+  readonly plot: Plot;
+  readonly samples: readonly Sample[];
+  readonly theme: string;
+}): JSX.Element {
+  const { plot, samples, theme } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const drawn = useRef<uPlot>(undefined);
+  const data = [
+    samples.map(({ time }) => time),
+    ...plot.series.map(({ value }) => samples.map(value)),
+  ] as uPlot.AlignedData;
+
+  // Colors are read when a plot is made, so another theme makes another plot.
+  useLayoutEffect(() => {
+    const element = place.current!;
+    const made = new uPlot(optionsFor(element, plot, element.clientWidth || 300), data, element);
+    drawn.current = made;
+    const observer = new ResizeObserver(() => {
+      if (element.clientWidth > 0) made.setSize({ width: element.clientWidth, height: HEIGHT });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+    };
+  }, [plot, theme]);
+  useEffect(() => drawn.current?.setData(data), [samples, theme]);
+
+  const last = samples.at(-1);
+  const now = plot.series.map(({ label, color, value }) => {
+    const current = last === undefined ? null : value(last);
+    return { label, color, text: current === null ? "–" : plot.format(current) };
+  });
+  const drawnPoints = samples.filter((sample) => plot.series.some(({ value }) => value(sample) !== null)).length;
+  return (
+    <figure class="plot">
+      <figcaption>
+        <span class="plot-title">{plot.title}</span>
+        <span class="plot-now">
+          {now.map(({ label, color, text }) => (
+            <span key={label}>
+              <i class="swatch" style={{ background: `var(${color})` }} />
+              {now.length > 1 && <span class="faint">{label} </span>}
+              <b>{text}</b>
+            </span>
+          ))}
+        </span>
+        <span class="plot-hint">{plot.hint}</span>
+      </figcaption>
+      <div
+        ref={place}
+        class="plot-place"
+        role="img"
+        data-points={drawnPoints}
+        aria-label={`${plot.title} over time; now ${now.map(({ label, text }) => `${label} ${text}`).join(", ")}`}
+      />
+    </figure>
+  );
+}
+
+export function Plots({
+  samples,
+  theme,
+}: {
+  readonly samples: readonly Sample[];
+  readonly theme: string;
+}): JSX.Element {
+  const plots = PLOTS.filter(({ series }) =>
+    series.some(({ value }) => samples.some((sample) => value(sample) !== null)),
+  );
+  if (plots.length === 0) return <p class="faint">The first sample comes within a second.</p>;
+  return (
+    <>
+      <div class="plots">
+        {plots.map((plot) => (
+          <PlotCard key={plot.title} plot={plot} samples={samples} theme={theme} />
+        ))}
+      </div>
+      {plots.length < PLOTS.length - 1 && (
+        <p class="faint">The kernel has round-trip time, window, rate and retransmits of TCP connections alone.</p>
+      )}
+    </>
+  );
+}

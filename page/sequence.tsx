@@ -1,0 +1,191 @@
+// The calls of a socket and of its other end as a sequence diagram. Time goes down; each end has a lane. Between the
+// lanes are arrows, as far as the calls show what crossed.
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import type { CallReport, SocketDetail, SocketReport } from "../src/inspect/protocol.js";
+import { bytes, microseconds, plural, shortLine, visible } from "./format.js";
+import { Payload } from "./payload.js";
+
+type Side = "left" | "right";
+
+interface Arrow {
+  readonly from: Side;
+  readonly label: string;
+  readonly kind: "data" | "control" | "error";
+}
+
+interface Event {
+  readonly call: CallReport;
+  readonly side: Side;
+  readonly arrow: Arrow | null;
+}
+
+/** Calls at the end that are drawn at first. */
+const SHOWN = 200;
+
+const SENDS = /^(?:send|write|sendfile|splice)/;
+const RECEIVES = /^(?:recv|read)/;
+
+const otherSide = (side: Side): Side => (side === "left" ? "right" : "left");
+
+/** The end that connected is on the left. Of two others, the one whose page it is. */
+function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport | null; right: SocketReport | null } {
+  const connected = (id: string | undefined): boolean =>
+    id !== undefined && calls.some(({ socket: of, call }) => of === id && call === "connect");
+  const accepted = calls.some(({ call }) => call === "accept" || call === "listen");
+  if (connected(socket.id)) return { left: socket, right: other };
+  if (connected(other?.id) || accepted) return { left: other, right: socket };
+  return { left: socket, right: other };
+}
+
+/** How the end of a sender showed at the other end, after this call. */
+function endOf(calls: readonly CallReport[], index: number, both: boolean): Arrow["label"] {
+  if (!both) return "";
+  const { socket } = calls[index]!;
+  for (const later of calls.slice(index + 1)) {
+    if (later.socket === socket || !RECEIVES.test(later.call)) continue;
+    if (later.errno === "ECONNRESET") return "RST";
+    if (later.result === 0) return "FIN";
+  }
+  return "";
+}
+
+const connectsBefore = (calls: readonly CallReport[], index: number, socket: string): boolean =>
+  calls.slice(0, index).some((one) => one.socket === socket && one.call === "connect" && one.wouldBlock);
+
+function arrowOf(calls: readonly CallReport[], index: number, side: Side, both: boolean, tcp: boolean): Arrow | null {
+  const { call, result, errno, wouldBlock, socket } = calls[index]!;
+  // The library calls connect() again to learn how it ended.
+  const again = call === "connect" && connectsBefore(calls, index, socket);
+  if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
+    return { from: side, label: "SYN", kind: "control" };
+  if (call === "connect" && errno === "ECONNREFUSED") return { from: otherSide(side), label: "RST", kind: "error" };
+  if (SENDS.test(call) && result !== null && result > 0) return { from: side, label: bytes(result), kind: "data" };
+  if (call === "close" || call === "shutdown") {
+    const label = endOf(calls, index, both);
+    return label === "" ? null : { from: side, label, kind: label === "RST" ? "error" : "control" };
+  }
+  if (!RECEIVES.test(call) || both) return null;
+  // The other end is not in this process: what arrives is all that shows of it.
+  if (result !== null && result > 0) return { from: otherSide(side), label: bytes(result), kind: "data" };
+  if (result === 0 && tcp) return { from: otherSide(side), label: "FIN", kind: "control" };
+  if (errno === "ECONNRESET") return { from: otherSide(side), label: "RST", kind: "error" };
+  return null;
+}
+
+function eventsOf(detail: SocketDetail): Event[] {
+  const { left } = sidesOf(detail);
+  const { calls, other, socket } = detail;
+  const tcp = socket.type === "SOCK_STREAM" && socket.family.startsWith("AF_INET");
+  return calls.map((call, index) => {
+    const ofOther = call.socket === other?.id;
+    const owner = ofOther ? other : socket;
+    const side: Side = owner === left ? "left" : "right";
+    return { call, side, arrow: arrowOf(calls, index, side, other !== null, tcp) };
+  });
+}
+
+function resultOf(call: CallReport): JSX.Element {
+  if (call.wouldBlock) {
+    return (
+      <span class="result waits" title={`The kernel returned ${call.errno ?? "EAGAIN"}; the library waits`}>
+        would block{call.errno !== null && ` (${visible(call.errno)})`}
+      </span>
+    );
+  }
+  if (call.errno !== null) return <span class="result failed">{visible(call.errno)}</span>;
+  if (call.result === null) return <span class="result" />;
+  const data = SENDS.test(call.call) || RECEIVES.test(call.call);
+  return (
+    <span class="result">{data ? plural(call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}</span>
+  );
+}
+
+function Lane({ socket, side, name }: { socket: SocketReport | null; side: Side; name: string }): JSX.Element {
+  return (
+    <div class={`lane-head ${side}`}>
+      <b>{name}</b>
+      {socket !== null && (
+        <span>
+          {socket.fd >= 0 && `fd ${socket.fd}, `}
+          {visible(socket.local ?? "no address")}
+        </span>
+      )}
+    </div>
+  );
+}
+
+export function Sequence(props: { readonly detail: SocketDetail; readonly dropped: number }): JSX.Element {
+  const { detail, dropped } = props;
+  const [all, setAll] = useState(false);
+  const { left, right } = sidesOf(detail);
+  const events = eventsOf(detail);
+  const shown = all ? events : events.slice(-SHOWN);
+  const first = events[0]?.call.start ?? 0;
+  if (events.length === 0) {
+    return (
+      <p class="faint">
+        No call is recorded. The record begins when the inspector starts, and its oldest calls go first.
+      </p>
+    );
+  }
+  const nameOf = (socket: SocketReport | null): string =>
+    socket === null
+      ? "the other end, outside this process"
+      : socket === detail.socket
+        ? "this socket"
+        : "the other end";
+  return (
+    <div class="sequence">
+      <div class="lanes">
+        <Lane socket={left} side="left" name={nameOf(left)} />
+        <Lane socket={right} side="right" name={nameOf(right)} />
+      </div>
+      {shown.length < events.length && (
+        <button type="button" class="quiet" onClick={() => setAll(true)}>
+          Show {plural(events.length - shown.length, "earlier call")}
+        </button>
+      )}
+      <ol aria-label="Calls, the oldest first">
+        {shown.map(({ call, side, arrow }) => (
+          <li key={`${call.socket} ${call.sequence}`} class={`event ${side}`} data-call={call.call}>
+            <div class="call">
+              <div class="call-line">
+                <code>
+                  <b>{visible(call.call)}</b>({visible(call.detail)})
+                </code>
+                {resultOf(call)}
+              </div>
+              <div class="call-facts">
+                <span title="time since the first call">+{microseconds(Math.max(0, call.start - first) * 1000)}</span>
+                <span title="time in the kernel">took {microseconds(call.duration)}</span>
+                {call.line !== null && <span title={visible(call.line)}>{shortLine(call.line)}</span>}
+                {call.socket !== detail.socket.id && call.socket !== detail.other?.id && (
+                  <span>socket {visible(call.socket)}</span>
+                )}
+              </div>
+              {call.payload !== null && <Payload payload={call.payload} />}
+            </div>
+            <div class="wire">{arrow !== null && <ArrowLine arrow={arrow} />}</div>
+          </li>
+        ))}
+      </ol>
+      <p class="faint">
+        Arrows follow from the calls of both ends: SYN from connect(), FIN or RST from what the other end then received.
+        {dropped > 0 &&
+          ` The inspector keeps the latest calls of the process; ${plural(dropped, "older record")} of all its sockets ${dropped === 1 ? "is" : "are"} gone.`}
+      </p>
+    </div>
+  );
+}
+
+export function ArrowLine({ arrow }: { readonly arrow: Arrow }): JSX.Element {
+  return (
+    <span class={`wire-arrow from-${arrow.from} ${arrow.kind}`}>
+      <span class="hidden">{arrow.from === "left" ? "to the right: " : "to the left: "}</span>
+      <span class="wire-label">{arrow.label}</span>
+    </span>
+  );
+}

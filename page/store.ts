@@ -1,0 +1,112 @@
+// What the page knows: the rows of all sockets and the socket that is open, from server-sent events.
+
+import { useEffect, useState } from "preact/hooks";
+
+import type { SocketDetail, SocketReport, TableUpdate } from "../src/inspect/protocol.js";
+
+/**
+ * `silent`: the process does not answer, so it has ended or has stopped its inspector. `refused`: the token is not the
+ * one of the process.
+ */
+export type Connection = "connecting" | "live" | "lost" | "silent" | "refused";
+
+export interface State {
+  readonly connection: Connection;
+  readonly rows: ReadonlyMap<string, SocketReport>;
+  /** When the data is from, as the process says; 0 if there is none yet. */
+  readonly time: number;
+  readonly dropped: number;
+  readonly process: TableUpdate["process"] | null;
+  /** The socket that is open. */
+  readonly detail: SocketDetail | null;
+  /** Whether the open socket is not among the rows any more. */
+  readonly gone: boolean;
+}
+
+const RETRY = 2_000;
+
+let state: State = {
+  connection: "connecting",
+  rows: new Map(),
+  time: 0,
+  dropped: 0,
+  process: null,
+  detail: null,
+  gone: false,
+};
+const listeners = new Set<() => void>();
+
+function update(changes: Partial<State>): void {
+  state = { ...state, ...changes };
+  for (const listener of listeners) listener();
+}
+
+export function useStore(): State {
+  const [, render] = useState(state);
+  useEffect(() => {
+    const listener = (): void => render(state);
+    listeners.add(listener);
+    listener();
+    return () => void listeners.delete(listener);
+  }, []);
+  return state;
+}
+
+function applyTable(table: TableUpdate): void {
+  const rows = table.whole ? new Map<string, SocketReport>() : new Map(state.rows);
+  for (const row of table.changed) rows.set(row.id, row);
+  for (const id of table.removed) rows.delete(id);
+  const gone = watched !== null && (state.detail !== null || state.gone) && !rows.has(watched);
+  update({ connection: "live", rows, time: table.time, dropped: table.dropped, process: table.process, gone });
+}
+
+let watched: string | null = null;
+let source: EventSource | undefined;
+let retry: ReturnType<typeof setTimeout> | undefined;
+
+/** Asks for the events again, with those of a socket if `socket` is not null. */
+export function watch(socket: string | null): void {
+  if (source !== undefined && socket === watched) return;
+  if (socket !== watched) update({ detail: null, gone: false });
+  watched = socket;
+  open(socket);
+}
+
+function open(socket: string | null): void {
+  clearTimeout(retry);
+  source?.close();
+  const events = new EventSource(socket === null ? "/events" : `/events?socket=${encodeURIComponent(socket)}`);
+  source = events;
+  events.addEventListener("table", (event: MessageEvent<string>) => {
+    applyTable(JSON.parse(event.data) as TableUpdate);
+  });
+  events.addEventListener("detail", (event: MessageEvent<string>) => {
+    const detail = JSON.parse(event.data) as SocketDetail;
+    if (detail.socket.id === watched) update({ connection: "live", detail });
+  });
+  events.addEventListener("error", () => {
+    if (source !== events) return;
+    events.close();
+    void findCause(socket);
+  });
+}
+
+/** An EventSource does not say why it failed, so a request looks for the cause. */
+async function findCause(socket: string | null): Promise<void> {
+  if (state.connection === "live") update({ connection: "lost" });
+  let status: number | undefined;
+  try {
+    ({ status } = await fetch(socket === null ? "/api/lessons" : `/api/sockets/${encodeURIComponent(socket)}`));
+  } catch {
+    status = undefined;
+  }
+  if (socket !== watched) return;
+  if (status === 401 || status === 403) return update({ connection: "refused" });
+  if (status === undefined) update({ connection: "silent" });
+  if (status === 404 && socket !== null) {
+    // The rows go on without it.
+    update({ gone: true });
+    return open(null);
+  }
+  retry = setTimeout(() => open(socket), RETRY);
+}

@@ -1,0 +1,318 @@
+// The live table of all sockets. One row has the tab stop; the arrow keys move it.
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+
+import type { SocketReport } from "../src/inspect/protocol.js";
+import { COLUMNS, type Filter, kindOf, NO_FILTER, selectRows, type Sorting } from "./columns.js";
+import { count, plural, visible } from "./format.js";
+import { Empty, FindingText, StatePill } from "./parts.js";
+import type { State } from "./store.js";
+import { useVirtualRows } from "./virtual.js";
+
+const HEADER_HEIGHT = 34;
+const ROW_HEIGHT = 33;
+
+/** Kept while another view is open. */
+let kept: { filter: Filter; sorting: Sorting; active: string | null; scrolled: number } = {
+  filter: NO_FILTER,
+  sorting: { key: "fd", descending: false },
+  active: null,
+  scrolled: 0,
+};
+
+const valuesOf = (rows: Iterable<SocketReport>, valueOf: (row: SocketReport) => string): string[] =>
+  [...new Set([...rows].map(valueOf))].toSorted();
+
+function Choice(props: {
+  readonly label: string;
+  readonly value: string;
+  readonly all: string;
+  readonly values: readonly (readonly [string, string])[];
+  readonly onChoice: (value: string) => void;
+}): JSX.Element {
+  return (
+    <label class="choice">
+      <span>{props.label}</span>
+      <select value={props.value} onChange={(event) => props.onChoice(event.currentTarget.value)}>
+        <option value="">{props.all}</option>
+        {props.values.map(([value, title]) => (
+          <option key={value} value={value}>
+            {title}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+export function Table({ state }: { readonly state: State }): JSX.Element {
+  const { rows, time } = state;
+  const [filter, setFilter] = useState(kept.filter);
+  const [sorting, setSorting] = useState(kept.sorting);
+  const [active, setActive] = useState(kept.active);
+  const scroller = useRef<HTMLDivElement>(null);
+  kept = { ...kept, filter, sorting, active };
+
+  const shown = useMemo(() => selectRows(rows.values(), filter, sorting), [rows, filter, sorting]);
+  const keys = useMemo(() => shown.map(({ id }) => id), [shown]);
+  const states = useMemo(() => valuesOf(rows.values(), (row) => row.state), [rows]);
+  const kinds = useMemo(() => valuesOf(rows.values(), kindOf), [rows]);
+  const threads = useMemo(() => valuesOf(rows.values(), (row) => String(row.thread)), [rows]);
+  const flagged = useMemo(() => [...rows.values()].filter((row) => row.findings.length > 0).length, [rows]);
+
+  const found = active === null ? -1 : keys.indexOf(active);
+  const activeIndex = found < 0 && keys.length > 0 ? 0 : found;
+  const virtual = useVirtualRows({ keys, scroller, rowHeight: ROW_HEIGHT, above: HEADER_HEIGHT, kept: activeIndex });
+
+  useEffect(() => {
+    scroller.current?.scrollTo(0, kept.scrolled);
+    const element = scroller.current;
+    return () => {
+      kept.scrolled = element?.scrollTop ?? 0;
+    };
+  }, []);
+
+  const change = (changes: Partial<Filter>): void => {
+    setFilter({ ...filter, ...changes });
+    scroller.current?.scrollTo(0, 0);
+  };
+  const sortBy = (key: string): void => {
+    setSorting({ key, descending: sorting.key === key ? !sorting.descending : false });
+  };
+  const wantsFocus = useRef<string | null>(null);
+  // Keys can come faster than the table is drawn.
+  const latest = useRef<string | undefined>(undefined);
+  latest.current = keys[activeIndex];
+  const moveTo = (index: number): void => {
+    const next = Math.max(0, Math.min(keys.length - 1, index));
+    const key = keys[next];
+    if (key === undefined) return;
+    wantsFocus.current = key;
+    latest.current = key;
+    setActive(key);
+    virtual.scrollToIndex(next, { align: "auto" });
+  };
+  useLayoutEffect(() => {
+    if (wantsFocus.current === null) return;
+    const row = scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]');
+    if (row?.dataset["id"] !== wantsFocus.current) return;
+    wantsFocus.current = null;
+    row.focus({ preventScroll: true });
+  });
+  const onKey = (event: KeyboardEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!(event.target instanceof HTMLElement) || event.target.getAttribute("role") !== "row") return;
+    const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 400) - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
+    const at = latest.current === undefined ? 0 : keys.indexOf(latest.current);
+    const moves: Readonly<Record<string, number>> = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
+      Home: 0,
+      End: keys.length - 1,
+    };
+    const move = moves[event.key];
+    if (move !== undefined) {
+      event.preventDefault();
+      moveTo(move);
+    } else if (event.key === "Enter" && latest.current !== undefined) {
+      openSocket(latest.current);
+    }
+  };
+
+  const filtered = shown.length !== rows.size;
+  return (
+    <main class="table-view" id="main">
+      <h1 class="hidden">Sockets</h1>
+      <div class="toolbar" role="search" aria-label="Filter of the table">
+        <label class="search">
+          <span class="hidden">Search</span>
+          <input
+            id="search"
+            type="search"
+            placeholder="Search: address, state, call, file …"
+            autocomplete="off"
+            spellcheck={false}
+            value={filter.words}
+            onInput={(event) => change({ words: event.currentTarget.value })}
+          />
+          <kbd aria-hidden="true">/</kbd>
+        </label>
+        <Choice
+          label="Kind"
+          all="All kinds"
+          value={filter.kind}
+          values={kinds.map((kind) => [kind, kind])}
+          onChoice={(kind) => change({ kind })}
+        />
+        <Choice
+          label="State"
+          all="All states"
+          value={filter.state}
+          values={states.map((name) => [name, name])}
+          onChoice={(name) => change({ state: name })}
+        />
+        {threads.length > 1 && (
+          <Choice
+            label="Thread"
+            all="All threads"
+            value={filter.thread}
+            values={threads.map((thread) => [thread, thread === "0" ? "main" : `worker ${thread}`])}
+            onChoice={(thread) => change({ thread })}
+          />
+        )}
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={filter.flagged}
+            onChange={(event) => change({ flagged: event.currentTarget.checked })}
+          />
+          Flagged <span class={flagged > 0 ? "badge" : "badge none"}>{count(flagged)}</span>
+        </label>
+        <label class="choice narrow-only">
+          <span>Sort by</span>
+          <select
+            value={sorting.key}
+            onChange={(event) => setSorting({ key: event.currentTarget.value, descending: false })}
+          >
+            {COLUMNS.map(({ key, hint }) => (
+              <option key={key} value={key}>
+                {hint.replace(/:.*/, "")}
+              </option>
+            ))}
+          </select>
+        </label>
+        <p class="count" role="status">
+          {filtered ? `${count(shown.length)} of ${plural(rows.size, "socket")}` : plural(rows.size, "socket")}
+        </p>
+        {filtered && (
+          <button type="button" class="quiet" onClick={() => setFilter(NO_FILTER)}>
+            Show all
+          </button>
+        )}
+      </div>
+
+      <div class="scroller" ref={scroller} onKeyDown={onKey}>
+        <div
+          role="grid"
+          aria-label="Sockets of the process"
+          aria-rowcount={shown.length + 1}
+          aria-colcount={COLUMNS.length + 1}
+        >
+          <div role="rowgroup" class="grid-head">
+            <div role="row" class="grid-row head" aria-rowindex={1}>
+              {COLUMNS.map((column) => {
+                const sorted = sorting.key === column.key;
+                return (
+                  <div
+                    key={column.key}
+                    role="columnheader"
+                    class={`cell ${column.key} ${column.number ? "number" : ""}`}
+                    aria-sort={sorted ? (sorting.descending ? "descending" : "ascending") : "none"}
+                  >
+                    <button type="button" title={column.hint} onClick={() => sortBy(column.key)}>
+                      {column.title}
+                      <span class="arrow" aria-hidden="true">
+                        {sorted ? (sorting.descending ? "▾" : "▴") : ""}
+                      </span>
+                    </button>
+                  </div>
+                );
+              })}
+              <div role="columnheader" class="hidden">
+                Findings
+              </div>
+            </div>
+          </div>
+          <div role="rowgroup" class="grid-body" style={{ height: `${virtual.getTotalSize()}px` }}>
+            {virtual.getVirtualItems().map((item) => {
+              const row = shown[item.index];
+              if (row === undefined) return null;
+              return (
+                <div
+                  key={row.id}
+                  role="row"
+                  class={`grid-row body ${item.index % 2 === 1 ? "odd" : ""} ${row.findings.length > 0 ? "flagged" : ""}`}
+                  ref={(element) => {
+                    if (element !== null) virtual.measureElement(element);
+                  }}
+                  data-index={item.index}
+                  data-id={row.id}
+                  style={{ transform: `translateY(${item.start}px)` }}
+                  tabIndex={item.index === activeIndex ? 0 : -1}
+                  aria-rowindex={item.index + 2}
+                  onFocus={() => setActive(row.id)}
+                  onClick={() => openSocket(row.id)}
+                >
+                  <Cells row={row} now={time} />
+                </div>
+              );
+            })}
+          </div>
+        </div>
+        {shown.length === 0 && <NoRows state={state} />}
+      </div>
+    </main>
+  );
+}
+
+function Cells({ row, now }: { readonly row: SocketReport; readonly now: number }): JSX.Element {
+  return (
+    <>
+      {COLUMNS.map((column) => {
+        const text = column.text(row, now);
+        const full = column.key === "line" ? visible(row.line ?? "") : text;
+        return (
+          <div
+            key={column.key}
+            role="gridcell"
+            class={`cell ${column.key} ${column.number ? "number" : ""} ${text === "0" || text === "–" ? "zero" : ""}`}
+            data-title={column.title}
+            title={full}
+          >
+            {column.key === "state" ? <StatePill state={row.state} /> : text}
+          </div>
+        );
+      })}
+      <div role="gridcell" class={row.findings.length > 0 ? "findings" : "findings none"}>
+        {row.findings.map((finding) => (
+          <FindingText key={finding.kind} finding={finding} />
+        ))}
+      </div>
+    </>
+  );
+}
+
+function NoRows({ state }: { readonly state: State }): JSX.Element {
+  if (state.time === 0) {
+    return (
+      <Empty title={state.connection === "connecting" ? "Waiting for the first data" : "There is no data"}>
+        <p>The process sends its sockets about once a second.</p>
+      </Empty>
+    );
+  }
+  if (state.rows.size === 0) {
+    return (
+      <Empty title="The process has no socket">
+        <p>
+          Sockets of <code>berkeley</code> appear here when the program makes them. Sockets of <code>node:net</code> do
+          not.
+        </p>
+        <p>
+          <a href="#/tour">The tour</a> makes some.
+        </p>
+      </Empty>
+    );
+  }
+  return (
+    <Empty title="No socket matches the filter">
+      <p>“Show all” clears it.</p>
+    </Empty>
+  );
+}
+
+function openSocket(id: string): void {
+  location.hash = `#/sockets/${encodeURIComponent(id)}`;
+}

@@ -1,0 +1,141 @@
+// Runs of lessons: each has its sockets, and does one step at a time.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { LessonRun, LessonStep, LessonSummary } from "../protocol.js";
+import { backpressureLesson } from "./backpressureLesson.js";
+import { halfCloseLesson } from "./halfCloseLesson.js";
+import type { LessonPlan, StepPlan } from "./lesson.js";
+import { lostPeerLesson } from "./lostPeerLesson.js";
+import { PacketTap } from "./packetTap.js";
+import { refusedLesson } from "./refusedLesson.js";
+import { Scene } from "./scene.js";
+import { tcpLesson } from "./tcpLesson.js";
+import { udpLesson } from "./udpLesson.js";
+
+const LESSONS: readonly LessonPlan[] = [
+  tcpLesson,
+  udpLesson,
+  refusedLesson,
+  lostPeerLesson,
+  backpressureLesson,
+  halfCloseLesson,
+];
+
+/** Runs at the same time. A further one ends the oldest. */
+const MOST_RUNS = 8;
+/** A run without a next step ends after this time. */
+const IDLE = 10 * 60_000;
+/** After a step its last packets may still be under way: a delayed ACK comes within 40 ms. */
+const SETTLE = 60;
+
+export function lessonSummaries(): LessonSummary[] {
+  return LESSONS.map(({ name, title, about, plan }) => ({ name, title, about, steps: plan(new Scene()).length }));
+}
+
+class Run {
+  readonly id: string;
+  readonly #lesson: string;
+  readonly #scene = new Scene();
+  readonly #plan: readonly StepPlan[];
+  readonly #steps: LessonStep[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #ended = false;
+  /** The step that runs. Further requests wait for it. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(id: string, lesson: LessonPlan, onEnd: (run: Run) => void) {
+    this.id = id;
+    this.#lesson = lesson.name;
+    this.#plan = lesson.plan(this.#scene);
+    this.#timer = setTimeout(() => onEnd(this), IDLE);
+    this.#timer.unref();
+  }
+
+  get done(): boolean {
+    return this.#ended || this.#steps.length === this.#plan.length;
+  }
+
+  report(): LessonRun {
+    return {
+      id: this.id,
+      lesson: this.#lesson,
+      steps: [...this.#steps],
+      done: this.done,
+      titles: this.#plan.map(({ title }) => title),
+    };
+  }
+
+  next(): Promise<LessonRun> {
+    const step = this.#last.then(() => this.#next());
+    this.#last = step.catch(() => undefined);
+    return step;
+  }
+
+  async #next(): Promise<LessonRun> {
+    if (this.done) return this.report();
+    this.#timer.refresh();
+    const { title, code, run, text } = this.#plan[this.#steps.length]!;
+    const scene = this.#scene;
+    const before = scene.observe();
+    const tap = new PacketTap(scene);
+    await tap.start();
+    let result: string;
+    try {
+      result = await run();
+      await sleep(SETTLE);
+    } catch (error) {
+      await tap.stop();
+      this.end();
+      throw error;
+    }
+    const after = scene.observe();
+    const packets = await tap.stop();
+    this.#steps.push({ title, code: code(), result, text, before, after, ...packets });
+    if (this.done) this.end();
+    return this.report();
+  }
+
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#scene.close();
+  }
+}
+
+export class LessonRuns {
+  readonly #runs = new Map<string, Run>();
+  #count = 0;
+
+  /** Starts a run; undefined if there is no such lesson. */
+  start(name: string): LessonRun | undefined {
+    const lesson = LESSONS.find((one) => one.name === name);
+    if (lesson === undefined) return undefined;
+    const oldest = [...this.#runs.keys()][0];
+    if (this.#runs.size >= MOST_RUNS && oldest !== undefined) this.end(oldest);
+    const run = new Run(String(++this.#count), lesson, ({ id }) => this.end(id));
+    this.#runs.set(run.id, run);
+    return run.report();
+  }
+
+  /** Does the next step; undefined if there is no such run. */
+  async next(id: string): Promise<LessonRun | undefined> {
+    const run = this.#runs.get(id);
+    if (run === undefined) return undefined;
+    try {
+      return await run.next();
+    } catch (error) {
+      this.end(id);
+      throw error;
+    }
+  }
+
+  end(id: string): boolean {
+    this.#runs.get(id)?.end();
+    return this.#runs.delete(id);
+  }
+
+  close(): void {
+    for (const id of this.#runs.keys()) this.end(id);
+  }
+}

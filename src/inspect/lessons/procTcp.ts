@@ -1,0 +1,62 @@
+// The TCP connections of /proc/net/tcp, proc(5). It also has those that no descriptor refers to any more.
+
+import type * as Fs from "node:fs";
+
+export interface ProcSocket {
+  readonly local: string;
+  readonly peer: string;
+  readonly state: string;
+  readonly receiveQueue: number;
+  readonly sendQueue: number;
+}
+
+/** By the numbers of net/tcp_states.h. */
+const STATES = [
+  "",
+  "ESTABLISHED",
+  "SYN_SENT",
+  "SYN_RECV",
+  "FIN_WAIT1",
+  "FIN_WAIT2",
+  "TIME_WAIT",
+  "CLOSE",
+  "CLOSE_WAIT",
+  "LAST_ACK",
+  "LISTEN",
+  "CLOSING",
+];
+
+const LITTLE = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** `0100007F:22B8`: the address in the order of the machine, the port as a number. */
+function addressOf(text: string): string {
+  const [host = "", port = ""] = text.split(":");
+  const bytes = [0, 2, 4, 6].map((at) => Number.parseInt(host.slice(at, at + 2), 16));
+  return `${(LITTLE ? bytes.toReversed() : bytes).join(".")}:${Number.parseInt(port, 16)}`;
+}
+
+/** The connections over IPv4; none if /proc is missing. */
+export function readProcTcp(fs: Pick<typeof Fs, "readFileSync">): ProcSocket[] {
+  let table: string;
+  try {
+    table = fs.readFileSync("/proc/self/net/tcp", "latin1");
+  } catch {
+    return [];
+  }
+  return table
+    .trim()
+    .split("\n")
+    .slice(1)
+    .map((line) => {
+      // sl, local address, remote address, state, send queue:receive queue
+      const [, local = "", peer = "", state = "", queues = ""] = line.trim().split(/\s+/);
+      const [send = "", receive = ""] = queues.split(":");
+      return {
+        local: addressOf(local),
+        peer: addressOf(peer),
+        state: STATES[Number.parseInt(state, 16)] ?? state,
+        receiveQueue: Number.parseInt(receive, 16),
+        sendQueue: Number.parseInt(send, 16),
+      };
+    });
+}

@@ -1,0 +1,160 @@
+// The sockets of a run of a lesson, and what the kernel says of them.
+//
+// TCP_INFO has the state of an open socket. When the program has closed its socket, the kernel may still keep the
+// connection, in FIN_WAIT2 or TIME_WAIT for example. It is in /proc/net/tcp then (proc(5)), where it is found by its
+// addresses. So is the socket of another process.
+
+import { AF_INET, type Address } from "../../addr/index.js";
+import { fs } from "../../builtins.js";
+import { TCP_INFO, type TcpInfo } from "../../options/index.js";
+import { Socket } from "../../socket/index.js";
+import { calls } from "../../sys/calls.js";
+import { SOCK_DGRAM, SOCK_STREAM } from "../../sys/constants.js";
+import type { LessonSocket } from "../protocol.js";
+import { type ProcSocket, readProcTcp } from "./procTcp.js";
+
+interface Player {
+  readonly name: string;
+  /** Undefined for the socket of another process. */
+  socket: Socket | undefined;
+  readonly type: number;
+  local: string | null;
+  peer: string | null;
+}
+
+/** Segments and bytes that a socket has sent and received, as TCP_INFO counts them. */
+export interface SegmentCounts {
+  readonly name: string;
+  readonly local: string | null;
+  readonly peer: string | null;
+  readonly segmentsOut: number;
+  readonly bytesOut: number;
+}
+
+const known = (result: number): number | null => (result < 0 ? null : result);
+
+function addressText(read: () => Address): string | null {
+  let address: Address;
+  try {
+    address = read();
+  } catch {
+    // Not connected.
+    return null;
+  }
+  return "port" in address && address.port === 0 ? null : String(address);
+}
+
+export class Scene {
+  readonly #players = new Map<string, Player>();
+  readonly #children = new Set<{ kill(signal: "SIGKILL"): boolean }>();
+  readonly #ports = new Set<number>();
+
+  /** Makes a socket. */
+  open(name: string, type: number = SOCK_STREAM): Socket {
+    return this.add(name, new Socket(AF_INET, type), type);
+  }
+
+  /** Adds a socket that accept() has returned. */
+  add(name: string, socket: Socket, type: number = SOCK_STREAM): Socket {
+    this.#players.set(name, { name, socket, type, local: null, peer: null });
+    return socket;
+  }
+
+  /** Adds the socket of another process. */
+  addForeign(name: string, local: string, peer: string): void {
+    this.#players.set(name, { name, socket: undefined, type: SOCK_STREAM, local, peer });
+  }
+
+  /** Adds a process that ends with the run. */
+  addChild(child: { kill(signal: "SIGKILL"): boolean }): void {
+    this.#children.add(child);
+  }
+
+  /** The ports whose packets belong to the lesson. */
+  get ports(): ReadonlySet<number> {
+    return this.#ports;
+  }
+
+  #readAddresses(player: Player): void {
+    const { socket } = player;
+    if (socket === undefined || socket.closed) return;
+    player.local = addressText(() => socket.getsockname()) ?? player.local;
+    player.peer = addressText(() => socket.getpeername()) ?? player.peer;
+    const port = Number(player.local?.slice(player.local.lastIndexOf(":") + 1) ?? 0);
+    if (port > 0) this.#ports.add(port);
+  }
+
+  observe(): LessonSocket[] {
+    const seen: LessonSocket[] = [];
+    let kept: readonly ProcSocket[] | undefined;
+    for (const player of this.#players.values()) {
+      this.#readAddresses(player);
+      const { socket, type } = player;
+      if (socket !== undefined && !socket.closed) {
+        seen.push(type === SOCK_DGRAM ? observeUdp(player, socket) : observeTcp(player, socket));
+        continue;
+      }
+      if (type === SOCK_DGRAM) continue;
+      kept ??= readProcTcp(fs());
+      const found = kept.find(({ local, peer }) => local === player.local && peer === player.peer);
+      if (found === undefined) continue;
+      const { state, receiveQueue, sendQueue } = found;
+      const { name, local, peer } = player;
+      seen.push({ name, state, local, peer, receiveQueue, sendQueue, acceptQueue: null });
+    }
+    return seen;
+  }
+
+  /** The counters of each connection. */
+  counts(): SegmentCounts[] {
+    const found: SegmentCounts[] = [];
+    for (const { name, socket, type, local, peer } of this.#players.values()) {
+      if (socket === undefined || socket.closed || type !== SOCK_STREAM) continue;
+      const info = socket.getsockopt(TCP_INFO);
+      if (info.tcpi_state === "LISTEN") continue;
+      const bytesOut = info.tcpi_bytes_sent ?? info.tcpi_bytes_acked;
+      found.push({ name, local, peer, segmentsOut: info.tcpi_segs_out, bytesOut });
+    }
+    return found;
+  }
+
+  /** Closes what is open. */
+  close(): void {
+    for (const { socket } of this.#players.values()) if (socket !== undefined && !socket.closed) socket.close();
+    for (const child of this.#children) child.kill("SIGKILL");
+    this.#players.clear();
+    this.#children.clear();
+  }
+}
+
+function observeTcp({ name, local, peer }: Player, socket: Socket): LessonSocket {
+  const info: TcpInfo = socket.getsockopt(TCP_INFO);
+  const state = info.tcpi_state;
+  // For a listener, the kernel returns the accept queue and its limit in these fields (tcp_get_info in net/ipv4/tcp.c).
+  const acceptQueue = state === "LISTEN" ? { length: info.tcpi_unacked, limit: info.tcpi_sacked } : null;
+  const connection = state !== "LISTEN" && state !== "CLOSE";
+  const fd = socket.fileno();
+  return {
+    name,
+    state,
+    local,
+    peer: connection ? peer : null,
+    receiveQueue: connection ? known(calls.inq(fd)) : null,
+    sendQueue: connection ? known(calls.outq(fd)) : null,
+    acceptQueue,
+  };
+}
+
+function observeUdp({ name, local, peer }: Player, socket: Socket): LessonSocket {
+  const fd = socket.fileno();
+  return {
+    name,
+    state: peer !== null ? "connected" : local !== null ? "bound" : "open",
+    local,
+    peer,
+    // The size of the datagram that is next; the kernel does not report those behind it.
+    receiveQueue: known(calls.inq(fd)),
+    sendQueue: known(calls.outq(fd)),
+    acceptQueue: null,
+  };
+}
