@@ -4,7 +4,7 @@
 //
 // Entries share their declarations as they share their code: a class with private members is compatible only with itself,
 // so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -60,11 +60,12 @@ function oneForEachLine(lines) {
 }
 
 /**
- * Comments as empty lines, so that every line keeps its number: the declarations have the doc comments, and the repository
+ * Comments and imports as empty lines, so that every line keeps its number: the declarations have the doc comments, and the repository
  * the others. A line inside a template may begin with two slashes too; then a debugger shows it empty.
  */
-const withoutComments = (source) =>
+const onlyCode = (source) =>
   source
+    .replace(/^import\s[^;]*?from\s*"[^"]+";$/gm, (statement) => "\n".repeat(statement.split("\n").length - 1))
     .replace(/\/\*\*[^]*?\*\//g, (comment) => "\n".repeat(comment.split("\n").length - 1))
     .replace(/^[ \t]*\/\/.*$/gm, "");
 
@@ -73,7 +74,8 @@ const thinMaps = {
   generateBundle(_, files) {
     for (const file of Object.values(files)) {
       if (!file.fileName.endsWith(".map")) continue;
-      if (BUNDLED.some((name) => file.fileName === `cli/${name}.js.map`)) {
+      // Users debug the library, and not the command.
+      if (file.fileName.startsWith("cli/")) {
         delete files[file.fileName];
         continue;
       }
@@ -81,7 +83,7 @@ const thinMaps = {
       const mappings = encode(oneForEachLine(decode(map.mappings)));
       file.source = JSON.stringify({
         ...map,
-        sourcesContent: map.sourcesContent.map(withoutComments),
+        sourcesContent: map.sourcesContent.map(onlyCode),
         names: [],
         mappings,
       });
@@ -249,6 +251,10 @@ if (!existsSync(join(lib, "index.js"))) fail("out/lib/index.js is missing: run n
 rmSync(dist, { force: true, recursive: true });
 mkdirSync(dist, { recursive: true });
 await writeCode();
+for (const name of readdirSync(join(dist, "cli"))) {
+  const path = join(dist, "cli", name);
+  writeFileSync(path, readFileSync(path, "utf8").replace(/\n\/\/# sourceMappingURL=.*\n?$/, "\n"));
+}
 await writeTypes();
 await writeManPages();
 await writePage(join(dist, "inspect", "page"));
