@@ -35,7 +35,8 @@ export const COLUMNS: readonly Column[] = [
     hint: "descriptor",
     number: true,
     text: (row) => (row.fd < 0 ? "–" : String(row.fd)),
-    order: (row) => row.thread * 1e7 + row.fd,
+    // Closed sockets have no descriptor, and come last.
+    order: (row) => (row.fd < 0 ? Infinity : row.thread * 1e10 + row.fd),
   },
   {
     key: "thread",

@@ -81,6 +81,10 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ["?", "this list"],
 ];
 
+/** Whether letters belong to the element. */
+const isTyping = (target: HTMLElement | null): boolean =>
+  (target?.closest('input:not([type="checkbox"]), select, textarea') ?? null) !== null;
+
 function App(): JSX.Element {
   const [route, setRoute] = useState(readRoute);
   const [theme, shownTheme, turnTheme] = useTheme();
@@ -115,7 +119,7 @@ function App(): JSX.Element {
         } else if (route.view !== "table") location.hash = "#/";
         return;
       }
-      if (!keys || target?.closest("input, select, textarea") !== null) return;
+      if (!keys || isTyping(target)) return;
       if (event.key === "/") {
         event.preventDefault();
         if (search === null) location.hash = "#/";

@@ -216,7 +216,7 @@ for (const scheme of ["light", "dark"] as const) {
     await page.keyboard.press("?");
     assert.deepEqual(await violations(page), []);
     await page.keyboard.press("Escape");
-    await rows(page).nth(3).click();
+    await page.locator('[role="row"].body', { hasText: "ESTABLISHED" }).first().click();
     await page.locator(".plot canvas").first().waitFor();
     await page.locator(".payload summary").first().click();
     assert.deepEqual(await violations(page), []);
