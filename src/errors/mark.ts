@@ -17,6 +17,7 @@ const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
     "FrameError",
     "TlsError",
     "UpgradeError",
+    "WorkerError",
     "AddonError",
   ].map((name) => [name, Symbol.for(`berkeley.${name}`)]),
 );

@@ -11,7 +11,8 @@ import {
   type TlsListenerOptions,
   type TlsListenerStats,
 } from "../tls/index.js";
-import { type BeforeHandshake, finishHandshakes, setBeforeHandshake } from "../tls/tlsListener.js";
+import { finishHandshakes, setBeforeHandshake } from "../tls/tlsListener.js";
+import type { BeforeHandshake } from "../tls/runningHandshake.js";
 import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenerSetup, SocketListener } from "./socketListener.js";

@@ -21,7 +21,7 @@ import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
-import type { Transport } from "./transport.js";
+import type { BeforeHandshake, RunningHandshake } from "./runningHandshake.js";
 import type { TlsConn } from "./tlsConn.js";
 import type { TlsContext } from "./tlsContext.js";
 import {
@@ -33,28 +33,8 @@ import {
 } from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/**
- * Reads what comes before the first record of TLS, such as a header of the PROXY protocol. Resolves with a function that
- * is called with the connection after its handshake, or with undefined if it has refused and reset the connection.
- */
-export type BeforeHandshake = (stream: Stream) => Promise<((secured: TlsConn) => void) | undefined>;
-
 /** Sets what a listener does before each handshake. Only for servers of this package. */
 export let setBeforeHandshake: (listener: TlsListener, before: BeforeHandshake) => void;
-
-/** A handshake that runs. */
-interface RunningHandshake {
-  /** The start, as of `clock()`. */
-  readonly since: number;
-  /** The connection, while the step before the handshake runs. */
-  early: Conn | undefined;
-  /** Whether that step has refused the connection. */
-  refused: boolean;
-  transport: Transport | undefined;
-  /** Whether it was dropped for another connection. */
-  dropped: boolean;
-  finished: Promise<void> | undefined;
-}
 
 /**
  * Makes a listener accept nothing below any more. Resolves when each handshake that runs is over and its connection was

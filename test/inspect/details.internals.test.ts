@@ -60,7 +60,7 @@ test("the details of a call have no secret, and an option is shown by its name a
   const { calls } = (await inspector.socket(inspector.sockets()[0]!.id))!;
   assert.deepEqual(
     calls.map(({ detail }) => detail),
-    ["", "SO_REUSEADDR = true", "TCP_FASTOPEN_KEY", "SO_RCVBUF = 10000"],
+    ["AF_INET, SOCK_STREAM", "SO_REUSEADDR = true", "TCP_FASTOPEN_KEY", "SO_RCVBUF = 10000"],
   );
 });
 

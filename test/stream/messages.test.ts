@@ -92,7 +92,7 @@ test("wrong arguments of a stream's own calls have messages that name the call, 
       () => stream.readLine({ encoding: wrong("utf9") }),
       'Cannot readLine: encoding is "utf9", required the name of an encoding of Buffer',
     ],
-    [() => stream.readLine(wrong(null)), "Cannot read: options are null, required an object"],
+    [() => stream.readLine(wrong(null)), "Cannot readLine: options are null, required an object"],
     [() => stream.lines({ max: -1 }), `Cannot read lines: max is -1, required a whole number from 0 to ${most}`],
     [
       () => stream.frames(fixed(1), { max: -1 }),
@@ -190,7 +190,10 @@ test("wrong arguments of the conversions have messages that name the function, t
     [() => duplex.setTimeout(-1), "Cannot setTimeout: milliseconds is -1, required a finite number from 0"],
     [() => duplex.setTimeout(wrong("1")), 'Cannot setTimeout: milliseconds is "1", required a finite number from 0'],
     [() => duplex.setTimeout(1, wrong(5)), "Cannot setTimeout: listener is 5, required a function"],
-    [() => memoryPair({ capacity: 0 }), "Cannot make a memory pair: capacity is 0, required at least 1 byte"],
+    [
+      () => memoryPair({ capacity: 0 }),
+      "Cannot make a memory pair: capacity is 0, required a number of bytes from 1 on",
+    ],
     [
       () => memoryPair({ latency: -1 }),
       "Cannot make a memory pair: latency is -1, required milliseconds from 0 to 2147483647, or null for none",
