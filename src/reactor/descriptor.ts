@@ -41,38 +41,51 @@ export interface CloseListener {
   ended(): void;
 }
 
+// Bits: a field for each would take 8 bytes in every descriptor.
+/** A short read means that the socket is empty, and the kernel reports room only after a write that found none. */
+const TCP = 1;
+/** A waiting call keeps the process alive. */
+const KEEPS_ALIVE = 2;
+/** The registration has no EPOLLOUT. */
+const READING_ONLY = 4;
+const DUPLICATED = 8;
+
+/** What most descriptors never need. */
+class RareParts {
+  errors: WaitQueue | undefined;
+  urgent: WaitQueue | undefined;
+  hangup: WaitQueue | undefined;
+  peerEnd: WaitQueue | undefined;
+  /** The file, as `calls.share` returned it, once others may close the number. */
+  file: number = 0;
+  /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
+  outflow: Relay | undefined;
+  inflow: Relay | undefined;
+  /** See `FailedAt` in operation.ts. */
+  breakage: number = 0;
+  listeners: CloseListener[] = [];
+
+  get busy(): boolean {
+    const { errors, hangup, peerEnd, urgent } = this;
+    return errors?.busy === true || urgent?.busy === true || hangup?.busy === true || peerEnd?.busy === true;
+  }
+
+  forEachQueue(visit: (queue: WaitQueue) => void): void {
+    for (const queue of [this.errors, this.urgent, this.hangup, this.peerEnd]) if (queue !== undefined) visit(queue);
+  }
+}
+
 export class Descriptor implements Source, QueueDescriptor {
   readonly reactor: Reactor;
   readonly reading: WaitQueue;
   readonly writing: WaitQueue;
-  /**
-   * Whether there may be a duplicate: the descriptor was made elsewhere, duplicated, or its number was given out. The
-   * kernel keeps the registration while a duplicate is open. Without one close(2) ends it, which saves a system call.
-   */
-  duplicated: boolean = false;
-  /** The file, as `calls.share` returned it, once others may close the number. */
-  #file = 0;
   /** See sys/leakDetection.ts. */
   pendingIndex: number = -1;
-  #keepsAlive = true;
-  /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
-  outflow: Relay | undefined;
-  inflow: Relay | undefined;
-  #errors: WaitQueue | undefined;
-  #urgent: WaitQueue | undefined;
-  #hangup: WaitQueue | undefined;
-  #peerEnd: WaitQueue | undefined;
-  /** See `FailedAt` in operation.ts. */
-  breakage: number = 0;
+  /** Of the bits below. */
+  #bits: number;
   #fd: number;
   #slot = -1;
-  readonly #tcp: boolean;
-  /** Whether the registration has no EPOLLOUT. */
-  #readingOnly: boolean;
-  /** Most sockets have at most two: the two flows of a pump. */
-  #firstListener: CloseListener | undefined;
-  #secondListener: CloseListener | undefined;
-  #furtherListeners: CloseListener[] | undefined;
+  #rare: RareParts | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -81,51 +94,101 @@ export class Descriptor implements Source, QueueDescriptor {
    */
   constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
     this.#fd = fd;
-    this.#tcp = tcp;
-    this.#readingOnly = !tcp;
+    this.#bits = KEEPS_ALIVE | (tcp ? TCP : READING_ONLY);
     this.reactor = reactor;
     this.reading = new WaitQueue(this);
     this.reading.shortMeansEmpty = tcp;
     this.writing = new WaitQueue(this);
   }
 
+  #has(bit: number): boolean {
+    return (this.#bits & bit) !== 0;
+  }
+
+  #set(bit: number, value: boolean): void {
+    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
+  }
+
+  #madeRare(): RareParts {
+    return (this.#rare ??= new RareParts());
+  }
+
+  /**
+   * Whether there may be a duplicate: the descriptor was made elsewhere, duplicated, or its number was given out. The
+   * kernel keeps the registration while a duplicate is open. Without one close(2) ends it, which saves a system call.
+   */
+  get duplicated(): boolean {
+    return this.#has(DUPLICATED);
+  }
+
+  set duplicated(value: boolean) {
+    this.#set(DUPLICATED, value);
+  }
+
+  /** See `FailedAt` in operation.ts. */
+  get breakage(): number {
+    return this.#rare?.breakage ?? 0;
+  }
+
+  set breakage(value: number) {
+    this.#madeRare().breakage = value;
+  }
+
+  /** The relay of which this descriptor is the source; see relay.ts. */
+  get outflow(): Relay | undefined {
+    return this.#rare?.outflow;
+  }
+
+  set outflow(value: Relay | undefined) {
+    if (value !== undefined || this.#rare !== undefined) this.#madeRare().outflow = value;
+  }
+
+  /** The relay of which this descriptor is the destination. */
+  get inflow(): Relay | undefined {
+    return this.#rare?.inflow;
+  }
+
+  set inflow(value: Relay | undefined) {
+    if (value !== undefined || this.#rare !== undefined) this.#madeRare().inflow = value;
+  }
+
   /** Whether a waiting call keeps the process alive. */
   get keepsAlive(): boolean {
-    return this.#keepsAlive;
+    return this.#has(KEEPS_ALIVE);
   }
 
   set keepsAlive(value: boolean) {
-    if (this.#keepsAlive === value) return;
-    this.#keepsAlive = value;
+    if (this.keepsAlive === value) return;
+    this.#set(KEEPS_ALIVE, value);
     this.reading.recount();
     this.writing.recount();
-    this.#errors?.recount();
-    this.#urgent?.recount();
+    this.#rare?.forEachQueue((queue) => queue.recount());
   }
 
   /** For reads of the error queue. */
   get errors(): WaitQueue {
-    return (this.#errors ??= new WaitQueue(this));
+    return (this.#madeRare().errors ??= new WaitQueue(this));
   }
 
   /** For reads of urgent data. */
   get urgent(): WaitQueue {
-    if (this.#urgent === undefined) {
-      this.#urgent = new WaitQueue(this);
+    const rare = this.#madeRare();
+    if (rare.urgent === undefined) {
+      rare.urgent = new WaitQueue(this);
       // The kernel does not announce urgent data that was read, and ordinary reads still stop there.
       this.distrustShortReads();
     }
-    return this.#urgent;
+    return rare.urgent;
   }
 
   /** For calls that wait only for the end of the connection: HANGUP in ops/readiness.ts. */
   get hangup(): WaitQueue {
-    return (this.#hangup ??= new WaitQueue(this));
+    return (this.#madeRare().hangup ??= new WaitQueue(this));
   }
 
   /** For calls that wait only for the end of the peer's direction: PEER_END in ops/readiness.ts. */
   get peerEnd(): WaitQueue {
-    return (this.#peerEnd ??= new WaitQueue(this));
+    return (this.#madeRare().peerEnd ??= new WaitQueue(this));
   }
 
   /** From now on a short read does not mean that the socket is empty. */
@@ -139,7 +202,12 @@ export class Descriptor implements Source, QueueDescriptor {
   share(): void {
     if (this.#file > 0 || this.#fd < 0) return;
     this.duplicated = true;
-    this.#file = this.reactor.calls.share(this.#fd);
+    this.#madeRare().file = this.reactor.calls.share(this.#fd);
+  }
+
+  /** See {@link RareParts.file}. */
+  get #file(): number {
+    return this.#rare?.file ?? 0;
   }
 
   /** -1 once closed or released. */
@@ -152,14 +220,14 @@ export class Descriptor implements Source, QueueDescriptor {
     if (failure < 0) return failure;
     const writes = queue === this.writing;
     if (this.#slot < 0) {
-      if (writes) this.#readingOnly = false;
-      const slot = this.reactor.add(this.#fd, this, this.#readingOnly);
+      if (writes) this.#set(READING_ONLY, false);
+      const slot = this.reactor.add(this.#fd, this, this.#has(READING_ONLY));
       if (slot < 0) return slot;
       this.#slot = slot;
-    } else if (writes && this.#readingOnly) {
+    } else if (writes && this.#has(READING_ONLY)) {
       const result = this.reactor.addWriting(this.#fd, this.#slot);
       if (result < 0) return result;
-      this.#readingOnly = false;
+      this.#set(READING_ONLY, false);
     }
     return 0;
   }
@@ -173,7 +241,7 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** On TCP an event comes after every refusal, so the system call is unnecessary. */
   isReady(queue: object): boolean {
-    if (this.#tcp || queue !== this.writing) return false;
+    if (this.#has(TCP) || queue !== this.writing) return false;
     const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
     return revents > 0 && (revents & POLLOUT) !== 0;
   }
@@ -181,17 +249,16 @@ export class Descriptor implements Source, QueueDescriptor {
   /** Gives the registration up, unless a call waits or the socket is TCP; see the top of the file. */
   unwatch(): void {
     // A relay refers to the slot of the registration.
-    if (this.#slot < 0 || this.#tcp || this.outflow !== undefined || this.inflow !== undefined) return;
+    if (this.#slot < 0 || this.#has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
-    if (reading.busy || writing.busy || this.#errors?.busy === true || this.#urgent?.busy === true) return;
-    if (this.#hangup?.busy === true || this.#peerEnd?.busy === true) return;
+    if (reading.busy || writing.busy || this.#rare?.busy === true) return;
     this.reactor.remove(this.#fd, this.#slot, true, this.#file);
     this.#slot = -1;
-    this.#readingOnly = true;
+    this.#set(READING_ONLY, true);
     reading.wake();
     writing.wake();
-    this.#errors?.wake();
-    this.#urgent?.wake();
+    this.#rare?.errors?.wake();
+    this.#rare?.urgent?.wake();
   }
 
   /** @returns undefined before the first wait */
@@ -203,10 +270,7 @@ export class Descriptor implements Source, QueueDescriptor {
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
     this.reading.forEachWaiter(visit);
     this.writing.forEachWaiter(visit);
-    this.#errors?.forEachWaiter(visit);
-    this.#urgent?.forEachWaiter(visit);
-    this.#hangup?.forEachWaiter(visit);
-    this.#peerEnd?.forEachWaiter(visit);
+    this.#rare?.forEachQueue((queue) => queue.forEachWaiter(visit));
   }
 
   onReady(events: number): void {
@@ -217,21 +281,20 @@ export class Descriptor implements Source, QueueDescriptor {
       this.outflow?.wantOut(this.writing.busy);
     }
     if ((events & READABLE) !== 0) this.reading.wake();
+    const rare = this.#rare;
+    if (rare === undefined) return;
     // After reading: a read of the error queue also clears the error that the next ordinary call must report.
-    if ((events & EPOLLERR) !== 0) this.#errors?.wake();
-    if ((events & EPOLLPRI) !== 0) this.#urgent?.wake();
+    if ((events & EPOLLERR) !== 0) rare.errors?.wake();
+    if ((events & EPOLLPRI) !== 0) rare.urgent?.wake();
     // Last: calls that read or write report the end themselves.
-    if ((events & EPOLLHUP) !== 0) this.#hangup?.wake();
-    if ((events & (EPOLLHUP | EPOLLRDHUP)) !== 0) this.#peerEnd?.wake();
+    if ((events & EPOLLHUP) !== 0) rare.hangup?.wake();
+    if ((events & (EPOLLHUP | EPOLLRDHUP)) !== 0) rare.peerEnd?.wake();
   }
 
   onFailure(): void {
     this.writing.onFailure();
     this.reading.onFailure();
-    this.#errors?.onFailure();
-    this.#urgent?.onFailure();
-    this.#hangup?.onFailure();
-    this.#peerEnd?.onFailure();
+    this.#rare?.forEachQueue((queue) => queue.onFailure());
   }
 
   /**
@@ -256,32 +319,21 @@ export class Descriptor implements Source, QueueDescriptor {
   #cancel(): void {
     this.reading.cancel();
     this.writing.cancel();
-    this.#errors?.cancel();
-    this.#urgent?.cancel();
-    this.#hangup?.cancel();
-    this.#peerEnd?.cancel();
-    const first = this.#firstListener;
-    const second = this.#secondListener;
-    const further = this.#furtherListeners;
-    this.#firstListener = this.#secondListener = this.#furtherListeners = undefined;
-    first?.ended();
-    second?.ended();
-    for (const one of further ?? []) one.ended();
+    this.#rare?.forEachQueue((queue) => queue.cancel());
+    for (const listener of this.#rare?.listeners.splice(0) ?? []) listener.ended();
   }
 
   /**
    * Calls `listener.ended()` when the descriptor is closed or given away: for a call that waits on another descriptor.
    */
   addCloseListener(listener: CloseListener): void {
-    if (this.#firstListener === undefined) this.#firstListener = listener;
-    else if (this.#secondListener === undefined) this.#secondListener = listener;
-    else (this.#furtherListeners ??= []).push(listener);
+    this.#madeRare().listeners.push(listener);
   }
 
   removeCloseListener(listener: CloseListener): void {
-    if (this.#firstListener === listener) this.#firstListener = undefined;
-    else if (this.#secondListener === listener) this.#secondListener = undefined;
-    else this.#furtherListeners = this.#furtherListeners?.filter((one) => one !== listener);
+    const listeners = this.#rare?.listeners;
+    const index = listeners?.indexOf(listener) ?? -1;
+    if (index >= 0) listeners?.splice(index, 1);
   }
 
   /**

@@ -53,7 +53,6 @@ function copyBytes(from: Buffer, start: number, size: number): Buffer {
 /** Unread bytes: reads add them at the end, and methods take them from the front. */
 export class ReadBuffer {
   readonly #maxRead: number;
-  readonly #minSlab: number;
   #slab: Buffer = NO_SLAB;
   /** The unread bytes are those of the slab from `#start` to `#end`. */
   #start = 0;
@@ -72,10 +71,13 @@ export class ReadBuffer {
   #shared = false;
   #sharedStart = 0;
 
+  get #minSlab(): number {
+    return Math.min(MIN_SLAB, this.#maxRead);
+  }
+
   /** @param maxRead most bytes of one read */
   constructor(maxRead: number) {
     this.#maxRead = maxRead;
-    this.#minSlab = Math.min(MIN_SLAB, maxRead);
     this.#nextSlabSize = this.#minSlab;
   }
 

@@ -24,13 +24,10 @@ import { optionsError } from "../wait/pendingCall.js";
 import { threadTurn } from "../wait/turnBudget.js";
 import { endConnection, endOptionsError } from "./endConnection.js";
 import { inNextTurn } from "./nextTurn.js";
+import { isDirect, type ReadHandlers } from "./readSource.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
 import { targetError } from "../reading/readTarget.js";
-
-function isDirect(source: Reader): source is DirectReader {
-  return typeof (source as Partial<DirectReader>).readFor === "function";
-}
 
 /** Reads from one source through a buffer, one read rule at a time. */
 export class BufferedReader implements Consumer<unknown>, ReadAhead {
@@ -47,6 +44,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** Set by an error after which no read is possible. */
   #failure: { readonly error: unknown } | undefined;
   #rule: ReadRule<unknown> | undefined;
+  /** Made for the first read that is not direct, and used again. */
+  #handlers: ReadHandlers | undefined;
   #opts: IoOptions | undefined;
   #deadline = 0;
   /** The caller's memory that a direct read fills, instead of the buffer. */
@@ -106,7 +105,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       this.#target = undefined;
       return this.#direct.readFor(this as Consumer<T>, opts);
     }
-    return this.#firstRead(opts).then(this.#onFirstRead, this.#onError) as Promise<T>;
+    const { onError, onFirstRead } = (this.#handlers ??= this.#makeHandlers());
+    return this.#firstRead(opts).then(onFirstRead, onError) as Promise<T>;
   }
 
   // The methods of `Consumer`, in the order of the calls.
@@ -175,7 +175,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return this.#direct.readFor(this as Consumer<number>, opts);
     }
     this.#busy = true;
-    return this.#readSource(target, opts).then(this.#onTargetRead, this.#onError);
+    const { onError, onTargetRead } = (this.#handlers ??= this.#makeHandlers());
+    return this.#readSource(target, opts).then(onTargetRead, onError);
   }
 
   /** Reserves the reading side for a caller that works on the buffer itself, until `unlock()`. */
@@ -342,7 +343,16 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.buffer.commit(count);
   }
 
-  readonly #onFirstRead = (count: number): unknown => {
+  #makeHandlers(): ReadHandlers {
+    const onFirstRead = (count: number): unknown => this.#onFirstRead(count);
+    const onError = (error: unknown): never => {
+      this.#release();
+      throw error;
+    };
+    return { onFirstRead, onError, onTargetRead: (count) => this.#onTargetRead(count) };
+  }
+
+  #onFirstRead(count: number): unknown {
     let result;
     try {
       this.#commit(count);
@@ -354,7 +364,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     if (result === undefined) return this.#readMore();
     this.#release();
     return result;
-  };
+  }
 
   async #readMore(): Promise<unknown> {
     try {
@@ -375,17 +385,12 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return { timeout: Math.max(0, this.#deadline - this.#now()), signal: opts.signal };
   }
 
-  readonly #onTargetRead = (count: number): number => {
+  #onTargetRead(count: number): number {
     this.#busy = false;
     if (count === 0) this.#ended = true;
     else this.#count(count);
     return count;
-  };
-
-  readonly #onError = (error: unknown): never => {
-    this.#release();
-    throw error;
-  };
+  }
 
   #release(): void {
     this.#busy = false;

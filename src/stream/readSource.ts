@@ -1,0 +1,15 @@
+// The two kinds of sources of a buffered reader.
+
+import type { DirectReader, Reader } from "../io.js";
+
+/** What settles the reads of a source that is not direct. */
+export interface ReadHandlers {
+  readonly onFirstRead: (count: number) => unknown;
+  readonly onTargetRead: (count: number) => number;
+  readonly onError: (error: unknown) => never;
+}
+
+/** Whether a source reads until the rule of a call has its result. */
+export function isDirect(source: Reader): source is DirectReader {
+  return typeof (source as Partial<DirectReader>).readFor === "function";
+}
