@@ -2,12 +2,13 @@
  * idle_load PORT COUNT...: connections that do nothing.
  *
  * For each COUNT, in rising order, it makes connections until there are so many. Each sends one message of 64 bytes and gets it
- * back, so that the server has accepted it and waits for more. Then it prints a line, and waits for a line on its standard
+ * back, so that the server has accepted it and waits for more. Then all exchange some messages, and it prints a line, and waits for a line on its standard
  * input before it goes on. The connections stay until the program ends.
  */
 #include "common.h"
 
 #define SIZE 64
+#define EXCHANGES 10
 
 static void exchange(int fd, uint64_t number) {
   unsigned char data[SIZE], reply[SIZE];
@@ -30,16 +31,24 @@ int main(int argc, char **argv) {
   if (argc < 3) die("usage: idle_load PORT COUNT...");
   struct sockaddr_in server = loopback((uint16_t)number_arg(argv[1], "port"));
   uint64_t made = 0;
+  int *fds = NULL;
   for (int i = 2; i < argc; i++) {
     uint64_t count = number_arg(argv[i], "count");
     want_descriptors(count + 16);
+    int *more = realloc(fds, count * sizeof *fds);
+    if (!more) die("no memory");
+    fds = more;
     for (; made < count; made++) {
       int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
       if (fd < 0) die_errno("socket");
       bind_in_turn(fd, made);
       if (connect(fd, (struct sockaddr *)&server, sizeof server) != 0) die_errno("connect");
       exchange(fd, made);
+      fds[made] = fd;
     }
+    /* So much garbage that the young generation of a runtime has its full size, and does not grow between two counts. */
+    for (int times = 0; times < EXCHANGES; times++)
+      for (uint64_t n = 0; n < made; n++) exchange(fds[n], n + (uint64_t)times * made);
     printf("{\"connections\":%llu}\n", (unsigned long long)made);
     fflush(stdout);
     if (getchar() == EOF) return 0;

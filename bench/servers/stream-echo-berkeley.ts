@@ -5,12 +5,19 @@ import { listen, type Stream } from "berkeley";
 
 import { collectWhenTold, ignoreDisconnect } from "../lib/serving.js";
 
+/** Without a function around it, which an idle connection would keep. */
 async function chunks(stream: Stream): Promise<void> {
-  for (;;) {
-    const chunk = await stream.read();
-    if (chunk === null) return;
-    const taken = stream.tryWrite(chunk);
-    if (taken < chunk.length) await stream.write(chunk.subarray(taken));
+  try {
+    for (;;) {
+      const chunk = await stream.read();
+      if (chunk === null) return;
+      const taken = stream.tryWrite(chunk);
+      if (taken < chunk.length) await stream.write(chunk.subarray(taken));
+    }
+  } catch (error) {
+    ignoreDisconnect(error);
+  } finally {
+    void stream.close();
   }
 }
 
@@ -40,7 +47,9 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 collectWhenTold();
 for await (const stream of listener) {
-  echo(stream)
-    .catch(ignoreDisconnect) // The load generator closes with messages in flight.
-    .finally(() => void stream.close());
+  if (echo === chunks) void chunks(stream);
+  else
+    echo(stream)
+      .catch(ignoreDisconnect) // The load generator closes with messages in flight.
+      .finally(() => void stream.close());
 }

@@ -29,11 +29,18 @@ async function echoInto(socket: Socket): Promise<void> {
   }
 }
 
+/** Without a function around it, which an idle connection would keep. */
 async function echoNew(socket: Socket): Promise<void> {
-  for (;;) {
-    const data = await socket.recv(4096);
-    if (data.length === 0) return;
-    await socket.sendAll(data);
+  try {
+    for (;;) {
+      const data = await socket.recv(4096);
+      if (data.length === 0) return;
+      await socket.sendAll(data);
+    }
+  } catch (error) {
+    ignoreDisconnect(error);
+  } finally {
+    socket.close();
   }
 }
 
@@ -52,7 +59,9 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 collectWhenTold();
 for await (const [socket] of server) {
-  echo(socket)
-    .catch(ignoreDisconnect) // The load generator closes with messages in flight.
-    .finally(() => socket.close());
+  if (echo === echoNew) void echoNew(socket);
+  else
+    echo(socket)
+      .catch(ignoreDisconnect) // The load generator closes with messages in flight.
+      .finally(() => socket.close());
 }
