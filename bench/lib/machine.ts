@@ -88,6 +88,9 @@ export interface CpuReading {
   readonly all: number;
   readonly busy: number;
   readonly own: number;
+  /** Of the busy ones those in user mode, and those that the hypervisor took; and the part of this process of the former. */
+  readonly user: number;
+  readonly ownUser: number;
 }
 
 /** Reads `/proc/stat` and `/proc/self/stat` (proc(5)). */
@@ -101,11 +104,27 @@ export function parseCpu(stat: string, self: string): CpuReading {
     .slice(11, 15)
     .map(Number);
   const busy = user + nice + system + irq + softirq + steal;
-  return { all: busy + idle + iowait, busy, own: own.reduce((sum, ticks) => sum + ticks, 0) };
+  const [utime = 0, , cutime = 0] = own;
+  return {
+    all: busy + idle + iowait,
+    busy,
+    own: own.reduce((sum, ticks) => sum + ticks, 0),
+    user: user + nice + steal,
+    ownUser: utime + cutime,
+  };
 }
 
 export function readCpu(): CpuReading {
   return parseCpu(readFileSync("/proc/stat", "utf8"), readFileSync("/proc/self/stat", "utf8"));
+}
+
+/**
+ * The share of all cores, 0 to 1, that others used in user mode, and that the hypervisor took. The kernel's own threads, which
+ * do a part of the work of connections, have no user mode.
+ */
+export function disturbance(from: CpuReading, to: CpuReading): number {
+  const all = to.all - from.all;
+  return all === 0 ? 0 : Math.max(0, (to.user - from.user - (to.ownUser - from.ownUser)) / all);
 }
 
 /**

@@ -3,7 +3,7 @@
 // measured waits for a connection and uses nothing.
 
 import type { Child } from "./children.js";
-import { foreignShare, type Placement, readCpu } from "./machine.js";
+import { disturbance, type Placement, readCpu } from "./machine.js";
 import type { Case, Contender, Sample, Subject, Window } from "./workload.js";
 
 /** How many windows each subject has in a round, unless its case has another number. */
@@ -15,7 +15,7 @@ export interface Plan {
   readonly rounds: number;
   readonly measureMs: number;
   /**
-   * The share of the machine, 0 to 1, that others may use in a round, with the time that the hypervisor took. A round above is
+   * The share of the machine, 0 to 1, that others may use in user mode in a round, with the time that the hypervisor took. A round above is
    * measured again, at most as often as there are rounds. Undefined: every round counts.
    */
   readonly othersAtMost?: number;
@@ -82,7 +82,7 @@ export async function runCase(
     const before = readCpu();
     const samples = await runRound(which, subjects, plan);
     // Their processes have ended, so their time counts as ours.
-    const others = foreignShare(before, readCpu());
+    const others = disturbance(before, readCpu());
     if (others > (plan.othersAtMost ?? Infinity)) {
       dropped++;
       if (dropped <= plan.rounds) continue;

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { allowedCores, chooseCores, foreignShare, parseCoreList, parseCpu } from "../../bench/lib/machine.js";
+import {
+  allowedCores,
+  chooseCores,
+  disturbance,
+  foreignShare,
+  parseCoreList,
+  parseCpu,
+} from "../../bench/lib/machine.js";
 import { usageIn } from "../../bench/lib/usage.js";
 
 test("parseCoreList() reads single cores and ranges", () => {
@@ -26,14 +33,21 @@ test("chooseCores() separates server and load where it can", () => {
 test("parseCpu() counts busy and idle ticks, and our own with those of ended children", () => {
   const stat = "cpu  1 2 4 1000 500 8 16 32 0 0\ncpu0 9 9 9 9 9 9 9 9 0 0\n";
   const self = "7 (a ) name) R 1 2 3 4 5 6 7 8 9 10 100 200 400 800 20 0 11";
-  assert.deepEqual(parseCpu(stat, self), { all: 1563, busy: 63, own: 1500 });
+  assert.deepEqual(parseCpu(stat, self), { all: 1563, busy: 63, own: 1500, user: 35, ownUser: 500 });
 });
 
 test("foreignShare() is what was busy and not ours", () => {
-  const from = { all: 1000, busy: 100, own: 50 };
-  assert.equal(foreignShare(from, { all: 1200, busy: 200, own: 100 }), 0.25);
-  assert.equal(foreignShare(from, { all: 1200, busy: 200, own: 151 }), 0);
+  const from = { all: 1000, busy: 100, own: 50, user: 60, ownUser: 30 };
+  assert.equal(foreignShare(from, { ...from, all: 1200, busy: 200, own: 100 }), 0.25);
+  assert.equal(foreignShare(from, { ...from, all: 1200, busy: 200, own: 151 }), 0);
   assert.equal(foreignShare(from, from), 0);
+});
+
+test("disturbance() is what others used in user mode", () => {
+  const from = { all: 1000, busy: 100, own: 50, user: 60, ownUser: 30 };
+  // The kernel has done 80 ticks, of which nobody knows for whom.
+  assert.equal(disturbance(from, { all: 1200, busy: 200, own: 60, user: 80, ownUser: 40 }), 0.05);
+  assert.equal(disturbance(from, from), 0);
 });
 
 test("usageIn() divides the precise total in the proportion of the ticks", () => {
