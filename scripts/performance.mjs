@@ -154,14 +154,14 @@ function barsOf({ title }, panels, theme) {
       top,
       textStyle: { color: theme.faint, fontSize: 12, fontWeight: "normal" },
     });
-    grid.push({ left: 150, right: 80, top: top + 22, height });
+    grid.push({ left: 180, right: 40, top: top + 22, height });
     const text = { color: theme.faint, fontSize: 11 };
     xAxis.push({ gridIndex: index, type: "value", axisLabel: text, splitLine: { lineStyle: { color: theme.line } } });
     yAxis.push({
       gridIndex: index,
       type: "category",
       inverse: true,
-      data: panel.rows.map(({ subject }) => subject),
+      data: panel.rows.map(({ subject, value }) => `${subject}   ${textOf(value)}`),
       axisLabel: { color: theme.text, fontSize: 11, interval: 0 },
       axisLine: { lineStyle: { color: theme.line } },
       axisTick: { show: false },
@@ -175,14 +175,6 @@ function barsOf({ title }, panels, theme) {
         value,
         itemStyle: { color: isOurs(subject) ? theme.ours : theme.peer },
       })),
-      label: {
-        show: true,
-        position: "right",
-        distance: 10,
-        color: theme.text,
-        fontSize: 11,
-        formatter: ({ value }) => textOf(value),
-      },
     });
     series.push(intervals(panel.rows, theme.bar, index));
     top += height + GAP;
@@ -211,7 +203,7 @@ function latenciesOf(panels, theme) {
     const rows = [...subjects];
     const height = rows.length * BAR * 1.4;
     titles.push({ text: title, left: 16, top, textStyle: { color: theme.faint, fontSize: 12, fontWeight: "normal" } });
-    grid.push({ left: 150, right: 80, top: top + 22, height });
+    grid.push({ left: 180, right: 40, top: top + 22, height });
     xAxis.push({
       gridIndex: index,
       type: "log",
@@ -264,7 +256,8 @@ function pageOf() {
     const date = machine.date.slice(0, 10);
     const memory = (machine.memoryBytes / 2 ** 30).toFixed(0);
     lines.push(
-      `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${memory} GiB, Linux ${machine.kernel}, Node.js ${machine.node}, ${machine.compiler}.`,
+      `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${memory} GiB, Linux ${machine.kernel},`,
+      `Node.js ${machine.node}, ${machine.compiler}.`,
       `Rounds that were measured again because others used the machine: ${dropped}.`,
       "",
     );
@@ -280,7 +273,12 @@ function pageOf() {
     );
   }
   const picture = (name, title) =>
-    `<picture><source media="(prefers-color-scheme: dark)" srcset="images/performance-${name}-dark.svg"><img src="images/performance-${name}-light.svg" alt="${title}"></picture>`;
+    [
+      "<picture>",
+      `  <source media="(prefers-color-scheme: dark)" srcset="images/performance-${name}-dark.svg">`,
+      `  <img src="images/performance-${name}-light.svg" alt="${title}">`,
+      "</picture>",
+    ].join("\n");
   lines.push("", "### All figures", "", "Medians, with their 95 % bootstrap intervals.", "");
   for (const { name, title } of drawn) lines.push(picture(name, title), "");
   lines.push("| workload | subject | figure | median |", "|---|---|---|---|");
