@@ -25,7 +25,8 @@ export class TestClock implements Disposable {
   readonly #real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, now: performance.now };
   readonly #timers = new Set<Timer>();
   readonly #continued = new Map<Timer, NodeJS.Timeout>();
-  #now: number = performance.now();
+  // Whole milliseconds: sums of fractions would miss a deadline by a rounding.
+  #now: number = Math.ceil(performance.now());
 
   constructor() {
     globalThis.setTimeout = this.#setTimeout.bind(this) as unknown as typeof globalThis.setTimeout;
