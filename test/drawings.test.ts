@@ -13,8 +13,9 @@ checkLeaks();
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const images = join(root, "docs", "images");
 /** The pictures of the inspector are made by scripts/screenshots.mjs, of a program that runs. */
+// The plots of docs/performance.md are made from measurements.
 const names = readdirSync(images)
-  .filter((name) => name.endsWith(".svg"))
+  .filter((name) => name.endsWith(".svg") && !name.startsWith("performance-"))
   .toSorted();
 const read = (folder: string, name: string): string => readFileSync(join(folder, name), "utf8");
 
