@@ -7,6 +7,8 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { after } from "node:test";
 
+/** Milliseconds in which what is left may still end. */
+const LEAST_WAIT = 1000;
 /** Turns of the event loop that a handle may take to finish closing, after the last test. */
 const turnsAllowed = 100;
 
@@ -82,7 +84,9 @@ export function checkLeaks({ pollers = POLLERS }: { readonly pollers?: number } 
 
   after(async () => {
     let left: string[] = [];
-    for (let turn = 0; turn < turnsAllowed; turn++) {
+    // A runtime may take a while to close the pipes of a child that has ended.
+    const until = Date.now() + LEAST_WAIT;
+    for (let turn = 0; turn < turnsAllowed || Date.now() < until; turn++) {
       left = [...newDescriptors(descriptors, pollers), ...newHandles(handles)];
       if (left.length === 0) break;
       await new Promise<void>((resolve) => setImmediate(resolve));
