@@ -300,12 +300,14 @@ test("upgrade() refuses what is no server, wrong options, and a server that is c
   }
   assert.throws(() => upgradeOn([server], ["usr2" as never]), TypeError);
   assert.throws(() => upgradeOn([server], ["SIGUSR2"], { onError: 1 } as never), TypeError);
+  // Newer test runners have a listener of their own.
+  const before = process.listenerCount("SIGUSR2");
   const undo = upgradeOn([server]);
-  assert.equal(process.listenerCount("SIGUSR2"), 1);
+  assert.equal(process.listenerCount("SIGUSR2"), before + 1);
   undo();
   server.upgradeOn();
   await server.close();
-  assert.equal(process.listenerCount("SIGUSR2"), 0);
+  assert.equal(process.listenerCount("SIGUSR2"), before);
   await assert.rejects(server.upgrade(), { code: "EBADF", syscall: "upgrade" });
   await using memory = await serve(
     { accept: () => new Promise<never>(() => {}), close: async () => {} } as never,
