@@ -8,7 +8,8 @@
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of waiting calls, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
- *   [2]  number of events in this batch; -errno after epoll_wait(2) has failed, and then there are no more batches
+ *   [2]  number of events in this batch, 0 outside a batch; -errno after epoll_wait(2) has failed, and then there are
+ *        no more batches
  *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of the same turn
  *   [4]  number of the poller, an argument of the calls below
  *   [5]  1 if JavaScript must call pollerTurned() in the turn after each call that it gets, and when no call waits
@@ -121,6 +122,7 @@ static bool run_turn(struct poller *poller, bool readable) {
     poller->shared[EVENT_COUNT] = 0;
     dispatch(poller);
   }
+  if (!poller->failed) poller->shared[EVENT_COUNT] = 0;
   return more;
 }
 

@@ -1,63 +1,36 @@
 // What a queue knows of its direction, as bits of one number. A field for each would take 8 bytes, and an idle connection has
-// two queues.
+// two queues. The calls that run for each transfer test the bits themselves: V8 limits how much code it inlines into a
+// function, and a getter counts.
 
 import { TransferCounts } from "./transferCounts.js";
 
-const READY = 1;
-const DEFERRED = 2;
-const SHORT_MEANS_EMPTY = 4;
-const SHORT_MEANS_END = 8;
-const NONBLOCKING = 16;
+/** Off when the last attempt returned EAGAIN and no event has come since. */
+export const READY = 1;
+/** The reactor's next turn will serve the queue. */
+export const DEFERRED = 2;
+/** A short read means that the socket is empty; see waitQueue.ts. For reading on TCP only. */
+export const SHORT_MEANS_EMPTY = 4;
+/** A short read means that the stream has ended, because the peer has. For reading on TCP only. */
+export const SHORT_MEANS_END = 8;
+/** Calls that must not wait (MSG_DONTWAIT) may be among the waiting ones. */
+export const NONBLOCKING = 16;
 
 export abstract class QueueState extends TransferCounts {
-  #bits = READY;
+  protected bits: number = READY;
 
-  #set(bit: number, value: boolean): void {
-    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
-  }
-
-  /** False when the last attempt returned EAGAIN and no event has come since. */
-  protected get ready(): boolean {
-    return (this.#bits & READY) !== 0;
-  }
-
-  protected set ready(value: boolean) {
-    this.#set(READY, value);
-  }
-
-  /** Whether the reactor's next turn will serve the queue. */
-  protected get deferred(): boolean {
-    return (this.#bits & DEFERRED) !== 0;
-  }
-
-  protected set deferred(value: boolean) {
-    this.#set(DEFERRED, value);
-  }
-
-  /** Whether calls that must not wait (MSG_DONTWAIT) may be among the waiting ones. */
-  protected get nonblocking(): boolean {
-    return (this.#bits & NONBLOCKING) !== 0;
-  }
-
-  protected set nonblocking(value: boolean) {
-    this.#set(NONBLOCKING, value);
-  }
-
-  /** Whether a short read means that the socket is empty; see waitQueue.ts. For reading on TCP only. */
   get shortMeansEmpty(): boolean {
-    return (this.#bits & SHORT_MEANS_EMPTY) !== 0;
+    return (this.bits & SHORT_MEANS_EMPTY) !== 0;
   }
 
   set shortMeansEmpty(value: boolean) {
-    this.#set(SHORT_MEANS_EMPTY, value);
+    this.bits = value ? this.bits | SHORT_MEANS_EMPTY : this.bits & ~SHORT_MEANS_EMPTY;
   }
 
-  /** Whether a short read means that the stream has ended, because the peer has. For reading on TCP only. */
   get shortMeansEnd(): boolean {
-    return (this.#bits & SHORT_MEANS_END) !== 0;
+    return (this.bits & SHORT_MEANS_END) !== 0;
   }
 
   set shortMeansEnd(value: boolean) {
-    this.#set(SHORT_MEANS_END, value);
+    this.bits = value ? this.bits | SHORT_MEANS_END : this.bits & ~SHORT_MEANS_END;
   }
 }

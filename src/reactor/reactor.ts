@@ -18,6 +18,7 @@
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { type Relay, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
+import { clock } from "../builtins.js";
 import { addPendingSource, isDescribable } from "../registry/index.js";
 import { type Deferred as DeferredStep, threadTurn, TurnBudget } from "../wait/turnBudget.js";
 import type { Waiter } from "./waiter.js";
@@ -68,6 +69,8 @@ export class Reactor {
   #generations: number[] = [];
   #freeSlots: number[] = [];
   readonly #turn: TurnBudget;
+  /** The time of the batch of events that is being handled, once it was read. */
+  #batchTime: number | undefined;
   #failure = 0;
 
   /** @param turn the budget of a turn; a reactor of a test has one of its own */
@@ -216,6 +219,17 @@ export class Reactor {
     return this.#turn.spend();
   }
 
+  /**
+   * The time in whole milliseconds of `clock()`: a small integer needs no memory of its own. While a batch of events is
+   * handled, all calls that begin to wait have the time of the first of them: a call that waits should not pay for reading the
+   * clock each time.
+   */
+  now(): number {
+    const shared = this.#shared;
+    if (shared === undefined || shared[COUNT]! <= 0) return Math.floor(clock());
+    return (this.#batchTime ??= Math.floor(clock()));
+  }
+
   /** Takes bytes from the budget of this turn. */
   spendBytes(count: number): void {
     this.#turn.spendBytes(count);
@@ -238,6 +252,7 @@ export class Reactor {
       return;
     }
     const end = FIRST + 3 * count;
+    this.#batchTime = undefined;
     if (shared[FOLLOWS] === 0) this.#turn.renew(count);
     else this.#turn.extend(count);
     let failure: Failure | undefined;

@@ -35,6 +35,7 @@ import { setTransferred, onAbort } from "../wait/aborts.js";
 import { rejection } from "../wait/rejection.js";
 import { closedError, EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
 import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
+import { DEFERRED, NONBLOCKING, READY, SHORT_MEANS_EMPTY } from "./queueState.js";
 import { RetryPause } from "./retryPause.js";
 import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./waiter.js";
 import { type QueueDescriptor, WaiterList } from "./waiterList.js";
@@ -66,7 +67,7 @@ export class WaitQueue extends WaiterList {
     const { owner } = this;
     if (signal !== undefined && signal.aborted) return this.#refuse(signal.reason);
     if (owner.fd < 0) return this.#refuse(closedError(operation.syscall, operation.details?.(a, b)));
-    if (this.ready && this.head === undefined && owner.reactor.spend()) {
+    if ((this.bits & READY) !== 0 && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) {
         const value = operation.complete(result, a, b);
@@ -77,13 +78,14 @@ export class WaitQueue extends WaiterList {
       }
       if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
     } else if (operation.isNonblocking?.(a, b) === true) {
-      if (this.head !== undefined && !this.deferred) return this.#refuse(errorOf(operation, EAGAIN, a, b));
-      if (this.head === undefined && !this.ready) {
-        this.ready = true;
+      if (this.head !== undefined && (this.bits & DEFERRED) === 0)
+        return this.#refuse(errorOf(operation, EAGAIN, a, b));
+      if (this.head === undefined && (this.bits & READY) === 0) {
+        this.bits |= READY;
         return this.run(holder, operation, a, b, timeout, signal);
       }
-    } else if (operation.alwaysTries === true && this.head === undefined && !this.ready) {
-      this.ready = true;
+    } else if (operation.alwaysTries === true && this.head === undefined && (this.bits & READY) === 0) {
+      this.bits |= READY;
       return this.run(holder, operation, a, b, timeout, signal);
     }
     const refused = this.#register(operation, a, b);
@@ -98,7 +100,7 @@ export class WaitQueue extends WaiterList {
     }
     if (operation.isNonblocking?.(a, b) === true) {
       waiter.nonblocking = true;
-      this.nonblocking = true;
+      this.bits |= NONBLOCKING;
     }
     return promise;
   }
@@ -119,8 +121,8 @@ export class WaitQueue extends WaiterList {
   ): T | typeof PENDING {
     const { owner } = this;
     if (owner.fd < 0) throw closedError(operation.syscall, operation.details?.(a, b));
-    if (operation.alwaysTries === true && this.head === undefined) this.ready = true;
-    if (this.ready && this.head === undefined && owner.reactor.spend()) {
+    if (operation.alwaysTries === true && this.head === undefined) this.bits |= READY;
+    if ((this.bits & READY) !== 0 && this.head === undefined && owner.reactor.spend()) {
       const result = this.#tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
       if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
@@ -139,7 +141,7 @@ export class WaitQueue extends WaiterList {
     const { owner } = this;
     const { reactor } = owner;
     let result = operation.attempt(reactor.calls, owner.fd, a, b);
-    while (result < 0 && this.#triesAgain(operation, result, a, b) && this.ready && reactor.spend()) {
+    while (result < 0 && this.#triesAgain(operation, result, a, b) && (this.bits & READY) !== 0 && reactor.spend()) {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
     if (result >= 0) this.#account(operation, result, a, b);
@@ -158,12 +160,12 @@ export class WaitQueue extends WaiterList {
     let result = operation.attempt(reactor.calls, fd, a, b);
     while (result === EINTR && reactor.spend()) result = operation.attempt(reactor.calls, fd, a, b);
     if (result >= 0) {
-      this.ready = true;
+      this.bits |= READY;
       this.#account(operation, result, a, b);
     } else if (result === EAGAIN) {
       this.#wouldBlock();
     } else if (result === EINTR) {
-      this.ready = true;
+      this.bits |= READY;
       return EAGAIN;
     }
     return result;
@@ -171,14 +173,14 @@ export class WaitQueue extends WaiterList {
 
   /** Like `tryNow`, but without an attempt if the last one returned EAGAIN and no event has come since. */
   tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
-    return this.ready ? this.tryNow(operation, a, b) : EAGAIN;
+    return (this.bits & READY) !== 0 ? this.tryNow(operation, a, b) : EAGAIN;
   }
 
   /** Called after EAGAIN. Returns whether an event will end it. */
   #wouldBlock(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
     this.#pause?.forgetRefusals();
-    this.ready = false;
+    this.bits &= ~READY;
     return true;
   }
 
@@ -191,10 +193,10 @@ export class WaitQueue extends WaiterList {
 
   /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
   #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
-    const registered = this.ready ? 0 : this.owner.register(this);
+    const registered = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
     if (registered >= 0) return undefined;
     // No event will come, so the next call has to try.
-    this.ready = true;
+    this.bits |= READY;
     return this.#registrationError(registered, operation, a, b);
   }
 
@@ -207,26 +209,26 @@ export class WaitQueue extends WaiterList {
     this.append(waiter, timeout);
     if (!first) return;
     this.owner.onWaiting?.(this);
-    if (this.ready) this.#defer();
+    if ((this.bits & READY) !== 0) this.#defer();
   }
 
   /** Serves the queue after a change. `events` are the bits of epoll(7) if an event reported the change. */
   wake(events: number = 0): void {
-    this.ready = true;
+    this.bits |= READY;
     // During a pause the queue is served at its end, after defer() in the next turn.
-    if (this.head === undefined || this.deferred || this.#pause?.active === true) return;
+    if (this.head === undefined || (this.bits & DEFERRED) !== 0 || this.#pause?.active === true) return;
     this.#serve(events);
   }
 
   /** Records that a call on two descriptors got EAGAIN from this one, while it was in the queue of the other one. */
   setNotReady(): void {
-    this.ready = false;
+    this.bits &= ~READY;
     if (this.head !== undefined) this.#awaitEvent();
   }
 
   /** No event will come any more. Rejects the calls that wait for one; the others have their turn first. */
   onFailure(): void {
-    if (this.head !== undefined && !this.ready) this.#awaitEvent();
+    if (this.head !== undefined && (this.bits & READY) === 0) this.#awaitEvent();
   }
 
   /** Registers the descriptor for the calls of the queue. If that fails, all of them reject. */
@@ -234,7 +236,7 @@ export class WaitQueue extends WaiterList {
     const registered = this.owner.register(this);
     if (registered >= 0) return;
     // No event will come, so the next call has to try.
-    this.ready = true;
+    this.bits |= READY;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       const { operation, a, b } = waiter;
       this.remove(waiter);
@@ -250,16 +252,16 @@ export class WaitQueue extends WaiterList {
 
   /** The next turn has come. */
   resume(): void {
-    this.deferred = false;
+    this.bits &= ~DEFERRED;
     if (this.head === undefined || this.#pause?.active === true) return;
-    if (this.ready) this.#serve(0);
+    if ((this.bits & READY) !== 0) this.#serve(0);
     // Another call got EAGAIN in the meantime.
     else this.#awaitEvent();
   }
 
   #defer(): void {
-    if (this.deferred) return;
-    this.deferred = true;
+    if ((this.bits & DEFERRED) !== 0) return;
+    this.bits |= DEFERRED;
     this.owner.reactor.defer(this);
   }
 
@@ -267,8 +269,8 @@ export class WaitQueue extends WaiterList {
   #serve(events: number): void {
     this.#serveQueue(events);
     // The nonblocking calls that are left have had their turn, unless another one is due.
-    if (!this.nonblocking || this.deferred) return;
-    this.nonblocking = false;
+    if ((this.bits & NONBLOCKING) === 0 || (this.bits & DEFERRED) !== 0) return;
+    this.bits &= ~NONBLOCKING;
     for (const waiter of this.removeAll(({ nonblocking }) => nonblocking)) {
       waiter.reject(errorOf(waiter.operation, EAGAIN, waiter.a, waiter.b));
     }
@@ -277,7 +279,7 @@ export class WaitQueue extends WaiterList {
   #serveQueue(events: number): void {
     const { reactor, fd } = this.owner;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
-      if (!this.ready) return this.#awaitEvent();
+      if ((this.bits & READY) === 0) return this.#awaitEvent();
       if (!reactor.spend()) return this.#defer();
       const { operation, a, b } = waiter;
       let result: number;
@@ -330,15 +332,20 @@ export class WaitQueue extends WaiterList {
 
   /** After a short read the socket is empty; see the top of the file. */
   #noteShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
-    if (this.shortMeansEmpty && operation.requested !== undefined && count > 0 && count < operation.requested(a, b)) {
-      this.ready = false;
+    if (
+      (this.bits & SHORT_MEANS_EMPTY) !== 0 &&
+      operation.requested !== undefined &&
+      count > 0 &&
+      count < operation.requested(a, b)
+    ) {
+      this.bits &= ~READY;
     }
   }
 
   #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.#pause?.reset();
     if (operation.movesBytes) this.owner.reactor.spendBytes(this.countCompleted(operation, result, a, b));
-    if (operation.drained !== undefined && operation.drained(result, a, b)) this.ready = false;
+    if (operation.drained !== undefined && operation.drained(result, a, b)) this.bits &= ~READY;
     this.#noteShortRead(operation, result, a, b);
   }
 
@@ -351,7 +358,7 @@ export class WaitQueue extends WaiterList {
   /** The calls behind a call that was removed may have their turn now. */
   #afterRemoval(): void {
     if (this.head === undefined) this.#pause?.cancel();
-    else if (this.ready && this.#pause?.active !== true) this.#defer();
+    else if ((this.bits & READY) !== 0 && this.#pause?.active !== true) this.#defer();
   }
 
   /** The signal of a waiting call was aborted. */

@@ -1,6 +1,5 @@
 // A waiting call, and how it ends: with a promise, or with a handler for parts of ours that need none.
 
-import { clock } from "../builtins.js";
 import { rejection } from "../wait/rejection.js";
 import type { Operation } from "./operation.js";
 
@@ -45,8 +44,8 @@ export class Waiter {
   signal: AbortSignal | undefined;
   /** Whether the call fails with EAGAIN when its turn has come and the kernel has nothing. */
   nonblocking: boolean = false;
-  /** When the call began to wait, in whole milliseconds of `clock()`: a small integer needs no memory of its own. */
-  readonly since: number;
+  /** When the call began to wait: `Reactor.now()`. */
+  since: number = 0;
   /** An object that must not be collected while the call waits. */
   readonly holder: object;
   readonly #queue: AbortableQueue;
@@ -63,7 +62,6 @@ export class Waiter {
     handler: CompletionHandler<unknown> | undefined,
   ) {
     this.#queue = queue;
-    this.since = Math.floor(clock());
     this.operation = operation;
     this.a = a;
     this.b = b;

@@ -67,6 +67,7 @@ export abstract class WaiterList extends QueueState {
   protected append(waiter: Waiter, timeout: number | null): void {
     if (timeout !== null) this.#arm((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
+    waiter.since = reactor.now();
     if (keepsAlive && waiter.operation.background !== true) reactor.hold();
     if (this.head === undefined) this.head = waiter;
     else {

@@ -176,7 +176,11 @@ export class FakeSys {
     }
     this.#shared[2] = batch.length;
     this.#shared[3] = sameTurn ? 1 : 0;
-    this.#callback();
+    try {
+      this.#callback();
+    } finally {
+      if (this.#shared[2]! > 0) this.#shared[2] = 0;
+    }
   }
 
   /** Makes epoll_wait(2) fail with this errno. */

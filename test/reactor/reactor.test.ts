@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { Reactor, type Source } from "#berkeley/reactor/index.js";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
+import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 keepAlive();
@@ -47,6 +48,26 @@ test("a source that throws takes no event from others; its error is thrown behin
   reactor.add(12, ears[1]!);
   assert.throws(() => sys.fire([sys.token(10), IN], [sys.token(11), IN], [sys.token(12), OUT]), error);
   assert.deepEqual([ears[0]!.heard, ears[1]!.heard], [[IN], [OUT]]);
+});
+
+test("calls that begin to wait in one batch of events have one time, later ones the time of the clock", async () => {
+  using clock = new TestClock();
+  const sys = new FakeSys();
+  const reactor = new Reactor(sys.calls);
+  const times: number[] = [];
+  const first = reactor.now();
+  reactor.add(10, { onReady: () => void times.push(reactor.now()) });
+  await clock.advance(5);
+  sys.fire([sys.token(10), IN], [sys.token(10), IN]);
+  await clock.advance(5);
+  times.push(reactor.now());
+  sys.fire([sys.token(10), IN]);
+  await clock.advance(5);
+  sys.fireMore([sys.token(10), IN]);
+  assert.deepEqual(
+    times.map((time) => time - first),
+    [5, 5, 10, 10, 15],
+  );
 });
 
 test("the poller is opened once, at the first registration", () => {
