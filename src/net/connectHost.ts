@@ -86,7 +86,7 @@ function connectAddress(
         if (member !== undefined) offAbort(signal!, member);
         resolve(connected);
       },
-      refused: (_dial, error) => {
+      refused: (_attempt, error) => {
         if (member !== undefined) offAbort(signal!, member);
         const aborted = signal?.aborted === true && error === signal.reason;
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
@@ -109,7 +109,7 @@ function attempt(address: HostAddress, checked: CheckedConnect): Attempt<Connect
   const promise = new Promise<ConnectedSocket>((resolve, reject) => {
     way = new ConnectAttempt(address, checked, {
       connected: (done) => resolve(connectedSocketOf(done, address)),
-      refused: (_dial, error) => reject(error),
+      refused: (_attempt, error) => reject(error),
     });
     way.start(null);
   });

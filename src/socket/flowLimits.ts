@@ -1,4 +1,4 @@
-// The limits of splice and pump: a deadline, an idle timeout and a signal.
+// Applies `timeout`, `idleTimeout` and `signal` to the flows of splice() and pump().
 
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -6,7 +6,10 @@ import { timeoutError } from "../wait/localError.js";
 import type { Limits } from "../ops/spliceOptions.js";
 import type { LastActivity, SpliceFlow } from "./spliceFlow.js";
 
-/** Ends the flows at a deadline, after an idle time, or at an abort. Returns the function that removes these limits. */
+/**
+ * Cancels the flows at the deadline, after the idle timeout, or at an abort. Returns the function that removes these
+ * limits.
+ */
 export function enforceLimits(
   flows: readonly SpliceFlow[],
   limits: Limits,

@@ -1,4 +1,4 @@
-// pump() if one end is a stream over no socket: two pipes through the buffers of streams.
+// pump() if one of the streams has no socket: two calls of pipe(), through the buffers of the streams.
 //
 // Bytes that were read and not written stay in the buffer of their stream, so `undelivered` is empty.
 
@@ -31,8 +31,8 @@ class PipeDirection implements PipeObserver {
   }
 
   /**
-   * An error of the destination ends the pipe at once, except EPIPE: that is the orderly end of a peer that may have
-   * sent bytes.
+   * An error of the destination ends the pipe at once, except EPIPE: the peer has closed in order, and its last bytes
+   * may still be unread.
    */
   endsOn(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
