@@ -15,11 +15,11 @@ export interface AttemptOptions {
   readonly device: string | undefined;
 }
 
-/** Gets the result of an attempt, perhaps before `start()` returns. It must not run code of users. */
+/** Receives the result of an attempt, perhaps before `start()` returns. Its methods must not run code of users. */
 export interface AttemptListener {
   /**
-   * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address. An error
-   * that this method throws fails the attempt.
+   * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address.
+   * An error that this method throws fails the attempt.
    */
   connected(attempt: ConnectAttempt): void;
   /** The attempt has failed, and its socket is closed. */

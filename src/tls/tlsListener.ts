@@ -33,13 +33,13 @@ import {
 } from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/** Sets what a listener does before each handshake. Only for servers of this package. */
+/** Sets the function that a listener calls before each handshake. Internal. */
 export let setBeforeHandshake: (listener: TlsListener, before: BeforeHandshake) => void;
 
 /**
- * Makes a listener accept nothing below any more. Resolves when each handshake that runs is over and its connection was
- * returned by accept(), or when the listener is closed. It resolves in a later turn of the loop, so that the callers of
- * accept() have the connections before.
+ * Stops accepting connections of the listener below. Resolves when all running handshakes have ended and accept() has
+ * returned their connections, or when the listener is closed. It resolves in a later turn of the event loop, so that
+ * the callers of accept() run first.
  */
 export let finishHandshakes: (listener: TlsListener) => Promise<void>;
 
@@ -76,7 +76,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   #held: Conn | undefined;
   /** Expires when the oldest silent client may be dropped. */
   #timer: NodeJS.Timeout | undefined;
-  /** Aborts the pending accept() of the listener below. */
+  /** Aborts the pending accept() of the listener below; undefined if none is pending. */
   #fetching: AbortController | undefined;
   #closed: Promise<void> | undefined;
   /** Set by #finish(): no connection is accepted below any more. */
@@ -216,12 +216,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this.close();
   }
 
-  /** Stops to accept below when no accept() waits, because the pending accept would keep the process alive. */
+  /** If no accept() waits here, aborts the accept() of the listener below, which would keep the process alive. */
   #stopIfIdle(): void {
     if (this.#accepting.length === 0) this.#fetching?.abort();
   }
 
-  /** Accepts a connection below, unless an accept is pending, no accept() waits, or the listener is at its limit. */
+  /**
+   * Calls accept() of the listener below. Does nothing if that call is pending, if no accept() waits here, or at the
+   * limit.
+   */
   #fetch(): void {
     if (this.#fetching !== undefined || this.#closed !== undefined) return;
     if (this.#held !== undefined && !this.#full) {
@@ -259,7 +262,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   #arrived(conn: Conn): void {
     this.#fetching = undefined;
-    // Checked first: handshakes that close() has ended still count, so `#full` would be wrong here.
+    // Checked before `#full`, which still counts handshakes that close() has ended.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
@@ -280,8 +283,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Whether a client can be dropped for the next connection. If the client has not been silent long enough, a timer
-   * calls `#fetch()` when it has.
+   * Whether a client can be dropped for the next connection. If the oldest silent client must still wait for
+   * `silenceTimeout`, starts a timer that then accepts again.
    */
   #canDropSilent(): boolean {
     const silent = this.#oldestSilent();
@@ -293,7 +296,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       this.#timer = undefined;
       this.#fetch();
     }, Math.ceil(left));
-    // Unreferenced, because the handshake itself keeps the process alive and may end before.
+    // Unreferenced: the running handshake keeps the process alive.
     this.#timer.unref();
     return false;
   }

@@ -190,7 +190,7 @@ export class BoundChannel implements Channel {
     }
   }
 
-  /** Waits for the first peer, then sends to all. It fails only if the send to each peer fails. */
+  /** Waits for the first peer, then sends to all. A peer whose send fails is removed. It rejects if no peer is left. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
     if (this.#peers.size === 0) await Promise.race([this.#first, aborted(opts.signal)]);
     let failure: SocketError | undefined;
