@@ -237,26 +237,26 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     signal?.throwIfAborted();
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
-      const member = { aborted: (reason: unknown): void => waiting.reject(reason) };
-      const leave = (): void => {
+      const abortListener = { aborted: (reason: unknown): void => waiting.reject(reason) };
+      const removeWaiter = (): void => {
         waiters.delete(waiting);
         clearTimeout(timer);
-        if (signal !== undefined) offAbort(signal, member);
+        if (signal !== undefined) offAbort(signal, abortListener);
       };
       const waiting: Waiting = {
         after,
         resolve: () => {
-          leave();
+          removeWaiter();
           try {
             resolve(onResolve());
           } catch (error) {
             resolve(rejection(error));
           }
         },
-        reject: (error) => (leave(), resolve(rejection(error))),
+        reject: (error) => (removeWaiter(), resolve(rejection(error))),
       };
       waiters.add(waiting);
-      if (signal !== undefined) onAbort(signal, member);
+      if (signal !== undefined) onAbort(signal, abortListener);
       if (timeout !== null) {
         timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), timeout).unref();
       }

@@ -20,8 +20,8 @@ export function enforceLimits(
     for (const flow of flows) flow.cancel(reason);
   };
   const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
-  const member = { aborted: cancel };
-  if (signal !== undefined) onAbort(signal, member);
+  const abortListener = { aborted: cancel };
+  if (signal !== undefined) onAbort(signal, abortListener);
   let deadline: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
   const later = (fire: () => void, delay: number): NodeJS.Timeout =>
@@ -46,7 +46,7 @@ export function enforceLimits(
     idle = later(checkIdle, idleTimeout);
   }
   return () => {
-    if (signal !== undefined) offAbort(signal, member);
+    if (signal !== undefined) offAbort(signal, abortListener);
     clearTimeout(deadline);
     clearTimeout(idle);
   };

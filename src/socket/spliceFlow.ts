@@ -57,11 +57,11 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   readonly #activity: LastActivity | undefined;
   readonly #owner: FlowOwner;
   /** Whether the pipe holds bytes that the full destination has not taken. */
-  #held = false;
+  #pipeHoldsBytes = false;
   #started = false;
   #running = false;
   #hangupHandler: CompletionHandler<SocketError> | undefined;
-  #ahead: Sending | undefined;
+  #readAhead: Sending | undefined;
 
   /**
    * @param limit maximum number of bytes to move
@@ -102,7 +102,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     }
     try {
       const ahead = runnerOf(this.#source)!.readAhead;
-      if (ahead !== undefined && ahead.unread > 0) this.#takeAhead(ahead.takeUnread(this.limit));
+      if (ahead !== undefined && ahead.unread > 0) this.#storeReadAhead(ahead.takeUnread(this.limit));
     } catch (error) {
       this.pipes.removeUser(this.from.reactor.calls);
       this.#owner.flowFailed(this, error);
@@ -112,29 +112,29 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     // The flow waits on one of the descriptors and must also end when the other one is closed.
     this.from.addCloseListener(this);
     this.to.addCloseListener(this);
-    this.#go();
+    this.#advance();
   }
 
-  /** Stores the bytes that a stream has read ahead from the source. `#go()` sends them first. */
-  #takeAhead(data: Uint8Array): void {
+  /** Stores the bytes that a stream has read ahead from the source. `#advance()` sends them first. */
+  #storeReadAhead(data: Uint8Array): void {
     this.taken = data.length;
-    if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
+    if (data.length > 0) this.#readAhead = { data, total: data.length, sent: 0 };
   }
 
   #onReadAheadSent(): void {
     this.sent = this.taken;
-    this.#ahead = undefined;
+    this.#readAhead = undefined;
     this.activity();
   }
 
-  #go(): void {
+  #advance(): void {
     const { from, to } = this;
     try {
       // With a limit of 0 the flow does not wait.
-      while (this.taken < this.limit || this.#held || this.#ahead !== undefined) {
+      while (this.taken < this.limit || this.#pipeHoldsBytes || this.#readAhead !== undefined) {
         const { reading } = from;
         const { writing } = to;
-        const ahead = this.#ahead;
+        const ahead = this.#readAhead;
         if (ahead !== undefined) {
           const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
@@ -145,18 +145,18 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
           this.#onReadAheadSent();
           continue;
         }
-        const outcome = this.#held
+        const outcome = this.#pipeHoldsBytes
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
           // cancel() was called during submit() and has ended the flow. submit() may have started a relay after that.
           endRelay(this);
-          if (outcome === PENDING) (this.#held ? writing : reading).withdraw(this, undefined);
+          if (outcome === PENDING) (this.#pipeHoldsBytes ? writing : reading).withdraw(this, undefined);
           return;
         }
         if (outcome === PENDING) return;
         if (outcome === ENDED) break;
-        this.#held = !this.#held;
+        this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       }
     } catch (error) {
       this.failed(error);
@@ -168,22 +168,22 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   /** Called with the result of an operation that had to wait. */
   completed(outcome: number | void): void {
     if (!this.#running) return;
-    if (this.#ahead !== undefined) {
+    if (this.#readAhead !== undefined) {
       this.#onReadAheadSent();
-      this.#go();
+      this.#advance();
       return;
     }
     if (outcome === ENDED) {
       this.#finish();
       return;
     }
-    this.#held = !this.#held;
-    this.#go();
+    this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
+    this.#advance();
   }
 
   failed(error: unknown): void {
     if (!this.#running) return;
-    this.#leave();
+    this.#release();
     this.#owner.flowFailed(this, error);
   }
 
@@ -215,11 +215,11 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       this.failed(error);
       return;
     }
-    this.#leave();
+    this.#release();
     this.#owner.flowEnded(this);
   }
 
-  #leave(): void {
+  #release(): void {
     this.#running = false;
     const { from, to } = this;
     endRelay(this);
@@ -248,7 +248,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   /** The number of bytes that were sent. */
   passed(): number {
     closeRelay(this);
-    return this.#ahead === undefined ? this.sent : this.#ahead.sent;
+    return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }
 
   /** Ends the flow now, with `reason`. */
@@ -258,14 +258,14 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     const pending = this.relay?.pending === true;
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
-    this.to.writing.withdraw(this.#ahead ?? this, reason);
+    this.to.writing.withdraw(this.#readAhead ?? this, reason);
     // The relay has consumed an event of the source. Other calls that wait to read need it.
     if (pending) this.from.reading.wake();
   }
 
   /** The progress of a failed flow. Reads the unsent bytes out of the pipe. */
   progress(): SpliceProgress {
-    const ahead = this.#ahead;
+    const ahead = this.#readAhead;
     // Until these bytes are sent, the flow reads nothing from the socket.
     if (ahead !== undefined) {
       const { data, sent } = ahead;

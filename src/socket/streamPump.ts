@@ -74,7 +74,7 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
     there.stop();
     back.stop();
   };
-  const member: AbortListener = { aborted: stop };
+  const abortListener: AbortListener = { aborted: stop };
   const timers = new Set<NodeJS.Timeout>();
   const arm = (due: () => number): void => {
     const left = due() - performance.now();
@@ -91,14 +91,14 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
   const end = performance.now() + (timeout ?? 0);
   if (timeout !== null) arm(() => end);
   if (idleTimeout !== null) arm(() => last + idleTimeout);
-  if (signal !== undefined) onAbort(signal, member);
+  if (signal !== undefined) onAbort(signal, abortListener);
   try {
     await Promise.all([
       there.run(fromA, b.stream ?? new SocketConn(b.socket!)).catch(stop),
       back.run(fromB, a.stream ?? new SocketConn(a.socket!)).catch(stop),
     ]);
   } finally {
-    if (signal !== undefined) offAbort(signal, member);
+    if (signal !== undefined) offAbort(signal, abortListener);
     for (const timer of timers) clearTimeout(timer);
   }
   if (broken !== undefined) throw addProgress(broken.error, { aToB: there.progress(), bToA: back.progress() });

@@ -21,7 +21,7 @@ import { FIRST_PAUSE, LONGEST_PAUSE } from "../reactor/retryPause.js";
 /** Maximum time of one poll(2) in ms. */
 const SLICE = 100;
 /** After this number of events in a row without a success, the call pauses between attempts. */
-const FUTILE = 3;
+const MAX_FUTILE_EVENTS = 3;
 
 /** An empty list for poll(2), which then only sleeps. */
 const NONE = new Uint8Array(0);
@@ -66,7 +66,7 @@ export function block<A, B, T>(
       futile = pause = 0;
       if (result !== EINTR) counts.countPart(operation, PROGRESS - result);
       if (deadline !== Infinity && performance.now() >= deadline)
-        return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
+        return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
       continue;
     }
     if (result === EAGAIN) {
@@ -75,9 +75,9 @@ export function block<A, B, T>(
       throw errorOf(operation, result, a, b, { reactor: { calls }, fd });
     }
     const slice = sliceUntil(deadline);
-    if (slice === 0) return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
-    if (interrupted(calls)) return cut(operation, a, b, EINTR, { reactor: { calls }, fd });
-    if (result === EAGAIN && futile < FUTILE) {
+    if (slice === 0) return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
+    if (interrupted(calls)) return endEarly(operation, a, b, EINTR, { reactor: { calls }, fd });
+    if (result === EAGAIN && futile < MAX_FUTILE_EVENTS) {
       futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
     } else {
       pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, LONGEST_PAUSE);
@@ -87,7 +87,7 @@ export function block<A, B, T>(
 }
 
 /** Ends a call after its deadline or a signal: returns the received bytes if there are any, otherwise throws. */
-function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedAt): T {
+function endEarly<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedAt): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
   throw errno === ETIMEDOUT ? deadlineErrorOf(operation, a, b, at) : errorOf(operation, errno, a, b, at);

@@ -42,10 +42,10 @@ function awaitTurn(): void {
 function noop(): void {}
 
 /** Signals with the listener `noop`. */
-const held: string[] = [];
+const noopSignals: string[] = [];
 
-function letGo(): void {
-  for (const name of held.splice(0)) process.off(name, noop);
+function removeNoopListeners(): void {
+  for (const name of noopSignals.splice(0)) process.off(name, noop);
 }
 
 /**
@@ -64,8 +64,8 @@ function onNewListener(name: string | symbol, listener: unknown): void {
     return;
   }
   addon.signalListened(name);
-  held.push(name);
-  queueMicrotask(letGo);
+  noopSignals.push(name);
+  queueMicrotask(removeNoopListeners);
 }
 
 const watching = addon.watchSignals();
@@ -99,7 +99,7 @@ export function interrupted(calls: Calls): boolean {
   if (!isMainThread) return false;
   // Removes the `noop` listeners now: no microtask can do it during the call, and with them the signal would have no
   // default action.
-  if (held.length > 0) letGo();
+  if (noopSignals.length > 0) removeNoopListeners();
   if (!loopReportsTurns && !turning) {
     calls.forgetSignals();
     awaitTurn();

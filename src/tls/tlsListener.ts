@@ -77,7 +77,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** Expires when the oldest silent client may be dropped. */
   #timer: NodeJS.Timeout | undefined;
   /** Aborts the pending accept() of the listener below; undefined if none is pending. */
-  #fetching: AbortController | undefined;
+  #pendingAccept: AbortController | undefined;
   #closed: Promise<void> | undefined;
   /** Set by #finish(): no connection is accepted below any more. */
   #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
@@ -144,7 +144,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       this.#stopIfIdle();
     });
     this.#accepting.push(call);
-    this.#fetch();
+    this.#acceptNext();
     return call.promise;
   }
 
@@ -171,14 +171,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       let resolve!: () => void;
       const done = new Promise<void>((settle) => (resolve = settle));
       this.#finishing = { done, resolve };
-      this.#fetching?.abort();
+      this.#pendingAccept?.abort();
       this.#checkFinished();
     }
     return this.#finishing.done;
   }
 
   #checkFinished(): void {
-    if (this.#finishing === undefined || this.#fetching !== undefined || this.#held !== undefined) return;
+    if (this.#finishing === undefined || this.#pendingAccept !== undefined || this.#held !== undefined) return;
     if (this.#running.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
   }
 
@@ -218,15 +218,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** If no accept() waits here, aborts the accept() of the listener below, which would keep the process alive. */
   #stopIfIdle(): void {
-    if (this.#accepting.length === 0) this.#fetching?.abort();
+    if (this.#accepting.length === 0) this.#pendingAccept?.abort();
   }
 
   /**
    * Calls accept() of the listener below. Does nothing if that call is pending, if no accept() waits here, or at the
    * limit.
    */
-  #fetch(): void {
-    if (this.#fetching !== undefined || this.#closed !== undefined) return;
+  #acceptNext(): void {
+    if (this.#pendingAccept !== undefined || this.#closed !== undefined) return;
     if (this.#held !== undefined && !this.#full) {
       const held = this.#held;
       this.#held = undefined;
@@ -235,18 +235,18 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     this.#checkFinished();
     if (this.#held !== undefined || this.#accepting.length === 0 || this.#finishing !== undefined) return;
     if (this.#full && !this.#canDropSilent()) return;
-    const fetching = new AbortController();
-    this.#fetching = fetching;
-    this.#acceptBelow(fetching.signal).then(
+    const pendingAccept = new AbortController();
+    this.#pendingAccept = pendingAccept;
+    this.#acceptBelow(pendingAccept.signal).then(
       (conn) => {
         if (!this.#full) return this.#arrived(conn);
         // An immediate runs after the events of this turn, so available bytes of silent clients are read before.
         setImmediate(() => this.#arrived(conn));
       },
       (error: unknown) => {
-        this.#fetching = undefined;
-        if (!fetching.signal.aborted) this.#accepting.shift()?.reject(error);
-        this.#fetch();
+        this.#pendingAccept = undefined;
+        if (!pendingAccept.signal.aborted) this.#accepting.shift()?.reject(error);
+        this.#acceptNext();
       },
     );
   }
@@ -261,13 +261,13 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   #arrived(conn: Conn): void {
-    this.#fetching = undefined;
+    this.#pendingAccept = undefined;
     // Checked before `#full`, which still counts handshakes that close() has ended.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
     else this.#begin(conn);
-    this.#fetch();
+    this.#acceptNext();
   }
 
   get #full(): boolean {
@@ -294,7 +294,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (left <= 0) return true;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#fetch();
+      this.#acceptNext();
     }, Math.ceil(left));
     // Unreferenced: the running handshake keeps the process alive.
     this.#timer.unref();
@@ -336,13 +336,13 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
           this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
-        this.#fetch();
+        this.#acceptNext();
       },
       (error: unknown) => {
         this.#remove(handshake);
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
-        this.#fetch();
+        this.#acceptNext();
         if (handshake.refused && !handshake.dropped) return;
         if (handshake.dropped) this.#counts.dropped++;
         else if (!signal.aborted) this.#counts.failed++;
