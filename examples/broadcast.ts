@@ -1,10 +1,10 @@
-// A feed: a server that sends each message to all its clients, some of which never read.
+// A server that sends each message to all its clients. Some clients never read.
 //
 //   node out/examples/broadcast.js [clients] [silent] [messages]        default 200 20 1000
 //
 // The server sends with broadcast(). A client that does not read costs the server at most MAX_OUTBOX bytes, and misses
-// the messages that do not fit. The other clients get every message. The program connects the clients itself, and prints
-// what came of each kind, how much waited, and the memory of the process.
+// the messages that do not fit. The other clients get every message. The program connects the clients itself. It prints
+// the messages that each kind of client got, the largest outbox, and the memory of the process.
 
 import { setImmediate as turn } from "node:timers/promises";
 import {
@@ -18,7 +18,7 @@ import {
 } from "berkeley";
 import { isProgram } from "./lib/program.js";
 
-/** Most bytes that wait for a client. */
+/** `maxOutbox` of each client's stream, in bytes. */
 const MAX_OUTBOX = 1_048_576;
 const codec = lengthPrefixed({ bytes: 4 });
 
@@ -47,7 +47,7 @@ export class Feed implements AsyncDisposable {
     return this.#clients.size;
   }
 
-  /** The bytes that wait for the client for which the most bytes wait. */
+  /** The number of bytes in the largest outbox. */
   get longestOutbox(): number {
     return Math.max(0, ...[...this.#clients].map(({ outbox }) => outbox.bytes));
   }
@@ -73,11 +73,11 @@ export class Feed implements AsyncDisposable {
   }
 }
 
-/** What came of a run. */
+/** The result of a run. */
 export interface Run {
   /** For each client that reads: the number of messages that it got, whole and in order. */
   readonly received: readonly number[];
-  /** Messages that the silent clients have missed, together. */
+  /** The sum of the messages that the silent clients have missed. */
   readonly missed: number;
   readonly longestOutbox: number;
 }
@@ -109,7 +109,7 @@ export async function run(clients: number, silent: number, messages: number, siz
         message.writeUInt32BE(number);
         await feed.send(message);
         longestOutbox = Math.max(longestOutbox, feed.longestOutbox);
-        // A turn of the event loop, in which the clients of this process read.
+        // Waits for a turn of the event loop, because the clients are in this process and must read.
         await turn();
       }
       missed = feed.missed;

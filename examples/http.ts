@@ -1,4 +1,4 @@
-// node:http on a listener of berkeley. Node.js speaks HTTP, and berkeley accepts the connections. So the server can
+// node:http on a listener of berkeley. Node.js handles HTTP, and berkeley accepts the connections. So the server can
 // listen on a UNIX socket with a mode, an abstract name, vsock or a descriptor of systemd, and can set any socket
 // option.
 //

@@ -72,7 +72,7 @@ export async function startLineServer(endpoint: EndpointLike, opts: LineServerOp
 /** A client of the server. It may send requests without waiting, because the replies come in order. */
 export class LineClient implements AsyncDisposable {
   readonly #stream: Stream;
-  /** The previous reply, which is read first. */
+  /** The promise of the previous reply. The next reply is read after it. */
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(stream: Stream) {

@@ -1,6 +1,7 @@
-// What users install, made of what was compiled: dist/ with a file for each public entry and the chunks that they share.
-// Rolldown joins the files of out/lib. It changes no code: tsc has compiled for the oldest Node. The source maps lead to
-// src/ and carry its text, so a package without src/ shows the sources in stack traces and debuggers.
+// Makes dist/, which users install, from the compiled files: a file for each public entry, and the chunks that they
+// share. Rolldown joins the files of out/lib. It does not transform code: tsc has compiled it for the oldest supported
+// Node. The source maps lead to src/ and carry its text, so a package without src/ shows the sources in stack traces
+// and debuggers.
 //
 // Entries share their declarations as they share their code: a class with private members is compatible only with itself,
 // so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
@@ -54,7 +55,7 @@ function oneForEachLine(lines) {
         const before = segments[index - 1];
         return before === undefined || before[1] !== segment[1] || before[2] !== segment[2];
       })
-      // Without the names of what stands there.
+      // Without the names of variables.
       .map((segment) => segment.slice(0, 4)),
   );
 }
@@ -74,7 +75,7 @@ const thinMaps = {
   generateBundle(_, files) {
     for (const file of Object.values(files)) {
       if (!file.fileName.endsWith(".map")) continue;
-      // Users debug the library, and not the command.
+      // No source maps for the command line: users debug the library.
       if (file.fileName.startsWith("cli/")) {
         delete files[file.fileName];
         continue;
@@ -116,7 +117,7 @@ const reachability = {
 
 function chunkOf(id) {
   const entries = reached.get(id);
-  // What one entry alone reaches is in its file. The main entry is a library of the command, so it is a chunk as well.
+  // A module that only one entry imports is in the file of that entry. The main entry is a library of the command, so it is a chunk as well.
   if (entries === undefined || (entries.size === 1 && !entries.has("index"))) return null;
   // The inspector writes captures; the main entry does not load that code.
   if (entries.has("pcapng/index") && !entries.has("index")) return "pcapng";
@@ -172,7 +173,7 @@ async function writeCode() {
     input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
     plugins: [nothingElse, mapsOfTsc, reachability, thinMaps],
     platform: "node",
-    // A chunk has the modules that chunkOf() gives it and no other; this goes with it.
+    // Required for chunkOf(): a chunk has only the modules that chunkOf() assigns to it.
     preserveEntrySignatures: "allow-extension",
     treeshake: {
       moduleSideEffects: (id, external) => !external && (id.startsWith(lib) || packageOf(id) !== undefined),
@@ -193,18 +194,18 @@ async function writeCode() {
     codeSplitting: {
       groups: [
         ...BUNDLED.map((name) => ({ name, test: (id) => packageOf(id) === name })),
-        // What each command needs, in one file instead of a dozen.
+        // The modules of a command in one file instead of a dozen.
         { name: "frame", test: (id) => FRAME.some((file) => id === join(lib, "cli", `${file}.js`)) },
         { name: chunkOf },
       ],
       includeDependenciesRecursively: false,
     },
     banner: licenceOf,
-    // V8 keeps a text with one character beyond Latin-1 in two bytes for each character.
+    // V8 stores a string that has a character outside Latin-1 with two bytes per character.
     charset: "ascii",
     // Shorter names of local variables are compiled sooner. Functions, classes and all of the top level keep theirs.
     minify: { compress: false, mangle: { toplevel: false, keepNames: true }, codegen: false },
-    // A path of this machine is nothing for a map: from dist/x.js.map the sources are at ../src.
+    // Absolute paths would be wrong on other machines. Relative to dist/x.js.map the sources are at ../src.
     sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
     comments: false,
     minifyInternalExports: false,

@@ -1,4 +1,4 @@
-// The gate: everything that must hold before a change is committed. Stops at the first step that fails, with its status.
+// The gate: the checks before a commit. It stops at the first failing step, with its exit status.
 //
 //   npm run check                      all of it
 //   npm run check -- --without-tests   when the tests have just run
@@ -14,7 +14,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-// Set-up comes first: it installs the tools of the other steps, and the linter reads the types that it compiles.
+// Set-up is first: it installs the tools of the other steps, and compiles the types that the linter reads.
 const steps = [
   ["types and build", "scripts/setup.mjs"],
   ["format", "node_modules/oxfmt/bin/oxfmt", "--check"],
@@ -23,7 +23,7 @@ const steps = [
   ...(given.includes("--without-tests")
     ? []
     : [
-        // One of the tests, but a quick one that says early what may take long to put right.
+        // A quick test, run before the others because its errors may take long to repair.
         ["layers", "scripts/test.mjs", "out/test/layers"],
         ["tests", "scripts/test.mjs"],
       ]),

@@ -1,4 +1,5 @@
-// The tools of tools/consumers: what checks the package, and what users run it with. They are many, so `npm test` does without.
+// The tools of tools/consumers: checkers of the package, and the bundlers and runtimes of users. They are large, so
+// `npm test` does not use them.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,7 +18,7 @@ function isInstalled() {
   );
 }
 
-/** Installs them as locked, unless they are there; the path of their node_modules. */
+/** Installs the locked versions if necessary. Returns the path of their node_modules. */
 export function installConsumers() {
   if (!isInstalled()) {
     npm(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder]);

@@ -1,4 +1,4 @@
-// Line coverage of src/ and native/ by the tests: which lines some process of theirs has run.
+// Line coverage of src/ and native/ by the tests.
 //
 //   npm run coverage                    all tests
 //   npm run coverage -- reactor/ sync/       the test files whose path contains one of these

@@ -1,4 +1,4 @@
-// Tests in a runtime that is not this one: each compiled test file in a process of its own, and what came of it.
+// Runs the tests in another runtime: each compiled test file in a process of its own.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ export function testFiles(beginnings) {
     .map((path) => ({ name: path.replace(/\.test\.js$/, ""), path: join(prefix, path) }));
 }
 
-/** Runs a program to its end, or for `limit` ms: what it printed, and how it ended. */
+/** Runs a program to its end, or for `limit` ms. Resolves with its output and its exit status. */
 function finish(command, args, env, limit) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
@@ -33,7 +33,7 @@ function finish(command, args, env, limit) {
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (part) => (text += part));
     const timer = setTimeout(() => {
       late = true;
-      // Its children as well: they hold the pipes.
+      // Kills its children too, because they hold the pipes open.
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     }, limit);
     child.on("error", reject);
@@ -62,7 +62,7 @@ export async function runFiles({ what, files, command, env, limit, logs, results
       const [program, ...args] = command(file.path);
       const { text, how } = await finish(program, args, { ...process.env, ...env }, limit);
       const { passed, failed, skipped } = results(text);
-      // A file that dies, or that fails after its tests, counts as one failure more.
+      // A file that crashes, or fails after its tests, counts as one further failure.
       if (how !== 0 && failed.length === 0) failed.push(`(the file: ${how})`);
       sum.files++;
       sum.passed += passed.length;

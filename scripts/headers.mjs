@@ -1,4 +1,4 @@
-// Where the headers of Node-API and libuv are: with the running Node, or where node-gyp has put them.
+// Finds the headers of Node-API and libuv: beside the running Node, or in the cache of node-gyp.
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";

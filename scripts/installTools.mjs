@@ -1,4 +1,4 @@
-// Tools that one command needs and others do not pay for: each has a package.json and a lock in a folder of tools/.
+// Installs tools that only one command needs. Each has a package.json and a lock file in a folder of tools/.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const folderOf = (name) => join(dirname(dirname(fileURLToPath(import.meta.url))), "tools", name);
 const packagesOf = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
 
-/** Whether node_modules is what the lock says, by npm's own record. */
+/** Whether node_modules has the versions of the lock file, by npm's own record. */
 function installed(folder) {
   const record = join(folder, "node_modules", ".package-lock.json");
   if (!existsSync(record)) return false;

@@ -21,7 +21,7 @@ const core = (
   "ops/relay options/filter options/shapes options/table netdb/local"
 ).split(" ");
 
-/** What Bun does not do as Node does. */
+/** Known differences between Bun and Node. */
 const known = {
   "cmsg/descriptors: a collected object has closed what nobody took, once":
     "Bun collects when it pleases: there is no gc() as under node --expose-gc",

@@ -1,6 +1,6 @@
-// What takes too long for each change: npm run nightly [-- NAME...]
+// Runs the checks that take too long for each change: npm run nightly [-- NAME...]
 //
-// Every step runs, whatever the others did; the last lines say how each ended.
+// All steps run, even after a failure. The last lines are the results.
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";

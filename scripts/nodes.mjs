@@ -4,7 +4,7 @@
 //   npm run test:nodes -- 26                  one of them
 //   npm run test:nodes -- 24 -- reactor/ net/      what stands behind the second -- goes to npm test
 //
-// The addon speaks Node-API, so the one that setup built serves all.
+// The addon uses Node-API, so one build works with all versions.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -29,7 +29,7 @@ export function nodesInstalled() {
     .filter((path) => existsSync(path));
 }
 
-/** Installs Node `version` ("26"), unless it is there; the path of the program. */
+/** Installs Node `version` ("26") if necessary. Returns the path of the program. */
 export function installNode(version) {
   const path = program(version);
   if (existsSync(path)) return path;

@@ -89,7 +89,7 @@ function checkSizes(description) {
   const partOf = ({ path }) => Object.keys(PARTS).find((part) => PARTS[part].test(path)) ?? "unpacked";
   const sums = { unpacked: 0, uncounted: 0, commandLine: 0, servers: 0, inspector: 0 };
   for (const file of files) sums[partOf(file)] += file.size;
-  // What gzip makes of the files that do not count: together they are smaller than one by one.
+  // The compressed size of the files that do not count, compressed together as in the tarball.
   const { uncounted, ...counted } = sums;
   const ofThem = files.filter((file) => partOf(file) === "uncounted").map(({ path }) => readFileSync(join(root, path)));
   const packed = size - gzipSync(Buffer.concat(ofThem), { level: 9 }).length;
@@ -104,7 +104,7 @@ function checkSizes(description) {
   }
 }
 
-/** What an import of the text names: only Node's modules and files of the package. */
+/** Checks that a text imports only Node's modules and files of the package. */
 function checkImports(installed) {
   const text = /\.(js|d\.ts)$/;
   for (const name of readdirSync(join(installed, "dist"), { recursive: true }).filter((path) => text.test(path))) {

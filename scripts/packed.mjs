@@ -1,4 +1,4 @@
-// packed/: the package as users get it, with the compiled tests and examples beside it. `npm pack` makes the tarball, which is
+// Makes packed/: the packed package, and the compiled tests and examples. `npm pack` makes the tarball, which is
 // unpacked into packed/node_modules; programs in packed/ that import "berkeley" get what is shipped, and nothing else of ours.
 //
 //   node scripts/packed.mjs              makes it anew; npm test does so before it runs
@@ -15,7 +15,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const packed = join(root, "packed");
 const installed = join(packed, "node_modules", "berkeley");
-/** Written last, so it says that all of packed/ is there. */
+/** Written last. If it exists, packed/ is complete. */
 const stamp = join(packed, ".made-of");
 
 function run(what, command, args) {
@@ -24,7 +24,7 @@ function run(what, command, args) {
   throw new Error(`${what} failed: ${error?.message ?? `status ${status}`}\n${stdout ?? ""}${stderr ?? ""}`);
 }
 
-/** Runs npm: the one that runs us, or the first on the PATH. */
+/** Runs npm: the npm that started this script, or the first on the PATH. */
 export function npm(args) {
   const own = process.env.npm_execpath;
   const viaNode = own !== undefined && /npm-cli\.[cm]?js$/.test(own);

@@ -1,4 +1,4 @@
-// The empty program: a module, as the others are, that imports nothing.
+// The empty program: a module without imports.
 
 // oxlint-disable-next-line unicorn/require-module-specifiers -- it exports nothing, too
 export {};

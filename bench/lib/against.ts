@@ -46,7 +46,10 @@ const labelOf = (subject: Subject, library: Library): string => `${subject.name}
 /** Long enough for a result on a busy machine. */
 const trial = { warmupMs: 50, measureMs: 250 };
 
-/** Runs each subject with both versions for a moment, so what one lacks is found out before minutes of measuring. */
+/**
+ * Runs each subject with both versions for a moment, so that a missing function of one version is found before the
+ * measurement.
+ */
 export async function tryVersions(
   which: Case,
   subjects: readonly Subject[],
@@ -174,7 +177,7 @@ export function formatVersions(analysis: Analysis, measured: VersionsResult): st
   ].join("\n");
 }
 
-/** How far the rounds were apart for a program that is the same in all of them. */
+/** The spread of the rounds of the C program, which is the same in all rounds. */
 function formatControl(metric: Metric, values: readonly number[]): string {
   const { least, most } = summarize(values);
   const range = values.length > 1 ? `, most / least ${(most / least).toFixed(3)}` : "";

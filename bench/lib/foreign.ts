@@ -1,5 +1,5 @@
-// Servers of other people as subjects: they choose no port themselves and print no line of ours, so they get a port that is
-// free, and the kernel is asked until they listen there.
+// Servers of other projects as subjects. They do not print their port. So each gets a free port as an argument, and
+// this file polls the kernel until the server listens there.
 
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -18,18 +18,23 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** How long such a server may take to listen, in ms, and between two looks. */
+/** Maximum time until such a server listens, and the time between two polls, in ms. */
 const PATIENCE = 10_000;
 const PAUSE = 20;
 
-/** Whether somebody listens there, read from the kernel's list (proc_net(5)): to connect would be noticed behind a proxy. */
+/**
+ * Whether a process listens at the port, read from /proc/net/tcp (proc_net(5)). A connect would also reach the target
+ * of a proxy.
+ */
 async function listens(port: number): Promise<boolean> {
   const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   const lines = (await readFile("/proc/net/tcp", "utf8")).split("\n");
   return lines.some((line) => line.includes(`: ${local} 00000000:0000 0A `));
 }
 
-/** Runs `command` on `core`; resolves when something listens at `port`. What it says goes nowhere but its complaints. */
+/**
+ * Runs `command` on `core`. Resolves when it listens at `port`. Its standard output is dropped; its errors are printed.
+ */
 export async function startForeign(core: number, port: number, command: readonly string[]): Promise<Child> {
   const child = await Child.start(core, ["sh", "-c", 'exec "$@" >/dev/null', command[0]!, ...command]);
   try {

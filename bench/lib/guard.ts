@@ -1,5 +1,5 @@
-// What got worse since an earlier run. Absolute figures of two runs can't be compared: the machine may be another one, or slower
-// today. So the ratios to the peers of the same run are.
+// Finds figures that got worse since an earlier run. Absolute figures of two runs can't be compared, because the
+// machine may be another one, or slower. So the ratios to the peers of the same run are compared.
 
 import { readFile } from "node:fs/promises";
 

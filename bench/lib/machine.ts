@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
 
-/** The core of the measured process, and that of whatever drives it. */
+/** The core of the measured process, and that of the load generator. */
 export interface Cores {
   readonly server: number;
   readonly load: number;
@@ -51,7 +51,7 @@ export function allowedCores(): number[] {
   return parseCoreList(match?.[1] ?? "0");
 }
 
-/** What the figures were measured on. */
+/** The description of the machine. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -119,8 +119,8 @@ export function readCpu(): CpuReading {
 }
 
 /**
- * The share of all cores, 0 to 1, that others used in user mode, and that the hypervisor took. The kernel's own threads, which
- * do a part of the work of connections, have no user mode.
+ * The share of all cores, 0 to 1, that other processes used in user mode, and that the hypervisor took. Kernel threads
+ * do a part of the work of connections. They have no time in user mode, so they are not counted.
  */
 export function disturbance(from: CpuReading, to: CpuReading): number {
   const all = to.all - from.all;
@@ -128,8 +128,8 @@ export function disturbance(from: CpuReading, to: CpuReading): number {
 }
 
 /**
- * The share of all cores, 0 to 1, that others used between two readings. The load average is too slow to show it. Children
- * count as ours once they have ended.
+ * The share of all cores, 0 to 1, that other processes used between two readings. The load average changes too slowly
+ * for that. The time of a child counts as ours after the child has ended.
  */
 export function foreignShare(from: CpuReading, to: CpuReading): number {
   const all = to.all - from.all;

@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 
 /**
- * Bytes of anonymous memory in RAM: RssAnon of `/proc/PID/status` (proc(5)). Without the files that are mapped, which are the same
- * however many connections there are.
+ * Bytes of anonymous memory in RAM: RssAnon of `/proc/PID/status` (proc(5)). Mapped files are excluded, because their
+ * size does not depend on the connections.
  */
 export async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 
 import { defaultSeed } from "./report.js";
 
-/** A command line that can't be followed. */
+/** A mistake in the command line. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -12,7 +12,7 @@ export class UsageError extends Error {
 export interface Options {
   readonly workloads: readonly string[];
   readonly subjects: readonly string[];
-  /** Undefined: as many as the workload or the kind of run has by default. */
+  /** Undefined: the default of the workload or of the kind of run. */
   readonly rounds: number | undefined;
   readonly seconds: number;
   readonly seed: number;
@@ -24,7 +24,10 @@ export interface Options {
   readonly json: string | undefined;
   /** Installs the other runtimes that can take part. */
   readonly installPeers: boolean;
-  /** The share of the machine that others may use in a round; undefined: the default of the number of rounds. */
+  /**
+   * The share of the machine that other processes may use in a round. Undefined: the default, which depends on the
+   * number of rounds.
+   */
   readonly others: number | undefined;
   readonly list: boolean;
   readonly help: boolean;

@@ -1,4 +1,4 @@
-// Where things are. This file runs as out/bench/lib/paths.js, three folders below the root of the project.
+// Paths of the project. This file runs as out/bench/lib/paths.js, three folders below the root.
 
 import { fileURLToPath } from "node:url";
 

@@ -1,5 +1,6 @@
-// Peers that are not part of Node or C: Bun, Deno and a newer Node from npm, Go and uvloop from Debian. They take part when they
-// are installed, and a line says which are not. `npm run bench -- --install-peers` installs them.
+// Peers that are not part of Node or C: Bun, Deno and a newer Node from npm, Go and uvloop from Debian. They are
+// measured if they are installed. A line is printed for each that is not. `npm run bench -- --install-peers` installs
+// them.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -67,7 +68,7 @@ async function found(name: PeerName): Promise<boolean> {
   return (await installed(name)) !== undefined;
 }
 
-/** Why a peer can not take part; undefined if it can. */
+/** The reason why a peer can't be measured; undefined if it can. */
 export async function whyAbsent(name: PeerName): Promise<string | undefined> {
   return (await found(name)) ? undefined : "it is not installed; npm run bench -- --install-peers";
 }
@@ -115,7 +116,7 @@ export function peerEcho(name: PeerName): Program {
   };
 }
 
-/** The option of Node with which a script collects garbage when told to. */
+/** The option of Node that lets a script run a garbage collection. */
 export function collecting(parameters: readonly string[]): string[] {
   return parameters.includes("collect") ? ["--expose-gc"] : [];
 }

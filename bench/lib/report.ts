@@ -1,4 +1,4 @@
-// What came out: the rows of the JSON file, the verdict on each limit, and the text for people.
+// The results: the rows of the JSON file, the check of each limit, and the printed text.
 
 import type { Machine } from "./machine.js";
 import type { CaseResult } from "./runner.js";
@@ -79,12 +79,12 @@ export interface ResultFile {
   readonly versions?: Readonly<Record<"new" | "old", { readonly path: string; readonly version: string }>>;
   readonly seed: number;
   readonly results: readonly Result[];
-  /** What each subject came to; only when subjects are compared with peers. */
+  /** The results of each subject; only if subjects are compared with peers. */
   readonly figures?: readonly Figure[];
   readonly limits?: readonly Judgement[];
-  /** Rounds that were measured again because others used the machine. */
+  /** Rounds that were repeated because other processes used the machine. */
   readonly dropped?: number;
-  /** Subjects that did not take part, each with the reason. */
+  /** Subjects that were not measured, each with the reason. */
   readonly absent?: readonly string[];
 }
 
@@ -173,7 +173,7 @@ export function resultsOf({ workload, comparison, rows }: Analysis): Result[] {
     }));
 }
 
-/** What each subject came to by itself. */
+/** The results of each subject by itself. */
 export function figuresOf({ workload, result }: Analysis, seed: number = defaultSeed): Figure[] {
   return result.runs.flatMap(({ subject: { name: subject } }) =>
     result.case.metrics.map(({ label, name: metric }) => {
@@ -244,7 +244,7 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-/** A median with the least and the most behind it. */
+/** A median, followed by the minimum and the maximum. */
 export function formatSpread(metric: Metric, values: readonly number[]): string {
   const { median: middle, least, most } = summarize(values);
   const text = (value: number): string => value.toFixed(metric.digits);
@@ -267,7 +267,7 @@ export function formatComparative(
   return interval === undefined ? text(estimate) : `${text(estimate)} [${interval.map(text).join(", ")}]`;
 }
 
-/** What stands above a table of ratios or differences: what they are, and what the brackets hold. */
+/** The heading of a table of ratios or differences. It explains the values and the brackets. */
 export function headingOf(comparison: Comparison, rounds: number): string {
   const what = `${comparison}s (median of the ${comparison}s of each turn)`;
   return rounds === 1

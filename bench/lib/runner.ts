@@ -1,6 +1,6 @@
-// Runs a case. A round starts every subject anew, all at once, and then measures them in turn in several short windows: the
-// speed of a shared machine changes from second to second, and so it meets all of them alike. One that is not being
-// measured waits for a connection and uses nothing.
+// Runs a case. A round starts all subjects anew, and then measures them in turn in several short windows. The speed of
+// a shared machine changes from second to second; with short windows it affects all subjects equally. A subject that is
+// not being measured waits for a connection and uses no CPU.
 
 import type { Child } from "./children.js";
 import { disturbance, type Placement, readCpu } from "./machine.js";
@@ -25,7 +25,7 @@ export interface Plan {
 export interface CaseResult {
   readonly case: Case;
   readonly rounds: number;
-  /** Rounds that were measured again because others used the machine. */
+  /** Rounds that were repeated because other processes used the machine. */
   readonly dropped: number;
   readonly runs: readonly { readonly subject: Subject; readonly samples: readonly Sample[] }[];
 }
@@ -35,7 +35,7 @@ export function chooseSubjects(subjects: readonly Subject[], names: readonly str
   return subjects.filter((subject) => (names.length === 0 ? subject.role !== "variant" : names.includes(subject.name)));
 }
 
-/** Those that can take part here; `say` gets a line for each that can not. */
+/** The subjects that can be measured here. `say` gets a line for each other one. */
 export async function presentSubjects(subjects: readonly Subject[], say: (text: string) => void): Promise<Subject[]> {
   const present: Subject[] = [];
   for (const subject of subjects) {
@@ -46,7 +46,7 @@ export async function presentSubjects(subjects: readonly Subject[], say: (text: 
   return present;
 }
 
-/** How long a process that failed may take to end, after whatever drives it has seen the failure. */
+/** Milliseconds in which a failed process must end, after the load generator has failed. */
 const lastWordsMs = 500;
 
 /** The error of a measurement, with the name of whose it is, and with the reason when one of its processes ended. */
@@ -68,7 +68,7 @@ export async function openContender(subject: Subject, placement: Placement, labe
   }
 }
 
-/** Measures `subjects`; `progress` hears of each round before it starts. */
+/** Measures `subjects`. Calls `progress` before each round. */
 export async function runCase(
   which: Case,
   subjects: readonly Subject[],

@@ -1,4 +1,4 @@
-// What the servers of ours share.
+// Functions of the servers on berkeley.
 
 /**
  * For the `catch` of a connection. A load generator closes with messages in flight, so errors of the connection are expected. A

@@ -12,7 +12,7 @@ function middleOf(sorted: Float64Array): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
 
-/** What a metric came to over all windows. */
+/** The result of a metric over all windows. */
 export interface Summary {
   readonly median: number;
   readonly least: number;
@@ -33,8 +33,8 @@ const operations: Readonly<Record<Comparison, (value: number, peerValue: number)
 };
 
 /**
- * Compares the values of each turn. What disturbs a machine for some seconds disturbs both members of a pair. So it cancels
- * in the ratio of a turn; in the ratio of two medians it does not.
+ * Compares the values of each turn. A disturbance of some seconds affects both values of a turn, so it cancels in their
+ * ratio. In the ratio of two medians it would not cancel.
  */
 export function paired(values: readonly number[], peerValues: readonly number[], comparison: Comparison): number[] {
   if (values.length !== peerValues.length) {

@@ -23,7 +23,7 @@ export function usageIn(line: Line): Usage {
   return { elapsedNs: numberIn(line, "elapsedNs"), cpuNs, userNs, systemNs: cpuNs - userNs };
 }
 
-/** Runs `work` and says what each child used meanwhile. */
+/** Runs `work`, and returns the CPU time that each child used meanwhile. */
 export async function usageOf<T>(
   core: number,
   children: readonly Child[],

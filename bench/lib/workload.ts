@@ -1,4 +1,5 @@
-// What a workload is: a file of bench/workloads/ exports one, and the runner, the report and the command line know no more.
+// The types of a workload. Each file of bench/workloads/ exports a Workload. The runner, the report and the command
+// line use only these types.
 
 import type { Child } from "./children.js";
 import type { Placement } from "./machine.js";
@@ -24,26 +25,26 @@ export interface Window {
 
 /** A subject with its processes running. */
 export interface Contender extends AsyncDisposable {
-  /** Its processes that last; when a measurement fails, the reason may be that one of them ended. */
+  /** Its processes that run during all windows. If one of them ends, the measurement fails. */
   readonly children?: readonly Child[];
   measure(window: Window): Promise<Sample>;
 }
 
 /**
- * One that takes part. `ours` is compared with every `peer`, and so is the first peer with the others; a `variant` is
- * run only when the command line names it, for choosing what is the peer.
+ * A measured program. Each of `ours` is compared with every `peer`, and the first peer with the other peers. A
+ * `variant` is run only if the command line names it.
  */
 export interface Subject {
   readonly name: string;
   readonly role: "ours" | "peer" | "variant";
-  /** Why it can not take part here: a program that is not installed, a limit of this machine. Undefined if it can. */
+  /** The reason why it can't be measured here: a missing program, or a limit of this machine. Undefined if it can. */
   readonly absent?: () => Promise<string | undefined>;
   readonly open: (placement: Placement) => Promise<Contender>;
 }
 
 /**
- * What the project promises: the ratio of a metric of `subject` to the same of `peer`, or the difference of the two; without
- * `peer` the figure itself.
+ * A limit: the required ratio (or difference) of a metric of `subject` to that of `peer`. Without `peer` it applies to
+ * the figure itself.
  */
 export interface Limit {
   readonly metric: string;
@@ -65,7 +66,7 @@ export interface Case {
   readonly windows?: number;
 }
 
-/** What `npm run bench -- NAME` runs. The names of metrics are unique over its cases. */
+/** The cases of `npm run bench -- NAME`. The names of metrics are unique in a workload. */
 export interface Workload {
   readonly name: string;
   readonly cases: readonly Case[];

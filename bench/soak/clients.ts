@@ -2,7 +2,7 @@
 
 import { connect, type Stream } from "berkeley";
 
-/** What the parent process gets. */
+/** The message to the parent process. */
 export interface ClientsState {
   /** Connections that are open. */
   readonly open: number;
@@ -25,7 +25,7 @@ async function hold(stream: Stream): Promise<void> {
   try {
     await stream.read();
   } catch {
-    // A reset is the end, too.
+    // A reset ends the connection too.
   }
   clearInterval(timer);
   longest = Math.max(longest, performance.now() - started.get(stream)!);

@@ -2,7 +2,7 @@
 
 import { type Server, serve } from "berkeley/server";
 
-/** What the parent process gets. */
+/** The message to the parent process. */
 export interface ServerState {
   readonly port: number;
   readonly connections: number;

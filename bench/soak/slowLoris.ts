@@ -1,11 +1,11 @@
 // Slow clients against serve(): npm run soak [-- COUNT]
 //
 // COUNT clients (default 8,000) in a process of their own send a byte every ten seconds, from 127.0.0.1 to 127.0.0.4.
-// Meanwhile honest clients send a line and wait for the answer. The same number of them does so with a second server that
-// has no slow clients. So other work on the machine concerns both servers alike, and the difference is that of the slow
-// clients. The first run has `minReadRate` and `idleTimeout`
-// off: the server must hold all connections for a minute. The second has the defaults: it must close all of them in
-// time. The status is 1 if something does not hold.
+// Meanwhile honest clients send a line and wait for the answer. The same number of them does so with a second server
+// that has no slow clients. Other work on the machine slows down both servers, so the difference is caused by the slow
+// clients. The first run has `minReadRate` and `idleTimeout` off: the server must hold all connections for a minute.
+// The second has the defaults: it must close all of them in time. The exit status is 1 if one of these conditions is
+// not met.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -104,7 +104,7 @@ const during = (ms: number): (() => boolean) => {
 };
 const at = (sorted: readonly number[], part: number): number => sorted[Math.floor(sorted.length * part)] ?? NaN;
 
-/** The median of the p99 of each window: a burst of other work on the machine concerns one window. */
+/** The median of the p99 of all windows, so that a burst of other work in one window has no effect. */
 function p99(times: readonly Sample[]): number {
   const windows = new Map<number, number[]>();
   for (const { at: began, took } of times) {

@@ -1,5 +1,5 @@
-// accept: connect, 4 bytes there and back, close. What a connection costs a server, one at a time and 64 at a time. The servers
-// are those of the echo.
+// accept: connect, 4 bytes there and back, close. It measures the cost of a connection for the server, with 1 and with
+// 64 at a time. The servers are those of the echo.
 
 import { type Line, numberIn } from "../lib/children.js";
 import { otherRuntimes, peerEcho, type PeerName, whyAbsent } from "../lib/peers.js";

@@ -1,5 +1,5 @@
-// burst: 1,000 connections at once. How long the last of them waits for its first answer, on a server that is warm, and on one that
-// has just started.
+// burst: 1,000 connections at once. It measures how long the last of them waits for its first answer, on a warm server
+// and on a new one.
 
 import { Child, type Line, numberIn } from "../lib/children.js";
 import { nativeProgram } from "../lib/native.js";

@@ -12,7 +12,7 @@ import type { Case, Limit, Sample, Subject, Workload } from "../lib/workload.js"
 /** Descriptors of a server besides its connections. */
 const spare = 100;
 
-/** A script of ours or of Node's, with an option that lets it collect garbage. */
+/** A script of ours or on Node's sockets, started with --expose-gc. */
 const collector =
   (name: string): Program =>
   async (site, ...parameters) => {
@@ -33,7 +33,7 @@ function subjectOf(
       await using server = await Child.start(placement.server, await program(placement.site, ...parameters, "collect"));
       const port = numberIn(await server.nextObject(), "port");
       const memory = async (): Promise<number> => {
-        // Twice: what a first collection has made free for finalizers goes in the second.
+        // Twice: the first collection queues finalizers, and the second one frees the objects that they release.
         for (let i = 0; i < 2; i++) {
           server.tell("collect");
           await server.nextObject();

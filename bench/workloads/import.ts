@@ -1,5 +1,5 @@
-// import: what it costs a program to import the library. The package as users get it, beside the development files with one
-// file for each source, Node's own sockets, and an empty program. Each measurement is a fresh process, from fork to exit.
+// import: the cost of importing the library. It compares the packed package, the development files (one file for each
+// source), Node's own sockets, and an empty program. Each measurement is a fresh process, from fork to exit.
 
 import { join } from "node:path";
 

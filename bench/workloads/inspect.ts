@@ -1,4 +1,4 @@
-// inspect: what the inspector costs. The echo of tcp-echo with the module not loaded, loaded and off, and on; and a server with
+// inspect: the cost of the inspector. The echo of tcp-echo with the module not loaded, loaded and off, and on; and a server with
 // 8,000 connections that do nothing, whose peers are a process of their own.
 
 import { setTimeout as delay } from "node:timers/promises";

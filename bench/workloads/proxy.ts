@@ -1,5 +1,5 @@
-// proxy: the example proxy.ts, which is pump() behind listen() and connect(), beside HAProxy: bytes through connections that
-// last, and connections that live shortly. Both ends are in one process on the other core.
+// proxy: the example proxy.ts, which is pump() behind listen() and connect(), beside HAProxy: bytes through long
+// connections, and short connections. Both ends are in one process on the other core.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ import { byteMetrics, byteSample, fileSize } from "./sendfile.js";
 export const connections = 4;
 const atATime = 64;
 
-/** A proxy that leads to a port. */
+/** A proxy to a port. */
 export interface Proxy extends AsyncDisposable {
   readonly child: Child;
   readonly port: number;
@@ -26,7 +26,7 @@ export interface Proxy extends AsyncDisposable {
 
 export type Start = (placement: Placement, target: number) => Promise<Proxy>;
 
-/** A program of ours whose last argument is the port where it leads. */
+/** A program of ours whose last argument is the port of the target. */
 export const ours =
   (program: Program, ...parameters: readonly string[]): Start =>
   async ({ server, site }, target) => {
@@ -40,7 +40,7 @@ export const ours =
     }
   };
 
-/** HAProxy on one thread, with splice(2) where it finds that worth it, always, or never. */
+/** HAProxy on one thread. It uses splice(2) automatically, always, or never. */
 const haproxy =
   (...options: readonly string[]): Start =>
   async ({ server }, target) => {
@@ -51,7 +51,7 @@ const haproxy =
       "global",
       "  nbthread 1",
       "  maxconn 4096",
-      // As large as ours.
+      // The same buffer size as ours.
       "  tune.pipesize 262144",
       "defaults",
       "  mode tcp",

@@ -1,5 +1,6 @@
-// resp: redis-benchmark against a server that speaks the protocol of Redis: redis-server itself, the example resp.ts, and the
-// same server on node:net. Without pipelines it is the price of a small request and reply; with them, of parsing.
+// resp: redis-benchmark against a server that speaks the protocol of Redis: redis-server itself, the example resp.ts,
+// and the same server on node:net. Without pipelines it measures the cost of a small request and reply; with pipelines,
+// the cost of parsing.
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -14,20 +15,20 @@ import type { Case, Limit, Metric, Sample, Subject, Workload } from "../lib/work
 
 const run = promisify(execFile);
 
-/** What redis-benchmark calls its tests, and we their metrics. */
+/** The names of the tests of redis-benchmark, and of their metrics here. */
 const tests: readonly [theirs: string, ours: string][] = [
   ["PING_INLINE", "inline"],
   ["PING_MBULK", "ping"],
   ["SET", "set"],
   ["GET", "get"],
 ];
-/** Requests of the run that finds out how many fit into a window, per test. */
+/** Requests per test of the first run, which measures how many fit into a window. */
 const trial = 2000;
 const clients = 50;
 
 /** Requests per second of each test. */
 async function drive(placement: Placement, port: number, pipeline: number, count: number): Promise<number[]> {
-  // Through pin.c as everything is, so that it stays on its core and never behind.
+  // Started by pin.c, which sets its core and ends it with its parent.
   const program = [String(placement.load), String(process.pid), "redis-benchmark", "-h", "127.0.0.1"];
   const load = ["-p", port, "-t", "ping,set,get", "-c", clients, "-P", pipeline, "-n", count, "--csv"].map(String);
   const { stdout } = await run(await nativeProgram("pin"), [...program, ...load]);
@@ -66,7 +67,7 @@ function subject(
     role,
     open: async (placement) => {
       const { child, port } = await start(placement);
-      /** So many requests per test that all tests together take so long. */
+      /** The number of requests per test with which all tests together take the given time. */
       const fitting = (rates: readonly number[], ms: number): number =>
         Math.max(trial, Math.ceil(ms / 1000 / rates.reduce((sum, rate) => sum + 1 / rate, 0)));
       return {

@@ -7,7 +7,7 @@ import { type Program, native, script, served } from "../lib/servers.js";
 import { usageIn } from "../lib/usage.js";
 import type { Metric, Sample, Subject, Workload } from "../lib/workload.js";
 
-/** The size of the file that moves; also used by other workloads that move one. */
+/** The size of the sent file, also of other workloads. */
 export const fileSize = 64 * 1024 * 1024;
 const connections = 4;
 

@@ -1,6 +1,6 @@
-// serve: the echo of tcp-echo with one handler, called by serve() with its default limits and by a loop over listen(): what the
-// limits of serve() cost. Then with one worker and with two: what a second worker gives a handler that burns CPU, and what it
-// costs a handler that does nothing.
+// serve: the echo of tcp-echo with one handler, called by serve() with its default limits and by a loop over listen():
+// this is the cost of the limits. Then with one worker and with two: this is the gain for a handler that needs CPU, and
+// the cost for a handler that does nothing.
 
 import { allowedCores, chooseCores } from "../lib/machine.js";
 import { type Program, script } from "../lib/servers.js";

@@ -1,5 +1,5 @@
-// stream: the echo of tcp-echo through Stream, which is what most programs use. What the buffer and the contracts cost on top
-// of the socket.
+// stream: the echo of tcp-echo through Stream, which most programs use. The difference to tcp-echo is the cost of the
+// stream.
 
 import { native, script } from "../lib/servers.js";
 import type { Workload } from "../lib/workload.js";

@@ -1,5 +1,5 @@
-// tcp-echo: 64-byte messages echoed over 64 connections, one outstanding on each. The price of a small request and reply:
-// two calls into the kernel, and whatever surrounds them.
+// tcp-echo: 64-byte messages echoed over 64 connections, one outstanding on each. It measures the cost of a small
+// request and reply: two system calls, and the code around them.
 
 import { type Line, numberIn } from "../lib/children.js";
 import { otherRuntimes, peerEcho, whyAbsent } from "../lib/peers.js";

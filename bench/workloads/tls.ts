@@ -1,5 +1,6 @@
-// tls: small messages echoed, and bulk each way, over TLS 1.3 with the cipher suite that Node prefers. The other end
-// is C with OpenSSL for all subjects, on the other core: node:tls there would cost more than the servers, and be what is measured.
+// tls: small messages echoed, and bulk each way, over TLS 1.3 with the cipher suite that Node prefers. For all
+// subjects, the client is a C program with OpenSSL on the other core. A client with node:tls would need more CPU than
+// the servers, and would limit the result.
 
 import { execFile } from "node:child_process";
 import { access, mkdir, rename } from "node:fs/promises";
@@ -18,7 +19,7 @@ const bulkConnections = 4;
 
 type Kind = "echo" | "receive" | "send";
 
-/** A certificate for the servers; made once. The clients do not verify it: what that costs is not measured here. */
+/** A certificate for the servers; made once. The clients do not verify it, because that cost is not measured here. */
 async function certificate(): Promise<[string, string]> {
   const [cert, key] = [join(outputs, "tls-cert.pem"), join(outputs, "tls-key.pem")];
   if (

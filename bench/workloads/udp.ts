@@ -10,7 +10,7 @@ const inFlight = 256;
 const sockets = 4;
 const segment = 1472;
 
-/** A few lost datagrams are UDP; more of them, and the figures are those of something else. */
+/** The maximum share of lost datagrams. With more losses the figures would not be comparable. */
 function refuseLoss(lost: number, count: number): void {
   if (lost > count / 1000) throw new Error(`${lost} of ${count + lost} datagrams were lost, at most 1 in 1000 may be`);
 }
@@ -34,7 +34,7 @@ function echo(name: string, role: Subject["role"], program: Program, ...paramete
   return served({ name, role }, (site) => program(site, ...parameters), "udp_echo_load", load, echoSample);
 }
 
-/** Tells a sender to send for so long; how much was delivered, and in what time. */
+/** Makes a sender send for a time. Returns the delivered bytes and the time. */
 async function transfer(sender: Child, milliseconds: number): Promise<{ megabytes: number; elapsedNs: number }> {
   sender.tell(String(milliseconds));
   const line = await sender.nextObject(milliseconds + 20_000);

@@ -1,10 +1,10 @@
-// The commands: a line for each, and the file that has it, which is loaded when the command is used.
+// The list of commands: name, summary, and the file, which is loaded when the command is used.
 
 import type { Command } from "./frame/command.js";
 
 export interface Entry {
   readonly name: string;
-  /** The same as in the file of the command; a test compares them. */
+  /** The same text as in the file of the command; a test compares both. */
   readonly summary: string;
   load(): Promise<{ readonly command: Command }>;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The command line. It loads what the command needs and nothing before, so `--version` costs little more than Node does.
+// The entry of the command line. It loads a module only when a command uses it, so `--version` costs little more than
+// starting Node.
 
 import { readFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-// Binding to the first of several addresses that this machine has.
+// Binds a socket to the first address of a list that this machine has.
 
 import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/index.js";
 import { attemptsError, restated, SocketError } from "../errors/index.js";

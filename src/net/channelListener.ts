@@ -1,4 +1,4 @@
-// The worker's side of what a server hands over: connections over a channel, or a listening socket.
+// The worker's side: receives connections over a channel, or takes a listening socket of the server.
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Address } from "../addr/index.js";

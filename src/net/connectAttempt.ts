@@ -15,28 +15,28 @@ export interface AttemptOptions {
   readonly device: string | undefined;
 }
 
-/** Gets the result of an attempt, perhaps before `start()` returns. It must not run code of users. */
+/** Receives the result of an attempt, perhaps before `start()` returns. Its methods must not run code of users. */
 export interface AttemptListener {
   /**
-   * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address. An error
-   * that this method throws fails the attempt.
+   * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address.
+   * An error that this method throws fails the attempt.
    */
-  connected(dial: ConnectAttempt): void;
+  connected(attempt: ConnectAttempt): void;
   /** The attempt has failed, and its socket is closed. */
-  refused(dial: ConnectAttempt, error: unknown): void;
+  refused(attempt: ConnectAttempt, error: unknown): void;
 }
 
 export class ConnectAttempt implements CompletionHandler<void> {
   readonly #address: Address;
-  readonly #way: AttemptOptions;
+  readonly #options: AttemptOptions;
   readonly #owner: AttemptListener;
   #socket: Socket | undefined;
   #over = false;
-  #cut: { readonly reason: unknown } | undefined;
+  #cancelled: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, way: AttemptOptions, owner: AttemptListener) {
+  constructor(address: Address, options: AttemptOptions, owner: AttemptListener) {
     this.#address = address;
-    this.#way = way;
+    this.#options = options;
     this.#owner = owner;
   }
 
@@ -47,7 +47,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
 
   /** @param timeout ms, or null if the caller has a timer of its own */
   start(timeout: number | null): void {
-    const { device, local, tcp } = this.#way;
+    const { device, local, tcp } = this.#options;
     try {
       const socket = (this.#socket = new Socket(this.#address.family, SOCK_STREAM));
       if (isTcpSocket(socket)) applyTcp(socket, tcp);
@@ -95,7 +95,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
     if (this.#over) return;
     this.#over = true;
     this.#socket?.close();
-    this.#owner.refused(this, this.#cut === undefined ? error : this.#cut.reason);
+    this.#owner.refused(this, this.#cancelled === undefined ? error : this.#cancelled.reason);
   }
 
   /** Whether the wait for the kernel keeps the process alive. */
@@ -106,7 +106,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
 
   /** Ends the attempt with the error `reason`, or closes the connected socket. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
-    this.#cut = { reason };
+    this.#cancelled = { reason };
     // If connect(2) is waiting, close() makes it call failed().
     this.#socket?.close();
     this.failed(reason);

@@ -1,4 +1,4 @@
-// Connects to a host over TCP: finds its addresses, attempts them, and makes one error of all that failed.
+// Connects to a host over TCP: resolves its addresses, attempts them, and combines the errors of failed attempts.
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
@@ -61,7 +61,7 @@ export function addressWithoutLookup(
       `Cannot connect to ${String(target)}: localAddress is ${String(checked.local)}, required one of the same family`,
     );
   }
-  // A zone that is the name of an interface takes a system call, but no lookup.
+  // The name of an interface as a zone requires a system call, but no lookup.
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
   if (known !== undefined && !families.includes(known.family as HostFamily)) {
     throw new TypeError(
@@ -86,7 +86,7 @@ function connectAddress(
         if (member !== undefined) offAbort(signal!, member);
         resolve(connected);
       },
-      refused: (_dial, error) => {
+      refused: (_attempt, error) => {
         if (member !== undefined) offAbort(signal!, member);
         const aborted = signal?.aborted === true && error === signal.reason;
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
@@ -97,7 +97,9 @@ function connectAddress(
   });
 }
 
-/** The connected socket with its addresses. Call it only in `connected()`, while `addressBuffer` has the local address. */
+/**
+ * The connected socket with its addresses. Call it only in `connected()`, while `addressBuffer` has the local address.
+ */
 function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
   const local = decodeAddressBuffer();
   return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
@@ -109,7 +111,7 @@ function attempt(address: HostAddress, checked: CheckedConnect): Attempt<Connect
   const promise = new Promise<ConnectedSocket>((resolve, reject) => {
     way = new ConnectAttempt(address, checked, {
       connected: (done) => resolve(connectedSocketOf(done, address)),
-      refused: (_dial, error) => reject(error),
+      refused: (_attempt, error) => reject(error),
     });
     way.start(null);
   });
@@ -150,7 +152,10 @@ function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
 }
 
-/** Errors that are about this machine. An error of another attempt says more about the host. */
+/**
+ * Errors of this machine, such as a missing route. Errors of other attempts are preferred, because they come from the
+ * host.
+ */
 const LOCAL_CODES: ReadonlySet<string> = new Set([
   "EADDRNOTAVAIL",
   "EAFNOSUPPORT",
@@ -161,7 +166,7 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
 /** A family has no addresses. That is no error if the other family has some. */
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
-/** The error that says most about the host. Its `cause` has the errors of all lookups and attempts. */
+/** The error that is reported. An error of the host is preferred to one of this machine. `cause` has all errors. */
 function mostSpecificError(
   target: HostAddress | HostPort,
   lookups: readonly unknown[],
@@ -195,7 +200,7 @@ function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddr
   return timeoutError("connect", { ...details, cause: causeOf(target, errors) });
 }
 
-/** The errors of several attempts. One attempt needs none: the error of the call says the same. */
+/** The AggregateError of several attempts; undefined for a single one, whose error is that of the call. */
 function causeOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError | undefined {
   return errors.length < 2 ? undefined : attemptsError(`Cannot connect to ${String(target)}`, errors);
 }

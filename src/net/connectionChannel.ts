@@ -1,7 +1,7 @@
 // The channel over which a server hands accepted connections to a worker: a thread or another process.
 //
-// The server keeps both ends. So if the worker ends, the server reads the connections that the worker has not taken
-// from the worker's end.
+// The server keeps both ends of the channel open. If the worker ends, the server reads the remaining connections from
+// the worker's end.
 
 import type { AcceptHandler } from "../admission/index.js";
 import { AF_UNIX } from "../addr/index.js";
@@ -20,7 +20,10 @@ import { SHUT_WR, SOCK_SEQPACKET } from "../sys/constants.js";
 
 export { type AcceptedConnection, closeConnection, peerOfConnection, type SocketKind } from "../socket/handedOver.js";
 
-/** Room for some dozen connections. Further ones go to other workers, or wait in the accept queue. */
+/**
+ * The send buffer of a channel: room for some dozen connections. Further ones are sent to other workers, or wait in the
+ * accept queue.
+ */
 const CHANNEL_BYTES = 32_768;
 /** Milliseconds before another attempt while there is no free descriptor. */
 export const DESCRIPTOR_PAUSE = 50;
@@ -28,7 +31,7 @@ export const DESCRIPTOR_PAUSE = 50;
 /** The kind of the sockets of a channel. */
 export const CHANNEL: SocketKind = { family: AF_UNIX, type: SOCK_SEQPACKET, protocol: 0 };
 
-/** As `acceptStream`, without any object for the connection. */
+/** As `acceptStream`, but makes no stream: the result is the descriptor. */
 export function acceptRaw(
   { socket }: { readonly socket: Socket },
   handler: AcceptHandler<AcceptedConnection>,
@@ -77,7 +80,7 @@ export class ConnectionChannel {
     await this.#ours.writable();
   }
 
-  /** No more connections follow. */
+  /** Shuts down writing: the worker reads the end of the channel. */
   finish(): void {
     if (!this.#ours.closed) this.#ours.shutdown(SHUT_WR);
   }

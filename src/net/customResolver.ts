@@ -1,4 +1,4 @@
-// Finds the addresses of a host name, with the system's resolver or with a `resolver` of the caller.
+// Resolves a host name, with the system's resolver or with the `resolver` of the caller.
 //
 // The system's resolver sorts the addresses of both families together (RFC 6724, gai.conf(5)), so one lookup finds
 // both. A resolver of the caller is called once for each family.

@@ -1,7 +1,7 @@
 // Happy Eyeballs, version 2 (RFC 8305): the order and the times of the attempts to connect to a host.
 //
-// A host may have addresses of both families, and some of them may not answer. A SYN without an answer costs minutes.
-// So the attempts start one after the other with a short delay and run at the same time. The first connection wins, and
+// A host may have addresses of both families, and some of them may not answer. Then connect(2) waits for minutes. So
+// the attempts start one after the other with a short delay, and run at the same time. The first connection wins, and
 // the other attempts are cancelled. The algorithm, with the sections of the RFC:
 //
 // - If each family has its own lookup, both lookups start at the same time, IPv6 first (3). An answer for IPv6 starts
@@ -80,7 +80,7 @@ export class Race<A, C> {
   readonly #attempts: StartedAttempt<A, C>[] = [];
   #running = 0;
   #lastFamily: number | undefined;
-  /** The next attempt is due, but waits for an address. */
+  /** The next attempt is due, but no address is left. It starts when a lookup returns one. */
   #due = false;
   #timer: unknown;
 

@@ -1,4 +1,4 @@
-// The sockets that the program which was here before has passed: whether there are any. inheritance.ts receives them.
+// Whether the old program has passed sockets to this one by `upgrade()`. inheritance.ts receives them.
 
 import { workerThreads } from "../builtins.js";
 import type { Inheritance } from "./inheritance.js";
@@ -10,9 +10,9 @@ let inheritance: Promise<Inheritance | undefined> | undefined;
 export function inherited(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
   const place = process.env[UPGRADE_VARIABLE];
-  // Worker threads have a copy of the environment, or the same one.
+  // A worker thread has the same environment variables, but only the main thread may receive the sockets.
   if (place === undefined || !workerThreads().isMainThread) return undefined;
-  // The programs that this one starts are no new programs of the upgrade.
+  // Deleted, because child processes inherit the environment and must not receive the sockets.
   delete process.env[UPGRADE_VARIABLE];
   inheritance = import("./inheritance.js").then(({ receiveInheritance }) => receiveInheritance(place));
   return inheritance;

@@ -1,9 +1,9 @@
-// UdpSocket.join() and leave(): multicast groups of IPv4 and IPv6 in the same words.
+// UdpSocket.join() and leave(): the same calls for multicast groups of IPv4 and IPv6.
 //
-// Linux has the calls three times: IP_ADD_MEMBERSHIP (ip_mreqn), IPV6_ADD_MEMBERSHIP, and MCAST_JOIN_GROUP of RFC 3678,
-// whose structs have a sockaddr, so that it serves both families. Only the last has an interface index for
-// source-specific groups of IPv4. So all calls use that one. On a socket of IPv6 the level of IPv4 joins groups of IPv4,
-// which the socket receives if it accepts IPv4 at all.
+// Linux has three options for this: IP_ADD_MEMBERSHIP (ip_mreqn), IPV6_ADD_MEMBERSHIP, and MCAST_JOIN_GROUP of RFC
+// 3678. The struct of MCAST_JOIN_GROUP has a sockaddr, so it works for both families. Only this option takes an
+// interface index for source-specific groups of IPv4. So it is used for all groups. On an IPv6 socket that accepts
+// IPv4, the option at the level of IPv4 joins an IPv4 group.
 
 import { AF_INET, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
@@ -26,7 +26,7 @@ export interface GroupOptions {
    * (`"ff02::fb%eth0"`), otherwise the interface of the route to the group.
    */
   readonly interface?: NetworkInterface | undefined;
-  /** Receives only what this numeric address sends to the group. Join again for each further source. */
+  /** Receives only packets of this numeric address. Join again for each further source. */
   readonly source?: string | undefined;
 }
 
@@ -108,7 +108,7 @@ function indexOf(zone: string | undefined, chosen: unknown, group: unknown, acti
   );
 }
 
-/** The error of setsockopt(2), with the group, and with the reason where the errno does not say it. */
+/** The error of setsockopt(2) with the group as its address, and with a reason if the errno is not clear. */
 function explained(error: unknown, { family, host }: Numeric, index: number): unknown {
   if (!(error instanceof SocketError)) return error;
   const noRoute = error.code === "ENODEV" && index === 0;

@@ -1,4 +1,4 @@
-// The old program's end of the connection to the new one; see upgradeChannel.ts.
+// The control connection from the old program to the new one, old side; see upgradeChannel.ts.
 
 import { fs } from "../builtins.js";
 import { AF_UNIX } from "../addr/index.js";
@@ -19,13 +19,13 @@ const DESCRIPTOR = 3;
 
 /** A connection to a program that is about to start. */
 export interface NewProgramChannel {
-  /** What the environment of the new program needs. */
+  /** Environment variables for the new program. */
   readonly env: Readonly<Record<string, string>>;
-  /** The descriptor that the new program gets as number 3. */
+  /** The descriptor that the new program inherits as number 3. */
   readonly fd: number;
   /** Closes that descriptor here; the new program has started. */
   started(): void;
-  /** The next message; undefined if the new program has ended. Answers `hello` by itself. */
+  /** Resolves with the next message; undefined if the new program has ended. It answers `hello` itself. */
   next(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
   /** Calls `closed` when one of the sockets is closed in this program. */

@@ -1,7 +1,7 @@
 // Reconnector: one connection to an endpoint at a time, and a new one when the last one has ended.
 //
-// It connects only while a call waits for a connection. So a program that asks for none has no timer and no attempt
-// under way, and the pauses hold nevertheless: `#resumeAt` is the earliest time of the next try.
+// It connects only while a call waits for a connection. Without a waiting call there is no timer and no running
+// attempt. `#resumeAt` is the earliest time of the next try, so the pauses are kept in any case.
 
 import type { EndpointLike } from "../addr/index.js";
 import { report } from "../callbacks.js";
@@ -41,8 +41,8 @@ export interface ReconnectorOptions extends Omit<ConnectOptions, "timeout" | "si
   /** The pauses and the limits. `maxTries` counts the tries for one connection. Default: no limit. */
   readonly retry?: RetryOptions | undefined;
   /**
-   * Milliseconds after which a connection counts as stable: when it ends, the pauses are short again. The end of a
-   * connection that has not lasted so long counts as a failure. Default 10,000.
+   * Milliseconds after which a connection counts as stable. When a stable connection ends, the next pause is short
+   * again. The end of another connection counts as a failure. Default 10,000.
    */
   readonly stableAfter?: number | undefined;
   /** Closes the Reconnector. */
@@ -95,15 +95,15 @@ class ConnectionCall extends PendingCall<Stream> {
 }
 
 /**
- * Keeps a client connected for as long as it lives: makes a connection when one is wanted, and another one when that
- * has ended. Between tries there are pauses as in {@link RetryOptions}. They get longer with each failure, and short
- * again after a connection that has lasted for `stableAfter`.
+ * Keeps a client connected: it makes a connection when a call needs one, and a new one after that has ended. Between
+ * tries there are pauses as in {@link RetryOptions}. They get longer with each failure. After a connection that has
+ * lasted for `stableAfter` they are short again.
  *
- * `for await` gives one connection after the other. The next pass of the loop closes the last connection. `connection()`
- * gives the present one, to any number of callers. A connection has ended when a call has closed its stream, or when the
- * end of the peer or an error has arrived ({@link Stream.whenEnded}). No call need read or write for that. The
- * Reconnector closes a stream when it has a new one. If the stream may have unread bytes of the peer, it stays open
- * until the one after that.
+ * `for await` returns one connection after the other. The next iteration closes the last connection. `connection()`
+ * returns the present one, to any number of callers. A connection has ended when a call has closed its stream, or when
+ * the end of the peer or an error has arrived ({@link Stream.whenEnded}). The Reconnector notices that without a read
+ * or write. It closes the old stream when it has a new one. A stream that may have unread bytes stays open for one
+ * connection more.
  *
  * It connects only while a call waits for a connection. After `close()` no timer and no descriptor is left.
  *
@@ -147,7 +147,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   #connected = false;
   /** Whether the peer has ended `#stream`, whose last bytes may be unread. */
   #peerEnded = false;
-  /** The stream before `#stream`, if it may have unread bytes. */
+  /** The previous stream, still open because it may have unread bytes. */
   #unread: Stream | undefined;
   #connectedAt = 0;
   /** No try begins before this time. */
@@ -210,7 +210,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     return call.promise;
   }
 
-  /** The connections, one after the other, until `close()`. Leaving the loop closes neither connection nor Reconnector. */
+  /**
+   * The connections, one after the other, until `close()`. Leaving the loop closes neither connection nor Reconnector.
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream> {
     let last: Stream | undefined;
     const iterator: AsyncIterableIterator<Stream> = {
@@ -312,7 +314,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   #start(stream: Stream): void {
-    // The last stream has ended, perhaps without a close() of its user.
+    // Closes the previous stream, which its user may not have closed.
     void this.#unread?.close();
     const last = this.#stream;
     this.#unread = this.#peerEnded && last !== undefined && !readerOf(last).ended ? last : undefined;
@@ -350,7 +352,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     if (onDisconnect !== undefined) report("onDisconnect", onDisconnect, { reason, lasted, delay, error });
   }
 
-  /** @throws the error, if no try follows it */
+  /** Counts a failure. @throws the error, if no further try follows */
   #noteFailure(error: unknown, tries: number): void {
     this.#lastError = error;
     this.#failures++;

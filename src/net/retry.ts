@@ -1,7 +1,7 @@
 // Connecting again after a failure: which errors are tried again, how long the pauses are, and the loop of connect().
 //
-// The pause is random between 0 and a bound that doubles with each failure ("full jitter"). When a server returns, its
-// clients come at different times, and not all at once.
+// The pause is random between 0 and a bound that doubles with each failure ("full jitter"). So after a failure of a
+// server its clients do not all connect at the same time.
 
 import { report, warnOnRejection } from "../callbacks.js";
 import { checkNames, integer, quote } from "../check/index.js";
@@ -38,7 +38,9 @@ export interface RetryOptions {
    * own. Default 10,000.
    */
   readonly tryTimeout?: number | null | undefined;
-  /** Returns whether another try follows an error. Default {@link isRetryable}. An error that it throws ends the call. */
+  /**
+   * Returns whether another try follows an error. Default {@link isRetryable}. An error that it throws ends the call.
+   */
   readonly retryOn?: ((error: unknown) => boolean) | undefined;
   /** Called before each pause. */
   readonly onRetry?: ((event: RetryEvent) => void) | undefined;
@@ -97,7 +99,7 @@ function tries(value: unknown, action: string): number {
 
 /** Codes of failures that may end without a change of the program. docs/reconnect.md has this list. */
 const RETRYABLE: ReadonlySet<string> = new Set([
-  // The peer, or the way to it, is away for now.
+  // The peer or the network is not available for now.
   "ECONNREFUSED",
   "ECONNRESET",
   "ECONNABORTED",

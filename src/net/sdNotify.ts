@@ -11,8 +11,8 @@ const TIMEOUT = 5_000;
 /**
  * Sends a message such as `"READY=1"`.
  *
- * @param lastMessage waits until the manager has read the message. A manager that reads a message after the end of its
- *   sender may not find the service of the sender any more
+ * @param lastMessage waits until the manager has read the message. After the end of the sender, the manager may not
+ *   find its service any more
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */
@@ -28,7 +28,7 @@ export async function notifyManager(state: string, lastMessage: boolean = false)
   const address = new UnixAddress(place.startsWith("@") ? `\0${place.slice(1)}` : place);
   await socket.sendto(state, address, { timeout: TIMEOUT });
   if (!lastMessage) return true;
-  // The manager closes the descriptor when it has handled the messages before.
+  // The manager closes the passed descriptor when it has handled all earlier messages.
   const [ours, theirs] = socketpair();
   try {
     await send_fds(socket, "BARRIER=1", [theirs], { address, timeout: TIMEOUT });

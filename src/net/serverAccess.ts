@@ -1,4 +1,4 @@
-// For src/server/, which is above: how it accepts from the listeners of this folder. Not for users.
+// Internal functions with which src/server/ accepts from the listeners of this folder.
 
 export { acceptStream, gateOf, type ListenAddress, SocketListener } from "./socketListener.js";
 export { beforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";

@@ -27,7 +27,7 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
  */
 export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
-/** Resolves when the listener may accept. Undefined if it may. */
+/** Resolves when the listener may accept; undefined if it may accept now. */
 export let gateOf: (listener: SocketListener) => Promise<void> | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
@@ -42,7 +42,7 @@ export interface CloseListenerOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** The action of `close()`, the signal that closes the listener, and when it may accept. */
+/** Internal options of a listener. */
 export interface ListenerSetup {
   /** Removes the file of a UNIX socket. */
   readonly remove?: (() => void) | undefined;

@@ -20,7 +20,7 @@ import { type ListenerSetup, SocketListener } from "./socketListener.js";
 /** See `finishHandshakes()` of TlsListener. */
 export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
-/** Sets what happens on each connection before its handshake, for `listen("tls://…")` and a TlsListener. */
+/** Sets the function that is called for each connection before its handshake. */
 export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
 
 /**

@@ -1,4 +1,4 @@
-// Opens a tunnel through a proxy, and makes errors of connect() out of the proxy's refusals.
+// Opens a tunnel through a proxy, and converts a refusal of the proxy into an error of connect().
 //
 // The response of the proxy is read through the stream's buffer. So bytes of the destination that follow the response
 // stay in the buffer for the first read. The proxy gets the name of the destination and resolves it.

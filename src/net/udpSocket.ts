@@ -4,11 +4,11 @@
 // kernel drops new packets and counts them. So `receiveBuffer` bounds the memory.
 //
 // The source address of an answer. A socket at the wildcard receives packets to all addresses of the machine. When it
-// sends, the kernel chooses the source address by the route. On a machine with several addresses, that may be another
-// address than the request was sent to; then the client, a firewall or a NAT drops the answer. So the kernel reports
-// the local address of each packet to such a socket (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC 3542). A `send()` to
-// the `address` object of a packet uses this local address, which is found by the identity of the object. If the
-// machine no longer has the address, the kernel chooses.
+// sends, the kernel chooses the source address by the route. That may be another address than the client has sent to.
+// Then the client, a firewall or a NAT drops the answer. So on such a socket the kernel reports the local address of
+// each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC 3542). It is stored in a WeakMap under the `address` object
+// of the packet, and `send()` to this object uses it as the source. If the machine no longer has the address, the
+// kernel chooses one.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, quote } from "../check/index.js";
@@ -26,7 +26,7 @@ import { ClosingSignal } from "./closingSignal.js";
 import type { HostAddress } from "./customResolver.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 
-/** With those of a packet, which can be passed as the options of its answer. */
+/** `data` and `address` are allowed, because a whole packet can be passed as the options. */
 const SEND_NAMES: readonly string[] = [...WAIT_NAMES, "localAddress", "ifindex", "data", "address"];
 
 /** A received datagram. */
@@ -130,15 +130,15 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * The counters of the socket, also after `close()`. They include what batches on `socket` move, except for the bytes
-   * of batches.
+   * The counters of the socket, also after `close()`. They include the datagrams of batches on `socket`, but not the
+   * bytes of batches.
    */
   stats(): UdpStats {
     const { bytesReceived, bytesSent, reads, writes } = this.#socket.stats();
     return { received: reads, sent: writes, bytesReceived, bytesSent, dropped: this.#drops() };
   }
 
-  /** The kernel's count; after `close()` the last one. */
+  /** The kernel's count of dropped packets; after `close()` the last known value. */
   #drops(): number {
     if (!this.#socket.closed) this.#dropped = this.#socket.getsockopt(SO_MEMINFO).drops;
     return this.#dropped;
@@ -238,10 +238,10 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Joins a multicast group: from now on the socket receives what is sent to `group` and to its own port. With
-   * `source` it receives only what that host sends, also if it had joined the group without a source. `group` and
-   * `source` are numeric addresses of IPv4 or IPv6. A socket at the wildcard of both families can join groups of
-   * both. Membership ends with `leave()` and with `close()`.
+   * Joins a multicast group: from now on the socket receives packets to `group` and to its own port. With `source` it
+   * receives only packets of that host, even if it joined the group without a source before. `group` and `source` are
+   * numeric addresses of IPv4 or IPv6. A socket at the wildcard of both families can join groups of both. Membership
+   * ends with `leave()` and with `close()`.
    *
    * Without `interface`, the kernel takes the interface of the route to the group. A program that must work on machines
    * without such a route, or with several interfaces, passes `interface`, and calls `join()` for each of them.
@@ -270,11 +270,12 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves that source only, and with the
-   * last source the group; without, the group with all its sources. Without `interface` it leaves the first membership of the group.
+   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves only that source; after the
+   * last source it has left the group. Without `source` it leaves the group with all its sources. Without `interface`
+   * it leaves the first membership of the group.
    *
-   * @throws SocketError `EADDRNOTAVAIL` if the socket has not joined it there; `EINVAL` for a source of a group that it has
-   *   not joined; `ENODEV`, `EBADF`
+   * @throws SocketError `EADDRNOTAVAIL` if the socket has not joined it there; `EINVAL` for a source of a group that it
+   *   has not joined; `ENODEV`, `EBADF`
    * @throws TypeError or RangeError for an argument that is wrong
    * @see ip(7), ipv6(7), RFC 3678 (MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP)
    */
@@ -303,7 +304,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     try {
       this.#drops();
     } catch {
-      // The last count stays.
+      // getsockopt(2) has failed. The last known value stays.
     }
     try {
       this.#socket.close();
@@ -346,8 +347,8 @@ export function reportLocalAddresses(socket: Socket): HostAddress {
 }
 
 /**
- * The local end of an answer. The route decides the interface, because the way back can differ. Exceptions are a
- * link-local address and a missing one, which need the interface.
+ * The source address and interface of an answer. The interface is set only for a link-local source, or if the source is
+ * unknown. In other cases the route decides, because the route back may use another interface.
  */
 function localEndForAnswer(place: LocalEnd): LocalEnd {
   const { localAddress } = place;

@@ -1,7 +1,7 @@
 // UnixDatagramSocket: receives and sends datagrams of UNIX sockets, each with its address.
 //
-// The kernel's queue is the only one. It is bounded by the number of datagrams (net.unix.max_dgram_qlen) and by the send
-// buffers of the senders. The kernel drops none of them: a sender waits while the queue of the receiver is full.
+// The kernel's queue is the only one. It is bounded by the number of datagrams (net.unix.max_dgram_qlen) and by the
+// send buffers of the senders. The kernel drops none of them: a sender waits while the queue of the receiver is full.
 
 import { type AddressLike, toAddress, UnixAddress } from "../addr/index.js";
 import { checkOptions, flag, quote } from "../check/index.js";
@@ -15,7 +15,7 @@ import { ClosingSignal } from "./closingSignal.js";
 
 /** A received datagram of a {@link UnixDatagramSocket}. */
 export interface UnixDatagram {
-  /** All bytes of the datagram, of whatever size. The Buffer belongs to the caller. */
+  /** All bytes of the datagram, without truncation. The Buffer belongs to the caller. */
   readonly data: Buffer;
   /** The address of the sender. Its `path` is empty if the sender has no address; then no answer is possible. */
   readonly address: UnixAddress;
@@ -27,7 +27,7 @@ export interface CloseUnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** What closing a socket does to its file. */
+/** The file that `close()` removes. */
 export interface UnixClosing {
   readonly remove: (() => void) | undefined;
   readonly unlink: boolean;
@@ -188,8 +188,8 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   }
 
   /**
-   * The datagrams, one after the other, until the socket is closed. Leaving the loop neither closes the socket nor loses
-   * a datagram.
+   * The datagrams, one after the other, until the socket is closed. Leaving the loop neither closes the socket nor
+   * loses a datagram.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<UnixDatagram> {
     const iterator: AsyncIterableIterator<UnixDatagram> = {

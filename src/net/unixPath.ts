@@ -4,9 +4,9 @@
 // Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
 // the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
 // set on the socket first, and the file never has more bits than `mode`. chmod(2) then adds the bits that the umask has
-// removed. listen(2) of a listener comes last; until then the kernel refuses every connect(2). The umask itself is not changed,
-// because all threads share it. The directory must protect the path: a process that may rename files there can replace
-// the socket at any time.
+// removed. listen(2) of a listener comes last; until then the kernel refuses every connect(2). The umask itself is not
+// changed, because all threads share it. The permissions of the directory must protect the path: a process that may
+// rename files there can replace the socket.
 //
 // Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
 // that no process has open. To check that, a datagram socket connects to it. ECONNREFUSED means that no process has it
@@ -50,7 +50,7 @@ export class UnixFile {
     this.ino = ino;
   }
 
-  /** Removes the file if it is the same. Called before the socket is closed. */
+  /** Removes the file if it is still that of the socket. Called before the socket is closed. */
   readonly remove = (): void => {
     if (!this.kept) removeIfSame(this.path, this);
   };
@@ -102,7 +102,7 @@ export function setMode(address: UnixAddress, path: FilePath, mode: number): voi
   withSocketErrors(address, () => fs().chmodSync(path, mode));
 }
 
-/** What tells a file from others. */
+/** The device and inode of a file, which identify it. */
 type FileIdentity = Pick<BigIntStats, "dev" | "ino">;
 
 /** An absolute path, as node:fs takes it. */

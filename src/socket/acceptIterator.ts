@@ -5,7 +5,10 @@ import { endedByClose } from "../errors/index.js";
 import type { AcceptOperations } from "../ops/accept.js";
 import type { PromiseRunner } from "./promiseRunner.js";
 
-/** The connections of a listening socket until it is closed. It waits while descriptors or memory are short. */
+/**
+ * Returns the connections of a listening socket until it is closed. `next()` waits while descriptors or memory are
+ * short.
+ */
 export function acceptIterator<S>(
   runner: PromiseRunner,
   { withAddress }: AcceptOperations<S>,

@@ -1,4 +1,4 @@
-// connect and accept without promises, for the layers above. Promises would be the most expensive part of a short
+// connect and accept without promises, for src/net and src/server. Promises would be the most expensive part of a short
 // connection.
 
 import type { Address } from "../addr/index.js";
@@ -12,7 +12,7 @@ import { ACCEPT, type Socket } from "./socket.js";
 export { type CompletionHandler, PENDING } from "../reactor/index.js";
 
 /**
- * Connects a new socket, on which only options were set and bind() was called: connect(2).
+ * Connects a new socket: connect(2). Before this call only setsockopt(2) and bind(2) were called on it.
  *
  * @param tcp whether it is a TCP socket
  * @returns PENDING if the call waits; then `handler` gets the outcome
@@ -28,14 +28,14 @@ export function connectTo(
   const { reading, writing } = descriptorOf(socket);
   const state = connecting(address, tcp);
   const outcome = writing.submit(handler, socket, CONNECT, state, undefined, timeout);
-  // A new connection has hardly any bytes yet. The first read waits for their event and makes no attempt.
+  // A new connection rarely has bytes to read. So the first read waits for an event, and saves a recv(2) with EAGAIN.
   if (tcp) reading.setNotReady();
   return outcome;
 }
 
 /**
- * Accepts the next connection: accept4(2). Fails when descriptors or memory are short. Right after the call `addressBuffer`
- * of sys/sockaddr.ts holds the address of the peer.
+ * Accepts the next connection: accept4(2). Fails when descriptors or memory are short. Right after the call
+ * `addressBuffer` (sys/sockaddr.ts) holds the address of the peer.
  *
  * @returns PENDING if the call waits; then `handler` gets the outcome
  * @throws SocketError the errors of `Socket.accept`

@@ -1,4 +1,4 @@
-// for await (const [data, address] of socket.datagrams()), and the receive of whole datagrams for the layers above.
+// for await (const [data, address] of socket.datagrams()). receiveWhole() is the same receive for src/net.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
@@ -10,7 +10,7 @@ import type { Socket } from "./socket.js";
 
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** Receives the next datagram as a whole, of whatever size. */
+/** Receives the next datagram without truncation. */
 export function receiveWhole(socket: Socket, opts: WaitOptions | undefined): Promise<[Buffer, Address]> {
   return recvWhole(runnerOf(socket)!, opts);
 }

@@ -1,8 +1,8 @@
 // A bounded queue of datagrams, which are sent in batches.
 //
-// The queue is a ring: the slots of one batch. Sending starts in a microtask, so datagrams that are added in one step
-// of the program go out in one system call. While a call waits for the kernel, further datagrams fill the ring. When it
-// is full, trySend() returns false and send() waits. The queue drops no datagram itself.
+// The queue is a ring buffer of the slots of one batch. Sending starts in a microtask, so all datagrams that the
+// program adds before that go out in one sendmmsg(2). While sendmmsg(2) waits for room in the kernel, the program can
+// add further datagrams. When the ring is full, trySend() returns false and send() waits.
 
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -36,8 +36,8 @@ import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
 /**
- * `trySend()` with a source address: the first `size` bytes of `source`, in the form of `readSource()`. The kernel chooses
- * the source if `size` is 0.
+ * `trySend()` with a source address: the first `size` bytes of `source`, in the form of `readSource()`. If `size` is 0,
+ * the kernel chooses the source.
  */
 export let trySendFrom: (
   queue: DatagramQueue,
@@ -49,9 +49,9 @@ export let trySendFrom: (
 
 /** Sizes of a {@link DatagramQueue}. */
 export interface DatagramQueueOptions {
-  /** The most datagrams in the queue; the default is 256. */
+  /** Maximum number of datagrams in the queue. Default 256. */
   readonly maxQueue?: number | undefined;
-  /** The most bytes of a datagram; the default is 2048. */
+  /** Maximum number of bytes of a datagram. Default 2048. */
   readonly size?: number | undefined;
   /** `MSG_` flags of `sendmmsg`. */
   readonly flags?: number | undefined;
@@ -169,7 +169,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     );
   }
 
-  /** The number of datagrams that wait to be sent, including those of a call that is under way. */
+  /** The number of datagrams that are not sent yet, including those of the running sendmmsg(2). */
   get length(): number {
     return this.#length;
   }
@@ -214,7 +214,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   async send(data: Data, to?: AddressLike, opts?: AddOptions & WaitOptions): Promise<void> {
     checkOptions(opts, "sendmmsg", [...WAIT_NAMES, "segmentSize"]);
     if (this.trySend(data, to, opts)) return;
-    // The queue adds the datagram when it has room, so that no later call gets in between.
+    // The waiter itself adds the datagram when there is room, so that no later call can take that room.
     await this.#wait(this.#waitingForRoom, () => this.#put(data, to, opts), 0, opts);
   }
 
@@ -237,33 +237,33 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     signal?.throwIfAborted();
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
-      const member = { aborted: (reason: unknown): void => waiting.reject(reason) };
-      const leave = (): void => {
+      const abortListener = { aborted: (reason: unknown): void => waiting.reject(reason) };
+      const removeWaiter = (): void => {
         waiters.delete(waiting);
         clearTimeout(timer);
-        if (signal !== undefined) offAbort(signal, member);
+        if (signal !== undefined) offAbort(signal, abortListener);
       };
       const waiting: Waiting = {
         after,
         resolve: () => {
-          leave();
+          removeWaiter();
           try {
             resolve(onResolve());
           } catch (error) {
             resolve(rejection(error));
           }
         },
-        reject: (error) => (leave(), resolve(rejection(error))),
+        reject: (error) => (removeWaiter(), resolve(rejection(error))),
       };
       waiters.add(waiting);
-      if (signal !== undefined) onAbort(signal, member);
+      if (signal !== undefined) onAbort(signal, abortListener);
       if (timeout !== null) {
         timer = setTimeout(() => waiting.reject(timeoutError("sendmmsg")), timeout).unref();
       }
     });
   }
 
-  /** Sends until the queue is empty. `#running` ensures that it runs once at a time. */
+  /** Sends until the queue is empty. `#running` is true while it runs, so that it never runs twice at the same time. */
   async #run(): Promise<void> {
     const { writing } = descriptorOf(this.#socket);
     try {
@@ -314,7 +314,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   #resolveWaiting(): void {
     const done = this.#sent + this.#refused;
     for (const waiting of this.#waitingForFlush) if (waiting.after <= done) waiting.resolve();
-    // The room is checked for each call, because a call whose datagram throws an error takes none.
+    // The room is checked for each call: a call with a wrong datagram fails and takes no room.
     for (const waiting of this.#waitingForRoom) {
       if (this.#length === this.#memory.capacity) break;
       waiting.resolve();

@@ -1,4 +1,4 @@
-// Socket.end(): an orderly end, through the buffer of the socket's stream.
+// Socket.end(): calls end() of the stream on the socket, and makes that stream if there is none.
 
 import type { EndOptions, EndResult } from "../io.js";
 import { BufferedReader } from "../stream/bufferedReader.js";
@@ -12,7 +12,7 @@ export function endSocket(
   opts: EndOptions | undefined,
 ): Promise<EndResult> {
   try {
-    // The stream may be one that the user has made.
+    // The program may have made a stream itself: `new Stream(new SocketConn(socket))`.
     if (readAhead instanceof BufferedReader) return readAhead.end(new SocketConn(socket), opts);
     return socket.stream().end(opts);
   } catch (error) {

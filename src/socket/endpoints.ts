@@ -1,5 +1,5 @@
-// The two ends of splice and pump: sockets or streams. For a stream over a socket, the socket is used, and the bytes
-// that the stream has read ahead go first.
+// The arguments of splice() and pump(): sockets or streams. For a stream over a socket, the socket is used, and the
+// bytes that the stream has read ahead are sent first.
 
 import { quoteOther } from "../check/index.js";
 import { closedError } from "../sys/errno.js";
@@ -11,9 +11,9 @@ import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { SocketConn } from "./socketConn.js";
 
-/** The source or the destination of splice and pump. */
+/** A source or a destination, checked. */
 export interface SpliceEnd {
-  /** The socket below; undefined for a stream over something else, such as TLS. */
+  /** The socket below; undefined for a stream that is not directly on a socket, such as one over TLS. */
   readonly socket: Socket | undefined;
   readonly stream: Stream | undefined;
 }
@@ -40,7 +40,7 @@ function layersOf(stream: Stream): Stream[] {
   return layers;
 }
 
-/** Locks the streams against other reads while the call moves their bytes. Returns the function that unlocks them. */
+/** Locks the reading sides of the streams, and of the streams below them. Returns the function that unlocks them. */
 export function lockStreams(...ends: readonly SpliceEnd[]): () => void {
   const locked: BufferedReader[] = [];
   const unlock = (): void => {

@@ -1,4 +1,4 @@
-// The limits of splice and pump: a deadline, an idle timeout and a signal.
+// Applies `timeout`, `idleTimeout` and `signal` to the flows of splice() and pump().
 
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -6,7 +6,10 @@ import { timeoutError } from "../wait/localError.js";
 import type { Limits } from "../ops/spliceOptions.js";
 import type { LastActivity, SpliceFlow } from "./spliceFlow.js";
 
-/** Ends the flows at a deadline, after an idle time, or at an abort. Returns the function that removes these limits. */
+/**
+ * Cancels the flows at the deadline, after the idle timeout, or at an abort. Returns the function that removes these
+ * limits.
+ */
 export function enforceLimits(
   flows: readonly SpliceFlow[],
   limits: Limits,
@@ -17,8 +20,8 @@ export function enforceLimits(
     for (const flow of flows) flow.cancel(reason);
   };
   const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
-  const member = { aborted: cancel };
-  if (signal !== undefined) onAbort(signal, member);
+  const abortListener = { aborted: cancel };
+  if (signal !== undefined) onAbort(signal, abortListener);
   let deadline: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
   const later = (fire: () => void, delay: number): NodeJS.Timeout =>
@@ -43,7 +46,7 @@ export function enforceLimits(
     idle = later(checkIdle, idleTimeout);
   }
   return () => {
-    if (signal !== undefined) offAbort(signal, member);
+    if (signal !== undefined) offAbort(signal, abortListener);
     clearTimeout(deadline);
     clearTimeout(idle);
   };

@@ -1,8 +1,8 @@
 // Takes over the descriptor of a net.Socket or of a net.BoundSocket.
 //
-// Node.js has no call that removes the descriptor from a handle. So the descriptor is duplicated and the handle is
-// closed. The close of one of two descriptors sends nothing, ends nothing and removes nothing from the queues of the
-// kernel (close(2)). Both happen in one step of JavaScript, so Node.js can't read or write in between.
+// Node.js has no call that removes the descriptor from a handle. So the descriptor is duplicated, and then the handle
+// is closed. The duplicate keeps the connection open, so close(2) of the original has no effect on it. Both calls run
+// synchronously, so Node.js can't read or write in between.
 
 import type { Socket as NetSocket } from "node:net";
 import { net, tls } from "../builtins.js";
@@ -10,7 +10,7 @@ import { quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 
-/** The part of a `net.BoundSocket` that is used: a bound TCP socket, in Node.js from versions 24.19 and 26.4. */
+/** The members of a `net.BoundSocket` that are used: a bound TCP socket of Node.js, from versions 24.19 and 26.4. */
 export interface NetBoundSocket {
   /** The descriptor. */
   fd(): number;
@@ -41,7 +41,9 @@ function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   return copy;
 }
 
-/** The reason why the socket can't be adopted: a part of its state or data would stay in Node.js. */
+/**
+ * The reason why the socket can't be adopted, or undefined. Each reason is state or data that would stay in Node.js.
+ */
 function unfit(socket: NetSocket): string | undefined {
   if (socket instanceof tls().TLSSocket)
     return "the socket has TLS, whose state is in Node.js, required a socket without TLS";

@@ -1,4 +1,5 @@
-// Accepted connections without objects, for the layers above: accept, hand over, take over, and make a Socket of one.
+// Accepted connections as descriptors, without a Socket: accept one, send it over a channel, receive it from a channel,
+// and make a Socket of it. For src/net and src/server.
 
 import type { Address } from "../addr/index.js";
 import { type AcceptedConnection, ACCEPT_CONNECTION, HAND_OVER, TAKE_OVER } from "../ops/handOver.js";
@@ -25,7 +26,7 @@ export function tryHandOver(channel: Socket, connection: AcceptedConnection): bo
   return runnerOf(channel)!.trySend(HAND_OVER, connection, 0) !== undefined;
 }
 
-/** Takes a connection from a channel. Returns PENDING if the call waits. The result is undefined at the end. */
+/** Receives a connection from a channel. Returns PENDING if the call waits, and undefined at the end of the channel. */
 export function takeOver(
   handler: CompletionHandler<AcceptedConnection | undefined>,
   channel: Socket,
@@ -51,7 +52,7 @@ export function closeConnection({ fd }: AcceptedConnection): void {
   calls.close(fd);
 }
 
-/** The kind of a socket. */
+/** The arguments of socket(2). */
 export interface SocketKind {
   readonly family: number;
   readonly type: number;

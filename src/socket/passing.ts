@@ -1,4 +1,4 @@
-// send_fds and recv_fds: they pass descriptors over UNIX sockets. The names are those of Python.
+// send_fds() and recv_fds() pass descriptors over UNIX sockets. Both are named as in Python.
 
 import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
@@ -10,19 +10,19 @@ import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
 function checkSocket(socket: unknown, action: string): void {
-  // A Socket of another copy of the package is accepted, because only public methods are called.
+  // A Socket of another copy of the package is accepted too, because these functions call only its public methods.
   if (isSocket(socket) || isBranded(socket, "Socket")) return;
   throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
 }
 
 /**
  * Sends data and descriptors over a UNIX socket: sendmsg(2) with SCM_RIGHTS. The receiver gets new descriptors for the
- * same open files. The sender may close its own afterwards.
+ * same open files. The sender may close its descriptors after the call.
  *
  * @param data at least one byte on a stream
  * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
- * @returns the number of bytes that the kernel has taken;
- *   on a stream that may be only a part of the data, and the descriptors are sent in any case
+ * @returns the number of bytes that the kernel has taken. On a stream it may be only a part of `data`; all descriptors
+ *   are sent with it
  * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, as
  *   `sendmsg`
  * @see unix(7), SCM_RIGHTS
@@ -41,9 +41,9 @@ export async function send_fds(
  * Receives data and up to `maxfds` descriptors: recvmsg(2) with SCM_RIGHTS.
  *
  * @param size room for data in bytes
- * @param maxfds the most descriptors to receive; the kernel closes the others and sets `MSG_CTRUNC` in the flags
- * @returns data, descriptors (`take()` them; the others are closed when the object is disposed or collected), flags and
- *   address
+ * @param maxfds maximum number of descriptors; the kernel closes further ones and sets `MSG_CTRUNC` in the flags
+ * @returns data, descriptors, flags and address. Call `take()` of the descriptors; those that are not taken are closed
+ *   when the object is disposed or garbage-collected
  * @throws SocketError as `recvmsg`
  * @see unix(7), SCM_RIGHTS
  * @example

@@ -1,13 +1,12 @@
 // poll(): waiting for several descriptors at once.
 //
-// poll(2) decides which entries are ready. It is called at once, and again after each event of an epoll set that
-// belongs to the call (reactor/pollset.ts). So the list may contain a descriptor twice, and a Socket may have other
-// calls waiting; these calls and poll() do not take events from each other. For a descriptor that epoll refuses, such
-// as a regular file, poll(2) returns ready at once.
+// poll(2) decides which entries are ready. It is called at once, and again after each event of an epoll set of its own
+// (reactor/pollset.ts). So the list may contain a descriptor twice. Other calls may wait on the same Socket, and get
+// their events from the reactor's own epoll set. epoll refuses regular files; poll(2) returns them as ready at once.
 //
-// When a descriptor is closed, the kernel removes it from the set without an event. For a Socket a close listener wakes
-// the call, which returns POLLNVAL, as poll(2) does for a number that is not open. A raw descriptor must stay open
-// while it is polled; poll(2) requires that as well.
+// When a descriptor is closed, the kernel removes it from the epoll set without an event. For a Socket, a close
+// listener wakes the call, which then returns POLLNVAL, as poll(2) does for a number that is not open. A raw descriptor
+// must stay open during the call.
 
 import { TimeoutError } from "../errors/index.js";
 import { Pollset } from "../reactor/index.js";

@@ -1,7 +1,7 @@
-// The inside of the awaitable socket: it queues operations on the descriptor and returns promises.
+// PromiseRunner: the private part of a Socket. It queues operations on the descriptor and returns promises.
 //
-// Only the class `Socket` can read its private field, so it passes a function for that to this file (`setRunnerOf`).
-// The other files of this folder get the runner of a socket from here. Users of a Socket can't reach it.
+// Only the class `Socket` can read its private field `#runner`. It passes a function that reads the field to
+// `setRunnerOf()`. The other files of this folder call `runnerOf()`. Users of a Socket have no access to the runner.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
@@ -25,7 +25,10 @@ import { rejection } from "../wait/rejection.js";
 import { resolveName } from "./resolveAddress.js";
 import type { Socket } from "./socket.js";
 
-/** From this many datagrams on, giving up the registration and registering again is cheaper than sending with it. */
+/**
+ * From this number of datagrams on, leaving the epoll set and registering again later costs less than sending while
+ * registered: epoll makes each send of a registered UDP socket slower.
+ */
 const MANY_DATAGRAMS = 16;
 
 export class PromiseRunner implements Runner<"promise"> {
@@ -34,7 +37,7 @@ export class PromiseRunner implements Runner<"promise"> {
   readonly type: number;
   readonly protocol: number;
   readonly descriptor: Descriptor;
-  /** The layer that has read bytes ahead, if one has. Its bytes come before the bytes in the kernel. */
+  /** The layer that has read bytes ahead (a stream). Its bytes come before the bytes in the kernel. */
   readAhead: ReadAhead | undefined;
   #timeout: number | null = getdefaulttimeout();
   #timeoutSet = false;
@@ -52,7 +55,7 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   static {
-    // A waiting call has the runner, and not the Socket, as its object.
+    // A waiting call refers to the runner. So pending() describes the runner as a Socket.
     describable<PromiseRunner, SocketDescription>(PromiseRunner.prototype, "Socket", (runner) => runner.describe());
   }
 
@@ -106,8 +109,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   /**
-   * Removes the timeout of `setdefaulttimeout()`. Listeners and connections of ours own their socket, and promise that
-   * a call without a timeout waits without limit. A timeout that was set on the socket itself stays.
+   * Removes the timeout of `setdefaulttimeout()`. On the sockets of listeners and connections, a call without a timeout
+   * waits without limit. A timeout that was set on the socket itself stays.
    */
   dropDefaultTimeout(): void {
     if (!this.#timeoutSet) this.#timeout = null;
@@ -118,13 +121,15 @@ export class PromiseRunner implements Runner<"promise"> {
     return this.readAhead === undefined ? 0 : this.readAhead.unread;
   }
 
-  /** Refuses a call that would take bytes out of order, past those that were read ahead. */
+  /** Throws if bytes were read ahead: a read of the socket would return later bytes first. */
   checkNothingBuffered(action: string): void {
     const { buffered } = this;
     if (buffered > 0) throw new BufferedError(action, buffered);
   }
 
-  /** Refuses a write of the socket's own while writes of its stream wait. The stream itself does not call this. */
+  /**
+   * Throws if writes of the stream wait: a write of the socket would go out in between. The stream does not call this.
+   */
   checkNothingUnsent(action: string): void {
     const unsent = this.readAhead?.unsent ?? 0;
     if (unsent > 0) throw new BufferedError(action, unsent, true);
@@ -162,7 +167,7 @@ export class PromiseRunner implements Runner<"promise"> {
     const { descriptor, family } = this;
     if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return descriptor.reading;
     if ((flags & MSG_ERRQUEUE) === 0) return descriptor.urgent;
-    // These families have no error queue and ignore the flag, so the call is an ordinary read.
+    // These families ignore MSG_ERRQUEUE, so the call is an ordinary read.
     return family === AF_UNIX || family === AF_NETLINK ? descriptor.reading : descriptor.errors;
   }
 
@@ -210,7 +215,7 @@ export class PromiseRunner implements Runner<"promise"> {
     return address instanceof Promise ? address.then(use) : Promise.resolve(use(address));
   }
 
-  /** The address of a name; a promise only if the resolver has to answer. */
+  /** The address of a name. It is a promise only if a lookup is necessary. */
   #resolve(
     target: Address | HostPort,
     timeout: number | null,
@@ -227,7 +232,7 @@ export class PromiseRunner implements Runner<"promise"> {
     const total = data.length;
     const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
     if (sent === total) return Promise.resolve();
-    // The call that goes on counts as one, with this part of it.
+    // SEND_ALL below counts the call, so this attempt must not count as a call of its own.
     if (sent > 0) this.descriptor.writing.transfers--;
     const sending: Sending = { data, total, sent: Math.max(sent, 0) };
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.descriptor);
@@ -262,7 +267,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   fail<T>(error: unknown): Promise<T> {
-    // Not at once: an async function of the program that returns this promise awaits it only in the next microtask.
+    // rejection() rejects later: if an async function returns this promise, a handler is attached only in the next
+    // microtask.
     return rejection(error);
   }
 
@@ -272,7 +278,7 @@ export class PromiseRunner implements Runner<"promise"> {
     check(this.descriptor.close(), "close");
   }
 
-  /** Gives the descriptor away, open. */
+  /** Releases the descriptor to the caller without closing it. */
   detach(blocking: boolean): number {
     this.checkOpen("detach");
     this.checkNothingBuffered("detach");
@@ -311,7 +317,7 @@ export function dropDefaultTimeout(socket: Socket): void {
   runnerOf(socket)!.dropDefaultTimeout();
 }
 
-/** Calls `ended` when the descriptor is closed or given away. Returns a function that undoes this. */
+/** Calls `ended` when the descriptor is closed or detached. Returns the function that removes the listener. */
 export function onClose(socket: Socket, ended: () => void): () => void {
   const descriptor = descriptorOf(socket);
   const listener = { ended };

@@ -1,4 +1,4 @@
-// pump(): two flows between two sockets, one each way. ops/spliceOperation.ts explains how the bytes move.
+// pump(): two flows between two sockets, one for each direction. ops/spliceOperation.ts explains how the bytes move.
 
 import type { CompletionHandler } from "../reactor/index.js";
 import { addProgress, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
@@ -20,7 +20,8 @@ export class Pump implements FlowOwner {
   #broken = false;
 
   /**
-   * @param closes whether `owner` closes both sockets at the end. The pump then does not shut down the last direction
+   * @param closes whether `owner` closes both sockets at the end; then the direction that ends last needs no
+   *   shutdown(2)
    */
   constructor(
     a: Socket,
@@ -51,8 +52,8 @@ export class Pump implements FlowOwner {
     if (this.#broken) return;
     const other = flow === this.there ? this.back : this.there;
     if (!other.over) {
-      // This flow read from the destination of the other one, and its reads reported errors there. Now nothing reads
-      // there.
+      // The reads of this flow also reported errors of the other flow's destination. They have ended, so that
+      // destination is watched from now on.
       watchDestinationLater(other);
       return;
     }
@@ -60,7 +61,8 @@ export class Pump implements FlowOwner {
   }
 
   /**
-   * An error of one direction ends the other. The owner is called later, after a call that may be running on the stack.
+   * An error of one direction cancels the other one. The owner is called in a microtask, because the flow may still be
+   * running on the stack.
    */
   flowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;
@@ -82,15 +84,15 @@ export class Pump implements FlowOwner {
 }
 
 /**
- * Moves bytes between two connections, both ways at once. Each is a stream socket or a {@link Stream}, also over TLS.
- * Bytes that a stream has read ahead go first, also if its socket is passed (`stream.conn.socket`). Between two sockets
- * the rest moves inside the kernel, as with {@link splice}. When one source ends, the pump shuts down writing to its
- * destination (`SHUT_WR`), and the other direction continues. The promise resolves when both directions have ended. An
- * error in one direction ends both. The connections stay open; the caller closes them.
+ * Moves bytes between two connections in both directions. A connection is a stream socket or a {@link Stream}, also
+ * over TLS. Bytes that a stream has read ahead are sent first, also if its socket is passed (`stream.conn.socket`).
+ * Between two sockets the other bytes move inside the kernel, as with {@link splice}. When one source ends, the pump
+ * shuts down writing to its destination (`SHUT_WR`), and the other direction continues. The promise resolves when both
+ * directions have ended. An error in one direction ends both. The connections stay open; the caller closes them.
  *
  * If the call fails or is cancelled, the error (or the reason of the abort, if it is an object) has the properties of
  * {@link PumpProgress}: for each direction the number of bytes sent, and the bytes that were read and not sent. If one
- * end is a stream over no socket, unsent bytes stay in the stream that they came from.
+ * of the streams has no socket, unsent bytes stay in the stream from which they were read.
  *
  * @returns the number of bytes moved in each direction
  * @throws SocketError the errors of {@link splice}; BusyError while a read of a stream is pending

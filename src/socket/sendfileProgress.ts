@@ -1,4 +1,4 @@
-// Socket.sendfile(), with its reports of progress.
+// Socket.sendfile() and its `onProgress`.
 
 import { AsyncResource } from "node:async_hooks";
 import { warnOnRejection } from "../callbacks.js";

@@ -1,4 +1,4 @@
-// The addresses and options of a socket from which Node reads and to which it writes (TLS).
+// The addresses and options of a socket whose reads and writes are Node's, as below TLS.
 
 import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
@@ -69,7 +69,7 @@ class Settings implements SocketSettings {
     return (this.family === AF_INET || this.family === AF_INET6) && this.type === SOCK_STREAM;
   }
 
-  /** Sets an option. A connection that has ended takes no options and needs none. */
+  /** Sets an option and ignores a SocketError: on a connection that has ended, the option has no effect anyway. */
   #set(set: () => void): void {
     try {
       set();
@@ -85,7 +85,7 @@ class Settings implements SocketSettings {
   }
 }
 
-/** The settings of a socket whose descriptor Node holds: `fd` returns its number, -1 once it is closed. */
+/** The settings of a socket whose descriptor belongs to Node. `fd` returns its number, -1 once it is closed. */
 export function settingsAt(
   { family, protocol, type }: Pick<OpenSocket, "family" | "type" | "protocol">,
   calls: Calls,

@@ -1,7 +1,6 @@
-// The socket: Berkeley's calls, awaitable. A call that can wait returns a promise, a call that can't is a plain call.
+// The class Socket: the calls of a Berkeley socket. A call that can wait returns a promise; the others are synchronous.
 //
-// This file is the list of the calls. Each call is a function of src/ops/ or of this folder, which gets the runner: the
-// part of the socket that holds the descriptor.
+// Each method calls a function of src/ops/ or of this folder, and passes the runner, which holds the descriptor.
 
 import type { Socket as NetSocket } from "node:net";
 import { AF_INET, AF_INET6, type Address, type AddressLike } from "../addr/index.js";
@@ -65,13 +64,13 @@ export let ACCEPT: AcceptOperations<Socket>;
 export let socketOfDescriptor: (family: number, type: number, protocol: number, fd: number) => Socket;
 
 /**
- * A Berkeley socket: the kernel's own, with its calls under their own names.
+ * A Berkeley socket: a socket of the kernel, with the names of the system calls.
  *
  * Every waiting call takes `{ timeout, signal }`. A `timeout` (ms) rejects with `ETIMEDOUT`, an abort with the signal's
- * reason. Neither loses data: the kernel keeps the bytes that were not received. The calls that wait in one direction
- * are served in order. `close()` settles all of them with `ECANCELED`; a later call throws or rejects with `EBADF`. A
- * wrong argument gives a TypeError or RangeError before any system call (a rejection from a call that returns a
- * promise).
+ * reason. Neither loses data: the kernel keeps the bytes that were not received. Several calls may wait in one
+ * direction; they are completed in order. `close()` rejects all of them with `ECANCELED`; a later call throws or
+ * rejects with `EBADF`. For a wrong argument, a call throws a TypeError or RangeError before any system call, or
+ * rejects with it if it returns a promise.
  *
  * A waiting call keeps the process alive, unless `unref()` was called. A socket without a waiting call does not.
  *
@@ -121,11 +120,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
     super();
     const kind = checkKind(family, type, protocol, "make a socket");
-    // `made` is a descriptor of ours. Users have no Descriptor that they could pass.
+    // `made` is internal: users can't make a Descriptor.
     const descriptor =
       made instanceof Descriptor
         ? made
-        : // The kernel gets the type with its flags.
+        : // `type` with its flags, such as SOCK_CLOEXEC; `kind` is the type without them.
           new Descriptor(
             checkSocket(nativeCalls.socket(family, type, protocol), family, type),
             isTcp(family, kind, protocol),
@@ -139,8 +138,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * A socket around a descriptor that was in use before. It may have an upper layer protocol (TCP_ULP, such as kernel
-   * TLS). Reads stop between the records of such a protocol, so a short read does not mean that the socket is empty.
+   * Makes a Socket of a descriptor that other code has used. It may have an upper layer protocol (TCP_ULP), such as
+   * kernel TLS. With such a protocol a read stops at the end of a record, so a short read does not mean that the socket
+   * is empty.
    */
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#around(family, type, protocol, fd);
@@ -150,9 +150,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family,
-   * type and protocol come from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs to the
-   * new socket.
+   * Makes a Socket of an open descriptor: one that was inherited, passed by another process, or released by `detach()`.
+   * Family, type and protocol come from the kernel. The descriptor becomes non-blocking and close-on-exec, and belongs
+   * to the new socket.
    *
    * @param fd number of the descriptor
    * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread
@@ -174,12 +174,13 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Takes the connection of a `net.Socket` from Node, or the TCP socket of a `net.BoundSocket`, to call `listen()` or
-   * `connect()` on it. Node's object is destroyed, and the peer does not notice (a `net.Socket` emits `'close'`). The
-   * connection goes on here, on a duplicate of the descriptor.
+   * Takes over the connection of a `net.Socket`, or the bound TCP socket of a `net.BoundSocket`, on which `listen()` or
+   * `connect()` can then be called. Node's object is destroyed (a `net.Socket` emits `'close'`). The connection stays
+   * open on a duplicate of the descriptor.
    *
-   * Node keeps the bytes that it has read, so a `net.Socket` that flows or has bytes in its buffer is refused. Make the
-   * server with `pauseOnConnect`, or take the bytes with `read()` first. A socket with pending writes is refused too.
+   * A `net.Socket` that is flowing or has bytes in its buffer is refused, because those bytes would stay in Node. Make
+   * the server with `pauseOnConnect`, or take the bytes with `read()` first. A socket with pending writes is refused
+   * too.
    *
    * @throws TypeError for a socket that is refused, not connected, or carries TLS; for a bound UNIX socket
    * @throws SocketError `EMFILE`
@@ -215,7 +216,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     return [Socket.#around(...a), Socket.#around(...b)];
   }
 
-  /** The rejection of a write while writes of the stream wait. */
+  /** Rejects a write, because writes of the stream wait. */
   #refused(action: string): Promise<never> {
     return Promise.reject(new BufferedError(action, this.#runner.readAhead!.unsent!, true));
   }
@@ -240,13 +241,14 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     return this.#runner.descriptor.fd < 0;
   }
 
-  /** Bytes that a stream on this socket has read from the kernel and that its reader has not taken. */
+  /** The number of bytes that a stream on this socket has read from the kernel and not returned yet. */
   get buffered(): number {
     return this.#runner.buffered;
   }
 
   /**
-   * The deadline in ms of every waiting call without one of its own; null for none. It starts as `getdefaulttimeout()`.
+   * The timeout in ms of each waiting call that has no `timeout` option; null for none. Initially
+   * `getdefaulttimeout()`.
    */
   get timeout(): number | null {
     return this.#runner.timeout;
@@ -258,8 +260,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
-   * like any other. The bytes of batches (`recvmmsg`, `sendmmsg`) are not counted, their datagrams are. `pump`, `splice`
-   * and `forward` report the bytes that they move.
+   * like any other. For batches (`recvmmsg`, `sendmmsg`) it counts datagrams, but no bytes. It does not count bytes of
+   * `pump`, `splice` and `forward`, which return their own counts.
    * @example
    * ```ts
    * import { socketpair } from "berkeley";
@@ -278,7 +280,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   fileno(): number {
-    // The caller can duplicate the descriptor, with a child process or SCM_RIGHTS, and close it.
+    // From now on other code can duplicate or close the descriptor.
     this.#runner.descriptor.share();
     return this.#runner.descriptor.fd;
   }
@@ -318,15 +320,15 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Takes the next connection from the accept queue: accept4(2). The new socket is close-on-exec and non-blocking.
+   * Accepts the next connection of the accept queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * Connections whose peer left before accept() (`ECONNABORTED` and pending network errors) are skipped, with pauses if
+   * It skips connections that have failed in the queue (`ECONNABORTED` and pending network errors), with pauses if
    * there are many in a row.
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which
-   *   the connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection; none of
-   *   these with `patient`
+   *   the connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection. With
+   *   `patient` it throws none of them except `EINVAL`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket<A>, A]> {
@@ -334,9 +336,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and
-   * similar), the loop waits and the connections stay in the accept queue. Connections that a firewall refuses
-   * (`EPERM`) are skipped.
+   * Returns an iterator over the new connections. It ends when the socket is closed. While descriptors or memory are
+   * short (`EMFILE` and similar), the loop waits and the connections stay in the accept queue. Connections that a
+   * firewall refuses (`EPERM`) are skipped.
    * @example
    * ```ts
    * import { Socket } from "berkeley";
@@ -361,7 +363,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Connects to `address`, and resolves when the connection is established: connect(2). On a datagram socket it sets
    * the peer. A host name is resolved to its first address of the socket's family.
    *
-   * The kernel goes on with a connect that `timeout` or `signal` ended; close the socket.
+   * After `timeout` or an abort the kernel continues to connect; close the socket to end that.
    *
    * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`,
    *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
@@ -376,12 +378,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * than `size` is lost.
    *
    * Flags: `MSG_PEEK` leaves the bytes in the kernel. `MSG_WAITALL` on a stream waits for `size` bytes. It resolves
-   * with fewer at the end, before an error (which the next call reports), and when the call is cut short after some
-   * bytes came. `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, `MSG_ERRQUEUE`
-   * the error queue; these two do not wait behind ordinary reads.
+   * with fewer bytes at the end, before an error (which the next call reports), and if a timeout or an abort ends the
+   * call after some bytes. `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, and
+   * `MSG_ERRQUEUE` reads the error queue; these two have wait queues of their own.
    *
-   * @param size the most bytes to receive
-   * @returns a Buffer of exactly the bytes that came. On a stream an empty Buffer is the end: the peer has finished
+   * @param size maximum number of bytes
+   * @returns a Buffer of exactly the received bytes. On a stream it is empty when the peer has finished
    * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
    * @see recv(2)
    */
@@ -402,11 +404,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer. The
-   * type of the address follows from the family. On a connected TCP socket the kernel gives no address, and the value is
-   * an `OpaqueAddress` of family 0.
+   * Receives a datagram and the address of its sender: recvfrom(2). For a datagram without bytes the Buffer is empty.
+   * The family of the socket determines the type of the address. On a connected TCP socket the kernel gives no address,
+   * and the value is an `OpaqueAddress` of family 0.
    *
-   * @param size the most bytes to receive; the rest of a longer datagram is lost
+   * @param size maximum number of bytes; the rest of a longer datagram is lost
    * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
    * @see recvfrom(2)
    */
@@ -463,13 +465,13 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends all of `data`: send(2), as often as necessary. It resolves when the kernel has taken everything; that is the
-   * backpressure.
+   * Sends all of `data`: send(2), as often as necessary. It resolves when the kernel has taken all bytes, so awaiting
+   * it provides backpressure.
    *
-   * When the call is cut short (`timeout`, `close()`, an error), `transferred` of the error is the number of bytes that
-   * went out. An abort rejects with the signal's reason, which then has the property `transferred` if it is an object
-   * and bytes went out. A signal has one reason: if it ends several calls, the property is that of the last. Give each
-   * call a controller of its own if the counts matter.
+   * If `timeout`, `close()` or an error ends the call, `transferred` of the error is the number of bytes that were
+   * sent. An abort rejects with the signal's reason; if the reason is an object and bytes were sent, its property
+   * `transferred` is their number. If one signal ends several calls, `transferred` is that of the last one. So use one
+   * controller per call if you need the counts.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)
@@ -480,8 +482,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends the bytes that the kernel takes now, without waiting and without a promise: one send(2). It saves a server
-   * that answers small requests a turn of the event queue:
+   * Sends the bytes that the kernel takes now, without waiting and without a promise: one send(2). For small answers of
+   * a server it costs less than a promise:
    *
    * ```ts
    * import { socketpair } from "berkeley";
@@ -497,7 +499,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @returns the number of bytes that the kernel took, on a stream perhaps fewer than `data` has; `undefined` if the
    *   call would block: the kernel takes nothing, other calls wait to send, or the budget of this turn of the event
-   *   loop is spent (a loop that never awaits gets no further)
+   *   loop is spent. So a loop that never awaits gets `undefined` from then on
    * @throws SocketError as `send` rejects with
    * @see send(2)
    */
@@ -548,10 +550,10 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * Receives a message with its control data: recvmsg(2). A datagram that is longer than `size` is cut, and `truncated`
-   * is true. A datagram without bytes gives empty data; it is not the end, which only a stream has. The flags are those
-   * of `recv`: `MSG_ERRQUEUE` takes an entry of the error queue, and does not wait behind ordinary calls.
+   * is true. For a datagram without bytes `data` is empty; that is not an end. The flags are those of `recv`:
+   * `MSG_ERRQUEUE` takes an entry of the error queue, in a wait queue of its own.
    *
-   * The message owns its descriptors (SCM_RIGHTS) until they are taken, and closes them with itself: see
+   * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes the others: see
    * `ReceivedDescriptors`.
    *
    * @param size room for data in bytes
@@ -643,15 +645,15 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * kernel has taken all of them.
    *
    * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams
-   * that went out: number `start + transferred` is the refused one, and the call has sent none from there on. Call
-   * again with a later `start` to go on. On a connected UDP socket the error may belong to an earlier datagram
-   * (udp(7)); then go on at the same one.
+   * that were sent. Number `start + transferred` is the refused one; it and the later ones were not sent. To continue,
+   * call again with a later `start`. On a connected UDP socket the error may belong to an earlier datagram (udp(7));
+   * then continue with the same one.
    *
    * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of
-   * datagrams that went out, and `batch.error(i)` is the reason why number `i` did not.
+   * datagrams that were sent. If number `i` was not sent, `batch.error(i)` is the reason.
    *
-   * Sending to a UNIX socket with a full queue is faster on a connected socket: the kernel reports when there is room.
-   * Other sockets try again after a pause.
+   * If the queue of a UNIX receiver is full, a connected socket gets an event when there is room. Other sockets try
+   * again after a pause, which is slower.
    *
    * @returns the number of datagrams that went out
    * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `EACCES`, `ENETUNREACH`,
@@ -677,11 +679,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends one buffer as datagrams of `size` bytes, of which the last may be shorter: sendmsg(2) with UDP_SEGMENT. The
-   * kernel divides them at the end of its way, which costs about as much as sending one datagram. It pays from a dozen
-   * datagrams on.
+   * Sends one buffer as datagrams of `size` bytes; the last one may be shorter: sendmsg(2) with UDP_SEGMENT. The buffer
+   * passes the network stack as one packet and is divided at its end. So the cost is about that of one datagram, which
+   * is worth it from a dozen datagrams on.
    *
-   * @param size bytes of each datagram, at most a packet of the path: 1472 with an MTU of 1500
+   * @param size bytes of each datagram. It must fit into a packet of the path: at most 1472 with an MTU of 1500
    * @returns the number of bytes sent
    * @throws SocketError with `transferred` in bytes: `EINVAL` if a datagram would not fit into a packet, `EMSGSIZE`,
    *   `EIO` if the device can't make checksums, `ENOPROTOOPT` on a socket that is not UDP …
@@ -706,13 +708,13 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. It resolves when the
    * kernel has taken all of them.
    *
-   * When the call is cut short (`timeout`, `signal`, `close()`, an error), `transferred` of the error is the number of
-   * bytes that went out (an abort's reason has it if it is an object). To go on, send from `offset + transferred`. The
+   * If `timeout`, `signal`, `close()` or an error ends the call, `transferred` of the error is the number of bytes that
+   * were sent (also of an abort's reason, if that is an object). To continue, send from `offset + transferred`. The
    * descriptor belongs to the call until the promise settles. A FileHandle that is closed in between ends the call with
    * `EBADF`.
    *
-   * The kernel reads a file that is not in memory during the call, which blocks the thread: at most 1 MiB at a time,
-   * then other calls have their turn. With slow disks use a worker thread.
+   * If the file is not in the page cache, sendfile(2) reads it from the disk and blocks the thread. One sendfile(2)
+   * sends at most 1 MiB; then other calls run. With slow disks use a worker thread.
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
@@ -747,7 +749,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Resolves when there is something to receive or accept, or the end, or an error. It takes nothing: poll(2).
+   * Resolves when a receive or accept would not wait: there are data, a connection, the end or an error. It consumes
+   * nothing: poll(2).
    *
    * @see poll(2)
    */
@@ -756,7 +759,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Resolves when the kernel would take bytes to send: poll(2).
+   * Resolves when the send buffer has room: poll(2).
    *
    * @see poll(2)
    */
@@ -765,8 +768,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all
-   * data.
+   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads all data, and then the
+   * end.
    *
    * @param how `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
@@ -815,8 +818,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed
-   * as a C `int`).
+   * Sets an option: setsockopt(2). Pass a typed option and its value, or level, number and bytes (a number becomes a C
+   * `int`).
    *
    * @throws TypeError or RangeError for a value that does not fit the option, before any call
    * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
@@ -838,8 +841,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of
-   * a C `int`); with a size in bytes they give the bytes, as many as the kernel returned.
+   * Reads an option: getsockopt(2). With a typed option it returns the typed value. With level and number it returns
+   * the value of a C `int`. With level, number and a size it returns the bytes that the kernel returned, at most
+   * `size`.
    *
    * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
    * @see getsockopt(2)
@@ -860,11 +864,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The buffered stream over this socket, to read lines, frames and exact numbers of bytes. It owns the socket from now
-   * on. A second call returns the same stream.
+   * Returns the buffered stream over this socket, for lines, frames and exact numbers of bytes. The stream owns the
+   * socket from now on. A second call returns the same stream.
    *
    * @param opts limits of the stream's buffer; only the first call can set them
-   * @throws TypeError if the socket is no stream socket, or if `opts` come too late
+   * @throws TypeError if the socket is no stream socket, or if a second call has `opts`
    * @example
    * ```ts
    * import { socketpair } from "berkeley";
@@ -885,10 +889,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The datagrams as they come, each as a whole, until the socket is closed: for sockets of type `SOCK_DGRAM`,
-   * `SOCK_RAW` and `SOCK_SEQPACKET`. Nothing is received ahead: a loop that ends early loses no datagram, and the
-   * kernel's receive buffer is the only queue. A datagram may be empty. An error, such as `ECONNREFUSED` for an earlier
-   * datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection comes as an empty datagram.
+   * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. For sockets of
+   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It receives nothing ahead: a loop that ends early loses no
+   * datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An error, such as
+   * `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection
+   * comes as an empty datagram.
    *
    * @param opts `timeout` and `signal`, for each datagram
    * @throws TypeError for a stream socket, or an option that is wrong
@@ -911,15 +916,14 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Attaches a packet filter so that each packet which is received from now on has passed it: setsockopt(2) with
-   * SO_ATTACH_FILTER or SO_ATTACH_BPF. The packets in the receive buffer are dropped, because they arrived before the
-   * filter. A raw or packet socket receives from its creation on, so with the option alone packets could pass the program
-   * unfiltered. Make a packet socket with protocol 0, attach the filter, and then bind it to a protocol and an
-   * interface; then there is nothing to drop.
+   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the program receives
+   * only packets that have passed the filter. A raw or packet socket receives packets from its creation on. So this
+   * call also drops the unfiltered packets in the receive buffer. To lose no packets, make a packet socket with
+   * protocol 0, attach the filter, and then bind it to a protocol and an interface.
    *
    * @param filter instructions of classic BPF, or the descriptor of a loaded eBPF program
-   * @throws SocketError `EINVAL` if the kernel refuses the program, `EPERM` after SO_LOCK_FILTER, `ENOMEM`; the socket is
-   *   as before then
+   * @throws SocketError `EINVAL` if the kernel refuses the program, `EPERM` after SO_LOCK_FILTER, `ENOMEM`; the socket
+   *   is then unchanged
    * @throws TypeError or RangeError for a filter that is wrong, or a stream socket, whose bytes would be lost
    * @see socket(7), packet(7), bpf(2)
    * @example
@@ -944,11 +948,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Ends a connection so that the peer gets the last bytes: `shutdown(SHUT_WR)` after the pending sends, then reads
-   * that drop the peer's bytes until it finishes or a bound is reached, then `close()`; see {@link Stream.end}.
+   * Ends a connection so that the peer receives the last bytes. It waits for pending sends and calls
+   * `shutdown(SHUT_WR)`. Then it reads and discards bytes until the peer ends or a limit is reached, and calls
+   * `close()`; see {@link Stream.end}.
    *
-   * @returns how it ended, and the number of bytes that were dropped
-   * @throws BusyError while a read is pending, TypeError if it is no stream socket; the call has done nothing then
+   * @returns how it ended, and the number of discarded bytes
+   * @throws BusyError while a read is pending, TypeError if it is no stream socket; then the call does nothing
    * @throws the reason of `signal`; the socket is closed
    * @see shutdown(2), recv(2), close(2)
    * @example
@@ -969,11 +974,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Hands the socket to `node:net`; see {@link Stream.toNetSocket}. What its stream had read and not given out comes
-   * first there. The socket counts as closed from then on.
+   * Makes a `net.Socket` of this socket; see {@link Stream.toNetSocket}. The `net.Socket` first gets the bytes that the
+   * stream of this socket has read ahead. From then on `closed` of this socket is true.
    *
-   * @throws SocketError `EBADF` if it is closed; `EBUSY` while a call is pending, or for a family that is neither TCP's
-   *   nor `AF_UNIX`
+   * @throws SocketError `EBADF` if it is closed; `EBUSY` while a call is pending, or for a family other than `AF_INET`,
+   *   `AF_INET6` and `AF_UNIX`
    * @throws TypeError if it is no stream socket
    */
   toNetSocket(opts?: ToNetSocketOptions): NetSocket {
@@ -982,7 +987,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each of the two must be closed.
+   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Close both.
    *
    * @throws SocketError `EMFILE`, `EBADF`
    * @see dup(2)
@@ -991,7 +996,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const { calls, descriptor } = this.#runner;
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     descriptor.share();
-    // An upper layer protocol that is set on the copy is not seen here.
+    // setsockopt(TCP_ULP) on the copy applies to this socket too, but this object would not see it.
     descriptor.distrustShortReads();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.#runner.copyTimeout(this.#runner);
@@ -999,8 +1004,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Lets the process end while calls wait here: neither the calls that wait, nor later ones, nor their deadlines keep
-   * it alive. A name that is being looked up does, until the resolver has answered.
+   * Lets the process end while calls wait here. Neither waiting calls, nor later ones, nor their deadlines keep it
+   * alive. A running lookup of a name keeps it alive until the resolver returns.
    * @example
    * ```ts
    * import { Socket } from "berkeley";
@@ -1018,7 +1023,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Undoes `unref()`: a call that waits keeps the process alive, as at first.
+   * Undoes `unref()`: a waiting call keeps the process alive. That is the default.
    */
   ref(): this {
     this.#runner.descriptor.keepsAlive = true;
@@ -1026,15 +1031,15 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Gives the descriptor away: it stays open, and the caller must close it. Pending calls reject with `ECANCELED`, and
-   * the socket counts as closed.
+   * Releases the descriptor without closing it; the caller must close it. Pending calls reject with `ECANCELED`, and
+   * `closed` is true from then on.
    *
-   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to
-   *   the open file description, so all duplicates become blocking
+   * @param opts `blocking: true` clears O_NONBLOCK (fcntl(2)), as most other programs expect. The flag belongs to the
+   *   open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed
-   * @throws BufferedError if its stream holds bytes that its reader has not taken
+   * @throws BufferedError if its stream has unread bytes
    * @see fcntl(2), F_SETFL
    * @example
    * ```ts

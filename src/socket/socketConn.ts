@@ -1,8 +1,7 @@
-// A Conn over a stream socket: the contract of io.ts on the calls of a Socket.
+// SocketConn: the interface Conn of io.ts over a stream socket.
 //
-// It adds the check of a field to a read or a write: no promise, no closure, no timer. The rule of one reader at a time
-// needs no flag, because the wait queue shows whether a read waits. A read that got its bytes at once has ended when it
-// returns.
+// To a read or write of the Socket it adds only the check of a field: no promise, no closure, no timer. Only one read
+// at a time is allowed. The wait queue shows whether a read waits, so no flag is needed for that.
 
 import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { checkOptions, quoteOther } from "../check/index.js";
@@ -26,7 +25,7 @@ import { FINISH, HANGUP, PEER_END } from "../ops/readiness.js";
 import { signalOf, timeoutOf, WAIT_NAMES } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
-/** The addresses of a connection, as far as they are known. */
+/** The known addresses of a connection. */
 export interface ConnAddresses {
   readonly local?: Address | undefined;
   readonly remote?: Address | undefined;
@@ -35,8 +34,8 @@ export interface ConnAddresses {
 /**
  * A {@link Conn} over a connected stream socket of any family. It owns the socket from now on: close the connection,
  * not the socket. A call without a `timeout` uses the one that was set on the socket, but not that of
- * `setdefaulttimeout()`. A {@link Stream} reads by `readFor`. So a subclass can't change the bytes with another `read`;
- * write a `Conn` that wraps this one instead.
+ * `setdefaulttimeout()`. A {@link Stream} calls `readFor` and not `read`. So a subclass with another `read` has no
+ * effect on a stream; write a `Conn` that wraps this one instead.
  *
  * @see recv(2), send(2), shutdown(2)
  * @example
@@ -71,7 +70,7 @@ export class SocketConn<A extends Address = Address>
   #local: A | undefined;
   #ending: Promise<void> | undefined;
 
-  /** @param addresses the addresses that the caller has already, which saves system calls */
+  /** @param addresses the addresses that the caller has already; this saves getsockname(2) and getpeername(2) */
   constructor(socket: Socket<A>, addresses?: ConnAddresses) {
     super();
     const runner = runnerOf(socket);
@@ -107,7 +106,7 @@ export class SocketConn<A extends Address = Address>
     if (this.#descriptor.reading.busy) return Promise.reject(new BusyError("read"));
     try {
       if (buffer?.length === 0) throw new RangeError("Cannot read: buffer has no room, required at least 1 byte");
-      // No check of bytes that were read ahead, because the layer that reads ahead makes this call.
+      // No check for bytes that were read ahead: the layer that reads ahead makes this call.
       return this.#runner.read(RECV_INTO, byteView(buffer, "recv"), 0, opts);
     } catch (error) {
       return Promise.reject(error);
@@ -138,7 +137,7 @@ export class SocketConn<A extends Address = Address>
 
   write(data: Data, opts?: IoOptions): Promise<void> {
     if (this.#ending !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
-    // Not the method of the socket, which refuses writes that are not the stream's.
+    // Socket.sendAll() would throw while writes of the stream wait.
     return sendAll(this.#runner, data, opts);
   }
 
@@ -152,7 +151,7 @@ export class SocketConn<A extends Address = Address>
     return this.#descriptor.writing.progressOf(SEND_ALL);
   }
 
-  /** See {@link Conn.closeWrite}. A timeout or an abort ends only the wait: the end is still sent. */
+  /** See {@link Conn.closeWrite}. A timeout or an abort ends only the wait: shutdown(2) is still called. */
   closeWrite(opts?: IoOptions): Promise<void> {
     const action = "shutdown";
     try {
@@ -165,7 +164,7 @@ export class SocketConn<A extends Address = Address>
       const ending = (this.#ending ??= this.#end());
       if (timeout === null && signal === undefined) return first ? ending : ending.then();
       const onDeadline = (): Error => timeoutError(action);
-      // This wait does not keep the process alive. The call that waits in the queue does, unless unref() was called.
+      // The timer does not keep the process alive. The waiting call in the queue does, unless unref() was called.
       return within(ending, timeout, signal === undefined ? [] : [signal], onDeadline, undefined, false);
     } catch (error) {
       return Promise.reject(error);
@@ -184,7 +183,7 @@ export class SocketConn<A extends Address = Address>
       checkOptions(opts, HANGUP.syscall, WAIT_NAMES);
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
-      // The waiting call keeps neither the socket nor this object from collection.
+      // The waiting call has no reference to the socket or to this object, so both can be garbage-collected.
       return hangup.run(hangup, HANGUP, hangup, this.#descriptor, timeout, signalOf(opts, HANGUP.syscall));
     } catch (error) {
       return Promise.reject(error);
@@ -224,7 +223,7 @@ export class SocketConn<A extends Address = Address>
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= addressIfKnown(this.#socket, "getsockname");
-    // The bytes that were read ahead stay in their layer, which has called this function.
+    // The layer with the bytes that were read ahead has called this function and keeps them.
     this.#runner.readAhead = undefined;
     return this.#socket.detach();
   }
@@ -294,7 +293,7 @@ function runReadFor<T>(
   return reading.run(holder, READ_FOR, consumer, undefined, timeout, signal) as Promise<T>;
 }
 
-/** An address, or undefined: an unconnected socket has no peer, a closed one no address. */
+/** An address; undefined if the call fails, as on an unconnected or closed socket. */
 function addressIfKnown<A extends Address>(socket: Socket<A>, which: "getsockname" | "getpeername"): A | undefined {
   try {
     return socket[which]();

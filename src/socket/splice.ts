@@ -1,4 +1,4 @@
-// splice(): one flow from one socket to another. ops/spliceOperation.ts explains how the bytes move.
+// splice(): moves bytes from one socket to another. ops/spliceOperation.ts explains how.
 
 import { addProgress, countAndEnd, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
 import { enforceLimits } from "./flowLimits.js";
@@ -9,11 +9,11 @@ import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 import { rejection } from "../wait/rejection.js";
 
 /**
- * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. Each may also
- * be a {@link Stream} over a socket; the bytes that it has read ahead go first. Small amounts are copied by recv(2) and
- * send(2), which costs less. When `from` ends, the call shuts down writing to `to` (`SHUT_WR`). The promise resolves
- * when `to` has taken all bytes. If `to` is slow, the call reads at most as many bytes ahead as the pipe
- * holds. The sockets stay open.
+ * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. `from` and `to`
+ * may also be a {@link Stream} over a socket; bytes that `from` has read ahead are sent first. Small amounts are copied
+ * by recv(2) and send(2), which costs less. At the end of `from`, the call shuts down writing to `to` (`SHUT_WR`). The
+ * promise resolves when `to` has taken all bytes. If `to` is slow, the call reads only as many bytes as fit into the
+ * pipe. The sockets stay open.
  *
  * If the call fails or is cancelled, the error (or the reason of the abort, if it is an object) has the properties of
  * {@link SpliceProgress}: the number of `transferred` bytes, and the `undelivered` bytes, which were read from `from`
@@ -22,8 +22,8 @@ import { rejection } from "../wait/rejection.js";
  *
  * @returns the number of bytes moved
  * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`; `ECANCELED` if one of the sockets is closed
- *   during the call; `EMFILE` if no descriptors are free for a pipe; `EINVAL` for a family that can't be spliced; and
- *   the other errors of splice(2)
+ *   during the call; `EMFILE` if no descriptors are free for a pipe; `EINVAL` for a family that splice(2) does not
+ *   support; and the other errors of splice(2)
  * @see splice(2), pipe(7)
  * @example
  * ```ts

@@ -1,7 +1,7 @@
-// A flow of bytes from one socket to another, from its start to its end. It is a state machine without promises.
+// SpliceFlow: moves bytes from one socket to another until the source ends. It is a state machine without promises.
 //
-// It waits for its source as an operation of the source's reading queue, and, when the destination is full, as an
-// operation of the destination's writing queue. ops/spliceOperation.ts has these operations.
+// To wait for bytes, it queues the operation SPLICE on the source's reading queue. While the destination is full, it
+// queues SPLICE_REST on the destination's writing queue. ops/spliceOperation.ts has both operations.
 
 import { clock } from "../builtins.js";
 import { type Descriptor, type CompletionHandler, PENDING } from "../reactor/index.js";
@@ -16,20 +16,20 @@ import { SEND_ALL, type Sending } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
-/** The time of the last bytes, by `performance.now()`. */
+/** The time when bytes moved last, as of `performance.now()`. */
 export interface LastActivity {
   last: number;
 }
 
-/** Gets the end of a flow. It runs inside the work of the flow, and must not run code of users. */
+/** Receives the result of a flow. The flow calls these methods synchronously, so they must not run code of users. */
 export interface FlowOwner {
-  /** Whether the end of the source also ends the destination (`SHUT_WR`). */
+  /** Whether to call shutdown(2) with `SHUT_WR` on the destination when the source has ended. */
   endsDestination(flow: SpliceFlow): boolean;
   flowEnded(flow: SpliceFlow): void;
   flowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** The destination of a flow is watched after this time, in ms. */
+/** Milliseconds after which the destination of a flow is watched for its end. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -37,7 +37,7 @@ function watchAll(): void {
   for (const flow of unwatched.splice(0)) flow.watchDestination(false);
 }
 
-/** Watches the destination of a flow a little later. A short connection has ended by then, and needs no watch. */
+/** Calls `watchDestination()` after UNWATCHED_TIME. A short connection has ended by then, which saves the call. */
 export function watchDestinationLater(flow: SpliceFlow): void {
   if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
 }
@@ -56,16 +56,16 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   readonly #destination: Socket;
   readonly #activity: LastActivity | undefined;
   readonly #owner: FlowOwner;
-  /** Whether the pipe holds bytes, because the destination is full. */
-  #held = false;
+  /** Whether the pipe holds bytes that the full destination has not taken. */
+  #pipeHoldsBytes = false;
   #started = false;
   #running = false;
   #hangupHandler: CompletionHandler<SocketError> | undefined;
-  #ahead: Sending | undefined;
+  #readAhead: Sending | undefined;
 
   /**
-   * @param limit the most bytes to move
-   * @param activity gets the time whenever bytes have moved
+   * @param limit maximum number of bytes to move
+   * @param activity `last` is set to the time whenever bytes have moved
    */
   constructor(
     from: Socket,
@@ -102,39 +102,39 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     }
     try {
       const ahead = runnerOf(this.#source)!.readAhead;
-      if (ahead !== undefined && ahead.unread > 0) this.#takeAhead(ahead.takeUnread(this.limit));
+      if (ahead !== undefined && ahead.unread > 0) this.#storeReadAhead(ahead.takeUnread(this.limit));
     } catch (error) {
       this.pipes.removeUser(this.from.reactor.calls);
       this.#owner.flowFailed(this, error);
       return;
     }
     this.#running = true;
-    // A flow that waits for one descriptor must end when the other one is closed.
+    // The flow waits on one of the descriptors and must also end when the other one is closed.
     this.from.addCloseListener(this);
     this.to.addCloseListener(this);
-    this.#go();
+    this.#advance();
   }
 
-  /** The bytes that a stream has read ahead from the source go first. */
-  #takeAhead(data: Uint8Array): void {
+  /** Stores the bytes that a stream has read ahead from the source. `#advance()` sends them first. */
+  #storeReadAhead(data: Uint8Array): void {
     this.taken = data.length;
-    if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
+    if (data.length > 0) this.#readAhead = { data, total: data.length, sent: 0 };
   }
 
   #onReadAheadSent(): void {
     this.sent = this.taken;
-    this.#ahead = undefined;
+    this.#readAhead = undefined;
     this.activity();
   }
 
-  #go(): void {
+  #advance(): void {
     const { from, to } = this;
     try {
       // With a limit of 0 the flow does not wait.
-      while (this.taken < this.limit || this.#held || this.#ahead !== undefined) {
+      while (this.taken < this.limit || this.#pipeHoldsBytes || this.#readAhead !== undefined) {
         const { reading } = from;
         const { writing } = to;
-        const ahead = this.#ahead;
+        const ahead = this.#readAhead;
         if (ahead !== undefined) {
           const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
@@ -145,18 +145,18 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
           this.#onReadAheadSent();
           continue;
         }
-        const outcome = this.#held
+        const outcome = this.#pipeHoldsBytes
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
-          // A call that ran inside the attempt has ended the flow. The attempt may have started a relay after that.
+          // cancel() was called during submit() and has ended the flow. submit() may have started a relay after that.
           endRelay(this);
-          if (outcome === PENDING) (this.#held ? writing : reading).withdraw(this, undefined);
+          if (outcome === PENDING) (this.#pipeHoldsBytes ? writing : reading).withdraw(this, undefined);
           return;
         }
         if (outcome === PENDING) return;
         if (outcome === ENDED) break;
-        this.#held = !this.#held;
+        this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       }
     } catch (error) {
       this.failed(error);
@@ -165,39 +165,39 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#finish();
   }
 
-  /** An operation that had to wait has its result. */
+  /** Called with the result of an operation that had to wait. */
   completed(outcome: number | void): void {
     if (!this.#running) return;
-    if (this.#ahead !== undefined) {
+    if (this.#readAhead !== undefined) {
       this.#onReadAheadSent();
-      this.#go();
+      this.#advance();
       return;
     }
     if (outcome === ENDED) {
       this.#finish();
       return;
     }
-    this.#held = !this.#held;
-    this.#go();
+    this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
+    this.#advance();
   }
 
   failed(error: unknown): void {
     if (!this.#running) return;
-    this.#leave();
+    this.#release();
     this.#owner.flowFailed(this, error);
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source is silent, no write would report that.
+   * Ends the flow when the connection of its destination ends. While the source is silent, no write reports that.
    *
-   * @param orderly whether an end without an error counts too
+   * @param orderly whether an orderly end (EPIPE) ends the flow too
    */
   watchDestination(orderly: boolean): void {
     if (!this.#running || this.#hangupHandler !== undefined) return;
     const completed = (error: SocketError): void => {
       if (orderly || error.code !== "EPIPE") this.cancel(error);
     };
-    // The flow reports other failures itself.
+    // If this wait fails, the flow itself fails with the same cause.
     this.#hangupHandler = { completed, failed: () => undefined };
     try {
       const { hangup } = this.to;
@@ -215,11 +215,11 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       this.failed(error);
       return;
     }
-    this.#leave();
+    this.#release();
     this.#owner.flowEnded(this);
   }
 
-  #leave(): void {
+  #release(): void {
     this.#running = false;
     const { from, to } = this;
     endRelay(this);
@@ -235,7 +235,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     if (activity !== undefined && at > activity.last) activity.last = at;
   }
 
-  /** The time of the last bytes that the relay passed on; undefined if there were none. */
+  /** The time when the relay moved bytes last; undefined if it has moved none. */
   lastRelayed(): number | undefined {
     return this.relay?.lastActive();
   }
@@ -245,10 +245,10 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
   }
 
-  /** The bytes that went out. */
+  /** The number of bytes that were sent. */
   passed(): number {
     closeRelay(this);
-    return this.#ahead === undefined ? this.sent : this.#ahead.sent;
+    return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }
 
   /** Ends the flow now, with `reason`. */
@@ -258,15 +258,15 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     const pending = this.relay?.pending === true;
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
-    this.to.writing.withdraw(this.#ahead ?? this, reason);
-    // The relay has got an event for the source and not passed it on.
+    this.to.writing.withdraw(this.#readAhead ?? this, reason);
+    // The relay has consumed an event of the source. Other calls that wait to read need it.
     if (pending) this.from.reading.wake();
   }
 
-  /** The progress of a flow that has failed. Takes the bytes of the pipe. */
+  /** The progress of a failed flow. Reads the unsent bytes out of the pipe. */
   progress(): SpliceProgress {
-    const ahead = this.#ahead;
-    // The flow takes nothing from the socket before these bytes are out.
+    const ahead = this.#readAhead;
+    // Until these bytes are sent, the flow reads nothing from the socket.
     if (ahead !== undefined) {
       const { data, sent } = ahead;
       return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };

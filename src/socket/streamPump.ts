@@ -1,4 +1,4 @@
-// pump() if one end is a stream over no socket: two pipes through the buffers of streams.
+// pump() if one of the streams has no socket: two calls of pipe(), through the buffers of the streams.
 //
 // Bytes that were read and not written stay in the buffer of their stream, so `undelivered` is empty.
 
@@ -31,8 +31,8 @@ class PipeDirection implements PipeObserver {
   }
 
   /**
-   * An error of the destination ends the pipe at once, except EPIPE: that is the orderly end of a peer that may have
-   * sent bytes.
+   * An error of the destination ends the pipe at once, except EPIPE: the peer has closed in order, and its last bytes
+   * may still be unread.
    */
   endsOn(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
@@ -74,7 +74,7 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
     there.stop();
     back.stop();
   };
-  const member: AbortListener = { aborted: stop };
+  const abortListener: AbortListener = { aborted: stop };
   const timers = new Set<NodeJS.Timeout>();
   const arm = (due: () => number): void => {
     const left = due() - performance.now();
@@ -91,14 +91,14 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
   const end = performance.now() + (timeout ?? 0);
   if (timeout !== null) arm(() => end);
   if (idleTimeout !== null) arm(() => last + idleTimeout);
-  if (signal !== undefined) onAbort(signal, member);
+  if (signal !== undefined) onAbort(signal, abortListener);
   try {
     await Promise.all([
       there.run(fromA, b.stream ?? new SocketConn(b.socket!)).catch(stop),
       back.run(fromB, a.stream ?? new SocketConn(a.socket!)).catch(stop),
     ]);
   } finally {
-    if (signal !== undefined) offAbort(signal, member);
+    if (signal !== undefined) offAbort(signal, abortListener);
     for (const timer of timers) clearTimeout(timer);
   }
   if (broken !== undefined) throw addProgress(broken.error, { aToB: there.progress(), bToA: back.progress() });

@@ -1,13 +1,11 @@
-// broadcast(): one message to many streams, where a slow peer need not stop the others.
+// broadcast(): writes one message to many streams. A slow peer does not delay the others, unless `slow` is "wait".
 //
-// The bytes of the message are made once. Each stream writes these same bytes, so a message costs each peer that is slow
-// a pending write, and no copy. A message is written to a stream as a whole or not at all, so the framing of the
-// protocol stays right whatever happens to a slow peer.
+// The bytes of the message are made once, and all streams write the same bytes. So a slow peer costs one pending write,
+// and no copy. A stream writes a message as a whole or not at all, so it never sends a part of a frame.
 //
-// Bytes leave an outbox in events, and no event comes while a loop goes on in microtasks. So a peer must not count as
-// slow because the loop has not turned. A message that does not fit can't be offered again in a later turn: messages of
-// other calls would come before it. So the turn comes first: a call that has filled a quarter of an outbox resolves
-// when the event loop has turned, and the outbox has room for the messages of three more such calls by then.
+// The reactor empties an outbox when it dispatches events. It dispatches none while a program runs in microtasks only.
+// Such a program would fill the outbox of a peer that reads, and that peer would count as slow. So a call that has
+// filled a quarter of an outbox resolves only after a turn of the event loop.
 
 import { isUint8Array } from "node:util/types";
 import { bytesToSend, checkNames, checkOptions, quote, quoteOther } from "../check/index.js";
@@ -21,23 +19,30 @@ import { NO_WRITE, type Outbox } from "./outbox.js";
 import { outboxOf, type Stream } from "./stream.js";
 
 /**
- * What happens to a peer that is slow: the message does not fit into the outbox of its stream (`maxOutbox`).
+ * What `broadcast()` does if a peer is slow. A peer is slow if the message does not fit into the outbox of its stream
+ * (`maxOutbox`).
  *
  * - `"drop"`: this peer does not get this message.
- * - `"disconnect"`: `abort()` of its stream.
- * - `"wait"`: it gets the message, and `broadcast()` waits until every peer has taken the message.
+ * - `"disconnect"`: `broadcast()` calls `abort()` of its stream.
+ * - `"wait"`: this peer gets the message, and `broadcast()` waits until every stream has written it.
  */
 export type SlowPeer = "drop" | "disconnect" | "wait";
 
-/** How to send to many streams. `timeout` and `signal` apply to `slow: "wait"` only, and end only the wait. */
+/**
+ * The options of `broadcast()`. `timeout` and `signal` are allowed only with `slow: "wait"`. They end the wait; the
+ * messages are still sent.
+ */
 export interface BroadcastOptions extends IoOptions {
-  /** What happens to a peer that is slow. It has no default. */
+  /** What to do if a peer is slow. Required. */
   readonly slow: SlowPeer;
 }
 
-/** What became of a message. Each stream counts once, except that one that was slow and waited for is in `sent` too. */
+/**
+ * The result of `broadcast()`. Each stream counts once. Only with `"wait"`, a slow stream counts in `slow` and in
+ * `sent`.
+ */
 export interface BroadcastResult<S extends Stream = Stream> {
-  /** The number of streams that have taken the message, or whose outbox has it. */
+  /** The number of streams that have written the message or have it in their outbox. */
   readonly sent: number;
   /** The streams whose outbox had no room. They did not get the message, unless `slow` is `"wait"`. */
   readonly slow: readonly S[];
@@ -49,21 +54,21 @@ const POLICIES: readonly unknown[] = ["drop", "disconnect", "wait"];
 const ACTION = "broadcast";
 
 /**
- * Writes one message to each of many streams. A failure of one stream concerns no other stream.
+ * Writes one message to each of many streams. If one stream fails, the others still get the message.
  *
- * A stream whose peer reads has an empty outbox, and takes the message at once. If the peer does not read, its kernel's
- * buffers fill, and then messages wait in the outbox of its stream, at most `maxOutbox` bytes. `slow` says what happens
- * when a message does not fit. With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at once, or
- * after a turn of the event loop if this call has filled a quarter of an outbox. So await each call: then a peer that
- * reads gets its turns before it can count as slow. With `"wait"` the promise resolves when each stream has taken the
- * message or has failed. Then the slowest peer sets the pace. A stream that a second call finds over its limit is in
- * `failed`, with an {@link OutboxFullError}.
+ * If the peer reads, the outbox of its stream is empty, and the stream writes the message at once. If the peer does not
+ * read, the buffers of the kernel fill. Then messages wait in the outbox of the stream, at most `maxOutbox` bytes. If a
+ * message does not fit, `slow` decides. With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at
+ * once, or after a turn of the event loop if this call has filled a quarter of an outbox. So await each call: otherwise
+ * a peer that reads may count as slow. With `"wait"` the promise resolves when each stream has written the message or
+ * has failed. If an outbox is over its limit already, its stream is in `failed` with an {@link OutboxFullError}.
  *
- * Pass bytes that no code changes afterwards: they are not copied, and may wait for a long time. If a message that waits
- * in an outbox fails later, the reads of that stream and `whenBroken()` report it.
+ * Do not change the bytes afterwards: `broadcast()` does not copy them, and they may wait for a long time. If a message
+ * that waits in an outbox fails later, the reads of that stream and `whenBroken()` report it.
  *
  * @throws TypeError or RangeError (by rejecting) for an argument that is wrong; nothing is written
- * @throws TimeoutError (by rejecting) with `"wait"`, after `timeout`; the reason of `signal`. The messages still go out
+ * @throws TimeoutError (by rejecting) with `"wait"`, after `timeout`; with the reason of `signal` after an abort. The
+ *   messages are still sent
  * @example
  * ```ts
  * import { broadcast, Stream } from "berkeley";
@@ -109,14 +114,14 @@ export async function broadcast<S extends Stream>(
       if (taken === true) continue;
       if (outbox.needsTurn) filled.push(outbox);
       const settled = taken.catch((error: unknown) => void failed.push({ stream, error }));
-      // Without a pending write the promise is settled already.
+      // NO_WRITE: the write has ended already, with success or with an error.
       if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
     } catch (error) {
       failed.push({ stream, error });
     }
   }
   if (filled.length > 0) {
-    // The callbacks of the first turn may run before the loop has polled for events.
+    // The first turn may come before the loop polls for events, so two turns are needed.
     await threadTurn.next();
     await threadTurn.next();
     for (const outbox of filled) outbox.turnPassed();
@@ -138,7 +143,7 @@ interface Target<S> {
   readonly outbox: Outbox;
 }
 
-/** The streams, checked: each of them once, in their order. */
+/** Checks the streams and removes duplicates. */
 function targetsOf<S extends Stream>(streams: Iterable<S>): Target<S>[] {
   if (typeof (streams as Iterable<S> | undefined)?.[Symbol.iterator] !== "function" || typeof streams === "string") {
     throw new TypeError(`Cannot ${ACTION}: streams is ${quote(streams)}, required an iterable of Streams`);

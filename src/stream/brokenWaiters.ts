@@ -1,4 +1,4 @@
-// The pending `whenBroken()` or `whenEnded()` calls of a connection that is written in JavaScript; see io.ts.
+// The pending `whenBroken()` or `whenEnded()` calls of a connection that has no descriptor of its own; see io.ts.
 
 import type { TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -26,7 +26,7 @@ class BrokenWaiter extends PendingCall<unknown> {
   }
 }
 
-/** The calls that wait until the connection is broken, or until the peer has ended, and the result of the wait. */
+/** The calls that wait until the connection is broken or the peer has ended, and the error that ended the wait. */
 export class BrokenWaiters {
   readonly #waiters = new Set<BrokenWaiter>();
   readonly #call: string;
@@ -48,8 +48,7 @@ export class BrokenWaiters {
   }
 
   /**
-   * The connection is broken: resolves all calls with `error`, and later calls with the error of the first
-   * `resolveAll`.
+   * Resolves all pending calls with `error`. Later calls resolve with the error of the first `resolveAll()`.
    */
   resolveAll(error: unknown): void {
     this.#error ??= { error };

@@ -1,21 +1,20 @@
-// The reading side of a stream: a buffer, and the one loop that reads from the source until a read rule has its result.
+// The reading side of a stream: a buffer, and the loop that reads from the source until a read rule has its result.
 //
 // Each reading method of a stream is a read rule (readRules.ts). The rule takes its result from the buffer, or returns
 // `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
 // have arrived stay in the buffer, so no call loses bytes.
 //
 // A source that is a `DirectReader` (io.ts) gets this object as its consumer. It reads until the rule has its result,
-// and then settles the only promise of the call. Two kinds of calls take the other way, one `read()` of the source
-// after another:
-// - the source has no `readFor()`, because it is a connection of another kind;
-// - the rule runs code of the user, such as a decoder. That code must not run while the reactor dispatches events.
+// and then settles the only promise of the call. Two kinds of calls use `read()` of the source instead:
+// - calls on a source without `readFor()`;
+// - calls whose rule runs code of the user (a decoder), which must not run while the reactor dispatches events.
 //
-// A call that finds its bytes in the buffer makes no system call. It takes a step from the budget of the turn
-// (wait/turnBudget.ts). When the budget is spent, the call goes on in the next turn and holds the reading side until
-// then. A call that waits for the source takes no step here.
+// A call that finds its bytes in the buffer makes no system call. It counts against the budget of the turn
+// (wait/turnBudget.ts). When the budget is spent, the call continues in the next turn, and the reading side stays
+// locked until then.
 //
-// No timer is made here: the source gets the timeout and the signal. A call that needs several reads passes on the rest
-// of its time. Most calls need one read, which costs one derived promise and no closure.
+// No timer is made here: the source gets the timeout and the signal. If a call needs several reads, each read gets the
+// remaining time as its timeout. Most calls need one read, which costs one derived promise and no closure.
 
 import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
@@ -35,7 +34,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   readonly #source: Reader;
   readonly #direct: DirectReader | undefined;
   readonly #now: () => number;
-  /** A call reads, or a caller of `lock()` has the reading side. A direct read is pending at the source instead. */
+  /** A call uses `read()` of the source, or `lock()` was called. */
   #busy = false;
   /** `lockForTransfer()` has locked the reading side. */
   #transferring = false;
@@ -119,7 +118,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return target;
     }
     const { buffer } = this;
-    // After fill() the caller views the bytes in place, and the shared slab has no views.
+    // The caller of fill() uses a view of the buffer, which must not be in the slab that all streams share.
     const own = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
     const memory = own ? buffer.ownSlab() : buffer.sharedSlab();
     this.start = buffer.freeStart;
@@ -150,7 +149,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
     if (this.buffer.length === 0 && !this.#ended) return undefined;
-    // It never waits. So it takes its step in any case, and the next call that may wait gives way.
+    // tryRead() never waits, so it counts, but is not delayed itself.
     threadTurn.spend();
     return this.#apply(rule);
   }
@@ -179,14 +178,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#readSource(target, opts).then(onTargetRead, onError);
   }
 
-  /** Reserves the reading side for a caller that works on the buffer itself, until `unlock()`. */
+  /** Locks the reading side until `unlock()`. The caller then uses `buffer` directly. */
   lock(): void {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
     this.#busy = true;
   }
 
-  /** As `lock()`, for a caller that reads from the socket below and first takes the bytes of this buffer. */
+  /** As `lock()`, for a caller that calls `takeUnread()` and then reads from the socket below. */
   lockForTransfer(): void {
     this.lock();
     this.#transferring = true;
@@ -196,7 +195,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#busy = this.#transferring = false;
   }
 
-  /** Reads once into the buffer, for the holder of the lock. Resolves with false at the end. */
+  /** Reads once into the buffer. The caller must have called `lock()`. Resolves with false at the end. */
   fill(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#direct === undefined || this.#ended) return this.#fillByRead(opts);
     this.#rule = HAS_BYTES;
@@ -210,7 +209,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return !this.#ended;
   }
 
-  /** See `ReadAhead`. The bytes of the layer above were read from here, so they come first. */
+  /** See `ReadAhead`. It includes the bytes that the layer above has read from here and not returned. */
   get unread(): number {
     return this.buffer.length + (this.#above?.unread ?? 0);
   }
@@ -229,14 +228,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return Buffer.concat([first, this.buffer.take(max - first.length)]);
   }
 
-  /** Another layer reads from here from now on. */
+  /** Registers the layer that reads from this one. See {@link Conn.registerReadAhead}. */
   registerReadAhead(layer: ReadAhead): void {
     const unread = this.#above?.unread ?? 0;
     if (unread > 0 && this.#above !== layer) throw new BufferedError("put a stream on the connection", unread);
     this.#above = layer;
   }
 
-  /** The bytes in the buffer, which stay unread. Throws if a read could not start. */
+  /** Returns the bytes in the buffer and leaves them unread. Throws the error with which a read would reject now. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
@@ -245,7 +244,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.peek(this.buffer.length);
   }
 
-  /** Ends the reading, as on a closed connection. The error is made when a call needs it: most streams never do. */
+  /** Makes all further reads reject with `EBADF`. */
   close(): void {
     this.#closed = true;
     this.buffer.clear();
@@ -288,7 +287,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.buffer.clear();
   }
 
-  /** The error with which a read rejects now, or undefined if it may start. */
+  /** The error with which a new read rejects; undefined if a read can start. */
   #readError(): { readonly error: unknown } | undefined {
     if (this.#closed) return { error: localError("EBADF", "read") };
     if (this.#failure !== undefined) return this.#failure;
@@ -318,7 +317,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#readSource(this.buffer.freeSpace(), opts);
   }
 
-  /** A source must reject and not throw. If one throws all the same, the reading side must not stay locked. */
+  /** Turns an exception of the source into a rejection. Otherwise the reading side would stay locked. */
   #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     try {
       return this.#source.read(target, opts);
@@ -378,7 +377,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     }
   }
 
-  /** The options of the next read of the same call: the rest of its time. */
+  /** The options of the next read of the same call, with the remaining time as `timeout`. */
   #remaining(): IoOptions | undefined {
     const opts = this.#opts;
     if (opts?.timeout === undefined || opts.timeout === null) return opts;

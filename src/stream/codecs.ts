@@ -1,4 +1,4 @@
-// The codecs that most protocols need: a length before the payload, a delimiter after it, or one size for all frames.
+// Three codecs: a length before the payload, a delimiter after the payload, and frames of one size.
 
 import { checkOptions, integer, quote } from "../check/index.js";
 import { LimitError } from "../errors/index.js";
@@ -7,21 +7,24 @@ import { delimiterBytes } from "../reading/readArguments.js";
 import { encodeVarint, readVarint, varintSize } from "./varint.js";
 import { toBytes } from "./writeParts.js";
 
-/** The length before a payload. */
+/** The options of `lengthPrefixed()`. */
 export interface LengthPrefixOptions {
   /** Size of the length in bytes, or `"varint"`: LEB128, seven bits per byte, low bits first. Default 4. */
   readonly bytes?: 1 | 2 | 4 | 8 | "varint" | undefined;
   /** Order of the length's bytes. Default `"big"`, which is network order. */
   readonly endian?: "big" | "little" | undefined;
-  /** Maximum number of bytes of a payload. Default 1 MiB, or the largest length that `bytes` can hold if that is less. */
+  /**
+   * Maximum number of bytes of a payload. Default 1 MiB, or the largest length that `bytes` can hold if that is less.
+   */
   readonly max?: number | undefined;
 }
 
 const MIB = 1_048_576;
 
 /**
- * Frames of a length and a payload of that length. The value is the payload, a view that belongs to the caller. Text is
- * sent as UTF-8. A length over `max` is a `LimitError` as soon as it is read, before the payload has arrived.
+ * A codec whose frames are a length and a payload of that length. The value is the payload; its Buffer belongs to the
+ * caller. Text is sent as UTF-8. If the length is over `max`, the read rejects with a `LimitError` before the payload
+ * arrives.
  *
  * @example
  * ```ts
@@ -75,15 +78,16 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   };
 }
 
-/** The limit of frames with a delimiter. */
+/** The options of `delimited()`. */
 export interface DelimitedOptions {
   /** Maximum number of bytes of a frame without its delimiter. Default 1 MiB. */
   readonly max?: number | undefined;
 }
 
 /**
- * Frames that end with a delimiter. The value is the bytes before it. `encode` throws a `RangeError` for a value in
- * which the delimiter occurs, or at whose end the delimiter would begin too early: the reader would find another frame.
+ * A codec whose frames end with a delimiter. The value is the bytes before the delimiter. `encode` throws a
+ * `RangeError` if the first delimiter in value and delimiter together is not at their end: the reader would find a
+ * shorter frame.
  *
  * @example
  * ```ts
@@ -116,9 +120,9 @@ export function delimited(
       const payload = toBytes(value);
       if (payload.length > max) throw new LimitError("max", max, payload.length);
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-      // The end of the payload and the beginning of the delimiter may together look like a delimiter.
-      const seam = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - end.length + 1)), end]);
-      if (bytes.includes(end) || seam.indexOf(end) !== seam.length - end.length) {
+      // The delimiter may begin in the payload: with the delimiter "aab", the payload "a" gives "aaab".
+      const boundary = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - end.length + 1)), end]);
+      if (bytes.includes(end) || boundary.indexOf(end) !== boundary.length - end.length) {
         const found = `the delimiter ${quote(end.toString())} is found in them`;
         throw new RangeError(`Cannot encode a frame of ${payload.length} bytes: ${found}, required only at their end`);
       }
@@ -128,7 +132,7 @@ export function delimited(
 }
 
 /**
- * Frames that all have `size` bytes. `encode` throws a `RangeError` for a value of another size.
+ * A codec whose frames all have `size` bytes. `encode` throws a `RangeError` for a value of another size.
  *
  * @example
  * ```ts

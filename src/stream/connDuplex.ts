@@ -1,9 +1,9 @@
-// A Duplex over a Conn, with the members of Node's own sockets. `node:http` and libraries around it use timeouts,
-// addresses and TLS of the socket that they get, and silently do without a member that is missing.
+// A Duplex over a Conn, with the members of Node's own sockets. `node:http` and libraries around it use the timeout,
+// the addresses and the TLS members of their socket. If such a member is missing, they skip the feature without an
+// error.
 //
-// Members that a Duplex has itself are Node's. The members here return what the connection has. Where the connection
-// has no such setting, a method does nothing, as in a net.Socket: no method may throw only because the connection is
-// not over TCP.
+// The members of `Duplex` itself are Node's. If the connection does not have a setting, the method for it does nothing,
+// as in a net.Socket. So no method throws only because the connection is not over TCP.
 
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/index.js";
@@ -13,15 +13,15 @@ import type { Conn } from "../io.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 
-/** The buffers of the Duplex, and the end of its writing side. */
+/** The options of `toDuplex()`. */
 export interface ToDuplexOptions {
-  /** Maximum number of bytes that the Duplex reads ahead, and the maximum number of bytes of one read. Default 64 KiB. */
+  /** Maximum number of bytes that the Duplex reads ahead. It is also the maximum of one read. Default 64 KiB. */
   readonly readableHighWaterMark?: number | undefined;
-  /** When so many bytes wait to be written, `write()` returns false. Default 64 KiB. */
+  /** `write()` returns false while this number of bytes, or more, waits to be written. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;
   /**
-   * Whether the writing side stays open when the peer has finished. With false, the Duplex ends it then, and is closed.
-   * A `net.Socket` does so by default, and some libraries rely on it. Default true.
+   * Whether the writing side stays open when the peer has finished. With false, the Duplex then ends its writing side
+   * and closes. False is the default of `net.Socket`, and some libraries rely on it. Default here: true.
    */
   readonly allowHalfOpen?: boolean | undefined;
 }
@@ -29,8 +29,8 @@ export interface ToDuplexOptions {
 const HIGH_WATER_MARK = 65_536;
 
 /**
- * Stands for `Duplex` of node:stream as the base class of {@link ConnDuplex} until the first Duplex is made. Most
- * programs make none, so they need not load node:stream.
+ * The base class of {@link ConnDuplex} until the first Duplex is made; then {@link loadDuplex} replaces it by `Duplex`
+ * of node:stream. So a program without a Duplex does not load node:stream.
  */
 // oxlint-disable-next-line typescript/no-extraneous-class -- a placeholder
 const DuplexPlaceholder: typeof Duplex = class {} as unknown as typeof Duplex;
@@ -39,12 +39,14 @@ const DuplexPlaceholder: typeof Duplex = class {} as unknown as typeof Duplex;
 export function loadDuplex(): void {
   const { Duplex } = stream();
   if (Object.getPrototypeOf(ConnDuplex) === Duplex) return;
-  // super() finds its constructor by the first chain, and methods are found by the second.
+  // super() uses the prototype of the class. Methods are found by the prototype of `prototype`.
   Object.setPrototypeOf(ConnDuplex, Duplex);
   Object.setPrototypeOf(ConnDuplex.prototype, Duplex.prototype);
 }
 
-/** While a timeout runs, a write goes out in pieces of so many bytes, and each piece restarts the timer. */
+/**
+ * While `setTimeout()` is on, large writes are split into pieces of this size in bytes. Each piece restarts the timer.
+ */
 const PIECE = 262_144;
 
 type Done = (error?: Error | null) => void;
@@ -104,9 +106,10 @@ export class ConnDuplex extends DuplexPlaceholder {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
-    // A pipe to this Duplex waits for its source and makes no write. So only whenBroken() finds a broken connection.
-    // The reference is weak, so that whenBroken() does not keep the Duplex alive. After a regular close of the peer
-    // there may be bytes to read. So only a reset destroys the Duplex, and only while its writing side is open.
+    // While a program pipes a silent source into this Duplex, no write reports a broken connection; whenBroken() does.
+    // The reference is weak, so that the pending whenBroken() does not prevent garbage collection of the Duplex. After
+    // EPIPE (the peer has closed in order) there may be bytes to read. So only other errors destroy the Duplex, and
+    // only while its writing side is open.
     const weak = new WeakRef(this);
     const onBroken = (error: unknown): void => {
       const duplex = weak.deref();
@@ -167,7 +170,7 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 
   #fail(error: unknown): void {
-    // If the Duplex is destroyed, it has ended the read itself by closing the connection.
+    // A destroyed Duplex has closed the connection, and this error is the rejection of its pending read.
     if (!this.destroyed) this.destroy(error as Error);
   }
 
@@ -298,7 +301,7 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 }
 
-/** A Duplex that shows nothing of TLS, for the layer that puts TLS on it. See {@link toDuplex}. */
+/** A Duplex without the members of TLS, also over a TLS connection. */
 export function plainDuplex(conn: Conn, opts: ToDuplexOptions): ConnDuplex {
   loadDuplex();
   return new ConnDuplex(conn, opts);

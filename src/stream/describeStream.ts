@@ -1,4 +1,4 @@
-// How a stream is described: its own fields, then those of the connection below.
+// The description of a stream: the fields of the connection below, and those of the stream.
 
 import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
@@ -8,9 +8,9 @@ import { describe, type Description, type Fields } from "../registry/index.js";
 /** The fields of a stream in JSON, among the fields of the connection below, such as `fd` and `tls`. */
 export interface StreamDescription extends Description {
   readonly kind: "Stream";
-  /** The class of the connection below, if it is one of the package. */
+  /** The class name of the connection below; null for a class outside the package. */
   readonly conn: string | null;
-  /** Over a socket: see {@link SocketDescription}. Other connections: `open` or `closed`. */
+  /** Over a socket: `state` of {@link SocketDescription}. Other connections: `open` or `closed`. */
   readonly state: string;
   readonly local: string | null;
   readonly peer: string | null;
@@ -20,7 +20,7 @@ export interface StreamDescription extends Description {
   readonly pending: readonly string[];
 }
 
-/** The part of a stream's reader that is shown. */
+/** The members of a stream's reader that a description uses. */
 interface Reading {
   readonly closed: boolean;
   readonly reading: boolean;
@@ -43,7 +43,7 @@ function textOrNull(address: Address | undefined): string | null {
   return address === undefined ? null : String(address);
 }
 
-/** The number of bytes of the data of a write; 0 for a wrong value, which the write refuses. */
+/** The number of bytes of `data`; 0 for a wrong type, because the write then rejects. */
 export function sizeOfData(data: Data): number {
   if (typeof data === "string") return Buffer.byteLength(data);
   if (isUint8Array(data)) return data.length;

@@ -2,9 +2,8 @@
 //
 // If a TCP socket has unread data when close(2) is called, or gets data afterwards, the kernel sends a reset. A reset
 // makes the peer's kernel discard data that the peer has received and not read (RFC 1122, section 4.2.2.13; RFC 9112,
-// section 9.6). So a server that answers before it has read everything finishes writing, reads on until the peer
-// finishes, and then closes. A peer may never finish, or send without end. So a time and a number of bytes limit the
-// wait.
+// section 9.6). So endConnection() shuts down writing, reads until the peer ends its direction too, and then closes. A
+// peer may never end or send without limit. So a timeout and a number of bytes limit these reads.
 
 import { quote } from "../check/index.js";
 import { END_MAX_BYTES, END_TIMEOUT, type Conn, type EndOptions, type EndResult } from "../io.js";
@@ -25,7 +24,7 @@ export interface EndingReader {
   now(): number;
 }
 
-/** The error of an option that is wrong, or undefined. An aborted signal is not wrong: `end()` then closes at once. */
+/** The error of a wrong option, or undefined. An aborted signal is no error here: `end()` then closes at once. */
 export function endOptionsError(opts: EndOptions | undefined): Error | undefined {
   const refused = optionsError(opts, "end", ["timeout", "signal", "maxBytes"]);
   if (refused !== undefined && !isAbort(refused.error, opts)) return refused.error as Error;
@@ -68,15 +67,14 @@ export async function endConnection(
   } catch (error) {
     const code = (error as { readonly code?: unknown } | null)?.code;
     if (reader.closed || code === "EBADF" || code === "ECANCELED") how = "closed";
-    // The check does not compare times: a timer of Node may fire early, by the duration of the turn in which it was
-    // set.
+    // The code is checked, not the clock: a timer of Node may fire before the deadline.
     else if (code === "ETIMEDOUT") how = "timeout";
     else {
       how = "failed";
       failure = { error };
     }
   }
-  // If not all data were written, the peer must not see a regular end, and close() must not wait for the rest.
+  // If not all data were written, the peer must get a reset, and close() must not wait for pending writes.
   if (!writingEnded) conn.abort();
   await conn.close();
   if (signal?.aborted === true && how === "failed") throw signal.reason;
@@ -94,15 +92,16 @@ async function discardUntilEnd(conn: Conn, state: DiscardState): Promise<EndResu
   const { maxBytes, timeLeft, signal } = state;
   while (state.dropped <= maxBytes) {
     if (discarded.length === 0) discarded = new Uint8Array(DISCARD_SIZE);
-    // One byte more than allowed distinguishes a peer that sends too much from one that ends at the limit.
+    // A peer may send exactly maxBytes and end. So the read takes one byte more than allowed: that byte exceeds the
+    // limit.
     const size = Math.min(DISCARD_SIZE, maxBytes - state.dropped + 1);
     const timeout = timeLeft();
     const target = size === DISCARD_SIZE ? discarded : discarded.subarray(0, size);
     const count = await conn.read(target, { timeout, signal });
     if (count === 0) return "finished";
     state.dropped += count;
-    // A read that finds data does not time out. Without this check, a peer that sends without a pause would be read
-    // forever.
+    // A read that finds data does not time out. Without this check, a peer that sends all the time would never time
+    // out.
     if (timeout === 0) return "timeout";
   }
   return "maxBytes";

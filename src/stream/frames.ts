@@ -1,4 +1,4 @@
-// Frames: messages that a codec finds in a stream of bytes.
+// The types of codecs, and the search for frames.
 
 import { warnOnRejection } from "../callbacks.js";
 import { quote } from "../check/index.js";
@@ -13,16 +13,16 @@ export interface Frame<T> extends Found<T> {
 }
 
 /**
- * Searches for one frame at the beginning of the unread bytes. It returns the frame, or the number of bytes that it
- * needs before the next call makes sense: more than `bytes.length`.
+ * Searches for one frame at the beginning of the unread bytes. It returns the frame. If bytes are missing, it returns a
+ * number greater than `bytes.length`: it is called again when the buffer has that many bytes.
  *
  * `bytes` is never empty. `ended` says that no more bytes will come; if the decoder then returns a number, the read
- * rejects with an `IncompleteReadError`. The frame may contain views of `bytes`. The decoder must not keep other parts
- * of `bytes`.
+ * rejects with an `IncompleteReadError`. The value may contain views of the bytes of its frame. The decoder must not
+ * keep views of other bytes.
  *
- * Until it returns a frame, the decoder is called again with bytes that begin at the same place. So it may remember how
- * far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. Then all
- * later reads of the stream reject with that error.
+ * Until the decoder returns a frame, all its calls get the same bytes, with more at the end. So it may store how far it
+ * has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. Then all later
+ * reads of the stream reject with that error.
  */
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 
@@ -50,13 +50,16 @@ export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 export interface Codec<T, In = T> {
   /** Maximum number of bytes of a frame, including header and delimiter. Default: the stream's `maxFrame`. */
   readonly max?: number | undefined;
-  /** Makes a decoder for one stream. Called by `frames()`, and again if other methods have read bytes of a frame. */
+  /**
+   * Makes a decoder for one stream. `frames()` calls it, and calls it again after another method has read bytes of an
+   * incomplete frame.
+   */
   decoder(): Decoder<T>;
   /** The bytes of one frame. */
   encode(value: In): Data;
 }
 
-/** How to read frames. */
+/** The options of `frames()`. */
 export interface FrameOptions extends IoOptions {
   /**
    * Maximum number of bytes of a frame, including header and delimiter. Default: the codec's `max`, else the stream's
@@ -66,7 +69,7 @@ export interface FrameOptions extends IoOptions {
 }
 
 /**
- * The search of `Items` for the frames of a codec.
+ * Makes the function with which `Items` searches the buffer for frames of a codec.
  *
  * @param limit the name of the option that `max` comes from, for the `LimitError`
  */
@@ -77,7 +80,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
   let position = -1;
   return (buffer, ended) => {
     if (buffer.length === 0) return ended ? null : undefined;
-    // Bytes of the frame were read in another way, so the state of the decoder is of no use.
+    // Another method has read bytes of the incomplete frame, so the state of the decoder is wrong.
     if (needed > 1 && position !== buffer.position) {
       decode = codec.decoder();
       needed = 1;

@@ -10,7 +10,7 @@ import { milliseconds } from "../wait/waitOptions.js";
 import { rejection } from "../wait/rejection.js";
 import { type Transport, TransportConn } from "./transportConn.js";
 
-/** How a Conn uses the Duplex below it. */
+/** The options of `fromDuplex()`. */
 export interface FromDuplexOptions {
   /**
    * Milliseconds that `close()` waits for the Duplex to finish writing, before it destroys the Duplex; from 0 to
@@ -89,7 +89,7 @@ class NodeDuplexTransport implements Transport {
         };
         duplex.once("close", done);
         duplex.once("error", done);
-        // With or without an error, nothing is left to be written.
+        // The callback also runs after an error, when the Duplex drops its pending writes.
         duplex.end(done);
       });
       duplex.destroy();
@@ -111,9 +111,9 @@ class NodeDuplexTransport implements Transport {
   }
 
   /**
-   * Node's own codes for a Duplex that has ended become `EPIPE`, or the error that ended it. `ECANCELED` is one of
-   * them: libuv returns it for a write on a handle that is closed meanwhile. Node (since version 22) closes the handle
-   * of a socket whose read was reset, so here the code does not mean that a caller has cancelled the write.
+   * Replaces Node's codes for an ended Duplex by the error that ended it, or else by `EPIPE`. `ECANCELED` is such a
+   * code too: when a read gets a reset, Node (since version 22) closes the handle, and libuv then ends pending writes
+   * with `ECANCELED`. No caller has cancelled the write.
    */
   #writeError(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;
@@ -136,8 +136,7 @@ class NodeDuplexTransport implements Transport {
  * `net.Socket`. `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its high water
  * mark.
  *
- * @throws TypeError for a Duplex in object mode or with an encoding, which does not carry bytes; for an option that is
- *   wrong
+ * @throws TypeError for a Duplex in object mode or with an encoding, because it returns no bytes; for a wrong option
  * @throws RangeError for a `closeTimeout` that is out of range
  * @example
  * ```ts

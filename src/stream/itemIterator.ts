@@ -8,8 +8,8 @@ import { type FindItem, type Found, type ReadRule } from "../reading/readRules.j
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 
 /**
- * The items of a stream: an async iterator that also has `read()` and `tryRead()`. It holds no bytes: what it has not
- * returned is in the stream. So a program may leave the loop, read in another way and continue.
+ * The items of a stream: an async iterator that also has `read()` and `tryRead()`. It stores no bytes: unread bytes
+ * stay in the stream. So a program can leave the loop, call other methods of the stream, and start a loop again.
  *
  * @example
  * ```ts
@@ -31,7 +31,10 @@ export class Items<T> implements AsyncIterableIterator<T> {
   readonly #readRule: ReadRule<T | null>;
   readonly #tryReadRule: ReadRule<Found<T>>;
   readonly #nextRule: ReadRule<IteratorResult<T, undefined>>;
-  /** A loop ends quietly if this side has closed the connection. The reason of a signal may look like such an error. */
+  /**
+   * Ends the loop without an error if this side has closed the connection. A signal's reason is thrown, even if it has
+   * the same code.
+   */
   readonly #toEnd = (error: unknown): IteratorResult<never, undefined> => {
     if (endedByClose(error) && error !== this.#opts?.signal?.reason) return DONE;
     throw error;
@@ -79,7 +82,7 @@ export class Items<T> implements AsyncIterableIterator<T> {
   next(): Promise<IteratorResult<T, undefined>> {
     const reader = this.#reader;
     const result = reader.read(this.#nextRule, this.#opts);
-    // An item that was there needs no second promise.
+    // If the read has ended at once, it has not met close(), and needs no second promise.
     return reader.reading || reader.closed ? result.then(undefined, this.#toEnd) : result;
   }
 

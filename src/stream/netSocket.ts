@@ -1,7 +1,7 @@
-// From a connection to a net.Socket of node:net: its descriptor, and the bytes that were read from it.
+// Turns a connection into a net.Socket of node:net: passes its descriptor and the bytes that were read ahead.
 //
-// A net.Socket never reads while it is made, only in later turns of the event loop. So bytes that are put back right
-// after that come before all bytes that it reads.
+// The constructor of net.Socket does not read; the first read happens in a later turn of the event loop. So unshift()
+// right after the constructor puts bytes before all bytes that Node reads.
 
 import type { Socket } from "node:net";
 import { fs, net } from "../builtins.js";
@@ -9,27 +9,28 @@ import { checkOptions } from "../check/index.js";
 import type { Conn } from "../io.js";
 import { localError } from "../wait/localError.js";
 
-/** The properties of the `net.Socket`. */
+/** The options of `toNetSocket()`. */
 export interface ToNetSocketOptions {
   /**
-   * Whether the writing side stays open when the peer has finished. With false, Node ends the writing side then, as it
+   * Whether the writing side stays open when the peer has finished. With false, Node then ends the writing side, as it
    * does for its own sockets. A server of `node:http` requires true. Default false.
    */
   readonly allowHalfOpen?: boolean | undefined;
 }
 
 /**
- * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses it, it is closed.
+ * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses the descriptor, this
+ * function closes it.
  *
- * @throws SocketError `EBADF` or `ENOTSOCK` when other code has closed our descriptor, so that the number is free or
- *   belongs to another file; otherwise the error of Node, or of epoll below it
+ * @throws SocketError `EBADF` or `ENOTSOCK` when other code has closed our descriptor, so that its number is free or
+ *   belongs to another file; otherwise the error of Node or of epoll
  */
 export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {
     return new (net().Socket)({ fd, readable: true, writable: true, allowHalfOpen });
   } catch (error) {
     const kind = descriptorKind(fd);
-    // A descriptor that is no socket is not ours, so it must stay open.
+    // If the number now belongs to a file, it is not ours and must stay open.
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
     // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's own codes for this case. All other codes are those of a system
@@ -47,7 +48,7 @@ function descriptorKind(fd: number): "socket" | "other" | "closed" {
   }
 }
 
-/** Makes a `net.Socket` on the descriptor of `conn`. It first reads the bytes of `unread`. */
+/** Makes a `net.Socket` on the descriptor of `conn`. Its first bytes are `unread`. */
 export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSocketOptions): Socket {
   checkOptions(opts, "toNetSocket", ["allowHalfOpen"]);
   if (conn.detachNative === undefined) {

@@ -1,4 +1,4 @@
-// A read that finds its bytes in the buffer after the budget of the turn is spent: it goes on in the next turn.
+// Delays a read that finds its bytes in the buffer, if the budget of the turn is spent.
 
 import type { IoOptions } from "../io.js";
 import { localError } from "../wait/localError.js";
@@ -7,8 +7,8 @@ import { threadTurn } from "../wait/turnBudget.js";
 import type { BufferedReader } from "./bufferedReader.js";
 
 /**
- * Calls `begin` in the next turn, with the rest of the time. Until then the call holds the reading side. Bytes that are
- * there now count as having come in time.
+ * Calls `begin` in the next turn, with the remaining time as `timeout`. The reading side is locked until then. The
+ * bytes are in the buffer already, so the call can't time out in between.
  */
 export async function inNextTurn<T>(
   reader: BufferedReader,

@@ -1,13 +1,11 @@
 // The outbox of a stream: the writes that the connection below has not taken yet, and the limit of their memory.
 //
-// A connection takes most writes at once. Then there is no outbox, and a write costs one comparison more. The stream
-// makes this object for the first write that has to wait. From then on the object counts each write that waits, until
-// the promise of that write settles. The bytes that the connection has already taken of the first write come from
-// `writeProgress` of the connection.
+// A connection takes most writes at once. The stream makes this object for the first write that has to wait. From then
+// on the object counts each waiting write until its promise settles. `writeProgress` of the connection is the number of
+// bytes that the connection has taken of the first waiting write.
 //
-// The limit is checked against writes that wait. A write that finds no other write is passed on whatever its size is,
-// so awaited writes never meet the limit. If that write alone is larger than the limit, its bytes do not count, so
-// that small writes of other code can wait behind it.
+// The limit applies only while another write waits. So a program that awaits each write never reaches the limit. If the
+// first waiting write alone is larger than the limit, its bytes do not count, so that small writes can wait behind it.
 
 import { isUint8Array } from "node:util/types";
 import { OutboxFullError } from "../errors/index.js";
@@ -16,7 +14,7 @@ import { optionsError } from "../wait/pendingCall.js";
 
 /** The writes of a stream that the connection below has not taken. */
 export interface OutboxCounts {
-  /** Bytes of these writes, without those that the connection has taken. For a socket: bytes not in the kernel yet. */
+  /** Bytes of these writes that the connection has not taken. For a socket: bytes that are not in the kernel yet. */
   readonly bytes: number;
   /** The number of these writes. */
   readonly writes: number;
@@ -71,15 +69,15 @@ export class Outbox {
   /**
    * Writes a message as a whole, or not at all.
    *
-   * @param evenIfFull writes also if the message does not fit, unless the outbox is over its limit already
-   * @returns true if the connection has taken all of it at once; the promise of the write if that waits; undefined if
-   *   the outbox has no room
+   * @param evenIfFull queues the message even if it exceeds the limit, but not if the outbox is over its limit already
+   * @returns true if the connection has taken the whole message at once; the promise of the write if it waits;
+   *   undefined if the outbox has no room
    * @throws the error with which a write would reject
    */
   offer(bytes: Uint8Array, evenIfFull: boolean): Promise<void> | true | undefined {
     const conn = this.#conn;
     if (this.#waiting && !this.#hasRoom(bytes.length) && !(evenIfFull && this.#hasRoom(0))) return undefined;
-    // While another write is pending, `tryWrite` takes nothing, so the order stays.
+    // While another write is pending, `tryWrite` takes nothing, so messages stay in order.
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
     const rest = taken === 0 ? bytes : bytes.subarray(taken);
@@ -103,21 +101,24 @@ export class Outbox {
     );
   }
 
-  /** Whether a write of this stream waits. The writes that were settled just now still count in `#writes`. */
+  /**
+   * Whether a write of this stream waits. `#writes` alone is not enough: it still counts a write whose promise settled
+   * in this microtask.
+   */
   get #waiting(): boolean {
     return this.#writes > 0 && this.#conn.writeProgress !== NO_WRITE;
   }
 
   /**
-   * Whether a quarter of the limit was added without a turn of the event loop. Bytes leave the outbox in events, so a
-   * peer that reads needs turns to make room.
+   * Whether a quarter of the limit was added since the last turn of the event loop. The reactor empties the outbox only
+   * in later turns.
    */
   get needsTurn(): boolean {
     const { maxOutbox, maxOutboxWrites } = this.#limits;
     return this.#waiting && (this.#grownBytes * 4 >= maxOutbox || this.#grownWrites * 4 >= maxOutboxWrites);
   }
 
-  /** The event loop has turned. */
+  /** Called after a turn of the event loop. */
   turnPassed(): void {
     this.#grownBytes = this.#grownWrites = 0;
   }
@@ -141,7 +142,7 @@ export class Outbox {
     this.#size -= size;
     this.#writes--;
     if (this.#writes === 0) this.turnPassed();
-    // No write behind a large one can have its size: it would not have been accepted.
+    // A second write of this size would exceed the limit and be refused, so this is the large write.
     if (size === this.#large) this.#large = 0;
   }
 }

@@ -1,4 +1,4 @@
-// Pending reads and writes of a connection that is written in JavaScript. The connection keeps them in its queues.
+// Pending reads and writes of a connection that has no descriptor of its own, such as a Duplex.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -8,7 +8,7 @@ import { PendingCall } from "../wait/pendingCall.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
 import type { WriteParts } from "./writeParts.js";
 
-/** Where a pending call gets its time from, and how it leaves the queue of its connection. */
+/** The connection of a pending call: its clock, its timers and its queue. */
 export interface PendingTransferOwner<Call> {
   readonly clock?: Clock;
   readonly refs: TimerRefs;
@@ -16,7 +16,7 @@ export interface PendingTransferOwner<Call> {
   remove(call: Call): void;
 }
 
-/** Neither a Duplex nor a pair in memory says which object has the call. */
+/** The object of these calls in `pending()`. A Duplex or a pair in memory has no description of its own. */
 const CONN = { kind: "Conn" };
 const READ = { call: "read", object: CONN };
 const WRITE = { call: "write", object: CONN };
@@ -52,13 +52,13 @@ export class PendingWrite extends PendingCall<void> {
     this.#owner = owner;
   }
 
-  /** An error with this code, and with the number of bytes that were taken before it. */
+  /** An error with this code, and the number of bytes taken so far as `transferred`. */
   errorWith(code: string): SocketError {
     if (this.parts === undefined) return localError(code, "closeWrite");
     return localError(code, "write", { transferred: this.transferred });
   }
 
-  /** The `ETIMEDOUT` error, with the number of bytes that were taken before it. */
+  /** The `ETIMEDOUT` error, with the number of bytes taken so far as `transferred`. */
   timeoutError(): SocketError {
     if (this.parts === undefined) return timeoutError("closeWrite");
     return timeoutError("write", { transferred: this.transferred });

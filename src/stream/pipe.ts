@@ -1,5 +1,4 @@
-// Moves bytes from a stream to a writer through the stream's buffer. Each piece waits until the writer has taken the
-// one before.
+// Moves bytes from a stream to a writer through the stream's buffer, with one write at a time.
 
 import { OutboxFullError, SocketError } from "../errors/index.js";
 import type { IoOptions, Writer } from "../io.js";
@@ -7,19 +6,22 @@ import { type AbortListener, adoptSignal, offAbort, onAbort } from "../wait/abor
 import { optionsError } from "../wait/pendingCall.js";
 import type { BufferedReader } from "./bufferedReader.js";
 
-/** How to pipe. `timeout` limits each read and each write, so it is an idle timeout. `signal` ends the whole pipe. */
+/**
+ * The options of `pipeTo()`. `timeout` limits each read and each write, so it is an idle timeout. `signal` ends the
+ * whole pipe.
+ */
 export interface PipeOptions extends IoOptions {
   /** Whether the destination stays open for writing at the end. Default false: `closeWrite()` passes the end on. */
   readonly keepOpen?: boolean | undefined;
 }
 
-/** How the caller of `pipe()` follows and controls the pipe. */
+/** Callbacks of the caller of `pipe()`. */
 export interface PipeObserver {
   /** Called after each write, with the number of its bytes. */
   onWritten?(count: number): void;
   /**
-   * The reason of the pipe's signal, if it is an object that no other call uses. Then its `transferred` counts the
-   * bytes of the write that the signal has ended.
+   * The abort reason of the pipe's signal. After the abort its `transferred` is the number of bytes of the interrupted
+   * write that were written. So no other call may use the same object.
    */
   readonly stopReason?: { readonly transferred?: number };
   /** Whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */
@@ -27,8 +29,8 @@ export interface PipeObserver {
 }
 
 /**
- * Ends the reads of a pipe when its destination is broken. A source that sends nothing causes no write, so without this
- * no call would fail.
+ * Ends the pending read of a pipe when its destination is broken. While the source sends nothing, the pipe makes no
+ * write that could fail.
  */
 class DestinationWatch implements AbortListener {
   readonly #controller = new AbortController();
@@ -70,7 +72,7 @@ class DestinationWatch implements AbortListener {
 
 const NO_ACTION: AbortListener = { aborted: () => undefined };
 
-/** Moves all bytes and passes the end on. Resolves with the number of bytes. */
+/** Moves all bytes, then calls `closeWrite()` of `to` unless `keepOpen` is true. Resolves with the number of bytes. */
 export async function pipe(
   reader: BufferedReader,
   to: Writer,

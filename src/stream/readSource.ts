@@ -2,14 +2,14 @@
 
 import type { DirectReader, Reader } from "../io.js";
 
-/** What settles the reads of a source that is not direct. */
+/** The handlers for the promises of `read()` of a source that is not direct. */
 export interface ReadHandlers {
   readonly onFirstRead: (count: number) => unknown;
   readonly onTargetRead: (count: number) => number;
   readonly onError: (error: unknown) => never;
 }
 
-/** Whether a source reads until the rule of a call has its result. */
+/** Whether a source has `readFor()`. */
 export function isDirect(source: Reader): source is DirectReader {
   return typeof (source as Partial<DirectReader>).readFor === "function";
 }

@@ -21,7 +21,7 @@ export class SecureConnDuplex extends ConnDuplex {
     return this.#secured.authorized;
   }
 
-  /** The code of the reason why `authorized` is false; null if there is none. */
+  /** The error code of the verification, when `authorized` is false; otherwise null. */
   get authorizationError(): string | null {
     return this.#secured.authorizationError ?? null;
   }
@@ -55,8 +55,7 @@ export class SecureConnDuplex extends ConnDuplex {
   /**
    * The peer's certificate as an object. The object is empty if the peer has sent no certificate.
    *
-   * @param detailed whether to add `issuerCertificate`, up to the last known issuer, whose `issuerCertificate` is
-   *   itself
+   * @param detailed whether each certificate gets `issuerCertificate`; the last known issuer refers to itself
    */
   getPeerCertificate(detailed: boolean = false): PeerCertificate {
     const certificate = this.#secured.peerCertificate;

@@ -4,10 +4,9 @@ import type { Conn, SocketSettings } from "../io.js";
 
 /**
  * The type of `stream.socket`. Over a `SocketConn` it is the `Socket`: a read of it rejects with a `BufferedError`
- * (`ERR_BUFFERED`) while the stream has unread bytes. Over TLS it is a {@link SocketSettings}, which has no reads and no
- * writes, because Node and the kernel exchange the records of TLS; a program that makes such a call nevertheless gets
- * `ERR_TLS_SOCKET`. It is undefined for a connection without a socket of
- * the kernel.
+ * (`ERR_BUFFERED`) while the stream has unread bytes. Over TLS it is a {@link SocketSettings}, which has no reads and
+ * no writes: they would break the records of TLS. A call of a read or a write there fails with `ERR_TLS_SOCKET`. It is
+ * undefined for a connection without a socket of the kernel.
  */
 export type SocketBelow<C extends Conn> = C extends { readonly socket: infer S } ? S : SocketSettings | undefined;
 

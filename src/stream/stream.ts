@@ -53,15 +53,16 @@ export let outboxOf: (stream: unknown) => Outbox | undefined;
  *
  * Every reading method takes a `timeout`, for the whole call, and a `signal`. If one of them ends the call, it rejects
  * with `ETIMEDOUT` or the signal's reason, and all bytes that have arrived stay in the buffer for the next call. One
- * call reads at a time: a second one rejects with a {@link BusyError}. The stream reads only while a call reads, and at
- * most `readSize` bytes more than the call needs. The connection slows down a peer that sends faster.
+ * call reads at a time: a second one rejects with a {@link BusyError}. The stream reads from the connection only while
+ * a call waits, and at most `readSize` bytes more than the call needs. So a peer that sends faster fills the buffers of
+ * the kernel and must wait.
  *
- * A {@link LimitError} (a line or a frame is too long) or an error of a codec ends the reading: all later
- * reads reject with the same error. If the end comes too early, the call rejects with an {@link IncompleteReadError},
- * which has the bytes that have arrived. All other errors are those of the connection.
+ * After a {@link LimitError} (a line or a frame is too long) or an error of a codec, all later reads reject with the
+ * same error. If the peer ends too early, the call rejects with an {@link IncompleteReadError}, which has the bytes
+ * that have arrived. All other errors are those of the connection.
  *
- * Writing has no buffer and makes no copy: `write` is the connection's. The writes that wait are the `outbox`, and
- * `maxOutbox` limits them.
+ * `write` calls `write` of the connection, without a buffer and without a copy. The waiting writes are the `outbox`,
+ * and `maxOutbox` limits them.
  *
  * @example
  * ```ts
@@ -116,7 +117,7 @@ export class Stream<C extends Conn = Conn>
     conn.registerReadAhead?.(this.#reader);
   }
 
-  /** A stream over a `Duplex` of bytes. The stream owns the Duplex; see {@link fromDuplex}. */
+  /** Makes a stream over a `Duplex` of bytes. The stream owns the Duplex; see {@link fromDuplex}. */
   static fromDuplex(duplex: Duplex, opts: StreamOptions & FromDuplexOptions = {}): Stream {
     checkOptions(opts, "make a stream", [...STREAM_NAMES, ...FROM_DUPLEX_NAMES]);
     const { closeTimeout, ...limits } = opts;
@@ -147,7 +148,7 @@ export class Stream<C extends Conn = Conn>
     return this.#reader.buffer.length;
   }
 
-  /** The writes that were made and have not reached the kernel, or whatever is below the stream. */
+  /** The writes that the connection below has not taken: over a socket, those that have not reached the kernel. */
   get outbox(): OutboxCounts {
     return this.#outbox?.counts ?? { bytes: 0, writes: 0 };
   }
@@ -167,8 +168,8 @@ export class Stream<C extends Conn = Conn>
 
   /**
    * Reads the next bytes: as many as there are, at most `max`. Waits only if there are none. Resolves with null at the
-   * end. The Buffer belongs to the caller. It may be a part of a larger block of memory, so copy bytes that are kept
-   * for long.
+   * end. The Buffer belongs to the caller. It may be a view of a larger block of memory, so copy it if you keep it for
+   * long.
    *
    * @throws TypeError or RangeError (by rejecting) for a `max` that is no whole number from 1
    */
@@ -188,8 +189,8 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * Reads exactly `size` bytes. Rejects with an {@link IncompleteReadError} if the end comes before. No other limit
-   * applies, so check a `size` that a peer has sent. Memory grows with the bytes that arrive, and not with `size`.
+   * Reads exactly `size` bytes. Rejects with an {@link IncompleteReadError} if the peer ends earlier. `maxLine` and
+   * `maxFrame` do not limit `size`, so check a `size` that a peer has sent. Memory is allocated as bytes arrive.
    *
    * @throws TypeError or RangeError (by rejecting) for a `size` that is no whole number from 0
    */
@@ -204,8 +205,8 @@ export class Stream<C extends Conn = Conn>
 
   /**
    * Reads up to and including `delimiter`. Resolves with null at the end. Rejects with an {@link IncompleteReadError}
-   * if the end comes after some bytes without a delimiter, and with a {@link LimitError} if the delimiter is not within
-   * `max` bytes.
+   * if the peer ends after some bytes without a delimiter. Rejects with a {@link LimitError} if the delimiter is not
+   * within `max` bytes.
    *
    * @throws TypeError or RangeError (by rejecting) for an empty `delimiter` or a wrong `max`
    */
@@ -222,8 +223,8 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * Reads the next line, without its end: LF or CR LF. Resolves with null at the end. The last line may lack its end;
-   * if that matters, use `readUntil("\n")`. Rejects with a {@link LimitError} if the line has more than `max` bytes.
+   * Reads the next line, without its LF or CR LF. Resolves with null at the end. The last line may have no LF; use
+   * `readUntil("\n")` to detect that. Rejects with a {@link LimitError} if the line has more than `max` bytes.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `max` or `encoding`
    */
@@ -236,13 +237,13 @@ export class Stream<C extends Conn = Conn>
     }
   }
 
-  /** The lines, each as `readLine` reads it. `timeout` applies to each line. */
+  /** Returns an iterator over the lines; see `readLine`. `timeout` applies to each line. */
   lines(opts?: LineOptions): Items<string> {
     const wait = waitPart(opts, "read lines", LINE_NAMES);
     return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), wait);
   }
 
-  /** The frames that `codec` finds. `timeout` applies to each frame. */
+  /** Returns an iterator over the frames of `codec`. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
     const wait = waitPart(opts, "read frames", UNTIL_NAMES);
     const given = opts?.max ?? codec.max;
@@ -251,8 +252,8 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * Reads the next `size` bytes and leaves them unread. Resolves with fewer if the end comes before, and with null if
-   * there are none.
+   * Returns the next `size` bytes and leaves them unread. Resolves with fewer bytes if the peer ends earlier, and with
+   * null if there are none.
    *
    * @throws TypeError or RangeError (by rejecting) for a `size` that is no whole number from 1
    */
@@ -264,15 +265,15 @@ export class Stream<C extends Conn = Conn>
     }
   }
 
-  /** The chunks as `read` returns them, until the end. The stream stays open when a loop ends early. */
+  /** Returns an iterator over the chunks that `read()` returns. The stream stays open when a loop ends early. */
   [Symbol.asyncIterator](): Items<Buffer> {
     return new Items(this.#reader, findChunk, undefined);
   }
 
   /**
-   * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS, bytes are those of the
-   * program, without the records around them. If the connection does not count, the stream counts what passes through
-   * it, and a write counts when it is called.
+   * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS it counts the bytes
+   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts
+   * itself; then a write counts when it is called.
    * @example
    * ```ts
    * import { connect, listen } from "berkeley";
@@ -292,7 +293,7 @@ export class Stream<C extends Conn = Conn>
 
   /**
    * Writes all of `data`. Resolves when the connection has taken it. See {@link Writer.write}. Several writes may wait.
-   * If other writes wait and this one would exceed `maxOutbox` or `maxOutboxWrites`, it rejects at once.
+   * If other writes wait and this write would exceed `maxOutbox` or `maxOutboxWrites`, it rejects at once.
    *
    * @throws OutboxFullError (by rejecting); nothing of `data` is written
    */
@@ -351,13 +352,13 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * Writes all bytes that arrive to `destination`, and passes the end on with `closeWrite()`. Each write waits for the
-   * one before. Resolves with the number of bytes.
+   * Writes all bytes that arrive to `destination`, one write at a time. At the end it calls `closeWrite()` of the
+   * destination. Resolves with the number of bytes.
    *
    * If either side fails, the promise rejects with that error, and neither side is closed. A broken destination ends
-   * the pipe even while no bytes arrive ({@link Writer.whenBroken}). If a read is ended by its timeout or a signal, no
-   * byte is lost. If a write times out, the bytes that it has not taken stay unread here. If a signal ends a write, it
-   * is unknown which bytes were taken.
+   * the pipe even while no bytes arrive ({@link Writer.whenBroken}). If a timeout or a signal ends a read, no byte is
+   * lost. If a write times out, the bytes that the destination has not taken stay unread here. If a signal ends a
+   * write, the number of taken bytes is unknown.
    */
   pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
     return pipe(this.#reader, destination, opts);
@@ -374,13 +375,13 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * Hands the connection to `node:net`, for libraries that require a `net.Socket`: `node:http`, `node:http2`,
-   * `node:tls`, `ws`, `pg` and others. The `net.Socket` reads the bytes of the stream's buffer first. Node owns the
-   * descriptor from now on, and the stream is closed.
+   * Makes a `net.Socket` of the connection, for libraries that require one: `node:http`, `node:http2`, `node:tls`,
+   * `ws`, `pg` and others. The `net.Socket` gets the bytes of the stream's buffer first. Node owns the descriptor from
+   * now on, and the stream is closed.
    *
    * @throws BusyError while a read is pending
-   * @throws SocketError `EBADF` after `close()`; `EBUSY` while a write is pending, or for a family that Node has no
-   *   handle for
+   * @throws SocketError `EBADF` after `close()`; `EBUSY` while a write is pending, or for a family that Node does not
+   *   support
    * @throws TypeError for a connection without a socket of its own: TLS, a pair in memory, a Duplex. Use `toDuplex()`
    *   there
    * @example
@@ -416,17 +417,17 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * Ends the connection so that the peer receives the last bytes that were written. It finishes writing (`closeWrite`),
-   * drops what the peer still sends until the peer finishes too, and closes. `close()` alone would reset a TCP
-   * connection that has unread bytes or gets more, and a reset discards bytes that the peer has not read yet. Over TLS,
-   * close_notify is sent first.
+   * Ends the connection so that the peer receives the last bytes that were written. It calls `closeWrite`, discards the
+   * bytes that the peer still sends until the peer ends too, and closes. `close()` alone resets a TCP connection that
+   * has unread bytes or receives more. A reset discards bytes that the peer has not read yet. Over TLS, `end()` first
+   * sends close_notify.
    *
-   * `timeout` limits all of this ({@link END_TIMEOUT} by default), and `maxBytes` the dropped bytes
-   * ({@link END_MAX_BYTES}). When the promise settles, the connection is closed in every case. If not all bytes could
-   * be written in time, `abort()` cuts the connection. A second call waits for the first. `close()` and `abort()` end a
-   * pending call at once.
+   * `timeout` limits the whole call ({@link END_TIMEOUT} by default), and `maxBytes` limits the discarded bytes ({@link
+   * END_MAX_BYTES}). When the promise settles, the connection is always closed. If not all bytes could be written in
+   * time, `end()` resets the connection. A second call waits for the first. `close()` and `abort()` end a pending call
+   * at once.
    *
-   * @returns how the connection ended, and how many bytes were dropped
+   * @returns how the connection ended, and how many bytes were discarded
    * @throws BusyError while a read is pending; the connection stays as it is
    * @throws TypeError or RangeError for an option that is wrong; the connection stays as it is
    * @throws the reason of `signal`; the connection is closed

@@ -5,7 +5,7 @@ import { sizeOf } from "../reading/readArguments.js";
 /** The limits of a stream. */
 export interface StreamOptions {
   /**
-   * Maximum number of bytes of one read from the connection. So it is the most that the stream reads beyond what a call
+   * Maximum number of bytes of one read from the connection. The stream reads at most this many bytes more than a call
    * needs. Default 64 KiB.
    */
   readonly readSize?: number | undefined;
@@ -19,9 +19,12 @@ export interface StreamOptions {
    * writes wait. Default 4 MiB.
    */
   readonly maxOutbox?: number | undefined;
-  /** Maximum number of writes that wait, each of which needs some memory besides its bytes. Default 65,536. */
+  /** Maximum number of writes that wait. Each write needs some memory besides its bytes. Default 65,536. */
   readonly maxOutboxWrites?: number | undefined;
-  /** Returns the time in milliseconds. A call with a timeout divides it among its reads. Default `performance.now`. */
+  /**
+   * Returns the time in milliseconds. A call with a timeout uses it to compute the remaining time of its next read.
+   * Default `performance.now`.
+   */
   readonly now?: (() => number) | undefined;
 }
 
@@ -35,7 +38,7 @@ export const STREAM_NAMES: readonly string[] = [
   "now",
 ];
 
-/** The limits of a stream, with the defaults of those that its options lack. */
+/** The limits of a stream, with all defaults filled in. */
 export interface StreamLimits {
   readonly readSize: number;
   readonly maxLine: number;
@@ -69,5 +72,5 @@ export function limitsOf(opts: StreamOptions, action: string): StreamLimits {
   };
 }
 
-/** The clock of a stream that was given no other. */
+/** The default of `now`. */
 export const systemNow = (): number => performance.now();

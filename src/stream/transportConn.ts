@@ -1,10 +1,10 @@
-// A Conn over a transport that reads and writes in chunks of its own: a Duplex or a pair of web streams.
+// A Conn over a transport that has no descriptor: a Duplex or a pair of web streams. The transport chooses the size of
+// the chunks that it returns.
 //
-// Neither a request for a chunk nor a chunk that was handed over can be taken back. So:
-// - If a read is cancelled, the chunk that it requested is kept for the next read. That is at most one chunk.
-// - A write is handed over in pieces. Each piece is a copy and follows when the transport has taken the one before. If
-//   a write is cancelled, the piece under way counts as taken, because the transport will send it. At most one piece is
-//   under way.
+// Neither a read nor a write of the transport can be cancelled. So:
+// - If a caller cancels a read, its chunk is stored for the next read. At most one chunk is stored.
+// - A write is divided into pieces. Each piece is a copy, and the transport has at most one piece at a time. If a
+//   caller cancels a write, the current piece counts as written, because the transport will send it.
 
 import type { Address } from "../addr/address.js";
 import { BusyError, type SocketError } from "../errors/index.js";
@@ -20,7 +20,7 @@ import { toParts, WriteParts } from "./writeParts.js";
 /** Maximum number of bytes that the transport gets at a time. */
 const PIECE = 65_536;
 
-/** What a `TransportConn` uses of the transport. It makes no call while the same call is pending. */
+/** The calls of the transport. `TransportConn` makes no call while the same call is pending. */
 export interface Transport {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
@@ -208,7 +208,7 @@ export class TransportConn implements Conn {
 
   #enqueue(parts: WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
     const remove = (cancelled: PendingWrite): void => {
-      // A cancelled closeWrite() stays in the queue: only the wait for it ends.
+      // A cancelled closeWrite() stays in the queue, because the writing side must still end.
       if (parts !== undefined) this.#writes = this.#writes.filter((other) => other !== cancelled);
     };
     const write = new PendingWrite(parts, opts, { refs: this.#refs, remove });
@@ -229,7 +229,7 @@ export class TransportConn implements Conn {
     }
   }
 
-  /** Hands over one piece of a write, and settles the write after its last piece. */
+  /** Writes one piece to the transport. Resolves the write after its last piece. */
   async #advance(write: PendingWrite): Promise<void> {
     if (write.parts === undefined) {
       if (!this.#finished) await this.#transport.end();

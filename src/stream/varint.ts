@@ -6,7 +6,8 @@ import { FrameError } from "../errors/index.js";
 const MAX_SIZE = 10;
 
 /**
- * The number at the beginning of `input`, and the number of its bytes. `undefined` if its last byte has not arrived.
+ * Decodes the number at the beginning of `input`. `size` is the number of its bytes. Returns undefined if its last byte
+ * has not arrived.
  */
 export function readVarint(input: Uint8Array): { readonly value: number; readonly size: number } | undefined {
   let value = 0;
@@ -29,7 +30,7 @@ export function varintSize(value: number): number {
   return size;
 }
 
-/** `value`, a whole number from 0 to 2^53 - 1, in as few bytes as possible. */
+/** Encodes Encodes Encodes `value`, a whole number from 0 to 2^53 - 1, in as few bytes as possible. */
 export function encodeVarint(value: number): Buffer {
   const out = Buffer.allocUnsafe(varintSize(value));
   let rest = value;

@@ -21,8 +21,8 @@ export interface ByteController {
 }
 
 /**
- * Answers one `pull()` of a byte stream with one read. The bytes go into the memory of the BYOB reader, or else into
- * `buffer`. At the end it closes the stream. Resolves with the number of bytes.
+ * Makes one read for one `pull()` of a byte stream. The bytes go into the memory of the BYOB reader if there is one,
+ * otherwise into `buffer`. At the end it closes the stream. Resolves with the number of bytes.
  */
 export async function pullBytes(
   controller: ByteController,
@@ -37,7 +37,7 @@ export async function pullBytes(
   } else if (request !== null) {
     request.respond(count);
   } else {
-    // A byte stream transfers the memory of its chunk, so each chunk gets memory of its own.
+    // enqueue() detaches the ArrayBuffer of the chunk, so each chunk needs an ArrayBuffer of its own.
     buffer.commit(count);
     const chunk = new Uint8Array(count);
     buffer.copyInto(chunk);
@@ -46,13 +46,13 @@ export async function pullBytes(
   return count;
 }
 
-/** The two halves of a connection as web streams. */
+/** The two directions of a connection as web streams. */
 export interface WebPair {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Data>;
 }
 
-/** The read size of the web streams. */
+/** The options of `toWeb()`. */
 export interface ToWebOptions {
   /** Maximum number of bytes of one read, if the reader has no buffer of its own (BYOB). Default 64 KiB. */
   readonly readSize?: number | undefined;

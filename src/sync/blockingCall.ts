@@ -1,10 +1,10 @@
-// How the blocking socket waits: try the call, block the thread in poll(2), try again. The operations (src/ops/) and
-// their outcomes are those of the awaitable socket.
+// The wait of the blocking socket: it tries the call, blocks the thread in poll(2), and tries again. It uses the same
+// operations (src/ops/) as the awaitable socket.
 //
 // No system call of an operation waits in the kernel, because then no deadline could end it (native/descriptors.c). The
-// thread waits in poll(2), for a slice of time at most. Between two slices the engine can end the thread, so
-// worker.terminate(), and process.exit() in the main thread, take effect. A signal with the default action (Ctrl-C)
-// ends the process. A signal that the process listens for ends the call: see interrupts.ts.
+// thread waits in poll(2), at most 100 ms at a time. In between, V8 can end the thread, so worker.terminate(), and
+// process.exit() in the main thread, have an effect. A signal without a listener (Ctrl-C) ends the process. A signal
+// with a listener ends the call: see interrupts.ts.
 //
 // There is one call at a time, so there are no queues and no budget. A call is tried again after a pause, as in
 // reactor/retryPause.ts, if no event reports that it could succeed: after a transient errno, when a call has found data
@@ -18,12 +18,12 @@ import { interrupted } from "./interrupts.js";
 import { deadlineErrorOf, errorOf, type FailedAt, INCOMPLETE, type Operation, PROGRESS } from "../reactor/operation.js";
 import { FIRST_PAUSE, LONGEST_PAUSE } from "../reactor/retryPause.js";
 
-/** The longest wait in the kernel, in ms. */
+/** Maximum time of one poll(2) in ms. */
 const SLICE = 100;
-/** After this many events in a row without a success there are pauses. */
-const FUTILE = 3;
+/** After this number of events in a row without a success, the call pauses between attempts. */
+const MAX_FUTILE_EVENTS = 3;
 
-/** No descriptors: poll(2) only sleeps. */
+/** An empty list for poll(2), which then only sleeps. */
 const NONE = new Uint8Array(0);
 
 /** The deadline of a call that starts now, by performance.now(). */
@@ -66,7 +66,7 @@ export function block<A, B, T>(
       futile = pause = 0;
       if (result !== EINTR) counts.countPart(operation, PROGRESS - result);
       if (deadline !== Infinity && performance.now() >= deadline)
-        return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
+        return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
       continue;
     }
     if (result === EAGAIN) {
@@ -75,9 +75,9 @@ export function block<A, B, T>(
       throw errorOf(operation, result, a, b, { reactor: { calls }, fd });
     }
     const slice = sliceUntil(deadline);
-    if (slice === 0) return cut(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
-    if (interrupted(calls)) return cut(operation, a, b, EINTR, { reactor: { calls }, fd });
-    if (result === EAGAIN && futile < FUTILE) {
+    if (slice === 0) return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
+    if (interrupted(calls)) return endEarly(operation, a, b, EINTR, { reactor: { calls }, fd });
+    if (result === EAGAIN && futile < MAX_FUTILE_EVENTS) {
       futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
     } else {
       pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, LONGEST_PAUSE);
@@ -86,8 +86,8 @@ export function block<A, B, T>(
   }
 }
 
-/** Ends a call after its deadline, or after a signal: returns the bytes received, or throws the error. */
-function cut<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedAt): T {
+/** Ends a call after its deadline or a signal: returns the received bytes if there are any, otherwise throws. */
+function endEarly<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedAt): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
   throw errno === ETIMEDOUT ? deadlineErrorOf(operation, a, b, at) : errorOf(operation, errno, a, b, at);

@@ -126,7 +126,7 @@ export function isTarget(value: unknown): value is Uint8Array {
   return isUint8Array(value);
 }
 
-/** Refuses a call that would take bytes out of order, past those that were read ahead. */
+/** Throws if bytes were read ahead: a read of the socket would return later bytes first. */
 export function checkNothingAhead(reader: BlockingReader | undefined, action: string): void {
   const unread = reader === undefined ? 0 : reader.unread;
   if (unread > 0) throw new BufferedError(action, unread);

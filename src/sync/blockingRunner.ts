@@ -1,4 +1,4 @@
-// The inside of the blocking socket: it runs operations in the thread and returns their results.
+// BlockingRunner: the private part of a blocking Socket. It runs operations in the thread and returns their results.
 
 import { AF_NETLINK, AF_UNIX, type Address, type HostPort } from "../addr/index.js";
 import { runLookupBlocking } from "../netdb/lookup.js";
@@ -104,7 +104,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     );
   }
 
-  /** Refuses to receive past the bytes that the stream has read ahead. Errors and urgent data are not in its order. */
+  /** Throws if the stream has read bytes ahead, except for the error queue and urgent data. */
   #checkAhead(syscall: string, flags: number): void {
     if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingAhead(this.reader, syscall);
   }
@@ -172,7 +172,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   beforeDatagrams(): void {
-    // There is no registration with a poller here.
+    // Nothing to do: a blocking socket is not registered with epoll.
   }
 
   done<T>(value: T, syscall: string, opts: WaitOptions | undefined): T {
@@ -192,7 +192,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     check(this.descriptor.close(), "close");
   }
 
-  /** Gives the descriptor away, open. */
+  /** Releases the descriptor to the caller without closing it. */
   detach(blocking: boolean): number {
     const fd = this.checkOpen("detach");
     checkNothingAhead(this.reader, "detach");

@@ -9,9 +9,9 @@
 // unless the listener has run before. Native code counts signals from the registration of their first listener
 // (native/signals.c). SIGCHLD and SIGWINCH are frequent in programs with children or a terminal, and interrupt no call.
 //
-// The listeners of a program that catches EINTR and waits again do not run. The second Ctrl-C also ends the call with
-// EINTR. If the program then waits again, it ends by the default action of SIGINT, because nothing else could end it
-// from a terminal.
+// If a program catches EINTR and blocks again, its listeners do not run. A second Ctrl-C also ends the call with EINTR.
+// If the program then blocks again, the default action of SIGINT ends it. Otherwise a user could not end it from a
+// terminal.
 //
 // Only the main thread gets signals. A blocked worker is not interrupted.
 
@@ -41,11 +41,11 @@ function awaitTurn(): void {
 
 function noop(): void {}
 
-/** Signals for which `noop` listens. */
-const held: string[] = [];
+/** Signals with the listener `noop`. */
+const noopSignals: string[] = [];
 
-function letGo(): void {
-  for (const name of held.splice(0)) process.off(name, noop);
+function removeNoopListeners(): void {
+  for (const name of noopSignals.splice(0)) process.off(name, noop);
 }
 
 /**
@@ -60,18 +60,18 @@ function onNewListener(name: string | symbol, listener: unknown): void {
   try {
     events.on(name, noop);
   } catch {
-    // This signal takes no listener, and the call of `on()` fails next.
+    // The runtime does not support this signal, so the user's call of `on()` fails too.
     return;
   }
   addon.signalListened(name);
-  held.push(name);
-  queueMicrotask(letGo);
+  noopSignals.push(name);
+  queueMicrotask(removeNoopListeners);
 }
 
 const watching = addon.watchSignals();
 /**
- * On Node.js from the addon, because an import of node:worker_threads takes 2 MB on version 26. Elsewhere from that module, because `deno test` runs
- * the main program on another thread than the first one of the process.
+ * On Node.js from the addon, because an import of node:worker_threads takes 2 MB on version 26. Elsewhere from that
+ * module, because `deno test` runs the main program on another thread than the first one of the process.
  */
 const isMainThread = runtime.libuv ? watching !== EPERM : workerThreads().isMainThread;
 /** Whether native code finds out from libuv that listeners have run. */
@@ -97,8 +97,9 @@ function watch(): boolean {
  */
 export function interrupted(calls: Calls): boolean {
   if (!isMainThread) return false;
-  // No microtask runs while a call blocks, and with a listener a signal has no default action.
-  if (held.length > 0) letGo();
+  // Removes the `noop` listeners now: no microtask can do it during the call, and with them the signal would have no
+  // default action.
+  if (noopSignals.length > 0) removeNoopListeners();
   if (!loopReportsTurns && !turning) {
     calls.forgetSignals();
     awaitTurn();

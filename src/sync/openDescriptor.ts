@@ -4,22 +4,22 @@ import { calls } from "../sys/calls.js";
 import type { LeakableDescriptor } from "../sys/leakDetection.js";
 
 export class OpenDescriptor implements LeakableDescriptor {
-  /** -1 once closed or given away. */
+  /** -1 once closed or detached. */
   fd: number;
   pendingIndex: number = -1;
-  /** The file, as `calls.share` returned it, once others may close the number. */
+  /** The id of the open file from `calls.share()`, once other code has the number. It detects a reused number. */
   #file = 0;
 
   constructor(fd: number) {
     this.fd = fd;
   }
 
-  /** Others may close the number from now on. */
+  /** Called when other code gets the number, which it may close. */
   share(): void {
     if (this.#file === 0 && this.fd >= 0) this.#file = calls.share(this.fd);
   }
 
-  /** Gives the descriptor away. `fd` stays as it is. */
+  /** Releases the descriptor without closing it. `fd` does not change. */
   release(blocking: boolean): number {
     const mode = blocking ? 1 : 0;
     return this.#file > 0 ? calls.release(this.fd, mode, this.#file) : calls.release(this.fd, mode);

@@ -1,7 +1,6 @@
-// The blocking socket: Berkeley's calls as they are in C. Each call returns when it is done.
+// The class Socket of "berkeley/sync": the calls of a Berkeley socket, which block as in C.
 //
-// This file is the list of the calls. Each call is a function of src/ops/ or of this folder, which gets the runner: the
-// part of the socket that holds the descriptor.
+// Each method calls a function of src/ops/ or of this folder, and passes the runner, which holds the descriptor.
 
 import { AF_INET, type Address, type AddressLike } from "../addr/index.js";
 import type { DatagramBatch } from "../batch/index.js";
@@ -50,18 +49,18 @@ import { Stream, type StreamOptions } from "./syncStream.js";
 let ACCEPT: AcceptOperations<Socket>;
 
 /**
- * A Berkeley socket whose calls block: the twin of the `Socket` of "berkeley", with the same names and without `await`.
- * It is for scripts, for worker threads, and for learning and teaching. While a call waits, nothing else runs in the
- * thread: no timer, no other socket, no listener of a signal. A server in the main thread needs the awaitable socket.
+ * A Berkeley socket whose calls block the thread. The calls have the names of the `Socket` of "berkeley". It is for
+ * scripts, for worker threads, and for teaching. While a call waits, no other code runs in the thread: no timer, no
+ * other socket, no listener of a signal. So use the awaitable socket for a server in the main thread.
  *
  * `timeout` (ms), of the socket or of a call, throws `ETIMEDOUT`. There is no `signal`, because a blocked thread can't
- * run the code that aborts it. The resolver has its own deadlines only. A wrong argument throws a TypeError or
- * RangeError before any system call.
+ * run the code that aborts it. `timeout` does not limit lookups; the resolver has its own timeouts. A wrong argument
+ * throws a TypeError or RangeError before any system call.
  *
- * Ctrl-C ends a process whose main thread waits here, because that is the default action of SIGINT. With a listener for
- * `SIGINT` on `process` the waiting call throws `EINTR`, as for each signal that the process listens for (signal(7)).
- * The listener can't run in a blocked thread; it runs when the program returns to the event loop. If nothing catches
- * the error, it ends the program. To go on, catch it, let the listener run, and call again; no data is lost:
+ * Without a listener for SIGINT, Ctrl-C ends a process whose main thread waits here. If `process` has a listener for a
+ * signal, that signal makes the waiting call throw `EINTR` (signal(7)). The listener can't run in a blocked thread; it
+ * runs when the program returns to the event loop. To continue, catch the error, let the listener run, and call again;
+ * no data is lost:
  *
  * ```ts no-run
  * import { setImmediate } from "node:timers/promises";
@@ -80,7 +79,7 @@ let ACCEPT: AcceptOperations<Socket>;
  * }
  * ```
  *
- * In a worker thread the waiting call goes on, because listeners of signals run in the main thread.
+ * In a worker thread a signal does not interrupt a call, because listeners of signals run in the main thread.
  * `worker.terminate()` ends a blocked worker.
  *
  * @see socket(2), socket(7)
@@ -128,11 +127,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
     super();
     const kind = checkKind(family, type, protocol, "make a socket");
-    // `made` is a descriptor of ours. Users have no NewDescriptor that they could pass.
+    // `made` is internal: users can't make a NewDescriptor.
     const fd =
       made instanceof NewDescriptor
         ? made.fd
-        : // The kernel gets the type with its flags.
+        : // `type` with its flags, such as SOCK_CLOEXEC; `kind` is the type without them.
           checkSocket(calls.socket(family, type, protocol), family, type);
     this.#runner = new BlockingRunner(family, kind, protocol, fd);
   }
@@ -143,8 +142,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Adopts a socket that was made elsewhere: inherited, passed by another process, or released by `detach()`. Family,
-   * type and protocol come from the kernel. The descriptor becomes close-on-exec, and belongs to the new socket.
+   * Makes a Socket of an open descriptor: one that was inherited, passed by another process, or released by `detach()`.
+   * Family, type and protocol come from the kernel. The descriptor becomes close-on-exec, and belongs to the new
+   * socket.
    *
    * @param fd number of the descriptor
    * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread
@@ -195,7 +195,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The deadline in ms of every call that may wait and has none of its own; null for none. It starts as
+   * The timeout in ms of each call that may wait and has no `timeout` option; null for none. Initially
    * `getdefaulttimeout()`.
    */
   get timeout(): number | null {
@@ -206,7 +206,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     this.#runner.timeout = milliseconds(value, "set timeout");
   }
 
-  /** Bytes that the stream of this socket has read from the kernel and that its reader has not taken. */
+  /** The number of bytes that the stream of this socket has read from the kernel and not returned yet. */
   get buffered(): number {
     return this.#runner.reader?.unread ?? 0;
   }
@@ -219,8 +219,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
-   * like any other. The bytes of batches (`recvmmsg`, `sendmmsg`) are not counted, their datagrams are. `pump` and
-   * `splice` report the bytes that they move.
+   * like any other. For batches (`recvmmsg`, `sendmmsg`) it counts datagrams, but no bytes. It does not count bytes of
+   * `pump` and `splice`, which return their own counts.
    * @example
    * ```ts
    * import { socketpair } from "berkeley/sync";
@@ -260,7 +260,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Takes the next connection from the accept queue: accept4(2).
+   * Accepts the next connection of the accept queue: accept4(2).
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM`
@@ -272,8 +272,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The connections as they come, until the socket is closed. While descriptors or memory are short (`EMFILE` and
-   * similar), the loop waits. Connections that a firewall refuses (`EPERM`) are skipped.
+   * Returns an iterator over the new connections. It ends when the socket is closed. While descriptors or memory are
+   * short (`EMFILE` and similar), the loop waits. Connections that a firewall refuses (`EPERM`) are skipped.
    * @example
    * ```ts
    * import { create_connection, create_server } from "berkeley/sync";
@@ -309,8 +309,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Receives the bytes that are there, and blocks only if there are none: recv(2). The flags are those of the awaitable
    * `recv`; with `MSG_DONTWAIT` it throws `EAGAIN` instead of waiting.
    *
-   * @param size the most bytes to receive
-   * @returns a Buffer of exactly the bytes that came. On a stream an empty Buffer is the end: the peer has finished
+   * @param size maximum number of bytes
+   * @returns a Buffer of exactly the received bytes. On a stream it is empty when the peer has finished
    * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
    * @see recv(2)
    */
@@ -330,11 +330,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Receives a datagram and the address of its sender: recvfrom(2). A datagram without bytes gives an empty Buffer. The
-   * type of the address follows from the family. On a connected TCP socket the kernel gives no address, and the value is
-   * an `OpaqueAddress` of family 0.
+   * Receives a datagram and the address of its sender: recvfrom(2). For a datagram without bytes the Buffer is empty.
+   * The family of the socket determines the type of the address. On a connected TCP socket the kernel gives no address,
+   * and the value is an `OpaqueAddress` of family 0.
    *
-   * @param size the most bytes to receive; the rest of a longer datagram is lost
+   * @param size maximum number of bytes; the rest of a longer datagram is lost
    * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
    * @see recvfrom(2)
    */
@@ -435,7 +435,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are
-   * taken, and closes them with itself.
+   * taken. Disposing the message closes the others.
    *
    * @param size room for data in bytes
    * @throws SocketError as `recvfrom`
@@ -471,7 +471,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Sends the datagrams of a batch, each to its address: sendmmsg(2), as often as necessary. `start` and `skipRefused`
    * are those of the awaitable `sendmmsg`.
    *
-   * @returns the number of datagrams that went out
+   * @returns the number of datagrams that were sent
    * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `ETIMEDOUT` …
    * @see sendmmsg(2)
    */
@@ -480,7 +480,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends one buffer as datagrams of `size` bytes, of which the last may be shorter: sendmsg(2) with UDP_SEGMENT.
+   * Sends one buffer as datagrams of `size` bytes; the last one may be shorter: sendmsg(2) with UDP_SEGMENT.
    *
    * @returns the number of bytes sent
    * @throws SocketError with `transferred` in bytes: `EINVAL`, `EMSGSIZE`, `EIO`, `ENOPROTOOPT` …
@@ -491,8 +491,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. When the call is cut
-   * short, `transferred` of the error is the number of bytes that went out.
+   * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. If the call fails,
+   * `transferred` of the error is the number of bytes that were sent.
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
@@ -505,7 +505,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Blocks until there is something to receive or accept, or the end, or an error. It takes nothing: poll(2).
+   * Blocks until a receive or accept would not wait: there are data, a connection, the end or an error. It consumes
+   * nothing: poll(2).
    *
    * @see poll(2)
    */
@@ -514,7 +515,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Blocks until the kernel would take bytes to send: poll(2).
+   * Blocks until the send buffer has room: poll(2).
    *
    * @see poll(2)
    */
@@ -523,8 +524,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads the end once it has all
-   * data.
+   * Ends one direction of a connection, or both: shutdown(2). After `SHUT_WR` the peer reads all data, and then the
+   * end.
    *
    * @param how `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
@@ -555,8 +556,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sets an option: setsockopt(2). Either a typed option and its value, or level, number and bytes (a number is passed
-   * as a C `int`).
+   * Sets an option: setsockopt(2). Pass a typed option and its value, or level, number and bytes (a number becomes a C
+   * `int`).
    *
    * @throws TypeError or RangeError for a value that does not fit the option, before any call
    * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
@@ -569,8 +570,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Reads an option: getsockopt(2). A typed option gives its typed value. Level and number give a number (the value of
-   * a C `int`); with a size in bytes they give the bytes, as many as the kernel returned.
+   * Reads an option: getsockopt(2). With a typed option it returns the typed value. With level and number it returns
+   * the value of a C `int`. With level, number and a size it returns the bytes that the kernel returned, at most
+   * `size`.
    *
    * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
    * @see getsockopt(2)
@@ -583,11 +585,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The buffered stream over this socket, to read lines and exact numbers of bytes. A second call returns the same
+   * Returns the buffered stream over this socket, for lines and exact numbers of bytes. A second call returns the same
    * stream.
    *
    * @param opts limits of the stream's buffer; only the first call can set them
-   * @throws TypeError if the socket is no stream socket, or if `opts` come too late
+   * @throws TypeError if the socket is no stream socket, or if a second call has `opts`
    * @example
    * ```ts
    * import { socketpair } from "berkeley/sync";
@@ -608,10 +610,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * The datagrams as they come, each as a whole, until the socket is closed: for sockets of type `SOCK_DGRAM`,
-   * `SOCK_RAW` and `SOCK_SEQPACKET`. Nothing is received ahead: a loop that ends early loses no datagram, and the
-   * kernel's receive buffer is the only queue. A datagram may be empty. An error, such as `ECONNREFUSED` for an earlier
-   * datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection comes as an empty datagram.
+   * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. For sockets of
+   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It receives nothing ahead: a loop that ends early loses no
+   * datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An error, such as
+   * `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection
+   * comes as an empty datagram.
    *
    * @param opts `timeout` in ms, for each datagram
    * @throws TypeError for a stream socket, or an option that is wrong
@@ -640,15 +643,14 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Attaches a packet filter so that each packet which is received from now on has passed it: setsockopt(2) with
-   * SO_ATTACH_FILTER or SO_ATTACH_BPF. The packets in the receive buffer are dropped, because they arrived before the
-   * filter. A raw or packet socket receives from its creation on, so with the option alone packets could pass the program
-   * unfiltered. Make a packet socket with protocol 0, attach the filter, and then bind it to a protocol and an
-   * interface; then there is nothing to drop.
+   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the program receives
+   * only packets that have passed the filter. A raw or packet socket receives packets from its creation on. So this
+   * call also drops the unfiltered packets in the receive buffer. To lose no packets, make a packet socket with
+   * protocol 0, attach the filter, and then bind it to a protocol and an interface.
    *
    * @param filter instructions of classic BPF, or the descriptor of a loaded eBPF program
-   * @throws SocketError `EINVAL` if the kernel refuses the program, `EPERM` after SO_LOCK_FILTER, `ENOMEM`; the socket is
-   *   as before then
+   * @throws SocketError `EINVAL` if the kernel refuses the program, `EPERM` after SO_LOCK_FILTER, `ENOMEM`; the socket
+   *   is then unchanged
    * @throws TypeError or RangeError for a filter that is wrong, or a stream socket, whose bytes would be lost
    * @see socket(7), packet(7), bpf(2)
    * @example
@@ -667,11 +669,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Ends a connection so that the peer gets what was sent last: `shutdown(SHUT_WR)`, then reads and drops what comes
-   * until the peer finishes or the bounds are reached, then `close()`. Blocks meanwhile; the bounds are `timeout`
-   * ({@link END_TIMEOUT} by default) and `maxBytes` ({@link END_MAX_BYTES}). A socket that is closed already stays so.
+   * Ends a connection so that the peer receives the last bytes. It calls `shutdown(SHUT_WR)`, reads and discards bytes
+   * until the peer ends or a limit is reached, and calls `close()`. The limits are `timeout` ({@link END_TIMEOUT} by
+   * default) and `maxBytes` ({@link END_MAX_BYTES}). On a closed socket it does nothing.
    *
-   * @returns how it ended, and how many bytes were dropped
+   * @returns how it ended, and the number of discarded bytes
    * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done
    *   then
    * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
@@ -692,7 +694,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Each of the two must be closed.
+   * Another socket for the same open file description: fcntl(2) with F_DUPFD_CLOEXEC. Close both.
    *
    * @throws SocketError `EMFILE`, `EBADF`
    * @see dup(2)
@@ -705,10 +707,10 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Gives the descriptor away: it stays open, and the caller must close it. The socket counts as closed.
+   * Releases the descriptor without closing it; the caller must close it. `closed` is true from then on.
    *
-   * @param opts with `blocking: true` O_NONBLOCK is cleared (fcntl(2)), as most programs expect. The flag belongs to
-   *   the open file description, so all duplicates become blocking
+   * @param opts `blocking: true` clears O_NONBLOCK (fcntl(2)), as most other programs expect. The flag belongs to the
+   *   open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
    * @throws SocketError `EBADF` if it is closed
@@ -732,7 +734,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 }
 
-/** Marks a descriptor that the constructor takes over. */
+/** A wrapper with which internal code passes a descriptor to the constructor. */
 class NewDescriptor {
   readonly fd: number;
 

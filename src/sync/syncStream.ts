@@ -24,10 +24,11 @@ import type { Socket } from "./syncSocket.js";
 /** The limits of a {@link Stream}. */
 export interface StreamOptions {
   /**
-   * Most bytes of one receive. So it is the most that the stream reads beyond what a call needs. Default 64 KiB.
+   * Maximum number of bytes of one receive. The stream reads at most this many bytes more than a call needs. Default 64
+   * KiB.
    */
   readonly readSize?: number | undefined;
-  /** Most bytes of a line or of a result of `readUntil`, if the call has no `max`. Default 64 KiB. */
+  /** Maximum number of bytes of a line or of a result of `readUntil`, if the call has no `max`. Default 64 KiB. */
   readonly maxLine?: number | undefined;
 }
 
@@ -39,16 +40,16 @@ export type UntilOptions = Omit<AwaitableUntil, "signal">;
 const WAIT = ["timeout", "signal"];
 
 /**
- * A blocking connection with a buffer for reading: the twin of the `Stream` of "berkeley", with the same names, limits
- * and errors. `socket.stream()` makes it.
+ * A blocking connection with a buffer for reading. It has the names, limits and errors of the `Stream` of "berkeley".
+ * `socket.stream()` makes it.
  *
  * A call without a `timeout` uses the one of the socket. The timeout covers the whole call. When a call ends early, by
  * its deadline (`ETIMEDOUT`) or a signal of the system (`EINTR`), the bytes that have arrived stay in the buffer for
  * the next call. The stream reads only while a call reads, and at most `readSize` bytes more than the call needs.
  *
- * The bytes in the buffer come before the bytes in the kernel. While there are any, `recv` and the other receiving calls
- * of the socket throw a {@link BufferedError}, and so do `detach()` and the passing of the socket. `splice` and `pump`
- * send them first.
+ * The bytes in the buffer come before the bytes in the kernel. While there are any, `recv` and the other receiving
+ * calls of the socket throw a {@link BufferedError}, and so do `detach()` and the passing of the socket. `splice` and
+ * `pump` send them first.
  *
  * A {@link LimitError} ends the reading: all later reads throw the same error. If the end comes too early, the call
  * throws an {@link IncompleteReadError}, which has the bytes that have arrived.
@@ -134,8 +135,8 @@ export class Stream implements Iterable<Buffer> {
   }
 
   /**
-   * Reads exactly `size` bytes. No other limit applies, so check a `size` that a peer has sent. Memory grows with the
-   * bytes that arrive, and not with `size`.
+   * Reads exactly `size` bytes. `maxLine` does not limit `size`, so check a `size` that a peer has sent. Memory is
+   * allocated as bytes arrive.
    *
    * @throws IncompleteReadError if the end comes before; SocketError as `read`
    * @throws TypeError or RangeError for a `size` that is no whole number from 0

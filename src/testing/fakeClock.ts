@@ -78,7 +78,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** A program that always has more to do must not stop the clock. */
+/** Maximum number of turns of the event loop for callbacks that always schedule further ones. */
 const MAX_TURNS = 1000;
 
 /**

@@ -1,5 +1,5 @@
-// A scripted kernel: a table of native calls whose results a test sets beforehand, and a poller whose events a test
-// fires. So a test gets EMFILE, EINTR, ECONNABORTED, a short write or a stale event exactly when it needs one.
+// A fake kernel: a table of native calls whose results a test sets, and a poller whose events a test fires. So a test
+// can produce EMFILE, EINTR, ECONNABORTED, a short write or a stale event at a chosen time.
 //
 // The results of a call are used in the order in which the test has set them. Without a scripted result, a call behaves
 // as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and all other calls succeed. If
@@ -195,7 +195,7 @@ export class FakeSys {
     return this.#shared[0]!;
   }
 
-  /** Does what the addon does before the loop blocks. Returns whether the poller keeps the process alive. */
+  /** Simulates the addon's work before the event loop blocks. Returns whether the poller keeps the process alive. */
   block(): boolean {
     if (this.#shared[0] === 0) this.#shared[1] = 0;
     return this.#shared[1] === 1;

@@ -1,7 +1,8 @@
 // One direction of a connection in memory: the bytes that one end has written and the other end has not read.
 //
-// A read or a write that could go on at once takes a step from the budget of the turn, as a call of a socket does. When
-// the budget is spent, the call goes on in the next turn. Otherwise two ends could go on in microtasks for ever.
+// A read or write that does not have to wait counts against the budget of the turn, as a call of a socket does. When
+// the budget is spent, the call continues in the next turn. Otherwise two ends could exchange data in microtasks
+// without end, and no other callback would run.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -100,7 +101,7 @@ export class MemoryPipe {
       return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
     }
     if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    // Bytes that are there count as having come in time.
+    // If bytes are there already, the read has no timeout.
     this.#pendingRead = new PendingRead(target, settles ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.readerRefs,

@@ -1,4 +1,4 @@
-// How a TLS connection is described, and the calls that wait on it.
+// The description of a TLS connection, and the list of its waiting calls.
 
 import type { Address } from "../addr/index.js";
 import type { Conn, SecuredConn } from "../io.js";
@@ -7,8 +7,8 @@ import { addPendingSource, describe, type Description, type Fields, type ListedC
 type List = (call: ListedCall) => void;
 
 /**
- * The connections whose TLS socket is open, as functions that list their waiting calls. The event loop holds an open TLS
- * socket, and that its connection, so this set keeps nothing from collection.
+ * The connections whose TLS socket is open, as functions that list their waiting calls. The event loop refers to each
+ * open TLS socket, which refers to its connection. So this set prevents no garbage collection.
  */
 export const openConns: Set<(list: List) => void> = new Set();
 addPendingSource((list) => openConns.forEach((listCalls) => listCalls(list)));

@@ -11,7 +11,7 @@ type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
 
 const SEPARATORS: Readonly<Record<ListName, RegExp>> = { ciphers: /[:, ;]+/, sigalgs: /:/, ecdhCurve: /:/ };
 
-/** A plain name. The lists of OpenSSL may also have commands and exclusions. */
+/** A name without an operator. Lists of OpenSSL may also have commands and exclusions. */
 const NAME = /^[A-Za-z0-9_.+-]+$/;
 
 /** Names that OpenSSL has accepted. The cache makes contexts for single connections cheap. */

@@ -28,7 +28,7 @@ const END = /^-----END ([^-]+)-----$/;
  * A damaged first or last line of a block: dashes are missing, or other text is on the line.
  */
 const ALMOST = /-{2,} ?(?:BEGIN|END)\b|\b(?:BEGIN|END) [A-Z0-9. ]+-{2,}/;
-/** A full line of base64. Outside a block, the first line of its block is missing. */
+/** A full line of base64. If it is outside a block, the BEGIN line is missing. */
 const STRAY = /^[A-Za-z0-9+/]{60,}={0,2}$/;
 /** A field such as `DEK-Info: …`, the first lines of an encrypted key in the old format: RFC 1421. */
 const FIELD = /^[A-Za-z0-9-]+:/;

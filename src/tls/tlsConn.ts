@@ -1,9 +1,9 @@
 // TlsConn: the Conn on Node's TLS socket after a handshake.
 //
 // The queues and events of node:stream are bypassed. Decrypted bytes are taken where Node delivers them: in the buffer
-// of recordBuffer.ts, or in `push`. Bytes to encrypt are passed to `_write`. A subclass of a stream implements `push`
-// and `_write`; here they belong to a TLS socket that no other code can reach. That saves more time than the promises
-// cost.
+// of recordBuffer.ts, or in `push`. Bytes to encrypt are passed to `_write`. These methods are meant for subclasses of
+// streams. It is safe to use them here, because no other code can reach this TLS socket. That saves more time than the
+// promises cost.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";

@@ -33,13 +33,13 @@ import {
 } from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/** Sets what a listener does before each handshake. Only for servers of this package. */
+/** Sets the function that a listener calls before each handshake. Internal. */
 export let setBeforeHandshake: (listener: TlsListener, before: BeforeHandshake) => void;
 
 /**
- * Makes a listener accept nothing below any more. Resolves when each handshake that runs is over and its connection was
- * returned by accept(), or when the listener is closed. It resolves in a later turn of the loop, so that the callers of
- * accept() have the connections before.
+ * Stops accepting connections of the listener below. Resolves when all running handshakes have ended and accept() has
+ * returned their connections, or when the listener is closed. It resolves in a later turn of the event loop, so that
+ * the callers of accept() run first.
  */
 export let finishHandshakes: (listener: TlsListener) => Promise<void>;
 
@@ -76,8 +76,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   #held: Conn | undefined;
   /** Expires when the oldest silent client may be dropped. */
   #timer: NodeJS.Timeout | undefined;
-  /** Aborts the pending accept() of the listener below. */
-  #fetching: AbortController | undefined;
+  /** Aborts the pending accept() of the listener below; undefined if none is pending. */
+  #pendingAccept: AbortController | undefined;
   #closed: Promise<void> | undefined;
   /** Set by #finish(): no connection is accepted below any more. */
   #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
@@ -144,7 +144,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       this.#stopIfIdle();
     });
     this.#accepting.push(call);
-    this.#fetch();
+    this.#acceptNext();
     return call.promise;
   }
 
@@ -171,14 +171,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       let resolve!: () => void;
       const done = new Promise<void>((settle) => (resolve = settle));
       this.#finishing = { done, resolve };
-      this.#fetching?.abort();
+      this.#pendingAccept?.abort();
       this.#checkFinished();
     }
     return this.#finishing.done;
   }
 
   #checkFinished(): void {
-    if (this.#finishing === undefined || this.#fetching !== undefined || this.#held !== undefined) return;
+    if (this.#finishing === undefined || this.#pendingAccept !== undefined || this.#held !== undefined) return;
     if (this.#running.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
   }
 
@@ -216,14 +216,17 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this.close();
   }
 
-  /** Stops to accept below when no accept() waits, because the pending accept would keep the process alive. */
+  /** If no accept() waits here, aborts the accept() of the listener below, which would keep the process alive. */
   #stopIfIdle(): void {
-    if (this.#accepting.length === 0) this.#fetching?.abort();
+    if (this.#accepting.length === 0) this.#pendingAccept?.abort();
   }
 
-  /** Accepts a connection below, unless an accept is pending, no accept() waits, or the listener is at its limit. */
-  #fetch(): void {
-    if (this.#fetching !== undefined || this.#closed !== undefined) return;
+  /**
+   * Calls accept() of the listener below. Does nothing if that call is pending, if no accept() waits here, or at the
+   * limit.
+   */
+  #acceptNext(): void {
+    if (this.#pendingAccept !== undefined || this.#closed !== undefined) return;
     if (this.#held !== undefined && !this.#full) {
       const held = this.#held;
       this.#held = undefined;
@@ -232,18 +235,18 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     this.#checkFinished();
     if (this.#held !== undefined || this.#accepting.length === 0 || this.#finishing !== undefined) return;
     if (this.#full && !this.#canDropSilent()) return;
-    const fetching = new AbortController();
-    this.#fetching = fetching;
-    this.#acceptBelow(fetching.signal).then(
+    const pendingAccept = new AbortController();
+    this.#pendingAccept = pendingAccept;
+    this.#acceptBelow(pendingAccept.signal).then(
       (conn) => {
         if (!this.#full) return this.#arrived(conn);
         // An immediate runs after the events of this turn, so available bytes of silent clients are read before.
         setImmediate(() => this.#arrived(conn));
       },
       (error: unknown) => {
-        this.#fetching = undefined;
-        if (!fetching.signal.aborted) this.#accepting.shift()?.reject(error);
-        this.#fetch();
+        this.#pendingAccept = undefined;
+        if (!pendingAccept.signal.aborted) this.#accepting.shift()?.reject(error);
+        this.#acceptNext();
       },
     );
   }
@@ -258,13 +261,13 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   #arrived(conn: Conn): void {
-    this.#fetching = undefined;
-    // Checked first: handshakes that close() has ended still count, so `#full` would be wrong here.
+    this.#pendingAccept = undefined;
+    // Checked before `#full`, which still counts handshakes that close() has ended.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#held = conn;
     else this.#begin(conn);
-    this.#fetch();
+    this.#acceptNext();
   }
 
   get #full(): boolean {
@@ -280,8 +283,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Whether a client can be dropped for the next connection. If the client has not been silent long enough, a timer
-   * calls `#fetch()` when it has.
+   * Whether a client can be dropped for the next connection. If the oldest silent client must still wait for
+   * `silenceTimeout`, starts a timer that then accepts again.
    */
   #canDropSilent(): boolean {
     const silent = this.#oldestSilent();
@@ -291,9 +294,9 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (left <= 0) return true;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#fetch();
+      this.#acceptNext();
     }, Math.ceil(left));
-    // Unreferenced, because the handshake itself keeps the process alive and may end before.
+    // Unreferenced: the running handshake keeps the process alive.
     this.#timer.unref();
     return false;
   }
@@ -333,13 +336,13 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
           this.#stopIfIdle();
         } else if (this.#closed === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
-        this.#fetch();
+        this.#acceptNext();
       },
       (error: unknown) => {
         this.#remove(handshake);
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
-        this.#fetch();
+        this.#acceptNext();
         if (handshake.refused && !handshake.dropped) return;
         if (handshake.dropped) this.#counts.dropped++;
         else if (!signal.aborted) this.#counts.failed++;

@@ -2,7 +2,8 @@
 //
 // Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise they are stored, and Node is
 // paused. Node still delivers the rest of its last read of the connection below, so the stored bytes stay below 64 KiB.
-// While Node is paused, no end arrives. So after a call of `whenEnded()` Node is paused only at `READ_AHEAD` bytes.
+// While Node is paused, it does not report the end. So after a call of `whenEnded()` Node is paused only at
+// `READ_AHEAD` bytes.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -77,8 +78,9 @@ export class TlsReader {
   readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
   /**
-   * The pending read. There is at most one, so it has no object of its own. It has only a resolve function, because
-   * each stored function costs time in the garbage collector. To reject, it resolves with a rejected promise.
+   * The state of the pending read. There is at most one, so its state is in fields and not in an object. It stores only
+   * a resolve function, because each stored function costs time in the garbage collector. To reject, it resolves with a
+   * rejected promise.
    */
   #waits: typeof IDLE | typeof INTO | typeof CHUNK = IDLE;
   #target: Uint8Array = NO_ROOM;

@@ -1,4 +1,4 @@
-// Node's TLS socket as the reader and the writer of a TlsConn use it: started, paused, written to and ended.
+// Adapts Node's TLS socket to the interfaces `Source` (tlsReader.ts) and `Sink` (tlsWriter.ts).
 
 import type { TLSSocket } from "node:tls";
 import type { Source } from "./tlsReader.js";
@@ -7,7 +7,7 @@ import type { Transport } from "./transport.js";
 
 /** The TLS socket of Node as `Source` and `Sink`. */
 export class TlsSocketIo implements Source, Sink {
-  /** Whether Node has the end of writing and has not sent it yet. */
+  /** Whether end() was called and Node has not sent close_notify yet. */
   ending = false;
   readonly #socket: TLSSocket;
   readonly #transport: Transport;

@@ -187,7 +187,7 @@ class DuplexTransport implements Transport {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
-  // A Duplex always reads ahead, so its waiting calls do not matter. keepAlive() decides.
+  // A Duplex always reads ahead, so only keepAlive() decides whether it keeps the process alive.
   ref(): void {}
 
   unref(): void {}

@@ -1,5 +1,5 @@
-// connect() of the proposal, and createBinding(): the same function with further options for TLS, proxies and
-// addresses.
+// connect() of the proposal, and createBinding(), which makes a connect() with further options (TLS, proxies,
+// addresses).
 
 import type { Conn } from "../io.js";
 import { connect as dial, type ConnectOptions } from "../net/index.js";
@@ -52,8 +52,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
         const { host, port } = target;
         const [scheme, security] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
         const stream = await dial({ scheme, host, port }, { ...binding.connect, ...security, signal });
-        // The connection below the stream, so that unread bytes stay in the kernel, also over TLS. But if a proxy has
-        // sent bytes together with its answer, they are in the buffer of the stream.
+        // Without buffered bytes, the connection below the stream is used, so that unread bytes stay in the kernel. A
+        // proxy may have sent bytes together with its answer; they are in the buffer of the stream.
         return stream.buffered > 0 ? stream : stream.conn;
       };
       return new WintertcSocket(open, startTls, checked);
@@ -64,8 +64,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
 const defaultBinding = createBinding();
 
 /**
- * Connects as the WinterTC sockets proposal describes. It returns a socket at once. Its streams can be used at once,
- * and move bytes when the connection is established. `opened` resolves then.
+ * Connects as the WinterTC sockets proposal describes. It returns a socket at once, whose streams can be used at once.
+ * When the connection is established, `opened` resolves and the streams move bytes.
  *
  * @throws SocketError for an address or an option that is wrong. All other errors reject `opened` and `closed`
  * @see https://sockets-api.proposal.wintertc.org/#connect-section

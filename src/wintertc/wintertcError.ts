@@ -1,9 +1,9 @@
-// The error of the proposal. It is a TypeError, and its cause is the error that has happened.
+// The error of the proposal: a TypeError with the original error as its cause.
 
 import { isNativeError } from "node:util/types";
 
 /**
- * The error of the proposal: a `TypeError` whose message begins with `SocketError: `. `cause` is the error behind it,
+ * The error of the proposal: a `TypeError` whose message begins with `SocketError: `. `cause` is the original error,
  * and `code` is the code of that error (`"ECONNREFUSED"`, `"CERT_HAS_EXPIRED"`), if it has one.
  *
  * @see https://sockets-api.proposal.wintertc.org/#socket-error
@@ -23,7 +23,7 @@ export class SocketError extends TypeError {
   }
 }
 
-/** `error` as the cause of a `SocketError`. A `SocketError` is returned as it is. */
+/** Wraps `error` in a `SocketError`. Returns a `SocketError` unchanged. */
 export function socketErrorOf(error: unknown): SocketError {
   if (error instanceof SocketError) return error;
   return new SocketError(error instanceof Error || isNativeError(error) ? error.message : String(error), {

@@ -1,4 +1,5 @@
-// The Socket of the proposal: two web streams that exist before the connection does, and promises of its states.
+// The Socket of the proposal: two web streams, which exist before the connection is established, and promises for its
+// states.
 //
 // The proposal leaves some choices open, and contradicts itself in places. This implementation decides:
 // - `readable` is a byte stream, so that a reader can bring its own memory. For other readers that makes no difference.
@@ -7,7 +8,7 @@
 // - A reset closes the socket, even with `allowHalfOpen`: no direction is left.
 // - When both directions have ended, `closed` resolves, even with `allowHalfOpen`. Cancelling the readable and closing
 //   the writable do not resolve it, but they close the connection.
-// - `startTls()` waits for the write under way. A write that is only queued rejects, as later ones do.
+// - `startTls()` waits for the running write. Queued and later writes reject.
 
 import type { ReadableStream, WritableStream, WritableStreamDefaultController } from "node:stream/web";
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types";

@@ -1,4 +1,4 @@
-// Latencies as an HDR histogram. Node's own (`perf_hooks.createHistogram`) is HdrHistogram in C: three significant digits at any size.
+// Latencies in Node's histogram (`perf_hooks.createHistogram`), an HdrHistogram with three significant digits.
 
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 
@@ -8,7 +8,7 @@ const NS_PER_MS = 1e6;
 
 export const PERCENTILES = [50, 75, 90, 99, 99.9, 99.99] as const;
 
-/** A row of the histogram for people: how many latencies are below `to` ms and not below the row before. */
+/** A row of the printed histogram: the number of latencies below `to` ms that are not in an earlier row. */
 export interface Bucket {
   readonly to: number;
   readonly count: number;
@@ -30,7 +30,7 @@ export class Latencies {
     this.#rows[Math.floor(Math.log2(ns) * 2)]!++;
   }
 
-  /** The latency in ms that this part of all does not exceed. */
+  /** The latency in ms at this percentile. */
   percentile(percent: number): number {
     return this.count === 0 ? 0 : this.#histogram.percentile(percent) / NS_PER_MS;
   }

@@ -1,7 +1,7 @@
-// The load of a benchmark. Closed loop: each connection begins its next turn when the one before has ended. Open loop: turns are due
-// at fixed times, whether or not earlier ones have ended, and a latency counts from the time at which the turn was due. So a
-// server that stalls for a second is charged with every request of that second, and not with the one that waited
-// (coordinated omission).
+// The load of a benchmark. Closed loop: each connection begins its next turn when its last one has ended. Open loop:
+// turns are due at fixed times, even if earlier ones have not ended. A latency counts from the time when the turn was
+// due. So if a server stalls for a second, all turns of that second have a high latency. Counting from the send would
+// hide that (coordinated omission).
 
 import { setMaxListeners } from "node:events";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
@@ -13,14 +13,14 @@ export interface LoadPlan extends WorkPlan {
   readonly connections: number;
   /** ms. */
   readonly duration: number;
-  /** Turns in a second of all connections together; undefined for a closed loop. */
+  /** Turns per second of all connections together; undefined for a closed loop. */
   readonly rate: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** ms for which the last turns may go on when the time is over. */
+/** Milliseconds after the end of the run in which the last turns may end. */
 const GRACE = 1000;
-/** setTimeout() of Node is up to this late, in ms; the rest is waited for turn by turn of the event loop. */
+/** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER = 1.5;
 
 export class Load {
@@ -29,7 +29,7 @@ export class Load {
   sent = 0;
   received = 0;
   lost = 0;
-  /** Turns that failed, by code. */
+  /** Number of failed turns by error code. */
   readonly errors: Map<string, number> = new Map();
   /** Turns that were due and have not begun: the server was too slow for the rate. */
   missed = 0;
@@ -71,7 +71,7 @@ export class Load {
     const end = new AbortController();
     const timer = setTimeout(() => end.abort(), duration);
     const over = AbortSignal.any([signal, end.signal]);
-    // Each connection that waits for its time is a listener.
+    // Each waiting connection adds a listener, so the warning about many listeners is switched off.
     setMaxListeners(0, over);
     over.addEventListener("abort", () => (this.#over = true), { once: true });
     const loops = this.#workers.map((_, index) =>
@@ -88,7 +88,7 @@ export class Load {
     const grace = setTimeout(() => this.#stop(), GRACE);
     try {
       await all;
-      // In order, and not with the reset of stop(), which the server would report as an error.
+      // close() and not stop(): stop() resets the connection, which the server would report as an error.
       await Promise.allSettled(this.#workers.flatMap((worker) => (worker === undefined ? [] : [worker.close()])));
     } finally {
       clearTimeout(grace);
@@ -108,7 +108,7 @@ export class Load {
 
   async #open(index: number, rate: number, over: AbortSignal): Promise<void> {
     while (!this.#over) {
-      // The next due time goes to whichever connection is free.
+      // The first free connection takes the next due time.
       const due = this.#began + (this.#next++ * 1000) / rate;
       try {
         const left = due - performance.now();
@@ -139,7 +139,7 @@ export class Load {
       this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
       this.#workers[index]?.stop();
       this.#workers[index] = undefined;
-      // A server that refuses everything must not be asked in a tight loop.
+      // If the server refuses each connection, a pause prevents a busy loop.
       await sleep(10);
     }
   }

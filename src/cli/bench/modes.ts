@@ -1,4 +1,4 @@
-// What a benchmark does with its connections, by name.
+// The names of the modes of a benchmark.
 
 export const MODES = ["echo", "request", "connect", "bulk"] as const;
 export type Mode = (typeof MODES)[number];

@@ -1,4 +1,4 @@
-// What a benchmark prints: a live line, and the results with a histogram.
+// Prints the live line of a benchmark, and its results with a histogram.
 
 import type { Output } from "../frame/output.js";
 import { formatBytes, formatClock, formatRate, formatTime, plural } from "../frame/units.js";
@@ -7,13 +7,13 @@ import type { Load, LoadPlan } from "./load.js";
 
 const EACH = 200;
 const BAR = 40;
-/** From this part of a core on, the load and not the server may limit the rate. */
+/** Above this fraction of a core, this program may limit the rate instead of the server. */
 const BUSY = 0.9;
 
 const perSecond = (count: number, milliseconds: number): number =>
   milliseconds <= 0 ? 0 : (count * 1000) / milliseconds;
 
-/** Shows the live line on a terminal; returns what removes it. */
+/** Shows the live line on a terminal. Returns the function that removes it. */
 export function showLive(output: Output, load: Load): () => void {
   if (!process.stderr.isTTY || output.quiet || output.json) return () => undefined;
   const timer = setInterval(() => {

@@ -1,4 +1,5 @@
-// The latencies by percentile as a picture: the percentiles on a scale on which 90, 99 and 99.9 % have the same distance.
+// Draws latencies by percentile as SVG. The scale of the percentiles is logarithmic: 90, 99 and 99.9 % have equal
+// distances.
 
 import { formatTime } from "../frame/units.js";
 import type { Latencies } from "./latencies.js";

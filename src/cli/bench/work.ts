@@ -1,4 +1,4 @@
-// What a connection of a benchmark does again and again.
+// The turn of each mode: the work that a connection of a benchmark repeats.
 
 import { connect, type ConnectOptions, connectUdp, type Endpoint, SO_LINGER, SocketError, type Stream } from "berkeley";
 
@@ -7,16 +7,16 @@ import type { Mode } from "./modes.js";
 export interface WorkPlan {
   readonly endpoint: Endpoint;
   readonly mode: Mode;
-  /** What is sent each time. */
+  /** The data of each turn. */
   readonly payload: Buffer;
-  /** What ends an answer of the mode `request`. */
+  /** The delimiter of an answer in the mode `request`. */
   readonly until: Buffer;
-  /** ms after which a datagram is lost, and a connection is not made. */
+  /** Milliseconds after which a datagram counts as lost, and a connect fails. */
   readonly timeout: number;
   readonly tls: ConnectOptions["tls"] | undefined;
 }
 
-/** What one turn has moved; `lost` when a datagram has no answer. */
+/** The result of one turn. `lost`: the datagram had no answer. */
 export interface Turn {
   readonly sent: number;
   readonly received: number;
@@ -49,10 +49,10 @@ function echo(stream: Stream, { payload }: WorkPlan): Worker {
   const { length } = payload;
   return {
     async turn() {
-      // Mostly the kernel takes all of it at once, which saves a promise.
+      // Usually the kernel takes the whole payload at once, which saves a promise.
       const taken = stream.tryWrite(payload);
       const rest = taken === length ? undefined : stream.write(payload.subarray(taken));
-      // A large message is read while it is written, or both sides would wait.
+      // A large message is read while it is written. Otherwise both sides would wait for a full buffer.
       rest?.catch(() => undefined);
       for (let left = length; left > 0;) {
         const count = await stream.read(left < answer.length ? answer.subarray(0, left) : answer);
@@ -90,7 +90,7 @@ function bulk(stream: Stream, { payload }: WorkPlan): Worker {
       received += count;
     }
   };
-  // Writing reports what ends the connection.
+  // The write reports the error of the connection.
   drain().catch(() => undefined);
   return {
     async turn() {
@@ -110,7 +110,7 @@ function connecting(plan: WorkPlan): Worker {
     async turn() {
       if (stopped) throw closedByPeer();
       const stream = await openStream(plan);
-      // A reset at the end leaves no TIME-WAIT behind, or the ports of this machine would be used up in seconds.
+      // A reset leaves no TIME-WAIT. Otherwise all local ports would be in use after some seconds.
       if (plan.endpoint.scheme !== "unix") stream.settings()?.setsockopt(SO_LINGER, 0);
       await stream.close();
       return { sent: 0, received: 0 };

@@ -94,7 +94,7 @@ export const command: Command = define({
     };
     const onOpen = (): void => output.detail(`${plural(connections, "connection is", "connections are")} open`);
     const load = new Load(plan);
-    // Before the load, which would be in vain when the file can't be written.
+    // Opened first: if the file can't be written, the benchmark must not run.
     const picture = svg === undefined ? undefined : await openFile(svg);
     const hide = showLive(output, load);
     try {

@@ -30,7 +30,7 @@ export const command: Command = define({
         const reading = (async () => {
           while ((await client.read(buffer)) > 0);
         })().finally(() => (state.ended = true));
-        // The error of the client is the same for both directions.
+        // If reading fails, writing fails with the same error.
         reading.catch(() => undefined);
         try {
           while (!state.ended) await client.write(pattern);

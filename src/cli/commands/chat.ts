@@ -1,4 +1,4 @@
-// The command `chat`: a server that sends what one client says to all others.
+// The command `chat`: a server that sends each line of a client to all others.
 
 import { type Command, define, flag, optionOr } from "../frame/command.js";
 import { size } from "../frame/values.js";

@@ -1,4 +1,4 @@
-// The command `connect`: standard input to an endpoint, and its answer to standard output.
+// The command `connect`: sends standard input to an endpoint, and prints received data.
 
 import { type Command, define, option } from "../frame/command.js";
 import { TLS_CLIENT } from "../frame/tlsOptions.js";

@@ -1,4 +1,4 @@
-// The command `discard`: a server that throws away what it receives (RFC 863).
+// The command `discard`: a server that discards received data (RFC 863).
 
 import { type Command, define } from "../frame/command.js";
 import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";

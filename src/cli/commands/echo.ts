@@ -1,4 +1,4 @@
-// The command `echo`: a server that sends back what it receives (RFC 862).
+// The command `echo`: a server that sends received data back (RFC 862).
 
 import { type Command, define } from "../frame/command.js";
 import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";

@@ -1,4 +1,4 @@
-// The command `inspect`: a program of Node, with the inspector in it.
+// The command `inspect`: runs a Node program with the inspector.
 
 import { type Command, define, flag, option } from "../frame/command.js";
 import { file, whole } from "../frame/values.js";

@@ -1,4 +1,4 @@
-// The command `listen`: waits for a connection, then standard input to it, and what it sends to standard output.
+// The command `listen`: accepts a connection, sends standard input to it, and prints received data.
 
 import { type Command, define, flag, optionOr } from "../frame/command.js";
 import { UsageError } from "../frame/failure.js";

@@ -57,7 +57,7 @@ export const command: Command = define({
       );
       output.detail(`${kindOf(socket)} socket`);
       const width = Math.max(...rows.map(({ name }) => name.length));
-      // The longest values are objects, whose line is not lined up with the others.
+      // At most 24 columns, because objects can be much longer than the other values.
       const values = Math.min(24, Math.max(...rows.map((row) => valueText(row).length)));
       for (const row of rows) {
         output.result(row, () => {
@@ -69,7 +69,7 @@ export const command: Command = define({
       }
       return 0;
     } finally {
-      // A descriptor of the shell stays open for others.
+      // An inherited descriptor must stay open for the other programs that have it.
       if (endpoint.scheme === "fd") socket.detach();
       else socket.close();
     }

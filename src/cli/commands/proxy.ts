@@ -1,4 +1,4 @@
-// The command `proxy`: from an endpoint to another, with a look at what passes.
+// The command `proxy`: forwards an endpoint to another one, and can record or slow down the data.
 
 import { randomInt } from "node:crypto";
 

@@ -1,4 +1,4 @@
-// Which sockets are shown: by state, port and process.
+// Filters sockets by state, port and process.
 
 import { ValueError, type ValueParser } from "../frame/values.js";
 import { didYouMean } from "../frame/suggest.js";
@@ -7,12 +7,12 @@ import { type SocketInfo, STATES } from "./socketInfo.js";
 const bit = (state: number): number => 1 << state;
 export const ALL_STATES = 0x1ffe;
 
-/** The names of ss(8), beside those that the table shows. */
+/** Further names of ss(8), besides those of STATES. */
 const NAMES: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
     STATES.map((name, number) => [name.toLowerCase(), bit(number)] as const).filter(([n]) => n !== ""),
   ),
-  // Two states of the kernel have this name.
+  // ss(8) prints two states of the kernel under this name.
   "syn-recv": bit(3) | bit(12),
   established: bit(1),
   listening: bit(10),

@@ -1,4 +1,4 @@
-// The sockets of TCP, UDP and raw IP: `struct inet_diag_req_v2` and its answers, `linux/inet_diag.h`.
+// Lists TCP, UDP and raw IP sockets, with `struct inet_diag_req_v2` of `linux/inet_diag.h`.
 
 import {
   AF_INET,
@@ -19,7 +19,7 @@ export type InetKind = "tcp" | "udp" | "raw";
 
 const PROTOCOLS: Readonly<Record<InetKind, number>> = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, raw: IPPROTO_RAW };
 
-/** Attributes of an answer; the request has a bit for those of numbers 1 to 8, `1 << (number - 1)`. */
+/** Numbers of attributes in an answer. A request asks for attribute N (1 to 8) by the bit `1 << (N - 1)`. */
 const INET_DIAG_INFO = 2;
 const INET_DIAG_CONG = 4;
 const INET_DIAG_SKMEMINFO = 7;
@@ -72,7 +72,7 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
       : { timer: { kind: TIMERS[timer] ?? `timer ${timer}`, expires: body.u32(52), retransmits: body.u8(3) } }),
     ...(congestion === undefined ? {} : { congestion: textOf(congestion) }),
     ...(memory === undefined || memory.length < 36 ? {} : { memory: memoryOf(memory) }),
-    // The option's decoder takes what the kernel gives, which grows from version to version.
+    // The struct grows with each version of the kernel; this decoder accepts all lengths.
     ...(tcp === undefined || kind !== "tcp" ? {} : { tcp: TCP_INFO.decode(tcp) }),
     users: [],
   };
@@ -113,7 +113,7 @@ function interfaceOf(index: number): string {
   try {
     return if_indextoname(index);
   } catch (error) {
-    // The interface is gone, or is one of another network namespace.
+    // The interface was removed, or belongs to another network namespace.
     if (error instanceof SocketError) return `if${index}`;
     throw error;
   }

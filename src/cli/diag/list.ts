@@ -1,4 +1,4 @@
-// The sockets of this machine that a filter lets through, with their processes, in a steady order.
+// Lists the sockets that pass a filter, with their processes, sorted.
 
 import { SocketError } from "berkeley";
 

@@ -1,4 +1,4 @@
-// Requests to the kernel over AF_NETLINK, sock_diag(7), and the messages of the answers: netlink(7).
+// Sends sock_diag(7) requests over AF_NETLINK, and parses the messages of the answers: netlink(7).
 
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
@@ -20,7 +20,7 @@ const LARGEST = 64 << 10;
 
 const LITTLE = endianness() === "LE";
 
-/** The numbers of a structure, in the byte order of the machine. */
+/** Reads and writes the integers of a struct, in the byte order of the machine. */
 export class Fields {
   readonly bytes: Buffer;
   readonly #view: DataView;
@@ -50,7 +50,7 @@ export class Fields {
     return this.#view.getInt32(at, LITTLE);
   }
 
-  /** Ports are in network byte order everywhere. */
+  /** A port. Ports are always in network byte order. */
   port(at: number): number {
     return this.#view.getUint16(at, false);
   }
@@ -64,7 +64,7 @@ export class Fields {
   }
 }
 
-/** A message of an answer: its structure with the attributes that follow. */
+/** A message of an answer: its struct and the attributes after it. */
 export interface DiagMessage {
   readonly body: Fields;
   readonly attributes: ReadonlyMap<number, Buffer>;
@@ -81,7 +81,7 @@ export class Diag implements AsyncDisposable {
   }
 
   /**
-   * Sends a request for all sockets of a kind; `fixed` is the length of the structure in each answer, which attributes follow.
+   * Requests all sockets of a kind. `fixed` is the length of the struct before the attributes of each answer.
    *
    * @throws SocketError `ENOENT` when the kernel has no sock_diag module for this kind
    */
@@ -105,7 +105,7 @@ export class Diag implements AsyncDisposable {
   }
 }
 
-/** Adds the messages of a datagram to `found`; false at the end of the answer. */
+/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. */
 function takeMessages(all: Fields, sequence: number, fixed: number, found: DiagMessage[]): boolean {
   for (let at = 0; at + HEADER <= all.length;) {
     const length = all.u32(at);

@@ -1,4 +1,5 @@
-// Which processes have which sockets open: the links of /proc/PID/fd, proc(5). Those of other users can be read only by root.
+// Finds the processes that have a socket open, by the links in /proc/PID/fd (proc(5)). Only root can read those of
+// other users.
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 

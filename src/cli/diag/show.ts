@@ -1,4 +1,4 @@
-// The table of sockets for people, and the line of details below each.
+// Prints the table of sockets, and a line of details below each socket.
 
 import { escapeLine } from "../frame/escape.js";
 import type { Output } from "../frame/output.js";
@@ -13,7 +13,7 @@ export function showTable(output: Output, sockets: readonly SocketInfo[], detail
   const widths = HEAD.map((_, column) => Math.max(0, ...all.map((row) => row[column]!.length)));
   const format = (row: readonly string[]): string =>
     row
-      // Numbers stand at the right.
+      // Numbers are right-aligned.
       .map((cell, column) =>
         column === 2 || column === 3 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
       )
@@ -33,7 +33,7 @@ function rowOf({ type, state, receiveQueue, sendQueue, local, peer, users }: Soc
   return [type, state, String(receiveQueue), String(sendQueue), local.text, peer.text, process].map(escapeLine);
 }
 
-/** What `ss -tiom` prints below a socket, in words. */
+/** The details that `ss -tiom` prints below a socket. */
 function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): string {
   const facts: string[] = [];
   if (timer !== undefined) {

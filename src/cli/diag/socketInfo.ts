@@ -29,7 +29,7 @@ export interface Timer {
   readonly kind: "retransmit" | "keepalive" | "time-wait" | "probe" | `timer ${number}`;
   /** ms until it fires. */
   readonly expires: number;
-  /** How often it has fired without an answer. */
+  /** The number of times it has fired without an answer of the peer. */
   readonly retransmits: number;
 }
 

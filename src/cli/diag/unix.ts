@@ -1,4 +1,4 @@
-// UNIX sockets: `struct unix_diag_req` and its answers, `linux/unix_diag.h`.
+// Lists UNIX sockets, with `struct unix_diag_req` of `linux/unix_diag.h`.
 
 import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "berkeley";
 
@@ -27,7 +27,8 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export async function unixSockets(diag: Diag, states: number): Promise<SocketInfo[]> {
   const request = new Fields(Buffer.alloc(REQUEST));
   request.bytes[0] = AF_UNIX;
-  // All of them, and the filter below: the peer of a connection has the name, and may be in another state.
+  // All states are requested and filtered below: the name of a connection is in its peer, which may be in another
+  // state.
   request.putU32(4, 0xffff_ffff);
   request.putU32(12, SHOW);
   const messages = await diag.dump(request.bytes, MESSAGE);
@@ -62,7 +63,7 @@ function endOf(inode: number, path: string | undefined): SocketEnd {
   return { text: `${path ?? "*"} ${inode}`, inode, ...(path === undefined ? {} : { path }) };
 }
 
-/** A path without its NUL at the end, or an abstract name with `@` for the NUL at its beginning: unix(7). */
+/** A path without its final NUL, or an abstract name with `@` instead of its first NUL: unix(7). */
 function nameOf(bytes: Buffer | undefined): string | undefined {
   if (bytes === undefined || bytes.length === 0) return undefined;
   if (bytes[0] === 0) return `@${bytes.toString("utf8", 1)}`;

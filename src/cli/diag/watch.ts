@@ -1,4 +1,4 @@
-// The same view again and again, until Ctrl-C or until nobody reads.
+// --watch: repeats a view until Ctrl-C, or until standard output is closed.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -6,7 +6,7 @@ import type { Output } from "../frame/output.js";
 
 const CLEAR_SCREEN = "\u001b[H\u001b[2J";
 
-/** Runs `show` every `interval` ms; on a terminal each view replaces the one before it. */
+/** Calls `show` every `interval` ms. On a terminal each view replaces the last one. */
 export async function watch(
   output: Output,
   interval: number,

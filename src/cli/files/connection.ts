@@ -1,4 +1,4 @@
-// The connection over which a file goes: made, or waited for.
+// The connection of a file transfer: connects to the peer, or accepts one connection.
 
 import { connect, listen, type Stream } from "berkeley";
 

@@ -1,8 +1,8 @@
-// What a command is: one description from which the parser, the help, the man page and the shell completions are made, and
-// a function that runs it.
+// A command: a description and a function that runs it. The parser, the help, the man page and the shell completions
+// are made from the description.
 //
-// A file of a command imports nothing of "berkeley" at its top, only types. So help, completion and man pages need no
-// addon, and a command loads the library when it runs: `const { connect } = await import("berkeley")`.
+// The file of a command has no static import of "berkeley" except of types. It loads the library when it runs: `const {
+// connect } = await import("berkeley")`. So help, completion and man pages do not load the addon.
 
 import type { Interrupts } from "./interrupts.js";
 import type { Output } from "./output.js";
@@ -15,7 +15,7 @@ export interface OptionSpec<T = unknown> {
   /** One sentence without a full stop. */
   readonly about: string;
   readonly kind: "flag" | "value" | "list";
-  /** What the option is when it is not given. */
+  /** The value if the option is not given. */
   readonly initial: T;
   /** `initial` as help prints it. */
   readonly shown?: string | undefined;
@@ -29,7 +29,7 @@ export interface ArgumentSpec {
   readonly name: string;
   readonly about: string;
   readonly optional?: boolean;
-  /** The last one may take all that is left. */
+  /** Whether it takes all remaining words. Only the last argument may. */
   readonly variadic?: boolean;
   /** Words that a shell may offer, or `file` for names of files. */
   readonly complete?: readonly string[] | "file";
@@ -47,12 +47,12 @@ export type OptionValues<O extends Options> = {
   readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
 };
 
-/** What a run of a command gets. */
+/** The arguments of `run()`. */
 export interface Invocation<O extends Options = Options> {
   readonly args: readonly string[];
   readonly options: OptionValues<O>;
   readonly output: Output;
-  /** Ctrl-C and its kin. */
+  /** SIGINT (Ctrl-C), SIGTERM and SIGHUP. */
   readonly interrupts: Interrupts;
   /** The version of the package. */
   readonly version: string;
@@ -63,14 +63,14 @@ export interface CommandSpec<O extends Options = Options> {
   readonly name: string;
   /** One line, without a full stop. */
   readonly summary: string;
-  /** Paragraphs, which help breaks into lines. */
+  /** Paragraphs, each without line breaks. */
   readonly description: readonly string[];
   readonly arguments?: readonly ArgumentSpec[];
   readonly options: O;
   readonly examples: readonly Example[];
-  /** What the statuses of every command do not say already. */
+  /** Exit statuses of this command, besides `EXIT_STATUS`. */
   readonly exitStatus?: readonly (readonly [status: string, about: string])[];
-  /** Names of Linux's and our manual that the man page points to, as `ss(8)`. */
+  /** Man pages for the section SEE ALSO, such as `ss(8)`. */
   readonly seeAlso?: readonly string[];
   /** Runs it; resolves with the exit status. */
   run(invocation: Invocation<O>): Promise<number>;
@@ -81,7 +81,7 @@ export interface Command extends Omit<CommandSpec, "run"> {
   run(invocation: Invocation): Promise<number>;
 }
 
-/** Makes a command, whose `run` sees each option with its type. */
+/** Makes a command. In its `run`, each option has its type. */
 export function define<const O extends Options>(spec: CommandSpec<O>): Command {
   return spec;
 }

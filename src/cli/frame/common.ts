@@ -19,5 +19,5 @@ export const COMMON: CommonOptions = {
   verbose: flag("-v, --verbose", "print more notes on standard error"),
 };
 
-/** Printed by help beside these. */
+/** An option that commander adds. Help prints it after the others. */
 export const HELP_FLAGS = "-h, --help";

@@ -1,6 +1,6 @@
-// Endpoints as a user types them. The library's parser reads them and names what is wrong; this file adds the short forms:
-// a port alone or after a colon is one of the loopback interface, `host:port` is TCP, `*:port` is every interface, a path with a
-// slash and `@name` are UNIX sockets.
+// Endpoints as a user types them. The library parses them and makes the errors. This file adds short forms: `PORT` and
+// `:PORT` are ports of the loopback interface, `HOST:PORT` is TCP, `*:PORT` is the port on all interfaces, and a path
+// with a slash or `@NAME` is a UNIX socket.
 
 import { type Endpoint, formatEndpoint, InetAddress, Inet6Address, parseEndpoint, UnixAddress } from "berkeley";
 
@@ -10,11 +10,11 @@ import { didYouMean } from "./suggest.js";
 export const SCHEMES: readonly string[] = ["tcp", "tls", "udp", "unix", "vsock", "fd", "systemd"];
 
 export interface EndpointOptions {
-  /** What errors call it. Default `ENDPOINT`. */
+  /** Its name in error messages. Default `ENDPOINT`. */
   readonly name?: string;
-  /** The scheme of what has none. Default `tcp`. */
+  /** The scheme of a text without one. Default `tcp`. */
   readonly scheme?: "tcp" | "tls" | "udp";
-  /** The schemes that the command has a use for. Default all. */
+  /** The schemes that the command supports. Default: all. */
   readonly schemes?: readonly Endpoint["scheme"][];
 }
 
@@ -53,7 +53,7 @@ function withScheme(text: string, scheme: string): string {
   return `${scheme}://${text}`;
 }
 
-/** Whether only this machine can reach it: loopback, a UNIX socket, a descriptor. */
+/** Whether only this machine can connect to it: loopback, a UNIX socket, a descriptor. */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix" || endpoint.scheme === "fd" || endpoint.scheme === "systemd") return true;
   const { address } = endpoint;
@@ -62,7 +62,7 @@ export function isLocal(endpoint: Endpoint): boolean {
   return "host" in address && address.host === "localhost";
 }
 
-/** An endpoint, or the address of a listener, as people and {@link readEndpoint} read it. */
+/** Formats an endpoint or the address of a listener. {@link readEndpoint} can parse the result. */
 export function showEndpoint(scheme: Endpoint["scheme"], address: object | undefined): string {
   if (address === undefined) return `${scheme}:`;
   if (address instanceof UnixAddress) return address.path === "" ? "unix: (unnamed)" : String(address);

@@ -1,10 +1,11 @@
-// What a peer sent, for a terminal: text as it is, and everything that a terminal would obey as an escape.
+// Received bytes for a terminal: text is unchanged, and control characters are escaped.
 //
-// A control character can move the cursor, set the title, or answer as if the user had typed. Characters of category Cf turn
-// the direction of text, and hide it. Line feed and tab are harmless; so is a carriage return before a line feed.
+// A control character can move the cursor, set the title, or make the terminal send input as if the user had typed it.
+// Characters of category Cf can reverse or hide text. Line feed, tab, and a carriage return before a line feed are not
+// escaped.
 
 /** Control and format characters, and the line separators of Unicode. */
-const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\ufffe\uffff]/gu;
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\ufffe\uffff]/gu;
 
 function escapeCharacter(character: string): string {
   const code = character.codePointAt(0)!;
@@ -12,12 +13,12 @@ function escapeCharacter(character: string): string {
   return `\\u{${code.toString(16)}}`;
 }
 
-/** One line of text that a terminal shows and does not obey. */
+/** Escapes a text, line breaks included, so that the result is one line. */
 export function escapeLine(text: string): string {
-  return text.replace(OBEYED, escapeCharacter);
+  return text.replace(UNSAFE, escapeCharacter);
 }
 
-/** JSON in which no character is one that a terminal obeys; JSON.stringify() leaves those above ASCII. */
+/** Escapes control and format characters above ASCII, which JSON.stringify() does not escape. */
 export function escapeJson(json: string): string {
   return json.replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}\p{Co}]/gu, (character) =>
     Array.from({ length: character.length }, (_, index) => {
@@ -26,21 +27,21 @@ export function escapeJson(json: string): string {
   );
 }
 
-/** Bytes of UTF-8 that come in pieces, which may cut a character or the end of a line. */
+/** Escapes UTF-8 that arrives in pieces. A piece may end within a character, or between CR and LF. */
 export class Escaper {
   #kept: Uint8Array = new Uint8Array(0);
 
-  /** The text for what came; a character that is not whole waits for the next piece. */
+  /** Returns the escaped text. The bytes of an incomplete character are stored for the next piece. */
   write(bytes: Uint8Array): string {
     const all = this.#kept.length === 0 ? bytes : Buffer.concat([this.#kept, bytes]);
     let end = all.length - incomplete(all);
-    // Whether a line feed follows is not known yet.
+    // A CR at the end is stored too, because a LF may follow.
     if (end === all.length && all[end - 1] === 0x0d) end--;
     this.#kept = Buffer.from(all.subarray(end));
     return escapeBytes(all.subarray(0, end));
   }
 
-  /** What is left at the end. */
+  /** Returns the escaped text of the stored bytes. */
   end(): string {
     const rest = this.#kept;
     this.#kept = new Uint8Array(0);
@@ -48,7 +49,7 @@ export class Escaper {
   }
 }
 
-/** Bytes at the end that begin a character of UTF-8 and do not end it. */
+/** The number of bytes at the end that are an incomplete character of UTF-8. */
 function incomplete(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
     const byte = bytes[bytes.length - back]!;
@@ -73,7 +74,7 @@ function escapeBytes(bytes: Uint8Array): string {
   return result;
 }
 
-/** Where the first byte is that belongs to no character of UTF-8 (RFC 3629). */
+/** The index of the first byte that is not valid UTF-8 (RFC 3629). */
 function validPrefix(bytes: Uint8Array, from: number): number {
   const follows = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
   let at = from;
@@ -95,12 +96,12 @@ function validPrefix(bytes: Uint8Array, from: number): number {
 function escapeText(text: string): string {
   return text
     .replaceAll("\r\n", "\n")
-    .replace(OBEYED, (character) =>
+    .replace(UNSAFE, (character) =>
       character === "\n" || character === "\t" ? character : escapeCharacter(character),
     );
 }
 
-/** Bytes as a text in quotes that can't do anything to a terminal; what is long is cut. */
+/** Bytes as escaped text in quotes, truncated to `longest` bytes. */
 export function quoteBytes(bytes: Uint8Array, longest: number): string {
   const shown = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, longest)).toString();
   const safe = JSON.stringify(shown).replace(

@@ -1,14 +1,14 @@
-// What goes wrong: the classes of errors, the line that is printed for each, and the exit status.
+// The error classes of the command line, the line that is printed for an error, and its exit status.
 
 import { getSystemErrorMap } from "node:util";
 
 import { escapeLine } from "./escape.js";
 
-/** All went well, or a server was ended by Ctrl-C. */
+/** Success, also when Ctrl-C has ended a server. */
 export const SUCCESS = 0;
-/** The network, the peer or the kernel refused. */
+/** An error of the network, the peer or the kernel. */
 export const FAILURE = 1;
-/** The command line is wrong, or a file that it names can't be used. */
+/** The command line is wrong, or one of its files can't be used. */
 export const USAGE = 2;
 
 /** The statuses of every command, for help and man pages. */
@@ -22,10 +22,10 @@ export const EXIT_STATUS: readonly (readonly [status: string, about: string])[] 
 /** A mistake in the command line: one line on stderr, and status 2. */
 export class UsageError extends Error {}
 
-/** A failure that is told in the words of the command: one line on stderr, and status 1. */
+/** A failure with a message of the command: one line on stderr, and status 1. */
 export class Failure extends Error {}
 
-/** The reason of the signal that Ctrl-C aborts; nothing is printed. */
+/** The abort reason after Ctrl-C. It is not printed. */
 export class Interrupted extends Error {
   readonly number: number;
 
@@ -35,7 +35,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** Codes of getaddrinfo(3) in words. */
+/** The meanings of the codes of getaddrinfo(3). */
 const RESOLVER: Readonly<Record<string, string>> = {
   EAI_NONAME: "no such host",
   EAI_NODATA: "the host has no address",
@@ -62,7 +62,7 @@ function meaningOf({ code, errno, message }: Coded): string {
   return words === undefined || message.includes(words) ? "" : `: ${words}`;
 }
 
-/** Whether a user or the system can have caused it; anything else is a mistake of ours, and has its stack printed. */
+/** Whether a user or the system can have caused the error. Otherwise it is a bug, and its stack is printed. */
 function isExpected(error: Coded): boolean {
   return (
     error instanceof UsageError ||
@@ -76,11 +76,11 @@ function isExpected(error: Coded): boolean {
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!isExpected(error)) return error.stack ?? error.message;
-  // A message can quote what a peer sent.
+  // A message can contain text of the peer, so it is escaped.
   return escapeLine(`${error.message}${meaningOf(error)}`.replaceAll(/\s*\n\s*/g, " "));
 }
 
-/** The exit status that an error ends a command with. */
+/** The exit status of a command that has failed with this error. */
 export function statusOf(error: unknown): number {
   if (error instanceof Interrupted) return 128 + error.number;
   return error instanceof UsageError ? USAGE : FAILURE;

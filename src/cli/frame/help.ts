@@ -1,16 +1,16 @@
-// Help for people, from the descriptions of the commands.
+// The text of `--help`, made from the descriptions of the commands.
 
 import { type ArgumentSpec, type Command, type OptionSpec, usageOf } from "./command.js";
 import { COMMON, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
 
-/** What the list of commands needs of each. */
+/** The fields of a command in the list of commands. */
 export interface Listed {
   readonly name: string;
   readonly summary: string;
 }
 
-/** Width of help where there is no terminal, and at most. */
+/** Maximum width of help, and its width without a terminal. */
 const WIDTH = 100;
 
 export function widthOf(columns: number): number {
@@ -62,7 +62,7 @@ export function optionText({ about, shown, kind }: OptionSpec): string {
 }
 
 const optionRow = (spec: OptionSpec): readonly [string, string] => [
-  // Options without a short name stand below the long names of the others.
+  // Indented, so that all long names are in one column.
   spec.flags.startsWith("--") ? `    ${spec.flags}` : spec.flags,
   optionText(spec),
 ];

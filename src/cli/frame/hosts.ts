@@ -17,7 +17,7 @@ import { UsageError } from "./failure.js";
 export type HostAddress = InetAddress | Inet6Address;
 
 export interface HostOptions {
-  /** What errors call it. */
+  /** Its name in error messages. */
   readonly name?: string;
   readonly inet4?: boolean;
   readonly inet6?: boolean;

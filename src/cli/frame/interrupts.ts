@@ -1,10 +1,13 @@
-// Ctrl-C, SIGTERM and SIGHUP: the first one aborts the signal of the run, a later one ends the process at once.
+// SIGINT (Ctrl-C), SIGTERM and SIGHUP. The first one aborts `signal`, which ends the command. A later one ends the
+// process at once.
 
 import { constants } from "node:os";
 
 import { Interrupted } from "./failure.js";
 
-/** ms within which the signals of one Ctrl-C arrive: under npm it comes twice, from the terminal and from npm. */
+/**
+ * Milliseconds in which several signals count as one Ctrl-C: under npm, the terminal sends one, and npm another one.
+ */
 const SETTLE = 100;
 
 export class Interrupts {
@@ -20,7 +23,7 @@ export class Interrupts {
     return this.#abort.signal;
   }
 
-  /** Runs `stop` at the first signal, or at once when that has been. */
+  /** Calls `stop` at the first signal, or at once if a signal has arrived already. */
   onStop(stop: () => void): void {
     if (this.signal.aborted) stop();
     else this.signal.addEventListener("abort", stop, { once: true });
@@ -34,8 +37,8 @@ export class Interrupts {
       return;
     }
     this.#first = now;
-    // While a process ends, Node has given up its handlers, and the second signal would end it with another status. So the
-    // process stays a moment longer.
+    // When a process exits, Node removes its signal handlers. The second signal of the same Ctrl-C would then set
+    // another exit status. So this timer delays the exit.
     setTimeout(() => {}, SETTLE);
     this.#abort.abort(new Interrupted(name, number));
   }

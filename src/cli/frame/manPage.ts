@@ -1,4 +1,4 @@
-// A manual page for each command, in the language of man(7), from the same descriptions as the help.
+// The man page of each command in the format of man(7), made from the descriptions of the commands.
 
 import { type Command, usageOf } from "./command.js";
 import { COMMON, HELP_FLAGS } from "./common.js";
@@ -87,7 +87,7 @@ function flagsInRoff(flags: string): string {
   );
 }
 
-/** Text in which nothing is a command or an escape of roff. */
+/** Escapes a text for roff. */
 function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")

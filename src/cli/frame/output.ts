@@ -1,5 +1,5 @@
-// What a command prints. Results go to standard output and nothing else does: lines for people, or with --json an object a
-// line. Notes, progress and errors go to standard error.
+// The output of a command. Only results go to standard output: lines of text, or with --json one object per line.
+// Notes, progress and errors go to standard error.
 
 import { escapeJson, Escaper } from "./escape.js";
 import { explain, toJson } from "./failure.js";
@@ -24,11 +24,11 @@ export interface OutputOptions {
   readonly verbose?: boolean | undefined;
 }
 
-/** Removes the progress line, which is the only one that is written over. */
+/** Removes the progress line. */
 const CLEAR_LINE = "\r\u001b[K";
 
 export class Output {
-  /** Whether the results are objects for programs. */
+  /** Whether results are printed as JSON. */
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
@@ -49,13 +49,13 @@ export class Output {
     this.#stdout = StandardOutput.get();
   }
 
-  /** Columns of the terminal at this moment; Infinity where standard output is none. */
+  /** The present width of the terminal; Infinity if standard output is no terminal. */
   get columns(): number {
     const { stdout } = process;
     return stdout.isTTY ? stdout.columns || 80 : Infinity;
   }
 
-  /** Whether a person reads standard output. */
+  /** Whether standard output is a terminal. */
   get isTerminal(): boolean {
     return process.stdout.isTTY;
   }
@@ -66,19 +66,19 @@ export class Output {
     return `\u001b[${on}m${text}\u001b[${off}m`;
   }
 
-  /** A line for people. */
+  /** Prints a line of text. */
   line(text: string = ""): void {
     this.#hideProgress();
     this.#stdout.text(`${text}\n`);
   }
 
-  /** An object for programs: bigints as text, no line breaks. */
+  /** Prints an object as one line of JSON. A bigint becomes a string. */
   object(value: object): void {
     const plain = (_: string, field: unknown): unknown => (typeof field === "bigint" ? String(field) : field);
     this.line(escapeJson(JSON.stringify(value, plain)));
   }
 
-  /** A result: the object with --json, else the lines. */
+  /** Prints a result: `value` with --json, otherwise `text`. */
   result(value: object, text: () => string): void {
     if (this.json) this.object(value);
     else this.line(text());
@@ -95,7 +95,7 @@ export class Output {
     if (this.verbose || (this.json && value !== undefined)) this.note(text, value);
   }
 
-  /** An error that ends nothing but a part of the work, such as one connection of a server. */
+  /** Prints an error that does not end the command, such as that of one connection of a server. */
   problem(error: unknown, about: string = ""): void {
     const before = about === "" ? "" : `${about}: `;
     this.#error(
@@ -104,10 +104,9 @@ export class Output {
   }
 
   /**
-   * Bytes that a peer sent, unchanged in a pipe or a file; on a terminal, all that it would obey is escaped. Resolves when
-   * they are written.
+   * Prints received bytes: unchanged to a pipe or a file, escaped on a terminal. Resolves when they are written.
    *
-   * @throws OutputClosedError when nobody reads any more
+   * @throws OutputClosedError when standard output is closed
    */
   async data(bytes: Uint8Array): Promise<void> {
     if (!this.isTerminal) return this.#stdout.bytes(bytes);
@@ -116,13 +115,13 @@ export class Output {
     return this.#stdout.bytes(Buffer.from(this.#escaper.write(bytes)));
   }
 
-  /** The end of such bytes. */
+  /** Prints the bytes of an incomplete character that `data()` has stored. */
   async endOfData(): Promise<void> {
     const rest = this.#escaper?.end() ?? "";
     if (rest !== "") await this.#stdout.bytes(Buffer.from(rest));
   }
 
-  /** Calls `stop` when standard output can't be written any more: `| head -1`, or a full disk. */
+  /** Calls `stop` when a write to standard output fails: after `| head -1`, or on a full disk. */
   onOutputClosed(stop: () => void): void {
     this.#stdout.onOutputClosed(stop);
   }

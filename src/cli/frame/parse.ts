@@ -1,4 +1,4 @@
-// A command line, parsed by commander after the description of its command. Its errors become one line in our words.
+// Parses a command line with commander, by the description of the command. Errors of commander become a UsageError.
 
 import { Command as Parser, CommanderError, Option } from "commander";
 
@@ -9,7 +9,7 @@ import { didYouMean } from "./suggest.js";
 import { ValueError } from "./values.js";
 
 export interface Parsed {
-  /** --help was given: nothing else was checked. */
+  /** Whether --help was given. Then nothing else was checked. */
   readonly help: boolean;
   readonly args: readonly string[];
   /** Under the names of the description, the common ones included. */
@@ -39,7 +39,7 @@ export function parse(command: Command, argv: readonly string[]): Parsed {
   return { help: false, args: parser.args, options };
 }
 
-/** Under which name commander keeps the value: the long name as it is. */
+/** The name under which commander stores the value: the long name without `--`. */
 const nameIn = (spec: OptionSpec): string => longOf(spec).slice(2);
 
 /** `--timeout TIME` is `--timeout <TIME>` for commander. */
@@ -47,7 +47,7 @@ function toOption(spec: OptionSpec): Option {
   const { parser } = spec;
   const option = new Option(spec.flags.replace(/ ([A-Z]\S*)$/, " <$1>"), spec.about);
   option.attributeName = () => nameIn(spec);
-  // For commander `--no-shutdown` is the opposite of `--shutdown`, which we don't have.
+  // commander would read `--no-shutdown` as `--shutdown` with the value false.
   option.negate = false;
   if (parser === undefined) return option;
   return option.argParser((text: string, before: unknown) => {
@@ -62,7 +62,7 @@ function toOption(spec: OptionSpec): Option {
   });
 }
 
-/** `[PORT...]` stays, `HOST` is `<HOST>`. */
+/** For commander, `HOST` becomes `<HOST>`; `[PORT...]` stays. */
 const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `<${usage}>`);
 
 function inOurWords(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {

@@ -1,10 +1,10 @@
-// Progress of long work: bytes, rate, and the time left where the end is known. It is one line on standard error, only if that is a
-// terminal, and none while a person types at the same terminal.
+// The progress line: bytes, rate, and the remaining time if the total is known. It is printed on standard error if that
+// is a terminal, but not while the user types at the same terminal.
 
 import type { Output } from "./output.js";
 import { formatBytes, formatClock, formatRate } from "./units.js";
 
-/** ms before the first line: short work shows none. */
+/** Milliseconds before the first progress line. Shorter transfers print none. */
 const FIRST = 500;
 const EACH = 200;
 const BAR = 24;
@@ -16,12 +16,12 @@ export class Progress {
   readonly #timer: NodeJS.Timeout | undefined;
   #done = 0;
 
-  /** @param total bytes of all the work, if that is known */
+  /** @param total number of bytes, if it is known */
   constructor(output: Output, total?: number) {
     this.#output = output;
     this.#total = total;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    // A person who types, or reads what a peer sends, needs the terminal.
+    // The terminal is used for input or for the received data.
     if (process.stdin.isTTY || output.isTerminal) {
       if (total === undefined) return;
     }
@@ -49,7 +49,7 @@ export class Progress {
     if (elapsed < FIRST) return;
     const columns = process.stderr.columns || 80;
     const text = progressLine(this.#done, elapsed, this.#total);
-    // A line that is broken could not be removed.
+    // A wrapped line could not be removed.
     this.#output.showProgress(text.slice(0, columns - 1));
   }
 }

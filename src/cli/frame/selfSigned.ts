@@ -1,5 +1,5 @@
-// A certificate for a server of TLS that was given none, as ncat makes one: a new key, and a certificate that it signs itself (RFC 5280).
-// Clients can't verify it, so they need --insecure, or its fingerprint.
+// Makes a self-signed certificate (RFC 5280) and its key, for a TLS server without --cert. ncat does the same. Clients
+// can't verify it, so they need --insecure, or compare its fingerprint.
 
 import { generateKeyPairSync, randomBytes, sign, X509Certificate } from "node:crypto";
 

@@ -1,4 +1,4 @@
-// Completions for shells, from the same descriptions as the help: the commands, their options, and the words of values.
+// Shell completions, made from the descriptions of the commands: commands, options, and the words of values.
 
 import { type Command, longOf, type OptionSpec, shortOf } from "./command.js";
 import { COMMON } from "./common.js";

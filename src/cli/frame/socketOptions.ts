@@ -1,4 +1,4 @@
-// Socket options by name, as `--option TCP_NODELAY=1`: the options of the library, with values as a user types them.
+// Socket options by name, as in `--option TCP_NODELAY=1`.
 
 import type { SocketOption } from "berkeley";
 
@@ -13,14 +13,14 @@ export interface GivenOption {
   readonly value: unknown;
 }
 
-/** Whatever sets options: a socket, or the settings of a connection. */
+/** An object with setsockopt(): a socket, or the settings of a connection. */
 export interface Settable {
   setsockopt<T>(option: SocketOption<never, T>, value: T): void;
 }
 
 /** All socket options of the library, by name. */
 export async function socketOptions(): Promise<ReadonlyMap<string, AnyOption>> {
-  // By its namespace, because the names are those that users type.
+  // The whole namespace, because the name comes from the user.
   const library = await import("berkeley");
   const found = new Map<string, AnyOption>();
   for (const [name, value] of Object.entries(library)) {
@@ -31,7 +31,7 @@ export async function socketOptions(): Promise<ReadonlyMap<string, AnyOption>> {
   return found;
 }
 
-/** Reads `NAME=VALUE`, or `NAME` alone for one that is switched on. */
+/** Parses `NAME=VALUE`, or `NAME` alone, which means true. */
 export async function readSocketOption(text: string): Promise<GivenOption> {
   const at = text.indexOf("=");
   const name = at < 0 ? text : text.slice(0, at);
@@ -55,7 +55,7 @@ export async function readSocketOption(text: string): Promise<GivenOption> {
   throw new UsageError(`--option is ${JSON.stringify(text)}: ${(refusal as Error).message}`);
 }
 
-/** What a text can mean, the likeliest first. */
+/** The values that a text can mean, the most likely first. */
 function readings(text: string): unknown[] {
   if (/^(?:true|on|yes)$/i.test(text)) return [true, 1, text];
   if (/^(?:false|off|no)$/i.test(text)) return [false, null, 0, text];

@@ -1,8 +1,9 @@
-// Standard output until nobody reads any more. The end of the readers (`| head -1`) is no failure; a full disk is one.
+// Writes to standard output until its reader closes it. A closed reader (`| head -1`) is no failure; a full disk is
+// one.
 
 import { fstatSync, writeSync } from "node:fs";
 
-/** Standard output can't be written any more. Ends a command with status 0, unless the reason is a failure. */
+/** Thrown when standard output is closed. It ends the command with status 0, unless `lost` is set. */
 export class OutputClosedError extends Error {
   constructor() {
     super("standard output is closed");
@@ -12,7 +13,7 @@ export class OutputClosedError extends Error {
 let instance: StandardOutput | undefined;
 
 export class StandardOutput {
-  /** Files and devices take bytes at once, without a turn of the event loop. */
+  /** Whether standard output is a file or a device, whose writes are synchronous. */
   readonly #direct: boolean;
   #gone = false;
   #lost: NodeJS.ErrnoException | undefined;
@@ -33,7 +34,7 @@ export class StandardOutput {
     return this.#gone;
   }
 
-  /** Why standard output can't be written, when that is a failure. */
+  /** The error of a failed write, such as ENOSPC. Undefined if the reader has closed standard output. */
   get lost(): Error | undefined {
     return this.#lost;
   }
@@ -47,7 +48,7 @@ export class StandardOutput {
     if (!this.#gone) process.stdout.write(text);
   }
 
-  /** Resolves when the bytes are written, and so may be changed. */
+  /** Writes bytes. When it resolves, the caller may change them. */
   async bytes(bytes: Uint8Array): Promise<void> {
     if (this.#gone) throw new OutputClosedError();
     if (this.#direct) {

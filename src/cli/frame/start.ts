@@ -44,7 +44,7 @@ async function run(stdout: StandardOutput, word: string, rest: readonly string[]
   try {
     return await command.run({ args, options, output: new Output(options), interrupts, version });
   } catch (error) {
-    // Whatever failed because of Ctrl-C is no failure.
+    // After Ctrl-C, the abort reason replaces errors that it has caused.
     throw interrupts.signal.aborted ? interrupts.signal.reason : error;
   }
 }
@@ -61,7 +61,7 @@ async function find(word: string): Promise<Command> {
   );
 }
 
-/** Prints an error; its status. */
+/** Prints an error and returns its exit status. */
 function failed(error: unknown, word: string, rest: readonly string[]): number {
   if (error instanceof OutputClosedError) return SUCCESS;
   const status = statusOf(error);

@@ -1,6 +1,6 @@
-// The nearest match of a word that is not known.
+// Suggests a known word for an unknown one.
 
-/** Letters that have to be inserted, removed, replaced or swapped with their neighbour to make one word of the other. */
+/** The Damerau–Levenshtein distance: insertions, removals, replacements and swaps of neighbours. */
 function distance(a: string, b: string): number {
   let [beforeLast, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, index) => index)];
   for (let i = 1; i <= a.length; i++) {
@@ -17,7 +17,7 @@ function distance(a: string, b: string): number {
   return last[b.length]!;
 }
 
-/** The word that is most like `given`, if one is alike enough: at most two fifths of the letters differ, and at most three. */
+/** The known word with the smallest distance. The distance must be at most 3, and at most 40 % of the letters. */
 export function nearest(given: string, words: Iterable<string>): string | undefined {
   const wanted = given.toLowerCase();
   let found: string | undefined;
@@ -34,7 +34,7 @@ export function nearest(given: string, words: Iterable<string>): string | undefi
   return found;
 }
 
-/** `; did you mean "listen"?`, or nothing. */
+/** `; did you mean "listen"?`, or an empty text. */
 export function didYouMean(given: string, words: Iterable<string>): string {
   const word = nearest(given, words);
   return word === undefined ? "" : `; did you mean ${JSON.stringify(word)}?`;

@@ -1,4 +1,4 @@
-// Sizes, rates and times as people read them.
+// Formats sizes, rates and times.
 
 const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
 

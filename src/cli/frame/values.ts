@@ -1,16 +1,16 @@
-// How the value of an option is read: numbers, times, sizes, choices, files.
+// Parsers of option values: numbers, times, sizes, choices, files.
 
 import { UsageError } from "./failure.js";
 import { nearest } from "./suggest.js";
 
-/** Reads a value; throws {@link ValueError} with what is required. */
+/** Parses a value. Throws a {@link ValueError} for a wrong one. */
 export interface ValueParser<T> {
   (text: string): T;
   /** Words that a shell may offer, or `file`. */
   readonly complete?: readonly string[] | "file" | undefined;
 }
 
-/** Says what was required; the frame puts the name of the option and the value before it. */
+/** Its message is "required …". parse.ts puts the name of the option and the value before it. */
 export class ValueError extends UsageError {}
 
 function withCompletion<T>(
@@ -57,7 +57,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_0
 export const duration: ValueParser<number> = (value) => {
   const [, number = "", unit = "s"] = /^(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)?$/.exec(value) ?? [];
   const result = number === "" ? NaN : Math.round(Number(number) * MILLISECONDS[unit]!);
-  // setTimeout(3) of Node takes 31 bits.
+  // The maximum of Node's setTimeout().
   if (result >= 0 && result <= 0x7fff_ffff) return result;
   throw new ValueError("required a time of at most 24 days such as 500ms, 2s, 1.5m or 1h");
 };
@@ -80,7 +80,7 @@ export const size: ValueParser<number> = (value) => {
   throw new ValueError("required a number of bytes such as 1500, 64KiB or 10MB");
 };
 
-/** A part of a whole as `0.05` or `5%`. */
+/** A fraction, such as `0.05` or `5%`. */
 export const portion: ValueParser<number> = (value) => {
   const [, number = "", percent = ""] = /^(\d{1,3}(?:\.\d{1,6})?)(%?)$/.exec(value) ?? [];
   const result = number === "" ? NaN : Number(number) / (percent === "" ? 1 : 100);

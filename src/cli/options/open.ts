@@ -1,4 +1,4 @@
-// A socket of the kind that an endpoint names, for its options: a new one, or a descriptor that this process has inherited.
+// Opens the socket for the command `options`: a new socket of the endpoint's kind, or an inherited descriptor.
 
 import {
   type Address,
@@ -58,7 +58,7 @@ async function addressOf(
   const { address } = endpoint;
   if (!("host" in address) || address instanceof InetAddress || address instanceof Inet6Address) return address;
   const { host, port } = address;
-  // An endpoint without a host is every interface, which the IPv6 wildcard is.
+  // No host means all interfaces, so the address is the IPv6 wildcard.
   if (host === "") return new Inet6Address("::", port, 0, 0);
   const [first] = await getaddrinfo(host, port, { type, ...wait });
   return first!.address;

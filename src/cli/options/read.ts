@@ -1,4 +1,4 @@
-// Every option of a socket, as the kernel has it.
+// Reads all options of a socket from the kernel.
 
 import { inspect } from "node:util";
 
@@ -9,9 +9,9 @@ import { sourceOf } from "./sources.js";
 
 export interface OptionRow {
   readonly name: string;
-  /** What getsockopt(2) returned, decoded; bytes are in hexadecimal. */
+  /** The decoded result of getsockopt(2); bytes are in hexadecimal. */
   readonly value?: unknown;
-  /** The kernel's code when it refused. */
+  /** The error code of getsockopt(2). */
   readonly error?: string;
   readonly source: string;
 }

@@ -1,6 +1,6 @@
-// Where each socket option is described: a man page, or where there is none an RFC or a header of the kernel.
+// The documentation of each socket option: a man page; if there is none, an RFC or a header of the kernel.
 
-/** The page of an option that is not below, by the beginning of its name. */
+/** The man page of an option by the prefix of its name. EXCEPTIONS has the others. */
 const PAGES: readonly (readonly [start: string, source: string])[] = [
   ["SO_VM_", "vsock(7)"],
   ["SO_", "socket(7)"],
@@ -16,7 +16,7 @@ const PAGES: readonly (readonly [start: string, source: string])[] = [
   ["PACKET_", "packet(7)"],
 ];
 
-/** Options that the page of their level lacks; the names without their beginning. */
+/** Options that are missing in the man page of their prefix; the names are without the prefix. */
 const EXCEPTIONS: readonly (readonly [start: string, source: string, names: string])[] = [
   ["SO_", "unix(7)", "PASSCRED PEERCRED PEERSEC PASSSEC"],
   [

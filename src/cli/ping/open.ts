@@ -1,4 +1,4 @@
-// The socket of a ping: a datagram socket of ICMP where the system lets this user have one, or else a raw one.
+// Opens the socket of a ping: an ICMP datagram socket if the system allows it for this user, otherwise a raw socket.
 
 import {
   type Address,
@@ -25,7 +25,7 @@ import { Failure } from "../frame/failure.js";
 
 export type Kind = "datagram" | "raw";
 
-/** @throws Failure when this user may have neither socket */
+/** @throws Failure if the system allows neither socket */
 export async function openPing(
   target: Address,
   ttl: number | undefined,
@@ -56,7 +56,7 @@ function create(inet6: boolean, family: number): { socket: Socket; kind: Kind } 
   }
   try {
     const socket = new Socket(family, SOCK_RAW, protocol);
-    // Without these a raw socket gets every ICMP message, our own requests to this machine included.
+    // Without a filter, a raw socket receives all ICMP messages, also its own requests to this machine.
     if (inet6) socket.setsockopt(ICMP6_FILTER, { pass: [ICMP6_ECHO_REPLY] });
     else socket.setsockopt(ICMP_FILTER, { pass: [ICMP_ECHOREPLY] });
     return { socket, kind: "raw" };

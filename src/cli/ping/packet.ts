@@ -11,7 +11,7 @@ export interface Echo {
   readonly payload: Buffer;
 }
 
-/** The checksum of RFC 1071; 0 of a message that carries its own right one. */
+/** The checksum of RFC 1071. For a message that contains its correct checksum, the result is 0. */
 function checksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
@@ -30,7 +30,7 @@ export function encodeRequest(inet6: boolean, { identifier, sequence, payload }:
   return bytes;
 }
 
-/** The fields of an echo message of either type; undefined when it is too short for one. */
+/** Decodes an echo request or reply. Returns undefined if it is too short. */
 export function decodeEcho(bytes: Buffer): Echo | undefined {
   if (bytes.length < ECHO_HEADER) return undefined;
   return { identifier: bytes.readUInt16BE(4), sequence: bytes.readUInt16BE(6), payload: bytes.subarray(ECHO_HEADER) };
@@ -39,11 +39,11 @@ export function decodeEcho(bytes: Buffer): Echo | undefined {
 /** The echo reply in a message; undefined for any other message, or one with a wrong checksum. */
 export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
   if (bytes[0] !== (inet6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || bytes[1] !== 0) return undefined;
-  // The kernel checks IPv6 before a raw socket gets the message; IPv4 it does not.
+  // The kernel checks the checksum of ICMPv6 only, so that of IPv4 is checked here.
   return !inet6 && checksum(bytes) !== 0 ? undefined : decodeEcho(bytes);
 }
 
-/** What follows the header of an IPv4 packet, with which a message of a raw socket begins. */
+/** Removes the IPv4 header, which a raw socket returns before the message. */
 export function withoutHeader(packet: Buffer): Buffer {
   return packet.subarray(((packet[0] ?? 0) & 0xf) * 4);
 }

@@ -1,4 +1,4 @@
-// Echo requests to one host, and what comes back.
+// Sends echo requests to one host, and yields replies, errors and losses.
 
 import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, SocketError } from "berkeley";
 
@@ -8,7 +8,7 @@ import { decodeEcho } from "./packet.js";
 import { Requests, SEQUENCES } from "./requests.js";
 
 export interface PingOptions {
-  /** Requests; Infinity for no end. */
+  /** The number of requests; Infinity for no limit. */
   readonly count: number;
   /** ms from one request to the next. */
   readonly interval: number;
@@ -29,17 +29,17 @@ export type PingEvent =
       /** Bytes of the ICMP message. */
       readonly bytes: number;
       readonly from: string;
-      /** TTL or hop limit that the answer had left. */
+      /** The TTL or hop limit in the received reply. */
       readonly ttl: number | undefined;
       /** Round-trip time in ms. */
       readonly time: number;
-      /** The request had an answer already. */
+      /** Whether this request had a reply before. */
       readonly duplicate: boolean;
-      /** The request counted as lost. */
+      /** Whether this request counted as lost before. */
       readonly late: boolean;
     }
   | { readonly type: "lost"; readonly sequence: number }
-  /** The network's refusal of a request, `from` a router, or this machine's own without one. */
+  /** A request failed: `from` is the router that has sent the ICMP error, or undefined for an error of this machine. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
 const LARGEST = 0x1_0000;
@@ -57,7 +57,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
     if (sent < count && performance.now() >= start + sent * interval) {
       const sequence = ++sent % SEQUENCES;
       const request = requests.begin(sequence);
-      // An error of an earlier request may come out of this send, which then has sent nothing.
+      // send(2) may return the error of an earlier request, and then it has sent nothing.
       let failure = await trySend(socket, request);
       if (failure !== undefined) {
         const errors = await takeErrors(socket, requests);
@@ -83,7 +83,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   }
 }
 
-/** The errors in the socket's queue, each of which holds the request that it is about. */
+/** Reads the socket's error queue. Each entry contains the request that failed. */
 async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent[]> {
   const events: PingEvent[] = [];
   for (;;) {
@@ -103,7 +103,7 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
   }
 }
 
-/** The kernel's code, if it did not take the request. */
+/** Sends a request. Returns the error code if send(2) failed. */
 async function trySend(socket: Socket, request: Buffer): Promise<string | undefined> {
   try {
     await socket.send(request);

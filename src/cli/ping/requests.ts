@@ -1,4 +1,4 @@
-// The requests of a ping: which are pending, when each was sent, and which answer belongs to which.
+// The requests of a ping: their times, and the match of replies to requests.
 
 import { randomBytes, randomInt } from "node:crypto";
 
@@ -20,8 +20,8 @@ export class Requests {
   readonly pending: Set<number> = new Set();
   readonly #states = new Uint8Array(SEQUENCES);
   readonly #sentAt = new Float64Array(SEQUENCES);
-  // The kernel replaces the identifier of a datagram socket by its port, and gives that socket no other answers. A raw socket
-  // gets all answers: another program may have the same identifier, but not the random bytes.
+  // On an ICMP datagram socket, the kernel replaces the identifier, and delivers only replies to it. A raw socket
+  // receives all replies. Another program may use the same identifier, so the payload also has random bytes.
   readonly #identifier = randomInt(SEQUENCES);
   readonly #payload: Buffer;
 
@@ -37,7 +37,7 @@ export class Requests {
     randomBytes(8).copy(this.#payload);
   }
 
-  /** When the oldest pending request was sent; Infinity without one. */
+  /** The time of the oldest pending request; Infinity if none is pending. */
   get oldest(): number {
     const [first] = this.pending;
     return first === undefined ? Infinity : this.#sentAt[first]!;
@@ -50,7 +50,7 @@ export class Requests {
     return encodeRequest(this.#inet6, { identifier: this.#identifier, sequence, payload: this.#payload });
   }
 
-  /** False when the request was not pending. */
+  /** Counts a request as lost. Returns false if it is not pending. */
   lose(sequence: number): boolean {
     if (!this.pending.delete(sequence)) return false;
     this.#states[sequence] = LOST;

@@ -1,4 +1,4 @@
-// The lines about one host: its answers as they come, its statistics at the end.
+// Prints the replies of one host, and its statistics at the end.
 
 import { SOCK_DGRAM, SocketError } from "berkeley";
 
@@ -14,7 +14,10 @@ export interface HostPing extends PingOptions {
   readonly inet6: boolean;
 }
 
-/** Pings a host until all is answered or lost, or the signal; whether it has answered. `several` hosts have their name in each line. */
+/**
+ * Pings a host until each request is answered or lost, or the signal is aborted. Resolves with whether the host has
+ * answered. With `several` the name of the host is printed in each line.
+ */
 export async function pingHost(host: string, several: boolean, options: HostPing): Promise<boolean> {
   const { output, inet4, inet6, signal } = options;
   const statistics = new Statistics();
@@ -36,7 +39,7 @@ export async function pingHost(host: string, several: boolean, options: HostPing
     }
   } catch (error) {
     if (!signal.aborted) {
-      // One host that is unknown does not end the others.
+      // With several hosts, the error of one does not end the others.
       if (!several || !(error instanceof SocketError || error instanceof Failure)) throw error;
       output.problem(error, host);
       return false;

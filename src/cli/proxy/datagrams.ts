@@ -1,4 +1,4 @@
-// A proxy of datagrams: a socket to the target for each client, so that answers find their way back.
+// A proxy of datagrams. Each client gets a socket to the target, so that its answers can be sent back to it.
 
 import { type HostAddress, bindUdp, connectUdp, type UdpSocket } from "berkeley";
 import type { UdpFlow } from "berkeley/pcapng";
@@ -8,9 +8,9 @@ import { asUsage } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
 import { sleepUntil } from "./shape.js";
 
-/** ms of silence after which a client is forgotten, unless --idle says otherwise. */
+/** Milliseconds without data after which the socket of a client is closed. --idle replaces it. */
 const IDLE = 60_000;
-/** Datagrams of one direction that are kept back at most; further ones are dropped, as a full queue would. */
+/** Maximum number of delayed datagrams of one direction. Further ones are dropped. */
 const MOST_KEPT = 1000;
 
 export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
@@ -95,7 +95,7 @@ class ClientFlow {
     if (!sent) this.#flow.dropped++;
   }
 
-  /** Answers until the end; the error that ended it. */
+  /** Forwards answers to the client. Resolves at the end with its error. */
   async #run(): Promise<unknown> {
     let target: UdpSocket | undefined;
     try {
@@ -127,7 +127,7 @@ class ClientFlow {
   }
 }
 
-/** One direction: latency and rate, in order. */
+/** Delays the datagrams of one direction by latency and rate, in order. */
 class Line {
   readonly #latency: number;
   readonly #rate: number | undefined;
@@ -142,7 +142,7 @@ class Line {
     this.#signal = signal;
   }
 
-  /** Does the work when it is due; false when too much waits already. */
+  /** Calls `work` after the delay. Returns false if too many datagrams wait already. */
   send(work: () => Promise<void>, size: number): boolean {
     if (this.#kept >= MOST_KEPT) return false;
     this.#kept++;
@@ -152,14 +152,14 @@ class Line {
     this.#last = this.#last
       .then(() => sleepUntil(due, this.#signal))
       .then(work)
-      // A datagram that the kernel refuses is lost, as others are on their way.
+      // A datagram that the kernel refuses counts as lost.
       .catch(() => undefined)
       .finally(() => this.#kept--);
     return true;
   }
 }
 
-/** Numbers from 0 to 1 that follow from a seed: xorshift32 of Marsaglia. */
+/** Returns a generator of numbers from 0 to 1 that depend only on the seed (xorshift32). */
 function randomNumbers(seed: number): () => number {
   let state = (seed | 0) === 0 ? 1 : seed | 0;
   return () => {

@@ -1,4 +1,4 @@
-// What a proxy is asked to do, and what is counted and printed of it.
+// The settings of a proxy, and its counters.
 
 import type { Endpoint, ListenOptions, TlsConnectOptions } from "berkeley";
 
@@ -10,17 +10,17 @@ import type { Recorder } from "./recorder.js";
 export interface ProxyPlan {
   readonly from: Endpoint;
   readonly to: Endpoint;
-  /** The target as people write it. */
+  /** The target, as it is printed. */
   readonly target: string;
   readonly output: Output;
   readonly serverTls: ListenOptions["tls"];
   readonly clientTls: TlsConnectOptions | undefined;
   readonly recorder: Recorder | undefined;
-  /** ms that each byte is kept back, in each direction. */
+  /** Delay of each byte in ms, in each direction. */
   readonly latency: number;
   /** Bytes per second in each direction. */
   readonly rate: number | undefined;
-  /** The part of the datagrams that are dropped. */
+  /** The fraction of datagrams that are dropped. */
   readonly drop: number;
   readonly seed: number;
   readonly proxyProtocol: boolean;
@@ -28,11 +28,11 @@ export interface ProxyPlan {
   readonly idle: number | undefined;
   readonly max: number;
   readonly count: number | undefined;
-  /** ms for a connection to the target. */
+  /** Milliseconds for connecting to the target. */
   readonly timeout: number;
-  /** Ends all of it. */
+  /** Ends the proxy and all connections. */
   readonly signal: AbortSignal;
-  /** Ends the listener, and lets the connections end by themselves. */
+  /** Ends only the listener. */
   readonly draining: AbortSignal;
   readonly tally: Tally;
 }
@@ -48,7 +48,7 @@ export interface Flow {
   dropped: number;
 }
 
-/** Counts, and prints a line for each connection that has ended. */
+/** Counts connections and bytes, and prints a line for each connection at its end. */
 export class Tally {
   readonly #output: Output;
   readonly #target: string;
@@ -104,7 +104,7 @@ export class Tally {
     );
   }
 
-  /** The last line. */
+  /** Prints the totals. */
   total(): void {
     const [connections, failed, toTarget, toClient, dropped] = [
       this.#ended,

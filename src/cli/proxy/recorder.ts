@@ -1,5 +1,5 @@
-// The capture of a proxy: the connection between each client and the proxy, with its real addresses. Bytes of UNIX sockets get
-// addresses of the loopback interface, and a comment with the name.
+// Writes the capture of a proxy: the connections between clients and the proxy, with their addresses. A UNIX connection
+// is recorded with loopback addresses, and a comment with its name.
 
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 
@@ -8,7 +8,7 @@ import { Capture, type CaptureInterface, TcpFlow, UdpFlow } from "berkeley/pcapn
 
 import { Failure, UsageError } from "../frame/failure.js";
 
-/** Bytes that are kept before they are written, and ms after which they are. */
+/** Buffered data is written at this number of bytes, or after `PERIOD` ms. */
 const BUFFER = 256 << 10;
 const PERIOD = 250;
 
@@ -20,12 +20,12 @@ export class Recorder {
   readonly #timer: NodeJS.Timeout;
   #blocks: Buffer[] = [];
   #kept = 0;
-  /** Bytes of whole blocks in the file. */
+  /** Bytes of complete blocks in the file. */
   #written = 0;
   #open = true;
   #unnamed = 0;
 
-  /** @param onFailure called once when the file can't be written: it then ends with the last whole packet */
+  /** @param onFailure called once when a write fails. The file then ends with the last complete packet */
   constructor(path: string, about: string, version: string, onFailure: (error: Error) => void) {
     this.#path = path;
     this.#onFailure = onFailure;
@@ -44,7 +44,7 @@ export class Recorder {
     this.#timer.unref();
   }
 
-  /** A connection, whose packets go to the capture. */
+  /** Starts the capture of a connection. */
   tcp(client: Address | undefined, server: Address | undefined, comment: string): TcpFlow {
     const flow = new TcpFlow(this.#interface, this.#ends(client, server));
     flow.open({ comment });
@@ -55,7 +55,7 @@ export class Recorder {
     return new UdpFlow(this.#interface, this.#ends(client, server));
   }
 
-  /** Writes what is kept. */
+  /** Writes the buffered data. */
   flush(): void {
     if (!this.#open || this.#kept === 0) return;
     const bytes = Buffer.concat(this.#blocks);
@@ -85,7 +85,7 @@ export class Recorder {
     if (this.#kept >= BUFFER) this.flush();
   }
 
-  /** Cuts the file after the last block that is whole in it. */
+  /** Truncates the file after its last complete block. */
   #fail(error: Error, bytes: Buffer, written: number): void {
     let whole = 0;
     while (whole + 8 <= written) {
@@ -98,7 +98,7 @@ export class Recorder {
     try {
       ftruncateSync(this.#file, this.#written + whole);
     } catch {
-      // A device has no length.
+      // A device can't be truncated.
     }
     closeSync(this.#file);
     this.#onFailure(new Failure(`cannot write ${JSON.stringify(this.#path)}: ${error.message}`));

@@ -1,4 +1,4 @@
-// One direction of a connection that is slowed down: each byte is kept back for a time, and so many go on in a second.
+// Forwards one direction of a connection with a delay for each byte and a maximum rate.
 
 import type { Stream } from "berkeley";
 
@@ -8,19 +8,19 @@ export interface Shape {
   /** ms without a byte after which the connection has failed. */
   readonly idle: number | undefined;
   readonly signal: AbortSignal;
-  /** Something came. */
+  /** Called with received data. */
   readonly onData: (data: Buffer) => void;
-  /** Something was handed on. */
+  /** Called after a write with its number of bytes. */
   readonly onWritten: (count: number) => void;
 }
 
 const BUFFER = 64 << 10;
-/** Bytes that are kept back at most; more are not read. */
+/** Maximum number of delayed bytes. When it is reached, reading pauses. */
 const MOST_KEPT = 16 << 20;
-/** With a rate, pieces take this many ms. */
+/** With a rate, a piece is the data of this many ms. */
 const PIECE = 20;
 
-/** Carries all bytes on and then the end. */
+/** Forwards all bytes, and then ends the destination. */
 export async function carry(from: Stream, to: Stream, shape: Shape): Promise<void> {
   const pacer = new Pacer(shape);
   if (shape.latency === 0) {
@@ -62,7 +62,7 @@ export async function carry(from: Stream, to: Stream, shape: Shape): Promise<voi
 const wait = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
   idle === undefined ? { signal } : { timeout: idle, signal };
 
-/** Writes in pieces, so that no more than the rate goes on. */
+/** Writes in pieces, so that the rate is not exceeded. */
 class Pacer {
   readonly #shape: Shape;
   #free = 0;
@@ -112,7 +112,7 @@ class DelayQueue {
     }
   }
 
-  /** Ends what waits here, for a signal that is aborted. */
+  /** Ends the waits here. Called after an abort. */
   wake(): void {
     this.#wakeReader?.();
     this.#wakeWriter?.();

@@ -1,5 +1,5 @@
-// A proxy of streams. Without a need to look at the bytes the kernel moves them (forward()); otherwise they pass through here, where
-// they are recorded, slowed down, or wrapped into TLS.
+// A proxy of streams. The kernel moves the bytes (forward()) if no option concerns them. With --record, --latency,
+// --rate, --proxy-protocol, --via or TLS they pass through this program.
 
 import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
 import type { TcpFlow } from "berkeley/pcapng";
@@ -16,7 +16,7 @@ export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   await (looksAtBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
 }
 
-/** By the kernel. */
+/** Forwards inside the kernel. */
 async function forwardAll(plan: ProxyPlan): Promise<void> {
   const { from, to, output, tally, signal, draining, idle, max, timeout } = plan;
   const forwarder = await asUsage(() =>
@@ -37,7 +37,7 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
   await forwarder.closed;
 }
 
-/** Through this program. */
+/** Forwards through this program. */
 async function relay(plan: ProxyPlan): Promise<void> {
   const { from, output, serverTls, signal, draining, tally, max, count } = plan;
   const onHandshakeError = (error: unknown, address?: Address): void =>
@@ -100,7 +100,7 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
   return server;
 }
 
-/** Both directions; the failure of one ends the other. */
+/** Runs both directions. An error of one ends the other. */
 async function both(
   plan: ProxyPlan,
   flow: Flow,
@@ -127,11 +127,11 @@ async function both(
     onWritten: (count) => (flow.toClient += count),
   }).then(() => recorded?.finish("server"), fail);
   const [first, second] = await Promise.allSettled([toTarget, toClient]);
-  // The one that failed first is the reason; the other one was cut.
+  // The abort reason is the first error. The second one is only its consequence.
   if (first.status === "rejected" || second.status === "rejected") throw signal.reason;
 }
 
-/** The header of the PROXY protocol, version 1, which tells the target who the client is. */
+/** The header of the PROXY protocol, version 1, with the addresses of the client. */
 export function proxyHeader(client: Address | undefined, proxy: Address | undefined): string {
   for (const [family, kind] of [
     ["TCP4", InetAddress],

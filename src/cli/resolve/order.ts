@@ -1,28 +1,28 @@
-// The addresses of a name in the order in which connect() tries them: RFC 8305, section 4. The families take turns, beginning with
-// that of the resolver's first address.
+// Sorts the addresses of a name as connect() attempts them (RFC 8305, section 4): the families take turns, and the
+// family of the resolver's first address is first.
 
 import { AF_INET6, Inet6Address, InetAddress, SOCK_DGRAM, Socket, SocketError } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
 import { type Candidate, whyBefore } from "./rules.js";
 
-/** ms from an attempt to the next, unless the attempt fails sooner: the default of connect(). */
+/** The default `attemptDelay` of connect() in ms. */
 const ATTEMPT_DELAY = 250;
-/** Attempts at most: the default of connect(). */
+/** The default `maxAttempts` of connect(). */
 const MAX_ATTEMPTS = 32;
 
 export interface Answer {
-  /** Which attempt of connect() it is, from 1; null when connect() would not come to it. */
+  /** The number of connect()'s attempt, from 1; null above `maxAttempts`. */
   readonly attempt: number | null;
   readonly address: string;
   readonly family: "IPv4" | "IPv6";
-  /** ms after the first attempt, when none fails or succeeds before; null without an attempt. */
+  /** Milliseconds after the first attempt, if no attempt fails or succeeds earlier; null without an attempt. */
   readonly after: number | null;
-  /** Its place in the resolver's answer, from 1. */
+  /** Its position in the resolver's answer, from 1. */
   readonly place: number;
-  /** The address that this machine would send from; null when it has no route. */
+  /** The source address; null without a route. */
   readonly source: string | null;
-  /** What connect(2) said of the route. */
+  /** The error code of connect(2), if there is no route. */
   readonly error?: string;
   readonly reason: string;
 }
@@ -31,11 +31,11 @@ interface Routed extends Candidate {
   readonly error?: string;
 }
 
-/** Asks the kernel for the source address, with a datagram socket that sends nothing: RFC 6724, section 4. */
+/** Finds the source address by connect(2) of a datagram socket, which sends nothing (RFC 6724, section 4). */
 async function route(address: HostAddress): Promise<Routed> {
   await using socket = new Socket(address.family, SOCK_DGRAM);
   try {
-    // Any port will do, but 0 is refused.
+    // The port does not matter, but must not be 0.
     await socket.connect(
       address instanceof InetAddress ? [address.host, 9] : [address.host, 9, address.flowinfo, address.scopeid],
     );
@@ -82,14 +82,14 @@ export async function inOrder(found: readonly HostAddress[], literal: boolean): 
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** What the turns of the families have to do with it. */
+/** The reason if the turn of the families has changed the position. */
 function turn(index: number, place: number, family: number, last: number | undefined): string[] {
   if (index >= MAX_ATTEMPTS) return [`connect tries ${MAX_ATTEMPTS} addresses at most`];
   if (last !== undefined && last !== family) return [`the turn of ${nameOf(family)} after ${nameOf(last)}`];
   return place === index ? [] : [`no address of the other family is left`];
 }
 
-/** Why the resolver has it before the next. */
+/** The reason why the resolver returned it before the next address. */
 function rank(candidates: readonly Candidate[], place: number, literal: boolean): string[] {
   if (literal) return ["an address, for which no resolver is asked"];
   if (candidates.length === 1) return ["the only address"];

@@ -1,7 +1,7 @@
-// Why a resolver puts one address before another: the rules of RFC 6724, section 6, with its default table.
+// Explains the order of a resolver's addresses by the rules of RFC 6724, section 6, with its default table.
 //
-// getaddrinfo(3) does the sorting, and gai.conf(5) may give it other tables. Here the rules only explain the order that it has
-// given: when the first rule that decides would decide otherwise, the order is the resolver's own.
+// getaddrinfo(3) has sorted the addresses, perhaps with other tables (gai.conf(5)). If the first rule that applies
+// would give another order, the explanation is "the resolver's own order".
 
 import { AF_INET, inet_pton, AF_INET6 } from "berkeley";
 
@@ -9,7 +9,7 @@ import { type HostAddress, hostOf } from "../frame/hosts.js";
 
 export interface Candidate {
   readonly address: HostAddress;
-  /** The address that this machine would send from; undefined when it has no route. */
+  /** The source address; undefined without a route. */
   readonly source: HostAddress | undefined;
 }
 
@@ -35,7 +35,7 @@ const SCOPES: ReadonlyMap<number, string> = new Map([
   [GLOBAL, "global"],
 ]);
 
-/** The 16 bytes of an address; one of IPv4 is mapped, as section 2.1 wants it. */
+/** The 16 bytes of an address. An IPv4 address is mapped to IPv6 (section 2.1). */
 function bytesOf(address: HostAddress): Buffer {
   if (address.family === AF_INET)
     return Buffer.concat([inet_pton(AF_INET6, "::ffff:0:0").subarray(0, 12), inet_pton(AF_INET, address.host)]);
@@ -52,7 +52,7 @@ function commonBits(a: Buffer, b: Buffer, most: number): number {
 
 function policyOf(address: HostAddress): { precedence: number; label: number } {
   const bytes = bytesOf(address);
-  // The table has the longer prefixes first.
+  // The table is sorted: longer prefixes first.
   for (const [prefix, length, precedence, label] of TABLE) {
     if (commonBits(bytes, inet_pton(AF_INET6, prefix), length) === length) return { precedence, label };
   }
@@ -75,7 +75,7 @@ const scopeName = (scope: number): string => SCOPES.get(scope) ?? `scope ${scope
 
 interface Rule {
   readonly number: number;
-  /** More is better. */
+  /** The candidate with the higher score comes first. */
   score(candidate: Candidate): number;
   says(better: Candidate): string;
 }
@@ -104,7 +104,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** Why `first` stands before `second` in what the resolver gave. */
+/** The reason why the resolver returned `first` before `second`. */
 export function whyBefore(first: Candidate, second: Candidate): string {
   const other = hostOf(second.address);
   for (const rule of RULES) {

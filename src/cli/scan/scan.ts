@@ -1,4 +1,4 @@
-// A scan by connect(2): a connection to each port, at a bounded rate and a bounded number at a time.
+// Scans ports by connect(2). The rate and the number of simultaneous connections are limited.
 
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,15 +15,15 @@ export interface PortResult {
   readonly state: PortState;
   /** ms until the answer. */
   readonly time: number;
-  /** What the kernel said of a port that is not open. */
+  /** The error code of connect(2), if the port is not open. */
   readonly error?: string;
 }
 
 export interface ScanOptions {
   readonly ports: readonly number[];
-  /** Connections that are begun in a second. */
+  /** Maximum number of connects per second. */
   readonly rate: number;
-  /** Connections at a time. */
+  /** Maximum number of simultaneous connects. */
   readonly parallel: number;
   /** ms after which a port without an answer is filtered. */
   readonly timeout: number;
@@ -32,7 +32,7 @@ export interface ScanOptions {
   readonly onResult: (result: PortResult) => void;
 }
 
-/** Codes that say that something on the way, or nothing at all, has answered. */
+/** Error codes of a filtered port: a router answered, or there was no answer. */
 const FILTERED: ReadonlySet<string> = new Set([
   "ETIMEDOUT",
   "EHOSTUNREACH",
@@ -51,7 +51,7 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
   const began = performance.now();
   const failed = new AbortController();
   const over = AbortSignal.any([signal, failed.signal]);
-  // Each connection that waits for its time is a listener.
+  // Each waiting connection adds a listener, so the warning about many listeners is switched off.
   setMaxListeners(0, over);
   let started = 0;
   let shown = 0;
@@ -90,13 +90,14 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
       ? new InetAddress(address.host, port)
       : new Inet6Address(address.host, port, address.flowinfo, address.scopeid);
   await using socket = new Socket(address.family, SOCK_STREAM);
-  // A reset at the end leaves no TIME-WAIT behind, of which a scan would make thousands.
+  // A reset leaves no TIME-WAIT. Otherwise a scan would leave thousands.
   socket.setsockopt(SO_LINGER, 0);
   const began = performance.now();
   const time = (): number => Number((performance.now() - began).toFixed(3));
   try {
     await socket.connect(target, { timeout, signal });
-    // On this machine the kernel may choose the very port as the source: the socket is connected to itself (RFC 9293, 3.5).
+    // On this machine, the kernel may choose the scanned port as the source port. Then the socket is connected to
+    // itself (RFC 9293, section 3.5).
     const own = socket.getsockname();
     const state = own.port === port && own.host === address.host ? "closed" : "open";
     return { host, port, state, time: time() };

@@ -1,4 +1,4 @@
-// What a scan prints: a line for each port, how far it is, and the totals.
+// Prints the results of a scan: a line for each port, the progress, and the totals.
 
 import type { Output } from "../frame/output.js";
 import { formatClock, formatTime, plural } from "../frame/units.js";

@@ -1,4 +1,4 @@
-// What the small servers have in common, for the descriptions of their commands: the endpoint and the limits.
+// The arguments and options that all small servers have: the endpoint and the limits.
 
 import type { ArgumentSpec, OptionSpec } from "../frame/command.js";
 import { flag, option, optionOr } from "../frame/command.js";
@@ -12,7 +12,7 @@ export const WHERE_TO_LISTEN: ArgumentSpec = {
     "port alone, which is one of 127.0.0.1; port 0 lets the kernel choose, *:PORT is every interface",
 };
 
-// A type and no interface, whose names would not count as those of options.
+// A type alias: an interface has no implicit index signature.
 export type ServerOptions = TlsServerOptions & {
   readonly udp: OptionSpec<boolean>;
   readonly max: OptionSpec<number>;

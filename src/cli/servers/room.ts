@@ -1,19 +1,19 @@
-// The clients of a chat: what one of them sends goes to all others, each of which has a bounded outbox.
+// The clients of a chat. Each line of a client is sent to all others. Each client has a limited outbox.
 
 import { broadcast, type Stream } from "berkeley";
 import { escapeLine } from "../frame/escape.js";
 import { Failure } from "../frame/failure.js";
 import type { Client } from "./serve.js";
 
-/** The longest line. */
+/** Maximum number of bytes of a line. */
 const MAX_LINE = 16 << 10;
 const MAX_NAME = 32;
 
-/** A client, and what it calls itself. */
+/** A client and its chosen name. */
 interface Member {
   readonly client: Client;
   name: string;
-  /** Set when the client was cut. */
+  /** The reason, if the server has reset the client. */
   failure: Error | undefined;
 }
 

@@ -1,4 +1,4 @@
-// A small server: accepts connections or receives datagrams until Ctrl-C, prints a line for each connection, and the totals.
+// Runs a small server until Ctrl-C. It prints a line for each connection, and the totals.
 
 import {
   type Address,
@@ -23,17 +23,17 @@ import type { ServerOptions } from "./plan.js";
 
 type Options = OptionValues<ServerOptions>;
 
-/** What a server does with a connection, and with a datagram. */
+/** The functions that serve a connection and a datagram. */
 export interface Service {
-  /** Serves a connection; resolves when it is to be closed. */
+  /** Serves a connection. When it resolves, the connection is closed. */
   stream(client: Client): Promise<void>;
-  /** Most bytes that wait for a client; see StreamOptions. */
+  /** `maxOutbox` of the client's stream; see StreamOptions. */
   readonly maxOutbox?: number;
-  /** The answer to a datagram, undefined for none. Absent when the service has none over UDP. */
+  /** Returns the answer to a datagram; undefined for no answer. Absent if the service does not support UDP. */
   readonly datagram?: (data: Buffer) => Buffer | string | undefined;
 }
 
-/** The connection of a client, whose bytes are counted. */
+/** The connection of a client. It counts bytes. */
 export class Client {
   readonly stream: Stream;
   readonly name: string;
@@ -75,7 +75,7 @@ interface Totals {
   sent: number;
 }
 
-/** Runs a service on the endpoint of the command line; the exit status. */
+/** Runs a service on the endpoint of the command line. Resolves with the exit status. */
 export async function serve(invocation: Invocation<ServerOptions>, service: Service): Promise<number> {
   const { args, output, interrupts, options } = invocation;
   const scheme = options.udp ? "udp" : options.tls ? "tls" : "tcp";
@@ -152,7 +152,7 @@ async function* until(listener: Listener<Stream>, signal: AbortSignal): AsyncGen
   }
 }
 
-/** Serves a client to its end; the error of a connection that failed. */
+/** Serves a client. Resolves with the error if the connection failed. */
 async function serveOne(client: Client, service: Service, signal: AbortSignal): Promise<unknown> {
   try {
     await service.stream(client);
@@ -230,7 +230,7 @@ async function* packets(
   }
 }
 
-/** Says where a server listens: its users need the port that the kernel chose. */
+/** Prints the address of the listener. With port 0 it has the port that the kernel chose. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
   const named =
     "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
@@ -238,7 +238,7 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
   output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
 }
 
-/** The peer of a connection in words; clients of UNIX sockets mostly have no name. */
+/** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
 export function nameOf(conn: Conn, number: number): string {
   const { remoteAddress } = conn;
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;

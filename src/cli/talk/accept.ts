@@ -1,4 +1,4 @@
-// Listening: from an endpoint and the options of a command to the channels of those who connect.
+// Opens the listener of the commands `listen` and `file`. It accepts connections and datagram peers as channels.
 
 import { lstatSync, unlinkSync } from "node:fs";
 
@@ -42,7 +42,7 @@ export interface ListenPlan {
 
 /** Accepts channels. */
 export interface Acceptor {
-  /** Where it listens, as a user types it. */
+  /** The address, as a user types it. */
   readonly endpoint: string;
   accept(opts: IoOptions): Promise<Channel>;
   close(): Promise<void>;
@@ -77,7 +77,7 @@ async function openListener(plan: ListenPlan): Promise<Listener> {
   return new TlsListener(plain, { tls: context, onHandshakeError: report });
 }
 
-/** Makes the socket itself, for options that have to be set before bind(2); what is accepted inherits them. */
+/** Makes the socket itself, for options that must be set before bind(2). Accepted connections inherit them. */
 async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<Listener<Stream>> {
   if (!("address" in endpoint) || endpoint.scheme === "udp") {
     const listener = await asUsage(() => listen(endpoint, { signal }));
@@ -118,7 +118,7 @@ async function acceptMessages({ options, signal }: ListenPlan, address: UnixAddr
   };
 }
 
-/** A socket of datagrams that is bound to the endpoint. */
+/** Binds a datagram socket to the endpoint. */
 export async function bindDatagrams({
   endpoint,
   options,
@@ -155,7 +155,10 @@ export async function bindDatagrams({
   };
 }
 
-/** Binds a UNIX socket, in place of a file that a crash left behind; the function that removes its own file. */
+/**
+ * Binds a UNIX socket. Removes the stale file of a crashed program first. Returns the function that removes the new
+ * file.
+ */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
   const { path } = address;
   const isFile = !path.startsWith("\0");
@@ -164,7 +167,7 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
     try {
       await socket.bind(address);
     } catch (error) {
-      if (!(isFile && error instanceof SocketError && error.code === "EADDRINUSE" && (await isLeft(socket, path))))
+      if (!(isFile && error instanceof SocketError && error.code === "EADDRINUSE" && (await isStale(socket, path))))
         throw error;
       unlinkSync(path);
       await socket.bind(address);
@@ -180,13 +183,13 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
       const now = lstatSync(path);
       if (now.ino === ino && now.dev === dev) unlinkSync(path);
     } catch {
-      // Somebody else removed it.
+      // The file does not exist any more.
     }
   };
 }
 
-/** Whether nobody listens at the path. */
-async function isLeft({ type }: Socket, path: string): Promise<boolean> {
+/** Whether the file is stale: no process has the socket open. */
+async function isStale({ type }: Socket, path: string): Promise<boolean> {
   const probe = new Socket(AF_UNIX, type);
   try {
     await probe.connect({ path });
@@ -205,7 +208,7 @@ function showListener(endpoint: Endpoint, address: Listener["address"]): string 
   return showEndpoint(named, address);
 }
 
-/** The peer in words; clients of UNIX sockets mostly have no name. */
+/** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
 function clientName(address: Stream["remoteAddress"], number: number): string {
   const unnamed = address === undefined || ("path" in address && address.path === "");
   return unnamed ? `client ${number}` : escapeLine(String(address));

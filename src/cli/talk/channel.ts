@@ -1,4 +1,4 @@
-// What a conversation is had over: a stream, or a socket of messages. All kinds have one shape here.
+// Channel: one interface for streams and for message sockets.
 
 import {
   type Address,
@@ -11,7 +11,7 @@ import {
 } from "berkeley";
 
 export interface Channel {
-  /** The peer in words; of several the one that sent last. */
+  /** The name of the peer; with several peers, of the one that has sent last. */
   readonly name: string;
   /** Each send is a message of its own. */
   readonly isMessageBased: boolean;
@@ -20,12 +20,12 @@ export interface Channel {
   /** The next bytes, valid until the next call; null at the end. */
   receive(opts: IoOptions): Promise<Buffer | null>;
   send(data: Buffer, opts: IoOptions): Promise<void>;
-  /** Finishes the sending direction. */
+  /** Ends the sending direction. */
   finish(): Promise<void>;
   close(): Promise<void>;
-  /** Closes it at once, with a reset where there is one. */
+  /** Closes the channel at once, over TCP with a reset. */
   abort(): void;
-  /** Sends a file by sendfile(2), where that can be done. */
+  /** Sends a file by sendfile(2). Absent if the channel does not support it. */
   readonly sendFile?: (fd: number, offset: number, opts: SendFileOptions) => Promise<number>;
 }
 
@@ -36,7 +36,7 @@ export interface SendFileOptions {
 
 /** Bytes that are received at a time. */
 const BUFFER = 256 << 10;
-/** The largest message of any kind of socket that is received whole: UDP has 65507 bytes at most. */
+/** Maximum size of a received message. UDP has at most 65507 bytes. */
 const MESSAGE = 256 << 10;
 
 export class StreamChannel implements Channel {
@@ -79,7 +79,7 @@ export class StreamChannel implements Channel {
   }
 }
 
-/** A connected socket of messages: UNIX datagrams or SOCK_SEQPACKET. */
+/** A connected UNIX socket of type SOCK_DGRAM or SOCK_SEQPACKET. */
 export class MessageChannel implements Channel {
   readonly name: string;
   readonly isMessageBased = true;
@@ -149,14 +149,14 @@ export class UdpChannel implements Channel {
   }
 }
 
-/** What a bound socket of datagrams does, of UDP or of UNIX. */
+/** The calls of a bound datagram socket, UDP or UNIX. */
 export interface Bound {
   receive(opts: IoOptions): Promise<readonly [data: Buffer, from: Address | undefined]>;
   send(data: Buffer, to: Address, opts: IoOptions): Promise<unknown>;
   close(): void | Promise<void>;
 }
 
-/** A bound socket: it talks with the first peer that sends, or with several, which all get what is sent. */
+/** A bound socket with one or several peers: the first ones that send. `send()` sends to all of them. */
 export class BoundChannel implements Channel {
   name = "";
   readonly isMessageBased = true;
@@ -168,7 +168,7 @@ export class BoundChannel implements Channel {
   #arrived!: () => void;
   readonly #first: Promise<void> = new Promise((resolve) => (this.#arrived = resolve));
 
-  /** @param most number of peers; what others send is dropped */
+  /** @param most maximum number of peers; datagrams of others are dropped */
   constructor(bound: Bound, most: number, onPeer: (name: string) => void) {
     this.#bound = bound;
     this.#most = most;
@@ -190,7 +190,7 @@ export class BoundChannel implements Channel {
     }
   }
 
-  /** Waits for a first peer, then sends to all; a peer that has gone is no failure while there are others. */
+  /** Waits for the first peer, then sends to all. A peer whose send fails is removed. It rejects if no peer is left. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
     if (this.#peers.size === 0) await Promise.race([this.#first, aborted(opts.signal)]);
     let failure: SocketError | undefined;

@@ -2,9 +2,9 @@
 // ended.
 //
 // The end of one direction is not the end of the other. At the end of standard input, the command half-closes the
-// connection and reads the peer's answer to its end. After the peer's end it depends on standard input: a terminal is no
-// longer read; a file is sent to its end; a pipe is read until no data came for `--linger`, because its writer may never
-// end.
+// connection and reads the peer's answer to its end. After the peer's end it depends on standard input: a terminal is
+// no longer read; a file is sent to its end; a pipe is read until no data came for `--linger`, because its writer may
+// never end.
 
 import { SocketError } from "berkeley";
 
@@ -19,12 +19,12 @@ import type { TalkValues } from "./options.js";
 import { IdleTimer } from "./idleTimer.js";
 import { Crlf, dataField, HexDump, Lines, type Transform } from "./text.js";
 
-/** Input is cut into datagrams of at most this many bytes. */
+/** Maximum number of bytes of a datagram that is made from the input. */
 const MAX_DATAGRAM = 8192;
 /** After Ctrl-C, data that the kernel has acknowledged is still read, for at most this many ms. */
-const DRAIN = 1000;
+const DRAIN_TIME = 1000;
 
-/** The reason when a conversation has ended by itself. */
+/** The abort reason of a normal end. It is never thrown. */
 const DONE = new Failure("the conversation has ended");
 
 export interface Conversation {
@@ -41,10 +41,10 @@ export interface Conversation {
 
 /** Runs the conversation. Resolves at its end; rejects with the reason if it was ended before. */
 export async function converse(conversation: Conversation): Promise<void> {
-  await new Talk(conversation).run();
+  await new ConversationRun(conversation).run();
 }
 
-class Talk {
+class ConversationRun {
   readonly #conversation: Conversation;
   readonly #ending = new AbortController();
   readonly #idleTimer: IdleTimer;
@@ -108,7 +108,7 @@ class Talk {
 
   /** Reads and prints the data that the kernel has received and acknowledged. */
   async #drain(): Promise<void> {
-    const until = performance.now() + DRAIN;
+    const until = performance.now() + DRAIN_TIME;
     try {
       while (performance.now() < until) {
         const data = await this.#conversation.channel.receive({ timeout: 1 });
@@ -116,7 +116,7 @@ class Talk {
         await this.#show(data);
       }
     } catch {
-      // No more data.
+      // A timeout means that no more data is there. After another error there is none either.
     }
   }
 

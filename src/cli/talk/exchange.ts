@@ -1,18 +1,18 @@
-// One message and its answer.
+// Sends one message and receives the answer.
 
 import { Failure, UsageError } from "../frame/failure.js";
 import { formatTime } from "../frame/units.js";
 import type { Channel } from "./channel.js";
 
 export interface ExchangePlan {
-  /** The answer is a line. */
+  /** Whether the answer is one line. */
   readonly line: boolean;
-  /** Bytes of an answer at most. */
+  /** Maximum number of bytes of the answer. */
   readonly max: number;
   readonly noAnswer: boolean;
   /** Aborted at Ctrl-C. */
   readonly signal: AbortSignal;
-  /** ms for all of it. */
+  /** Milliseconds for the whole exchange. */
   readonly timeout: number;
 }
 
@@ -29,7 +29,7 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
   const parts: Buffer[] = [];
   try {
     await channel.send(message, { signal });
-    // A server that answers lines would take the end for that of the conversation.
+    // A server that answers line by line may close the connection when the client has finished.
     if (!line) await channel.finish();
     if (!noAnswer) await receive(channel, { ...plan, signal }, parts);
     await channel.close();
@@ -61,7 +61,7 @@ async function receive(channel: Channel, { line, max, signal }: ExchangePlan, pa
 
 const CHARACTERS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
 
-/** A message as it is typed: `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` are bytes. */
+/** Replaces the escapes `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` of a typed message. */
 export function unescape(text: string): Buffer {
   const parts: Buffer[] = [];
   let from = 0;

@@ -1,14 +1,14 @@
-// A command that talks with the peer: its standard output is sent, and what comes is its standard input.
+// --exec: runs a command whose standard input is the received data, and sends its standard output.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 
 import type { Channel } from "./channel.js";
 
-/** ms after which a command that does not end is ended for good. */
+/** Milliseconds between SIGTERM and SIGKILL. */
 const PATIENCE = 2000;
 
-/** Runs the command until it ends, and closes the channel; the bytes that went each way. */
+/** Runs the command until it ends, and closes the channel. Resolves with the number of bytes of each direction. */
 export async function execute(
   command: string,
   channel: Channel,
@@ -18,13 +18,13 @@ export async function execute(
   const ending = new AbortController();
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
-  // A group of its own: the commands of the shell end with it.
+  // The shell has a process group of its own, so the signal also ends the commands that it has started.
   const end = (how: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
       process.kill(-child.pid, how);
     } catch {
-      // It has ended meanwhile.
+      // The command has ended already.
     }
   };
   const onAbort = (): void => end();
@@ -38,7 +38,7 @@ export async function execute(
       const data = await channel.receive({ signal: ending.signal });
       if (data === null) break;
       counts.received += data.length;
-      // The buffer of the channel is used again.
+      // Copied, because the channel reuses its buffer.
       if (!child.stdin.destroyed && !child.stdin.write(Buffer.from(data))) {
         await Promise.race([once(child.stdin, "drain"), once(child.stdin, "close")]);
       }
@@ -46,11 +46,11 @@ export async function execute(
     child.stdin.end();
   })().catch((error: unknown) => {
     if (ending.signal.aborted) return;
-    // The peer is gone: nobody reads what the command says.
+    // The connection is broken, so the output of the command can't be sent.
     end();
     throw error;
   });
-  // It is awaited at the end.
+  // The promise is awaited at the end of the function.
   feeding.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {

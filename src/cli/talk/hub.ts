@@ -1,5 +1,5 @@
-// Many connections of one listener, with --keep-open: standard input goes to all that are there, what they send to standard
-// output. As with ncat, input waits for the first of them.
+// --keep-open: serves many connections of one listener. Standard input is sent to all of them, and received data is
+// printed. As in ncat, input is not read before the first connection.
 
 import type { Output } from "../frame/output.js";
 import type { Acceptor } from "./accept.js";
@@ -8,7 +8,7 @@ import { converse } from "./converse.js";
 import type { StandardInput } from "./input.js";
 import type { TalkValues } from "./options.js";
 
-/** Input that several conversations share: each has the pieces from its beginning on. */
+/** Standard input for several conversations. A conversation gets the data that is read after its start. */
 class SharedInput {
   readonly #input: StandardInput;
   readonly #taps = new Set<Tap>();
@@ -20,7 +20,7 @@ class SharedInput {
     this.#input = input;
   }
 
-  /** Input for one more conversation. */
+  /** Returns the input of a new conversation. */
   tap(): Tap {
     const tap = new Tap(() => this.#taps.delete(tap), this.#input.isTerminal);
     if (this.#ended) tap.end();
@@ -36,7 +36,7 @@ class SharedInput {
     try {
       for (let chunk = await this.#input.read(); chunk !== null; chunk = await this.#input.read()) {
         const copy = Buffer.from(chunk);
-        // The slowest sets the pace, so that nothing has to be kept.
+        // Waits for the slowest conversation, so that no data has to be stored.
         await Promise.all([...this.#taps].map((tap) => tap.give(copy)));
       }
     } catch (error) {
@@ -47,7 +47,7 @@ class SharedInput {
   }
 }
 
-/** One conversation's part of the input, in the shape of {@link StandardInput}. */
+/** The input of one conversation, with the interface of {@link StandardInput}. */
 class Tap {
   readonly isTerminal: boolean;
   readonly isFile = false;
@@ -65,7 +65,7 @@ class Tap {
     this.isTerminal = isTerminal;
   }
 
-  /** Resolves when the conversation has taken the piece and asks for more, or wants none. */
+  /** Passes a piece to the conversation. Resolves when it reads again, or has stopped to read. */
   async give(piece: Buffer): Promise<void> {
     if (this.#ended) return;
     this.#piece = piece;
@@ -110,11 +110,11 @@ export interface Hub {
   readonly output: Output;
   readonly options: TalkValues & { readonly max: number };
   readonly signal: AbortSignal;
-  /** Serves a connection in another way than by standard input and output. */
+  /** Replaces the conversation with standard input and output, as for --exec. */
   readonly serve: ((channel: Channel) => Promise<unknown>) | undefined;
 }
 
-/** Serves connections until the signal; the error of one ends none of the others. */
+/** Serves connections until the signal is aborted. An error of one connection does not end the others. */
 export async function serveMany({ acceptor, input, output, options, signal, serve }: Hub): Promise<void> {
   const shared = new SharedInput(input);
   const present = new Set<Promise<void>>();

@@ -1,4 +1,5 @@
-// Limits the time in which a conversation transfers no data. After `--idle` it has failed, after another limit it has ended.
+// Limits the time without data in a conversation. After `--idle` the conversation fails. After `limit()` it ends
+// without an error.
 
 export class IdleTimer {
   readonly #idle: number | undefined;
@@ -7,14 +8,14 @@ export class IdleTimer {
   #timer: NodeJS.Timeout | undefined;
   #busy = 0;
 
-  /** @param onIdle called once; `fatal` for the limit of --idle */
+  /** @param onIdle called once; `fatal` is true after the time of --idle */
   constructor(idle: number | undefined, onIdle: (fatal: boolean) => void) {
     this.#idle = idle;
     this.#onIdle = onIdle;
     this.#arm();
   }
 
-  /** From now on, the conversation ends after this time without data. */
+  /** Sets the second limit: after this time without data the conversation ends without an error. */
   limit(milliseconds: number): void {
     this.#limit = milliseconds;
     this.#arm();
@@ -25,7 +26,7 @@ export class IdleTimer {
     this.#timer?.refresh();
   }
 
-  /** A write has begun, which may wait for the peer. The returned function reports its end. */
+  /** Called at the start of a write, which may wait for the peer. Call the returned function at its end. */
   busy(): () => void {
     this.#busy++;
     this.touch();

@@ -1,4 +1,4 @@
-// Standard input as a source that is read when somebody wants more: a terminal, a file, or a pipe.
+// Standard input (a terminal, a file or a pipe), read only when `read()` is called.
 
 import { fstatSync, read as readFd, readFileSync } from "node:fs";
 import { promisify } from "node:util";
@@ -12,9 +12,9 @@ const FILE_CHUNK = 256 << 10;
 
 export class StandardInput {
   readonly isTerminal: boolean = process.stdin.isTTY;
-  /** The size of what is left, of a regular file. */
+  /** For a regular file, the number of remaining bytes. */
   readonly size: number | undefined;
-  /** Where a regular file is read next. */
+  /** For a regular file, the offset of the next read. */
   position = 0;
   #stopped = false;
   #ended = false;
@@ -27,7 +27,7 @@ export class StandardInput {
     try {
       stat = fstatSync(0);
     } catch (error) {
-      // Closed by the caller: `<&-`.
+      // EBADF: the shell has closed standard input (`<&-`).
       if ((error as NodeJS.ErrnoException).code !== "EBADF") throw error;
       this.#ended = true;
       return;
@@ -43,13 +43,13 @@ export class StandardInput {
     return this.size !== undefined;
   }
 
-  /** Ends a read that waits, and every later one, as if the end were reached. */
+  /** Makes the waiting read, and all later ones, resolve with null. */
   stop(): void {
     this.#stopped = true;
     this.#wake?.();
   }
 
-  /** Gives standard input up, so that it does not keep the process alive. */
+  /** Closes standard input, so that it does not keep the process alive. */
   close(): void {
     this.stop();
     if (!this.isFile && !this.#ended) process.stdin.destroy();

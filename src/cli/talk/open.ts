@@ -1,4 +1,4 @@
-// Connecting: from an endpoint and the options of a command to a channel.
+// Opens a channel to an endpoint, by the options of a command.
 
 import {
   type Address,
@@ -28,7 +28,7 @@ import { type Channel, MessageChannel, StreamChannel, UdpChannel } from "./chann
 
 export interface OpenPlan {
   readonly endpoint: Endpoint;
-  /** How messages of a UNIX socket are sent, if they are. */
+  /** The type of a UNIX message socket; undefined for a stream. */
   readonly messages: "datagram" | "seqpacket" | undefined;
   readonly tls: TlsConnectOptions | undefined;
   readonly source: ConnectOptions["localAddress"];
@@ -51,7 +51,7 @@ export async function open(plan: OpenPlan): Promise<Channel> {
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // Without options there is nothing that connect() can't do.
+  // connect() does not set socket options; without them it does the rest.
   const direct = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
   const stream = await (direct || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));
@@ -87,7 +87,7 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   }
 }
 
-/** Tries the addresses one after the other; the error of the last one when none connects. */
+/** Connects to the first address that accepts. Throws the error of the last one if all fail. */
 async function dial(plan: OpenPlan, left: () => number | undefined): Promise<Socket> {
   const { endpoint, signal, source, options } = plan;
   if (!("address" in endpoint)) throw new UsageError(`an endpoint of ${endpoint.scheme} can't be connected to`);
@@ -125,7 +125,7 @@ async function openMessages(plan: OpenPlan, address: UnixAddress, name: string):
   const socket = new Socket(AF_UNIX, datagrams ? SOCK_DGRAM : SOCK_SEQPACKET);
   try {
     applyOptions(socket, plan.options);
-    // Without a name of its own a socket of datagrams gets no answer; the kernel chooses one (autobind of unix(7)).
+    // Without an address, a datagram socket can't receive answers. The kernel chooses one (autobind of unix(7)).
     if (plan.source !== undefined) await socket.bind(plan.source);
     else if (datagrams) await socket.bind({ path: "" });
     await socket.connect(address, given({ signal: plan.signal, timeout: plan.timeout }));
@@ -144,7 +144,7 @@ function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], un
 const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
   source === undefined ? {} : { localAddress: source };
 
-/** What the library says of an argument is what is wrong with the command line. */
+/** Turns a TypeError or RangeError of the library into a UsageError: an argument of the command line is wrong. */
 export async function asUsage<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -3,7 +3,7 @@
 import { flag, list, option, optionOr, type OptionSpec, type OptionValues } from "../frame/command.js";
 import { duration, text } from "../frame/values.js";
 
-// A type and no interface, whose names would not count as those of options.
+// A type alias: an interface has no implicit index signature.
 export type TalkOptions = {
   readonly udp: OptionSpec<boolean>;
   readonly datagram: OptionSpec<boolean>;

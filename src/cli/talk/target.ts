@@ -1,4 +1,4 @@
-// The endpoint of `connect` and `listen`, with the options that say how it is used.
+// The endpoint of `connect` and `listen`, combined with --udp, --tls, --datagram and --seqpacket.
 
 import { type AddressLike, type Endpoint, parseAddress } from "berkeley";
 
@@ -35,7 +35,7 @@ export async function readTarget(text: string, options: TargetValues): Promise<T
   return { endpoint, messages, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
-/** What a text without a port, or an address of IPv6 without brackets, can stand for. */
+/** The possible meanings of a text without a port, or of an IPv6 address without brackets. */
 function sourceForms(text: string): string[] {
   if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
   return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];

@@ -1,15 +1,15 @@
-// What is done to the bytes on their way: ends of lines, whole lines, hexadecimal dumps.
+// Transformations of data: line ends, whole lines, hexadecimal dumps.
 
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** Changes what is sent; keeps what it can't decide yet. */
+/** Changes sent bytes. It stores bytes whose result depends on the next ones. */
 export interface Transform {
   write(bytes: Buffer): Buffer[];
   end(): Buffer[];
 }
 
-/** LF becomes CR LF, unless there is a CR already. */
+/** Replaces LF by CR LF, except after a CR. */
 export class Crlf implements Transform {
   #last = 0;
 
@@ -33,7 +33,7 @@ export class Crlf implements Transform {
 
 const CRLF = Buffer.from("\r\n");
 
-/** The longest line that is kept: a longer one is sent in pieces. */
+/** Maximum number of stored bytes of a line. A longer line is sent in pieces. */
 const MAX_LINE = 1 << 20;
 
 /** Each line is a piece of its own. */
@@ -49,7 +49,7 @@ export class Lines implements Transform {
       from = at + 1;
     }
     if (from < bytes.length) {
-      // The source uses its memory again.
+      // Copied, because the source reuses its buffer.
       this.#kept.push(Buffer.from(bytes.subarray(from)));
       this.#length += bytes.length - from;
       if (this.#length >= MAX_LINE) lines.push(Buffer.concat(this.#take()));
@@ -71,12 +71,12 @@ export class Lines implements Transform {
 
 const ROW = 16;
 
-/** Bytes as rows of hexadecimal numbers and text: `< 00000010  68 65 …  |he…|`; counts the offset of its direction. */
+/** Formats bytes as rows of hexadecimal numbers and text: `< 00000010 68 65 … |he…|`. It counts the offset. */
 export class HexDump {
   readonly #mark: string;
   #offset = 0;
 
-  /** @param mark what each row begins with: `<` for received, `>` for sent */
+  /** @param mark the beginning of each row: `<` for received bytes, `>` for sent ones */
   constructor(mark: string) {
     this.#mark = mark;
   }

@@ -1,4 +1,4 @@
-// What a trace is told, and what it finds.
+// The options and the results of a trace.
 
 export interface TraceOptions {
   readonly maxHops: number;
@@ -11,15 +11,15 @@ export interface TraceOptions {
   readonly signal: AbortSignal;
 }
 
-/** What came of a probe. */
+/** The result of a probe. */
 export interface Reply {
-  /** Who answered; undefined when nobody did. */
+  /** The address of the router or host that answered; undefined without an answer. */
   readonly from: string | undefined;
   /** ms until the answer. */
   readonly time: number | undefined;
-  /** The host itself has answered, or something has refused the way to it. */
+  /** Whether the trace ends here: the host has answered, or a router has refused to forward. */
   readonly final: boolean;
-  /** The kernel's code for a refusal that is not the host's. */
+  /** The error code, if a router or this machine has refused the probe. */
   readonly error?: string;
 }
 

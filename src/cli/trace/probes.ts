@@ -1,7 +1,7 @@
-// The routers on the way to a host, without privileges: datagrams of UDP whose TTL ends on the way, and the ICMP errors that come
-// back, which the kernel puts into the socket's error queue (IP_RECVERR, ip(7)).
+// Finds the routers on the path to a host, without privileges. It sends UDP datagrams with a small TTL. Routers answer
+// with ICMP errors, which the kernel adds to the socket's error queue (IP_RECVERR, ip(7)).
 //
-// Each probe goes to a port of its own, which the entry of the queue names, so an answer is that of one probe.
+// Each probe has a destination port of its own. An entry of the error queue has this port, which identifies the probe.
 
 import {
   AF_INET6,
@@ -23,7 +23,7 @@ import {
 import { type HostAddress, hostOf } from "../frame/hosts.js";
 import type { Hop, Reply, TraceOptions } from "./hop.js";
 
-/** Probes under way at a time, as traceroute(8) has. */
+/** Maximum number of pending probes, as in traceroute(8). */
 const AT_ONCE = 16;
 const NOBODY: Reply = { from: undefined, time: undefined, final: false };
 const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
@@ -33,7 +33,7 @@ export async function* trace(target: HostAddress, options: TraceOptions): AsyncG
   await using probes = new Probes(target, options);
   const hops: Promise<Reply>[][] = [];
   for (let hop = 1; hop <= options.maxHops; hop++) {
-    // Some hops are probed ahead, since one without an answer takes the whole time.
+    // Further hops are probed at the same time, because a probe without an answer takes the whole timeout.
     while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= AT_ONCE)) {
       hops.push(await probes.send(hops.length + 1));
     }
@@ -55,7 +55,7 @@ class Probes implements AsyncDisposable {
   readonly #inet6: boolean;
   readonly #target: HostAddress;
   readonly #options: TraceOptions;
-  /** The pending ones by port. */
+  /** The pending probes by port. */
   readonly #waiting = new Map<number, Probe>();
   readonly #over = new AbortController();
   #port: number;
@@ -77,11 +77,11 @@ class Probes implements AsyncDisposable {
     return this.#waiting.size;
   }
 
-  /** Sends the probes of a hop; what comes of each. */
+  /** Sends the probes of a hop. Resolves with a promise for the result of each. */
   async send(hop: number): Promise<Promise<Reply>[]> {
     const replies: Promise<Reply>[] = [];
     for (let query = 0; query < this.#options.queries; query++) {
-      // The option belongs to the socket: nothing else may be sent between these two calls.
+      // The TTL is an option of the socket, so no other probe may be sent between these two calls.
       this.#socket.setsockopt(this.#inet6 ? IPV6_UNICAST_HOPS : IP_TTL, hop);
       const port = this.#port++;
       replies.push(
@@ -107,7 +107,7 @@ class Probes implements AsyncDisposable {
         return;
       } catch (error) {
         if (this.#over.signal.aborted) return;
-        // An error of an earlier probe comes out of a send, which then has sent nothing; each send reports one.
+        // send(2) returns one pending error of an earlier probe, and then sends nothing. So the send is repeated.
         if (!(error instanceof SocketError)) throw error;
         if (attempt < AT_ONCE) continue;
         this.#settle(port, { from: undefined, time: undefined, final: true, error: error.code });
@@ -124,7 +124,7 @@ class Probes implements AsyncDisposable {
         if (flags === 0) this.#answered(message);
         else this.#failed(message);
       } catch (error) {
-        // Without the flag a pending error of the socket ends the call; the error queue has it, too.
+        // recv(2) returns a pending error of the socket. The error queue has the same error, so it is ignored here.
         if (!(error instanceof SocketError) || error.code === "EBADF") return;
       }
     }
@@ -140,7 +140,7 @@ class Probes implements AsyncDisposable {
     for (const entry of control) {
       if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
       if (entry.ee_origin !== SO_EE_ORIGIN_ICMP && entry.ee_origin !== SO_EE_ORIGIN_ICMP6) {
-        // This machine's own refusal, such as EMSGSIZE.
+        // An error of this machine, such as EMSGSIZE.
         this.#settle(address.port, { from: undefined, time: undefined, final: true, error: entry.code ?? "" });
         continue;
       }

@@ -1,4 +1,4 @@
-// The line of a hop, and the names of its routers.
+// Formats the line of a hop, and looks up the names of its routers.
 
 import { getnameinfo, NI_NAMEREQD, SocketError } from "berkeley";
 
@@ -6,7 +6,7 @@ import { escapeLine } from "../frame/escape.js";
 import { formatTime } from "../frame/units.js";
 import type { Hop } from "./hop.js";
 
-/** As ` 2  10.0.2.2  0.51 ms  0.49 ms  *`; another router stands before its own times. */
+/** ` 2 10.0.2.2 0.51 ms 0.49 ms *`. If another router answers a probe, its address is before its times. */
 export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
   const cells: string[] = [];
   let last: string | undefined;
