@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /*
  * Some C libraries, for example musl, do not define it and never store it. Then its only use is the initial value of
@@ -176,9 +178,58 @@ static bool is_local(const struct lookup *lookup) {
   return true;
 }
 
+/*
+ * EMFILE or ENFILE if no descriptor is free at the moment, otherwise 0.
+ *
+ * A lookup opens files (hosts(5), nsswitch.conf(5)) and sockets. When that fails for want of descriptors, the C library
+ * goes on without the file, and says in the end that the name is unknown, or that a resource is busy. So a lookup that
+ * has failed looks for the shortage itself.
+ */
+static int descriptor_shortage(void) {
+  int fd = eventfd(0, EFD_CLOEXEC);
+  if (fd >= 0) close(fd);
+  return fd < 0 && (errno == EMFILE || errno == ENFILE) ? errno : 0;
+}
+
+/* The causes that a shortage of descriptors can hide behind. */
+static bool may_be_shortage(int status) {
+  switch (status) {
+    case EAI_NONAME:
+    case EAI_AGAIN:
+    case EAI_FAIL:
+    case EAI_SERVICE:
+    case EAI_SYSTEM:
+#ifdef EAI_NODATA
+    case EAI_NODATA:
+#endif
+      return true;
+    default:
+      return false;
+  }
+}
+
+/*
+ * Stores the outcome of a call. `error` is the errno after it, and `shortage` the result of descriptor_shortage()
+ * before it: another thread may have closed a descriptor since.
+ */
+static void set_outcome(struct request *request, int status, int error, int shortage) {
+  if (may_be_shortage(status)) {
+    if (error == EMFILE || error == ENFILE) shortage = error;
+    if (shortage == 0) shortage = descriptor_shortage();
+    if (shortage != 0) {
+      status = EAI_SYSTEM;
+      error = shortage;
+    }
+  }
+  request->status = status;
+  request->error = status == EAI_SYSTEM ? error : 0;
+}
+
 static void run_getaddrinfo(struct request *request) {
-  request->status = getaddrinfo(request->host, request->service, &request->hints, &request->addresses);
-  request->error = request->status == EAI_SYSTEM ? errno : 0;
+  int shortage = descriptor_shortage();
+  errno = 0;
+  int status = getaddrinfo(request->host, request->service, &request->hints, &request->addresses);
+  set_outcome(request, status, errno, shortage);
 }
 
 /* [family, type, protocol, sockaddr, canonname | null] for each entry of the list */
@@ -202,9 +253,11 @@ static napi_value create_address_list(napi_env env, const struct request *reques
 }
 
 static void run_getnameinfo(struct request *request) {
-  request->status = getnameinfo((struct sockaddr *)&request->address, request->address_length, request->name,
-                                sizeof request->name, request->port, sizeof request->port, request->flags);
-  request->error = request->status == EAI_SYSTEM ? errno : 0;
+  int shortage = descriptor_shortage();
+  errno = 0;
+  int status = getnameinfo((struct sockaddr *)&request->address, request->address_length, request->name,
+                           sizeof request->name, request->port, sizeof request->port, request->flags);
+  set_outcome(request, status, errno, shortage);
 }
 
 /* [host, service] */
@@ -238,7 +291,7 @@ static int eai_from_h_errno(int h_error) {
 
 /* Looks up by name if the request has one, otherwise by address. Repeats the call with a larger buffer on ERANGE. */
 static void run_gethostby(struct request *request) {
-  int error = ERANGE, h_error = NETDB_INTERNAL;
+  int error = ERANGE, h_error = NETDB_INTERNAL, shortage = descriptor_shortage();
   struct hostent *found = NULL;
   for (size_t size = 1024; error == ERANGE && found == NULL && size <= HOST_BUFFER_MAX; size *= 2) {
     free(request->buffer);
@@ -253,8 +306,7 @@ static void run_gethostby(struct request *request) {
                                                     &request->entry, request->buffer, size, &found, &h_error);
   }
   if (found != NULL) return;
-  request->status = eai_from_h_errno(h_error);
-  request->error = request->status == EAI_SYSTEM ? error : 0;
+  set_outcome(request, eai_from_h_errno(h_error), error, shortage);
 }
 
 static napi_value js_strings(napi_env env, char *const *list) {
