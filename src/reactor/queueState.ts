@@ -1,5 +1,4 @@
-// What a queue knows of its direction, as bits of one number. A field for each would take 8 bytes, and an idle connection has
-// two queues.
+// The flags of a queue, in one number. A field for each flag would take 8 bytes, and an idle connection has two queues.
 
 import { TransferCounts } from "./transferCounts.js";
 
@@ -52,7 +51,7 @@ export abstract class QueueState extends TransferCounts {
     this.#set(SHORT_MEANS_EMPTY, value);
   }
 
-  /** Whether a short read means that the stream has ended, because the peer has. For reading on TCP only. */
+  /** Whether a short read means the end of the stream, because the peer's FIN has arrived. For reading on TCP only. */
   get shortMeansEnd(): boolean {
     return (this.#bits & SHORT_MEANS_END) !== 0;
   }
