@@ -18,7 +18,7 @@ import { addrinfoQuery, nameinfoQuery } from "./query.js";
 import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
 import { hostText, plainText } from "./textArguments.js";
 
-/** Limits the results of {@link getaddrinfo}: its `hints`. */
+/** The `hints` of {@link getaddrinfo}. They limit its results. */
 export interface AddrInfoHints {
   /** `AF_INET` or `AF_INET6`; `AF_UNSPEC` (the default) for both. */
   readonly family?: number | undefined;
@@ -35,7 +35,7 @@ export interface AddrInfo {
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
-  /** The official name of the host, in the first result with `AI_CANONNAME`; `""` otherwise. */
+  /** With `AI_CANONNAME`, the first result has the official name of the host. Otherwise `""`. */
   readonly canonname: string;
   readonly address: Address;
 }
@@ -43,8 +43,8 @@ export interface AddrInfo {
 /**
  * The addresses of a host and a service: getaddrinfo(3) on a thread of its own.
  *
- * Unlike an address that a socket takes, `host` may have every form that the C library accepts, also the old forms of
- * inet_aton(3). An international name is looked up in its ASCII form (UTS 46).
+ * `host` may have every form that the C library accepts, also short forms such as `127.1` (inet_aton(3)); a socket
+ * refuses these. An international name is looked up in its ASCII form (UTS 46).
  *
  * @param host a host name, an address, or null for this machine: its loopback addresses, or with `AI_PASSIVE` the
  *   wildcard addresses
@@ -73,8 +73,8 @@ export async function getaddrinfo(
 }
 
 /**
- * The host name and the service name of an address: getnameinfo(3) on a thread of its own. A host or service without a
- * name is returned as a number; with `NI_NAMEREQD` a host without a name is an error.
+ * The host name and the service name of an address: getnameinfo(3) on a thread of its own. If there is no name, the
+ * result contains the numeric form. With `NI_NAMEREQD` a host without a name is an error.
  *
  * @param address a numeric address; a name is refused
  * @param flags `NI_` flags
@@ -124,8 +124,8 @@ function toAddrInfo([family, type, protocol, address, canonname]: AddrinfoEntry)
 }
 
 /**
- * A service for the C library. The C library reads a number with strtoul(3) and cuts it to 16 bits; here a number that
- * is not a port is an error.
+ * Checks a service, and returns its text for the C library. The C library would cut a number to its low 16 bits, so
+ * this function refuses a number that is not a port.
  */
 function serviceText(service: unknown, action: string): string | null {
   if (service === null || service === undefined) return null;

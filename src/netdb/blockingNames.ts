@@ -1,5 +1,5 @@
-// The blocking forms of the lookups of this folder, for "berkeley/sync". They block the thread. The C library gives
-// them no deadline, and no way to stop them.
+// The blocking lookups of "berkeley/sync". They block the thread until the C library returns. They can't be cancelled
+// and have no deadline, because the C library offers neither.
 
 import type { AddressLike } from "../addr/index.js";
 import { calls } from "../sys/calls.js";

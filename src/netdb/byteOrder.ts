@@ -1,4 +1,4 @@
-// Numbers between the byte order of the host and that of the network, which is big endian: byteorder(3).
+// Converts numbers between host byte order and network byte order (big endian): byteorder(3).
 
 import { integer } from "../check/index.js";
 import { LITTLE } from "../sys/nativeInts.js";
@@ -14,7 +14,7 @@ function swap32(value: number): number {
   return ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
 }
 
-/** Swaps the bytes on a little-endian machine. */
+/** Swaps the bytes on a little-endian machine. That converts in both directions. */
 function order16(value: number, action: string): number {
   const number = integer(value, action, "value", 0, U16_MAX);
   return LITTLE ? swap16(number) : number;
@@ -26,8 +26,8 @@ function order32(value: number, action: string): number {
 }
 
 /**
- * A number of 16 bits from the order of the host to that of the network: htons(3). The ports of addresses do not need
- * it: everywhere in this package they are in the order of the host.
+ * Converts a 16-bit number from host to network byte order: htons(3). Don't convert the port of an address: this
+ * package takes and returns ports in host byte order.
  *
  * @throws RangeError outside 0 to 65535
  * @see htons(3)
@@ -43,7 +43,7 @@ export function htons(value: number): number {
 }
 
 /**
- * A number of 32 bits from the order of the host to that of the network: htonl(3).
+ * Converts a 32-bit number from host to network byte order: htonl(3).
  *
  * @throws RangeError outside 0 to 4294967295
  * @see htonl(3)
@@ -59,7 +59,7 @@ export function htonl(value: number): number {
 }
 
 /**
- * A number of 16 bits from the order of the network to that of the host: ntohs(3).
+ * Converts a 16-bit number from network to host byte order: ntohs(3).
  *
  * @throws RangeError outside 0 to 65535
  * @see ntohs(3)
@@ -76,7 +76,7 @@ export function ntohs(value: number): number {
 }
 
 /**
- * A number of 32 bits from the order of the network to that of the host: ntohl(3).
+ * Converts a 32-bit number from network to host byte order: ntohl(3).
  *
  * @throws RangeError outside 0 to 4294967295
  * @see ntohl(3)

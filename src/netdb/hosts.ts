@@ -25,7 +25,7 @@ export type HostEntry = [hostname: string, aliases: string[], addresses: string[
 
 /**
  * The first IPv4 address of a host: getaddrinfo(3) on a thread of its own. `""` is the wildcard address, and
- * `"<broadcast>"` is 255.255.255.255. New programs use {@link getaddrinfo}, which returns IPv6 addresses as well.
+ * `"<broadcast>"` is 255.255.255.255. Prefer {@link getaddrinfo}, which returns IPv6 addresses too.
  *
  * @throws SocketError as `getaddrinfo`
  * @see gethostbyname(3)
@@ -43,7 +43,7 @@ export async function gethostbyname(host: string, opts?: LookupOptions): Promise
 /**
  * The official name, the aliases and the IPv4 addresses of a host: gethostbyname(3) on a thread of its own.
  *
- * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`, one for each number of h_errno
+ * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`: one code for each value of h_errno
  * @see gethostbyname(3)
  * @example
  * ```ts
@@ -58,8 +58,8 @@ export async function gethostbyname_ex(host: string, opts?: LookupOptions): Prom
 }
 
 /**
- * The names of an IPv4 or IPv6 address: gethostbyaddr(3) on a thread of its own. If `address` is a host name, the names
- * of its first address are returned. New programs use {@link getnameinfo}.
+ * The names of an IPv4 or IPv6 address: gethostbyaddr(3) on a thread of its own. If `address` is a host name, the
+ * function returns the names of its first address. Prefer {@link getnameinfo}.
  *
  * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`
  * @see gethostbyaddr(3)
@@ -76,8 +76,9 @@ export async function gethostbyaddr(address: string, opts?: LookupOptions): Prom
 }
 
 /**
- * The fully qualified name of a host. It is the first name of its address that contains a dot, or the official name if
- * none does. If the lookup fails, it is `name` itself. `""` (the default), `"0.0.0.0"` and `"::"` mean this machine.
+ * The fully qualified name of a host. The function looks up the names of the host's address. It returns the first name
+ * with a dot; if no name has one, the official name; if the lookup fails, `name` itself. `""` (the default),
+ * `"0.0.0.0"` and `"::"` mean this machine.
  *
  * @throws SocketError `ETIMEDOUT`
  * @example

@@ -8,8 +8,8 @@ import { EAFNOSUPPORT, socketError } from "../sys/errno.js";
 import { plainText } from "./textArguments.js";
 
 /**
- * The bytes of a numeric address, in network order: inet_pton(3). Only four decimal
- * numbers, or an IPv6 address without a zone, are accepted.
+ * The bytes of a numeric address, in network order: inet_pton(3). It accepts four decimal numbers, or an IPv6 address
+ * without a zone.
  *
  * @param family `AF_INET` or `AF_INET6`
  * @returns 4 or 16 bytes
@@ -57,10 +57,10 @@ export function inet_ntop(family: number, bytes: Uint8Array): string {
 }
 
 /**
- * The bytes of an IPv4 address in any form that the C library accepts: inet_aton(3). Besides `192.0.2.1` these are one,
- * two or three numbers (`127.1`). Each number is decimal, octal after `0`, or hexadecimal after `0x`. Sockets refuse
- * these other forms, so use {@link inet_pton} unless you need them. The C library ignores text after a space; this
- * function refuses it.
+ * The bytes of an IPv4 address in any form that the C library accepts: inet_aton(3). The address has one to four
+ * numbers (`127.1` is `127.0.0.1`). Each number is decimal, octal after `0`, or hexadecimal after `0x`. Sockets accept
+ * only four decimal numbers; {@link inet_pton} does too. The C library ignores text after a space; this function
+ * refuses it.
  *
  * @returns 4 bytes in network order
  * @throws TypeError for text that is not an address

@@ -1,4 +1,4 @@
-// Tests on a socket which parts of IPv6 this machine supports.
+// Finds out whether this machine supports IPv6 and dual-stack sockets, by trying it on a new socket.
 
 import { AF_INET6, Inet6Address } from "../addr/index.js";
 import { type Calls, calls } from "../sys/calls.js";
@@ -15,13 +15,13 @@ function tryOnSocket(table: Calls, type: number, trial: (fd: number) => number):
   return result >= 0;
 }
 
-/** The value of {@link has_ipv6}, with this table of calls. */
+/** Whether a UDP socket can be bound to `::1`. */
 export function probeIPv6(table: Calls): boolean {
   return tryOnSocket(table, SOCK_DGRAM, (fd) => table.bind(fd, encodeAddress(new Inet6Address("::1", 0))));
 }
 
 /**
- * Whether this machine has IPv6: a socket could be made and bound to `::1` when the package was loaded.
+ * Whether this machine has IPv6: whether a UDP socket could be bound to `::1` when the package was loaded.
  *
  * @see ipv6(7)
  * @example

@@ -1,7 +1,8 @@
-// Lookups that take one or several queries, such as the names of the address of a host name.
+// A lookup makes one or several queries to the resolver. `gethostbyaddr("localhost")`, for example, makes two: one for
+// the address, one for the names of that address.
 //
-// A lookup is a generator that yields its queries. So it is written once: `runLookup` makes the queries on threads of
-// the resolver, and `runLookupBlocking` makes them on this thread.
+// A lookup is a generator that yields its queries. So the awaitable and the blocking form share it: `runLookup` makes
+// the queries on threads of the resolver, and `runLookupBlocking` makes them on this thread.
 
 import { type ResolverQuery, runQueryBlocking } from "./query.js";
 import { type CancellableResult, runQuery } from "./sharedLookup.js";
@@ -28,7 +29,7 @@ export function runLookup<T>(lookup: Lookup<T>): CancellableResult<T> {
       let result: unknown;
       try {
         current = runQuery(step.value);
-        // The lookup may have been cancelled while the previous result was on its way.
+        // cancel() may have run after the previous query had settled.
         if (cancelled) current.cancel();
         result = await current.result;
       } catch (error) {
@@ -42,7 +43,7 @@ export function runLookup<T>(lookup: Lookup<T>): CancellableResult<T> {
   return { result: run(), cancel };
 }
 
-/** Makes the queries of a lookup on this thread, which it blocks. */
+/** Makes the queries of a lookup on this thread, and blocks the thread. */
 export function runLookupBlocking<T>(lookup: Lookup<T>): T {
   let step = lookup.next();
   while (step.done !== true) {

@@ -1,4 +1,4 @@
-// Queries to the resolver of the C library, their errors, and the function that makes one and blocks this thread.
+// Queries to the resolver of the C library, and their errors. runQueryBlocking() makes a query on this thread.
 
 import { domainToASCII } from "node:url";
 
@@ -48,9 +48,9 @@ const eaiNames: ReadonlyMap<number, string> = new Map([
 export function resolverError(query: ResolverQuery<unknown>, status: number, errno: number): SocketError {
   const { calls, syscall, details } = query;
   if (status === EAI_SYSTEM) return socketError(-errno, syscall, details);
-  const words = calls.gaiStrerror(status);
-  // As the words of errno(3) in these messages.
-  const reason = words.charAt(0).toLowerCase() + words.slice(1);
+  const text = calls.gaiStrerror(status);
+  // The messages of errno values begin with a small letter too.
+  const reason = text.charAt(0).toLowerCase() + text.slice(1);
   return new SocketError(eaiNames.get(status) ?? `EAI_${-status}`, status, syscall, { ...details, reason });
 }
 
@@ -129,13 +129,13 @@ export function hostByAddrQuery(
   };
 }
 
-/** The properties of an error that name a host: none without a host, and none for an empty name. */
+/** Error details with the host as `address`; undefined without a host or for an empty name. */
 export function hostDetails(host: string | null | undefined): SocketErrorDetails | undefined {
   return host === null || host === undefined || host === "" ? undefined : { address: host };
 }
 
 /**
- * The ASCII form of an international host name (UTS 46). An IPv6 address is returned unchanged, whatever its zone is.
+ * The ASCII form of an international host name (UTS 46). An IPv6 address and its zone are returned unchanged.
  */
 function asciiHost(host: string): string {
   if (/^[\0-\x7f]*$/.test(host) || host.includes(":")) return host;
@@ -149,7 +149,7 @@ function asciiHost(host: string): string {
   return ascii;
 }
 
-/** Makes a query on this thread, which it blocks until the C library returns. */
+/** Makes a query on this thread. The thread is blocked until the C library returns. */
 export function runQueryBlocking<T>(query: ResolverQuery<T>): T {
   const result = query.callBlocking();
   if (typeof result === "number") throw socketError(result, query.syscall);

@@ -30,10 +30,11 @@ export function resolveNow(calls: Calls, target: Address | HostPort, socket: Has
   return undefined;
 }
 
-/** All addresses of a host, with the port and the scope of `target`; `AF_UNSPEC` for both families. */
+/** All addresses of a host, with the port and the scope of `target`. With `AF_UNSPEC` it returns both families. */
 export function* resolveAll(calls: Calls, target: HostPort, family: number): Lookup<Address[]> {
-  // No service, because the C library has none for raw sockets. One type, so that the C library returns each address
-  // once. Not the socket's own type and protocol, because the C library supports only the common ones.
+  // The query has no service, because the C library has no services for raw sockets. It requests one socket type, so
+  // that the C library returns each address once. That type is SOCK_STREAM, because the C library does not support
+  // every type and protocol that a socket can have.
   const entries = yield* resultOf(addrinfoQuery(calls, target.host, null, family, SOCK_STREAM, 0, 0));
   return entries.map(([, , , bytes]) => {
     const address = decodeAddress(bytes);

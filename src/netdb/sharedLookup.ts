@@ -1,8 +1,9 @@
 // Queries on threads of the resolver. Equal queries share one lookup.
 //
-// Each lookup occupies a thread until the C library returns, which takes many seconds when a server is silent. So
-// queries that are equal and pending at the same time share one lookup. A lookup that every caller has abandoned leaves
-// the queue; if it runs already, it continues in a thread that no longer counts (native/lookup_threads.c).
+// A lookup occupies a thread until the C library returns. That takes many seconds when a DNS server does not answer. So
+// queries that are equal and pending at the same time share one lookup. When the last caller cancels, the lookup is
+// removed from the queue of native/lookup_threads.c. If it runs already, it runs to its end, and its thread no longer
+// counts against the limit of threads.
 
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { type Calls, calls as nativeCalls, type ResolverCallback } from "../sys/calls.js";
@@ -22,7 +23,7 @@ class SharedLookup {
   readonly #lookups: Map<string, SharedLookup>;
   readonly #key: string;
   readonly #query: ResolverQuery<unknown>;
-  /** When the lookup began. */
+  /** When the lookup began, as `performance.now()`. */
   readonly #since = performance.now();
   readonly #callbacks = new Set<ResolverCallback<unknown>>();
   /** 0 until the lookup has started. */

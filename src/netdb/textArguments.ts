@@ -1,4 +1,4 @@
-// Checks of the text arguments of the functions in this folder, before any call.
+// Checks the text arguments of the functions in this folder.
 
 import { MAX_HOST_BYTES } from "../addr/index.js";
 import { quote } from "../check/index.js";
@@ -6,7 +6,7 @@ import { quote } from "../check/index.js";
 /** Maximum number of bytes of a name in the databases of this machine. */
 const NAME_BYTES = 255;
 
-/** `value` if it is a string without NUL and of at most `maxBytes` bytes in UTF-8. C would cut a text at its NUL. */
+/** Returns `value` if it is a string of at most `maxBytes` bytes in UTF-8 without NUL. C would cut it at the NUL. */
 export function plainText(value: unknown, action: string, name: string, maxBytes: number = NAME_BYTES): string {
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
   if (value.includes("\0")) {
@@ -21,7 +21,7 @@ export function plainText(value: unknown, action: string, name: string, maxBytes
   return value;
 }
 
-/** `value` if it can be the name or the address of a host. */
+/** Returns `value` if it can be the name or the address of a host. */
 export function hostText(value: unknown, action: string): string {
   return plainText(value, action, "host", MAX_HOST_BYTES);
 }

@@ -1,4 +1,4 @@
-// Attaches a packet filter so that every packet which the program receives from then on has passed it.
+// Attaches a packet filter. From then on the program receives only packets that have passed the filter.
 //
 // setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives from
 // socket(2) on, so packets that arrived in between are still in its queue, and reach the program unfiltered. So the

@@ -1,7 +1,6 @@
-// How a socket is described, for both classes Socket and for the objects on top of one.
+// Describes the state of a socket for `inspect` and JSON, for both Socket classes and for the objects on top of them.
 //
-// The kernel says what the state is: the system calls here only read. A socket can be described in any state, so a call
-// that fails means that there is nothing to show.
+// The state comes from system calls that change nothing. If one of them fails, the description omits its field.
 
 import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { type TcpState, tcpStateOf } from "../options/tcpInfo.js";

@@ -7,7 +7,7 @@
 import { EFAULT } from "../sys/errno.js";
 import { progress, operation, type Operation } from "../reactor/operation.js";
 
-/** Has memory for the bytes, and decides when it has enough. It has the shape of `Consumer` in src/io.ts. */
+/** Provides memory for the bytes, and decides when the read ends. It has the shape of `Consumer` in src/io.ts. */
 export interface ReadConsumer {
   room(): Uint8Array;
   readonly start: number;

@@ -54,7 +54,7 @@ export interface Runner<M extends Mode> extends OpenSocket {
     b: B,
     opts: WaitOptions | undefined,
   ): Outcome<M, T>;
-  /** Sends all of `data`. It has a fast way of its own, because the kernel mostly takes all of it at once. */
+  /** Sends all of `data`. It has a fast path, because the kernel usually takes all bytes in one call. */
   sendWhole(data: Uint8Array): Outcome<M, void>;
   /** Tries an operation that receives once, without waiting. Undefined if it would block. */
   tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined;

@@ -103,8 +103,8 @@ function descriptorIn(file: unknown): number {
 /** Reads the length of the file. Returns the operand of SENDFILE. */
 export function fileSending(calls: Calls, { count, fd, file, offset }: CheckedFile): FileSending {
   const size = check(calls.fileSize(fd), ACTION);
-  // Files without a length, such as those of /proc, end when the kernel returns 0. For other files the last call asks
-  // for no more than the file has. Otherwise the kernel would hold the last packet back for bytes that never come.
+  // Files without a length, such as those of /proc, end when the kernel returns 0. For other files the last call
+  // requests exactly the rest of the file. A larger request would make the kernel delay the last packet.
   const end = size === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, size - offset);
   return { file, offset, until: Math.min(count ?? end, end), sent: 0, ended: false };
 }

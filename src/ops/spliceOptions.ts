@@ -134,7 +134,7 @@ export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   return { transferred: flow.sent, undelivered };
 }
 
-/** Adds the progress to an error as properties. The reason of an abort may be no object; it is returned as it is. */
+/** Adds the progress to an error as properties. An abort reason that is not an object is returned unchanged. */
 export function addProgress(error: unknown, properties: object): unknown {
   if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return error;
   for (const [name, value] of Object.entries(properties)) {

@@ -1,19 +1,24 @@
-// One descriptor: its wait queues, its registration, and its end.
+// One descriptor: its wait queues, its registration with the reactor, and close().
 //
-// Besides reading and writing there are four more queues, made when they are first used: for the error queue
-// (MSG_ERRQUEUE), for urgent data (MSG_OOB), for the end of the connection, and for the end of the peer's direction. A
-// read of the error queue or of urgent data has nothing to do with an ordinary read, so neither waits behind the other,
-// and EAGAIN from one says nothing about the other. Each has an event of its own: EPOLLERR, EPOLLPRI, EPOLLHUP and
-// EPOLLRDHUP.
+// Each descriptor has a queue of waiting reads and a queue of waiting writes. Four more queues are made when they are
+// first used. Each has an event of its own:
 //
-// A TCP socket is registered for both directions at once, because it reports room only after a write that found none
-// (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report it for each packet that leaves their buffer
-// (sock_def_write_space, unix_write_space). So they are registered for it only while a write waits.
+// - reads of the error queue (MSG_ERRQUEUE): EPOLLERR
+// - reads of urgent data (MSG_OOB): EPOLLPRI
+// - calls that wait for the end of the connection: EPOLLHUP
+// - calls that wait for the half-close of the peer: EPOLLRDHUP
 //
-// Even an epoll entry that does not ask for EPOLLOUT makes the kernel take a lock per datagram sent. That is about a
-// tenth of the cost of a small datagram. So a caller that is about to send many datagrams may give the registration up
-// (`unwatch`). The next call that waits registers again, and the kernel reports at once what has happened in the
-// meantime. Without a registration no event comes, so every queue counts as ready until an attempt returns EAGAIN.
+// These calls have queues of their own, because they must not wait behind an ordinary read, and because EAGAIN from one
+// kind of read does not mean EAGAIN for another.
+//
+// A TCP socket is registered for EPOLLIN and EPOLLOUT at once. It reports EPOLLOUT only after a write returned EAGAIN
+// (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report EPOLLOUT for each packet that leaves their
+// send buffer (sock_def_write_space, unix_write_space). So they are registered for EPOLLOUT only while a write waits.
+//
+// While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
+// tenth of the cost of a small datagram. So `unwatch()` ends the registration before a program sends many datagrams.
+// The next call that waits registers again, and epoll then reports the current state at once. Without a registration
+// no event comes, so every queue counts as ready until an attempt returns EAGAIN.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { POLLOUT } from "../sys/constants.js";
@@ -31,18 +36,18 @@ const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 const EPOLLRDHUP = 0x2000;
 
-/** Events after which a short read does not mean that the socket is empty. */
+/** Events other than "data have arrived". After one of them a short read does not mean that the socket is empty. */
 const MORE_THAN_DATA = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 const READABLE = EPOLLIN | MORE_THAN_DATA;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 
-/** An object that uses the descriptor and must stop when it is closed or given away. */
+/** An object that uses the descriptor and must stop when the descriptor is closed or released. */
 export interface CloseListener {
   ended(): void;
 }
 
-// Bits: a field for each would take 8 bytes in every descriptor.
-/** A short read means that the socket is empty, and the kernel reports room only after a write that found none. */
+// Flags in one number, because a field for each flag would take 8 bytes in every descriptor.
+/** The descriptor is a TCP socket. */
 const TCP = 1;
 /** A waiting call keeps the process alive. */
 const KEEPS_ALIVE = 2;
@@ -50,13 +55,13 @@ const KEEPS_ALIVE = 2;
 const READING_ONLY = 4;
 const DUPLICATED = 8;
 
-/** What most descriptors never need. */
+/** Fields that most descriptors never use. They are allocated on first use. */
 class RareParts {
   errors: WaitQueue | undefined;
   urgent: WaitQueue | undefined;
   hangup: WaitQueue | undefined;
   peerEnd: WaitQueue | undefined;
-  /** The file, as `calls.share` returned it, once others may close the number. */
+  /** The identity of the open file, from `calls.share()`. 0 while only this object can close the descriptor. */
   file: number = 0;
   /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
   outflow: Relay | undefined;
@@ -81,7 +86,7 @@ export class Descriptor implements Source, QueueDescriptor {
   readonly writing: WaitQueue;
   /** See sys/leakDetection.ts. */
   pendingIndex: number = -1;
-  /** Of the bits below. */
+  /** TCP, KEEPS_ALIVE, READING_ONLY, DUPLICATED. */
   #bits: number;
   #fd: number;
   #slot = -1;
@@ -89,8 +94,8 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
-   * @param tcp whether a short read means that the socket is empty, and the kernel reports room for a write only after
-   *   a write that found none
+   * @param tcp whether it is a TCP socket: a short read then means that the receive buffer is empty, and the kernel
+   *   reports EPOLLOUT only after a write returned EAGAIN
    */
   constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
     this.#fd = fd;
@@ -114,8 +119,9 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Whether there may be a duplicate: the descriptor was made elsewhere, duplicated, or its number was given out. The
-   * kernel keeps the registration while a duplicate is open. Without one close(2) ends it, which saves a system call.
+   * Whether a duplicate of the descriptor may exist: it was adopted or duplicated, or `fileno()` returned its number.
+   * While a duplicate is open, the kernel keeps the registration with epoll, so a system call must end it. Without a
+   * duplicate close(2) ends it.
    */
   get duplicated(): boolean {
     return this.#has(DUPLICATED);
@@ -165,28 +171,28 @@ export class Descriptor implements Source, QueueDescriptor {
     this.#rare?.forEachQueue((queue) => queue.recount());
   }
 
-  /** For reads of the error queue. */
+  /** Reads of the error queue that wait. */
   get errors(): WaitQueue {
     return (this.#madeRare().errors ??= new WaitQueue(this));
   }
 
-  /** For reads of urgent data. */
+  /** Reads of urgent data that wait. */
   get urgent(): WaitQueue {
     const rare = this.#madeRare();
     if (rare.urgent === undefined) {
       rare.urgent = new WaitQueue(this);
-      // The kernel does not announce urgent data that was read, and ordinary reads still stop there.
+      // An ordinary read stops at the position of urgent data, even of urgent data that was read, without an event.
       this.distrustShortReads();
     }
     return rare.urgent;
   }
 
-  /** For calls that wait only for the end of the connection: HANGUP in ops/readiness.ts. */
+  /** Calls that wait for the end of the connection: HANGUP in ops/readiness.ts. */
   get hangup(): WaitQueue {
     return (this.#madeRare().hangup ??= new WaitQueue(this));
   }
 
-  /** For calls that wait only for the end of the peer's direction: PEER_END in ops/readiness.ts. */
+  /** Calls that wait for the half-close of the peer: PEER_END in ops/readiness.ts. */
   get peerEnd(): WaitQueue {
     return (this.#madeRare().peerEnd ??= new WaitQueue(this));
   }
@@ -194,11 +200,11 @@ export class Descriptor implements Source, QueueDescriptor {
   /** From now on a short read does not mean that the socket is empty. */
   distrustShortReads(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
-    // The relay relies on short reads, so the poller passes the next event on.
+    // An open relay also treats a short read as "empty". block() stops it at the next event.
     this.outflow?.block();
   }
 
-  /** From now on others may duplicate the descriptor, and close its number. */
+  /** Called when the number of the descriptor is given to other code, which may duplicate or close it. */
   share(): void {
     if (this.#file > 0 || this.#fd < 0) return;
     this.duplicated = true;
@@ -210,7 +216,7 @@ export class Descriptor implements Source, QueueDescriptor {
     return this.#rare?.file ?? 0;
   }
 
-  /** -1 once closed or released. */
+  /** -1 after close() and release(). */
   get fd(): number {
     return this.#fd;
   }
@@ -232,21 +238,21 @@ export class Descriptor implements Source, QueueDescriptor {
     return 0;
   }
 
-  /** A write that waits, for room or for its turn, goes before the bytes that a relay would pass on. */
+  /** A write that waits must be sent before the bytes that a relay would forward to this descriptor. */
   onWaiting(queue: object): void {
     if (queue !== this.writing) return;
     this.inflow?.block();
     if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
-  /** On TCP an event comes after every refusal, so the system call is unnecessary. */
+  /** On TCP an event follows every EAGAIN, so poll(2) is unnecessary. */
   isReady(queue: object): boolean {
     if (this.#has(TCP) || queue !== this.writing) return false;
     const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
     return revents > 0 && (revents & POLLOUT) !== 0;
   }
 
-  /** Gives the registration up, unless a call waits or the socket is TCP; see the top of the file. */
+  /** Ends the registration with epoll, unless a call waits or the socket is TCP; see the top of the file. */
   unwatch(): void {
     // A relay refers to the slot of the registration.
     if (this.#slot < 0 || this.#has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
@@ -261,7 +267,7 @@ export class Descriptor implements Source, QueueDescriptor {
     this.#rare?.urgent?.wake();
   }
 
-  /** @returns undefined before the first wait */
+  /** @returns undefined if the descriptor is not registered yet */
   makeRelay(): Relay | undefined {
     return this.#slot < 0 ? undefined : this.reactor.makeRelay(this.#slot);
   }
@@ -275,7 +281,7 @@ export class Descriptor implements Source, QueueDescriptor {
 
   onReady(events: number): void {
     if ((events & MORE_THAN_DATA) !== 0) this.#distrustAfter(events);
-    // Writing first: the error of a failed connect() belongs to that call, and a read would take it.
+    // Writing first: after a failed connect() the kernel returns the error once, and connect() must get it, not a read.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
       this.outflow?.wantOut(this.writing.busy);
@@ -283,10 +289,10 @@ export class Descriptor implements Source, QueueDescriptor {
     if ((events & READABLE) !== 0) this.reading.wake();
     const rare = this.#rare;
     if (rare === undefined) return;
-    // After reading: a read of the error queue also clears the error that the next ordinary call must report.
+    // After reading: a read of the error queue clears the pending error, which an ordinary read must report.
     if ((events & EPOLLERR) !== 0) rare.errors?.wake();
     if ((events & EPOLLPRI) !== 0) rare.urgent?.wake();
-    // Last: calls that read or write report the end themselves.
+    // Last: a read or a write that waits must report the end of the connection itself.
     if ((events & EPOLLHUP) !== 0) rare.hangup?.wake();
     if ((events & (EPOLLHUP | EPOLLRDHUP)) !== 0) rare.peerEnd?.wake();
   }
@@ -298,8 +304,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * A short read means nothing after an event with more than data. After the end of the stream alone it does mean the
-   * end, because all bytes have arrived (tcp_fin in net/ipv4).
+   * After an event of MORE_THAN_DATA a short read no longer means that the socket is empty. If the event is only the
+   * peer's FIN, a short read means the end of the stream, because all bytes have arrived (tcp_fin in net/ipv4).
    */
   #distrustAfter(events: number): void {
     const { reading } = this;
@@ -324,7 +330,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Calls `listener.ended()` when the descriptor is closed or given away: for a call that waits on another descriptor.
+   * Calls `listener.ended()` when the descriptor is closed or released. A call that uses this descriptor and waits on
+   * another one needs it.
    */
   addCloseListener(listener: CloseListener): void {
     this.#madeRare().listeners.push(listener);
@@ -337,7 +344,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Closes the descriptor and settles every pending call with ECANCELED. Returns what close(2) returned; 0 if closed.
+   * Closes the descriptor and settles every pending call with ECANCELED. Returns the result of close(2), or 0 if the
+   * descriptor was closed before.
    */
   close(): number {
     if (this.#fd < 0) return 0;
@@ -349,7 +357,7 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Gives the descriptor away, open, and settles every pending call with ECANCELED.
+   * Passes the open descriptor to the caller, and settles every pending call with ECANCELED.
    *
    * @param blocking whether to clear O_NONBLOCK; if that fails, nothing changes
    * @returns the descriptor, or -errno
@@ -357,7 +365,7 @@ export class Descriptor implements Source, QueueDescriptor {
   release(blocking: boolean = false): number {
     const fd = this.#fd;
     if (fd < 0) return EBADF;
-    // If a plain release fails, the descriptor does not belong to us any more.
+    // Without `blocking`, release fails only if this environment does not own the descriptor any more.
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
     const result = this.#file > 0 ? calls.release(fd, mode, this.#file) : calls.release(fd, mode);

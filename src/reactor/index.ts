@@ -1,4 +1,5 @@
-// Readiness: one descriptor tries a call, waits and tries again; the reactor passes the kernel's events on.
+// Readiness. A queue of a descriptor tries a call, waits for an event and tries again. The reactor gets the events from
+// epoll and passes each to its descriptor.
 
 export { Descriptor } from "./descriptor.js";
 export { TransferCounts } from "./transferCounts.js";

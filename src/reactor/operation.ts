@@ -1,7 +1,8 @@
-// An operation: one kind of call, as the queue of a descriptor tries, waits and tries again.
+// An operation describes one kind of call: how a queue attempts it, and how it treats the results.
 //
-// Operations are constants, and their operands are passed along, so a call makes no closure. If a call needs state
-// between two attempts (the progress of a sendAll), its first operand is an object.
+// Operations are constants. A queue stores the two operands of a call (`a` and `b`) next to its operation, so a call
+// makes no closure. If a call needs state between two attempts (the progress of a sendAll), its first operand is an
+// object.
 
 import type { SocketErrorDetails } from "../errors/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -19,7 +20,7 @@ import {
 import { routeOf } from "../sys/route.js";
 import { timeoutError } from "../wait/localError.js";
 
-/** Far below every errno. */
+/** The highest result of `progress()`. It is far below every -errno. */
 export const PROGRESS = -0x4000_0000;
 
 /**
@@ -31,8 +32,8 @@ export function progress(count: number): number {
 }
 
 /**
- * The result of an attempt that found data, but too little for its call. The call waits for the next event, and the
- * data stay in the kernel. Outside the range of errno.
+ * The result of an attempt that found too little data for its call. The data stay in the kernel, and the call waits for
+ * the next event. The value is no -errno.
  */
 export const INCOMPLETE = -200_000;
 
@@ -53,47 +54,48 @@ export interface Operation<A, B, T> {
   readonly background?: boolean;
 
   /**
-   * One attempt. It returns the result of the system call: >= 0, or -errno. After EAGAIN and INCOMPLETE the call waits,
-   * after EINTR it tries again, after `progress()` it goes on.
+   * One attempt. It returns the result of the system call (>= 0 or -errno), INCOMPLETE or `progress()`. After EAGAIN
+   * and INCOMPLETE the call waits; after EINTR and `progress()` it tries again.
    */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
-  /** Makes the result of the call from the number that an attempt returned. Runs right after the attempt. */
+  /** Makes the value that the call returns from the result of the attempt. Runs right after the attempt. */
   complete(result: number, a: A, b: B): T;
 
   /** Whether an event with these bits of epoll(7) completes the call without an attempt. The result is then 0. */
   completedBy?(events: number, a: A, b: B): boolean;
 
   /**
-   * The number of bytes that an attempt requests, if a smaller result means that a TCP socket is empty; otherwise 0.
+   * The number of bytes that an attempt requests. On TCP a smaller result means that the receive buffer is empty. 0 if
+   * a smaller result can have another reason.
    */
   requested?(a: A, b: B): number;
 
   /**
-   * Whether the result shows that the socket is empty now, on any kind of socket: a batch of datagrams that is not
-   * full.
+   * Whether the result shows that the socket is empty, on any kind of socket. A batch of datagrams that is not full
+   * shows that.
    */
   drained?(result: number, a: A, b: B): boolean;
 
   /** The cost of an attempt in bytes, against the budget of the turn, if it differs from the result. */
   cost?(result: number, a: A, b: B): number;
 
-  /** Whether this errno ends with time and without an event, so that the call is tried again after a pause. */
+  /** Whether the cause of this errno ends without an event, so that the queue tries again after a pause (EMFILE). */
   isTransient?(errno: number, a: A, b: B): boolean;
 
   /** Whether the call fails with EAGAIN instead of waiting (MSG_DONTWAIT). */
   isNonblocking?(a: A, b: B): boolean;
 
   /**
-   * The result so far of a call that has received bytes and waits for more; undefined if it has none. A call that is
-   * cut short resolves with it, because the bytes exist nowhere else.
+   * The result so far of a call that has received bytes and waits for more; undefined if it has no bytes. On a timeout,
+   * an abort or close() the call resolves with it, because otherwise the bytes would be lost.
    */
   received?(a: A, b: B): T | undefined;
 
-  /** Details of an error besides code and call. */
+  /** More details for the error of the call, such as an address. */
   details?(a: A, b: B): SocketErrorDetails | undefined;
 
-  /** The bytes that went out before the call failed. Absent if the call has no such count. */
+  /** The bytes that were sent before the call failed. Absent if the call does not count bytes. */
   transferred?(a: A, b: B): number;
 }
 
@@ -117,19 +119,19 @@ const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefi
 };
 
 /**
- * An operation that has every field in the same place, also those that it does not use. A queue runs all kinds of
- * operations, and V8 finds the fields of all of them at the same offsets.
+ * Makes an operation. It gets every field of `Operation`, also those that it does not use, so that all operations have
+ * the same hidden class in V8. That makes access to their fields fast.
  */
 export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
 }
 
-/** The descriptor of a call that has failed. */
+/** The part of a descriptor that the error of its call needs. */
 export interface FailedAt {
   readonly reactor: { readonly calls: Calls };
   /** -1 once closed. */
   readonly fd: number;
-  /** The errno with which a call found that the connection is broken, or 0. The kernel reports such an errno once. */
+  /** The -errno of a broken connection that a call got, or 0. Stored because the kernel returns it only once. */
   breakage?: number;
 }
 
@@ -142,7 +144,7 @@ function detailsOf<A, B, T>(
   at: FailedAt | undefined,
 ): SocketErrorDetails | undefined {
   const given = failed.details?.(a, b);
-  // Without an address of the call, the ends of the socket say which connection failed.
+  // A call without an address of its own: the addresses of the socket show which connection failed.
   const details = given === undefined && at !== undefined ? routeOf(at.reactor.calls, at.fd) : given;
   return failed.transferred === undefined ? details : { ...details, transferred: failed.transferred(a, b) };
 }
@@ -156,11 +158,11 @@ export function deadlineErrorOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B,
 export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B, at?: FailedAt): Error {
   if (at !== undefined && BREAKAGES.includes(errno)) at.breakage = errno;
   if (errno === EBADF && at !== undefined && at.fd < 0) return closedError(failed.syscall, failed.details?.(a, b));
-  // Calls that must not wait fail with EAGAIN often, and their caller has the socket at hand.
+  // Not for EAGAIN: a nonblocking call fails with it often, and the addresses would cost system calls.
   return socketError(errno, failed.syscall, detailsOf(failed, a, b, errno === EAGAIN ? undefined : at));
 }
 
-/** Whether a call with this result waits, for an event or for its turn. */
+/** Whether a call whose attempt returned this result must enter the queue. */
 export function waits<A, B, T>(tried: Operation<A, B, T>, result: number, a: A, b: B): boolean {
   if (result === EAGAIN || result === INCOMPLETE || result === EINTR || result <= PROGRESS) return true;
   return isTransient(tried, result, a, b);

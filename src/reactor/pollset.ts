@@ -1,9 +1,9 @@
-// A set of descriptors that the reactor watches as one, for a call that waits for any of them.
+// A set of descriptors for a call that waits until any of them is ready, such as poll().
 //
-// The set is an epoll descriptor of its own. It is made when the call first has to wait, and closed with the call. Its
-// members need no registration with the reactor, so other calls can use them at the same time, and several sets can
-// have them. The set is level-triggered, so an event that no call has handled is reported again. An event only says
-// that a member may be ready; the operation finds out which.
+// The set is an epoll descriptor of its own, and the reactor watches that descriptor. It is made when the call first
+// has to wait, and closed with the call. Its members are not registered with the reactor. So other calls can use a
+// member at the same time, and a member can be in several sets. The set is level-triggered: epoll reports a ready
+// member again until a call handles it. An event means that some member may be ready; the operation finds out which.
 
 import { describable, type Description } from "../registry/index.js";
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
@@ -29,7 +29,7 @@ export class Pollset implements Source, QueueDescriptor {
 
   /**
    * @param prepare called once, when the call has to wait. It returns the entries as `calls.pollset` takes them. It may
-   *   keep `wake`, which makes the operation try again
+   *   store `wake` and call it later: `wake` makes the operation try again
    */
   constructor(prepare: (wake: () => void) => Uint8Array, reactor: Reactor = defaultReactor()) {
     this.reactor = reactor;
@@ -37,7 +37,7 @@ export class Pollset implements Source, QueueDescriptor {
     this.#prepare = prepare;
   }
 
-  /** The descriptor of the set, 0 before there is one. The operation does not use it. */
+  /** The descriptor of the set. 0 before the set is made, because WaitQueue treats a negative number as closed. */
   get fd(): number {
     return Math.max(this.#set, 0);
   }
@@ -69,7 +69,7 @@ export class Pollset implements Source, QueueDescriptor {
     this.#queue.onFailure();
   }
 
-  /** Runs an operation until it has its result. One per set. */
+  /** Runs the one operation of the set. */
   run<A, B, T>(
     operation: Operation<A, B, T>,
     a: A,
@@ -80,7 +80,7 @@ export class Pollset implements Source, QueueDescriptor {
     return this.#queue.run(this, operation, a, b, timeout, signal);
   }
 
-  /** Ends the set. */
+  /** Closes the set, and settles its operation with ECANCELED. */
   end(): void {
     if (this.#slot >= 0) this.reactor.remove(this.#set, this.#slot, true);
     if (this.#set >= 0) this.reactor.calls.close(this.#set);

@@ -1,6 +1,6 @@
-// What a queue knows of its direction, as bits of one number. A field for each would take 8 bytes, and an idle connection has
-// two queues. The calls that run for each transfer test the bits themselves: V8 limits how much code it inlines into a
-// function, and a getter counts.
+// The flags of a queue, in one number. A field for each flag would take 8 bytes, and an idle connection has two queues.
+// The code that runs for each transfer tests the bits itself, without getters: V8 limits how much code it inlines into
+// a function.
 
 import { TransferCounts } from "./transferCounts.js";
 
@@ -10,9 +10,9 @@ export const READY = 1;
 export const DEFERRED = 2;
 /** A short read means that the socket is empty; see waitQueue.ts. For reading on TCP only. */
 export const SHORT_MEANS_EMPTY = 4;
-/** A short read means that the stream has ended, because the peer has. For reading on TCP only. */
+/** A short read means the end of the stream, because the peer's FIN has arrived. For reading on TCP only. */
 export const SHORT_MEANS_END = 8;
-/** Calls that must not wait (MSG_DONTWAIT) may be among the waiting ones. */
+/** Calls that must not wait (MSG_DONTWAIT) may be among the waiting calls. */
 export const NONBLOCKING = 16;
 
 export abstract class QueueState extends TransferCounts {

@@ -1,19 +1,25 @@
-// Readiness: it passes the kernel's events to the descriptors that wait for them, renews the budget of each turn
-// (wait/turnBudget.ts), and keeps the process alive while calls wait.
+// The reactor passes the kernel's events to the descriptors, renews the budget of each turn (wait/turnBudget.ts), and
+// keeps the process alive while calls wait.
 //
-// There is one reactor per thread and evaluation. It registers each descriptor once, edge-triggered, under a token: a
-// slot of its table and the slot's generation. The generation increases when a slot is freed. So an event of a
-// descriptor that was closed in the meantime is dropped, and never reaches the descriptor that has its slot or number
-// now.
+// It registers each descriptor once, edge-triggered. Each registration has a slot (an index of a table) and a
+// generation. The generation of a slot increases when the slot is freed. So a late event of a closed descriptor has an
+// old generation, and the reactor drops it, even if another descriptor has the same slot or number now.
 //
-// The shared array, whose layout native/poller.c fixes: [0] calls that wait, [1] whether the poll handle keeps the loop
-// alive, [2] number of events or -errno of epoll_wait(2), [3] whether this batch follows another in the same turn of
-// the loop, [4] the number of the poller, [5] whether JavaScript must report each turn of the loop, from [6] on slot,
-// generation and events of each, up to MAX_EVENTS; then the table of relay.ts.
+// Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor. Its
+// words, as native/poller.c defines them:
+//
+// - WAITING: the number of calls that wait
+// - REFERENCED: 1 while the poller keeps the event loop alive
+// - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
+// - FOLLOWS: 1 if these events follow other events of the same turn of the loop
+// - NUMBER: the number of the poller, an argument of its calls
+// - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` after each turn of the loop
+// - from FIRST on, slot, generation and event bits of each event, up to MAX_EVENTS events
+// - then the table of relay.ts
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner
-// that resets its modules. Each evaluation has a reactor of its own, with a poller of its own. Native code holds the
-// reactor only while a call waits, so the poller ends with the evaluation.
+// that resets its modules. Each evaluation has a reactor and a poller of its own. Native code references the reactor
+// only while a call waits. So an evaluation that is no longer used can be collected, and its poller is closed.
 
 import { type Calls, calls as nativeCalls } from "../sys/calls.js";
 import { type Relay, RelayTable } from "./relay.js";
@@ -33,7 +39,7 @@ const REPORTS_TURNS = 5;
 const FIRST = 6;
 const MAX_EVENTS = 1024;
 
-/** An error of ours. It is thrown after the other descriptors have had their event or their turn, which come once. */
+/** An error of a descriptor's handler. It is thrown after the other descriptors got their events. */
 interface Failure {
   readonly error: unknown;
 }
@@ -44,11 +50,11 @@ export interface Source {
   onReady(events: number): void;
   /** No event will come any more: from now on a registration fails with `Reactor.failure`. */
   onFailure?(): void;
-  /** Calls `visit` with each call that waits for it. */
+  /** Calls `visit` with each call that waits on the descriptor. */
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
 
-/** An object that goes on in the next turn. It must not run code of users. */
+/** An object that continues its work in the next turn. It must not run code of users. */
 export interface Deferred extends DeferredStep {
   /** Calls `visit` with each call that waits for the next turn. */
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
@@ -62,7 +68,7 @@ export class Reactor {
   /** Whether the native side needs a call after each turn of the loop. */
   #reportsTurns = false;
   #turning = false;
-  /** The number of waiting calls before the poller is open. They wait for their turn, which `defer` brings. */
+  /** The number of waiting calls before the poller is open. They wait for the next turn, not for an event. */
   #waitingEarly = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
@@ -73,7 +79,7 @@ export class Reactor {
   #batchTime: number | undefined;
   #failure = 0;
 
-  /** @param turn the budget of a turn; a reactor of a test has one of its own */
+  /** @param turn the budget of a turn; tests pass one of their own */
   constructor(calls: Calls = nativeCalls, turn: TurnBudget = new TurnBudget()) {
     this.calls = calls;
     this.#turn = turn;
@@ -84,7 +90,7 @@ export class Reactor {
     return this.#shared?.[WAITING] ?? this.#waitingEarly;
   }
 
-  /** The -errno with which epoll_wait(2) failed for good, or 0. After a failure no call can wait. */
+  /** The -errno of epoll_wait(2), or 0. After such a failure no call can wait. */
   get failure(): number {
     return this.#failure;
   }
@@ -94,7 +100,7 @@ export class Reactor {
     return this.#sources.length - this.#freeSlots.length;
   }
 
-  /** The call that `add` failed in, for its error. */
+  /** The system call that failed in `add`, for the message of the error. */
   get failedCall(): "epoll_create1" | "epoll_ctl" | "epoll_wait" {
     if (this.#failure < 0) return "epoll_wait";
     return this.#shared === undefined ? "epoll_create1" : "epoll_ctl";
@@ -122,10 +128,10 @@ export class Reactor {
   }
 
   /**
-   * Registers a descriptor for all events, edge-triggered. The kernel reports what is ready already in the next turn.
+   * Registers a descriptor for all events, edge-triggered. If it is ready already, the next turn reports that.
    *
    * @param readingOnly whether to leave EPOLLOUT out until `addWriting`
-   * @returns the slot, or -errno, of the call that `failedCall` names
+   * @returns the slot, or -errno; `failedCall` is the call that returned it
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
     if (this.#failure < 0) return this.#failure;
@@ -151,12 +157,12 @@ export class Reactor {
   }
 
   /**
-   * Ends a registration, right before the descriptor is closed or given away.
+   * Ends a registration, right before the descriptor is closed or released.
    *
-   * @param stays whether the descriptor, or a duplicate, stays open: the kernel keeps the entry of epoll that long.
-   *   Otherwise close(2) removes the entry. The events of an unknown duplicate are dropped
-   * @param file the file of a shared descriptor: epoll_ctl(2) finds the entry by the number, which may belong to
-   *   another file by now
+   * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
+   *   epoll_ctl(2) must remove it; otherwise close(2) does. If an unknown duplicate exists, its events are dropped
+   * @param file the identity of the open file of a shared descriptor. epoll_ctl(2) finds the entry by the number, and
+   *   the number may belong to another file by now
    */
   remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
     if (stays && file > 0) this.calls.pollerRemove(fd, this.#poller, file);
@@ -202,7 +208,10 @@ export class Reactor {
     else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurn();
   }
 
-  /** In the next turn, because most often another call waits by then. Only the poller without libuv needs it. */
+  /**
+   * Calls `pollerTurned` in the next turn, because most often another call waits by then. Only the poller without libuv
+   * needs it.
+   */
   #reportTurn(): void {
     if (this.#turning) return;
     this.#turning = true;
@@ -240,7 +249,7 @@ export class Reactor {
     this.#turn.defer(deferred);
   }
 
-  // A field, because native code does not hold the function while no call waits.
+  // A field of the reactor keeps the function alive, because native code references it only while a call waits.
   readonly #onEvents = (): void => this.#dispatch();
 
   #dispatch(): void {
@@ -294,7 +303,7 @@ export function defaultReactor(): Reactor {
 addPendingSource((list) =>
   reactor?.forEachWaiter((waiter, { fd, keepsAlive }) => {
     const { holder, operation, since } = waiter;
-    // A call that waits for the end of a connection does not hold its socket.
+    // A call that waits for the end of a connection has no socket as holder, so that the socket can be collected.
     const object = isDescribable(holder) ? holder : { kind: "Descriptor", fd };
     const background = operation.background === true;
     list({ call: operation.syscall, object, since, keepsAlive: keepsAlive && !background, key: waiter });

@@ -34,7 +34,7 @@ export class RetryPause {
     }, this.#length).unref();
   }
 
-  /** The kernel has refused a call, and no event will come. Returns how many times in a row. */
+  /** Counts a refusal after which no event comes. Returns the number of such refusals in a row. */
   refused(): number {
     return ++this.#refusals;
   }
