@@ -204,7 +204,9 @@ let running: Inspector | undefined;
  * shows them. It keeps nothing alive, and changes nothing of what the program does. In a worker thread it serves no page:
  * it sends the sockets of the thread to the inspector of the main thread.
  *
- * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too.
+ * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too. A call of this
+ * function starts it in its own thread alone: a worker thread has it if it calls this function too, or if its `execArgv` has
+ * `--import berkeley/inspect`.
  *
  * @throws TypeError or RangeError for a wrong option; Error if it runs already
  * @throws the error of Node if the port is taken or a file can't be opened

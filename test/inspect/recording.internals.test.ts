@@ -43,11 +43,11 @@ test("close() puts every call back and turns the registry off, also after a star
   // A timer would keep the table, and the table its records.
   const timers = new Set<unknown>();
   const { setInterval: set, clearInterval: clear } = globalThis;
-  globalThis.setInterval = ((...args: Parameters<typeof set>) => {
+  globalThis.setInterval = (...args: Parameters<typeof set>) => {
     const timer = set(...args);
     timers.add(timer);
     return timer;
-  }) as typeof set;
+  };
   globalThis.clearInterval = (timer) => (timers.delete(timer), clear(timer));
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
