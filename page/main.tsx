@@ -284,7 +284,9 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
   );
 }
 
-// The process has set a cookie. The token in the address would stay in the history.
-if (location.search !== "") history.replaceState(null, "", `/${location.hash}`);
+// The token becomes a folder of the address. So the requests of the page, which are relative to it, have the token, and
+// so has a page that is loaded again.
+const token = new URLSearchParams(location.search).get("token");
+if (token !== null) history.replaceState(null, "", `/${encodeURIComponent(token)}/${location.hash}`);
 
 render(<App />, document.querySelector("#app")!);

@@ -41,8 +41,7 @@ function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport |
 }
 
 /** How the end of a sender showed at the other end, after this call. */
-function endOf(calls: readonly CallReport[], index: number, both: boolean): Arrow["label"] {
-  if (!both) return "";
+function endOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" {
   const { socket } = calls[index]!;
   for (const later of calls.slice(index + 1)) {
     if (later.socket === socket || !RECEIVES.test(later.call)) continue;
@@ -52,25 +51,56 @@ function endOf(calls: readonly CallReport[], index: number, both: boolean): Arro
   return "";
 }
 
+/** Whether a call has ended what its socket sends. */
+const endsSending = ({ call, errno, detail }: CallReport): boolean =>
+  errno === null && (call === "close" || (call === "shutdown" && detail !== "SHUT_RD"));
+
+/** A UNIX socket has no packets. */
+const NAMES = { FIN: "end", RST: "reset" } as const;
+
+/** The arrow of close() and shutdown(). The first call that ends the sending makes the kernel send a FIN. */
+function arrowOfEnd(calls: readonly CallReport[], index: number, side: Side, tcp: boolean): Arrow | null {
+  const call = calls[index]!;
+  const label = endsSending(call) ? endOf(calls, index) : "";
+  const ended = calls.slice(0, index).some((one) => one.socket === call.socket && endsSending(one));
+  if (label === "" || (label === "FIN" && ended)) return null;
+  return { from: side, label: tcp ? label : NAMES[label], kind: label === "RST" ? "error" : "control" };
+}
+
+/** Whether no call before this one has returned the end that the peer has sent. */
+const isFirstEnd = (calls: readonly CallReport[], index: number): boolean =>
+  !calls
+    .slice(0, index)
+    .some((one) => one.socket === calls[index]!.socket && RECEIVES.test(one.call) && one.result === 0);
+
 const connectsBefore = (calls: readonly CallReport[], index: number, socket: string): boolean =>
   calls.slice(0, index).some((one) => one.socket === socket && one.call === "connect" && one.wouldBlock);
 
-function arrowOf(calls: readonly CallReport[], index: number, side: Side, both: boolean, tcp: boolean): Arrow | null {
+function arrowOf(
+  calls: readonly CallReport[],
+  index: number,
+  side: Side,
+  both: boolean,
+  { type, family }: SocketReport,
+): Arrow | null {
+  const tcp = type === "SOCK_STREAM" && family.startsWith("AF_INET");
   const { call, result, errno, wouldBlock, socket } = calls[index]!;
   // The library calls connect() again to learn how it ended.
   const again = call === "connect" && connectsBefore(calls, index, socket);
   if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
     return { from: side, label: "SYN", kind: "control" };
-  if (call === "connect" && errno === "ECONNREFUSED") return { from: otherSide(side), label: "RST", kind: "error" };
+  if (call === "connect" && tcp && errno === "ECONNREFUSED")
+    return { from: otherSide(side), label: "RST", kind: "error" };
   if (SENDS.test(call) && result !== null && result > 0) return { from: side, label: bytes(result), kind: "data" };
   if (call === "close" || call === "shutdown") {
-    const label = endOf(calls, index, both);
-    return label === "" ? null : { from: side, label, kind: label === "RST" ? "error" : "control" };
+    // An empty datagram is no end.
+    return both && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, tcp) : null;
   }
   if (!RECEIVES.test(call) || both) return null;
-  // The other end is not in this process: what arrives is all that shows of it.
+  // What arrives is all that shows of the other end.
   if (result !== null && result > 0) return { from: otherSide(side), label: bytes(result), kind: "data" };
-  if (result === 0 && tcp) return { from: otherSide(side), label: "FIN", kind: "control" };
+  if (result === 0 && tcp)
+    return isFirstEnd(calls, index) ? { from: otherSide(side), label: "FIN", kind: "control" } : null;
   if (errno === "ECONNRESET") return { from: otherSide(side), label: "RST", kind: "error" };
   return null;
 }
@@ -78,12 +108,13 @@ function arrowOf(calls: readonly CallReport[], index: number, side: Side, both: 
 function eventsOf(detail: SocketDetail): Event[] {
   const { left } = sidesOf(detail);
   const { calls, other, socket } = detail;
-  const tcp = socket.type === "SOCK_STREAM" && socket.family.startsWith("AF_INET");
+  // Node makes the calls of a connection of TLS, and a thread that is busy does not send its calls.
+  const both = other !== null && calls.some((call) => call.socket === other.id);
   return calls.map((call, index) => {
     const ofOther = call.socket === other?.id;
     const owner = ofOther ? other : socket;
     const side: Side = owner === left ? "left" : "right";
-    return { call, side, arrow: arrowOf(calls, index, side, other !== null, tcp) };
+    return { call, side, arrow: arrowOf(calls, index, side, both, socket) };
   });
 }
 
@@ -132,11 +163,7 @@ export function Sequence(props: { readonly detail: SocketDetail; readonly droppe
     );
   }
   const nameOf = (socket: SocketReport | null): string =>
-    socket === null
-      ? "the other end, outside this process"
-      : socket === detail.socket
-        ? "this socket"
-        : "the other end";
+    socket === null ? "the other end, not in the table" : socket === detail.socket ? "this socket" : "the other end";
   return (
     <div class="sequence">
       <div class="lanes">

@@ -32,7 +32,7 @@ function Facts({ socket, other, now }: { socket: SocketReport; other: SocketRepo
       <Fact name="Peer">{visible(socket.peer ?? "–")}</Fact>
       <Fact name="Other end">
         {other === null ? (
-          "not in this process"
+          "not in the table"
         ) : (
           <a href={`#/sockets/${encodeURIComponent(other.id)}`}>
             fd {other.fd}, {visible(other.state)}
@@ -73,7 +73,7 @@ function Facts({ socket, other, now }: { socket: SocketReport; other: SocketRepo
 }
 
 function Options({ options }: { readonly options: SocketDetail["options"] }): JSX.Element {
-  if (options.length === 0) return <p class="faint">Every option has the value of a new socket.</p>;
+  if (options.length === 0) return <p class="faint">No option is known to differ from that of a new socket.</p>;
   return (
     <div class="table-box" tabIndex={0} role="group" aria-label="Options that differ">
       <table class="plain-table">

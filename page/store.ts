@@ -54,8 +54,8 @@ export function useStore(): State {
 
 function applyTable(table: TableUpdate): void {
   const rows = table.whole ? new Map<string, SocketReport>() : new Map(state.rows);
-  for (const row of table.changed) rows.set(row.id, row);
   for (const id of table.removed) rows.delete(id);
+  for (const row of table.changed) rows.set(row.id, row);
   const gone = watched !== null && (state.detail !== null || state.gone) && !rows.has(watched);
   update({ connection: "live", rows, time: table.time, dropped: table.dropped, process: table.process, gone });
 }
@@ -75,7 +75,7 @@ export function watch(socket: string | null): void {
 function open(socket: string | null): void {
   clearTimeout(retry);
   source?.close();
-  const events = new EventSource(socket === null ? "/events" : `/events?socket=${encodeURIComponent(socket)}`);
+  const events = new EventSource(socket === null ? "events" : `events?socket=${encodeURIComponent(socket)}`);
   source = events;
   events.addEventListener("table", (event: MessageEvent<string>) => {
     applyTable(JSON.parse(event.data) as TableUpdate);
@@ -96,7 +96,7 @@ async function findCause(socket: string | null): Promise<void> {
   if (state.connection === "live") update({ connection: "lost" });
   let status: number | undefined;
   try {
-    ({ status } = await fetch(socket === null ? "/api/lessons" : `/api/sockets/${encodeURIComponent(socket)}`));
+    ({ status } = await fetch(socket === null ? "api/lessons" : `api/sockets/${encodeURIComponent(socket)}`));
   } catch {
     status = undefined;
   }

@@ -24,7 +24,7 @@ async function request<T>(method: string, path: string): Promise<T> {
 }
 
 const endRun = (id: string): void => {
-  void fetch(`/api/runs/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  void fetch(`api/runs/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
 };
 
 const goesOn = (kind: "next" | "all", run: LessonRun): boolean => kind === "all" && !run.done;
@@ -35,7 +35,7 @@ function useLessons(): { lessons: readonly LessonSummary[] | null; error: string
   const [lessons, setLessons] = useState<readonly LessonSummary[] | null>(null);
   const [error, setError] = useState("");
   useEffect(() => {
-    request<readonly LessonSummary[]>("GET", "/api/lessons").then(setLessons, (reason: unknown) =>
+    request<readonly LessonSummary[]>("GET", "api/lessons").then(setLessons, (reason: unknown) =>
       setError(messageOf(reason)),
     );
   }, []);
@@ -120,11 +120,11 @@ function Lesson({
 
   const step = async (): Promise<LessonRun> => {
     if (id.current === null) {
-      const started = await request<LessonRun>("POST", `/api/lessons/${encodeURIComponent(lesson.name)}`);
+      const started = await request<LessonRun>("POST", `api/lessons/${encodeURIComponent(lesson.name)}`);
       id.current = started.id;
       if (started.steps.length > 0) return started;
     }
-    return request<LessonRun>("POST", `/api/runs/${encodeURIComponent(id.current)}/next`);
+    return request<LessonRun>("POST", `api/runs/${encodeURIComponent(id.current)}/next`);
   };
   const go = async (kind: "next" | "all"): Promise<void> => {
     if (working.current) return;

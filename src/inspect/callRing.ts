@@ -55,13 +55,13 @@ export interface RingRecord extends CallExtras {
 
 class Ring {
   readonly #size: number;
-  readonly #sequences: Float64Array;
-  readonly #starts: Float64Array;
-  readonly #durations: Float32Array;
-  readonly #results: Int32Array;
-  readonly #calls: Uint8Array;
-  readonly #rows: (SocketRow | undefined)[];
-  readonly #extras: (CallExtras | undefined)[];
+  #sequences: Float64Array;
+  #starts: Float64Array;
+  #durations: Float32Array;
+  #results: Int32Array;
+  #calls: Uint8Array;
+  #rows: (SocketRow | undefined)[];
+  #extras: (CallExtras | undefined)[];
   #count = 0;
   /** Where the next record goes. */
   #at = 0;
@@ -102,6 +102,16 @@ class Ring {
     this.#extras[at] = extras;
   }
 
+  /** Forgets the records, and gives their memory back. No record may follow. */
+  clear(): void {
+    this.#sequences = this.#starts = new Float64Array(0);
+    this.#durations = new Float32Array(0);
+    this.#results = new Int32Array(0);
+    this.#calls = new Uint8Array(0);
+    this.#rows = [];
+    this.#extras = [];
+  }
+
   collect(chosen: (row: SocketRow, call: CallName) => boolean, most: number, into: RingRecord[]): void {
     const oldest = Math.max(0, this.#count - this.#size);
     for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
@@ -135,6 +145,12 @@ export class CallRing {
   constructor(size: number) {
     this.#data = new Ring(size);
     this.#life = new Ring(Math.ceil(size / 2));
+  }
+
+  /** Forgets the records; `dropped` stays. */
+  clear(): void {
+    this.#data.clear();
+    this.#life.clear();
   }
 
   /** The records that were overwritten. */

@@ -113,7 +113,7 @@ export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
 
 /**
  * Whether this process is the first that has read the environment. Its children get the environment too: they must not
- * write to the same capture, or to a descriptor that only this process has.
+ * write to the same capture, listen on the same port, or write to a descriptor that only this process has.
  */
 export function ownsEnvironment(env: NodeJS.ProcessEnv): boolean {
   return (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid)) === String(process.pid);

@@ -5,8 +5,9 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
 import { http } from "../builtins.js";
-import { Access } from "./access.js";
+import { Access, readTarget } from "./access.js";
 import { EventStream } from "./eventStream.js";
+import { guarded, warnOf } from "./guard.js";
 import { pageFile } from "./pageFiles.js";
 import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
 import type { RouteHandler } from "./routes.js";
@@ -51,7 +52,7 @@ export class InspectServer {
   readonly #access = new Access();
   readonly #server: Server;
   readonly #pages = new Set<Page>();
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(source: InspectSource, handlers: readonly RouteHandler[]) {
     this.#source = source;
@@ -69,11 +70,9 @@ export class InspectServer {
     this.#server.on("connection", (socket: Socket) => socket.unref());
     this.#server.on("clientError", (_, socket) => socket.destroy());
     this.#server.unref();
-    this.#timer = setInterval(() => this.#sendDetails(), DETAIL_PERIOD);
-    this.#timer.unref();
   }
 
-  /** Rejects with Node's error if the port is taken. */
+  /** Rejects with Node's error if the port is taken; nothing is left to close then. */
   async listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
@@ -84,6 +83,8 @@ export class InspectServer {
       });
     });
     this.#access.port = this.#port;
+    this.#timer = setInterval(() => this.#sendDetails(), DETAIL_PERIOD);
+    this.#timer.unref();
   }
 
   get #port(): number {
@@ -106,12 +107,20 @@ export class InspectServer {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    for (const handler of this.#handlers) handler.close();
-    for (const { stream } of this.#pages) stream.end();
+    for (const handler of this.#handlers) guarded(() => handler.close());
+    for (const page of this.#pages) {
+      this.#leave(page);
+      page.stream.end();
+    }
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeAllConnections();
     });
+  }
+
+  /** A page is gone. */
+  #leave(page: Page): void {
+    if (this.#pages.delete(page) && page.socket !== undefined) this.#source.watch(page.socket, false);
   }
 
   #sendDetails(): void {
@@ -124,6 +133,8 @@ export class InspectServer {
     try {
       const detail = await this.#source.detail(socket);
       if (detail !== null && this.#pages.has(page)) page.stream.send("detail", detail);
+    } catch (error) {
+      warnOf(error);
     } finally {
       page.reading = false;
     }
@@ -134,15 +145,18 @@ export class InspectServer {
     request.resume();
     this.#route(request, response).catch(() => {
       // A fault of the inspector, which must not reach the program.
-      if (response.headersSent) response.destroy();
-      else send(response, 500, "text/plain; charset=utf-8", "The inspector failed\n");
+      guarded(() => {
+        if (response.headersSent) response.destroy();
+        else sendText(response, 500, "The inspector failed");
+      });
     });
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-    const { pathname: path, searchParams: query } = new URL(request.url ?? "/", "http://127.0.0.1");
-    if (!this.#access.allows(request, query)) {
+    const target = readTarget(request.url ?? "/");
+    const path = this.#access.pathOf(request, target);
+    if (path === undefined) {
       response.setHeader("Connection", "close");
       sendText(response, 403, "Forbidden: open the address that the program printed");
       return;
@@ -156,7 +170,7 @@ export class InspectServer {
       }
     }
     if (method !== "GET" && method !== "HEAD") sendText(response, 405, "Method not allowed");
-    else if (path === "/events") this.#openStream(response, query.get("socket") ?? undefined);
+    else if (path === "/events") this.#openStream(response, method, target.query.get("socket") ?? undefined);
     else if (path === "/api/sockets") sendJson(response, 200, this.#source.sockets());
     else if (path.startsWith("/api/sockets/")) await this.#sendSocket(response, path.slice("/api/sockets/".length));
     else this.#sendFile(response, path);
@@ -170,24 +184,23 @@ export class InspectServer {
 
   #sendFile(response: ServerResponse, path: string): void {
     const file = pageFile(path);
-    if (path === "/") response.setHeader("Set-Cookie", this.#access.cookie);
     if (file === undefined) sendText(response, 404, "No such page");
-    else send(response, 200, file.type, file.bytes);
+    else if (path !== "/") send(response, 200, file.type, file.bytes);
+    // The page may have been asked for with the token as a parameter, which its links do not have.
+    else send(response, 200, file.type, String(file.bytes).replaceAll('="assets/', `="/${this.#access.token}/assets/`));
   }
 
-  #openStream(response: ServerResponse, socket: string | undefined): void {
+  #openStream(response: ServerResponse, method: string, socket: string | undefined): void {
     if (this.#pages.size >= MOST_STREAMS) {
       sendText(response, 503, `${MOST_STREAMS} pages are open: close one of them`);
       return;
     }
     response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
+    if (method === "HEAD") return void response.end();
     const page: Page = { stream: new EventStream(response), socket, reading: false };
     this.#pages.add(page);
+    response.on("close", () => guarded(() => this.#leave(page)));
     if (socket !== undefined) this.#source.watch(socket, true);
-    response.on("close", () => {
-      this.#pages.delete(page);
-      if (socket !== undefined) this.#source.watch(socket, false);
-    });
     page.stream.send("table", this.#source.update(0));
     page.stream.version = this.#source.version;
     if (socket !== undefined) void this.#sendDetail(page, socket);

@@ -2,6 +2,7 @@
 // and between threads.
 
 import { clock, workerThreads } from "../builtins.js";
+import { guarded } from "./guard.js";
 import { HeadlessWriter } from "./headless.js";
 import { type InspectorOptions, type InspectorSettings, readSettings } from "./inspectOptions.js";
 import { InspectServer, type InspectSource } from "./inspectServer.js";
@@ -15,6 +16,8 @@ import { captureName, TrafficCapture } from "./trafficCapture.js";
 import { MainSide, WorkerSide } from "./threads.js";
 
 const PERIOD = 1000;
+/** How long, in ms, a page waits for the calls of an end in a worker thread. Without them it shows those of its socket. */
+const OTHER_PATIENCE = 250;
 
 // Members that users must not reach.
 let create: (settings: InspectorSettings) => Inspector;
@@ -29,7 +32,7 @@ export class Inspector implements AsyncDisposable {
   readonly #workers: MainSide | undefined;
   readonly #main: WorkerSide | undefined;
   readonly #settings: InspectorSettings;
-  readonly #onExit = (): void => this.#finish();
+  readonly #onExit = (): void => guarded(() => this.#finish());
   #server: InspectServer | undefined;
   #writer: HeadlessWriter | undefined;
   readonly #capture: TrafficCapture | undefined;
@@ -54,7 +57,7 @@ export class Inspector implements AsyncDisposable {
     this.#details = new DetailReader(this.#table, this.#recording, settings.redact);
     if (isMainThread) this.#workers = new MainSide(() => this.#table.version + 1);
     else this.#main = new WorkerSide(this.#table, this.#recording, this.#details);
-    this.#timer = setInterval(() => this.#tick(), PERIOD);
+    this.#timer = setInterval(() => guarded(() => this.#tick()), PERIOD);
     this.#timer.unref();
     process.on("exit", this.#onExit);
   }
@@ -95,8 +98,18 @@ export class Inspector implements AsyncDisposable {
   /** Samples, calls and options of a socket, by the id of its report; null if it is gone. */
   async socket(id: string): Promise<SocketDetail | null> {
     if (this.#closed) return null;
+    const detail = await this.#detail(id);
+    if (detail === null || detail.other !== null || this.#closed) return detail;
+    // The thread of the socket has looked among its own sockets.
+    const { socket } = detail;
+    const own = socket.thread === this.#table.thread ? undefined : this.#table.otherEnd(socket);
+    const other = own ?? this.#workers?.otherEnd(socket);
+    return other === undefined ? detail : withOther(detail, other, await this.#detail(other.id, OTHER_PATIENCE));
+  }
+
+  async #detail(id: string, patience?: number): Promise<SocketDetail | null> {
     const [thread, number] = id.split(":").map(Number);
-    if (thread !== this.#table.thread) return (await this.#workers?.detail(id)) ?? null;
+    if (thread !== this.#table.thread) return (await this.#workers?.detail(id, patience)) ?? null;
     const row = this.#table.find(number ?? 0);
     if (row === undefined) return null;
     this.#table.read(row);
@@ -106,16 +119,17 @@ export class Inspector implements AsyncDisposable {
   /** Stops recording, closes the page, and forgets everything. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.#finish();
+    guarded(() => this.#finish());
     this.#closed = true;
     clearInterval(this.#timer);
     process.off("exit", this.#onExit);
+    // First the server: the end of its pages is told to the workers.
+    const server = this.#server?.close();
+    this.#server = undefined;
+    for (const part of [this.#workers, this.#main, this.#writer, this.#capture]) guarded(() => part?.close());
     this.#recording.stop();
-    this.#workers?.close();
-    this.#main?.close();
-    this.#writer?.close();
-    this.#capture?.close();
-    await this.#server?.close();
+    this.#table.clear();
+    await server;
     if (running === this) running = undefined;
   }
 
@@ -137,31 +151,26 @@ export class Inspector implements AsyncDisposable {
   }
 
   #tick(): void {
-    try {
-      this.#table.look();
-      this.#main?.update();
-      this.#server?.sendTable();
-      this.#writer?.update(this.#table.version, (since) => this.#update(since));
-    } catch (error) {
-      // Nothing of the inspector may end the program.
-      process.emitWarning(`The inspector failed: ${String(error)}`, "InspectorWarning");
-    }
+    // JSON lines begin with a whole table, and all of it is read.
+    this.#table.look(this.#writer !== undefined && this.#table.version === 0);
+    this.#main?.update();
+    this.#server?.sendTable();
+    this.#writer?.update(this.#table.version, (since) => this.#update(since));
   }
 
   #finish(): void {
     if (this.#closed) return;
-    this.#capture?.flush();
-    try {
-      this.#table.look(true);
-      this.#writer?.finish(this.#table.version, (since) => this.#update(since));
-    } catch {
-      // The process ends.
-    }
+    guarded(() => this.#capture?.flush());
+    this.#table.look(true);
+    this.#writer?.finish(this.#table.version, (since) => this.#update(since));
   }
 
   #update(since: number): TableUpdate {
-    const { whole, changed, removed } = this.#table.since(since);
-    const remote = this.#workers?.since(whole ? 0 : since);
+    const own = this.#table.since(since);
+    const remote = this.#workers?.since(own.whole ? 0 : since);
+    // A receiver that is too far behind for one of the two gets all of both.
+    if (remote?.whole === true && !own.whole) return this.#update(0);
+    const { whole, changed, removed } = own;
     const { pid, title, version: node } = process;
     return {
       time: dateOf(clock()),
@@ -180,6 +189,14 @@ export class Inspector implements AsyncDisposable {
   }
 }
 
+/** The detail of a socket with that of its other end, from another thread; null if that thread does not answer. */
+function withOther(detail: SocketDetail, other: SocketReport, its: SocketDetail | null): SocketDetail {
+  const known = new Set(detail.calls.map(({ socket, sequence }) => `${socket} ${sequence}`));
+  const more = its?.calls.filter(({ socket, sequence }) => !known.has(`${socket} ${sequence}`)) ?? [];
+  const calls = [...detail.calls, ...more].sort((one, next) => one.start - next.start);
+  return { ...detail, other: its?.socket ?? other, calls };
+}
+
 let running: Inspector | undefined;
 
 /**
@@ -187,7 +204,9 @@ let running: Inspector | undefined;
  * shows them. It keeps nothing alive, and changes nothing of what the program does. In a worker thread it serves no page:
  * it sends the sockets of the thread to the inspector of the main thread.
  *
- * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too.
+ * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too. A call of this
+ * function starts it in its own thread alone: a worker thread has it if it calls this function too, or if its `execArgv` has
+ * `--import berkeley/inspect`.
  *
  * @throws TypeError or RangeError for a wrong option; Error if it runs already
  * @throws the error of Node if the port is taken or a file can't be opened

@@ -4,7 +4,7 @@
 import { pathToFileURL } from "node:url";
 
 import { fs } from "../builtins.js";
-import { isOff, optionsOfEnvironment, ownsEnvironment } from "./inspectOptions.js";
+import { type InspectorOptions, isOff, optionsOfEnvironment, ownsEnvironment } from "./inspectOptions.js";
 import { startInspector } from "./inspector.js";
 
 /** Whether arguments of Node, or NODE_OPTIONS, name this module with `--import`. */
@@ -32,13 +32,28 @@ function isOurs(specifier: string): boolean {
   }
 }
 
+/** The options of this process: its parent may have the same environment, and has the port then. */
+function ownOptions(): InspectorOptions {
+  const opts = optionsOfEnvironment(process.env);
+  return (opts.port ?? 0) === 0 || ownsEnvironment(process.env) ? opts : { ...opts, port: 0 };
+}
+
+/** Writes to standard error. A stream of Node would emit an error if nobody reads it any more. */
+function print(text: string): void {
+  try {
+    fs().writeSync(2, text);
+  } catch {
+    // The inspector runs without the line.
+  }
+}
+
 async function start(): Promise<void> {
   try {
-    const opts = optionsOfEnvironment(process.env);
+    const opts = ownOptions();
     // The number of a descriptor means nothing in a child of the process that got it.
     if (typeof opts.headless === "number" && opts.headless > 2 && !ownsEnvironment(process.env)) return;
     const { url } = await startInspector(opts);
-    if (url !== undefined) process.stderr.write(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);
+    if (url !== undefined) print(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);
   } catch (error) {
     process.emitWarning(`The inspector did not start: ${(error as Error).message}`, "InspectorWarning");
   }

@@ -100,10 +100,13 @@ export interface OptionReport {
 /** A socket's page. */
 export interface SocketDetail {
   readonly socket: SocketReport;
-  /** The other end, if it is a socket of this process. */
+  /** The other end, if it is in the table: a socket of a thread that has the inspector. */
   readonly other: SocketReport | null;
   readonly samples: readonly Sample[];
-  /** The latest calls of both ends, the oldest first, and the calls that made the listener of the connection. */
+  /**
+   * The latest calls of both ends, the oldest first, and the calls that made the listener of the connection. Those of an end
+   * in another thread are missing while that thread is busy.
+   */
   readonly calls: readonly CallReport[];
   readonly options: readonly OptionReport[];
 }
@@ -123,7 +126,8 @@ export interface TableUpdate {
   readonly process: { readonly pid: number; readonly title: string; readonly node: string; readonly threads: number };
 }
 
-// The requests. Each has the token, as ?token=… or as a cookie that the page sets. Host and Origin are checked.
+// The requests. Each has the token, as ?token=… or as the first folder of its path: /TOKEN/events. Host and Origin are
+// checked.
 //
 //   GET  /                          the page
 //   GET  /assets/NAME               its script, style and icon

@@ -109,7 +109,10 @@ export class Recording {
     wrapLifeCalls(this);
   }
 
-  /** Puts the original entries back. An entry that other code has replaced meanwhile stays, and calls ours without a record. */
+  /**
+   * Puts the original entries back, and forgets all records. An entry that other code has replaced meanwhile stays, and calls
+   * ours without a record.
+   */
   stop(): void {
     this.#active = false;
     clearInterval(this.#timer);
@@ -121,6 +124,10 @@ export class Recording {
     this.kept.clear();
     this.foreign.clear();
     this.givenAway.clear();
+    this.gone.length = 0;
+    this.ring.clear();
+    this.#wrappers.clear();
+    this.observer = undefined;
   }
 
   /** The row of a descriptor. A socket from before the inspector gets one now. */
@@ -154,6 +161,7 @@ export class Recording {
     row.closed = clock();
     row.state = "closed";
     row.pending = [];
+    row.touch();
     if (row.collected || this.watchers > 0) this.kept.add(row);
     else this.gone.push(row.number);
   }
@@ -173,6 +181,7 @@ export class Recording {
     row.object = object;
     row.line = line;
     row.since = since;
+    row.touch();
   }
 
   #closed(id: number): void {

@@ -10,7 +10,7 @@ import type { RingRecord } from "./callRing.js";
 import { familyName, isTcp, readTcpInfo, typeName } from "./kernelState.js";
 import type { CallReport, OptionReport, SocketDetail } from "./protocol.js";
 import type { Recording } from "./recording.js";
-import { dateOf, type SocketRow } from "./socketRow.js";
+import { areEnds, dateOf, type SocketRow } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
 /** What a hook for payloads gets besides the bytes. */
@@ -38,8 +38,6 @@ const NOT_COMPARED: ReadonlySet<string> = new Set([
   ..."IP_MTU IPV6_MTU IPV6_PATHMTU IP_PROTOCOL TCP_MAXSEG TCP_WINDOW_CLAMP".split(" "),
 ]);
 
-const defaults = new Map<string, ReadonlyMap<string, string>>();
-
 function readOptions(kernel: Calls, fd: number): Map<string, string> {
   const found = new Map<string, string>();
   for (const [name, option] of declaredOptions) {
@@ -57,30 +55,7 @@ function readOptions(kernel: Calls, fd: number): Map<string, string> {
   return found;
 }
 
-/** The options of a new socket of this kind; none if the process may not make one. */
-function defaultsOf(kernel: Calls, { family, type, protocol }: SocketRow): ReadonlyMap<string, string> {
-  const kind = `${family} ${type} ${protocol}`;
-  const known = defaults.get(kind);
-  if (known !== undefined) return known;
-  const fd = kernel.socket(family, type, protocol);
-  let values: ReadonlyMap<string, string> = new Map();
-  if (fd >= 0) {
-    values = readOptions(kernel, fd);
-    kernel.close(fd);
-  }
-  defaults.set(kind, values);
-  return values;
-}
-
-export function changedOptions(kernel: Calls, row: SocketRow): OptionReport[] {
-  if (row.closed !== Infinity) return [];
-  const initial = defaultsOf(kernel, row);
-  return [...readOptions(kernel, row.fd)]
-    .filter(([name, value]) => initial.has(name) && initial.get(name) !== value)
-    .map(([name, value]) => ({ name, value, initial: initial.get(name)! }));
-}
-
-export function takeSample(kernel: Calls, row: SocketRow): void {
+function takeSample(kernel: Calls, row: SocketRow): void {
   const now = clock();
   const samples = (row.samples ??= []);
   const last = samples.at(-1);
@@ -102,13 +77,9 @@ export function takeSample(kernel: Calls, row: SocketRow): void {
 }
 
 /** The other end of a connection, if this thread has it. */
-export function otherEnd(table: SocketTable, row: SocketRow): SocketRow | undefined {
+function otherEnd(table: SocketTable, row: SocketRow): SocketRow | undefined {
   if (row.pair !== undefined) return row.pair;
-  const { local, peer } = row;
-  if (local === null || peer === null || local === peer) return undefined;
-  for (const one of table.all()) {
-    if (one !== row && one.local === peer && one.peer === local && one.type === row.type) return one;
-  }
+  for (const one of table.all()) if (one !== row && areEnds(row, one)) return one;
   return undefined;
 }
 
@@ -120,6 +91,8 @@ export class DetailReader {
   readonly #redact: Redact | undefined;
   /** Payloads after the hook, so that it gets each payload once. */
   readonly #redacted = new WeakMap<Uint8Array, CallReport["payload"]>();
+  /** The options of new sockets, by the kind of socket. */
+  readonly #defaults = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(table: SocketTable, recording: Recording, redact: Redact | undefined) {
     this.#table = table;
@@ -137,8 +110,30 @@ export class DetailReader {
       other: other === undefined ? null : this.#table.reportOf(other),
       samples: row.samples ?? [],
       calls: ring.latest(ends, MOST_CALLS, row.listener ?? other?.listener).map((record) => this.#report(record)),
-      options: changedOptions(kernel, row),
+      options: this.#changedOptions(row),
     };
+  }
+
+  #changedOptions(row: SocketRow): OptionReport[] {
+    if (row.closed !== Infinity) return [];
+    const initial = this.#defaultsOf(row);
+    return [...readOptions(this.#recording.kernel, row.fd)]
+      .filter(([name, value]) => initial.has(name) && initial.get(name) !== value)
+      .map(([name, value]) => ({ name, value, initial: initial.get(name)! }));
+  }
+
+  /** The options of a new socket of this kind; none if the process can't make one now. */
+  #defaultsOf({ family, type, protocol }: SocketRow): ReadonlyMap<string, string> {
+    const kind = `${family} ${type} ${protocol}`;
+    const known = this.#defaults.get(kind);
+    if (known !== undefined) return known;
+    const { kernel } = this.#recording;
+    const fd = kernel.socket(family, type, protocol);
+    if (fd < 0) return new Map();
+    const values = readOptions(kernel, fd);
+    kernel.close(fd);
+    this.#defaults.set(kind, values);
+    return values;
   }
 
   #report(record: RingRecord): CallReport {

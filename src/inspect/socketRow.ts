@@ -68,7 +68,8 @@ export class SocketRow {
   retransmits: number = 0;
   /** Connections that the kernel dropped because the accept queue was full. */
   drops: number = 0;
-  probed: number = -Infinity;
+  /** When the kernel was last asked, or the row was made: a new row is behind all others in the order of reads. */
+  probed: number;
   /** The send queue has not moved since then; Infinity if it is empty. */
   stuckSince: number = Infinity;
   overflowSeen: number = -Infinity;
@@ -85,7 +86,7 @@ export class SocketRow {
   collected: boolean = false;
   /** The descriptor belongs to Node. */
   foreign: boolean = false;
-  /** The version of the table in which the row last changed. */
+  /** The version of the table in which the row last changed; see {@link touch}. */
   version: number = 0;
   /** The sum of all counters when the table last looked. */
   counted: number = -1;
@@ -100,7 +101,19 @@ export class SocketRow {
     this.type = type;
     this.protocol = protocol;
     this.since = now;
-    this.moved = now;
+    this.moved = this.probed = now;
+  }
+
+  /**
+   * Something of the report has changed. Until the next look gives it a version, the row is newer than any version that a
+   * receiver can have.
+   */
+  touch(): void {
+    this.version = Infinity;
+  }
+
+  get touched(): boolean {
+    return this.version === Infinity;
   }
 
   report(thread: number, now: number, names: (row: SocketRow) => { family: string; type: string }): SocketReport {
@@ -134,4 +147,13 @@ export class SocketRow {
 /** A time of `clock()` as a date. The clock of the system may jump; this one does not. */
 export function dateOf(time: number): number {
   return Math.round((performance.timeOrigin + time) * 1000) / 1000;
+}
+
+type End = Readonly<Record<"type", number | string> & Record<"local" | "peer", string | null>>;
+
+/** Whether two sockets are the ends of one connection, by their addresses. */
+export function areEnds(one: End, other: End): boolean {
+  const { local, peer, type } = one;
+  if (local === null || peer === null || local === peer) return false;
+  return other.local === peer && other.peer === local && other.type === type;
 }

@@ -1,6 +1,9 @@
 // The table of the sockets of this thread. A timer looks once a second: it compares the counters of all rows, which are
 // in memory, and reads the kernel only for the rows that need it. A full read of ten thousand sockets each second would
 // take a noticeable part of a core.
+//
+// The rows of a look are those that were read longest ago. So of N sockets each is read at least every N/1000 seconds
+// while it is active, and every N/250 seconds while it is idle.
 
 import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
@@ -9,16 +12,15 @@ import { familyName, probe, typeName } from "./kernelState.js";
 import { findingsOf, type FindingLimits, isQuiet, notice, noticeQueues } from "./findings.js";
 import type { Finding, SocketReport } from "./protocol.js";
 import type { ForeignSocket, Recording } from "./recording.js";
-import type { SocketRow, WaitingNow } from "./socketRow.js";
+import { Removals } from "./removals.js";
+import { areEnds, type SocketRow, type WaitingNow } from "./socketRow.js";
 
-/** Rows that are read from the kernel in one look: those that have changed, and others in turn. */
+/** Rows that are read from the kernel in one look: of those that had calls or have bytes in a queue, and of the others. */
 const MOST_ACTIVE = 1000;
 const MOST_IDLE = 250;
 /** How long, in ms, and how many sockets that were collected while open stay in the table. */
 const KEPT = 60_000;
 const MOST_KEPT = 1000;
-/** Removals that are remembered for receivers of updates. */
-const MOST_REMOVED = 10_000;
 
 const NOTHING_WAITS: readonly WaitingNow[] = [];
 
@@ -28,11 +30,8 @@ export class SocketTable {
   readonly thread: number;
   readonly #recording: Recording;
   readonly #limits: FindingLimits;
-  readonly #removed: { readonly number: number; readonly version: number }[] = [];
-  #forgottenBefore = 0;
+  readonly #removed = new Removals();
   #lookedAt = clock();
-  /** Where the turn of the idle rows continues. */
-  #turn = 0;
 
   constructor(thread: number, recording: Recording, limits: FindingLimits) {
     this.thread = thread;
@@ -44,61 +43,50 @@ export class SocketTable {
   look(whole: boolean = false): void {
     const now = clock();
     this.version++;
-    const { rows, foreign, kept } = this.#recording;
+    const { rows, foreign, kept, gone } = this.#recording;
     const before = this.#lookedAt;
     // Two looks that follow each other at once count calls of one period.
     const period = now - before >= 100;
     if (period) this.#lookedAt = now;
     const waiting = this.#waiting();
-    const forgotten = new Map<string, number>();
-    let active = whole ? Infinity : MOST_ACTIVE;
-    let idle = MOST_IDLE;
-    const visit = (row: SocketRow): boolean => {
+    const active: SocketRow[] = [];
+    const idle: SocketRow[] = [];
+    const visit = (row: SocketRow): void => {
       const changed = this.#count(row, waiting.get(row) ?? NOTHING_WAITS);
       if (period) notice(row, now, before);
-      const interesting = changed || !row.addressesKnown || row.watchers > 0 || isInteresting(row);
-      if (interesting ? active-- > 0 : idle-- > 0) this.#read(row, now);
-      if (row.line !== undefined && isQuiet(row, now, this.#limits)) {
-        forgotten.set(row.line, (forgotten.get(row.line) ?? 0) + 1);
-      }
-      return idle > 0;
+      (changed || !row.addressesKnown || row.watchers > 0 || isInteresting(row) ? active : idle).push(row);
     };
-    // The idle rows take turns: each look begins where the last one had read as many as it may.
-    const first = this.#turn;
-    this.#turn = 0;
-    for (let step = 0; step < rows.length; step++) {
-      const fd = (first + step) % rows.length;
-      const row = rows[fd];
-      if (row !== undefined && !visit(row) && this.#turn === 0) this.#turn = fd + 1;
-    }
+    for (const row of rows) if (row !== undefined) visit(row);
     for (const row of foreign.values()) visit(row);
-    for (const row of this.all()) this.#judge(row, now, forgotten);
+    for (const row of whole ? active : readLongestAgo(active, MOST_ACTIVE)) this.#read(row, now);
+    for (const row of whole ? idle : readLongestAgo(idle, MOST_IDLE)) this.#read(row, now);
+    const forgotten = this.#forgotten(now);
     for (const row of kept) {
       if (now - row.closed < KEPT && kept.size <= MOST_KEPT) continue;
       kept.delete(row);
-      this.#recording.gone.push(row.number);
+      gone.push(row.number);
     }
-    for (const number of this.#recording.gone.splice(0)) this.#removed.push({ number, version: this.version });
-    if (this.#removed.length > MOST_REMOVED) {
-      this.#forgottenBefore = this.#removed[this.#removed.length - MOST_REMOVED - 1]!.version;
-      this.#removed.splice(0, this.#removed.length - MOST_REMOVED);
+    for (const row of this.all()) this.#judge(row, now, forgotten);
+    for (const number of gone.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
+  }
+
+  /** The open sockets that no call uses, by the line that made them. */
+  #forgotten(now: number): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const row of this.all()) {
+      if (row.line === undefined || row.closed !== Infinity || !isQuiet(row, now, this.#limits)) continue;
+      found.set(row.line, (found.get(row.line) ?? 0) + 1);
     }
+    return found;
   }
 
   /** The rows that have changed since a version, and the ids of those that are gone; all rows for 0. */
   since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
-    const whole = version === 0 || version < this.#forgottenBefore;
+    const removed = version === 0 ? undefined : this.#removed.since(version);
+    const whole = removed === undefined;
     const changed: SocketReport[] = [];
-    const removed: string[] = [];
     for (const row of this.all()) if (whole || row.version > version) changed.push(this.reportOf(row));
-    if (!whole) {
-      for (let index = this.#removed.length - 1; index >= 0; index--) {
-        const one = this.#removed[index]!;
-        if (one.version <= version) break;
-        removed.push(`${this.thread}:${one.number}`);
-      }
-    }
-    return { whole, changed, removed };
+    return { whole, changed, removed: removed ?? [] };
   }
 
   reports(): SocketReport[] {
@@ -117,11 +105,25 @@ export class SocketTable {
     return undefined;
   }
 
+  /** The other end of a connection whose first end another thread has. */
+  otherEnd(one: SocketReport): SocketReport | undefined {
+    for (const row of this.all()) {
+      const { local, peer } = row;
+      if (areEnds(one, { local, peer, type: typeName(row.type) })) return this.reportOf(row);
+    }
+    return undefined;
+  }
+
   /** A page shows a socket, or does so no more. */
   watch(number: number, on: boolean): void {
     this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
     const row = this.find(number);
     if (row !== undefined) row.watchers = Math.max(0, row.watchers + (on ? 1 : -1));
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#removed.clear();
   }
 
   /** Reads one row from the kernel. */
@@ -145,13 +147,13 @@ export class SocketTable {
     row.counted = counted;
     if (!sameCalls(pending, row.pending)) row.pending = pending;
     else if (!changed) return false;
-    row.version = this.version;
+    row.touch();
     return changed;
   }
 
   #read(row: SocketRow, now: number): void {
     if (row.fd < 0) return;
-    const { state, local, peer, receiveQueue, sendQueue, acceptLength, acknowledged, drops } = row;
+    const { state, local, peer, receiveQueue, sendQueue, acceptLength, acceptLimit, acknowledged, drops } = row;
     probe(this.#recording.kernel, row, now);
     noticeQueues(row, now, { sendQueue, acknowledged, drops });
     if (
@@ -160,17 +162,20 @@ export class SocketTable {
       peer !== row.peer ||
       receiveQueue !== row.receiveQueue ||
       sendQueue !== row.sendQueue ||
-      acceptLength !== row.acceptLength
+      acceptLength !== row.acceptLength ||
+      acceptLimit !== row.acceptLimit
     ) {
-      row.version = this.version;
+      row.touch();
     }
   }
 
   #judge(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
     const findings = findingsOf(row, now, this.#limits, { forgotten });
-    if (sameFindings(findings, row.findings)) return;
-    row.findings = findings;
-    row.version = this.version;
+    if (!sameFindings(findings, row.findings)) {
+      row.findings = findings;
+      row.touch();
+    }
+    if (row.touched) row.version = this.version;
   }
 
   /** The calls that wait, by row. */
@@ -209,10 +214,16 @@ function readForeign(row: SocketRow, { givenAway }: Recording): void {
   if (row.fd >= 0) return;
   const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
   row.fd = fd ?? -1;
+  row.touch();
   // The network begins most handshakes, and no line of the program.
   row.line ??= givenAway.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
+}
+
+/** The rows that wait longest for a read. All of a look have the same time, so the list is nearly in order. */
+function readLongestAgo(rows: SocketRow[], most: number): SocketRow[] {
+  return rows.length <= most ? rows : rows.sort((one, other) => one.probed - other.probed).slice(0, most);
 }
 
 /** Rows whose state can change without a call of the program, so that they are read in every look. */

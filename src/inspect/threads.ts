@@ -4,21 +4,27 @@
 import type { Worker } from "node:worker_threads";
 
 import { workerThreads } from "../builtins.js";
+import { guarded } from "./guard.js";
 import type { SocketDetail, SocketReport } from "./protocol.js";
+import { Removals } from "./removals.js";
 import type { DetailReader } from "./socketDetail.js";
 import type { Recording } from "./recording.js";
+import { areEnds } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
 const CHANNEL = "berkeley.inspect";
 /** How long, in ms, the main thread waits for a worker that is asked for a socket. A worker may be busy or blocked. */
 const PATIENCE = 2_000;
+/** Worker threads that have ended whose late messages are ignored. A thread id is not used again. */
+const MOST_ENDED = 1000;
 
 /** Every message goes to all threads; `to` says which kind of thread it is for. */
 type Message =
   | { readonly to: "workers"; readonly type: "who" }
   | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly on: boolean }
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
-  | { readonly to: "main"; readonly type: "bye"; readonly thread: number }
+  /** The inspector of a worker is closed; `ended`: the worker is. */
+  | { readonly to: "main"; readonly type: "bye"; readonly thread: number; readonly ended: boolean }
   | { readonly to: "main"; readonly type: "detail"; readonly request: number; readonly detail: SocketDetail | null }
   | {
       readonly to: "main";
@@ -30,27 +36,68 @@ type Message =
       readonly dropped: number;
     };
 
-type Channel = InstanceType<ReturnType<typeof workerThreads>["BroadcastChannel"]>;
+const isThread = (value: unknown): boolean => Number.isInteger(value) && (value as number) > 0;
 
-function open(onMessage: (message: Message) => void): Channel {
-  const { BroadcastChannel } = workerThreads();
-  const channel = new BroadcastChannel(CHANNEL);
-  // The types of Node 20 lack addEventListener().
-  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- see above
-  channel.onmessage = (event: unknown): void => {
-    const { data } = event as { readonly data?: unknown };
-    // A program may use a channel of this name.
-    if (typeof data === "object" && data !== null && "to" in data && "type" in data) onMessage(data as Message);
-  };
-  (channel as unknown as { unref(): void }).unref();
-  return channel;
+const isReport = (value: unknown, thread: number): boolean =>
+  typeof value === "object" && value !== null && isIdOf((value as { readonly id?: unknown }).id, thread);
+
+const isIdOf = (value: unknown, thread: number): boolean => typeof value === "string" && value.startsWith(`${thread}:`);
+
+const isDetail = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "socket" in value && "calls" in value && Array.isArray(value.calls);
+
+/** Whether a message has the form of ours. A program may use a channel of this name. */
+function isMessage(value: unknown): value is Message {
+  if (typeof value !== "object" || value === null) return false;
+  const { to, type, thread, id, changed, removed, dropped, request, detail } = value as Readonly<
+    Record<string, unknown>
+  >;
+  if (to === "workers") return type === "who" || ((type === "watch" || type === "detail") && typeof id === "string");
+  if (to !== "main") return false;
+  if (type === "detail") return typeof request === "number" && (detail === null || isDetail(detail));
+  if (!isThread(thread)) return false;
+  return (
+    type === "bye" ||
+    (type === "table" &&
+      typeof dropped === "number" &&
+      Array.isArray(changed) &&
+      Array.isArray(removed) &&
+      changed.every((one) => isReport(one, thread as number)) &&
+      removed.every((one) => isIdOf(one, thread as number)))
+  );
+}
+
+/** The channel of all threads of the process. It is closed once, and what is posted afterwards goes nowhere. */
+class Channel {
+  readonly #channel = new (workerThreads().BroadcastChannel)(CHANNEL);
+  #open = true;
+
+  constructor(onMessage: (message: Message) => void) {
+    // The types of Node 20 lack addEventListener().
+    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- see above
+    this.#channel.onmessage = (event: unknown): void => {
+      const { data } = event as { readonly data?: unknown };
+      if (this.#open && isMessage(data)) guarded(() => onMessage(data));
+    };
+    (this.#channel as unknown as { unref(): void }).unref();
+  }
+
+  post(message: Message): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
+    if (this.#open) this.#channel.postMessage(message);
+  }
+
+  close(): void {
+    this.#open = false;
+    this.#channel.close();
+  }
 }
 
 /** Calls `onEnd` with the number of each worker of this thread that ends. Returns a function that stops that. */
 function watchWorkers(onEnd: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
     const { threadId } = worker;
-    worker.once("exit", () => onEnd(threadId));
+    worker.once("exit", () => guarded(() => onEnd(threadId)));
   };
   process.on("worker", onWorker);
   return () => void process.off("worker", onWorker);
@@ -63,7 +110,7 @@ export class WorkerSide {
   readonly #details: DetailReader;
   readonly #channel: Channel;
   readonly #stopWatching: () => void;
-  readonly #onExit = (): void => this.close();
+  readonly #onExit = (): void => guarded(() => this.close());
   #sent = 0;
   #open = true;
 
@@ -71,8 +118,9 @@ export class WorkerSide {
     this.#table = table;
     this.#recording = recording;
     this.#details = details;
-    this.#channel = open((message) => this.#receive(message));
-    this.#stopWatching = watchWorkers((thread) => this.#post({ to: "main", type: "bye", thread }));
+    this.#channel = new Channel((message) => this.#receive(message));
+    // The main thread gets no event for the workers of a worker.
+    this.#stopWatching = watchWorkers((thread) => this.#channel.post({ to: "main", type: "bye", thread, ended: true }));
     process.on("exit", this.#onExit);
   }
 
@@ -80,24 +128,19 @@ export class WorkerSide {
   update(): void {
     const { thread, version } = this.#table;
     const { whole, changed, removed } = this.#table.since(this.#sent);
-    const first = this.#sent === 0;
     this.#sent = version;
-    if (!first && changed.length === 0 && removed.length === 0) return;
-    this.#post({ to: "main", type: "table", thread, whole, changed, removed, dropped: this.#recording.ring.dropped });
+    if (!whole && changed.length === 0 && removed.length === 0) return;
+    const { dropped } = this.#recording.ring;
+    this.#channel.post({ to: "main", type: "table", thread, whole, changed, removed, dropped });
   }
 
   close(): void {
     if (!this.#open) return;
-    this.#post({ to: "main", type: "bye", thread: this.#table.thread });
     this.#open = false;
+    this.#channel.post({ to: "main", type: "bye", thread: this.#table.thread, ended: false });
     this.#stopWatching();
     process.off("exit", this.#onExit);
     this.#channel.close();
-  }
-
-  #post(message: Message): void {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
-    if (this.#open) this.#channel.postMessage(message);
   }
 
   #receive(message: Message): void {
@@ -116,7 +159,7 @@ export class WorkerSide {
       const row = this.#table.find(number ?? 0);
       if (row !== undefined) this.#table.read(row);
       const detail = row === undefined ? null : this.#details.read(row);
-      this.#post({ to: "main", type: "detail", request: message.request, detail });
+      this.#channel.post({ to: "main", type: "detail", request: message.request, detail });
     }
   }
 }
@@ -124,9 +167,10 @@ export class WorkerSide {
 /** The side of the main thread: the rows of all workers. */
 export class MainSide {
   readonly #rows = new Map<string, { readonly report: SocketReport; readonly version: number }>();
-  readonly #removed: { readonly id: string; readonly version: number }[] = [];
+  readonly #removed = new Removals();
   readonly #dropped = new Map<number, number>();
   readonly #waiting = new Map<number, (detail: SocketDetail | null) => void>();
+  readonly #ended = new Set<number>();
   readonly #channel: Channel;
   readonly #stopWatching: () => void;
   readonly #version: () => number;
@@ -135,9 +179,9 @@ export class MainSide {
   /** @param version the version that the next update has */
   constructor(version: () => number) {
     this.#version = version;
-    this.#channel = open((message) => this.#receive(message));
-    this.#stopWatching = watchWorkers((thread) => this.#forget(thread));
-    this.#post({ to: "workers", type: "who" });
+    this.#channel = new Channel((message) => this.#receive(message));
+    this.#stopWatching = watchWorkers((thread) => this.#end(thread));
+    this.#channel.post({ to: "workers", type: "who" });
   }
 
   get dropped(): number {
@@ -153,23 +197,28 @@ export class MainSide {
     return [...this.#rows.values()].map(({ report }) => report);
   }
 
-  /** What has changed since a version; all rows for 0. */
-  since(version: number): { readonly changed: SocketReport[]; readonly removed: string[] } {
-    const changed = [...this.#rows.values()].filter((row) => row.version > version).map(({ report }) => report);
-    const removed = version === 0 ? [] : this.#removed.filter((one) => one.version > version).map(({ id }) => id);
-    return { changed, removed };
+  /** The rows that have changed since a version, and the ids of those that are gone; all rows if `whole`. */
+  since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
+    const removed = version === 0 ? undefined : this.#removed.since(version);
+    const whole = removed === undefined;
+    const changed: SocketReport[] = [];
+    for (const row of this.#rows.values()) if (whole || row.version > version) changed.push(row.report);
+    // A worker that sends all its rows again has removed them first.
+    return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 
-  has(id: string): boolean {
-    return this.#rows.has(id);
+  /** The other end of a connection, if a worker has it. */
+  otherEnd(one: SocketReport): SocketReport | undefined {
+    for (const { report } of this.#rows.values()) if (report.id !== one.id && areEnds(one, report)) return report;
+    return undefined;
   }
 
   watch(id: string, on: boolean): void {
-    this.#post({ to: "workers", type: "watch", id, on });
+    this.#channel.post({ to: "workers", type: "watch", id, on });
   }
 
-  /** Resolves with null if the worker has no such socket, or does not answer. */
-  detail(id: string): Promise<SocketDetail | null> {
+  /** Resolves with null if the worker has no such socket, or does not answer within `patience` (ms). */
+  detail(id: string, patience: number = PATIENCE): Promise<SocketDetail | null> {
     const request = ++this.#requests;
     return new Promise((resolve) => {
       const settle = (detail: SocketDetail | null): void => {
@@ -177,22 +226,22 @@ export class MainSide {
         this.#waiting.delete(request);
         resolve(detail);
       };
-      const timer = setTimeout(settle, PATIENCE, null);
+      const timer = setTimeout(settle, patience, null);
       timer.unref();
       this.#waiting.set(request, settle);
-      this.#post({ to: "workers", type: "detail", id, request });
+      this.#channel.post({ to: "workers", type: "detail", id, request });
     });
   }
 
+  /** Forgets everything. */
   close(): void {
     this.#stopWatching();
-    for (const settle of this.#waiting.values()) settle(null);
     this.#channel.close();
-  }
-
-  #post(message: Message): void {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
-    this.#channel.postMessage(message);
+    for (const settle of this.#waiting.values()) settle(null);
+    this.#rows.clear();
+    this.#removed.clear();
+    this.#dropped.clear();
+    this.#ended.clear();
   }
 
   #receive(message: Message): void {
@@ -200,14 +249,22 @@ export class MainSide {
     if (message.type === "detail") {
       this.#waiting.get(message.request)?.(message.detail);
     } else if (message.type === "bye") {
-      this.#forget(message.thread);
-    } else {
+      if (message.ended) this.#end(message.thread);
+      else this.#forget(message.thread);
+    } else if (!this.#ended.has(message.thread)) {
       const version = this.#version();
       if (message.whole) this.#forget(message.thread);
       this.#dropped.set(message.thread, message.dropped);
-      for (const report of message.changed) this.#rows.set(report.id, { report, version });
       for (const id of message.removed) this.#remove(id, version);
+      for (const report of message.changed) this.#rows.set(report.id, { report, version });
     }
+  }
+
+  /** A worker has ended. Messages that it has posted may still come. */
+  #end(thread: number): void {
+    this.#forget(thread);
+    this.#ended.add(thread);
+    if (this.#ended.size > MOST_ENDED) for (const oldest of this.#ended) return void this.#ended.delete(oldest);
   }
 
   #forget(thread: number): void {
@@ -217,8 +274,6 @@ export class MainSide {
   }
 
   #remove(id: string, version: number): void {
-    if (!this.#rows.delete(id)) return;
-    this.#removed.push({ id, version });
-    if (this.#removed.length > 10_000) this.#removed.splice(0, 1000);
+    if (this.#rows.delete(id)) this.#removed.add(id, version);
   }
 }

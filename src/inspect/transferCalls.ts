@@ -133,7 +133,12 @@ function joined(
   if (count <= 0 || !recording.wantsBytes) return undefined;
   const [first] = parts;
   if (parts.length === 1 && first !== undefined) return skip === 0 ? first : first.subarray(skip);
-  return Buffer.concat(parts).subarray(skip);
+  try {
+    return Buffer.concat(parts, skip + count).subarray(skip);
+  } catch {
+    // There is no memory for a copy. The call of the program has succeeded.
+    return undefined;
+  }
 }
 
 /** The sockaddr that a call wrote to an address buffer: a copy. */

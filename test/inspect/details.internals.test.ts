@@ -1,14 +1,17 @@
 // The details of records and of a socket's page, on what only internals can make.
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { test } from "node:test";
 import * as berkeley from "berkeley";
 import { connect, listen, Socket, TlsListener, wrapTls } from "berkeley";
 import { readFully } from "berkeley/testing";
 import { startInspector } from "berkeley/inspect";
+import { Access, readTarget } from "#berkeley/inspect/access.js";
 import { EventStream } from "#berkeley/inspect/eventStream.js";
 import { declaredOptions } from "#berkeley/options/option.js";
+import { calls } from "#berkeley/sys/calls.js";
+import { EMFILE } from "#berkeley/sys/errno.js";
 import { checkLeaks } from "../support/leaks.js";
 import { TestClock } from "../support/clock.js";
 import { serving, trusting } from "../tls/support.js";
@@ -57,11 +60,45 @@ test("the details of a call have no secret, and an option is shown by its name a
   socket.setsockopt(berkeley.SO_REUSEADDR, true);
   socket.setsockopt(berkeley.TCP_FASTOPEN_KEY, Buffer.alloc(16, 7));
   socket.setsockopt(berkeley.SOL_SOCKET, berkeley.SO_RCVBUF, 10_000);
-  const { calls } = (await inspector.socket(inspector.sockets()[0]!.id))!;
+  const { calls: seen } = (await inspector.socket(inspector.sockets()[0]!.id))!;
   assert.deepEqual(
-    calls.map(({ detail }) => detail),
+    seen.map(({ detail }) => detail),
     ["AF_INET, SOCK_STREAM", "SO_REUSEADDR = true", "TCP_FASTOPEN_KEY", "SO_RCVBUF = 10000"],
   );
+});
+
+test("options that could not be compared, because no descriptor was free, are compared later", async () => {
+  const original = calls.socket;
+  let full = false;
+  calls.socket = (...args) => (full ? EMFILE : original(...args));
+  try {
+    await using inspector = await startInspector();
+    using socket = new Socket();
+    socket.setsockopt(berkeley.SO_REUSEADDR, true);
+    const { id } = inspector.sockets()[0]!;
+    const names = async (): Promise<string[]> => (await inspector.socket(id))!.options.map(({ name }) => name);
+    full = true;
+    assert.deepEqual(await names(), []);
+    full = false;
+    assert.ok((await names()).includes("SO_REUSEADDR"));
+  } finally {
+    calls.socket = original;
+  }
+});
+
+test("the Host of a server on port 80 has no port", () => {
+  const access = new Access();
+  access.port = 80;
+  const path = (headers: object): string | undefined =>
+    access.pathOf({ headers } as IncomingMessage, readTarget(`/api/sockets?token=${access.token}`));
+  assert.equal(path({ host: "127.0.0.1" }), "/api/sockets");
+  assert.equal(path({ host: "localhost:80", origin: "http://localhost" }), "/api/sockets");
+  assert.equal(path({ host: "[::1]" }), "/api/sockets");
+  assert.equal(path({ host: "127.0.0.1:81" }), undefined);
+  assert.equal(path({ host: "127.0.0.1", origin: "http://evil.example" }), undefined);
+  assert.equal(path({}), undefined);
+  access.port = 8080;
+  assert.equal(path({ host: "127.0.0.1" }), undefined);
 });
 
 test("both ends of a TLS connection are in the table, with the bytes of the program", async () => {

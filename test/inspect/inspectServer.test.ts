@@ -63,8 +63,15 @@ test("only requests of this machine with the token are answered, and all others 
     [path, { origin: `https://${own}` }],
     [path, { origin: `http://${own}0` }],
     [path, { "sec-fetch-site": "cross-site" }],
-    ["/api/sockets", { cookie: "berkeley-inspect-1=x" }],
-    ["/api/sockets", { cookie: `berkeley-inspect-${port(inspector)}=wrong` }],
+    ["/api/sockets", { cookie: `berkeley-inspect-${port(inspector)}=${secret}` }],
+    [`/${secret}x/api/sockets`, {}],
+    [`//${secret}/api/sockets`, {}],
+    [`/api/sockets/${secret}`, {}],
+    [`http://evil.example${path}`, {}],
+    ["//", {}],
+    ["//a:b@c:99999", {}],
+    ["http://[", {}],
+    ["*", {}],
   ];
   for (const [asked, headers] of refused) {
     const { status, body } = await ask(inspector, asked, headers);
@@ -76,24 +83,44 @@ test("only requests of this machine with the token are answered, and all others 
     [path, { host: `localhost:${port(inspector)}` }],
     [path, { host: `[::1]:${port(inspector)}` }],
     [path, { origin: `http://${own}` }],
-    ["/api/sockets", { cookie: `a=b; berkeley-inspect-${port(inspector)}=${secret}` }],
+    [`/${secret}/api/sockets`, {}],
+    [`http://${own}${path}`, {}],
   ];
   for (const [asked, headers] of allowed) assert.equal((await ask(inspector, asked, headers)).status, 200);
   assert.equal((await ask(inspector, path, {}, "POST")).status, 405);
 });
 
-test("answers forbid scripts of others, and the page sets a cookie that scripts can't read", async () => {
+test("answers forbid scripts of others, set no cookie, and have no token for a Referer", async () => {
   await using inspector = await startInspector();
-  const { headers } = await ask(inspector, `/?token=${token(inspector)}`);
-  const policy = String(headers["content-security-policy"]);
-  assert.match(policy, /default-src 'none'; script-src 'self'/);
-  assert.doesNotMatch(policy, /unsafe/);
-  assert.equal(headers["x-content-type-options"], "nosniff");
-  assert.equal(headers["referrer-policy"], "no-referrer");
-  assert.match(headers["set-cookie"]?.[0] ?? "", /; HttpOnly; SameSite=Strict; Path=\/$/);
-  for (const path of ["/assets/..%2f..%2fpackage.json", "/assets/../../package.json", "/assets/%00", "/nothing"]) {
-    assert.equal((await ask(inspector, `${path}?token=${token(inspector)}`)).status, 404, path);
+  const secret = token(inspector);
+  for (const path of [`/?token=${secret}`, `/${secret}/`, `/${secret}`]) {
+    const { status, headers, body } = await ask(inspector, path);
+    assert.equal(status, 200);
+    const policy = String(headers["content-security-policy"]);
+    assert.match(policy, /default-src 'none'; script-src 'self'/);
+    assert.doesNotMatch(policy, /unsafe/);
+    assert.equal(headers["x-content-type-options"], "nosniff");
+    assert.equal(headers["referrer-policy"], "no-referrer");
+    // The cookies of a host go to all of its ports.
+    assert.equal(headers["set-cookie"], undefined);
+    const links = [...body.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, link]) => link!);
+    assert.equal(links.length, 3);
+    for (const link of links) assert.equal((await ask(inspector, link)).status, 200, link);
   }
+  const missing = [
+    "/assets/..%2f..%2fpackage.json",
+    "/assets/../../package.json",
+    "/assets/%00",
+    "/nothing",
+    "//",
+    "/%",
+  ];
+  for (const path of missing) {
+    assert.equal((await ask(inspector, `${path}?token=${secret}`)).status, 404, path);
+    assert.equal((await ask(inspector, `/${secret}${path}`)).status, 404, path);
+  }
+  const { status, body } = await ask(inspector, `/events?token=${secret}`, {}, "HEAD");
+  assert.deepEqual([status, body], [200, ""]);
 });
 
 /** Reads events until one passes. */
@@ -173,6 +200,24 @@ test("the page of a socket has its calls, its other end, its samples and its cha
   );
   assert.equal((await ask(inspector, `/api/sockets/0:99999?token=${token(inspector)}`)).status, 404);
   assert.equal((await ask(inspector, `/api/sockets/%ff?token=${token(inspector)}`)).status, 404);
+});
+
+test("a change that one reader has seen first reaches the pages as well", async () => {
+  await using inspector = await startInspector();
+  const [left, right] = socketpair();
+  const id = inspector.sockets().find(({ fd }) => fd === right.fileno())!.id;
+  let updates = 0;
+  await event<TableUpdate>(inspector, "", (_, { changed }) => {
+    if (updates++ === 0) {
+      // The kernel has the bytes at once, and the detail is read between two looks.
+      void left.sendAll("hello").then(async () => inspector.socket(id));
+      return false;
+    }
+    assert.ok(updates < 5, "the queue of the socket is in no update");
+    return changed.some((row) => row.id === id && row.receiveQueue === 5);
+  });
+  left.close();
+  right.close();
 });
 
 test("payloads are off by default, and pass the hook that redacts; a hook that throws is reported", async () => {

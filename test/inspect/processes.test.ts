@@ -1,7 +1,10 @@
 // Processes and threads that are watched: workers, children, ends. JSON lines, and captures that tshark reads.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get, type IncomingMessage } from "node:http";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, after as afterAll } from "node:test";
@@ -10,7 +13,7 @@ import { Worker } from "node:worker_threads";
 import { connect, listen, Socket, AF_INET, SOCK_DGRAM, socketpair } from "berkeley";
 import { type SocketReport, startInspector, type TableUpdate } from "berkeley/inspect";
 import { checkLeaks } from "../support/leaks.js";
-import { Program } from "../support/program.js";
+import { compiled, Program } from "../support/program.js";
 import { complaints, fields, follow } from "../support/tshark.js";
 
 checkLeaks();
@@ -99,6 +102,125 @@ test("workers of a program that --import watches are in its table, without a cha
   );
   const { status, stdout, stderr } = await watched.ended;
   assert.deepEqual([status, stdout, stderr], [0, "0\n", ""]);
+});
+
+test("a worker that is started with --import in its execArgv is seen by an inspector that the program has started", async () => {
+  await using inspector = await startInspector();
+  const file = join(folder, "worker.mjs");
+  writeFileSync(
+    file,
+    `import { parentPort } from "node:worker_threads";
+     import { socketpair } from ${JSON.stringify(import.meta.resolve("berkeley"))};
+     globalThis.pair = socketpair();
+     parentPort.on("message", () => {});`,
+  );
+  const worker = new Worker(file, { execArgv: ["--import", import.meta.resolve("berkeley/inspect")] });
+  await until(() => inspector.sockets().filter(({ thread }) => thread === worker.threadId).length === 2);
+  await worker.terminate();
+  await until(() => inspector.sockets().length === 0);
+});
+
+test("a connection between threads has both ends, with the calls of both, from either end", async () => {
+  await using inspector = await startInspector();
+  await using listener = await listen("tcp://127.0.0.1:0");
+  const program = `void (async () => {
+    const { parentPort, workerData } = require("node:worker_threads");
+    const { connect } = await import("berkeley");
+    const { startInspector } = await import("berkeley/inspect");
+    await startInspector();
+    const stream = await connect(workerData);
+    await stream.write("hello");
+    parentPort.on("message", () => {});
+    parentPort.postMessage("sent");
+  })();`;
+  const worker = new Worker(program, { eval: true, workerData: `tcp://${String(listener.address)}` });
+  const [server] = await Promise.all([listener.accept(), once(worker, "message")]);
+  await server.read();
+  const ofWorker = (): SocketReport | undefined =>
+    inspector.sockets().find(({ thread, sent }) => thread === worker.threadId && sent.bytes === 5);
+  await until(() => ofWorker() !== undefined);
+  const client = ofWorker()!;
+  const own = inspector.sockets().find(({ peer }) => peer === client.local)!;
+  for (const [id, other] of [
+    [own.id, client.id],
+    [client.id, own.id],
+  ] as const) {
+    const detail = (await inspector.socket(id))!;
+    assert.equal(detail.other?.id, other);
+    const names = detail.calls.map(({ socket, call }) => `${socket === own.id ? "server" : "client"} ${call}`);
+    for (const name of ["client connect", "client send", "server accept", "server recv"]) {
+      assert.ok(names.includes(name), names.join());
+    }
+    for (const [at, { start }] of detail.calls.slice(1).entries()) assert.ok(start >= detail.calls[at]!.start);
+  }
+  await worker.terminate();
+  await server.close();
+});
+
+test("an inspector that is closed while a page shows the socket of a worker throws nothing into the program", async () => {
+  const inspector = await startInspector();
+  const program = `void (async () => {
+    const { parentPort } = require("node:worker_threads");
+    const { socketpair } = await import("berkeley");
+    const { startInspector } = await import("berkeley/inspect");
+    await startInspector();
+    globalThis.pair = socketpair();
+    parentPort.on("message", () => {});
+  })();`;
+  const worker = new Worker(program, { eval: true });
+  await until(() => inspector.sockets().length === 2);
+  const path = `/events?socket=${encodeURIComponent(inspector.sockets()[0]!.id)}&`;
+  const asked = get(inspector.url!.replace("/?", path), { agent: false });
+  asked.on("error", () => {});
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  response.on("error", () => {});
+  const closed = new Promise((resolve) => response.on("close", resolve));
+  await once(response, "data");
+  // The test runner fails a test for an exception that nothing catches.
+  await inspector.close();
+  await closed;
+  await after(20);
+  await worker.terminate();
+});
+
+test("children of a program with a chosen port have a page each, on another port", async () => {
+  const free = createServer().listen(0, "127.0.0.1");
+  await once(free, "listening");
+  const { port } = free.address() as { readonly port: number };
+  free.close();
+  await once(free, "close");
+  await using program = new Program(
+    process.execPath,
+    [
+      "--import",
+      "berkeley/inspect",
+      "--input-type=module",
+      "--eval",
+      `import { spawnSync } from "node:child_process";
+       const { stderr } = spawnSync(process.execPath, ["--import", "berkeley/inspect", "--eval", "0"]);
+       process.stderr.write(stderr);`,
+    ],
+    { env: { BERKELEY_INSPECT_PORT: String(port) } },
+  );
+  const { status, stderr } = await program.ended;
+  assert.equal(status, 0);
+  // The child may print first.
+  const ports = [...stderr.matchAll(/is at http:\/\/127\.0\.0\.1:(\d+)\//g)].map(([, text]) => Number(text));
+  assert.equal(ports.length, 2, stderr);
+  assert.equal(ports.filter((one) => one === port).length, 1, stderr);
+});
+
+test("a program whose standard error nobody reads runs on", async () => {
+  const [mine, its] = socketpair();
+  mine.close();
+  const child = spawn(
+    process.execPath,
+    ["--import", "berkeley/inspect", "--eval", "setTimeout(() => process.exit(3), 50)"],
+    { stdio: ["ignore", "ignore", its.fileno()], cwd: compiled, env: { ...process.env, NODE_TEST_CONTEXT: undefined } },
+  );
+  const [status] = (await once(child, "exit")) as [number];
+  its.close();
+  assert.equal(status, 3);
 });
 
 test("JSON lines have the whole table first, then changes, and the last state of a program that ends", async () => {

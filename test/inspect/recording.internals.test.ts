@@ -1,9 +1,12 @@
 // Off means off: the table of calls and the registry are as without the inspector. On: calls pass through unchanged.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { test } from "node:test";
 import { AF_INET, Socket, socketpair } from "berkeley";
 import { sockets, startInspector } from "berkeley/inspect";
 import * as sync from "berkeley/sync";
+import { Recording } from "#berkeley/inspect/recording.js";
 import { registry } from "#berkeley/registry/index.js";
 import { addon } from "#berkeley/sys/addon.js";
 import { calls } from "#berkeley/sys/calls.js";
@@ -37,11 +40,45 @@ test("close() puts every call back and turns the registry off, also after a star
   assert.equal(await inspector.socket("0:1"), null);
   assert.equal(inspector.url, undefined);
   await inspector.close();
+  // A timer would keep the table, and the table its records.
+  const timers = new Set<unknown>();
+  const { setInterval: set, clearInterval: clear } = globalThis;
+  globalThis.setInterval = (...args: Parameters<typeof set>) => {
+    const timer = set(...args);
+    timers.add(timer);
+    return timer;
+  };
+  globalThis.clearInterval = (timer) => (timers.delete(timer), clear(timer));
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  try {
+    const { port } = taken.address() as { readonly port: number };
+    await assert.rejects(startInspector({ port }), { code: "EADDRINUSE" });
+    assert.deepEqual(replaced(), []);
+    assert.equal(timers.size, 0);
+  } finally {
+    Object.assign(globalThis, { setInterval: set, clearInterval: clear });
+    taken.close();
+  }
   for (const opts of [{ record: "/nonexistent/x.pcapng" }, { headless: "/nonexistent/x" }]) {
     await assert.rejects(startInspector(opts), { code: "ENOENT" });
     assert.deepEqual(replaced(), []);
     assert.equal(registry, undefined);
   }
+});
+
+test("a recording that has stopped holds no record and no row", async () => {
+  const recording = new Recording({ records: 64, payload: 10 });
+  const [left, right] = socketpair();
+  await left.sendAll("x");
+  const rows = new Set([recording.rowOf(left.fileno())!]);
+  assert.ok(recording.ring.latest(rows, 10).length >= 2);
+  right.close();
+  assert.equal(recording.gone.length, 1);
+  recording.stop();
+  assert.deepEqual(recording.ring.latest(rows, 10), []);
+  assert.deepEqual([recording.gone, recording.rows, recording.observer], [[], [], undefined]);
+  left.close();
 });
 
 test("a call that other code replaces while the inspector runs stays replaced, and reaches the kernel after its end", async () => {

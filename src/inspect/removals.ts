@@ -1,0 +1,36 @@
+// The rows that are gone, for receivers of updates. The list is bounded: a receiver that is further behind gets a whole
+// update.
+
+const MOST = 10_000;
+/** Removals that leave the list at once, so that it is not moved for each. */
+const CHUNK = 1000;
+
+export class Removals {
+  readonly #list: { readonly id: string; readonly version: number }[] = [];
+  /** The version of the newest removal that has left the list. */
+  #lost = 0;
+
+  /** @param version the version of the next update; it never decreases */
+  add(id: string, version: number): void {
+    this.#list.push({ id, version });
+    if (this.#list.length < MOST + CHUNK) return;
+    this.#lost = this.#list[CHUNK - 1]!.version;
+    this.#list.splice(0, CHUNK);
+  }
+
+  /** The ids that were removed after a version; undefined if the list lacks some of them. */
+  since(version: number): string[] | undefined {
+    if (version < this.#lost) return undefined;
+    const found: string[] = [];
+    for (let index = this.#list.length - 1; index >= 0; index--) {
+      const one = this.#list[index]!;
+      if (one.version <= version) break;
+      found.push(one.id);
+    }
+    return found;
+  }
+
+  clear(): void {
+    this.#list.length = 0;
+  }
+}
