@@ -45,6 +45,15 @@ struct lookup {
  */
 int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback);
 
+/* lookup_shortage.c: EMFILE or ENFILE if no descriptor is free at the moment, otherwise 0. */
+int descriptor_shortage(void);
+/*
+ * Returns the EAI_ status of a lookup that ended with `status` and the errno `*error`: EAI_SYSTEM, with EMFILE or ENFILE
+ * in `*error`, if it has failed for want of a descriptor. `shortage` is what descriptor_shortage() returned before the
+ * lookup, because another thread may have closed a descriptor since.
+ */
+int lookup_outcome(int status, int *error, int shortage);
+
 /*
  * lookup_threads.c: the queue of lookups and the threads that run them. The caller of each function below holds the
  * mutex.

@@ -4,8 +4,7 @@
  * Each call may take seconds. With a function as the last argument, the request runs on a lookup thread (lookups.c),
  * the function is called with the result, and the call returns a ticket. Without one, the call blocks this thread and
  * returns the result. Both results have the same three parts:
- * - status: 0 or an EAI_ number, also for the calls that report h_errno
- * - errno, which is set only for EAI_SYSTEM
+ * - status: 0 or an EAI_ number, also for the calls that report h_errno; and errno, which is set only for EAI_SYSTEM
  * - the value or null
  */
 #include "lookups.h"
@@ -17,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 /*
  * Some C libraries, for example musl, do not define it and never store it. Then its only use is the initial value of
@@ -178,51 +175,9 @@ static bool is_local(const struct lookup *lookup) {
   return true;
 }
 
-/*
- * EMFILE or ENFILE if no descriptor is free at the moment, otherwise 0.
- *
- * A lookup opens files (hosts(5), nsswitch.conf(5)) and sockets. When that fails for want of descriptors, the C library
- * goes on without the file, and says in the end that the name is unknown, or that a resource is busy. So a lookup that
- * has failed looks for the shortage itself.
- */
-static int descriptor_shortage(void) {
-  int fd = eventfd(0, EFD_CLOEXEC);
-  if (fd >= 0) close(fd);
-  return fd < 0 && (errno == EMFILE || errno == ENFILE) ? errno : 0;
-}
-
-/* The causes that a shortage of descriptors can hide behind. */
-static bool may_be_shortage(int status) {
-  switch (status) {
-    case EAI_NONAME:
-    case EAI_AGAIN:
-    case EAI_FAIL:
-    case EAI_SERVICE:
-    case EAI_SYSTEM:
-#ifdef EAI_NODATA
-    case EAI_NODATA:
-#endif
-      return true;
-    default:
-      return false;
-  }
-}
-
-/*
- * Stores the outcome of a call. `error` is the errno after it, and `shortage` the result of descriptor_shortage()
- * before it: another thread may have closed a descriptor since.
- */
 static void set_outcome(struct request *request, int status, int error, int shortage) {
-  if (may_be_shortage(status)) {
-    if (error == EMFILE || error == ENFILE) shortage = error;
-    if (shortage == 0) shortage = descriptor_shortage();
-    if (shortage != 0) {
-      status = EAI_SYSTEM;
-      error = shortage;
-    }
-  }
-  request->status = status;
-  request->error = status == EAI_SYSTEM ? error : 0;
+  request->status = lookup_outcome(status, &error, shortage);
+  request->error = request->status == EAI_SYSTEM ? error : 0;
 }
 
 static void run_getaddrinfo(struct request *request) {

@@ -122,10 +122,10 @@ test("bench --node measures another Node and says its version", { timeout: 60_00
   const used = join(folder, "used");
   const script = `if [ "$1" = --print ]; then echo v99.0.1; else echo "$1" >>${used}; exec ${process.execPath} "$@"; fi`;
   await writeFile(node, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-  const { status, stdout, stderr } = await bench("udp", "--subject", "node:dgram", "--node", node, ...short);
+  const { status, stdout, stderr } = await bench("tcp-echo", "--subject", "node:net", "--node", node, ...short);
   assert.equal(status, 0, stderr);
   assert.match(stdout, /, Node v99\.0\.1, /);
-  assert.match(await readFile(used, "utf8"), /servers\/udp-echo-node\.js\n/);
+  assert.match(await readFile(used, "utf8"), /servers\/tcp-echo-node\.js\n/);
 });
 
 test("bench --node refuses what is no Node", async () => {
