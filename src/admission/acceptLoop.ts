@@ -118,20 +118,30 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#stopped;
   }
 
-  start(): void {
+  /** @param gate nothing is accepted before it resolves. If it rejects, the source accepts nothing at all */
+  start(gate?: Promise<void>): void {
+    if (gate !== undefined) {
+      gate.then(
+        () => this.start(),
+        (error: unknown) => {
+          if (!this.#stopped) this.#owner.acceptFailed(error);
+        },
+      );
+      return;
+    }
+    if (this.#stopped) return;
     pressure.join(this);
     this.events.listening();
     this.#loop();
   }
 
-  /** Accepts no more. Connections that arrive all the same are refused, and those whose header is pending are served. */
-  stop(): void {
-    if (this.#stopped) return;
-    this.events.drain(this.#counts.connections);
-    this.#stop();
+  /** The server begins to drain. It may accept until `stop()`, because handshakes run. */
+  drain(): void {
+    if (!this.#stopped) this.events.drain(this.#counts.connections);
   }
 
-  #stop(): void {
+  /** Accepts no more. Connections that arrive all the same are refused, and those whose header is pending are served. */
+  stop(): void {
     this.#stopped = true;
     clearTimeout(this.#rateTimer);
   }
@@ -140,7 +150,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#stop();
+    this.stop();
     pressure.leave(this);
     this.#gate?.cutAll(localError("ECANCELED", "proxy_header"));
     if (this.#counts.connections === 0) this.#reportEnd();

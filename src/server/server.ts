@@ -29,7 +29,7 @@ import {
 import type { CheckedServe } from "./serverOptions.js";
 import type { UpgradeOptions } from "./newProgram.js";
 import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
-import { finishing, type Source, sourceOf } from "./source.js";
+import { closeListener, finishing, gateOfListener, type Source, sourceOf, wasClosed } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -134,6 +134,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#life = new Lifecycle(
       {
         stop: () => {
+          this.#loop.drain();
           this.#finishing = finishing(listener)?.then(() => this.#stopAccepting());
           if (this.#finishing === undefined) this.#stopAccepting();
         },
@@ -147,9 +148,10 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
           this.#cut(error);
         },
         ended: (error) => {
+          this.#stopAccepting();
           this.#cut(error);
-          void listener.close();
           for (const undo of this.#undoOnEnd.splice(0)) undo();
+          return undefined;
         },
       },
       "serve",
@@ -164,7 +166,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     };
     this.#loop = new AcceptLoop(this.#acceptOwner(), opts, false);
     if (opts.proxyProtocol !== undefined) this.#readHeadersBelowTls(listener);
-    this.#loop.start();
+    this.#loop.start(gateOfListener(listener));
   }
 
   /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
@@ -254,8 +256,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   }
 
   #stopAccepting(): void {
+    if (this.#loop.stopped) return;
     this.#loop.stop();
-    void this.#listener.close();
+    closeListener(this.#listener);
   }
 
   #acceptOwner(): AcceptOwner<Stream> {
@@ -271,8 +274,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       begin: (stream, client, key, header) => this.#begin(stream, client, key, header),
       retryWork: () => false,
       acceptFailed: (error) => {
-        this.#loop.events.listenerFailed(error);
-        this.#life.end({ error });
+        const closed = wasClosed(this.#listener, error);
+        if (!closed) this.#loop.events.listenerFailed(error);
+        this.#life.end(closed ? undefined : { error });
       },
     };
   }

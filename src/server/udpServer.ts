@@ -144,6 +144,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         ended: (error) => {
           this.#cut(error);
           void udp.close();
+          return undefined;
         },
       },
       "serveUdp",

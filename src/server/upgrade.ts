@@ -24,7 +24,7 @@ import {
 } from "../net/serverAccess.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { within } from "../wait/within.js";
-import { checkSignals } from "../admission/index.js";
+import { checkSignals, onSignal } from "../admission/index.js";
 import {
   type CheckedUpgrade,
   checkUpgrade,
@@ -135,7 +135,7 @@ export function upgradeOn(
 ): () => void {
   const action = "upgrade on signals";
   checkServers(servers, action);
-  checkSignals(signals, action);
+  const names = checkSignals(signals, action);
   checkOptions(opts, action);
   checkNames(opts, [...UPGRADE_OPTIONS, "onError", "onUpgraded"], action, "upgradeOn");
   const { onError, onUpgraded, ...rest } = opts;
@@ -158,9 +158,9 @@ export function upgradeOn(
       },
     );
   };
-  for (const name of signals) process.on(name, listener);
+  const undo = [...names].map((name) => onSignal(name, listener));
   return () => {
-    for (const name of signals) process.off(name, listener);
+    for (const remove of undo) remove();
   };
 }
 
