@@ -71,6 +71,7 @@ class Pressure {
   join(client: PressureClient): void {
     if (this.#clients.size === 0) this.#count();
     this.#clients.add(client);
+    if (this.#code !== undefined) client.pressureBegan(this.#code);
   }
 
   leave(client: PressureClient): void {

@@ -331,11 +331,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     let result: unknown;
     try {
       result = run();
+      // Reading `then` may run code of the program, too.
+      if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
     } catch (error) {
       this.#failed(error, work);
       return;
     }
-    if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
     this.#pending.add(work);
     this.#pending.arm(work.dueAt());
     work.follow(result as PromiseLike<unknown>);
