@@ -53,7 +53,7 @@ export interface UpgradeOnOptions extends UpgradeOptions {
   readonly onUpgraded?: ((upgraded: Upgraded) => void) | undefined;
 }
 
-/** An object that `upgrade()` can hand over: the result of `serve()`, `serveUdp()`, `serveWorkers()`, `forward()`, `listen()` or `bindUdp()`. */
+/** An object that `upgrade()` can hand over: the result of `serve()`, `serveUdp()`, `serveWorkers()`, `serveMetrics()`, `forward()`, `listen()` or `bindUdp()`. */
 export interface Upgradable {
   /** Closes it. `upgrade()` drains servers instead. */
   close(): Promise<void>;
