@@ -47,9 +47,10 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
     };
     dispatcher = { members, dispatch };
     dispatchers.set(name, dispatcher);
-    process.on(name, dispatch);
   }
   const { dispatch, members } = dispatcher;
+  // The program may have removed all listeners of the signal.
+  if (!process.listeners(name).includes(dispatch)) process.on(name, dispatch);
   // Two registrations of one function are two members.
   const member = (): void => listener();
   members.add(member);

@@ -118,7 +118,9 @@ export class Inheritance {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {
       this.#ready = true;
-      await sendUpgradeMessage(this.#control, { type: "ready", pid: process.pid, taken: this.#taken });
+      const message = { type: "ready", pid: process.pid, taken: this.#taken } as const;
+      // If the old program has ended, the gate rejects.
+      await sendUpgradeMessage(this.#control, message).catch(() => undefined);
     }
     await this.gate;
     await this.#alone;

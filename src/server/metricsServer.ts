@@ -14,7 +14,7 @@ import {
   UnixAddress,
 } from "../addr/index.js";
 import { reporter } from "../admission/index.js";
-import { http } from "../builtins.js";
+import { fs, http } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
 import { listen } from "../net/index.js";
@@ -105,7 +105,16 @@ export class MetricsServer implements AsyncDisposable {
       try {
         if (gate === undefined) await server.#accept();
         // In the new program of an upgrade. If that is given up, this program ends.
-        else gate.then(() => server.#accept()).catch(() => server.close());
+        else {
+          const failed = (error: unknown): void => {
+            reportFailure("the metrics server", error);
+            void server.close();
+          };
+          gate.then(
+            () => server.#accept().catch(failed),
+            () => server.close(),
+          );
+        }
         opts.signal?.throwIfAborted();
       } catch (error) {
         await server.close();
@@ -179,9 +188,13 @@ export class MetricsServer implements AsyncDisposable {
     const listening = this.#http;
     const fd = this.#listener.socket.dup().detach();
     await new Promise<void>((resolve, reject) => {
-      listening.once("error", reject);
+      listening.once("error", (error) => {
+        // Node's server has not taken it.
+        fs().closeSync(fd);
+        reject(error);
+      });
       listening.listen({ fd }, () => {
-        listening.off("error", reject);
+        listening.removeAllListeners("error");
         resolve();
       });
     });

@@ -4,6 +4,7 @@ import { AsyncResource } from "node:async_hooks";
 import {
   AcceptLoop,
   type AcceptOwner,
+  checkSignals,
   ConnectionSet,
   type DrainOptions,
   drainTimeout,
@@ -118,8 +119,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   /** The headers that came before TLS. */
   readonly #below = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
-  /** Called at the end. */
-  readonly #undoOnEnd: (() => void)[] = [];
+  /** By signal, a function that removes its listener. */
+  readonly #upgradeSignals = new Map<NodeJS.Signals, () => void>();
   /** The end of the TLS handshakes that run while the server drains. */
   #finishing: Promise<void> | undefined;
   #nextId = 1;
@@ -150,7 +151,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
         ended: (error) => {
           this.#stopAccepting();
           this.#cut(error);
-          for (const undo of this.#undoOnEnd.splice(0)) undo();
+          for (const undo of this.#upgradeSignals.values()) undo();
           return undefined;
         },
       },
@@ -249,9 +250,13 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError for wrong arguments
    */
   upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
-    const undo = upgradeOn([this], signals, opts);
-    if (this.#life.state === "closed") undo();
-    else this.#undoOnEnd.push(undo);
+    // A signal that was given before gets the new options: a second upgrade would be refused.
+    for (const name of checkSignals(signals, "upgrade on signals")) {
+      const undo = upgradeOn([this], [name], opts);
+      this.#upgradeSignals.get(name)?.();
+      this.#upgradeSignals.set(name, undo);
+      if (this.#life.state === "closed") undo();
+    }
     return this;
   }
 

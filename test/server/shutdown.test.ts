@@ -101,6 +101,9 @@ test("many servers end on a signal, with one listener of the process", async () 
     for (let i = 0; i < 12; i++) servers.push(await serve("tcp://127.0.0.1:0", () => undefined));
     for (const server of servers) server.shutdownOn(["SIGTERM"]);
     await servers[0].close();
+    // The next registration brings the listener back.
+    process.removeAllListeners("SIGTERM");
+    servers[1].shutdownOn(["SIGTERM"]);
     console.log("listening", process.listenerCount("SIGTERM"));
     await Promise.all(servers.map(({ closed }) => closed));
     console.log("closed", process.listenerCount("SIGTERM"));`,
