@@ -43,7 +43,8 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
   if (dispatcher === undefined) {
     const members = new Set<() => void>();
     const dispatch = (): void => {
-      for (const member of [...members]) member();
+      // A copy: a listener that is added meanwhile is for the next signal.
+      for (const member of Array.from(members)) member();
     };
     dispatcher = { members, dispatch };
     dispatchers.set(name, dispatcher);

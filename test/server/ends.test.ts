@@ -52,8 +52,8 @@ test("a listener whose close() fails is reported, and the server ends all the sa
     address: undefined,
     accept: () => new Promise<Conn>(() => undefined),
     close,
-    async *[Symbol.asyncIterator](): AsyncGenerator<Conn, undefined> {
-      return undefined;
+    [Symbol.asyncIterator]: () => {
+      throw new Error("serve() calls accept()");
     },
     [Symbol.asyncDispose]: close,
   });

@@ -317,11 +317,11 @@ test("maxPending bounds the connections whose header is pending", async () => {
 test("headers that have arrived are read before a connection is reset, however many come at a time", async () => {
   await using made = await echoServer({ maxConnectionsPerAddress: null, proxyProtocol: { ...PROXIES, maxPending: 8 } });
   const clients = await Promise.all(Array.from({ length: 100 }, () => connectTo(made.server)));
-  await Promise.all(clients.map((client) => client.write([HEADER, "hello\n"])));
-  const answers = await Promise.all(clients.map((client) => client.readLine()));
+  await Promise.all(clients.map((stream) => stream.write([HEADER, "hello\n"])));
+  const answers = await Promise.all(clients.map((stream) => stream.readLine()));
   assert.deepEqual(new Set(answers), new Set(["hello"]));
   assert.equal(made.server.stats().refused, 0);
-  await Promise.all(clients.map((client) => client.close()));
+  await Promise.all(clients.map((stream) => stream.close()));
 });
 
 test("with whenFull: queue, clients of a full server wait, and none is reset", async () => {

@@ -91,11 +91,12 @@ test("errors of handlers close their connections, are reported, and never end th
 
 test("a result of a handler that fails when it is looked at is an error of the handler", async () => {
   const errors: unknown[] = [];
-  const strange = {
-    get then(): never {
+  // oxlint-disable-next-line unicorn/no-thenable -- on purpose
+  const strange = Object.defineProperty({}, "then", {
+    get: () => {
       throw new Error("strange");
     },
-  };
+  });
   await using server = await serve("tcp://127.0.0.1:0", () => strange, { onError: (error) => errors.push(error) });
   for (let visits = 1; visits <= 2; visits++) {
     await using client = await connectTo(server);
