@@ -440,6 +440,15 @@ test("over TLS the header comes before the handshake, and the client's address c
   assert.equal(made.server.stats().proxyRefused, 2);
 });
 
+test("over TLS, headers wait for a place, and none that has arrived is refused", async () => {
+  const listen = { tls: serving() };
+  const opts = { listen, maxConnectionsPerAddress: null, proxyProtocol: { ...PROXIES, maxPending: 2 } };
+  await using made = await echoServer(opts, "tls://127.0.0.1:0");
+  const answers = await Promise.all(Array.from({ length: 30 }, () => overTls(made.server, HEADER)));
+  assert.deepEqual(new Set(answers), new Set(["hello"]));
+  assert.equal(made.server.stats().refused, 0);
+});
+
 test("the first record of TLS may come in the same segment as the header", async () => {
   await using made = await echoServer({ listen: { tls: serving() } }, "tls://127.0.0.1:0");
   const script = `
