@@ -33,6 +33,8 @@ export interface AcceptOwner<T> {
   peerOf(connection: T): Address | undefined;
   /** Descriptors that the connections of this server are about to open. */
   readonly owed: number;
+  /** Descriptors that each connection will open: one for the connection to a target, or none. */
+  readonly opens: number;
   /** Resets a connection. */
   refuse(connection: T): void;
   /** The stream of a connection, to read the header of the PROXY protocol. Bytes after the header stay in its buffer. */
@@ -107,6 +109,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
 
   get held(): boolean {
     return this.#held;
+  }
+
+  get owed(): number {
+    return this.#owner.owed + this.#owner.opens * (this.#gate?.size ?? 0);
   }
 
   get idle(): boolean {
@@ -354,7 +360,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   #checkReserve(): void {
-    if (pressure.isScarce(this.reserve, this.#owner.owed)) pressure.report("EMFILE", true);
+    if (pressure.isScarce(this.reserve, this.owed)) pressure.report("EMFILE", true);
   }
 
   #refuse(

@@ -48,6 +48,7 @@ export interface ForwarderStats {
 /** Accepts connections and checks their deadlines. */
 export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly call = "forward";
+  readonly opens = 1;
   readonly checked: CheckedForward;
   readonly life: Lifecycle;
   readonly #listener: SocketListener;

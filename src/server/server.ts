@@ -271,6 +271,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       call: "serve",
       address: this.#listener.address,
       owed: 0,
+      opens: 0,
       next: this.#next,
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),

@@ -213,6 +213,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       call: "serveWorkers",
       address: listener.address,
       owed: 0,
+      opens: 0,
       next: (handler) => {
         if (this.#dispatch.available) return acceptRaw(listener, handler);
         // No worker takes connections. They wait in the accept queue.
