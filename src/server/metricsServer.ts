@@ -10,6 +10,7 @@ import {
   type EndpointLike,
   formatEndpoint,
   HostPort,
+  type InetAddress,
   parseEndpoint,
   UnixAddress,
 } from "../addr/index.js";
@@ -182,18 +183,28 @@ export class MetricsServer implements AsyncDisposable {
     return this.close();
   }
 
-  /** Node's server accepts from a duplicate: it closes that, and upgrade() passes the socket of the listener. */
+  /** Where Node's server listens: on a duplicate of the socket, because it closes that. upgrade() passes the socket. */
+  async #place(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
+    if (!("bun" in process.versions)) return { fd: this.#listener.socket.dup().detach() };
+    // The server of Bun takes no descriptor, so it binds the address itself.
+    await this.#listener.close();
+    const { address } = this;
+    if (address instanceof UnixAddress) return { path: address.path };
+    const { host, port } = address as InetAddress;
+    return { host, port };
+  }
+
   async #accept(): Promise<void> {
     if (this.#closed !== undefined) return;
     const listening = this.#http;
-    const fd = this.#listener.socket.dup().detach();
+    const place = await this.#place();
     await new Promise<void>((resolve, reject) => {
       listening.once("error", (error) => {
         // Node's server has not taken it.
-        fs().closeSync(fd);
+        if ("fd" in place) fs().closeSync(place.fd);
         reject(error);
       });
-      listening.listen({ fd }, () => {
+      listening.listen(place, () => {
         listening.removeAllListeners("error");
         resolve();
       });
