@@ -100,8 +100,9 @@ export class NatsStore implements Store {
       if (type === "disconnect") this.#become(false);
       else if (type === "reconnect") {
         // The server is there; JetStream may still be starting.
-        await this.#untilDone(() => this.#manager.streams.info(this.#stream), undefined);
-        if (!this.#connection.isClosed()) this.#become(true);
+        const found = this.#untilDone(() => this.#manager.streams.info(this.#stream), undefined);
+        // It rejects when this node closes the connection meanwhile.
+        if (await found.catch(() => undefined)) this.#become(true);
       }
     }
   }

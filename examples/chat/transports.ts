@@ -158,7 +158,9 @@ export class WebSocketSide {
     // While the context is here, the client has not asked for WebSocket. A drain does not wait for it.
     const drain = (): void => void (this.#contexts.has(duplex) && duplex.destroy());
     context.draining.addEventListener("abort", drain);
-    this.#http.emit("connection", duplex);
+    // A connection whose PROXY header was pending comes after the drain has begun.
+    if (context.draining.aborted) drain();
+    else this.#http.emit("connection", duplex);
     await closed;
     context.draining.removeEventListener("abort", drain);
     this.#contexts.delete(duplex);

@@ -33,6 +33,8 @@ export interface AcceptOwner<T> {
   peerOf(connection: T): Address | undefined;
   /** Descriptors that the connections of this server are about to open. */
   readonly owed: number;
+  /** Descriptors that each connection will open: one for the connection to a target, or none. */
+  readonly opens: number;
   /** Resets a connection. */
   refuse(connection: T): void;
   /** The stream of a connection, to read the header of the PROXY protocol. Bytes after the header stay in its buffer. */
@@ -77,10 +79,13 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   readonly #clients = new Map<string, number>();
   readonly #counts = { accepted: 0, refused: 0, proxyRefused: 0, connections: 0, shortages: 0 };
   readonly #gate: ProxyGate | undefined;
+  /** Whether the headers come before handshakes, whose limit is that of the listener. */
+  #readsBelow = false;
   #accepting = false;
   #looping = false;
   #stopped = false;
   #ended = false;
+  #reported = false;
   /** Whether the token for the next connection was taken. */
   #paid = false;
   #rateTimer: NodeJS.Timeout | undefined;
@@ -94,7 +99,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused, proxyProtocol } = limits;
     const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
     this.#needsPeer = needsPeer || decides || onRefused !== undefined || proxyProtocol !== undefined;
-    this.#gate = proxyProtocol === undefined ? undefined : new ProxyGate(proxyProtocol);
+    this.#gate = proxyProtocol === undefined ? undefined : new ProxyGate(proxyProtocol, () => this.#headerRead());
     this.#bucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
   }
 
@@ -104,6 +109,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
 
   get held(): boolean {
     return this.#held;
+  }
+
+  get owed(): number {
+    return this.#owner.owed + this.#owner.opens * (this.#gate?.size ?? 0);
   }
 
   get idle(): boolean {
@@ -118,20 +127,30 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#stopped;
   }
 
-  start(): void {
+  /** @param gate nothing is accepted before it resolves. If it rejects, the source accepts nothing at all */
+  start(gate?: Promise<void>): void {
+    if (gate !== undefined) {
+      gate.then(
+        () => this.start(),
+        (error: unknown) => {
+          if (!this.#stopped) this.#owner.acceptFailed(error);
+        },
+      );
+      return;
+    }
+    if (this.#stopped) return;
     pressure.join(this);
     this.events.listening();
     this.#loop();
   }
 
-  /** Accepts no more. Connections that arrive all the same are refused, and those whose header is pending are served. */
-  stop(): void {
-    if (this.#stopped) return;
-    this.events.drain(this.#counts.connections);
-    this.#stop();
+  /** The server begins to drain. It may accept until `stop()`, because handshakes run. */
+  drain(): void {
+    if (!this.#stopped) this.events.drain(this.#counts.connections);
   }
 
-  #stop(): void {
+  /** Accepts no more. Connections that arrive all the same are refused, and those whose header is pending are served. */
+  stop(): void {
     this.#stopped = true;
     clearTimeout(this.#rateTimer);
   }
@@ -140,14 +159,16 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#stop();
+    this.stop();
     pressure.leave(this);
     this.#gate?.cutAll(localError("ECANCELED", "proxy_header"));
-    if (this.#counts.connections === 0) this.#reportEnd();
+    this.#reportEnd();
   }
 
-  /** The server has ended, and its last connection has, too. */
+  /** Reports once that the server has ended and no connection is left. */
   #reportEnd(): void {
+    if (!this.#ended || this.#reported || !this.idle) return;
+    this.#reported = true;
     this.events.end(this.#counts.accepted, this.#counts.refused);
   }
 
@@ -171,8 +192,17 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       if (count === 0) this.#clients.delete(key);
       else this.#clients.set(key, count);
     }
-    if (this.#ended && this.#counts.connections === 0) this.#reportEnd();
-    // Deferred, because a descriptor of the connection may be in the middle of a callback.
+    this.#reportEnd();
+    this.#resume();
+  }
+
+  #headerRead(): void {
+    this.#reportEnd();
+    this.#resume();
+  }
+
+  /** A connection may be accepted again. Deferred, because a descriptor may be in the middle of a callback. */
+  #resume(): void {
     if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#loop());
   }
 
@@ -213,6 +243,17 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#counts.connections >= this.#limits.maxConnections;
   }
 
+  /** Whether the header of the next connection can be read, if it needs one. */
+  get #canRead(): boolean {
+    const left = this.#limits.maxConnections - this.#counts.connections;
+    return this.#gate === undefined || this.#readsBelow || left <= 0 || this.#gate.hasRoom(left);
+  }
+
+  /** Whether a connection may be accepted now. */
+  get #open(): boolean {
+    return !this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refuses || !this.#full);
+  }
+
   /** Takes a token for the next connection. If there is none, a timer goes on. */
   #pay(): boolean {
     if (this.#paid || this.#bucket === undefined) return true;
@@ -228,7 +269,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (this.#looping) return;
     this.#looping = true;
     try {
-      while (!this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refuses || !this.#full)) {
+      while (this.#open && this.#canRead) {
         if (!this.#pay()) return;
         let connection: T | undefined;
         // Set before the call, because its result may come during the call.
@@ -292,6 +333,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       this.#countRefusal(this.#ended ? "draining" : "proxyProtocol", peer, peer, failure);
     };
     const gate = this.#gate!;
+    this.#readsBelow = true;
     if (!gate.trusts(peer)) {
       refuse(undefined);
       return undefined;
@@ -318,7 +360,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   #checkReserve(): void {
-    if (pressure.isScarce(this.reserve, this.#owner.owed)) pressure.report("EMFILE", true);
+    if (pressure.isScarce(this.reserve, this.owed)) pressure.report("EMFILE", true);
   }
 
   #refuse(

@@ -4,7 +4,7 @@ export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts 
 export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { ConnectionSet, type TrackedConnection } from "./connectionSet.js";
 export { Lifecycle, type LifecycleOwner } from "./lifecycle.js";
-export { checkSignals, type DrainOptions, drainTimeout, ShutdownSignals } from "./shutdownSignals.js";
+export { checkSignals, type DrainOptions, drainTimeout, onSignal } from "./shutdownSignals.js";
 export {
   ADMISSION_OPTIONS,
   type AdmissionOptions,

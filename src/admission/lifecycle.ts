@@ -15,8 +15,11 @@ export interface LifecycleOwner {
   emptied(): Promise<void>;
   /** Ends the work that is left. */
   cut(error: unknown): void;
-  /** Releases everything. The work that is left ends with the error. Called once. */
-  ended(error: unknown): void;
+  /**
+   * Releases everything. The work that is left ends with the error. Called once. If the end takes time, the server is
+   * closed when the promise resolves.
+   */
+  ended(error: unknown): Promise<void> | undefined;
 }
 
 export class Lifecycle {
@@ -73,9 +76,9 @@ export class Lifecycle {
 
   /** Drains at the first of these signals of the process, and closes at the second. */
   shutdownOn(signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
-    const state = (): "listening" | "draining" | "closed" => this.#state;
-    const server = { state, drain: (timeout: number | null) => this.drain(timeout), end: () => this.end() };
+    const server = { drain: (timeout: number | null) => this.drain(timeout), end: () => this.end() };
     this.#processSignals.listen(server, signals, opts);
+    if (this.#state === "closed") this.#processSignals.release();
   }
 
   /** Closes the server, with an error if it has failed. */
@@ -84,8 +87,9 @@ export class Lifecycle {
     this.#state = "closed";
     this.#processSignals.release();
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
-    this.#owner.ended(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
-    if (failure === undefined) this.#resolve();
-    else this.#resolve(rejection(failure.error));
+    const ending = this.#owner.ended(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
+    const settle = (): void => this.#resolve(failure && rejection(failure.error));
+    if (ending === undefined) settle();
+    else void ending.then(settle);
   }
 }

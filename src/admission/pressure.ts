@@ -33,6 +33,8 @@ export function shortageOf(error: unknown): string | undefined {
 export interface PressureClient {
   /** Descriptors that are left to the work on its connections; undefined for the default. */
   readonly reserve: number | undefined;
+  /** Descriptors that its connections are about to open. */
+  readonly owed: number;
   /** Whether it has no connections. */
   readonly idle: boolean;
   /** Whether it keeps the process alive. */
@@ -71,6 +73,7 @@ class Pressure {
   join(client: PressureClient): void {
     if (this.#clients.size === 0) this.#count();
     this.#clients.add(client);
+    if (this.#code !== undefined) client.pressureBegan(this.#code);
   }
 
   leave(client: PressureClient): void {
@@ -155,7 +158,7 @@ class Pressure {
     if (fd < 0) return false;
     calls.close(fd);
     this.#count();
-    return [...this.#clients].every(({ idle, reserve }) => idle || this.#free > this.#reserveOf(reserve));
+    return [...this.#clients].every(({ idle, owed, reserve }) => idle || this.#free > this.#reserveOf(reserve) + owed);
   }
 
   #count(): void {

@@ -2,10 +2,12 @@
 //
 // A connection that sends no header costs a place and no handler. So such connections have a limit of their own, and at
 // this limit the oldest one makes room for the next: a proxy sends its header at once, and silent connections can't keep
-// others out.
+// others out. A new connection has sent nothing either, perhaps because its bytes were not read yet. So each one has some
+// time, and meanwhile further connections wait.
 
 import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
+import { clock } from "../builtins.js";
 import { checkOptions, integer } from "../check/index.js";
 import { checkMaxBytes, PROXY_HEADER_TIMEOUT, type ProxyHeader, readProxyHeader } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
@@ -26,7 +28,7 @@ export interface ProxyProtocolOptions {
   readonly maxBytes?: number | undefined;
   /**
    * Maximum number of connections at a time whose header is not complete, at most the places that `maxConnections`
-   * leaves. At the maximum, the next connection replaces the oldest of them. Default 256.
+   * leaves. At the maximum, the next connection replaces the oldest of them after 100 ms. Default 256.
    */
   readonly maxPending?: number | undefined;
 }
@@ -55,19 +57,64 @@ export function checkProxyProtocol(value: unknown, action: string): CheckedProxy
   };
 }
 
+/** Milliseconds for which a connection without a header is not reset for another one. */
+const PATIENCE = 100;
+
+/** A connection whose header is being read. */
+class PendingHeader {
+  readonly since: number = clock();
+  readonly end: AbortController = new AbortController();
+}
+
 export class ProxyGate {
   readonly #opts: CheckedProxyProtocol;
-  /** The connections whose header is being read, in the order of their arrival. */
-  readonly #pending = new Set<AbortController>();
+  readonly #changed: () => void;
+  /** In the order of their arrival. */
+  readonly #pending = new Set<PendingHeader>();
   #emptied: (() => void)[] = [];
+  /** Connections that wait for a place. */
+  #waiting: (() => void)[] = [];
+  /** Expires when the oldest connection can be reset for another one. */
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(opts: CheckedProxyProtocol) {
+  /** @param changed called when there may be room again */
+  constructor(opts: CheckedProxyProtocol, changed: () => void) {
     this.#opts = opts;
+    this.#changed = changed;
   }
 
   /** Whether headers of this peer are read. */
   trusts(peer: Address | undefined): boolean {
     return clientKey(peer) === undefined || isListed(this.#opts.from, peer);
+  }
+
+  /**
+   * Whether the header of another connection can be read. If not, `changed` is called when it may be possible.
+   *
+   * @param room the most connections whose header may be pending
+   */
+  hasRoom(room: number): boolean {
+    const left = Math.min(room, this.#opts.maxPending) - this.#pending.size;
+    const [oldest] = this.#pending;
+    // One connection at a time takes the place of another.
+    return left > 0 || (left === 0 && this.#expired(oldest!));
+  }
+
+  /** Whether a connection has had its time. If not, a timer is set. */
+  #expired({ since }: PendingHeader): boolean {
+    const left = since + PATIENCE - clock();
+    if (left <= 0) return true;
+    // Unreferenced, because the connection itself keeps the process alive and may end before.
+    this.#timer ??= setTimeout(() => this.#proceed(), Math.ceil(left)).unref();
+    return false;
+  }
+
+  /** A header is not pending any more, or a connection has had its time. */
+  #proceed(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#changed();
   }
 
   /**
@@ -82,18 +129,14 @@ export class ProxyGate {
     failed: (error: unknown) => void,
   ): Promise<void> {
     const { maxBytes, maxPending, timeout } = this.#opts;
-    for (const oldest of this.#pending) {
-      if (this.#pending.size < Math.min(room, maxPending)) break;
-      this.#pending.delete(oldest);
-      const cause = new Error("the header did not come before other connections: see proxyProtocol.maxPending");
-      oldest.abort(localError("ECANCELED", "proxy_header", { cause }));
-    }
-    const pending = new AbortController();
+    const pending = new PendingHeader();
+    const { signal } = pending.end;
     this.#pending.add(pending);
     try {
       let header: ProxyHeader;
       try {
-        header = await readProxyHeader(stream, { maxBytes, timeout, signal: pending.signal });
+        if (this.#pending.size > Math.min(room, maxPending)) await this.#place(pending, Math.min(room, maxPending));
+        header = await readProxyHeader(stream, { maxBytes, timeout, signal });
       } catch (error) {
         failed(error);
         return;
@@ -102,7 +145,29 @@ export class ProxyGate {
     } finally {
       // Removed last, so that the connection is always counted somewhere.
       this.#pending.delete(pending);
+      this.#proceed();
       if (this.#pending.size === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+    }
+  }
+
+  /** Waits until fewer than `most` connections are before this one, and resets old ones for that. */
+  async #place(pending: PendingHeader, most: number): Promise<void> {
+    for (;;) {
+      // An immediate runs after the events of this turn, so the headers that have arrived are read before.
+      await new Promise((resolve) => setImmediate(resolve));
+      pending.end.signal.throwIfAborted();
+      const before = [...this.#pending];
+      before.length = before.indexOf(pending);
+      let excess = before.length - most + 1;
+      for (const oldest of before) {
+        if (excess <= 0 || !this.#expired(oldest)) break;
+        this.#pending.delete(oldest);
+        const cause = new Error("the header did not come before other connections: see proxyProtocol.maxPending");
+        oldest.end.abort(localError("ECANCELED", "proxy_header", { cause }));
+        excess--;
+      }
+      if (excess <= 0) return;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 
@@ -118,6 +183,7 @@ export class ProxyGate {
 
   /** Ends all reads with an error. */
   cutAll(error: unknown): void {
-    for (const pending of this.#pending) pending.abort(error);
+    for (const { end } of this.#pending) end.abort(error);
+    this.#proceed();
   }
 }

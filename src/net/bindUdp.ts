@@ -34,7 +34,7 @@ import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
 import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFd } from "./systemd.js";
-import { namesOf, registerSocket } from "./handover.js";
+import { namesOf, registerGate, registerSocket } from "./handover.js";
 import { inherited } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
@@ -117,12 +117,15 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   checked.signal?.throwIfAborted();
   const passed = inherited();
-  const found = passed === undefined ? undefined : (await passed)?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
+  const inheritance = passed === undefined ? undefined : await passed;
+  const found = inheritance?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
   if (found !== undefined) {
     try {
       if (target.fd === undefined) refuseChanges(found, { reusePort, ipv6Only });
       applyUdp(found, checked);
-      return registered(new UdpSocket(found, reportLocalAddresses(found), undefined, checked.signal), target);
+      const udp = new UdpSocket(found, reportLocalAddresses(found), undefined, checked.signal);
+      registerGate(udp, inheritance!.gate);
+      return registered(udp, target);
     } catch (error) {
       found.close();
       throw error;

@@ -16,6 +16,8 @@ import { PENDING, Socket, SocketConn } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { calls } from "../sys/calls.js";
 import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
+import { localError, timeoutError } from "../wait/localError.js";
+import { within } from "../wait/within.js";
 import { TlsListener } from "../tls/index.js";
 import { CHANNEL, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
 import type { HostAddress } from "./customResolver.js";
@@ -56,6 +58,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   readonly #local: Address | undefined;
   readonly #limits: StreamOptions;
   readonly #onEnd: () => void;
+  readonly #closing = new AbortController();
 
   /** @param onEnd called when the server hands no more connections over */
   constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onEnd: () => void) {
@@ -100,7 +103,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
         const connection = await takeOverAsync(this.#channel, opts?.signal);
         if (connection !== undefined) return this.#streamOf(connection);
         this.#onEnd();
-        return await new Promise<never>(() => undefined);
+        return await this.#nothingMore(opts?.signal);
       } catch (error) {
         if ((error as { readonly code?: unknown }).code !== "EMFILE") throw error;
         // The connection stays in the channel.
@@ -109,8 +112,15 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     }
   }
 
+  /** After the end of the channel, a call waits until it is aborted or the listener is closed. */
+  #nothingMore(signal: AbortSignal | undefined): Promise<never> {
+    const signals = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
+    return within(new Promise<never>(() => undefined), null, signals, () => timeoutError("accept"));
+  }
+
   close(): Promise<void> {
     this.#channel.close();
+    this.#closing.abort(localError("ECANCELED", "accept"));
     return Promise.resolve();
   }
 

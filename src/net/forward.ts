@@ -64,7 +64,7 @@ export interface ForwardOptions extends AdmissionOptions {
   readonly sendProxyProtocol?: ForwardHeaderOptions | undefined;
   /** Closes the forwarder, as `close()` does. */
   readonly signal?: AbortSignal | undefined;
-  /** Called when a connection has ended. An error that it throws is an uncaught exception. */
+  /** Called when a connection has ended. It only reports; see docs/errors.md. */
   readonly onEnd?: ((forwarded: Forwarded) => void) | undefined;
 }
 

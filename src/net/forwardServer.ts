@@ -11,6 +11,7 @@ import {
   type ServerEvents,
 } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
+import { endedByClose } from "../errors/index.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import type { Fields } from "../registry/index.js";
 import { acceptFrom, PENDING, resetOnClose, type Socket } from "../socket/index.js";
@@ -47,6 +48,7 @@ export interface ForwarderStats {
 /** Accepts connections and checks their deadlines. */
 export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly call = "forward";
+  readonly opens = 1;
   readonly checked: CheckedForward;
   readonly life: Lifecycle;
   readonly #listener: SocketListener;
@@ -97,16 +99,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   accept(): void {
-    const gate = gateOf(this.#listener);
-    if (gate === undefined) this.#loop.start();
-    else {
-      gate.then(
-        () => {
-          if (this.life.state === "listening") this.#loop.start();
-        },
-        (error: unknown) => this.life.end({ error }),
-      );
-    }
+    this.#loop.start(gateOf(this.#listener));
   }
 
   next(handler: AcceptHandler<Socket>): Socket | undefined {
@@ -125,7 +118,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
 
   acceptFailed(error: unknown): void {
     // If the signal of `listen` has closed the listener, that is no error.
-    const closed = this.#listener.socket.closed;
+    const closed = this.#listener.socket.closed && endedByClose(error);
     if (!closed) this.events.listenerFailed(error);
     this.life.end(closed ? undefined : { error });
   }
@@ -183,6 +176,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   stop(): void {
+    this.#loop.drain();
     this.#loop.stop();
     void this.#listener.close();
   }
@@ -197,7 +191,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     this.#connections.cutAll(error);
   }
 
-  ended(error: unknown): void {
+  ended(error: unknown): undefined {
     void this.#listener.close();
     this.cut(error);
   }

@@ -55,6 +55,18 @@ export function registerServer(
   registerHandover(server, { sockets: () => (isListening() ? handover.sockets() : undefined), leave });
 }
 
+const gates = new WeakMap<object, Promise<void>>();
+
+/** A server that receives from this socket must wait; see inheritance.ts. */
+export function registerGate(socket: object, gate: Promise<void>): void {
+  gates.set(socket, gate);
+}
+
+/** Resolves when a server may receive from the socket; undefined if it may. */
+export function receivingGateOf(socket: object): Promise<void> | undefined {
+  return gates.get(socket);
+}
+
 /** Undefined if the object has no sockets that can be passed. */
 export function handoverOf(owner: object): Handover | undefined {
   return handovers.get(owner);

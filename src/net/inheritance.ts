@@ -4,7 +4,9 @@
 
 import { Buffer } from "node:buffer";
 import { fs, util } from "../builtins.js";
+import type { ReceivedDescriptors } from "../cmsg/index.js";
 import { Socket } from "../socket/index.js";
+import { calls } from "../sys/calls.js";
 import { localError } from "../wait/localError.js";
 import { UnixFile } from "./unixPath.js";
 import { type DescribedSocket, receiveUpgradeMessage, sendUpgradeMessage, UPGRADE_PROTOCOL } from "./upgradeChannel.js";
@@ -48,6 +50,7 @@ export class Inheritance {
   readonly #alone: Promise<void>;
   readonly #control: Socket;
   #sockets: InheritedSocket[] = [];
+  readonly #files: UnixFile[] = [];
   readonly #taken: number[] = [];
   #ready = false;
   #failure: { readonly error: unknown } | undefined;
@@ -73,16 +76,28 @@ export class Inheritance {
       await sendUpgradeMessage(this.#control, { type: "hello", protocol: UPGRADE_PROTOCOL });
       for (let more = true; more;) {
         const received = await receiveUpgradeMessage(this.#control);
-        if (received?.message.type !== "sockets") throw refusal(received?.message);
+        if (received?.message.type !== "sockets") {
+          received?.fds.close();
+          throw refusal(received?.message);
+        }
         more = received.message.more;
-        const { sockets } = received.message;
-        received.fds.take().forEach((fd, index) => this.#sockets.push(adopt(fd, sockets[index]!)));
+        this.#adopt(received.message.sockets, received.fds);
       }
     } catch (error) {
       this.#give(error);
       throw error;
     }
     void this.#wait();
+  }
+
+  /** Takes descriptors over one after the other, so that those that are left after an error can be closed. */
+  #adopt(sockets: readonly DescribedSocket[], fds: ReceivedDescriptors): void {
+    try {
+      if (fds.length !== sockets.length) throw refusal({ type: `${fds.length} of ${sockets.length} sockets came` });
+      for (const described of sockets) this.#sockets.push(adopt(fds.take(1)[0]!, described));
+    } finally {
+      fds.close();
+    }
   }
 
   /** Takes the socket that has one of these names. The first one, if there are several. */
@@ -92,7 +107,9 @@ export class Inheritance {
     );
     if (index < 0 || this.#ready) return undefined;
     const [found] = this.#sockets.splice(index, 1);
-    this.#taken.push(found!.id);
+    const { file, id } = found!;
+    this.#taken.push(id);
+    if (file !== undefined) this.#files.push(file);
     return found;
   }
 
@@ -101,7 +118,9 @@ export class Inheritance {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {
       this.#ready = true;
-      await sendUpgradeMessage(this.#control, { type: "ready", pid: process.pid, taken: this.#taken });
+      const message = { type: "ready", pid: process.pid, taken: this.#taken } as const;
+      // If the old program has ended, the gate rejects.
+      await sendUpgradeMessage(this.#control, message).catch(() => undefined);
     }
     await this.gate;
     await this.#alone;
@@ -117,6 +136,7 @@ export class Inheritance {
       this.#give(error);
       return;
     }
+    for (const file of this.#files) file.kept = false;
     this.#open();
     this.#end();
     // The servers begin to accept in microtasks.
@@ -158,12 +178,19 @@ export class Inheritance {
 }
 
 function adopt(fd: number, { id, names, file }: DescribedSocket): InheritedSocket {
-  const owned =
-    file === undefined
-      ? undefined
-      : new UnixFile(Buffer.from(file.path, "latin1"), { dev: BigInt(file.dev), ino: BigInt(file.ino) });
-  // Sets close-on-exec and O_NONBLOCK.
-  return { id, names, socket: Socket.fromfd(fd), file: owned };
+  let socket: Socket;
+  try {
+    // Sets close-on-exec and O_NONBLOCK.
+    socket = Socket.fromfd(fd);
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+  if (file === undefined) return { id, names, socket, file: undefined };
+  const owned = new UnixFile(Buffer.from(file.path, "latin1"), { dev: BigInt(file.dev), ino: BigInt(file.ino) });
+  // Until this program serves, the file belongs to the old one.
+  owned.kept = true;
+  return { id, names, socket, file: owned };
 }
 
 /** The message of an error and of its causes. */

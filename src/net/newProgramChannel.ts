@@ -28,8 +28,9 @@ export interface NewProgramChannel {
   /** Resolves with the next message; undefined if the new program has ended. It answers `hello` itself. */
   next(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
-  /** Calls `closed` when one of the sockets is closed in this program. */
+  /** Calls `closed` when one of the sockets is closed in this program, until `unwatch()`. */
   watch(closed: () => void): void;
+  unwatch(): void;
   close(): void;
 }
 
@@ -38,6 +39,9 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
   const fd = theirs.fileno();
   const watches: (() => void)[] = [];
   const { ino } = fs().fstatSync(fd, { bigint: true });
+  const unwatch = (): void => {
+    for (const undo of watches.splice(0)) undo();
+  };
   return {
     env: { [UPGRADE_VARIABLE]: `${DESCRIPTOR}:${ino}` },
     fd,
@@ -59,8 +63,9 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
     watch: (closed) => {
       for (const { socket } of sockets) watches.push(onClose(socket, closed));
     },
+    unwatch,
     close: () => {
-      for (const undo of watches.splice(0)) undo();
+      unwatch();
       theirs.close();
       ours.close();
     },

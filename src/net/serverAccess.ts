@@ -25,8 +25,8 @@ export {
 export { checkStreamLimits, STREAM_OPTIONS } from "./endpointOptions.js";
 export { prepareListener } from "./endpointTls.js";
 export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";
-export { type Handover, handoverOf, type PassableSocket, registerServer } from "./handover.js";
+export { type Handover, handoverOf, type PassableSocket, receivingGateOf, registerServer } from "./handover.js";
 export { inherited } from "./inherited.js";
 export { notifyManager } from "./sdNotify.js";
-export { type UpgradeMessage } from "./upgradeChannel.js";
+export { foreignMessage, type UpgradeMessage } from "./upgradeChannel.js";
 export { type NewProgramChannel, openUpgradeChannel } from "./newProgramChannel.js";

@@ -23,7 +23,7 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
 /**
  * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
- * result. The call fails when descriptors or memory are short.
+ * result. The call fails when descriptors or memory are short. The listener must have no gate any more; see `gateOf`.
  */
 export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
@@ -96,13 +96,6 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     );
     gateOf = (listener) => listener.#gate?.open;
     acceptStream = (listener, handler) => {
-      if (listener.#gate !== undefined) {
-        listener.accept().then(
-          (stream) => handler.completed(stream),
-          (error: unknown) => handler.failed(error),
-        );
-        return undefined;
-      }
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
       const completed = (socket: Socket): void => handler.completed(streamOf(socket));
       const failed = (error: unknown): void => handler.failed(error);

@@ -9,10 +9,14 @@
 //   old: end of the connection  it accepts no more
 //
 // Instead of `ready` the new program may send `failed`, and instead of `go` the old one `no`. An end of the connection
-// before `go` means that there is no upgrade.
+// before `go` means that there is no upgrade. After `go` the new program may have accepted connections, so nothing that
+// happens in the old one ends the upgrade.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
 import type { ReceivedDescriptors } from "../cmsg/index.js";
+import { quote } from "../check/index.js";
+import { MSG_CTRUNC } from "../sys/constants.js";
+import { localError } from "../wait/localError.js";
 
 /** The variable of the environment with the descriptor of the new program, and with its inode. */
 export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
@@ -51,14 +55,73 @@ export async function sendUpgradeMessage(
   else await send_fds(control, text, sockets);
 }
 
-/** The next message, and the descriptors that came with it; undefined if the other process has ended. */
+const isText = (value: unknown): boolean => typeof value === "string";
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isOptional = (value: unknown, check: (value: unknown) => boolean): boolean => value === undefined || check(value);
+const isList = (value: unknown, check: (value: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(check);
+
+function isFile(value: unknown): boolean {
+  const { path, dev, ino } = (value ?? {}) as Record<string, unknown>;
+  return isText(path) && [dev, ino].every((number) => isText(number) && /^\d+$/.test(number as string));
+}
+
+function isDescribedSocket(value: unknown): boolean {
+  const { id, names, file } = (value ?? {}) as Record<string, unknown>;
+  return isCount(id) && isList(names, isText) && isOptional(file, isFile);
+}
+
+/** The fields of each message. */
+const FIELDS: Readonly<Record<UpgradeMessage["type"], Readonly<Record<string, (value: unknown) => boolean>>>> = {
+  hello: { protocol: isCount },
+  sockets: { sockets: (value) => isList(value, isDescribedSocket), more: (value) => typeof value === "boolean" },
+  ready: { pid: isCount, taken: (value) => isList(value, isCount) },
+  failed: { summary: isText, detail: (value) => isOptional(value, isText) },
+  go: {},
+  no: { reason: isText },
+  serving: {},
+};
+
+/** Reads a message. The other process may be any program. */
+function parseMessage(text: string): UpgradeMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw foreignMessage(text);
+  }
+  const message = (value ?? {}) as Record<string, unknown>;
+  const { type } = message;
+  if (!isText(type) || !Object.hasOwn(FIELDS, type as string)) throw foreignMessage(text);
+  const fields = Object.entries(FIELDS[type as UpgradeMessage["type"]]);
+  if (!fields.every(([name, check]) => check(message[name]))) throw foreignMessage(text);
+  return message as unknown as UpgradeMessage;
+}
+
+/** The error of a message that is not expected. */
+export function foreignMessage(text: string): Error {
+  return localError("EPROTO", "upgrade", { cause: new Error(`the message is ${quote(text)}`) });
+}
+
+/**
+ * The next message, and the descriptors that came with it; undefined if the other process has ended.
+ *
+ * @throws SocketError `EPROTO` for what is no message; `EMFILE` if there was no descriptor free for one that was sent
+ */
 export async function receiveUpgradeMessage(
   control: Socket,
 ): Promise<{ readonly message: UpgradeMessage; readonly fds: ReceivedDescriptors } | undefined> {
   try {
-    const [data, fds] = await recv_fds(control, MAX_BYTES, SOCKETS_PER_MESSAGE);
+    const [data, fds, flags] = await recv_fds(control, MAX_BYTES, SOCKETS_PER_MESSAGE);
     if (data.length === 0) return undefined;
-    return { message: JSON.parse(data.toString()) as UpgradeMessage, fds };
+    try {
+      // The kernel has closed what did not fit.
+      if ((flags & MSG_CTRUNC) !== 0) throw localError("EMFILE", "recvmsg");
+      return { message: parseMessage(data.toString()), fds };
+    } catch (error) {
+      fds.close();
+      throw error;
+    }
   } catch (error) {
     // The other process has ended with messages unread.
     if ((error as { readonly code?: unknown }).code === "ECONNRESET") return undefined;

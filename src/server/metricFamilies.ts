@@ -84,6 +84,7 @@ const DATAGRAMS: readonly Column[] = [
   gauge("pending", "berkeley_udp_server_pending", "Handlers whose promise is pending"),
   counter("accepted", "berkeley_udp_server_accepted", "Datagrams that were passed to the handler"),
   counter("refused", "berkeley_udp_server_refused", "Datagrams that the server has dropped"),
+  counter("ratePerAddress", "berkeley_udp_server_rate_refused", "Datagrams of sources that have sent too many"),
   counter(
     "dropped",
     "berkeley_udp_server_dropped",

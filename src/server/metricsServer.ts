@@ -4,22 +4,22 @@
 // descriptors or drain, and its connections must not be in their counters. HTTP is outside of this package.
 
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import {
   type Address,
   AF_INET6,
   type EndpointLike,
   formatEndpoint,
   HostPort,
-  Inet6Address,
-  InetAddress,
+  type InetAddress,
   parseEndpoint,
   UnixAddress,
 } from "../addr/index.js";
 import { reporter } from "../admission/index.js";
-import { http } from "../builtins.js";
+import { fs, http } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
+import { listen } from "../net/index.js";
+import { gateOf, registerServer, type SocketListener } from "../net/serverAccess.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { abortSignal } from "../wait/waitOptions.js";
 import {
@@ -85,16 +85,49 @@ async function withPatience<T>(name: string, work: () => T | PromiseLike<T>): Pr
 }
 
 /** Only serveMetrics() calls the constructor of MetricsServer. */
-let makeMetricsServer: (listening: HttpServer, opts: ServeMetricsOptions) => MetricsServer;
+let makeMetricsServer: (
+  listener: SocketListener,
+  listening: HttpServer,
+  opts: ServeMetricsOptions,
+) => Promise<MetricsServer>;
 
 /** The result of {@link serveMetrics}. It does not keep the process alive. */
 export class MetricsServer implements AsyncDisposable {
   static {
-    makeMetricsServer = (listening, opts) => new MetricsServer(listening, opts);
+    makeMetricsServer = async (listener, listening, opts) => {
+      const server = new MetricsServer(listener, listening, opts);
+      registerServer(
+        server,
+        listener,
+        () => server.#closed === undefined,
+        () => server.close(),
+      );
+      const gate = gateOf(listener);
+      try {
+        if (gate === undefined) await server.#accept();
+        // In the new program of an upgrade. If that is given up, this program ends.
+        else {
+          const failed = (error: unknown): void => {
+            reportFailure("the metrics server", error);
+            void server.close();
+          };
+          gate.then(
+            () => server.#accept().catch(failed),
+            () => server.close(),
+          );
+        }
+        opts.signal?.throwIfAborted();
+      } catch (error) {
+        await server.close();
+        throw error;
+      }
+      return server;
+    };
   }
 
   /** The address that it listens on. If port 0 was requested, it has the port that the kernel chose. */
   readonly address: Address;
+  readonly #listener: SocketListener;
   readonly #http: HttpServer;
   readonly #sources: Map<string, MetricsSource>;
   readonly #ready: ServeMetricsOptions["ready"];
@@ -103,12 +136,14 @@ export class MetricsServer implements AsyncDisposable {
   readonly #onSignal = { aborted: (): void => void this.close() };
   #closed: Promise<void> | undefined;
 
-  private constructor(listening: HttpServer, { collect, ready, servers = {}, signal }: ServeMetricsOptions) {
+  private constructor(
+    listener: SocketListener,
+    listening: HttpServer,
+    { collect, ready, servers = {}, signal }: ServeMetricsOptions,
+  ) {
+    this.#listener = listener;
     this.#http = listening;
-    const bound = listening.address() as AddressInfo | string;
-    if (typeof bound === "string") this.address = new UnixAddress(bound);
-    else if (bound.family === "IPv6") this.address = new Inet6Address(bound.address, bound.port);
-    else this.address = new InetAddress(bound.address, bound.port);
+    this.address = listener.address;
     this.#sources = new Map(Object.entries(servers));
     this.#ready = ready;
     this.#collect = collect;
@@ -148,8 +183,41 @@ export class MetricsServer implements AsyncDisposable {
     return this.close();
   }
 
+  /** Where Node's server listens: on a duplicate of the socket, because it closes that. upgrade() passes the socket. */
+  async #place(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
+    if (!("bun" in process.versions)) return { fd: this.#listener.socket.dup().detach() };
+    // The server of Bun takes no descriptor, so it binds the address itself.
+    await this.#listener.close();
+    const { address } = this;
+    if (address instanceof UnixAddress) return { path: address.path };
+    const { host, port } = address as InetAddress;
+    return { host, port };
+  }
+
+  async #accept(): Promise<void> {
+    if (this.#closed !== undefined) return;
+    const listening = this.#http;
+    const place = await this.#place();
+    await new Promise<void>((resolve, reject) => {
+      listening.once("error", (error) => {
+        // Node's server has not taken it.
+        if ("fd" in place) fs().closeSync(place.fd);
+        reject(error);
+      });
+      listening.listen(place, () => {
+        listening.removeAllListeners("error");
+        resolve();
+      });
+    });
+    // Further errors are those of single accepts.
+    listening.on("error", () => undefined);
+    listening.unref();
+  }
+
   async #close(): Promise<void> {
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
+    void this.#listener.close();
+    // Calls back with an error if it does not listen yet.
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#http.closeIdleConnections();
     const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSING);
@@ -244,19 +312,15 @@ export class MetricsServer implements AsyncDisposable {
   }
 }
 
-/** Where Node's server listens. Without a host, and for localhost, that is 127.0.0.1. */
-function bindingOf(from: EndpointLike): { readonly host?: string; readonly port: number } | { readonly path: string } {
+/** Where the pages are. A port alone, and localhost, are 127.0.0.1. */
+function placeOf(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
   const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
   if (scheme === "tcp") {
-    if (address instanceof HostPort) {
-      const { host, port } = address;
-      if (host === "") return family === AF_INET6 || family === undefined ? { port } : { host: "0.0.0.0", port };
-      return { host: host === "localhost" && family !== AF_INET6 ? "127.0.0.1" : host, port };
-    }
-    if (address instanceof InetAddress) return { host: address.host, port: address.port };
-    if (address instanceof Inet6Address && address.scopeid === 0) return { host: address.host, port: address.port };
-  } else if (address instanceof UnixAddress && address.path.startsWith("/")) return { path: address.path };
+    const isLocal = address instanceof HostPort && address.host === "localhost" && family !== AF_INET6;
+    return isLocal ? `tcp://127.0.0.1:${address.port}` : from;
+  }
+  if (address instanceof UnixAddress && address.path.startsWith("/")) return from;
   throw new TypeError(
     `Cannot serve metrics at ${quote(formatEndpoint(endpoint))}: required a tcp endpoint, or unix with an absolute path`,
   );
@@ -270,13 +334,15 @@ function bindingOf(from: EndpointLike): { readonly host?: string; readonly port:
  * - `/readyz`: status 200 while all servers listen and `ready` returns true. Otherwise 503: before the first server was
  *   added, while a server drains, and when it is closed.
  *
+ * {@link upgrade} hands the pages over like a server: those of the new program answer from `ready()` on.
+ *
  * Only GET and HEAD are allowed. At most 64 connections are open, a request has 8 KiB and 5 seconds. It does not keep the
  * process alive. The pages have no authentication: keep the endpoint private.
  *
  * @param from the endpoint to listen on: a port or a host and a port, or the path of a UNIX socket. A port alone is one of
  * 127.0.0.1
  * @throws TypeError or RangeError for an endpoint or an option that is wrong
- * @throws the error of Node's `listen()`, such as `EADDRINUSE`
+ * @throws the errors of `listen()`, such as `EADDRINUSE`
  * @example
  * ```ts
  * import { serve, serveMetrics } from "berkeley/server";
@@ -292,7 +358,7 @@ function bindingOf(from: EndpointLike): { readonly host?: string; readonly port:
  * ```
  */
 export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions = {}): Promise<MetricsServer> {
-  const binding = bindingOf(from);
+  const place = placeOf(from);
   const action = "serve metrics";
   checkOptions(opts, action, NAMES);
   const { servers = {} } = opts;
@@ -309,20 +375,6 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
   listening.maxConnections = MAX_CONNECTIONS;
   listening.timeout = IDLE_TIMEOUT;
   listening.on("connection", (socket) => socket.unref());
-  await new Promise<void>((resolve, reject) => {
-    listening.once("error", reject);
-    listening.listen(binding, () => {
-      listening.off("error", reject);
-      resolve();
-    });
-  });
-  // Further errors are those of single accepts.
-  listening.on("error", () => undefined);
-  listening.unref();
-  const server = makeMetricsServer(listening, checked);
-  if (signal?.aborted === true) {
-    await server.close();
-    throw signal.reason;
-  }
-  return server;
+  const listener = await listen(place);
+  return makeMetricsServer(listener, listening, checked);
 }

@@ -3,6 +3,7 @@
 import type { ChildProcess } from "node:child_process";
 import { fs } from "../builtins.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
+import { UpgradeError } from "./upgradeError.js";
 import { localError } from "../wait/localError.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 
@@ -98,6 +99,14 @@ export interface Exit {
   readonly error?: unknown;
 }
 
+/** The error of a program that does not start. */
+export function notStarted(cause: unknown): UpgradeError {
+  const end = { pid: undefined, exitCode: null, signal: null };
+  return new UpgradeError(`Cannot upgrade: the new program does not start: ${(cause as Error).message}`, end, {
+    cause,
+  });
+}
+
 export class NewProgram {
   readonly exit: Promise<Exit>;
   readonly #child: ChildProcess;
@@ -136,9 +145,14 @@ export class NewProgram {
     for (const name of OWN_VARIABLES) delete environment[name];
     // A shell sets PWD; without one it would name the directory of another version.
     if (environment["PWD"] !== undefined) environment["PWD"] = cwd;
-    return new NewProgram(
-      spawn(command, args, { cwd, env: environment, stdio: ["inherit", "inherit", "inherit", fd] }),
-    );
+    try {
+      return new NewProgram(
+        spawn(command, args, { cwd, env: environment, stdio: ["inherit", "inherit", "inherit", fd] }),
+      );
+    } catch (cause) {
+      // Some errors come as an event, and others, such as E2BIG, at once.
+      throw notStarted(cause);
+    }
   }
 
   get pid(): number | undefined {

@@ -3,7 +3,7 @@
 import { type EndpointLike, formatEndpoint, parseEndpoint } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { listen } from "../net/index.js";
-import { SocketListener, TlsSocketListener } from "../net/serverAccess.js";
+import { gateOf, SocketListener, TlsSocketListener } from "../net/serverAccess.js";
 import { listenOptions, type ServeOptions } from "./serverOptions.js";
 import { WORKER } from "./workerHost.js";
 import { type CheckedWorkers, checkModule, checkWorkers, type ServeWorkersOptions } from "./workerOptions.js";
@@ -91,6 +91,10 @@ async function listenAll(
   }
   const listeners = [await listen(endpoint, { ...plain, reusePort: true })];
   try {
+    if (gateOf(listeners[0]!) !== undefined) {
+      // Each worker has a queue of its own, and would accept before ready().
+      throw new TypeError(`Cannot ${action}: the socket is that of another program (upgrade), required no reusePort`);
+    }
     // The others bind the port that the kernel has chosen for the first one.
     const { address } = listeners[0]!;
     while (listeners.length < count)

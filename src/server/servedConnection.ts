@@ -95,12 +95,13 @@ export class ServedConnection implements TrackedConnection {
     let result: unknown;
     try {
       result = handler(this.stream, this.context);
+      // Reading `then` may run code of the program, too.
+      if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") {
+        this.#finish();
+        return;
+      }
     } catch (error) {
       this.#failed(error);
-      return;
-    }
-    if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") {
-      this.#finish();
       return;
     }
     Promise.resolve(result).then(

@@ -4,6 +4,7 @@ import { AsyncResource } from "node:async_hooks";
 import {
   AcceptLoop,
   type AcceptOwner,
+  checkSignals,
   ConnectionSet,
   type DrainOptions,
   drainTimeout,
@@ -29,7 +30,7 @@ import {
 import type { CheckedServe } from "./serverOptions.js";
 import type { UpgradeOptions } from "./newProgram.js";
 import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
-import { finishing, type Source, sourceOf } from "./source.js";
+import { closeListener, finishing, gateOfListener, type Source, sourceOf, wasClosed } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -118,8 +119,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   /** The headers that came before TLS. */
   readonly #below = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
-  /** Called at the end. */
-  readonly #undoOnEnd: (() => void)[] = [];
+  /** By signal, a function that removes its listener. */
+  readonly #upgradeSignals = new Map<NodeJS.Signals, () => void>();
   /** The end of the TLS handshakes that run while the server drains. */
   #finishing: Promise<void> | undefined;
   #nextId = 1;
@@ -134,6 +135,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#life = new Lifecycle(
       {
         stop: () => {
+          this.#loop.drain();
           this.#finishing = finishing(listener)?.then(() => this.#stopAccepting());
           if (this.#finishing === undefined) this.#stopAccepting();
         },
@@ -147,9 +149,10 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
           this.#cut(error);
         },
         ended: (error) => {
+          this.#stopAccepting();
           this.#cut(error);
-          void listener.close();
-          for (const undo of this.#undoOnEnd.splice(0)) undo();
+          for (const undo of this.#upgradeSignals.values()) undo();
+          return undefined;
         },
       },
       "serve",
@@ -164,7 +167,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     };
     this.#loop = new AcceptLoop(this.#acceptOwner(), opts, false);
     if (opts.proxyProtocol !== undefined) this.#readHeadersBelowTls(listener);
-    this.#loop.start();
+    this.#loop.start(gateOfListener(listener));
   }
 
   /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
@@ -247,15 +250,20 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError for wrong arguments
    */
   upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
-    const undo = upgradeOn([this], signals, opts);
-    if (this.#life.state === "closed") undo();
-    else this.#undoOnEnd.push(undo);
+    // A signal that was given before gets the new options: a second upgrade would be refused.
+    for (const name of checkSignals(signals, "upgrade on signals")) {
+      const undo = upgradeOn([this], [name], opts);
+      this.#upgradeSignals.get(name)?.();
+      this.#upgradeSignals.set(name, undo);
+      if (this.#life.state === "closed") undo();
+    }
     return this;
   }
 
   #stopAccepting(): void {
+    if (this.#loop.stopped) return;
     this.#loop.stop();
-    void this.#listener.close();
+    closeListener(this.#listener);
   }
 
   #acceptOwner(): AcceptOwner<Stream> {
@@ -263,6 +271,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       call: "serve",
       address: this.#listener.address,
       owed: 0,
+      opens: 0,
       next: this.#next,
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
@@ -271,8 +280,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       begin: (stream, client, key, header) => this.#begin(stream, client, key, header),
       retryWork: () => false,
       acceptFailed: (error) => {
-        this.#loop.events.listenerFailed(error);
-        this.#life.end({ error });
+        const closed = wasClosed(this.#listener, error);
+        if (!closed) this.#loop.events.listenerFailed(error);
+        this.#life.end(closed ? undefined : { error });
       },
     };
   }

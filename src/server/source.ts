@@ -1,12 +1,15 @@
 // How a server accepts from its listener: without promises if it is a SocketListener, otherwise by accept().
 
 import type { AcceptHandler } from "../admission/index.js";
+import { reportFailure } from "../callbacks.js";
+import { endedByClose } from "../errors/index.js";
 import type { Conn, Listener } from "../io.js";
 import {
   acceptStream,
   ChannelListener,
   finishHandshakes,
   finishSocketHandshakes,
+  gateOf,
   SocketListener,
   TlsListener,
   TlsSocketListener,
@@ -38,4 +41,22 @@ export function sourceOf(listener: Listener): Source {
 export function finishing(listener: Listener): Promise<void> | undefined {
   if (listener instanceof TlsSocketListener) return finishSocketHandshakes(listener);
   return listener instanceof TlsListener ? finishHandshakes(listener) : undefined;
+}
+
+/** Resolves when the listener may accept; see net/inheritance.ts. Undefined if it may. */
+export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
+  listener instanceof SocketListener ? gateOf(listener) : undefined;
+
+/** Whether accept() has failed because the program has closed the listener. Then nothing has failed. */
+export const wasClosed = (listener: Listener, error: unknown): boolean =>
+  endedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
+
+/** Closes a listener. It may be an object of the program, so its error ends nothing and is reported. */
+export function closeListener(listener: Listener): void {
+  const failed = (error: unknown): void => reportFailure("close() of a listener", error);
+  try {
+    listener.close().then(undefined, failed);
+  } catch (error) {
+    failed(error);
+  }
 }

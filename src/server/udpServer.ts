@@ -7,8 +7,10 @@ import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
 import { report, reportFailure } from "../callbacks.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
-import { registerServer } from "../net/serverAccess.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { receivingGateOf, registerServer } from "../net/serverAccess.js";
+import { describable, Inspectable } from "../registry/index.js";
+import { timeoutError } from "../wait/localError.js";
+import { within } from "../wait/within.js";
 import { DatagramAdmission } from "./datagramAdmission.js";
 import { type BatchHandler, ServedBatch } from "./servedBatch.js";
 import {
@@ -20,58 +22,23 @@ import {
 } from "./servedDatagram.js";
 import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 import { UdpReplies } from "./udpReplies.js";
-
-/** The counters of a {@link UdpServer}. */
-export interface UdpServerStats {
-  /** Datagrams that were passed to the handler. */
-  readonly accepted: number;
-  /** Datagrams that were received and dropped: the lists of addresses, or a limit. */
-  readonly refused: number;
-  /** Those among them that were dropped because of `ratePerAddress`. */
-  readonly ratePerAddress: number;
-  /** Handlers now, whose promise is pending. */
-  readonly pending: number;
-  /** Handlers that have failed. */
-  readonly failed: number;
-  /** Handlers on which the server has given up: `drain()` and `close()`, and `handlerTimeout`. */
-  readonly aborted: number;
-  readonly handlerTimeout: number;
-  /** Replies that the kernel has taken. */
-  readonly sent: number;
-  /** Replies that the kernel has refused. */
-  readonly sendErrors: number;
-  /** Replies that were dropped because too many waited to be sent, or because the server was closed. */
-  readonly repliesDropped: number;
-  /** Replies that were refused because of `amplification`. */
-  readonly amplification: number;
-  /** Errors that the kernel has reported instead of a datagram, such as those of ICMP. */
-  readonly receiveErrors: number;
-  /** Datagrams that the kernel has dropped because the receive buffer was full. */
-  readonly dropped: number;
-  /** Bytes of the datagrams that were accepted, and of the replies. */
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
-  readonly state: "listening" | "draining" | "closed";
-}
-
-/** The fields of a {@link UdpServer} in JSON. */
-export interface UdpServerDescription extends Description {
-  readonly kind: "UdpServer";
-  readonly state: string;
-  readonly local: string;
-  readonly handlers: number;
-}
+import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
 /** Milliseconds before the next call after one that failed for want of memory. */
 const PAUSE = 10;
 /** The shortest time between two warnings about handlers. */
 const WARNING_INTERVAL = 1000;
+/** After so many errors in a row there is such a pause too, because their cause may last. */
+const MOST_ERRORS = 16;
 /** Errors after which the socket receives no more. */
 const FATAL: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
 const SHORTAGES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
 
 /** The handler of a server: for a datagram, or for a batch. */
 export type UdpHandlers = { readonly datagram: DatagramHandler } | { readonly batch: BatchHandler };
+
+/** Handles the first `count` datagrams of the batch that were not refused. */
+type RunBatch = (count: number) => Promise<void> | undefined;
 
 /** Only serveUdp() calls the constructor of UdpServer. */
 export let makeUdpServer: (udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) => UdpServer;
@@ -144,6 +111,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         ended: (error) => {
           this.#cut(error);
           void udp.close();
+          return undefined;
         },
       },
       "serveUdp",
@@ -165,10 +133,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     };
     this.#makeBatch();
     // Handlers run in the asynchronous context of the call of serveUdp().
-    this.#received =
+    const run =
       "batch" in handlers
-        ? this.#receive(AsyncResource.bind((count: number) => this.#runBatch(handlers.batch, count)))
-        : this.#receive(AsyncResource.bind((count: number) => this.#runEach(handlers.datagram, count)));
+        ? AsyncResource.bind((count: number) => this.#runBatch(handlers.batch, count))
+        : AsyncResource.bind((count: number) => this.#runEach(handlers.datagram, count));
+    const gate = receivingGateOf(udp);
+    this.#received = gate === undefined ? this.#receive(run) : this.#receiveAfter(gate, run);
   }
 
   /** The address of the socket. If port 0 was requested, it has the port that the kernel chose. */
@@ -243,10 +213,23 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#places = new Int32Array(capacity);
   }
 
+  /** In the new program of an upgrade: receives nothing before the gate opens, and the old program serves until then. */
+  async #receiveAfter(gate: Promise<void>, run: RunBatch): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      await within(gate, null, [signal], () => timeoutError("recvmmsg"));
+    } catch (error) {
+      if (!signal.aborted) this.#life.end({ error });
+      return;
+    }
+    await this.#receive(run);
+  }
+
   /** Receives until the server stops. Each batch is handled before the next one. */
-  async #receive(run: (count: number) => Promise<void> | undefined): Promise<void> {
+  async #receive(run: RunBatch): Promise<void> {
     const { signal } = this.#stopping;
     const opts = { signal };
+    let errors = 0;
     while (!signal.aborted) {
       try {
         await this.#udp.socket.recvmmsg(this.#batch, opts);
@@ -258,9 +241,11 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
           return;
         }
         this.#counts.receiveErrors++;
-        if (SHORTAGES.has(code)) await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        if (SHORTAGES.has(code) || ++errors % MOST_ERRORS === 0)
+          await new Promise((resolve) => setTimeout(resolve, PAUSE));
         continue;
       }
+      errors = 0;
       const handled = run(this.#admit());
       if (handled !== undefined) await handled;
       if (this.#replies.isTight(this.#opts.batchSize)) await this.#replies.flush();
@@ -346,11 +331,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     let result: unknown;
     try {
       result = run();
+      // Reading `then` may run code of the program, too.
+      if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
     } catch (error) {
       this.#failed(error, work);
       return;
     }
-    if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
     this.#pending.add(work);
     this.#pending.arm(work.dueAt());
     work.follow(result as PromiseLike<unknown>);
@@ -358,6 +344,11 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
 
   #remove(work: Work): void {
     this.#pending.delete(work);
+    this.#goOn();
+  }
+
+  /** The call that waits for a place goes on. */
+  #goOn(): void {
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();
@@ -383,8 +374,6 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#stopping.abort();
     this.#pending.cutAll(error);
     this.#replies.close();
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    this.#goOn();
   }
 }

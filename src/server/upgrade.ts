@@ -17,6 +17,7 @@ import {
   handoverOf,
   inherited,
   notifyManager,
+  foreignMessage,
   type NewProgramChannel,
   openUpgradeChannel,
   type PassableSocket,
@@ -24,12 +25,13 @@ import {
 } from "../net/serverAccess.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { within } from "../wait/within.js";
-import { checkSignals } from "../admission/index.js";
+import { checkSignals, onSignal } from "../admission/index.js";
 import {
   type CheckedUpgrade,
   checkUpgrade,
   type Exit,
   NewProgram,
+  notStarted,
   UPGRADE_OPTIONS,
   type UpgradeOptions,
 } from "./newProgram.js";
@@ -51,7 +53,7 @@ export interface UpgradeOnOptions extends UpgradeOptions {
   readonly onUpgraded?: ((upgraded: Upgraded) => void) | undefined;
 }
 
-/** An object that `upgrade()` can hand over: the result of `serve()`, `serveUdp()`, `serveWorkers()`, `forward()`, `listen()` or `bindUdp()`. */
+/** An object that `upgrade()` can hand over: the result of `serve()`, `serveUdp()`, `serveWorkers()`, `serveMetrics()`, `forward()`, `listen()` or `bindUdp()`. */
 export interface Upgradable {
   /** Closes it. `upgrade()` drains servers instead. */
   close(): Promise<void>;
@@ -135,7 +137,7 @@ export function upgradeOn(
 ): () => void {
   const action = "upgrade on signals";
   checkServers(servers, action);
-  checkSignals(signals, action);
+  const names = checkSignals(signals, action);
   checkOptions(opts, action);
   checkNames(opts, [...UPGRADE_OPTIONS, "onError", "onUpgraded"], action, "upgradeOn");
   const { onError, onUpgraded, ...rest } = opts;
@@ -158,9 +160,9 @@ export function upgradeOn(
       },
     );
   };
-  for (const name of signals) process.on(name, listener);
+  const undo = [...names].map((name) => onSignal(name, listener));
   return () => {
-    for (const name of signals) process.off(name, listener);
+    for (const remove of undo) remove();
   };
 }
 
@@ -245,7 +247,9 @@ class Attempt {
         const cause = new Error(`the new program, process ${program!.pid}, has not called ready() for ${timeout} ms`);
         return timeoutError("upgrade", { cause });
       };
-      const { pid, taken } = await within(this.#negotiate(channel), timeout, [this.#canceled.signal], late);
+      const { pid, taken } = await within(this.#untilReady(channel), timeout, [this.#canceled.signal], late);
+      channel.unwatch();
+      await within(this.#untilServing(channel), timeout, [], late);
       const drained = this.#leave(taken);
       channel.close();
       program.release();
@@ -254,25 +258,44 @@ class Attempt {
     } catch (error) {
       channel.close();
       const exit = await program?.end();
-      throw error instanceof Ended ? error.explain(program!.pid, exit!) : error;
+      if (error instanceof Ended) throw error.explain(program!.pid, exit!);
+      if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
+      const { cause } = error as Error;
+      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
+      throw new UpgradeError(text, { pid: program.pid, exitCode: null, signal: null, ...exit }, { cause });
     }
   }
 
-  /** Resolves when the new program accepts connections. */
-  async #negotiate(channel: NewProgramChannel): Promise<{ pid: number; taken: readonly number[] }> {
+  /** The next message, unless it is the end of the new program. */
+  async #next(channel: NewProgramChannel, failure?: Failure): Promise<UpgradeMessage> {
+    const message = await channel.next();
+    if (message === undefined) throw new Ended(failure);
+    return message;
+  }
+
+  /** Resolves when the new program has called ready(). */
+  async #untilReady(channel: NewProgramChannel): Promise<{ pid: number; taken: readonly number[] }> {
     let failure: Failure | undefined;
-    let found: { pid: number; taken: readonly number[] } | undefined;
     for (;;) {
-      const message = await channel.next();
-      if (message === undefined) throw new Ended(failure);
+      const message = await this.#next(channel, failure);
       if (message.type === "failed") failure = message;
-      else if (message.type === "ready") {
-        found = { pid: message.pid, taken: message.taken };
-        // A server that drains may still have its listener.
-        if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
-        // If the new program has ended, the next message says so.
-        await channel.send({ type: "go" }).catch(() => undefined);
-      } else if (message.type === "serving" && found !== undefined) return found;
+      else if (message.type !== "ready") throw foreignMessage(message.type);
+      else if (this.#handovers.every((handover) => handover.sockets() !== undefined)) return message;
+      // A server that drains may still have its listener.
+      else throw closedMeanwhile();
+    }
+  }
+
+  /** Resolves when the new program accepts connections. From `go` on, only its own end is a failure. */
+  async #untilServing(channel: NewProgramChannel): Promise<void> {
+    // If the new program has ended, the next message says so.
+    await channel.send({ type: "go" }).catch(() => undefined);
+    let failure: Failure | undefined;
+    for (;;) {
+      const message = await this.#next(channel, failure);
+      if (message.type === "serving") return;
+      if (message.type !== "failed") throw foreignMessage(message.type);
+      failure = message;
     }
   }
 
@@ -282,7 +305,8 @@ class Attempt {
       const file = this.#sockets[id]?.file;
       if (file !== undefined) file.kept = true;
     }
-    await Promise.all(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
+    // A server whose listener fails meanwhile has told that to its program.
+    await Promise.allSettled(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
   }
 
   /** The upgrade does not depend on the service manager any more. */
@@ -311,10 +335,7 @@ class Ended extends Error {
 
   explain(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
     const end = { pid, exitCode, signal };
-    if (error !== undefined) {
-      const reason = `the new program does not start: ${(error as Error).message}`;
-      return new UpgradeError(`Cannot upgrade: ${reason}`, end, { cause: error });
-    }
+    if (error !== undefined) return notStarted(error);
     const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;
     const text = `Cannot upgrade: the new program, process ${pid}, ${how} before it was ready`;
     const failure = this.#failure;

@@ -153,6 +153,10 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
       `Cannot ${action}: maxConnectionsPerAddress counts the connections of all workers, required null with reusePort`,
     );
   }
+  for (const name of ["onRefused", "onPressure", "log"] as const) {
+    if (opts[name] === undefined) continue;
+    throw new TypeError(`Cannot ${action}: ${name} reports what the server accepts, required none with reusePort`);
+  }
   for (const [name, list] of [
     ["allow", allow],
     ["deny", deny],
@@ -160,10 +164,13 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
     if (list === undefined || Array.isArray(list)) continue;
     throw new TypeError(`Cannot ${action}: ${name} is a net.BlockList, required an array of networks with reusePort`);
   }
-  const share = (total: number): number => Math.max(1, Math.floor(total / count));
+  const share = (total: number, name: string): number => {
+    if (total >= count) return Math.floor(total / count);
+    throw new RangeError(`Cannot ${action}: ${name} is ${total}, required at least one for each of ${count} workers`);
+  };
   return {
-    maxConnections: share(checked.maxConnections),
-    acceptRate: typeof acceptRate === "number" ? share(acceptRate) : acceptRate,
+    maxConnections: share(checked.maxConnections, "maxConnections"),
+    acceptRate: typeof acceptRate === "number" ? share(acceptRate, "acceptRate") : acceptRate,
     allow,
     deny,
     whenFull,

@@ -10,7 +10,7 @@ import {
   clientKey,
   type DrainOptions,
   drainTimeout,
-  ShutdownSignals,
+  Lifecycle,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { report, reportFailure } from "../callbacks.js";
@@ -27,9 +27,7 @@ import {
   type SocketKind,
 } from "../net/serverAccess.js";
 import { describable, Inspectable } from "../registry/index.js";
-import { offAbort, onAbort } from "../wait/aborts.js";
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
-import type { ServerStats } from "./server.js";
+import { closeListener, wasClosed } from "./source.js";
 import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
@@ -53,13 +51,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       const server = new WorkerServer(listeners, opts, module, url);
       await server.#started();
       const [listener] = listeners;
-      // With reusePort each worker has a queue of its own, and a new program takes over one.
-      const isListening = (): boolean => server.#state === "listening" && listeners.length === 1;
-      registerServer(server, listener!, isListening, (timeout) => server.drain({ timeout }));
+      const isListening = (): boolean => server.#life.state === "listening";
+      // With reusePort each worker has a queue of its own, and accepts before ready().
+      if (!opts.reusePort) registerServer(server, listener!, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
     describable<WorkerServer, WorkerServerDescription>(WorkerServer.prototype, "WorkerServer", (server) => ({
-      state: server.#state,
+      state: server.#life.state,
       local: String(server.address),
       connections: server.stats().connections,
       workers: server.#slots.length,
@@ -80,20 +78,18 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #dispatch: WorkerDispatch;
   /** The accept loop, while no worker takes connections. */
   #parked: AcceptHandler<AcceptedConnection> | undefined;
-  readonly #onSignal = { aborted: (): void => void this.close() };
-  readonly #signals = new ShutdownSignals();
+  readonly #life: Lifecycle;
   readonly #watch: NodeJS.Timeout | undefined;
-  #state: ServerStats["state"] = "listening";
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #cutting = false;
   #held = true;
   /** Connections that no worker counts: those that ended with their worker, and those that were cut. */
   #lost = 0;
   #resets = 0;
-  #failure: { readonly error: unknown } | undefined;
-  #over = false;
+  /** Resolves when all workers have ended. */
+  readonly #emptied: Promise<void>;
   #resolve!: () => void;
-  #reject!: (error: unknown) => void;
+  #over = false;
 
   private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, url: string) {
     super();
@@ -102,11 +98,28 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     const [listener] = listeners;
     const copy = copyOfListener(listener!.socket, listener!.address);
     this.#kind = copy.kind;
-    this.closed = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    if (opts.serve.signal !== undefined) onAbort(opts.serve.signal, this.#onSignal);
+    this.#emptied = new Promise((resolve) => (this.#resolve = resolve));
+    this.#life = new Lifecycle(
+      {
+        stop: () => {
+          this.#loop?.drain();
+          this.#stopAccepting();
+          this.#settle();
+        },
+        emptied: () => this.#emptied,
+        cut: () => this.#cut(),
+        ended: (error) => {
+          this.#starting?.reject(opts.serve.signal?.aborted === true ? opts.serve.signal.reason : error);
+          this.#loop?.end();
+          this.#stopAccepting();
+          this.#cut();
+          return this.#emptied;
+        },
+      },
+      "serveWorkers",
+      opts.serve.signal,
+    );
+    this.closed = this.#life.closed;
     this.#loop = opts.reusePort ? undefined : new AcceptLoop(this.#acceptOwner(listener!), opts.serve, false);
     const owner = this.#workerOwner({ module, idStep: opts.count, copy }, url);
     this.#slots = Array.from({ length: opts.count }, (_, index) => {
@@ -129,8 +142,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     } finally {
       this.#starting = undefined;
     }
-    await gateOf(this.#listeners[0]!);
-    if (this.#state === "listening") this.#loop?.start();
+    this.#loop?.start(gateOf(this.#listeners[0]!));
   }
 
   /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
@@ -144,7 +156,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    */
   stats(): WorkerServerStats {
     const { aborted, ...sums } = sumOf(this.#slots, this.#loop?.counts);
-    return { ...sums, aborted: aborted + this.#resets, state: this.#state, lost: this.#lost };
+    return { ...sums, aborted: aborted + this.#resets, state: this.#life.state, lost: this.#lost };
   }
 
   /** Lets the process end while the server runs. Threads then end with the process. */
@@ -176,28 +188,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    await this.#drain(drainTimeout(opts));
-  }
-
-  async #drain(timeout: number | null): Promise<void> {
-    if (this.#over) return;
-    if (this.#state === "listening") {
-      this.#state = "draining";
-      this.#stopAccepting();
-      this.#settle();
-    }
-    const timer = timeout === null ? undefined : setTimeout(() => this.#cut(), Math.min(timeout, LONGEST_TIMER));
-    await this.closed;
-    clearTimeout(timer);
+    await this.#life.drain(drainTimeout(opts));
+    await this.#emptied;
   }
 
   /** Closes the listener, resets all connections, and waits until the workers have ended. */
   async close(): Promise<void> {
-    if (this.#over) return;
-    this.#state = "closed";
-    this.#stopAccepting();
-    this.#cut();
-    await this.closed;
+    this.#life.end();
+    await this.#emptied;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -206,9 +204,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /** As `shutdownOn()` of a {@link Server}. */
   shutdownOn(signals: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"], opts: DrainOptions = {}): this {
-    const drain = (timeout: number | null): Promise<void> => this.#drain(timeout);
-    const server = { state: () => this.#state, drain, end: () => void this.close() };
-    this.#signals.listen(server, signals, opts);
+    this.#life.shutdownOn(signals, opts);
     return this;
   }
 
@@ -217,6 +213,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       call: "serveWorkers",
       address: listener.address,
       owed: 0,
+      opens: 0,
       next: (handler) => {
         if (this.#dispatch.available) return acceptRaw(listener, handler);
         // No worker takes connections. They wait in the accept queue.
@@ -231,16 +228,16 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       begin: (connection, _client, key) => this.#dispatch.give(connection, key),
       retryWork: () => false,
       acceptFailed: (error) => {
-        this.#loop?.events.listenerFailed(error);
-        this.#failure = { error };
-        void this.close();
+        const closed = wasClosed(listener, error);
+        if (!closed) this.#loop?.events.listenerFailed(error);
+        this.#life.end(closed ? undefined : { error });
       },
     };
   }
 
   #workerOwner(common: WorkerOwner["common"], url: string): WorkerOwner {
     const held = (): boolean => this.#held;
-    const restarts = (): boolean => this.#state === "listening" && this.#starting === undefined;
+    const restarts = (): boolean => this.#life.state === "listening" && this.#starting === undefined;
     return {
       opts: this.#opts,
       url,
@@ -334,12 +331,12 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #stopAccepting(): void {
     this.#loop?.stop();
     this.#parked = undefined;
-    for (const listener of this.#listeners) void listener.close();
+    for (const listener of this.#listeners) closeListener(listener);
   }
 
   /** While the server drains: no worker gets more connections than those that wait here. */
   #settle(): void {
-    if (this.#state === "listening" || this.#over) return;
+    if (this.#life.state === "listening" || this.#over) return;
     if (this.#dispatch.waits) {
       // Every worker that could take them has ended.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
@@ -371,12 +368,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   #end(): void {
     this.#over = true;
-    this.#state = "closed";
     this.#loop?.end();
     clearInterval(this.#watch);
-    this.#signals.release();
-    if (this.#opts.serve.signal !== undefined) offAbort(this.#opts.serve.signal, this.#onSignal);
-    if (this.#failure === undefined) this.#resolve();
-    else this.#reject(this.#failure.error);
+    this.#resolve();
   }
 }

@@ -187,6 +187,8 @@ export class WorkerSlot {
       case "ready":
         if (this.state !== "starting") return;
         this.state = "ready";
+        // The time of the load does not count any more.
+        this.#pingedAt = undefined;
         this.#owner.becameReady(this);
         return;
       case "failed":
@@ -282,7 +284,7 @@ export class WorkerSlot {
 
   /** Sends a ping, unless one is not answered yet. Returns since when. */
   ping(now: number): number {
-    if (this.state !== "ready" && this.state !== "ending") return now;
+    if (this.state === "down") return now;
     if (this.#pingedAt === undefined) {
       this.#pingedAt = now;
       this.#send({ type: "ping" });

@@ -429,3 +429,25 @@ test("main.js is a node: SIGTERM drains it, and it ends with status 0", async ()
   const { status, stderr } = await node.program.ended;
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
 });
+
+test(
+  "a WebSocket connection whose PROXY header comes after the begin of a drain ends at once",
+  { timeout: 10_000 },
+  async () => {
+    const node = await start({ proxies: ["127.0.0.1/32"], webSocket: any });
+    const [source, destination] = [new InetAddress("192.0.2.7", 4242), new InetAddress("192.0.2.1", 8888)];
+    const header = encodeProxyHeader({ version: 2, source, destination });
+    await using late = await connect(node.webSocketAddress!);
+    await late.write(header.subarray(0, 5));
+    // A connection that came after it is served, so it was accepted.
+    await using other = await connect(node.webSocketAddress!);
+    await other.write(Buffer.concat([header, Buffer.from("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")]));
+    assert.match((await other.readLine())!, /^HTTP\/1\.1 426 /);
+    await other.close();
+    const drained = node.drain({ timeout: 60_000 });
+    await late.write(header.subarray(5));
+    assert.match(await fate(late), /^(?:end:|ECONNRESET)$/);
+    await late.close();
+    await drained;
+  },
+);

@@ -54,6 +54,8 @@ if (MODE === "hanging") console.log("listening " + GENERATION);
 if (MODE === "hanging") await new Promise(() => setInterval(() => undefined, 1000));
 if (MODE === "stubborn") process.on("SIGTERM", () => undefined);
 if (MODE === "blocked" || MODE === "stubborn") for (;;);
+// The second call replaces the options of the first.
+server.upgradeOn(["SIGUSR2"], { command: "/nonexistent" });
 server.upgradeOn(["SIGUSR2"], { env: { ...process.env, GENERATION: String(Number(GENERATION) + 1) },
   onError: (error) => console.log("refused " + GENERATION + " " + error.code) });
 server.shutdownOn(["SIGTERM"]);

@@ -260,7 +260,15 @@ test("a name of a server may have any character, and is escaped", { skip }, asyn
 });
 
 test("counters of datagrams, of proxies and of workers have metrics of their own", { skip }, async () => {
-  const udp = { accepted: 5, amplification: 2, pending: 1, handlerTimeout: 3, bytesReceived: 9, state: "draining" };
+  const udp = {
+    accepted: 5,
+    ratePerAddress: 4,
+    amplification: 2,
+    pending: 1,
+    handlerTimeout: 3,
+    bytesReceived: 9,
+    state: "draining",
+  };
   const workers = [1, 2].map((worker) => ({ worker, restarts: worker - 1, connections: 10 * worker, state: "ready" }));
   const pool = { accepted: 40, proxyRefused: 4, lost: 6, connections: 30, workers, state: "listening" };
   const servers = { udp: { stats: () => udp }, pool: { stats: () => Promise.resolve(pool) } };
@@ -268,6 +276,7 @@ test("counters of datagrams, of proxies and of workers have metrics of their own
     const samples = await parse(formatMetrics(await serverMetrics(servers), format), format);
     const expected: [string, Record<string, string>, number | undefined][] = [
       ["berkeley_udp_server_accepted_total", { server: "udp" }, 5],
+      ["berkeley_udp_server_rate_refused_total", { server: "udp" }, 4],
       ["berkeley_udp_server_amplification_total", { server: "udp" }, 2],
       ["berkeley_udp_server_pending", { server: "udp" }, 1],
       ["berkeley_udp_server_cut_total", { server: "udp", reason: "handlerTimeout" }, 3],

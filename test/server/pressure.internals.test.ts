@@ -117,6 +117,23 @@ test("a handler that closes its server during a shortage leaves no shortage behi
   assert.equal(await other.readLine(), "hello");
 });
 
+test("a server that starts during a shortage reports its begin, too", async () => {
+  using clock = new TestClock();
+  const log: string[] = [];
+  const onPressure = ({ state, code }: { state: string; code: string }): void => void log.push(`${state} ${code}`);
+  await using first = await serve(LOCAL, echo);
+  const accepting = replaced("accept", EMFILE);
+  using _ = accepting;
+  await using client = await connectTo(first);
+  while (first.stats().shortages === 0) await turn();
+  await using second = await serve(LOCAL, echo, { onPressure });
+  accepting.failing = false;
+  await clock.advance(1000);
+  assert.deepEqual(log, ["begin EMFILE", "end EMFILE"]);
+  assert.equal(second.stats().shortages, 1);
+  await client.close();
+});
+
 test("a server whose reserve is larger than the limit serves one connection after the other", async () => {
   await using server = await serve(LOCAL, echo, { reserve: 1_000_000 });
   const clients = await Promise.all([1, 2, 3].map(() => connectTo(server)));

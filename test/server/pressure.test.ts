@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connect, listen, type Stream } from "berkeley";
+import { connect, InetAddress, listen, type Stream } from "berkeley";
+import { encodeProxyHeader } from "berkeley/server";
 import { Program } from "../support/program.js";
 import { checkLeaks } from "../support/leaks.js";
 import { fate } from "./support.js";
@@ -57,11 +58,12 @@ const SERVE = `
     process.exit();
   });
 `;
-const forwardTo = (target: string): string => `
+const forwardTo = (target: string, opts: object = {}): string => `
   import { forward } from "berkeley";
   ${COMMON}
   process.stdin.on("data", stuck);
-  const server = await forward("tcp://127.0.0.1:0", ${JSON.stringify(target)}, listening);
+  const opts = { ...listening, ...${JSON.stringify(opts)} };
+  const server = await forward("tcp://127.0.0.1:0", ${JSON.stringify(target)}, opts);
   console.log("port", server.address.port);
   process.on("SIGTERM", async () => {
     const { accepted, failed, shortages } = server.stats();
@@ -76,16 +78,18 @@ const started = (code: string): Program => Program.node(["--input-type=module", 
 interface Run {
   /** Lets the connections that are stuck go on. */
   readonly release: () => void;
+  /** What each client sends first. */
+  readonly header?: Uint8Array;
 }
 
-async function run(program: Program, { release }: Run): Promise<void> {
+async function run(program: Program, { header = Buffer.alloc(0), release }: Run): Promise<void> {
   const [, port] = await program.line(/^port (\d+)$/);
   const clients = await Promise.all(
     Array.from({ length: CLIENTS }, () => connect(["127.0.0.1", Number(port)], { timeout: 10_000 })),
   );
   // Each client closes its connection when it has its answer, so that the descriptor is free.
   const fates = clients.map(async (client) => {
-    await client.write("question\n");
+    await client.write([header, "question\n"]);
     const result = await fate(client);
     await client.close();
     return result;
@@ -112,8 +116,15 @@ test("serve() with 64 descriptors serves 500 clients, and uses hardly any CPU wh
   await run(program, { release: () => program.child.stdin!.write("open\n") });
 });
 
-for (const host of ["127.0.0.1", "localhost"]) {
-  test(`forward() with 64 descriptors to ${host} forwards 500 clients, and resets none`, async () => {
+const ends = { source: new InetAddress("192.0.2.1", 51_000), destination: new InetAddress("198.51.100.2", 443) };
+
+for (const [host, proxied] of [
+  ["127.0.0.1", false],
+  ["localhost", false],
+  ["127.0.0.1", true],
+] as const) {
+  const from = proxied ? " behind a proxy" : "";
+  test(`forward() with 64 descriptors to ${host} forwards 500 clients${from}, and resets none`, async () => {
     await using target = await listen("tcp://127.0.0.1:0", { backlog: 600 });
     let release!: () => void;
     const released = new Promise<void>((resolve) => (release = resolve));
@@ -127,8 +138,10 @@ for (const host of ["127.0.0.1", "localhost"]) {
     const serving = (async () => {
       for await (const stream of target) answers.push(answer(stream));
     })();
-    await using program = started(forwardTo(`tcp://${host}:${String(target.address).split(":")[1]}`));
-    await run(program, { release });
+    // The connections whose header is pending will need a descriptor for the target, too.
+    const opts = proxied ? { proxyProtocol: { from: ["127.0.0.1"] } } : {};
+    await using program = started(forwardTo(`tcp://${host}:${String(target.address).split(":")[1]}`, opts));
+    await run(program, proxied ? { release, header: encodeProxyHeader(ends) } : { release });
     await Promise.all(answers);
     await target.close();
     await serving;

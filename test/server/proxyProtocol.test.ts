@@ -21,7 +21,7 @@ import {
 import { MemoryListener } from "berkeley/testing";
 import { certificates, serving } from "../tls/support.js";
 import { TestClock } from "../support/clock.js";
-import { checkLeaks } from "../support/leaks.js";
+import { checkLeaks, openDescriptors } from "../support/leaks.js";
 import { connectTo, deferred, endpointOf, fate } from "./support.js";
 
 checkLeaks();
@@ -314,6 +314,45 @@ test("maxPending bounds the connections whose header is pending", async () => {
   assert.equal(await fate(first), "ECONNRESET");
 });
 
+test("headers that have arrived are read before a connection is reset, however many come at a time", async () => {
+  await using made = await echoServer({ maxConnectionsPerAddress: null, proxyProtocol: { ...PROXIES, maxPending: 8 } });
+  const clients = await Promise.all(Array.from({ length: 100 }, () => connectTo(made.server)));
+  await Promise.all(clients.map((stream) => stream.write([HEADER, "hello\n"])));
+  const answers = await Promise.all(clients.map((stream) => stream.readLine()));
+  assert.deepEqual(new Set(answers), new Set(["hello"]));
+  assert.equal(made.server.stats().refused, 0);
+  await Promise.all(clients.map((stream) => stream.close()));
+});
+
+test("with whenFull: queue, clients of a full server wait, and none is reset", async () => {
+  await using made = await echoServer({ maxConnections: 4, maxConnectionsPerAddress: null });
+  let most = 0;
+  const visits = await Promise.all(
+    Array.from({ length: 60 }, async () => {
+      const answer = await visit(made.server, HEADER);
+      most = Math.max(most, made.server.stats().connections);
+      return answer;
+    }),
+  );
+  assert.deepEqual(new Set(visits), new Set(["hello"]));
+  assert.ok(most <= 4, `${most} connections`);
+  assert.equal(made.server.stats().refused, 0);
+});
+
+test("however many silent connections come at a time, only maxPending of them are accepted", async () => {
+  using clock = new TestClock();
+  await using made = await echoServer({ proxyProtocol: { ...PROXIES, maxPending: 4 } });
+  const before = openDescriptors().size;
+  const silent = await Promise.all(Array.from({ length: 40 }, () => connectTo(made.server)));
+  for (let step = 0; step < 3; step++) {
+    await clock.advance(100);
+    // Those of the clients, of the server, and one that takes the place of another.
+    assert.ok(openDescriptors().size - before <= 40 + 5, `${openDescriptors().size - before} descriptors`);
+  }
+  assert.ok(made.refusals.length >= 4, `${made.refusals.length} were reset for others`);
+  await Promise.all(silent.map((stream) => stream.close()));
+});
+
 test("a full server refuses or queues connections before it reads their header", async () => {
   await using made = await echoServer({ maxConnections: 1, whenFull: "refuse" });
   await using one = await connectTo(made.server);
@@ -345,6 +384,20 @@ test("drain() serves a connection whose header is pending, and cuts it after its
   await other.server.drain({ timeout: 0 });
   assert.equal(await fate(silent), "ECONNRESET");
   assert.equal(other.refusals[0]!.reason, "draining");
+});
+
+test("the log of a server ends with the event end, after the connections whose header was pending", async () => {
+  const events: string[] = [];
+  const log = (event: { event: string; refused?: number }): void => void events.push(`${event.event} ${event.refused}`);
+  const server = await serve(LOCAL, echo, { proxyProtocol: PROXIES, log });
+  await using silent = await connectTo(server);
+  await silent.write(HEADER.subarray(0, 5));
+  assert.equal(await visit(server, HEADER), "hello");
+  await turns(() => server.stats().connections === 0);
+  await server.close();
+  assert.equal(await fate(silent), "ECONNRESET");
+  await turns(() => events.length === 4);
+  assert.deepEqual(events.slice(1), ["closed undefined", "refused undefined", "end 1"]);
 });
 
 test("close() cuts connections whose header is pending", async () => {
@@ -385,6 +438,15 @@ test("over TLS the header comes before the handshake, and the client's address c
     ["deny", "proxyProtocol", "proxyProtocol"],
   );
   assert.equal(made.server.stats().proxyRefused, 2);
+});
+
+test("over TLS, headers wait for a place, and none that has arrived is refused", async () => {
+  const listen = { tls: serving() };
+  const opts = { listen, maxConnectionsPerAddress: null, proxyProtocol: { ...PROXIES, maxPending: 2 } };
+  await using made = await echoServer(opts, "tls://127.0.0.1:0");
+  const answers = await Promise.all(Array.from({ length: 30 }, () => overTls(made.server, HEADER)));
+  assert.deepEqual(new Set(answers), new Set(["hello"]));
+  assert.equal(made.server.stats().refused, 0);
 });
 
 test("the first record of TLS may come in the same segment as the header", async () => {

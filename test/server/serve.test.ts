@@ -89,6 +89,23 @@ test("errors of handlers close their connections, are reported, and never end th
   assert.equal(server.stats().failed, failures.length);
 });
 
+test("a result of a handler that fails when it is looked at is an error of the handler", async () => {
+  const errors: unknown[] = [];
+  // oxlint-disable-next-line unicorn/no-thenable -- on purpose
+  const strange = Object.defineProperty({}, "then", {
+    get: () => {
+      throw new Error("strange");
+    },
+  });
+  await using server = await serve("tcp://127.0.0.1:0", () => strange, { onError: (error) => errors.push(error) });
+  for (let visits = 1; visits <= 2; visits++) {
+    await using client = await connectTo(server);
+    assert.equal(await fate(client), "end:");
+    assert.equal(server.stats().failed, visits);
+  }
+  assert.match(String(errors), /strange.*strange/);
+});
+
 test("without onError, and if onError throws, the process emits a warning", async () => {
   const warnings: Error[] = [];
   const listener = (warning: Error): void => void warnings.push(warning);

@@ -42,6 +42,22 @@ test("errors of recvmmsg() that concern no socket of ours are counted, and short
   assert.equal(String((await udp.receive()).data), "hello");
 });
 
+test("an error of recvmmsg() that lasts leaves the event loop to others", async () => {
+  using clock = new TestClock();
+  const lasting = Array<number>(40).fill(EACCES);
+  using _ = script("recvmmsg", lasting);
+  await using server = await serveUdp(LOCAL, echo);
+  for (const errors of [16, 32, 40]) {
+    await until(() => server.stats().receiveErrors === errors);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(server.stats().receiveErrors, errors);
+    await clock.advance(10);
+  }
+  await using udp = await connectUdp(server.address);
+  await udp.send("hello");
+  assert.equal(String((await udp.receive()).data), "hello");
+});
+
 test("a socket that can't receive any more ends the server with its error", async () => {
   using _ = script("recvmmsg", [EINVAL]);
   const server = await serveUdp(LOCAL, echo);

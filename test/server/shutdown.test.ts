@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "berkeley";
+import { serve } from "berkeley/server";
 import { Program } from "../support/program.js";
 import { fate } from "./support.js";
 
@@ -15,14 +16,17 @@ const SERVER = `
     await stream.readLine();
     await stream.write("bye\\n");
   });
-  server.shutdownOn(["SIGTERM", "SIGINT"], { timeout: null });
+  // The second call, and a signal that is there twice, change only the options.
+  server.shutdownOn(["SIGTERM"], { timeout: 0 });
+  server.shutdownOn(["SIGTERM", "SIGINT", "SIGTERM"], { timeout: null });
+  if (process.env.DRAINS === "1") process.on("SIGUSR2", () => void server.drain({ timeout: null }));
   console.log("port", server.address.port);
   await server.closed;
   console.log("closed", server.stats().aborted);
 `;
 
-async function started(): Promise<{ program: Program; port: number }> {
-  const program = Program.node(["--input-type=module", "--eval", SERVER]);
+async function started(env: NodeJS.ProcessEnv = {}): Promise<{ program: Program; port: number }> {
+  const program = Program.node(["--input-type=module", "--eval", SERVER], { env });
   const [, port] = await program.line(/^port (\d+)$/);
   return { program, port: Number(port) };
 }
@@ -70,4 +74,55 @@ test("a server that is closed gives the signals their default action back", asyn
   ]);
   await using _ = program;
   assert.equal((await program.ended).stdout, "2 0\n");
+});
+
+test("the first signal drains, also if the program drains already, and the second closes", async () => {
+  const { program, port } = await started({ DRAINS: "1" });
+  await using _ = program;
+  await using client = await connect(["127.0.0.1", port]);
+  await program.line(/^handling$/);
+  program.kill("SIGUSR2");
+  await program.line(/^draining$/);
+  program.kill("SIGTERM");
+  await client.write("finish\n");
+  assert.equal(await fate(client), "end:bye\n");
+  await client.close();
+  const { status, stdout } = await program.ended;
+  assert.equal(status, 0);
+  assert.match(stdout, /^closed 0$/m);
+});
+
+test("many servers end on a signal, with one listener of the process", async () => {
+  const program = Program.node([
+    "--input-type=module",
+    "--eval",
+    `import { serve } from "berkeley/server";
+    const servers = [];
+    for (let i = 0; i < 12; i++) servers.push(await serve("tcp://127.0.0.1:0", () => undefined));
+    for (const server of servers) server.shutdownOn(["SIGTERM"]);
+    await servers[0].close();
+    // The next registration brings the listener back.
+    process.removeAllListeners("SIGTERM");
+    servers[1].shutdownOn(["SIGTERM"]);
+    console.log("listening", process.listenerCount("SIGTERM"));
+    await Promise.all(servers.map(({ closed }) => closed));
+    console.log("closed", process.listenerCount("SIGTERM"));`,
+  ]);
+  await using _ = program;
+  await program.line(/^listening 1$/);
+  program.kill("SIGTERM");
+  const { status, stderr, stdout } = await program.ended;
+  assert.deepEqual([status, stderr], [0, ""]);
+  assert.match(stdout, /^closed 0$/m);
+});
+
+test("what is no signal, or one that no process can handle, is refused, and no listener is left", async () => {
+  await using server = await serve("tcp://127.0.0.1:0", () => undefined);
+  const before = process.listenerCount("SIGTERM");
+  for (const signals of [["SIGTREM"], ["SIGTERM", "SIGKILL"], ["SIGSTOP"], ["toString"], "SIGTERM", [15]]) {
+    const wrong = signals as NodeJS.Signals[];
+    assert.throws(() => server.shutdownOn(wrong), { name: "TypeError", message: /^Cannot shut down on signals/ });
+    assert.throws(() => server.upgradeOn(wrong), { name: "TypeError", message: /^Cannot upgrade on signals/ });
+  }
+  assert.equal(process.listenerCount("SIGTERM"), before);
 });

@@ -319,12 +319,17 @@ test("upgrade() refuses what is no server, wrong options, and a server that is c
 test("drain() lets a TLS handshake finish that has begun, and serves its connection", async () => {
   const { ca, server: pem } = certificates();
   const listener = await listen("tls://127.0.0.1:0", { tls: { cert: pem.cert, key: pem.key } });
-  await using server = await serve(listener, async (stream) => {
+  const events: string[] = [];
+  const log = ({ event }: { readonly event: string }): void => void events.push(event);
+  const handler = async (stream: Stream): Promise<void> => {
     await stream.write(`you said ${await stream.readLine()}\n`);
-  });
+  };
+  await using server = await serve(listener, handler, { log });
   await using raw = await connect(listener.address as EndpointLike);
   while (listener.stats().handshakes === 0) await new Promise((resolve) => setImmediate(resolve));
   const drained = server.drain({ timeout: 10_000 });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(events, ["listening", "drain"]);
   await using client = await wrapTls(raw, { ca: ca.cert, servername: "localhost" });
   await client.write(Buffer.from("hello\n"));
   const answer = Buffer.alloc(100);
@@ -333,5 +338,6 @@ test("drain() lets a TLS handshake finish that has begun, and serves its connect
   await client.close();
   await drained;
   assert.deepEqual(server.stats().aborted, 0);
+  assert.deepEqual(events, ["listening", "drain", "closed", "end"]);
   await assert.rejects(connect(listener.address as EndpointLike), { code: "ECONNREFUSED" });
 });

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { connect, type EndpointLike, type InetAddress, listen, type Stream } from "berkeley";
+import { connect, type EndpointLike, type InetAddress, listen, SHUT_RD, type Stream } from "berkeley";
 import { serveWorkers, type ServeWorkersOptions, type WorkerEvent } from "berkeley/server";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 import { ask, connectTo, crashes, endOf, handlerModule, started, turn, until } from "./workerSupport.js";
@@ -230,4 +230,44 @@ test("an abort of the signal closes the server, and its workers end", async () =
   await turn();
   const aborted = AbortSignal.abort(new Error("before"));
   await assert.rejects(serveWorkers("tcp://127.0.0.1:0", handlerModule, { signal: aborted }), { message: "before" });
+});
+
+for (const processes of [false, true]) {
+  test(`an abort while ${processes ? "processes" : "threads"} start rejects with the reason, and leaves nothing`, async () => {
+    const controller = new AbortController();
+    const starting = started({ workers: 2, processes, signal: controller.signal });
+    // The workers are started, and load their module.
+    await turn();
+    await turn();
+    controller.abort(new Error("not any more"));
+    await assert.rejects(starting, { message: "not any more" });
+  });
+}
+
+test("a listener that fails ends the server with its error, and no other promise rejects", async () => {
+  const listener = await listen("tcp://127.0.0.1:0");
+  const server = await serveWorkers(listener, handlerModule, { workers: 1, onWorker: () => undefined });
+  // accept(2) of a socket that was shut down fails with EINVAL.
+  listener.socket.shutdown(SHUT_RD);
+  await assert.rejects(server.closed, { code: "EINVAL" });
+  await server.close();
+  await server.drain();
+  assert.equal(server.stats().state, "closed");
+});
+
+test("a listener that the program closes ends the server without an error", async () => {
+  const listener = await listen("tcp://127.0.0.1:0");
+  const server = await serveWorkers(listener, handlerModule, { workers: 1, onWorker: () => undefined });
+  await listener.close();
+  await server.closed;
+});
+
+test("close() of a server with workers is no drain in its log", async () => {
+  const log: string[] = [];
+  const { server } = await started({ workers: 1, log: ({ event }) => void log.push(event) });
+  await server.close();
+  const { server: other } = await started({ workers: 1, log: ({ event }) => void log.push(event) });
+  await other.drain();
+  await turn();
+  assert.deepEqual(log, ["listening", "end", "listening", "drain", "end"]);
 });
