@@ -1,47 +1,31 @@
 // The capture of a proxy: the connection between each client and the proxy, with its real addresses. Bytes of UNIX sockets get
 // addresses of the loopback interface, and a comment with the name.
 
-import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
-
 import { type Address, Inet6Address, InetAddress } from "berkeley";
-import { Capture, type CaptureInterface, TcpFlow, UdpFlow } from "berkeley/pcapng";
+import { Capture, CaptureFile, type CaptureInterface, TcpFlow, UdpFlow } from "berkeley/pcapng";
 
 import { Failure, UsageError } from "../frame/failure.js";
 
-/** Bytes that are kept before they are written, and ms after which they are. */
-const BUFFER = 256 << 10;
-const PERIOD = 250;
-
 export class Recorder {
-  readonly #path: string;
-  readonly #file: number;
+  readonly #file: CaptureFile;
   readonly #interface: CaptureInterface;
-  readonly #onFailure: (error: Error) => void;
-  readonly #timer: NodeJS.Timeout;
-  #blocks: Buffer[] = [];
-  #kept = 0;
-  /** Bytes of whole blocks in the file. */
-  #written = 0;
-  #open = true;
   #unnamed = 0;
 
   /** @param onFailure called once when the file can't be written: it then ends with the last whole packet */
   constructor(path: string, about: string, version: string, onFailure: (error: Error) => void) {
-    this.#path = path;
-    this.#onFailure = onFailure;
+    const failed = ({ message }: Error): void =>
+      onFailure(new Failure(`cannot write ${JSON.stringify(path)}: ${message}`));
     try {
-      this.#file = openSync(path, "w");
+      this.#file = new CaptureFile(path, { onFailure: failed });
     } catch (error) {
       throw new UsageError(`--record is ${JSON.stringify(path)}, which can't be written: ${(error as Error).message}`);
     }
     const capture = new Capture({
-      write: (block) => this.#keep(block),
+      write: (block) => this.#file.add(block),
       application: `berkeley ${version}`,
       comment: about,
     });
     this.#interface = capture.addInterface({ name: "proxy", description: about });
-    this.#timer = setInterval(() => this.flush(), PERIOD);
-    this.#timer.unref();
   }
 
   /** A connection, whose packets go to the capture. */
@@ -55,53 +39,8 @@ export class Recorder {
     return new UdpFlow(this.#interface, this.#ends(client, server));
   }
 
-  /** Writes what is kept. */
-  flush(): void {
-    if (!this.#open || this.#kept === 0) return;
-    const bytes = Buffer.concat(this.#blocks);
-    this.#blocks = [];
-    this.#kept = 0;
-    let at = 0;
-    try {
-      while (at < bytes.length) at += writeSync(this.#file, bytes, at, bytes.length - at);
-      this.#written += bytes.length;
-    } catch (error) {
-      this.#fail(error as Error, bytes, at);
-    }
-  }
-
   close(): void {
-    this.flush();
-    clearInterval(this.#timer);
-    if (!this.#open) return;
-    this.#open = false;
-    closeSync(this.#file);
-  }
-
-  #keep(block: Buffer): void {
-    if (!this.#open) return;
-    this.#blocks.push(block);
-    this.#kept += block.length;
-    if (this.#kept >= BUFFER) this.flush();
-  }
-
-  /** Cuts the file after the last block that is whole in it. */
-  #fail(error: Error, bytes: Buffer, written: number): void {
-    let whole = 0;
-    while (whole + 8 <= written) {
-      const next = whole + bytes.readUInt32LE(whole + 4);
-      if (next > written) break;
-      whole = next;
-    }
-    this.#open = false;
-    clearInterval(this.#timer);
-    try {
-      ftruncateSync(this.#file, this.#written + whole);
-    } catch {
-      // A device has no length.
-    }
-    closeSync(this.#file);
-    this.#onFailure(new Failure(`cannot write ${JSON.stringify(this.#path)}: ${error.message}`));
+    this.#file.close();
   }
 
   #ends(
