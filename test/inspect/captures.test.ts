@@ -27,8 +27,6 @@ import {
   SO_LINGER,
   Socket,
   SOCK_DGRAM,
-  SOCK_SEQPACKET,
-  SOCK_STREAM,
   socketpair,
   Stream,
   TlsListener,
@@ -670,25 +668,4 @@ test("TLS over a connection in JavaScript is in the capture as the bytes on the 
     ],
   );
   assert.ok(!turns.some(({ bytes }) => bytes.includes("hello")));
-});
-
-test("an empty record, and a read of no byte, are not the end of the connection", opts, async () => {
-  await record(
-    async (inspector) => {
-      const [left, right] = socketpair(AF_UNIX, SOCK_SEQPACKET);
-      await left.send("");
-      assert.equal((await right.recv(10)).length, 0);
-      await left.send("more");
-      assert.equal(String(await right.recv(10)), "more");
-      const [one, other] = socketpair(AF_UNIX, SOCK_STREAM);
-      await one.sendAll("x");
-      await other.recvInto(Buffer.alloc(0));
-      const leaks = inspector.sockets().flatMap(({ findings }) => findings);
-      assert.deepEqual(leaks, []);
-      left.close();
-      assert.equal((await right.recv(10)).length, 0);
-      for (const socket of [right, one, other]) socket.close();
-    },
-    { closeAfter: 1 },
-  );
 });
