@@ -128,6 +128,12 @@ export interface TableUpdate {
   readonly process: { readonly pid: number; readonly title: string; readonly node: string; readonly threads: number };
 }
 
+/** A line of --headless. */
+export interface HeadlessUpdate extends TableUpdate {
+  /** Looks at the table since the line before that have no line of their own, because the reader was slow. */
+  readonly skipped: number;
+}
+
 // The requests. Each has the token, as ?token=… or as a cookie that the page sets. Host and Origin are checked.
 //
 //   GET  /                          the page

@@ -23,6 +23,8 @@ async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   // Options of the watched program must not watch this one too.
   const env = { ...process.env, NODE_OPTIONS: "" };
   const child = spawn(process.execPath, ["-e", program], { stdio: "ignore", env });
+  // The inspector keeps no process alive.
+  child.unref();
   scene.addChild(child);
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
