@@ -56,20 +56,20 @@ const connectsBefore = (calls: readonly CallReport[], index: number, socket: str
   calls.slice(0, index).some((one) => one.socket === socket && one.call === "connect" && one.wouldBlock);
 
 function arrowOf(calls: readonly CallReport[], index: number, side: Side, both: boolean, tcp: boolean): Arrow | null {
-  const { call, result, errno, wouldBlock, socket } = calls[index]!;
+  const { call, result, moved, errno, wouldBlock, socket } = calls[index]!;
   // The library calls connect() again to learn how it ended.
   const again = call === "connect" && connectsBefore(calls, index, socket);
   if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
     return { from: side, label: "SYN", kind: "control" };
   if (call === "connect" && errno === "ECONNREFUSED") return { from: otherSide(side), label: "RST", kind: "error" };
-  if (SENDS.test(call) && result !== null && result > 0) return { from: side, label: bytes(result), kind: "data" };
+  if (moved?.sent === true && moved.bytes > 0) return { from: side, label: bytes(moved.bytes), kind: "data" };
   if (call === "close" || call === "shutdown") {
     const label = endOf(calls, index, both);
     return label === "" ? null : { from: side, label, kind: label === "RST" ? "error" : "control" };
   }
-  if (!RECEIVES.test(call) || both) return null;
+  if ((!RECEIVES.test(call) && moved?.sent !== false) || both) return null;
   // The other end is not in this process: what arrives is all that shows of it.
-  if (result !== null && result > 0) return { from: otherSide(side), label: bytes(result), kind: "data" };
+  if (moved !== null && moved.bytes > 0) return { from: otherSide(side), label: bytes(moved.bytes), kind: "data" };
   if (result === 0 && tcp) return { from: otherSide(side), label: "FIN", kind: "control" };
   if (errno === "ECONNRESET") return { from: otherSide(side), label: "RST", kind: "error" };
   return null;
@@ -99,7 +99,9 @@ function resultOf(call: CallReport): JSX.Element {
   if (call.result === null) return <span class="result" />;
   const data = SENDS.test(call.call) || RECEIVES.test(call.call);
   return (
-    <span class="result">{data ? plural(call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}</span>
+    <span class="result">
+      {data ? plural(call.moved?.bytes ?? call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}
+    </span>
   );
 }
 

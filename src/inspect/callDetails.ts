@@ -49,6 +49,15 @@ export const lookDetail = (flags: number): string => ((flags & MSG_ERRQUEUE) !==
 export const batchDetail = (count: number): string =>
   count < 0 ? "" : `${count} ${count === 1 ? "datagram" : "datagrams"}`;
 
+/** A part of some bytes; undefined if their buffer was detached meanwhile. */
+export function partOf(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
+  try {
+    return bytes.subarray(from, to);
+  } catch {
+    return undefined;
+  }
+}
+
 export const listenDetail = (backlog: number): string => `backlog ${backlog}`;
 
 export const shutdownDetail = (how: number): string =>

@@ -19,7 +19,7 @@ import {
   SOCK_STREAM,
 } from "../sys/constants.js";
 import { CALL_NAMES, type CallExtras, type CallName, CallRing, LOOKS, RECEIVES } from "./callRing.js";
-import { addressDetail, batchDetail, lookDetail } from "./callDetails.js";
+import { addressDetail, batchDetail, lookDetail, partOf } from "./callDetails.js";
 import { kindOfDescriptor } from "./kernelState.js";
 import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
@@ -289,7 +289,7 @@ export class Recording {
     // A view takes longer than the rest of the record. With MSG_TRUNC, TCP discards the bytes: the buffer has others.
     const seen =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
-        ? bytes.subarray(0, length)
+        ? partOf(bytes, 0, length)
         : undefined;
     let extras: CallExtras | undefined;
     if (line !== undefined || seen !== undefined || looks) {

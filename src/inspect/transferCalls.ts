@@ -8,6 +8,7 @@ import { eachMessage } from "../cmsg/layout.js";
 import { MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
+import { partOf } from "./callDetails.js";
 import { CALL_NAMES, type CallName } from "./callRing.js";
 import type { Recording } from "./recording.js";
 
@@ -36,7 +37,7 @@ export function wrapTransfers(recording: Recording): void {
     const start = recording.begin();
     const result = kernel.recvAt(fd, bytes, offset, length);
     try {
-      const part = result > 0 && recording.wantsBytes ? bytes.subarray(offset) : undefined;
+      const part = result > 0 && recording.wantsBytes ? partOf(bytes, offset) : undefined;
       recording.moved(fd, CODE.recv, start, result, part, false, 0, undefined, length);
     } catch {}
     return result;
@@ -50,7 +51,7 @@ export function wrapTransfers(recording: Recording): void {
           ? send(fd, bytes, offset)
           : send(fd, bytes, offset, flags);
     try {
-      const part = offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : bytes.subarray(offset);
+      const part = offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : partOf(bytes, offset);
       recording.moved(fd, CODE.send, start, result, part, true, 0, undefined, 0);
     } catch {}
     return result;
@@ -160,7 +161,15 @@ function joined(
   count: number,
 ): Uint8Array | undefined {
   if (count <= 0 || !recording.wantsBytes) return undefined;
-  const length = recording.wanted(count);
+  try {
+    return copied(parts, skip, recording.wanted(count));
+  } catch {
+    // There is no memory for a copy, or a buffer was detached.
+    return undefined;
+  }
+}
+
+function copied(parts: readonly Uint8Array[], skip: number, length: number): Uint8Array {
   let at = skip;
   let found = 0;
   const pieces: Uint8Array[] = [];

@@ -190,7 +190,7 @@ test("a buffer that is detached before the record is made throws nothing into th
   };
   for (const name of names) calls[name] = (() => 4) as never;
   try {
-    await using _ = await startInspector({ payloads: true });
+    await using inspector = await startInspector({ payloads: true });
     const [left, right] = socketpair();
     const fd = left.fileno();
     const results = [
@@ -205,6 +205,9 @@ test("a buffer that is detached before the record is made throws nothing into th
       calls.sendmmsg(fd, detached(), detached(), 0, 4, 0),
     ];
     assert.deepEqual(new Set(results), new Set([4]));
+    // Those of batches are in a table, which is detached too.
+    const [row] = inspector.sockets();
+    assert.deepEqual([row!.sent, row!.received.calls], [{ bytes: 12, calls: 3 }, 2]);
     left.close();
     right.close();
   } finally {
