@@ -90,7 +90,7 @@ export class DatagramCapture {
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
-  /** @param asked whether `address` is what the kernel says: a sender without a name has none */
+  /** @param asked whether the kernel has returned `address`: a sender without a name has none */
   #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, asked: boolean): Ends | undefined {
     const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
     if (pair !== undefined) {

@@ -171,7 +171,7 @@ export class StreamCapture {
     return place;
   }
 
-  /** The connection, if another socket of this thread has shown it. */
+  /** The connection, if another socket of this thread belongs to it. */
   #found({ pair }: SocketRow, { own, other: far }: Keys): Place | undefined {
     const ofPair = pair === undefined ? undefined : this.#places.get(pair);
     if (ofPair !== undefined) return { connection: ofPair.connection, side: other(ofPair.side) };
@@ -201,7 +201,7 @@ export class StreamCapture {
     return { connection, side };
   }
 
-  /** Of a socket that neither connected nor was accepted here, the kernel does not say which end it is. */
+  /** The kernel does not report which end a socket is that neither connected nor was accepted here. */
   #sideOf(row: SocketRow): FlowSide {
     if (row.listener !== undefined) return "server";
     if (this.#connected.has(row)) return "client";

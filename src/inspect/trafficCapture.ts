@@ -14,7 +14,7 @@ import type { DataObserver, MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 import { StreamCapture } from "./streamCapture.js";
 
-/** What the readers of a capture are told. */
+/** A part of the comment of a capture. */
 const MISSING =
   "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are missing: TLS, node:net.";
 

@@ -196,7 +196,7 @@ function writtenAddress(buffer: Uint8Array): Uint8Array {
   return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
 }
 
-/** The size of the datagrams that a message consists of, by its control data; 0 if they do not say. */
+/** The size of the datagrams that a message consists of, by its control data; 0 if they do not have it. */
 function segmentOf(control: Uint8Array, length: number, wanted: number): number {
   let size = 0;
   eachMessage(control, length, (level, type, data) => {

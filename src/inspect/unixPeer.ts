@@ -1,5 +1,5 @@
 // The other end of a UNIX socket, as sock_diag(7) reports it: most of these sockets have no name, so their addresses do
-// not say which two belong together. Inodes do.
+// not show which two belong together. Inodes do.
 
 import { AF_NETLINK, AF_UNIX } from "../addr/index.js";
 import { fs } from "../builtins.js";
@@ -26,7 +26,7 @@ export function inodeOf(fd: number): number {
   }
 }
 
-/** The inode of the socket at the other end; 0 if there is none yet, or the kernel can't say. */
+/** The inode of the socket at the other end; 0 if there is none yet, or if the kernel has no sock_diag for UNIX sockets. */
 export function peerInode(kernel: Calls, inode: number): number {
   const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   if (fd < 0) return 0;

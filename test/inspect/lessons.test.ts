@@ -125,7 +125,7 @@ test("the lesson lostPeer kills a process, and loses a machine", async () => {
   const killed = run.steps.find(({ title }) => title === "The process is killed")!;
   assert.equal(stateOf(killed.before, "process"), "ESTABLISHED");
   assert.equal(stateOf(killed.after, "connection"), "CLOSE_WAIT");
-  assert.match(run.steps.find(({ title }) => title === "Writing again")!.result, /^EPIPE: /);
+  assert.match(run.steps.find(({ title }) => title === "The server sends again")!.result, /^EPIPE: /);
   const last = run.steps.at(-1)!;
   assert.match(last.result, /^ETIMEDOUT: .* \(sent again [1-9]\d* times?\)$/);
   // Every packet that went out was the same segment, and none came back.
