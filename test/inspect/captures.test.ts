@@ -103,6 +103,9 @@ async function nodeServer(path: string | number): Promise<{ server: Server; port
   return { server, port: typeof address === "object" ? address!.port : 0 };
 }
 
+/** Not once(), which rejects after an error. */
+const closedOf = (node: NetSocket): Promise<void> => new Promise((resolve) => void node.once("close", () => resolve()));
+
 async function read(socket: Socket, length: number): Promise<string> {
   const parts: Buffer[] = [];
   for (let left = length; left > 0;) {
@@ -162,7 +165,7 @@ test(
         // Without TIME_WAIT, so that the addresses are free.
         nodes[0]!.resetAndDestroy();
         nodes[1]!.on("error", () => undefined).resume();
-        await Promise.all(nodes.map((node) => node.closed || new Promise((resolve) => node.once("close", resolve))));
+        await Promise.all(nodes.filter(({ closed }) => !closed).map((node) => closedOf(node)));
       }
     });
     const both = conversations(file);
