@@ -46,6 +46,8 @@ export interface DataObserver {
   ended(row: SocketRow, call: CallName, line: string | undefined): void;
   /** A call that moves no data has returned, or one that does has failed. */
   called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
+  /** The descriptor is about to be closed. */
+  closing(row: SocketRow): void;
   /** A message has carried the descriptor to another process or thread. */
   passed(row: SocketRow): void;
   /** The descriptor is not this thread's any more: closed, given away, or closed by other code and used again. */
@@ -352,10 +354,12 @@ export class Recording {
   wrap<Name extends keyof Calls>(
     name: Name,
     after: (result: number, start: number, args: Parameters<Calls[Name]>) => void,
+    before?: (args: Parameters<Calls[Name]>) => void,
   ): void {
     const original = this.kernel[name] as (...args: Parameters<Calls[Name]>) => number;
     const wrapper = (...args: Parameters<Calls[Name]>): number => {
       if (!this.#active) return original(...args);
+      if (before !== undefined) this.#guard(() => before(args));
       const start = clock();
       const result = original(...args);
       this.#returned = clock();

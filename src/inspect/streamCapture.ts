@@ -51,7 +51,7 @@ export class StreamCapture {
   readonly #places = new Map<SocketRow, Place>();
   readonly #byEnd = new Map<string, Connection>();
   readonly #connected = new WeakSet<SocketRow>();
-  /** Sockets whose close() sends RST: SO_LINGER with a time of 0. */
+  /** Sockets whose close() sends RST: SO_LINGER with a time of 0, or unread bytes. */
   readonly #abortive = new WeakSet<SocketRow>();
   /** Sockets that another process or thread has, too. */
   readonly #passed = new WeakSet<SocketRow>();
@@ -115,6 +115,11 @@ export class StreamCapture {
     } else if (result === EINPROGRESS) {
       this.#connected.add(row);
     }
+  }
+
+  /** A socket that is closed with unread bytes sends RST (RFC 1122, section 4.2.2.13), and a UNIX socket resets its peer. */
+  closing(row: SocketRow): void {
+    if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);
   }
 
   passed(row: SocketRow): void {

@@ -56,6 +56,10 @@ export class TrafficCapture implements DataObserver {
     else this.#streams.called(row, call, result, detail, comment);
   }
 
+  closing(row: SocketRow): void {
+    this.#streams.closing(row);
+  }
+
   passed(row: SocketRow): void {
     this.#streams.passed(row);
   }

@@ -293,6 +293,21 @@ test("close() with SO_LINGER 0 is a reset", opts, async () => {
   assert.deepEqual([flagged(file, "fin"), flagged(file, "reset")], [0, 1]);
 });
 
+test("close() with unread bytes is a reset, of TCP and of a UNIX socket", opts, async () => {
+  for (const make of [pair, async () => socketpair() as [Socket, Socket]]) {
+    const file = await record(async () => {
+      const [client, server] = await make();
+      await client.sendAll("unread");
+      await server.readable();
+      server.close();
+      await assert.rejects(client.recv(10), { code: "ECONNRESET" });
+      client.close();
+    });
+    assert.deepEqual([flagged(file, "fin"), flagged(file, "reset")], [0, 1]);
+    assert.equal(sides(conversations(file)[0]!).client, "unread");
+  }
+});
+
 test("what MSG_PEEK and MSG_ERRQUEUE return is neither counted as received nor in the capture", opts, async () => {
   const file = await record(async (inspector) => {
     const { server, port } = await nodeServer(0);
