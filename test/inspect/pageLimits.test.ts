@@ -22,8 +22,13 @@ before(async () => {
 
 const rows = (page: Page) => page.locator('[role="row"].body');
 
-/** A call of the socket with this id. */
-const call = (socket: string, sequence: number, name: string, changes: object = {}): object => ({
+/** A call of the socket with this id. Its result is the bytes that it has moved. */
+const call = (
+  socket: string,
+  sequence: number,
+  name: string,
+  changes: { readonly result?: number | null; readonly [field: string]: unknown } = {},
+): object => ({
   sequence,
   socket,
   call: name,
@@ -31,6 +36,7 @@ const call = (socket: string, sequence: number, name: string, changes: object = 
   start: Date.now() + sequence,
   duration: 5,
   result: 0,
+  moved: /^(?:send|recv)/.test(name) ? { bytes: changes.result ?? 0, sent: name.startsWith("send") } : null,
   errno: null,
   wouldBlock: false,
   line: "/srv/app/server.ts:20:30",
