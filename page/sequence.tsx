@@ -84,21 +84,21 @@ function arrowOf(
   { type, family }: SocketReport,
 ): Arrow | null {
   const tcp = type === "SOCK_STREAM" && family.startsWith("AF_INET");
-  const { call, result, errno, wouldBlock, socket } = calls[index]!;
+  const { call, result, moved, errno, wouldBlock, socket } = calls[index]!;
   // The library calls connect() again to learn how it ended.
   const again = call === "connect" && connectsBefore(calls, index, socket);
   if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
     return { from: side, label: "SYN", kind: "control" };
   if (call === "connect" && tcp && errno === "ECONNREFUSED")
     return { from: otherSide(side), label: "RST", kind: "error" };
-  if (SENDS.test(call) && result !== null && result > 0) return { from: side, label: bytes(result), kind: "data" };
+  if (moved?.sent === true && moved.bytes > 0) return { from: side, label: bytes(moved.bytes), kind: "data" };
   if (call === "close" || call === "shutdown") {
     // An empty datagram is no end.
     return both && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, tcp) : null;
   }
-  if (!RECEIVES.test(call) || both) return null;
+  if ((!RECEIVES.test(call) && moved?.sent !== false) || both) return null;
   // What arrives is all that shows of the other end.
-  if (result !== null && result > 0) return { from: otherSide(side), label: bytes(result), kind: "data" };
+  if (moved !== null && moved.bytes > 0) return { from: otherSide(side), label: bytes(moved.bytes), kind: "data" };
   if (result === 0 && tcp)
     return isFirstEnd(calls, index) ? { from: otherSide(side), label: "FIN", kind: "control" } : null;
   if (errno === "ECONNRESET") return { from: otherSide(side), label: "RST", kind: "error" };
@@ -130,7 +130,9 @@ function resultOf(call: CallReport): JSX.Element {
   if (call.result === null) return <span class="result" />;
   const data = SENDS.test(call.call) || RECEIVES.test(call.call);
   return (
-    <span class="result">{data ? plural(call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}</span>
+    <span class="result">
+      {data ? plural(call.moved?.bytes ?? call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}
+    </span>
   );
 }
 

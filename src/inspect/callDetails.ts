@@ -1,7 +1,7 @@
 // The arguments of calls in short, for records.
 
 import { declaredOptions, type SocketOption } from "../options/option.js";
-import { SHUT_RD, SHUT_WR } from "../sys/constants.js";
+import { MSG_ERRQUEUE, SHUT_RD, SHUT_WR } from "../sys/constants.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 
 type AnyOption = SocketOption<unknown, never>;
@@ -41,6 +41,21 @@ export function optionDetail(level: number, name: number, value: Uint8Array): st
 
 export function addressDetail(address: Uint8Array): string {
   return address.length < 2 ? "" : String(decodeAddress(address));
+}
+
+/** The flag of a call that leaves what it returns in its queue, or takes it from the queue of errors. */
+export const lookDetail = (flags: number): string => ((flags & MSG_ERRQUEUE) !== 0 ? "MSG_ERRQUEUE" : "MSG_PEEK");
+
+export const batchDetail = (count: number): string =>
+  count < 0 ? "" : `${count} ${count === 1 ? "datagram" : "datagrams"}`;
+
+/** A part of some bytes; undefined if their buffer was detached meanwhile. */
+export function partOf(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
+  try {
+    return bytes.subarray(from, to);
+  } catch {
+    return undefined;
+  }
 }
 
 export const listenDetail = (backlog: number): string => `backlog ${backlog}`;

@@ -32,6 +32,11 @@ export const CALL_NAMES = [
 
 export type CallName = (typeof CALL_NAMES)[number];
 
+/** Bits of the number of a call in a record: the call receives; it leaves what it returns in its queue. */
+export const RECEIVES = 0x40;
+export const LOOKS = 0x80;
+const CODE = 0x3f;
+
 /** What a record has besides its numbers. */
 export interface CallExtras {
   readonly detail?: string | undefined;
@@ -51,6 +56,10 @@ export interface RingRecord extends CallExtras {
   readonly duration: number;
   /** What the call returned: -errno after a failure. */
   readonly result: number;
+  /** Bytes that the call has returned or sent. */
+  readonly bytes: number;
+  readonly receives: boolean;
+  readonly looks: boolean;
 }
 
 class Ring {
@@ -59,6 +68,7 @@ class Ring {
   #starts: Float64Array;
   #durations: Float32Array;
   #results: Int32Array;
+  #bytes: Uint32Array;
   #calls: Uint8Array;
   #rows: (SocketRow | undefined)[];
   #extras: (CallExtras | undefined)[];
@@ -72,6 +82,7 @@ class Ring {
     this.#starts = new Float64Array(size);
     this.#durations = new Float32Array(size);
     this.#results = new Int32Array(size);
+    this.#bytes = new Uint32Array(size);
     this.#calls = new Uint8Array(size);
     this.#rows = Array.from({ length: size });
     this.#extras = Array.from({ length: size });
@@ -88,6 +99,7 @@ class Ring {
     start: number,
     duration: number,
     result: number,
+    bytes: number,
     extras: CallExtras | undefined,
   ): void {
     const at = this.#at;
@@ -99,6 +111,7 @@ class Ring {
     this.#starts[at] = start;
     this.#durations[at] = duration;
     this.#results[at] = result;
+    this.#bytes[at] = bytes;
     this.#extras[at] = extras;
   }
 
@@ -107,6 +120,7 @@ class Ring {
     this.#sequences = this.#starts = new Float64Array(0);
     this.#durations = new Float32Array(0);
     this.#results = new Int32Array(0);
+    this.#bytes = new Uint32Array(0);
     this.#calls = new Uint8Array(0);
     this.#rows = [];
     this.#extras = [];
@@ -117,7 +131,8 @@ class Ring {
     for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
       const at = index % this.#size;
       const row = this.#rows[at];
-      const call = CALL_NAMES[this.#calls[at]!]!;
+      const code = this.#calls[at]!;
+      const call = CALL_NAMES[code & CODE]!;
       if (row === undefined || !chosen(row, call)) continue;
       left--;
       into.push({
@@ -128,6 +143,9 @@ class Ring {
         start: this.#starts[at]!,
         duration: this.#durations[at]!,
         result: this.#results[at]!,
+        bytes: this.#bytes[at]!,
+        receives: (code & RECEIVES) !== 0,
+        looks: (code & LOOKS) !== 0,
       });
     }
   }
@@ -135,6 +153,9 @@ class Ring {
 
 const BEFORE_ACCEPT: ReadonlySet<CallName> = new Set(["socket", "fromfd", "setsockopt", "bind", "listen"]);
 const FIRST_LIFE_CALL = CALL_NAMES.indexOf("socket");
+
+/** Whether a call sends or receives. */
+export const movesData = (call: CallName): boolean => CALL_NAMES.indexOf(call) < FIRST_LIFE_CALL;
 
 export class CallRing {
   readonly #data: Ring;
@@ -164,10 +185,11 @@ export class CallRing {
     start: number,
     duration: number,
     result: number,
+    bytes: number,
     extras: CallExtras | undefined,
   ): void {
-    const ring = call < FIRST_LIFE_CALL ? this.#data : this.#life;
-    ring.push(++this.#sequence, row, call, start, duration, result, extras);
+    const ring = (call & CODE) < FIRST_LIFE_CALL ? this.#data : this.#life;
+    ring.push(++this.#sequence, row, call, start, duration, result, bytes, extras);
   }
 
   /**

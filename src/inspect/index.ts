@@ -8,6 +8,7 @@ export type { InspectorOptions } from "./inspectOptions.js";
 export type {
   CallReport,
   Finding,
+  HeadlessUpdate,
   OptionReport,
   PendingReport,
   Sample,

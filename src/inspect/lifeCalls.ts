@@ -61,20 +61,21 @@ export function wrapLifeCalls(recording: Recording): void {
       recording.line(),
     ),
   );
-  recording.wrap("close", (result, start, [fd]) => {
-    const row = recording.rows[fd];
-    if (row === undefined || result === EBADF) return;
-    const collected = row.object !== undefined && row.object.deref() === undefined;
-    recording.called(
-      row,
-      "close",
-      start,
-      result,
-      collected ? "by the collector" : "",
-      collected ? undefined : recording.line(),
-    );
-    recording.remove(row, collected);
-  });
+  recording.wrap(
+    "close",
+    (result, start, [fd]) => {
+      const row = recording.rows[fd];
+      if (row === undefined || result === EBADF) return;
+      const collected = row.object !== undefined && row.object.deref() === undefined;
+      const detail = collected ? "by the collector" : "";
+      recording.called(row, "close", start, result, detail, collected ? undefined : recording.line());
+      recording.remove(row, collected);
+    },
+    ([fd]) => {
+      const row = recording.observer === undefined ? undefined : recording.rows[fd];
+      if (row !== undefined) recording.observer?.closing(row);
+    },
+  );
   recording.wrap("release", (result, start, [fd]) => {
     const row = recording.rows[fd];
     if (row === undefined || result < 0) return;

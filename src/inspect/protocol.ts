@@ -62,8 +62,13 @@ export interface CallReport {
   readonly start: number;
   /** Microseconds in the kernel call; 0 if it was not timed, as some calls of a busy program that no page shows. */
   readonly duration: number;
-  /** Bytes, or the result of the call; null if it failed. */
+  /** What the call returned; null if it failed. Of a batch, the number of datagrams. */
   readonly result: number | null;
+  /**
+   * The bytes that the call has sent or received; null if it moves none, failed, or has left them in their queue, as
+   * with `MSG_PEEK`.
+   */
+  readonly moved: { readonly bytes: number; readonly sent: boolean } | null;
   /** The code of its error, such as ECONNRESET. */
   readonly errno: string | null;
   /** Whether the call found nothing to do: EAGAIN or EINPROGRESS. The library waits then. */
@@ -124,6 +129,12 @@ export interface TableUpdate {
   /** Records that the ring had no room for, since the start. */
   readonly dropped: number;
   readonly process: { readonly pid: number; readonly title: string; readonly node: string; readonly threads: number };
+}
+
+/** A line of --headless. */
+export interface HeadlessUpdate extends TableUpdate {
+  /** Looks at the table since the line before that have no line of their own, because the reader was slow. */
+  readonly skipped: number;
 }
 
 // The requests. Each has the token, as ?token=… or as the first folder of its path: /TOKEN/events. Host and Origin are

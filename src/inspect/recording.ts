@@ -8,9 +8,18 @@ import type { TransferStats } from "../io.js";
 import { attachListener, callerLine, detachListener, type ObjectRecord, takeLine } from "../registry/index.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { EAGAIN } from "../sys/errno.js";
-import { AF_UNSPEC, MSG_PEEK, SOCK_DGRAM, SOCK_STREAM } from "../sys/constants.js";
-import { CALL_NAMES, type CallExtras, type CallName, CallRing } from "./callRing.js";
-import { addressDetail } from "./callDetails.js";
+import {
+  AF_UNSPEC,
+  MSG_ERRQUEUE,
+  MSG_PEEK,
+  MSG_TRUNC,
+  POLLRDHUP,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+} from "../sys/constants.js";
+import { CALL_NAMES, type CallExtras, type CallName, CallRing, LOOKS, RECEIVES } from "./callRing.js";
+import { addressDetail, batchDetail, lookDetail, partOf } from "./callDetails.js";
 import { kindOfDescriptor } from "./kernelState.js";
 import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
@@ -20,18 +29,29 @@ import { wrapTransfers } from "./transferCalls.js";
 export interface MovedBytes {
   readonly call: CallName;
   readonly sent: boolean;
-  readonly bytes: Uint8Array;
+  /** The bytes, or as many of their first ones as the program has; undefined if the kernel alone has them. */
+  readonly bytes: Uint8Array | undefined;
+  readonly length: number;
   /** The peer of a datagram, as a sockaddr. */
   readonly address: Uint8Array | undefined;
+  /** The size of the datagrams that the bytes are (UDP_SEGMENT, UDP_GRO); 0 for a single one. */
+  readonly segment: number;
   readonly line: string | undefined;
 }
 
 /** What gets the bytes that calls move, for a capture. */
 export interface DataObserver {
-  /** A call has moved bytes. `address` is the peer of a datagram, as a sockaddr. */
   moved(row: SocketRow, moved: MovedBytes): void;
-  /** Another call has returned, or one that moves data has returned 0 or an error. */
+  /** A call has returned that the peer has finished. */
+  ended(row: SocketRow, call: CallName, line: string | undefined): void;
+  /** A call that moves no data has returned, or one that does has failed. */
   called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
+  /** The descriptor is about to be closed. */
+  closing(row: SocketRow): void;
+  /** A message has carried the descriptor to another process or thread. */
+  passed(row: SocketRow): void;
+  /** The descriptor is not this thread's any more: closed, given away, or closed by other code and used again. */
+  removed(row: SocketRow): void;
 }
 
 export interface RecordingOptions {
@@ -52,6 +72,12 @@ const TIMING_PERIOD = 100;
 const UNTIMED = 16;
 /** Calls that move data, of each socket, whose line is recorded whatever the traffic is. */
 const FIRST_LINES = 4;
+
+/** Calls whose result is a number of datagrams. */
+const BATCHES: ReadonlySet<number> = new Set([CODE.recvmmsg, CODE.sendmmsg]);
+
+const addressText = (address: Uint8Array | undefined): string | undefined =>
+  address === undefined ? undefined : addressDetail(address);
 
 /** The sockets of the package have a descriptor, whatever class they have. */
 interface HasDescriptor {
@@ -92,16 +118,18 @@ export class Recording {
   readonly #timer: NodeJS.Timeout;
   /** When the last call returned. */
   #returned = 0;
-  readonly #payload: number;
+  /** Bytes of payload that are kept of a call. */
+  readonly payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
   readonly #listener = {
+    seesCalls: true,
     made: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
     closed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
   };
 
   constructor({ records, payload }: RecordingOptions) {
     this.ring = new CallRing(records);
-    this.#payload = payload;
+    this.payload = payload;
     this.#timer = setInterval(() => (this.#timings = TIMINGS), TIMING_PERIOD);
     this.#timer.unref();
     attachListener(this.#listener);
@@ -153,6 +181,7 @@ export class Recording {
 
   remove(row: SocketRow, collected: boolean): void {
     this.rows[row.fd] = undefined;
+    this.observer?.removed(row);
     row.collected = collected;
     this.#ended(row);
   }
@@ -224,6 +253,13 @@ export class Recording {
     return this.#now;
   }
 
+  /**
+   * Counts a call that moves data, and writes its record. May throw: the wrappers of the calls catch it.
+   *
+   * @param asked bytes that a call asked for which receives: with 0 it returns 0, and the peer has not ended
+   * @param length bytes that were moved, where the result is something else
+   * @param segment see {@link MovedBytes.segment}
+   */
   moved(
     fd: number,
     code: number,
@@ -233,52 +269,79 @@ export class Recording {
     sent: boolean,
     flags: number,
     address: Uint8Array | undefined,
-    count: number = result,
+    asked: number,
+    length: number = result,
+    segment: number = 0,
   ): void {
     if (!this.#active) return;
-    try {
-      const end = this.#end(start);
-      const row = this.rows[fd] ?? this.#adopt(fd);
-      if (row === undefined) return;
-      const traced = row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100 || this.observer !== undefined;
-      const line = traced && takeLine() ? callerLine() : undefined;
-      if (line !== undefined) row.lines++;
-      if (result > 0 || (result === 0 && row.type === SOCK_DGRAM)) {
-        const direction = sent ? row.sent : row.received;
-        direction.bytes += count;
-        direction.calls++;
-        row.fruitful++;
-        row.moved = end;
-      } else {
-        if (result === 0 && !sent) row.ended = true;
-        row.fruitless++;
-        row.fruitlessCall = CALL_NAMES[code]!;
-        if (line !== undefined) row.fruitlessLine = line;
-      }
-      // A view takes longer than the rest of the record.
-      const moved = this.wantsBytes && bytes !== undefined && result > 0 ? bytes.subarray(0, result) : undefined;
-      let extras: CallExtras | undefined;
-      if (line !== undefined || moved !== undefined) {
-        extras = {
-          line,
-          detail: address === undefined ? undefined : addressDetail(address),
-          payload: this.#payload > 0 && moved !== undefined ? moved.slice(0, this.#payload) : undefined,
-        };
-      }
-      this.ring.push(row, code, start > 0 ? start : end, start > 0 ? end - start : 0, result, extras);
-      if (this.observer !== undefined && (flags & MSG_PEEK) === 0) {
-        const call = CALL_NAMES[code]!;
-        if (result <= 0 && result !== EAGAIN) this.observer.called(row, call, result, "", line);
-        else if (moved !== undefined) this.observer.moved(row, { call, sent, bytes: moved, address, line });
-      }
-    } catch {
-      // See #guard.
+    const end = this.#end(start);
+    const row = this.rows[fd] ?? this.#adopt(fd);
+    if (row === undefined) return;
+    const { observer } = this;
+    const traced = row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100 || observer !== undefined;
+    const line = traced && takeLine() ? callerLine() : undefined;
+    if (line !== undefined) row.lines++;
+    // MSG_PEEK leaves what it returns in the queue, and MSG_ERRQUEUE returns what the socket had sent.
+    const looks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
+    const moves = !looks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
+    const ends = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
+    if (ends) row.ended = true;
+    if (moves) {
+      const direction = sent ? row.sent : row.received;
+      direction.bytes += length;
+      direction.calls++;
+      row.fruitful++;
+      row.moved = end;
+    } else if (result <= 0) {
+      row.fruitless++;
+      row.fruitlessCall = CALL_NAMES[code]!;
+      if (line !== undefined) row.fruitlessLine = line;
     }
+    // A view takes longer than the rest of the record. With MSG_TRUNC, TCP discards the bytes: the buffer has others.
+    const seen =
+      bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
+        ? partOf(bytes, 0, length)
+        : undefined;
+    let extras: CallExtras | undefined;
+    if (line !== undefined || seen !== undefined || looks) {
+      extras = {
+        line,
+        detail: looks ? lookDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
+        payload: this.payload > 0 && seen !== undefined ? seen.slice(0, this.payload) : undefined,
+      };
+    }
+    const kind = code | (sent ? 0 : RECEIVES) | (looks ? LOOKS : 0);
+    const took = start > 0 ? end - start : 0;
+    this.ring.push(row, kind, start > 0 ? start : end, took, result, length > 0 ? length : 0, extras);
+    if (observer === undefined) return;
+    this.lastLine = line;
+    const call = CALL_NAMES[code]!;
+    if (ends) observer.ended(row, call, line);
+    else if (result < 0) {
+      if (result !== EAGAIN && !looks) observer.called(row, call, result, "", line);
+    } else if (moves && !BATCHES.has(code)) {
+      observer.moved(row, { call, sent, bytes: seen, length, address, segment, line });
+    }
+  }
+
+  /** The line of the last call that moves data, for the datagrams of a batch. */
+  lastLine: string | undefined;
+
+  /** Whether a read that returned 0 was the end. An empty record of SOCK_SEQPACKET gives 0, too. */
+  #peerEnded({ fd, type }: SocketRow): boolean {
+    if (type !== SOCK_SEQPACKET) return type === SOCK_STREAM;
+    const events = this.kernel.poll(fd, POLLRDHUP, 0);
+    return events > 0 && (events & POLLRDHUP) !== 0 && this.kernel.inq(fd) <= 0;
   }
 
   /** Whether any reader of the bytes exists. */
   get wantsBytes(): boolean {
-    return this.#payload > 0 || this.observer !== undefined;
+    return this.payload > 0 || this.observer !== undefined;
+  }
+
+  /** Of so many bytes, those that the readers take. */
+  wanted(length: number): number {
+    return this.observer === undefined ? Math.min(length, this.payload) : length;
   }
 
   // ---- calls that open, connect and close
@@ -293,17 +356,19 @@ export class Recording {
     line: string | undefined,
   ): void {
     if (row === undefined) return;
-    this.ring.push(row, CODE[call], start, this.#returned - start, result, { detail, line });
+    this.ring.push(row, CODE[call], start, this.#returned - start, result, 0, { detail, line });
     this.observer?.called(row, call, result, detail, line);
   }
 
   wrap<Name extends keyof Calls>(
     name: Name,
     after: (result: number, start: number, args: Parameters<Calls[Name]>) => void,
+    before?: (args: Parameters<Calls[Name]>) => void,
   ): void {
     const original = this.kernel[name] as (...args: Parameters<Calls[Name]>) => number;
     const wrapper = (...args: Parameters<Calls[Name]>): number => {
       if (!this.#active) return original(...args);
+      if (before !== undefined) this.#guard(() => before(args));
       const start = clock();
       const result = original(...args);
       this.#returned = clock();

@@ -6,7 +6,7 @@ import { declaredOptions, type SocketOption } from "../options/option.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINPROGRESS, EALREADY, errnoName } from "../sys/errno.js";
 import { valueText } from "./callDetails.js";
-import type { RingRecord } from "./callRing.js";
+import { movesData, type RingRecord } from "./callRing.js";
 import { familyName, isTcp, readTcpInfo, typeName } from "./kernelState.js";
 import type { CallReport, OptionReport, SocketDetail } from "./protocol.js";
 import type { Recording } from "./recording.js";
@@ -146,6 +146,7 @@ export class DetailReader {
       start: dateOf(start),
       duration: Math.round(duration * 1e6) / 1000,
       result: result < 0 ? null : result,
+      moved: result < 0 || record.looks || !movesData(call) ? null : { bytes: record.bytes, sent: !record.receives },
       errno: result < 0 ? errnoName(result) : null,
       wouldBlock: WOULD_BLOCK.has(result),
       line: line ?? (call === "socket" || call === "socketpair" || call === "accept" ? (row.line ?? null) : null),
@@ -153,7 +154,7 @@ export class DetailReader {
     };
   }
 
-  #payload(bytes: Uint8Array, { call, row, result }: RingRecord): CallReport["payload"] {
+  #payload(bytes: Uint8Array, { call, row, bytes: all }: RingRecord): CallReport["payload"] {
     const known = this.#redacted.get(bytes);
     if (known !== undefined) return known;
     let shown: Uint8Array | null = bytes;
@@ -166,7 +167,7 @@ export class DetailReader {
         else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);
       });
     }
-    const payload = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: result };
+    const payload = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: all };
     this.#redacted.set(bytes, payload);
     return payload;
   }

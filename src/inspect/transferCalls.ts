@@ -1,6 +1,14 @@
 // The replaced calls that move data. They pass on exactly the arguments that they get: the native functions count them.
+//
+// Each records in a `try`: a buffer that was detached meanwhile, for example, must not throw into the program, whose call
+// has succeeded.
 
+import { ENTRY_WORDS, LENGTH, NAME, NAME_LENGTH, SEGMENT, WHOLE_LENGTH } from "../batch/table.js";
+import { eachMessage } from "../cmsg/layout.js";
+import { MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
+import { EAGAIN } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
+import { partOf } from "./callDetails.js";
 import { CALL_NAMES, type CallName } from "./callRing.js";
 import type { Recording } from "./recording.js";
 
@@ -20,14 +28,18 @@ export function wrapTransfers(recording: Recording): void {
         : flags === undefined
           ? recv(fd, bytes, length)
           : recv(fd, bytes, length, flags);
-    recording.moved(fd, CODE.recv, start, result, bytes, false, flags ?? 0, undefined);
+    try {
+      recording.moved(fd, CODE.recv, start, result, bytes, false, flags ?? 0, undefined, length ?? bytes.length);
+    } catch {}
     return result;
   });
   recording.set("recvAt", (fd, bytes, offset, length) => {
     const start = recording.begin();
     const result = kernel.recvAt(fd, bytes, offset, length);
-    const part = result > 0 && recording.wantsBytes ? bytes.subarray(offset) : undefined;
-    recording.moved(fd, CODE.recv, start, result, part, false, 0, undefined);
+    try {
+      const part = result > 0 && recording.wantsBytes ? partOf(bytes, offset) : undefined;
+      recording.moved(fd, CODE.recv, start, result, part, false, 0, undefined, length);
+    } catch {}
     return result;
   });
   recording.set("send", (fd, bytes, offset, flags) => {
@@ -38,92 +50,110 @@ export function wrapTransfers(recording: Recording): void {
         : flags === undefined
           ? send(fd, bytes, offset)
           : send(fd, bytes, offset, flags);
-    const part = offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : bytes.subarray(offset);
-    recording.moved(fd, CODE.send, start, result, part, true, 0, undefined);
+    try {
+      const part = offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : partOf(bytes, offset);
+      recording.moved(fd, CODE.send, start, result, part, true, 0, undefined, 0);
+    } catch {}
     return result;
   });
   recording.set("recvfrom", (fd, bytes, length, flags, address) => {
     const start = recording.begin();
     const result = kernel.recvfrom(fd, bytes, length, flags, address);
-    recording.moved(
-      fd,
-      CODE.recvfrom,
-      start,
-      result,
-      bytes,
-      false,
-      flags,
-      result < 0 ? undefined : writtenAddress(address),
-    );
+    try {
+      const from = result < 0 ? undefined : writtenAddress(address);
+      recording.moved(fd, CODE.recvfrom, start, result, bytes, false, flags, from, length);
+    } catch {}
     return result;
   });
   recording.set("sendto", (fd, bytes, flags, address) => {
     const start = recording.begin();
     const result = kernel.sendto(fd, bytes, flags, address);
-    recording.moved(fd, CODE.sendto, start, result, bytes, true, 0, address);
+    try {
+      recording.moved(fd, CODE.sendto, start, result, bytes, true, 0, address, 0);
+    } catch {}
     return result;
   });
   recording.set("recvmsg", (fd, parts, flags, address, control, out) => {
     const start = recording.begin();
     const result = kernel.recvmsg(fd, parts, flags, address, control, out);
-    const from = address === null || result < 0 ? undefined : writtenAddress(address);
-    recording.moved(fd, CODE.recvmsg, start, result, joined(recording, parts, 0, result), false, flags, from);
+    try {
+      const from = address === null || result < 0 ? undefined : writtenAddress(address);
+      const bytes = joined(recording, parts, 0, result);
+      const asked = result === 0 ? lengthOf(parts) : result;
+      const { observer } = recording;
+      const observed = observer !== undefined && control !== null && result > 0;
+      const segment = observed ? segmentOf(control, view(out).getUint32(0, LITTLE), UDP_GRO) : 0;
+      recording.moved(fd, CODE.recvmsg, start, result, bytes, false, flags, from, asked, result, segment);
+    } catch {}
     return result;
   });
   recording.set("sendmsg", (fd, parts, skip, flags, address, control) => {
     const start = recording.begin();
     const result = kernel.sendmsg(fd, parts, skip, flags, address, control);
-    recording.moved(
-      fd,
-      CODE.sendmsg,
-      start,
-      result,
-      joined(recording, parts, skip, result),
-      true,
-      0,
-      address ?? undefined,
-    );
+    try {
+      const bytes = joined(recording, parts, skip, result);
+      const observed = recording.observer !== undefined && control !== null && result >= 0;
+      const segment = observed ? segmentOf(control, control.length, UDP_SEGMENT) : 0;
+      recording.moved(fd, CODE.sendmsg, start, result, bytes, true, 0, address ?? undefined, 0, result, segment);
+      if (observed) notePassed(recording, control);
+    } catch {}
     return result;
   });
-  // The bytes of batches are not counted, and not kept.
   recording.set("recvmmsg", (fd, slab, table, control, flags) => {
     const start = recording.begin();
     const result = kernel.recvmmsg(fd, slab, table, control, flags);
-    recording.moved(fd, CODE.recvmmsg, start, result, undefined, false, flags, undefined, 0);
+    try {
+      recordBatch(recording, fd, CODE.recvmmsg, start, result, slab, table, 0, flags);
+    } catch {}
     return result;
   });
   recording.set("sendmmsg", (fd, slab, table, from, to, flags) => {
     const start = recording.begin();
     const result = kernel.sendmmsg(fd, slab, table, from, to, flags);
-    recording.moved(fd, CODE.sendmmsg, start, result, undefined, true, 0, undefined, 0);
+    try {
+      recordBatch(recording, fd, CODE.sendmmsg, start, result, slab, table, from, 0);
+    } catch {}
     return result;
   });
   recording.set("sendfile", (out, file, offset, count) => {
     const start = recording.begin();
     const result = kernel.sendfile(out, file, offset, count);
-    recording.moved(out, CODE.sendfile, start, result, undefined, true, 0, undefined);
+    try {
+      recording.moved(out, CODE.sendfile, start, result, undefined, true, 0, undefined, 0);
+    } catch {}
     return result;
   });
   recording.set("splice", (from, to, count) => {
     const start = recording.begin();
     const result = kernel.splice(from, to, count);
-    // One end is a pipe, and pipes have no row.
-    const fromSocket = recording.rows[from] !== undefined;
-    recording.moved(fromSocket ? from : to, CODE.splice, start, result, undefined, !fromSocket, 0, undefined);
+    try {
+      // One end is a pipe, and pipes have no row.
+      const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
+      recording.moved(sent ? to : from, CODE.splice, start, result, undefined, sent, 0, undefined, count);
+    } catch {}
     return result;
   });
   recording.set("spliceThrough", (from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest) => {
     const start = recording.begin();
     const result = kernel.spliceThrough(from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest);
-    const counts = view(out);
-    const [read, written] = [counts.getUint32(0, LITTLE), counts.getUint32(4, LITTLE)];
-    recording.moved(from, CODE.splice, start, read > 0 ? read : result, undefined, false, 0, undefined);
-    if (written > 0) recording.moved(to, CODE.splice, start, written, undefined, true, 0, undefined);
+    try {
+      const counts = view(out);
+      const [read, written] = [counts.getUint32(0, LITTLE), counts.getUint32(4, LITTLE)];
+      if (read > 0) recording.moved(from, CODE.splice, start, read, undefined, false, 0, undefined, budget);
+      if (written > 0) recording.moved(to, CODE.splice, start, written, undefined, true, 0, undefined, 0);
+      // If they are equal, the result is that of the source.
+      const done = result > 0 || (result === EAGAIN && read > 0);
+      if (!done && read === written) {
+        recording.moved(from, CODE.splice, start, result, undefined, false, 0, undefined, budget);
+      } else if (!done) {
+        recording.moved(to, CODE.splice, start, result, undefined, true, 0, undefined, 0);
+      }
+    } catch {}
     return result;
   });
 }
 
-/** The bytes that a call with several buffers has moved. */
+/** The bytes that a call with several buffers has moved, as far as a reader takes them. They are copied if they span several. */
 function joined(
   recording: Recording,
   parts: readonly Uint8Array[],
@@ -131,18 +161,107 @@ function joined(
   count: number,
 ): Uint8Array | undefined {
   if (count <= 0 || !recording.wantsBytes) return undefined;
-  const [first] = parts;
-  if (parts.length === 1 && first !== undefined) return skip === 0 ? first : first.subarray(skip);
   try {
-    return Buffer.concat(parts, skip + count).subarray(skip);
+    return copied(parts, skip, recording.wanted(count));
   } catch {
-    // There is no memory for a copy. The call of the program has succeeded.
+    // There is no memory for a copy, or a buffer was detached.
     return undefined;
   }
 }
+
+function copied(parts: readonly Uint8Array[], skip: number, length: number): Uint8Array {
+  let at = skip;
+  let found = 0;
+  const pieces: Uint8Array[] = [];
+  for (const part of parts) {
+    if (at >= part.length) {
+      at -= part.length;
+      continue;
+    }
+    const piece = part.subarray(at, at + length - found);
+    at = 0;
+    if (piece.length === length) return piece;
+    pieces.push(piece);
+    found += piece.length;
+    if (found >= length) break;
+  }
+  return Buffer.concat(pieces, found);
+}
+
+const lengthOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0);
 
 /** The sockaddr that a call wrote to an address buffer: a copy. */
 function writtenAddress(buffer: Uint8Array): Uint8Array {
   const length = view(buffer).getUint32(0, LITTLE);
   return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
+}
+
+/** The size of the datagrams that a message consists of, by its control data; 0 if they do not have it. */
+function segmentOf(control: Uint8Array, length: number, wanted: number): number {
+  let size = 0;
+  eachMessage(control, length, (level, type, data) => {
+    if (level !== SOL_UDP || type !== wanted) return;
+    size = data.length >= 4 ? view(data).getInt32(0, LITTLE) : data.length >= 2 ? view(data).getUint16(0, LITTLE) : 0;
+  });
+  return size;
+}
+
+/** Notes the sockets whose descriptors a message has carried away (SCM_RIGHTS). */
+function notePassed(recording: Recording, control: Uint8Array): void {
+  eachMessage(control, control.length, (level, type, data) => {
+    if (level !== SOL_SOCKET || type !== SCM_RIGHTS) return;
+    for (let at = 0; at + 4 <= data.length; at += 4) {
+      const row = recording.rows[view(data).getInt32(at, LITTLE)];
+      if (row !== undefined) recording.observer?.passed(row);
+    }
+  });
+}
+
+/** Records a batch: the call, and for a capture each of its datagrams. */
+function recordBatch(
+  recording: Recording,
+  fd: number,
+  code: number,
+  start: number,
+  count: number,
+  slab: Uint8Array,
+  table: Uint8Array,
+  first: number,
+  flags: number,
+): void {
+  const sent = code === CODE.sendmmsg;
+  const words = new Int32Array(table.buffer, table.byteOffset, table.length >> 2);
+  const end = first + Math.max(0, count);
+  let length = 0;
+  for (let at = first; at < end; at++) length += words[at * ENTRY_WORDS + LENGTH]!;
+  const slot = slab.length / (words.length / ENTRY_WORDS);
+  const bytesOf = (at: number): Uint8Array =>
+    slab.subarray(at * slot, at * slot + Math.min(slot, words[at * ENTRY_WORDS + LENGTH]!));
+  let bytes: Buffer | undefined;
+  if (recording.payload > 0 && length > 0) {
+    const pieces: Uint8Array[] = [];
+    for (let at = first, found = 0; at < end && found < recording.payload; at++) {
+      pieces.push(bytesOf(at));
+      found += words[at * ENTRY_WORDS + LENGTH]!;
+    }
+    bytes = Buffer.concat(pieces).subarray(0, recording.payload);
+  }
+  recording.moved(fd, code, start, count, bytes, sent, flags, undefined, 1, length);
+  const { observer, lastLine: line } = recording;
+  const row = recording.rows[fd];
+  if (observer === undefined || row === undefined || (flags & MSG_PEEK) !== 0) return;
+  for (let at = first; at < end; at++) {
+    const entry = at * ENTRY_WORDS;
+    const name = (entry + NAME) * 4;
+    const nameLength = words[entry + NAME_LENGTH]!;
+    observer.moved(row, {
+      call: CALL_NAMES[code]!,
+      sent,
+      bytes: bytesOf(at),
+      length: sent ? words[entry + LENGTH]! : Math.max(words[entry + LENGTH]!, words[entry + WHOLE_LENGTH]!),
+      address: nameLength === 0 ? undefined : table.slice(name, name + nameLength),
+      segment: words[entry + SEGMENT]!,
+      line,
+    });
+  }
 }

@@ -13,6 +13,7 @@
 // While a flow waits for its source, the poller moves bytes in C as long as nothing else happens: see reactor/relay.ts.
 
 import { type Operation, operation, progress } from "../reactor/operation.js";
+import { registry } from "../registry/index.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, ECANCELED, EINTR, EIO } from "../sys/errno.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
@@ -66,6 +67,8 @@ function startRelay(calls: Calls, fd: number, flow: Flow): void {
   const { from, pipes, to } = flow;
   // A relay does not count bytes against a limit.
   if (flow.limit !== Infinity || to.writing.busy) return;
+  // A relay calls the kernel in C, where the inspector does not see it.
+  if (registry?.seesCalls === true) return;
   const relay = flow.relay ?? from.makeRelay?.();
   if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
   const place = pipes.share(calls, relay.table);

@@ -13,11 +13,12 @@ import {
   type IpAddress,
   PSH,
   RST,
+  type Segment,
   SYN,
   tcpPacket,
   udpPacket,
 } from "./headers.js";
-import type { CaptureInterface, PacketOptions } from "./writer.js";
+import { type CaptureInterface, checkLength, type PacketOptions } from "./writer.js";
 
 /** The ends of a flow. Both have the same family. */
 export interface FlowEnds {
@@ -37,6 +38,15 @@ export interface TcpFlowOptions extends FlowEnds {
 
 /** What is known of a piece. */
 export type FlowOptions = Pick<PacketOptions, "time" | "comment">;
+
+/** What is known of a piece of data. */
+export interface FlowDataOptions extends FlowOptions {
+  /**
+   * Bytes of the piece, if the given ones are only its beginning, as after sendfile(2). Packets without all of their bytes are
+   * written as a capture with a limit writes them: their headers have the real lengths, and their checksum is not valid.
+   */
+  readonly length?: number | undefined;
+}
 
 const SIDES = ["client", "server"] as const;
 /** The largest payload whose packet has a length of 16 bits, over IPv6 and over IPv4. */
@@ -75,13 +85,14 @@ class Flow {
     this.ends = ends;
   }
 
-  protected write(side: FlowSide, packet: Buffer, opts: FlowOptions): void {
+  protected write(side: FlowSide, packet: Buffer, missing: number, { time, comment }: FlowOptions): void {
     this.packets++;
     const { linkType } = this.#to;
     const frame =
       linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
     // Seen from the server's machine.
-    this.#to.packet(frame, { ...opts, direction: side === "client" ? "inbound" : "outbound" });
+    const direction = side === "client" ? "inbound" : "outbound";
+    this.#to.packet(frame, { time, comment, direction, length: frame.length + missing });
   }
 }
 
@@ -115,6 +126,7 @@ export class TcpFlow extends Flow {
   readonly #next: Record<FlowSide, number>;
   readonly #finished: Record<FlowSide, boolean> = { client: false, server: false };
   #opened = false;
+  #reset = false;
 
   constructor(to: CaptureInterface, opts: TcpFlowOptions) {
     const { segmentSize = 32_768, initialSequence = 0 } = opts;
@@ -138,20 +150,24 @@ export class TcpFlow extends Flow {
     if (this.#opened) return;
     this.#opened = true;
     const options = Buffer.from([2, 4, this.#segmentSize >> 8, this.#segmentSize & 0xff, 1, 3, 3, SCALE]);
-    this.#segment("client", SYN, opts, options);
-    this.#segment("server", SYN | ACK, {}, options);
+    this.#segment("client", SYN, opts, { options });
+    this.#segment("server", SYN | ACK, {}, { options });
     this.#segment("client", ACK, {});
   }
 
   /** Writes what a side has sent, in as many segments as it takes. */
-  data(side: FlowSide, bytes: Uint8Array, opts: FlowOptions = {}): void {
+  data(side: FlowSide, bytes: Uint8Array, opts: FlowDataOptions = {}): void {
+    const { length = bytes.length } = opts;
     checkSide("record data", side);
-    if (bytes.length === 0) return;
+    checkLength("record data", length, bytes.length, Number.MAX_SAFE_INTEGER);
+    if (length === 0) return;
     this.open(opts.time === undefined ? {} : { time: opts.time });
-    for (let at = 0; at < bytes.length; at += this.#segmentSize) {
-      const payload = bytes.subarray(at, at + this.#segmentSize);
-      const last = at + payload.length === bytes.length;
-      this.#segment(side, last ? ACK | PSH : ACK, at === 0 ? opts : { time: opts.time }, undefined, payload);
+    for (let at = 0; at < length; at += this.#segmentSize) {
+      const size = Math.min(this.#segmentSize, length - at);
+      const payload = bytes.subarray(at, at + size);
+      const missing = size - payload.length;
+      const flags = at + size === length ? ACK | PSH : ACK;
+      this.#segment(side, flags, at === 0 ? opts : { time: opts.time }, { payload, missing });
     }
     this.#acknowledge(other(side), opts);
   }
@@ -159,38 +175,47 @@ export class TcpFlow extends Flow {
   /** Writes that a side has finished sending. */
   finish(side: FlowSide, opts: FlowOptions = {}): void {
     checkSide("record the end", side);
-    if (this.#finished[side]) return;
+    if (this.#finished[side] || this.#reset) return;
     this.open(opts.time === undefined ? {} : { time: opts.time });
     this.#segment(side, FIN | ACK, opts);
     this.#finished[side] = true;
     this.#acknowledge(other(side), opts);
   }
 
-  /** Writes that a side has reset the connection. */
+  /** Writes that a side has reset the connection. After that, neither side finishes or resets it. */
   reset(side: FlowSide, opts: FlowOptions = {}): void {
     checkSide("record a reset", side);
+    if (this.#reset) return;
     this.open(opts.time === undefined ? {} : { time: opts.time });
     this.#segment(side, RST | ACK, opts);
+    this.#reset = true;
+  }
+
+  /** Writes a segment without data, which carries a comment: readers show it as an update of the window. */
+  note(side: FlowSide, opts: FlowOptions): void {
+    checkSide("record a note", side);
+    this.open(opts.time === undefined ? {} : { time: opts.time });
+    this.#segment(side, ACK, opts, { window: WINDOW - 1 });
   }
 
   #acknowledge(side: FlowSide, { time }: FlowOptions): void {
     this.#segment(side, ACK, { time });
   }
 
-  #segment(side: FlowSide, flags: number, opts: FlowOptions, options?: Uint8Array, payload?: Uint8Array): void {
+  #segment(side: FlowSide, flags: number, opts: FlowOptions, more: Partial<Segment> = {}): void {
     const peer = other(side);
+    const { payload, missing = 0 } = more;
     const packet = tcpPacket(this.ends[side], this.ends[peer], {
       flags,
       sequence: this.#next[side],
       acknowledgement: (flags & ACK) === 0 ? 0 : this.#next[peer],
       window: WINDOW,
       id: this.packets,
-      ...(options === undefined ? {} : { options }),
-      ...(payload === undefined ? {} : { payload }),
+      ...more,
     });
-    const counted = (payload?.length ?? 0) + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
+    const counted = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
     this.#next[side] = (this.#next[side] + counted) >>> 0;
-    this.write(side, packet, opts);
+    this.write(side, packet, missing, opts);
   }
 }
 
@@ -217,11 +242,14 @@ export class UdpFlow extends Flow {
   }
 
   /** Writes a datagram that a side has sent. */
-  datagram(side: FlowSide, bytes: Uint8Array, opts: FlowOptions = {}): void {
+  datagram(side: FlowSide, bytes: Uint8Array, opts: FlowDataOptions = {}): void {
     checkSide("record a datagram", side);
     if (bytes.length > MAX_DATAGRAM) {
       throw new RangeError(`Cannot record a datagram: it has ${bytes.length} bytes, required at most ${MAX_DATAGRAM}`);
     }
-    this.write(side, udpPacket(this.ends[side], this.ends[other(side)], bytes, this.packets), opts);
+    const { length = bytes.length } = opts;
+    checkLength("record a datagram", length, bytes.length, MAX_DATAGRAM);
+    const missing = length - bytes.length;
+    this.write(side, udpPacket(this.ends[side], this.ends[other(side)], bytes, this.packets, missing), missing, opts);
   }
 }

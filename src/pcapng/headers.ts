@@ -54,15 +54,16 @@ function transportChecksum(
   return fold(sum);
 }
 
-/** A packet of IP around a segment of TCP or a datagram of UDP. */
+/** A packet of IP around a segment of TCP or a datagram of UDP, whose last `missing` bytes are not there. */
 function ipPacket(
   from: Uint8Array,
   to: Uint8Array,
   protocol: number,
   content: readonly Uint8Array[],
   id: number,
+  missing: number,
 ): Buffer {
-  const length = content.reduce((sum, part) => sum + part.length, 0);
+  const length = content.reduce((sum, part) => sum + part.length, missing);
   if (from.length === 16) {
     const header = Buffer.alloc(40);
     header.writeUInt32BE(0x6000_0000, 0);
@@ -101,6 +102,8 @@ export interface Segment {
   /** In 32-bit words, so padded. */
   readonly options?: Uint8Array;
   readonly payload?: Uint8Array;
+  /** Bytes behind the payload that are not known. The segment then has no checksum. */
+  readonly missing?: number;
   /** The identification of the IPv4 packet. */
   readonly id: number;
 }
@@ -108,7 +111,7 @@ export interface Segment {
 const NOTHING = new Uint8Array(0);
 
 export function tcpPacket(from: End, to: End, segment: Segment): Buffer {
-  const { flags, sequence, acknowledgement, window, options = NOTHING, payload = NOTHING, id } = segment;
+  const { flags, sequence, acknowledgement, window, options = NOTHING, payload = NOTHING, missing = 0, id } = segment;
   const header = Buffer.alloc(20 + options.length);
   header.writeUInt16BE(from.port, 0);
   header.writeUInt16BE(to.port, 2);
@@ -118,18 +121,19 @@ export function tcpPacket(from: End, to: End, segment: Segment): Buffer {
   header[13] = flags;
   header.writeUInt16BE(window, 14);
   header.set(options, 20);
-  header.writeUInt16BE(transportChecksum(from.bytes, to.bytes, TCP, header, payload), 16);
-  return ipPacket(from.bytes, to.bytes, TCP, [header, payload], id);
+  if (missing === 0) header.writeUInt16BE(transportChecksum(from.bytes, to.bytes, TCP, header, payload), 16);
+  return ipPacket(from.bytes, to.bytes, TCP, [header, payload], id, missing);
 }
 
-export function udpPacket(from: End, to: End, payload: Uint8Array, id: number): Buffer {
+export function udpPacket(from: End, to: End, payload: Uint8Array, id: number, missing: number): Buffer {
   const header = Buffer.alloc(8);
   header.writeUInt16BE(from.port, 0);
   header.writeUInt16BE(to.port, 2);
-  header.writeUInt16BE(8 + payload.length, 4);
-  // 0 would say that there is no checksum.
-  header.writeUInt16BE(transportChecksum(from.bytes, to.bytes, UDP, header, payload) || 0xffff, 6);
-  return ipPacket(from.bytes, to.bytes, UDP, [header, payload], id);
+  header.writeUInt16BE(8 + payload.length + missing, 4);
+  // 0 says that there is no checksum. UDP over IPv6 always has one (RFC 8200, section 8.1).
+  const checksum = missing === 0 ? transportChecksum(from.bytes, to.bytes, UDP, header, payload) || 0xffff : 0;
+  header.writeUInt16BE(checksum === 0 && from.bytes.length === 16 ? 0xffff : checksum, 6);
+  return ipPacket(from.bytes, to.bytes, UDP, [header, payload], id, missing);
 }
 
 /** Puts an Ethernet header before a packet: locally administered addresses that follow from those of IP. */

@@ -1,8 +1,17 @@
 // A writer and a reader of captures, in the format of Wireshark and tshark.
 
 export { LINKTYPE_ETHERNET, LINKTYPE_RAW, type LinkType } from "./blocks.js";
+export { CaptureFile, type CaptureFileOptions } from "./captureFile.js";
 export { type Conversation, readConversations, type Turn } from "./conversations.js";
-export { type FlowEnds, type FlowOptions, type FlowSide, TcpFlow, type TcpFlowOptions, UdpFlow } from "./flows.js";
+export {
+  type FlowDataOptions,
+  type FlowEnds,
+  type FlowOptions,
+  type FlowSide,
+  TcpFlow,
+  type TcpFlowOptions,
+  UdpFlow,
+} from "./flows.js";
 export type { IpAddress } from "./headers.js";
 export { type CapturedPacket, readCapture } from "./reader.js";
 export {

@@ -40,12 +40,22 @@ export interface PacketOptions {
   readonly direction?: "inbound" | "outbound" | undefined;
   /** A text that readers show with the packet. */
   readonly comment?: string | undefined;
+  /** Bytes of the whole packet, if the given ones are only its beginning. */
+  readonly length?: number | undefined;
 }
 
 /** Nanoseconds from 1970 to the zero of the monotonic clock, so that times never go back within a process. */
 const EPOCH: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
 
 const now = (): bigint => EPOCH + BigInt(Math.round(performance.now() * 1e6));
+
+/** Checks the length of something of which `given` bytes are passed. */
+export function checkLength(action: string, length: number, given: number, most: number): void {
+  if (Number.isInteger(length) && length >= given && length <= most) return;
+  throw new RangeError(
+    `Cannot ${action}: length is ${quote(length)}, required an integer from ${given}, the given bytes, to ${most}`,
+  );
+}
 
 /** An interface of a {@link Capture}, to which packets are written. */
 export class CaptureInterface {
@@ -64,14 +74,15 @@ export class CaptureInterface {
 
   /** Writes a packet, which begins as the link type of the interface says. Makes no call; the bytes are copied. */
   packet(packet: Uint8Array, opts: PacketOptions = {}): void {
-    const { time = now(), direction, comment } = opts;
+    const { time = now(), direction, comment, length = packet.length } = opts;
+    checkLength("write a packet", length, packet.length, 0xffff_ffff);
     const options: Option[] = [];
     if (comment !== undefined) options.push([OPTION.comment, comment]);
     if (direction !== undefined) {
       options.push([OPTION.packetFlags, new Uint8Array([direction === "inbound" ? 1 : 2, 0, 0, 0])]);
     }
     const kept = this.#snapLength === 0 ? packet : packet.subarray(0, this.#snapLength);
-    this.#write(enhancedPacket(this.#id, time, kept, packet.length, options));
+    this.#write(enhancedPacket(this.#id, time, kept, length, options));
   }
 }
 

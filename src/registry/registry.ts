@@ -37,6 +37,8 @@ export interface CallRecord {
 
 /** Gets the events of the registry. It must not throw, and must not run code of users. */
 export interface RegistryListener {
+  /** Whether it has replaced calls of the table: native code must not make such calls without the table then. */
+  readonly seesCalls?: boolean;
   made?(record: ObjectRecord): void;
   closed?(record: ObjectRecord): void;
   begun?(record: CallRecord): void;
@@ -47,6 +49,8 @@ export class Registry {
   readonly #listeners = new Set<RegistryListener>();
   /** The listeners that get the events of calls. */
   #callListeners = 0;
+  /** The listeners that have replaced calls of the table. */
+  #observers = 0;
   readonly #objects = new Map<number, ObjectRecord>();
   readonly #recordOf = new WeakMap<object, ObjectRecord>();
   readonly #callOf = new WeakMap<object, CallRecord>();
@@ -56,6 +60,11 @@ export class Registry {
   /** The sockets that were made while the registry was on, and are neither closed nor collected. */
   get objects(): Iterable<ObjectRecord> {
     return this.#objects.values();
+  }
+
+  /** Whether every call has to go through the table. */
+  get seesCalls(): boolean {
+    return this.#observers > 0;
   }
 
   /** The record of a waiting call; undefined if the call began while the registry was off. */
@@ -101,11 +110,15 @@ export class Registry {
     if (this.#listeners.has(listener)) return;
     this.#listeners.add(listener);
     if (getsCalls(listener)) this.#callListeners++;
+    if (listener.seesCalls === true) this.#observers++;
   }
 
   /** @returns whether no listener is left */
   detach(listener: RegistryListener): boolean {
-    if (this.#listeners.delete(listener) && getsCalls(listener)) this.#callListeners--;
+    if (this.#listeners.delete(listener)) {
+      if (getsCalls(listener)) this.#callListeners--;
+      if (listener.seesCalls === true) this.#observers--;
+    }
     return this.#listeners.size === 0;
   }
 }

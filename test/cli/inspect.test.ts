@@ -6,7 +6,8 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { connect, listen } from "berkeley";
+import { connect, InetAddress, listen } from "berkeley";
+import { Capture, TcpFlow } from "berkeley/pcapng";
 import { checkLeaks } from "../support/leaks.js";
 import { complaints, follow } from "../support/tshark.js";
 import { listening, missing, objects, run, start } from "./support.js";
@@ -138,6 +139,44 @@ test(
     assert.match(changed.stderr, /^berkeley: the answer differs from byte 4 on: it has 21, and the recorded one 74\n$/);
   },
 );
+
+test("bytes that a capture does not have: those of the server are only counted, those of a client are refused", async () => {
+  const write = (name: string, cutSide: "client" | "server"): string => {
+    const blocks: Buffer[] = [];
+    const capture = new Capture({ write: (block) => blocks.push(block) });
+    const [client, server] = [new InetAddress("127.0.0.1", 50_000), new InetAddress("127.0.0.1", 80)];
+    const flow = new TcpFlow(capture.addInterface(), { client, server });
+    flow.data("client", Buffer.from("GET"));
+    flow.data("server", Buffer.from("head"));
+    flow.data(cutSide, new Uint8Array(0), { length: 100_000 });
+    flow.data("server", Buffer.from("tail"));
+    const file = join(folder, name);
+    writeFileSync(file, Buffer.concat(blocks));
+    return file;
+  };
+  await using listener = await listen("tcp://127.0.0.1:0");
+  const serving = (async () => {
+    for (const length of [100_000, 99_000]) {
+      await using stream = await listener.accept();
+      await stream.readExactly(3);
+      await stream.write("head");
+      await stream.write(Buffer.alloc(length, "x"));
+      await stream.write("tail");
+    }
+  })();
+  const endpoint = `tcp://${listener.address}`;
+  const file = write("server-cut.pcapng", "server");
+  const { status, stdout } = await run(["replay", file, endpoint]);
+  assert.equal(status, 0);
+  assert.match(stdout, /^sent 3 bytes and received 100008, /);
+  const short = await run(["replay", file, endpoint]);
+  await serving;
+  assert.equal(short.status, 1);
+  assert.equal(short.stderr, "berkeley: the answer ends after 99008 bytes, and the recorded one goes on\n");
+  const refused = await run(["replay", write("client-cut.pcapng", "client"), endpoint]);
+  assert.equal(refused.status, 1);
+  assert.equal(refused.stderr, "berkeley: the capture lacks 100000 of the bytes that the client sent\n");
+});
 
 test("datagrams are replayed one by one, and files that are no capture are refused", async () => {
   const file = join(folder, "udp.pcapng");

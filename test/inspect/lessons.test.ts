@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { sockets, startInspector } from "berkeley/inspect";
 import { checkLeaks } from "../support/leaks.js";
+import { Program } from "../support/program.js";
 
 const inspector = await startInspector();
 after(() => inspector.close());
@@ -124,7 +125,7 @@ test("the lesson lostPeer kills a process, and loses a machine", async () => {
   const killed = run.steps.find(({ title }) => title === "The process is killed")!;
   assert.equal(stateOf(killed.before, "process"), "ESTABLISHED");
   assert.equal(stateOf(killed.after, "connection"), "CLOSE_WAIT");
-  assert.match(run.steps.find(({ title }) => title === "Writing again")!.result, /^EPIPE: /);
+  assert.match(run.steps.find(({ title }) => title === "The server sends again")!.result, /^EPIPE: /);
   const last = run.steps.at(-1)!;
   assert.match(last.result, /^ETIMEDOUT: .* \(sent again [1-9]\d* times?\)$/);
   // Every packet that went out was the same segment, and none came back.
@@ -202,3 +203,23 @@ test(
     await once(program, "exit");
   },
 );
+
+test("a lesson whose child process runs keeps no process alive", async () => {
+  const program = `
+    const { startInspector } = await import("berkeley/inspect");
+    const { url } = await startInspector();
+    const request = async (method, path) => {
+      const to = new URL(url);
+      to.pathname = path;
+      return (await fetch(to, { method, headers: { connection: "close" } })).json();
+    };
+    const { id } = await request("POST", "/api/lessons/lostPeer");
+    await request("POST", "/api/runs/" + id + "/next");
+    const { steps } = await request("POST", "/api/runs/" + id + "/next");
+    console.log(steps[1].result);
+  `;
+  await using running = new Program(process.execPath, ["--input-type=module", "--eval", program], { limit: 25_000 });
+  const { status, stdout } = await running.ended;
+  assert.equal(status, 0);
+  assert.match(stdout, /^descriptor \d+, connected to process \d+\n$/);
+});

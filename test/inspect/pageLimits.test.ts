@@ -22,8 +22,13 @@ before(async () => {
 
 const rows = (page: Page) => page.locator('[role="row"].body');
 
-/** A call of the socket with this id. */
-const call = (socket: string, sequence: number, name: string, changes: object = {}): object => ({
+/** A call of the socket with this id. Its result is the bytes that it has moved. */
+const call = (
+  socket: string,
+  sequence: number,
+  name: string,
+  changes: { readonly result?: number | null; readonly [field: string]: unknown } = {},
+): object => ({
   sequence,
   socket,
   call: name,
@@ -31,6 +36,7 @@ const call = (socket: string, sequence: number, name: string, changes: object = 
   start: Date.now() + sequence,
   duration: 5,
   result: 0,
+  moved: /^(?:send|recv)/.test(name) ? { bytes: changes.result ?? 0, sent: name.startsWith("send") } : null,
   errno: null,
   wouldBlock: false,
   line: "/srv/app/server.ts:20:30",
@@ -227,7 +233,8 @@ test("the end of a direction is one arrow, and that of the call that made the ke
   const one = row(1, { local: "127.0.0.1:40001", peer: "127.0.0.1:8888" });
   const other = row(2, { local: "127.0.0.1:8888", peer: "127.0.0.1:40001" });
   fake.rows = [one, other];
-  const of = (socket: string, names: readonly (readonly [string, object?])[]): object[] =>
+  type Changes = Parameters<typeof call>[3];
+  const of = (socket: string, names: readonly (readonly [string, Changes?])[]): object[] =>
     names.map(([name, changes = {}], at) => call(socket, at * 2 + (socket === one.id ? 0 : 1), name, changes));
   const failed = { errno: "ENOTCONN", result: null, detail: "SHUT_WR" };
   const calls = [

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import { AF_INET, Socket, socketpair } from "berkeley";
+import { AF_INET, AF_UNIX, MSG_ERRQUEUE, SOCK_SEQPACKET, Socket, socketpair } from "berkeley";
 import { sockets, startInspector } from "berkeley/inspect";
 import * as sync from "berkeley/sync";
 import { Recording } from "#berkeley/inspect/recording.js";
@@ -11,6 +11,7 @@ import { registry } from "#berkeley/registry/index.js";
 import { addon } from "#berkeley/sys/addon.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { EMFILE } from "#berkeley/sys/errno.js";
+import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -181,4 +182,103 @@ test("a clock that jumps moves no time of the inspector, and no finding", async 
   }
   left.close();
   right.close();
+});
+
+test("an empty record, a read of no byte and an empty message of the error queue are not the end of a connection", async (t) => {
+  const { recv } = calls;
+  // As the kernel answers for a completion of MSG_ZEROCOPY.
+  calls.recv = (...args) => (((args[3] ?? 0) & MSG_ERRQUEUE) !== 0 ? 0 : recv(...args));
+  t.after(() => void (calls.recv = recv));
+  using clock = new TestClock();
+  await using inspector = await startInspector();
+  const leaks = async (): Promise<number> => {
+    await clock.advance(1000);
+    inspector.sockets();
+    await clock.advance(20_000);
+    return inspector.sockets().filter(({ findings }) => findings.some(({ kind }) => kind === "leak")).length;
+  };
+  const [left, right] = socketpair(AF_UNIX, SOCK_SEQPACKET);
+  await left.send("");
+  assert.equal((await right.recv(10)).length, 0);
+  await left.send("more");
+  assert.equal(String(await right.recv(10)), "more");
+  const [one, other] = socketpair();
+  await one.sendAll("x");
+  await other.recv(10, { flags: MSG_ERRQUEUE });
+  assert.equal(calls.recv(other.fileno(), new Uint8Array(10), 0, 0), 0);
+  assert.equal(await leaks(), 0);
+  left.close();
+  assert.equal((await right.recv(10)).length, 0);
+  one.close();
+  assert.equal(String(await other.recv(10)), "x");
+  assert.equal((await other.recv(10)).length, 0);
+  assert.equal(await leaks(), 2);
+  right.close();
+  other.close();
+});
+
+test("a buffer that is detached before the record is made throws nothing into the program", async () => {
+  const names = ["recv", "recvAt", "recvfrom", "recvmsg", "recvmmsg", "send", "sendto", "sendmsg", "sendmmsg"] as const;
+  const originals = { ...calls };
+  const detached = (): Uint8Array => {
+    const bytes = new Uint8Array(8);
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+    return bytes;
+  };
+  for (const name of names) calls[name] = () => 4;
+  try {
+    await using inspector = await startInspector({ payloads: true });
+    const [left, right] = socketpair();
+    const fd = left.fileno();
+    const results = [
+      calls.recv(fd, detached(), 8),
+      calls.recvAt(fd, detached(), 2, 4),
+      calls.recvfrom(fd, detached(), 8, 0, detached()),
+      calls.recvmsg(fd, [detached(), detached()], 0, detached(), detached(), detached()),
+      calls.recvmmsg(fd, detached(), detached(), detached(), 0),
+      calls.send(fd, detached(), 2),
+      calls.sendto(fd, detached(), 0, detached()),
+      calls.sendmsg(fd, [detached(), detached()], 1, 0, detached(), detached()),
+      calls.sendmmsg(fd, detached(), detached(), 0, 4, 0),
+    ];
+    assert.deepEqual(new Set(results), new Set([4]));
+    // Those of batches are in a table, which is detached too.
+    const [row] = inspector.sockets();
+    assert.deepEqual([row!.sent, row!.received.calls], [{ bytes: 12, calls: 3 }, 2]);
+    left.close();
+    right.close();
+  } finally {
+    for (const name of names) calls[name] = originals[name] as never;
+  }
+});
+
+test("of a send that the kernel takes in parts, no more than the kept bytes of each part are copied", async () => {
+  const { sendmsg } = calls;
+  // The kernel takes 1000 bytes at a time.
+  calls.sendmsg = (_fd, parts, skip) => Math.min(1000, parts.reduce((sum, { length }) => sum + length, 0) - skip);
+  const { concat } = Buffer;
+  let copied = 0;
+  Buffer.concat = (list, length) => {
+    const result = concat(list, length);
+    copied += result.length;
+    return result;
+  };
+  try {
+    await using inspector = await startInspector({ payloads: 16 });
+    const [left, right] = socketpair();
+    const parts = Array.from({ length: 1000 }, (_, at) => Buffer.alloc(10, at % 256));
+    await left.sendmsg(parts);
+    copied = 0;
+    for (let skip = 0; skip < 10_000; skip += 1000) calls.sendmsg(left.fileno(), parts, skip, 0, null, null);
+    assert.ok(copied <= 10 * 16, String(copied));
+    const { calls: seen } = (await inspector.socket(inspector.sockets()[0]!.id))!;
+    const last = seen.at(-1)!;
+    assert.deepEqual([...Buffer.from(last.payload!.base64, "base64")], [...Buffer.concat(parts).subarray(9000, 9016)]);
+    assert.deepEqual(last.moved, { bytes: 1000, sent: true });
+    left.close();
+    right.close();
+  } finally {
+    Buffer.concat = concat;
+    calls.sendmsg = sendmsg;
+  }
 });

@@ -1,12 +1,20 @@
 // Captures, read back by tshark and byte by byte.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Inet6Address, InetAddress } from "berkeley";
-import { Capture, type CaptureInterface, LINKTYPE_ETHERNET, LINKTYPE_RAW, TcpFlow, UdpFlow } from "berkeley/pcapng";
+import {
+  Capture,
+  CaptureFile,
+  type CaptureInterface,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_RAW,
+  TcpFlow,
+  UdpFlow,
+} from "berkeley/pcapng";
 import { missing } from "../cli/support.js";
 import { complaints, fields, follow } from "../support/tshark.js";
 
@@ -161,4 +169,103 @@ test("wrong options are refused, and what write throws is thrown", () => {
   }).addInterface();
   full = true;
   assert.throws(() => new UdpFlow(failing, v4).datagram("client", Buffer.alloc(1)), { message: "no space" });
+});
+
+for (const [name, ends] of Object.entries({ v4, v6 })) {
+  test(`bytes that are not known have their length, and the sequence goes on behind them: ${name}`, { skip }, () => {
+    const file = captured(`unknown-${name}`, (capture) => {
+      const to = capture.addInterface();
+      const flow = new TcpFlow(to, ends);
+      flow.data("client", Buffer.from("GET"));
+      flow.data("server", Buffer.from("head"));
+      flow.data("server", new Uint8Array(0), { length: 100_000, comment: "sendfile" });
+      flow.data("server", Buffer.from("half"), { length: 10 });
+      flow.data("server", Buffer.from("tail"));
+      flow.finish("server");
+      flow.finish("client");
+      const datagrams = new UdpFlow(to, ends);
+      datagrams.datagram("client", Buffer.from("abc"), { length: 1000 });
+      datagrams.datagram("server", new Uint8Array(0), { length: 9 });
+    });
+    assert.equal(complaints(file), "");
+    const segments = fields(file, ["tcp.len", "frame.len", "frame.cap_len"], "tcp.len > 0 && tcp.srcport != 50000");
+    const headers = name === "v4" ? 40 : 60;
+    assert.deepEqual(
+      segments.map(([length, whole, kept]) => [Number(length), Number(whole) - headers, Number(kept) - headers]),
+      [
+        [4, 4, 4],
+        [32_768, 32_768, 0],
+        [32_768, 32_768, 0],
+        [32_768, 32_768, 0],
+        [1696, 1696, 0],
+        [10, 10, 4],
+        [4, 4, 4],
+      ],
+    );
+    assert.deepEqual(
+      fields(file, ["udp.length", "frame.cap_len"], "udp").map(([length, kept]) => [length, Number(kept) - headers]),
+      [
+        ["1008", 3 - 12],
+        ["17", -12],
+      ],
+    );
+    assert.deepEqual(fields(file, ["frame.comment"], 'frame.comment == "sendfile"').length, 1);
+  });
+}
+
+test("after a reset nobody finishes, and a note has no data", { skip }, () => {
+  const file = captured("reset", (capture) => {
+    const flow = new TcpFlow(capture.addInterface(), v4);
+    flow.data("client", Buffer.from("x"));
+    flow.note("client", { comment: "given away" });
+    flow.data("server", Buffer.from("y"));
+    flow.reset("server");
+    flow.reset("client");
+    flow.finish("client");
+    flow.finish("server");
+  });
+  assert.equal(complaints(file), "");
+  assert.equal(fields(file, ["frame.number"], "tcp.flags.reset == 1").length, 1);
+  assert.equal(fields(file, ["frame.number"], "tcp.flags.fin == 1").length, 0);
+  assert.deepEqual(fields(file, ["tcp.len", "frame.comment"], "frame.comment"), [["0", "given away"]]);
+});
+
+test("a length that is less than the given bytes is refused", () => {
+  const wire = new Capture({ write: () => {} }).addInterface();
+  const four = Buffer.alloc(4);
+  for (const work of [
+    () => wire.packet(four, { length: 3 }),
+    () => new TcpFlow(wire, v4).data("client", four, { length: 3 }),
+    () => new TcpFlow(wire, v4).data("client", four, { length: 4.5 }),
+    () => new UdpFlow(wire, v4).datagram("client", four, { length: 65_508 }),
+  ]) {
+    assert.throws(work, {
+      name: "RangeError",
+      message: /length is [\d.]+, required an integer from 4, the given bytes,/,
+    });
+  }
+});
+
+test("a file of a capture has all blocks after close(), and takes none after a failure", () => {
+  const path = join(folder, "file.pcapng");
+  const blocks: Buffer[] = [];
+  const file = new CaptureFile(path);
+  const capture = new Capture({ write: (block) => (blocks.push(block), file.add(block)) });
+  const flow = new UdpFlow(capture.addInterface(), v4);
+  for (let count = 0; count < 10; count++) flow.datagram("client", randomBytes(60_000));
+  assert.ok(readFileSync(path).length > 256 << 10, "it writes before it has more");
+  file.close();
+  file.close();
+  flow.datagram("client", randomBytes(10));
+  assert.ok(readFileSync(path).equals(Buffer.concat(blocks.slice(0, -1))));
+
+  const failures: string[] = [];
+  const full = new CaptureFile("/dev/full", { onFailure: ({ message }) => failures.push(message) });
+  full.add(blocks[0]!);
+  full.flush();
+  full.add(blocks[0]!);
+  full.close();
+  assert.equal(failures.length, 1);
+  assert.match(failures[0]!, /^ENOSPC/);
+  assert.throws(() => new CaptureFile(join(folder, "none", "file")), { code: "ENOENT" });
 });

@@ -98,6 +98,50 @@ test("segments that come early or twice count once and in order, and a missing o
   assert.throws(() => read(a, c), /segments between 127\.0\.0\.1:50000 and 127\.0\.0\.1:80 are missing/);
 });
 
+for (const [name, ends] of [
+  ["IPv4", V4],
+  ["IPv6", V6],
+] as const) {
+  test(`what a capture has cut is counted behind the bytes that it has: ${name}`, () => {
+    const bytes = record((capture) => {
+      const to = capture.addInterface();
+      const flow = new TcpFlow(to, { ...ends, segmentSize: 1000 });
+      flow.data("client", Buffer.from("GET"));
+      flow.data("server", Buffer.from("head"));
+      flow.data("server", Buffer.from("begin"), { length: 2500 });
+      flow.data("server", Buffer.from("tail"));
+      flow.data("client", Buffer.from("more"));
+      flow.finish("client");
+      new UdpFlow(to, ends).datagram("client", Buffer.from("abc"), { length: 10 });
+    });
+    const [tcp, udp] = readConversations(bytes);
+    assert.deepEqual(tcp!.turns, [
+      { side: "client", bytes: Buffer.from("GET") },
+      { side: "server", bytes: Buffer.from("headbegin"), cut: 2495 },
+      { side: "server", bytes: Buffer.from("tail") },
+      { side: "client", bytes: Buffer.from("more") },
+    ]);
+    assert.deepEqual(udp!.turns, [{ side: "client", bytes: Buffer.from("abc"), cut: 7 }]);
+  });
+}
+
+test("a capture with a limit for each packet keeps the beginning of each, and counts the rest", () => {
+  const bytes = record((capture) => {
+    const flow = new TcpFlow(capture.addInterface({ snapLength: 50 }), { ...V4, segmentSize: 100 });
+    flow.data("client", Buffer.alloc(250, "x"));
+    flow.data("server", Buffer.from("0123456789"));
+  });
+  assert.deepEqual(
+    readConversations(bytes)[0]!.turns.map(({ side, bytes: { length }, cut }) => [side, length, cut]),
+    [
+      ["client", 10, 90],
+      ["client", 10, 90],
+      ["client", 10, 40],
+      ["server", 10, undefined],
+    ],
+  );
+});
+
 test("a capture of the other byte order, and one with blocks of other kinds, is read", () => {
   const bytes = record((capture) => {
     const flow = new UdpFlow(capture.addInterface(), V4);

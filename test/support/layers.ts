@@ -151,6 +151,8 @@ export const policy: Readonly<Record<string, Policy>> = {
       "pcapng",
       "net",
       "socket",
+      "batch",
+      "cmsg",
       "options",
       "netdb",
       "sys",
@@ -164,7 +166,7 @@ export const policy: Readonly<Record<string, Policy>> = {
     types: ["stream", "io"],
   },
   // A writer of captures, for the command line and the inspector.
-  pcapng: { values: ["check", "addr"] },
+  pcapng: { values: ["builtins", "check", "addr"] },
   proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
   cli: { values: [], packages: ["berkeley", "commander"] },

@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { resolve } from "node:path";
 
@@ -40,6 +40,8 @@ function environmentOf({ port, headless, output, payloads, record, json }: Inspe
 function makeEmpty(name: string, path: string | undefined): void {
   if (path === undefined) return;
   try {
+    // A named pipe has no content, and opening it would wait for its reader.
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) return;
     writeFileSync(path, "");
   } catch (error) {
     throw new UsageError(`${name} is ${JSON.stringify(path)}, which can't be written: ${(error as Error).message}`);

@@ -18,7 +18,7 @@ export const backpressureLesson: LessonPlan = {
   name: "backpressure",
   title: "A reader that stops",
   about:
-    "A fast sender must not drown a slow reader. You see how the kernel holds the sender back, where the bytes wait meanwhile, and how it goes on.",
+    "A sender can be faster than its reader. You see how the kernel stops the sender, in which queues the bytes wait, and what starts the sender again.",
   plan(scene) {
     let client: Socket;
     let connection: Socket;
@@ -32,7 +32,7 @@ export const backpressureLesson: LessonPlan = {
           ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER));
           return "two connected sockets";
         },
-        text: "Each end has a send buffer and a receive buffer in the kernel. Here they are small, so that they fill quickly. The kernel doubles the value that it is given, for its own administration.",
+        text: "Each end has a send buffer and a receive buffer in the kernel. Here they are small, so that they fill quickly. The kernel doubles the value, because its own structures take a part of the buffer.",
       },
       {
         title: "The client sends more than fits",
@@ -48,7 +48,7 @@ export const backpressureLesson: LessonPlan = {
             return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(SENT)}`;
           }
         },
-        text: "The server does not read. Its receive queue fills. Each ACK of its kernel has the window: the bytes that it still has room for. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without its timeout it would wait for as long as the reader does nothing.",
+        text: "The server does not read. Its receive queue fills. Each ACK of its kernel contains the window: the number of bytes for which the receive buffer has room. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without the timeout, sendAll() would wait until the reader reads.",
       },
       {
         title: "Nothing moves",
@@ -58,16 +58,16 @@ export const backpressureLesson: LessonPlan = {
           const { tcpi_state: state, tcpi_notsent_bytes: notSent, tcpi_probes: probes } = client.getsockopt(TCP_INFO);
           return `{ tcpi_state: "${state}", tcpi_notsent_bytes: ${notSent}, tcpi_probes: ${probes}, … }`;
         },
-        text: "The connection is healthy: no error, no loss. From time to time the client's kernel sends a probe to ask whether the window has opened (tcpi_probes counts those without an answer that opened it). A send queue that is full and does not move is the sign of a reader that has stopped; the inspector flags it as stalled.",
+        text: "The connection has no error and no loss. From time to time the client's kernel sends a probe, and the answer contains the window (tcpi_probes counts the probes since the window was last open). A send queue that is full and does not change means that the reader has stopped; the inspector flags the socket as stalled.",
       },
       {
         title: "The reader takes a little",
         code: () => "await connection.recv(8192);",
         run: () => outcome(connection.recv(8192), (data) => bytesText(data.length)),
-        text: "A little room does not help yet. The kernel announces a window again when there is room for a good part of the buffer: many tiny segments would cost more than they bring (RFC 9293, section 3.8.6.2.2).",
+        text: "This is not enough room. The kernel announces a window again when a large part of the buffer is free, so that the sender does not send many small segments (RFC 9293, section 3.8.6.2.2).",
       },
       {
-        title: "The reader reads on",
+        title: "The reader reads the rest",
         code: () => `while (received < taken) received += (await connection.recv(65_536)).length;`,
         async run() {
           let received = 8192;
@@ -79,13 +79,13 @@ export const backpressureLesson: LessonPlan = {
           }
           return `${bytesText(received)} in all: each byte that the kernel had taken`;
         },
-        text: "The window opens, the client's kernel sends what its buffer holds, and the queues are empty. Not a byte was lost, although the sender was far ahead.",
+        text: "The window opens, the client's kernel sends the bytes of its send buffer, and the queues become empty. No byte was lost.",
       },
       {
         title: "Sending works again",
         code: () => 'await client.sendAll("back to normal");',
         run: () => outcome(client.sendAll("back to normal"), () => "nothing"),
-        text: "That is backpressure: a program that awaits its writes goes only as fast as its reader. One that does not await collects in memory what the kernel does not take.",
+        text: "This is backpressure: a program that awaits its writes sends only as fast as its peer reads. A program that does not await them collects in memory the bytes that the kernel does not take.",
       },
     ];
   },

@@ -10,7 +10,7 @@ export const halfCloseLesson: LessonPlan = {
   name: "halfClose",
   title: "Half-close",
   about:
-    "A connection has two directions, and each one ends by itself. A client can say “that was my whole request” and still receive the answer.",
+    "A connection has two directions, and each can end without the other. A client can end its request with FIN and still receive the answer.",
   plan(scene) {
     let client: Socket;
     let connection: Socket;
@@ -43,22 +43,22 @@ export const halfCloseLesson: LessonPlan = {
           const end = await connection.recv(1024);
           return `${quoted(request)}, then ${bytesText(end.length)}`;
         },
-        text: "First the bytes, then 0 bytes: the client sends no more. The server needs no length and no mark to know that the request is complete.",
+        text: "recv() returns the bytes, then 0 bytes: the client sends no more. So the end of a request can be marked by FIN, without a length or a delimiter.",
       },
       {
-        title: "The answer still goes",
+        title: "The server answers",
         code: () => 'await connection.sendAll("the answer");\nawait client.recv(1024);',
         async run() {
           await connection.sendAll("the answer");
           return quoted(await client.recv(1024));
         },
-        text: "The other direction is open. The client receives as before.",
+        text: "The direction from the server to the client is still open, so the client receives the answer.",
       },
       {
         title: "The client can't send any more",
         code: () => 'await client.sendAll("one more thing");',
         run: () => outcome(client.sendAll("one more thing"), () => "nothing"),
-        text: "After its FIN the client's kernel refuses to send: EPIPE. No packet leaves. A half-close can't be taken back.",
+        text: "After its FIN the client's kernel refuses to send: EPIPE. No packet is sent. A half-close can't be undone.",
       },
       {
         title: "The server closes",

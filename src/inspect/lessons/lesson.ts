@@ -7,7 +7,7 @@ export interface StepPlan {
   readonly title: string;
   /** The code of the step, as a program would have it. Read after the step, so it can have a port that the kernel chose. */
   readonly code: () => string;
-  /** Does it, and says what it returned. */
+  /** Runs the step, and returns its result as text. */
   readonly run: () => Promise<string> | string;
   /** What the kernel did. */
   readonly text: string;

@@ -1,4 +1,4 @@
-// A peer that dies: first its process, then its machine.
+// A peer that ends: first its process, then its machine.
 //
 // The process is a real one. A machine that goes silent is a socket with a filter that drops every packet before TCP sees
 // it: no ACK, no RST, as with a cable that was pulled.
@@ -19,10 +19,12 @@ const USER_TIMEOUT = 1_500;
 /** A client in a process of its own, which holds its connection until it is killed. */
 async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   const { spawn } = await import("node:child_process");
-  const program = `const s = require("node:net").connect(${port}, "127.0.0.1"); s.write("I am alive"); s.resume();`;
+  const program = `const s = require("node:net").connect(${port}, "127.0.0.1"); s.write("connected"); s.resume();`;
   // Options of the watched program must not watch this one too.
   const env = { ...process.env, NODE_OPTIONS: "" };
   const child = spawn(process.execPath, ["-e", program], { stdio: "ignore", env });
+  // The inspector keeps no process alive.
+  child.unref();
   scene.addChild(child);
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve);
@@ -35,7 +37,7 @@ export const lostPeerLesson: LessonPlan = {
   name: "lostPeer",
   title: "A peer that dies",
   about:
-    "A peer can end in two ways. Its process dies, and its kernel says so. Or its machine goes silent, and nobody says anything. You see both, and how long it takes to notice.",
+    "A peer can end in two ways. If its process dies, its kernel closes the connection with FIN. If its machine fails, no packet arrives any more. You see both, and how long it takes until a call returns the failure.",
   plan(scene) {
     let server: Socket;
     let connection: Socket;
@@ -54,7 +56,7 @@ export const lostPeerLesson: LessonPlan = {
           ({ port } = server.getsockname() as { port: number });
           return `${descriptorOf(server)}, port ${port}`;
         },
-        text: "It listens, as in the first lesson.",
+        text: "The server listens, as in the lesson about TCP.",
       },
       {
         title: "Another process connects",
@@ -72,12 +74,12 @@ export const lostPeerLesson: LessonPlan = {
         text: "The client is a process of its own. It has sent a few bytes and keeps its connection open.",
       },
       {
-        title: "It is alive",
+        title: "The process has sent bytes",
         code: () => "await connection.recv(1024);",
         async run() {
           return quoted(await connection.recv(1024));
         },
-        text: "The bytes of the other process.",
+        text: "recv() returns the bytes that the other process has sent.",
       },
       {
         title: "The process is killed",
@@ -88,27 +90,27 @@ export const lostPeerLesson: LessonPlan = {
           await ended;
           return `process ${child.pid} has ended`;
         },
-        text: "The process could not say goodbye: SIGKILL leaves no time for any code. But its sockets belong to the kernel, which closes all of them at the end of a process. So FIN is sent all the same, as after close().",
+        text: "SIGKILL ends a process at once: no code of the process runs any more. The kernel closes all descriptors of a process that ends. So the kernel sends FIN, as after close().",
       },
       {
-        title: "What the survivor reads",
+        title: "The server reads",
         code: () => "await connection.recv(1024);",
         async run() {
           return quoted(await connection.recv(1024));
         },
-        text: "0 bytes, as if the peer had finished in an orderly way. From this alone a program can't tell a crash from an end. That is why protocols have lengths or a last word.",
+        text: "recv() returns 0 bytes, as after close(). So a program can't distinguish a crash of the peer from its normal end by recv() alone. A protocol needs a length or an end marker for that.",
       },
       {
-        title: "Writing to the dead",
-        code: () => 'await connection.sendAll("are you there?");',
-        run: () => outcome(connection.sendAll("are you there?"), () => "nothing: the kernel has taken all 14 bytes"),
-        text: "sendAll() succeeds, because the kernel has taken the bytes. FIN said only that nothing more will come, not that nobody reads. But no socket has the connection any more, so the other kernel answers with RST.",
+        title: "The server sends to the ended process",
+        code: () => 'await connection.sendAll("first message");',
+        run: () => outcome(connection.sendAll("first message"), () => "nothing: the kernel has taken all 13 bytes"),
+        text: "sendAll() succeeds, because the kernel has taken the bytes: after FIN a peer can still read. But no socket has the connection any more, so the other kernel answers with RST.",
       },
       {
-        title: "Writing again",
-        code: () => 'await connection.sendAll("hello?");',
-        run: () => outcome(connection.sendAll("hello?"), () => "nothing"),
-        text: "After the reset the kernel refuses to send. The error comes one call late, as for most errors of a network.",
+        title: "The server sends again",
+        code: () => 'await connection.sendAll("second message");',
+        run: () => outcome(connection.sendAll("second message"), () => "nothing"),
+        text: "After the reset the kernel refuses to send. The call after the one that failed returns the error, as with most errors of a network.",
       },
       {
         title: "A machine that goes silent",
@@ -119,20 +121,20 @@ export const lostPeerLesson: LessonPlan = {
           far.setsockopt(SO_ATTACH_FILTER, [{ code: BPF_RET | BPF_K, k: 0 }]);
           return "nothing; every packet to “far” is dropped from now on";
         },
-        text: "A new connection. The filter drops what arrives at its far end before TCP sees it, so nothing is answered: as if a cable were pulled or the machine had lost its power. Both ends are still ESTABLISHED, and without traffic that stays so for ever.",
+        text: "This is a new connection. The filter drops every packet that arrives at its far end before TCP gets it, so there is no answer, as after a loss of power or of the network. Both ends are still ESTABLISHED. Without traffic, this state does not change.",
       },
       {
-        title: "Sending into the void",
-        code: () => `near.setsockopt(TCP_USER_TIMEOUT, ${USER_TIMEOUT});\nawait near.sendAll("are you there?");`,
+        title: "The near end sends",
+        code: () => `near.setsockopt(TCP_USER_TIMEOUT, ${USER_TIMEOUT});\nawait near.sendAll("first message");`,
         async run() {
           near.setsockopt(TCP_USER_TIMEOUT, USER_TIMEOUT);
-          await near.sendAll("are you there?");
-          return "nothing: the kernel has taken all 14 bytes";
+          await near.sendAll("first message");
+          return "nothing: the kernel has taken all 13 bytes";
         },
-        text: "The packet leaves and no ACK comes. The bytes stay in the send queue, because the kernel may have to send them again.",
+        text: "The kernel sends the packet and gets no ACK. The bytes stay in the send queue, because the kernel may have to send them again.",
       },
       {
-        title: "The kernel tries, then gives up",
+        title: "The kernel repeats, then ends the connection",
         code: () => "await near.recv(1024);",
         async run() {
           const before = near.getsockopt(TCP_INFO).tcpi_total_retrans;
@@ -140,7 +142,7 @@ export const lostPeerLesson: LessonPlan = {
           const sent = near.getsockopt(TCP_INFO).tcpi_total_retrans - before;
           return `${result} (sent again ${sent} ${sent === 1 ? "time" : "times"})`;
         },
-        text: "The kernel sends the segment again, each time after a longer pause. TCP_USER_TIMEOUT limited that to 1.5 seconds. By default it takes a quarter of an hour, and a connection that only reads never notices: SO_KEEPALIVE, or messages of the program with a deadline, are for that.",
+        text: "The kernel sends the segment again, each time after a longer pause. TCP_USER_TIMEOUT limits this to 1.5 seconds. The default takes about a quarter of an hour. A connection that only receives never fails in this way; SO_KEEPALIVE, or messages of the program with a deadline, detect the failure.",
       },
     ];
   },

@@ -10,7 +10,7 @@ export const refusedLesson: LessonPlan = {
   name: "refused",
   title: "A connection that is refused",
   about:
-    "ECONNREFUSED is the error that every network programmer meets first. You see who says no, how fast, and what makes the same call succeed.",
+    "connect() fails with ECONNREFUSED if no socket listens at the port. You see which packet causes the error, when it arrives, and which call of the server is missing.",
   plan(scene) {
     let server: Socket;
     let client: Socket;
@@ -18,7 +18,7 @@ export const refusedLesson: LessonPlan = {
     let port = 0;
     return [
       {
-        title: "A port where nobody listens",
+        title: "A port at which no socket listens",
         code: () => 'const server = new Socket();\nawait server.bind(["127.0.0.1", 0]);',
         async run() {
           server = scene.open("server");
@@ -26,7 +26,7 @@ export const refusedLesson: LessonPlan = {
           ({ port } = server.getsockname() as { port: number });
           return `${descriptorOf(server)}, port ${port}`;
         },
-        text: "The server has an address and has not called listen(). So the port belongs to it, and nobody takes connections there.",
+        text: "The server has an address and has not called listen(). So the port belongs to this socket, and the kernel accepts no connection there.",
       },
       {
         title: "A client: connect",
@@ -35,13 +35,13 @@ export const refusedLesson: LessonPlan = {
           client = scene.open("client");
           return outcome(client.connect(["127.0.0.1", port]), connected);
         },
-        text: "The client's SYN arrives at a machine that is up. Its kernel finds no socket that listens at the port and answers with RST, the reset. So the client has its answer at once, without a timeout. No program of the server has taken part.",
+        text: "The client's SYN arrives at a machine that runs. The kernel of that machine finds no socket that listens at the port, and answers with RST, the reset. So connect() fails at once, without a timeout. No program of the server takes part.",
       },
       {
-        title: "And again",
+        title: "The client connects again",
         code: () => `await client.connect(["127.0.0.1", ${port}]);`,
         run: () => outcome(client.connect(["127.0.0.1", port]), connected),
-        text: "Trying again gives the same answer as long as nobody listens. If the machine were down, or a firewall dropped the SYN, no answer would come: connect() would wait, send the SYN again, and fail with ETIMEDOUT after minutes.",
+        text: "The result is the same as long as no socket listens. If the machine were down, or if a firewall dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would fail with ETIMEDOUT after minutes.",
       },
       {
         title: "The server: listen",
@@ -50,7 +50,7 @@ export const refusedLesson: LessonPlan = {
           server.listen(1);
           return "nothing";
         },
-        text: "The one call that was missing.",
+        text: "This call was missing.",
       },
       {
         title: "The same call as before",
@@ -59,7 +59,7 @@ export const refusedLesson: LessonPlan = {
           second = scene.open("second");
           return outcome(second.connect(["127.0.0.1", port]), connected);
         },
-        text: "Now the kernel answers the SYN with SYN ACK. The connection waits in the accept queue.",
+        text: "Now the kernel answers the SYN with SYN ACK. The connection waits in the accept queue of the server.",
       },
       {
         title: "The server closes without accept()",
@@ -68,13 +68,13 @@ export const refusedLesson: LessonPlan = {
           server.close();
           return "nothing";
         },
-        text: "The connection in the accept queue has no program that could take it any more. The kernel resets it, and the client is in CLOSE.",
+        text: "No program can accept the connection any more. So the kernel resets it, and the client is in CLOSE.",
       },
       {
-        title: "What the client gets",
+        title: "The client receives",
         code: () => "await second.recv(1024);",
         run: () => outcome(second.recv(1024), (data) => `${data.length} bytes`),
-        text: "A reset is an error, where FIN is an end: recv() does not return 0 bytes, it fails.",
+        text: "After a reset recv() fails. After FIN it returns 0 bytes.",
       },
     ];
   },

@@ -1,4 +1,4 @@
-// The sockets of a run of a lesson, and what the kernel says of them.
+// The sockets of a run of a lesson, and what the kernel reports about them.
 //
 // TCP_INFO has the state of an open socket. When the program has closed its socket, the kernel may still keep the
 // connection, in FIN_WAIT2 or TIME_WAIT for example. It is in /proc/net/tcp then (proc(5)), where it is found by its

@@ -9,7 +9,7 @@ export const udpLesson: LessonPlan = {
   name: "udp",
   title: "Datagrams, without a connection",
   about:
-    "UDP sends single messages. There is no handshake, no order, and no answer from the kernel of the other side. You see what is left to the program.",
+    "UDP sends single messages. There is no handshake, no order, and no acknowledgement by the kernel of the peer. You see what a program has to do itself.",
   plan(scene) {
     let receiver: Socket;
     let sender: Socket;
@@ -24,7 +24,7 @@ export const udpLesson: LessonPlan = {
           ({ port } = receiver.getsockname() as { port: number });
           return `${descriptorOf(receiver)}, port ${port}`;
         },
-        text: "That is all a UDP server needs. It does not call listen() or accept(), because there are no connections: one socket receives from all senders.",
+        text: "A UDP server needs no other call before it receives. It does not call listen() or accept(), because there are no connections: one socket receives from all senders.",
       },
       {
         title: "A second socket",
@@ -33,7 +33,7 @@ export const udpLesson: LessonPlan = {
           sender = scene.open("sender", SOCK_DGRAM);
           return descriptorOf(sender);
         },
-        text: "The sender needs no bind(). It has no address yet.",
+        text: "The sender needs no bind(). The socket has no address yet.",
       },
       {
         title: "sendto",
@@ -41,7 +41,7 @@ export const udpLesson: LessonPlan = {
         async run() {
           return bytesText(await sender.sendto("one", ["127.0.0.1", port]));
         },
-        text: "One packet, and no answer to it. The kernel has given the sender a port, so that the receiver can reply. The datagram waits in the receive queue. For UDP the kernel reports the size of the datagram that is next, here 3 bytes, and not those behind it.",
+        text: "The kernel sends one packet, and there is no answer. The kernel has given the sender a port, so that the receiver can reply. The datagram waits in the receive queue. For UDP the kernel reports the size of the first datagram of the queue, here 3 bytes, and not that of the others.",
       },
       {
         title: "Two more",
@@ -52,7 +52,7 @@ export const udpLesson: LessonPlan = {
           const second = await sender.sendto("three", ["127.0.0.1", port]);
           return `${bytesText(first)}, ${bytesText(second)}`;
         },
-        text: "Each sendto() is a packet of its own. If the queue of the receiver is full, the kernel drops the datagram and nobody is told.",
+        text: "Each sendto() is a packet of its own. If the queue of the receiver is full, the kernel drops the datagram, and sendto() succeeds all the same.",
       },
       {
         title: "recvfrom",
@@ -61,7 +61,7 @@ export const udpLesson: LessonPlan = {
           const [data, address] = await receiver.recvfrom(1024);
           return `[${JSON.stringify(data.toString())}, ${String(address)}]`;
         },
-        text: "recvfrom() returns one datagram and the address of its sender. It never returns two at once: datagrams keep their borders, where TCP has a stream.",
+        text: "recvfrom() returns one datagram and the address of its sender. It never returns two at once: UDP keeps the boundaries of messages, and TCP does not.",
       },
       {
         title: "A buffer that is too small",
@@ -74,28 +74,28 @@ export const udpLesson: LessonPlan = {
         text: "The first call had room for 1 byte of “two”. The kernel discards the rest of that datagram, so the next call returns the next datagram.",
       },
       {
-        title: "Nobody is there",
-        code: () => `receiver.close();\nawait sender.sendto("hello?", ["127.0.0.1", ${port}]);`,
+        title: "The receiver has closed",
+        code: () => `receiver.close();\nawait sender.sendto("anything", ["127.0.0.1", ${port}]);`,
         async run() {
           receiver.close();
-          return bytesText(await sender.sendto("hello?", ["127.0.0.1", port]));
+          return bytesText(await sender.sendto("anything", ["127.0.0.1", port]));
         },
-        text: "sendto() succeeds although no socket has the port: it says only that the packet was sent. The kernel of the other machine answers with an ICMP error. A socket without a connected peer does not get it.",
+        text: "sendto() succeeds although no socket has the port: the result means only that the packet was sent. The kernel of the receiver answers with an ICMP error. The kernel reports this error to a connected socket, and not to this one.",
       },
       {
         title: "connect",
-        code: () => `await sender.connect(["127.0.0.1", ${port}]);\nawait sender.send("hello?");`,
+        code: () => `await sender.connect(["127.0.0.1", ${port}]);\nawait sender.send("anything");`,
         async run() {
           await sender.connect(["127.0.0.1", port]);
-          return bytesText(await sender.send("hello?"));
+          return bytesText(await sender.send("anything"));
         },
-        text: "For UDP connect() sends nothing. It stores the peer's address in the socket. From now on the socket receives from that address alone, and it gets ICMP errors: the error of this send() now waits in the socket.",
+        text: "For UDP connect() sends nothing. It stores the peer's address in the socket. From now on the socket receives from that address alone, and the kernel reports ICMP errors to it. The error that this send() has caused is stored in the socket.",
       },
       {
-        title: "The error comes with the next call",
-        code: () => 'await sender.send("hello?");',
-        run: () => outcome(sender.send("hello?"), bytesText),
-        text: "The call reports the error of the datagram before it. A program that needs an answer has to send one, and to wait for it with a timeout.",
+        title: "The next call returns the error",
+        code: () => 'await sender.send("anything");',
+        run: () => outcome(sender.send("anything"), bytesText),
+        text: "The call returns the error of the datagram before. If a program needs an acknowledgement, its protocol has to send one, and the program waits for it with a timeout.",
       },
     ];
   },

@@ -7,8 +7,34 @@ import { fs } from "../builtins.js";
 const KEPT = 256 << 10;
 const PERIOD = 250;
 
+/** What a {@link CaptureFile} does apart from writing. */
+export interface CaptureFileOptions {
+  /** Called once when the file can't be written. It then ends with its last whole block, and takes no more. */
+  readonly onFailure?: ((error: Error) => void) | undefined;
+}
+
+/**
+ * A file for the blocks of a {@link Capture}. It collects them and writes them four times a second, and when it has 256 KiB.
+ * It does not keep the process alive; `close()` writes what is left.
+ *
+ * @throws the error of open(2)
+ * @example
+ * ```ts
+ * import { rmSync, statSync } from "node:fs";
+ * import { InetAddress } from "berkeley";
+ * import { Capture, CaptureFile, UdpFlow } from "berkeley/pcapng";
+ *
+ * const file = new CaptureFile("example.pcapng");
+ * const capture = new Capture({ write: (block) => file.add(block) });
+ * const [client, server] = [new InetAddress("127.0.0.1", 50_000), new InetAddress("127.0.0.1", 53)];
+ * new UdpFlow(capture.addInterface(), { client, server }).datagram("client", Buffer.from("question"));
+ * file.close();
+ * console.log(statSync("example.pcapng").size > 100); // prints: true
+ * rmSync("example.pcapng");
+ * ```
+ */
 export class CaptureFile {
-  readonly #path: string;
+  readonly #onFailure: ((error: Error) => void) | undefined;
   readonly #file: number;
   readonly #timer: NodeJS.Timeout;
   #blocks: Buffer[] = [];
@@ -17,14 +43,14 @@ export class CaptureFile {
   #written = 0;
   #open = true;
 
-  /** @throws the error of open(2) */
-  constructor(path: string) {
-    this.#path = path;
+  constructor(path: string, opts: CaptureFileOptions = {}) {
+    this.#onFailure = opts.onFailure;
     this.#file = fs().openSync(path, "w");
     this.#timer = setInterval(() => this.flush(), PERIOD);
     this.#timer.unref();
   }
 
+  /** Adds a whole block. The file keeps its bytes until it has written them. */
   add(block: Buffer): void {
     if (!this.#open) return;
     this.#blocks.push(block);
@@ -32,6 +58,7 @@ export class CaptureFile {
     if (this.#kept >= KEPT) this.flush();
   }
 
+  /** Writes what was added. */
   flush(): void {
     if (!this.#open || this.#kept === 0) return;
     const bytes = Buffer.concat(this.#blocks);
@@ -46,6 +73,7 @@ export class CaptureFile {
     }
   }
 
+  /** Writes what was added, and closes the file. */
   close(): void {
     this.flush();
     clearInterval(this.#timer);
@@ -68,7 +96,11 @@ export class CaptureFile {
     } catch {
       // A device has no length.
     }
-    fs().closeSync(this.#file);
-    process.emitWarning(`The inspector ends the capture ${this.#path}: ${error.message}`, "InspectorWarning");
+    try {
+      fs().closeSync(this.#file);
+    } catch {
+      // Other code has closed the descriptor, and `error` says so.
+    }
+    this.#onFailure?.(error);
   }
 }

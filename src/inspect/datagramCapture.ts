@@ -1,0 +1,113 @@
+// The datagrams of a capture: UDP, and UNIX datagrams, which get addresses of the loopback interface. A datagram that a
+// socket of this thread sends and another one receives is in the capture once.
+
+import { type Address, AF_UNIX, InetAddress, UnixAddress } from "../addr/index.js";
+import { type CaptureInterface, UdpFlow } from "../pcapng/index.js";
+import type { Calls } from "../sys/calls.js";
+import { IPPROTO_IP, IPPROTO_UDP } from "../sys/constants.js";
+import { decodeAddress } from "../sys/sockaddr.js";
+import type { CallName } from "./callRing.js";
+import { type Ends, ipAddress, onInterfaceOf } from "./captureEnds.js";
+import { addressOf } from "./kernelState.js";
+import type { MovedBytes } from "./recording.js";
+import type { SocketRow } from "./socketRow.js";
+
+const MOST_FLOWS = 10_000;
+/** The largest datagram of UDP over IPv4. */
+const LARGEST = 65_507;
+const NOTHING = new Uint8Array(0);
+const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
+
+export class DatagramCapture {
+  readonly #to: CaptureInterface;
+  readonly #kernel: Calls;
+  /** By sender and receiver of its first datagram. */
+  readonly #flows = new Map<string, UdpFlow>();
+  /** Sender and receiver of the datagrams that this thread has sent. */
+  readonly #sent = new Set<string>();
+  /** The ports of UNIX sockets, by name. */
+  readonly #ports = new Map<string, number>();
+  /** The value of UDP_SEGMENT. */
+  readonly #segments = new WeakMap<SocketRow, number>();
+
+  constructor(to: CaptureInterface, kernel: Calls) {
+    this.#to = to;
+    this.#kernel = kernel;
+  }
+
+  moved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
+    const far = address === undefined || address.length < 2 ? undefined : decodeAddress(address);
+    const ends = row.family === AF_UNIX ? this.#unixEnds(row, far, address !== undefined) : this.#udpEnds(row, far);
+    if (ends === undefined) return;
+    const [from, to] = sent ? [ends.local, ends.peer] : [ends.peer, ends.local];
+    const way = `${from} ${to}`;
+    if (sent) {
+      if (this.#sent.size >= MOST_FLOWS) this.#sent.clear();
+      this.#sent.add(way);
+    } else if (this.#sent.has(way)) {
+      return;
+    }
+    const back = this.#flows.get(`${to} ${from}`);
+    const [flow, side] =
+      back === undefined ? ([this.#flow(way, from, to), "client"] as const) : ([back, "server"] as const);
+    const size = segment > 0 ? segment : sent ? (this.#segments.get(row) ?? 0) : 0;
+    const step = size > 0 ? size : Math.max(1, length);
+    for (let at = 0; at === 0 || at < length; at += step) {
+      const whole = Math.min(step, length - at);
+      const kept = Math.min(whole, LARGEST);
+      const cut = kept < whole ? `${comment}: a datagram of ${whole} bytes` : comment;
+      flow.datagram(side, bytes.subarray(at, at + kept), { comment: cut, length: kept });
+    }
+  }
+
+  called(row: SocketRow, call: CallName, result: number, detail: string): void {
+    const size = call === "setsockopt" && result === 0 ? SEGMENT_OPTION.exec(detail)?.[1] : undefined;
+    if (size !== undefined) this.#segments.set(row, Number(size));
+  }
+
+  clear(): void {
+    this.#flows.clear();
+    this.#sent.clear();
+    this.#ports.clear();
+  }
+
+  #flow(way: string, client: Ends["local"], server: Ends["local"]): UdpFlow {
+    const known = this.#flows.get(way);
+    if (known !== undefined) return known;
+    if (this.#flows.size >= MOST_FLOWS) this.#flows.clear();
+    const flow = new UdpFlow(this.#to, { client, server });
+    this.#flows.set(way, flow);
+    return flow;
+  }
+
+  #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): Ends | undefined {
+    // Not the sockets of ping, which are of this type too.
+    if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return undefined;
+    const peer = ipAddress(address ?? addressOf(this.#kernel, "getpeername", fd));
+    const near = ipAddress(addressOf(this.#kernel, "getsockname", fd));
+    if (peer === undefined || near === undefined) return undefined;
+    const local = onInterfaceOf(peer, near);
+    return local.family === peer.family ? { local, peer } : undefined;
+  }
+
+  /** @param asked whether the kernel has returned `address`: a sender without a name has none */
+  #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, asked: boolean): Ends | undefined {
+    const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
+    if (pair !== undefined) {
+      return { local: this.#unixAddress(`\n${number}`), peer: this.#unixAddress(`\n${pair.number}`) };
+    }
+    const far = asked ? address : addressOf(this.#kernel, "getpeername", fd);
+    if (!asked && far === undefined) return undefined;
+    return { local: named(addressOf(this.#kernel, "getsockname", fd)), peer: named(far) };
+  }
+
+  /** A port for each name; 1 for sockets without one. */
+  #unixAddress(name: string): InetAddress {
+    let port = name === "" ? 1 : this.#ports.get(name);
+    if (port === undefined) {
+      if (this.#ports.size >= MOST_FLOWS) this.#ports.clear();
+      this.#ports.set(name, (port = 1024 + this.#ports.size));
+    }
+    return new InetAddress("127.0.0.1", port);
+  }
+}

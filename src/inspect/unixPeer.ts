@@ -1,0 +1,66 @@
+// The other end of a UNIX socket, as sock_diag(7) reports it: most of these sockets have no name, so their addresses do
+// not show which two belong together. Inodes do.
+
+import { AF_NETLINK, AF_UNIX } from "../addr/index.js";
+import { fs } from "../builtins.js";
+import type { Calls } from "../sys/calls.js";
+import { MSG_DONTWAIT, NETLINK_SOCK_DIAG, SOCK_RAW } from "../sys/constants.js";
+import { LITTLE, view } from "../sys/nativeInts.js";
+
+/** Numbers of `linux/sock_diag.h`, `linux/netlink.h` and `linux/unix_diag.h`. */
+const SOCK_DIAG_BY_FAMILY = 20;
+const NLM_F_REQUEST = 1;
+const UDIAG_SHOW_PEER = 4;
+const UNIX_DIAG_PEER = 2;
+/** `struct nlmsghdr`, `struct unix_diag_req`, `struct unix_diag_msg`. */
+const HEADER = 16;
+const REQUEST = 24;
+const MESSAGE = 16;
+
+/** The inode of a socket; 0 if the descriptor is closed. */
+export function inodeOf(fd: number): number {
+  try {
+    return fs().fstatSync(fd).ino;
+  } catch {
+    return 0;
+  }
+}
+
+/** The inode of the socket at the other end; 0 if there is none yet, or if the kernel has no sock_diag for UNIX sockets. */
+export function peerInode(kernel: Calls, inode: number): number {
+  const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
+  if (fd < 0) return 0;
+  try {
+    const request = new Uint8Array(HEADER + REQUEST);
+    const fields = view(request);
+    fields.setUint32(0, request.length, LITTLE);
+    fields.setUint16(4, SOCK_DIAG_BY_FAMILY, LITTLE);
+    fields.setUint16(6, NLM_F_REQUEST, LITTLE);
+    request[HEADER] = AF_UNIX;
+    // All states.
+    fields.setUint32(HEADER + 4, 0xffff_ffff, LITTLE);
+    fields.setUint32(HEADER + 8, inode, LITTLE);
+    fields.setUint32(HEADER + 12, UDIAG_SHOW_PEER, LITTLE);
+    // INET_DIAG_NOCOOKIE.
+    request.fill(0xff, HEADER + 16);
+    // The kernel answers within the call.
+    if (kernel.send(fd, request) < 0) return 0;
+    const answer = new Uint8Array(1024);
+    return peerOf(answer.subarray(0, Math.max(0, kernel.recv(fd, answer, answer.length, MSG_DONTWAIT))));
+  } finally {
+    kernel.close(fd);
+  }
+}
+
+function peerOf(answer: Uint8Array): number {
+  const fields = view(answer);
+  if (answer.length < HEADER + MESSAGE || fields.getUint16(4, LITTLE) !== SOCK_DIAG_BY_FAMILY) return 0;
+  const end = Math.min(answer.length, fields.getUint32(0, LITTLE));
+  for (let at = HEADER + MESSAGE; at + 8 <= end;) {
+    const length = fields.getUint16(at, LITTLE);
+    if (length < 4) return 0;
+    if (fields.getUint16(at + 2, LITTLE) === UNIX_DIAG_PEER) return fields.getUint32(at + 4, LITTLE);
+    at += (length + 3) & ~3;
+  }
+  return 0;
+}
