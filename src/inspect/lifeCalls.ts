@@ -72,7 +72,7 @@ export function wrapLifeCalls(recording: Recording): void {
       recording.remove(row, collected);
     },
     ([fd]) => {
-      const row = recording.observer === undefined ? undefined : recording.rows[fd];
+      const row = recording.rows[fd];
       if (row !== undefined) recording.observer?.closing(row);
     },
   );

@@ -360,6 +360,7 @@ export class Recording {
     this.observer?.called(row, call, result, detail, line);
   }
 
+  /** @param before called for an observer, before the call */
   wrap<Name extends keyof Calls>(
     name: Name,
     after: (result: number, start: number, args: Parameters<Calls[Name]>) => void,
@@ -368,7 +369,7 @@ export class Recording {
     const original = this.kernel[name] as (...args: Parameters<Calls[Name]>) => number;
     const wrapper = (...args: Parameters<Calls[Name]>): number => {
       if (!this.#active) return original(...args);
-      if (before !== undefined) this.#guard(() => before(args));
+      if (before !== undefined && this.observer !== undefined) this.#guard(() => before(args));
       const start = clock();
       const result = original(...args);
       this.#returned = clock();
