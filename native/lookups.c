@@ -3,7 +3,10 @@
  */
 #include "lookups.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Keeps the loop alive exactly while a caller waits. */
 static void update_loop_reference(napi_env env, struct lookups *lookups) {
@@ -12,6 +15,15 @@ static void update_loop_reference(napi_env env, struct lookups *lookups) {
   lookups->keeps_loop_alive = awaited;
   if (awaited) napi_ref_threadsafe_function(env, lookups->notify);
   else napi_unref_threadsafe_function(env, lookups->notify);
+}
+
+int find_shortage(void) {
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0) {
+    close(fd);
+    return 0;
+  }
+  return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ? errno : 0;
 }
 
 static void free_lookup(napi_env env, struct lookup *lookup) {

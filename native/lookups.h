@@ -94,5 +94,11 @@ void dequeue_lookup(struct lookups *lookups, struct lookup *lookup);
 void assign_threads(struct lookups *lookups);
 /* Unlocks the mutex and drops a reference. */
 void release_lookups(struct lookups *lookups);
+/*
+ * The errno if the kernel has no descriptor or no memory for a socket, and 0 otherwise. Called after the C library has
+ * failed: without a descriptor it can't read the hosts file or reach a server, and then it returns EAI_NONAME, EAI_AGAIN,
+ * or EAI_SYSTEM with an errno that later calls have replaced.
+ */
+int find_shortage(void);
 
 #endif

@@ -87,9 +87,18 @@ static bool create_result(napi_env env, struct request *request, napi_value part
   return parts[0] != NULL && parts[1] != NULL;
 }
 
+/* Makes the call. The status of a failure for want of a descriptor is not the reason; find_shortage() returns it. */
+static void make_call(struct request *request) {
+  request->run(request);
+  int shortage = request->status == 0 ? 0 : find_shortage();
+  if (shortage == 0) return;
+  request->status = EAI_SYSTEM;
+  request->error = shortage;
+}
+
 static napi_value resolve_now(napi_env env, struct request *request) {
   napi_value parts[3], result = NULL;
-  request->run(request);
+  make_call(request);
   if (create_result(env, request, parts) &&
       (napi_create_array_with_length(env, 3, &result) != napi_ok || !set_element(env, result, 0, parts[0]) ||
        !set_element(env, result, 1, parts[1]) || !set_element(env, result, 2, parts[2]))) {
@@ -117,10 +126,7 @@ static napi_value resolve(const struct args *args, size_t callback, struct reque
   return js_number(env, ticket);
 }
 
-static void run_request(struct lookup *lookup) {
-  struct request *request = (struct request *)lookup;
-  request->run(request);
-}
+static void run_request(struct lookup *lookup) { make_call((struct request *)lookup); }
 
 static void fail_request(struct lookup *lookup) { ((struct request *)lookup)->status = EAI_AGAIN; }
 
