@@ -61,6 +61,8 @@ export type ClosedEvent = EventFields<"closed"> &
     readonly bytesSent: number;
     /** Only of `forward()`: the error that has ended the connection. */
     readonly error?: EventError;
+    /** Only of `serveWorkers()`: the number of the worker. */
+    readonly worker?: number;
   };
 /** A handler has failed; without `id`, the listener has failed, and the server ends. */
 export type ErrorEvent = EventFields<"error"> & Partial<EventConnection> & { readonly error: EventError };
@@ -222,6 +224,15 @@ export class ServerEvents {
       bytesSent,
     };
     this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
+  }
+
+  get wantsClosed(): boolean {
+    return this.#wants("closed");
+  }
+
+  /** A connection has ended in a worker, which has made the record. */
+  closedInWorker(record: ClosedEvent, worker: number): void {
+    if (this.wantsClosed) this.#emit({ ...record, call: this.#call, worker });
   }
 
   handlerFailed(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {

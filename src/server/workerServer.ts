@@ -10,6 +10,7 @@ import {
   clientKey,
   type DrainOptions,
   drainTimeout,
+  ServerEvents,
   ShutdownSignals,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -34,6 +35,7 @@ import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import { type CheckedWorkers, reportWorker } from "./workerOptions.js";
+import { WorkerRecords } from "./workerRecords.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 import { watchWorkers } from "./workerWatch.js";
@@ -76,6 +78,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #kind: SocketKind;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
+  readonly #events: ServerEvents;
+  readonly #records: WorkerRecords;
   readonly #slots: readonly WorkerSlot[];
   readonly #dispatch: WorkerDispatch;
   /** The accept loop, while no worker takes connections. */
@@ -108,11 +112,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     });
     if (opts.serve.signal !== undefined) onAbort(opts.serve.signal, this.#onSignal);
     this.#loop = opts.reusePort ? undefined : new AcceptLoop(this.#acceptOwner(listener!), opts.serve, false);
+    this.#events = this.#loop?.events ?? new ServerEvents("serveWorkers", () => this.address, opts.serve);
+    this.#records = new WorkerRecords(this.#events);
     const owner = this.#workerOwner({ module, idStep: opts.count, copy }, url);
     this.#slots = Array.from({ length: opts.count }, (_, index) => {
       const own = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
       return new WorkerSlot(owner, index + 1, own);
     });
+    this.#records.slots = this.#slots;
     this.#dispatch = new WorkerDispatch(this.#slots);
     const { responseTimeout } = opts;
     this.#watch = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
@@ -228,10 +235,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       streamOf: () => {
         throw new Error("serveWorkers() has no option proxyProtocol");
       },
-      begin: (connection, _client, key) => this.#dispatch.give(connection, key),
+      begin: (connection, _client, key) => {
+        this.#records.update();
+        this.#dispatch.give(connection, key);
+      },
       retryWork: () => false,
       acceptFailed: (error) => {
-        this.#loop?.events.listenerFailed(error);
+        this.#events.listenerFailed(error);
         this.#failure = { error };
         void this.close();
       },
@@ -251,6 +261,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       get restarts() {
         return restarts();
       },
+      records: this.#records,
       becameReady: (slot) => this.#becameReady(slot),
       hasRoom: () => this.#resume(),
       keyOf: (connection) => this.#keyOf(connection),
@@ -298,7 +309,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       report("onHandshakeError", onHandshakeError!, error, peer);
       return;
     }
-    this.#loop?.events.handlerFailed(message.id, peer, peer, error);
+    this.#events.handlerFailed(message.id, peer, peer, error);
     if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id: message.id, peer });
     else reportFailure("the handler of serveWorkers()", error);
   }
