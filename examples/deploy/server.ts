@@ -1,12 +1,19 @@
 // A server that is deployed by the files of this folder: it restarts without downtime, and drains before it ends.
 //
-//   node server.js systemd:lines        under lines.service
-//   node server.js tcp://0.0.0.0:8888   in a container, or from a shell
+//   node server.js systemd:lines tcp://127.0.0.1:9090        under lines.service
+//   node server.js tcp://0.0.0.0:8888 tcp://0.0.0.0:9090     in a container, or from a shell
+//
+// The second endpoint has /metrics, /healthz and /readyz; without it, there are no such pages.
 
-import { ready, serve } from "berkeley/server";
+import { setTimeout } from "node:timers/promises";
+import { type MetricsServer, ready, serve, serveMetrics } from "berkeley/server";
 
 /** Milliseconds for open connections at the end. TimeoutStopSec= and terminationGracePeriodSeconds are longer. */
 const DRAIN_TIMEOUT = 30_000;
+
+/** Milliseconds between two tries to open the port of the pages, and the number of tries. */
+const PAUSE = 100;
+const TRIES = 50;
 
 const server = await serve(process.argv[2] ?? "tcp://127.0.0.1:8888", async (stream, { draining }) => {
   try {
@@ -18,11 +25,35 @@ const server = await serve(process.argv[2] ?? "tcp://127.0.0.1:8888", async (str
     if (!draining.aborted) throw error;
   }
 });
+/** After an upgrade, the old program still has the port for a moment. */
+async function openPages(endpoint: string): Promise<MetricsServer | undefined> {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await serveMetrics(endpoint, { servers: { lines: server } });
+    } catch (error) {
+      if (left > 1 && (error as { code?: unknown }).code === "EADDRINUSE") await setTimeout(PAUSE);
+      else {
+        // The server works without its pages.
+        console.error(error);
+        return undefined;
+      }
+    }
+  }
+}
+
+let pages: MetricsServer | undefined;
 server.upgradeOn(["SIGUSR2"], {
   drainTimeout: DRAIN_TIMEOUT,
   onError: (error) => console.error(error),
-  onUpgraded: ({ pid }) => console.log(`process ${pid} has taken over`),
+  onUpgraded: ({ pid }) => {
+    console.log(`process ${pid} has taken over`);
+    // The pages of the new program are at the same port. During a drain without an upgrade, /readyz stays and says so.
+    void pages?.close();
+  },
 });
 server.shutdownOn(["SIGTERM", "SIGINT"], { timeout: DRAIN_TIMEOUT });
 await ready();
 console.log(`process ${process.pid} serves ${server.address}`);
+const endpoint = process.argv[3];
+if (endpoint !== undefined) pages = await openPages(endpoint);
+if (pages !== undefined) console.log(`process ${process.pid} has its pages at ${pages.address}`);

@@ -84,6 +84,11 @@ class Pressure {
     this.#pause = FIRST_PAUSE;
   }
 
+  /** Whether there is a shortage. */
+  get active(): boolean {
+    return this.#code !== undefined;
+  }
+
   /** Whether servers must not accept now. */
   get blocks(): boolean {
     return this.#code !== undefined && !this.#trying;

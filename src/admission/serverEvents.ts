@@ -61,6 +61,8 @@ export type ClosedEvent = EventFields<"closed"> &
     readonly bytesSent: number;
     /** Only of `forward()`: the error that has ended the connection. */
     readonly error?: EventError;
+    /** Only of `serveWorkers()`: the number of the worker. */
+    readonly worker?: number;
   };
 /** A handler has failed; without `id`, the listener has failed, and the server ends. */
 export type ErrorEvent = EventFields<"error"> & Partial<EventConnection> & { readonly error: EventError };
@@ -71,6 +73,16 @@ export type DrainEvent = EventFields<"drain"> & { readonly connections: number }
 /** The server is closed, and no connection is left. The numbers are the totals of `stats()`. */
 export type EndEvent = EventFields<"end"> & { readonly accepted: number; readonly refused: number };
 
+/**
+ * Datagrams were received and dropped: those of one second with the same reason. The ends are those of the first one; its sender may be
+ * forged. Only of `serveUdp()`.
+ */
+export type DroppedEvent = EventFields<"dropped"> &
+  EventEnds & {
+    readonly reason: "allow" | "deny" | "ratePerAddress" | "maxPending" | "maxSize" | "draining";
+    readonly datagrams: number;
+  };
+
 /** A record of what has happened at a server: numbers and strings only. */
 export type ServerEvent =
   | ListeningEvent
@@ -79,10 +91,21 @@ export type ServerEvent =
   | ClosedEvent
   | ErrorEvent
   | ShortageEvent
+  | DroppedEvent
   | DrainEvent
   | EndEvent;
 
-const CHANNELS = ["listening", "connection", "refused", "closed", "error", "shortage", "drain", "end"] as const;
+const CHANNELS = [
+  "listening",
+  "connection",
+  "refused",
+  "closed",
+  "error",
+  "shortage",
+  "dropped",
+  "drain",
+  "end",
+] as const;
 type Channels = Readonly<Record<ServerEvent["event"], Channel>>;
 
 /** The registry of Node holds channels weakly. */
@@ -96,7 +119,8 @@ function openChannels(): Channels {
 
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
 
-function plainError(error: unknown): EventError {
+/** The text of an error for an event. */
+export function plainError(error: unknown): EventError {
   try {
     const { code, message, name } = (error ?? {}) as { code?: unknown; message?: unknown; name?: unknown };
     const text = error instanceof Error ? String(message) : String(error);
@@ -202,6 +226,15 @@ export class ServerEvents {
     this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
   }
 
+  get wantsClosed(): boolean {
+    return this.#wants("closed");
+  }
+
+  /** A connection has ended in a worker, which has made the record. */
+  closedInWorker(record: ClosedEvent, worker: number): void {
+    if (this.wantsClosed) this.#emit({ ...record, call: this.#call, worker });
+  }
+
   handlerFailed(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {
     if (!this.#wants("error")) return;
     const ends = { id, client: textOf(client), peer: textOf(peer) };
@@ -216,6 +249,14 @@ export class ServerEvents {
     const { onPressure } = this.#hooks;
     if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state, code }));
     if (this.#wants("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
+  }
+
+  get wantsDropped(): boolean {
+    return this.#wants("dropped");
+  }
+
+  dropped(reason: DroppedEvent["reason"], datagrams: number, client: string | null): void {
+    if (this.wantsDropped) this.#emit({ ...this.#fields("dropped"), reason, datagrams, client, peer: client });
   }
 
   drain(connections: number): void {

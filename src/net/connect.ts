@@ -49,6 +49,7 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
 } from "./endpointOptions.js";
+import { connectEvents } from "./callEvents.js";
 import { sendHeader, type SendHeader } from "./connectHeader.js";
 import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
@@ -191,6 +192,7 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
     const policy = checkRetry(retry, DEFAULT_TRIES, action);
     return openWithRetries(policy, (wait) => connect(target, { ...once, ...wait }), { timeout, signal });
   }
+  if (connectEvents.begins()) return connectEvents.observe(target, () => connect(target, opts));
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
   const header = opts.proxyProtocol === undefined ? undefined : encodeProxyHeader(opts.proxyProtocol);
   const send: SendHeader = (stream) => (header === undefined ? stream : sendHeader(stream, header, checked));
@@ -393,7 +395,6 @@ export function narrow(checked: CheckedConnect, { family }: HostEndpoint, action
 }
 
 function checkFamily(value: unknown, action: string): number {
-  if (value === undefined || value === AF_UNSPEC) return AF_UNSPEC;
-  if (value === AF_INET || value === AF_INET6) return value;
+  if (value === undefined || value === AF_UNSPEC || value === AF_INET || value === AF_INET6) return value ?? AF_UNSPEC;
   throw new TypeError(`Cannot ${action}: family is ${quote(value)}, required AF_INET or AF_INET6`);
 }

@@ -2,7 +2,7 @@
 // descriptor, connecting, pumping and over. It uses callbacks and no promises: for a short connection, promises for a dozen
 // steps would cost as much as the system calls.
 
-import { type CheckedAdmission, shortageOf, type TrackedConnection } from "../admission/index.js";
+import { type CheckedAdmission, pressure, shortageOf, type TrackedConnection } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
@@ -52,6 +52,9 @@ export interface CheckedForward extends CheckedAdmission {
 /** Makes the header of the PROXY protocol for the target. `header` is the one that the client's proxy has sent. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
+/** Lookups of a connection that are made again because they have failed during a shortage. */
+const REPEATED_LOOKUPS = 5;
+
 /** One forwarded connection. */
 export class ForwardedConnection implements TrackedConnection, AttemptListener, CompletionHandler<PumpCounts> {
   place: number = -1;
@@ -67,6 +70,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   #deadline = Infinity;
   #dial: ConnectAttempt | undefined;
   #unneeded: AbortController | undefined;
+  #failedLookups = 0;
   #target: Socket | undefined;
   #pump: Pump | undefined;
   #activity: LastActivity | undefined;
@@ -138,7 +142,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
 
   /** Waits if the cause is a shortage that ends with time; otherwise the connection ends. */
   #failedToConnect(error: unknown): void {
-    const code = shortageOf(error);
+    const code = shortageOf(error) ?? this.#lookupShortage(error);
     if (code === undefined || this.#over) {
       this.cut(error);
       return;
@@ -148,6 +152,16 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
     this.#deadline = after(this.#since, this.#server.checked.idleTimeout);
     this.#server.arm(this.dueAt());
     this.#server.wait(this, code);
+  }
+
+  /**
+   * The resolver may have found no descriptor, and another thread has closed one before the resolver checked. So during a
+   * shortage an error of the resolver is taken for one of descriptors, a few times.
+   */
+  #lookupShortage(error: unknown): string | undefined {
+    const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
+    if (!pressure.active || syscall !== "getaddrinfo" || code === "ETIMEDOUT") return undefined;
+    return this.#failedLookups++ < REPEATED_LOOKUPS ? "EMFILE" : undefined;
   }
 
   connected({ socket }: ConnectAttempt): void {

@@ -8,6 +8,7 @@ export {
   type ClosedEvent,
   type ConnectionEvent,
   type DrainEvent,
+  type DroppedEvent,
   type EndEvent,
   type EndReason,
   type ErrorEvent,
@@ -23,6 +24,7 @@ export {
   type ServerEvent,
   type ShortageEvent,
 } from "../admission/index.js";
+export { type CallEndEvent, type CallErrorEvent, type CallStartEvent } from "./callEvents.js";
 export { connect, type ConnectOptions } from "./connect.js";
 export {
   forward,

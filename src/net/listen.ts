@@ -41,6 +41,7 @@ import {
 import { resolveNow } from "../netdb/resolve.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, wildcards } from "./bindFirst.js";
+import { listenEvents } from "./callEvents.js";
 import {
   applyTcp,
   checkDevice,
@@ -188,6 +189,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
     throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
   }
   checked.signal?.throwIfAborted();
+  if (listenEvents.begins()) return listenEvents.observe(target, () => listen(endpoint, opts));
   const passed = inherited();
   const { listener, file } =
     (passed === undefined ? undefined : takeInherited(await passed, target, opts, checked, action)) ??

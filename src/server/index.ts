@@ -6,6 +6,7 @@ export {
   type ClosedEvent,
   type ConnectionEvent,
   type DrainEvent,
+  type DroppedEvent,
   type EndEvent,
   type EndReason,
   type ErrorEvent,

@@ -1,7 +1,7 @@
 // The options of serveUdp(), and their checks.
 
 import type { BlockList } from "node:net";
-import { addressList, type AddressList, reporter } from "../admission/index.js";
+import { addressList, type AddressList, reporter, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import type { BindUdpOptions } from "../net/index.js";
@@ -59,6 +59,11 @@ export interface ServeUdpOptions {
   readonly onError?: ((error: unknown, datagram: ServedDatagram | ServedBatch) => void) | undefined;
   /** Called when a datagram is refused. It only reports, and it is called for each datagram of a flood. */
   readonly onRefused?: ((refusal: DatagramRefusal) => void) | undefined;
+  /**
+   * Called with each event of the server, for a structured log. Dropped datagrams and failed handlers are reported once a
+   * second at most. The channels of `node:diagnostics_channel` get the same records; see docs/metrics.md.
+   */
+  readonly log?: ((event: ServerEvent) => void) | undefined;
 }
 
 /** The options of serveUdp(), checked. */
@@ -78,6 +83,7 @@ export interface CheckedServeUdp {
   readonly signal: AbortSignal | undefined;
   readonly onError: ServeUdpOptions["onError"];
   readonly onRefused: ServeUdpOptions["onRefused"];
+  readonly log: ServeUdpOptions["log"];
 }
 
 const NAMES = [
@@ -94,6 +100,7 @@ const NAMES = [
   "signal",
   "onError",
   "onRefused",
+  "log",
 ];
 const MOST = 1_000_000;
 
@@ -125,5 +132,6 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
     signal: abortSignal(opts.signal, action),
     onError: reporter(opts.onError, action, "onError"),
     onRefused: reporter(opts.onRefused, action, "onRefused"),
+    log: reporter(opts.log, action, "log"),
   };
 }

@@ -2,10 +2,8 @@
 
 import { AsyncResource } from "node:async_hooks";
 import { ConnectionSet, type DrainOptions, drainTimeout, Lifecycle } from "../admission/index.js";
-import type { Address } from "../addr/index.js";
 import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
-import { report, reportFailure } from "../callbacks.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
 import { receivingGateOf, registerServer } from "../net/serverAccess.js";
 import { describable, Inspectable } from "../registry/index.js";
@@ -21,13 +19,12 @@ import {
   type WorkOwner,
 } from "./servedDatagram.js";
 import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
+import { UdpEvents } from "./udpEvents.js";
 import { UdpReplies } from "./udpReplies.js";
 import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
 /** Milliseconds before the next call after one that failed for want of memory. */
 const PAUSE = 10;
-/** The shortest time between two warnings about handlers. */
-const WARNING_INTERVAL = 1000;
 /** After so many errors in a row there is such a pause too, because their cause may last. */
 const MOST_ERRORS = 16;
 /** Errors after which the socket receives no more. */
@@ -70,6 +67,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   readonly #replies: UdpReplies;
   readonly #owner: WorkOwner;
   readonly #admission: DatagramAdmission;
+  readonly #events: UdpEvents;
   readonly #pending = new ConnectionSet<Work>();
   /** Aborted when the server receives no more. */
   readonly #stopping = new AbortController();
@@ -90,7 +88,6 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   #isCut = false;
   /** Goes on when a handler has finished. */
   #wake: (() => void) | undefined;
-  #warnedAt = -Infinity;
   readonly #received: Promise<void>;
 
   private constructor(udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) {
@@ -99,9 +96,13 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#opts = opts;
     this.#replies = new UdpReplies(udp.socket, opts.amplification, opts.batchSize);
     this.#admission = new DatagramAdmission(opts);
+    this.#events = new UdpEvents(() => udp.address, opts);
     this.#life = new Lifecycle(
       {
-        stop: () => this.#stopping.abort(),
+        stop: () => {
+          this.#events.events.drain(this.#pending.size);
+          this.#stopping.abort();
+        },
         emptied: async () => {
           await this.#received;
           await this.#pending.empty();
@@ -111,6 +112,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         ended: (error) => {
           this.#cut(error);
           void udp.close();
+          this.#events.end(this.#counts.accepted, this.#counts.refused);
           return undefined;
         },
       },
@@ -132,6 +134,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       },
     };
     this.#makeBatch();
+    this.#events.events.listening();
     // Handlers run in the asynchronous context of the call of serveUdp().
     const run =
       "batch" in handlers
@@ -237,7 +240,9 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         if (signal.aborted) return;
         const { code = "" } = error as { readonly code?: string };
         if (!(error instanceof Error) || code === "" || FATAL.has(code)) {
-          this.#life.end(this.#udp.socket.closed ? undefined : { error });
+          const { closed } = this.#udp.socket;
+          if (!closed) this.#events.events.listenerFailed(error);
+          this.#life.end(closed ? undefined : { error });
           return;
         }
         this.#counts.receiveErrors++;
@@ -268,10 +273,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   #refuse(reason: DatagramRefusalReason, place: number): void {
     this.#counts.refused++;
     if (reason === "ratePerAddress") this.#counts.ratePerAddress++;
-    const { onRefused } = this.#opts;
-    if (onRefused === undefined) return;
-    const peer: Address | undefined = this.#batch.address(place);
-    queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+    this.#events.refused(reason, this.#batch, place);
   }
 
   /** Calls the handler for each datagram. Returns a promise if it has to wait for a place. */
@@ -356,16 +358,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
 
   #failed(error: unknown, work: Work): void {
     this.#counts.failed++;
-    const { onError } = this.#opts;
-    if (onError !== undefined) {
-      report("onError", onError, error, work as unknown as ServedDatagram | ServedBatch);
-      return;
-    }
-    // A client can make each of its datagrams fail.
-    const now = clock();
-    if (now - this.#warnedAt < WARNING_INTERVAL) return;
-    this.#warnedAt = now;
-    reportFailure("the handler of serveUdp()", error);
+    this.#events.failed(this.#counts.failed, error, work as unknown as ServedDatagram | ServedBatch);
   }
 
   /** Receives no more, and gives up on the handlers. */

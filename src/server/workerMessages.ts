@@ -1,5 +1,6 @@
 // The messages between a server and its workers. All of them can be copied to another process.
 
+import type { ClosedEvent } from "../admission/index.js";
 import type { StreamOptions } from "../stream/index.js";
 import type { ForeignDescriptor, ListenerCopy } from "../net/serverAccess.js";
 import type { TlsListenOptions } from "../net/index.js";
@@ -26,6 +27,8 @@ export interface WorkerStart {
   readonly reportsErrors: boolean;
   /** Whether failed handshakes go to the server. */
   readonly reportsHandshakes: boolean;
+  /** Whether records of ended connections go to the server, until a message changes that. */
+  readonly reportsClosed: boolean;
   readonly data: unknown;
 }
 
@@ -66,13 +69,26 @@ export type ErrorCopy =
 export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: ErrorCopy }
-  /** `ended`: connections that have ended since the last report, and `keys` under which they were counted. */
-  | { readonly type: "report"; readonly counts: WorkerCounts; readonly ended: number; readonly keys: readonly string[] }
+  /**
+   * `ended`: connections that have ended since the last report; `keys` under which they were counted, and `closed`, their
+   * records, if the server wants them.
+   */
+  | {
+      readonly type: "report";
+      readonly counts: WorkerCounts;
+      readonly ended: number;
+      readonly keys: readonly string[];
+      readonly closed: readonly ClosedEvent[];
+    }
   | { readonly type: "error"; readonly error: ErrorCopy; readonly id: number; readonly peer: Uint8Array | undefined }
   | { readonly type: "handshake"; readonly error: ErrorCopy; readonly peer: Uint8Array | undefined }
   | { readonly type: "pong" };
 
-export type ToWorker = { readonly type: "ping" } | { readonly type: "cut" };
+export type ToWorker =
+  | { readonly type: "ping" }
+  | { readonly type: "cut" }
+  /** Whether the server wants records of ended connections. */
+  | { readonly type: "observe"; readonly closed: boolean };
 
 /** The value, or its text if it can't be copied. */
 function copyable(value: unknown): unknown {

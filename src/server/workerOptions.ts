@@ -153,7 +153,7 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
       `Cannot ${action}: maxConnectionsPerAddress counts the connections of all workers, required null with reusePort`,
     );
   }
-  for (const name of ["onRefused", "onPressure", "log"] as const) {
+  for (const name of ["onRefused", "onPressure"] as const) {
     if (opts[name] === undefined) continue;
     throw new TypeError(`Cannot ${action}: ${name} reports what the server accepts, required none with reusePort`);
   }

@@ -1,17 +1,19 @@
 // What runs in a worker: it loads the module with the handler, and serves the connections that the server hands over.
 
-import { clientKey } from "../admission/index.js";
+import { clientKey, type ClosedEvent, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { workerThreads } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { ChannelListener, encodeAddress, secureChannel, takeListener } from "../net/serverAccess.js";
 import type { ConnectionContext, ConnectionHandler } from "./servedConnection.js";
 import { makeServer, type Server } from "./server.js";
-import { checkServe } from "./serverOptions.js";
+import { type CheckedServe, checkServe } from "./serverOptions.js";
 import { copyOfError, type FromWorker, type ToWorker, type WorkerCounts, type WorkerStart } from "./workerMessages.js";
 
 /** Milliseconds between two reports while bytes flow. */
 const REPORT_INTERVAL = 1000;
+/** Records of ended connections in one report. Further ones are dropped; the counters have their connections. */
+const MOST_RECORDS = 1000;
 
 /** The connection of a worker with its server. */
 interface Link {
@@ -94,6 +96,9 @@ class WorkerProgram {
   #nextId: number;
   #ended = 0;
   readonly #keys: string[] = [];
+  readonly #closed: ClosedEvent[] = [];
+  /** The option `log` of the server here: undefined exactly while no records are wanted, and then none is made. */
+  #log: ((event: ServerEvent) => void) | undefined;
   #scheduled = false;
   /** Whether the server has closed this worker. */
   #stopped = false;
@@ -104,10 +109,19 @@ class WorkerProgram {
     this.#load = load;
     this.#start = start;
     this.#nextId = start.firstId;
+    this.#observe(start.reportsClosed);
     link.onMessage((message) => {
       if (message.type === "ping") link.send({ type: "pong" });
+      else if (message.type === "observe") this.#observe(message.closed);
       else this.#cut();
     });
+  }
+
+  #observe(closed: boolean): void {
+    const log = (event: ServerEvent): void => {
+      if (event.event === "closed" && this.#closed.length < MOST_RECORDS) this.#closed.push(event);
+    };
+    this.#log = closed ? log : undefined;
   }
 
   #cut(): void {
@@ -142,8 +156,12 @@ class WorkerProgram {
     const opts = reportsErrors
       ? { ...limits, onError: (error: unknown, context: ConnectionContext) => this.#handlerFailed(error, context) }
       : limits;
+    const currentLog = (): CheckedServe["log"] => this.#log;
     const checked = {
       ...checkServe(opts, "serve"),
+      get log() {
+        return currentLog();
+      },
       worker: {
         nextId: () => this.#connectionBegan(),
         ended: (key: string | undefined) => this.#connectionEnded(key),
@@ -212,7 +230,13 @@ class WorkerProgram {
     const text = Object.values(counts satisfies WorkerCounts).join();
     if (this.#ended === 0 && text === this.#last) return;
     this.#last = text;
-    this.#link.send({ type: "report", counts, ended: this.#ended, keys: this.#keys.splice(0) });
+    this.#link.send({
+      type: "report",
+      counts,
+      ended: this.#ended,
+      keys: this.#keys.splice(0),
+      closed: this.#closed.splice(0),
+    });
     this.#ended = 0;
   }
 }

@@ -11,6 +11,7 @@ import {
   type DrainOptions,
   drainTimeout,
   Lifecycle,
+  ServerEvents,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { report, reportFailure } from "../callbacks.js";
@@ -32,6 +33,7 @@ import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import { type CheckedWorkers, reportWorker } from "./workerOptions.js";
+import { WorkerRecords } from "./workerRecords.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 import { watchWorkers } from "./workerWatch.js";
@@ -74,6 +76,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #kind: SocketKind;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
+  readonly #events: ServerEvents;
+  readonly #records: WorkerRecords;
   readonly #slots: readonly WorkerSlot[];
   readonly #dispatch: WorkerDispatch;
   /** The accept loop, while no worker takes connections. */
@@ -121,11 +125,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     );
     this.closed = this.#life.closed;
     this.#loop = opts.reusePort ? undefined : new AcceptLoop(this.#acceptOwner(listener!), opts.serve, false);
+    this.#events = this.#loop?.events ?? new ServerEvents("serveWorkers", () => this.address, opts.serve);
+    this.#records = new WorkerRecords(this.#events);
     const owner = this.#workerOwner({ module, idStep: opts.count, copy }, url);
     this.#slots = Array.from({ length: opts.count }, (_, index) => {
       const own = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
       return new WorkerSlot(owner, index + 1, own);
     });
+    this.#records.slots = this.#slots;
     this.#dispatch = new WorkerDispatch(this.#slots);
     const { responseTimeout } = opts;
     this.#watch = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
@@ -225,11 +232,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       streamOf: () => {
         throw new Error("serveWorkers() has no option proxyProtocol");
       },
-      begin: (connection, _client, key) => this.#dispatch.give(connection, key),
+      begin: (connection, _client, key) => {
+        this.#records.update();
+        this.#dispatch.give(connection, key);
+      },
       retryWork: () => false,
       acceptFailed: (error) => {
         const closed = wasClosed(listener, error);
-        if (!closed) this.#loop?.events.listenerFailed(error);
+        if (!closed) this.#events.listenerFailed(error);
         this.#life.end(closed ? undefined : { error });
       },
     };
@@ -248,6 +258,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       get restarts() {
         return restarts();
       },
+      records: this.#records,
       becameReady: (slot) => this.#becameReady(slot),
       hasRoom: () => this.#resume(),
       keyOf: (connection) => this.#keyOf(connection),
@@ -295,7 +306,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       report("onHandshakeError", onHandshakeError!, error, peer);
       return;
     }
-    this.#loop?.events.handlerFailed(message.id, peer, peer, error);
+    this.#events.handlerFailed(message.id, peer, peer, error);
     if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id: message.id, peer });
     else reportFailure("the handler of serveWorkers()", error);
   }

@@ -1,5 +1,6 @@
 // The place of a worker: the thread or process that runs now, its connections, and its successor after its end.
 
+import type { WorkerRecords } from "./workerRecords.js";
 import { clock } from "../builtins.js";
 import { type AcceptedConnection, ConnectionChannel, type ForeignDescriptor } from "../net/serverAccess.js";
 import { type HostEnd, inherited, startProcess, startThread, type WorkerHost } from "./workerHost.js";
@@ -50,6 +51,7 @@ export interface WorkerOwner {
   keyOf(connection: AcceptedConnection): string | undefined;
   /** Connections of a worker have ended. If they count by client, `keys` has the key of each. */
   connectionsEnded(count: number, keys: readonly string[]): void;
+  readonly records: WorkerRecords;
   received(slot: WorkerSlot, message: FromWorker): void;
   /** `restartIn` is the pause before the next worker. */
   workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
@@ -173,6 +175,7 @@ export class WorkerSlot {
       data,
       reportsErrors: onError !== undefined || opts.serve.log !== undefined,
       reportsHandshakes: onHandshakeError !== undefined,
+      reportsClosed: this.#owner.records.wanted,
     };
     const owner = {
       message: (message: FromWorker): void => this.#received(message),
@@ -199,6 +202,7 @@ export class WorkerSlot {
         return;
       case "report":
         this.#counts = message.counts;
+        this.#owner.records.received(this.number, message.closed);
         if (this.#listening !== undefined || message.ended === 0) return;
         this.#connectionsEnded(message.ended, message.keys);
         return;
@@ -276,6 +280,11 @@ export class WorkerSlot {
   cancelRestart(): void {
     clearTimeout(this.#restart);
     this.#restart = undefined;
+  }
+
+  /** Tells the worker whether records of ended connections are wanted. */
+  observe(closed: boolean): void {
+    this.#send({ type: "observe", closed });
   }
 
   #send(message: ToWorker): void {

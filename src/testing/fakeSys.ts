@@ -179,7 +179,7 @@ export class FakeSys {
     try {
       this.#callback();
     } finally {
-      if (this.#shared[2]! > 0) this.#shared[2] = 0;
+      this.#shared[2] = Math.min(this.#shared[2], 0);
     }
   }
 

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { connect } from "berkeley";
+import { connect, listen } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 import { compiled, Program, root } from "../support/program.js";
 
@@ -39,9 +39,38 @@ test("the server answers, is replaced on SIGUSR2 and drains on SIGTERM", async (
   assert.deepEqual([status, stderr], [0, ""]);
 });
 
+test("the pages answer, and move to the new program with an upgrade", async () => {
+  // A port that is free, and the same for both programs.
+  const taken = await listen("tcp://127.0.0.1:0");
+  const { port } = taken.address;
+  await taken.close();
+  const pages = `127.0.0.1:${port}`;
+  const status = async (path: string): Promise<number> => {
+    const response = await fetch(`http://${pages}${path}`, { headers: { connection: "close" } });
+    await response.text();
+    return response.status;
+  };
+  const server = join(compiled, "examples", "deploy", "server.js");
+  await using program = Program.node([server, "tcp://127.0.0.1:0", `tcp://${pages}`]);
+  const [, first, served] = await program.line(/^process (\d+) serves 127\.0\.0\.1:(\d+)$/);
+  await program.line(new RegExp(`^process ${first} has its pages at ${pages}$`));
+  assert.deepEqual([await status("/healthz"), await status("/readyz"), await status("/metrics")], [200, 200, 200]);
+  program.kill("SIGUSR2");
+  const [, next] = await program.line(/^process (\d+) has taken over$/);
+  await program.line(new RegExp(`^process ${next} has its pages at ${pages}$`));
+  assert.equal(await status("/readyz"), 200);
+  const client = await connect(["127.0.0.1", Number(served)]);
+  await client.write("hello\n");
+  assert.equal(await client.readLine(), `${next} hello`);
+  process.kill(Number(next), "SIGTERM");
+  await client.readLine();
+  await client.close();
+  await program.ended;
+});
+
 test("systemd-analyze finds no fault in the units, and they leave time to drain", (t) => {
   assert.ok(numberIn("lines.service", /^TimeoutStopSec=(\d+)$/m) > drain);
-  assert.match(text("lines.service"), /systemd:lines$/m);
+  assert.match(text("lines.service"), /systemd:lines tcp:\/\/127\.0\.0\.1:9090$/m);
   assert.match(text("lines.socket"), /^FileDescriptorName=lines$/m);
   if (spawnSync("systemd-analyze", ["--version"]).error !== undefined)
     return t.skip("systemd-analyze is not installed");
@@ -70,7 +99,12 @@ interface Deployment {
     readonly template: {
       readonly spec: {
         readonly containers: readonly [
-          { readonly livenessProbe: Probe; readonly readinessProbe: Probe; readonly ports: readonly object[] },
+          {
+            readonly command: readonly string[];
+            readonly livenessProbe: Probe;
+            readonly readinessProbe: Probe;
+            readonly ports: readonly object[];
+          },
         ];
       };
     };
@@ -88,6 +122,7 @@ test("the manifest is YAML with the probes, and a pod has time for preStop and t
   const output = execFileSync("python3", ["-c", read, join(folder, "kubernetes.yaml")]).toString();
   const [deployment, service] = JSON.parse(output) as [Deployment, Service];
   const [container] = deployment.spec.template.spec.containers;
+  assert.deepEqual(container.command.slice(2), ["tcp://0.0.0.0:8888", "tcp://0.0.0.0:9090"]);
   assert.deepEqual(container.livenessProbe.httpGet, { path: "/healthz", port: "metrics" });
   assert.deepEqual(container.readinessProbe.httpGet, { path: "/readyz", port: "metrics" });
   assert.deepEqual(container.ports, [

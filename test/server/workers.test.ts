@@ -280,7 +280,6 @@ test("arguments that are wrong, or that a worker can't get, are refused", async 
     [{ reusePort: true, maxConnectionsPerAddress: 5 }, /maxConnectionsPerAddress counts/],
     [{ reusePort: true, onRefused: () => undefined }, /onRefused reports what the server accepts/],
     [{ reusePort: true, onPressure: () => undefined }, /onPressure reports what the server accepts/],
-    [{ reusePort: true, log: () => undefined }, /log reports what the server accepts/],
     [{ reusePort: true, workers: 3, maxConnections: 2 }, /maxConnections is 2, required at least one for each of 3/],
     [{ reusePort: true, workers: 3, acceptRate: 2 }, /acceptRate is 2, required at least one for each of 3/],
     [{ reusePort: true }, /reusePort is for TCP/, handlerModule, "unix:@reuse-port"],

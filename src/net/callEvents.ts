@@ -1,0 +1,112 @@
+// Channels of node:diagnostics_channel for connect() and listen(). Without a subscriber, a call makes no object for them.
+
+import type { Channel } from "node:diagnostics_channel";
+import { type Address, type Endpoint, formatEndpoint } from "../addr/index.js";
+import { type EventError, plainError } from "../admission/index.js";
+import type { Stream } from "../stream/index.js";
+import type { SocketListener } from "./socketListener.js";
+import { clock, diagnosticsChannel } from "../builtins.js";
+
+/** A message of `berkeley:connect:start` and `berkeley:listen:start`: a call has begun. */
+export interface CallStartEvent {
+  readonly call: "connect" | "listen";
+  /** The number of the call in this thread, from 1 on. The other message of the call has the same number. */
+  readonly id: number;
+  /** Milliseconds since 1970, as of `Date.now()`. */
+  readonly time: number;
+  /** The endpoint of the call. */
+  readonly endpoint: string;
+}
+
+/** A message of `berkeley:connect:end` and `berkeley:listen:end`: the call has succeeded. */
+export interface CallEndEvent extends CallStartEvent {
+  /** Milliseconds. */
+  readonly duration: number;
+  /** The local address of the connection or the listener. */
+  readonly local: string | null;
+  /** The address of the other end of the connection; null for `listen()`. */
+  readonly peer: string | null;
+}
+
+/** A message of `berkeley:connect:error` and `berkeley:listen:error`: the call has failed. */
+export interface CallErrorEvent extends CallStartEvent {
+  /** Milliseconds. */
+  readonly duration: number;
+  readonly error: EventError;
+}
+
+/** The addresses of a result. */
+interface Ends {
+  readonly local: Address | undefined;
+  readonly peer: Address | undefined;
+}
+
+const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
+
+/** The number of the last call that was observed. */
+let lastId = 0;
+
+/** The three channels of a call with results of type `T`. */
+class CallEvents<T> {
+  readonly #call: "connect" | "listen";
+  readonly #endsOf: (result: T) => Ends;
+  /** Whether the call that begins next is the one of `observe()`. */
+  #observed = false;
+  /** Loaded by the first call. The registry of Node holds channels weakly. */
+  #channels: { readonly start: Channel; readonly end: Channel; readonly error: Channel } | undefined;
+
+  constructor(call: "connect" | "listen", endsOf: (result: T) => Ends) {
+    this.#call = call;
+    this.#endsOf = endsOf;
+  }
+
+  /** Whether a call that begins now has to be observed. The call that `observe()` makes is observed already. */
+  begins(): boolean {
+    if (this.#observed) return (this.#observed = false);
+    const { end, error, start } = (this.#channels ??= this.#open());
+    return start.hasSubscribers || end.hasSubscribers || error.hasSubscribers;
+  }
+
+  #open(): { readonly start: Channel; readonly end: Channel; readonly error: Channel } {
+    const { channel } = diagnosticsChannel();
+    const open = (name: string): Channel => channel(`berkeley:${this.#call}:${name}`);
+    return { start: open("start"), end: open("end"), error: open("error") };
+  }
+
+  /** Makes the call, and publishes its messages. Call it after `begins()`. Errors of subscribers do not come here. */
+  async observe(target: Endpoint, run: () => Promise<T>): Promise<T> {
+    const { end, error: failed, start } = this.#channels!;
+    const endpoint = formatEndpoint(target);
+    const since = clock();
+    const duration = (): number => Math.round((clock() - since) * 1000) / 1000;
+    const fields = { call: this.#call, id: ++lastId, endpoint };
+    start.publish({ ...fields, time: Date.now() } satisfies CallStartEvent);
+    let result: T;
+    this.#observed = true;
+    const pending = run();
+    // The call ends before it calls begins() if a subscriber has aborted its signal.
+    this.#observed = false;
+    try {
+      result = await pending;
+    } catch (error) {
+      const event = { ...fields, time: Date.now(), duration: duration(), error: plainError(error) };
+      failed.publish(event satisfies CallErrorEvent);
+      throw error;
+    }
+    if (end.hasSubscribers) {
+      const { local, peer } = this.#endsOf(result);
+      const event = { ...fields, time: Date.now(), duration: duration(), local: textOf(local), peer: textOf(peer) };
+      end.publish(event satisfies CallEndEvent);
+    }
+    return result;
+  }
+}
+
+export const connectEvents: CallEvents<Stream> = new CallEvents("connect", ({ localAddress, remoteAddress }) => ({
+  local: localAddress,
+  peer: remoteAddress,
+}));
+export const listenEvents: CallEvents<SocketListener> = new CallEvents("listen", ({ address }) => ({
+  local: address,
+  peer: undefined,
+}));

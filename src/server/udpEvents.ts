@@ -1,0 +1,80 @@
+// What serveUdp() reports: the calls of onRefused and onError, and records for `log` and the channels.
+//
+// Any client can have datagrams dropped or make handlers fail, as often as it sends. So records of them are limited:
+// dropped datagrams are counted by reason and reported once a second, and failures are reported once a second at most.
+
+import { type DroppedEvent, ServerEvents } from "../admission/index.js";
+import type { Address } from "../addr/index.js";
+import type { DatagramBatch } from "../batch/index.js";
+import { clock } from "../builtins.js";
+import { report, reportFailure } from "../callbacks.js";
+import type { ServedBatch } from "./servedBatch.js";
+import type { ServedDatagram } from "./servedDatagram.js";
+import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
+
+/** Milliseconds. */
+const INTERVAL = 1000;
+
+export class UdpEvents {
+  readonly events: ServerEvents;
+  readonly #opts: CheckedServeUdp;
+  /** Dropped datagrams that are not reported yet. The timer runs exactly while there are some. */
+  readonly #dropped = new Map<DroppedEvent["reason"], { datagrams: number; readonly client: string | null }>();
+  #timer: NodeJS.Timeout | undefined;
+  #warnedAt = -Infinity;
+  #failedAt = -Infinity;
+
+  constructor(address: () => Address | undefined, opts: CheckedServeUdp) {
+    this.#opts = opts;
+    const { log } = opts;
+    this.events = new ServerEvents("serveUdp", address, { log, onPressure: undefined, onRefused: undefined });
+  }
+
+  /** The datagram at this place of the batch was dropped. */
+  refused(reason: DatagramRefusalReason, batch: DatagramBatch, place: number): void {
+    const { onRefused } = this.#opts;
+    if (onRefused !== undefined) {
+      const peer: Address | undefined = batch.address(place);
+      queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+    }
+    if (!this.events.wantsDropped) return;
+    const counted = this.#dropped.get(reason);
+    if (counted !== undefined) {
+      counted.datagrams++;
+      return;
+    }
+    const client = batch.address(place);
+    this.#dropped.set(reason, { datagrams: 1, client: client === undefined ? null : String(client) });
+    this.#timer ??= setTimeout(() => this.#flush(), INTERVAL).unref();
+  }
+
+  /** A handler has failed; `count` have failed so far. */
+  failed(count: number, error: unknown, work: ServedDatagram | ServedBatch): void {
+    const now = clock();
+    if (now - this.#failedAt >= INTERVAL) {
+      this.#failedAt = now;
+      // A batch has many senders, and `address` is a method of it.
+      const client = typeof work.address === "function" ? undefined : work.address;
+      this.events.handlerFailed(count, client, client, error);
+    }
+    const { onError } = this.#opts;
+    if (onError !== undefined) report("onError", onError, error, work);
+    else if (now - this.#warnedAt >= INTERVAL) {
+      this.#warnedAt = now;
+      reportFailure("the handler of serveUdp()", error);
+    }
+  }
+
+  /** The server is closed. */
+  end(accepted: number, refused: number): void {
+    this.#flush();
+    this.events.end(accepted, refused);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const [reason, { client, datagrams }] of this.#dropped) this.events.dropped(reason, datagrams, client);
+    this.#dropped.clear();
+  }
+}
