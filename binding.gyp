@@ -4,7 +4,8 @@
   "targets": [
     {
       "target_name": "berkeley",
-      "sources": ["<!@(node -p \"require('fs').readdirSync('native').filter((f) => f.endsWith('.c')).map((f) => 'native/' + f).join(' ')\")"],
+      # The package has the sources of native/ as two files without comments.
+      "sources": ["<!@(node -p \"const d = require('fs').existsSync('native') ? 'native/' : 'dist/native/'; require('fs').readdirSync(d).filter((f) => f.endsWith('.c')).map((f) => d + f).join(' ')\")"],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE", "BERKELEY_VERSION=\"<!(node -p \"require('./package.json').version\")\""],
       "cflags": ["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
       "conditions": [["warnings_are_errors==1", { "cflags": ["-Werror"] }]],

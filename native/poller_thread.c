@@ -86,7 +86,7 @@ static void on_finalized(napi_env env, void *data, void *hint) {
   free(data);
 }
 
-static void end_environment(void *data) {
+static void thread_end_environment(void *data) {
   struct waiter *waiter = data;
   waiter->ending = true;
   poller_end(waiter->poller);
@@ -100,15 +100,15 @@ static void stop(struct waiter *waiter) {
   waiter->poller = NULL;
 }
 
-static void end(struct poller *poller) {
+static void thread_end(struct poller *poller) {
   struct waiter *waiter = poller->data;
   /* Only if the hook is not running at the moment: Deno crashes when a running hook is removed. */
-  if (!waiter->ending) napi_remove_env_cleanup_hook(poller->env, end_environment, waiter);
+  if (!waiter->ending) napi_remove_env_cleanup_hook(poller->env, thread_end_environment, waiter);
   stop(waiter);
   poller_free(poller);
 }
 
-static int start(struct poller *poller) {
+static int thread_start(struct poller *poller) {
   napi_env env = poller->env;
   napi_value name;
   struct waiter *waiter = calloc(1, sizeof *waiter);
@@ -132,7 +132,7 @@ static int start(struct poller *poller) {
   int wake_fd = waiter->wake_fd;
   napi_unref_threadsafe_function(env, waiter->notify);
   int error = start_thread(&waiter->thread, NULL, wait_for_events, waiter);
-  if (error == 0 && napi_add_env_cleanup_hook(env, end_environment, waiter) != napi_ok) {
+  if (error == 0 && napi_add_env_cleanup_hook(env, thread_end_environment, waiter) != napi_ok) {
     stop(waiter);
     return -ENOMEM;
   }
@@ -147,13 +147,18 @@ static int start(struct poller *poller) {
   return 0;
 }
 
-static void ref(struct poller *poller) {
+static void thread_ref(struct poller *poller) {
   napi_ref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->notify);
 }
 
-static void unref(struct poller *poller) {
+static void thread_unref(struct poller *poller) {
   napi_unref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->notify);
 }
 
 const struct backend thread_backend = {
-    .start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_node_api, .loop_turned = loop_turned};
+    .start = thread_start,
+    .ref = thread_ref,
+    .unref = thread_unref,
+    .end = thread_end,
+    .call = call_from_node_api,
+    .loop_turned = loop_turned};

@@ -39,7 +39,7 @@ static void before_blocking(uv_prepare_t *handle) {
   if (poller_is_idle(handles->poller)) poller_unreference(handles->poller);
 }
 
-static void on_closed(uv_handle_t *handle) {
+static void on_loop_handle_closed(uv_handle_t *handle) {
   struct handles *handles = handle->data;
   if (--handles->open_count > 0) return;
   /* Not earlier: libuv must stop using a watched descriptor before it is closed. */
@@ -48,28 +48,28 @@ static void on_closed(uv_handle_t *handle) {
   free(handles);
 }
 
-static void end(struct poller *poller) {
+static void loop_end(struct poller *poller) {
   struct handles *handles = poller->data;
   handles->closing = true;
   uv_poll_stop(&handles->poll);
-  uv_close((uv_handle_t *)&handles->poll, on_closed);
-  uv_close((uv_handle_t *)&handles->prepare, on_closed);
-  uv_close((uv_handle_t *)&handles->idle, on_closed);
+  uv_close((uv_handle_t *)&handles->poll, on_loop_handle_closed);
+  uv_close((uv_handle_t *)&handles->prepare, on_loop_handle_closed);
+  uv_close((uv_handle_t *)&handles->idle, on_loop_handle_closed);
 }
 
-/* Closing the handles takes turns of the loop, so the hook is asynchronous. on_closed() removes it. */
-static void end_environment(napi_async_cleanup_hook_handle hook, void *data) {
+/* Closing the handles takes turns of the loop, so the hook is asynchronous. on_loop_handle_closed() removes it. */
+static void loop_end_environment(napi_async_cleanup_hook_handle hook, void *data) {
   (void)hook;
   struct handles *handles = data;
   if (!handles->closing) poller_end(handles->poller);
 }
 
-static int start(struct poller *poller) {
+static int loop_start(struct poller *poller) {
   uv_loop_t *loop;
   if (!has_uv() || napi_get_uv_event_loop(poller->env, &loop) != napi_ok) return -ENOTSUP;
   struct handles *handles = calloc(1, sizeof *handles);
   if (handles == NULL) return -ENOMEM;
-  if (napi_add_async_cleanup_hook(poller->env, end_environment, handles, &handles->hook) != napi_ok) {
+  if (napi_add_async_cleanup_hook(poller->env, loop_end_environment, handles, &handles->hook) != napi_ok) {
     free(handles);
     return -ENOMEM;
   }
@@ -94,8 +94,9 @@ static int start(struct poller *poller) {
   return 0;
 }
 
-static void ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
+static void loop_ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
 
-static void unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
+static void loop_unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
 
-const struct backend uv_backend = {.start = start, .ref = ref, .unref = unref, .end = end, .call = call_from_uv};
+const struct backend uv_backend = {
+    .start = loop_start, .ref = loop_ref, .unref = loop_unref, .end = loop_end, .call = call_from_uv};

@@ -153,16 +153,16 @@ static void on_handled(uv_async_t *handle) {
   mark_handled();
 }
 
-static void on_closed(uv_handle_t *handle) {
+static void on_signals_closed(uv_handle_t *handle) {
   (void)handle;
   napi_remove_async_cleanup_hook(hook);
 }
 
-static void end_environment(napi_async_cleanup_hook_handle handle, void *data) {
+static void signals_end_environment(napi_async_cleanup_hook_handle handle, void *data) {
   (void)handle;
   (void)data;
   atomic_store(&async_active, false);
-  uv_close((uv_handle_t *)&handled_async, on_closed);
+  uv_close((uv_handle_t *)&handled_async, on_signals_closed);
 }
 
 /*
@@ -175,7 +175,7 @@ static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
   if (syscall(SYS_gettid) != getpid()) return js_number(env, -EPERM);
   if (atomic_load(&async_active)) return js_number(env, 0);
   if (!has_uv() || napi_get_uv_event_loop(env, &loop) != napi_ok) return js_number(env, -ENOTSUP);
-  if (napi_add_async_cleanup_hook(env, end_environment, NULL, &hook) != napi_ok) return js_number(env, -ENOMEM);
+  if (napi_add_async_cleanup_hook(env, signals_end_environment, NULL, &hook) != napi_ok) return js_number(env, -ENOMEM);
   int error = uv_async_init(loop, &handled_async, on_handled);
   if (error != 0) {
     napi_remove_async_cleanup_hook(hook);

@@ -1,7 +1,7 @@
-// Makes dist/, which users install, from the compiled files: a file for each public entry, and the chunks that they
-// share. Rolldown joins the files of out/lib. It does not transform code: tsc has compiled it for the oldest supported
-// Node. The source maps lead to src/ and carry its text, so a package without src/ shows the sources in stack traces
-// and debuggers.
+// What users install, made of what was compiled: dist/ with a file for each public entry and the chunks that they share.
+// Rolldown joins the files of out/lib and removes what only readers need: comments, spaces, the names of local variables. Functions,
+// classes and the top level keep their names, and scripts/shippedCode.mjs breaks the lines, so a stack trace without maps stays
+// readable. The source maps lead to src/ and carry its text, so a package without src/ shows the sources in a debugger.
 //
 // Entries share their declarations as they share their code: a class with private members is compatible only with itself,
 // so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
@@ -9,11 +9,14 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { builtinModules } from "node:module";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decode, encode } from "@jridgewell/sourcemap-codec";
+import { decode } from "@jridgewell/sourcemap-codec";
 import { rolldown } from "rolldown";
+import { parseAst } from "rolldown/parseAst";
 import { dts } from "rolldown-plugin-dts";
+import { amalgam } from "./amalgam.mjs";
 import { BUNDLED } from "./bundled.mjs";
 import { writePage } from "./page.mjs";
+import { changed, passNames, thinMap, withLines } from "./shippedCode.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lib = join(root, "out", "lib");
@@ -45,62 +48,83 @@ const mapsOfTsc = {
 };
 
 /**
- * Of the places in a line that lead to the same line of a source, the first one is enough for a stack trace and for a breakpoint. All of
- * them would be a tenth of the package.
+ * The exports that a file passes on from one other chunk, if it does nothing else: [chunk, [[name, name in the chunk], ...]]. Rolldown
+ * makes such a file for each dynamic import of a module that is in a chunk with others.
  */
-function oneForEachLine(lines) {
-  return lines.map((segments) =>
-    segments
-      .filter((segment, index) => {
-        const before = segments[index - 1];
-        return before === undefined || before[1] !== segment[1] || before[2] !== segment[2];
-      })
-      // Without the names of variables.
-      .map((segment) => segment.slice(0, 4)),
+function passedOn(code) {
+  const { body } = parseAst(code);
+  const { type, source, specifiers } = body[0];
+  if (body.length > 1 || type !== "ExportNamedDeclaration" || !source) return undefined;
+  return [source.value, specifiers.map(({ local, exported }) => [exported.name, local.name])];
+}
+
+/** Imports the chunks of the command line themselves, so that 90 files become five. */
+function joinCommandLine() {
+  const folder = join(dist, "cli");
+  const codes = new Map(
+    readdirSync(folder)
+      .filter((name) => name.endsWith(".js"))
+      .map((name) => [name, readFileSync(join(folder, name), "utf8")]),
   );
+  const targets = new Map();
+  for (const [name, code] of codes) {
+    const passed = name === "main.js" ? undefined : passedOn(code);
+    if (passed !== undefined) targets.set(name, passed);
+  }
+  for (const [name, code] of codes) {
+    if (targets.has(name)) continue;
+    const joined = code.replace(/\bimport\([`"]\.\/([^`"]+)[`"]\)/g, (found, target) => {
+      const [chunk, names] = targets.get(target) ?? [];
+      if (chunk === undefined) return found;
+      return `import("${chunk}").then(e=>({${names.map(([one, other]) => `${one}:e.${other}`).join()}}))`;
+    });
+    if (joined !== code) writeFileSync(join(folder, name), joined);
+  }
+  for (const name of targets.keys()) rmSync(join(folder, name));
+}
+
+/** Users debug the library, and neither the command, the inspector nor the test doubles: these tools have no maps. */
+const isTool = (name) => /^(?:cli\/|inspect\/|testing\/|chunks\/lessonRuns)/.test(name);
+
+/** Lines and maps of the files that Rolldown has written. */
+function finish(name) {
+  const path = join(dist, name);
+  const code = readFileSync(path, "utf8");
+  const body = code.replace(/\n\/\/# sourceMappingURL=.*\n?$/, "\n");
+  const map = existsSync(`${path}.map`) ? JSON.parse(readFileSync(`${path}.map`, "utf8")) : undefined;
+  const passing = changed(body, map && decode(map.mappings), passNames(body, "js"));
+  const { code: lined, mappings } = withLines(passing.code, passing.mappings);
+  if (isTool(name)) {
+    rmSync(`${path}.map`, { force: true });
+    writeFileSync(path, lined);
+    return;
+  }
+  writeFileSync(path, lined + code.slice(body.length - 1).replace(/^\n/, ""));
+  if (map !== undefined) writeFileSync(`${path}.map`, JSON.stringify(thinMap({ ...map, mappings })));
 }
 
 /**
- * Comments and imports as empty lines, so that every line keeps its number: the declarations have the doc comments, and the repository
- * the others. A line inside a template may begin with two slashes too; then a debugger shows it empty.
- */
-const onlyCode = (source) =>
-  source
-    .replace(/^import\s[^;]*?from\s*"[^"]+";$/gm, (statement) => "\n".repeat(statement.split("\n").length - 1))
-    .replace(/\/\*\*[^]*?\*\//g, (comment) => "\n".repeat(comment.split("\n").length - 1))
-    .replace(/^[ \t]*\/\/.*$/gm, "");
-
-const thinMaps = {
-  name: "thin-maps",
-  generateBundle(_, files) {
-    for (const file of Object.values(files)) {
-      if (!file.fileName.endsWith(".map")) continue;
-      // No source maps for the command line: users debug the library.
-      if (file.fileName.startsWith("cli/")) {
-        delete files[file.fileName];
-        continue;
-      }
-      const map = JSON.parse(file.source);
-      const mappings = encode(oneForEachLine(decode(map.mappings)));
-      file.source = JSON.stringify({
-        ...map,
-        sourcesContent: map.sourcesContent.map(onlyCode),
-        names: [],
-        mappings,
-      });
-    }
-  },
-};
-
-/**
  * The chunk of each module follows from the entries that reach it, so names change only if the entries do: "base" is what
- * berkeley/testing and berkeley/sync have in common, "system" is for both kinds of socket, "stream" for the awaitable ones and
- * for testing, "net" for the awaitable ones alone. A module imports nothing of a chunk that one of its entries does not load.
+ * berkeley/testing has in common with a kind of socket, "system" is for both kinds of socket, "net" for the awaitable ones alone. A
+ * module imports nothing of a chunk that one of its entries does not load; only berkeley/sync loads 4 kB of "base" that it does not
+ * use. A chunk of their own would cost each import of "berkeley" a millisecond.
  */
 const reached = new Map();
+/** The files of the command line that import the library, and so load the addon. */
+const withLibrary = new Set();
+const cli = join(lib, "cli") + sep;
 const reachability = {
   name: "reachability",
   buildEnd() {
+    const importers = (id) => this.getModuleInfo(id)?.importers ?? [];
+    const waitingForImporters = [...this.getModuleIds()].filter((id) => id.startsWith(lib) && !id.startsWith(cli));
+    for (let id = waitingForImporters.pop(); id !== undefined; id = waitingForImporters.pop()) {
+      for (const next of importers(id)) {
+        if (!next.startsWith(cli) || withLibrary.has(next)) continue;
+        withLibrary.add(next);
+        waitingForImporters.push(next);
+      }
+    }
     for (const stem of stems.filter((one) => !one.startsWith("cli/"))) {
       const waiting = [join(lib, `${stem}.js`)];
       const seen = new Set(waiting);
@@ -116,23 +140,19 @@ const reachability = {
 };
 
 function chunkOf(id) {
+  // Help, manual pages and completions need "frame" alone.
+  if (id.startsWith(cli)) {
+    if (id === join(cli, "main.js") || id === join(cli, "inspect", "run.js")) return null;
+    return withLibrary.has(id) ? "tools" : "frame";
+  }
   const entries = reached.get(id);
   // A module that only one entry imports is in the file of that entry. The main entry is a library of the command, so it is a chunk as well.
   if (entries === undefined || (entries.size === 1 && !entries.has("index"))) return null;
   // The inspector writes captures; the main entry does not load that code.
   if (entries.has("pcapng/index") && !entries.has("index")) return "pcapng";
-  if (entries.has("sync/index")) return entries.has("testing/index") ? "base" : "system";
-  return entries.has("testing/index") ? "stream" : "net";
+  if (entries.has("testing/index")) return "base";
+  return entries.has("sync/index") ? "system" : "net";
 }
-
-/** The files of the command line that each command loads. */
-const FRAME = [
-  "commands",
-  ...["command", "common", "escape", "failure", "help", "interrupts", "output", "progress"].map(
-    (name) => `frame/${name}`,
-  ),
-  ...["standardOutput", "start", "suggest", "tlsOptions", "units", "values"].map((name) => `frame/${name}`),
-];
 
 const modules = join(root, "node_modules");
 
@@ -150,7 +170,7 @@ const nothingElse = {
       if (target !== undefined) return { id: join(lib, target.replace("./dist/", "")) };
     }
     if (/^[./]/.test(source)) return undefined;
-    if (BUNDLED.includes(source) && importer?.startsWith(join(lib, "cli") + sep)) return undefined;
+    if (BUNDLED.includes(source) && importer?.startsWith(cli)) return undefined;
     return fail(`${JSON.stringify(source)} is imported, and neither Node nor the package has it`);
   },
 };
@@ -171,14 +191,15 @@ function onLog(level, log) {
 async function writeCode() {
   const build = await rolldown({
     input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
-    plugins: [nothingElse, mapsOfTsc, reachability, thinMaps],
+    plugins: [nothingElse, mapsOfTsc, reachability],
     platform: "node",
     // Required for chunkOf(): a chunk has only the modules that chunkOf() assigns to it.
     preserveEntrySignatures: "allow-extension",
     treeshake: {
       moduleSideEffects: (id, external) => !external && (id.startsWith(lib) || packageOf(id) !== undefined),
     },
-    checks: { pluginTimings: false },
+    // Files of the command line that are loaded by name are in one chunk with others.
+    checks: { pluginTimings: false, ineffectiveDynamicImport: false },
     onLog,
   });
   await build.write({
@@ -188,24 +209,22 @@ async function writeCode() {
     entryFileNames: "[name].js",
     // No hash: the files of a version are known beforehand.
     chunkFileNames: ({ moduleIds }) =>
-      moduleIds.every((id) => id.startsWith(join(lib, "cli") + sep)) || moduleIds.some(packageOf)
-        ? "cli/[name].js"
-        : "chunks/[name].js",
+      moduleIds.every((id) => id.startsWith(cli)) || moduleIds.some(packageOf) ? "cli/[name].js" : "chunks/[name].js",
     codeSplitting: {
-      groups: [
-        ...BUNDLED.map((name) => ({ name, test: (id) => packageOf(id) === name })),
-        // The modules of a command in one file instead of a dozen.
-        { name: "frame", test: (id) => FRAME.some((file) => id === join(lib, "cli", `${file}.js`)) },
-        { name: chunkOf },
-      ],
+      groups: [...BUNDLED.map((name) => ({ name, test: (id) => packageOf(id) === name })), { name: chunkOf }],
       includeDependenciesRecursively: false,
     },
-    banner: licenceOf,
-    // V8 stores a string that has a character outside Latin-1 with two bytes per character.
+    // After the minifier, which removes comments.
+    postBanner: licenceOf,
+    // V8 keeps a text with one character beyond Latin-1 in two bytes for each character.
     charset: "ascii",
-    // Shorter names of local variables are compiled sooner. Functions, classes and all of the top level keep theirs.
-    minify: { compress: false, mangle: { toplevel: false, keepNames: true }, codegen: false },
-    // Absolute paths would be wrong on other machines. Relative to dist/x.js.map the sources are at ../src.
+    // Shorter code is compiled sooner. Functions, classes and all of the top level keep their names, and statements stay statements.
+    minify: {
+      compress: { target: "es2022", keepNames: { function: true, class: true }, sequences: false },
+      mangle: { toplevel: false, keepNames: true },
+      codegen: true,
+    },
+    // A path of this machine is nothing for a map: from dist/x.js.map the sources are at ../src.
     sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
     comments: false,
     minifyInternalExports: false,
@@ -231,6 +250,8 @@ async function writeTypes() {
     entryFileNames: "[name].d.ts",
     chunkFileNames: "chunks/[name].d.ts",
     codeSplitting: { groups: [{ name: "types", minShareCount: 2 }] },
+    // A thousand constants would have a second name in each file.
+    minifyInternalExports: false,
   });
   await build.close();
 }
@@ -252,11 +273,16 @@ if (!existsSync(join(lib, "index.js"))) fail("out/lib/index.js is missing: run n
 rmSync(dist, { force: true, recursive: true });
 mkdirSync(dist, { recursive: true });
 await writeCode();
-for (const name of readdirSync(join(dist, "cli"))) {
-  const path = join(dist, "cli", name);
-  writeFileSync(path, readFileSync(path, "utf8").replace(/\n\/\/# sourceMappingURL=.*\n?$/, "\n"));
-}
+for (const name of readdirSync(dist, { recursive: true })) if (name.endsWith(".js")) finish(name);
+joinCommandLine();
 await writeTypes();
+for (const name of readdirSync(dist, { recursive: true }).filter((one) => one.endsWith(".d.ts"))) {
+  const path = join(dist, name);
+  const code = readFileSync(path, "utf8").replace(/^\/\/ out\/lib\/.*\n/gm, "");
+  writeFileSync(path, changed(code, undefined, passNames(code, "dts")).code);
+}
 await writeManPages();
+mkdirSync(join(dist, "native"));
+for (const [name, text] of amalgam(join(root, "native"))) writeFileSync(join(dist, "native", name), text);
 await writePage(join(dist, "inspect", "page"));
 for (const path of Object.values(manifest.bin)) chmodSync(join(root, path), 0o755);

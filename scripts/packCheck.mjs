@@ -4,7 +4,8 @@
 //   2. publint and attw (are the types wrong) find nothing;
 //   3. its files are those of etc/package-files.txt, within the limits of size and number;
 //   4. nothing in it imports a package, has a path of this machine, or an install script; README's links lead to files in it;
-//   5. it is installed with --ignore-scripts into an empty folder, with no compiler on the PATH, and a smoke test of each
+//   5. the sources that it has build an addon without a warning, which loads;
+//   6. it is installed with --ignore-scripts into an empty folder, with no compiler on the PATH, and a smoke test of each
 //      entry, and README's server and client, run there under each Node; after a second `npm ci` once more.
 //
 //   npm run pack:check -- --update      writes etc/package-files.txt anew
@@ -19,6 +20,7 @@ import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { BUNDLED } from "./bundled.mjs";
 import { installConsumers } from "./consumers.mjs";
+import { headersOfThisNode } from "./headers.mjs";
 import { nodesInstalled } from "./nodes.mjs";
 import { npm, pack } from "./packed.mjs";
 
@@ -29,23 +31,18 @@ const { values: options } = parseArgs({
   options: { update: { type: "boolean", default: false }, node: { type: "string", multiple: true, default: [] } },
 });
 
-/**
- * Limits of the package, in bytes. `packed` is all of it but the man pages and the page of the inspector. `unpacked` and `files`
- * are the sockets, streams and TLS; the parts below have limits of their own.
- */
-const LIMITS = {
-  packed: 1_200_000,
-  unpacked: 3_500_000,
-  files: 80,
-  commandLine: 700_000,
-  servers: 400_000,
-  inspector: 350_000,
-};
-const PARTS = {
-  uncounted: /^dist\/(?:man|inspect\/page)\//,
-  commandLine: /^dist\/cli\//,
-  servers: /^dist\/(?:server\/|chunks\/inheritance\.)|^docs\/(?:servers|metrics|scaling)\.md$/,
-  inspector: /^dist\/(?:inspect\/|chunks\/lessonRuns\.)|^docs\/inspector\.md$/,
+/** Limits of the whole package but the man pages and the page of the inspector, in bytes. */
+const LIMITS = { packed: 1_200_000, unpacked: 3_500_000, files: 80 };
+const UNCOUNTED = /^dist\/(?:man|inspect\/page)\//;
+/** What the package consists of, for the report of sizes. */
+const KINDS = {
+  maps: /\.map$/,
+  "command line": /^dist\/cli\//,
+  declarations: /\.d\.ts$/,
+  JavaScript: /\.js$/,
+  documents: /\.md$/,
+  "native sources": /\.(?:c|gyp)$/,
+  addons: /\.node$/,
 };
 /** Of the host's PATH only these may be found by the programs that use the package: no compiler, no make, no python3. */
 const COMMANDS = ["sh", "env"];
@@ -84,21 +81,23 @@ function checkFiles(names) {
   );
 }
 
-function checkSizes(description) {
-  const { size, unpackedSize, files } = description;
-  const partOf = ({ path }) => Object.keys(PARTS).find((part) => PARTS[part].test(path)) ?? "unpacked";
-  const sums = { unpacked: 0, uncounted: 0, commandLine: 0, servers: 0, inspector: 0 };
-  for (const file of files) sums[partOf(file)] += file.size;
-  // The compressed size of the files that do not count, compressed together as in the tarball.
-  const { uncounted, ...counted } = sums;
-  const ofThem = files.filter((file) => partOf(file) === "uncounted").map(({ path }) => readFileSync(join(root, path)));
-  const packed = size - gzipSync(Buffer.concat(ofThem), { level: 9 }).length;
-  const figures = { packed, files: files.filter((file) => partOf(file) === "unpacked").length, ...counted };
+function checkSizes({ filename, size, unpackedSize, files }) {
+  const [uncounted, counted] = [true, false].map((not) => files.filter(({ path }) => UNCOUNTED.test(path) === not));
+  const sizeOf = (list) => list.reduce((sum, file) => sum + file.size, 0);
+  // What gzip makes of the files that do not count: together they are smaller than one by one.
+  const bytes = uncounted.map(({ path }) => readFileSync(join(root, path)));
+  const packed = size - gzipSync(Buffer.concat(bytes), { level: 9 }).length;
+  const figures = { packed, unpacked: sizeOf(counted), files: counted.length };
+  const kindOf = ({ path }) => Object.keys(KINDS).find((kind) => KINDS[kind].test(path));
+  for (const kind of Object.keys(KINDS)) {
+    const own = counted.filter((file) => kindOf(file) === kind);
+    say(`  ${kind}: ${sizeOf(own)} bytes in ${own.length} files`);
+  }
   say(
-    `whole: ${size} packed, ${unpackedSize} unpacked, ${files.length} files, of them ${uncounted} man pages and page`,
+    `whole: ${size} packed, ${unpackedSize} unpacked, ${files.length} files, of them ${sizeOf(uncounted)} not counted`,
   );
   const shown = Object.entries(figures).map(([name, figure]) => `${figure} ${name} (limit ${LIMITS[name]})`);
-  say(`${description.filename}: ${shown.join(", ")}`);
+  say(`${filename}: ${shown.join(", ")}`);
   for (const [name, limit] of Object.entries(LIMITS)) {
     if (figures[name] > limit) fail(`the package has ${figures[name]} ${name}, required at most ${limit}`);
   }
@@ -111,7 +110,9 @@ function checkImports(installed) {
     // Examples in doc comments import the package by its name.
     const source = readFileSync(join(installed, "dist", name), "utf8").replace(/\/\*[^]*?\*\//g, "");
     const named = [
-      ...source.matchAll(/^(?:import|export)\b[^;]*?from\s*"([^"]+)";|^import\s*"([^"]+)";|\bimport\("([^"]+)"\)/gm),
+      ...source.matchAll(
+        /\b(?:import|export)\b[^;]*?from\s*"([^"]+)";|\bimport\s*"([^"]+)";|\bimport\(["`]([^"`]+)["`]\)/gm,
+      ),
     ];
     for (const [, ...specifiers] of named) {
       const specifier = specifiers.find((one) => one !== undefined);
@@ -140,7 +141,9 @@ function checkBundled(installed) {
     if (loaded !== undefined || file.startsWith(join(dist, "cli"))) {
       fail(`an entry of the library loads ${file.slice(installed.length + 1)}, required none of the command line`);
     }
-    const named = readFileSync(file, "utf8").matchAll(/(?:\bfrom\s*|^import\s*|\bimport\()"(\.{1,2}\/[^"]+)"/gm);
+    const named = readFileSync(file, "utf8").matchAll(
+      /(?:\bfrom\s*|\bimport\s*|\bimport\()["`](\.{1,2}\/[^"`]+)["`]/gm,
+    );
     for (const [, specifier] of named) seen.add(join(file, "..", specifier));
   }
 }
@@ -171,6 +174,22 @@ function checkText(installed, names) {
       if (!names.includes(file)) fail(`${page} links to ${target}, which is not in the package`);
     }
   }
+}
+
+/** Builds the addon of the sources in the package, as a user does where no prebuilt one fits. */
+function buildFromSource(from) {
+  const place = join(folder, "source");
+  cpSync(from, place, { recursive: true });
+  rmSync(join(place, "prebuilds"), { recursive: true });
+  const headers = headersOfThisNode();
+  const gyp = [join(root, "node_modules", "node-gyp", "bin", "node-gyp.js"), "rebuild"];
+  if (headers !== undefined) gyp.push(`--nodedir=${headers}`);
+  const env = { ...process.env, LINK: process.env.CC ?? "cc", GYP_DEFINES: "warnings_are_errors=1" };
+  run("the build from source", process.execPath, gyp, { cwd: place, env });
+  const program =
+    'import("./dist/index.js").then(({ listen }) => listen({ port: 0 })).then((server) => server.close())';
+  run("the addon that was built from source", process.execPath, ["-e", program], { cwd: place });
+  say("the sources in the package build an addon that loads");
 }
 
 /** The first TypeScript block of README that has both ends of a conversation, as a user pastes it into a file. */
@@ -236,6 +255,7 @@ checkBundled(installed);
 checkText(installed, names);
 say(`${names.filter((name) => name.startsWith("prebuilds/")).join(", ")}`);
 
+buildFromSource(installed);
 const tools = installConsumers();
 run("publint", process.execPath, [join(tools, "publint", "src", "cli.js"), description.path, "--strict"]);
 run("attw", process.execPath, [

@@ -47,6 +47,8 @@ function madeOf() {
     "scripts/bundle.mjs",
     "scripts/bundled.mjs",
     "scripts/packed.mjs",
+    "scripts/amalgam.mjs",
+    "scripts/shippedCode.mjs",
     "scripts/page.mjs",
     "out/.setup",
     "out/inspect/.setup",

@@ -3,9 +3,8 @@
 import { SocketError, type SocketErrorDetails, withClosedWords } from "../errors/index.js";
 import { addon } from "./addon.js";
 
-const namesByNumber = new Map<number, string>();
-// Of two names for one number the addon has one: EAGAIN, EDEADLK, EOPNOTSUPP.
-for (const [name, value] of Object.entries(addon.errnos)) namesByNumber.set(value, name);
+/** Made for the first error, because an import need not pay for it. */
+let namesByNumber: Map<number, string> | undefined;
 
 function negativeErrno(name: string): number {
   const value = addon.errnos[name];
@@ -48,6 +47,8 @@ export const ETIMEDOUT: number = negativeErrno("ETIMEDOUT");
 
 /** The name of a negative errno, `"ECONNREFUSED"` for -111. A number without a name gives text such as `"E4095"`. */
 export function errnoName(errno: number): string {
+  // Of two names for one number the addon has one: EAGAIN, EDEADLK, EOPNOTSUPP.
+  namesByNumber ??= new Map(Object.entries(addon.errnos).map(([name, value]) => [value, name]));
   return namesByNumber.get(-errno) ?? `E${-errno}`;
 }
 

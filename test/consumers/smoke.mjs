@@ -7,7 +7,8 @@ import { Capture } from "berkeley/pcapng";
 import { memoryPair } from "berkeley/testing";
 import { sockets as inspected } from "berkeley/inspect";
 import { connect as wintertcConnect } from "berkeley/wintertc";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
@@ -70,16 +71,32 @@ async function otherEntries() {
   assert.equal(blocks, 2);
 }
 
+function allMaps() {
+  const chunks = new URL("./chunks/", import.meta.resolve("berkeley"));
+  const names = readdirSync(chunks).filter((name) => name.endsWith(".map"));
+  return names.map((name) => JSON.parse(readFileSync(new URL(name, chunks), "utf8")));
+}
+
 /** A stack trace leads to src/, and the map has its text. */
 function maps() {
   const entry = fileURLToPath(import.meta.resolve("berkeley"));
-  const chunk = /from "(\.\/chunks\/[^"]+)"/.exec(readFileSync(entry, "utf8"))[1];
+  const chunk = /from\s*"(\.\/chunks\/[^"]+)"/.exec(readFileSync(entry, "utf8"))[1];
   const map = JSON.parse(readFileSync(new URL(`${chunk}.map`, import.meta.resolve("berkeley")), "utf8"));
   assert.ok(
     map.sources.every((source) => /^(\.\.\/)+src\/.*\.ts$/.test(source)),
     map.sources[0],
   );
   assert.equal(map.sourcesContent.length, map.sources.length);
+  assert.ok(map.sourcesContent.every((text) => text.trim() !== ""));
+  const program =
+    'import("berkeley").then(({ listen }) => listen({ port: -1 })).catch(({ stack }) => process.stdout.write(stack))';
+  const folder = fileURLToPath(new URL(".", import.meta.url));
+  const args = ["--enable-source-maps", "--input-type=module", "-e", program];
+  const stack = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8" }).stdout;
+  const [, source, line] = /at listen \(.*\/(src\/.*\.ts):(\d+):/.exec(stack) ?? assert.fail(stack);
+  const text = allMaps().find(({ sources }) => sources.some((path) => path.endsWith(source)));
+  const content = text.sourcesContent[text.sources.findIndex((path) => path.endsWith(source))];
+  assert.match(content.split("\n")[Number(line) - 1], /parseLocalEndpoint\(/);
 }
 
 async function worker() {
