@@ -6,7 +6,7 @@
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { clientKey, isListed } from "./clientKey.js";
-import type { ProxyHeader } from "../proxyProtocol/index.js";
+import type { HeaderSource, ProxyHeader } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
 import type { CheckedAdmission, RefusalReason } from "./limits.js";
@@ -36,7 +36,7 @@ export interface AcceptOwner<T> {
   /** Resets a connection. */
   refuse(connection: T): void;
   /** The stream of a connection, to read the header of the PROXY protocol. Bytes after the header stay in its buffer. */
-  streamOf(connection: T): Stream;
+  streamOf(connection: T): HeaderSource;
   /** The header that `readBelow()` has read, if the connection was made over another one. */
   headerOf?(connection: T): ProxyHeader | undefined;
   /**
@@ -149,6 +149,11 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   /** The server has ended, and its last connection has, too. */
   #reportEnd(): void {
     this.events.end(this.#counts.accepted, this.#counts.refused);
+  }
+
+  /** Whether a header is pending. */
+  get readsHeaders(): boolean {
+    return (this.#gate?.size ?? 0) > 0;
   }
 
   /** After `stop()`: resolves when no header is pending. */

@@ -7,8 +7,13 @@
 import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
 import { checkOptions, integer } from "../check/index.js";
-import { checkMaxBytes, PROXY_HEADER_TIMEOUT, type ProxyHeader, readProxyHeader } from "../proxyProtocol/index.js";
-import type { Stream } from "../stream/index.js";
+import {
+  checkMaxBytes,
+  type HeaderSource,
+  PROXY_HEADER_TIMEOUT,
+  type ProxyHeader,
+  readHeader,
+} from "../proxyProtocol/index.js";
 import { localError } from "../wait/localError.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
@@ -76,7 +81,7 @@ export class ProxyGate {
    * @param room the most connections whose header may be pending, with this one
    */
   async read(
-    stream: Stream,
+    stream: HeaderSource,
     room: number,
     taken: (header: ProxyHeader) => void,
     failed: (error: unknown) => void,
@@ -93,7 +98,7 @@ export class ProxyGate {
     try {
       let header: ProxyHeader;
       try {
-        header = await readProxyHeader(stream, { maxBytes, timeout, signal: pending.signal });
+        header = await readHeader(stream, { maxBytes, timeout, signal: pending.signal });
       } catch (error) {
         failed(error);
         return;
