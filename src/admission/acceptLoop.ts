@@ -6,7 +6,7 @@
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { clientKey, isListed } from "./clientKey.js";
-import type { ProxyHeader } from "../proxyProtocol/index.js";
+import type { HeaderSource, ProxyHeader } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
 import type { CheckedAdmission, RefusalReason } from "./limits.js";
@@ -38,7 +38,7 @@ export interface AcceptOwner<T> {
   /** Resets a connection. */
   refuse(connection: T): void;
   /** The stream of a connection, to read the header of the PROXY protocol. Bytes after the header stay in its buffer. */
-  streamOf(connection: T): Stream;
+  streamOf(connection: T): HeaderSource;
   /** The header that `readBelow()` has read, if the connection was made over another one. */
   headerOf?(connection: T): ProxyHeader | undefined;
   /**
@@ -172,6 +172,11 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.events.end(this.#counts.accepted, this.#counts.refused);
   }
 
+  /** Whether a header is pending. */
+  get readsHeaders(): boolean {
+    return (this.#gate?.size ?? 0) > 0;
+  }
+
   /** After `stop()`: resolves when no header is pending. */
   headersRead(): Promise<void> {
     return this.#gate?.empty() ?? Promise.resolve();
@@ -180,18 +185,15 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   /** Whether the timer of the rate keeps the process alive. */
   keepAlive(yes: boolean): void {
     this.#held = yes;
-    if (yes) this.#rateTimer?.ref();
-    else this.#rateTimer?.unref();
+    this.#rateTimer?.[yes ? "ref" : "unref"]();
   }
 
   /** A connection of this client has ended. */
   left(key: string | undefined): void {
     this.#counts.connections--;
-    if (key !== undefined) {
-      const count = this.#clients.get(key)! - 1;
-      if (count === 0) this.#clients.delete(key);
-      else this.#clients.set(key, count);
-    }
+    const count = key === undefined ? 0 : this.#clients.get(key)! - 1;
+    if (count > 0) this.#clients.set(key!, count);
+    else if (key !== undefined) this.#clients.delete(key);
     this.#reportEnd();
     this.#resume();
   }

@@ -9,8 +9,13 @@ import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { checkOptions, integer } from "../check/index.js";
-import { checkMaxBytes, PROXY_HEADER_TIMEOUT, type ProxyHeader, readProxyHeader } from "../proxyProtocol/index.js";
-import type { Stream } from "../stream/index.js";
+import {
+  checkMaxBytes,
+  type HeaderSource,
+  PROXY_HEADER_TIMEOUT,
+  type ProxyHeader,
+  readHeader,
+} from "../proxyProtocol/index.js";
 import { localError } from "../wait/localError.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
@@ -123,7 +128,7 @@ export class ProxyGate {
    * @param room the most connections whose header may be pending, with this one
    */
   async read(
-    stream: Stream,
+    stream: HeaderSource,
     room: number,
     taken: (header: ProxyHeader) => void,
     failed: (error: unknown) => void,
@@ -136,7 +141,7 @@ export class ProxyGate {
       let header: ProxyHeader;
       try {
         if (this.#pending.size > Math.min(room, maxPending)) await this.#place(pending, Math.min(room, maxPending));
-        header = await readProxyHeader(stream, { maxBytes, timeout, signal });
+        header = await readHeader(stream, { maxBytes, timeout, signal });
       } catch (error) {
         failed(error);
         return;

@@ -22,6 +22,7 @@ export {
   resetConnection,
   type SocketKind,
 } from "./connectionChannel.js";
+export { HeaderPeeks } from "./headerPeek.js";
 export { checkStreamLimits, STREAM_OPTIONS } from "./endpointOptions.js";
 export { prepareListener } from "./endpointTls.js";
 export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";

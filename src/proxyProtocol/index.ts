@@ -2,8 +2,10 @@ export { decodeProxyHeader } from "./decodeProxyHeader.js";
 export { encodeProxyHeader, type ProxyHeaderToSend } from "./encodeProxyHeader.js";
 export {
   checkMaxBytes,
+  type HeaderSource,
   PROXY_HEADER_MAX_BYTES,
   PROXY_HEADER_TIMEOUT,
+  readHeader,
   readProxyHeader,
   type ReadProxyHeaderOptions,
 } from "./readProxyHeader.js";

@@ -60,7 +60,15 @@ export function checkMaxBytes(value: number | undefined, action: string, name: s
  * console.log(String(header.source), await stream.readLine()); // prints: 192.0.2.1:51000 hello
  * ```
  */
-export async function readProxyHeader(stream: Stream, opts: ReadProxyHeaderOptions = {}): Promise<ProxyHeader> {
+export function readProxyHeader(stream: Stream, opts: ReadProxyHeaderOptions = {}): Promise<ProxyHeader> {
+  return readHeader(stream, opts);
+}
+
+/** The calls that read a header. */
+export type HeaderSource = Pick<Stream, "peek" | "buffered" | "readExactly">;
+
+/** As `readProxyHeader()`, also for a source that is no stream. */
+export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOptions): Promise<ProxyHeader> {
   checkOptions(opts, ACTION, [...WAIT_NAMES, "maxBytes"]);
   const { timeout: given = PROXY_HEADER_TIMEOUT } = opts;
   const timeout = milliseconds(given, ACTION);
@@ -105,7 +113,7 @@ export async function readProxyHeader(stream: Stream, opts: ReadProxyHeaderOptio
 }
 
 /** The length of a line of version 1. The peer may send nothing after it, so the call waits for one byte at a time. */
-async function lineLength(stream: Stream, peek: (size: number) => Promise<Buffer>): Promise<number> {
+async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<Buffer>): Promise<number> {
   for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), LONGEST_LINE)) {
     const bytes = await peek(size);
     const end = bytes.indexOf(10);

@@ -36,6 +36,7 @@ export interface WorkerStart {
 export interface WorkerCounts {
   readonly accepted: number;
   readonly refused: number;
+  readonly proxyRefused: number;
   readonly connections: number;
   readonly failed: number;
   readonly aborted: number;
@@ -50,6 +51,7 @@ export interface WorkerCounts {
 export const NO_COUNTS: WorkerCounts = {
   accepted: 0,
   refused: 0,
+  proxyRefused: 0,
   connections: 0,
   failed: 0,
   aborted: 0,
@@ -80,7 +82,13 @@ export type FromWorker =
       readonly keys: readonly string[];
       readonly closed: readonly ClosedEvent[];
     }
-  | { readonly type: "error"; readonly error: ErrorCopy; readonly id: number; readonly peer: Uint8Array | undefined }
+  | {
+      readonly type: "error";
+      readonly error: ErrorCopy;
+      readonly id: number;
+      readonly peer: Uint8Array | undefined;
+      readonly client: Uint8Array | undefined;
+    }
   | { readonly type: "handshake"; readonly error: ErrorCopy; readonly peer: Uint8Array | undefined }
   | { readonly type: "pong" };
 

@@ -21,6 +21,7 @@ export interface WorkerConnection {
   /** As in the context of the handler. */
   readonly id: number;
   readonly peer: Address | undefined;
+  readonly client: Address | undefined;
 }
 
 /** A worker has become ready, or has ended. */
@@ -48,7 +49,7 @@ export type WorkerEvent =
     };
 
 /** How to serve with workers: the options of `serve()` and those of the workers. */
-export interface ServeWorkersOptions extends Omit<ServeOptions, "onError" | "proxyProtocol"> {
+export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
   /** Number of workers. `"auto"` is `os.availableParallelism()`. Default `"auto"`. */
   readonly workers?: number | "auto" | undefined;
   /** Uses child processes instead of worker threads. Default false. */
@@ -160,6 +161,7 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
   for (const [name, list] of [
     ["allow", allow],
     ["deny", deny],
+    ["proxyProtocol.from", opts.proxyProtocol?.from],
   ] as const) {
     if (list === undefined || Array.isArray(list)) continue;
     throw new TypeError(`Cannot ${action}: ${name} is a net.BlockList, required an array of networks with reusePort`);
@@ -175,14 +177,20 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
     deny,
     whenFull,
     reserve: opts.reserve,
+    proxyProtocol: opts.proxyProtocol,
   };
+}
+
+/** The server has read the header and knows the proxy. The worker reads the header again, which is there completely. */
+function headersOfWorker({ proxyProtocol }: CheckedServe): ServeOptions["proxyProtocol"] {
+  if (proxyProtocol === undefined) return undefined;
+  const { maxBytes } = proxyProtocol;
+  return { from: ["0.0.0.0/0", "::/0"], timeout: null, maxBytes, maxPending: 1_000_000 };
 }
 
 export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action: string): CheckedWorkers {
   checkOptions(opts, action);
-  // The headers of proxies are read where connections are accepted, and the workers read the connections.
-  const known = SERVE_OPTIONS.filter((name) => name !== "proxyProtocol");
-  checkNames(opts, [...known, ...NAMES], action, "serveWorkers");
+  checkNames(opts, [...SERVE_OPTIONS, ...NAMES], action, "serveWorkers");
   const {
     workers = "auto",
     processes,
@@ -203,6 +211,9 @@ export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action
   if (resourceLimits !== undefined && inProcesses) {
     throw new TypeError(`Cannot ${action}: resourceLimits are for threads; use NODE_OPTIONS for processes`);
   }
+  if (secured && serve.proxyProtocol !== undefined && !ownSockets) {
+    throw new TypeError(`Cannot ${action}: proxyProtocol on a tls endpoint needs reusePort: true with workers`);
+  }
   checkCopy(data, action, "data");
   const { tls, ...rest } = listenOptions(shared, secured, action);
   const streams: Record<string, unknown> = {};
@@ -219,6 +230,7 @@ export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action
         maxConnections: 1_000_000,
         maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : 1_000_000,
         reserve: inProcesses ? opts.reserve : 0,
+        proxyProtocol: headersOfWorker(serve),
       };
   const { idleTimeout, maxLifetime, minReadRate } = opts;
   const shortest = millisecondsWithin(minRestartDelay, 100, action, "minRestartDelay", 1, LONGEST_DELAY);

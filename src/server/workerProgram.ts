@@ -189,8 +189,9 @@ class WorkerProgram {
     return server;
   }
 
-  #handlerFailed(error: unknown, { id, peer }: ConnectionContext): void {
-    this.#link.send({ type: "error", error: copyOfError(error), id, peer: peer && encodeAddress(peer) });
+  #handlerFailed(error: unknown, { client, id, peer }: ConnectionContext): void {
+    const copies = { peer: peer && encodeAddress(peer), client: client && encodeAddress(client) };
+    this.#link.send({ type: "error", error: copyOfError(error), id, ...copies });
   }
 
   #handshakeFailed(error: unknown, peer: Address | undefined): void {
@@ -226,7 +227,7 @@ class WorkerProgram {
 
   #report(): void {
     this.#scheduled = false;
-    const { state: _, proxyRefused: _none, ...counts } = this.#server!.stats();
+    const { state: _, ...counts } = this.#server!.stats();
     const text = Object.values(counts satisfies WorkerCounts).join();
     if (this.#ended === 0 && text === this.#last) return;
     this.#last = text;

@@ -19,6 +19,7 @@ import {
   type AcceptedConnection,
   acceptRaw,
   gateOf,
+  HeaderPeeks,
   registerServer,
   copyOfListener,
   decodeAddress,
@@ -74,6 +75,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #listeners: readonly SocketListener[];
   readonly #opts: CheckedWorkers;
   readonly #kind: SocketKind;
+  readonly #headers: HeaderPeeks | undefined;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
   readonly #events: ServerEvents;
@@ -102,6 +104,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     const [listener] = listeners;
     const copy = copyOfListener(listener!.socket, listener!.address);
     this.#kind = copy.kind;
+    const { proxyProtocol } = opts.serve;
+    this.#headers = proxyProtocol && new HeaderPeeks(copy.kind, proxyProtocol.maxBytes);
     this.#emptied = new Promise((resolve) => (this.#resolve = resolve));
     this.#life = new Lifecycle(
       {
@@ -228,11 +232,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         return undefined;
       },
       peerOf: peerOfConnection,
-      refuse: (connection) => resetConnection(this.#kind, connection),
-      streamOf: () => {
-        throw new Error("serveWorkers() has no option proxyProtocol");
+      refuse: (connection) => {
+        this.#headers?.release(connection);
+        resetConnection(this.#kind, connection);
       },
+      streamOf: (connection) => this.#headers!.sourceOf(connection),
       begin: (connection, _client, key) => {
+        this.#headers?.release(connection);
         this.#records.update();
         this.#dispatch.give(connection, key);
       },
@@ -272,7 +278,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #keyOf(connection: AcceptedConnection): string | undefined {
-    return this.#opts.serve.maxConnectionsPerAddress === Infinity ? undefined : clientKey(peerOfConnection(connection));
+    if (this.#opts.serve.maxConnectionsPerAddress === Infinity) return undefined;
+    return clientKey(this.#headers?.headerOf(connection)?.source ?? peerOfConnection(connection));
   }
 
   /** A worker takes connections. */
@@ -306,8 +313,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       report("onHandshakeError", onHandshakeError!, error, peer);
       return;
     }
-    this.#events.handlerFailed(message.id, peer, peer, error);
-    if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id: message.id, peer });
+    const client = message.client && decodeAddress(message.client);
+    const { id } = message;
+    this.#events.handlerFailed(id, client, peer, error);
+    if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id, peer, client });
     else reportFailure("the handler of serveWorkers()", error);
   }
 
@@ -320,22 +329,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
     const failure =
       error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
+    const cause = expected ? undefined : failure;
+    const event = { state: "ended", worker: slot.number, id, code, signal, error: cause, lost, restartIn } as const;
     if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
-    else
-      reportWorker(
-        this.#opts.onWorker,
-        {
-          state: "ended",
-          worker: slot.number,
-          id,
-          code,
-          signal,
-          error: expected ? undefined : failure,
-          lost,
-          restartIn,
-        },
-        expected ? undefined : failure,
-      );
+    else reportWorker(this.#opts.onWorker, event, cause);
     this.#resume();
   }
 
@@ -343,11 +340,12 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#loop?.stop();
     this.#parked = undefined;
     for (const listener of this.#listeners) closeListener(listener);
+    void this.#loop?.headersRead().then(() => this.#settle());
   }
 
   /** While the server drains: no worker gets more connections than those that wait here. */
   #settle(): void {
-    if (this.#life.state === "listening" || this.#over) return;
+    if (this.#life.state === "listening" || this.#over || this.#loop?.readsHeaders === true) return;
     if (this.#dispatch.waits) {
       // Every worker that could take them has ended.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
@@ -372,6 +370,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   #cut(): void {
     this.#cutting = true;
+    // Headers that are pending would keep the server open.
+    this.#loop?.end();
     this.#resetWaiting();
     for (const slot of this.#slots) slot.cut();
     this.#settle();

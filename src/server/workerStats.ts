@@ -18,7 +18,7 @@ export interface WorkerStats extends WorkerCounts {
 }
 
 /** The counters of a `WorkerServer`. */
-export interface WorkerServerStats extends Omit<ServerStats, "proxyRefused"> {
+export interface WorkerServerStats extends ServerStats {
   /** Connections that have ended because their worker has ended. */
   readonly lost: number;
   readonly workers: readonly WorkerStats[];
@@ -55,6 +55,6 @@ export function sumOf(
     for (const name of Object.keys(sums) as (keyof WorkerCounts)[]) sums[name] += worker[name];
   }
   if (admitted === undefined) return { ...sums, workers };
-  const { accepted, connections, refused, shortages } = admitted;
-  return { ...sums, accepted, connections, refused, shortages: sums.shortages + shortages, workers };
+  const { accepted, connections, proxyRefused, refused, shortages } = admitted;
+  return { ...sums, accepted, connections, refused, proxyRefused, shortages: sums.shortages + shortages, workers };
 }

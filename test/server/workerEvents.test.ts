@@ -48,6 +48,7 @@ for (const processes of [false, true]) {
       }),
     );
     assert.deepEqual(new Set(closed.map(({ client }) => client)), new Set(ends));
+    assert.equal(closed.length, ends.length);
     for (const { call, duration, local: at, peer, client, time, worker } of closed) {
       assert.deepEqual([call, at, peer], ["serveWorkers", local, client]);
       assert.ok(worker === 1 || worker === 2);

@@ -27,6 +27,8 @@ async function answer(line: string, stream: Stream, context: ConnectionContext):
       return `${me} ${context.id}`;
     case "ends":
       return `${String(context.peer)} ${String(context.local)}`;
+    case "client":
+      return `${String(context.client)} ${String(context.peer)} ${String(context.proxyHeader?.tlvs.length)}`;
     case "throw":
       throw Object.assign(new RangeError("of the handler"), { code: "EHANDLER" });
     case "crash":
