@@ -1,10 +1,14 @@
 // splice: bytes from socket to socket through a pipe, inside the kernel.
 //
-// splice(2) between sockets needs a pipe in between, and its EAGAIN has two meanings: the source is empty, or the pipe
-// is full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of its places. So a
-// pipe is filled only when it is empty; EAGAIN then means that the source is empty. The bytes are moved on until the
-// pipe is empty again; EAGAIN then means that the destination is full. So a flow that waits for its source has no byte
-// in a pipe and needs no pipe. Only flows that wait for their destination keep one.
+// splice(2) between sockets needs a pipe in between. splice() into the pipe returns EAGAIN in two cases: the source is
+// empty, or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of
+// its buffers. So each step has a rule that leaves EAGAIN one meaning:
+//
+// - The pipe is filled only when it is empty. EAGAIN means that the source is empty.
+// - The pipe is then emptied. EAGAIN means that the destination is full.
+//
+// So a flow that waits for its source has no byte in a pipe and needs no pipe. Only flows that wait for their
+// destination keep one.
 //
 // A flow waits for its source as an operation of the source's reading queue. There it also moves bytes to the
 // destination, a turn's worth in one native call. It waits for its destination as an operation of the destination's
