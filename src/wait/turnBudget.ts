@@ -2,7 +2,7 @@
 //
 // A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop that reads data
 // which has already arrived would stop timers and all other connections. Therefore each turn of the event loop has a
-// budget of steps and bytes. Calls beyond the budget are deferred to the next turn, behind everything else that is ready.
+// budget of steps and bytes. Calls beyond the budget are deferred to the next turn, after all other ready calls.
 //
 // A step is a system call, or an item that a stream returns from its buffer without a system call. One budget counts
 // both. For example, a loop reads the lines of one client and writes each line to many others. Its turn ends after as
@@ -109,7 +109,7 @@ export class TurnBudget {
 
   /** Defers the objects from `next` on again. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They go before the objects that were resumed in this turn and deferred again, which could otherwise use every turn.
+    // They go before the objects that were resumed in this turn and deferred again. Those could otherwise use every turn.
     const again = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const one of again) this.#deferred.push(one);
