@@ -109,7 +109,8 @@ export class TurnBudget {
 
   /** Defers the objects from `next` on again. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They go before the objects that were resumed in this turn and deferred again. Those could otherwise use every turn.
+    // They go before the objects that were resumed in this turn and deferred again.
+    // Otherwise those could use every turn.
     const again = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const one of again) this.#deferred.push(one);
