@@ -6,7 +6,8 @@
 // it, a loop over connections skips it. After many such errors in a row there is a pause, because their cause may last.
 //
 // EMFILE, ENFILE, ENOBUFS and ENOMEM fail a single accept(). The connection stays in the kernel's queue, and a later
-// accept() gets it. The loop over connections waits and tries again, because its caller could not go on after an error.
+// accept() gets it. With `patient` the call waits and tries again. Loops over connections set it, because they
+// would end at an error.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions, flag } from "../check/index.js";

@@ -1,10 +1,13 @@
 // Attaches a packet filter. From then on the program receives only packets that have passed the filter.
 //
 // setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives from
-// socket(2) on, so packets that arrived in between are still in its queue, and reach the program unfiltered. So the
-// queue is emptied, while a filter that accepts nothing keeps it from being filled again. Then the program's filter is
-// attached again. The first attachment comes first of all because the kernel checks the program there: a refusal
-// leaves the socket as it was.
+// socket(2) on, so its receive queue may hold packets that no filter has checked. attachFilter()
+// removes them in four steps:
+//
+// 1. It attaches the caller's filter. The kernel checks it here; if the check fails, the socket is unchanged.
+// 2. It attaches a filter that accepts no packet, so that the queue does not fill again.
+// 3. It empties the queue.
+// 4. It attaches the caller's filter again.
 
 import { quote } from "../check/index.js";
 import { type BpfInstruction, SO_ATTACH_BPF, SO_ATTACH_FILTER, SO_DETACH_FILTER } from "../options/index.js";

@@ -31,17 +31,17 @@ const addressCopy = (): Uint8Array => addressBuffer.slice(0, 4 + addressLength()
 export const ACCEPT_CONNECTION: Operation<Listening, boolean, AcceptedConnection> =
   acceptOperations<AcceptedConnection>((_family, _type, _protocol, fd) => ({ fd, address: addressCopy() })).socketOnly;
 
-/** A control message with one descriptor, which is written in place. */
+/** A control message with one descriptor. HAND_OVER writes the descriptor at FD_OFFSET. */
 const rights = encodeControl([{ type: "SCM_RIGHTS", fds: [0] }]).bytes;
 const rightsView = view(rights);
-const AT = CMSG_LEN(0);
+const FD_OFFSET = CMSG_LEN(0);
 
 /** Sends a connection. The sender still has its descriptor afterwards. */
 export const HAND_OVER: Operation<AcceptedConnection, number, number> = operation<AcceptedConnection, number, number>({
   syscall: "sendmsg",
   movesBytes: false,
   attempt: (calls, channel, { fd, address }) => {
-    rightsView.setInt32(AT, fd, LITTLE);
+    rightsView.setInt32(FD_OFFSET, fd, LITTLE);
     return calls.sendmsg(channel, [address], 0, 0, null, rights);
   },
   complete: (count) => count,
@@ -53,7 +53,7 @@ const received = new Uint8Array(8);
 const dropped = new Uint8Array(1);
 
 /** The descriptor of the last packet. */
-const descriptorTaken = (): number => readInt(control.subarray(AT, AT + 4));
+const descriptorTaken = (): number => readInt(control.subarray(FD_OFFSET, FD_OFFSET + 4));
 
 function tryTakeOver(calls: Calls, channel: number): number {
   const count = calls.recvmsg(channel, packet, MSG_PEEK, null, control, received);

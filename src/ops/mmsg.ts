@@ -1,9 +1,9 @@
 // recvmmsg and sendmmsg: batches of datagrams.
 //
 // recvmmsg() on a non-blocking socket takes datagrams until the batch is full or a receive returns EAGAIN (do_recvmmsg
-// in net/socket.c). So a batch that is not full has drained the socket, whatever its family: the next call waits for an
-// event instead of asking again. It may also have ended at an error other than EAGAIN, which the kernel then keeps for
-// the next call; such an error has an event of its own (EPOLLERR).
+// in net/socket.c). So after a batch that is not full the socket is empty, in every family, and the next call waits for
+// an event without a system call. The batch may also have ended at an error other than EAGAIN, which the kernel then
+// keeps for the next call; such an error has an event of its own (EPOLLERR).
 //
 // sendmmsg() stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. Only
 // the next call, which starts with that datagram, returns the reason: EAGAIN waits, and the unsent rest is tried again.

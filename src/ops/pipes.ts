@@ -12,8 +12,8 @@ const MAX_FREE = 8;
 
 export class PipePool {
   readonly #size: number;
-  /** The place of the shared pipe in the table of reactor/relay.ts. */
-  readonly #place: number;
+  /** The index of the shared pipe in the pipes of a RelayTable. */
+  readonly #index: number;
   #free: Pipe[] = [];
   #users = 0;
   /** The pipe that all relays share, and the table that it is in. */
@@ -23,10 +23,10 @@ export class PipePool {
   /** @param size the capacity of each pipe in bytes */
   constructor(size: number) {
     this.#size = size;
-    this.#place = Math.log2(size) - SMALLEST_LOG;
+    this.#index = Math.log2(size) - SMALLEST_LOG;
   }
 
-  /** Counts a user. Opens the first pipe, so that a shortage of descriptors is found here. Returns 0 or -errno. */
+  /** Counts a user. Opens a pipe if none is free, so that EMFILE is returned here. Returns 0 or -errno. */
   addUser(calls: Calls): number {
     if (this.#free.length === 0) {
       const pipe = this.#open(calls);
@@ -37,41 +37,41 @@ export class PipePool {
     return 0;
   }
 
-  /** Ends the use of one user. After the last one the pipes are closed. */
+  /** Subtracts a user. Closes the pipes after the last one. */
   removeUser(calls: Calls): void {
     if (--this.#users > 0) return;
     if (this.#shared !== undefined) {
-      this.#table!.removePipe(this.#place);
+      this.#table!.removePipe(this.#index);
       this.discard(calls, this.#shared);
       this.#shared = this.#table = undefined;
     }
     for (const pipe of this.#free.splice(0)) this.discard(calls, pipe);
   }
 
-  /** An empty pipe, or -errno. */
+  /** Returns an empty pipe, or -errno. */
   take(calls: Calls): Pipe | number {
     return this.#free.pop() ?? this.#open(calls);
   }
 
-  /** Takes an empty pipe back. */
+  /** Returns an empty pipe to the pool. */
   give(calls: Calls, pipe: Pipe): void {
     if (this.#free.length < MAX_FREE && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);
   }
 
-  /** Puts a pipe into the table, for the relays there. Returns its place, or -1 if the table gets none. */
+  /** Stores a pipe in the table, for its relays. Returns its index, or -1 if no pipe could be stored. */
   share(calls: Calls, table: RelayTable): number {
     if (this.#shared === undefined) {
       const pipe = this.take(calls);
       if (typeof pipe === "number") return -1;
-      table.putPipe(this.#place, pipe);
+      table.putPipe(this.#index, pipe);
       this.#shared = pipe;
       this.#table = table;
     }
-    return this.#table === table ? this.#place : -1;
+    return this.#table === table ? this.#index : -1;
   }
 
-  /** Takes the pipe of the table for a flow, because a relay left bytes in it. `share()` puts another one there. */
+  /** Returns the shared pipe to a flow whose relay left bytes in it. The next `share()` stores another pipe. */
   takeShared(): Pipe {
     const pipe = this.#shared!;
     this.#shared = this.#table = undefined;

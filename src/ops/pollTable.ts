@@ -32,11 +32,12 @@ export interface PollResult<E extends Entry<PollSocket> = Entry<PollSocket>> {
   readonly revents: number;
 }
 
-/** The 32-bit words and the 16-bit halves of a struct pollfd, and the places of two halves. */
-const WORDS = 2;
-const HALVES = 4;
-const EVENTS = 2;
-const REVENTS = 3;
+/** A struct pollfd has this many 32-bit words, or this many 16-bit halves. */
+const POLLFD_WORDS = 2;
+const POLLFD_HALVES = 4;
+/** The indices of `events` and `revents` among its 16-bit halves. */
+const EVENTS_INDEX = 2;
+const REVENTS_INDEX = 3;
 
 /** The entries as an array of struct pollfd. */
 export class PollTable<E extends Entry<PollSocket>> {
@@ -50,12 +51,18 @@ export class PollTable<E extends Entry<PollSocket>> {
     if (!Array.isArray(given)) throw new TypeError(`Cannot poll: entries are ${quote(given)}, required an array`);
     const entries = [...given] as readonly E[];
     this.entries = entries;
-    this.#words = new Int32Array(WORDS * entries.length);
+    this.#words = new Int32Array(POLLFD_WORDS * entries.length);
     this.#halves = new Int16Array(this.#words.buffer);
     this.#bytes = new Uint8Array(this.#words.buffer);
     entries.forEach((entry, index) => {
-      this.#words[WORDS * index] = checkEntry(entry, index, isSocket);
-      this.#halves[HALVES * index + EVENTS] = integer(entry.events, "poll", `entries[${index}].events`, 0, 0x7fff);
+      this.#words[POLLFD_WORDS * index] = checkEntry(entry, index, isSocket);
+      this.#halves[POLLFD_HALVES * index + EVENTS_INDEX] = integer(
+        entry.events,
+        "poll",
+        `entries[${index}].events`,
+        0,
+        0x7fff,
+      );
     });
   }
 
@@ -68,14 +75,14 @@ export class PollTable<E extends Entry<PollSocket>> {
     for (const [index, entry] of this.entries.entries()) {
       if (!("socket" in entry)) continue;
       // poll(2) skips an entry whose descriptor is negative.
-      const fd = (this.#words[WORDS * index] = entry.socket.fileno());
+      const fd = (this.#words[POLLFD_WORDS * index] = entry.socket.fileno());
       if (fd < 0) closed++;
     }
     const count = calls.pollEntries(this.#bytes, closed > 0 ? 0 : timeout);
     if (count < 0) return count;
     if (closed > 0) {
       for (let index = 0; index < this.entries.length; index++) {
-        if (this.#words[WORDS * index]! < 0) this.#halves[HALVES * index + REVENTS] = POLLNVAL;
+        if (this.#words[POLLFD_WORDS * index]! < 0) this.#halves[POLLFD_HALVES * index + REVENTS_INDEX] = POLLNVAL;
       }
     }
     return count + closed > 0 ? count + closed : EAGAIN;
@@ -84,7 +91,7 @@ export class PollTable<E extends Entry<PollSocket>> {
   ready(): PollResult<E>[] {
     const results: PollResult<E>[] = [];
     for (const [index, entry] of this.entries.entries()) {
-      const revents = this.#halves[HALVES * index + REVENTS]!;
+      const revents = this.#halves[POLLFD_HALVES * index + REVENTS_INDEX]!;
       if (revents !== 0) results.push({ entry, revents: revents & 0xffff });
     }
     return results;
@@ -94,15 +101,15 @@ export class PollTable<E extends Entry<PollSocket>> {
   merged(): Uint8Array {
     const events = new Map<number, number>();
     for (let index = 0; index < this.entries.length; index++) {
-      const fd = this.#words[WORDS * index]!;
-      events.set(fd, (events.get(fd) ?? 0) | this.#halves[HALVES * index + EVENTS]!);
+      const fd = this.#words[POLLFD_WORDS * index]!;
+      events.set(fd, (events.get(fd) ?? 0) | this.#halves[POLLFD_HALVES * index + EVENTS_INDEX]!);
     }
-    const words = new Int32Array(WORDS * events.size);
+    const words = new Int32Array(POLLFD_WORDS * events.size);
     const halves = new Int16Array(words.buffer);
     let index = 0;
     for (const [fd, wanted] of events) {
-      words[WORDS * index] = fd;
-      halves[HALVES * index++ + EVENTS] = wanted;
+      words[POLLFD_WORDS * index] = fd;
+      halves[POLLFD_HALVES * index++ + EVENTS_INDEX] = wanted;
     }
     return new Uint8Array(words.buffer);
   }

@@ -1,8 +1,8 @@
 // The operation of buffered reads: it reads for a consumer until the consumer has enough. That is one call, with any
 // number of reads. The streams of both sockets use it.
 //
-// The consumer gets the bytes of each read at once, so a call that is cut short loses none. Each attempt gets its
-// memory from the consumer, so a waiting call holds no memory.
+// The consumer gets the bytes of each read at once, so a call that ends early (timeout, abort, close) loses none. Each
+// attempt gets its memory from the consumer, so a waiting call holds no memory.
 
 import { EFAULT } from "../sys/errno.js";
 import { progress, operation, type Operation } from "../reactor/operation.js";

@@ -11,19 +11,19 @@ import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, receivingAll,
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /**
- * The memory of short reads, one per thread. The call copies the bytes out at their exact length. An attempt and its
- * completion are one step of JavaScript, so no other read comes in between.
+ * The buffer for reads of at most SLAB_SIZE bytes, one per thread. The call copies the bytes into a Buffer of their
+ * exact length. An attempt and its completion are one step of JavaScript, so no other read comes in between.
  */
 export const SLAB_SIZE: number = 1 << 16;
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 
-/** Below this a loop is cheaper than a call. */
-const LOOP_COPY = 24;
+/** Up to this many bytes, copying in a loop costs less than `set()`. */
+const MAX_LOOP_COPY_BYTES = 24;
 
 /** The first `count` bytes of the slab. */
 export function copyOut(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
-  if (count <= LOOP_COPY) for (let i = 0; i < count; i++) out[i] = slab[i]!;
+  if (count <= MAX_LOOP_COPY_BYTES) for (let i = 0; i < count; i++) out[i] = slab[i]!;
   // Quicker than `slab.copy()`, which makes the same view and checks its arguments first.
   else out.set(new Uint8Array(slab.buffer, 0, count));
   return out;

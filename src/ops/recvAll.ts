@@ -6,7 +6,7 @@
 //
 // - The call stores the bytes that it has read. They can't stay in the kernel until all have arrived: the receive
 //   buffer could fill up first, and then the peer and this call would wait for each other.
-// - A call that is cut short (timeout, abort, close) resolves with the bytes that it has read, as the kernel's call
+// - A call that ends early (timeout, abort, close) resolves with the bytes that it has read, as the kernel's call
 //   does after a signal. No byte is lost. A call that has read nothing rejects like any other call.
 // - A call that has bytes leaves the end of the stream and errors for the next call. Before each further attempt it
 //   asks SIOCINQ whether there are bytes, because recv() would take the error from the socket.
@@ -62,13 +62,13 @@ export function canGetNoMore(calls: Calls, fd: number): boolean {
   return (calls.poll(fd, POLLRDHUP, 0) & (POLLRDHUP | POLLHUP | POLLERR)) !== 0;
 }
 
-function memory(call: ReceivingAll): Uint8Array {
+function bufferOf(call: ReceivingAll): Uint8Array {
   // Cleared, because with MSG_TRUNC the kernel counts bytes that it does not store.
   return (call.buffer ??= Buffer.alloc(call.size));
 }
 
 function receiveOnce(calls: Calls, fd: number, call: ReceivingAll, flags: number): number {
-  const buffer = memory(call);
+  const buffer = bufferOf(call);
   if (buffer.length !== call.size) return EFAULT;
   const { size, got } = call;
   if ((flags & MSG_PEEK) !== 0) {
@@ -90,7 +90,7 @@ function receiveOnce(calls: Calls, fd: number, call: ReceivingAll, flags: number
   return call.got < size ? progress(count) : call.got;
 }
 
-function result(call: ReceivingAll): Buffer {
+function receivedBytes(call: ReceivingAll): Buffer {
   const { buffer, got, size } = call;
   const bytes = buffer as Buffer;
   return got < size / 2 ? Buffer.from(bytes.subarray(0, got)) : bytes.subarray(0, got);
@@ -112,10 +112,10 @@ function noAddress(): Address {
   return new OpaqueAddress(0, new Uint8Array(0));
 }
 
-export const RECV_ALL: Operation<ReceivingAll, number, Buffer> = recvAllOperation("recv", result);
+export const RECV_ALL: Operation<ReceivingAll, number, Buffer> = recvAllOperation("recv", receivedBytes);
 export const RECV_ALL_INTO: Operation<ReceivingAll, number, number> = recvAllOperation("recv", ({ got }) => got);
 export const RECVFROM_ALL: Operation<ReceivingAll, number, [Buffer, Address]> = recvAllOperation("recvfrom", (call) => [
-  result(call),
+  receivedBytes(call),
   noAddress(),
 ]);
 export const RECVFROM_ALL_INTO: Operation<ReceivingAll, number, [number, Address]> = recvAllOperation(

@@ -1,10 +1,14 @@
 // splice: bytes from socket to socket through a pipe, inside the kernel.
 //
-// splice(2) between sockets needs a pipe in between, and its EAGAIN has two meanings: the source is empty, or the pipe
-// is full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of its places. So a
-// pipe is filled only when it is empty; EAGAIN then means that the source is empty. The bytes are moved on until the
-// pipe is empty again; EAGAIN then means that the destination is full. So a flow that waits for its source has no byte
-// in a pipe and needs no pipe. Only flows that wait for their destination keep one.
+// splice(2) between sockets needs a pipe in between. splice() into the pipe returns EAGAIN in two cases: the source is
+// empty, or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of
+// its buffers. So each step has a rule that leaves EAGAIN one meaning:
+//
+// - The pipe is filled only when it is empty. EAGAIN means that the source is empty.
+// - The pipe is then emptied. EAGAIN means that the destination is full.
+//
+// So a flow that waits for its source has no byte in a pipe and needs no pipe. Only flows that wait for their
+// destination keep one.
 //
 // A flow waits for its source as an operation of the source's reading queue. There it also moves bytes to the
 // destination, a turn's worth in one native call. It waits for its destination as an operation of the destination's
@@ -71,15 +75,16 @@ function startRelay(calls: Calls, fd: number, flow: Flow): void {
   if (registry?.seesCalls === true) return;
   const relay = flow.relay ?? from.makeRelay?.();
   if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
-  const place = pipes.share(calls, relay.table);
-  if (place < 0) return;
+  const pipeIndex = pipes.share(calls, relay.table);
+  if (pipeIndex < 0) return;
   // The two ends store the relay as well, so that neither gives up the slot that the relay refers to.
   flow.relay = from.outflow = to.inflow = relay;
-  relay.open(fd, to.fd, place, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
+  relay.open(fd, to.fd, pipeIndex, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
 }
 
 /**
- * Closes the relay and adds its progress to the flow. Returns the reason why it ended, HELD or -errno, if there is one.
+ * Closes the relay and adds its progress to the flow. Returns DESTINATION_FULL, or the -errno that stopped the
+ * relay, or undefined if nothing stopped it.
  */
 export function closeRelay(flow: Flow): number | undefined {
   const { relay } = flow;
@@ -91,9 +96,9 @@ export function closeRelay(flow: Flow): number | undefined {
   flow.sent += relay.passed;
   flow.taken += relay.passed + relay.held;
   if (relay.held > 0) flow.pipe = flow.pipes.takeShared();
-  if (relay.missedOut) flow.from.writing.wake();
-  // No setNotReady() for the destination: its EAGAIN is some time ago, and the event for room may have come since.
-  if (relay.held > 0 && relay.result === EAGAIN) return HELD;
+  if (relay.missedEpollout) flow.from.writing.wake();
+  // No setNotReady() for the destination: EPOLLOUT may have come after the EAGAIN that stopped the relay.
+  if (relay.held > 0 && relay.result === EAGAIN) return DESTINATION_FULL;
   return relay.result < 0 && relay.result !== EAGAIN ? relay.result : undefined;
 }
 
@@ -120,9 +125,10 @@ function drainPipe(calls: Calls, to: number, flow: Flow): number {
   return 0;
 }
 
-/** The result of SPLICE: the source has ended or the limit is reached; or the destination is full. */
-export const ENDED = 0;
-export const HELD = 1;
+/** A result of SPLICE: the source has ended, or the limit is reached. */
+export const SPLICE_DONE = 0;
+/** A result of SPLICE: the destination is full, and the pipe holds bytes. */
+export const DESTINATION_FULL = 1;
 
 export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefined, number>({
   syscall: "splice",
@@ -142,11 +148,11 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
       flow.pipe = pipe;
       if (!wait && result !== EAGAIN) return result;
       if (!wait) to.writing.setNotReady();
-      return HELD;
+      return DESTINATION_FULL;
     }
     pipes.give(calls, pipe);
     if (result === EAGAIN) startRelay(calls, fd, flow);
-    return result > 0 ? (flow.taken < flow.limit ? progress(0) : ENDED) : result;
+    return result > 0 ? (flow.taken < flow.limit ? progress(0) : SPLICE_DONE) : result;
   },
   complete: (outcome) => outcome,
   transferred: (flow) => flow.sent,

@@ -166,9 +166,9 @@ export class Descriptor implements Source, QueueDescriptor {
   set keepsAlive(value: boolean) {
     if (this.keepsAlive === value) return;
     this.#set(KEEPS_ALIVE, value);
-    this.reading.recount();
-    this.writing.recount();
-    this.#rare?.forEachQueue((queue) => queue.recount());
+    this.reading.updateReactorHolds();
+    this.writing.updateReactorHolds();
+    this.#rare?.forEachQueue((queue) => queue.updateReactorHolds());
   }
 
   /** Reads of the error queue that wait. */
@@ -242,7 +242,7 @@ export class Descriptor implements Source, QueueDescriptor {
   onWaiting(queue: object): void {
     if (queue !== this.writing) return;
     this.inflow?.block();
-    if (this.outflow?.wantOut(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
+    if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
   /** On TCP an event follows every EAGAIN, so poll(2) is unnecessary. */
@@ -284,7 +284,7 @@ export class Descriptor implements Source, QueueDescriptor {
     // Writing first: after a failed connect() the kernel returns the error once, and connect() must get it, not a read.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
-      this.outflow?.wantOut(this.writing.busy);
+      this.outflow?.reportEpollout(this.writing.busy);
     }
     if ((events & READABLE) !== 0) this.reading.wake();
     const rare = this.#rare;

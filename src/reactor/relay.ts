@@ -29,9 +29,9 @@ const RESULT = 8;
 const ACTIVE = 9;
 
 const OPEN = 1;
-const WANTS_OUT = 2;
+const WANTS_EPOLLOUT = 2;
 const BLOCKED = 4;
-const MISSED_OUT = 8;
+const MISSED_EPOLLOUT = 8;
 const PENDING = 16;
 const SMALL = 32;
 const SHORT_MEANS_EMPTY = 64;
@@ -39,7 +39,7 @@ const SHORT_MEANS_EMPTY = 64;
 export interface Pipe {
   readonly readEnd: number;
   readonly writeEnd: number;
-  /** Bytes that it holds at most. */
+  /** The most bytes that the pipe can hold. */
   readonly capacity: number;
 }
 
@@ -63,17 +63,17 @@ export class RelayTable {
     return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
   }
 
-  /** Puts an empty pipe into the place that relays name by its number. */
-  putPipe(place: number, pipe: Pipe): void {
-    const at = PIPES_AT + place * PIPE_WORDS;
+  /** Stores an empty pipe at an index. Relays refer to a pipe by its index. */
+  putPipe(index: number, pipe: Pipe): void {
+    const at = PIPES_AT + index * PIPE_WORDS;
     this.#words[at] = pipe.readEnd;
     this.#words[at + 1] = pipe.writeEnd;
     this.#words[at + 2] = pipe.capacity;
   }
 
-  /** Takes the pipe out of its place. */
-  removePipe(place: number): void {
-    this.#words[PIPES_AT + place * PIPE_WORDS] = -1;
+  /** Removes the pipe at an index. */
+  removePipe(index: number): void {
+    this.#words[PIPES_AT + index * PIPE_WORDS] = -1;
   }
 }
 
@@ -84,14 +84,14 @@ export class Relay {
   readonly #at: number;
   readonly #generation: number;
   #opened = false;
-  /** After close(): the bytes that the relay passed on. */
+  /** After close(): the number of bytes that the relay moved to the destination. */
   passed: number = 0;
   /** After close(): the bytes left in the pipe, which belongs to the flow from then on. */
   held: number = 0;
   /** After close(): the -errno that ended it, or 0. */
   result: number = 0;
-  /** After close(): whether an event for writing on the source was not passed on. */
-  missedOut: boolean = false;
+  /** After close(): whether the relay got EPOLLOUT of the source and did not report it to the reactor. */
+  missedEpollout: boolean = false;
   /** Whether the last read got few bytes. */
   small: boolean = true;
   /** After close(): whether the source may have bytes that an event has reported. */
@@ -127,7 +127,7 @@ export class Relay {
     words[at + HELD] = 0;
     words[at + RESULT] = 0;
     words[at + FLAGS] =
-      OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_OUT : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
+      OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_EPOLLOUT : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
   }
 
   /** Ends the relay and sets the fields. False if it was not open. */
@@ -138,7 +138,7 @@ export class Relay {
     this.passed = this.#passed();
     this.held = words[at + HELD]!;
     this.result = words[at + RESULT]!;
-    this.missedOut = (words[at + FLAGS]! & MISSED_OUT) !== 0;
+    this.missedEpollout = (words[at + FLAGS]! & MISSED_EPOLLOUT) !== 0;
     this.pending = (words[at + FLAGS]! & PENDING) !== 0;
     this.small = (words[at + FLAGS]! & SMALL) !== 0;
     words[at + FLAGS] = 0;
@@ -152,14 +152,14 @@ export class Relay {
   }
 
   /**
-   * @param wanted whether a write waits on the source, so that events for writing are passed on
-   * @returns whether such an event has come and was not passed on
+   * @param wanted whether a write waits on the source; the relay then reports EPOLLOUT to the reactor
+   * @returns whether EPOLLOUT has come that the relay did not report
    */
-  wantOut(wanted: boolean): boolean {
+  reportEpollout(wanted: boolean): boolean {
     if (!this.#opened) return false;
     const flags = this.#words[this.#at]!;
-    this.#words[this.#at] = (flags & ~(WANTS_OUT | MISSED_OUT)) | (wanted ? WANTS_OUT : 0);
-    return (flags & MISSED_OUT) !== 0;
+    this.#words[this.#at] = (flags & ~(WANTS_EPOLLOUT | MISSED_EPOLLOUT)) | (wanted ? WANTS_EPOLLOUT : 0);
+    return (flags & MISSED_EPOLLOUT) !== 0;
   }
 
   /** The time of the last bytes, by `performance.now()`; undefined if there were none. */

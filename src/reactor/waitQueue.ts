@@ -13,17 +13,17 @@
 //   they never set it.
 // - Every event sets `ready`, and the descriptor is registered for events while a queue is not `ready`. A queue that
 //   waits only for its turn does not need the registration, and a busy socket avoids it.
-// - A queue that is not served to its end while `ready` holds has asked to be resumed: in the next turn when the budget
-//   of this turn is spent, or after a pause for an error that ends with time (EMFILE in accept).
+// - A queue may stop before its last call while `ready` is true. It then schedules its own continuation: in the next
+//   turn if the budget of this turn is spent, or after a pause if the error ends with time (EMFILE in accept).
 //
-// After some refusals no event comes, although the kernel returns EAGAIN; see retryPause.ts.
+// In some cases the kernel returns EAGAIN and sends no event later; see retryPause.ts.
 //
 // A call with MSG_DONTWAIT waits only for its turn in the budget. It tries even if the last attempt returned EAGAIN,
-// because the event that says otherwise may not have been fetched yet. Behind a call that waits it fails with EAGAIN;
-// behind a call that was only deferred it has its turn.
+// because the socket may be ready again before the reactor has read the event from epoll. If an earlier call waits for
+// an event, the call fails with EAGAIN. If an earlier call waits only for the budget, the call waits for its turn.
 //
-// A refusal without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts against the
-// budget. Otherwise a loop that tries again and again would never leave the microtasks.
+// A call that fails without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts
+// against the budget. Otherwise a loop that repeats the call would never leave the microtasks.
 //
 // An attempt may run code of users: the `fd` getter of a file, the `fileno()` of a socket to pass. That code may close
 // the descriptor, so the queue is read again after each attempt.
@@ -42,7 +42,7 @@ import { type QueueDescriptor, WaiterList } from "./waiterList.js";
 
 export class WaitQueue extends WaiterList {
   protected readonly owner: QueueDescriptor;
-  /** Made for the first refusal after which no event comes, or for the first pause. */
+  /** Created at the first EAGAIN after which no event comes, or at the first pause. */
   #pause: RetryPause | undefined;
 
   constructor(owner: QueueDescriptor) {

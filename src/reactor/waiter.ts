@@ -1,4 +1,4 @@
-// A waiting call, and how it ends: with a promise, or with a handler for parts of ours that need none.
+// A waiting call. It settles a promise, or it calls a handler (for code of this package that needs no promise).
 
 import { rejection } from "../wait/rejection.js";
 import type { Operation } from "./operation.js";
@@ -22,15 +22,15 @@ interface AbortableQueue {
   abort(waiter: Waiter): void;
 }
 
-// The executor of a promise runs at once. So it can pass its function in a variable, and needs no closure.
-let takenResolve: ((value: unknown) => void) | undefined;
-function take(resolve: (value: unknown) => void): void {
-  takenResolve = resolve;
+// `new Promise()` runs its executor at once. So the executor can store `resolve` in a variable, and needs no closure.
+let resolveOfNextWaiter: ((value: unknown) => void) | undefined;
+function storeResolve(resolve: (value: unknown) => void): void {
+  resolveOfNextWaiter = resolve;
 }
 
-/** A promise that the next waiter settles. */
+/** Returns a promise. The Waiter that is constructed next settles it. */
 export function promiseOfNextWaiter(): Promise<unknown> {
-  return new Promise<unknown>(take);
+  return new Promise<unknown>(storeResolve);
 }
 
 export class Waiter {
@@ -49,7 +49,7 @@ export class Waiter {
   /** An object that must not be collected while the call waits. */
   readonly holder: object;
   readonly #queue: AbortableQueue;
-  /** The function of the promise, or the handler. */
+  /** The `resolve` function of the promise, or the handler. */
   readonly #outcome: ((value: unknown) => void) | CompletionHandler<unknown>;
 
   /** @param handler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
@@ -66,8 +66,8 @@ export class Waiter {
     this.a = a;
     this.b = b;
     this.holder = holder;
-    this.#outcome = handler ?? takenResolve!;
-    takenResolve = undefined;
+    this.#outcome = handler ?? resolveOfNextWaiter!;
+    resolveOfNextWaiter = undefined;
   }
 
   resolve(value: unknown): void {

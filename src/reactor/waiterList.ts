@@ -12,7 +12,7 @@ import type { Waiter } from "./waiter.js";
 /** The descriptor, or the set of descriptors, that a queue waits for. */
 export interface QueueDescriptor {
   readonly reactor: Reactor;
-  /** Whether a waiting call keeps the process alive. After a change `recount()` of each queue must run. */
+  /** Whether a waiting call keeps the process alive. After a change `updateReactorHolds()` of each queue must run. */
   readonly keepsAlive: boolean;
   /** -1 once closed. */
   readonly fd: number;
@@ -104,8 +104,8 @@ export abstract class WaiterList extends QueueState {
     return removed;
   }
 
-  /** The owner's `keepsAlive` has changed. */
-  recount(): void {
+  /** Runs after the owner's `keepsAlive` has changed: each waiting call holds or releases the reactor. */
+  updateReactorHolds(): void {
     const { keepsAlive, reactor } = this.owner;
     for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
       if (waiter.operation.background === true) continue;

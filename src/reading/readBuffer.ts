@@ -1,4 +1,5 @@
-// The read buffer of a stream: bytes that were read from the connection and not taken yet, in one contiguous slab.
+// The read buffer of a stream: bytes that were read from the connection and that no method has returned yet. They are
+// in one contiguous block of memory, the slab.
 //
 // Because the bytes are contiguous, one native search finds a line or a frame, and the frame is returned as a view,
 // without a copy. Bytes that were returned as a view are never overwritten: reads put their bytes behind them. A slab
@@ -19,17 +20,17 @@
 const MIN_SLAB = 4096;
 /** Size of the block that small reads share. */
 const SHARED_BLOCK = 16_384;
-/** After so many reads in a row that fill less than an eighth of the slab, the next slab has half the size. */
+/** After this many reads in a row that each fill less than an eighth of the slab, the next slab has half the size. */
 const SMALL_READS_TO_SHRINK = 16;
 /**
  * If at most so many bytes of the slab lie behind the unread ones, a search covers them as well: that costs less than a
  * view of the unread bytes alone.
  */
 const MAX_OVERSEARCH = 4096;
-/** For fewer bytes, a loop finds a byte sooner than a native call. */
-const LOOP_SEARCH = 48;
-/** For fewer bytes, a loop copies sooner than a native call. */
-const LOOP_COPY = 24;
+/** Up to this many bytes, a search in a loop takes less time than a native call. */
+const MAX_LOOP_SEARCH_BYTES = 48;
+/** Up to this many bytes, copying in a loop takes less time than a native call. */
+const MAX_LOOP_COPY_BYTES = 24;
 
 const NO_SLAB: Buffer = Buffer.alloc(0);
 
@@ -45,7 +46,7 @@ function renewSharedBlock(): void {
 /** A copy of `size` bytes from `start` on. */
 function copyBytes(from: Buffer, start: number, size: number): Buffer {
   const out = Buffer.allocUnsafe(size);
-  if (size > LOOP_COPY) out.set(new Uint8Array(from.buffer, from.byteOffset + start, size));
+  if (size > MAX_LOOP_COPY_BYTES) out.set(new Uint8Array(from.buffer, from.byteOffset + start, size));
   else for (let index = 0; index < size; index++) out[index] = from[start + index]!;
   return out;
 }
@@ -231,7 +232,7 @@ export class ReadBuffer {
     const size = typeof pattern === "number" ? 1 : pattern.length;
     const start = this.#start + from;
     if (start + size > this.#end) return -1;
-    if (typeof pattern === "number" && this.#end - start <= LOOP_SEARCH) {
+    if (typeof pattern === "number" && this.#end - start <= MAX_LOOP_SEARCH_BYTES) {
       for (let at = start; at < this.#end; at++) if (this.#slab[at] === pattern) return at - this.#start;
       return -1;
     }

@@ -8,7 +8,7 @@ import { type Descriptor, type CompletionHandler, PENDING } from "../reactor/ind
 import type { SocketError } from "../errors/index.js";
 import { HANGUP } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { ENDED, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
+import { SPLICE_DONE, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
@@ -155,7 +155,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
           return;
         }
         if (outcome === PENDING) return;
-        if (outcome === ENDED) break;
+        if (outcome === SPLICE_DONE) break;
         this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       }
     } catch (error) {
@@ -173,7 +173,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       this.#advance();
       return;
     }
-    if (outcome === ENDED) {
+    if (outcome === SPLICE_DONE) {
       this.#finish();
       return;
     }

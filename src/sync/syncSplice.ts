@@ -4,7 +4,7 @@ import { calls } from "../sys/calls.js";
 import { POLLIN, POLLOUT } from "../sys/constants.js";
 import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
-import { ENDED, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
+import { SPLICE_DONE, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import { errorOf, PROGRESS } from "../reactor/operation.js";
 import { SEND_ALL, type Sending } from "../ops/send.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
@@ -120,7 +120,7 @@ class Splice {
       }
       if (result === EINTR) continue;
       if (result < 0 && result > PROGRESS) throw errorOf(SPLICE, result, flow, undefined);
-      if (!this.#held && result === ENDED) break;
+      if (!this.#held && result === SPLICE_DONE) break;
       const moved = this.#held || result <= PROGRESS;
       if (result > PROGRESS) this.#held = !this.#held;
       if (!moved || (flow.taken >= flow.limit && !this.#held)) continue;

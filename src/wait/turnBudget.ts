@@ -1,27 +1,28 @@
-// The turn budget: how much may go on at once before the event loop turns.
+// The turn budget: the most steps and bytes of one turn of the event loop.
 //
-// A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop over data that
-// is there already would stop timers and all other connections. Therefore each turn of the event loop has a budget of
-// steps and bytes. Calls beyond the budget are deferred to the next turn, behind everything else that is ready.
+// A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop that reads data
+// which has already arrived would stop timers and all other connections. Therefore each turn of the event loop has a
+// budget of steps and bytes. Calls beyond the budget are deferred to the next turn, after all other ready calls.
 //
 // A step is a system call, or an item that a stream returns from its buffer without a system call. One budget counts
-// both. So a loop over the lines of one client that writes each line to many others ends its turn after as many writes
-// as a loop of writes alone, and the writes that wait go on before the next line.
+// both. For example, a loop reads the lines of one client and writes each line to many others. Its turn ends after as
+// many writes as that of a loop that only writes. The deferred writes continue before the loop reads the next line.
 //
-// The budget is renewed when events arrive and when deferred calls go on. It grows with their number, so that thousands
-// of connections that are ready together are all served. A loop whose items come one by one never spends it.
+// The budget is reset when events arrive and when deferred calls continue. It grows with the number of events and
+// deferred calls, so that thousands of connections that are ready together are all served. A loop whose items arrive
+// one by one never spends it.
 
 /** The steps of a turn without events. */
 const TURN_STEPS = 256;
 const STEPS_PER_EVENT = 4;
 const TURN_BYTES = 4 << 20;
 
-/** An object that goes on in the next turn, because the budget of this turn is spent. It must not run code of users. */
+/** An object that continues in the next turn, because the budget of this turn is spent. Must not run code of users. */
 export interface Deferred {
   resume(): void;
 }
 
-/** An error of ours. It is thrown after the other objects have had their turn. */
+/** An error that `resume()` of an object has thrown. It is thrown again after the other objects have resumed. */
 interface Failure {
   readonly error: unknown;
 }
@@ -42,7 +43,7 @@ export class TurnBudget {
     this.#bytes -= count;
   }
 
-  /** A new turn has begun, with so many events. */
+  /** Begins a new turn with this number of events. */
   renew(events: number): void {
     this.#steps = TURN_STEPS + STEPS_PER_EVENT * events;
     this.#bytes = TURN_BYTES;
@@ -72,8 +73,8 @@ export class TurnBudget {
   }
 
   /**
-   * A promise that rejects with `error`, in the next turn if the budget of this turn is spent: a loop may make a call
-   * again and again that is refused.
+   * Returns a promise that rejects with `error`, in the next turn if the budget of this turn is spent. Otherwise a loop
+   * that repeats a failing call would never leave the microtasks.
    */
   reject(error: unknown): Promise<never> {
     // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
@@ -108,7 +109,8 @@ export class TurnBudget {
 
   /** Defers the objects from `next` on again. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They go before the objects that have had their turn and deferred again. Otherwise those could have every turn.
+    // They go before the objects that were resumed in this turn and deferred again.
+    // Otherwise those could use every turn.
     const again = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const one of again) this.#deferred.push(one);

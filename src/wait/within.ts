@@ -36,8 +36,7 @@ export function within<T>(
     const timer = delay === undefined ? undefined : setTimeout(() => giveUp(late()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
-      // Code of the user may have run since the caller checked the signal, and an aborted signal emits no further
-      // event.
+      // Code of the user may have aborted the signal since the caller checked it. The signal emits no event then.
       if (signal.aborted) {
         giveUp(signal.reason);
         break;

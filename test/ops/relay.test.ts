@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { EAGAIN, EPIPE } from "#berkeley/sys/errno.js";
-import { endRelay, type Flow, type FlowEnd, closeRelay, HELD, SPLICE } from "#berkeley/ops/spliceOperation.js";
+import {
+  endRelay,
+  type Flow,
+  type FlowEnd,
+  closeRelay,
+  DESTINATION_FULL,
+  SPLICE,
+} from "#berkeley/ops/spliceOperation.js";
 import { PipePool } from "#berkeley/ops/pipes.js";
 import { type Relay, RelayTable } from "#berkeley/reactor/relay.js";
 
@@ -125,7 +132,7 @@ test("a destination that took a part holds the flow, which has the pipe from the
   words[AT + 7] = 40;
   words[AT + 8] = EAGAIN;
   words[pipeAt] = -1;
-  assert.equal(attempt(), HELD);
+  assert.equal(attempt(), DESTINATION_FULL);
   assert.deepEqual([flow.taken, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
   // The event for room may have come since the poller met would-block: that it is exhausted would be news of yesterday.
   assert.deepEqual(flow.to.told, []);
@@ -153,17 +160,17 @@ test("a write that waits on the destination blocks the relay; one on the source 
   const { words, flow } = waiting();
   flow.to.inflow!.block();
   assert.equal(words[AT]! & BLOCKED, BLOCKED);
-  assert.equal(flow.from.outflow!.wantOut(true), false);
+  assert.equal(flow.from.outflow!.reportEpollout(true), false);
   assert.equal(words[AT]! & WANTS_OUT, WANTS_OUT);
-  assert.equal(flow.from.outflow!.wantOut(false), false);
+  assert.equal(flow.from.outflow!.reportEpollout(false), false);
   assert.equal(words[AT]! & WANTS_OUT, 0);
 });
 
 test("an event for room that nobody heard of is told to who asks for it next, or when the relay is closed", () => {
   const { words, flow } = waiting();
   words[AT]! |= MISSED_OUT;
-  assert.equal(flow.from.outflow!.wantOut(true), true);
-  assert.equal(flow.from.outflow!.wantOut(true), false);
+  assert.equal(flow.from.outflow!.reportEpollout(true), true);
+  assert.equal(flow.from.outflow!.reportEpollout(true), false);
   words[AT]! |= MISSED_OUT;
   closeRelay(flow);
   assert.deepEqual(flow.from.told, ["wake"]);
