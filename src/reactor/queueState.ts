@@ -1,6 +1,7 @@
 // The flags of a queue, in one number. A field for each flag would take 8 bytes, and an idle connection has two queues.
 // The code that runs for each transfer tests the bits itself, without getters: V8 limits how much code it inlines into
-// a function.
+// a function. The methods of a queue are `private` and not `#`: V8 gives an object a hidden field for each class of its
+// chain that has `#` methods, and checks it at each call.
 
 import { TransferCounts } from "./transferCounts.js";
 

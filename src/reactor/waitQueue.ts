@@ -65,10 +65,10 @@ export class WaitQueue extends WaiterList {
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const { owner } = this;
-    if (signal !== undefined && signal.aborted) return this.#refuse(signal.reason);
-    if (owner.fd < 0) return this.#refuse(closedError(operation.syscall, operation.details?.(a, b)));
+    if (signal !== undefined && signal.aborted) return this.refuse(signal.reason);
+    if (owner.fd < 0) return this.refuse(closedError(operation.syscall, operation.details?.(a, b)));
     if ((this.bits & READY) !== 0 && this.head === undefined && owner.reactor.spend()) {
-      const result = this.#tryAtOnce(operation, a, b);
+      const result = this.tryAtOnce(operation, a, b);
       if (result >= 0) {
         const value = operation.complete(result, a, b);
         return Promise.resolve(value) as Promise<T>;
@@ -78,8 +78,7 @@ export class WaitQueue extends WaiterList {
       }
       if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
     } else if (operation.isNonblocking?.(a, b) === true) {
-      if (this.head !== undefined && (this.bits & DEFERRED) === 0)
-        return this.#refuse(errorOf(operation, EAGAIN, a, b));
+      if (this.head !== undefined && (this.bits & DEFERRED) === 0) return this.refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && (this.bits & READY) === 0) {
         this.bits |= READY;
         return this.run(holder, operation, a, b, timeout, signal);
@@ -88,11 +87,11 @@ export class WaitQueue extends WaiterList {
       this.bits |= READY;
       return this.run(holder, operation, a, b, timeout, signal);
     }
-    const refused = this.#register(operation, a, b);
+    const refused = this.register(operation, a, b);
     if (refused !== undefined) return rejection(refused);
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
-    this.#enqueue(waiter, timeout);
+    this.enqueue(waiter, timeout);
     // After #enqueue, because only remove() takes the listener off the signal.
     if (signal !== undefined) {
       waiter.signal = signal;
@@ -123,13 +122,13 @@ export class WaitQueue extends WaiterList {
     if (owner.fd < 0) throw closedError(operation.syscall, operation.details?.(a, b));
     if (operation.alwaysTries === true && this.head === undefined) this.bits |= READY;
     if ((this.bits & READY) !== 0 && this.head === undefined && owner.reactor.spend()) {
-      const result = this.#tryAtOnce(operation, a, b);
+      const result = this.tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
       if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
     }
-    const refused = this.#register(operation, a, b);
+    const refused = this.register(operation, a, b);
     if (refused !== undefined) throw refused;
-    this.#enqueue(new Waiter(this, operation, a, b, holder, handler), timeout);
+    this.enqueue(new Waiter(this, operation, a, b, holder, handler), timeout);
     return PENDING;
   }
 
@@ -137,15 +136,15 @@ export class WaitQueue extends WaiterList {
    * The first attempts of a call, until it has its result or must wait. After a transient error the call enters the
    * queue, whose next attempt starts the pause.
    */
-  #tryAtOnce<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
+  private tryAtOnce<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { owner } = this;
     const { reactor } = owner;
     let result = operation.attempt(reactor.calls, owner.fd, a, b);
-    while (result < 0 && this.#triesAgain(operation, result, a, b) && (this.bits & READY) !== 0 && reactor.spend()) {
+    while (result < 0 && this.triesAgain(operation, result, a, b) && (this.bits & READY) !== 0 && reactor.spend()) {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
-    if (result >= 0) this.#account(operation, result, a, b);
-    else if (result === EAGAIN) this.#wouldBlock();
+    if (result >= 0) this.account(operation, result, a, b);
+    else if (result === EAGAIN) this.wouldBlock();
     return result;
   }
 
@@ -161,9 +160,9 @@ export class WaitQueue extends WaiterList {
     while (result === EINTR && reactor.spend()) result = operation.attempt(reactor.calls, fd, a, b);
     if (result >= 0) {
       this.bits |= READY;
-      this.#account(operation, result, a, b);
+      this.account(operation, result, a, b);
     } else if (result === EAGAIN) {
-      this.#wouldBlock();
+      this.wouldBlock();
     } else if (result === EINTR) {
       this.bits |= READY;
       return EAGAIN;
@@ -177,7 +176,7 @@ export class WaitQueue extends WaiterList {
   }
 
   /** Called after EAGAIN. Returns whether an event will end it. */
-  #wouldBlock(): boolean {
+  private wouldBlock(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
     this.#pause?.forgetRefusals();
     this.bits &= ~READY;
@@ -185,31 +184,31 @@ export class WaitQueue extends WaiterList {
   }
 
   /** Rejects, in the next turn if the budget of this turn is spent. */
-  #refuse(error: unknown): Promise<never> {
+  private refuse(error: unknown): Promise<never> {
     const { reactor } = this.owner;
     if (reactor.spend()) return rejection(error);
     return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
   /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
-  #register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
+  private register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const registered = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
     if (registered >= 0) return undefined;
     // No event will come, so the next call has to try.
     this.bits |= READY;
-    return this.#registrationError(registered, operation, a, b);
+    return this.registrationError(registered, operation, a, b);
   }
 
-  #registrationError<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
+  private registrationError<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
     return socketError(errno, this.owner.reactor.failedCall, operation.details?.(a, b));
   }
 
-  #enqueue(waiter: Waiter, timeout: number | null): void {
+  private enqueue(waiter: Waiter, timeout: number | null): void {
     const first = this.head === undefined;
     this.append(waiter, timeout);
     if (!first) return;
     this.owner.onWaiting?.(this);
-    if ((this.bits & READY) !== 0) this.#defer();
+    if ((this.bits & READY) !== 0) this.defer();
   }
 
   /** Serves the queue after a change. `events` are the bits of epoll(7) if an event reported the change. */
@@ -217,22 +216,22 @@ export class WaitQueue extends WaiterList {
     this.bits |= READY;
     // During a pause the queue is served at its end, after defer() in the next turn.
     if (this.head === undefined || (this.bits & DEFERRED) !== 0 || this.#pause?.active === true) return;
-    this.#serve(events);
+    this.serve(events);
   }
 
   /** Records that a call on two descriptors got EAGAIN from this one, while it was in the queue of the other one. */
   setNotReady(): void {
     this.bits &= ~READY;
-    if (this.head !== undefined) this.#awaitEvent();
+    if (this.head !== undefined) this.awaitEvent();
   }
 
   /** No event will come any more. Rejects the calls that wait for one; the others have their turn first. */
   onFailure(): void {
-    if (this.head !== undefined && (this.bits & READY) === 0) this.#awaitEvent();
+    if (this.head !== undefined && (this.bits & READY) === 0) this.awaitEvent();
   }
 
   /** Registers the descriptor for the calls of the queue. If that fails, all of them reject. */
-  #awaitEvent(): void {
+  private awaitEvent(): void {
     const registered = this.owner.register(this);
     if (registered >= 0) return;
     // No event will come, so the next call has to try.
@@ -240,34 +239,34 @@ export class WaitQueue extends WaiterList {
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       const { operation, a, b } = waiter;
       this.remove(waiter);
-      waiter.reject(this.#registrationError(registered, operation, a, b));
+      waiter.reject(this.registrationError(registered, operation, a, b));
     }
   }
 
   /** Rejects the calls whose first operand is `operand`, with `reason`. */
   withdraw(operand: object, reason: unknown): void {
     for (const waiter of this.removeAll(({ a }) => a === operand)) waiter.reject(reason);
-    this.#afterRemoval();
+    this.afterRemoval();
   }
 
   /** The next turn has come. */
   resume(): void {
     this.bits &= ~DEFERRED;
     if (this.head === undefined || this.#pause?.active === true) return;
-    if ((this.bits & READY) !== 0) this.#serve(0);
+    if ((this.bits & READY) !== 0) this.serve(0);
     // Another call got EAGAIN in the meantime.
-    else this.#awaitEvent();
+    else this.awaitEvent();
   }
 
-  #defer(): void {
+  private defer(): void {
     if ((this.bits & DEFERRED) !== 0) return;
     this.bits |= DEFERRED;
     this.owner.reactor.defer(this);
   }
 
   /** @param events the bits of the event that the queue is served for */
-  #serve(events: number): void {
-    this.#serveQueue(events);
+  private serve(events: number): void {
+    this.serveQueue(events);
     // The nonblocking calls that are left have had their turn, unless another one is due.
     if ((this.bits & NONBLOCKING) === 0 || (this.bits & DEFERRED) !== 0) return;
     this.bits &= ~NONBLOCKING;
@@ -276,11 +275,11 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  #serveQueue(events: number): void {
+  private serveQueue(events: number): void {
     const { reactor, fd } = this.owner;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
-      if ((this.bits & READY) === 0) return this.#awaitEvent();
-      if (!reactor.spend()) return this.#defer();
+      if ((this.bits & READY) === 0) return this.awaitEvent();
+      if (!reactor.spend()) return this.defer();
       const { operation, a, b } = waiter;
       let result: number;
       let value: unknown;
@@ -300,18 +299,18 @@ export class WaitQueue extends WaiterList {
       // Code of users has closed the descriptor in the attempt, and close() has settled the call.
       if (waiter !== this.head) return;
       if (result >= 0) {
-        this.#account(operation, result, a, b);
+        this.account(operation, result, a, b);
         this.remove(waiter);
         waiter.resolve(value);
       } else if (result === EAGAIN) {
-        if (this.#wouldBlock()) return this.#awaitEvent();
-        if ((this.#pause ??= new RetryPause()).refused() > 1) return this.#startPause(waiter);
+        if (this.wouldBlock()) return this.awaitEvent();
+        if ((this.#pause ??= new RetryPause()).refused() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
-        return this.#awaitEvent();
-      } else if (this.#triesAgain(operation, result, a, b)) {
+        return this.awaitEvent();
+      } else if (this.triesAgain(operation, result, a, b)) {
         continue;
       } else if (isTransient(operation, result, a, b)) {
-        return this.#startPause(waiter);
+        return this.startPause(waiter);
       } else {
         this.remove(waiter);
         waiter.reject(errorOf(operation, result, a, b, this.owner));
@@ -320,18 +319,18 @@ export class WaitQueue extends WaiterList {
   }
 
   /** Whether the next attempt follows at once, because this one was interrupted or did a part of the work. */
-  #triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+  private triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
     this.#pause?.reset();
     this.owner.reactor.spendBytes(count);
     this.countPart(operation, count);
-    this.#noteShortRead(operation, count, a, b);
+    this.noteShortRead(operation, count, a, b);
     return true;
   }
 
   /** After a short read the socket is empty; see the top of the file. */
-  #noteShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
+  private noteShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
     if (
       (this.bits & SHORT_MEANS_EMPTY) !== 0 &&
       operation.requested !== undefined &&
@@ -342,23 +341,23 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  #account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
+  private account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.#pause?.reset();
     if (operation.movesBytes) this.owner.reactor.spendBytes(this.countCompleted(operation, result, a, b));
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.bits &= ~READY;
-    this.#noteShortRead(operation, result, a, b);
+    this.noteShortRead(operation, result, a, b);
   }
 
-  #startPause({ operation, a, b }: Waiter): void {
-    this.#awaitEvent();
+  private startPause({ operation, a, b }: Waiter): void {
+    this.awaitEvent();
     this.#pause ??= new RetryPause();
     this.#pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
   }
 
   /** The calls behind a call that was removed may have their turn now. */
-  #afterRemoval(): void {
+  private afterRemoval(): void {
     if (this.head === undefined) this.#pause?.cancel();
-    else if ((this.bits & READY) !== 0 && this.#pause?.active !== true) this.#defer();
+    else if ((this.bits & READY) !== 0 && this.#pause?.active !== true) this.defer();
   }
 
   /** The signal of a waiting call was aborted. */
@@ -370,7 +369,7 @@ export class WaitQueue extends WaiterList {
       setTransferred(reason, operation.transferred?.(a, b) ?? 0);
       waiter.reject(reason);
     }
-    this.#afterRemoval();
+    this.afterRemoval();
   }
 
   protected expired(waiters: readonly Waiter[]): void {
@@ -378,7 +377,7 @@ export class WaitQueue extends WaiterList {
       const { operation, a, b } = waiter;
       if (!waiter.resolveWithReceived()) waiter.reject(deadlineErrorOf(operation, a, b, this.owner));
     }
-    this.#afterRemoval();
+    this.afterRemoval();
   }
 
   /** Settles every call with ECANCELED, because the descriptor is closed or given away. */

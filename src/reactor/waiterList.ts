@@ -65,7 +65,7 @@ export abstract class WaiterList extends QueueState {
   }
 
   protected append(waiter: Waiter, timeout: number | null): void {
-    if (timeout !== null) this.#arm((waiter.deadline = clock() + timeout));
+    if (timeout !== null) this.arm((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
     waiter.since = reactor.now();
     if (keepsAlive && waiter.operation.background !== true) reactor.hold();
@@ -115,7 +115,7 @@ export abstract class WaiterList extends QueueState {
   }
 
   /** One timer for all deadlines, armed for the earliest. It stays armed when a call settles before its deadline. */
-  #arm(deadline: number): void {
+  private arm(deadline: number): void {
     const armed = (this.#timer ??= { timer: undefined, deadline });
     if (armed.timer !== undefined) {
       if (deadline >= armed.deadline) return;
@@ -124,10 +124,10 @@ export abstract class WaiterList extends QueueState {
     armed.deadline = deadline;
     const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
     // The waiting call keeps the process alive, so the timer does not.
-    armed.timer = setTimeout(() => this.#expire(armed), delay).unref();
+    armed.timer = setTimeout(() => this.expire(armed), delay).unref();
   }
 
-  #expire(armed: DeadlineTimer): void {
+  private expire(armed: DeadlineTimer): void {
     armed.timer = undefined;
     const now = clock();
     const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
@@ -135,7 +135,7 @@ export abstract class WaiterList extends QueueState {
     for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
       if (waiter.deadline !== undefined && waiter.deadline < earliest) earliest = waiter.deadline;
     }
-    if (earliest !== Infinity) this.#arm(earliest);
+    if (earliest !== Infinity) this.arm(earliest);
     if (expired.length > 1) expired.sort((one, other) => one.deadline! - other.deadline!);
     if (expired.length > 0) this.expired(expired);
   }
