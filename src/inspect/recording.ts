@@ -300,7 +300,8 @@ export class Recording {
     // A view takes longer than the rest of the record. With MSG_TRUNC, TCP discards the bytes: the buffer has others.
     const seen =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
-        ? partOf(bytes, 0, length)
+        ? // With MSG_TRUNC a datagram has its whole length, and the buffer only the bytes that fit.
+          partOf(bytes, 0, sent ? length : Math.min(length, asked))
         : undefined;
     let extras: CallExtras | undefined;
     if (line !== undefined || seen !== undefined || looks) {

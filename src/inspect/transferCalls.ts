@@ -5,7 +5,7 @@
 
 import { ENTRY_WORDS, LENGTH, NAME, NAME_LENGTH, SEGMENT, WHOLE_LENGTH } from "../batch/table.js";
 import { eachMessage } from "../cmsg/layout.js";
-import { MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
+import { MSG_ERRQUEUE, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { partOf } from "./callDetails.js";
@@ -246,10 +246,10 @@ function recordBatch(
     }
     bytes = Buffer.concat(pieces).subarray(0, recording.payload);
   }
-  recording.moved(fd, code, start, count, bytes, sent, flags, undefined, 1, length);
+  recording.moved(fd, code, start, count, bytes, sent, flags, undefined, Math.max(1, length), length);
   const { observer, lastLine: line } = recording;
   const row = recording.rows[fd];
-  if (observer === undefined || row === undefined || (flags & MSG_PEEK) !== 0) return;
+  if (observer === undefined || row === undefined || (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0) return;
   for (let at = first; at < end; at++) {
     const entry = at * ENTRY_WORDS;
     const name = (entry + NAME) * 4;

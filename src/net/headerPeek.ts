@@ -4,6 +4,8 @@
 // No bytes have to be passed beside the descriptor.
 
 import type { IoOptions } from "../io.js";
+import { canGetNoMore } from "../ops/recvAll.js";
+import { calls } from "../sys/calls.js";
 import { MSG_PEEK } from "../sys/constants.js";
 import { clock } from "../builtins.js";
 import { decodeProxyHeader, type HeaderSource, type ProxyHeader } from "../proxyProtocol/index.js";
@@ -40,11 +42,19 @@ class Peek implements HeaderSource {
       this.#seen = bytes?.length ?? 0;
       if (bytes?.length === 0) return null;
       if (bytes !== undefined && bytes.length >= size) return bytes.subarray(0, size);
+      if (bytes !== undefined && canGetNoMore(calls, this.#socket.fileno())) return this.#rest(size);
       if (bytes === undefined) await this.#socket.readable(opts);
       else await new Promise((resolve) => setTimeout(resolve, pause));
       signal?.throwIfAborted();
       if (clock() >= end) throw timeoutError("proxy_header");
     }
+  }
+
+  /** The peer has ended the connection. What arrived before its end may be more than the last look has found. */
+  #rest(size: number): Buffer | null {
+    const bytes = this.#socket.tryRecv(this.#most, { flags: MSG_PEEK }) ?? Buffer.alloc(0);
+    this.#seen = bytes.length;
+    return bytes.length === 0 ? null : bytes.subarray(0, size);
   }
 
   /** The bytes stay in the receive buffer. */

@@ -7,7 +7,7 @@ import type { CompletionHandler, PENDING } from "../reactor/index.js";
 import { calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
-import { runnerOf } from "./promiseRunner.js";
+import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import { type Socket, socketOfDescriptor } from "./socket.js";
 
 export { type AcceptedConnection } from "../ops/handOver.js";
@@ -64,7 +64,10 @@ export function socketOf({ family, type, protocol }: SocketKind, fd: number): So
   return socketOfDescriptor(family, type, protocol, fd);
 }
 
-/** A duplicate of a descriptor that another thread of this process owns. */
+/** A duplicate of a descriptor that other code of this process owns, and that stays open after the duplicate is closed. */
 export function duplicate(kind: SocketKind, fd: number): Socket {
-  return socketOf(kind, check(calls.dup(fd), "dup"));
+  const socket = socketOf(kind, check(calls.dup(fd), "dup"));
+  // Else close() would leave the epoll entry, which the kernel keeps until the last descriptor of the file is closed.
+  descriptorOf(socket).duplicated = true;
+  return socket;
 }

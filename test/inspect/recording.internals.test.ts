@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import { AF_INET, AF_UNIX, MSG_ERRQUEUE, SOCK_SEQPACKET, Socket, socketpair } from "berkeley";
+import { AF_INET, AF_UNIX, MSG_ERRQUEUE, MSG_TRUNC, SOCK_DGRAM, SOCK_SEQPACKET, Socket, socketpair } from "berkeley";
 import { sockets, startInspector } from "berkeley/inspect";
 import * as sync from "berkeley/sync";
 import { Recording } from "#berkeley/inspect/recording.js";
@@ -281,4 +281,17 @@ test("of a send that the kernel takes in parts, no more than the kept bytes of e
     Buffer.concat = concat;
     calls.sendmsg = sendmsg;
   }
+});
+
+test("a datagram that is longer than the buffer has no more bytes in its record than the call has stored", async () => {
+  await using inspector = await startInspector({ payloads: true });
+  const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
+  await left.send("abcdefgh");
+  const buffer = Buffer.alloc(64, "-");
+  assert.equal(calls.recv(right.fileno(), buffer, 3, MSG_TRUNC), 8);
+  const { calls: seen } = (await inspector.socket(inspector.sockets()[1]!.id))!;
+  const [received] = seen.filter(({ call }) => call === "recv");
+  assert.equal(Buffer.from(received!.payload!.base64, "base64").toString(), "abc");
+  left.close();
+  right.close();
 });

@@ -97,6 +97,18 @@ test("a header that is malformed, too late or too long, and a peer that is no pr
   assert.deepEqual({ accepted, refused, proxyRefused }, { accepted: 0, refused: 5, proxyRefused: 5 });
 });
 
+test("a header that ends early is refused at once, also without a deadline", async () => {
+  const refusals: Refusal[] = [];
+  const onRefused = (refusal: Refusal): void => void refusals.push(refusal);
+  const { server } = await started({ workers: 1, proxyProtocol: { ...PROXIES, timeout: null }, onRefused });
+  await using _ = server;
+  await using proxy = await connectTo(server);
+  await proxy.write(header("192.0.2.1").subarray(0, 9));
+  await proxy.closeWrite();
+  await until(() => refusals.length === 1);
+  await server.drain({ timeout: null });
+});
+
 test("drain() serves a connection whose header is pending, and close() resets it", async () => {
   for (const how of ["drain", "close"] as const) {
     const { server } = await started({ workers: 1, proxyProtocol: { ...PROXIES, timeout: null } });
