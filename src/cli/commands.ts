@@ -82,7 +82,7 @@ export const COMMANDS: readonly Entry[] = [
   },
   {
     name: "options",
-    summary: "every option of a socket of a kind, its value and its man page",
+    summary: "every option of one kind of socket, its value and its man page",
     load: () => import("./commands/options.js"),
   },
   {

@@ -1,8 +1,9 @@
 // The sockets that a service manager passed to this process, as sd_listen_fds(3) reads them from the environment.
 //
 // The manager passes descriptors from number 3. LISTEN_FDS is their count, LISTEN_PID the process that they are for,
-// and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these variables. So another process
-// id means that this process has no such descriptors. The variables are checked strictly, because a wrong value is a
+// and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these variables. So if
+// LISTEN_PID is the id of another process, this process has no such descriptors.
+// The variables are checked strictly, because a wrong value is a
 // mistake in a wrapper script.
 
 import { quote } from "../check/index.js";

@@ -27,7 +27,7 @@ export interface CloseUnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** The file that `close()` removes. */
+/** `remove` deletes the file of the socket, `unlink` is the default of `close()`, an abort of `signal` closes. */
 export interface UnixClosing {
   readonly remove: (() => void) | undefined;
   readonly unlink: boolean;
@@ -105,7 +105,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     return this.#socket;
   }
 
-  /** The counters of the socket, also after `close()`. They include what calls of `socket` move. */
+  /** The counters of the socket, also after `close()`. They include the datagrams of calls on `socket`. */
   stats(): UnixDatagramStats {
     const { bytesReceived, bytesSent, reads, writes } = this.#socket.stats();
     return { received: reads, sent: writes, bytesReceived, bytesSent };
@@ -212,7 +212,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   }
 }
 
-/** The address of a datagram, which must have a name: the kernel would refuse another one with EINVAL. */
+/** The destination of a datagram. It must have a name: the kernel refuses an address without one with EINVAL. */
 function destination(value: AddressLike): UnixAddress {
   const address = toAddress(value);
   if (!(address instanceof UnixAddress)) {
@@ -220,6 +220,6 @@ function destination(value: AddressLike): UnixAddress {
   }
   if (address.path !== "") return address;
   throw new TypeError(
-    "Cannot send: address has no path, required one; the sender of a datagram without it is not bound",
+    "Cannot send: address has no path, required one; a sender that is not bound has no path, so it can't be answered",
   );
 }

@@ -27,7 +27,7 @@ export const RECV_WHOLE: Operation<WholeRead, number, [Buffer, Address]> = opera
   attempt: (calls, fd, read) => {
     const length = calls.recv(fd, slab, 1, MSG_PEEK | MSG_TRUNC);
     if (length < 0) return length;
-    // Protocols that do not know MSG_TRUNC return 1 here, and none of them has datagrams above the size of the slab.
+    // A protocol that ignores MSG_TRUNC returns 1 here. No such protocol has datagrams larger than the slab.
     read.large = length <= SLAB_SIZE ? undefined : Buffer.allocUnsafeSlow(length);
     const memory = read.large ?? slab;
     return calls.recvfrom(fd, memory, memory.length, 0, addressBuffer);
@@ -38,11 +38,11 @@ export const RECV_WHOLE: Operation<WholeRead, number, [Buffer, Address]> = opera
   ],
 });
 
-/** Refuses a socket without datagrams, whose reads would be pieces of a stream. */
+/** Throws for a stream socket, because its reads return pieces of a stream. */
 export function checkDatagrams(socket: Runner<Mode>): void {
   if (socket.type !== SOCK_STREAM) return;
   throw new TypeError(
-    `Cannot read datagrams: the socket is of type ${socket.type}, required one of datagrams; use stream()`,
+    `Cannot read datagrams: the socket is of type ${socket.type}, required a datagram socket; use stream()`,
   );
 }
 

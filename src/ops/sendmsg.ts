@@ -33,7 +33,7 @@ export const SENDMSG: Operation<OutgoingMessage, number, number> = operation<Out
   attempt: (calls, fd, outgoing, flags) => {
     const { parts, total, sockaddr, control } = outgoing;
     if (control !== null && !control.refreshDescriptors()) return EBADF;
-    // The views have been detached or have shrunk, so they do not hold the message any more.
+    // If the views were detached or have shrunk, they do not hold the whole message any more.
     if (totalLength(parts) !== total) return EFAULT;
     const bytes = control === null ? null : control.bytes;
     if (outgoing.handshaking) return calls.sendmsg(fd, parts, 0, withoutFastOpen(flags), null, bytes);
@@ -52,7 +52,7 @@ function controlOf(
 ): EncodedControl | null {
   if (messages === undefined) return null;
   const control = encodeControl(messages);
-  // unix(7): descriptors travel with bytes. A stream socket would send neither, and return success.
+  // unix(7): descriptors are sent only with bytes. Without bytes a stream socket sends nothing and returns success.
   if (control.rights && total === 0 && type === SOCK_STREAM && family === AF_UNIX) {
     throw new RangeError(
       "Cannot sendmsg: data are empty, required at least one byte to pass descriptors over a stream",

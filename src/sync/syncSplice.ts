@@ -34,7 +34,7 @@ export type PumpOptions = Omit<AwaitablePump, "signal">;
 /** Options of `splice`: those of `pump`, and `count` and `end`. */
 export type SpliceOptions = Omit<AwaitableSplice, "signal">;
 
-/** The table of a splice contains raw descriptors only. */
+/** Whether an entry of the poll table is a socket. Never true: a splice puts only raw descriptors into the table. */
 function isNever(_value: unknown): _value is never {
   return false;
 }
@@ -53,7 +53,7 @@ function endAt(socket: Socket): FlowEnd {
 /** One direction. */
 class Splice {
   readonly flow: Flow;
-  readonly #end: boolean;
+  readonly #endsDestination: boolean;
   /** Bytes that the stream of the source has read ahead. They go first. */
   #ahead: Sending | undefined;
   /** Whether the pipe holds bytes, because the destination is full. */
@@ -65,7 +65,7 @@ class Splice {
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
     const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
     this.flow = { ...ends, pipe: undefined, taken: 0, sent: 0, small: true };
-    this.#end = end;
+    this.#endsDestination = end;
     const reader = blockingRunnerOf(from)!.reader;
     if (reader === undefined || reader.unread === 0) return;
     const data = reader.takeUnread(limit);
@@ -73,7 +73,7 @@ class Splice {
     if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
   }
 
-  /** The progress of a direction that has failed. The flow takes nothing from the socket before `#ahead` is out. */
+  /** The progress of a direction that has failed. The flow reads the socket only after `#ahead` was sent. */
   progress(): SpliceProgress {
     const ahead = this.#ahead;
     if (ahead === undefined) return progressOf(calls, this.flow);
@@ -127,7 +127,7 @@ class Splice {
       this.canContinue = true;
       return [];
     }
-    if (this.#end) endDestination(calls, flow);
+    if (this.#endsDestination) endDestination(calls, flow);
     this.ended = true;
     return [];
   }

@@ -43,8 +43,8 @@ export interface ListedAs {
 }
 
 /**
- * The calls with a timer. The event loop holds the timer, and the timer holds the call, so this set keeps nothing from
- * collection. A call without a timer does not keep the process alive by itself.
+ * The calls with a timer. The event loop holds the timer, and the timer holds the call, so this set prevents no
+ * garbage collection. A call without a timer does not keep the process alive by itself.
  */
 const timedCalls = new Set<{ list(add: (call: ListedCall) => void): void }>();
 addPendingSource((add) => timedCalls.forEach((call) => call.list(add)));
@@ -64,7 +64,7 @@ export abstract class PendingCall<T> implements AbortListener {
 
   /**
    * @param opts checked by `optionsError`
-   * @param refs decides whether the timer keeps the process alive; without it, the timer does
+   * @param refs decides whether the timer keeps the process alive; without `refs`, the timer keeps it alive
    * @param listed how `pending()` lists the call; undefined if its owner lists it
    */
   constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs, listed?: ListedAs) {
@@ -85,7 +85,7 @@ export abstract class PendingCall<T> implements AbortListener {
 
   /**
    * Removes the call from its owner's queue and returns the `ETIMEDOUT` error for it. After an abort the call rejects
-   * with the signal's reason instead, which gets the error's `transferred`.
+   * with the signal's reason instead. `transferred` of the error is copied to that reason.
    */
   protected abstract cancel(): SocketError;
 

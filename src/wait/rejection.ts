@@ -1,18 +1,19 @@
 // How the promise of a waiting call rejects, so that the error leads to the `await` of the program.
 //
-// The call has waited, so the function that made it is not on the stack any more. V8 appends the functions that await
-// a promise to a stack that is captured in a microtask of a promise on which that promise depends. So the promise of the
-// call is not rejected: it is resolved with the promise of an async function, which captures the stack and then throws.
+// The call has waited, so the function that made it is not on the stack any more. When a stack is
+// captured in a microtask, V8 appends the async functions that wait for the promise of that microtask, directly or
+// through other promises. So the promise of the call is not rejected. It is resolved with the promise of an async
+// function, which captures the stack and then throws.
 //
 //   resolve(rejection(error));   instead of   reject(error);
 //
-// A call that succeeds does none of this, and needs no function to reject. docs/design.md compares the alternatives.
+// A call that succeeds does none of this, and stores no reject function. docs/design.md compares the alternatives.
 
 import { takesCaller, recordCaller } from "../errors/index.js";
 
 /**
- * A promise that rejects with `error`, to resolve the promise of a call with. The call must not have settled: nothing
- * would handle this promise then.
+ * Returns a promise that rejects with `error`. Resolve the promise of the call with it. The call must not have settled:
+ * otherwise nothing would handle the returned promise.
  */
 export function rejection(error: unknown): Promise<never> {
   // The reason of a signal, or what a function of the program has thrown, stays as it is.

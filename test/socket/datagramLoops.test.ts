@@ -119,7 +119,7 @@ test("stream sockets and wrong options are refused", async () => {
   for (const call of [() => stream.datagrams(), () => twin.datagrams()]) {
     assert.throws(
       call,
-      /^TypeError: Cannot read datagrams: the socket is of type 1, required one of datagrams; use stream/,
+      /^TypeError: Cannot read datagrams: the socket is of type 1, required a datagram socket; use stream/,
     );
   }
   for (const call of [() => socket.datagrams(5 as never), () => other.datagrams(5 as never)]) {

@@ -169,7 +169,7 @@ test("wrong arguments are refused before any call", async () => {
     [() => socket.attachFilter(-1), /^RangeError: Cannot set SO_ATTACH_BPF: value is -1/],
     [
       () => stream.attachFilter(BANG),
-      /^TypeError: Cannot attachFilter: the socket is of type 1, required one of datagrams/,
+      /^TypeError: Cannot attachFilter: the socket is of type 1, required a datagram socket/,
     ],
   ];
   for (const [call, message] of cases) assert.throws(call, (error) => (assert.match(String(error), message), true));

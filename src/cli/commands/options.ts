@@ -5,18 +5,19 @@ import { duration } from "../frame/values.js";
 
 export const command: Command = define({
   name: "options",
-  summary: "every option of a socket of a kind, its value and its man page",
+  summary: "every option of one kind of socket, its value and its man page",
   description: [
     "Makes a socket of the endpoint's kind and prints each of its options, with the value that the kernel has for it. The " +
       "socket is not connected, unless --connect is given. fd:N is a socket that the program has inherited.",
-    "A code in place of a value is what getsockopt(2) said: ENOTCONN for an option that only a connection has, EPERM for one " +
-      "that takes a privilege. Options that sockets of this kind do not have, or that can't be read, are left out.",
+    "If getsockopt(2) fails, its error code is in place of the value: ENOTCONN for an option that only a " +
+      "connection has, EPERM for one that requires a privilege. Options that sockets of this kind do not have, " +
+      "or that can't be read, are left out.",
   ],
   arguments: [
     {
       name: "ENDPOINT",
       about:
-        "the kind of socket: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT or fd:N; a port alone is one of 127.0.0.1",
+        "the kind of socket: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT or fd:N; a port alone is on 127.0.0.1",
     },
     { name: "NAME", about: "only these options", optional: true, variadic: true },
   ],
@@ -31,7 +32,7 @@ export const command: Command = define({
   examples: [
     { about: "The options of a TCP socket", command: "berkeley options tcp://127.0.0.1:0" },
     { about: "What a connection has", command: "berkeley options localhost:22 --connect TCP_INFO TCP_MAXSEG IP_MTU" },
-    { about: "Those of a socket of the shell", command: "berkeley options fd:3 3<>/dev/tcp/localhost/22" },
+    { about: "A socket that the shell has opened", command: "berkeley options fd:3 3<>/dev/tcp/localhost/22" },
   ],
   seeAlso: ["getsockopt(2)", "socket(7)", "tcp(7)", "ip(7)", "berkeley-sockets(1)"],
   async run({ args: [text = "", ...names], options, output, interrupts: { signal } }) {

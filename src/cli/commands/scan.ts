@@ -8,14 +8,14 @@ export const command: Command = define({
   name: "scan",
   summary: "which TCP ports of a host accept connections",
   description: [
-    "Connects to each port and closes the connection. An open port has accepted it, a closed one has refused it, and a " +
-      "filtered one has not answered in time or was answered for by a router or firewall. Open ports are printed, and with " +
-      "--all the others too.",
-    "Scan only hosts that you may scan. Addresses outside this machine and private networks take --allow-public. --rate " +
-      "and --parallel bound the load.",
+    "Connects to each port and closes the connection. A port is open if it accepts the connection, and closed if it " +
+      "refuses. It is filtered if no answer comes in time, or if a router or firewall answers in its place. " +
+      "Open ports are printed, and with --all the others too.",
+    "Scan only hosts that you may scan. An address that is neither loopback nor private requires --allow-public. " +
+      "--rate and --parallel bound the load.",
   ],
   arguments: [
-    { name: "HOST", about: "a name or an address; of a name, the first address" },
+    { name: "HOST", about: "a name or an address; a name stands for its first address" },
     { name: "PORTS", about: "ports and ranges with commas, such as 22,80,8000-8100" },
   ],
   options: {

@@ -12,7 +12,7 @@ export const command: Command = define({
     "A line is a hop: who answered, and after what time each probe; * is a probe without an answer. A code after the time " +
       "is why a router refuses the way.",
   ],
-  arguments: [{ name: "HOST", about: "a name or an address; of a name, the first address" }],
+  arguments: [{ name: "HOST", about: "a name or an address; a name stands for its first address" }],
   options: {
     maxHops: optionOr("-m, --max-hops N", "hops at most", whole(1, 255), 30),
     queries: optionOr("-n, --queries N", "probes for each hop", whole(1, 10), 3),

@@ -2,7 +2,7 @@
 //
 //   sender    {"berkeley":"file","version":1,"name":"backup.tar","size":1234}\n   and then the bytes
 //   sender    {"sha256":"…"}\n
-//   receiver  {"ok":true}\n   when the file is on its disk, or {"error":"…"}\n
+//   receiver  {"ok":true}\n   when the receiver has written the file to disk, or {"error":"…"}\n
 
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, statSync } from "node:fs";
