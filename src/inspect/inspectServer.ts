@@ -18,6 +18,8 @@ export interface InspectSource {
   update(since: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
+  /** The same for a page that stays open: it does not wait long for the calls of another thread. */
+  pageDetail(id: string): Promise<SocketDetail | null>;
   /** A page shows a socket, or does so no more. */
   watch(id: string, on: boolean): void;
 }
@@ -131,7 +133,7 @@ export class InspectServer {
     if (page.reading || !page.stream.ready) return;
     page.reading = true;
     try {
-      const detail = await this.#source.detail(socket);
+      const detail = await this.#source.pageDetail(socket);
       if (detail !== null && this.#pages.has(page)) page.stream.send("detail", detail);
     } catch (error) {
       warnOf(error);

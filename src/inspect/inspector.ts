@@ -16,8 +16,11 @@ import { captureName, TrafficCapture } from "./trafficCapture.js";
 import { MainSide, WorkerSide } from "./threads.js";
 
 const PERIOD = 1000;
-/** How long, in ms, a page waits for the calls of an end in a worker thread. Without them it shows those of its socket. */
-const OTHER_PATIENCE = 250;
+/**
+ * How long, in ms, a page waits for the calls that a worker thread made on the other end. A page asks each second: it shows
+ * the calls of its own socket meanwhile.
+ */
+const PAGE_PATIENCE = 250;
 
 // Members that users must not reach.
 let create: (settings: InspectorSettings) => Inspector;
@@ -95,8 +98,16 @@ export class Inspector implements AsyncDisposable {
     return [...this.#table.reports(), ...(this.#workers?.reports() ?? [])];
   }
 
-  /** Samples, calls and options of a socket, by the id of its report; null if it is gone. */
-  async socket(id: string): Promise<SocketDetail | null> {
+  /**
+   * Samples, calls and options of a socket, by the id of its report; null if it is gone. A worker thread that is blocked for
+   * more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
+   */
+  socket(id: string): Promise<SocketDetail | null> {
+    return this.#bothEnds(id);
+  }
+
+  /** @param patience how long, in ms, to wait for the thread of the other end; undefined: as long as for the first one */
+  async #bothEnds(id: string, patience?: number): Promise<SocketDetail | null> {
     if (this.#closed) return null;
     const detail = await this.#detail(id);
     if (detail === null || detail.other !== null || this.#closed) return detail;
@@ -104,7 +115,7 @@ export class Inspector implements AsyncDisposable {
     const { socket } = detail;
     const own = socket.thread === this.#table.thread ? undefined : this.#table.otherEnd(socket);
     const other = own ?? this.#workers?.otherEnd(socket);
-    return other === undefined ? detail : withOther(detail, other, await this.#detail(other.id, OTHER_PATIENCE));
+    return other === undefined ? detail : withOther(detail, other, await this.#detail(other.id, patience));
   }
 
   async #detail(id: string, patience?: number): Promise<SocketDetail | null> {
@@ -146,6 +157,7 @@ export class Inspector implements AsyncDisposable {
       update: (since) => this.#update(since),
       sockets: () => this.sockets(),
       detail: (id) => this.socket(id),
+      pageDetail: (id) => this.#bothEnds(id, PAGE_PATIENCE),
       watch: (id, on) => this.#watch(id, on),
     };
   }

@@ -14,7 +14,7 @@ import type { SocketTable } from "./socketTable.js";
 
 const CHANNEL = "berkeley.inspect";
 /** How long, in ms, the main thread waits for a worker that is asked for a socket. A worker may be busy or blocked. */
-const PATIENCE = 2_000;
+const PATIENCE = 5_000;
 /** Worker threads that have ended whose late messages are ignored. A thread id is not used again. */
 const MOST_ENDED = 1000;
 

@@ -7,9 +7,9 @@ import { get, type IncomingMessage } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test, after as afterAll } from "node:test";
+import { type TestContext, test, after as afterAll } from "node:test";
 import { setTimeout as after } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
+import { Worker, type WorkerOptions } from "node:worker_threads";
 import { connect, listen, Socket, AF_INET, SOCK_DGRAM, socketpair } from "berkeley";
 import { type SocketReport, startInspector, type TableUpdate } from "berkeley/inspect";
 import { checkLeaks } from "../support/leaks.js";
@@ -26,6 +26,13 @@ function linesOf(file: string): TableUpdate[] {
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line) as TableUpdate);
+}
+
+/** A worker that ends with its test, also if that fails: its sockets would be in the tables of the tests behind it. */
+function startWorker(t: TestContext, program: string | URL, options: WorkerOptions = {}): Worker {
+  const worker = new Worker(program, options);
+  t.after(() => worker.terminate());
+  return worker;
 }
 
 /** The rows that a reader of updates has at the end. */
@@ -47,7 +54,7 @@ async function until(passes: () => boolean): Promise<void> {
   assert.fail("it does not come to that");
 }
 
-test("the sockets of a worker that has the inspector are in the table until it closes them or is terminated", async () => {
+test("the sockets of a worker that has the inspector are in the table until it closes them or is terminated", async (t) => {
   await using inspector = await startInspector();
   const program = `void (async () => {
     const { parentPort } = await import("node:worker_threads");
@@ -60,7 +67,7 @@ test("the sockets of a worker that has the inspector are in the table until it c
     parentPort.on("message", () => more.close());
     parentPort.postMessage(url ?? "no page");
   })();`;
-  const worker = new Worker(program, { eval: true });
+  const worker = startWorker(t, program, { eval: true });
   assert.deepEqual(await once(worker, "message"), ["no page"]);
   const rows = (): SocketReport[] => inspector.sockets().filter(({ thread }) => thread === worker.threadId);
   await until(() => rows().some(({ sent }) => sent.bytes === 13));
@@ -104,7 +111,7 @@ test("workers of a program that --import watches are in its table, without a cha
   assert.deepEqual([status, stdout, stderr], [0, "0\n", ""]);
 });
 
-test("a worker that is started with --import in its execArgv is seen by an inspector that the program has started", async () => {
+test("a worker that is started with --import in its execArgv is seen by an inspector that the program has started", async (t) => {
   await using inspector = await startInspector();
   const file = join(folder, "worker.mjs");
   writeFileSync(
@@ -114,13 +121,13 @@ test("a worker that is started with --import in its execArgv is seen by an inspe
      globalThis.pair = socketpair();
      parentPort.on("message", () => {});`,
   );
-  const worker = new Worker(file, { execArgv: ["--import", import.meta.resolve("berkeley/inspect")] });
+  const worker = startWorker(t, file, { execArgv: ["--import", import.meta.resolve("berkeley/inspect")] });
   await until(() => inspector.sockets().filter(({ thread }) => thread === worker.threadId).length === 2);
   await worker.terminate();
   await until(() => inspector.sockets().length === 0);
 });
 
-test("a connection between threads has both ends, with the calls of both, from either end", async () => {
+test("a connection between threads has both ends, with the calls of both, from either end", async (t) => {
   await using inspector = await startInspector();
   await using listener = await listen("tcp://127.0.0.1:0");
   const program = `void (async () => {
@@ -130,10 +137,10 @@ test("a connection between threads has both ends, with the calls of both, from e
     await startInspector();
     const stream = await connect(workerData);
     await stream.write("hello");
-    parentPort.on("message", () => {});
+    parentPort.on("message", (gate) => void Atomics.wait(new Int32Array(gate), 0, 0));
     parentPort.postMessage("sent");
   })();`;
-  const worker = new Worker(program, { eval: true, workerData: `tcp://${String(listener.address)}` });
+  const worker = startWorker(t, program, { eval: true, workerData: `tcp://${String(listener.address)}` });
   const [server] = await Promise.all([listener.accept(), once(worker, "message")]);
   await server.read();
   const ofWorker = (): SocketReport | undefined =>
@@ -153,11 +160,20 @@ test("a connection between threads has both ends, with the calls of both, from e
     }
     for (const [at, { start }] of detail.calls.slice(1).entries()) assert.ok(start >= detail.calls[at]!.start);
   }
+  // A worker that is blocked for a while answers when it is free: for longer than a page would wait.
+  const gate = new Int32Array(new SharedArrayBuffer(4));
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
+  worker.postMessage(gate.buffer);
+  const asked = inspector.socket(own.id);
+  await after(400);
+  Atomics.store(gate, 0, 1);
+  Atomics.notify(gate, 0);
+  assert.ok((await asked)?.calls.some(({ socket, call }) => socket === client.id && call === "connect"));
   await worker.terminate();
   await server.close();
 });
 
-test("an inspector that is closed while a page shows the socket of a worker throws nothing into the program", async () => {
+test("an inspector that is closed while a page shows the socket of a worker throws nothing into the program", async (t) => {
   const inspector = await startInspector();
   const program = `void (async () => {
     const { parentPort } = require("node:worker_threads");
@@ -167,7 +183,7 @@ test("an inspector that is closed while a page shows the socket of a worker thro
     globalThis.pair = socketpair();
     parentPort.on("message", () => {});
   })();`;
-  const worker = new Worker(program, { eval: true });
+  const worker = startWorker(t, program, { eval: true });
   await until(() => inspector.sockets().length === 2);
   const path = `/events?socket=${encodeURIComponent(inspector.sockets()[0]!.id)}&`;
   const asked = get(inspector.url!.replace("/?", path), { agent: false });

@@ -197,6 +197,7 @@ test("a fault of the inspector under a request is a warning, and reaches neither
       update: () => ({ ...unknown, process: { pid: 1, title: "", node: "", threads: 1 } }),
       sockets: () => [],
       detail: async () => Promise.reject(new Error("no detail")),
+      pageDetail: async () => Promise.reject(new Error("no detail")),
       watch: (_, on) => {
         if (!on) throw new Error("no watch");
       },
