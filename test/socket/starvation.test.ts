@@ -2,7 +2,7 @@
 //
 // A timer is late for two reasons: this thread was busy, which is what is measured here, or it waited for a processor that
 // other programs had, which the kernel counts (the second number of /proc/self/schedstat, in ns) and which is taken off. What
-// is left of chance is why the best of three rounds counts: a loop that starves timers does so in all of them.
+// is left of chance is why the best round counts: a loop that starves timers does so in all of them.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -17,7 +17,8 @@ checkLeaks();
 const echoes = 100;
 const interval = 10;
 const allowed = 50;
-const rounds = 3;
+/** At most: on a quiet machine the first round is good. */
+const rounds = 10;
 /** Ticks of the timer in a round. */
 const ticks = 70;
 
@@ -82,7 +83,7 @@ function lateness(): Promise<number[]> {
     const tick = (): void => {
       worst[0] = Math.max(worst[0]!, performance.now() - due - (waited() - before));
       if (--left === 0) {
-        if (worst.length === rounds) return resolve(worst);
+        if (worst.length === rounds || worst[0]! <= allowed) return resolve(worst);
         worst.unshift(0);
         left = ticks;
       }

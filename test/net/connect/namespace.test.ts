@@ -47,7 +47,7 @@ test(
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as Outcome);
-    assert.equal(outcomes.length, 8, stdout);
+    assert.equal(outcomes.length, 24, stdout);
     const fastest = (name: string): Outcome =>
       outcomes.filter((one) => one.name === name).reduce((a, b) => (a.took <= b.took ? a : b));
     for (const { remote, after } of outcomes) {

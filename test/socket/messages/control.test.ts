@@ -190,9 +190,12 @@ test("SO_RXQ_OVFL counts what was dropped", async () => {
     if (message === undefined) break;
     received++;
   }
-  assert.ok(received > 0 && received < count);
   await sender.send("one more");
-  assert.equal(only((await receiver.recvmsg(100)).control, "SO_RXQ_OVFL").dropped, count - received);
+  // On a busy machine the kernel may deliver some of the others only now.
+  let last = await receiver.recvmsg(2000);
+  for (; last.data.length === 1000; last = await receiver.recvmsg(2000)) received++;
+  assert.ok(received > 0 && received < count);
+  assert.equal(only(last.control, "SO_RXQ_OVFL").dropped, count - received);
 });
 
 /** Sets an option; false where this kernel is too old to have it. */
